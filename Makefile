@@ -1,0 +1,46 @@
+# Earmark's entry points; the work itself is in scripts/. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: setup build demo test bench lint install uninstall clean distclean help
+
+INPUT ?= fixtures/kitchen.mp4
+OUTPUT ?=
+PREFIX ?= /usr/local
+DESTDIR ?=
+export INPUT OUTPUT PREFIX DESTDIR
+export EARMARK_PYTHON ?= $(CURDIR)/models/built/venv/bin/python
+
+setup: ## install what is missing: system packages, ONNX Runtime, models
+	@scripts/setup.sh
+
+build: setup ## build target/release/earmark and target/release/libgstearmark.so
+	cargo build --release --workspace --locked
+
+demo: build ## extract features from INPUT=fixtures/kitchen.mp4 to OUTPUT=target/demo/<name>.h5
+	@scripts/demo.sh
+
+# In release, so that demo and test share one build.
+test: build ## run every test
+	cargo test --release --workspace --locked
+
+bench: build ## measure speed and memory beside decoding everything; prints ratios
+	@scripts/bench.sh
+
+lint: setup ## check formatting, lints and documentation
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
+
+install: ## install what `make build` made under PREFIX=/usr/local (DESTDIR is honoured)
+	@scripts/install.sh install
+
+uninstall: ## remove exactly what `make install` put under PREFIX
+	@scripts/install.sh uninstall
+
+clean: ## remove what the build made (target/)
+	rm -rf target fixtures/build
+
+distclean: clean ## remove what the set-up fetched too (models/built/)
+	rm -rf models/built
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
