@@ -1,0 +1,35 @@
+//! Decides where to look in a long recording from what is heard in it.
+//!
+//! Nothing here knows GStreamer, ONNX, HDF5, files, threads or clocks: samples and media time go in, values come out.
+//!
+//! # Layout
+//!
+//! In the order in which data flows:
+//!
+//! - [`time`]: media time in integer nanoseconds, half-open windows.
+//! - [`mel`]: 16 kHz samples -> mel spectrogram frames (YAMNet's front end), streaming.
+//! - [`flux`]: mel frames -> onset strength, streaming.
+//! - [`listen`]: samples and tags -> [`cue`]s, one for every 80 ms.
+//! - [`cue`]: what the audio says about one hop.
+//! - [`anchor`]: cues -> anchors with their windows.
+//! - [`tier`]: resolutions, prices, tokens.
+//! - [`settings`]: everything a user may choose, with defaults, ranges and one check.
+//! - [`uniform`]: evenly spaced looks and the largest gap.
+//! - [`plan`]: the plan, its entries, its checks, its text form (`plan.jsonl`).
+//! - [`global`]: the whole recording's cues -> one plan that spends the budget exactly.
+//! - [`stream`]: cues as they come -> plan entries within a token bucket and a bounded look-ahead.
+//! - [`gop`]: access units and plan entries -> a verdict for every access unit.
+
+pub mod anchor;
+pub mod cue;
+pub mod flux;
+pub mod global;
+pub mod gop;
+pub mod listen;
+pub mod mel;
+pub mod plan;
+pub mod settings;
+pub mod stream;
+pub mod tier;
+pub mod time;
+pub mod uniform;

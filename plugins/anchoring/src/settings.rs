@@ -1,0 +1,242 @@
+//! Everything a user may choose about where to look, with defaults, ranges and one check.
+
+use serde::{Deserialize, Serialize};
+
+use crate::tier::{Prices, Tier};
+use crate::time::Nanos;
+
+/// What decides where to look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// Anchors first, a thin uniform look everywhere else.
+    #[default]
+    Gated,
+    /// Evenly spaced looks; the audio decides nothing.
+    Uniform,
+    /// Every picture at the base tier; no budget.
+    Dense,
+    /// Anchors only; no largest gap, no fallback.
+    AnchorsOnly,
+}
+
+/// How cues become anchors and windows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AnchorSettings {
+    /// Window before the onset, ms, 0..=60000.
+    pub pre_ms: u32,
+    /// Window after the onset, ms, 1..=60000.
+    pub post_ms: u32,
+    /// The window grows by this times the anchor's uncertainty, 0..=10: both sides are multiplied by `1 + gain * uncertainty`.
+    pub uncertainty_gain: f64,
+    /// Least distance between two anchors, ms, 0..=60000.
+    pub min_gap_ms: u32,
+    /// The picture is taken this long after the onset, ms, -5000..=5000; kept inside the window.
+    pub look_ms: i32,
+    /// Onsets less likely than this are no anchors, 0..=1.
+    pub threshold: f64,
+}
+
+impl Default for AnchorSettings {
+    fn default() -> Self {
+        Self {
+            pre_ms: 200,
+            post_ms: 400,
+            uncertainty_gain: 1.0,
+            min_gap_ms: 500,
+            look_ms: 60,
+            threshold: 0.05,
+        }
+    }
+}
+
+/// What may be spent, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BudgetSettings {
+    /// What decides where to look.
+    pub policy: Policy,
+    /// Tokens per second of recording, 0.001..=1000000, in steps of 0.001.
+    pub tokens_per_s: f64,
+    /// Tier of the picture at an anchor.
+    pub anchor_tier: Tier,
+    /// Tier of the thin looks between anchors and where the sound can't be trusted.
+    pub fallback_tier: Tier,
+    /// Tier of the looks where there is no audio at all, and of the policies `uniform` and `dense`.
+    pub uniform_tier: Tier,
+    /// Largest time between two looks (and from the start to the first, from the last to the stop), ms, 1..=3600000.
+    pub max_gap_ms: u32,
+    /// From this uncertainty on, the sound is not trusted, 0..=1.
+    pub distrust: f64,
+    /// Streaming: how much the token bucket holds, in seconds of `tokens_per_s`, 1..=3600.
+    pub burst_s: f64,
+    /// Streaming: how far the planner hears ahead before it decides, ms, 100..=60000.
+    pub look_ahead_ms: u32,
+}
+
+impl Default for BudgetSettings {
+    fn default() -> Self {
+        Self {
+            policy: Policy::Gated,
+            tokens_per_s: 196.0,
+            anchor_tier: Tier::High,
+            fallback_tier: Tier::Low,
+            uniform_tier: Tier::Base,
+            max_gap_ms: 1000,
+            distrust: 0.9,
+            burst_s: 20.0,
+            look_ahead_ms: 1000,
+        }
+    }
+}
+
+/// All of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// How cues become anchors and windows.
+    pub anchors: AnchorSettings,
+    /// What may be spent, and how.
+    pub budget: BudgetSettings,
+}
+
+/// A setting that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is {value}: {rule} ({hint})")]
+pub struct Problem {
+    /// As in YAML: `anchors.pre_ms`.
+    pub field: &'static str,
+    /// What was given.
+    pub value: String,
+    /// What it must be.
+    pub rule: String,
+    /// The likely mistake.
+    pub hint: String,
+}
+
+impl Settings {
+    /// Everything that is wrong, in the order of the fields; empty if nothing is.
+    pub fn check(&self, prices: Prices) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let a = &self.anchors;
+        let b = &self.budget;
+        let mut range = |field, value: f64, low: f64, high: f64, hint: &str| {
+            if !(low..=high).contains(&value) {
+                problems.push(Problem {
+                    field,
+                    value: value.to_string(),
+                    rule: format!("must lie in {low}..={high}"),
+                    hint: hint.into(),
+                });
+            }
+        };
+        range(
+            "anchors.pre_ms",
+            f64::from(a.pre_ms),
+            0.0,
+            60_000.0,
+            "did you give microseconds?",
+        );
+        range(
+            "anchors.post_ms",
+            f64::from(a.post_ms),
+            1.0,
+            60_000.0,
+            "did you give microseconds, or no time after the onset at all?",
+        );
+        range(
+            "anchors.uncertainty_gain",
+            a.uncertainty_gain,
+            0.0,
+            10.0,
+            "a factor, 1.0 doubles the window of a wholly uncertain anchor",
+        );
+        range(
+            "anchors.min_gap_ms",
+            f64::from(a.min_gap_ms),
+            0.0,
+            60_000.0,
+            "did you give microseconds?",
+        );
+        range(
+            "anchors.look_ms",
+            f64::from(a.look_ms),
+            -5_000.0,
+            5_000.0,
+            "did you give microseconds?",
+        );
+        range(
+            "anchors.threshold",
+            a.threshold,
+            0.0,
+            1.0,
+            "a probability; did you give a percentage?",
+        );
+        range(
+            "budget.tokens_per_s",
+            b.tokens_per_s,
+            0.001,
+            1e6,
+            "did you give the budget of the whole recording?",
+        );
+        range(
+            "budget.max_gap_ms",
+            f64::from(b.max_gap_ms),
+            1.0,
+            3_600_000.0,
+            "did you give microseconds?",
+        );
+        range(
+            "budget.distrust",
+            b.distrust,
+            0.0,
+            1.0,
+            "an uncertainty; did you give a percentage?",
+        );
+        range(
+            "budget.burst_s",
+            b.burst_s,
+            1.0,
+            3_600.0,
+            "did you give milliseconds?",
+        );
+        range(
+            "budget.look_ahead_ms",
+            f64::from(b.look_ahead_ms),
+            100.0,
+            60_000.0,
+            "did you give seconds?",
+        );
+        if problems.is_empty() && matches!(b.policy, Policy::Gated | Policy::Uniform) {
+            let needed = self.fallback_rate(prices);
+            if b.tokens_per_s < needed {
+                problems.push(Problem {
+                    field: "budget.tokens_per_s",
+                    value: b.tokens_per_s.to_string(),
+                    rule: format!(
+                        "must be at least {needed}: one {} picture ({} tokens) every {} ms",
+                        b.fallback_tier,
+                        prices.of(b.fallback_tier),
+                        b.max_gap_ms
+                    ),
+                    hint: "too small for even the fallback; raise it, or raise budget.max_gap_ms"
+                        .into(),
+                });
+            }
+        }
+        problems
+    }
+
+    /// Tokens per second that the largest gap alone costs.
+    pub fn fallback_rate(&self, prices: Prices) -> f64 {
+        prices.of(self.budget.fallback_tier) as f64 * 1000.0
+            / f64::from(self.budget.max_gap_ms.max(1))
+    }
+
+    /// Tokens that a recording of this length may spend: `tokens_per_s * duration`, rounded down.
+    pub fn budget_of(&self, duration: Nanos) -> u64 {
+        let milli = (self.budget.tokens_per_s * 1000.0).round() as u128;
+        (milli * duration.get().max(0) as u128 / 1_000_000_000_000) as u64
+    }
+}

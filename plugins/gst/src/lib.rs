@@ -1,0 +1,1 @@
+//! libgstearmark.so.

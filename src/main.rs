@@ -1,0 +1,3 @@
+//! The `earmark` command.
+
+fn main() {}
