@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Reads a file that Earmark wrote with h5py and checks it against its own rules, its plan, its recording and known labels.
+
+    check_h5.py FILE.h5 [--plan PLAN.jsonl] [--recording MEDIA] [--clicks 2.0,4.5] [--turned]
+
+--plan       every row is a frame of the plan, in order: same time asked for, tier, tokens, reason, anchor
+--recording  (made by media.py, encoded by its `cells` model) every row shows the picture that its pts_ns names, and that
+             picture is the nearest to the time asked for
+--clicks     each of these times has an anchor within 50 ms
+--turned     the recording is stored turned by 90 degrees; the features must be upright
+Prints what it checked; any failure ends it with a message and status 1. Needs h5py and numpy; ffprobe for --recording.
+"""
+import argparse, json, subprocess, sys
+import h5py
+import numpy as np
+
+TIERS, REASONS = ["low", "base", "high"], ["anchor", "fallback", "uniform"]
+FRAMES = {"features": ("f4", "f2"), "pts_ns": "i8", "requested_ns": "i8", "tier": "u1", "reason": "u1", "tokens": "u4", "anchor": "i4"}
+ANCHORS = {"onset_ns": "i8", "start_ns": "i8", "stop_ns": "i8", "score": "f4", "uncertainty": "f4", "class_id": "i4", "label": "O"}
+CUES = {"pts_ns": "i8", "eventness": "f4", "uncertainty": "f4", "speech": "f4", "class_id": "u2", "class_p": "f2"}
+ATTRIBUTES = ["schema", "complete", "video_id", "input_uri", "input_bytes", "duration_ns", "config", "budget_tokens", "spent_tokens"]
+
+
+def need(condition, message):
+    if not condition:
+        sys.exit(f"check_h5: {message}")
+
+
+def schema(f):
+    """The shapes, types and attributes of `earmark/1`."""
+    for name in ATTRIBUTES:
+        need(name in f.attrs, f"root attribute `{name}` is missing")
+    need(f.attrs["schema"] == "earmark/1", f"schema is {f.attrs['schema']!r}")
+    need(bool(f.attrs["complete"]), "`complete` is not set")
+    for group, columns in (("frames", FRAMES), ("anchors", ANCHORS), ("cues", CUES)):
+        rows = {f[group][c].shape[0] for c in columns}
+        need(len(rows) == 1, f"/{group} has columns of different lengths: {rows}")
+        for column, types in columns.items():
+            d = f[group][column]
+            need(d.dtype in tuple(np.dtype(t) for t in ([types] if isinstance(types, str) else types)), f"/{group}/{column} is {d.dtype}")
+            need(d.chunks is not None, f"/{group}/{column} is not chunked")
+            need("units" in d.attrs and "axes" in d.attrs, f"/{group}/{column} lacks `units` or `axes`")
+    need(f["cues/class_id"].shape[1:] == (5,) and f["cues/class_p"].shape[1:] == (5,), "the cues' classes are not [M, 5]")
+    for column, names in (("tier", TIERS), ("reason", REASONS)):
+        enum = h5py.check_enum_dtype(f[f"frames/{column}"].dtype)
+        need(enum == {n: i for i, n in enumerate(names)}, f"/frames/{column} is the enum {enum}")
+
+
+def rules(f):
+    """What holds for every file."""
+    frames, anchors = {c: f["frames"][c][:] for c in FRAMES}, {c: f["anchors"][c][:] for c in ANCHORS}
+    spent = int(frames["tokens"].sum())
+    need(spent == int(f.attrs["spent_tokens"]), f"spent_tokens is {f.attrs['spent_tokens']}, the rows' tokens add up to {spent}")
+    need(spent <= int(f.attrs["budget_tokens"]), f"spent {spent} of {f.attrs['budget_tokens']}")
+    for name in ("frames/pts_ns", "frames/requested_ns", "cues/pts_ns"):
+        need((np.diff(f[name][:]) >= 0).all(), f"/{name} is not ascending")
+    need(np.isfinite(frames["features"].astype("f4")).all(), "features are not finite")
+    of_anchor = frames["reason"] == 0
+    need((frames["anchor"][of_anchor] >= 0).all() and (frames["anchor"][of_anchor] < len(anchors["onset_ns"])).all(), "an anchor's frame names no anchor")
+    need((frames["anchor"][~of_anchor] == -1).all(), "a frame that is no anchor's names an anchor")
+    need((anchors["start_ns"] <= anchors["onset_ns"]).all() and (anchors["onset_ns"] < anchors["stop_ns"]).all(), "an onset lies outside its window")
+    need((anchors["start_ns"][1:] >= anchors["stop_ns"][:-1]).all(), "windows overlap")
+    for name in ("anchors/score", "anchors/uncertainty", "cues/eventness", "cues/uncertainty", "cues/speech"):
+        x = f[name][:]
+        need(((x >= 0) & (x <= 1)).all(), f"/{name} leaves [0, 1]")
+    return frames, anchors
+
+
+def against_plan(f, frames, anchors, path):
+    lines = [json.loads(line) for line in open(path)]
+    wanted = [x for x in lines if x["kind"] == "frame"]
+    planned = [x for x in lines if x["kind"] == "anchor"]
+    missed = int(f.attrs.get("frames_missed", 0))
+    need(len(wanted) == len(frames["pts_ns"]) + missed, f"the plan has {len(wanted)} frames, the file {len(frames['pts_ns'])} and {missed} missed")
+    need(len(planned) == len(anchors["onset_ns"]), f"the plan has {len(planned)} anchors, the file {len(anchors['onset_ns'])}")
+    rows = list(zip(frames["requested_ns"].tolist(), (TIERS[t] for t in frames["tier"]), frames["tokens"].tolist(), (REASONS[r] for r in frames["reason"]), frames["anchor"].tolist()))
+    asked = [(x["requested_ns"], x["tier"], x["tokens"], x["reason"], -1 if x.get("anchor") is None else x["anchor"]) for x in wanted]
+    extra = [r for r in rows if r not in set(asked)]
+    need(not extra, f"rows that the plan did not ask for: {extra[:3]}")
+    need(missed or rows == asked, "the rows are not the plan's frames in order")
+    for k, x in enumerate(planned):
+        need((x["onset_ns"], x["start_ns"], x["stop_ns"]) == tuple(int(anchors[c][k]) for c in ("onset_ns", "start_ns", "stop_ns")), f"anchor {k} differs from the plan's")
+    head = lines[0]
+    need(head["budget_tokens"] == int(f.attrs["budget_tokens"]), "budget_tokens differs from the plan's")
+
+
+def against_recording(frames, path, turned):
+    """The number in each picture says which it is; ffprobe says when that one is shown."""
+    text = subprocess.run(["ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp_time", "-of", "csv=p=0", path],
+                          check=True, capture_output=True, text=True).stdout
+    shown = np.array([float(x.strip(",")) for x in text.split() if x.strip(",") not in ("", "N/A")])
+    cells = frames["features"].astype("f4").reshape(-1, 3, 8, 8).mean(1)
+    if turned:
+        cells = np.rot90(cells, 1, (1, 2))
+    bits = cells.reshape(-1, 64)[:, :24]
+    contrast = bits[:, :12] - bits[:, 12:]
+    need((np.abs(contrast) > .3).all(), f"pictures can't be read (least contrast {np.abs(contrast).min():.2f}): wrong colours, wrong way up or damaged")
+    number = ((contrast > 0) * (1 << np.arange(12))).sum(1)
+    need((number < len(shown)).all(), f"a picture numbered {number.max()} of {len(shown)}")
+    pts, asked = frames["pts_ns"] / 1e9, frames["requested_ns"] / 1e9
+    offset = np.median(pts - shown[number])
+    off = np.abs(pts - shown[number] - offset)
+    need(off.max() < .0015, f"{(off >= .0015).sum()} of {len(off)} rows show another picture than their pts_ns says (worst: {off.max():.3f} s)")
+    times = shown + offset
+    nearest = np.abs(times[None] - asked[:, None]).min(1)
+    far = np.abs(pts - asked)
+    need((far <= nearest + .0015).all(), f"{(far > nearest + .0015).sum()} rows are not the picture nearest to the time asked for (worst: {(far - nearest).max():.3f} s further)")
+    gaps = np.diff(times, append=times[-1] + .04)
+    local = np.maximum(gaps[number], np.append(.04, gaps[:-1])[number])
+    need((far <= local + .0015).all(), f"a picture lies {far.max():.3f} s from the time asked for, more than a frame")
+    print(f"  {len(pts)} pictures are the ones asked for; recording time = ffprobe time {offset:+.3f} s; furthest {far.max() * 1000:.1f} ms from the time asked for")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("file")
+    p.add_argument("--plan")
+    p.add_argument("--recording")
+    p.add_argument("--clicks")
+    p.add_argument("--turned", action="store_true")
+    a = p.parse_args()
+    with h5py.File(a.file) as f:
+        schema(f)
+        frames, anchors = rules(f)
+        if a.plan:
+            against_plan(f, frames, anchors, a.plan)
+        if a.recording:
+            against_recording(frames, a.recording, a.turned)
+        for click in a.clicks.split(",") if a.clicks else []:
+            off = np.abs(anchors["onset_ns"] / 1e9 - float(click))
+            need(len(off) and off.min() <= .05, f"no anchor within 50 ms of {click} s (nearest {off.min() if len(off) else 'none'})")
+        counts = {f"{REASONS[r]}/{TIERS[t]}": int(((frames['reason'] == r) & (frames['tier'] == t)).sum()) for r in range(3) for t in range(3)}
+        print(f"  {a.file}: {({k: v for k, v in counts.items() if v})}, {f.attrs['spent_tokens']} of {f.attrs['budget_tokens']} tokens, {len(anchors['onset_ns'])} anchors, {len(f['cues/pts_ns'])} cues")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+"""Makes the recordings that the input tests read: every picture carries its own number, every click has a known time.
+
+    media.py NAME FOLDER        writes FOLDER/NAME.EXT and prints its path; `media.py list` names them all
+    media.py encoder FOLDER     writes a tiny image encoder (ONNX + manifest) whose features are the picture's 8 x 8 cells
+    media.py tagger FOLDER      writes a tiny audio tagger (ONNX + manifest + classes) of three classes
+
+A picture is 320 x 240: 8 x 8 cells of which the first 12 hold the picture's number in binary (white = 1), the next 12 the
+same number inverted, the rest a slow gradient and some noise, so that encoders use P and B pictures. The sound is quiet
+noise with a loud click at 2.0, 4.5, 7.0 and 9.0 s. Needs ffmpeg, numpy and (for the models) onnx.
+"""
+import pathlib, subprocess, sys
+import numpy as np
+
+RATE, FPS, SECONDS, W, H = 48000, 25, 10, 320, 240
+CLICKS = (2.0, 4.5, 7.0, 9.0)
+X264 = "-c:v libx264 -preset veryfast -pix_fmt yuv420p -crf 20"
+X265 = "-c:v libx265 -preset ultrafast -pix_fmt yuv420p -crf 20 -x265-params log-level=error"
+VP8 = "-c:v libvpx -deadline realtime -cpu-used 8 -b:v 1M -g 50"
+VP9 = "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -row-mt 1 -b:v 1M -g 50"
+# Pictures at uneven times: a jitter, and a hole of 0.8 s in every 60 pictures.
+VFR = "-vf settb=1/90000,setpts='(N/25+0.012*mod(N\\,3)+0.8*floor(N/60))/TB' -fps_mode vfr -enc_time_base 1/90000"
+
+RECORDINGS = {  # name: (extension, video options or None, audio options or None, more options)
+    "mp4_h264_aac": ("mp4", f"{X264} -g 50 -bf 2", "-c:a aac", ""),
+    "mp4_h264_pyramid": ("mp4", f"{X264} -g 100 -bf 4 -b-pyramid normal -refs 4", "-c:a aac", ""),
+    "mp4_h264_open_gop": ("mp4", f"{X264} -g 25 -bf 3 -x264-params open-gop=1:scenecut=0:log=0", "-c:a aac", ""),
+    "mkv_h264_open_gop": ("mkv", f"{X264} -g 25 -bf 3 -x264-params open-gop=1:scenecut=0:log=0", "-c:a libopus", ""),
+    "mp4_h265_aac": ("mp4", f"{X265} -g 50 -bf 3 -tag:v hvc1", "-c:a aac", ""),
+    "mkv_h265_opus": ("mkv", f"{X265} -g 50 -bf 2", "-c:a libopus", ""),
+    "mkv_h265_open_gop": ("mkv", "-c:v libx265 -preset ultrafast -pix_fmt yuv420p -x265-params log-level=error:open-gop=1:keyint=25:min-keyint=25:bframes=3:scenecut=0", "-c:a libvorbis", ""),
+    "mkv_h264_mp3": ("mkv", f"{X264} -g 50 -bf 2", "-c:a libmp3lame", ""),
+    "mkv_h264_pcm": ("mkv", f"{X264} -g 50 -bf 2", "-c:a pcm_s16le", ""),
+    "mp4_h264_mp3": ("mp4", f"{X264} -g 50 -bf 0", "-c:a libmp3lame", ""),
+    "webm_vp8_vorbis": ("webm", VP8, "-c:a libvorbis", ""),
+    "webm_vp9_opus": ("webm", VP9, "-c:a libopus", ""),
+    "mkv_vp9_pcm": ("mkv", VP9, "-c:a pcm_s16le", ""),
+    "ts_h264_aac": ("ts", f"{X264} -g 50 -bf 2", "-c:a aac", ""),
+    "ts_h265_mp3": ("ts", f"{X265} -g 50 -bf 2", "-c:a libmp3lame", ""),
+    "mp4_vfr": ("mp4", f"{X264} -g 50 -bf 2 {VFR}", "-c:a aac", ""),
+    "mkv_vfr": ("mkv", f"{X264} -g 50 -bf 2 {VFR}", "-c:a libopus", ""),
+    "mp4_rotated": ("mp4", f"{X264} -g 50 -bf 2", "-c:a aac", "rotated"),
+    "mkv_starts_at_5s": ("mkv", f"{X264} -g 50 -bf 2", "-c:a libopus", "-output_ts_offset 5"),
+    "mp4_starts_at_5s": ("mp4", f"{X264} -g 50 -bf 2", "-c:a aac", "-output_ts_offset 5"),
+    "ts_starts_at_90s": ("ts", f"{X264} -g 50 -bf 2", "-c:a aac", "-output_ts_offset 90"),
+    "mp4_intra_only": ("mp4", f"{X264} -g 1", "-c:a aac", ""),
+    "mp4_one_gop": ("mp4", f"{X264} -g 9999 -keyint_min 9999 -bf 2", "-c:a aac", ""),
+    "mkv_two_tracks": ("mkv", f"{X264} -g 50 -bf 2", "-c:a libopus", "two tracks"),
+    "mp4_no_audio": ("mp4", f"{X264} -g 50 -bf 2", None, ""),
+    "mkv_silent": ("mkv", f"{X264} -g 50 -bf 2", "-c:a libopus", "silent"),
+    "m4a_no_video": ("m4a", None, "-c:a aac", ""),
+    "wav_no_video": ("wav", None, "-c:a pcm_s16le", ""),
+}
+
+
+def picture(number, rng):
+    """[H, W, 3] u8: the picture's number in cells."""
+    bits = [(number >> k) & 1 for k in range(12)]
+    cells = np.full(64, 128.0)
+    cells[:12] = [235 if b else 20 for b in bits]
+    cells[12:24] = [20 if b else 235 for b in bits]
+    cells[24:] = 90 + 60 * np.sin(np.arange(40) * .4 + number / 15)
+    image = np.kron(cells.reshape(8, 8), np.ones((H // 8, W // 8)))
+    image = image + rng.normal(0, 3, image.shape)
+    return np.repeat(np.clip(image, 0, 255).astype("u1")[..., None], 3, 2)
+
+
+def sound(clicks=CLICKS, silent=False):
+    """[RATE * SECONDS] i16."""
+    rng = np.random.default_rng(7)
+    x = 0.001 * rng.standard_normal(RATE * SECONDS)
+    for at in clicks:
+        n = RATE // 10
+        a = int(at * RATE)
+        x[a:a + n] += .5 * rng.standard_normal(n) * np.exp(-np.arange(n) / RATE / .02)
+    return (np.clip(x * (not silent), -1, 1) * 32767).astype("<i2")
+
+
+def make(name, folder):
+    """Writes the recording and returns its path."""
+    extension, video, audio, more = RECORDINGS[name]
+    folder = pathlib.Path(folder)
+    path = folder / f"{name}.{extension}"
+    command = ["ffmpeg", "-y", "-loglevel", "error"]
+    maps = []
+    if video is not None:
+        command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{W}x{H}", "-r", str(FPS), "-i", "-"]
+        maps += ["-map", "0:v"]
+    if audio is not None:
+        tracks = [sound(silent=more == "silent")] if more != "two tracks" else [sound(clicks=(1.0,)), sound()]
+        for i, samples in enumerate(tracks):
+            raw = folder / f"{name}.{i}.s16"
+            raw.write_bytes(samples.tobytes())
+            command += ["-f", "s16le", "-ar", str(RATE), "-ac", "1", "-i", str(raw)]
+            maps += ["-map", f"{(video is not None) + i}:a"]
+    command += maps + (video or "").replace("'", "").split() + (audio or "").split()
+    if more.startswith("-"):
+        command += more.split()
+    run = subprocess.Popen(command + [str(path)], stdin=subprocess.PIPE)
+    if video is not None:
+        rng = np.random.default_rng(3)
+        for i in range(FPS * SECONDS):
+            run.stdin.write(picture(i, rng).tobytes())
+    run.stdin.close()
+    if run.wait():
+        sys.exit(f"ffmpeg could not make {name}")
+    for raw in folder.glob(f"{name}.*.s16"):
+        raw.unlink()
+    if more == "rotated":
+        rotate(path)
+    return path
+
+
+def rotate(path):
+    """Writes "turn by 90 degrees clockwise to show" into the first track header of an MP4 file."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40
+    matrix = [0, 1 << 16, 0, -(1 << 16), 0, 0, H << 16, 0, 1 << 30]
+    data[at:at + 36] = b"".join(v.to_bytes(4, "big", signed=True) for v in matrix)
+    path.write_bytes(data)
+
+
+def write_model(folder, name, nodes, inputs, outputs, constants, manifest):
+    """Writes NAME.onnx and NAME.yaml (with the file's SHA-256)."""
+    import hashlib
+    import onnx
+    from onnx import helper, numpy_helper
+    graph = helper.make_graph(nodes, name, inputs, outputs, [numpy_helper.from_array(v, k) for k, v in constants.items()])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    data = model.SerializeToString()
+    folder = pathlib.Path(folder)
+    (folder / f"{name}.onnx").write_bytes(data)
+    (folder / f"{name}.yaml").write_text(manifest.replace("SHA256", hashlib.sha256(data).hexdigest()))
+    return folder / f"{name}.yaml"
+
+
+def encoder(folder):
+    """An encoder of 192 features: the mean colour of each of 8 x 8 cells, channel by channel, as x / 255."""
+    from onnx import TensorProto, helper
+    return write_model(
+        folder, "cells",
+        [helper.make_node("AveragePool", ["picture"], ["pooled"], kernel_shape=[8, 8], strides=[8, 8]),
+         helper.make_node("Flatten", ["pooled"], ["cells"], axis=1)],
+        [helper.make_tensor_value_info("picture", TensorProto.FLOAT, ["n", 3, 64, 64])],
+        [helper.make_tensor_value_info("cells", TensorProto.FLOAT, ["n", 192])], {},
+        """schema: earmark-model/1
+name: cells
+kind: encoder
+file: cells.onnx
+sha256: SHA256
+source: { package: none, version: "1", licence: MIT, sha256: none, note: made by a test }
+input: { name: picture, layout: NCHW, dtype: f32, colour: RGB, mean: [0, 0, 0], std: [255, 255, 255], resize: bilinear, fit: squash }
+output: { name: cells, dim: 192 }
+tiers: { low: { px: 64, tokens: 49 }, base: { px: 64, tokens: 196 }, high: { px: 64, tokens: 784 } }
+""")
+
+
+def tagger(folder):
+    """A tagger of three classes: the sigmoid of the mean log-mel of the low, the middle and the high bands."""
+    from onnx import TensorProto, helper
+    weights = np.zeros((64, 3), "f4")
+    weights[:21, 0] = weights[21:42, 1] = weights[42:, 2] = 1 / 21
+    pathlib.Path(folder, "thirds.csv").write_text("index,mid,display_name\n0,/m/a,Low\n1,/m/b,Middle\n2,/m/c,High\n")
+    return write_model(
+        folder, "thirds",
+        [helper.make_node("ReduceMean", ["log_mel"], ["bands"], axes=[1, 2], keepdims=0),
+         helper.make_node("MatMul", ["bands", "weights"], ["logits"]),
+         helper.make_node("Sigmoid", ["logits"], ["scores"])],
+        [helper.make_tensor_value_info("log_mel", TensorProto.FLOAT, ["n", 1, 96, 64])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 3])], {"weights": weights},
+        """schema: earmark-model/1
+name: thirds
+kind: tagger
+file: thirds.onnx
+sha256: SHA256
+source: { package: none, version: "1", licence: MIT, sha256: none, note: made by a test }
+input: { name: log_mel, layout: NCTF, dtype: f32, sample_rate: 16000, frames: 96, bands: 64, hop_frames: 48 }
+output: { name: scores, dim: 3 }
+classes: thirds.csv
+speech_classes: [1]
+""")
+
+
+def main():
+    if sys.argv[1:] == ["list"]:
+        print("\n".join(RECORDINGS))
+    elif len(sys.argv) == 3 and sys.argv[1] in RECORDINGS:
+        print(make(sys.argv[1], sys.argv[2]))
+    elif len(sys.argv) == 3 and sys.argv[1] in ("encoder", "tagger"):
+        print(globals()[sys.argv[1]](sys.argv[2]))
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
