@@ -122,6 +122,8 @@ def copy_runtime(force):
     target = BUILT / "libonnxruntime.so"
     machine = (platform.system(), platform.machine())
     digest = RUNTIME_SHA256.get(machine)
+    if digest is None and target.exists():
+        return  # put there by hand
     if digest is None:
         raise BuildError(
             f"no ONNX Runtime library is pinned for {machine[0]} on {machine[1]}: put version {RUNTIME_VERSION} at {target}"
@@ -395,24 +397,26 @@ def check():
         error = float(np.abs(found - wanted).max())
         if not error <= tolerance:
             raise BuildError(f"{what} differs from its golden value by {error:.2e}, allowed {tolerance:.0e}")
-        return error
+        return [error]
 
     encoder = session("efficientnet-lite0")
     golden = np.load(GOLDEN / "efficientnet_lite0_golden.npz")
+    errors = []
     for px in (112, 224, 448):
         embedding, logits = encoder.run(["embedding", "logits"], {"image": golden_image(px)})
-        error = agree(f"efficientnet-lite0 at {px} px", embedding[0], golden[f"embedding_{px}"], 1e-4)
+        errors += agree(f"efficientnet-lite0 at {px} px", embedding[0], golden[f"embedding_{px}"], 1e-4)
         agree(f"efficientnet-lite0's logits at {px} px", logits[0], golden[f"logits_{px}"], 1e-3)
-        print(f"models: efficientnet-lite0 {px} px agrees with PyTorch within {error:.0e}")
+    print(f"models: efficientnet-lite0 agrees with its golden embeddings within {max(errors):.0e}")
 
     tagger = session("yamnet")
     golden = np.load(GOLDEN / "yamnet_golden.npz")
+    errors = []
     for name, samples in golden_sounds().items():
         patch = log_mel(samples)
         agree(f"the log-mel of {name!r}", patch, golden[f"{name}_log_mel"][0], 1e-3)
         scores, _ = tagger.run(["scores", "embedding"], {"log_mel": patch[None, None]})
-        error = agree(f"yamnet's scores of {name!r}", scores[0], golden[f"{name}_scores"], 1e-3)
-        print(f"models: yamnet {name} agrees with its golden scores within {error:.0e}")
+        errors += agree(f"yamnet's scores of {name!r}", scores[0], golden[f"{name}_scores"], 1e-3)
+    print(f"models: yamnet agrees with its golden scores within {max(errors):.0e}")
 
 
 def golden_image(px):

@@ -12,7 +12,8 @@ PACKAGES=(
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-tools
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
   libhdf5-dev hdf5-tools
-  ffmpeg graphviz  # the tests make recordings with ffmpeg; `earmark graph` draws with graphviz
+  ffmpeg espeak-ng  # the tests and fixtures/make_kitchen.py make recordings with them
+  graphviz          # `earmark graph` draws with it
 )
 
 # at_least FOUND WANTED: is version FOUND at least WANTED?
@@ -68,7 +69,7 @@ apt_packages() {
 # Without apt-get: name what is missing and how it is called elsewhere.
 other_system() {
   local missing=() module tool plugin
-  for tool in cc pkg-config gst-launch-1.0 gst-inspect-1.0 ffmpeg dot; do
+  for tool in cc pkg-config gst-launch-1.0 gst-inspect-1.0 ffmpeg espeak-ng dot; do
     command -v "$tool" >/dev/null || missing+=("the command $tool")
   done
   for module in gstreamer-1.0 gstreamer-base-1.0 gstreamer-app-1.0 gstreamer-audio-1.0 gstreamer-video-1.0 gstreamer-pbutils-1.0 \
@@ -92,10 +93,10 @@ They come with:
   Debian, Ubuntu  ${PACKAGES[*]}
   Fedora          gcc pkgconf gstreamer1-devel gstreamer1-plugins-base-devel gstreamer1-plugins-base-tools gstreamer1-plugins-good
                   gstreamer1-plugins-bad-free gstreamer1-plugins-ugly (RPM Fusion) gstreamer1-plugin-libav hdf5-devel hdf5
-                  ffmpeg (RPM Fusion) graphviz python3
+                  ffmpeg (RPM Fusion) espeak-ng graphviz python3
   Arch            base-devel gstreamer gst-plugins-base gst-plugins-good gst-plugins-bad gst-plugins-ugly gst-libav hdf5
-                  ffmpeg graphviz python
-  macOS           brew install pkgconf gstreamer hdf5 ffmpeg graphviz python
+                  ffmpeg espeak-ng graphviz python
+  macOS           brew install pkgconf gstreamer hdf5 ffmpeg espeak-ng graphviz python
 END
   exit 1
 }
