@@ -1,5 +1,8 @@
 //! What the audio says about one hop.
 
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
 use crate::time::Nanos;
 
 /// Length of a cue's hop: eight mel frames, a sixth of the tagger's hop. At most one onset can lie in it, because onsets
@@ -44,4 +47,24 @@ pub struct Cue {
     pub tags: Vec<Tag>,
     /// The onset in this hop, if one begins here.
     pub onset: Option<Onset>,
+}
+
+impl Serialize for Cue {
+    /// One line of `plan.jsonl` without its kind: `pts_ns`, `eventness`, `uncertainty`, `speech`, `classes` as `[id, p]` pairs, and
+    /// with an onset `onset_ns`, `onset_p`, `onset_uncertainty`.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("pts_ns", &self.pts)?;
+        map.serialize_entry("eventness", &self.eventness)?;
+        map.serialize_entry("uncertainty", &self.uncertainty)?;
+        map.serialize_entry("speech", &self.speech)?;
+        let classes: Vec<(u16, f32)> = self.tags.iter().map(|t| (t.class_id, t.p)).collect();
+        map.serialize_entry("classes", &classes)?;
+        if let Some(onset) = &self.onset {
+            map.serialize_entry("onset_ns", &onset.at)?;
+            map.serialize_entry("onset_p", &onset.p)?;
+            map.serialize_entry("onset_uncertainty", &onset.uncertainty)?;
+        }
+        map.end()
+    }
 }

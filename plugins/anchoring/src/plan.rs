@@ -1,1 +1,159 @@
-//! (being written)
+//! The plan: where to look, at what cost and why; and its text form, `plan.jsonl`.
+//!
+//! One JSON object a line: the header, then anchors, frames and (if wanted) cues in time order, an anchor always before the
+//! frames that name it, so that a reader needs constant memory. All anchors first and then all frames reads as well.
+
+mod read;
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::anchor::Anchor;
+use crate::cue::Cue;
+use crate::tier::{Tier, Tokens};
+use crate::time::Nanos;
+pub use read::{BadPlan, PlanReader};
+
+/// The `schema` of every header that this version writes and reads.
+pub const SCHEMA: &str = "earmark-plan/1";
+
+/// Why a picture is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reason {
+    /// Something begins there.
+    Anchor,
+    /// The audio could not be trusted or was missing there.
+    Fallback,
+    /// A plain look between anchors.
+    Uniform,
+}
+
+impl Reason {
+    /// Every reason, in the order of the HDF5 enum.
+    pub const ALL: [Self; 3] = [Self::Anchor, Self::Fallback, Self::Uniform];
+
+    /// The name used in plans and HDF5.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Anchor => "anchor",
+            Self::Fallback => "fallback",
+            Self::Uniform => "uniform",
+        }
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for Reason {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|reason| reason.name() == text)
+            .ok_or_else(|| format!("`{text}` is no reason: anchor, fallback or uniform"))
+    }
+}
+
+/// One picture to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Entry {
+    /// The time asked for, in the recording's time.
+    #[serde(rename = "requested_ns")]
+    pub requested: Nanos,
+    /// Resolution.
+    pub tier: Tier,
+    /// Price at that resolution.
+    pub tokens: Tokens,
+    /// Why it is taken.
+    pub reason: Reason,
+    /// `id` of the anchor it belongs to; set exactly when the reason is [`Reason::Anchor`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<u32>,
+}
+
+/// What the first line of a plan says.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Header {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Name of the recording.
+    pub video_id: String,
+    /// Length of the recording.
+    #[serde(rename = "duration_ns")]
+    pub duration: Nanos,
+    /// What might be spent.
+    pub budget_tokens: Tokens,
+    /// What the entries cost together; never more than the budget.
+    pub spent_tokens: Tokens,
+    /// The settings that made the plan; any JSON object.
+    pub config: serde_json::Value,
+}
+
+/// Where to look in one recording.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// First line.
+    pub header: Header,
+    /// By onset; `id` is the index; windows are disjoint.
+    pub anchors: Vec<Anchor>,
+    /// By requested time, strictly ascending.
+    pub entries: Vec<Entry>,
+}
+
+/// One line of `plan.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Line {
+    /// The header, first of all.
+    Plan(Header),
+    /// An anchor and its window.
+    Anchor(Anchor),
+    /// A picture to take.
+    Frame(Entry),
+    /// What was heard in one hop; optional, for people and for `/cues`.
+    Cue(Cue),
+}
+
+impl Line {
+    /// One line of JSON without a line break. Numbers that are not finite become `null` and don't read back.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// Why there can be no plan.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The policy takes every picture.
+    #[error(
+        "budget.policy is dense: it takes every picture, so there is nothing to plan (did you mean `earmark run`?)"
+    )]
+    Dense,
+    /// The largest gap alone costs more than the budget.
+    #[error(
+        "the budget is {budget} tokens, but looks at {tier} tier no more than {max_gap_ms} ms apart over {duration} cost \
+         {needed}: raise budget.tokens_per_s or budget.max_gap_ms (did you give a budget per minute?)"
+    )]
+    TooSmall {
+        /// What may be spent.
+        budget: Tokens,
+        /// What the largest gap costs.
+        needed: Tokens,
+        /// Tier of the looks.
+        tier: Tier,
+        /// The largest gap.
+        max_gap_ms: u32,
+        /// Length of the recording.
+        duration: Nanos,
+    },
+    /// A recording of negative or absurd length.
+    #[error(
+        "the recording's duration is {0}: it must lie between 0 and {limit} (is its last timestamp broken?)",
+        limit = crate::global::MAX_DURATION
+    )]
+    Duration(Nanos),
+}

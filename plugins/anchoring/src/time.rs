@@ -84,6 +84,14 @@ impl Window {
     pub fn new(start: Nanos, stop: Nanos) -> Option<Self> {
         (start < stop).then_some(Self { start, stop })
     }
+    /// `[start, stop)`, made 1 ns long where it would be empty.
+    pub(crate) fn at_least(start: Nanos, stop: Nanos) -> Self {
+        let start = start.min(Nanos::MAX - Nanos::new(1));
+        Self {
+            start,
+            stop: stop.max(start + Nanos::new(1)),
+        }
+    }
     /// First instant inside.
     pub const fn start(self) -> Nanos {
         self.start
