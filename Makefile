@@ -4,6 +4,7 @@
 
 INPUT ?= fixtures/kitchen.mp4
 OUTPUT ?=
+SECONDS_OF_VIDEO ?= 600 3600
 PREFIX ?= /usr/local
 DESTDIR ?=
 export INPUT OUTPUT PREFIX DESTDIR
@@ -22,8 +23,8 @@ demo: build ## extract features from INPUT=fixtures/kitchen.mp4 to OUTPUT=target
 test: build ## run every test
 	cargo test --release --workspace --locked
 
-bench: build ## measure speed and memory beside decoding everything; prints ratios
-	@scripts/bench.sh
+bench: build ## measure speed and memory beside decoding everything (SECONDS_OF_VIDEO="600 3600"); prints ratios
+	@$(EARMARK_PYTHON) scripts/bench.py $(SECONDS_OF_VIDEO)
 
 lint: setup ## check formatting, lints and documentation
 	cargo fmt --all --check

@@ -1,0 +1,119 @@
+//! Every container and codec, and every oddity of time: the pictures written are the ones asked for.
+
+use std::path::Path;
+
+use crate::recordings::{check_h5, folder, made, pipeline, python, said, succeeds};
+
+/// Budget of the tests: four high pictures and a low one every second fit.
+const BUDGET: &str = "tokens_per_s: 392";
+const CLICKS: &str = "2.0,4.5,7.0,9.0";
+
+/// What a recording is like, as far as the check must know.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    /// Clicks at their known times.
+    Plain,
+    /// The same, from a recording whose time does not begin at zero: the clicks are somewhere else.
+    Shifted,
+    /// Stored turned by 90 degrees.
+    Turned,
+    /// Nothing to hear: the uniform fallback.
+    Unheard,
+}
+
+/// Plans, runs by that plan in two passes, runs in one pass; checks all three.
+fn holds(name: &str, kind: Kind) {
+    let Some(python) = python() else { return };
+    let input = made(&python, name);
+    let folder = folder(name);
+    for planning in ["global", "streaming"] {
+        let pipeline = pipeline(&python, &folder, &format!("{BUDGET}, planning: {planning}"));
+        let file = folder.join(format!("{planning}.h5"));
+        let output = succeeds(["run".as_ref(), pipeline.as_os_str(), "--input".as_ref(), input.as_os_str(), "--output".as_ref(), file.as_os_str()]);
+        let mut args = vec![file.clone().into_os_string(), "--recording".into(), input.clone().into_os_string()];
+        if planning == "global" {
+            let plan = folder.join("plan.jsonl");
+            succeeds(["plan".as_ref(), pipeline.as_os_str(), "--input".as_ref(), input.as_os_str(), "--output".as_ref(), plan.as_os_str()]);
+            args.extend(["--plan".into(), plan.into_os_string()]);
+        }
+        match kind {
+            Kind::Plain => args.extend(["--clicks".into(), CLICKS.into()]),
+            Kind::Turned => args.extend(["--turned".into(), "--clicks".into(), CLICKS.into()]),
+            Kind::Shifted => {}
+            Kind::Unheard => {
+                let text = said(&output);
+                assert_eq!(text.matches("warning").count(), 1, "one warning, once: {text}");
+            }
+        }
+        check_h5(&python, args);
+        assert!(leftovers(&folder).is_empty(), "left behind: {:?}", leftovers(&folder));
+    }
+}
+
+/// Files that are neither a pipeline nor a finished output.
+fn leftovers(folder: &Path) -> Vec<std::ffi::OsString> {
+    let known = ["pipeline.yaml", "plan.jsonl", "global.h5", "streaming.h5"];
+    std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name()).filter(|n| !known.iter().any(|k| n == k)).collect()
+}
+
+macro_rules! recordings {
+    ($($name:ident: $kind:ident,)*) => {
+        $(#[test] fn $name() { holds(stringify!($name), Kind::$kind); })*
+    };
+}
+
+recordings! {
+    mp4_h264_aac: Plain,
+    mp4_h264_pyramid: Plain,
+    mp4_h264_open_gop: Plain,
+    mkv_h264_open_gop: Plain,
+    mp4_h265_aac: Plain,
+    mkv_h265_opus: Plain,
+    mkv_h265_open_gop: Plain,
+    mkv_h264_mp3: Plain,
+    mkv_h264_pcm: Plain,
+    mp4_h264_mp3: Plain,
+    webm_vp8_vorbis: Plain,
+    webm_vp9_opus: Plain,
+    mkv_vp9_pcm: Plain,
+    ts_h264_aac: Shifted,
+    ts_h265_mp3: Shifted,
+    mp4_vfr: Plain,
+    mkv_vfr: Plain,
+    mp4_rotated: Turned,
+    mkv_starts_at_5s: Shifted,
+    mp4_starts_at_5s: Shifted,
+    ts_starts_at_90s: Shifted,
+    mp4_intra_only: Plain,
+    mp4_one_gop: Plain,
+    mp4_no_audio: Unheard,
+    mkv_silent: Unheard,
+}
+
+#[test]
+fn the_second_audio_track_is_heard_when_asked_for() {
+    let Some(python) = python() else { return };
+    let input = made(&python, "mkv_two_tracks");
+    let folder = folder("mkv_two_tracks");
+    let pipeline = pipeline(&python, &folder, BUDGET);
+    for (track, clicks) in [("0", "1.0"), ("1", CLICKS)] {
+        let file = folder.join(format!("track{track}.h5"));
+        succeeds([
+            "run".as_ref(), pipeline.as_os_str(), "--input".as_ref(), input.as_os_str(), "--output".as_ref(), file.as_os_str(), "--audio-track".as_ref(), track.as_ref(),
+        ]);
+        check_h5(&python, [file.as_os_str(), "--recording".as_ref(), input.as_os_str(), "--clicks".as_ref(), clicks.as_ref()]);
+    }
+}
+
+#[test]
+fn without_video_cues_and_anchors_are_still_written() {
+    let Some(python) = python() else { return };
+    for name in ["m4a_no_video", "wav_no_video"] {
+        let input = made(&python, name);
+        let folder = folder(name);
+        let pipeline = pipeline(&python, &folder, BUDGET);
+        let file = folder.join("cues.h5");
+        succeeds(["run".as_ref(), pipeline.as_os_str(), "--input".as_ref(), input.as_os_str(), "--output".as_ref(), file.as_os_str()]);
+        check_h5(&python, [file.as_os_str(), "--clicks".as_ref(), CLICKS.as_ref()]);
+    }
+}
