@@ -4,7 +4,7 @@
 
 INPUT ?= fixtures/kitchen.mp4
 OUTPUT ?=
-SECONDS_OF_VIDEO ?= 600 3600
+
 PREFIX ?= /usr/local
 DESTDIR ?=
 export INPUT OUTPUT PREFIX DESTDIR
@@ -23,7 +23,7 @@ demo: build ## extract features from INPUT=fixtures/kitchen.mp4 to OUTPUT=target
 test: build ## run every test
 	cargo test --release --workspace --locked
 
-bench: build ## measure speed and memory beside decoding everything (SECONDS_OF_VIDEO="600 3600"); prints ratios
+bench: build ## measure speed and memory beside decoding everything, for SECONDS="600 3600"
 	@$(EARMARK_PYTHON) scripts/bench.py $(SECONDS_OF_VIDEO)
 
 lint: setup ## check formatting, lints and documentation

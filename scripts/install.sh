@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 say() { printf '%s\n' "$*"; }
 fail() { printf 'install: %s\n' "$*" >&2; exit 1; }
 
-PREFIX=${PREFIX:-/usr/local} DESTDIR=${DESTDIR:-} PLUGIN_LINK=${PLUGIN_LINK:-yes} TARGET=${TARGET:-target/release}
+PREFIX=${PREFIX:-/usr/local} DESTDIR=${DESTDIR:-} PLUGIN_LINK=${PLUGIN_LINK:-yes} TARGET=${CARGO_TARGET_DIR:-target}/release
 case $PREFIX in
   /*) ;;
   *) fail "PREFIX is '$PREFIX', but must be an absolute path" ;;
