@@ -1,9 +1,31 @@
 //! 16 kHz samples and tags -> cues, one for every 80 ms.
 
-use crate::cue::{Cue, Tag};
+use std::collections::VecDeque;
+
+use crate::cue::{Cue, HOP, Onset, TOP, Tag};
+use crate::flux::{FluxStream, Peak, PeakStream, Strength, likelihood};
+use crate::mel::{BANDS, MIDDLE, MelStream, RATE, STEP_TIME};
 use crate::time::Nanos;
 
-/// What the tagger looks at: 96 mel frames, a frame every 10 ms.
+/// Mel frames in a patch.
+pub const PATCH_FRAMES: usize = 96;
+/// Mel frames from one patch to the next.
+pub const PATCH_STEP: usize = 48;
+/// Patches that may wait for their tags: two minutes. The oldest is given up beyond it, and its hops go without tags.
+pub const PATCHES: usize = 250;
+
+/// Samples in a hop.
+const HOP_SAMPLES: u32 = (HOP.get() / 1_000_000) as u32 * (RATE / 1000);
+/// Mel frames in a hop.
+const HOP_FRAMES: u64 = 8;
+/// Mean square below which a hop is silent: -90 dBFS.
+const SILENCE: f64 = 1e-9;
+/// A frame sees at most this much beyond its middle: half its own length, and a frame more for the smoothing.
+const SEES: Nanos = Nanos::new(22_500_000);
+/// Hops after an untrusted one that have no onset: what is mended there makes one of its own.
+const SHY: u32 = 2;
+
+/// What the tagger looks at: 96 mel frames, one every 10 ms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Patch {
     /// When its first sample sounds.
@@ -12,44 +34,606 @@ pub struct Patch {
     pub log_mel: Vec<f32>,
 }
 
-/// Hears samples, says cues.
+/// Where a patch is.
+#[derive(Debug)]
+enum Tagging {
+    /// Here.
+    Waiting(Patch),
+    /// With the tagger.
+    Out,
+    /// Back.
+    Done(Vec<Tag>, f32),
+}
+
+/// What is known of one hop.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hop {
+    /// Real samples; padding doesn't count.
+    samples: u32,
+    /// Sum of their squares.
+    energy: f64,
+    /// A sample was not finite.
+    bad: bool,
+    eventness: f32,
+    peak: Option<(Nanos, f32)>,
+}
+
+impl Hop {
+    fn silent(&self) -> bool {
+        self.energy <= SILENCE * f64::from(self.samples)
+    }
+    fn dead(&self) -> bool {
+        self.bad || self.silent()
+    }
+}
+
+/// Hears samples, says cues. Drain patches and cues after each push: what waits here is bounded by what was pushed since.
 #[derive(Debug)]
 pub struct Listener {
     start: Nanos,
     tagging: bool,
+    finished: bool,
+    samples: u64,
+    mel: MelStream,
+    /// Mel frames that a push completed; kept for its memory.
+    complete: Vec<[f32; BANDS]>,
+    flux: FluxStream,
+    peaks: PeakStream,
+    /// Strengths given to `peaks`.
+    frames: u64,
+    /// From hop `hop` on.
+    hops: VecDeque<Hop>,
+    hop: u64,
+    /// Left of [`SHY`].
+    shy: u32,
+    /// An onset whose frame begins in a silent hop: it belongs to the next.
+    carried: Option<f32>,
+    /// The last mel frames, logged, up to a patch.
+    recent: Vec<f32>,
+    /// From patch `patch` on.
+    patches: VecDeque<Tagging>,
+    patch: u64,
+    /// Patches given up while they were with the tagger: their answers are ignored.
+    given_up: u64,
 }
 
 impl Listener {
     /// `start` is the time of the first sample. With `tagging`, cues wait for the tags of their [`Patch`].
     pub fn new(start: Nanos, tagging: bool) -> Self {
-        Self { start, tagging }
+        Self {
+            start,
+            tagging,
+            finished: false,
+            samples: 0,
+            mel: MelStream::new(),
+            complete: Vec::new(),
+            flux: FluxStream::new(),
+            peaks: PeakStream::new(),
+            frames: 0,
+            hops: VecDeque::new(),
+            hop: 0,
+            shy: 0,
+            carried: None,
+            recent: Vec::new(),
+            patches: VecDeque::new(),
+            patch: 0,
+            given_up: 0,
+        }
     }
 
-    /// The next samples: 16 kHz, mono, in [-1, 1]. What is not finite counts as silence, and its hop is not trusted.
+    /// The next samples: 16 kHz, mono, in [-1, 1]; at most some seconds at once. What is not finite counts as silence, and its hop
+    /// is not trusted. Chunks of any size give the same cues. Does nothing after [`Self::finish`].
     pub fn push(&mut self, samples: &[f32]) {
-        let _ = samples;
+        if self.finished {
+            return;
+        }
+        let mut rest = samples;
+        while !rest.is_empty() {
+            // Up to the end of the hop, so that each hop's sum is the same for any chunk size.
+            let at = (self.samples % u64::from(HOP_SAMPLES)) as usize;
+            let (now, later) = rest.split_at(rest.len().min(HOP_SAMPLES as usize - at));
+            let index = self.samples / u64::from(HOP_SAMPLES);
+            if let Some(hop) = self.hop_mut(index) {
+                for &x in now {
+                    if x.is_finite() {
+                        hop.energy += f64::from(x) * f64::from(x);
+                    } else {
+                        hop.bad = true;
+                    }
+                }
+                hop.samples += now.len() as u32;
+            }
+            self.samples += now.len() as u64;
+            rest = later;
+        }
+        let mut frames = std::mem::take(&mut self.complete);
+        self.mel.push(samples, |frame| frames.push(*frame));
+        for frame in &frames {
+            self.frame(frame);
+        }
+        frames.clear();
+        self.complete = frames;
+    }
+
+    fn hop_mut(&mut self, index: u64) -> Option<&mut Hop> {
+        let i = usize::try_from(index.checked_sub(self.hop)?).ok()?;
+        while self.hops.len() <= i {
+            self.hops.push_back(Hop::default());
+        }
+        self.hops.get_mut(i)
+    }
+
+    fn frame(&mut self, mel: &[f32; BANDS]) {
+        if let Some(strength) = self.flux.push(mel) {
+            self.strength(strength);
+        }
+        if !self.tagging {
+            return;
+        }
+        self.recent.extend(mel.iter().map(|m| (m + 1e-3).ln()));
+        if self.recent.len() == PATCH_FRAMES * BANDS {
+            self.ask();
+            self.recent.drain(..PATCH_STEP * BANDS);
+        }
+    }
+
+    /// A patch of what is in `recent`, which holds 96 frames.
+    fn ask(&mut self) {
+        if self.patches.len() == PATCHES {
+            self.given_up += u64::from(matches!(self.patches.pop_front(), Some(Tagging::Out)));
+            self.patch += 1;
+        }
+        let index = self.patch + self.patches.len() as u64;
+        self.patches.push_back(Tagging::Waiting(Patch {
+            pts: self.start + steps(index * PATCH_STEP as u64),
+            log_mel: self.recent.clone(),
+        }));
+    }
+
+    fn strength(&mut self, strength: Strength) {
+        // A frame belongs to the hop in which its middle lies.
+        let index = (steps(self.frames) + MIDDLE).get() as u64 / HOP.get() as u64;
+        self.frames += 1;
+        let eventness = likelihood(strength.flux_100);
+        if eventness > 0.0
+            && let Some(hop) = self.hop_mut(index)
+        {
+            hop.eventness = hop.eventness.max(eventness);
+        }
+        if let Some(Peak { frame, flux_100 }) = self.peaks.push(strength) {
+            let at = steps(frame) + MIDDLE;
+            if let Some(hop) = self.hop_mut(at.get() as u64 / HOP.get() as u64) {
+                hop.peak = Some((at, likelihood(flux_100)));
+            }
+        }
     }
 
     /// The next patch to tag; each is answered by [`Self::tagged`], in the same order.
     pub fn next_patch(&mut self) -> Option<Patch> {
-        None
+        let slot = self
+            .patches
+            .iter_mut()
+            .find(|slot| matches!(slot, Tagging::Waiting(_)))?;
+        match std::mem::replace(slot, Tagging::Out) {
+            Tagging::Waiting(patch) => Some(patch),
+            Tagging::Out | Tagging::Done(..) => None,
+        }
     }
 
-    /// The tags of the oldest unanswered patch, and how likely somebody speaks in it.
-    pub fn tagged(&mut self, tags: Vec<Tag>, speech: f32) {
-        let _ = (tags, speech, self.start, self.tagging);
+    /// The tags of the oldest unanswered patch, and how likely somebody speaks in it. The likeliest five are kept; what is not a
+    /// number is dropped.
+    pub fn tagged(&mut self, mut tags: Vec<Tag>, speech: f32) {
+        if self.given_up > 0 {
+            self.given_up -= 1;
+            return;
+        }
+        let out = |slot: &&mut Tagging| matches!(slot, Tagging::Out);
+        if let Some(slot) = self.patches.iter_mut().find(out) {
+            tags.retain(|tag| tag.p.is_finite());
+            tags.sort_by(|a, b| b.p.total_cmp(&a.p));
+            tags.truncate(TOP);
+            for tag in &mut tags {
+                tag.p = tag.p.clamp(0.0, 1.0);
+            }
+            let speech = if speech.is_finite() {
+                speech.clamp(0.0, 1.0)
+            } else {
+                0.0
+            };
+            *slot = Tagging::Done(tags, speech);
+        }
     }
 
     /// The next cue that nothing can change any more.
     pub fn next_cue(&mut self) -> Option<Cue> {
-        None
+        let index = self.hop;
+        let heard = if self.finished {
+            index * u64::from(HOP_SAMPLES) < self.samples
+        } else {
+            self.peaks.judged() >= (index + 1) * HOP_FRAMES - 1
+        };
+        if !heard {
+            return None;
+        }
+        let (tags, speech) = self.tags_of(index)?;
+        let hop = self.hops.pop_front().unwrap_or_default();
+        self.hop += 1;
+        // By now the next hop's samples have come, if there are any.
+        let next_bad = self.hops.front().is_some_and(|next| next.bad);
+        let own = self.start + hops(index);
+        let carried = self.carried.take().map(|p| (hops(index), p));
+        let peak = [carried, hop.peak]
+            .into_iter()
+            .flatten()
+            .max_by(|a, b| a.1.total_cmp(&b.1));
+        if hop.silent() && !hop.bad {
+            // Sound at the very start of the next hop: frames whose middles lie in this one already see it.
+            self.carried = hop
+                .peak
+                .and_then(|(at, p)| (at + SEES >= hops(index + 1)).then_some(p));
+        }
+        let trusted = !hop.dead() && !next_bad && self.shy == 0;
+        self.shy = if hop.bad {
+            SHY
+        } else {
+            self.shy.saturating_sub(1)
+        };
+        let dead = hop.dead();
+        Some(Cue {
+            pts: own,
+            eventness: if dead { 0.0 } else { hop.eventness },
+            uncertainty: if dead { 1.0 } else { 0.0 },
+            speech,
+            tags,
+            onset: peak.filter(|_| trusted).map(|(at, p)| Onset {
+                at: self.start + at,
+                p,
+                uncertainty: 1.0 - p,
+            }),
+        })
     }
 
-    /// End of stream: every hop that has begun yields a cue.
-    pub fn finish(&mut self) {}
+    /// Tags and speech of a hop: those of the patch whose middle is nearest. `None` while they are outstanding.
+    fn tags_of(&mut self, hop: u64) -> Option<(Vec<Tag>, f32)> {
+        if !self.tagging {
+            return Some((Vec::new(), 0.0));
+        }
+        let mut wanted = nearest_patch(hop);
+        if self.finished {
+            let made = self.patch + self.patches.len() as u64;
+            wanted = wanted.min(made.saturating_sub(1));
+        }
+        // The newest stays: it may have to do for the hops at the end.
+        while self.patch < wanted
+            && self.patches.len() > 1
+            && matches!(self.patches.front(), Some(Tagging::Done(..)))
+        {
+            self.patches.pop_front();
+            self.patch += 1;
+        }
+        if wanted < self.patch {
+            // Given up.
+            return Some((Vec::new(), 0.0));
+        }
+        match self.patches.get((wanted - self.patch) as usize) {
+            Some(Tagging::Done(tags, speech)) => Some((tags.clone(), *speech)),
+            Some(Tagging::Waiting(_) | Tagging::Out) => None,
+            // No patch at all, because nothing was heard.
+            None => self.finished.then(|| (Vec::new(), 0.0)),
+        }
+    }
 
-    /// From the start of a hop to the last sample that its cue needs.
+    /// End of stream: every hop that has begun yields a cue. A recording shorter than a patch is padded to one.
+    pub fn finish(&mut self) {
+        if self.finished {
+            return;
+        }
+        if self.tagging && self.patch == 0 && self.patches.is_empty() && self.samples > 0 {
+            self.recent.resize(PATCH_FRAMES * BANDS, 1e-3f32.ln());
+            self.ask();
+        }
+        // What is left to judge is judged as if nothing followed.
+        while self.peaks.judged() * u64::from(HOP_SAMPLES) < self.samples * HOP_FRAMES {
+            self.strength(Strength::default());
+        }
+        self.finished = true;
+    }
+
+    /// From the start of a hop to the last sample that its cue needs; the tagger's own time comes on top.
     pub fn latency(&self) -> Nanos {
-        Nanos::ZERO
+        // The hop's last frame, the eight after it that it is compared with, one for the smoothing, and that one's length.
+        let onset = Nanos::from_ms(150 + 25);
+        // The first hop whose nearest patch is the second one starts at 720 ms, and that patch ends at 480 + 975 ms.
+        let tags = Nanos::from_ms(480 + 975 - 720);
+        if self.tagging { tags } else { onset }
+    }
+}
+
+/// So many mel frames.
+fn steps(n: u64) -> Nanos {
+    Nanos::new((STEP_TIME.get() as u64).saturating_mul(n) as i64)
+}
+
+/// So many hops.
+fn hops(n: u64) -> Nanos {
+    Nanos::new((HOP.get() as u64).saturating_mul(n) as i64)
+}
+
+/// The patch whose middle is nearest to the middle of a hop.
+fn nearest_patch(hop: u64) -> u64 {
+    const STEP_NS: i64 = PATCH_STEP as i64 * STEP_TIME.get();
+    let first = ((PATCH_FRAMES as i64 - 1) * STEP_TIME.get() + 2 * MIDDLE.get()) / 2;
+    let middle = hops(hop).get() + HOP.get() / 2;
+    (middle - first + STEP_NS / 2).max(0) as u64 / STEP_NS as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const START: Nanos = Nanos::from_ms(5_000);
+
+    /// Faint noise, the same every time.
+    fn noise(n: usize) -> Vec<f32> {
+        let mut state = 1u32;
+        (0..n)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                ((state >> 8) as f32 / 8_388_608.0 - 1.0) * 1e-3
+            })
+            .collect()
+    }
+
+    /// A decaying knock, added at a sample.
+    fn knock(x: &mut [f32], at: usize) {
+        for (n, slot) in x[at..].iter_mut().take(3_000).enumerate() {
+            let t = n as f32 / 16_000.0;
+            *slot += (-t * 30.0).exp() * (1.0 - 2.0 * (n % 7) as f32 / 6.0) * 0.5;
+        }
+    }
+
+    fn cues(x: &[f32], chunk: usize) -> Vec<Cue> {
+        let mut ears = Listener::new(START, false);
+        let mut out = Vec::new();
+        for part in x.chunks(chunk) {
+            ears.push(part);
+            out.extend(std::iter::from_fn(|| ears.next_cue()));
+        }
+        ears.finish();
+        out.extend(std::iter::from_fn(|| ears.next_cue()));
+        out
+    }
+
+    fn onsets(cues: &[Cue]) -> Vec<Onset> {
+        cues.iter().filter_map(|cue| cue.onset).collect()
+    }
+
+    #[test]
+    fn a_knock_in_faint_noise_is_one_onset_at_its_time() {
+        let mut x = noise(64_000);
+        knock(&mut x, 32_000);
+        let heard = onsets(&cues(&x, 1_000));
+        let likely: Vec<_> = heard.iter().filter(|onset| onset.p > 0.5).collect();
+        assert_eq!(likely.len(), 1);
+        assert!(likely[0].at.distance(START + Nanos::from_ms(2_000)) <= Nanos::from_ms(30));
+    }
+
+    #[test]
+    fn every_hop_that_has_begun_yields_a_cue() {
+        for (samples, hops) in [(0, 0), (1, 1), (1_280, 1), (1_281, 2), (16_000, 13)] {
+            let all = cues(&noise(samples), 333);
+            assert_eq!(all.len(), hops, "{samples} samples");
+            for (i, cue) in all.iter().enumerate() {
+                assert_eq!(cue.pts, START + Nanos::from_ms(80 * i as i64));
+            }
+        }
+    }
+
+    #[test]
+    fn digital_silence_is_not_trusted_and_has_no_onset() {
+        for cue in cues(&[0.0; 32_000], 999) {
+            assert_eq!((cue.eventness, cue.uncertainty), (0.0, 1.0));
+            assert_eq!(cue.onset, None);
+        }
+    }
+
+    #[test]
+    fn a_tick_after_digital_silence_is_an_onset_in_a_hop_that_sounds() {
+        // At the very start of a hop, and inside one.
+        for at in [24 * 1_280, 24 * 1_280 + 10, 24 * 1_280 + 700] {
+            let mut x = vec![0.0; 64_000];
+            knock(&mut x, at);
+            let all = cues(&x, 1_000);
+            let heard = onsets(&all);
+            assert!(!heard.is_empty(), "{at}");
+            let time = START + Nanos::new(at as i64 * 62_500);
+            assert!(heard[0].at.distance(time) <= Nanos::from_ms(30), "{at}");
+            for cue in all.iter().filter(|cue| cue.onset.is_some()) {
+                assert!(cue.uncertainty < 1.0);
+            }
+        }
+    }
+
+    #[test]
+    fn the_cut_at_the_end_is_no_onset() {
+        let mut x = noise(32_000);
+        for (n, slot) in x.iter_mut().enumerate() {
+            *slot += (std::f32::consts::TAU * (n % 16) as f32 / 16.0).sin();
+        }
+        let heard = onsets(&cues(&x, 1_000));
+        assert!(
+            heard.iter().all(|o| o.at < START + Nanos::from_ms(1_900)),
+            "{heard:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_not_trusted_and_makes_no_onset_nearby() {
+        let mut x = noise(64_000);
+        x[32_000..33_000].fill(f32::NAN);
+        let all = cues(&x, 1_000);
+        assert_eq!(all[25].uncertainty, 1.0);
+        assert_eq!(all[24].uncertainty, 0.0);
+        assert!(all[24..=27].iter().all(|cue| cue.onset.is_none()));
+    }
+
+    #[test]
+    fn latency_is_what_a_cue_waits_for() {
+        for tagging in [false, true] {
+            let mut ears = Listener::new(Nanos::ZERO, tagging);
+            let mut worst = Nanos::ZERO;
+            for (n, part) in noise(64_000).chunks(16).enumerate() {
+                ears.push(part);
+                while ears.next_patch().is_some() {
+                    ears.tagged(Vec::new(), 0.0);
+                }
+                while let Some(cue) = ears.next_cue() {
+                    // The first hops also wait for the first patch, which begins before them.
+                    if cue.pts >= Nanos::from_ms(720) {
+                        worst = worst.max(Nanos::from_ms(n as i64 + 1) - cue.pts);
+                    }
+                }
+            }
+            assert_eq!(worst, ears.latency(), "tagging {tagging}");
+        }
+    }
+
+    #[test]
+    fn a_hop_takes_the_tags_of_the_nearest_patch() {
+        let mut ears = Listener::new(START, true);
+        let mut out = Vec::new();
+        let mut patches = 0;
+        for part in noise(48_000).chunks(1_600) {
+            ears.push(part);
+            while let Some(patch) = ears.next_patch() {
+                assert_eq!(patch.pts, START + Nanos::from_ms(480 * patches));
+                assert_eq!(patch.log_mel.len(), 96 * 64);
+                let tag = Tag {
+                    class_id: patches as u16,
+                    p: 0.5,
+                };
+                ears.tagged(vec![tag], 0.25);
+                patches += 1;
+            }
+            out.extend(std::iter::from_fn(|| ears.next_cue()));
+        }
+        ears.finish();
+        out.extend(std::iter::from_fn(|| ears.next_cue()));
+        assert_eq!((patches, out.len()), (5, 38));
+        let last = (patches - 1) as f64;
+        for (i, cue) in out.iter().enumerate() {
+            let middle = 0.08 * i as f64 + 0.04;
+            let nearest = ((middle - 0.4875) / 0.48).round().clamp(0.0, last);
+            assert_eq!(f64::from(cue.tags[0].class_id), nearest, "hop {i}");
+            assert_eq!(cue.speech, 0.25);
+        }
+    }
+
+    #[test]
+    fn a_recording_shorter_than_a_patch_is_padded_to_one() {
+        let mut ears = Listener::new(START, true);
+        ears.push(&noise(2_000));
+        assert_eq!(ears.next_patch(), None);
+        ears.finish();
+        assert_eq!(ears.next_cue(), None);
+        assert_eq!(ears.next_patch().map(|p| p.log_mel.len()), Some(96 * 64));
+        ears.tagged(
+            vec![
+                Tag {
+                    class_id: 3,
+                    p: 2.0,
+                },
+                Tag {
+                    class_id: 4,
+                    p: f32::NAN,
+                },
+            ],
+            f32::NAN,
+        );
+        let cue = ears.next_cue().unwrap();
+        assert_eq!(
+            cue.tags,
+            vec![Tag {
+                class_id: 3,
+                p: 1.0
+            }]
+        );
+        assert_eq!(cue.speech, 0.0);
+    }
+
+    #[test]
+    fn a_tagger_that_never_answers_is_given_up_and_state_stays_bounded() {
+        let mut ears = Listener::new(START, true);
+        let second = noise(16_000);
+        let mut heard = 0;
+        for _ in 0..200 {
+            ears.push(&second);
+            while ears.next_patch().is_some() {}
+            while ears.next_cue().is_some() {
+                heard += 1;
+            }
+        }
+        assert!(heard > 0);
+        assert!(ears.patches.len() <= PATCHES);
+        assert!(ears.hops.len() <= PATCHES * 6 + 50);
+        let forgotten = ears.given_up;
+        ears.tagged(
+            vec![Tag {
+                class_id: 1,
+                p: 1.0,
+            }],
+            0.0,
+        );
+        assert_eq!(ears.given_up, forgotten - 1);
+    }
+
+    fn any_sample() -> impl Strategy<Value = f32> {
+        prop_oneof![
+            8 => -1f32..1.0,
+            1 => Just(0.0),
+            1 => prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(f32::MAX)],
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn chunks_of_any_size_give_identical_cues(
+            at in prop::collection::vec(0usize..30_000, 0..4),
+            dead in prop::collection::vec((0usize..30_000, 1usize..3_000, any::<bool>()), 0..3),
+            cut in 1usize..5_000,
+        ) {
+            let mut x = noise(33_000);
+            for &at in &at {
+                knock(&mut x, at);
+            }
+            for &(from, n, nan) in &dead {
+                x[from..from + n].fill(if nan { f32::NAN } else { 0.0 });
+            }
+            prop_assert_eq!(cues(&x, x.len()), cues(&x, cut));
+        }
+
+        #[test]
+        fn a_dead_hop_never_has_an_onset_and_all_is_in_range(
+            x in prop::collection::vec(any_sample(), 0..9_000),
+            start in any::<i64>(),
+        ) {
+            let mut ears = Listener::new(Nanos::new(start), false);
+            ears.push(&x);
+            ears.finish();
+            while let Some(cue) = ears.next_cue() {
+                prop_assert!((0.0..=1.0).contains(&cue.eventness));
+                if cue.uncertainty >= 1.0 {
+                    prop_assert_eq!(cue.onset, None);
+                }
+                if let Some(onset) = cue.onset {
+                    prop_assert!((0.0..=1.0).contains(&onset.p));
+                    prop_assert!(cue.pts <= onset.at && onset.at <= cue.pts + HOP);
+                }
+            }
+        }
     }
 }
