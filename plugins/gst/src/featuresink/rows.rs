@@ -1,0 +1,159 @@
+//! Pictures in, full batches out; embeddings in, rows out in the order of the pictures.
+//!
+//! Pictures of one batch share a tier, so batches of different tiers complete out of order. Nothing waits for ever: when too many
+//! rows wait for an incomplete batch, every batch goes as it is.
+
+use std::collections::VecDeque;
+
+use anchoring::tier::Tier;
+
+/// The place of a picture among all pictures.
+pub type Ticket = u64;
+
+/// Pictures of one tier that go through the encoder together.
+#[derive(Debug)]
+pub struct Batch<P> {
+    /// Their tier.
+    pub tier: Tier,
+    /// What came, in the order of arrival.
+    pub pictures: Vec<(Ticket, P)>,
+}
+
+/// Collects pictures into batches, one per tier.
+#[derive(Debug)]
+pub struct Batches<P> {
+    sizes: [usize; 3],
+    open: [Vec<(Ticket, P)>; 3],
+}
+
+impl<P> Batches<P> {
+    /// `sizes`: pictures a batch for low, base and high, each at least 1.
+    pub fn new(sizes: [usize; 3]) -> Self {
+        Self {
+            sizes: sizes.map(|size| size.max(1)),
+            open: Default::default(),
+        }
+    }
+
+    /// Takes a picture; gives the tier's batch if that filled it.
+    pub fn push(&mut self, tier: Tier, ticket: Ticket, picture: P) -> Option<Batch<P>> {
+        let open = &mut self.open[tier as usize];
+        open.push((ticket, picture));
+        (open.len() >= self.sizes[tier as usize]).then(|| Batch {
+            tier,
+            pictures: std::mem::take(open),
+        })
+    }
+
+    /// Gives an incomplete batch, cheapest tier first; `None` once all are empty.
+    pub fn drain(&mut self) -> Option<Batch<P>> {
+        Tier::ALL.into_iter().find_map(|tier| {
+            let open = &mut self.open[tier as usize];
+            (!open.is_empty()).then(|| Batch {
+                tier,
+                pictures: std::mem::take(open),
+            })
+        })
+    }
+}
+
+/// Puts what is ready into the order of its tickets.
+#[derive(Debug)]
+pub struct Rows<R> {
+    first: Ticket,
+    slots: VecDeque<Option<R>>,
+}
+
+impl<R> Default for Rows<R> {
+    fn default() -> Self {
+        Self {
+            first: 0,
+            slots: VecDeque::new(),
+        }
+    }
+}
+
+impl<R> Rows<R> {
+    /// A place after all earlier ones.
+    pub fn reserve(&mut self) -> Ticket {
+        self.slots.push_back(None);
+        self.first + self.slots.len() as Ticket - 1
+    }
+
+    /// Fills a reserved place; places that were never reserved or are long gone are ignored.
+    pub fn fill(&mut self, ticket: Ticket, row: R) {
+        if let Some(slot) = ticket
+            .checked_sub(self.first)
+            .and_then(|at| self.slots.get_mut(at as usize))
+        {
+            *slot = Some(row);
+        }
+    }
+
+    /// The earliest row, if it is ready.
+    pub fn pop(&mut self) -> Option<R> {
+        let ready = self.slots.front_mut()?.take()?;
+        self.slots.pop_front();
+        self.first += 1;
+        Some(ready)
+    }
+
+    /// How many places are reserved and not yet given out.
+    pub fn waiting(&self) -> usize {
+        self.slots.len()
+    }
+}
+
+/// Pictures a batch per tier: `batch` at most, and never more pixels than `batch` pictures of the base tier, so that memory does
+/// not depend on how many pictures are of the high tier. `px`: sides of low, base and high.
+pub fn batch_sizes(batch: usize, px: [usize; 3]) -> [usize; 3] {
+    let pixels = batch * px[1] * px[1];
+    px.map(|side| (pixels / (side * side).max(1)).clamp(1, batch.max(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_in_the_order_of_their_tickets() {
+        let mut rows = Rows::default();
+        let tickets: Vec<Ticket> = (0..5).map(|_| rows.reserve()).collect();
+        for k in [3, 1, 0] {
+            rows.fill(tickets[k], k);
+        }
+        assert_eq!(
+            [rows.pop(), rows.pop(), rows.pop()],
+            [Some(0), Some(1), None]
+        );
+        rows.fill(tickets[2], 2);
+        rows.fill(99, 99);
+        assert_eq!(
+            [rows.pop(), rows.pop(), rows.pop()],
+            [Some(2), Some(3), None]
+        );
+        assert_eq!(rows.waiting(), 1);
+        rows.fill(tickets[4], 4);
+        assert_eq!(rows.pop(), Some(4));
+        assert_eq!(rows.reserve(), 5);
+    }
+
+    #[test]
+    fn a_batch_goes_when_it_is_full_and_holds_one_tier() {
+        let mut batches = Batches::new([2, 2, 1]);
+        assert!(batches.push(Tier::Low, 0, 'a').is_none());
+        assert!(batches.push(Tier::Base, 1, 'b').is_none());
+        let full = batches.push(Tier::High, 2, 'c').unwrap();
+        assert_eq!((full.tier, full.pictures), (Tier::High, vec![(2, 'c')]));
+        let full = batches.push(Tier::Low, 3, 'd').unwrap();
+        assert_eq!(full.pictures, [(0, 'a'), (3, 'd')]);
+        assert_eq!(batches.drain().unwrap().pictures, [(1, 'b')]);
+        assert!(batches.drain().is_none());
+    }
+
+    #[test]
+    fn a_batch_never_has_more_pixels_than_the_base_tier_allows() {
+        assert_eq!(batch_sizes(16, [112, 224, 448]), [16, 16, 4]);
+        assert_eq!(batch_sizes(1, [112, 224, 448]), [1, 1, 1]);
+    }
+}

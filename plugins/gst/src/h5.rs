@@ -1,0 +1,447 @@
+//! HDF5, schema `earmark/1`: the one file that names `hdf5`. What a file holds is in `write` and `read` beside it.
+
+mod read;
+mod write;
+
+use std::path::{Path, PathBuf};
+
+use hdf5::types::VarLenUnicode;
+use hdf5::{Dataset, Extent, File, Group, H5Type, Location};
+use ndarray::ArrayView2;
+use serde::{Deserialize, Serialize};
+
+use crate::featuresink::partial::PlaceError;
+use codes::{ReasonCode, TierCode};
+pub use read::{AnchorRow, Share, Summary, Tables, read_summary, read_tables};
+pub use write::{Closing, Opening, Row, Totals, Writer};
+
+/// The `schema` attribute of every file that this version writes and reads.
+pub const SCHEMA: &str = "earmark/1";
+
+/// `/cues/class_id` where the tagger named no class.
+pub const NO_CLASS: u16 = u16::MAX;
+
+/// The version of the HDF5 library.
+pub fn library_version() -> String {
+    let (major, minor, micro) = hdf5::library_version();
+    format!("{major}.{minor}.{micro}")
+}
+
+/// Why a file cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum H5Error {
+    /// The output cannot be put in place.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The disk is full.
+    #[error("the disk is full: cannot write {0}")]
+    Full(PathBuf),
+    /// HDF5 cannot write.
+    #[error("cannot write {path}: {message}")]
+    Write {
+        /// The output.
+        path: PathBuf,
+        /// What HDF5 says.
+        message: String,
+    },
+    /// A row that the file cannot hold.
+    #[error("cannot write {path}: {message}")]
+    Row {
+        /// The output.
+        path: PathBuf,
+        /// What is wrong with the row.
+        message: String,
+    },
+    /// HDF5 cannot read.
+    #[error("cannot read {path}: {message}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What HDF5 says.
+        message: String,
+    },
+    /// A file of some other kind.
+    #[error("{path} is no file of schema {SCHEMA}: {message}")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What is missing or different.
+        message: String,
+    },
+}
+
+impl H5Error {
+    /// Whether the disk is full.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Full(_) => true,
+            Self::Place(PlaceError::System { source, .. }) => {
+                source.kind() == std::io::ErrorKind::StorageFull
+            }
+            _ => false,
+        }
+    }
+}
+
+/// How features are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits: half the space, three digits.
+    F16,
+}
+
+impl Precision {
+    /// Bytes a number.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+}
+
+/// A model that had a part in a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelNote {
+    /// `encoder` or `tagger`.
+    pub role: String,
+    /// Name of its manifest.
+    pub name: String,
+    /// SHA-256 of its ONNX file.
+    pub sha256: String,
+}
+
+/// What a dataset may hold.
+trait Cell: H5Type {}
+impl<T: H5Type> Cell for T {}
+
+/// Enum types: u8 with names.
+#[expect(
+    unsafe_code,
+    reason = "HDF5 types are declared by an unsafe trait; these are transparent over u8, which holds any byte"
+)]
+mod codes {
+    use anchoring::plan::Reason;
+    use anchoring::tier::Tier;
+    use hdf5::H5Type;
+    use hdf5::types::{EnumMember, EnumType, IntSize, TypeDescriptor};
+
+    #[derive(Clone, Copy, Debug)]
+    #[repr(transparent)]
+    pub(super) struct TierCode(pub(super) u8);
+
+    #[derive(Clone, Copy, Debug)]
+    #[repr(transparent)]
+    pub(super) struct ReasonCode(pub(super) u8);
+
+    fn named(names: impl Iterator<Item = &'static str>) -> TypeDescriptor {
+        TypeDescriptor::Enum(EnumType {
+            size: IntSize::U1,
+            signed: false,
+            members: names
+                .enumerate()
+                .map(|(value, name)| EnumMember {
+                    name: name.into(),
+                    value: value as u64,
+                })
+                .collect(),
+        })
+    }
+
+    // SAFETY: the descriptor is one unsigned byte, and so is the type; every byte is a valid value of it.
+    unsafe impl H5Type for TierCode {
+        fn type_descriptor() -> TypeDescriptor {
+            named(Tier::ALL.into_iter().map(Tier::name))
+        }
+    }
+
+    // SAFETY: as above.
+    unsafe impl H5Type for ReasonCode {
+        fn type_descriptor() -> TypeDescriptor {
+            named(Reason::ALL.into_iter().map(Reason::name))
+        }
+    }
+}
+
+/// Text as HDF5 holds it; a zero byte, which would end it, becomes U+FFFD.
+fn text(value: &str) -> VarLenUnicode {
+    value.replace('\0', "\u{fffd}").parse().unwrap_or_default()
+}
+
+/// Text of variable length.
+type Text = VarLenUnicode;
+
+/// One dataset and the rows that wait for it.
+struct Column<T> {
+    dataset: Dataset,
+    rows: usize,
+    width: Option<usize>,
+    waiting: Vec<T>,
+}
+
+/// How a column is laid out.
+struct Shape<'a> {
+    name: &'a str,
+    units: &'a str,
+    /// Numbers per row and the name of that axis; `None` for one number per row.
+    wide: Option<(usize, &'a str)>,
+    /// Rows a chunk.
+    chunk: usize,
+    /// Whether it is compressed.
+    gzip: bool,
+}
+
+impl<T: Cell> Column<T> {
+    fn push(&mut self, value: T) {
+        self.waiting.push(value);
+    }
+
+    fn waiting(&self) -> usize {
+        self.waiting.len() / self.width.unwrap_or(1).max(1)
+    }
+}
+
+/// A column, whatever it holds.
+trait Append {
+    /// Writes the rows that wait.
+    fn append(&mut self) -> hdf5::Result<()>;
+}
+
+impl<T: Cell> Append for Column<T> {
+    fn append(&mut self) -> hdf5::Result<()> {
+        let (from, to) = (self.rows, self.rows + self.waiting());
+        if from == to {
+            return Ok(());
+        }
+        match self.width {
+            None => {
+                self.dataset.resize((to,))?;
+                self.dataset
+                    .write_slice(self.waiting.as_slice(), from..to)?;
+            }
+            Some(width) => {
+                self.dataset.resize((to, width))?;
+                let block = ArrayView2::from_shape((to - from, width), &self.waiting)
+                    .map_err(|err| hdf5::Error::from(err.to_string()))?;
+                self.dataset.write_slice(block, (from..to, ..))?;
+            }
+        }
+        self.rows = to;
+        self.waiting.clear();
+        Ok(())
+    }
+}
+
+/// A group being made: its columns share a leading axis.
+struct Table {
+    group: Group,
+    axis: &'static str,
+    path: PathBuf,
+}
+
+impl Table {
+    fn column<T: Cell>(&self, shape: &Shape<'_>) -> Result<Column<T>, H5Error> {
+        self.make(shape).map_err(|err| failed(&self.path, &err))
+    }
+
+    fn make<T: Cell>(&self, shape: &Shape<'_>) -> hdf5::Result<Column<T>> {
+        let mut builder = self.group.new_dataset::<T>();
+        if shape.gzip {
+            builder = builder.shuffle().deflate(4);
+        }
+        let (dataset, axes) = match shape.wide {
+            None => (
+                builder
+                    .chunk((shape.chunk,))
+                    .shape((Extent::resizable(0),))
+                    .create(shape.name)?,
+                self.axis.to_owned(),
+            ),
+            Some((width, across)) => (
+                builder
+                    .chunk((shape.chunk, width))
+                    .shape((Extent::resizable(0), Extent::fixed(width)))
+                    .create(shape.name)?,
+                format!("{}, {across}", self.axis),
+            ),
+        };
+        put(&dataset, "units", &text(shape.units))?;
+        put(&dataset, "axes", &text(&axes))?;
+        Ok(Column {
+            dataset,
+            rows: 0,
+            width: shape.wide.map(|(width, _)| width),
+            waiting: Vec::new(),
+        })
+    }
+}
+
+/// Sets an attribute, new or not.
+fn put<T: Cell>(at: &Location, name: &str, value: &T) -> hdf5::Result<()> {
+    match at.attr(name) {
+        Ok(attribute) => attribute.write_scalar(value),
+        Err(_) => at.new_attr::<T>().create(name)?.write_scalar(value),
+    }
+}
+
+/// A file being written.
+struct Output {
+    file: File,
+    path: PathBuf,
+}
+
+impl Output {
+    /// Makes the file, or empties it.
+    fn create(path: &Path) -> Result<Self, H5Error> {
+        // The lock of `Partial` holds for the file's whole life; HDF5's own would be in its way.
+        let file = File::with_options()
+            .with_fapl(|access| access.file_locking(false))
+            .create(path)
+            .map_err(|err| failed(path, &err))?;
+        Ok(Self {
+            file,
+            path: path.into(),
+        })
+    }
+
+    fn table(&self, name: &str, axis: &'static str) -> Result<Table, H5Error> {
+        let group = self
+            .file
+            .create_group(name)
+            .map_err(|err| failed(&self.path, &err))?;
+        Ok(Table {
+            group,
+            axis,
+            path: self.path.clone(),
+        })
+    }
+
+    fn put<T: Cell>(&self, name: &str, value: &T) -> Result<(), H5Error> {
+        put(&self.file, name, value).map_err(|err| failed(&self.path, &err))
+    }
+
+    fn put_text(&self, name: &str, value: &str) -> Result<(), H5Error> {
+        self.put(name, &text(value))
+    }
+
+    /// Writes the rows that wait for these columns.
+    fn append<const N: usize>(&self, columns: [&mut dyn Append; N]) -> Result<(), H5Error> {
+        columns
+            .into_iter()
+            .try_for_each(Append::append)
+            .map_err(|err| failed(&self.path, &err))
+    }
+
+    /// After this the file can be opened even if the process dies.
+    fn flush(&self) -> Result<(), H5Error> {
+        self.file.flush().map_err(|err| failed(&self.path, &err))
+    }
+
+    /// Once every column is dropped.
+    fn close(self) -> Result<(), H5Error> {
+        self.file.close().map_err(|err| failed(&self.path, &err))
+    }
+}
+
+fn failed(path: &Path, err: &hdf5::Error) -> H5Error {
+    let message = err.to_string();
+    // HDF5 passes the system's error on as text only. EFBIG: a file may not grow further. EDQUOT: a quota is used up.
+    if ["errno = 28,", "errno = 27,", "errno = 122,"]
+        .iter()
+        .any(|errno| message.contains(errno))
+    {
+        H5Error::Full(path.into())
+    } else {
+        H5Error::Write {
+            path: path.into(),
+            message,
+        }
+    }
+}
+
+/// A file being read.
+struct Reading {
+    file: File,
+    path: PathBuf,
+}
+
+impl Reading {
+    /// Opens a file of this schema, complete or not.
+    fn open(path: &Path) -> Result<Self, H5Error> {
+        let read = |message| H5Error::Read {
+            path: path.into(),
+            message,
+        };
+        match path.metadata() {
+            Err(err) => return Err(read(err.to_string())),
+            Ok(about) if about.is_dir() => return Err(read("it is a folder".into())),
+            Ok(_) => {}
+        }
+        let foreign = |message| H5Error::Foreign {
+            path: path.into(),
+            message,
+        };
+        let file = File::with_options()
+            .with_fapl(|access| access.file_locking(false))
+            .open(path)
+            .map_err(|_| {
+                foreign("HDF5 cannot open it; it is damaged, unfinished or something else".into())
+            })?;
+        let reading = Self {
+            file,
+            path: path.into(),
+        };
+        match reading.text("schema") {
+            Ok(schema) if schema == SCHEMA => Ok(reading),
+            Ok(schema) => Err(foreign(format!("its schema is {schema:?}"))),
+            Err(_) => Err(foreign("it has no attribute `schema`".into())),
+        }
+    }
+
+    fn foreign(&self, name: &str, err: &hdf5::Error) -> H5Error {
+        H5Error::Foreign {
+            path: self.path.clone(),
+            message: format!("{name}: {err}"),
+        }
+    }
+
+    fn attribute<T: Cell>(&self, name: &str) -> Result<T, H5Error> {
+        self.file
+            .attr(name)
+            .and_then(|attribute| attribute.read_scalar())
+            .map_err(|err| self.foreign(name, &err))
+    }
+
+    fn text(&self, name: &str) -> Result<String, H5Error> {
+        self.attribute::<Text>(name)
+            .map(|value| value.as_str().to_owned())
+    }
+
+    fn shape(&self, name: &str) -> Result<Vec<usize>, H5Error> {
+        let dataset = self
+            .file
+            .dataset(name)
+            .map_err(|err| self.foreign(name, &err))?;
+        Ok(dataset.shape())
+    }
+
+    /// Bytes of a number in a dataset.
+    fn cell_bytes(&self, name: &str) -> Result<usize, H5Error> {
+        let dataset = self.file.dataset(name).and_then(|dataset| dataset.dtype());
+        dataset
+            .map(|dtype| dtype.size())
+            .map_err(|err| self.foreign(name, &err))
+    }
+
+    /// A whole dataset, row-major.
+    fn column<T: Cell>(&self, name: &str) -> Result<Vec<T>, H5Error> {
+        self.file
+            .dataset(name)
+            .and_then(|dataset| dataset.read_raw())
+            .map_err(|err| self.foreign(name, &err))
+    }
+}

@@ -1,0 +1,293 @@
+//! Reading a file: what a person wants on one screen, and the tables without the features.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anchoring::plan::Reason;
+use anchoring::tier::{Tier, Tokens};
+use serde::Serialize;
+
+use super::{H5Error, ModelNote, Precision, Reading, ReasonCode, Text, TierCode};
+
+/// Frames of one tier and reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Share {
+    /// Their resolution.
+    pub tier: Tier,
+    /// Why they were taken.
+    pub reason: Reason,
+    /// How many.
+    pub frames: u64,
+    /// What they cost together.
+    pub tokens: Tokens,
+}
+
+/// A file at a glance.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// `earmark/1`.
+    pub schema: String,
+    /// Whether it was finished; if not, only what follows from the tables is set.
+    pub complete: bool,
+    /// Name of the recording.
+    pub video_id: String,
+    /// Where the recording came from.
+    pub input_uri: String,
+    /// Its size in bytes.
+    pub input_bytes: u64,
+    /// Its length.
+    pub duration_ns: i64,
+    /// Rows of `/frames`.
+    pub frames: u64,
+    /// Numbers per row.
+    pub dim: usize,
+    /// How they are stored.
+    pub precision: Precision,
+    /// Frames by tier and reason, none of them empty.
+    pub shares: Vec<Share>,
+    /// What was spent.
+    pub spent_tokens: Tokens,
+    /// What might be spent.
+    pub budget_tokens: Tokens,
+    /// Planned pictures that no frame could serve.
+    pub frames_missed: u64,
+    /// Encoded pictures that reached the gate.
+    pub pictures_seen: u64,
+    /// Those that it let through.
+    pub pictures_passed: u64,
+    /// Rows of `/anchors`.
+    pub anchors: u64,
+    /// Labels of anchors, the most frequent first, at most ten.
+    pub top_labels: Vec<(String, u64)>,
+    /// Rows of `/cues`.
+    pub cues: u64,
+    /// Every model that has a part.
+    pub models: Vec<ModelNote>,
+    /// Name and version of every library that mattered.
+    pub versions: BTreeMap<String, String>,
+    /// Stream descriptions, as JSON.
+    pub streams: serde_json::Value,
+    /// The resolved pipeline or the plan's settings, as text.
+    pub config: String,
+    /// How the pictures were turned to stand upright.
+    pub rotation: String,
+    /// Everything that went wrong without ending the run.
+    pub warnings: Vec<String>,
+}
+
+/// Every dataset but features and cues, by column.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Tables {
+    /// When each picture was shown.
+    pub pts_ns: Vec<i64>,
+    /// The time the plan asked for.
+    pub requested_ns: Vec<i64>,
+    /// Its resolution.
+    pub tier: Vec<Tier>,
+    /// Why it was taken.
+    pub reason: Vec<Reason>,
+    /// Its price.
+    pub tokens: Vec<u32>,
+    /// Index into `anchors`, or -1.
+    pub anchor: Vec<i32>,
+    /// The anchors, in the order of time.
+    pub anchors: Vec<AnchorRow>,
+}
+
+/// A row of `/anchors`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AnchorRow {
+    /// When it begins.
+    pub onset_ns: i64,
+    /// First instant of its window.
+    pub start_ns: i64,
+    /// First instant after its window.
+    pub stop_ns: i64,
+    /// How likely something begins here, in [0, 1].
+    pub score: f32,
+    /// How unsure that is, in [0, 1].
+    pub uncertainty: f32,
+    /// The tagger's class, or -1.
+    pub class_id: i32,
+    /// Its name.
+    pub label: String,
+}
+
+/// What a person wants to know of a file, complete or not.
+///
+/// # Errors
+/// Not there, not of this schema, or damaged.
+pub fn read_summary(path: &Path) -> Result<Summary, H5Error> {
+    let file = Reading::open(path)?;
+    let complete: bool = file.attribute("complete")?;
+    let tables = tables(&file)?;
+    let [frames, dim] = file.shape("frames/features")?[..] else {
+        return Err(foreign(path, "/frames/features is not [N, D]"));
+    };
+    // The end of a run sets these; an unfinished file does without.
+    let number = |name: &str| match file.attribute::<u64>(name) {
+        Err(_) if !complete => Ok(0),
+        other => other,
+    };
+    let text = |name: &str| match file.text(name) {
+        Err(_) if !complete => Ok(String::new()),
+        other => other,
+    };
+    let duration_ns = match file.attribute::<i64>("duration_ns") {
+        Err(_) if !complete => 0,
+        other => other?,
+    };
+    Ok(Summary {
+        schema: text("schema")?,
+        complete,
+        video_id: text("video_id")?,
+        input_uri: text("input_uri")?,
+        input_bytes: number("input_bytes")?,
+        duration_ns,
+        frames: frames as u64,
+        dim,
+        precision: match file.cell_bytes("frames/features")? {
+            2 => Precision::F16,
+            _ => Precision::F32,
+        },
+        shares: shares(&tables),
+        spent_tokens: tables.tokens.iter().copied().map(Tokens::from).sum(),
+        budget_tokens: number("budget_tokens")?,
+        frames_missed: number("frames_missed")?,
+        pictures_seen: number("pictures_seen")?,
+        pictures_passed: number("pictures_passed")?,
+        anchors: tables.anchors.len() as u64,
+        top_labels: top_labels(&tables.anchors),
+        cues: file.shape("cues/pts_ns")?.first().copied().unwrap_or(0) as u64,
+        models: json(path, "models", &text("models")?)?,
+        versions: json(path, "versions", &text("versions")?)?,
+        streams: json(path, "streams", &text("streams")?)?,
+        config: text("config")?,
+        rotation: text("rotation")?,
+        warnings: json(path, "warnings", &text("warnings")?)?,
+    })
+}
+
+/// The tables of a file, complete or not.
+///
+/// # Errors
+/// Not there, not of this schema, or damaged.
+pub fn read_tables(path: &Path) -> Result<Tables, H5Error> {
+    tables(&Reading::open(path)?)
+}
+
+fn tables(file: &Reading) -> Result<Tables, H5Error> {
+    let tiers: Vec<TierCode> = file.column("frames/tier")?;
+    let reasons: Vec<ReasonCode> = file.column("frames/reason")?;
+    let tier = |code: &TierCode| Tier::ALL.get(usize::from(code.0)).copied();
+    let reason = |code: &ReasonCode| Reason::ALL.get(usize::from(code.0)).copied();
+    let unknown = |name: &str| foreign(&file.path, &format!("{name} holds a value without a name"));
+    let tables = Tables {
+        pts_ns: file.column("frames/pts_ns")?,
+        requested_ns: file.column("frames/requested_ns")?,
+        tier: tiers
+            .iter()
+            .map(tier)
+            .collect::<Option<_>>()
+            .ok_or_else(|| unknown("/frames/tier"))?,
+        reason: reasons
+            .iter()
+            .map(reason)
+            .collect::<Option<_>>()
+            .ok_or_else(|| unknown("/frames/reason"))?,
+        tokens: file.column("frames/tokens")?,
+        anchor: file.column("frames/anchor")?,
+        anchors: anchors(file)?,
+    };
+    let rows = tables.pts_ns.len();
+    let columns = [
+        tables.requested_ns.len(),
+        tables.tier.len(),
+        tables.reason.len(),
+        tables.tokens.len(),
+        tables.anchor.len(),
+    ];
+    if columns.iter().any(|length| *length != rows) {
+        return Err(foreign(
+            &file.path,
+            "the columns of /frames differ in length",
+        ));
+    }
+    Ok(tables)
+}
+
+fn anchors(file: &Reading) -> Result<Vec<AnchorRow>, H5Error> {
+    let onsets: Vec<i64> = file.column("anchors/onset_ns")?;
+    let starts: Vec<i64> = file.column("anchors/start_ns")?;
+    let stops: Vec<i64> = file.column("anchors/stop_ns")?;
+    let scores: Vec<f32> = file.column("anchors/score")?;
+    let uncertainties: Vec<f32> = file.column("anchors/uncertainty")?;
+    let classes: Vec<i32> = file.column("anchors/class_id")?;
+    let labels: Vec<Text> = file.column("anchors/label")?;
+    let row = |k: usize| {
+        Some(AnchorRow {
+            onset_ns: *onsets.get(k)?,
+            start_ns: *starts.get(k)?,
+            stop_ns: *stops.get(k)?,
+            score: *scores.get(k)?,
+            uncertainty: *uncertainties.get(k)?,
+            class_id: *classes.get(k)?,
+            label: labels.get(k)?.as_str().to_owned(),
+        })
+    };
+    (0..onsets.len())
+        .map(row)
+        .collect::<Option<_>>()
+        .ok_or_else(|| foreign(&file.path, "the columns of /anchors differ in length"))
+}
+
+fn shares(tables: &Tables) -> Vec<Share> {
+    let mut counts: BTreeMap<(Tier, Reason), (u64, Tokens)> = BTreeMap::new();
+    for ((tier, reason), tokens) in tables.tier.iter().zip(&tables.reason).zip(&tables.tokens) {
+        let count = counts.entry((*tier, *reason)).or_default();
+        count.0 += 1;
+        count.1 += Tokens::from(*tokens);
+    }
+    counts
+        .into_iter()
+        .map(|((tier, reason), (frames, tokens))| Share {
+            tier,
+            reason,
+            frames,
+            tokens,
+        })
+        .collect()
+}
+
+fn top_labels(anchors: &[AnchorRow]) -> Vec<(String, u64)> {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for anchor in anchors.iter().filter(|anchor| !anchor.label.is_empty()) {
+        *counts.entry(&anchor.label).or_default() += 1;
+    }
+    let mut labels: Vec<(String, u64)> = counts
+        .into_iter()
+        .map(|(label, n)| (label.to_owned(), n))
+        .collect();
+    labels.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    labels.truncate(10);
+    labels
+}
+
+/// A JSON attribute; nothing where it is empty.
+fn json<T: serde::de::DeserializeOwned + Default>(
+    path: &Path,
+    name: &str,
+    text: &str,
+) -> Result<T, H5Error> {
+    if text.is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_str(text).map_err(|err| foreign(path, &format!("`{name}` is no JSON: {err}")))
+}
+
+fn foreign(path: &Path, message: &str) -> H5Error {
+    H5Error::Foreign {
+        path: path.into(),
+        message: message.into(),
+    }
+}

@@ -1,0 +1,350 @@
+//! ONNX Runtime: the one file that names `ort`. Encoders and taggers, ready to run.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use anchoring::cue::{TOP, Tag};
+use anchoring::tier::Tier;
+use ort::environment::Environment;
+use ort::ep;
+use ort::session::Session;
+use ort::value::{TensorElementType, TensorRef, ValueType};
+
+use crate::models::{Layout, Manifest, ModelError, TierSpec, search_dirs};
+
+/// The process's one environment; ONNX Runtime allows no second, even after the first is gone.
+static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
+
+/// Where `libonnxruntime.so` is: `ORT_DYLIB_PATH`, else `built/` of a folder with manifests, else `lib/earmark/` of the PREFIX whose
+/// `share/earmark/models` it is.
+///
+/// # Errors
+/// In none of these.
+pub fn runtime_path() -> Result<PathBuf, ModelError> {
+    let name = format!(
+        "{}onnxruntime{}",
+        std::env::consts::DLL_PREFIX,
+        std::env::consts::DLL_SUFFIX
+    );
+    if let Some(path) = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()) {
+        let path = PathBuf::from(path);
+        return if path.is_file() {
+            Ok(path)
+        } else {
+            Err(ModelError::Runtime(format!(
+                "ORT_DYLIB_PATH is {}, but there is no such file",
+                path.display()
+            )))
+        };
+    }
+    let mut tried = Vec::new();
+    for dir in search_dirs() {
+        tried.push(dir.join("built").join(&name));
+        if let Some(prefix) = dir.ancestors().nth(3) {
+            tried.push(prefix.join("lib/earmark").join(&name));
+        }
+    }
+    tried
+        .iter()
+        .find(|path| path.is_file())
+        .cloned()
+        .ok_or_else(|| {
+            ModelError::Runtime(match tried.is_empty() {
+                true => format!("there is no folder in which to look for {name}"),
+                false => format!(
+                    "it is neither {}",
+                    tried
+                        .iter()
+                        .map(|path| path.display().to_string())
+                        .collect::<Vec<_>>()
+                        .join(" nor ")
+                ),
+            })
+        })
+}
+
+/// The version of the ONNX Runtime that is loaded, loading it if need be.
+///
+/// # Errors
+/// It cannot be loaded.
+pub fn runtime_version() -> Result<String, ModelError> {
+    environment()?;
+    let info = ort::info();
+    let version = info
+        .split(['=', ',', ' '])
+        .find_map(|word| word.strip_prefix("rel-"));
+    Ok(version.unwrap_or(info).into())
+}
+
+fn environment() -> Result<Environment, ModelError> {
+    let mut slot = ENVIRONMENT
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(environment) = slot.as_ref() {
+        return Ok(environment.clone());
+    }
+    let path = runtime_path()?;
+    let environment = ort::init_from(&path)
+        .map_err(|err| ModelError::Runtime(err.to_string()))?
+        .with_name("earmark")
+        .with_telemetry(false)
+        .build()
+        .map_err(|err| ModelError::Runtime(err.to_string()))?;
+    *slot = Some(environment.clone());
+    Ok(environment)
+}
+
+/// A session whose input and output are those of the manifest.
+struct Model {
+    session: Session,
+    manifest: Manifest,
+}
+
+impl Model {
+    fn new(manifest: Manifest, threads: usize) -> Result<Self, ModelError> {
+        let environment = environment()?;
+        let file = manifest.onnx_path();
+        let load = |err: String| ModelError::Load {
+            name: manifest.name.clone(),
+            message: err,
+        };
+        // Spinning threads burn the cores that decode. Without the arena, memory follows the batch instead of
+        // keeping the largest of every shape that was ever seen.
+        let session = Session::builder(&environment)
+            .and_then(|builder| Ok(builder.with_intra_threads(threads.max(1))?))
+            .and_then(|builder| Ok(builder.with_inter_threads(1)?))
+            .and_then(|builder| Ok(builder.with_intra_op_spinning(false)?))
+            .and_then(|builder| Ok(builder.with_memory_pattern(false)?))
+            .and_then(|builder| {
+                Ok(builder.with_execution_providers([ep::CPU::default()
+                    .with_arena_allocator(false)
+                    .build()])?)
+            })
+            .and_then(|mut builder| builder.commit_from_file(&file))
+            .map_err(|err| load(err.to_string()))?;
+
+        let inputs: Vec<_> = session.inputs().iter().map(|input| input.name()).collect();
+        if inputs != [manifest.input.name.as_str()] {
+            return Err(load(format!(
+                "its inputs are {inputs:?}, but the manifest says input.name is {:?}, alone",
+                manifest.input.name
+            )));
+        }
+        let outputs: Vec<_> = session
+            .outputs()
+            .iter()
+            .map(|output| output.name())
+            .collect();
+        let output = session
+            .outputs()
+            .iter()
+            .find(|output| output.name() == manifest.output.name);
+        match output.map(|output| output.dtype()) {
+            None => {
+                return Err(load(format!(
+                    "its outputs are {outputs:?}, but the manifest says output.name is {:?}",
+                    manifest.output.name
+                )));
+            }
+            Some(ValueType::Tensor {
+                ty: TensorElementType::Float32,
+                shape,
+                ..
+            }) => {
+                let width = shape.last().copied().unwrap_or(-1);
+                if width >= 0 && width as usize != manifest.output.dim {
+                    return Err(load(format!(
+                        "its output {:?} has {width} numbers, but the manifest says output.dim is {}",
+                        manifest.output.name, manifest.output.dim
+                    )));
+                }
+            }
+            Some(other) => {
+                return Err(load(format!(
+                    "its output is {other}, but must be f32 [N, dim]"
+                )));
+            }
+        }
+        Ok(Self { session, manifest })
+    }
+
+    /// Runs `n` items and hands the `[n, dim]` output to `take`.
+    fn run<T>(
+        &mut self,
+        shape: [usize; 4],
+        data: &[f32],
+        take: impl FnOnce(&[f32]) -> T,
+    ) -> Result<T, ModelError> {
+        let name = &self.manifest.name;
+        let fail = |message: String| ModelError::Run {
+            name: name.clone(),
+            message,
+        };
+        let wanted = shape[0] * self.manifest.output.dim;
+        let input =
+            TensorRef::from_array_view((shape, data)).map_err(|err| fail(err.to_string()))?;
+        let outputs = self
+            .session
+            .run(ort::inputs![self.manifest.input.name.as_str() => input])
+            .map_err(|err| fail(err.to_string()))?;
+        let (shape, numbers) = outputs[self.manifest.output.name.as_str()]
+            .try_extract_tensor::<f32>()
+            .map_err(|err| fail(err.to_string()))?;
+        if numbers.len() != wanted {
+            return Err(fail(format!(
+                "it gave {shape:?}, but {wanted} numbers were expected (output.dim is {})",
+                self.manifest.output.dim
+            )));
+        }
+        Ok(take(numbers))
+    }
+}
+
+/// Picture -> embedding.
+pub struct Encoder(Model);
+
+impl Encoder {
+    /// Loads the manifest's ONNX file, which [`Manifest::check`] should have seen. `threads`: at least 1.
+    ///
+    /// # Errors
+    /// ONNX Runtime or the model cannot be loaded, or the model is not as described.
+    pub fn new(manifest: Manifest, threads: usize) -> Result<Self, ModelError> {
+        Model::new(manifest, threads).map(Self)
+    }
+    /// What it was made from.
+    pub fn manifest(&self) -> &Manifest {
+        &self.0.manifest
+    }
+    /// Numbers per picture.
+    pub fn dim(&self) -> usize {
+        self.0.manifest.output.dim
+    }
+    /// Side and price of a tier; encoders have all three.
+    pub fn tier(&self, tier: Tier) -> Option<TierSpec> {
+        self.0.manifest.tiers.map(|tiers| tiers.of(tier))
+    }
+    /// Encodes `n` square pictures of side `px` in the model's own layout, `[n, 3, px, px]` or `[n, px, px, 3]`, normalised. `take`
+    /// gets the embeddings, row-major `[n, dim]`.
+    ///
+    /// # Errors
+    /// The model fails, or gives another shape.
+    pub fn encode<T>(
+        &mut self,
+        n: usize,
+        px: usize,
+        pictures: &[f32],
+        take: impl FnOnce(&[f32]) -> T,
+    ) -> Result<T, ModelError> {
+        let shape = match self.0.manifest.input.layout {
+            Layout::Nhwc => [n, px, px, 3],
+            Layout::Nchw | Layout::Nctf => [n, 3, px, px],
+        };
+        self.0.run(shape, pictures, take)
+    }
+}
+
+/// Sound -> class probabilities.
+pub struct Tagger {
+    model: Model,
+    labels: Vec<String>,
+}
+
+impl Tagger {
+    /// Loads the manifest's ONNX file, which [`Manifest::check`] should have seen. `labels`: one a class. `threads`: at least 1.
+    ///
+    /// # Errors
+    /// ONNX Runtime or the model cannot be loaded, or the model is not as described.
+    pub fn new(
+        manifest: Manifest,
+        labels: Vec<String>,
+        threads: usize,
+    ) -> Result<Self, ModelError> {
+        let model = Model::new(manifest, threads)?;
+        Ok(Self { model, labels })
+    }
+    /// What it was made from.
+    pub fn manifest(&self) -> &Manifest {
+        &self.model.manifest
+    }
+    /// The class names, by class.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+    /// All class probabilities of one patch, row-major `[96, 64]` log mel.
+    ///
+    /// # Errors
+    /// The model fails, or gives another shape.
+    pub fn scores(&mut self, log_mel: &[f32]) -> Result<Vec<f32>, ModelError> {
+        let input = &self.model.manifest.input;
+        let shape = [1, 1, input.frames.unwrap_or(96), input.bands.unwrap_or(64)];
+        self.model.run(shape, log_mel, <[f32]>::to_vec)
+    }
+    /// The five likeliest classes of one patch, likeliest first, and the probability of speech (the likeliest of the speech
+    /// classes). A class whose probability is no number counts as 0.
+    ///
+    /// # Errors
+    /// The model fails, or gives another shape.
+    pub fn tag(&mut self, log_mel: &[f32]) -> Result<(Vec<Tag>, f32), ModelError> {
+        let scores = self.scores(log_mel)?;
+        Ok((
+            top(&scores),
+            speech(&scores, &self.model.manifest.speech_classes),
+        ))
+    }
+}
+
+fn probability(score: f32) -> f32 {
+    if score.is_nan() {
+        0.0
+    } else {
+        score.clamp(0.0, 1.0)
+    }
+}
+
+/// The likeliest classes, likeliest first; of two alike, the first.
+fn top(scores: &[f32]) -> Vec<Tag> {
+    let mut tags: Vec<Tag> = Vec::with_capacity(TOP + 1);
+    for (class_id, score) in scores.iter().enumerate().take(usize::from(u16::MAX)) {
+        let p = probability(*score);
+        let place = tags.partition_point(|tag| tag.p >= p);
+        if place < TOP {
+            tags.insert(
+                place,
+                Tag {
+                    class_id: class_id as u16,
+                    p,
+                },
+            );
+            tags.truncate(TOP);
+        }
+    }
+    tags
+}
+
+fn speech(scores: &[f32], classes: &[usize]) -> f32 {
+    classes
+        .iter()
+        .filter_map(|class| scores.get(*class))
+        .map(|score| probability(*score))
+        .fold(0.0, f32::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_five_likeliest_classes_come_likeliest_first() {
+        let scores = [0.1, 0.9, f32::NAN, 0.3, 0.3, 0.2, 0.05, 2.0];
+        let ids: Vec<u16> = top(&scores).iter().map(|tag| tag.class_id).collect();
+        assert_eq!(ids, [7, 1, 3, 4, 5]);
+        assert_eq!(top(&scores)[0].p, 1.0);
+        assert_eq!(top(&[0.5]).len(), 1);
+    }
+
+    #[test]
+    fn speech_is_the_likeliest_speech_class() {
+        assert_eq!(speech(&[0.1, 0.9, 0.4], &[0, 2, 9]), 0.4);
+        assert_eq!(speech(&[0.1], &[]), 0.0);
+    }
+}
