@@ -1,0 +1,440 @@
+//! The typed sections: `anchors` and `budget` become [`Settings`]; `ears` and `features` become properties of elements.
+
+use std::collections::HashMap;
+
+use anchoring::settings::{AnchorSettings, BudgetSettings, Settings};
+use anchoring::tier::Prices;
+use gstearmark::models;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::Planning;
+use super::problem::{At, Problem, did_you_mean, either};
+use super::properties;
+use super::tree::{Key, Kind, Node};
+
+/// A section as given; no entries if it was left out.
+pub(super) struct Given<'a> {
+    pub name: &'static str,
+    at: At,
+    pub entries: &'a [(Key, Node)],
+}
+
+impl<'a> Given<'a> {
+    pub(super) fn section(
+        name: &'static str,
+        given: Option<&'a (Key, Node)>,
+        problems: &mut Vec<Problem>,
+    ) -> Self {
+        let at = given.map_or(At { line: 1, column: 1 }, |(key, _)| key.at);
+        let entries = match given.map(|(_, node)| (node, &node.kind)) {
+            Some((_, Kind::Map(entries))) => entries.as_slice(),
+            Some((node, _)) if !node.json().is_null() => {
+                problems.push(
+                    Problem::new(
+                        node.at,
+                        name,
+                        "must be a mapping, as in `anchors: { pre_ms: 200 }`",
+                    )
+                    .value(node.shown()),
+                );
+                &[]
+            }
+            _ => &[],
+        };
+        Self { name, at, entries }
+    }
+
+    /// Where a key's value stands, or the section if the key was left out.
+    pub(super) fn place(&self, key: &str) -> At {
+        self.entries
+            .iter()
+            .find(|(k, _)| k.name == key)
+            .map_or(self.at, |(_, node)| node.at)
+    }
+
+    fn unknown(&self, key: &Key, names: &[&str], problems: &mut Vec<Problem>) {
+        let elsewhere = belongs_to(&key.name).filter(|_| !names.contains(&key.name.as_str()));
+        problems.push(
+            Problem::new(
+                key.at,
+                format!("{}.{}", self.name, key.name),
+                format!("is no key of `{}`: {}", self.name, either(names)),
+            )
+            .hint(did_you_mean(&key.name, names.iter().copied()).or(elsewhere)),
+        );
+    }
+}
+
+/// "`pre_ms` belongs to `anchors`", for a key that stands in the wrong place.
+pub(super) fn belongs_to(key: &str) -> Option<String> {
+    let has = |value: Value| value.get(key).is_some();
+    let section = if has(json_of(&AnchorSettings::default())) {
+        "anchors"
+    } else if has(json_of(&BudgetSettings::default())) || key == "planning" {
+        "budget"
+    } else if ["probe", "tagger"].contains(&key) {
+        "ears"
+    } else if ["model", "batch", "precision"].contains(&key) {
+        "features"
+    } else {
+        return None;
+    };
+    Some(format!("`{key}` belongs to the section `{section}`"))
+}
+
+fn json_of(value: &impl serde::Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or_default()
+}
+
+/// Where the fields of [`Settings`] stand, by their names (`anchors.pre_ms`).
+pub(super) type Places = HashMap<String, At>;
+
+/// The settings, unless a type is wrong; how to plan, if that is given; where everything stands.
+pub(super) fn settings(
+    anchors: &Given<'_>,
+    budget: &Given<'_>,
+    problems: &mut Vec<Problem>,
+) -> (Option<Settings>, Option<Planning>, Places) {
+    let mut places = Places::new();
+    for given in [anchors, budget] {
+        places.insert(given.name.into(), given.at);
+        for (key, node) in given.entries {
+            places.insert(format!("{}.{}", given.name, key.name), node.at);
+        }
+    }
+    let mut planning = None;
+    if let Some((_, node)) = budget
+        .entries
+        .iter()
+        .find(|(key, _)| key.name == "planning")
+    {
+        match serde_json::from_value(node.json()) {
+            Ok(way) => planning = Some(way),
+            Err(_) => problems.push(
+                Problem::new(node.at, "budget.planning", "must be global or streaming")
+                    .value(node.shown())
+                    .hint(did_you_mean(&node.shown(), ["global", "streaming"])),
+            ),
+        }
+    }
+    let before = problems.len();
+    let anchors = typed::<AnchorSettings>(anchors, &[], rule_of_anchors, problems);
+    let budget = typed::<BudgetSettings>(budget, &["planning"], rule_of_budget, problems);
+    // Wrong fields keep their defaults, so that the ranges of all others are still checked.
+    let settings = Settings { anchors, budget };
+    if problems.len() > before {
+        check_ranges_only(&settings, &places, problems);
+        return (None, planning, places);
+    }
+    (Some(settings), planning, places)
+}
+
+/// The section's defaults with what was given; every field that does not fit is reported and keeps its default.
+fn typed<T: Default + DeserializeOwned + serde::Serialize>(
+    given: &Given<'_>,
+    others: &[&str],
+    rule_of: fn(&str) -> Option<String>,
+    problems: &mut Vec<Problem>,
+) -> T {
+    let defaults = match json_of(&T::default()) {
+        Value::Object(defaults) => defaults,
+        _ => Map::new(),
+    };
+    let mut names: Vec<&str> = defaults.keys().map(String::as_str).collect();
+    names.extend(others);
+    let mut filled = defaults.clone();
+    for (key, node) in given.entries {
+        let name = key.name.as_str();
+        if others.contains(&name) {
+            continue;
+        }
+        let Some(default) = defaults.get(name) else {
+            given.unknown(key, &names, problems);
+            continue;
+        };
+        let mut alone = defaults.clone();
+        alone.insert(name.into(), node.json());
+        match serde_json::from_value::<T>(Value::Object(alone)) {
+            Ok(_) => {
+                filled.insert(name.into(), node.json());
+            }
+            Err(e) => {
+                let (rule, hint) = explain(name, default, node, &e.to_string(), rule_of(name));
+                problems.push(
+                    Problem::new(node.at, format!("{}.{name}", given.name), rule)
+                        .value(node.shown())
+                        .hint(hint),
+                );
+            }
+        }
+    }
+    serde_json::from_value(Value::Object(filled)).unwrap_or_default()
+}
+
+/// Rule and likely mistake of a value of the wrong type.
+fn explain(
+    name: &str,
+    default: &Value,
+    node: &Node,
+    error: &str,
+    range: Option<String>,
+) -> (String, Option<String>) {
+    let range = range.map(|rule| format!(" and {rule}")).unwrap_or_default();
+    if default.is_string() {
+        let names: Vec<_> = error
+            .split("expected ")
+            .nth(1)
+            .unwrap_or_default()
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .collect();
+        let hint = node
+            .json()
+            .as_str()
+            .and_then(|text| did_you_mean(text, names.iter().copied()));
+        return (format!("must be {}", either(&names)), hint);
+    }
+    let rule = match default {
+        Value::Number(number) if number.is_f64() => format!("must be a number{range}"),
+        Value::Number(_) => format!("must be a whole number{range}"),
+        _ => "must be true or false".into(),
+    };
+    (rule, numeric_mistake(name, &node.json()))
+}
+
+/// What was probably meant by something that is no number of the right kind.
+fn numeric_mistake(name: &str, value: &Value) -> Option<String> {
+    match value {
+        Value::Number(number) => {
+            let number = number.as_f64()?;
+            let seconds = name.ends_with("_ms") && number.fract() != 0.0;
+            seconds.then(|| {
+                format!(
+                    "did you give seconds? {number} s are {}",
+                    (number * 1000.0).round()
+                )
+            })
+        }
+        Value::String(text) => {
+            let text = text.trim();
+            let digits =
+                text.trim_end_matches(|c: char| c.is_alphabetic() || c.is_whitespace() || c == '%');
+            if text.parse::<f64>().is_ok() {
+                Some(format!("write it without quotes: {text}"))
+            } else if digits != text && digits.parse::<f64>().is_ok() {
+                Some(format!(
+                    "write the number alone, its unit is in the key: {digits}"
+                ))
+            } else {
+                let point = text.replace(',', ".");
+                point
+                    .parse::<f64>()
+                    .is_ok()
+                    .then(|| format!("write a decimal point: {point}"))
+            }
+        }
+        Value::Null => Some("leave the key out for its default".into()),
+        _ => None,
+    }
+}
+
+/// The rule of one field, learnt from [`Settings::check`] by giving it a value beyond every range.
+fn rule_of_anchors(name: &str) -> Option<String> {
+    rule_beyond("anchors", name)
+}
+
+fn rule_of_budget(name: &str) -> Option<String> {
+    rule_beyond("budget", name)
+}
+
+fn rule_beyond(section: &str, name: &str) -> Option<String> {
+    let mut all = json_of(&Settings::default());
+    let field = all.get_mut(section)?.get_mut(name)?;
+    *field = if field.is_f64() {
+        1e18.into()
+    } else {
+        i32::MAX.into()
+    };
+    let settings: Settings = serde_json::from_value(all).ok()?;
+    let full = format!("{section}.{name}");
+    let problem = settings
+        .check(Prices::default())
+        .into_iter()
+        .find(|problem| problem.field == full)?;
+    Some(problem.rule.trim_start_matches("must ").into())
+}
+
+/// Ranges, without what depends on several fields (which may be wrong already).
+fn check_ranges_only(settings: &Settings, places: &Places, problems: &mut Vec<Problem>) {
+    let wrong: Vec<_> = problems
+        .iter()
+        .map(|problem| problem.field.clone())
+        .collect();
+    let mut more = Vec::new();
+    check(settings, Prices::default(), places, &mut more);
+    problems.extend(
+        more.into_iter()
+            .filter(|problem| problem.rule.contains("..=") && !wrong.contains(&problem.field)),
+    );
+}
+
+/// Everything that [`Settings::check`] finds, at its place.
+pub(super) fn check(
+    settings: &Settings,
+    prices: Prices,
+    places: &Places,
+    problems: &mut Vec<Problem>,
+) {
+    for problem in settings.check(prices) {
+        let section = problem.field.split('.').next().unwrap_or_default();
+        let at = places
+            .get(problem.field)
+            .or_else(|| places.get(section))
+            .copied()
+            .unwrap_or_default();
+        problems.push(
+            Problem::new(at, problem.field, problem.rule)
+                .value(problem.value)
+                .hint(Some(problem.hint)),
+        );
+    }
+}
+
+/// The budget as recorded: with the way of planning.
+pub(super) fn with_planning(budget: &BudgetSettings, planning: Planning) -> Value {
+    let mut value = json_of(budget);
+    if let Value::Object(map) = &mut value {
+        map.insert("planning".into(), json_of(&planning));
+    }
+    value
+}
+
+/// A section that becomes properties of one element.
+pub(super) struct Properties {
+    /// GStreamer's name and value of what was given.
+    pub values: Vec<(String, String)>,
+    /// Every property with its default, by the names of YAML.
+    pub resolved: Map<String, Value>,
+    places: HashMap<String, At>,
+    at: At,
+}
+
+impl Properties {
+    /// The value of a key, given or default.
+    pub(super) fn text(&self, key: &str) -> Option<String> {
+        self.resolved.get(key)?.as_str().map(str::to_owned)
+    }
+    /// Where a key's value stands, or the section.
+    pub(super) fn place(&self, key: &str) -> At {
+        self.places.get(key).copied().unwrap_or(self.at)
+    }
+}
+
+/// Checks a section against the properties that `factory` declares.
+pub(super) fn properties(
+    factory: &str,
+    given: &Given<'_>,
+    problems: &mut Vec<Problem>,
+) -> Properties {
+    let mut found = Properties {
+        values: Vec::new(),
+        resolved: Map::new(),
+        places: HashMap::new(),
+        at: given.at,
+    };
+    let Some(loaded) = properties::factory(factory) else {
+        problems.push(Problem::new(
+            given.at,
+            given.name,
+            format!("there is no element `{factory}` to set"),
+        ));
+        return found;
+    };
+    let specs = properties::own(&loaded);
+    let keys: Vec<String> = specs
+        .iter()
+        .map(|spec| spec.name().replace('-', "_"))
+        .filter(|key| is_key(given.name, key))
+        .collect();
+    let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+    for spec in &specs {
+        let key = spec.name().replace('-', "_");
+        if is_key(given.name, &key) {
+            found.resolved.insert(key, properties::default(spec));
+        }
+    }
+    for (key, node) in given.entries {
+        let spec = specs.iter().find(|spec| {
+            spec.name().replace('-', "_") == key.name && names.contains(&key.name.as_str())
+        });
+        let Some(spec) = spec else {
+            given.unknown(key, &names, problems);
+            continue;
+        };
+        let mut value = node.json();
+        if given.name == "ears" && value == "onset+tagger" {
+            value = "flux".into(); // the design's name for flux beside a tagger
+        }
+        let text = match &value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+            _ => None,
+        };
+        let kind_fits = value.is_string()
+            == (spec.value_type() == gst::glib::Type::STRING || properties::names(spec).is_some());
+        match text.filter(|text| kind_fits && properties::takes(spec, text)) {
+            Some(text) => {
+                found.values.push((spec.name().into(), text));
+                found.places.insert(key.name.clone(), node.at);
+                found.resolved.insert(key.name.clone(), value);
+            }
+            None => {
+                let near = properties::names(spec).and_then(|names| {
+                    did_you_mean(value.as_str()?, names.iter().map(String::as_str))
+                });
+                problems.push(
+                    Problem::new(
+                        node.at,
+                        format!("{}.{}", given.name, key.name),
+                        properties::rule(spec),
+                    )
+                    .value(node.shown())
+                    .hint(near.or_else(|| numeric_mistake(&key.name, &value))),
+                );
+            }
+        }
+    }
+    found
+}
+
+/// The tagger is chosen under `ears`; the sink only records its name.
+fn is_key(section: &str, key: &str) -> bool {
+    !(section == "features" && key == "tagger")
+}
+
+/// The manifest of a model; reports it if there is none, or one of the wrong kind.
+pub(super) fn model(
+    name: &str,
+    kind: models::Kind,
+    at: At,
+    field: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<models::Manifest> {
+    match models::find(name).and_then(|manifest| manifest.of_kind(kind)) {
+        Ok(manifest) => Some(manifest),
+        Err(e) => {
+            let listed = models::list();
+            let names = listed
+                .iter()
+                .filter_map(|listed| listed.path.file_stem()?.to_str());
+            problems.push(
+                Problem::new(at, field, e.to_string())
+                    .value(name)
+                    .hint(did_you_mean(name, names)),
+            );
+            None
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Tests of the whole command, in one binary.
+
+// What the tests of whole runs share.
+mod recordings;
+
+// Every input that must work: containers, codecs, oddities of time.
+mod inputs;
+
+// Every input that must be refused clearly.
+mod bad_input;
+
