@@ -1,0 +1,135 @@
+//! Mel frames and flux agree with the golden arrays of the study (`../shared/anchors`), where that folder exists.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use anchoring::flux::FluxStream;
+use anchoring::mel::{BANDS, MelStream};
+use symphonia::core::formats::TrackType;
+use symphonia::core::io::MediaSourceStream;
+
+const TOLERANCE: f32 = 1e-3;
+
+fn folder() -> Option<PathBuf> {
+    let shared = std::env::var_os("EARMARK_SHARED").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
+        PathBuf::from,
+    );
+    let folder = shared.join("anchors");
+    folder.join("golden.npz").is_file().then_some(folder)
+}
+
+/// Mono samples of a FLAC file.
+fn flac(path: PathBuf) -> Vec<f32> {
+    let file = Box::new(std::fs::File::open(path).unwrap());
+    let stream = MediaSourceStream::new(file, Default::default());
+    let mut format = symphonia::default::get_probe()
+        .probe(
+            &Default::default(),
+            stream,
+            Default::default(),
+            Default::default(),
+        )
+        .unwrap();
+    let track = format.default_track(TrackType::Audio).unwrap();
+    let parameters = track.codec_params.as_ref().unwrap().audio().unwrap();
+    let mut decoder = symphonia::default::get_codecs()
+        .make_audio_decoder(parameters, &Default::default())
+        .unwrap();
+    let mut all = Vec::new();
+    let mut some: Vec<f32> = Vec::new();
+    while let Some(packet) = format.next_packet().unwrap() {
+        let decoded = decoder.decode(&packet).unwrap();
+        some.resize(decoded.samples_interleaved(), 0.0);
+        decoded.copy_to_slice_interleaved(&mut some);
+        all.extend_from_slice(&some);
+    }
+    all
+}
+
+/// The two-dimensional f32 arrays of an `.npz`: a zip archive of `.npy` files. Name -> columns and row-major values.
+fn npz(path: PathBuf) -> HashMap<String, (usize, Vec<f32>)> {
+    let zip = std::fs::read(path).unwrap();
+    let u16_at = |i: usize| usize::from(u16::from_le_bytes([zip[i], zip[i + 1]]));
+    let u32_at = |i: usize| u16_at(i) | u16_at(i + 2) << 16;
+    // The end record is last; it says how many entries the directory has and where it begins.
+    let end = (0..=zip.len() - 22)
+        .rev()
+        .find(|&i| zip[i..].starts_with(b"PK\x05\x06"))
+        .unwrap();
+    let mut arrays = HashMap::new();
+    let mut at = u32_at(end + 16);
+    for _ in 0..u16_at(end + 10) {
+        let (method, packed, name) = (u16_at(at + 10), u32_at(at + 20), u16_at(at + 28));
+        let local = u32_at(at + 42);
+        let path = String::from_utf8(zip[at + 46..at + 46 + name].to_vec()).unwrap();
+        let data = local + 30 + u16_at(local + 26) + u16_at(local + 28);
+        let npy = match method {
+            0 => zip[data..data + packed].to_vec(),
+            _ => miniz_oxide::inflate::decompress_to_vec(&zip[data..data + packed]).unwrap(),
+        };
+        at += 46 + name + u16_at(at + 30) + u16_at(at + 32);
+        let header = 10 + usize::from(u16::from_le_bytes([npy[8], npy[9]]));
+        let text = String::from_utf8_lossy(&npy[10..header]);
+        if !text.contains("'<f4'") || !text.contains("'fortran_order': False") {
+            continue;
+        }
+        let shape = text.split(['(', ')']).nth(1).unwrap();
+        let sizes: Vec<usize> = shape
+            .split(',')
+            .filter_map(|n| n.trim().parse().ok())
+            .collect();
+        let values = npy[header..]
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
+        let name = path.trim_end_matches(".npy").to_owned();
+        arrays.insert(name, (sizes.get(1).copied().unwrap_or(1), values));
+    }
+    arrays
+}
+
+#[test]
+fn mel_and_flux_agree_with_the_golden_arrays() {
+    let Some(folder) = folder() else {
+        eprintln!("skipped: ../shared/anchors is not there (set EARMARK_SHARED to say where)");
+        return;
+    };
+    let samples = flac(folder.join("golden.flac"));
+    assert_eq!(samples.len(), 640_000);
+    let golden = npz(folder.join("golden.npz"));
+    let (bands, golden_mel) = &golden["mel"];
+    let (references, golden_flux) = &golden["flux"];
+    assert_eq!((*bands, *references), (BANDS, 6));
+
+    let mut mel = Vec::new();
+    MelStream::new().push(&samples, |frame| mel.push(*frame));
+    let mut flux = FluxStream::new();
+    let strengths: Vec<_> = mel.iter().filter_map(|frame| flux.push(frame)).collect();
+
+    let rows = golden_mel.len() / BANDS;
+    assert!(rows > 3_900 && mel.len() >= rows && strengths.len() >= rows);
+    for (t, row) in golden_mel.chunks(BANDS).enumerate() {
+        for (ours, theirs) in mel[t].iter().zip(row) {
+            assert!(
+                (ours - theirs).abs() < TOLERANCE,
+                "mel, frame {t}: {ours} {theirs}"
+            );
+        }
+    }
+    // The golden arrays were made from the whole file at once: they mirror it at its beginning, and have smoothed their last frame
+    // with nothing after it. A stream has no future, so it is compared once its reference is full.
+    for (t, row) in golden_flux.chunks(6).enumerate().take(rows - 1) {
+        for (name, from, ours, theirs) in [
+            ("flux_20", 24, strengths[t].flux_20, row[1]),
+            ("flux_100", 104, strengths[t].flux_100, row[3]),
+        ] {
+            if t >= from || t < 5 {
+                assert!(
+                    (ours - theirs).abs() < TOLERANCE,
+                    "{name}, frame {t}: {ours} {theirs}"
+                );
+            }
+        }
+    }
+}
