@@ -1,1 +1,59 @@
-//! libgstearmark.so.
+//! `libgstearmark.so`: GStreamer elements that listen to a recording and look only where it pays.
+//!
+//! ```text
+//! audio -> eventness -> cues ----+
+//!                                v
+//! encoded video ----------> anchorgate -> decoder -> framepick -> featuresink -> HDF5
+//! ```
+//!
+//! # Layout
+//!
+//! - [`eventness`]: sound -> cues.
+//! - [`framepick`]: decoded frames -> exactly the chosen ones, tagged with their plan entry.
+//! - [`featuresink`]: chosen frames -> features in an HDF5 file.
+//! - [`carry`]: cues, anchors, plan entries <-> GStreamer structures.
+//! - [`featuresink`]: chosen frames -> features in an HDF5 file.
+//! - [`h5`]: the HDF5 file.
+//! - [`models`], [`onnx`]: manifests and the models they describe.
+
+pub mod carry;
+pub mod eventness;
+pub mod featuresink;
+pub mod framepick;
+pub mod h5;
+pub mod models;
+pub mod onnx;
+mod pads;
+
+use gst::glib;
+
+pub use plugin::plugin_desc::plugin_register_static;
+
+fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    carry::register_meta();
+    eventness::register(plugin)?;
+    framepick::register(plugin)?;
+    featuresink::register(plugin)
+}
+
+/// What GStreamer looks for in the library.
+mod plugin {
+    #![expect(
+        unsafe_code,
+        missing_docs,
+        reason = "gst::plugin_define! exports C symbols"
+    )]
+
+    use super::plugin_init;
+
+    gst::plugin_define!(
+        earmark,
+        env!("CARGO_PKG_DESCRIPTION"),
+        plugin_init,
+        env!("CARGO_PKG_VERSION"),
+        "MIT/X11",
+        env!("CARGO_PKG_NAME"),
+        "Earmark",
+        env!("CARGO_PKG_REPOSITORY")
+    );
+}

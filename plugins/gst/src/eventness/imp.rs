@@ -1,0 +1,500 @@
+//! `eventness`: pads, properties and state.
+
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use anchoring::cue::HOP;
+use anchoring::listen::Listener;
+use anchoring::time::Nanos;
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::Probe;
+use crate::onnx::Tagger;
+use crate::{carry, models, pads};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "eventness",
+        gst::DebugColorFlags::empty(),
+        Some("Earmark: sound to cues"),
+    )
+});
+
+const RATE: i64 = 16_000;
+const NO_TAGGER: &str = "none";
+/// Timestamps further than this from the count of samples are a hole, not jitter.
+const HOLE: Nanos = Nanos::from_ms(40);
+
+#[derive(Clone, Debug)]
+struct Settings {
+    probe: Probe,
+    tagger: String,
+    threads: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            probe: Probe::Flux,
+            tagger: NO_TAGGER.into(),
+            threads: 1,
+        }
+    }
+}
+
+/// Stopped (no tagger loaded, no segment); waiting for sound (no listener: at the start, after a flush, a hole or a gap);
+/// or listening, with a listener that has counted every sample since `start`.
+///
+/// One lock. It is held while the tagger works, since only the streaming thread waits for it, and never while something
+/// is pushed or posted.
+#[derive(Default)]
+struct State {
+    tagger: Option<Tagger>,
+    segment: Option<gst::FormattedSegment<gst::ClockTime>>,
+    listening: Option<Listening>,
+    samples: Vec<f32>,
+    stats: Stats,
+}
+
+struct Listening {
+    listener: Listener,
+    /// Time of the first sample in the recording.
+    start: Nanos,
+    samples: i64,
+}
+
+impl Listening {
+    fn stop(&self) -> Nanos {
+        let ns = i128::from(self.samples) * 1_000_000_000 / i128::from(RATE);
+        self.start + Nanos::new(ns as i64)
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Stats {
+    buffers: u64,
+    samples: u64,
+    cues: u64,
+    onsets: u64,
+    patches: u64,
+    busy_ns: u64,
+}
+
+enum Out {
+    Buffer(gst::Buffer),
+    Event(gst::Event),
+}
+
+pub struct Eventness {
+    sink: gst::Pad,
+    src: gst::Pad,
+    settings: Mutex<Settings>,
+    state: Mutex<State>,
+}
+
+impl State {
+    /// Lets the listener say what it can, after tagging what it wants tagged.
+    fn pump(&mut self, out: &mut Vec<Out>) -> Result<(), models::ModelError> {
+        let Some(listening) = &mut self.listening else {
+            return Ok(());
+        };
+        if let Some(tagger) = &mut self.tagger {
+            while let Some(patch) = listening.listener.next_patch() {
+                let (tags, speech) = tagger.tag(&patch.log_mel)?;
+                listening.listener.tagged(tags, speech);
+                self.stats.patches += 1;
+            }
+        }
+        while let Some(cue) = listening.listener.next_cue() {
+            self.stats.cues += 1;
+            self.stats.onsets += u64::from(cue.onset.is_some());
+            let mut buffer = gst::Buffer::from_slice(carry::cue_to_text(&cue).into_bytes());
+            {
+                let buffer = buffer.make_mut();
+                let segment = self.segment.as_ref();
+                buffer.set_pts(segment.and_then(|s| pads::buffer_time(s, cue.pts)));
+                buffer.set_duration(gst::ClockTime::from_nseconds(HOP.get() as u64));
+            }
+            out.push(Out::Buffer(buffer));
+        }
+        Ok(())
+    }
+
+    /// The sound is interrupted here: says what is left to say.
+    fn finish(&mut self, out: &mut Vec<Out>) -> Result<(), models::ModelError> {
+        if let Some(listening) = &mut self.listening {
+            listening.listener.finish();
+        }
+        self.pump(out)?;
+        self.listening = None;
+        Ok(())
+    }
+
+    fn hear(&mut self, buffer: gst::Buffer, out: &mut Vec<Out>) -> Result<(), models::ModelError> {
+        self.stats.buffers += 1;
+        let Some(segment) = self.segment.clone() else {
+            return Ok(());
+        };
+        let size = size_of::<f32>();
+        let Some(buffer) =
+            gst_audio::audio_buffer_clip(buffer, segment.upcast_ref(), RATE as u32, size as u32)
+        else {
+            return Ok(());
+        };
+        let stated = buffer
+            .pts()
+            .and_then(|pts| pads::stream_time(&segment, pts));
+        let expected = self.listening.as_ref().map(Listening::stop);
+        let interrupted = match (stated, expected) {
+            (Some(stated), Some(expected)) => stated.distance(expected) > HOLE,
+            (_, None) => true,
+            (None, Some(_)) => false,
+        };
+        if interrupted {
+            self.finish(out)?;
+            let start = stated.unwrap_or(Nanos::ZERO);
+            if let Some(gap) = gap(&segment, expected, start) {
+                out.push(Out::Event(gap));
+            }
+            self.listening = Some(Listening {
+                listener: Listener::new(start, self.tagger.is_some()),
+                start,
+                samples: 0,
+            });
+        }
+        let Ok(map) = buffer.map_readable() else {
+            return Ok(());
+        };
+        self.samples.clear();
+        let bytes = map.chunks_exact(size);
+        self.samples
+            .extend(bytes.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+        if let Some(listening) = &mut self.listening {
+            listening.listener.push(&self.samples);
+            listening.samples += self.samples.len() as i64;
+            self.stats.samples += self.samples.len() as u64;
+        }
+        self.pump(out)
+    }
+}
+
+/// The GAP event for `[from, to)`.
+fn gap(
+    segment: &gst::FormattedSegment<gst::ClockTime>,
+    from: Option<Nanos>,
+    to: Nanos,
+) -> Option<gst::Event> {
+    let from = from?;
+    let length = u64::try_from((to - from).get()).ok().filter(|&ns| ns > 0)?;
+    let pts = pads::buffer_time(segment, from)?;
+    Some(
+        gst::event::Gap::builder(pts)
+            .duration(gst::ClockTime::from_nseconds(length))
+            .build(),
+    )
+}
+
+impl Eventness {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with the state, then pushes what came of it.
+    fn work(
+        &self,
+        work: impl FnOnce(&mut State, &mut Vec<Out>) -> Result<(), models::ModelError>,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let began = Instant::now();
+        let mut out = Vec::new();
+        let worked = {
+            let mut state = self.state();
+            let worked = work(&mut state, &mut out);
+            state.stats.busy_ns += began.elapsed().as_nanos() as u64;
+            worked
+        };
+        if let Err(error) = worked {
+            gst::element_imp_error!(self, gst::LibraryError::Failed, ["{error}"]);
+            return Err(gst::FlowError::Error);
+        }
+        for out in out {
+            match out {
+                Out::Buffer(buffer) => {
+                    self.src.push(buffer)?;
+                }
+                Out::Event(event) => {
+                    self.src.push_event(event);
+                }
+            }
+        }
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        match event.view() {
+            gst::EventView::Caps(_) => {
+                let caps = gst::Caps::new_empty_simple(carry::CUE_CAPS);
+                let seqnum = event.seqnum();
+                return self
+                    .src
+                    .push_event(gst::event::Caps::builder(&caps).seqnum(seqnum).build());
+            }
+            gst::EventView::Segment(segment) => {
+                let Ok(segment) = segment.segment().clone().downcast::<gst::ClockTime>() else {
+                    gst::element_imp_error!(
+                        self,
+                        gst::StreamError::Format,
+                        [
+                            "the sound's segment is not in time format (is this raw data without timestamps?)"
+                        ]
+                    );
+                    return false;
+                };
+                // What was heard belongs to the old segment.
+                let pushed = self.work(|state, out| state.finish(out));
+                self.state().segment = Some(segment);
+                if pushed.is_err() {
+                    return false;
+                }
+            }
+            gst::EventView::Gap(gap) => {
+                let (_, length) = gap.get();
+                let hole = gst::ClockTime::from_nseconds(HOLE.get() as u64);
+                if length.is_none_or(|length| length <= hole) {
+                    // The next buffer's time tells whether anything is missing at all.
+                    return true;
+                }
+                if self.work(|state, out| state.finish(out)).is_err() {
+                    return false;
+                }
+            }
+            gst::EventView::FlushStop(_) => {
+                let mut state = self.state();
+                state.listening = None;
+                state.segment = None;
+            }
+            gst::EventView::Eos(_) => {
+                let pushed = self.work(|state, out| state.finish(out));
+                if let Err(error) = pushed {
+                    gst::debug!(CAT, imp = self, "last cues were refused: {error}");
+                }
+                self.report();
+            }
+            _ => {}
+        }
+        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
+    fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        match query.view_mut() {
+            gst::QueryViewMut::Latency(latency) => {
+                let mut upstream = gst::query::Latency::new();
+                if !self.sink.peer_query(&mut upstream) {
+                    return false;
+                }
+                let (live, min, max) = upstream.result();
+                let tagging = self.settings().tagger != NO_TAGGER;
+                let own = Listener::new(Nanos::ZERO, tagging).latency();
+                let own = gst::ClockTime::from_nseconds(own.get().max(0) as u64);
+                latency.set(live, min + own, max.map(|max| max + own));
+                true
+            }
+            _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
+        }
+    }
+
+    fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        match query.view() {
+            // Cues need no buffers of upstream's kind.
+            gst::QueryView::Allocation(_) => false,
+            _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
+        }
+    }
+
+    fn report(&self) {
+        let stats = self.state().stats;
+        let message = carry::stats_message(
+            &*self.obj(),
+            "listen",
+            &[
+                ("units-seen", stats.buffers),
+                ("samples", stats.samples),
+                ("cues", stats.cues),
+                ("onsets", stats.onsets),
+                ("patches", stats.patches),
+                ("busy-ns", stats.busy_ns),
+            ],
+        );
+        // Without a bus there is nobody to tell.
+        let _ = self.obj().post_message(message);
+    }
+
+    fn start(&self) -> Result<(), gst::StateChangeError> {
+        let settings = self.settings().clone();
+        let mut state = State::default();
+        if settings.tagger != NO_TAGGER {
+            match models::load_tagger(&settings.tagger, settings.threads as usize) {
+                Ok(tagger) => state.tagger = Some(tagger),
+                Err(error) => {
+                    gst::element_imp_error!(self, gst::LibraryError::Settings, ["{error}"]);
+                    return Err(gst::StateChangeError);
+                }
+            }
+        }
+        *self.state() = state;
+        Ok(())
+    }
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for Eventness {
+    const NAME: &'static str = "EarmarkEventness";
+    type Type = super::Eventness;
+    type ParentType = gst::Element;
+
+    fn with_class(class: &Self::Class) -> Self {
+        let sink = gst::Pad::builder_from_template(&pads::known(class.pad_template("sink")))
+            .chain_function(|_, parent, buffer| {
+                Self::catch_panic_pad_function(
+                    parent,
+                    || Err(gst::FlowError::Error),
+                    |this| this.work(|state, out| state.hear(buffer, out)),
+                )
+            })
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.sink_event(pad, event))
+            })
+            .query_function(|pad, parent, query| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.sink_query(pad, query))
+            })
+            .build();
+        let src = gst::Pad::builder_from_template(&pads::known(class.pad_template("src")))
+            .query_function(|pad, parent, query| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.src_query(pad, query))
+            })
+            .flags(gst::PadFlags::FIXED_CAPS)
+            .build();
+        Self {
+            sink,
+            src,
+            settings: Mutex::default(),
+            state: Mutex::default(),
+        }
+    }
+}
+
+impl ObjectImpl for Eventness {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let settings = Settings::default();
+            vec![
+                glib::ParamSpecEnum::builder_with_default("probe", settings.probe)
+                    .nick("Onset probe")
+                    .blurb("What finds the instants at which something begins")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecString::builder("tagger")
+                    .nick("Sound tagger")
+                    .blurb("Model that names what is heard: a manifest's name (e.g. yamnet) or path, or none")
+                    .default_value(settings.tagger.as_str())
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecUInt::builder("threads")
+                    .nick("Tagger threads")
+                    .blurb("Threads that the tagger may use, count (0: as many as there are processors)")
+                    .maximum(64)
+                    .default_value(settings.threads)
+                    .mutable_ready()
+                    .build(),
+            ]
+        });
+        &PROPERTIES
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        let mut settings = self.settings();
+        match pspec.name() {
+            "probe" => settings.probe = value.get().unwrap_or_default(),
+            "tagger" => {
+                settings.tagger = value
+                    .get::<Option<String>>()
+                    .ok()
+                    .flatten()
+                    .filter(|name| !name.is_empty())
+                    .unwrap_or_else(|| NO_TAGGER.into());
+            }
+            "threads" => settings.threads = value.get().unwrap_or(1),
+            _ => {}
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        let settings = self.settings();
+        match pspec.name() {
+            "probe" => settings.probe.to_value(),
+            "tagger" => settings.tagger.to_value(),
+            _ => settings.threads.to_value(),
+        }
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        let element = self.obj();
+        for pad in [&self.sink, &self.src] {
+            if let Err(error) = element.add_pad(pad) {
+                gst::error!(CAT, imp = self, "{error}");
+            }
+        }
+    }
+}
+
+impl GstObjectImpl for Eventness {}
+
+impl ElementImpl for Eventness {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Earmark listener",
+                "Analyzer/Audio",
+                "Says for every 80 ms of sound whether something begins, how sure that is and what is heard",
+                "Earmark",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let sound = gst_audio::AudioCapsBuilder::new_interleaved()
+                .format(gst_audio::AudioFormat::F32le)
+                .rate(RATE as i32)
+                .channels(1)
+                .build();
+            let cues = gst::Caps::new_empty_simple(carry::CUE_CAPS);
+            vec![
+                pads::template("sink", gst::PadDirection::Sink, &sound),
+                pads::template("src", gst::PadDirection::Src, &cues),
+            ]
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::ReadyToPaused {
+            self.start()?;
+        }
+        let done = self.parent_change_state(transition)?;
+        if transition == gst::StateChange::PausedToReady {
+            *self.state() = State::default();
+        }
+        Ok(done)
+    }
+}

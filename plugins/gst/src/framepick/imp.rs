@@ -1,0 +1,263 @@
+//! `framepick`: pads and state.
+
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use anchoring::plan::Entry;
+use anchoring::time::Nanos;
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::pending::Pending;
+use crate::carry::{self, Message};
+use crate::pads;
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "framepick",
+        gst::DebugColorFlags::empty(),
+        Some("Earmark: chosen frames"),
+    )
+});
+
+/// Either between streams (no segment, nothing pending) or within one. Entries come before their frame, maybe long
+/// before; frames come in order of time and settle every entry up to theirs.
+///
+/// The lock is never held while something is pushed or posted.
+#[derive(Default)]
+struct State {
+    segment: Option<gst::FormattedSegment<gst::ClockTime>>,
+    pending: Pending,
+    stats: Stats,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Stats {
+    units_seen: u64,
+    frames: u64,
+    missed: u64,
+    busy_ns: u64,
+}
+
+pub struct FramePick {
+    sink: gst::Pad,
+    src: gst::Pad,
+    state: Mutex<State>,
+}
+
+impl FramePick {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn chain(&self, mut buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let began = Instant::now();
+        let damaged = buffer.flags().contains(gst::BufferFlags::CORRUPTED);
+        let outcome = {
+            let mut state = self.state();
+            state.stats.units_seen += 1;
+            let at = state.segment.as_ref().zip(buffer.pts());
+            let at = at.and_then(|(segment, pts)| pads::stream_time(segment, pts));
+            let Some(at) = at else {
+                gst::debug!(CAT, imp = self, "a frame without a time serves nothing");
+                return Ok(gst::FlowSuccess::Ok);
+            };
+            let outcome = state.pending.frame(at, damaged);
+            state.stats.frames += outcome.served.len() as u64;
+            state.stats.busy_ns += began.elapsed().as_nanos() as u64;
+            outcome
+        };
+        self.miss(&outcome.missed);
+        let mut served = outcome.served.into_iter().peekable();
+        while let Some(chosen) = served.next() {
+            // A frame that serves two entries goes out twice; the copy shares its memory.
+            let mut out = if served.peek().is_some() {
+                buffer.clone()
+            } else {
+                std::mem::take(&mut buffer)
+            };
+            if let Err(error) = carry::tag_buffer(out.make_mut(), &chosen) {
+                gst::element_imp_error!(
+                    self,
+                    gst::LibraryError::Failed,
+                    ["a frame cannot carry its plan entry: {error}"]
+                );
+                return Err(gst::FlowError::Error);
+            }
+            gst::log!(CAT, imp = self, "{:?}", chosen);
+            self.src.push(out)?;
+        }
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    fn miss(&self, entries: &[Entry]) {
+        if entries.is_empty() {
+            return;
+        }
+        self.state().stats.missed += entries.len() as u64;
+        for entry in entries {
+            gst::warning!(CAT, imp = self, "no frame came for {:?}", entry);
+            self.src.push_event(Message::Miss(*entry).to_event());
+        }
+    }
+
+    fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        match event.view() {
+            gst::EventView::Segment(segment) => {
+                let Ok(segment) = segment.segment().clone().downcast::<gst::ClockTime>() else {
+                    gst::element_imp_error!(
+                        self,
+                        gst::StreamError::Format,
+                        [
+                            "the frames' segment is not in time format (is this raw data without timestamps?)"
+                        ]
+                    );
+                    return false;
+                };
+                self.state().segment = Some(segment);
+            }
+            gst::EventView::FlushStop(_) => {
+                let mut state = self.state();
+                state.pending.clear();
+                state.segment = None;
+            }
+            gst::EventView::Gap(gap) => {
+                let (pts, _) = gap.get();
+                let missed = {
+                    let mut state = self.state();
+                    let at = state.segment.as_ref();
+                    let at = at.and_then(|segment| pads::stream_time(segment, pts));
+                    at.map(|at| state.pending.passed(at)).unwrap_or_default()
+                };
+                self.miss(&missed);
+            }
+            gst::EventView::Eos(_) => {
+                let missed = self.state().pending.passed(Nanos::MAX);
+                self.miss(&missed);
+                self.report();
+            }
+            gst::EventView::CustomDownstream(_) => match Message::from_event(&event) {
+                Some(Ok(Message::Chosen(chosen))) => {
+                    let surplus = self.state().pending.want(chosen);
+                    self.miss(surplus.as_slice());
+                    return true;
+                }
+                Some(Err(error)) => {
+                    gst::element_imp_error!(self, gst::StreamError::Format, ["{error}"]);
+                    return false;
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
+    fn report(&self) {
+        let stats = self.state().stats;
+        let message = carry::stats_message(
+            &*self.obj(),
+            "pick",
+            &[
+                ("units-seen", stats.units_seen),
+                ("frames", stats.frames),
+                ("missed", stats.missed),
+                ("busy-ns", stats.busy_ns),
+            ],
+        );
+        // Without a bus there is nobody to tell.
+        let _ = self.obj().post_message(message);
+    }
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for FramePick {
+    const NAME: &'static str = "EarmarkFramePick";
+    type Type = super::FramePick;
+    type ParentType = gst::Element;
+
+    fn with_class(class: &Self::Class) -> Self {
+        let sink = gst::Pad::builder_from_template(&pads::known(class.pad_template("sink")))
+            .chain_function(|_, parent, buffer| {
+                Self::catch_panic_pad_function(
+                    parent,
+                    || Err(gst::FlowError::Error),
+                    |this| this.chain(buffer),
+                )
+            })
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.sink_event(pad, event))
+            })
+            .flags(
+                gst::PadFlags::PROXY_CAPS
+                    | gst::PadFlags::PROXY_ALLOCATION
+                    | gst::PadFlags::PROXY_SCHEDULING,
+            )
+            .build();
+        let src = gst::Pad::builder_from_template(&pads::known(class.pad_template("src")))
+            .flags(
+                gst::PadFlags::PROXY_CAPS
+                    | gst::PadFlags::PROXY_ALLOCATION
+                    | gst::PadFlags::PROXY_SCHEDULING,
+            )
+            .build();
+        Self {
+            sink,
+            src,
+            state: Mutex::default(),
+        }
+    }
+}
+
+impl ObjectImpl for FramePick {
+    fn constructed(&self) {
+        self.parent_constructed();
+        let element = self.obj();
+        for pad in [&self.sink, &self.src] {
+            if let Err(error) = element.add_pad(pad) {
+                gst::error!(CAT, imp = self, "{error}");
+            }
+        }
+    }
+}
+
+impl GstObjectImpl for FramePick {}
+
+impl ElementImpl for FramePick {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Earmark frame picker",
+                "Filter/Video",
+                "Passes exactly the decoded frames that plan entries from anchorgate name, each tagged with its entry; drops all others uncopied",
+                "Earmark",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let caps = gst::Caps::builder_full()
+                .structure(gst::Structure::new_empty("video/x-raw"))
+                .structure_with_any_features(gst::Structure::new_empty("video/x-raw"))
+                .build();
+            vec![
+                pads::template("sink", gst::PadDirection::Sink, &caps),
+                pads::template("src", gst::PadDirection::Src, &caps),
+            ]
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::ReadyToPaused {
+            *self.state() = State::default();
+        }
+        self.parent_change_state(transition)
+    }
+}

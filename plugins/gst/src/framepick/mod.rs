@@ -1,0 +1,21 @@
+//! Decoded frames -> exactly the chosen ones, each tagged with its plan entry.
+
+mod imp;
+mod pending;
+
+use gst::glib;
+use gst::prelude::*;
+
+glib::wrapper! {
+    /// `framepick`: passes the frames that plan entries name, drops every other frame uncopied.
+    pub struct FramePick(ObjectSubclass<imp::FramePick>) @extends gst::Element, gst::Object;
+}
+
+pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    gst::Element::register(
+        Some(plugin),
+        "framepick",
+        gst::Rank::NONE,
+        FramePick::static_type(),
+    )
+}

@@ -1,0 +1,139 @@
+//! Plan entries that wait for their frame.
+
+use std::collections::VecDeque;
+
+use anchoring::plan::Entry;
+use anchoring::time::Nanos;
+
+use crate::carry::Chosen;
+
+/// Most entries that may wait; the decoder holds far fewer frames.
+const MOST: usize = 1 << 20;
+/// Containers round times to a millisecond.
+const EXACT: Nanos = Nanos::from_ms(1);
+
+/// Plan entries in order of their picture's time.
+#[derive(Debug, Default)]
+pub(super) struct Pending(VecDeque<Chosen>);
+
+/// What a frame means to the entries that wait.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Outcome {
+    /// The entries that it serves.
+    pub(super) served: Vec<Chosen>,
+    /// The entries whose picture did not come.
+    pub(super) missed: Vec<Entry>,
+}
+
+impl Pending {
+    /// Waits for the frame of an entry; gives back the entry that no longer fits, if any.
+    pub(super) fn want(&mut self, chosen: Chosen) -> Option<Entry> {
+        let at = self.0.partition_point(|other| other.pts <= chosen.pts);
+        self.0.insert(at, chosen);
+        (self.0.len() > MOST)
+            .then(|| self.0.pop_front())
+            .flatten()
+            .map(|chosen| chosen.entry)
+    }
+
+    /// A frame shown at `at`. A frame within a millisecond of the picture's time is that picture; once the time has
+    /// passed, one within half a frame is. A damaged frame serves nothing.
+    pub(super) fn frame(&mut self, at: Nanos, damaged: bool) -> Outcome {
+        let mut outcome = Outcome::default();
+        while let Some(&chosen) = self.0.front() {
+            if chosen.pts > at + EXACT {
+                break;
+            }
+            self.0.pop_front();
+            let tolerance = EXACT.max(chosen.frame.scaled(0.5));
+            if !damaged && at.distance(chosen.pts) <= tolerance {
+                outcome.served.push(chosen);
+            } else {
+                outcome.missed.push(chosen.entry);
+            }
+        }
+        outcome
+    }
+
+    /// No frame earlier than `until` will come any more.
+    pub(super) fn passed(&mut self, until: Nanos) -> Vec<Entry> {
+        let count = self.0.partition_point(|chosen| chosen.pts < until);
+        self.0.drain(..count).map(|chosen| chosen.entry).collect()
+    }
+
+    /// Forgets what waits.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anchoring::plan::Reason;
+    use anchoring::tier::Tier;
+
+    fn chosen(ms: i64) -> Chosen {
+        Chosen {
+            entry: Entry {
+                requested: Nanos::from_ms(ms),
+                tier: Tier::Low,
+                tokens: 49,
+                reason: Reason::Uniform,
+                anchor: None,
+            },
+            pts: Nanos::from_ms(ms),
+            frame: Nanos::from_ms(40),
+        }
+    }
+
+    fn pending(times: &[i64]) -> Pending {
+        let mut pending = Pending::default();
+        for &ms in times {
+            assert_eq!(pending.want(chosen(ms)), None);
+        }
+        pending
+    }
+
+    #[test]
+    fn a_frame_serves_every_entry_that_names_it_and_no_other() {
+        let mut pending = pending(&[80, 40, 40]);
+        assert_eq!(pending.frame(Nanos::from_ms(0), false).served, []);
+        let outcome = pending.frame(Nanos::from_ms(40), false);
+        assert_eq!(outcome.served, [chosen(40), chosen(40)]);
+        assert_eq!(
+            pending.frame(Nanos::from_ms(80), false).served,
+            [chosen(80)]
+        );
+        assert_eq!(
+            pending.frame(Nanos::from_ms(120), false),
+            Outcome::default()
+        );
+    }
+
+    #[test]
+    fn rounding_is_forgiven_and_half_a_frame_when_the_picture_did_not_come() {
+        let mut pending = pending(&[40, 120]);
+        assert_eq!(pending.frame(Nanos::new(40_900_000), false).served.len(), 1);
+        assert_eq!(
+            pending.frame(Nanos::from_ms(101), false),
+            Outcome::default()
+        );
+        assert_eq!(pending.frame(Nanos::from_ms(139), false).served.len(), 1);
+    }
+
+    #[test]
+    fn a_picture_that_was_passed_over_or_is_damaged_is_missed() {
+        let mut pending = pending(&[40, 120, 160, 200]);
+        assert_eq!(
+            pending.frame(Nanos::from_ms(80), false).missed,
+            [chosen(40).entry]
+        );
+        assert_eq!(
+            pending.frame(Nanos::from_ms(120), true).missed,
+            [chosen(120).entry]
+        );
+        assert_eq!(pending.passed(Nanos::from_ms(200)), [chosen(160).entry]);
+        assert_eq!(pending.passed(Nanos::MAX), [chosen(200).entry]);
+    }
+}
