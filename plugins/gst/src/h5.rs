@@ -10,7 +10,7 @@ use hdf5::{Dataset, Extent, File, Group, H5Type, Location};
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
-use crate::featuresink::partial::PlaceError;
+pub use crate::featuresink::partial::PlaceError;
 use codes::{ReasonCode, TierCode};
 pub use read::{AnchorRow, Share, Summary, Tables, read_summary, read_tables};
 pub use write::{Closing, Opening, Row, Totals, Writer};

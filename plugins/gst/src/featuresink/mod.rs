@@ -1,5 +1,32 @@
-//! `featuresink`: tagged pictures -> features in an HDF5 file.
+//! `featuresink`: chosen pictures, anchors and cues -> one HDF5 file of features (schema `earmark/1`).
+//!
+//! # Layout
+//!
+//! - `imp`: pads, properties, state.
+//! - `prepare`: a decoded picture -> an upright square -> what the encoder takes.
+//! - `rows`: pictures -> batches; embeddings -> rows in the order of the pictures.
+//! - `work`: the thread that encodes and writes.
+//! - `partial`: a file that is whole or not there.
 
+mod imp;
 pub(crate) mod partial;
-pub(crate) mod prepare;
-pub(crate) mod rows;
+mod prepare;
+mod rows;
+mod work;
+
+use gst::glib;
+use gst::prelude::*;
+
+glib::wrapper! {
+    /// The element `featuresink`.
+    pub struct FeatureSink(ObjectSubclass<imp::FeatureSink>) @extends gst_base::BaseSink, gst::Element, gst::Object;
+}
+
+pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    gst::Element::register(
+        Some(plugin),
+        "featuresink",
+        gst::Rank::NONE,
+        FeatureSink::static_type(),
+    )
+}

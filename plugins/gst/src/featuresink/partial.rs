@@ -41,7 +41,7 @@ pub enum PlaceError {
 ///
 /// The lock is on the file itself, so it ends with the process, and what a killed process left is taken over.
 #[derive(Debug)]
-pub struct Partial {
+pub(crate) struct Partial {
     target: PathBuf,
     path: PathBuf,
     file: File,
@@ -54,7 +54,7 @@ impl Partial {
     ///
     /// # Errors
     /// The folder is missing or may not be written, the target exists and `overwrite` is false, or another run holds it.
-    pub fn claim(target: &Path, overwrite: bool) -> Result<Self, PlaceError> {
+    pub(crate) fn claim(target: &Path, overwrite: bool) -> Result<Self, PlaceError> {
         check_place(target, overwrite)?;
         let mut name = target.as_os_str().to_owned();
         name.push(".partial");
@@ -73,7 +73,7 @@ impl Partial {
     }
 
     /// Where to write.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -81,7 +81,7 @@ impl Partial {
     ///
     /// # Errors
     /// The disk is full or gone, or the target has appeared meanwhile and may not be overwritten.
-    pub fn commit(mut self) -> Result<(), PlaceError> {
+    pub(crate) fn commit(mut self) -> Result<(), PlaceError> {
         self.file
             .sync_all()
             .map_err(|source| self.system("write", source))?;

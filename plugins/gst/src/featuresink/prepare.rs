@@ -9,16 +9,16 @@ use crate::models::{Colour, Fit, Input, Layout, Resize};
 
 /// How a picture must be turned to stand upright: first (if `mirror`) left to right, then by quarter turns clockwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Turn {
+pub(super) struct Turn {
     /// Quarter turns clockwise, 0..=3.
-    pub quarters: u8,
+    pub(super) quarters: u8,
     /// Mirrored left to right before that.
-    pub mirror: bool,
+    pub(super) mirror: bool,
 }
 
 impl Turn {
     /// The eight turns, as in the tag `image-orientation`.
-    pub const ALL: [(&'static str, Self); 8] = [
+    pub(super) const ALL: [(&'static str, Self); 8] = [
         ("rotate-0", Self::new(0, false)),
         ("rotate-90", Self::new(1, false)),
         ("rotate-180", Self::new(2, false)),
@@ -34,7 +34,7 @@ impl Turn {
     }
 
     /// From the tag `image-orientation`; `None` if it is no such thing.
-    pub fn from_tag(tag: &str) -> Option<Self> {
+    pub(super) fn from_tag(tag: &str) -> Option<Self> {
         Self::ALL
             .iter()
             .find(|(name, _)| *name == tag)
@@ -42,7 +42,7 @@ impl Turn {
     }
 
     /// As in the tag `image-orientation`.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         Self::ALL
             .iter()
             .find(|(_, turn)| *turn == self)
@@ -65,7 +65,7 @@ impl Turn {
 /// Why a picture cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("a picture of {width} x {height} pixels cannot be scaled to {px} x {px}: {message}")]
-pub struct PrepareError {
+pub(super) struct PrepareError {
     width: usize,
     height: usize,
     px: usize,
@@ -74,7 +74,7 @@ pub struct PrepareError {
 
 /// Scales pictures. Keeps its buffers.
 #[derive(Default)]
-pub struct Preparer {
+pub(super) struct Preparer {
     resizer: Resizer,
 }
 
@@ -84,7 +84,7 @@ impl Preparer {
     /// # Errors
     /// The picture is empty or shorter than it says.
     #[expect(clippy::too_many_arguments, reason = "a picture is four of them")]
-    pub fn scale(
+    pub(super) fn scale(
         &mut self,
         width: usize,
         height: usize,
@@ -157,7 +157,7 @@ fn upright(square: Vec<u8>, px: usize, turn: Turn) -> Vec<u8> {
 }
 
 /// Appends a square RGB picture of side `px` to `batch`, as the model wants it: `(x - mean) / std` in its channel order and layout.
-pub fn normalise(picture: &[u8], px: usize, input: &Input, batch: &mut Vec<f32>) {
+pub(super) fn normalise(picture: &[u8], px: usize, input: &Input, batch: &mut Vec<f32>) {
     let mean = input.mean.unwrap_or([0.0; 3]);
     let scale = input.std.unwrap_or([1.0; 3]).map(|std| 1.0 / std);
     // Channel `c` of the model is byte `from[c]` of a pixel.

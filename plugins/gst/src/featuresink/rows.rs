@@ -8,27 +8,27 @@ use std::collections::VecDeque;
 use anchoring::tier::Tier;
 
 /// The place of a picture among all pictures.
-pub type Ticket = u64;
+pub(super) type Ticket = u64;
 
 /// Pictures of one tier that go through the encoder together.
 #[derive(Debug)]
-pub struct Batch<P> {
+pub(super) struct Batch<P> {
     /// Their tier.
-    pub tier: Tier,
+    pub(super) tier: Tier,
     /// What came, in the order of arrival.
-    pub pictures: Vec<(Ticket, P)>,
+    pub(super) pictures: Vec<(Ticket, P)>,
 }
 
 /// Collects pictures into batches, one per tier.
 #[derive(Debug)]
-pub struct Batches<P> {
+pub(super) struct Batches<P> {
     sizes: [usize; 3],
     open: [Vec<(Ticket, P)>; 3],
 }
 
 impl<P> Batches<P> {
     /// `sizes`: pictures a batch for low, base and high, each at least 1.
-    pub fn new(sizes: [usize; 3]) -> Self {
+    pub(super) fn new(sizes: [usize; 3]) -> Self {
         Self {
             sizes: sizes.map(|size| size.max(1)),
             open: Default::default(),
@@ -36,7 +36,7 @@ impl<P> Batches<P> {
     }
 
     /// Takes a picture; gives the tier's batch if that filled it.
-    pub fn push(&mut self, tier: Tier, ticket: Ticket, picture: P) -> Option<Batch<P>> {
+    pub(super) fn push(&mut self, tier: Tier, ticket: Ticket, picture: P) -> Option<Batch<P>> {
         let open = &mut self.open[tier as usize];
         open.push((ticket, picture));
         (open.len() >= self.sizes[tier as usize]).then(|| Batch {
@@ -46,7 +46,7 @@ impl<P> Batches<P> {
     }
 
     /// Gives an incomplete batch, cheapest tier first; `None` once all are empty.
-    pub fn drain(&mut self) -> Option<Batch<P>> {
+    pub(super) fn drain(&mut self) -> Option<Batch<P>> {
         Tier::ALL.into_iter().find_map(|tier| {
             let open = &mut self.open[tier as usize];
             (!open.is_empty()).then(|| Batch {
@@ -59,7 +59,7 @@ impl<P> Batches<P> {
 
 /// Puts what is ready into the order of its tickets.
 #[derive(Debug)]
-pub struct Rows<R> {
+pub(super) struct Rows<R> {
     first: Ticket,
     slots: VecDeque<Option<R>>,
 }
@@ -75,13 +75,13 @@ impl<R> Default for Rows<R> {
 
 impl<R> Rows<R> {
     /// A place after all earlier ones.
-    pub fn reserve(&mut self) -> Ticket {
+    pub(super) fn reserve(&mut self) -> Ticket {
         self.slots.push_back(None);
         self.first + self.slots.len() as Ticket - 1
     }
 
     /// Fills a reserved place; places that were never reserved or are long gone are ignored.
-    pub fn fill(&mut self, ticket: Ticket, row: R) {
+    pub(super) fn fill(&mut self, ticket: Ticket, row: R) {
         if let Some(slot) = ticket
             .checked_sub(self.first)
             .and_then(|at| self.slots.get_mut(at as usize))
@@ -91,7 +91,7 @@ impl<R> Rows<R> {
     }
 
     /// The earliest row, if it is ready.
-    pub fn pop(&mut self) -> Option<R> {
+    pub(super) fn pop(&mut self) -> Option<R> {
         let ready = self.slots.front_mut()?.take()?;
         self.slots.pop_front();
         self.first += 1;
@@ -99,14 +99,14 @@ impl<R> Rows<R> {
     }
 
     /// How many places are reserved and not yet given out.
-    pub fn waiting(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.slots.len()
     }
 }
 
 /// Pictures a batch per tier: `batch` at most, and never more pixels than `batch` pictures of the base tier, so that memory does
 /// not depend on how many pictures are of the high tier. `px`: sides of low, base and high.
-pub fn batch_sizes(batch: usize, px: [usize; 3]) -> [usize; 3] {
+pub(super) fn batch_sizes(batch: usize, px: [usize; 3]) -> [usize; 3] {
     let pixels = batch * px[1] * px[1];
     px.map(|side| (pixels / (side * side).max(1)).clamp(1, batch.max(1)))
 }

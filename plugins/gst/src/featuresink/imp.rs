@@ -1,0 +1,811 @@
+//! Pads, properties and state of `featuresink`.
+//!
+//! The streaming thread scales pictures and hands them, with anchors and cues, to the worker through a bounded channel; the worker
+//! (`work`) encodes and writes. At the end of the stream the streaming thread waits for the worker, so whoever sees the pipeline's
+//! EOS finds the file.
+//!
+//! Locks: `settings` and `state` are never held together, nor while something waits.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anchoring::plan::{Entry, Reason};
+use anchoring::tier::Tier;
+use anchoring::time::Nanos;
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_base::subclass::prelude::*;
+use gst_video::prelude::*;
+
+use super::partial::PlaceError;
+use super::prepare::{Preparer, Turn};
+use super::work::{Job, Picture, Report, Work, WorkError};
+use crate::carry::{self, Message};
+use crate::h5::{self, Closing, H5Error, ModelNote, Opening, Precision, Writer};
+use crate::models::{self, Encoder, Input, Kind, ModelError};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "featuresink",
+        gst::DebugColorFlags::empty(),
+        Some("Features to HDF5"),
+    )
+});
+
+/// How often whoever waits looks whether it should stop waiting.
+const TICK: Duration = Duration::from_millis(50);
+/// Pictures that may wait for the worker.
+const QUEUE: usize = 16;
+
+/// How features are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "EarmarkPrecision")]
+enum StoredAs {
+    #[default]
+    #[enum_value(name = "32-bit float", nick = "f32")]
+    F32,
+    #[enum_value(name = "16-bit float: half the space, three digits", nick = "f16")]
+    F16,
+}
+
+#[derive(Clone, Debug)]
+struct Settings {
+    location: String,
+    model: String,
+    batch: u32,
+    precision: StoredAs,
+    overwrite: bool,
+    video_id: String,
+    input_uri: String,
+    input_bytes: u64,
+    config: String,
+    threads: u32,
+    tagger: String,
+    streams: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            location: String::new(),
+            model: "efficientnet-lite0".into(),
+            batch: 16,
+            precision: StoredAs::default(),
+            overwrite: false,
+            video_id: String::new(),
+            input_uri: String::new(),
+            input_bytes: 0,
+            config: String::new(),
+            threads: 2,
+            tagger: "none".into(),
+            streams: String::new(),
+        }
+    }
+}
+
+/// While started.
+struct Started {
+    /// `None` once the end of the stream was handed over.
+    jobs: Option<Sender<Job>>,
+    worker: JoinHandle<()>,
+    /// The worker's last word; it has posted its error itself.
+    outcome: Receiver<Result<Option<Report>, ()>>,
+    stop: Arc<AtomicBool>,
+
+    input: Input,
+    /// Side and price of low, base and high.
+    tiers: [models::TierSpec; 3],
+    preparer: Preparer,
+    /// `None` before caps, and with caps of cues.
+    info: Option<gst_video::VideoInfo>,
+    /// From the tags of the stream and of the whole container; the stream's own wins.
+    stream_turn: Option<Turn>,
+    global_turn: Option<Turn>,
+    closing: Closing,
+    /// Latest instant of any picture or cue.
+    latest: Nanos,
+    warned_of_prices: bool,
+    scaling: Duration,
+}
+
+/// Holds properties and state.
+#[derive(Default)]
+pub struct FeatureSink {
+    settings: Mutex<Settings>,
+    state: Mutex<Option<Started>>,
+    /// Set while the pad flushes or goes down: nobody may wait.
+    flushing: AtomicBool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn place_message(err: &PlaceError) -> gst::ErrorMessage {
+    match err {
+        PlaceError::Busy(_) => gst::error_msg!(gst::ResourceError::Busy, ["{err}"]),
+        PlaceError::System { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            gst::error_msg!(gst::ResourceError::NoSpaceLeft, ["{err}"])
+        }
+        _ => gst::error_msg!(gst::ResourceError::OpenWrite, ["{err}"]),
+    }
+}
+
+fn file_message(err: &H5Error) -> gst::ErrorMessage {
+    match err {
+        H5Error::Place(err) => place_message(err),
+        H5Error::Full(_) => gst::error_msg!(gst::ResourceError::NoSpaceLeft, ["{err}"]),
+        H5Error::Row { .. } => gst::error_msg!(gst::StreamError::Format, ["{err}"]),
+        _ => gst::error_msg!(gst::ResourceError::Write, ["{err}"]),
+    }
+}
+
+fn model_message(err: &ModelError) -> gst::ErrorMessage {
+    match err {
+        ModelError::Unknown { .. } | ModelError::Missing { .. } | ModelError::Runtime(_) => {
+            gst::error_msg!(gst::ResourceError::NotFound, ["{err}"])
+        }
+        ModelError::Run { .. } => gst::error_msg!(gst::StreamError::Failed, ["{err}"]),
+        _ => gst::error_msg!(gst::ResourceError::OpenRead, ["{err}"]),
+    }
+}
+
+fn settings_message(text: &str) -> gst::ErrorMessage {
+    gst::error_msg!(gst::ResourceError::Settings, ["{text}"])
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for FeatureSink {
+    const NAME: &'static str = "EarmarkFeatureSink";
+    type Type = super::FeatureSink;
+    type ParentType = gst_base::BaseSink;
+}
+
+impl ObjectImpl for FeatureSink {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let text = |name: &str, nick: &str, blurb: &str, default: &str| {
+                glib::ParamSpecString::builder(name)
+                    .nick(nick)
+                    .blurb(blurb)
+                    .default_value(Some(default).filter(|text| !text.is_empty()))
+                    .mutable_ready()
+                    .build()
+            };
+            let standard = Settings::default();
+            vec![
+                text("location", "Location", "The HDF5 file to write; until it is finished it is LOCATION.partial", ""),
+                text("model", "Model", "The encoder: name of a model manifest, or path of one ending in .yaml", &standard.model),
+                glib::ParamSpecUInt::builder("batch")
+                    .nick("Batch")
+                    .blurb("Pictures of the base tier that are encoded together; fewer of the high tier, as many pixels at most")
+                    .minimum(1)
+                    .maximum(256)
+                    .default_value(standard.batch)
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecEnum::builder_with_default("precision", standard.precision)
+                    .nick("Precision")
+                    .blurb("How features are stored")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecBoolean::builder("overwrite")
+                    .nick("Overwrite")
+                    .blurb("Replace a file that is there already, once the new one is finished")
+                    .default_value(standard.overwrite)
+                    .mutable_ready()
+                    .build(),
+                text("video-id", "Video ID", "Name of the recording; empty: that of the plan, else that of the location", ""),
+                text("input-uri", "Input URI", "Where the recording came from, for the file's attributes", ""),
+                glib::ParamSpecUInt64::builder("input-bytes")
+                    .nick("Input bytes")
+                    .blurb("Size of the recording in bytes, for the file's attributes; 0 where that means nothing")
+                    .default_value(standard.input_bytes)
+                    .mutable_ready()
+                    .build(),
+                text("config", "Configuration", "The resolved pipeline, for the file's attributes; empty: that of the plan", ""),
+                glib::ParamSpecUInt::builder("threads")
+                    .nick("Threads")
+                    .blurb("Threads of the encoder")
+                    .minimum(1)
+                    .maximum(64)
+                    .default_value(standard.threads)
+                    .mutable_ready()
+                    .build(),
+                text("tagger", "Tagger", "The tagger that made the cues (manifest name or path, or none), for the file's attributes", &standard.tagger),
+                text("streams", "Streams", "Descriptions of the recording's streams as JSON, for the file's attributes", ""),
+            ]
+        });
+        PROPERTIES.as_ref()
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        // Features are wanted as fast as they come, not when a screen would show them.
+        self.obj().set_sync(false);
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        if lock(&self.state).is_some() {
+            gst::error!(
+                CAT,
+                imp = self,
+                "property {} cannot change while the element is started",
+                pspec.name()
+            );
+            return;
+        }
+        let mut settings = lock(&self.settings);
+        // GObject has checked type and range.
+        let text = || {
+            value
+                .get::<Option<String>>()
+                .ok()
+                .flatten()
+                .unwrap_or_default()
+        };
+        match pspec.name() {
+            "location" => settings.location = text(),
+            "model" => settings.model = text(),
+            "batch" => settings.batch = value.get().unwrap_or(settings.batch),
+            "precision" => settings.precision = value.get().unwrap_or(settings.precision),
+            "overwrite" => settings.overwrite = value.get().unwrap_or(settings.overwrite),
+            "video-id" => settings.video_id = text(),
+            "input-uri" => settings.input_uri = text(),
+            "input-bytes" => settings.input_bytes = value.get().unwrap_or(settings.input_bytes),
+            "config" => settings.config = text(),
+            "threads" => settings.threads = value.get().unwrap_or(settings.threads),
+            "tagger" => settings.tagger = text(),
+            "streams" => settings.streams = text(),
+            _ => {}
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        let settings = lock(&self.settings);
+        match pspec.name() {
+            "location" => settings.location.to_value(),
+            "model" => settings.model.to_value(),
+            "batch" => settings.batch.to_value(),
+            "precision" => settings.precision.to_value(),
+            "overwrite" => settings.overwrite.to_value(),
+            "video-id" => settings.video_id.to_value(),
+            "input-uri" => settings.input_uri.to_value(),
+            "input-bytes" => settings.input_bytes.to_value(),
+            "config" => settings.config.to_value(),
+            "threads" => settings.threads.to_value(),
+            "tagger" => settings.tagger.to_value(),
+            "streams" => settings.streams.to_value(),
+            _ => pspec.default_value().clone(),
+        }
+    }
+}
+
+impl GstObjectImpl for FeatureSink {}
+
+impl ElementImpl for FeatureSink {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Feature sink",
+                "Sink/Video/Analyzer",
+                "Encodes the pictures that framepick chose and writes them to HDF5, with why, when and at what cost",
+                "Earmark",
+            )
+        });
+        Some(&*METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let mut caps = gst_video::VideoCapsBuilder::new()
+                .format(gst_video::VideoFormat::Rgb)
+                .build();
+            caps.merge(gst::Caps::new_empty_simple(carry::CUE_CAPS));
+            gst::PadTemplate::new(
+                "sink",
+                gst::PadDirection::Sink,
+                gst::PadPresence::Always,
+                &caps,
+            )
+            .into_iter()
+            .collect()
+        });
+        TEMPLATES.as_ref()
+    }
+}
+
+impl BaseSinkImpl for FeatureSink {
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        let settings = lock(&self.settings).clone();
+        let started = self.begin(&settings)?;
+        self.flushing.store(false, Ordering::SeqCst);
+        *lock(&self.state) = Some(started);
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        if let Some(Started {
+            jobs, worker, stop, ..
+        }) = lock(&self.state).take()
+        {
+            stop.store(true, Ordering::SeqCst);
+            drop(jobs);
+            // A panic there was reported when its outcome was missing.
+            let _ = worker.join();
+        }
+        Ok(())
+    }
+
+    fn unlock(&self) -> Result<(), gst::ErrorMessage> {
+        self.flushing.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn unlock_stop(&self) -> Result<(), gst::ErrorMessage> {
+        self.flushing.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn set_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
+        let info =
+            match caps.structure(0).map(|s| s.name().as_str()) {
+                Some(carry::CUE_CAPS) => None,
+                _ => Some(gst_video::VideoInfo::from_caps(caps).map_err(|_| {
+                    gst::loggable_error!(CAT, "these are no caps of pictures: {caps}")
+                })?),
+            };
+        if let Some(started) = lock(&self.state).as_mut() {
+            started.info = info;
+        }
+        Ok(())
+    }
+
+    fn render(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let job = {
+            let mut state = lock(&self.state);
+            let started = state.as_mut().ok_or(gst::FlowError::Flushing)?;
+            match started.info.clone() {
+                Some(info) => self.picture(started, buffer, &info),
+                None => cue(started, buffer),
+            }
+        };
+        let job = job.map_err(|message| {
+            self.post_error_message(message);
+            gst::FlowError::Error
+        })?;
+        self.hand_over(job)?;
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    fn event(&self, event: gst::Event) -> bool {
+        let handled = match event.view() {
+            gst::EventView::CustomDownstream(_) => match Message::from_event(&event) {
+                Some(Ok(message)) => self.message(message),
+                Some(Err(err)) => {
+                    self.post_error_message(gst::error_msg!(gst::StreamError::Format, ["{err}"]));
+                    false
+                }
+                None => true,
+            },
+            gst::EventView::StreamStart(_) => {
+                if let Some(started) = lock(&self.state).as_mut() {
+                    started.stream_turn = None;
+                }
+                true
+            }
+            gst::EventView::Tag(tag) => {
+                self.tags(tag.tag());
+                true
+            }
+            gst::EventView::Eos(_) => self.finish(),
+            _ => true,
+        };
+        // An event that was not handled goes no further: after an error there is no EOS message.
+        handled && self.parent_event(event)
+    }
+}
+
+impl FeatureSink {
+    /// Checks everything that can be checked before the first picture, and starts the worker.
+    fn begin(&self, settings: &Settings) -> Result<Started, gst::ErrorMessage> {
+        if settings.location.is_empty() {
+            return Err(settings_message(
+                "the property location is empty: name the HDF5 file to write",
+            ));
+        }
+        if !settings.streams.is_empty()
+            && serde_json::from_str::<serde_json::Value>(&settings.streams).is_err()
+        {
+            return Err(settings_message("the property streams is no JSON"));
+        }
+        let location = PathBuf::from(&settings.location);
+        let encoder = models::load_encoder(&settings.model, settings.threads as usize)
+            .map_err(|err| model_message(&err))?;
+        let tiers = encoder
+            .manifest()
+            .tiers
+            .ok_or_else(|| settings_message("the encoder has no tiers"))?;
+        let tiers = Tier::ALL.map(|tier| tiers.of(tier));
+        let opening = opening(settings, &encoder).map_err(|err| model_message(&err))?;
+        let writer = Writer::create(&location, settings.overwrite, &opening)
+            .map_err(|err| file_message(&err))?;
+
+        let input = encoder.manifest().input.clone();
+        let work = Work::new(
+            encoder,
+            writer,
+            tiers.map(|tier| tier.px),
+            settings.batch as usize,
+        );
+        let (jobs, queue) = bounded(QUEUE);
+        let (done, outcome) = bounded(1);
+        let stop = Arc::new(AtomicBool::new(false));
+        let worker = std::thread::Builder::new()
+            .name("earmark-features".into())
+            .spawn({
+                let stop = Arc::clone(&stop);
+                let element = self.obj().downgrade();
+                move || {
+                    let result = work.run(&queue, &stop).map_err(|err| {
+                        let message = match &err {
+                            WorkError::Model(err) => model_message(err),
+                            WorkError::File(err) => file_message(err),
+                        };
+                        if let Some(element) = element.upgrade() {
+                            element.imp().post_error_message(message);
+                        }
+                    });
+                    // Before the queue goes, so that whoever finds it gone finds the outcome.
+                    let _ = done.send(result);
+                }
+            })
+            .map_err(|err| {
+                gst::error_msg!(gst::ResourceError::Failed, ["cannot start a thread: {err}"])
+            })?;
+        let stem = location
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned());
+        Ok(Started {
+            jobs: Some(jobs),
+            worker,
+            outcome,
+            stop,
+            input,
+            tiers,
+            preparer: Preparer::default(),
+            info: None,
+            stream_turn: None,
+            global_turn: None,
+            closing: Closing {
+                video_id: stem.unwrap_or_default(),
+                duration: Nanos::new(-1),
+                rotation: Turn::default().name().into(),
+                ..Closing::default()
+            },
+            latest: Nanos::ZERO,
+            warned_of_prices: false,
+            scaling: Duration::ZERO,
+        })
+    }
+
+    /// A tagged picture, scaled.
+    fn picture(
+        &self,
+        started: &mut Started,
+        buffer: &gst::Buffer,
+        info: &gst_video::VideoInfo,
+    ) -> Result<Job, gst::ErrorMessage> {
+        let segment = self.obj().segment();
+        let pts = buffer.pts().and_then(|pts| {
+            segment
+                .downcast_ref::<gst::ClockTime>()?
+                .to_stream_time(pts)
+        });
+        let Some(pts) = pts.map(|pts| Nanos::new(pts.nseconds() as i64)) else {
+            return Err(gst::error_msg!(
+                gst::StreamError::Format,
+                ["a picture has no time in the recording"]
+            ));
+        };
+        let chosen = match carry::buffer_tag(buffer) {
+            Some(chosen) => {
+                chosen.map_err(|err| gst::error_msg!(gst::StreamError::Format, ["{err}"]))?
+            }
+            None => {
+                return Err(gst::error_msg!(
+                    gst::StreamError::Format,
+                    [
+                        "the picture at {pts} carries no plan entry: put framepick before featuresink, and anchorgate before the decoder"
+                    ]
+                ));
+            }
+        };
+        let unreadable = |why: &dyn std::fmt::Display| {
+            gst::error_msg!(
+                gst::StreamError::Decode,
+                ["the picture at {pts} cannot be read: {why}"]
+            )
+        };
+        let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, info)
+            .map_err(|err| unreadable(&err))?;
+        let data = frame.plane_data(0).map_err(|err| unreadable(&err))?;
+        let stride = frame
+            .plane_stride()
+            .first()
+            .and_then(|stride| usize::try_from(*stride).ok())
+            .unwrap_or(0);
+
+        let turn = started
+            .stream_turn
+            .or(started.global_turn)
+            .unwrap_or_default();
+        let tier = started.tiers[chosen.entry.tier as usize];
+        let begun = Instant::now();
+        let square = started
+            .preparer
+            .scale(
+                info.width() as usize,
+                info.height() as usize,
+                stride,
+                data,
+                tier.px,
+                turn,
+                &started.input,
+            )
+            .map_err(|err| unreadable(&err))?;
+        started.scaling += begun.elapsed();
+        started.closing.rotation = turn.name().into();
+        started.latest = started.latest.max(pts);
+        self.check_price(started, &chosen.entry);
+        Ok(Job::Picture(Picture {
+            pts,
+            entry: chosen.entry,
+            square,
+        }))
+    }
+
+    /// Says once when a plan was priced for another encoder.
+    fn check_price(&self, started: &mut Started, entry: &Entry) {
+        let price = started.tiers[entry.tier as usize].tokens;
+        if entry.tokens == price || started.warned_of_prices {
+            return;
+        }
+        started.warned_of_prices = true;
+        let text = format!(
+            "the plan pays {} tokens for a picture of tier {}, but the encoder's manifest says {price}: was it made for another model?",
+            entry.tokens, entry.tier
+        );
+        gst::element_imp_warning!(self, gst::StreamError::Format, ["{text}"]);
+        started.closing.warnings.push(text);
+    }
+
+    /// Takes a message of `anchorgate` or `framepick`.
+    fn message(&self, message: Message) -> bool {
+        let job = {
+            let mut state = lock(&self.state);
+            let Some(started) = state.as_mut() else {
+                return false;
+            };
+            let closing = &mut started.closing;
+            match message {
+                Message::Plan(header) => {
+                    if !header.video_id.is_empty() {
+                        closing.video_id = header.video_id;
+                    }
+                    closing.duration = header.duration;
+                    closing.budget_tokens = header.budget_tokens;
+                    closing.config = header.config.to_string();
+                    return true;
+                }
+                Message::Summary(summary) => {
+                    closing.duration = summary.duration;
+                    closing.budget_tokens = summary.budget_tokens;
+                    closing.pictures_seen = summary.pictures_seen;
+                    closing.pictures_passed = summary.pictures_passed;
+                    closing.warnings.extend(summary.warnings);
+                    return true;
+                }
+                Message::Miss(_) => {
+                    closing.frames_missed += 1;
+                    return true;
+                }
+                // The picture brings it along.
+                Message::Chosen(_) => return true,
+                Message::Anchor(anchor) => Job::Anchor(anchor),
+                Message::Cue(cue) => {
+                    started.latest = started.latest.max(cue.pts);
+                    Job::Cue(cue)
+                }
+            }
+        };
+        self.hand_over(job).is_ok()
+    }
+
+    fn tags(&self, tags: &gst::TagListRef) {
+        let Some(tag) = tags.get::<gst::tags::ImageOrientation>() else {
+            return;
+        };
+        let turn = Turn::from_tag(tag.get());
+        if turn.is_none() {
+            gst::warning!(CAT, imp = self, "unknown image-orientation {}", tag.get());
+        }
+        if let Some(started) = lock(&self.state).as_mut() {
+            match tags.scope() {
+                gst::TagScope::Global => started.global_turn = turn,
+                _ => started.stream_turn = turn,
+            }
+        }
+    }
+
+    /// Gives the worker a job, waiting for room unless the pad flushes.
+    fn hand_over(&self, mut job: Job) -> Result<(), gst::FlowError> {
+        let jobs = match lock(&self.state).as_ref() {
+            None => return Err(gst::FlowError::Flushing),
+            Some(started) => started.jobs.clone().ok_or(gst::FlowError::Eos)?,
+        };
+        loop {
+            if self.flushing.load(Ordering::SeqCst) {
+                return Err(gst::FlowError::Flushing);
+            }
+            match jobs.send_timeout(job, TICK) {
+                Ok(()) => return Ok(()),
+                Err(SendTimeoutError::Timeout(back)) => job = back,
+                Err(SendTimeoutError::Disconnected(_)) => {
+                    // It has said why, unless it panicked.
+                    self.outcome(Duration::ZERO);
+                    return Err(gst::FlowError::Error);
+                }
+            }
+        }
+    }
+
+    /// The worker's last word, if it comes in time. Posts an error if it never can.
+    fn outcome(&self, patience: Duration) -> Option<Result<Option<Report>, ()>> {
+        let outcome = lock(&self.state).as_ref()?.outcome.clone();
+        match outcome.recv_timeout(patience) {
+            Ok(outcome) => Some(outcome),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => {
+                self.post_error_message(gst::error_msg!(
+                    gst::StreamError::Failed,
+                    ["the thread that encodes and writes ended unexpectedly"]
+                ));
+                Some(Err(()))
+            }
+        }
+    }
+
+    /// The end of the stream: waits until the file is in place. False if there will be none.
+    fn finish(&self) -> bool {
+        let settings = lock(&self.settings).clone();
+        let closing = match lock(&self.state).as_mut() {
+            None => return false,
+            Some(started) if started.jobs.is_none() => return true, // a second end
+            Some(started) => {
+                let closing = &mut started.closing;
+                if !settings.video_id.is_empty() {
+                    closing.video_id = settings.video_id;
+                }
+                if !settings.config.is_empty() {
+                    closing.config = settings.config;
+                }
+                if closing.duration < Nanos::ZERO {
+                    closing.duration = started.latest;
+                }
+                closing.clone()
+            }
+        };
+        if self.hand_over(Job::Finish(Box::new(closing))).is_err() {
+            return false;
+        }
+        if let Some(started) = lock(&self.state).as_mut() {
+            started.jobs = None;
+        }
+        loop {
+            match self.outcome(TICK) {
+                Some(Ok(Some(report))) => {
+                    self.report(&report);
+                    return true;
+                }
+                Some(_) => return false,
+                None if self.flushing.load(Ordering::SeqCst) => return false,
+                None => {}
+            }
+        }
+    }
+
+    /// Tells the bus what was done, one message for encoding and one for writing.
+    fn report(&self, report: &Report) {
+        let scaling = lock(&self.state)
+            .as_ref()
+            .map_or(Duration::ZERO, |started| started.scaling);
+        let totals = &report.totals;
+        let mut shares = Vec::new();
+        for tier in Tier::ALL {
+            for reason in Reason::ALL {
+                let frames = totals.by_tier_and_reason[tier as usize][reason as usize];
+                if frames > 0 {
+                    shares.push(
+                        serde_json::json!({ "tier": tier, "reason": reason, "frames": frames }),
+                    );
+                }
+            }
+        }
+        let nanos = |time: Duration| time.as_nanos() as u64;
+        let encode = gst::Structure::builder("earmark-stats")
+            .field("stage", "encode")
+            .field("busy-ns", nanos(report.encoding + scaling))
+            .field("scale-ns", nanos(scaling))
+            .field("batches", report.batches)
+            .field("frames", totals.frames)
+            .field("tokens", totals.spent_tokens)
+            .field("shares", serde_json::Value::from(shares).to_string())
+            .build();
+        let write = gst::Structure::builder("earmark-stats")
+            .field("stage", "write")
+            .field("busy-ns", nanos(report.writing))
+            .field("frames", totals.frames)
+            .field("anchors", totals.anchors)
+            .field("cues", totals.cues)
+            .build();
+        for stats in [encode, write] {
+            let message = gst::message::Element::builder(stats)
+                .src(&*self.obj())
+                .build();
+            // Fails only where there is no bus.
+            let _ = self.obj().post_message(message);
+        }
+    }
+}
+
+/// A buffer of the cue stream: recordings without pictures.
+fn cue(started: &mut Started, buffer: &gst::Buffer) -> Result<Job, gst::ErrorMessage> {
+    let wrong = |why: &dyn std::fmt::Display| {
+        gst::error_msg!(gst::StreamError::Format, ["a cue cannot be read: {why}"])
+    };
+    let data = buffer.map_readable().map_err(|err| wrong(&err))?;
+    let cue = carry::cue_from_text(&data).map_err(|err| wrong(&err))?;
+    started.latest = started.latest.max(cue.pts);
+    Ok(Job::Cue(cue))
+}
+
+fn opening(settings: &Settings, encoder: &Encoder) -> Result<Opening, ModelError> {
+    let note = |role: Kind, manifest: &models::Manifest| ModelNote {
+        role: role.to_string(),
+        name: manifest.name.clone(),
+        sha256: manifest.sha256.clone(),
+    };
+    let mut used = vec![note(Kind::Encoder, encoder.manifest())];
+    if !matches!(settings.tagger.as_str(), "" | "none") {
+        used.push(note(
+            Kind::Tagger,
+            &models::find(&settings.tagger)?.of_kind(Kind::Tagger)?,
+        ));
+    }
+    let (major, minor, micro, _) = gst::version();
+    Ok(Opening {
+        dim: encoder.dim(),
+        precision: match settings.precision {
+            StoredAs::F32 => Precision::F32,
+            StoredAs::F16 => Precision::F16,
+        },
+        input_uri: settings.input_uri.clone(),
+        input_bytes: settings.input_bytes,
+        streams: settings.streams.clone(),
+        models: used,
+        versions: BTreeMap::from([
+            ("earmark".into(), env!("CARGO_PKG_VERSION").into()),
+            ("gstreamer".into(), format!("{major}.{minor}.{micro}")),
+            ("hdf5".into(), h5::library_version()),
+            ("onnxruntime".into(), crate::onnx::runtime_version()?),
+        ]),
+    })
+}
