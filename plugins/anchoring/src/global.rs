@@ -1,46 +1,325 @@
 //! The whole recording's cues -> one plan that spends the budget exactly.
+//!
+//! The looks that the largest gap needs are reserved first. Then the likeliest onsets become anchors, one after the other, as long as
+//! the anchor and the looks that the largest gap still needs fit the budget: an anchor is a look too, so it often saves one. What is
+//! left buys more thin looks where they are farthest apart.
 
-use crate::cue::Cue;
-use crate::plan::{Plan, PlanError};
-use crate::settings::Settings;
-use crate::tier::Prices;
-use crate::time::Nanos;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 
-/// Longest recording that can be planned: a thousand hours.
-pub const MAX_DURATION: Nanos = Nanos::new(3_600_000_000_000_000);
+use crate::anchor::{Anchor, Candidate, holding, midpoint};
+use crate::cue::{Cue, HOP};
+use crate::plan::{Entry, Header, Plan, PlanError, Reason, SCHEMA};
+use crate::settings::{Policy, Settings};
+use crate::tier::{Prices, Tier, Tokens};
+use crate::time::{Nanos, Window};
+use crate::uniform::{CLOSEST, between, needed, spread};
 
-/// Hears every cue, then plans. Keeps candidates and stretches of distrust, never the cues.
-#[derive(Debug)]
+/// Longest recording that can be planned: a hundred hours.
+pub const MAX_DURATION: Nanos = Nanos::new(360_000_000_000_000);
+
+/// Most looks that a plan may need: a hundred hours at a picture every 20 ms.
+pub const MAX_LOOKS: u64 = 18_000_000;
+
+/// Hears every cue, then plans. Keeps candidates and the stretches that can be trusted, never the cues.
+#[derive(Clone, Debug)]
 pub struct Planner {
     settings: Settings,
     prices: Prices,
+    candidates: Vec<Candidate>,
+    trusted: Vec<Window>,
 }
 
 impl Planner {
     /// With settings that passed [`Settings::check`].
     pub fn new(settings: Settings, prices: Prices) -> Self {
-        Self { settings, prices }
+        Self {
+            settings,
+            prices,
+            candidates: Vec::new(),
+            trusted: Vec::new(),
+        }
     }
 
     /// The next cue, in the order of time.
     pub fn hear(&mut self, cue: &Cue) {
-        let _ = cue;
+        let distrust = self.settings.budget.distrust;
+        // Written so that a NaN is not trusted.
+        let trusted = f64::from(cue.uncertainty) < distrust && cue.uncertainty < 1.0;
+        if let Some(hop) = Window::new(cue.pts, cue.pts + HOP).filter(|_| trusted) {
+            match self.trusted.last_mut() {
+                Some(last) if last.meets(hop) => *last = last.hull(hop),
+                _ => self.trusted.push(hop),
+            }
+        }
+        self.candidates
+            .extend(Candidate::of(cue, &self.settings.anchors, distrust));
     }
 
     /// The plan of a recording of this length. `config` goes into the header as it is.
     ///
     /// # Errors
-    /// The policy is dense, or the budget does not even pay for the largest gap.
+    /// The policy is dense, the recording's length cannot be, or the budget does not even pay for the largest gap.
     pub fn finish(
-        self,
+        mut self,
         duration: Nanos,
         video_id: &str,
         config: serde_json::Value,
     ) -> Result<Plan, PlanError> {
-        todo!(
-            "{:?} {:?} {duration} {video_id} {config}",
-            self.settings,
-            self.prices
-        )
+        if !(Nanos::ZERO..=MAX_DURATION).contains(&duration) {
+            return Err(PlanError::Duration(duration));
+        }
+        let budget = self.settings.budget_of(duration);
+        self.trusted
+            .retain(|window| window.stop() > Nanos::ZERO && window.start() < duration);
+        let heard = !self.trusted.is_empty();
+        let (anchors, entries) = match self.settings.budget.policy {
+            Policy::Dense => return Err(PlanError::Dense),
+            Policy::Uniform => (Vec::new(), self.uniform(duration, budget, Reason::Uniform)?),
+            Policy::Gated if !heard => (
+                Vec::new(),
+                self.uniform(duration, budget, Reason::Fallback)?,
+            ),
+            Policy::Gated => self.gated(duration, budget)?,
+            Policy::AnchorsOnly => {
+                let (chosen, _) = self.choose(duration, budget, None);
+                self.anchors(duration, &chosen)
+            }
+        };
+        Ok(Plan {
+            header: Header {
+                schema: SCHEMA.into(),
+                video_id: video_id.into(),
+                duration,
+                budget_tokens: budget,
+                spent_tokens: entries.iter().map(|entry| entry.tokens).sum(),
+                config,
+            },
+            anchors,
+            entries,
+        })
     }
+
+    fn max_gap(&self) -> Nanos {
+        Nanos::from_ms(self.settings.budget.max_gap_ms.into())
+    }
+
+    /// What the largest gap alone costs at a tier, if the budget has it.
+    fn reserve(&self, duration: Nanos, budget: Tokens, tier: Tier) -> Result<Tokens, PlanError> {
+        let looks = needed(Nanos::ZERO, duration, self.max_gap());
+        if looks > MAX_LOOKS {
+            return Err(PlanError::TooMany {
+                looks,
+                limit: MAX_LOOKS,
+                max_gap_ms: self.settings.budget.max_gap_ms,
+            });
+        }
+        let cost = self.prices.of(tier).saturating_mul(looks);
+        if cost <= budget {
+            return Ok(cost);
+        }
+        Err(PlanError::TooSmall {
+            budget,
+            needed: cost,
+            tier,
+            max_gap_ms: self.settings.budget.max_gap_ms,
+            duration,
+        })
+    }
+
+    /// As many even looks as the budget has at the uniform tier, or at the dearest cheaper one that keeps the largest gap.
+    fn uniform(
+        &self,
+        duration: Nanos,
+        budget: Tokens,
+        reason: Reason,
+    ) -> Result<Vec<Entry>, PlanError> {
+        let tiers = tiers(&self.settings);
+        let cheapest = tiers.last().copied().unwrap_or(Tier::Low);
+        self.reserve(duration, budget, cheapest)?;
+        let most = (duration.get() / CLOSEST.get()).max(0) as u64;
+        let most = most.max(needed(Nanos::ZERO, duration, self.max_gap()));
+        for tier in tiers {
+            let tokens = self.prices.of(tier);
+            let n = (budget / tokens).min(most);
+            if n > 0
+                && let Some(looks) = spread(duration, n, self.max_gap())
+            {
+                return Ok(looks
+                    .map(|requested| Entry {
+                        requested,
+                        tier,
+                        tokens,
+                        reason,
+                        anchor: None,
+                    })
+                    .collect());
+            }
+        }
+        // Too short for even one look, and for the largest gap to need one.
+        Ok(Vec::new())
+    }
+
+    fn gated(
+        &mut self,
+        duration: Nanos,
+        budget: Tokens,
+    ) -> Result<(Vec<Anchor>, Vec<Entry>), PlanError> {
+        let tier = self.settings.budget.fallback_tier;
+        let reserve = self.reserve(duration, budget, tier)?;
+        let (chosen, spent) = self.choose(duration, budget, Some(reserve));
+        let (anchors, mut entries) = self.anchors(duration, &chosen);
+
+        let mut edges = vec![Nanos::ZERO];
+        edges.extend(entries.iter().map(|entry| entry.requested));
+        edges.push(duration);
+        let gaps: Vec<(Nanos, Nanos)> = edges.windows(2).map(|pair| (pair[0], pair[1])).collect();
+        let mut looks: Vec<u64> = gaps
+            .iter()
+            .map(|&(a, b)| needed(a, b, self.max_gap()))
+            .collect();
+        let price = self.prices.of(tier);
+        let mut left = budget.saturating_sub(spent) / price;
+        // What is left goes where the looks are farthest apart, the earliest first.
+        let piece = |i: usize, looks: u64| {
+            let (a, b) = gaps[i];
+            i128::from((b - a).get()) / (i128::from(looks) + 1)
+        };
+        let mut widest: BinaryHeap<(i128, Reverse<usize>)> = looks
+            .iter()
+            .enumerate()
+            .map(|(i, &n)| (piece(i, n), Reverse(i)))
+            .collect();
+        while left > 0
+            && let Some((_, Reverse(i))) = widest.pop()
+        {
+            if piece(i, looks[i] + 1) < i128::from(CLOSEST.get()) {
+                continue;
+            }
+            looks[i] += 1;
+            left -= 1;
+            widest.push((piece(i, looks[i]), Reverse(i)));
+        }
+        for (&(a, b), &n) in gaps.iter().zip(&looks) {
+            entries.extend(between(a, b, n).map(|requested| Entry {
+                requested,
+                tier,
+                tokens: price,
+                reason: if self.trusts(requested) {
+                    Reason::Uniform
+                } else {
+                    Reason::Fallback
+                },
+                anchor: None,
+            }));
+        }
+        entries.sort_by_key(|entry| entry.requested);
+        Ok((anchors, entries))
+    }
+
+    fn trusts(&self, at: Nanos) -> bool {
+        let after = self.trusted.partition_point(|window| window.stop() <= at);
+        self.trusted
+            .get(after)
+            .is_some_and(|window| window.contains(at))
+    }
+
+    /// The likeliest candidates that the budget has, with the times of their pictures, by onset; and what is spent then, the looks
+    /// that the largest gap needs included. `reserve` is what those cost without any anchor; without it there are no looks.
+    fn choose(
+        &mut self,
+        duration: Nanos,
+        budget: Tokens,
+        reserve: Option<Tokens>,
+    ) -> (Vec<(Candidate, Nanos)>, Tokens) {
+        let settings = &self.settings.anchors;
+        let min_gap = Nanos::from_ms(settings.min_gap_ms.into()).max(Nanos::new(1));
+        let price = self.prices.of(self.settings.budget.anchor_tier);
+        let look_price = self.prices.of(self.settings.budget.fallback_tier);
+        let max_gap = self.max_gap();
+        let mut candidates = std::mem::take(&mut self.candidates);
+        candidates.retain(|candidate| candidate.onset < duration);
+        candidates.sort_by(|a, b| b.p.total_cmp(&a.p).then(a.onset.cmp(&b.onset)));
+
+        let mut spent = reserve.unwrap_or(0);
+        let mut by_onset: BTreeMap<Nanos, (Candidate, Nanos)> = BTreeMap::new();
+        let mut pictures: BTreeMap<Nanos, ()> = BTreeMap::new();
+        for candidate in candidates {
+            let onset = candidate.onset;
+            let near = (onset - min_gap + Nanos::new(1))..(onset + min_gap);
+            if by_onset.range(near).next().is_some() {
+                continue;
+            }
+            let at = candidate.look(settings, duration);
+            let before = pictures.range(..=at).next_back().map(|(&t, ())| t);
+            let after = pictures.range(at..).next().map(|(&t, ())| t);
+            let free = |t: Nanos| {
+                before.is_none_or(|b| t - b >= CLOSEST) && after.is_none_or(|a| a - t >= CLOSEST)
+            };
+            let (a, b) = (before.unwrap_or(Nanos::ZERO), after.unwrap_or(duration));
+            // What the recording costs with the picture at `t`.
+            let cost = |t: Nanos| {
+                let looks = if reserve.is_some() {
+                    let parted = needed(a, t, max_gap) + needed(t, b, max_gap);
+                    needed(a, b, max_gap).saturating_sub(parted)
+                } else {
+                    0
+                };
+                (spent.saturating_add(price)).saturating_sub(looks * look_price)
+            };
+            // Where the budget is a look short, the picture may come a little later or earlier, but not before the onset: just where
+            // the pieces on both sides hold whole gaps.
+            let gap = max_gap.get().max(1);
+            let whole = |length: Nanos| Nanos::new(length.get().div_euclid(gap) * gap);
+            let last = candidate.window(settings, duration).stop() - Nanos::new(1);
+            let places = [at, b - whole(b - at), a + whole(at - a)];
+            let place = places.into_iter().enumerate().find(|&(i, t)| {
+                (i == 0 || (onset..=last).contains(&t)) && free(t) && cost(t) <= budget
+            });
+            if let Some((_, t)) = place {
+                spent = cost(t);
+                pictures.insert(t, ());
+                by_onset.insert(onset, (candidate, t));
+            }
+        }
+        (by_onset.into_values().collect(), spent)
+    }
+
+    /// Anchors and their pictures: windows that overlap part halfway between the onsets.
+    fn anchors(&self, duration: Nanos, chosen: &[(Candidate, Nanos)]) -> (Vec<Anchor>, Vec<Entry>) {
+        let tier = self.settings.budget.anchor_tier;
+        let mut anchors: Vec<Anchor> = Vec::with_capacity(chosen.len());
+        let mut entries: Vec<Entry> = Vec::with_capacity(chosen.len());
+        for (id, (candidate, requested)) in (0u32..).zip(chosen) {
+            let mut window = candidate.window(&self.settings.anchors, duration);
+            if let Some(last) = anchors.last_mut()
+                && last.window.stop() > window.start()
+            {
+                let cut =
+                    midpoint(last.onset, candidate.onset).clamp(window.start(), last.window.stop());
+                last.window = holding(last.onset, last.window.start(), cut);
+                window = holding(candidate.onset, cut, window.stop());
+            }
+            anchors.push(candidate.anchor(id, window));
+            entries.push(Entry {
+                requested: *requested,
+                tier,
+                tokens: self.prices.of(tier),
+                reason: Reason::Anchor,
+                anchor: Some(id),
+            });
+        }
+        entries.sort_by_key(|entry| entry.requested);
+        (anchors, entries)
+    }
+}
+
+/// The tiers of even looks, the preferred first: from the uniform tier down to the fallback tier.
+pub(crate) fn tiers(settings: &Settings) -> Vec<Tier> {
+    let (best, least) = (settings.budget.uniform_tier, settings.budget.fallback_tier);
+    Tier::ALL
+        .into_iter()
+        .rev()
+        .filter(|&tier| tier == best || (least <= tier && tier < best))
+        .collect()
 }

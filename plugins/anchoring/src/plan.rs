@@ -150,6 +150,19 @@ pub enum PlanError {
         /// Length of the recording.
         duration: Nanos,
     },
+    /// The largest gap is so small that the plan would not fit in memory.
+    #[error(
+        "no more than {max_gap_ms} ms between looks needs {looks} of them, above {limit}: raise budget.max_gap_ms (did you give \
+         seconds?)"
+    )]
+    TooMany {
+        /// How many the recording would need.
+        looks: u64,
+        /// How many a plan may have.
+        limit: u64,
+        /// The largest gap.
+        max_gap_ms: u32,
+    },
     /// A recording of negative or absurd length.
     #[error(
         "the recording's duration is {0}: it must lie between 0 and {limit} (is its last timestamp broken?)",

@@ -1,0 +1,113 @@
+//! A token bucket in exact integers.
+
+use crate::tier::Tokens;
+use crate::time::Nanos;
+
+/// Units in a token: thousandths of a token a second, times nanoseconds.
+const UNITS: i128 = 1_000_000_000_000;
+
+/// Fills evenly, overflows, never goes below zero.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bucket {
+    /// Units per nanosecond: thousandths of a token per second.
+    rate: i128,
+    capacity: i128,
+    level: i128,
+    at: Nanos,
+}
+
+impl Bucket {
+    /// Empty at the recording's start. Holds `burst_s` seconds' worth, and no less than `least`.
+    pub(super) fn new(tokens_per_s: f64, burst_s: f64, least: Tokens) -> Self {
+        // As in `Settings::budget_of`. The casts turn NaN into 0 and keep the ranges.
+        let rate = i128::from((tokens_per_s * 1000.0).round() as u32);
+        let burst = i128::from((burst_s * 1e9).round() as u64);
+        let capacity = (rate * burst).max(i128::from(least) * UNITS);
+        Self {
+            rate,
+            capacity,
+            level: 0,
+            at: Nanos::ZERO,
+        }
+    }
+
+    /// How long it takes to fill by so many tokens, rounded up.
+    pub(super) fn time_for(&self, tokens: Tokens) -> Nanos {
+        self.time(i128::from(tokens) * UNITS)
+    }
+
+    fn time(&self, units: i128) -> Nanos {
+        if units <= 0 {
+            return Nanos::ZERO;
+        }
+        if self.rate == 0 {
+            return Nanos::MAX;
+        }
+        let ns = (units + self.rate - 1) / self.rate;
+        i64::try_from(ns).map_or(Nanos::MAX, Nanos::new)
+    }
+
+    /// Fills until `at`; never goes back.
+    pub(super) fn advance(&mut self, at: Nanos) {
+        if at > self.at {
+            let more = self.rate * i128::from((at - self.at).get());
+            self.level = (self.level + more).min(self.capacity);
+            self.at = at;
+        }
+    }
+
+    /// Takes tokens out if they are there.
+    #[must_use]
+    pub(super) fn spend(&mut self, tokens: Tokens) -> bool {
+        let units = i128::from(tokens) * UNITS;
+        let paid = units <= self.level;
+        if paid {
+            self.level -= units;
+        }
+        paid
+    }
+
+    /// When it will hold so many.
+    pub(super) fn holds_at(&self, tokens: Tokens) -> Nanos {
+        self.at + self.time(i128::from(tokens) * UNITS - self.level)
+    }
+
+    /// When it will be full.
+    pub(super) fn full_at(&self) -> Nanos {
+        self.at + self.time(self.capacity - self.level)
+    }
+
+    /// In [0, 1].
+    pub(super) fn filled(&self) -> f64 {
+        self.level as f64 / self.capacity.max(1) as f64
+    }
+
+    pub(super) fn tokens(&self) -> Tokens {
+        u64::try_from(self.level / UNITS).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_fills_overflows_and_never_owes() {
+        let mut bucket = Bucket::new(196.0, 20.0, 833);
+        assert!(!bucket.spend(1));
+        assert_eq!(bucket.holds_at(196), Nanos::from_ms(1_000));
+        assert_eq!(bucket.full_at(), Nanos::from_ms(20_000));
+        bucket.advance(Nanos::from_ms(1_000));
+        assert_eq!(bucket.tokens(), 196);
+        assert!(bucket.spend(196) && !bucket.spend(1));
+        bucket.advance(Nanos::MAX);
+        assert_eq!(bucket.tokens(), 3_920);
+    }
+
+    #[test]
+    fn it_always_has_room_for_an_anchor_and_a_look() {
+        let mut bucket = Bucket::new(196.0, 1.0, 833);
+        bucket.advance(Nanos::from_ms(60_000));
+        assert_eq!(bucket.tokens(), 833);
+    }
+}
