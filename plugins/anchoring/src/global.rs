@@ -15,6 +15,9 @@ use crate::tier::{Prices, Tier, Tokens};
 use crate::time::{Nanos, Window};
 use crate::uniform::{CLOSEST, between, needed, spread};
 
+/// Shortest recording that can be planned, unless it is empty: 10 ms.
+pub const MIN_DURATION: Nanos = Nanos::from_ms(10);
+
 /// Longest recording that can be planned: a hundred hours.
 pub const MAX_DURATION: Nanos = Nanos::new(360_000_000_000_000);
 
@@ -66,7 +69,7 @@ impl Planner {
         video_id: &str,
         config: serde_json::Value,
     ) -> Result<Plan, PlanError> {
-        if !(Nanos::ZERO..=MAX_DURATION).contains(&duration) {
+        if duration != Nanos::ZERO && !(MIN_DURATION..=MAX_DURATION).contains(&duration) {
             return Err(PlanError::Duration(duration));
         }
         let budget = self.settings.budget_of(duration);

@@ -125,6 +125,39 @@ impl Line {
     }
 }
 
+impl Plan {
+    /// The plan's lines in the order of `plan.jsonl`; `cues`, which must be in order, are merged by time.
+    pub fn lines(&self, cues: impl IntoIterator<Item = Cue>) -> impl Iterator<Item = Line> {
+        let mut cues = cues.into_iter().peekable();
+        let mut anchors = self.anchors.iter().peekable();
+        let mut entries = self.entries.iter().peekable();
+        let body = std::iter::from_fn(move || {
+            // Anchors come before whatever lies at or after their windows' starts, and before the frames that name them.
+            let frame = entries.peek().map(|entry| entry.requested);
+            let named = entries.peek().and_then(|entry| entry.anchor);
+            let cue = cues.peek().map(|cue| cue.pts);
+            let first = [frame, cue].into_iter().flatten().min();
+            let anchor = anchors.next_if(|anchor| {
+                first.is_none_or(|first| anchor.window.start() <= first)
+                    || (first == frame && named.is_some_and(|id| anchor.id <= id))
+            });
+            if let Some(anchor) = anchor {
+                return Some(Line::Anchor(anchor.clone()));
+            }
+            if let Some(cue) = cues.next_if(|cue| frame.is_none_or(|frame| cue.pts <= frame)) {
+                return Some(Line::Cue(cue));
+            }
+            entries.next().copied().map(Line::Frame)
+        });
+        std::iter::once(Line::Plan(self.header.clone())).chain(body)
+    }
+
+    /// `plan.jsonl` without cues.
+    pub fn to_text(&self) -> String {
+        self.lines([]).map(|line| line.to_text() + "\n").collect()
+    }
+}
+
 /// Why there can be no plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
@@ -165,8 +198,9 @@ pub enum PlanError {
     },
     /// A recording of negative or absurd length.
     #[error(
-        "the recording's duration is {0}: it must lie between 0 and {limit} (is its last timestamp broken?)",
-        limit = crate::global::MAX_DURATION
+        "the recording's duration is {0}: it must be 0 or lie between {low} and {high} (is its last timestamp broken?)",
+        low = crate::global::MIN_DURATION,
+        high = crate::global::MAX_DURATION
     )]
     Duration(Nanos),
 }
