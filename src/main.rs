@@ -1,3 +1,9 @@
 //! The `earmark` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    earmark::commands::run(earmark::cli::Cli::parse())
+}

@@ -22,7 +22,6 @@ pub(super) enum Kind {
     Scalar {
         text: String,
         plain: bool,
-        literal: bool,
     },
     Map(Vec<(Key, Node)>),
     List(Vec<Node>),
@@ -207,7 +206,6 @@ fn build(
                 kind: Kind::Scalar {
                     text: value.into_owned(),
                     plain: style == ScalarStyle::Plain,
-                    literal,
                 },
             };
             return Ok(Some(node));
@@ -233,7 +231,6 @@ fn build(
             Kind::Scalar {
                 text: String::new(),
                 plain: true,
-                literal: false,
             }
         }
         _ => return Ok(None),

@@ -1,0 +1,198 @@
+//! The command line: what may be typed, and its help.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const AFTER: &str = "\
+Examples:
+  earmark doctor
+  earmark run pipelines/gated.yaml --input kitchen.mp4 --output kitchen.h5
+  earmark plan pipelines/gated.yaml --input kitchen.mp4 --output kitchen.jsonl
+  earmark run pipelines/gated.yaml --input kitchen.mp4 --output kitchen.h5 --plan kitchen.jsonl
+  earmark inspect kitchen.h5 --json
+
+Exit status: 0 when everything asked for was done, 1 for a failure, 2 for a wrong command line or pipeline.
+Progress and logs go to stderr (EARMARK_LOG=debug shows more), results to stdout.";
+
+/// Listens to long recordings first and looks only where it pays.
+#[derive(Debug, Parser)]
+#[command(name = "earmark", version, styles = STYLES, after_help = AFTER, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Print the result as one JSON object on stdout.
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// No progress on stderr; warnings and errors stay.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Extract features from a recording: listen, plan, look, encode, write.
+    Run(Run),
+    /// Listen to a recording (or a sound file) and write where to look.
+    Plan(Plan),
+    /// Check a pipeline and report everything that is wrong with it.
+    Validate(Validate),
+    /// Draw a pipeline: elements, pads, caps, links.
+    Graph(Graph),
+    /// Show what is in a feature file or a plan.
+    Inspect(Inspect),
+    /// List the models that pipelines can name.
+    Models(Models),
+    /// Check that this machine has what Earmark needs; say what to install.
+    Doctor,
+}
+
+/// What commands that read a pipeline share.
+#[derive(Debug, Args)]
+pub struct PipelineArgs {
+    /// The pipeline, YAML; pipelines/gated.yaml is a good start.
+    pub pipeline: PathBuf,
+
+    /// Value of ${NAME} in the pipeline; may be given several times.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `earmark run`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  earmark run pipelines/gated.yaml --input kitchen.mp4 --output kitchen.h5
+  earmark run pipelines/uniform.yaml --input https://example.org/kitchen.webm --output kitchen.h5 --overwrite
+  earmark run pipelines/gated.yaml --input two-tracks.mkv --output out.h5 --audio-track 1 --json")]
+pub struct Run {
+    /// The pipeline and its variables.
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+
+    /// The recording: a path or a URI.
+    #[arg(long, short, value_name = "FILE|URI")]
+    pub input: String,
+
+    /// The HDF5 file to write. It appears only when it is complete.
+    #[arg(long, short, value_name = "FILE.h5")]
+    pub output: PathBuf,
+
+    /// Follow this plan instead of making one.
+    #[arg(long, value_name = "PLAN.jsonl")]
+    pub plan: Option<PathBuf>,
+
+    /// Replace the output if it exists.
+    #[arg(long)]
+    pub overwrite: bool,
+
+    /// Options of listening.
+    #[command(flatten)]
+    pub listening: Listening,
+}
+
+/// Options of the commands that play a recording.
+#[derive(Debug, Args)]
+pub struct Listening {
+    /// Which audio track to listen to, from 0.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub audio_track: usize,
+
+    /// Give up when nothing moves for this long, seconds, 1..=86400.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub stall_timeout: u64,
+}
+
+/// `earmark plan`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  earmark plan pipelines/gated.yaml --input kitchen.mp4 --output kitchen.jsonl
+  earmark plan pipelines/gated.yaml --input sound.wav --output sound.jsonl --cues")]
+pub struct Plan {
+    /// The pipeline and its variables.
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+
+    /// The recording or sound file: a path or a URI.
+    #[arg(long, short, value_name = "FILE|URI")]
+    pub input: String,
+
+    /// The plan to write, one JSON object a line.
+    #[arg(long, short, value_name = "PLAN.jsonl")]
+    pub output: PathBuf,
+
+    /// Write the cues too: what was heard, every 80 ms.
+    #[arg(long)]
+    pub cues: bool,
+
+    /// Replace the output if it exists.
+    #[arg(long)]
+    pub overwrite: bool,
+
+    /// Options of listening.
+    #[command(flatten)]
+    pub listening: Listening,
+}
+
+/// `earmark validate`.
+#[derive(Debug, Args)]
+pub struct Validate {
+    /// The pipeline and its variables.
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+}
+
+/// How a graph is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Graphviz's language.
+    Dot,
+    /// A picture; needs graphviz.
+    Svg,
+}
+
+/// `earmark graph`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  earmark graph pipelines/gated.yaml --format svg --output gated.svg")]
+pub struct Graph {
+    /// The pipeline and its variables.
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+
+    /// Graphviz text, or a picture of it.
+    #[arg(long, value_enum, default_value_t = Format::Dot)]
+    pub format: Format,
+
+    /// Write to a file instead of stdout.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `earmark inspect`.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// A feature file (.h5) or a plan (.jsonl).
+    pub file: PathBuf,
+}
+
+/// `earmark models`.
+#[derive(Debug, Args)]
+pub struct Models {
+    /// Compare every model file with its manifest; exit 1 if one is missing or altered.
+    #[arg(long)]
+    pub check: bool,
+}

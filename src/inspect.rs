@@ -1,0 +1,299 @@
+//! What is in a feature file or a plan, on one screen.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use anchoring::plan::{Header, Line, PlanReader, Reason};
+use anchoring::tier::{Prices, Tier, Tokens};
+use anchoring::time::Nanos;
+use anyhow::{Context, bail};
+use gstearmark::h5;
+use serde_json::{Value, json};
+
+/// Longest line of a plan that is read, in bytes.
+const LONGEST_LINE: u64 = 1 << 20;
+
+/// What a file holds.
+#[derive(Debug)]
+pub enum About {
+    /// A feature file.
+    Features(PathBuf, Box<h5::Summary>),
+    /// A plan.
+    Plan(PathBuf, Box<PlanSummary>),
+}
+
+/// A plan at a glance.
+#[derive(Debug)]
+pub struct PlanSummary {
+    /// Its first line.
+    pub header: Header,
+    /// How many anchors.
+    pub anchors: u64,
+    /// How many cue lines.
+    pub cues: u64,
+    /// Pictures and tokens by tier and reason.
+    pub shares: BTreeMap<(Tier, Reason), (u64, Tokens)>,
+    /// Longest time without a look, from the start to the first and from the last to the stop included.
+    pub largest_gap: Nanos,
+}
+
+/// Looks into a file.
+///
+/// # Errors
+/// It is neither a feature file nor a plan, or is damaged.
+pub fn inspect(file: &Path) -> anyhow::Result<About> {
+    let about =
+        std::fs::metadata(file).with_context(|| format!("cannot open {}", file.display()))?;
+    if about.is_dir() {
+        bail!(
+            "{} is a folder; give one .h5 or .jsonl file",
+            file.display()
+        );
+    }
+    let mut first = [0; 1];
+    let is_text = std::io::Read::read(&mut File::open(file)?, &mut first)? == 1 && first[0] == b'{';
+    if is_text {
+        return Ok(About::Plan(file.into(), Box::new(plan(file, None)?)));
+    }
+    Ok(About::Features(
+        file.into(),
+        Box::new(h5::read_summary(file)?),
+    ))
+}
+
+/// Reads and checks a plan, in memory that does not grow with it.
+///
+/// # Errors
+/// It cannot be read, or a line of it is wrong.
+pub fn plan(file: &Path, prices: Option<Prices>) -> anyhow::Result<PlanSummary> {
+    let name = || file.display().to_string();
+    let mut lines =
+        BufReader::new(File::open(file).with_context(|| format!("cannot open {}", name()))?);
+    let mut reader = PlanReader::new(prices);
+    let mut found: Option<PlanSummary> = None;
+    let mut last = Nanos::ZERO;
+    let mut line = String::new();
+    for number in 1_u64.. {
+        line.clear();
+        let read = std::io::Read::take(&mut lines, LONGEST_LINE)
+            .read_line(&mut line)
+            .with_context(|| format!("cannot read {} line {number}", name()))?;
+        if read == 0 {
+            break;
+        }
+        if read as u64 == LONGEST_LINE {
+            bail!(
+                "{} line {number} is longer than {LONGEST_LINE} bytes; is it a plan?",
+                name()
+            );
+        }
+        let Some(line) = reader.feed(line.trim_end()).with_context(name)? else {
+            continue;
+        };
+        match (line, &mut found) {
+            (Line::Plan(header), found) => {
+                *found = Some(PlanSummary {
+                    header,
+                    anchors: 0,
+                    cues: 0,
+                    shares: BTreeMap::new(),
+                    largest_gap: Nanos::ZERO,
+                });
+            }
+            (Line::Anchor(_), Some(found)) => found.anchors += 1,
+            (Line::Cue(_), Some(found)) => found.cues += 1,
+            (Line::Frame(entry), Some(found)) => {
+                let share = found.shares.entry((entry.tier, entry.reason)).or_default();
+                *share = (share.0 + 1, share.1 + entry.tokens);
+                found.largest_gap = found.largest_gap.max(entry.requested - last);
+                last = entry.requested;
+            }
+            _ => {}
+        }
+    }
+    reader.finish().with_context(name)?;
+    let Some(mut found) = found else {
+        bail!("{} is empty; a plan begins with its header", name())
+    };
+    found.largest_gap = found.largest_gap.max(found.header.duration - last);
+    Ok(found)
+}
+
+impl About {
+    /// Everything, for programs.
+    pub fn json(&self) -> Value {
+        match self {
+            Self::Features(file, summary) => {
+                json!({ "ok": true, "file": file, "features": summary })
+            }
+            Self::Plan(file, plan) => json!({
+                "ok": true,
+                "file": file,
+                "plan": {
+                    "header": plan.header,
+                    "anchors": plan.anchors,
+                    "cues": plan.cues,
+                    "frames": plan.shares.values().map(|(frames, _)| frames).sum::<u64>(),
+                    "shares": plan.shares.iter().map(|((tier, reason), (frames, tokens))| {
+                        json!({ "tier": tier, "reason": reason, "frames": frames, "tokens": tokens })
+                    }).collect::<Vec<_>>(),
+                    "largest_gap_ns": plan.largest_gap,
+                },
+            }),
+        }
+    }
+}
+
+/// "3 high (anchor), 12 low (uniform)".
+pub(crate) fn shares_text(shares: impl Iterator<Item = (Tier, Reason, u64)>) -> String {
+    let parts: Vec<_> = shares
+        .map(|(tier, reason, frames)| format!("{frames} {tier} ({reason})"))
+        .collect();
+    if parts.is_empty() {
+        "none".into()
+    } else {
+        parts.join(", ")
+    }
+}
+
+/// "1,568 of 1,960 tokens (80 %)".
+pub(crate) fn tokens_text(spent: Tokens, budget: Tokens) -> String {
+    if budget == 0 {
+        return format!("{} tokens, no budget", grouped(spent));
+    }
+    format!(
+        "{} of {} tokens ({:.1} %)",
+        grouped(spent),
+        grouped(budget),
+        spent as f64 * 100.0 / budget as f64
+    )
+}
+
+/// Digits in threes.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Features(file, s) => {
+                writeln!(
+                    f,
+                    "file         {} ({}{})",
+                    file.display(),
+                    s.schema,
+                    if s.complete { "" } else { ", NOT COMPLETE" }
+                )?;
+                writeln!(
+                    f,
+                    "recording    {}, {}, {}",
+                    s.video_id,
+                    Nanos::new(s.duration_ns),
+                    s.input_uri
+                )?;
+                writeln!(
+                    f,
+                    "features     {} x {} ({:?})",
+                    grouped(s.frames),
+                    s.dim,
+                    s.precision
+                )?;
+                let shares = s
+                    .shares
+                    .iter()
+                    .map(|share| (share.tier, share.reason, share.frames));
+                writeln!(f, "frames       {}", shares_text(shares))?;
+                writeln!(
+                    f,
+                    "spent        {}",
+                    tokens_text(s.spent_tokens, s.budget_tokens)
+                )?;
+                let labels: Vec<_> = s
+                    .top_labels
+                    .iter()
+                    .map(|(label, n)| format!("{label} {n}"))
+                    .collect();
+                let labels = if labels.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {}", labels.join(", "))
+                };
+                writeln!(f, "anchors      {}{labels}", grouped(s.anchors))?;
+                writeln!(f, "cues         {}", grouped(s.cues))?;
+                writeln!(
+                    f,
+                    "pictures     {} of {} went to the decoder",
+                    grouped(s.pictures_passed),
+                    grouped(s.pictures_seen)
+                )?;
+                let models: Vec<_> = s
+                    .models
+                    .iter()
+                    .map(|m| {
+                        format!(
+                            "{} {} ({})",
+                            m.role,
+                            m.name,
+                            m.sha256.get(..12).unwrap_or(&m.sha256)
+                        )
+                    })
+                    .collect();
+                write!(f, "models       {}", models.join(", "))?;
+                for warning in &s.warnings {
+                    write!(f, "\nwarning      {warning}")?;
+                }
+                if s.frames_missed > 0 {
+                    write!(
+                        f,
+                        "\nmissed       {} planned pictures were not in the recording",
+                        grouped(s.frames_missed)
+                    )?;
+                }
+                Ok(())
+            }
+            Self::Plan(file, plan) => {
+                let h = &plan.header;
+                writeln!(f, "file         {} ({})", file.display(), h.schema)?;
+                writeln!(f, "recording    {}, {}", h.video_id, h.duration)?;
+                let shares = plan
+                    .shares
+                    .iter()
+                    .map(|((tier, reason), (frames, _))| (*tier, *reason, *frames));
+                writeln!(f, "frames       {}", shares_text(shares))?;
+                writeln!(
+                    f,
+                    "spent        {}",
+                    tokens_text(h.spent_tokens, h.budget_tokens)
+                )?;
+                writeln!(f, "anchors      {}", grouped(plan.anchors))?;
+                writeln!(f, "cues         {}", grouped(plan.cues))?;
+                write!(f, "largest gap  {}", plan.largest_gap)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_stand_in_threes() {
+        assert_eq!(
+            [0, 12, 123, 1234, 1_234_567].map(grouped),
+            ["0", "12", "123", "1,234", "1,234,567"]
+        );
+    }
+}

@@ -1,0 +1,420 @@
+//! What a recording is, before any work: length, streams, and whether this machine can decode them.
+
+use std::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anchoring::time::Nanos;
+use gst::prelude::*;
+use gst_pbutils::prelude::*;
+use gst_pbutils::{Discoverer, DiscovererResult, DiscovererStreamInfo};
+use serde::Serialize;
+
+use crate::packages;
+
+/// How long to look at a recording before giving up.
+const TIME_LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(30);
+
+/// Where a recording is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// As the user named it.
+    pub given: String,
+    /// Its URI.
+    pub uri: String,
+    /// Its path, if it is a local file.
+    pub path: Option<PathBuf>,
+}
+
+/// What a recording is.
+#[derive(Clone, Debug, Serialize)]
+pub struct Recording {
+    /// Its URI.
+    pub uri: String,
+    /// Size of the file, if it is one.
+    pub bytes: Option<u64>,
+    /// What the container says; streams may be shorter. `None` if it does not say.
+    #[serde(rename = "duration_ns")]
+    pub duration: Option<Nanos>,
+    /// Pictures that move; cover art is none.
+    pub video: Vec<Video>,
+    /// Sound, in the order in which `--audio-track` counts.
+    pub audio: Vec<Audio>,
+    /// Decoders that some stream needs and this machine lacks.
+    pub missing: Vec<Missing>,
+}
+
+/// A video stream.
+#[derive(Clone, Debug, Serialize)]
+pub struct Video {
+    /// In words: "H.264 (High Profile)".
+    pub codec: String,
+    /// GStreamer's media type: "video/x-h264".
+    pub media: String,
+    /// Pixels across, before any rotation.
+    pub width: u32,
+    /// Pixels down, before any rotation.
+    pub height: u32,
+    /// Frames per second; `None` if variable or unknown.
+    pub fps: Option<f64>,
+    /// GStreamer's image-orientation tag, such as "rotate-90", if there is one.
+    pub orientation: Option<String>,
+}
+
+/// An audio stream.
+#[derive(Clone, Debug, Serialize)]
+pub struct Audio {
+    /// In words: "MPEG-4 AAC".
+    pub codec: String,
+    /// GStreamer's media type: "audio/mpeg".
+    pub media: String,
+    /// Samples per second.
+    pub sample_rate: u32,
+    /// How many channels.
+    pub channels: u32,
+    /// ISO 639 code, if the stream says.
+    pub language: Option<String>,
+}
+
+/// A decoder, demuxer or element that is not there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// In words: "H.264 (High Profile) decoder".
+    pub what: String,
+    /// The media type or element: "video/x-h264".
+    pub media: String,
+    /// An element that would do.
+    pub element: Option<String>,
+    /// The Debian package that brings it.
+    pub package: Option<String>,
+}
+
+impl Missing {
+    /// From GStreamer's installer detail: `gstreamer|1.0|program|H.264 decoder|decoder-video/x-h264, ...`.
+    pub fn from_detail(detail: &str) -> Self {
+        let parts: Vec<_> = detail.split('|').collect();
+        let what = parts.get(3).copied().unwrap_or(detail).to_owned();
+        let kind = parts.get(4).copied().unwrap_or_default();
+        let (role, rest) = kind.split_once('-').unwrap_or(("", kind));
+        let media = rest.split([',', ' ']).next().unwrap_or_default().to_owned();
+        let found = match role {
+            "element" => packages::of_element(&media).map(|package| (media.as_str(), package)),
+            "decoder" => packages::of_decoder(&media).or_else(|| packages::of_demuxer(&media)),
+            _ => None,
+        };
+        Self {
+            what,
+            element: found.map(|(element, _)| element.to_owned()),
+            package: found.map(|(_, package)| package.to_owned()),
+            media,
+        }
+    }
+
+    /// Whether it is a picture's decoder.
+    fn is_video(&self) -> bool {
+        self.media.starts_with("video/") || self.media.starts_with("image/")
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no {} ({})", self.what.trim_end_matches('.'), self.media)?;
+        match (&self.element, &self.package) {
+            (Some(element), Some(package)) => {
+                write!(
+                    f,
+                    ": the element {element} is missing, it comes with {package}: run `sudo apt-get install {package}`"
+                )
+            }
+            _ => write!(
+                f,
+                ": no GStreamer plugin known to Earmark decodes it (gstreamer1.0-libav brings most decoders); convert the recording, say with ffmpeg"
+            ),
+        }
+    }
+}
+
+/// Why a recording cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// Nothing there.
+    #[error("cannot open {0}: no such file; is the path right, and relative to this folder?")]
+    Absent(String),
+    /// A folder.
+    #[error("{0} is a folder; give one recording")]
+    Folder(String),
+    /// No bytes.
+    #[error("{0} is empty (0 bytes); was copying or recording it interrupted?")]
+    Empty(String),
+    /// It is there and cannot be opened.
+    #[error("cannot read {0}: {1}")]
+    Unreadable(String, std::io::Error),
+    /// Not a path that GStreamer can take.
+    #[error("{0} is no path or URI: {1}")]
+    Name(String, String),
+    /// Text.
+    #[error("{0} is text, not a recording; did you swap the input with another file?")]
+    Text(String),
+    /// Not known as media.
+    #[error("{0} is no recording that GStreamer knows ({1})")]
+    Unknown(String, String),
+    /// Broken.
+    #[error("{0} cannot be read as a recording: {1}")]
+    Broken(String, String),
+    /// It takes too long.
+    #[error("{0} did not open within {1} s; is the file or the network too slow?")]
+    Slow(String, u64),
+    /// A codec that nothing here decodes.
+    #[error("{0} cannot be decoded here: {1}")]
+    Undecodable(String, Missing),
+    /// Neither pictures nor sound.
+    #[error("{0} has neither video nor audio that can be used")]
+    Nothing(String),
+    /// The discoverer cannot be made.
+    #[error("cannot look at recordings: {0}")]
+    Setup(String),
+}
+
+impl Input {
+    /// From a path or URI. A local file must be there, be a file, hold bytes, and be readable.
+    ///
+    /// # Errors
+    /// Which of these it is not.
+    pub fn new(given: &str) -> Result<Self, ProbeError> {
+        let name = || given.to_owned();
+        let scheme = given.split_once("://").map(|(scheme, _)| scheme);
+        if scheme.is_some_and(|scheme| {
+            scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+                && scheme
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        }) {
+            if !given.starts_with("file://") {
+                return Ok(Self {
+                    given: name(),
+                    uri: given.into(),
+                    path: None,
+                });
+            }
+            let (path, _) = gst::glib::filename_from_uri(given)
+                .map_err(|e| ProbeError::Name(name(), e.message().into()))?;
+            return Self::file(given, path);
+        }
+        Self::file(given, PathBuf::from(given))
+    }
+
+    fn file(given: &str, path: PathBuf) -> Result<Self, ProbeError> {
+        let name = || given.to_owned();
+        let about = std::fs::metadata(&path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => ProbeError::Absent(name()),
+            _ => ProbeError::Unreadable(name(), e),
+        })?;
+        if about.is_dir() {
+            return Err(ProbeError::Folder(name()));
+        }
+        if about.is_file() && about.len() == 0 {
+            return Err(ProbeError::Empty(name()));
+        }
+        File::open(&path).map_err(|e| ProbeError::Unreadable(name(), e))?;
+        let whole = std::path::absolute(&path).map_err(|e| ProbeError::Unreadable(name(), e))?;
+        let uri = gst::glib::filename_to_uri(&whole, None)
+            .map_err(|e| ProbeError::Name(name(), e.message().into()))?;
+        Ok(Self {
+            given: name(),
+            uri: uri.into(),
+            path: Some(path),
+        })
+    }
+
+    /// The recording's name: the file's without its extension, else the URI's last part.
+    pub fn video_id(&self) -> String {
+        let name = match &self.path {
+            Some(path) => path
+                .file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned()),
+            None => Path::new(self.uri.split(['?', '#']).next().unwrap_or_default())
+                .file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned()),
+        };
+        name.filter(|name| !name.is_empty())
+            .unwrap_or_else(|| "recording".into())
+    }
+}
+
+/// Looks at a recording.
+///
+/// # Errors
+/// It is no recording, is broken, or cannot be decoded here.
+pub fn probe(input: &Input) -> Result<Recording, ProbeError> {
+    let name = || input.given.clone();
+    let discoverer = Discoverer::new(TIME_LIMIT).map_err(|e| ProbeError::Setup(e.to_string()))?;
+    let info = discoverer
+        .discover_uri(&input.uri)
+        .map_err(|e| explain(&name(), &e))?;
+    let missing: Vec<_> = info
+        .missing_elements_installer_details()
+        .iter()
+        .map(|detail| Missing::from_detail(detail))
+        .collect();
+    let video: Vec<_> = info
+        .video_streams()
+        .iter()
+        .filter(|video| !video.is_image())
+        .map(describe_video)
+        .collect();
+    let audio: Vec<_> = info.audio_streams().iter().map(describe_audio).collect();
+    match info.result() {
+        DiscovererResult::Timeout => return Err(ProbeError::Slow(name(), TIME_LIMIT.seconds())),
+        DiscovererResult::UriInvalid => {
+            return Err(ProbeError::Name(name(), "GStreamer cannot open it".into()));
+        }
+        _ => {}
+    }
+    let recording = Recording {
+        uri: input.uri.clone(),
+        bytes: input
+            .path
+            .as_ref()
+            .and_then(|path| path.metadata().ok())
+            .map(|about| about.len()),
+        duration: info
+            .duration()
+            .and_then(|d| i64::try_from(d.nseconds()).ok())
+            .filter(|ns| *ns > 0)
+            .map(Nanos::new),
+        video,
+        audio,
+        missing,
+    };
+    // A subtitle that can't be decoded is nobody's concern; a picture that can't be is.
+    let undecodable = recording.missing.iter().find(|missing| missing.is_video());
+    let only = recording
+        .missing
+        .first()
+        .filter(|_| recording.video.is_empty() && recording.audio.is_empty());
+    if let Some(missing) = undecodable.or(only) {
+        return Err(ProbeError::Undecodable(name(), missing.clone()));
+    }
+    if recording.video.is_empty() && recording.audio.is_empty() {
+        return Err(ProbeError::Nothing(name()));
+    }
+    Ok(recording)
+}
+
+fn explain(name: &str, e: &gst::glib::Error) -> ProbeError {
+    let said = e.message().trim_end_matches('.').to_owned();
+    let is = |kind| e.kind::<gst::StreamError>() == Some(kind);
+    if is(gst::StreamError::WrongType) || said.to_lowercase().contains("text") {
+        ProbeError::Text(name.into())
+    } else if is(gst::StreamError::TypeNotFound) {
+        ProbeError::Unknown(name.into(), said)
+    } else {
+        ProbeError::Broken(name.into(), format!("{said}; was it cut off or damaged?"))
+    }
+}
+
+fn media(caps: Option<gst::Caps>) -> (String, String) {
+    let Some(caps) = caps.filter(|caps| !caps.is_empty() && !caps.is_any()) else {
+        return ("unknown".into(), "unknown".into());
+    };
+    let media = caps
+        .structure(0)
+        .map(|s| s.name().to_string())
+        .unwrap_or_default();
+    (
+        gst_pbutils::pb_utils_get_codec_description(&caps).to_string(),
+        media,
+    )
+}
+
+fn describe_video(video: &gst_pbutils::DiscovererVideoInfo) -> Video {
+    let stream: &DiscovererStreamInfo = video.upcast_ref();
+    let (codec, media) = media(stream.caps());
+    let fps = video.framerate();
+    let tags = stream.tags();
+    Video {
+        codec,
+        media,
+        width: video.width(),
+        height: video.height(),
+        fps: (fps.numer() > 0 && fps.denom() > 0)
+            .then(|| f64::from(fps.numer()) / f64::from(fps.denom())),
+        orientation: tags.and_then(|tags| {
+            tags.get::<gst::tags::ImageOrientation>()
+                .map(|tag| tag.get().to_owned())
+        }),
+    }
+}
+
+fn describe_audio(audio: &gst_pbutils::DiscovererAudioInfo) -> Audio {
+    let stream: &DiscovererStreamInfo = audio.upcast_ref();
+    let (codec, media) = media(stream.caps());
+    Audio {
+        codec,
+        media,
+        sample_rate: audio.sample_rate(),
+        channels: audio.channels(),
+        language: audio.language().map(Into::into),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_decoder_names_its_package() {
+        let missing = Missing::from_detail(
+            "gstreamer|1.0|earmark|H.265 decoder|decoder-video/x-h265, profile=(string)main",
+        );
+        assert_eq!(
+            missing.to_string(),
+            "no H.265 decoder (video/x-h265): the element avdec_h265 is missing, it comes with gstreamer1.0-libav: run `sudo apt-get install gstreamer1.0-libav`"
+        );
+        let odd = Missing::from_detail(
+            "gstreamer|1.0|earmark|zzz9 decoder|decoder-video/x-gst-fourcc-zzz9",
+        );
+        assert!(odd.to_string().contains("zzz9") && odd.package.is_none());
+    }
+
+    #[test]
+    fn paths_and_uris_are_told_apart() {
+        crate::init().unwrap();
+        let remote = Input::new("https://example.org/a/kitchen%201.mp4?x=1").unwrap();
+        assert_eq!(
+            (remote.path.as_ref(), remote.video_id().as_str()),
+            (None, "kitchen%201")
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a \"b\" ! é.mp4");
+        std::fs::write(&path, "x").unwrap();
+        let local = Input::new(path.to_str().unwrap()).unwrap();
+        let same = Input::new(&local.uri).unwrap();
+        assert_eq!(
+            (local.path.as_deref(), same.path.as_deref()),
+            (Some(path.as_path()), Some(path.as_path()))
+        );
+        assert_eq!(local.video_id(), "a \"b\" ! é");
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_by_name() {
+        crate::init().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let name = |p: &Path| p.to_str().unwrap().to_owned();
+        let empty = folder.path().join("empty.mp4");
+        std::fs::write(&empty, "").unwrap();
+        assert!(matches!(
+            Input::new(&name(&folder.path().join("none.mp4"))),
+            Err(ProbeError::Absent(_))
+        ));
+        assert!(matches!(
+            Input::new(&name(folder.path())),
+            Err(ProbeError::Folder(_))
+        ));
+        assert!(matches!(
+            Input::new(&name(&empty)),
+            Err(ProbeError::Empty(_))
+        ));
+    }
+}
