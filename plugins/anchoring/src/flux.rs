@@ -21,8 +21,8 @@ const SPAN: usize = 2 * REACH + 1;
 const AROUND: usize = 3;
 /// Weaker ones are no onsets.
 const FAINT: f32 = 0.02;
-/// `flux_100` at which [`likelihood`] is 0.63.
-const SCALE: f32 = 0.2;
+/// `flux_100` at which [`likelihood`] is a half.
+const EVEN: f32 = 0.7;
 
 type Row = [f32; BANDS];
 
@@ -41,15 +41,13 @@ impl Strength {
     }
 }
 
-/// How likely something begins at a frame with this `flux_100`: `1 - exp(-flux_100 / 0.2)`, in [0, 1). It rises with the flux; it
-/// has not been calibrated.
+/// How likely an event begins at a frame with this `flux_100`: `flux_100 / (flux_100 + 0.7)`, in [0, 1]; 0 for what is no strength. It
+/// rises with the flux. The 0.7 comes from five KitchenMix recordings at 10 and 20 dB, on which it follows the share of peaks within 0.15 s of
+/// a labelled start up to a half, and falls short of it above.
 pub fn likelihood(flux_100: f32) -> f32 {
-    let p = 1.0 - (-flux_100 / SCALE).exp();
-    if p.is_finite() {
-        p.clamp(0.0, 1.0)
-    } else {
-        0.0
-    }
+    // `max` turns NaN into 0.
+    let flux = flux_100.max(0.0).min(1e9);
+    flux / (flux + EVEN)
 }
 
 /// Mel frames in, strengths out, one frame later.
