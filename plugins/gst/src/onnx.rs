@@ -1,5 +1,7 @@
 //! ONNX Runtime: the one file that names `ort`. Encoders and taggers, ready to run.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -63,17 +65,31 @@ pub fn runtime_path() -> Result<PathBuf, ModelError> {
         })
 }
 
-/// The version of the ONNX Runtime that is loaded, loading it if need be.
+/// The version of the ONNX Runtime that is loaded, loading it if need be: `1.31.1`, or what its build is called if it doesn't say.
 ///
 /// # Errors
 /// It cannot be loaded.
 pub fn runtime_version() -> Result<String, ModelError> {
     environment()?;
-    let info = ort::info();
-    let version = info
-        .split(['=', ',', ' '])
-        .find_map(|word| word.strip_prefix("rel-"));
-    Ok(version.unwrap_or(info).into())
+    // `ort` doesn't pass the version on, but the library's exported symbols bear it, and their names come early in the file.
+    let mut start = Vec::new();
+    File::open(runtime_path()?)
+        .and_then(|file| file.take(1 << 20).read_to_end(&mut start))
+        .map_err(|err| ModelError::Runtime(err.to_string()))?;
+    Ok(symbol_version(&start)
+        .unwrap_or_else(|| ort::info().trim_start_matches("ORT Build Info: ").into()))
+}
+
+/// `1.31.1` out of `VERS_1.31.1`.
+fn symbol_version(bytes: &[u8]) -> Option<String> {
+    let tag = b"VERS_";
+    let at = bytes.windows(tag.len()).position(|some| some == tag)? + tag.len();
+    let version: String = bytes[at..]
+        .iter()
+        .map(|byte| char::from(*byte))
+        .take_while(|c| c.is_ascii_digit() || *c == '.')
+        .collect();
+    (!version.is_empty()).then_some(version)
 }
 
 fn environment() -> Result<Environment, ModelError> {
@@ -340,6 +356,15 @@ mod tests {
         assert_eq!(ids, [7, 1, 3, 4, 5]);
         assert_eq!(top(&scores)[0].p, 1.0);
         assert_eq!(top(&[0.5]).len(), 1);
+    }
+
+    #[test]
+    fn the_version_is_read_off_the_symbols() {
+        assert_eq!(
+            symbol_version(b"\0libonnxruntime.so.1\0VERS_1.31.1\0x").as_deref(),
+            Some("1.31.1")
+        );
+        assert_eq!(symbol_version(b"\0VERS_"), None);
     }
 
     #[test]

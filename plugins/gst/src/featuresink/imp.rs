@@ -130,35 +130,35 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn place_message(err: &PlaceError) -> gst::ErrorMessage {
     match err {
-        PlaceError::Busy(_) => gst::error_msg!(gst::ResourceError::Busy, ["{err}"]),
+        PlaceError::Busy(_) => gst::error_msg!(gst::ResourceError::Busy, ("{err}")),
         PlaceError::System { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-            gst::error_msg!(gst::ResourceError::NoSpaceLeft, ["{err}"])
+            gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{err}"))
         }
-        _ => gst::error_msg!(gst::ResourceError::OpenWrite, ["{err}"]),
+        _ => gst::error_msg!(gst::ResourceError::OpenWrite, ("{err}")),
     }
 }
 
 fn file_message(err: &H5Error) -> gst::ErrorMessage {
     match err {
         H5Error::Place(err) => place_message(err),
-        H5Error::Full(_) => gst::error_msg!(gst::ResourceError::NoSpaceLeft, ["{err}"]),
-        H5Error::Row { .. } => gst::error_msg!(gst::StreamError::Format, ["{err}"]),
-        _ => gst::error_msg!(gst::ResourceError::Write, ["{err}"]),
+        H5Error::Full(_) => gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{err}")),
+        H5Error::Row { .. } => gst::error_msg!(gst::StreamError::Format, ("{err}")),
+        _ => gst::error_msg!(gst::ResourceError::Write, ("{err}")),
     }
 }
 
 fn model_message(err: &ModelError) -> gst::ErrorMessage {
     match err {
         ModelError::Unknown { .. } | ModelError::Missing { .. } | ModelError::Runtime(_) => {
-            gst::error_msg!(gst::ResourceError::NotFound, ["{err}"])
+            gst::error_msg!(gst::ResourceError::NotFound, ("{err}"))
         }
-        ModelError::Run { .. } => gst::error_msg!(gst::StreamError::Failed, ["{err}"]),
-        _ => gst::error_msg!(gst::ResourceError::OpenRead, ["{err}"]),
+        ModelError::Run { .. } => gst::error_msg!(gst::StreamError::Failed, ("{err}")),
+        _ => gst::error_msg!(gst::ResourceError::OpenRead, ("{err}")),
     }
 }
 
 fn settings_message(text: &str) -> gst::ErrorMessage {
-    gst::error_msg!(gst::ResourceError::Settings, ["{text}"])
+    gst::error_msg!(gst::ResourceError::Settings, ("{text}"))
 }
 
 #[glib::object_subclass]
@@ -390,7 +390,7 @@ impl BaseSinkImpl for FeatureSink {
             gst::EventView::CustomDownstream(_) => match Message::from_event(&event) {
                 Some(Ok(message)) => self.message(message),
                 Some(Err(err)) => {
-                    self.post_error_message(gst::error_msg!(gst::StreamError::Format, ["{err}"]));
+                    self.post_error_message(gst::error_msg!(gst::StreamError::Format, ("{err}")));
                     false
                 }
                 None => true,
@@ -468,7 +468,7 @@ impl FeatureSink {
                 }
             })
             .map_err(|err| {
-                gst::error_msg!(gst::ResourceError::Failed, ["cannot start a thread: {err}"])
+                gst::error_msg!(gst::ResourceError::Failed, ("cannot start a thread: {err}"))
             })?;
         let stem = location
             .file_stem()
@@ -512,26 +512,24 @@ impl FeatureSink {
         let Some(pts) = pts.map(|pts| Nanos::new(pts.nseconds() as i64)) else {
             return Err(gst::error_msg!(
                 gst::StreamError::Format,
-                ["a picture has no time in the recording"]
+                ("a picture has no time in the recording")
             ));
         };
         let chosen = match carry::buffer_tag(buffer) {
             Some(chosen) => {
-                chosen.map_err(|err| gst::error_msg!(gst::StreamError::Format, ["{err}"]))?
+                chosen.map_err(|err| gst::error_msg!(gst::StreamError::Format, ("{err}")))?
             }
             None => {
                 return Err(gst::error_msg!(
                     gst::StreamError::Format,
-                    [
-                        "the picture at {pts} carries no plan entry: put framepick before featuresink, and anchorgate before the decoder"
-                    ]
+                    ("the picture at {pts} carries no plan entry: put framepick before featuresink, and anchorgate before the decoder")
                 ));
             }
         };
         let unreadable = |why: &dyn std::fmt::Display| {
             gst::error_msg!(
                 gst::StreamError::Decode,
-                ["the picture at {pts} cannot be read: {why}"]
+                ("the picture at {pts} cannot be read: {why}")
             )
         };
         let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, info)
@@ -583,7 +581,7 @@ impl FeatureSink {
             "the plan pays {} tokens for a picture of tier {}, but the encoder's manifest says {price}: was it made for another model?",
             entry.tokens, entry.tier
         );
-        gst::element_imp_warning!(self, gst::StreamError::Format, ["{text}"]);
+        gst::element_imp_warning!(self, gst::StreamError::Format, ("{text}"));
         started.closing.warnings.push(text);
     }
 
@@ -676,7 +674,7 @@ impl FeatureSink {
             Err(RecvTimeoutError::Disconnected) => {
                 self.post_error_message(gst::error_msg!(
                     gst::StreamError::Failed,
-                    ["the thread that encodes and writes ended unexpectedly"]
+                    ("the thread that encodes and writes ended unexpectedly")
                 ));
                 Some(Err(()))
             }
@@ -769,7 +767,7 @@ impl FeatureSink {
 /// A buffer of the cue stream: recordings without pictures.
 fn cue(started: &mut Started, buffer: &gst::Buffer) -> Result<Job, gst::ErrorMessage> {
     let wrong = |why: &dyn std::fmt::Display| {
-        gst::error_msg!(gst::StreamError::Format, ["a cue cannot be read: {why}"])
+        gst::error_msg!(gst::StreamError::Format, ("a cue cannot be read: {why}"))
     };
     let data = buffer.map_readable().map_err(|err| wrong(&err))?;
     let cue = carry::cue_from_text(&data).map_err(|err| wrong(&err))?;

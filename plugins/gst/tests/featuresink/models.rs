@@ -1,0 +1,192 @@
+//! Any ONNX file with a manifest works; the shipped ones agree with their golden outputs.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anchoring::tier::Tier;
+use gstearmark::models::{self, ModelError, load_encoder, load_tagger};
+
+use crate::tiny;
+
+fn name(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn an_encoder_that_the_user_brings_is_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut encoder = load_encoder(name(&tiny::encoder(dir.path(), |m| m)), 1).unwrap();
+    assert_eq!(encoder.dim(), 3);
+    for (n, px) in [(1, 112), (3, 448), (2, 7)] {
+        let pictures: Vec<f32> = (0..n * 3).flat_map(|k| vec![k as f32; px * px]).collect();
+        let colours = encoder.encode(n, px, &pictures, <[f32]>::to_vec).unwrap();
+        let wanted: Vec<f32> = (0..n * 3).map(|k| k as f32).collect();
+        assert!(
+            colours
+                .iter()
+                .zip(&wanted)
+                .all(|(a, b)| (a - b).abs() < 1e-3),
+            "{colours:?}"
+        );
+    }
+}
+
+#[test]
+fn a_tagger_that_the_user_brings_is_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut tagger = load_tagger(name(&tiny::tagger(dir.path())), 1).unwrap();
+    assert_eq!(tagger.labels()[3], "Band 3, of eight");
+    // Band group k holds k / 10.
+    let mel: Vec<f32> = (0..96 * 64).map(|i| (i % 64 / 8) as f32 / 10.0).collect();
+    let (tags, speech) = tagger.tag(&mel).unwrap();
+    assert_eq!(
+        tags.iter().map(|tag| tag.class_id).collect::<Vec<_>>(),
+        [7, 6, 5, 4, 3]
+    );
+    assert!((tags[0].p - 0.7).abs() < 1e-5);
+    assert!((speech - 0.2).abs() < 1e-5);
+}
+
+#[test]
+fn a_manifest_that_lies_about_its_model_is_found_out() {
+    let dir = tempfile::tempdir().unwrap();
+    for (from, to, word) in [
+        ("dim: 3", "dim: 4", "output.dim is 4"),
+        ("name: picture", "name: image", "input.name is \"image\""),
+        (
+            "{ name: colour, dim",
+            "{ name: other, dim",
+            "output.name is \"other\"",
+        ),
+    ] {
+        let path = tiny::encoder(dir.path(), |m| m.replace(from, to));
+        let err = load_encoder(name(&path), 1).err().unwrap().to_string();
+        assert!(err.contains(word), "{err}");
+    }
+}
+
+#[test]
+fn altered_missing_and_misplaced_models_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = tiny::encoder(dir.path(), |m| m);
+    assert!(matches!(
+        load_tagger(name(&path), 1),
+        Err(ModelError::Kind { .. })
+    ));
+    let onnx = dir.path().join("colour.onnx");
+    let mut altered = std::fs::read(&onnx).unwrap();
+    altered.push(0);
+    std::fs::write(&onnx, altered).unwrap();
+    assert!(matches!(
+        load_encoder(name(&path), 1),
+        Err(ModelError::Altered { .. })
+    ));
+    std::fs::remove_file(&onnx).unwrap();
+    assert!(matches!(
+        load_encoder(name(&path), 1),
+        Err(ModelError::Missing { .. })
+    ));
+    assert!(matches!(
+        load_encoder("no-such-model", 1),
+        Err(ModelError::Unknown { .. })
+    ));
+}
+
+#[test]
+fn the_shipped_models_are_listed_and_whole() {
+    let listed = models::list();
+    for wanted in ["efficientnet-lite0", "yamnet"] {
+        let entry = listed
+            .iter()
+            .find(|entry| entry.path.ends_with(format!("{wanted}.yaml")))
+            .unwrap();
+        entry.manifest.as_ref().unwrap().check().unwrap();
+    }
+    let version = gstearmark::onnx::runtime_version().unwrap();
+    assert!(version.starts_with("1."), "{version}");
+}
+
+/// The f32 arrays of an `.npz`, by name.
+fn npz(path: PathBuf) -> HashMap<String, Vec<f32>> {
+    let zip = std::fs::read(path).unwrap();
+    let half = |at: usize| usize::from(u16::from_le_bytes([zip[at], zip[at + 1]]));
+    let word = |at: usize| half(at) | half(at + 2) << 16;
+    let end = zip
+        .windows(4)
+        .rposition(|four| four == b"PK\x05\x06")
+        .unwrap();
+    let mut at = word(end + 16);
+    let mut arrays = HashMap::new();
+    for _ in 0..half(end + 10) {
+        let (packed, local) = (word(at + 20), word(at + 42));
+        let name = String::from_utf8(zip[at + 46..][..half(at + 28)].to_vec()).unwrap();
+        let data = &zip[local + 30 + half(local + 26) + half(local + 28)..][..packed];
+        let npy = match half(at + 10) {
+            0 => data.to_vec(),
+            _ => miniz_oxide::inflate::decompress_to_vec(data).unwrap(),
+        };
+        let header = 10 + usize::from(u16::from_le_bytes([npy[8], npy[9]]));
+        assert!(String::from_utf8_lossy(&npy[..header]).contains("'<f4'"));
+        let numbers = npy[header..]
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        arrays.insert(name.trim_end_matches(".npy").to_owned(), numbers.collect());
+        at += 46 + half(at + 28) + half(at + 30) + half(at + 32);
+    }
+    arrays
+}
+
+fn golden(file: &str) -> HashMap<String, Vec<f32>> {
+    npz(Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../models/golden")
+        .join(file))
+}
+
+fn furthest(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max)
+}
+
+#[test]
+fn efficientnet_gives_the_original_embeddings() {
+    let golden = golden("efficientnet_lite0_golden.npz");
+    let mut encoder = load_encoder("efficientnet-lite0", 2).unwrap();
+    for tier in Tier::ALL {
+        let px = encoder.tier(tier).unwrap().px;
+        // The golden input, already normalised, twice: a batch gives what single pictures give.
+        let at = |k: usize| (k % px) as f64 / px as f64;
+        let pixel = |c: usize, k: usize| {
+            let (x, y) = (at(k), (k / px) as f64 / px as f64);
+            match c {
+                0 => (12.0 * x + 5.0 * y).sin() as f32,
+                1 => (9.0 * y - 4.0 * x * x).cos() as f32,
+                _ => (20.0 * x * y).sin() as f32,
+            }
+        };
+        let picture: Vec<f32> = (0..3)
+            .flat_map(|c| (0..px * px).map(move |k| pixel(c, k)))
+            .collect();
+        let both = encoder
+            .encode(2, px, &[picture.clone(), picture].concat(), <[f32]>::to_vec)
+            .unwrap();
+        for embedding in both.chunks(encoder.dim()) {
+            let far = furthest(embedding, &golden[&format!("embedding_{px}")]);
+            assert!(far < 1e-4, "{px} px: {far}");
+        }
+    }
+}
+
+#[test]
+fn yamnet_gives_the_original_scores() {
+    let golden = golden("yamnet_golden.npz");
+    let mut tagger = load_tagger("yamnet", 1).unwrap();
+    assert_eq!(tagger.labels().len(), 521);
+    for sound in ["chirp", "clicks", "sine1k"] {
+        let scores = tagger.scores(&golden[&format!("{sound}_log_mel")]).unwrap();
+        let far = furthest(&scores, &golden[&format!("{sound}_scores")]);
+        assert!(far < 1e-3, "{sound}: {far}");
+    }
+}

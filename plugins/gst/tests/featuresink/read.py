@@ -1,0 +1,34 @@
+"""Reads with h5py what the test in sink.rs wrote: FILE PRECISION."""
+import json, sys
+import h5py
+import numpy as np
+
+TIERS, REASONS = {"low": 0, "base": 1, "high": 2}, {"anchor": 0, "fallback": 1, "uniform": 2}
+
+with h5py.File(sys.argv[1]) as f:
+    a = f.attrs
+    assert a["schema"] == "earmark/1" and a["complete"] == True and a["video_id"] == "kitchen", dict(a)  # noqa: E712
+    assert a["duration_ns"] == 30_000_000_000 and a["budget_tokens"] == 5880 and a["spent_tokens"] == f["frames/tokens"][:].sum()
+    assert a["frames_missed"] == 1 and a["pictures_seen"] == 250 and a["pictures_passed"] == 20
+    assert json.loads(a["warnings"]) == ["one thing"] and json.loads(a["models"])[0]["name"] == "colour"
+    assert json.loads(a["config"])["budget"]["tokens_per_s"] == 196 and "hdf5" in json.loads(a["versions"])
+    for group, rows in (("frames", 30), ("anchors", 5), ("cues", 375)):
+        for name, d in f[group].items():
+            assert d.shape[0] == rows and d.chunks and d.attrs["units"] and d.attrs["axes"], (group, name, d.shape)
+            assert len(d.attrs["axes"].split(", ")) == d.ndim
+    assert h5py.check_enum_dtype(f["frames/tier"].dtype) == TIERS and h5py.check_enum_dtype(f["frames/reason"].dtype) == REASONS
+    types = {"frames/features": sys.argv[2].replace("f32", "<f4").replace("f16", "<f2"), "frames/pts_ns": "<i8", "frames/requested_ns": "<i8",
+             "frames/tokens": "<u4", "frames/anchor": "<i4", "anchors/onset_ns": "<i8", "anchors/start_ns": "<i8", "anchors/stop_ns": "<i8",
+             "anchors/score": "<f4", "anchors/uncertainty": "<f4", "anchors/class_id": "<i4", "cues/pts_ns": "<i8", "cues/eventness": "<f4",
+             "cues/uncertainty": "<f4", "cues/speech": "<f4", "cues/class_id": "<u2", "cues/class_p": "<f2"}
+    assert {n: f[n].dtype.str for n in types} == types
+    label = f["anchors/label"]
+    assert h5py.check_string_dtype(label.dtype).encoding == "utf-8" and label.asstr()[2] == 'Käfer, "2"'
+
+    ms = np.arange(30) * 1000 + 40
+    assert (f["frames/pts_ns"][:] == ms * 1_000_000).all() and (f["frames/requested_ns"][:] == (ms - 3) * 1_000_000).all()
+    colours = np.stack([ms % 251, ms // 251 % 251, np.full(30, 200)], 1) / 255
+    assert np.abs(f["frames/features"][:].astype("f4") - colours).max() < 2e-3, "a row holds another picture"
+    assert f["frames/tier"][1] == TIERS["high"] and f["frames/anchor"][6] == 1 and f["frames/reason"][7] == REASONS["fallback"]
+    assert (f["cues/pts_ns"][:] == np.arange(375) * 80_000_000).all()
+    assert (f["cues/class_id"][5] == np.arange(5)).all() and (f["cues/class_id"][0] == 65535).all() and f["cues/class_p"][5, 0] == 0.5

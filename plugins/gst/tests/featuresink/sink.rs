@@ -1,0 +1,433 @@
+//! The element: what goes in comes out, in order; what is wrong is said and leaves nothing behind.
+
+use anchoring::plan::Reason;
+use anchoring::tier::Tier;
+use gst::glib;
+use gst::prelude::*;
+use gstearmark::carry::{Message, cue_to_text};
+use gstearmark::h5::{Summary, read_summary, read_tables};
+
+use crate::feed::{self, Feed, anchor, cue, entry};
+use crate::tiny;
+
+/// Half a minute of pictures of all tiers; the plan's times lie 3 ms before the pictures'.
+fn feed_all(feed: &mut Feed) {
+    feed.plan(30_000, 30 * 196);
+    for id in 0..5 {
+        assert!(feed.send(&Message::Anchor(anchor(id, 1000 + 5000 * i64::from(id)))));
+    }
+    for k in 0..375 {
+        assert!(feed.send(&Message::Cue(cue(k))));
+    }
+    for second in 0..30 {
+        let ms = second * 1000 + 40;
+        let what = match second {
+            1 | 6 | 11 | 16 | 21 => entry(
+                ms - 3,
+                Tier::High,
+                Reason::Anchor,
+                Some((second / 5) as u32),
+            ),
+            7..=9 => entry(ms - 3, Tier::Base, Reason::Fallback, None),
+            _ => entry(ms - 3, Tier::Low, Reason::Uniform, None),
+        };
+        feed.picture(ms, what).unwrap();
+    }
+    feed.send(&Message::Miss(entry(
+        30_000,
+        Tier::Low,
+        Reason::Uniform,
+        None,
+    )));
+    feed.summary(30_000, 30 * 196);
+}
+
+fn summary(feed: &Feed) -> Summary {
+    read_summary(&feed.output()).unwrap()
+}
+
+#[test]
+fn pictures_anchors_and_cues_are_written_in_order() {
+    let mut feed = Feed::new(|sink| {
+        sink.set_property("batch", 4u32);
+        sink.set_property("input-uri", "file:///kitchen.mp4");
+        sink.set_property("input-bytes", 1234u64);
+        sink.set_property("streams", "[{\"kind\":\"video\"}]");
+    });
+    assert_eq!(feed.files(), ["out.h5.partial"]);
+    feed.pictures_of(322, 180);
+    feed_all(&mut feed);
+    assert!(feed.end());
+    assert_eq!(feed.files(), ["out.h5"]);
+
+    let tables = read_tables(&feed.output()).unwrap();
+    assert_eq!(
+        tables.pts_ns,
+        (0..30)
+            .map(|s| (s * 1000 + 40) * 1_000_000)
+            .collect::<Vec<i64>>()
+    );
+    assert_eq!(
+        tables.requested_ns,
+        (0..30)
+            .map(|s| (s * 1000 + 37) * 1_000_000)
+            .collect::<Vec<i64>>()
+    );
+    assert_eq!(tables.tier[1], Tier::High);
+    assert_eq!(tables.anchor[..8], [-1, 0, -1, -1, -1, -1, 1, -1]);
+    assert_eq!(tables.anchors[4].label, "Käfer, \"4\"");
+    assert_eq!(tables.anchors[4].stop_ns, 21_040_000_000);
+
+    let s = summary(&feed);
+    let spent = 5 * 784 + 3 * 196 + 22 * 49;
+    assert!(s.complete);
+    assert_eq!(
+        (s.video_id.as_str(), s.duration_ns),
+        ("kitchen", 30_000_000_000)
+    );
+    assert_eq!(
+        (s.frames, s.dim, s.spent_tokens, s.budget_tokens),
+        (30, 3, spent, 30 * 196)
+    );
+    assert_eq!(
+        (
+            s.anchors,
+            s.cues,
+            s.frames_missed,
+            s.pictures_seen,
+            s.pictures_passed
+        ),
+        (5, 375, 1, 250, 20)
+    );
+    assert_eq!(
+        (s.input_uri.as_str(), s.input_bytes),
+        ("file:///kitchen.mp4", 1234)
+    );
+    assert_eq!(s.warnings, ["one thing"]);
+    assert_eq!(
+        s.shares
+            .iter()
+            .map(|share| share.frames)
+            .collect::<Vec<_>>(),
+        [22, 3, 5]
+    );
+    assert_eq!(s.models[0].name, "colour");
+    assert_eq!(s.streams[0]["kind"], "video");
+    assert!(s.config.contains("tokens_per_s"));
+    assert!(s.versions.contains_key("onnxruntime"));
+
+    // Both stages say what they did.
+    let stats: Vec<gst::Structure> =
+        std::iter::from_fn(|| feed.bus.pop_filtered(&[gst::MessageType::Element]))
+            .filter_map(|message| message.structure().map(ToOwned::to_owned))
+            .collect();
+    let stages: Vec<String> = stats.iter().map(|s| s.get("stage").unwrap()).collect();
+    assert_eq!(stages, ["encode", "write"]);
+    assert_eq!(stats[0].get::<u64>("frames").unwrap(), 30);
+    assert!(
+        stats[0]
+            .get::<String>("shares")
+            .unwrap()
+            .contains("\"high\"")
+    );
+}
+
+#[test]
+fn h5py_reads_what_was_written() {
+    let Some(python) = crate::files::python() else {
+        return;
+    };
+    for precision in ["f32", "f16"] {
+        let mut feed = Feed::new(|sink| sink.set_property_from_str("precision", precision));
+        feed.pictures_of(64, 48);
+        feed_all(&mut feed);
+        assert!(feed.end());
+        let script =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/featuresink/read.py");
+        let done = std::process::Command::new(&python)
+            .arg(script)
+            .arg(feed.output())
+            .arg(precision)
+            .output()
+            .unwrap();
+        assert!(
+            done.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&done.stdout),
+            String::from_utf8_lossy(&done.stderr)
+        );
+    }
+}
+
+#[test]
+fn a_change_of_size_in_mid_stream_is_followed() {
+    let mut feed = Feed::new(|_| {});
+    for (k, (width, height)) in [(64, 48), (1920, 1080), (1, 1)].into_iter().enumerate() {
+        feed.pictures_of(width, height);
+        let ms = 1000 * k as i64;
+        feed.picture(ms, entry(ms, Tier::Low, Reason::Uniform, None))
+            .unwrap();
+    }
+    assert!(feed.end());
+    assert_eq!(summary(&feed).frames, 3);
+}
+
+#[test]
+fn rows_bear_the_recordings_own_time() {
+    let mut feed = Feed::new(|_| {});
+    feed.pictures_of(64, 48);
+    let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    segment.set_start(gst::ClockTime::from_seconds(3600));
+    segment.set_time(gst::ClockTime::ZERO);
+    assert!(feed.event(gst::event::Segment::new(&segment)));
+    feed.picture(3_600_040, entry(40, Tier::Low, Reason::Uniform, None))
+        .unwrap();
+    assert!(feed.end());
+    assert_eq!(read_tables(&feed.output()).unwrap().pts_ns, [40_000_000]);
+    // Without a plan or a summary, the recording is as long as what was seen of it, and called like the file.
+    assert_eq!(
+        (summary(&feed).duration_ns, summary(&feed).video_id.as_str()),
+        (40_000_000, "out")
+    );
+}
+
+#[test]
+fn a_flush_loses_nothing_that_was_accepted() {
+    let mut feed = Feed::new(|_| {});
+    feed.pictures_of(64, 48);
+    feed.picture(0, entry(0, Tier::Low, Reason::Uniform, None))
+        .unwrap();
+    assert!(feed.event(gst::event::FlushStart::new()));
+    assert!(
+        feed.picture(500, entry(500, Tier::Low, Reason::Uniform, None))
+            .is_err()
+    );
+    assert!(feed.event(gst::event::FlushStop::new(true)));
+    assert!(
+        feed.event(gst::event::Segment::new(&gst::FormattedSegment::<
+            gst::ClockTime,
+        >::new()))
+    );
+    feed.picture(1000, entry(1000, Tier::Low, Reason::Uniform, None))
+        .unwrap();
+    assert!(feed.end());
+    assert_eq!(
+        read_tables(&feed.output()).unwrap().pts_ns,
+        [0, 1_000_000_000]
+    );
+}
+
+#[test]
+fn a_recording_without_pictures_has_cues_and_anchors() {
+    let mut feed = Feed::new(|_| {});
+    feed.cues_only();
+    feed.send(&Message::Anchor(anchor(0, 100)));
+    feed.send(&Message::Cue(cue(0)));
+    let mut buffer = gst::Buffer::from_slice(cue_to_text(&cue(1)));
+    buffer
+        .get_mut()
+        .unwrap()
+        .set_pts(gst::ClockTime::from_mseconds(80));
+    feed.push(buffer).unwrap();
+    assert!(feed.end());
+    let s = summary(&feed);
+    assert_eq!((s.frames, s.cues, s.anchors, s.spent_tokens), (0, 2, 1, 0));
+}
+
+#[test]
+fn a_turned_recording_is_stood_upright() {
+    // Each tag, against videoflip: the left half of a picture that videoflip stands upright is what counts.
+    feed::init();
+    for tag in [
+        "rotate-0",
+        "rotate-90",
+        "rotate-180",
+        "rotate-270",
+        "flip-rotate-0",
+        "flip-rotate-90",
+        "flip-rotate-180",
+        "flip-rotate-270",
+    ] {
+        let mut feed = Feed::new(|sink| sink.set_property("overwrite", true));
+        feed.pictures_of(64, 64);
+        let mut tags = gst::TagList::new();
+        tags.get_mut()
+            .unwrap()
+            .add::<gst::tags::ImageOrientation>(&tag, gst::TagMergeMode::Replace);
+        assert!(feed.event(gst::event::Tag::new(tags)));
+        feed.picture(0, entry(0, Tier::Low, Reason::Uniform, None))
+            .unwrap();
+        assert!(feed.end());
+        assert_eq!(summary(&feed).rotation, tag);
+    }
+}
+
+#[test]
+fn a_picture_without_an_entry_is_refused() {
+    let mut feed = Feed::new(|_| {});
+    feed.pictures_of(64, 48);
+    let buffer = feed.buffer(0);
+    assert_eq!(feed.push(buffer), Err(gst::FlowError::Error));
+    assert!(feed.error().unwrap().to_string().contains("framepick"));
+    drop_and_expect_nothing(feed);
+}
+
+#[test]
+fn pictures_out_of_order_are_refused() {
+    let mut feed = Feed::new(|sink| sink.set_property("batch", 1u32));
+    feed.pictures_of(64, 48);
+    feed.picture(1000, entry(1000, Tier::Low, Reason::Uniform, None))
+        .unwrap();
+    let _ = feed.picture(0, entry(0, Tier::Low, Reason::Uniform, None));
+    assert!(!feed.end());
+    let err = feed.error().unwrap();
+    let text = err.to_string();
+    assert!(
+        err.matches(gst::StreamError::Format) && text.contains("sought back"),
+        "{text}"
+    );
+    drop_and_expect_nothing(feed);
+}
+
+#[test]
+fn stopping_early_leaves_nothing() {
+    let mut feed = Feed::new(|_| {});
+    feed.pictures_of(64, 48);
+    feed.picture(0, entry(0, Tier::High, Reason::Uniform, None))
+        .unwrap();
+    drop_and_expect_nothing(feed);
+}
+
+fn drop_and_expect_nothing(feed: Feed) {
+    feed.sink.set_state(gst::State::Null).unwrap();
+    assert_eq!(feed.files(), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_wrong_from_the_start_is_said_at_the_start() {
+    type Set = fn(&gst::Element, &std::path::Path);
+    let cases: [(Set, gst::ResourceError, &str); 6] = [
+        (
+            |_, dir| std::fs::write(dir.join("out.h5"), "old").unwrap(),
+            gst::ResourceError::OpenWrite,
+            "exists already",
+        ),
+        (
+            |sink, dir| sink.set_property("location", dir.join("no/out.h5").to_str()),
+            gst::ResourceError::OpenWrite,
+            "no folder",
+        ),
+        (
+            |sink, dir| sink.set_property("location", dir.to_str()),
+            gst::ResourceError::OpenWrite,
+            "is a folder",
+        ),
+        (
+            |sink, _| sink.set_property("location", ""),
+            gst::ResourceError::Settings,
+            "location is empty",
+        ),
+        (
+            |sink, _| sink.set_property("model", "no-such-model"),
+            gst::ResourceError::NotFound,
+            "no-such-model",
+        ),
+        (
+            |_, dir| std::fs::write(dir.join("colour.onnx"), "altered").unwrap(),
+            gst::ResourceError::OpenRead,
+            "altered",
+        ),
+    ];
+    for (set, error, word) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let (sink, bus) = feed::element(dir.path(), &tiny::encoder(dir.path(), |m| m));
+        set(&sink, dir.path());
+        let before = feed::files(dir.path());
+        assert!(sink.set_state(gst::State::Paused).is_err());
+        let err = feed::first_error(&bus).unwrap();
+        assert!(
+            err.matches(error) && err.to_string().contains(word),
+            "{err:?}"
+        );
+        sink.set_state(gst::State::Null).unwrap();
+        assert_eq!(feed::files(dir.path()), before);
+    }
+}
+
+#[test]
+fn the_second_of_two_runs_is_refused() {
+    let mut first = Feed::new(|_| {});
+    let (second, bus) = feed::element(first.dir.path(), &first.dir.path().join("colour.yaml"));
+    second.set_property("overwrite", true);
+    assert!(second.set_state(gst::State::Paused).is_err());
+    assert!(
+        feed::first_error(&bus)
+            .unwrap()
+            .matches(gst::ResourceError::Busy)
+    );
+    second.set_state(gst::State::Null).unwrap();
+    first.pictures_of(8, 8);
+    first
+        .picture(0, entry(0, Tier::Low, Reason::Uniform, None))
+        .unwrap();
+    assert!(first.end());
+    assert_eq!(summary(&first).frames, 1);
+}
+
+#[test]
+fn what_the_worker_finds_wrong_reaches_the_bus() {
+    let mut feed = Feed::new(|_| {});
+    feed.send(&Message::Anchor(anchor(7, 100)));
+    assert!(!feed.end());
+    let err = feed.error().unwrap();
+    let text = err.to_string();
+    assert!(
+        err.is::<gst::StreamError>() && text.contains("anchor 7"),
+        "{text}"
+    );
+    drop_and_expect_nothing(feed);
+}
+
+#[test]
+fn an_old_file_is_replaced_only_when_the_new_one_is_finished() {
+    let mut feed = Feed::new(|sink| {
+        sink.set_property("overwrite", true);
+        std::fs::write(sink.property::<String>("location"), "old").unwrap();
+    });
+    feed.pictures_of(8, 8);
+    feed.picture(0, entry(0, Tier::Low, Reason::Uniform, None))
+        .unwrap();
+    assert_eq!(std::fs::read_to_string(feed.output()).unwrap(), "old");
+    assert!(feed.end());
+    assert!(summary(&feed).complete);
+}
+
+#[test]
+fn properties_cannot_change_while_started() {
+    let mut feed = Feed::new(|_| {});
+    feed.sink.set_property("location", "/elsewhere");
+    feed.sink.set_property("batch", 7u32);
+    assert_eq!(
+        feed.sink.property::<String>("location"),
+        feed.output().to_str().unwrap()
+    );
+    assert_eq!(feed.sink.property::<u32>("batch"), 16);
+}
+
+#[test]
+fn every_property_has_a_blurb_and_a_default() {
+    feed::init();
+    let sink = gst::ElementFactory::make("featuresink").build().unwrap();
+    let own: Vec<glib::ParamSpec> = sink
+        .list_properties()
+        .iter()
+        .filter(|p| p.owner_type() == sink.type_())
+        .cloned()
+        .collect();
+    assert_eq!(own.len(), 12);
+    assert!(
+        own.iter()
+            .all(|p| p.blurb().is_some_and(|blurb| blurb.len() > 20))
+    );
+    assert!(!sink.property::<bool>("sync"));
+}
