@@ -68,3 +68,103 @@ impl Serialize for Cue {
         map.end()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Cues for other modules' tests.
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// One trusted cue a hop over `duration`, with onsets of these likelihoods at these times.
+    pub(crate) fn heard(duration: Nanos, onsets: &[(i64, f32)]) -> Vec<Cue> {
+        let hops = (duration.get() + HOP.get() - 1) / HOP.get();
+        (0..hops)
+            .map(|i| {
+                let pts = Nanos::new(i * HOP.get());
+                let mut inside = onsets
+                    .iter()
+                    .map(|&(ms, p)| (Nanos::from_ms(ms), p))
+                    .filter(|&(at, _)| pts <= at && at < pts + HOP);
+                Cue {
+                    pts,
+                    eventness: 0.5,
+                    uncertainty: 0.0,
+                    speech: 0.0,
+                    tags: Vec::new(),
+                    onset: inside.next().map(|(at, p)| Onset {
+                        at,
+                        p,
+                        uncertainty: 1.0 - p,
+                    }),
+                }
+            })
+            .collect()
+    }
+
+    /// What a listener might say over up to 20 s: some hops dead, some missing, some with onsets.
+    pub(crate) fn plausible() -> impl Strategy<Value = Vec<Cue>> {
+        let stretch = (0u8..8, 1usize..40);
+        let onset = prop::option::weighted(0.2, (0i64..80_000_000, 0f32..1.0));
+        (
+            prop::collection::vec(stretch, 1..12),
+            prop::collection::vec(onset, 250),
+        )
+            .prop_map(|(stretches, onsets)| {
+                let kinds = stretches
+                    .iter()
+                    .flat_map(|&(kind, n)| std::iter::repeat_n(kind, n));
+                kinds
+                    .zip(onsets)
+                    .enumerate()
+                    .filter(|(_, (kind, _))| *kind != 0)
+                    .map(|(i, (kind, onset))| {
+                        let pts = Nanos::new(i as i64 * HOP.get());
+                        let dead = kind == 1;
+                        Cue {
+                            pts,
+                            eventness: 0.25,
+                            uncertainty: if dead { 1.0 } else { 0.0 },
+                            speech: 0.5,
+                            tags: vec![Tag {
+                                class_id: kind.into(),
+                                p: 0.75,
+                            }],
+                            onset: onset.filter(|_| !dead).map(|(after, p)| Onset {
+                                at: pts + Nanos::new(after),
+                                p,
+                                uncertainty: 1.0 - p,
+                            }),
+                        }
+                    })
+                    .collect()
+            })
+    }
+
+    fn number() -> impl Strategy<Value = f32> {
+        prop_oneof![3 => 0f32..1.0, 1 => any::<f32>(), 1 => Just(f32::NAN)]
+    }
+
+    fn instant() -> impl Strategy<Value = i64> {
+        prop_oneof![4 => -1_000_000_000i64..20_000_000_000, 1 => any::<i64>()]
+    }
+
+    /// Anything that the types allow, in any order.
+    pub(crate) fn wild() -> impl Strategy<Value = Vec<Cue>> {
+        let onset = prop::option::of((instant(), number(), number()));
+        let cue = (instant(), number(), number(), onset).prop_map(|(pts, a, b, onset)| Cue {
+            pts: Nanos::new(pts),
+            eventness: a,
+            uncertainty: b,
+            speech: a,
+            tags: vec![Tag { class_id: 7, p: b }],
+            onset: onset.map(|(at, p, uncertainty)| Onset {
+                at: Nanos::new(at),
+                p,
+                uncertainty,
+            }),
+        });
+        prop::collection::vec(cue, 0..60)
+    }
+}

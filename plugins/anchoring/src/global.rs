@@ -326,3 +326,6 @@ pub(crate) fn tiers(settings: &Settings) -> Vec<Tier> {
         .filter(|&tier| tier == best || (least <= tier && tier < best))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

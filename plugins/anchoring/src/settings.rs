@@ -240,3 +240,55 @@ impl Settings {
         (milli * duration.get().max(0) as u128 / 1_000_000_000_000) as u64
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Settings for other modules' tests.
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Settings that pass the check with the default prices, for a policy.
+    pub(crate) fn checked(policy: Policy) -> impl Strategy<Value = Settings> {
+        let tier = || prop::sample::select(Tier::ALL.to_vec());
+        let anchors = (
+            0u32..2_000,
+            1u32..2_000,
+            0f64..10.0,
+            0u32..2_000,
+            -1_000i32..2_000,
+        );
+        let budget = (0u32..2_000_000, 100u32..5_000, 1f64..40.0, 100u32..3_000);
+        (anchors, budget, tier(), tier(), tier(), 0f64..1.0).prop_map(
+            move |(a, b, anchor_tier, fallback_tier, uniform_tier, distrust)| {
+                let mut settings = Settings {
+                    anchors: AnchorSettings {
+                        pre_ms: a.0,
+                        post_ms: a.1,
+                        uncertainty_gain: a.2,
+                        min_gap_ms: a.3,
+                        look_ms: a.4,
+                        threshold: 0.05,
+                    },
+                    budget: BudgetSettings {
+                        policy,
+                        tokens_per_s: 1.0,
+                        anchor_tier,
+                        fallback_tier,
+                        uniform_tier,
+                        max_gap_ms: b.1,
+                        distrust: 0.5 + distrust / 2.0,
+                        burst_s: b.2,
+                        look_ahead_ms: b.3,
+                    },
+                };
+                // What the largest gap needs, in whole thousandths, and up to 2000 tokens a second more.
+                let needed = settings.fallback_rate(Prices::default());
+                settings.budget.tokens_per_s = ((needed * 1000.0).ceil() + f64::from(b.0)) / 1000.0;
+                assert_eq!(settings.check(Prices::default()), []);
+                settings
+            },
+        )
+    }
+}

@@ -226,10 +226,13 @@ impl StreamPlanner {
     /// Once [`Self::next`] gave `None`, every entry requested before this has been handed out. [`Nanos::MAX`] after [`Self::finish`].
     pub fn decided_until(&self) -> Nanos {
         if self.stop.is_some() {
-            Nanos::MAX
-        } else {
-            self.horizon()
+            return Nanos::MAX;
         }
+        // Should the recording end right after an onset, its picture comes forward, but not before the onset.
+        let onsets = self.candidates.iter().map(|(_, candidate)| candidate.onset);
+        onsets
+            .min()
+            .map_or(self.horizon(), |onset| onset.min(self.horizon()))
     }
 
     /// Tokens in the bucket after the last entry handed out, rounded down.
@@ -404,3 +407,6 @@ fn window_between(onset: Nanos, window: Window, from: Nanos, until: Nanos) -> Wi
 fn threshold(filled: f64) -> f64 {
     (0.25 * (0.125 * (10.0 - 20.0 * filled)).exp()).min(0.95)
 }
+
+#[cfg(test)]
+mod tests;

@@ -659,3 +659,6 @@ impl Fields {
             })
     }
 }
+
+#[cfg(test)]
+mod tests;

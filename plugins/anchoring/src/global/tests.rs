@@ -1,0 +1,323 @@
+//! The laws of a whole recording's plan.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::cue::testing::{heard, plausible, wild};
+use crate::settings::testing::checked;
+
+fn plan(settings: &Settings, cues: &[Cue], duration: Nanos) -> Result<Plan, PlanError> {
+    let mut planner = Planner::new(settings.clone(), Prices::default());
+    for cue in cues {
+        planner.hear(cue);
+    }
+    planner.finish(duration, "P01_01", json!({ "tokens_per_s": 196.1 }))
+}
+
+fn seconds(s: i64) -> Nanos {
+    Nanos::from_ms(1_000 * s)
+}
+
+fn count(plan: &Plan, tier: Tier) -> usize {
+    plan.entries
+        .iter()
+        .filter(|entry| entry.tier == tier)
+        .count()
+}
+
+/// The longest of start to first, look to look, last to stop.
+fn largest_gap(plan: &Plan) -> Nanos {
+    let mut edges = vec![Nanos::ZERO];
+    edges.extend(plan.entries.iter().map(|entry| entry.requested));
+    edges.push(plan.header.duration);
+    edges
+        .windows(2)
+        .map(|w| w[1] - w[0])
+        .max()
+        .unwrap_or_default()
+}
+
+/// What holds for every plan.
+fn check(plan: &Plan, settings: &Settings) {
+    let header = &plan.header;
+    assert_eq!(header.budget_tokens, settings.budget_of(header.duration));
+    let spent: Tokens = plan.entries.iter().map(|entry| entry.tokens).sum();
+    assert_eq!(header.spent_tokens, spent);
+    assert!(spent <= header.budget_tokens);
+    assert!(
+        plan.entries
+            .windows(2)
+            .all(|w| w[0].requested < w[1].requested)
+    );
+    for entry in &plan.entries {
+        assert!(Nanos::ZERO <= entry.requested && entry.requested < header.duration);
+        assert_eq!(entry.anchor.is_some(), entry.reason == Reason::Anchor);
+    }
+    for (i, anchor) in plan.anchors.iter().enumerate() {
+        assert_eq!(anchor.id as usize, i);
+        assert!(anchor.window.contains(anchor.onset));
+        assert!(anchor.window.stop() <= header.duration);
+        assert_eq!(
+            plan.entries
+                .iter()
+                .filter(|e| e.anchor == Some(anchor.id))
+                .count(),
+            1
+        );
+    }
+    for pair in plan.anchors.windows(2) {
+        assert!(pair[0].window.stop() <= pair[1].window.start());
+        let apart = pair[1].onset - pair[0].onset;
+        assert!(apart >= Nanos::from_ms(settings.anchors.min_gap_ms.into()));
+    }
+    // Written as text and read back, it is the same; with cues among the lines, too.
+    let text = plan.to_text();
+    assert_eq!(
+        Plan::read(text.lines(), Some(Prices::default())).as_ref(),
+        Ok(plan)
+    );
+}
+
+#[test]
+fn two_anchors_and_eight_looks_cost_as_much_as_ten_even_ones() {
+    // Wherever the onsets lie: the second one's picture may come a little later than usual.
+    for onsets in [
+        [3_000, 7_000],
+        [2_500, 6_200],
+        [1_234, 8_765],
+        [2_440, 6_740],
+        [4_000, 4_900],
+    ] {
+        let cues = heard(seconds(10), &onsets.map(|ms| (ms, 0.8)));
+        let settings = Settings::default();
+        let plan = plan(&settings, &cues, seconds(10)).unwrap();
+        check(&plan, &settings);
+        assert_eq!(
+            (count(&plan, Tier::High), count(&plan, Tier::Low)),
+            (2, 8),
+            "{onsets:?}"
+        );
+        assert_eq!(plan.header.spent_tokens, 10 * 196);
+        assert_eq!(plan.header.budget_tokens, 10 * 196);
+        assert!(largest_gap(&plan) <= seconds(1));
+    }
+}
+
+#[test]
+fn a_picture_is_taken_shortly_after_the_onset() {
+    let plan = plan(
+        &Settings::default(),
+        &heard(seconds(10), &[(3_000, 0.8)]),
+        seconds(10),
+    )
+    .unwrap();
+    let picture = plan
+        .entries
+        .iter()
+        .find(|entry| entry.anchor == Some(0))
+        .unwrap();
+    assert_eq!(picture.requested, Nanos::from_ms(3_060));
+    let window = plan.anchors[0].window;
+    // 200 and 400 ms, widened by the uncertainty of 0.2.
+    assert!(window.start().distance(Nanos::from_ms(2_760)) < Nanos::from_ms(1));
+    assert!(window.stop().distance(Nanos::from_ms(3_480)) < Nanos::from_ms(1));
+}
+
+#[test]
+fn the_likeliest_onsets_win() {
+    let onsets: Vec<(i64, f32)> = (0..10)
+        .map(|i| (1_000 * i + 500, 0.1 + 0.08 * i as f32))
+        .collect();
+    let plan = plan(
+        &Settings::default(),
+        &heard(seconds(10), &onsets),
+        seconds(10),
+    )
+    .unwrap();
+    let chosen: Vec<_> = plan.anchors.iter().map(|anchor| anchor.onset).collect();
+    assert_eq!(chosen, [Nanos::from_ms(8_500), Nanos::from_ms(9_500)]);
+}
+
+#[test]
+fn windows_that_overlap_part_halfway_between_the_onsets() {
+    let mut settings = Settings::default();
+    settings.budget.tokens_per_s = 784.0;
+    let cues = heard(seconds(10), &[(3_000, 1.0), (3_500, 1.0), (6_000, 1.0)]);
+    let plan = plan(&settings, &cues, seconds(10)).unwrap();
+    let windows: Vec<_> = plan.anchors.iter().map(|anchor| anchor.window).collect();
+    let window = |a, b| Window::new(Nanos::from_ms(a), Nanos::from_ms(b)).unwrap();
+    // 2800..3400 and 3300..3900 would overlap; their middle is 3250, where only the first reaches.
+    let expected = [
+        window(2_800, 3_300),
+        window(3_300, 3_900),
+        window(5_800, 6_400),
+    ];
+    assert_eq!(windows, expected);
+}
+
+#[test]
+fn looks_where_nothing_can_be_trusted_say_so() {
+    let mut cues = heard(seconds(10), &[]);
+    for cue in &mut cues[50..100] {
+        cue.uncertainty = 1.0;
+    }
+    let plan = plan(&Settings::default(), &cues, seconds(10)).unwrap();
+    for entry in &plan.entries {
+        let dead = (seconds(4)..seconds(8)).contains(&entry.requested);
+        assert_eq!(entry.reason == Reason::Fallback, dead, "{entry:?}");
+    }
+}
+
+#[test]
+fn a_duration_that_is_no_whole_number_of_looks_keeps_the_base_tier() {
+    let settings = Settings::default();
+    let plan = plan(&settings, &[], Nanos::from_ms(10_300)).unwrap();
+    check(&plan, &settings);
+    assert_eq!((count(&plan, Tier::Base), plan.entries.len()), (10, 10));
+    assert!(largest_gap(&plan) <= seconds(1));
+}
+
+#[test]
+fn dense_is_refused() {
+    let mut settings = Settings::default();
+    settings.budget.policy = Policy::Dense;
+    assert_eq!(plan(&settings, &[], seconds(10)), Err(PlanError::Dense));
+}
+
+#[test]
+fn a_budget_below_the_largest_gap_is_refused_with_both_numbers() {
+    let mut settings = Settings::default();
+    settings.budget.tokens_per_s = 40.0;
+    for cues in [heard(seconds(10), &[]), Vec::new()] {
+        let error = plan(&settings, &cues, seconds(10)).unwrap_err().to_string();
+        assert!(error.contains("400") && error.contains("441"), "{error}");
+    }
+}
+
+#[test]
+fn durations_that_cannot_be_are_refused() {
+    for ns in [-1, 1, i64::MAX, i64::MIN] {
+        let duration = Nanos::new(ns);
+        assert_eq!(
+            plan(&Settings::default(), &[], duration),
+            Err(PlanError::Duration(duration))
+        );
+    }
+    assert_eq!(
+        plan(&Settings::default(), &[], Nanos::ZERO)
+            .unwrap()
+            .entries,
+        []
+    );
+}
+
+#[test]
+fn cues_are_merged_by_time_and_read_back() {
+    let cues = heard(seconds(10), &[(3_000, 0.8), (7_000, 0.3)]);
+    let plan = plan(&Settings::default(), &cues, seconds(10)).unwrap();
+    let lines: Vec<_> = plan.lines(cues.clone()).collect();
+    assert_eq!(
+        lines.len(),
+        1 + plan.anchors.len() + plan.entries.len() + cues.len()
+    );
+    let time = |line: &crate::plan::Line| match line {
+        crate::plan::Line::Plan(_) => Nanos::ZERO,
+        crate::plan::Line::Anchor(anchor) => anchor.window.start(),
+        crate::plan::Line::Frame(entry) => entry.requested,
+        crate::plan::Line::Cue(cue) => cue.pts,
+    };
+    assert!(
+        lines
+            .windows(2)
+            .all(|w| time(&w[0]) <= time(&w[1]) + Nanos::from_ms(80))
+    );
+    let mut reader = crate::plan::PlanReader::new(Some(Prices::default()));
+    for line in lines {
+        assert_eq!(reader.feed(&line.to_text()), Ok(Some(line)));
+    }
+    assert_eq!(reader.finish(), Ok(()));
+}
+
+fn lasting() -> impl Strategy<Value = Nanos> {
+    (10_000_000i64..25_000_000_000).prop_map(Nanos::new)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn a_gated_plan_keeps_budget_and_largest_gap(
+        settings in checked(Policy::Gated), cues in plausible(), duration in lasting(),
+    ) {
+        let made = plan(&settings, &cues, duration).unwrap();
+        check(&made, &settings);
+        prop_assert!(largest_gap(&made) <= Nanos::from_ms(settings.budget.max_gap_ms.into()));
+        prop_assert_eq!(made, plan(&settings, &cues, duration).unwrap());
+    }
+
+    #[test]
+    fn a_uniform_plan_keeps_budget_and_largest_gap(
+        settings in checked(Policy::Uniform), cues in plausible(), duration in lasting(),
+    ) {
+        let made = plan(&settings, &cues, duration).unwrap();
+        check(&made, &settings);
+        prop_assert!(largest_gap(&made) <= Nanos::from_ms(settings.budget.max_gap_ms.into()));
+        prop_assert!(made.entries.iter().all(|entry| entry.reason == Reason::Uniform));
+    }
+
+    #[test]
+    fn a_plan_of_anchors_keeps_the_budget_and_has_nothing_else(
+        settings in checked(Policy::AnchorsOnly), cues in plausible(), duration in lasting(),
+    ) {
+        let made = plan(&settings, &cues, duration).unwrap();
+        check(&made, &settings);
+        prop_assert_eq!(made.entries.len(), made.anchors.len());
+    }
+
+    #[test]
+    fn what_is_left_is_less_than_a_look(
+        cues in plausible(), duration in lasting(),
+    ) {
+        prop_assume!(cues.iter().any(|cue| cue.uncertainty < 0.5 && cue.pts < duration));
+        let settings = Settings::default();
+        let made = plan(&settings, &cues, duration).unwrap();
+        prop_assert!(made.header.budget_tokens - made.header.spent_tokens < 49);
+    }
+
+    #[test]
+    fn no_audio_at_all_gives_the_uniform_plan(
+        settings in checked(Policy::Gated), mut cues in plausible(), duration in lasting(),
+    ) {
+        for cue in &mut cues {
+            cue.uncertainty = 1.0;
+        }
+        let mut even = settings.clone();
+        even.budget.policy = Policy::Uniform;
+        let mut expected = plan(&even, &[], duration).unwrap();
+        for entry in &mut expected.entries {
+            entry.reason = Reason::Fallback;
+        }
+        prop_assert_eq!(&expected, &plan(&settings, &[], duration).unwrap());
+        prop_assert_eq!(&expected, &plan(&settings, &cues, duration).unwrap());
+    }
+
+    #[test]
+    fn any_cues_are_borne(
+        settings in checked(Policy::Gated), cues in wild(), duration in lasting(),
+    ) {
+        let made = plan(&settings, &cues, duration).unwrap();
+        check(&made, &settings);
+        prop_assert!(largest_gap(&made) <= Nanos::from_ms(settings.budget.max_gap_ms.into()));
+    }
+
+    #[test]
+    fn any_duration_is_borne(cues in wild(), duration in any::<i64>()) {
+        let mut settings = Settings::default();
+        settings.budget.tokens_per_s = 0.2;
+        settings.budget.max_gap_ms = 3_600_000;
+        if let Ok(made) = plan(&settings, &cues, Nanos::new(duration)) {
+            prop_assert!(made.header.spent_tokens <= made.header.budget_tokens);
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! Good plans read, bad ones are refused with line, field, value, rule and likely mistake.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const HEADER: &str = r#"{"kind":"plan","schema":"earmark-plan/1","video_id":"v","duration_ns":10000000000,"budget_tokens":1960,"spent_tokens":833,"config":{}}"#;
+const ANCHOR: &str = r#"{"kind":"anchor","id":0,"onset_ns":3000000000,"start_ns":2800000000,"stop_ns":3400000000,"label":"Chop","class_id":4,"score":0.5,"uncertainty":0.5}"#;
+const HIGH: &str = r#"{"kind":"frame","requested_ns":3060000000,"tier":"high","tokens":784,"reason":"anchor","anchor":0}"#;
+const LOW: &str =
+    r#"{"kind":"frame","requested_ns":4000000000,"tier":"low","tokens":49,"reason":"uniform"}"#;
+const CUE: &str = r#"{"kind":"cue","pts_ns":80000000,"eventness":0.5,"uncertainty":0.0,"speech":0.25,"classes":[[388,0.75],[2,0.5]],"onset_ns":100000000,"onset_p":0.5,"onset_uncertainty":0.5}"#;
+
+fn read(lines: &[&str]) -> Result<Plan, BadPlan> {
+    Plan::read(lines.iter().copied(), Some(Prices::default()))
+}
+
+/// Line, field, value, and what rule and hint must say.
+#[track_caller]
+fn refused(lines: &[&str], line: u64, field: &str, value: &str, rule: &str, hint: &str) {
+    let bad = read(lines).unwrap_err();
+    assert_eq!(
+        (bad.line, bad.field.as_str(), bad.value.as_str()),
+        (line, field, value),
+        "{bad}"
+    );
+    assert!(bad.rule.contains(rule), "{bad}");
+    assert!(bad.hint.contains(hint), "{bad}");
+}
+
+#[test]
+fn a_plan_reads_as_it_is_written() {
+    let plan = read(&[HEADER, CUE, ANCHOR, HIGH, LOW]).unwrap();
+    assert_eq!(plan.anchors[0].label, "Chop");
+    assert_eq!(plan.entries[0].anchor, Some(0));
+    let lines = [HEADER, CUE, ANCHOR, HIGH, LOW];
+    for (i, text) in lines.iter().enumerate() {
+        assert_eq!(Line::parse(text, i as u64).unwrap().to_text(), *text);
+    }
+}
+
+#[test]
+fn empty_lines_are_skipped_and_what_may_be_left_out_has_a_default() {
+    let header = HEADER.replace(r#","config":{}"#, "");
+    let anchor = r#"{"kind":"anchor","id":0,"onset_ns":3000000000,"start_ns":2800000000,"stop_ns":3400000000}"#;
+    let plan = read(&[&header, "", anchor, HIGH, "  ", LOW]).unwrap();
+    assert_eq!(plan.header.config, serde_json::json!({}));
+    assert_eq!((plan.anchors[0].class_id, plan.anchors[0].score), (-1, 1.0));
+}
+
+#[test]
+fn all_anchors_then_all_frames_reads_as_well() {
+    let later = ANCHOR
+        .replace("\"id\":0", "\"id\":1")
+        .replace(":3000", ":5000")
+        .replace(":2800", ":4800")
+        .replace(":3400", ":5400");
+    assert_eq!(
+        read(&[HEADER, ANCHOR, &later, HIGH, LOW])
+            .unwrap()
+            .anchors
+            .len(),
+        2
+    );
+}
+
+#[test]
+fn a_file_that_is_no_plan_is_refused() {
+    refused(&[], 1, "kind", "missing", "first line", "empty");
+    refused(
+        &["hello"],
+        1,
+        "line",
+        "hello",
+        "JSON object",
+        "one object a line",
+    );
+    refused(&["[1,2]"], 1, "line", "[1,2]", "JSON object", "no array");
+    refused(&[LOW], 1, "kind", "frame", "first line", "header");
+    refused(
+        &[r#"{"kind":"plan2"}"#],
+        1,
+        "kind",
+        "plan2",
+        "plan, anchor, frame or cue",
+        "misspelt",
+    );
+    refused(&[HEADER, HEADER], 2, "kind", "plan", "one header", "joined");
+    let schema = HEADER.replace("plan/1", "plan/9");
+    refused(
+        &[&schema],
+        1,
+        "schema",
+        "earmark-plan/9",
+        "earmark-plan/1",
+        "version",
+    );
+}
+
+#[test]
+fn a_header_that_cannot_be_is_refused() {
+    let with = |from: &str, to: &str| HEADER.replace(from, to);
+    refused(
+        &[&with("10000000000", "10000")],
+        1,
+        "duration_ns",
+        "10000",
+        "at least",
+        "milliseconds",
+    );
+    refused(
+        &[&with("10000000000", "10.5")],
+        1,
+        "duration_ns",
+        "10.5",
+        "whole number",
+        "seconds",
+    );
+    refused(
+        &[&with("10000000000", "-1")],
+        1,
+        "duration_ns",
+        "-1",
+        "negative",
+        "start",
+    );
+    refused(
+        &[&with(":833", ":2000")],
+        1,
+        "spent_tokens",
+        "2000",
+        "budget_tokens 1960",
+        "mixed up",
+    );
+    refused(
+        &[&with("{}", "3")],
+        1,
+        "config",
+        "3",
+        "object",
+        "leave it out",
+    );
+    refused(
+        &[&with("video_id", "videoid")],
+        1,
+        "video_id",
+        "missing",
+        "must be there",
+        "misspelt",
+    );
+}
+
+#[test]
+fn an_anchor_that_cannot_be_is_refused() {
+    let with = |from: &str, to: &str| ANCHOR.replace(from, to);
+    refused(
+        &[HEADER, &with("\"id\":0", "\"id\":3")],
+        2,
+        "id",
+        "3",
+        "count from 0",
+        "left out",
+    );
+    refused(
+        &[HEADER, &with(":3000000000", ":3")],
+        2,
+        "onset_ns",
+        "3",
+        "window",
+        "units",
+    );
+    refused(
+        &[HEADER, &with(":3400000000", ":2800000000")],
+        2,
+        "stop_ns",
+        "2800000000",
+        "later than start_ns",
+        "mixed up",
+    );
+    refused(
+        &[HEADER, &with(":3400000000", ":13400000000")],
+        2,
+        "stop_ns",
+        "13400000000",
+        "duration_ns",
+        "another recording",
+    );
+    refused(
+        &[HEADER, &with("\"score\":0.5", "\"score\":50")],
+        2,
+        "score",
+        "50",
+        "0..=1",
+        "percentage",
+    );
+    refused(
+        &[HEADER, &with(":4,", ":\"Chop\",")],
+        2,
+        "class_id",
+        "\"Chop\"",
+        "-1 for none",
+        "label",
+    );
+    let same = with("\"id\":0", "\"id\":1");
+    refused(
+        &[HEADER, ANCHOR, &same],
+        3,
+        "start_ns",
+        "2800000000",
+        "disjoint",
+        "part",
+    );
+}
+
+#[test]
+fn a_frame_that_cannot_be_is_refused() {
+    let with = |from: &str, to: &str| LOW.replace(from, to);
+    let check = |bad: String, field: &str, value: &str, rule: &str, hint: &str| {
+        refused(&[HEADER, ANCHOR, HIGH, &bad], 4, field, value, rule, hint);
+    };
+    check(
+        with("4000000000", "4000"),
+        "requested_ns",
+        "4000",
+        "order of time",
+        "sorted as text",
+    );
+    check(
+        with("4000000000", "4.0"),
+        "requested_ns",
+        "4.0",
+        "nanoseconds",
+        "seconds",
+    );
+    check(
+        with("4000000000", "14000000000"),
+        "requested_ns",
+        "14000000000",
+        "duration_ns",
+        "another",
+    );
+    check(
+        with("\"low\"", "\"tiny\""),
+        "tier",
+        "tiny",
+        "low, base or high",
+        "misspelt",
+    );
+    check(
+        with(":49", ":50"),
+        "tokens",
+        "50",
+        "costs 49",
+        "other prices",
+    );
+    check(
+        with(":49", ":-49"),
+        "tokens",
+        "-49",
+        "whole number",
+        "fraction",
+    );
+    check(
+        with("uniform", "because"),
+        "reason",
+        "because",
+        "anchor, fallback or uniform",
+        "misspelt",
+    );
+    check(
+        with("uniform", "anchor"),
+        "anchor",
+        "missing",
+        "names its anchor",
+        "leave",
+    );
+    check(
+        with("uniform\"", "uniform\",\"anchor\":0"),
+        "anchor",
+        "0",
+        "names no anchor",
+        "should",
+    );
+    check(
+        with("uniform\"", "anchor\",\"anchor\":7"),
+        "anchor",
+        "7",
+        "earlier line",
+        "later",
+    );
+    check(
+        with("tier\"", "teir\""),
+        "tier",
+        "missing",
+        "must be there",
+        "misspelt",
+    );
+    check(
+        with("{", "{\"colour\":1,"),
+        "colour",
+        "1",
+        "kind frame",
+        "misspelt",
+    );
+}
+
+#[test]
+fn sums_are_held_against_the_header() {
+    refused(
+        &[HEADER, ANCHOR, HIGH],
+        1,
+        "spent_tokens",
+        "833",
+        "784",
+        "end of the file",
+    );
+    let header = HEADER.replace("1960", "833");
+    let more = LOW.replace(":4000", ":5000");
+    refused(
+        &[&header, ANCHOR, HIGH, LOW, &more],
+        5,
+        "tokens",
+        "49",
+        "882",
+        "by hand",
+    );
+}
+
+#[test]
+fn a_cue_that_cannot_be_is_refused() {
+    let with = |from: &str, to: &str| CUE.replace(from, to);
+    refused(
+        &[HEADER, CUE, CUE],
+        3,
+        "pts_ns",
+        "80000000",
+        "order of time",
+        "joined",
+    );
+    refused(
+        &[HEADER, &with(":100000000", ":9")],
+        2,
+        "onset_ns",
+        "9",
+        "80 ms",
+        "units",
+    );
+    refused(
+        &[HEADER, &with("[388,0.75]", "388")],
+        2,
+        "classes",
+        "[388,[2,0.5]]",
+        "pairs",
+        "[id, p]",
+    );
+    refused(
+        &[HEADER, &with("0.25", "25")],
+        2,
+        "speech",
+        "25",
+        "0..=1",
+        "percentage",
+    );
+}
+
+#[test]
+fn a_long_value_is_shortened() {
+    let bad = read(&[&"x".repeat(10_000)]).unwrap_err();
+    assert!(bad.to_string().len() < 400);
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_borne(lines in prop::collection::vec(".{0,60}", 0..5), at in 0usize..400, by in any::<char>()) {
+        let _ = read(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+        // A good plan with one character changed.
+        let text = [HEADER, CUE, ANCHOR, HIGH, LOW].join("\n");
+        let spoilt: String = text.chars().enumerate().map(|(i, c)| if i == at { by } else { c }).collect();
+        let _ = Plan::read(spoilt.lines(), None);
+    }
+}

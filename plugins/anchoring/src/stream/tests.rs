@@ -1,0 +1,335 @@
+//! The laws of planning behind the audio.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::cue::testing::{heard, plausible, wild};
+use crate::settings::testing::checked;
+
+fn seconds(s: i64) -> Nanos {
+    Nanos::from_ms(1_000 * s)
+}
+
+/// All that a planner hands out, checked as it comes against the laws that hold at every instant.
+struct Gate {
+    planner: StreamPlanner,
+    settings: Settings,
+    decisions: Vec<Decision>,
+    spent: Tokens,
+    decided: Nanos,
+}
+
+impl Gate {
+    fn new(settings: &Settings) -> Self {
+        Self {
+            planner: StreamPlanner::new(settings.clone(), Prices::default()),
+            settings: settings.clone(),
+            decisions: Vec::new(),
+            spent: 0,
+            decided: Nanos::ZERO,
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(decision) = self.planner.next() {
+            if let Decision::Look(entry) = &decision {
+                // No more is spent than the recording had earned by then.
+                self.spent += entry.tokens;
+                assert!(self.spent <= self.settings.budget_of(entry.requested));
+                assert_eq!(self.spent, self.planner.spent());
+                assert!(entry.requested >= self.decided, "{entry:?} came late");
+                assert_eq!(entry.tokens, Prices::default().of(entry.tier));
+                if let Some(last) = self.entries().last() {
+                    assert!(last.requested < entry.requested);
+                }
+                if let Some(id) = entry.anchor {
+                    let before = self.decisions.last();
+                    assert!(matches!(before, Some(Decision::Anchor(anchor)) if anchor.id == id));
+                }
+            }
+            self.decisions.push(decision);
+        }
+        let decided = self.planner.decided_until();
+        assert!(decided >= self.decided);
+        self.decided = decided;
+    }
+
+    fn hear(&mut self, cues: &[Cue]) {
+        for cue in cues {
+            self.planner.hear(cue);
+            self.drain();
+        }
+    }
+
+    fn finish(&mut self, stop: Nanos) {
+        self.planner.finish(stop);
+        self.drain();
+        assert_eq!(self.decided, Nanos::MAX);
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.decisions.iter().filter_map(|decision| match decision {
+            Decision::Look(entry) => Some(entry),
+            Decision::Anchor(_) => None,
+        })
+    }
+
+    fn anchors(&self) -> Vec<&Anchor> {
+        let anchors = self.decisions.iter().filter_map(|decision| match decision {
+            Decision::Anchor(anchor) => Some(anchor),
+            Decision::Look(_) => None,
+        });
+        anchors.collect()
+    }
+
+    /// The longest of start to first, look to look, last to `stop`.
+    fn largest_gap(&self, stop: Nanos) -> Nanos {
+        let mut edges = vec![Nanos::ZERO];
+        edges.extend(self.entries().map(|entry| entry.requested));
+        edges.push(stop);
+        edges
+            .windows(2)
+            .map(|w| w[1] - w[0])
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// Anchors are in order and apart, and their windows are disjoint and hold them.
+    fn check_anchors(&self) {
+        let anchors = self.anchors();
+        for (i, anchor) in anchors.iter().enumerate() {
+            assert_eq!(anchor.id as usize, i);
+            assert!(anchor.window.contains(anchor.onset));
+            assert_eq!(
+                self.entries()
+                    .filter(|e| e.anchor == Some(anchor.id))
+                    .count(),
+                1
+            );
+        }
+        let min_gap = Nanos::from_ms(self.settings.anchors.min_gap_ms.into());
+        for pair in anchors.windows(2) {
+            assert!(pair[0].window.stop() <= pair[1].window.start());
+            assert!(pair[1].onset - pair[0].onset >= min_gap);
+        }
+    }
+}
+
+fn max_gap(settings: &Settings) -> Nanos {
+    Nanos::from_ms(settings.budget.max_gap_ms.into())
+}
+
+fn uniform(settings: &Settings) -> Settings {
+    let mut settings = settings.clone();
+    settings.budget.policy = Policy::Uniform;
+    settings
+}
+
+#[test]
+fn a_likely_onset_becomes_an_anchor_once_the_bucket_has_it() {
+    let settings = Settings::default();
+    let mut gate = Gate::new(&settings);
+    gate.hear(&heard(seconds(30), &[(1_000, 1.0), (20_000, 1.0)]));
+    gate.finish(seconds(30));
+    gate.check_anchors();
+    // At 1 s the bucket holds 196 tokens, and an anchor costs 784.
+    let onsets: Vec<_> = gate.anchors().iter().map(|anchor| anchor.onset).collect();
+    assert_eq!(onsets, [seconds(20)]);
+    let picture = gate
+        .entries()
+        .find(|entry| entry.anchor == Some(0))
+        .unwrap();
+    assert_eq!(
+        (picture.requested, picture.tier),
+        (Nanos::from_ms(20_060), Tier::High)
+    );
+    assert!(gate.largest_gap(seconds(30)) <= seconds(1));
+}
+
+#[test]
+fn of_two_onsets_close_together_the_likelier_wins() {
+    let mut gate = Gate::new(&Settings::default());
+    gate.hear(&heard(
+        seconds(30),
+        &[(20_000, 0.7), (20_300, 0.9), (20_700, 0.6)],
+    ));
+    gate.finish(seconds(30));
+    let onsets: Vec<_> = gate.anchors().iter().map(|anchor| anchor.onset).collect();
+    assert_eq!(onsets, [Nanos::from_ms(20_300)]);
+}
+
+#[test]
+fn decisions_come_no_later_than_the_look_ahead() {
+    let mut gate = Gate::new(&Settings::default());
+    for cue in heard(seconds(30), &[(20_000, 1.0), (25_000, 0.4)]) {
+        gate.hear(std::slice::from_ref(&cue));
+        assert!(gate.decided + seconds(1) >= cue.pts + HOP);
+    }
+}
+
+#[test]
+fn no_cues_at_all_give_the_uniform_looks() {
+    let settings = Settings::default();
+    let mut silent = Gate::new(&settings);
+    silent.planner.no_more_cues();
+    silent.drain();
+    for s in 1..=10 {
+        silent.planner.missing_until(seconds(s));
+        silent.drain();
+    }
+    silent.finish(seconds(10));
+    let times: Vec<_> = silent.entries().map(|entry| entry.requested).collect();
+    // The bucket holds a look once a second; the one at 10 s is no longer in the recording.
+    assert_eq!(times, (1..10).map(seconds).collect::<Vec<_>>());
+    assert!(
+        silent
+            .entries()
+            .all(|e| e.tier == Tier::Base && e.reason == Reason::Fallback)
+    );
+
+    let mut even = Gate::new(&uniform(&settings));
+    even.hear(&heard(seconds(10), &[(3_000, 1.0)]));
+    even.finish(seconds(10));
+    assert_eq!(
+        times,
+        even.entries()
+            .map(|entry| entry.requested)
+            .collect::<Vec<_>>()
+    );
+    assert!(
+        even.entries()
+            .all(|e| e.tier == Tier::Base && e.reason == Reason::Uniform)
+    );
+}
+
+#[test]
+fn cues_that_come_after_they_were_given_up_change_nothing() {
+    let cues = heard(seconds(30), &[(20_000, 1.0)]);
+    let mut gate = Gate::new(&Settings::default());
+    gate.planner.missing_until(seconds(25));
+    gate.drain();
+    gate.hear(&cues);
+    gate.finish(seconds(30));
+    assert!(gate.anchors().is_empty());
+    for entry in gate.entries() {
+        assert_eq!(
+            entry.reason == Reason::Fallback,
+            entry.requested < seconds(25),
+            "{entry:?}"
+        );
+    }
+}
+
+#[test]
+fn a_full_bucket_spends_plain_looks() {
+    let settings = Settings::default();
+    let mut gate = Gate::new(&settings);
+    gate.hear(&heard(seconds(100), &[]));
+    gate.finish(seconds(100));
+    // 20 s worth may stay in the bucket.
+    assert!(gate.spent >= settings.budget_of(seconds(79)));
+    assert!(gate.entries().all(|entry| entry.tier == Tier::Low));
+}
+
+#[test]
+fn anchors_only_has_no_looks() {
+    let mut settings = Settings::default();
+    settings.budget.policy = Policy::AnchorsOnly;
+    let mut gate = Gate::new(&settings);
+    gate.hear(&heard(seconds(30), &[(20_000, 1.0)]));
+    gate.planner.missing_until(seconds(40));
+    gate.finish(seconds(50));
+    assert_eq!(gate.decisions.len(), 2);
+}
+
+#[test]
+fn a_broken_time_stamp_is_not_followed() {
+    let mut gate = Gate::new(&Settings::default());
+    let mut cues = heard(seconds(2), &[]);
+    cues[20].pts = Nanos::new(i64::MAX - 5);
+    gate.hear(&cues);
+    gate.finish(seconds(2));
+    assert!(gate.entries().count() <= 3);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn budget_and_largest_gap_hold_at_every_instant(
+        settings in checked(Policy::Gated), cues in plausible(), more in 0i64..5_000,
+    ) {
+        let mut gate = Gate::new(&settings);
+        gate.hear(&cues);
+        let stop = gate.planner.heard + Nanos::from_ms(more);
+        gate.planner.no_more_cues();
+        gate.drain();
+        gate.finish(stop);
+        gate.check_anchors();
+        prop_assert!(gate.largest_gap(stop) <= max_gap(&settings));
+    }
+
+    #[test]
+    fn uniform_keeps_budget_and_largest_gap(
+        settings in checked(Policy::Uniform), cues in plausible(), stop in 0i64..20_000,
+    ) {
+        let mut gate = Gate::new(&settings);
+        gate.hear(&cues);
+        let stop = gate.planner.heard.max(Nanos::from_ms(stop));
+        gate.finish(stop);
+        prop_assert!(gate.largest_gap(stop) <= max_gap(&settings));
+    }
+
+    #[test]
+    fn without_cues_the_looks_are_those_of_the_uniform_policy(
+        settings in checked(Policy::Gated), stop in 0i64..20_000, cues in plausible(),
+    ) {
+        let stop = Nanos::from_ms(stop);
+        let mut silent = Gate::new(&settings);
+        silent.finish(stop);
+        let mut even = Gate::new(&uniform(&settings));
+        even.hear(&cues);
+        even.finish(stop);
+        let even: Vec<Entry> = even
+            .entries()
+            .filter(|entry| entry.requested < stop)
+            .map(|&entry| Entry { reason: Reason::Fallback, ..entry })
+            .collect();
+        prop_assert_eq!(silent.entries().copied().collect::<Vec<_>>(), even);
+    }
+
+    #[test]
+    fn the_portions_in_which_cues_come_make_no_difference(
+        settings in checked(Policy::Gated), cues in plausible(), portion in 1usize..50,
+    ) {
+        let mut one = Gate::new(&settings);
+        one.hear(&cues);
+        let stop = one.planner.heard;
+        one.finish(stop);
+        let mut other = Gate::new(&settings);
+        for cues in cues.chunks(portion) {
+            for cue in cues {
+                other.planner.hear(cue);
+            }
+            other.drain();
+        }
+        other.finish(stop);
+        prop_assert_eq!(one.decisions, other.decisions);
+    }
+
+    #[test]
+    fn any_cues_are_borne(
+        mut settings in checked(Policy::Gated), cues in wild(), stop in -5_000i64..30_000, only in any::<bool>(),
+    ) {
+        if only {
+            settings.budget.policy = Policy::AnchorsOnly;
+        }
+        let mut gate = Gate::new(&settings);
+        // Times of the far future make looks for hours.
+        for cue in cues.iter().filter(|cue| cue.pts < seconds(600)) {
+            gate.hear(std::slice::from_ref(cue));
+        }
+        gate.finish(Nanos::from_ms(stop));
+        gate.check_anchors();
+    }
+}
