@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::featuresink::partial::PlaceError;
 use codes::{ReasonCode, TierCode};
-pub use read::{AnchorRow, Share, Summary, Tables, read_summary, read_tables};
+pub use read::{AnchorRow, Share, Summary, Tables, read_features, read_summary, read_tables};
 pub use write::{Closing, Opening, Row, Totals, Writer};
 
 /// The `schema` attribute of every file that this version writes and reads.

@@ -9,13 +9,16 @@
 //! # Layout
 //!
 //! - [`eventness`]: sound -> cues.
+//! - [`anchorgate`]: encoded pictures and cues -> the pictures worth decoding.
+//! - [`branch`]: takes a branch that nothing feeds out of a running pipeline.
 //! - [`framepick`]: decoded frames -> exactly the chosen ones, tagged with their plan entry.
 //! - [`featuresink`]: chosen frames -> features in an HDF5 file.
 //! - [`carry`]: cues, anchors, plan entries <-> GStreamer structures.
-//! - [`featuresink`]: chosen frames -> features in an HDF5 file.
 //! - [`h5`]: the HDF5 file.
 //! - [`models`], [`onnx`]: manifests and the models they describe.
 
+pub mod anchorgate;
+pub mod branch;
 pub mod carry;
 pub mod eventness;
 pub mod featuresink;
@@ -32,17 +35,14 @@ pub use plugin::plugin_desc::plugin_register_static;
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     carry::register_meta();
     eventness::register(plugin)?;
+    anchorgate::register(plugin)?;
     framepick::register(plugin)?;
     featuresink::register(plugin)
 }
 
 /// What GStreamer looks for in the library.
 mod plugin {
-    #![expect(
-        unsafe_code,
-        missing_docs,
-        reason = "gst::plugin_define! exports C symbols"
-    )]
+    #![expect(missing_docs, reason = "gst::plugin_define! exports C symbols")]
 
     use super::plugin_init;
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anchoring::plan::{Entry, Reason};
+use anchoring::plan::Entry;
 use anchoring::tier::Tier;
 use anchoring::time::Nanos;
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
@@ -24,11 +24,12 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 use gst_video::prelude::*;
 
-use super::partial::PlaceError;
+use super::messages::{self, file_message, model_message, settings_message, work_message};
 use super::prepare::{Preparer, Turn};
-use super::work::{Job, Picture, Report, Work, WorkError};
+use super::settings::{self, Settings};
+use super::work::{Job, Picture, Report, Work};
 use crate::carry::{self, Message};
-use crate::h5::{self, Closing, H5Error, ModelNote, Opening, Precision, Writer};
+use crate::h5::{self, Closing, ModelNote, Opening, Writer};
 use crate::models::{self, Encoder, Input, Kind, ModelError};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -43,52 +44,6 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 const TICK: Duration = Duration::from_millis(50);
 /// Pictures that may wait for the worker.
 const QUEUE: usize = 16;
-
-/// How features are stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
-#[enum_type(name = "EarmarkPrecision")]
-enum StoredAs {
-    #[default]
-    #[enum_value(name = "32-bit float", nick = "f32")]
-    F32,
-    #[enum_value(name = "16-bit float: half the space, three digits", nick = "f16")]
-    F16,
-}
-
-#[derive(Clone, Debug)]
-struct Settings {
-    location: String,
-    model: String,
-    batch: u32,
-    precision: StoredAs,
-    overwrite: bool,
-    video_id: String,
-    input_uri: String,
-    input_bytes: u64,
-    config: String,
-    threads: u32,
-    tagger: String,
-    streams: String,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            location: String::new(),
-            model: "efficientnet-lite0".into(),
-            batch: 16,
-            precision: StoredAs::default(),
-            overwrite: false,
-            video_id: String::new(),
-            input_uri: String::new(),
-            input_bytes: 0,
-            config: String::new(),
-            threads: 2,
-            tagger: "none".into(),
-            streams: String::new(),
-        }
-    }
-}
 
 /// While started.
 struct Started {
@@ -128,39 +83,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn place_message(err: &PlaceError) -> gst::ErrorMessage {
-    match err {
-        PlaceError::Busy(_) => gst::error_msg!(gst::ResourceError::Busy, ("{err}")),
-        PlaceError::System { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-            gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{err}"))
-        }
-        _ => gst::error_msg!(gst::ResourceError::OpenWrite, ("{err}")),
-    }
-}
-
-fn file_message(err: &H5Error) -> gst::ErrorMessage {
-    match err {
-        H5Error::Place(err) => place_message(err),
-        H5Error::Full(_) => gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{err}")),
-        H5Error::Row { .. } => gst::error_msg!(gst::StreamError::Format, ("{err}")),
-        _ => gst::error_msg!(gst::ResourceError::Write, ("{err}")),
-    }
-}
-
-fn model_message(err: &ModelError) -> gst::ErrorMessage {
-    match err {
-        ModelError::Unknown { .. } | ModelError::Missing { .. } | ModelError::Runtime(_) => {
-            gst::error_msg!(gst::ResourceError::NotFound, ("{err}"))
-        }
-        ModelError::Run { .. } => gst::error_msg!(gst::StreamError::Failed, ("{err}")),
-        _ => gst::error_msg!(gst::ResourceError::OpenRead, ("{err}")),
-    }
-}
-
-fn settings_message(text: &str) -> gst::ErrorMessage {
-    gst::error_msg!(gst::ResourceError::Settings, ("{text}"))
-}
-
 #[glib::object_subclass]
 impl ObjectSubclass for FeatureSink {
     const NAME: &'static str = "EarmarkFeatureSink";
@@ -170,60 +92,7 @@ impl ObjectSubclass for FeatureSink {
 
 impl ObjectImpl for FeatureSink {
     fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let text = |name: &str, nick: &str, blurb: &str, default: &str| {
-                glib::ParamSpecString::builder(name)
-                    .nick(nick)
-                    .blurb(blurb)
-                    .default_value(Some(default).filter(|text| !text.is_empty()))
-                    .mutable_ready()
-                    .build()
-            };
-            let standard = Settings::default();
-            vec![
-                text("location", "Location", "The HDF5 file to write; until it is finished it is LOCATION.partial", ""),
-                text("model", "Model", "The encoder: name of a model manifest, or path of one ending in .yaml", &standard.model),
-                glib::ParamSpecUInt::builder("batch")
-                    .nick("Batch")
-                    .blurb("Pictures of the base tier that are encoded together; fewer of the high tier, as many pixels at most")
-                    .minimum(1)
-                    .maximum(256)
-                    .default_value(standard.batch)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecEnum::builder_with_default("precision", standard.precision)
-                    .nick("Precision")
-                    .blurb("How features are stored")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecBoolean::builder("overwrite")
-                    .nick("Overwrite")
-                    .blurb("Replace a file that is there already, once the new one is finished")
-                    .default_value(standard.overwrite)
-                    .mutable_ready()
-                    .build(),
-                text("video-id", "Video ID", "Name of the recording; empty: that of the plan, else that of the location", ""),
-                text("input-uri", "Input URI", "Where the recording came from, for the file's attributes", ""),
-                glib::ParamSpecUInt64::builder("input-bytes")
-                    .nick("Input bytes")
-                    .blurb("Size of the recording in bytes, for the file's attributes; 0 where that means nothing")
-                    .default_value(standard.input_bytes)
-                    .mutable_ready()
-                    .build(),
-                text("config", "Configuration", "The resolved pipeline, for the file's attributes; empty: that of the plan", ""),
-                glib::ParamSpecUInt::builder("threads")
-                    .nick("Threads")
-                    .blurb("Threads of the encoder")
-                    .minimum(1)
-                    .maximum(64)
-                    .default_value(standard.threads)
-                    .mutable_ready()
-                    .build(),
-                text("tagger", "Tagger", "The tagger that made the cues (manifest name or path, or none), for the file's attributes", &standard.tagger),
-                text("streams", "Streams", "Descriptions of the recording's streams as JSON, for the file's attributes", ""),
-            ]
-        });
-        PROPERTIES.as_ref()
+        settings::properties()
     }
 
     fn constructed(&self) {
@@ -242,49 +111,13 @@ impl ObjectImpl for FeatureSink {
             );
             return;
         }
-        let mut settings = lock(&self.settings);
-        // GObject has checked type and range.
-        let text = || {
-            value
-                .get::<Option<String>>()
-                .ok()
-                .flatten()
-                .unwrap_or_default()
-        };
-        match pspec.name() {
-            "location" => settings.location = text(),
-            "model" => settings.model = text(),
-            "batch" => settings.batch = value.get().unwrap_or(settings.batch),
-            "precision" => settings.precision = value.get().unwrap_or(settings.precision),
-            "overwrite" => settings.overwrite = value.get().unwrap_or(settings.overwrite),
-            "video-id" => settings.video_id = text(),
-            "input-uri" => settings.input_uri = text(),
-            "input-bytes" => settings.input_bytes = value.get().unwrap_or(settings.input_bytes),
-            "config" => settings.config = text(),
-            "threads" => settings.threads = value.get().unwrap_or(settings.threads),
-            "tagger" => settings.tagger = text(),
-            "streams" => settings.streams = text(),
-            _ => {}
-        }
+        lock(&self.settings).set(pspec.name(), value);
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let settings = lock(&self.settings);
-        match pspec.name() {
-            "location" => settings.location.to_value(),
-            "model" => settings.model.to_value(),
-            "batch" => settings.batch.to_value(),
-            "precision" => settings.precision.to_value(),
-            "overwrite" => settings.overwrite.to_value(),
-            "video-id" => settings.video_id.to_value(),
-            "input-uri" => settings.input_uri.to_value(),
-            "input-bytes" => settings.input_bytes.to_value(),
-            "config" => settings.config.to_value(),
-            "threads" => settings.threads.to_value(),
-            "tagger" => settings.tagger.to_value(),
-            "streams" => settings.streams.to_value(),
-            _ => pspec.default_value().clone(),
-        }
+        lock(&self.settings)
+            .get(pspec.name())
+            .unwrap_or_else(|| pspec.default_value().clone())
     }
 }
 
@@ -455,10 +288,7 @@ impl FeatureSink {
                 let element = self.obj().downgrade();
                 move || {
                     let result = work.run(&queue, &stop).map_err(|err| {
-                        let message = match &err {
-                            WorkError::Model(err) => model_message(err),
-                            WorkError::File(err) => file_message(err),
-                        };
+                        let message = work_message(&err);
                         if let Some(element) = element.upgrade() {
                             element.imp().post_error_message(message);
                         }
@@ -720,41 +550,12 @@ impl FeatureSink {
         }
     }
 
-    /// Tells the bus what was done, one message for encoding and one for writing.
+    /// Tells the bus what was done.
     fn report(&self, report: &Report) {
         let scaling = lock(&self.state)
             .as_ref()
             .map_or(Duration::ZERO, |started| started.scaling);
-        let totals = &report.totals;
-        let mut shares = Vec::new();
-        for tier in Tier::ALL {
-            for reason in Reason::ALL {
-                let frames = totals.by_tier_and_reason[tier as usize][reason as usize];
-                if frames > 0 {
-                    shares.push(
-                        serde_json::json!({ "tier": tier, "reason": reason, "frames": frames }),
-                    );
-                }
-            }
-        }
-        let nanos = |time: Duration| time.as_nanos() as u64;
-        let encode = gst::Structure::builder("earmark-stats")
-            .field("stage", "encode")
-            .field("busy-ns", nanos(report.encoding + scaling))
-            .field("scale-ns", nanos(scaling))
-            .field("batches", report.batches)
-            .field("frames", totals.frames)
-            .field("tokens", totals.spent_tokens)
-            .field("shares", serde_json::Value::from(shares).to_string())
-            .build();
-        let write = gst::Structure::builder("earmark-stats")
-            .field("stage", "write")
-            .field("busy-ns", nanos(report.writing))
-            .field("frames", totals.frames)
-            .field("anchors", totals.anchors)
-            .field("cues", totals.cues)
-            .build();
-        for stats in [encode, write] {
+        for stats in messages::stats(report, scaling) {
             let message = gst::message::Element::builder(stats)
                 .src(&*self.obj())
                 .build();
@@ -791,10 +592,7 @@ fn opening(settings: &Settings, encoder: &Encoder) -> Result<Opening, ModelError
     let (major, minor, micro, _) = gst::version();
     Ok(Opening {
         dim: encoder.dim(),
-        precision: match settings.precision {
-            StoredAs::F32 => Precision::F32,
-            StoredAs::F16 => Precision::F16,
-        },
+        precision: settings.precision.into(),
         input_uri: settings.input_uri.clone(),
         input_bytes: settings.input_bytes,
         streams: settings.streams.clone(),

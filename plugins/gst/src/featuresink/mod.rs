@@ -2,16 +2,20 @@
 //!
 //! # Layout
 //!
-//! - `imp`: pads, properties, state.
+//! - `settings`: the properties.
+//! - `imp`: pads and state.
+//! - `messages`: what the bus is told.
 //! - `prepare`: a decoded picture -> an upright square -> what the encoder takes.
 //! - `rows`: pictures -> batches; embeddings -> rows in the order of the pictures.
 //! - `work`: the thread that encodes and writes.
 //! - `partial`: a file that is whole or not there.
 
 mod imp;
+mod messages;
 pub(crate) mod partial;
 mod prepare;
 mod rows;
+mod settings;
 mod work;
 
 use gst::glib;

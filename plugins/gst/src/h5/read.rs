@@ -176,6 +176,14 @@ pub fn read_tables(path: &Path) -> Result<Tables, H5Error> {
     tables(&Reading::open(path)?)
 }
 
+/// Every feature, row-major `[N, D]`, in 32 bits. They need memory for all of them.
+///
+/// # Errors
+/// Not there, not of this schema, or damaged.
+pub fn read_features(path: &Path) -> Result<Vec<f32>, H5Error> {
+    Reading::open(path)?.column("frames/features")
+}
+
 fn tables(file: &Reading) -> Result<Tables, H5Error> {
     let tiers: Vec<TierCode> = file.column("frames/tier")?;
     let reasons: Vec<ReasonCode> = file.column("frames/reason")?;

@@ -168,14 +168,32 @@ impl Feed {
         ms: i64,
         entry: Entry,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let mut buffer = self.buffer(ms);
+        let buffer = self.buffer(ms);
+        self.tagged(buffer, ms, entry)
+    }
+
+    pub(crate) fn tagged(
+        &mut self,
+        mut buffer: gst::Buffer,
+        ms: i64,
+        entry: Entry,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let chosen = Chosen {
             entry,
             pts: Nanos::from_ms(ms),
             frame: Nanos::from_ms(40),
         };
-        carry::tag_buffer(buffer.get_mut().unwrap(), &chosen).unwrap();
+        carry::tag_buffer(buffer.make_mut(), &chosen).unwrap();
         self.push(buffer)
+    }
+
+    /// The caps of the pictures.
+    pub(crate) fn caps(&self) -> gst::Caps {
+        self.sink
+            .static_pad("sink")
+            .unwrap()
+            .current_caps()
+            .unwrap()
     }
 
     pub(crate) fn end(&mut self) -> bool {

@@ -1,7 +1,12 @@
 //! Models, the HDF5 file and `featuresink`, on models that the tests make themselves.
 
+#[cfg(test)]
 mod feed;
+#[cfg(test)]
 mod files;
+#[cfg(test)]
 mod models;
+#[cfg(test)]
 mod sink;
+#[cfg(test)]
 mod tiny;

@@ -87,6 +87,24 @@ fn mean_colour() -> Vec<u8> {
     )
 }
 
+/// Low-tier picture `[N, 3, 112, 112]` -> the mean of each channel in each quarter, `[N, 12]`.
+fn quarters() -> Vec<u8> {
+    let kernel: &[u8] = &[56, 56];
+    model(
+        &[
+            node(
+                "AveragePool",
+                "picture",
+                "pooled",
+                &[("kernel_shape", kernel), ("strides", kernel)],
+            ),
+            node("Flatten", "pooled", "colour", &[]),
+        ],
+        &value("picture", &[None, Some(3), Some(112), Some(112)]),
+        &value("colour", &[None, Some(12)]),
+    )
+}
+
 /// Log mel `[N, 1, 96, 64]` -> the mean of each 8 bands, `[N, 8]`.
 fn band_means() -> Vec<u8> {
     let kernel: &[u8] = &[96, 8];
@@ -107,8 +125,17 @@ fn band_means() -> Vec<u8> {
 
 /// Writes an encoder that gives each picture's mean colour in 0..=1; `change` edits the manifest. Returns the manifest's path.
 pub(crate) fn encoder(dir: &Path, change: impl Fn(String) -> String) -> PathBuf {
+    encoder_of(dir, &mean_colour(), change)
+}
+
+/// Writes an encoder that gives the mean colour of each quarter of a low-tier picture. Returns the manifest's path.
+pub(crate) fn quarter_encoder(dir: &Path) -> PathBuf {
+    encoder_of(dir, &quarters(), |m| m.replace("dim: 3", "dim: 12"))
+}
+
+fn encoder_of(dir: &Path, model: &[u8], change: impl Fn(String) -> String) -> PathBuf {
     let onnx = dir.join("colour.onnx");
-    std::fs::write(&onnx, mean_colour()).unwrap();
+    std::fs::write(&onnx, model).unwrap();
     let manifest = format!(
         "
 schema: earmark-model/1

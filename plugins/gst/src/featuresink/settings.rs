@@ -1,0 +1,169 @@
+//! The element's properties: what they are called, what they may be, what they are.
+
+use std::sync::LazyLock;
+
+use gst::glib;
+use gst::prelude::*;
+
+use crate::h5::Precision;
+
+/// How features are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "EarmarkPrecision")]
+pub(super) enum StoredAs {
+    #[default]
+    #[enum_value(name = "32-bit float", nick = "f32")]
+    F32,
+    #[enum_value(name = "16-bit float: half the space, three digits", nick = "f16")]
+    F16,
+}
+
+/// Every property's value.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) location: String,
+    pub(super) model: String,
+    pub(super) batch: u32,
+    pub(super) precision: StoredAs,
+    pub(super) overwrite: bool,
+    pub(super) video_id: String,
+    pub(super) input_uri: String,
+    pub(super) input_bytes: u64,
+    pub(super) config: String,
+    pub(super) threads: u32,
+    pub(super) tagger: String,
+    pub(super) streams: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            location: String::new(),
+            model: "efficientnet-lite0".into(),
+            batch: 16,
+            precision: StoredAs::default(),
+            overwrite: false,
+            video_id: String::new(),
+            input_uri: String::new(),
+            input_bytes: 0,
+            config: String::new(),
+            threads: 2,
+            tagger: "none".into(),
+            streams: String::new(),
+        }
+    }
+}
+
+impl From<StoredAs> for Precision {
+    fn from(stored: StoredAs) -> Self {
+        match stored {
+            StoredAs::F32 => Self::F32,
+            StoredAs::F16 => Self::F16,
+        }
+    }
+}
+
+/// What GObject and `gst-inspect-1.0` are told.
+pub(super) fn properties() -> &'static [glib::ParamSpec] {
+    static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+        let text = |name: &str, nick: &str, blurb: &str, default: &str| {
+            glib::ParamSpecString::builder(name)
+                .nick(nick)
+                .blurb(blurb)
+                .default_value(Some(default).filter(|text| !text.is_empty()))
+                .mutable_ready()
+                .build()
+        };
+        let standard = Settings::default();
+        vec![
+            text("location", "Location", "The HDF5 file to write; until it is finished it is LOCATION.partial", ""),
+            text("model", "Model", "The encoder: name of a model manifest, or path of one ending in .yaml", &standard.model),
+            glib::ParamSpecUInt::builder("batch")
+                .nick("Batch")
+                .blurb("Pictures of the base tier that are encoded together; fewer of the high tier, as many pixels at most")
+                .minimum(1)
+                .maximum(256)
+                .default_value(standard.batch)
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecEnum::builder_with_default("precision", standard.precision)
+                .nick("Precision")
+                .blurb("How features are stored")
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecBoolean::builder("overwrite")
+                .nick("Overwrite")
+                .blurb("Replace a file that is there already, once the new one is finished")
+                .default_value(standard.overwrite)
+                .mutable_ready()
+                .build(),
+            text("video-id", "Video ID", "Name of the recording; empty: that of the plan, else that of the location", ""),
+            text("input-uri", "Input URI", "Where the recording came from, for the file's attributes", ""),
+            glib::ParamSpecUInt64::builder("input-bytes")
+                .nick("Input bytes")
+                .blurb("Size of the recording in bytes, for the file's attributes; 0 where that means nothing")
+                .default_value(standard.input_bytes)
+                .mutable_ready()
+                .build(),
+            text("config", "Configuration", "The resolved pipeline, for the file's attributes; empty: that of the plan", ""),
+            glib::ParamSpecUInt::builder("threads")
+                .nick("Threads")
+                .blurb("Threads of the encoder")
+                .minimum(1)
+                .maximum(64)
+                .default_value(standard.threads)
+                .mutable_ready()
+                .build(),
+            text("tagger", "Tagger", "The tagger that made the cues (manifest name or path, or none), for the file's attributes", &standard.tagger),
+            text("streams", "Streams", "Descriptions of the recording's streams as JSON, for the file's attributes", ""),
+        ]
+    });
+    PROPERTIES.as_ref()
+}
+
+impl Settings {
+    /// Takes a value, whose type and range GObject has checked.
+    pub(super) fn set(&mut self, name: &str, value: &glib::Value) {
+        let text = || {
+            value
+                .get::<Option<String>>()
+                .ok()
+                .flatten()
+                .unwrap_or_default()
+        };
+        match name {
+            "location" => self.location = text(),
+            "model" => self.model = text(),
+            "batch" => self.batch = value.get().unwrap_or(self.batch),
+            "precision" => self.precision = value.get().unwrap_or(self.precision),
+            "overwrite" => self.overwrite = value.get().unwrap_or(self.overwrite),
+            "video-id" => self.video_id = text(),
+            "input-uri" => self.input_uri = text(),
+            "input-bytes" => self.input_bytes = value.get().unwrap_or(self.input_bytes),
+            "config" => self.config = text(),
+            "threads" => self.threads = value.get().unwrap_or(self.threads),
+            "tagger" => self.tagger = text(),
+            "streams" => self.streams = text(),
+            _ => {}
+        }
+    }
+
+    /// Gives a value; `None` if there is no such property.
+    pub(super) fn get(&self, name: &str) -> Option<glib::Value> {
+        Some(match name {
+            "location" => self.location.to_value(),
+            "model" => self.model.to_value(),
+            "batch" => self.batch.to_value(),
+            "precision" => self.precision.to_value(),
+            "overwrite" => self.overwrite.to_value(),
+            "video-id" => self.video_id.to_value(),
+            "input-uri" => self.input_uri.to_value(),
+            "input-bytes" => self.input_bytes.to_value(),
+            "config" => self.config.to_value(),
+            "threads" => self.threads.to_value(),
+            "tagger" => self.tagger.to_value(),
+            "streams" => self.streams.to_value(),
+            _ => return None,
+        })
+    }
+}
