@@ -49,6 +49,14 @@ pub struct Cue {
     pub onset: Option<Onset>,
 }
 
+impl Cue {
+    /// Whether the sound can be trusted here: its uncertainty lies below `distrust`, and below 1. NaN can't be trusted.
+    pub fn trusted(&self, distrust: f64) -> bool {
+        // In f32, so that an uncertainty of 0.9 is not below a distrust of 0.9.
+        self.uncertainty < distrust.min(1.0) as f32
+    }
+}
+
 impl Serialize for Cue {
     /// One line of `plan.jsonl` without its kind: `pts_ns`, `eventness`, `uncertainty`, `speech`, `classes` as `[id, p]` pairs, and
     /// with an onset `onset_ns`, `onset_p`, `onset_uncertainty`.

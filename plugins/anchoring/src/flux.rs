@@ -45,8 +45,7 @@ impl Strength {
 /// rises with the flux. The 0.7 comes from five KitchenMix recordings at 10 and 20 dB, on which it follows the share of peaks within 0.15 s of
 /// a labelled start up to a half, and falls short of it above.
 pub fn likelihood(flux_100: f32) -> f32 {
-    // `max` turns NaN into 0.
-    let flux = flux_100.max(0.0).min(1e9);
+    let flux = within(flux_100, 1e9);
     flux / (flux + EVEN)
 }
 
@@ -85,10 +84,7 @@ impl FluxStream {
 
     /// Hears mel frame `t` (`[64]` magnitudes) and says the strength of frame `t - 1`; `None` for the first. Finite for any input.
     pub fn push(&mut self, mel: &Row) -> Option<Strength> {
-        let now = mel.map(|m| {
-            // `max` turns NaN into 0.
-            (m.max(0.0).min(1e30) + 1e-3).ln()
-        });
+        let now = mel.map(|m| (within(m, 1e30) + 1e-3).ln());
         let t = self.frames;
         self.frames += 1;
         let before = if t < 2 { self.last } else { self.before };
@@ -139,6 +135,11 @@ impl FluxStream {
             flux_100: hear(SHORT..LONG),
         }
     }
+}
+
+/// In [0, most]; 0 for what is no number.
+fn within(x: f32, most: f32) -> f32 {
+    if x > 0.0 { x.min(most) } else { 0.0 }
 }
 
 /// As `f32::max` for numbers, and a single instruction.

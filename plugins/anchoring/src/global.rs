@@ -47,8 +47,7 @@ impl Planner {
     /// The next cue, in the order of time.
     pub fn hear(&mut self, cue: &Cue) {
         let distrust = self.settings.budget.distrust;
-        // Written so that a NaN is not trusted.
-        let trusted = f64::from(cue.uncertainty) < distrust && cue.uncertainty < 1.0;
+        let trusted = cue.trusted(distrust);
         if let Some(hop) = Window::new(cue.pts, cue.pts + HOP).filter(|_| trusted) {
             match self.trusted.last_mut() {
                 Some(last) if last.meets(hop) => *last = last.hull(hop),

@@ -117,8 +117,7 @@ impl StreamPlanner {
             self.extend(cue.pts, Sound::Missing);
         }
         let distrust = self.settings.budget.distrust;
-        // Written so that a NaN is not trusted.
-        let trusted = f64::from(cue.uncertainty) < distrust && cue.uncertainty < 1.0;
+        let trusted = cue.trusted(distrust);
         self.extend(
             stop,
             if trusted {
