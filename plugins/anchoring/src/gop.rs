@@ -246,6 +246,10 @@ impl<T> GopQueue<T> {
             _ => Nanos::ZERO,
         }
     }
+    /// Where the oldest part ends that can go alone: the second GOP's keyframe, or the newest picture if there is one GOP only.
+    pub fn oldest_until(&self) -> Option<Nanos> {
+        self.gops.get(1).map(|next| next.key).or(self.newest)
+    }
     /// Time of the newest picture since the start or the last flush.
     pub fn newest(&self) -> Option<Nanos> {
         self.newest

@@ -1,0 +1,318 @@
+//! Where a decoder can really start in H.264 and H.265, and the parameter sets it needs there.
+//!
+//! A parser calls every picture of intra slices a keyframe. In H.264 later pictures may still refer to earlier ones unless it is
+//! an IDR picture or carries a recovery point (ITU-T H.264, 7.4.1.2.4 and D.2.8), so only these count here. Byte streams
+//! may send their parameter sets once only; they are kept, and put before every unit that starts without them.
+
+use anchoring::time::Nanos;
+
+/// Streams without a single recovery point exist: after this long, a picture of intra slices has to do.
+const PATIENCE: Nanos = Nanos::from_ms(12_000);
+
+/// How units are cut into NAL units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    /// Each NAL unit after a length of this many bytes.
+    Length(usize),
+    /// Each NAL unit after a start code.
+    StartCode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Codec {
+    H264,
+    H265,
+}
+
+/// What is known about a stream of coded pictures.
+#[derive(Debug, Default)]
+pub(super) struct Access {
+    nal: Option<(Codec, Framing)>,
+    /// Time of the last unit that a decoder could start at.
+    last: Option<Nanos>,
+    /// Parameter sets seen in a byte stream, by type, the newest of a type last; with start codes.
+    sets: Vec<(u8, Vec<u8>)>,
+}
+
+/// What a unit is.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// A decoder can start here.
+    pub(super) start: bool,
+    /// What must be put before it, if anything.
+    pub(super) sets: Option<Vec<u8>>,
+}
+
+impl Access {
+    /// New caps: `video/x-h264` and `video/x-h265` are looked into, others are taken at their word.
+    pub(super) fn set_caps(&mut self, caps: &gst::CapsRef) {
+        *self = Self::default();
+        let Some(s) = caps.structure(0) else {
+            return;
+        };
+        let codec = match s.name().as_str() {
+            "video/x-h264" => Codec::H264,
+            "video/x-h265" => Codec::H265,
+            _ => return,
+        };
+        let framing = match s.get::<&str>("stream-format") {
+            Ok("byte-stream") => Framing::StartCode,
+            _ => Framing::Length(length_size(codec, s)),
+        };
+        self.nal = Some((codec, framing));
+    }
+
+    /// Looks at a unit that the parser calls a keyframe or not.
+    pub(super) fn look(&mut self, keyframe: bool, pts: Nanos, unit: &[u8]) -> Found {
+        let Some((codec, framing)) = self.nal else {
+            return Found {
+                start: keyframe,
+                sets: None,
+            };
+        };
+        let mut clean = codec == Codec::H265;
+        let mut damaged = false;
+        let mut has_sets = false;
+        for nal in Nals::new(unit, framing) {
+            let Some(kind) = kind(codec, nal) else {
+                continue;
+            };
+            match (codec, kind) {
+                (Codec::H264, 7 | 8) | (Codec::H265, 32..=34) => {
+                    has_sets |= matches!(kind, 7 | 33);
+                    if framing == Framing::StartCode {
+                        self.keep(kind, whole(nal));
+                    }
+                }
+                (Codec::H264, 6) => match recovery_point(match framing {
+                    Framing::StartCode => whole(nal),
+                    Framing::Length(_) => nal,
+                }) {
+                    Some(true) => clean = true,
+                    Some(false) => damaged = true,
+                    None => {}
+                },
+                (Codec::H264, 5) => {
+                    clean = true;
+                    break;
+                }
+                (Codec::H264, 1..=4) | (Codec::H265, 0..=31) => break,
+                _ => {}
+            }
+        }
+        let waited = self.last.is_none_or(|last| pts - last >= PATIENCE);
+        let start = keyframe && (clean || (waited && !damaged));
+        if start {
+            self.last = Some(pts);
+        }
+        let missing = start && !has_sets && !self.sets.is_empty();
+        Found {
+            start,
+            sets: missing.then(|| self.sets.iter().flat_map(|(_, set)| set.clone()).collect()),
+        }
+    }
+
+    fn keep(&mut self, kind: u8, nal: &[u8]) {
+        const MOST: usize = 32;
+        let mut set = vec![0, 0, 0, 1];
+        set.extend_from_slice(nal);
+        if self.sets.iter().any(|(_, known)| *known == set) {
+            return;
+        }
+        // A new sequence parameter set replaces all that was said before it.
+        if matches!(kind, 7 | 32) {
+            self.sets.retain(|(known, _)| *known < kind);
+        }
+        if self.sets.len() == MOST {
+            self.sets.remove(0);
+        }
+        self.sets.push((kind, set));
+        self.sets.sort_by_key(|(kind, _)| *kind);
+    }
+}
+
+/// Bytes of the length before each NAL unit, from the decoder configuration; 4 if it does not say.
+fn length_size(codec: Codec, s: &gst::StructureRef) -> usize {
+    let place = match codec {
+        Codec::H264 => 4,
+        Codec::H265 => 21,
+    };
+    let data = s.get::<gst::Buffer>("codec_data").ok();
+    let map = data.as_ref().and_then(|data| data.map_readable().ok());
+    map.and_then(|map| map.get(place).map(|byte| usize::from(byte & 3) + 1))
+        .unwrap_or(4)
+}
+
+fn kind(codec: Codec, nal: &[u8]) -> Option<u8> {
+    let first = *nal.first()?;
+    Some(match codec {
+        Codec::H264 => first & 0x1f,
+        Codec::H265 => (first >> 1) & 0x3f,
+    })
+}
+
+/// Whether an SEI NAL unit holds a recovery point, and whether decoding is right from there on at once.
+fn recovery_point(nal: &[u8]) -> Option<bool> {
+    let mut at = 1;
+    loop {
+        let mut field = || {
+            let mut value = 0usize;
+            loop {
+                let byte = *nal.get(at)?;
+                at += 1;
+                value += usize::from(byte);
+                if byte != 255 {
+                    return Some(value);
+                }
+            }
+        };
+        let kind = field()?;
+        let size = field()?;
+        if kind == 6 {
+            // recovery_frame_cnt is an Exp-Golomb number: a leading one bit is zero.
+            return nal.get(at).map(|byte| byte & 0x80 != 0);
+        }
+        at = at.checked_add(size)?;
+        // What is left may be the trailing bits only.
+        if at + 2 >= nal.len() {
+            return None;
+        }
+    }
+}
+
+/// The NAL units of an access unit, without lengths or start codes. In a byte stream each reaches to the end of the unit: where
+/// it ends is only searched for when asked, because slices come last and are large. Stops at anything malformed.
+struct Nals<'a> {
+    rest: &'a [u8],
+    framing: Framing,
+}
+
+impl<'a> Nals<'a> {
+    fn new(unit: &'a [u8], framing: Framing) -> Self {
+        Self {
+            rest: unit,
+            framing,
+        }
+    }
+}
+
+/// Where `00 00 01` begins.
+fn start_code(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(3).position(|three| three == [0, 0, 1])
+}
+
+/// A NAL unit of a byte stream up to its end; zeros before the next start code belong to that.
+fn whole(nal: &[u8]) -> &[u8] {
+    let nal = start_code(nal).map_or(nal, |at| &nal[..at]);
+    let length = nal.iter().rposition(|&byte| byte != 0);
+    &nal[..length.map_or(0, |at| at + 1)]
+}
+
+impl<'a> Iterator for Nals<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        match self.framing {
+            Framing::Length(size) => {
+                let (length, rest) = self.rest.split_at_checked(size)?;
+                let length = length
+                    .iter()
+                    .fold(0usize, |sum, &byte| sum << 8 | usize::from(byte));
+                let (nal, rest) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+                self.rest = rest;
+                Some(nal)
+            }
+            Framing::StartCode => {
+                let at = start_code(self.rest)?;
+                self.rest = &self.rest[at + 3..];
+                Some(self.rest)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPS: &[u8] = &[0, 0, 0, 1, 0x67, 0x42, 0x11];
+    const PPS: &[u8] = &[0, 0, 0, 1, 0x68, 0x33];
+    const IDR: &[u8] = &[0, 0, 1, 0x65, 0x88, 0x80];
+    const I_SLICE: &[u8] = &[0, 0, 1, 0x41, 0x88, 0x80];
+    /// A recovery point with recovery_frame_cnt 0, after another message.
+    const RECOVERY: &[u8] = &[0, 0, 1, 6, 5, 2, 9, 9, 6, 1, 0xc4, 0x80];
+    /// The same with recovery_frame_cnt 1 (`010`).
+    const REFRESH: &[u8] = &[0, 0, 1, 6, 6, 1, 0x44, 0x80];
+
+    fn access(codec: &str, format: &str) -> Access {
+        gst::init().unwrap();
+        let mut access = Access::default();
+        let caps = gst::Caps::builder(codec)
+            .field("stream-format", format)
+            .build();
+        access.set_caps(&caps);
+        access
+    }
+
+    fn ms(ms: i64) -> Nanos {
+        Nanos::from_ms(ms)
+    }
+
+    #[test]
+    fn an_intra_picture_is_a_start_only_as_idr_or_recovery_point() {
+        let mut h264 = access("video/x-h264", "byte-stream");
+        assert!(h264.look(true, ms(0), IDR).start);
+        assert!(!h264.look(true, ms(40), I_SLICE).start);
+        assert!(h264.look(true, ms(80), &[RECOVERY, I_SLICE].concat()).start);
+        assert!(!h264.look(true, ms(120), &[REFRESH, I_SLICE].concat()).start);
+        assert!(!h264.look(false, ms(160), IDR).start);
+    }
+
+    #[test]
+    fn a_stream_without_recovery_points_is_not_held_for_ever() {
+        let mut h264 = access("video/x-h264", "byte-stream");
+        assert!(h264.look(true, ms(0), I_SLICE).start);
+        assert!(!h264.look(true, ms(11_000), I_SLICE).start);
+        assert!(h264.look(true, ms(12_000), I_SLICE).start);
+        assert!(
+            !h264
+                .look(true, ms(60_000), &[REFRESH, I_SLICE].concat())
+                .start
+        );
+    }
+
+    #[test]
+    fn parameter_sets_sent_once_are_put_before_later_starts() {
+        let mut h264 = access("video/x-h264", "byte-stream");
+        let first = h264.look(true, ms(0), &[SPS, PPS, IDR].concat());
+        assert_eq!(first.sets, None);
+        let later = h264.look(true, ms(1000), IDR);
+        assert_eq!(later.sets, Some([SPS, PPS].concat()));
+        let other = [0, 0, 0, 1, 0x67, 0x42, 0x22];
+        h264.look(true, ms(2000), &[&other, PPS, IDR].concat());
+        let later = h264.look(true, ms(3000), IDR);
+        assert_eq!(later.sets, Some([&other, PPS].concat()));
+    }
+
+    #[test]
+    fn lengths_are_read_and_what_is_malformed_ends_the_search() {
+        let mut h264 = access("video/x-h264", "avc");
+        let unit = [0, 0, 0, 2, 0x09, 0x10, 0, 0, 0, 2, 0x65, 0x88];
+        assert!(h264.look(true, ms(0), &unit).start);
+        for end in 0..unit.len() {
+            h264.look(true, ms(40), &unit[..end]);
+        }
+        assert!(!h264.look(true, ms(40), &[255; 64]).start);
+    }
+
+    #[test]
+    fn other_codecs_are_taken_at_their_word() {
+        let mut vp9 = access("video/x-vp9", "");
+        assert!(vp9.look(true, ms(0), &[]).start);
+        assert!(!vp9.look(false, ms(40), &[]).start);
+        let mut h265 = access("video/x-h265", "byte-stream");
+        let vps = [0, 0, 0, 1, 0x40, 1, 7];
+        let cra = [0, 0, 1, 0x2a, 1, 0xff];
+        assert!(h265.look(true, ms(0), &[&vps[..], &cra[..]].concat()).start);
+    }
+}

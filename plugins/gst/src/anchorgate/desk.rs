@@ -1,0 +1,688 @@
+//! What the gate holds and what it lets go of: units and events in, units and events out, in order. No pads, no threads,
+//! no clock.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+use anchoring::cue::{Cue, HOP};
+use anchoring::gop::{GopQueue, Unit, Verdict};
+use anchoring::plan::{Header, SCHEMA};
+use anchoring::settings::{Policy, Settings};
+use anchoring::tier::Prices;
+use anchoring::time::Nanos;
+
+use super::access::Access;
+use super::looks::{Item, Looks, PlanFile, PlanFileError};
+use crate::carry::{self, CarryError, Chosen, Message, Summary};
+use crate::pads;
+
+/// Everything that is settled when the gate starts.
+#[derive(Clone, Debug)]
+pub(super) struct Setup {
+    pub(super) settings: Settings,
+    pub(super) prices: Prices,
+    pub(super) plan: Option<PathBuf>,
+    /// Class names by index; may be empty.
+    pub(super) labels: Vec<String>,
+    pub(super) video_id: String,
+    pub(super) max_bytes: usize,
+    pub(super) max_lag: Nanos,
+}
+
+/// What can go wrong at the desk.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DeskError {
+    #[error(transparent)]
+    Plan(#[from] PlanFileError),
+    #[error(transparent)]
+    Cue(#[from] CarryError),
+}
+
+/// What is known of the cues.
+///
+/// `Waiting` until the first comes, `Hearing` from then on; `Late` when none came for too long, until the next; `Ended` when
+/// the sound is over; `Deaf` when nothing feeds the cue branch. Flushing goes back to `Waiting`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ears {
+    Waiting,
+    Hearing,
+    Late,
+    Ended,
+    Deaf,
+}
+
+/// What makes the gate fall back to uniform looks. Each is said once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    Unlinked,
+    Unfed,
+    NoneCame,
+    EndedEarly,
+    Late,
+    Missed,
+}
+
+/// What goes downstream.
+#[derive(Debug)]
+pub(super) enum Out {
+    Event(gst::Event),
+    Buffer(gst::Buffer),
+}
+
+/// Whether there is room for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Take the next unit.
+    Enough,
+    /// Something was let go of: ask again.
+    Freed,
+    /// Only more cues, or [`Desk::go_on_without`], can make room.
+    NeedsCues,
+}
+
+/// A unit with the serialized events that came before it.
+#[derive(Debug)]
+struct Parcel {
+    events: Vec<gst::Event>,
+    buffer: gst::Buffer,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) cues: u64,
+    pub(super) anchors: u64,
+    pub(super) entries: u64,
+    pub(super) tokens: u64,
+}
+
+/// What the gate holds.
+pub(super) struct Desk {
+    setup: Setup,
+    looks: Looks,
+    header: Header,
+    queue: GopQueue<Parcel>,
+    access: Access,
+    segment: Option<gst::FormattedSegment<gst::ClockTime>>,
+    /// Serialized events that came after the last unit.
+    trailing: Vec<gst::Event>,
+    out: VecDeque<Out>,
+    out_bytes: usize,
+    /// Messages that came before the video's segment, and so can't go yet.
+    early: VecDeque<Message>,
+    /// The first segment has come, of the video or of the cues.
+    entered: bool,
+    /// The video's segment has gone out.
+    started: bool,
+    /// The plan's header has gone out.
+    introduced: bool,
+    finished: bool,
+    pub(super) ears: Ears,
+    causes: Vec<Cause>,
+    pub(super) warnings: Vec<String>,
+    /// Warnings before this one were fetched.
+    told: usize,
+    /// The first keyframe, kept until something passes: a decoder that never sees a picture is an error to decodebin.
+    spare: Option<gst::Buffer>,
+    passed_any: bool,
+    discont: bool,
+    previous: Option<Nanos>,
+    video_stop: Nanos,
+    cue_stop: Nanos,
+    /// Longest time between two keyframes, and the last of them.
+    longest_gop: Nanos,
+    last_key: Option<Nanos>,
+    pub(super) counts: Counts,
+}
+
+impl Desk {
+    pub(super) fn new(setup: Setup) -> Result<Self, DeskError> {
+        let policy = setup.settings.budget.policy;
+        let looks = match &setup.plan {
+            Some(path) => Looks::Plan(Box::new(PlanFile::open(path, setup.prices)?)),
+            None if policy == Policy::Dense => Looks::Dense {
+                tier: setup.settings.budget.uniform_tier,
+                tokens: setup.prices.of(setup.settings.budget.uniform_tier),
+            },
+            None => Looks::stream(setup.settings.clone(), setup.prices, Nanos::ZERO),
+        };
+        let header = match &looks {
+            Looks::Plan(file) => file.header().clone(),
+            _ => Header {
+                schema: SCHEMA.into(),
+                video_id: setup.video_id.clone(),
+                duration: Nanos::new(-1),
+                budget_tokens: 0,
+                spent_tokens: 0,
+                config: serde_json::to_value(&setup.settings).unwrap_or_default(),
+            },
+        };
+        Ok(Self {
+            setup,
+            looks,
+            header,
+            queue: GopQueue::new(),
+            access: Access::default(),
+            segment: None,
+            trailing: Vec::new(),
+            out: VecDeque::new(),
+            out_bytes: 0,
+            early: VecDeque::new(),
+            entered: false,
+            started: false,
+            introduced: false,
+            finished: false,
+            ears: Ears::Waiting,
+            causes: Vec::new(),
+            warnings: Vec::new(),
+            told: 0,
+            spare: None,
+            passed_any: false,
+            discont: true,
+            previous: None,
+            video_stop: Nanos::ZERO,
+            cue_stop: Nanos::ZERO,
+            longest_gop: Nanos::ZERO,
+            last_key: None,
+            counts: Counts::default(),
+        })
+    }
+
+    /// Whether the plan is made from the cues.
+    pub(super) fn needs_cues(&self) -> bool {
+        let policy = self.setup.settings.budget.policy;
+        matches!(self.looks, Looks::Stream { .. })
+            && matches!(policy, Policy::Gated | Policy::AnchorsOnly)
+    }
+
+    /// Whether cues may still come.
+    pub(super) fn cues_may_come(&self) -> bool {
+        matches!(self.ears, Ears::Waiting | Ears::Hearing | Ears::Late)
+    }
+
+    /// Longest time between two keyframes so far.
+    pub(super) fn longest_gop(&self) -> Nanos {
+        self.longest_gop
+    }
+
+    /// Whether a picture or its segment has come.
+    pub(super) fn started(&self) -> bool {
+        self.started
+    }
+
+    /// Whether the end has gone out.
+    pub(super) fn finished(&self) -> bool {
+        self.finished
+    }
+
+    pub(super) fn gop_stats(&self) -> anchoring::gop::Stats {
+        self.queue.stats()
+    }
+
+    /// Bytes and time held.
+    pub(super) fn held(&self) -> (usize, Nanos) {
+        (
+            self.queue.held_bytes() + self.out_bytes,
+            self.queue.held_time(),
+        )
+    }
+
+    /// Whether what waits to be pushed is as much as may wait.
+    pub(super) fn full(&self) -> bool {
+        const BYTES: usize = 8 << 20;
+        const ITEMS: usize = 1024;
+        self.out_bytes > BYTES || self.out.len() > ITEMS
+    }
+
+    /// Whether more messages wait for the video's segment than may wait: an hour's cues.
+    pub(super) fn early_full(&self) -> bool {
+        const MESSAGES: usize = 45_000;
+        self.early.len() > MESSAGES
+    }
+
+    /// Takes the next thing to push.
+    pub(super) fn pop(&mut self) -> Option<Out> {
+        let out = self.out.pop_front()?;
+        if let Out::Buffer(buffer) = &out {
+            self.out_bytes -= buffer.size();
+        }
+        Some(out)
+    }
+
+    /// Warnings that nobody has been told yet.
+    pub(super) fn news(&mut self) -> Vec<String> {
+        let news = self.warnings[self.told..].to_vec();
+        self.told = self.warnings.len();
+        news
+    }
+
+    /// A serialized event of the video, other than EOS.
+    pub(super) fn video_event(&mut self, event: gst::Event) {
+        let mut begins = false;
+        match event.view() {
+            // A GAP in the middle of a GOP would make the decoder forget its pictures.
+            gst::EventView::Gap(_) => return,
+            gst::EventView::Caps(caps) => self.access.set_caps(caps.caps()),
+            gst::EventView::Segment(segment) => {
+                let segment = segment.segment().clone();
+                let segment = segment.downcast::<gst::ClockTime>().ok();
+                if let Some(segment) = &segment {
+                    self.enter(segment);
+                }
+                self.segment = segment;
+                begins = !self.started;
+            }
+            _ => {}
+        }
+        if self.queue.is_empty() {
+            self.out.push_back(Out::Event(event));
+            if begins {
+                self.begin();
+            }
+        } else {
+            self.trailing.push(event);
+        }
+    }
+
+    /// The recording is entered where the first segment begins, be it of the video or of the cues. That is not its
+    /// beginning after a seek; the plan begins there.
+    pub(super) fn enter(&mut self, segment: &gst::FormattedSegment<gst::ClockTime>) {
+        if std::mem::replace(&mut self.entered, true) {
+            return;
+        }
+        let start = segment
+            .start()
+            .and_then(|start| pads::stream_time(segment, start));
+        if let (Some(start), Looks::Stream { origin, .. }) = (start, &mut self.looks) {
+            *origin = start.max(Nanos::ZERO);
+        }
+    }
+
+    fn begin(&mut self) {
+        self.started = true;
+        if !std::mem::replace(&mut self.introduced, true) {
+            let header = Message::Plan(self.header.clone());
+            self.out.push_back(Out::Event(header.to_event()));
+        }
+        for message in std::mem::take(&mut self.early) {
+            self.out.push_back(Out::Event(message.to_event()));
+        }
+    }
+
+    fn say(&mut self, message: Message) {
+        if self.started {
+            self.out.push_back(Out::Event(message.to_event()));
+        } else {
+            self.early.push_back(message);
+        }
+    }
+
+    /// An encoded picture.
+    pub(super) fn unit(&mut self, mut buffer: gst::Buffer) -> Result<(), DeskError> {
+        let frame = self.queue.frame();
+        let duration = buffer
+            .duration()
+            .map(|duration| Nanos::new(duration.nseconds() as i64));
+        let time = buffer.pts().or(buffer.dts());
+        let stated = self.segment.as_ref().zip(time);
+        let stated = stated.and_then(|(segment, time)| pads::stream_time(segment, time));
+        let pts = stated
+            .or(self.previous.map(|previous| previous + frame))
+            .unwrap_or(Nanos::ZERO);
+        self.previous = Some(pts);
+        let inside = |segment: &gst::FormattedSegment<gst::ClockTime>| {
+            time.is_none_or(|time| {
+                segment.start().is_none_or(|start| start <= time)
+                    && segment.stop().is_none_or(|stop| time < stop)
+            })
+        };
+        let flags = buffer.flags();
+        let shown = self.segment.as_ref().is_none_or(inside)
+            && !flags.contains(gst::BufferFlags::DECODE_ONLY);
+        let keyframe = !flags.contains(gst::BufferFlags::DELTA_UNIT);
+        let found = match buffer.map_readable() {
+            Ok(map) => self.access.look(keyframe, pts, &map),
+            Err(_) => super::access::Found::default(),
+        };
+        if let Some(sets) = found.sets {
+            buffer
+                .make_mut()
+                .prepend_memory(gst::Memory::from_slice(sets));
+        }
+        if shown {
+            self.video_stop = self.video_stop.max(pts + duration.unwrap_or(frame));
+        }
+        if found.start {
+            if let Some(last) = self.last_key {
+                self.longest_gop = self.longest_gop.max(pts - last);
+            }
+            self.last_key = Some(pts);
+            if !self.passed_any && self.spare.is_none() {
+                self.spare = Some(buffer.clone());
+            }
+        }
+        let unit = Unit {
+            pts,
+            keyframe: found.start,
+            shown,
+            // What the bookkeeping of a unit takes counts too, so that tiny units are bounded.
+            bytes: buffer.size() + 512,
+            duration,
+            payload: Parcel {
+                events: std::mem::take(&mut self.trailing),
+                buffer,
+            },
+        };
+        if shown && let Some(entry) = self.looks.dense_entry(pts) {
+            self.counts.entries += 1;
+            self.counts.tokens += entry.tokens;
+            self.queue.want(entry);
+        }
+        if let Some(parcel) = self.queue.push(unit) {
+            // Nothing can decode it; what came before it still counts.
+            self.out.extend(parcel.events.into_iter().map(Out::Event));
+            self.discont = true;
+        }
+        self.note_early_end();
+        self.progress()
+    }
+
+    /// A cue.
+    pub(super) fn cue(&mut self, payload: &[u8]) -> Result<(), DeskError> {
+        let cue = carry::cue_from_text(payload)?;
+        self.ears = Ears::Hearing;
+        self.looks.hear(&cue);
+        self.cue_stop = self.cue_stop.max(cue.pts + HOP);
+        let planned = matches!(&self.looks, Looks::Plan(file) if file.has_cues());
+        if !planned {
+            self.keep_cue(cue);
+        }
+        self.progress()
+    }
+
+    fn keep_cue(&mut self, cue: Cue) {
+        self.counts.cues += 1;
+        self.say(Message::Cue(cue));
+    }
+
+    /// There is nothing to hear before `until`.
+    pub(super) fn silence(&mut self, until: Nanos) -> Result<(), DeskError> {
+        if matches!(self.ears, Ears::Waiting | Ears::Late) {
+            self.ears = Ears::Hearing;
+        }
+        self.looks.missing_until(until);
+        self.progress()
+    }
+
+    /// The sound is over.
+    pub(super) fn cues_end(&mut self) -> Result<(), DeskError> {
+        self.ears = Ears::Ended;
+        self.looks.no_more_cues();
+        if self.counts.cues == 0 && self.cue_stop == Nanos::ZERO {
+            self.warn(Cause::NoneCame);
+        }
+        self.progress()
+    }
+
+    /// No cue is to be expected. Should one come after all, it is heard.
+    pub(super) fn deaf(&mut self, cause: Cause) -> Result<(), DeskError> {
+        self.ears = Ears::Deaf;
+        self.warn(cause);
+        self.progress()
+    }
+
+    /// The cues stay behind: plans the oldest part held without them and lets go of it.
+    pub(super) fn go_on_without(&mut self) -> Result<(), DeskError> {
+        self.ears = Ears::Late;
+        self.warn(Cause::Late);
+        if let Some(until) = self.queue.oldest_until() {
+            self.looks.missing_until(until);
+        }
+        self.progress()?;
+        if self.over() {
+            let verdicts = self.queue.overflow();
+            self.carry_out(verdicts);
+        }
+        Ok(())
+    }
+
+    fn note_early_end(&mut self) {
+        // A look every largest gap goes on; less than that is no news.
+        let tail = Nanos::from_ms(i64::from(self.setup.settings.budget.max_gap_ms).max(2000));
+        if self.ears == Ears::Ended
+            && self.counts.cues > 0
+            && self.video_stop - self.cue_stop > tail
+        {
+            self.warn(Cause::EndedEarly);
+        }
+    }
+
+    fn warn(&mut self, cause: Cause) {
+        let about_cues = cause != Cause::Missed;
+        if self.causes.contains(&cause) || (about_cues && !self.needs_cues()) {
+            return;
+        }
+        self.causes.push(cause);
+        let fallback = match self.setup.settings.budget.policy {
+            Policy::AnchorsOnly => "no pictures are taken there",
+            _ => "looks are taken evenly there (uniform fallback)",
+        };
+        let text = match cause {
+            Cause::Unlinked => format!("no cues: pad `cues` is not linked; {fallback}"),
+            Cause::Unfed => format!(
+                "no cues: nothing feeds the branch at pad `cues` (has the recording no audio track?); {fallback}"
+            ),
+            Cause::NoneCame => format!(
+                "no cues: the sound ended before the first one (is the audio track empty?); {fallback}"
+            ),
+            Cause::EndedEarly => format!(
+                "cues end at {}, but pictures go on (does the sound stop early?); {fallback}",
+                self.cue_stop
+            ),
+            Cause::Late => {
+                let (bytes, time) = self.held();
+                format!(
+                    "cues stay behind: none beyond {} while {time} of video ({bytes} bytes) waits (has the sound stopped?); {fallback}",
+                    self.cue_stop
+                )
+            }
+            Cause::Missed => {
+                "some plan entries lie where the recording has no picture; they are missing in the result".into()
+            }
+        };
+        self.warnings.push(text);
+    }
+
+    fn over(&self) -> bool {
+        let (bytes, time) = self.held();
+        bytes > self.setup.max_bytes || time > self.setup.max_lag
+    }
+
+    /// Makes room for the next unit, if that is needed and can be done by what is decided.
+    pub(super) fn make_room(&mut self) -> Room {
+        if !self.over() || self.queue.held_bytes() == 0 {
+            return Room::Enough;
+        }
+        let until = self.queue.oldest_until().unwrap_or(Nanos::ZERO);
+        if self.looks.decided_until() < until && self.needs_cues() && self.cues_may_come() {
+            return Room::NeedsCues;
+        }
+        let verdicts = self.queue.overflow();
+        self.carry_out(verdicts);
+        Room::Freed
+    }
+
+    /// Hears what the plan says next and lets go of what is decided.
+    fn progress(&mut self) -> Result<(), DeskError> {
+        let newest = self.queue.newest();
+        let deaf = matches!(self.ears, Ears::Ended | Ears::Deaf);
+        if let Some(newest) = newest
+            && (deaf || !self.needs_cues())
+        {
+            self.looks.missing_until(newest);
+        }
+        self.read_looks(newest.unwrap_or(Nanos::ZERO))?;
+        let verdicts = self.queue.release(self.looks.decided_until());
+        self.carry_out(verdicts);
+        Ok(())
+    }
+
+    fn read_looks(&mut self, until: Nanos) -> Result<(), DeskError> {
+        while let Some(item) = self.looks.next(until)? {
+            match item {
+                Item::Look(entry) => {
+                    self.counts.entries += 1;
+                    self.counts.tokens += entry.tokens;
+                    self.queue.want(entry);
+                }
+                Item::Anchor(mut anchor) => {
+                    let label = usize::try_from(anchor.class_id).ok();
+                    let label = label.and_then(|class| self.setup.labels.get(class));
+                    if let Some(label) = label.filter(|_| anchor.label.is_empty()) {
+                        anchor.label.clone_from(label);
+                    }
+                    self.counts.anchors += 1;
+                    self.say(Message::Anchor(anchor));
+                }
+                Item::Cue(cue) => self.keep_cue(cue),
+            }
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, verdicts: Vec<Verdict<Parcel>>) {
+        let frame = self.queue.frame();
+        for verdict in verdicts {
+            match verdict {
+                Verdict::Serve { entry, pts } => {
+                    self.say(Message::Chosen(Chosen { entry, pts, frame }))
+                }
+                Verdict::Miss(entry) => {
+                    self.warn(Cause::Missed);
+                    self.say(Message::Miss(entry));
+                }
+                Verdict::Pass(parcel) => {
+                    self.out.extend(parcel.events.into_iter().map(Out::Event));
+                    self.pass(parcel.buffer);
+                }
+                Verdict::Skip { from, to, left } => self.skip(to - from, left),
+            }
+        }
+    }
+
+    fn pass(&mut self, mut buffer: gst::Buffer) {
+        if std::mem::take(&mut self.discont) {
+            buffer.make_mut().set_flags(gst::BufferFlags::DISCONT);
+        } else if buffer.flags().contains(gst::BufferFlags::DISCONT) {
+            buffer.make_mut().unset_flags(gst::BufferFlags::DISCONT);
+        }
+        self.passed_any = true;
+        self.spare = None;
+        self.out_bytes += buffer.size();
+        self.out.push_back(Out::Buffer(buffer));
+    }
+
+    /// Says that there is nothing to decode here, which makes the decoder give out all it holds.
+    fn skip(&mut self, length: Nanos, left: Vec<Parcel>) {
+        self.discont = true;
+        let mut first = None;
+        for parcel in left {
+            first = first.into_iter().chain(parcel.buffer.pts()).min();
+            self.out.extend(parcel.events.into_iter().map(Out::Event));
+        }
+        // A decoder that has seen no picture yet would have to guess its output format.
+        if let Some(first) = first.filter(|_| self.passed_any) {
+            let length = gst::ClockTime::from_nseconds(length.get().max(0) as u64);
+            let gap = gst::event::Gap::builder(first).duration(length).build();
+            self.out.push_back(Out::Event(gap));
+        }
+    }
+
+    /// The video is over, and so is everything that may still be heard.
+    pub(super) fn finish(&mut self, eos: gst::Event) -> Result<(), DeskError> {
+        if std::mem::replace(&mut self.finished, true) {
+            return Ok(());
+        }
+        self.looks.finish(self.video_stop);
+        self.read_looks(Nanos::MAX)?;
+        let verdicts = self.queue.finish();
+        self.carry_out(verdicts);
+        if let Some(spare) = self.spare.take() {
+            self.pass(spare);
+        }
+        let trailing = std::mem::take(&mut self.trailing);
+        self.out.extend(trailing.into_iter().map(Out::Event));
+        let duration = self.video_stop.max(self.cue_stop);
+        let stats = self.queue.stats();
+        if !self.started {
+            // Messages may not come before a segment; without one there is nobody to read them.
+            self.early.clear();
+            self.out.push_back(Out::Event(eos));
+            return Ok(());
+        }
+        let summary = Summary {
+            duration,
+            budget_tokens: match &self.looks {
+                Looks::Plan(file) => file.header().budget_tokens,
+                Looks::Dense { .. } => self.counts.tokens,
+                Looks::Stream { .. } => self.setup.settings.budget_of(duration),
+            },
+            pictures_seen: stats.seen,
+            pictures_passed: stats.passed,
+            warnings: self.warnings.clone(),
+        };
+        self.say(Message::Summary(summary));
+        self.out.push_back(Out::Event(eos));
+        Ok(())
+    }
+
+    /// There is no video: what is heard becomes the stream.
+    pub(super) fn sound_only(&mut self, stream_id: &str, group: Option<gst::GroupId>) {
+        if self.started {
+            return;
+        }
+        let mut start = gst::event::StreamStart::builder(stream_id);
+        if let Some(group) = group {
+            start = start.group_id(group);
+        }
+        let caps = gst::Caps::new_empty_simple(carry::CUE_CAPS);
+        let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        // Events that the video pad saw before it fell silent belong to a stream that never came.
+        self.out.clear();
+        self.out.push_back(Out::Event(start.build()));
+        self.out.push_back(Out::Event(gst::event::Caps::new(&caps)));
+        self.out
+            .push_back(Out::Event(gst::event::Segment::new(&segment)));
+        self.begin();
+    }
+
+    /// The recording is entered anew: nothing held counts any more. Counts and warnings stay.
+    pub(super) fn flush(&mut self) -> Result<(), DeskError> {
+        self.looks = match &self.looks {
+            Looks::Plan(file) => Looks::Plan(Box::new(file.again()?)),
+            Looks::Stream { .. } => {
+                Looks::stream(self.setup.settings.clone(), self.setup.prices, Nanos::ZERO)
+            }
+            Looks::Dense { tier, tokens } => Looks::Dense {
+                tier: *tier,
+                tokens: *tokens,
+            },
+        };
+        self.queue.flush();
+        self.trailing.clear();
+        self.early.clear();
+        self.out.clear();
+        self.out_bytes = 0;
+        self.segment = None;
+        self.spare = None;
+        self.discont = true;
+        self.previous = None;
+        self.last_key = None;
+        self.entered = false;
+        self.started = false;
+        self.finished = false;
+        if self.ears != Ears::Deaf {
+            self.ears = Ears::Waiting;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! Encoded pictures and cues -> the pictures worth decoding, each preceded by the plan entries it serves.
+//!
+//! # Layout
+//!
+//! - `imp`: pads, threads, state.
+//! - `settings`: properties.
+//! - `desk`: what is held and what is let go of, in order.
+//! - `looks`: where plan entries come from: a plan file, the planner behind the cues, or every picture.
+//! - `access`: where a decoder can really start.
+
+mod access;
+mod desk;
+mod imp;
+mod looks;
+mod settings;
+
+use anchoring::settings::Policy;
+use anchoring::tier::Tier;
+use gst::glib;
+use gst::prelude::*;
+
+glib::wrapper! {
+    /// `anchorgate`: holds encoded video until the plan around it is decided, then lets through what the plan wants.
+    pub struct AnchorGate(ObjectSubclass<imp::AnchorGate>) @extends gst::Element, gst::Object;
+}
+
+/// [`Policy`] as a property.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "EarmarkPolicy")]
+pub enum EarmarkPolicy {
+    /// See [`Policy::Gated`].
+    #[default]
+    #[enum_value(
+        name = "Anchors first, a thin uniform look everywhere else",
+        nick = "gated"
+    )]
+    Gated,
+    /// See [`Policy::Uniform`].
+    #[enum_value(
+        name = "Evenly spaced looks; the sound decides nothing",
+        nick = "uniform"
+    )]
+    Uniform,
+    /// See [`Policy::Dense`].
+    #[enum_value(name = "Every picture; no budget", nick = "dense")]
+    Dense,
+    /// See [`Policy::AnchorsOnly`].
+    #[enum_value(
+        name = "Anchors only; no largest gap, no fallback",
+        nick = "anchors_only"
+    )]
+    AnchorsOnly,
+}
+
+/// [`Tier`] as a property.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "EarmarkTier")]
+pub enum EarmarkTier {
+    /// See [`Tier::Low`].
+    #[default]
+    #[enum_value(name = "112 px, 49 tokens", nick = "low")]
+    Low,
+    /// See [`Tier::Base`].
+    #[enum_value(name = "224 px, 196 tokens", nick = "base")]
+    Base,
+    /// See [`Tier::High`].
+    #[enum_value(name = "448 px, 784 tokens", nick = "high")]
+    High,
+}
+
+impl From<EarmarkPolicy> for Policy {
+    fn from(policy: EarmarkPolicy) -> Self {
+        match policy {
+            EarmarkPolicy::Gated => Self::Gated,
+            EarmarkPolicy::Uniform => Self::Uniform,
+            EarmarkPolicy::Dense => Self::Dense,
+            EarmarkPolicy::AnchorsOnly => Self::AnchorsOnly,
+        }
+    }
+}
+
+impl From<Policy> for EarmarkPolicy {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Gated => Self::Gated,
+            Policy::Uniform => Self::Uniform,
+            Policy::Dense => Self::Dense,
+            Policy::AnchorsOnly => Self::AnchorsOnly,
+        }
+    }
+}
+
+impl From<EarmarkTier> for Tier {
+    fn from(tier: EarmarkTier) -> Self {
+        match tier {
+            EarmarkTier::Low => Self::Low,
+            EarmarkTier::Base => Self::Base,
+            EarmarkTier::High => Self::High,
+        }
+    }
+}
+
+impl From<Tier> for EarmarkTier {
+    fn from(tier: Tier) -> Self {
+        match tier {
+            Tier::Low => Self::Low,
+            Tier::Base => Self::Base,
+            Tier::High => Self::High,
+        }
+    }
+}
+
+pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    gst::Element::register(
+        Some(plugin),
+        "anchorgate",
+        gst::Rank::NONE,
+        AnchorGate::static_type(),
+    )
+}

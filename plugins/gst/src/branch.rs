@@ -1,0 +1,153 @@
+//! Takes a branch that nothing feeds out of a running pipeline.
+//!
+//! A launch line for every recording has an audio branch, but not every recording has audio: then `demux. ! queue ! decodebin ! ..`
+//! stays unlinked, its decodebin waits for data that never comes, and with it the pipeline's change of state, so that it neither
+//! plays nor ends. [`unfed`] finds such a branch, [`Unfed::retire`] sets it aside.
+
+use std::collections::HashSet;
+
+use gst::prelude::*;
+
+/// The elements of a branch that nothing feeds, upstream first where they are linked.
+#[derive(Debug)]
+pub struct Unfed {
+    elements: Vec<gst::Element>,
+}
+
+impl Unfed {
+    /// The elements that wait in vain.
+    pub fn elements(&self) -> &[gst::Element] {
+        &self.elements
+    }
+
+    /// Locks the elements' states and sets them to NULL, so that their bin stops waiting for them. Call it from a thread
+    /// that no pipeline depends on, e.g. by `Element::call_async`.
+    pub fn retire(&self) {
+        for element in self.elements.iter().rev() {
+            element.set_locked_state(true);
+            // Going to NULL succeeds or was under way already.
+            let _ = element.set_state(gst::State::Null);
+        }
+    }
+}
+
+/// The branch that should feed sink pad `pad` of `element`, if nothing feeds it and nothing will.
+///
+/// Nothing will when every element beside it that may still add pads is itself unfed, lies behind `element`, or lies
+/// before one of the pads `done`, at which all data has come, so that their demuxer has no further pads to add. Looks no
+/// further than the bin that holds `element`. `None` when in doubt.
+pub fn unfed(element: &gst::Element, pad: &gst::Pad, done: &[&gst::Pad]) -> Option<Unfed> {
+    let bin = element
+        .parent()
+        .and_then(|parent| parent.downcast::<gst::Bin>().ok())?;
+    let all: Vec<gst::Element> = bin
+        .children()
+        .into_iter()
+        .filter(|child| child != element)
+        .collect();
+    let dead = dead(&all);
+    let fed = |pad: &gst::Pad| source_of(pad).is_some_and(|source| !dead.contains(&source));
+    if fed(pad) {
+        return None;
+    }
+    let mut beyond = downstream(element);
+    for pad in done {
+        beyond.extend(upstream(pad));
+    }
+    let hopeful = |child: &&gst::Element| {
+        adds_pads(child)
+            && child.src_pads().is_empty()
+            && !dead.contains(*child)
+            && !beyond.contains(*child)
+    };
+    if all.iter().any(|child| hopeful(&child)) {
+        return None;
+    }
+    // What leads to the pad, and what would by pads it never came to add.
+    let mut useless = upstream(pad);
+    for child in all.iter().filter(|child| dead.contains(*child)) {
+        if adds_pads(child) && child.src_pads().is_empty() {
+            useless.insert(child.clone());
+            for pad in child.sink_pads() {
+                useless.extend(upstream(&pad));
+            }
+        }
+    }
+    let mut elements: Vec<gst::Element> = all
+        .into_iter()
+        .filter(|child| dead.contains(child) && useless.contains(child))
+        .collect();
+    let place = |element: &gst::Element| {
+        element
+            .sink_pads()
+            .iter()
+            .map(|pad| upstream(pad).len())
+            .max()
+    };
+    elements.sort_by_key(place);
+    Some(Unfed { elements })
+}
+
+/// Elements that have inputs, none of which is fed.
+fn dead(all: &[gst::Element]) -> HashSet<gst::Element> {
+    let mut dead = HashSet::new();
+    loop {
+        let before = dead.len();
+        for element in all {
+            let takes_input = element
+                .pad_template_list()
+                .iter()
+                .any(|template| template.direction() == gst::PadDirection::Sink);
+            let fed = element
+                .sink_pads()
+                .iter()
+                .any(|pad| source_of(pad).is_some_and(|source| !dead.contains(&source)));
+            if takes_input && !fed {
+                dead.insert(element.clone());
+            }
+        }
+        if dead.len() == before {
+            return dead;
+        }
+    }
+}
+
+fn adds_pads(element: &gst::Element) -> bool {
+    element.pad_template_list().iter().any(|template| {
+        template.direction() == gst::PadDirection::Src
+            && template.presence() == gst::PadPresence::Sometimes
+    })
+}
+
+/// The element linked to a sink pad.
+fn source_of(pad: &gst::Pad) -> Option<gst::Element> {
+    pad.peer()?.parent_element()
+}
+
+/// Every element from which links lead to a sink pad.
+fn upstream(pad: &gst::Pad) -> HashSet<gst::Element> {
+    let mut found = HashSet::new();
+    let mut todo: Vec<gst::Element> = source_of(pad).into_iter().collect();
+    while let Some(element) = todo.pop() {
+        if found.insert(element.clone()) {
+            todo.extend(element.sink_pads().iter().filter_map(source_of));
+        }
+    }
+    found
+}
+
+/// Every element to which links lead from an element.
+fn downstream(element: &gst::Element) -> HashSet<gst::Element> {
+    let mut found = HashSet::new();
+    let mut todo = vec![element.clone()];
+    while let Some(element) = todo.pop() {
+        for pad in element.src_pads() {
+            if let Some(next) = pad.peer().and_then(|peer| peer.parent_element())
+                && found.insert(next.clone())
+            {
+                todo.push(next);
+            }
+        }
+    }
+    found
+}
