@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command, Format, Graph, Inspect, Models, PipelineArgs};
 use crate::config::{self, Pipeline, Variables};
-use crate::{doctor, graph, inspect};
+use crate::{doctor, graph, inspect, session};
 
 /// Something is wrong with the command line or the pipeline.
 const WRONG: u8 = 2;
@@ -62,7 +62,8 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Inspect(args) => show(&args, output),
         Command::Models(args) => models(&args, output),
         Command::Doctor => examine(output),
-        _ => Err(Usage("not yet".into()).into()),
+        Command::Run(args) => session::run(&args, output),
+        Command::Plan(args) => session::plan(&args, output),
     }
 }
 
@@ -77,7 +78,11 @@ fn report(e: &anyhow::Error, output: Output) -> u8 {
     } else {
         FAILED
     };
-    eprintln!("error: {e:#}");
+    match wrong {
+        // Every problem begins with its own place.
+        Some(config::Error::Wrong(problems)) => eprintln!("{problems}"),
+        _ => eprintln!("error: {e:#}"),
+    }
     if output.json {
         let problems = match wrong {
             Some(config::Error::Wrong(problems)) => json!(problems.problems),

@@ -57,7 +57,11 @@ pub fn dot(pipeline: &Pipeline) -> String {
             quoted(&to.name)
         );
         if let Some(caps) = &link.caps {
-            let _ = write!(attributes, " label=\"{}\"", quoted(caps));
+            let _ = write!(
+                attributes,
+                " label=\"{}\"",
+                quoted(caps.trim_matches(|c| c == '"' || c == '\''))
+            );
         }
         if delayed {
             attributes.push_str(" style=dashed");

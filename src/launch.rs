@@ -23,6 +23,8 @@ pub struct Node {
     pub name: Option<String>,
     /// Its properties, without `name`.
     pub properties: Vec<Property>,
+    /// The same as written, quotes and all.
+    raw: Vec<String>,
 }
 
 /// `name=value` after an element.
@@ -52,7 +54,7 @@ pub struct Link {
     pub at: At,
     /// The source.
     pub from: End,
-    /// The caps filter between the two, if there is one.
+    /// The caps filter between the two as written, if there is one.
     pub caps: Option<String>,
     /// The sink.
     pub to: End,
@@ -62,6 +64,91 @@ impl Node {
     /// What a person calls it: its name if it has one.
     pub fn title(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.factory)
+    }
+}
+
+impl Graph {
+    /// A name for every element: its own, or its factory's with a number that no other element has.
+    pub fn names(&self) -> Vec<String> {
+        let taken = |name: &String| {
+            self.nodes
+                .iter()
+                .any(|node| node.name.as_ref() == Some(name))
+        };
+        let name = |(index, node): (usize, &Node)| match &node.name {
+            Some(name) => name.clone(),
+            None => (index..)
+                .map(|number| format!("{}-{number}", node.factory))
+                .find(|name| !taken(name))
+                .unwrap_or_default(),
+        };
+        self.nodes.iter().enumerate().map(name).collect()
+    }
+
+    /// gst-launch text of a part of the graph, every element named: the elements and the links for which `keep` is true.
+    pub fn text(
+        &self,
+        keep_node: impl Fn(usize) -> bool,
+        keep_link: impl Fn(usize) -> bool,
+    ) -> String {
+        let names = self.names();
+        let mut lines = Vec::new();
+        for (index, node) in self
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| keep_node(*index))
+        {
+            let mut line = format!("{} name={}", node.factory, names[index]);
+            for property in &node.raw {
+                line.push(' ');
+                line.push_str(property);
+            }
+            lines.push(line);
+        }
+        let end = |end: &End| {
+            format!(
+                "{}.{}",
+                names[end.node],
+                end.pad.as_deref().unwrap_or_default()
+            )
+        };
+        for (_, link) in self
+            .links
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| keep_link(*index))
+        {
+            let caps = link
+                .caps
+                .as_ref()
+                .map(|caps| format!("{caps} ! "))
+                .unwrap_or_default();
+            lines.push(format!("{} ! {caps}{}", end(&link.from), end(&link.to)));
+        }
+        lines.join("\n")
+    }
+
+    /// Every element from which data can come to this one, and this one.
+    pub fn above(&self, node: usize) -> Vec<bool> {
+        let mut found = vec![false; self.nodes.len()];
+        let mut open = vec![node];
+        while let Some(node) = open.pop() {
+            if !std::mem::replace(&mut found[node], true) {
+                open.extend(
+                    self.links
+                        .iter()
+                        .filter(|link| link.to.node == node)
+                        .map(|link| link.from.node),
+                );
+            }
+        }
+        found
+    }
+
+    /// The first element of this factory.
+    pub fn find(&self, factory: &str) -> Option<usize> {
+        self.nodes.iter().position(|node| node.factory == factory)
     }
 }
 
@@ -180,9 +267,9 @@ impl Reader {
         if text == "!" || text == ":" {
             self.bang(at);
         } else if let Some((name, value)) = assignment(&text) {
-            self.property(at, name, value);
+            self.property(at, name, value, text);
         } else if bare.contains('/') || bare.contains(',') {
-            self.caps(at, bare.to_owned());
+            self.caps(at, text);
         } else if let Some((name, pad)) = text.split_once('.') {
             let pad = Some(pad.to_owned()).filter(|pad| !pad.is_empty());
             let side = match (name, self.nodes.len()) {
@@ -204,6 +291,7 @@ impl Reader {
                 factory: text,
                 name: None,
                 properties: Vec::new(),
+                raw: Vec::new(),
             });
             self.side(at, Side::Node(self.nodes.len() - 1), true);
         } else {
@@ -240,7 +328,7 @@ impl Reader {
         }
     }
 
-    fn property(&mut self, at: At, name: String, value: String) {
+    fn property(&mut self, at: At, name: String, value: String, raw: String) {
         let Some(node) = self
             .nodes
             .last_mut()
@@ -256,6 +344,7 @@ impl Reader {
             node.name = Some(value);
         } else {
             node.properties.push(Property { at, name, value });
+            node.raw.push(raw);
         }
     }
 
@@ -444,6 +533,19 @@ mod tests {
         assert_eq!(graph.nodes[5].properties[0].value, "x y");
         assert_eq!(graph.nodes[5].at, At { line: 8, column: 3 });
         assert_eq!(graph.nodes[5].properties[0].at.column, 24);
+    }
+
+    #[test]
+    fn a_part_of_a_graph_is_text_again() {
+        let text = "filesrc location=\"a b\" ! parsebin name=queue-2 queue-2. ! queue ! \"video/x-h264, x=1\" ! fakesink queue-2. ! queue name=q";
+        let (graph, problems) = parse(text, FIRST);
+        assert_eq!(problems, []);
+        assert_eq!(
+            graph.text(|node| node != 4, |link| link != 3 && link != 1),
+            "filesrc name=filesrc-0 location=\"a b\"\nparsebin name=queue-2\nqueue name=queue-3\nfakesink name=fakesink-3\n\
+             filesrc-0. ! queue-2.\nqueue-3. ! \"video/x-h264, x=1\" ! fakesink-3."
+        );
+        assert_eq!(graph.above(3), [true, true, true, true, false]);
     }
 
     #[test]

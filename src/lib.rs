@@ -10,6 +10,7 @@
 //! - [`config`]: YAML -> a checked pipeline, or everything that is wrong at once.
 //! - [`graph`]: a pipeline -> a drawing.
 //! - [`probe`]: a recording -> its streams, or why it cannot be used.
+//! - [`session`]: recording and pipeline -> plan and features.
 //! - [`inspect`]: a file that Earmark wrote -> one screen of text.
 //! - [`doctor`]: this machine -> what it lacks.
 //! - [`packages`]: which Debian package brings an element.
@@ -23,13 +24,20 @@ pub mod inspect;
 pub mod launch;
 pub mod packages;
 pub mod probe;
+pub mod session;
 
-/// Prepares GStreamer and our elements; call it before anything else of this library.
+use std::sync::OnceLock;
+
+/// Prepares GStreamer and our elements; call it before anything else of this library. Later calls do nothing.
 ///
 /// # Errors
 /// GStreamer cannot start.
 pub fn init() -> Result<(), gst::glib::Error> {
-    gst::init()?;
-    gstearmark::plugin_register_static()
-        .map_err(|e| gst::glib::Error::new(gst::CoreError::Failed, &e.to_string()))
+    static DONE: OnceLock<Result<(), gst::glib::Error>> = OnceLock::new();
+    DONE.get_or_init(|| {
+        gst::init()?;
+        gstearmark::plugin_register_static()
+            .map_err(|e| gst::glib::Error::new(gst::CoreError::Failed, &e.to_string()))
+    })
+    .clone()
 }

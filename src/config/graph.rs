@@ -304,14 +304,19 @@ fn roles(graph: &Graph, context: &Context, problems: &mut Vec<Problem>) {
         }
     }
     for sink in all("featuresink").take(1) {
-        if !sink
+        let location = sink
             .properties
             .iter()
-            .any(|property| property.name == "location")
-        {
+            .find(|property| property.name == "location");
+        if location.is_none_or(|location| location.value != "earmark-variable-output") {
+            let at = location.map_or(sink.at, |location| location.at);
             problems.push(
-                Problem::new(sink.at, field(sink), "has no location")
-                    .hint(Some("write location=${output}".to_owned())),
+                Problem::new(
+                    at,
+                    format!("{}.location", field(sink)),
+                    "must be ${output}: the command says where the file goes",
+                )
+                .value(location.map_or("missing".into(), |location| shown(&location.value))),
             );
         }
     }

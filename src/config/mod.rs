@@ -135,7 +135,7 @@ fn compile(
     version(section("version"), problems);
     let anchors = Given::section("anchors", section("anchors"), problems);
     let budget = Given::section("budget", section("budget"), problems);
-    let (settings, planning, mut places) = sections::settings(&anchors, &budget, problems);
+    let (settings, planning, places) = sections::settings(&anchors, &budget, problems);
     let ears = sections::properties(
         "eventness",
         &Given::section("ears", section("ears"), problems),
@@ -168,7 +168,7 @@ fn compile(
     .and_then(|manifest| manifest.prices())
     .unwrap_or_default();
     if let Some(settings) = &settings {
-        sections::check(settings, prices, &mut places, problems);
+        sections::check(settings, prices, &places, problems);
     }
 
     let (at, graph_text) = match section("graph") {

@@ -285,12 +285,8 @@ fn first_line(place: At, value: &str, text: &str) -> At {
     let mut lines = text.lines().enumerate().skip(place.line - 1);
     let marker = lines.next();
     // The span begins either at the `|` or at the text itself.
-    let begins_below = marker.is_some_and(|(_, line)| {
-        line.chars()
-            .skip(place.column - 1)
-            .next()
-            .is_some_and(|c| c == '|')
-    });
+    let begins_below = marker
+        .is_some_and(|(_, line)| line.chars().nth(place.column - 1).is_some_and(|c| c == '|'));
     let line = place.line + usize::from(begins_below);
     let first = value
         .lines()

@@ -1,0 +1,353 @@
+//! A chosen part of the graph -> GStreamer elements: variables, sections, and links that wait for a pad.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, anyhow};
+use gst::prelude::*;
+
+use super::parts::{Choice, Role};
+use crate::config::Pipeline;
+use crate::probe::Input;
+
+/// What was built, not yet started.
+pub(super) struct Built {
+    /// All of it.
+    pub pipeline: gst::Pipeline,
+    /// Its source pad gives what the gate's `video` would take.
+    pub measured: Option<gst::Element>,
+    /// Its source pad gives cues.
+    pub heard: Option<gst::Element>,
+}
+
+impl Built {
+    /// The first element of this factory.
+    pub(super) fn element(&self, factory: &str) -> Option<gst::Element> {
+        self.pipeline
+            .iterate_all_by_element_factory_name(factory)
+            .into_iter()
+            .flatten()
+            .next()
+    }
+}
+
+/// A link whose source pad is not there yet.
+struct Waiting {
+    role: Role,
+    /// The pad by name, where the graph names one.
+    pad: Option<String>,
+    caps: Option<gst::Caps>,
+    to: gst::Element,
+    to_pad: Option<String>,
+    done: bool,
+}
+
+/// Builds a part of a pipeline for one recording.
+pub(super) fn build(
+    pipeline: &Pipeline,
+    input: &Input,
+    choice: &Choice,
+    audio_track: usize,
+) -> anyhow::Result<Built> {
+    let graph = &pipeline.graph;
+    let names = graph.names();
+    let later = |link: usize| {
+        appears_later(
+            &graph.nodes[graph.links[link].from.node].factory,
+            graph.links[link].from.pad.as_deref(),
+        )
+    };
+    let text = graph.text(
+        |node| choice.nodes[node],
+        |link| choice.links[link] && !later(link),
+    );
+    tracing::debug!("building\n{text}");
+    let built = gst::parse::launch_full(&text, None, gst::ParseFlags::FATAL_ERRORS)
+        .map_err(|e| anyhow!("GStreamer cannot build the graph: {}", e.message()))?;
+    let built = match built.downcast::<gst::Pipeline>() {
+        Ok(built) => built,
+        Err(single) => {
+            let whole = gst::Pipeline::new();
+            whole.add(&single)?;
+            whole
+        }
+    };
+    let element = |node: usize| built.by_name(&names[node]);
+    fill(pipeline, input, &built)?;
+    sections(pipeline, &built)?;
+
+    for (node, name) in names
+        .iter()
+        .enumerate()
+        .filter(|(node, _)| choice.nodes[*node])
+    {
+        let waiting = (0..graph.links.len()).filter(|link| {
+            choice.links[*link] && later(*link) && graph.links[*link].from.node == node
+        });
+        let mut links = Vec::new();
+        for index in waiting {
+            let link = &graph.links[index];
+            let caps = link.caps.as_ref().map(|caps| {
+                caps.trim_matches(|c| c == '"' || c == '\'')
+                    .parse::<gst::Caps>()
+            });
+            links.push(Waiting {
+                role: choice.roles[index],
+                pad: link.from.pad.clone(),
+                caps: caps
+                    .transpose()
+                    .with_context(|| format!("caps filter behind {name}"))?,
+                to: element(link.to.node)
+                    .with_context(|| format!("{} is not in the graph", names[link.to.node]))?,
+                to_pad: link.to.pad.clone(),
+                done: false,
+            });
+        }
+        if let Some(source) = element(node).filter(|_| !links.is_empty()) {
+            link_later(&source, links, audio_track);
+        }
+    }
+    if choice.short {
+        let gate = graph.find("anchorgate").and_then(element);
+        let sink = graph.find("featuresink").and_then(element);
+        if let (Some(gate), Some(sink)) = (gate, sink) {
+            gate.link(&sink)
+                .context("anchorgate does not link to featuresink")?;
+        }
+    }
+    let source = |link: Option<usize>| link.and_then(|link| element(graph.links[link].from.node));
+    Ok(Built {
+        measured: source(choice.measured),
+        heard: source(choice.heard),
+        pipeline: built,
+    })
+}
+
+/// Whether this element's source pad appears only when data flows.
+fn appears_later(factory: &str, pad: Option<&str>) -> bool {
+    let Some(factory) = gst::ElementFactory::find(factory) else {
+        return false;
+    };
+    let templates = factory.static_pad_templates();
+    let named = |template: &&gst::StaticPadTemplate| match (
+        pad,
+        template.name_template().split_once('%'),
+    ) {
+        (None, _) => true,
+        (Some(pad), Some((prefix, _))) => pad.starts_with(prefix),
+        (Some(pad), None) => pad == template.name_template(),
+    };
+    let is_source =
+        |template: &&gst::StaticPadTemplate| template.direction() == gst::PadDirection::Src;
+    let sources: Vec<_> = templates.iter().filter(is_source).filter(named).collect();
+    !sources.is_empty()
+        && sources
+            .iter()
+            .all(|template| template.presence() == gst::PadPresence::Sometimes)
+}
+
+/// Links pads as they appear: pictures to the video branch, the chosen audio track to the audio branch.
+fn link_later(source: &gst::Element, links: Vec<Waiting>, audio_track: usize) {
+    let links = Arc::new(Mutex::new((links, 0_usize)));
+    source.connect_pad_added(move |source, pad| {
+        if pad.direction() != gst::PadDirection::Src {
+            return;
+        }
+        let mut guard = links.lock().unwrap_or_else(PoisonError::into_inner);
+        let (links, audio_seen) = &mut *guard;
+        let carries = role(pad);
+        let is_chosen = carries != Role::Audio || *audio_seen == audio_track;
+        *audio_seen += usize::from(carries == Role::Audio);
+        let name = pad.name();
+        let fits = |link: &Waiting| {
+            !link.done
+                && match &link.pad {
+                    Some(wanted) => *wanted == name,
+                    None => link.role == Role::Other || link.role == carries && is_chosen,
+                }
+        };
+        for link in links.iter_mut().filter(|link| fits(link)) {
+            match connect(source, pad, link) {
+                Ok(()) => {
+                    link.done = true;
+                    return;
+                }
+                // Another stream may fit; what fits nothing is nobody's concern.
+                Err(e) if link.role == Role::Other => tracing::debug!("{name} does not fit: {e}"),
+                Err(e) => {
+                    gst::element_error!(source, gst::StreamError::Format, ["{e}"]);
+                    return;
+                }
+            }
+        }
+        tracing::debug!("{}.{name} is linked to nothing", source.name());
+    });
+}
+
+/// What a pad carries, by its stream or its caps.
+fn role(pad: &gst::Pad) -> Role {
+    let caps = pad
+        .current_caps()
+        .or_else(|| pad.stream().and_then(|stream| stream.caps()))
+        .unwrap_or_else(|| pad.query_caps(None));
+    let Some(media) = caps.structure(0).map(|s| s.name().to_string()) else {
+        return Role::Other;
+    };
+    match media.split('/').next() {
+        Some("video") => Role::Video,
+        Some("audio") => Role::Audio,
+        _ => Role::Other,
+    }
+}
+
+fn connect(source: &gst::Element, pad: &gst::Pad, link: &Waiting) -> anyhow::Result<()> {
+    let caps = || {
+        pad.current_caps()
+            .map_or_else(|| "unknown data".into(), |caps| caps.to_string())
+    };
+    let fails = || {
+        format!(
+            "{} gives {}, which does not fit {}",
+            source.name(),
+            caps(),
+            link.to.name()
+        )
+    };
+    let mut pad = pad.clone();
+    if let Some(filter) = &link.caps {
+        let bin = source
+            .parent()
+            .and_downcast::<gst::Bin>()
+            .context("the source is in no bin")?;
+        let element = gst::ElementFactory::make("capsfilter")
+            .property("caps", filter)
+            .build()?;
+        bin.add(&element)?;
+        element.sync_state_with_parent()?;
+        let sink = element
+            .static_pad("sink")
+            .context("capsfilter has no sink")?;
+        pad.link(&sink).with_context(fails)?;
+        pad = element
+            .static_pad("src")
+            .context("capsfilter has no source")?;
+    }
+    let to = match &link.to_pad {
+        Some(name) => link
+            .to
+            .static_pad(name)
+            .or_else(|| link.to.request_pad_simple(name)),
+        None => link.to.compatible_pad(&pad, None),
+    };
+    pad.link(&to.with_context(fails)?).with_context(fails)?;
+    Ok(())
+}
+
+/// Gives every property that holds a variable's marker the variable's value.
+fn fill(pipeline: &Pipeline, input: &Input, built: &gst::Pipeline) -> anyhow::Result<()> {
+    for element in built
+        .iterate_elements()
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+    {
+        for spec in element.list_properties().iter() {
+            let writable = spec.flags().contains(gst::glib::ParamFlags::READWRITE);
+            if !writable || spec.value_type() != gst::glib::Type::STRING {
+                continue;
+            }
+            let Some(text) = element.property::<Option<String>>(spec.name()) else {
+                continue;
+            };
+            let mut filled = text.clone();
+            for slot in pipeline
+                .slots
+                .iter()
+                .filter(|slot| text.contains(&slot.marker))
+            {
+                let value = match (slot.name.as_str(), &slot.value) {
+                    ("input", _) if spec.name() == "uri" => input.uri.clone(),
+                    ("input", _) => match &input.path {
+                        Some(path) => crate::commands::text_of(path)?.to_owned(),
+                        None if element.factory().is_some_and(|f| f.name() == "filesrc") => {
+                            remote(built, &element, input)?;
+                            String::new()
+                        }
+                        None => input.uri.clone(),
+                    },
+                    (_, Some(value)) => value.clone(),
+                    // `output` is filled in by the pass that writes.
+                    (_, None) => slot.marker.clone(),
+                };
+                filled = filled.replace(&slot.marker, &value);
+            }
+            if filled != text && element.parent().is_some() {
+                element.set_property(spec.name(), filled);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Puts the source that reads this URI in the place of a file source.
+fn remote(built: &gst::Pipeline, file: &gst::Element, input: &Input) -> anyhow::Result<()> {
+    let source = gst::Element::make_from_uri(gst::URIType::Src, &input.uri, None).map_err(|e| {
+        let scheme = input.uri.split(':').next().unwrap_or_default();
+        anyhow!("{}: nothing here reads {scheme}:// ({}); gstreamer1.0-plugins-good and -bad bring most sources", input.given, e.message())
+    })?;
+    let next = file
+        .static_pad("src")
+        .and_then(|pad| pad.peer())
+        .context("the source is not linked")?;
+    built.remove(file)?;
+    built.add(&source)?;
+    source
+        .static_pad("src")
+        .context("the source has no pad")?
+        .link(&next)
+        .context("the source does not fit")?;
+    Ok(())
+}
+
+/// The sections, as properties.
+fn sections(pipeline: &Pipeline, built: &gst::Pipeline) -> anyhow::Result<()> {
+    let find = |factory: &str| {
+        built
+            .iterate_all_by_element_factory_name(factory)
+            .into_iter()
+            .flatten()
+            .next()
+    };
+    for (factory, values) in [
+        ("eventness", &pipeline.ears),
+        ("featuresink", &pipeline.features),
+    ] {
+        if let Some(element) = find(factory) {
+            for (name, value) in values {
+                element.set_property_from_str(name, value);
+            }
+        }
+    }
+    let Some(gate) = find("anchorgate") else {
+        return Ok(());
+    };
+    let settings = serde_json::to_value(&pipeline.settings)?;
+    for (name, value) in settings
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, section)| section.as_object())
+        .flatten()
+    {
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        gate.set_property_from_str(&name.replace('_', "-"), &text);
+    }
+    for tier in anchoring::tier::Tier::ALL {
+        gate.set_property_from_str(
+            &format!("price-{tier}"),
+            &pipeline.prices.of(tier).to_string(),
+        );
+    }
+    Ok(())
+}

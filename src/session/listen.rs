@@ -1,0 +1,346 @@
+//! The first pass: plays the sound, measures the pictures without decoding them, and makes the plan.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Seek, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anchoring::cue::{Cue, HOP};
+use anchoring::global::Planner;
+use anchoring::plan::{Line, Plan};
+use anchoring::time::{Nanos, Window};
+use anyhow::{Context, bail};
+use gst::prelude::*;
+use gstearmark::{carry, models};
+
+use super::Session;
+use super::parts::Part;
+use super::summary::Report;
+
+/// Longest cue that is read, in bytes.
+const LONGEST_CUE: usize = 1 << 16;
+
+/// What the first pass found.
+pub(super) struct Heard {
+    /// Cues as lines of a plan.
+    cues: File,
+    /// How many.
+    count: u64,
+    /// When the recording begins: its first picture, or 0 if there is none.
+    start: Nanos,
+    /// When it ends: its last picture's end, or the end of what was heard.
+    stop: Nanos,
+}
+
+/// A plan and the cues that it was made from.
+pub(super) struct Made {
+    pub plan: Plan,
+    pub cues: Cues,
+}
+
+/// Cues kept in a file.
+pub(super) struct Cues(BufReader<File>);
+
+impl Iterator for Cues {
+    type Item = Cue;
+    fn next(&mut self) -> Option<Cue> {
+        let mut line = String::new();
+        // Our own file: a line that does not read would be the disk's fault, and ends the cues.
+        let read = self.0.read_line(&mut line).ok()?;
+        match Line::parse(line.trim_end(), 0).ok().filter(|_| read > 0)? {
+            Line::Cue(cue) => Some(cue),
+            _ => None,
+        }
+    }
+}
+
+/// Where the first pass writes.
+struct Ear {
+    file: BufWriter<File>,
+    count: u64,
+    stop: Nanos,
+    failed: Option<String>,
+}
+
+/// First and last time of pictures.
+#[derive(Clone, Copy, Debug, Default)]
+struct Measure {
+    count: u64,
+    first: Option<Nanos>,
+    last: Nanos,
+    stop: Nanos,
+}
+
+impl Measure {
+    fn picture(&mut self, at: Nanos, length: Option<Nanos>) {
+        self.count += 1;
+        self.first = Some(self.first.map_or(at, |first| first.min(at)));
+        self.last = if self.count == 1 {
+            at
+        } else {
+            self.last.max(at)
+        };
+        self.stop = self.stop.max(at + length.unwrap_or(Nanos::ZERO));
+    }
+
+    /// From the first picture to the end of the last one.
+    fn span(&self) -> Option<(Nanos, Nanos)> {
+        let first = self.first?;
+        // Where pictures carry no length, the last one is as long as they are on average.
+        let usual = Nanos::new((self.last - first).get() / (self.count as i64 - 1).max(1));
+        let stop = if self.stop > self.last {
+            self.stop
+        } else {
+            self.last + usual.max(Nanos::from_ms(1))
+        };
+        Some((first.max(Nanos::ZERO), stop))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Session<'_> {
+    /// Plays the first pass.
+    pub(super) fn listen(&self, report: &mut Report) -> anyhow::Result<Heard> {
+        let has_video = !self.recording.video.is_empty();
+        let ear = Arc::new(Mutex::new(Ear {
+            file: BufWriter::new(tempfile::tempfile().context("cannot make a temporary file")?),
+            count: 0,
+            stop: Nanos::ZERO,
+            failed: None,
+        }));
+        let measure = Arc::new(Mutex::new(Measure::default()));
+        if has_video || self.hears() {
+            let built = self.build(Part::Listen)?;
+            if let Some(source) = &built.measured {
+                end_in(&built.pipeline, source, measuring(&measure)?)?;
+            }
+            if let Some(source) = &built.heard {
+                end_in(&built.pipeline, source, hearing(&ear))?;
+            }
+            let outcome = self.play(&built, "listen", Nanos::ZERO)?;
+            report.listened(outcome);
+        }
+        let mut ear = lock(&ear);
+        if let Some(failed) = ear.failed.take() {
+            bail!("{failed}");
+        }
+        ear.file
+            .flush()
+            .context("cannot write cues to a temporary file")?;
+        let mut cues = ear.file.get_ref().try_clone()?;
+        cues.rewind()?;
+        let container = self.recording.duration.unwrap_or(Nanos::ZERO);
+        let (start, stop) = match lock(&measure).span() {
+            Some(span) => span,
+            None if has_video => bail!("{} holds no picture that can be read", self.input.given),
+            // What was heard ends within a hop of the sound.
+            None if ear.count > 0 && container > ear.stop - HOP && container < ear.stop + HOP => {
+                (Nanos::ZERO, container)
+            }
+            None if ear.count > 0 => (Nanos::ZERO, ear.stop),
+            None => (Nanos::ZERO, container),
+        };
+        tracing::debug!(
+            "heard {} cues; the recording lies in {start}..{stop}",
+            ear.count
+        );
+        Ok(Heard {
+            cues,
+            count: ear.count,
+            start,
+            stop,
+        })
+    }
+
+    /// Plans what was heard.
+    pub(super) fn plan(&self, heard: Heard, report: &mut Report) -> anyhow::Result<Made> {
+        let Heard {
+            cues,
+            count,
+            start,
+            stop,
+        } = heard;
+        let distrust = self.pipeline.settings.budget.distrust;
+        let mut planner = Planner::new(self.pipeline.settings.clone(), self.pipeline.prices);
+        let mut again = Cues(BufReader::new(cues.try_clone()?));
+        let (mut read, mut trusted) = (0, 0_u64);
+        for cue in again.by_ref() {
+            read += 1;
+            trusted += u64::from(f64::from(cue.uncertainty) < distrust);
+            // The planner's recording begins at 0.
+            if cue.pts + HOP > start {
+                planner.hear(&later(cue, Nanos::ZERO - start));
+            }
+        }
+        if read != count {
+            bail!(
+                "{count} cues were written to a temporary file and {read} could be read back; is the disk full?"
+            );
+        }
+        if self.hears()
+            && trusted == 0
+            && self.pipeline.settings.budget.policy != anchoring::settings::Policy::Uniform
+        {
+            report.warn(
+                "nothing can be heard in the recording: evenly spaced looks (uniform fallback)",
+            );
+        }
+        let mut plan = planner.finish(
+            stop - start,
+            &self.input.video_id(),
+            self.pipeline.config.clone(),
+        )?;
+        plan.header.duration = stop;
+        for entry in &mut plan.entries {
+            entry.requested = entry.requested + start;
+        }
+        let labels = self.labels()?;
+        for anchor in &mut plan.anchors {
+            anchor.onset = anchor.onset + start;
+            anchor.window =
+                Window::new(anchor.window.start() + start, anchor.window.stop() + start)
+                    .unwrap_or(anchor.window);
+            let class = usize::try_from(anchor.class_id).ok();
+            if let Some(label) = class.and_then(|class| labels.get(class)) {
+                anchor.label.clone_from(label);
+            }
+        }
+        let mut cues = again.0.into_inner();
+        cues.rewind()?;
+        Ok(Made {
+            plan,
+            cues: Cues(BufReader::new(cues)),
+        })
+    }
+
+    /// The tagger's class names; none without a tagger.
+    fn labels(&self) -> anyhow::Result<Vec<String>> {
+        let Some(tagger) = &self.pipeline.tagger else {
+            return Ok(Vec::new());
+        };
+        match models::find(tagger)?.classes_path() {
+            Some(path) => Ok(models::read_classes(&path)?),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// The same cue at another time.
+fn later(mut cue: Cue, by: Nanos) -> Cue {
+    cue.pts = cue.pts + by;
+    if let Some(onset) = &mut cue.onset {
+        onset.at = onset.at + by;
+    }
+    cue
+}
+
+/// Ends a branch that would have gone on to the gate.
+fn end_in(
+    pipeline: &gst::Pipeline,
+    source: &gst::Element,
+    sink: gst::Element,
+) -> anyhow::Result<()> {
+    pipeline.add(&sink)?;
+    source
+        .link(&sink)
+        .with_context(|| format!("{} does not link to {}", source.name(), sink.name()))
+}
+
+/// A sink that notes the times of pictures.
+fn measuring(measure: &Arc<Mutex<Measure>>) -> anyhow::Result<gst::Element> {
+    let sink = gst::ElementFactory::make("fakesink")
+        .name("measure")
+        .property("sync", false)
+        .build()?;
+    let pad = sink.static_pad("sink").context("fakesink has no pad")?;
+    let measure = measure.clone();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        let segment = pad
+            .sticky_event::<gst::event::Segment>(0)
+            .and_then(|event| event.segment().downcast_ref::<gst::ClockTime>().cloned());
+        if let (Some(segment), Some(buffer)) = (segment, info.buffer())
+            && let Some(at) = buffer
+                .pts()
+                .and_then(|pts| super::play::stream_time(&segment, pts))
+        {
+            let length = buffer
+                .duration()
+                .and_then(|length| i64::try_from(length.nseconds()).ok())
+                .filter(|ns| *ns > 0);
+            lock(&measure).picture(at, length.map(Nanos::new));
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Ok(sink)
+}
+
+/// A sink that writes cues down.
+fn hearing(ear: &Arc<Mutex<Ear>>) -> gst::Element {
+    let ear = ear.clone();
+    let hear = move |sink: &gst_app::AppSink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        let mut ear = lock(&ear);
+        let written = sample
+            .buffer()
+            .map_or(Ok(()), |buffer| write_cue(&mut ear, buffer));
+        written.map(|()| gst::FlowSuccess::Ok).map_err(|e| {
+            let text = format!("{e:#}");
+            gst::element_error!(sink, gst::ResourceError::Write, ["{text}"]);
+            ear.failed = Some(text);
+            gst::FlowError::Error
+        })
+    };
+    gst_app::AppSink::builder()
+        .name("hear")
+        .caps(&gst::Caps::builder(carry::CUE_CAPS).build())
+        .sync(false)
+        .max_buffers(64)
+        .callbacks(
+            gst_app::AppSinkCallbacks::builder()
+                .new_sample(hear)
+                .build(),
+        )
+        .build()
+        .upcast()
+}
+
+fn write_cue(ear: &mut Ear, buffer: &gst::BufferRef) -> anyhow::Result<()> {
+    let map = buffer.map_readable().context("cannot read a cue")?;
+    if map.len() > LONGEST_CUE {
+        bail!("a cue of {} bytes: the limit is {LONGEST_CUE}", map.len());
+    }
+    let cue = carry::cue_from_text(&map)?;
+    ear.stop = ear.stop.max(cue.pts + HOP);
+    ear.count += 1;
+    writeln!(ear.file, "{}", Line::Cue(cue).to_text())
+        .context("cannot write cues to a temporary file; is the disk full?")
+}
+
+/// Writes a plan, with cues if there are any.
+pub(super) fn write(plan: &Plan, cues: Option<Cues>, file: &File) -> anyhow::Result<()> {
+    let mut file = BufWriter::new(file);
+    for line in plan.lines(cues.into_iter().flatten()) {
+        writeln!(file, "{}", line.to_text()).context("cannot write the plan; is the disk full?")?;
+    }
+    file.flush()
+        .context("cannot write the plan; is the disk full?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recording_lasts_to_the_end_of_its_last_picture() {
+        let mut measure = Measure::default();
+        assert_eq!(measure.span(), None);
+        for ms in [40, 0, 120, 80] {
+            measure.picture(Nanos::from_ms(ms), None);
+        }
+        assert_eq!(measure.span(), Some((Nanos::ZERO, Nanos::from_ms(160))));
+        measure.picture(Nanos::from_ms(160), Some(Nanos::from_ms(40)));
+        assert_eq!(measure.span(), Some((Nanos::ZERO, Nanos::from_ms(200))));
+    }
+}

@@ -1,0 +1,323 @@
+//! Runs a pass to its end: messages, errors in words, the watchdog, ^C.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anchoring::time::Nanos;
+use anyhow::{Context, anyhow, bail};
+use gst::prelude::*;
+
+use super::build::Built;
+use super::progress::Progress;
+use crate::graph;
+use crate::probe::Missing;
+
+/// How often the clock is looked at.
+const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
+/// Most warnings that are kept.
+const MOST_WARNINGS: usize = 20;
+
+/// Whether the user wants to stop: ^C or SIGTERM. A second one ends the program at once.
+#[derive(Clone, Debug)]
+pub(super) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    pub(super) fn new() -> anyhow::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())
+                .context("cannot listen for ^C")?;
+            signal_hook::flag::register(signal, stop.clone()).context("cannot listen for ^C")?;
+        }
+        Ok(Self(stop))
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What a pass left behind.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// Wall time.
+    pub took: Duration,
+    /// Warnings, each once.
+    pub warnings: Vec<String>,
+    /// Numbers by stage, as the elements reported them.
+    pub stages: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
+/// How a pass is played.
+pub(super) struct Player<'a> {
+    /// The recording, for messages.
+    pub name: &'a str,
+    /// What the progress says.
+    pub stage: &'static str,
+    /// Where the recording begins.
+    pub start: Nanos,
+    /// Where it ends, if that is known.
+    pub duration: Option<Nanos>,
+    /// How long nothing may move.
+    pub stall: Duration,
+    pub quiet: bool,
+    pub stop: &'a Stop,
+}
+
+/// A place where movement is seen.
+struct Gauge {
+    stage: &'static str,
+    count: Arc<AtomicU64>,
+    at: Arc<AtomicI64>,
+}
+
+/// A buffer's time in the recording.
+pub(super) fn stream_time(
+    segment: &gst::FormattedSegment<gst::ClockTime>,
+    pts: gst::ClockTime,
+) -> Option<Nanos> {
+    let time = segment.to_stream_time_full(pts)?;
+    let ns = i64::try_from(time.abs().nseconds()).ok()?;
+    Some(Nanos::new(if time.is_negative() { -ns } else { ns }))
+}
+
+impl Gauge {
+    fn new(element: &gst::Element, stage: &'static str) -> Self {
+        let gauge = Self {
+            stage,
+            count: Arc::default(),
+            at: Arc::default(),
+        };
+        for pad in element.sink_pads() {
+            let (count, at) = (gauge.count.clone(), gauge.at.clone());
+            let kinds = gst::PadProbeType::BUFFER
+                | gst::PadProbeType::BUFFER_LIST
+                | gst::PadProbeType::EVENT_DOWNSTREAM;
+            pad.add_probe(kinds, move |pad, info| {
+                count.fetch_add(1, Ordering::Relaxed);
+                if let Some(pts) = info.buffer().and_then(|buffer| buffer.pts())
+                    && let Some(event) = pad.sticky_event::<gst::event::Segment>(0)
+                    && let Some(segment) = event.segment().downcast_ref::<gst::ClockTime>()
+                    && let Some(time) = stream_time(segment, pts)
+                {
+                    at.fetch_max(time.get(), Ordering::Relaxed);
+                }
+                gst::PadProbeReturn::Ok
+            });
+        }
+        gauge
+    }
+}
+
+/// Stops the graph however the pass ends, so that nothing half-written stays.
+struct Playing<'a>(&'a gst::Pipeline);
+
+impl Drop for Playing<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.set_state(gst::State::Null);
+    }
+}
+
+impl Player<'_> {
+    /// Plays to the end.
+    pub(super) fn play(&self, built: &Built) -> anyhow::Result<Outcome> {
+        let begun = Instant::now();
+        let pipeline = &built.pipeline;
+        let bus = pipeline.bus().context("the graph has no bus")?;
+        let gauges = gauges(pipeline);
+        let mut progress = Progress::new(self.stage, self.start, self.duration, self.quiet);
+        let mut outcome = Outcome::default();
+        let mut missing: Vec<Missing> = Vec::new();
+        let playing = Playing(pipeline);
+        if let Err(e) = pipeline.set_state(gst::State::Playing) {
+            // The bus says why.
+            let said = bus.iter().find_map(|message| match message.view() {
+                gst::MessageView::Error(error) => Some(self.explain(error, &missing)),
+                _ => None,
+            });
+            return Err(
+                said.unwrap_or_else(|| anyhow!("{}: the graph does not start: {e}", self.name))
+            );
+        }
+        let (mut moved, mut last) = (Instant::now(), Vec::new());
+        loop {
+            if self.stop.is_wanted() {
+                progress.clear();
+                bail!("stopped; nothing was written");
+            }
+            let message = bus.timed_pop(TICK);
+            let counts: Vec<_> = gauges
+                .iter()
+                .map(|gauge| gauge.count.load(Ordering::Relaxed))
+                .collect();
+            if counts != last {
+                (moved, last) = (Instant::now(), counts);
+            } else if moved.elapsed() >= self.stall {
+                progress.clear();
+                bail!("{}", self.stalled(&gauges));
+            }
+            progress.at(gauges
+                .iter()
+                .map(|gauge| gauge.at.load(Ordering::Relaxed))
+                .max()
+                .map_or(Nanos::ZERO, Nanos::new));
+            let Some(message) = message else { continue };
+            match message.view() {
+                gst::MessageView::Eos(_) => break,
+                gst::MessageView::Error(error) => {
+                    progress.clear();
+                    return Err(self.explain(error, &missing));
+                }
+                gst::MessageView::Warning(warning) => {
+                    warn(&mut outcome.warnings, &warning.error(), warning.src())
+                }
+                gst::MessageView::Element(element) => {
+                    if let Ok(found) = gst_pbutils::MissingPluginMessage::parse(message.as_ref()) {
+                        missing.push(Missing::from_detail(&found.installer_detail()));
+                    } else if let Some(stats) =
+                        element.structure().filter(|s| s.name() == "earmark-stats")
+                    {
+                        stage(&mut outcome, stats);
+                    }
+                }
+                gst::MessageView::Latency(_) => {
+                    let _ = pipeline.recalculate_latency();
+                }
+                _ => {}
+            }
+        }
+        drop(playing);
+        progress.clear();
+        outcome.took = begun.elapsed();
+        Ok(outcome)
+    }
+
+    fn stalled(&self, gauges: &[Gauge]) -> String {
+        // The last stage that anything reached is the one that keeps it.
+        let stage = gauges
+            .iter()
+            .rev()
+            .find(|gauge| gauge.count.load(Ordering::Relaxed) > 0)
+            .map_or("open", |gauge| gauge.stage);
+        format!(
+            "{}: nothing has moved for {} s; the stage `{stage}` was the last to move (--stall-timeout sets the limit)",
+            self.name,
+            self.stall.as_secs()
+        )
+    }
+
+    /// An error in words, with what is missing if something is.
+    fn explain(&self, error: &gst::message::Error, missing: &[Missing]) -> anyhow::Error {
+        let source = error
+            .src()
+            .and_then(|src| src.downcast_ref::<gst::Element>());
+        let factory = source
+            .and_then(|source| source.factory())
+            .map(|factory| factory.name().to_string())
+            .unwrap_or_default();
+        let said = error.error().message().trim_end_matches('.').to_owned();
+        tracing::debug!(
+            "{:?}: {} ({:?})",
+            error.src().map(|src| src.path_string()),
+            error.error(),
+            error.debug()
+        );
+        if let Some(missing) = missing.first() {
+            return anyhow!("{} cannot be decoded here: {missing}", self.name);
+        }
+        if ["eventness", "anchorgate", "framepick", "featuresink"].contains(&factory.as_str()) {
+            return anyhow!("{said}");
+        }
+        let detail = detail(error.debug().as_deref());
+        anyhow!(
+            "{}: {} ({factory}): {said}{detail}",
+            self.name,
+            graph::stage(&factory)
+        )
+    }
+}
+
+/// The part of GStreamer's debug text that a person can use: what follows the code's place.
+fn detail(debug: Option<&str>) -> String {
+    let text = debug
+        .and_then(|debug| debug.split(":\n").nth(1))
+        .map(str::trim)
+        .filter(|text| !text.is_empty());
+    text.map(|text| format!(" ({text})")).unwrap_or_default()
+}
+
+fn gauges(pipeline: &gst::Pipeline) -> Vec<Gauge> {
+    let mut gauges = Vec::new();
+    for (factory, stage) in [
+        ("eventness", "listen"),
+        ("fakesink", "demux"),
+        ("anchorgate", "gate"),
+        ("framepick", "pick"),
+        ("featuresink", "encode, write"),
+    ] {
+        let found = pipeline
+            .iterate_all_by_element_factory_name(factory)
+            .into_iter()
+            .flatten();
+        gauges.extend(found.map(|element| Gauge::new(&element, stage)));
+    }
+    gauges
+}
+
+fn warn(warnings: &mut Vec<String>, error: &gst::glib::Error, source: Option<&gst::Object>) {
+    let factory = source
+        .and_then(|source| source.downcast_ref::<gst::Element>())
+        .and_then(|element| element.factory());
+    let said = error.message().trim_end_matches('.');
+    let ours = factory.as_ref().is_some_and(|f| {
+        ["eventness", "anchorgate", "framepick", "featuresink"].contains(&f.name().as_str())
+    });
+    let text = match factory {
+        Some(factory) if !ours => format!(
+            "{} ({}): {said}",
+            graph::stage(&factory.name()),
+            factory.name()
+        ),
+        _ => said.to_owned(),
+    };
+    if !warnings.contains(&text) && warnings.len() < MOST_WARNINGS {
+        warnings.push(text);
+    }
+}
+
+/// The numbers of a stage, added to what the stage reported before.
+fn stage(outcome: &mut Outcome, stats: &gst::StructureRef) {
+    let Ok(name) = stats.get::<String>("stage") else {
+        return;
+    };
+    let stage = outcome.stages.entry(name).or_default();
+    for (field, value) in stats.iter() {
+        let number = value
+            .get::<u64>()
+            .ok()
+            .or_else(|| value.get::<i64>().ok().and_then(|n| u64::try_from(n).ok()))
+            .or_else(|| value.get::<u32>().ok().map(u64::from));
+        if let Some(number) = number {
+            *stage.entry(field.to_string()).or_default() += number;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_useful_part_of_a_debug_text_is_told() {
+        assert_eq!(
+            detail(Some(
+                "../gst/isomp4/qtdemux.c(1): x (): /GstPipeline:p/qtdemux:q:\nno moov atom"
+            )),
+            " (no moov atom)"
+        );
+        assert_eq!(detail(Some("no place")), "");
+        assert_eq!(detail(None), "");
+    }
+}

@@ -1,0 +1,136 @@
+//! What is on stderr meanwhile: a bar on a terminal, a line now and then elsewhere, nothing when quiet.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use anchoring::time::Nanos;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How often a line is written where there is no terminal.
+const LINES: Duration = Duration::from_secs(10);
+
+/// The progress of one pass.
+pub(super) struct Progress {
+    stage: &'static str,
+    start: Nanos,
+    length: Option<Nanos>,
+    begun: Instant,
+    shown: Shown,
+}
+
+enum Shown {
+    Bar(ProgressBar),
+    Lines(Instant),
+    Nothing,
+}
+
+impl Progress {
+    pub(super) fn new(stage: &'static str, start: Nanos, stop: Option<Nanos>, quiet: bool) -> Self {
+        let length = stop
+            .map(|stop| stop - start)
+            .filter(|length| *length > Nanos::ZERO);
+        let shown = if quiet {
+            Shown::Nothing
+        } else if std::io::stderr().is_terminal() {
+            Shown::Bar(bar(stage, length))
+        } else {
+            Shown::Lines(Instant::now())
+        };
+        Self {
+            stage,
+            start,
+            length,
+            begun: Instant::now(),
+            shown,
+        }
+    }
+
+    /// The recording was played up to here.
+    pub(super) fn at(&mut self, now: Nanos) {
+        let done = (now - self.start).max(Nanos::ZERO);
+        let text = self.text(done);
+        match &mut self.shown {
+            Shown::Bar(bar) => {
+                bar.set_position(done.get().unsigned_abs() / 1_000_000);
+                bar.set_message(text);
+            }
+            Shown::Lines(last) if last.elapsed() >= LINES => {
+                *last = Instant::now();
+                let stage = self.stage;
+                eprintln!("{stage}: {text}");
+            }
+            Shown::Lines(_) | Shown::Nothing => {}
+        }
+    }
+
+    /// "12.3 of 60.0 s, 24.1 x real time, 2 s left".
+    fn text(&self, done: Nanos) -> String {
+        let took = self.begun.elapsed().as_secs_f64().max(1e-3);
+        let speed = done.seconds() / took;
+        match self.length {
+            Some(length) => {
+                let left = (length - done).max(Nanos::ZERO).seconds() / speed.max(1e-3);
+                let left = if done > Nanos::ZERO {
+                    format!(", {} left", time(left))
+                } else {
+                    String::new()
+                };
+                format!(
+                    "{} of {}, {speed:.1} x real time{left}",
+                    time(done.seconds()),
+                    time(length.seconds())
+                )
+            }
+            None => format!("{}, {speed:.1} x real time", time(done.seconds())),
+        }
+    }
+
+    /// Takes the bar away.
+    pub(super) fn clear(&self) {
+        if let Shown::Bar(bar) = &self.shown {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar(stage: &'static str, length: Option<Nanos>) -> ProgressBar {
+    let bar = match length {
+        Some(length) => ProgressBar::new(length.get().unsigned_abs() / 1_000_000),
+        None => ProgressBar::new_spinner(),
+    };
+    bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(8));
+    let template = if length.is_some() {
+        "{prefix:>8} {bar:30} {percent:>3} %  {msg}"
+    } else {
+        "{prefix:>8} {spinner} {msg}"
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_prefix(stage);
+    bar
+}
+
+/// `75 s`, `12:05`, `1:02:03`.
+pub(super) fn time(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..=9 => format!("{seconds:.1} s"),
+        10..=119 => format!("{whole} s"),
+        120..=3599 => format!("{}:{:02}", whole / 60, whole % 60),
+        _ => format!("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_short() {
+        assert_eq!(
+            [0.04, 9.2, 75.0, 725.0, 3723.0].map(time),
+            ["0.0 s", "9.2 s", "75 s", "12:05", "1:02:03"]
+        );
+    }
+}

@@ -1,0 +1,254 @@
+//! What is told at the end: what was done, what it cost, how long it took, where the file is; warnings last.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anchoring::plan::Plan;
+use anchoring::time::Nanos;
+use gstearmark::h5;
+use serde_json::{Value, json};
+
+use super::play::Outcome;
+use super::progress::time;
+use crate::commands::{self, Output};
+use crate::inspect::{grouped, shares_text, tokens_text};
+
+/// Collects what happens.
+pub(super) struct Report {
+    output: PathBuf,
+    begun: Instant,
+    passes: Vec<(&'static str, Duration)>,
+    stages: BTreeMap<String, BTreeMap<String, u64>>,
+    warnings: Vec<String>,
+}
+
+impl Report {
+    pub(super) fn new(output: &Path, begun: Instant) -> Self {
+        Self {
+            output: output.into(),
+            begun,
+            passes: Vec::new(),
+            stages: BTreeMap::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Something that did not stop the work.
+    pub(super) fn warn(&mut self, text: impl Into<String>) {
+        self.warnings.push(text.into());
+    }
+
+    pub(super) fn listened(&mut self, outcome: Outcome) {
+        self.pass("listen and plan", outcome);
+    }
+
+    pub(super) fn looked(&mut self, outcome: Outcome) {
+        self.pass(
+            if self.passes.is_empty() {
+                "one pass"
+            } else {
+                "look, encode, write"
+            },
+            outcome,
+        );
+    }
+
+    fn pass(&mut self, name: &'static str, outcome: Outcome) {
+        self.passes.push((name, outcome.took));
+        for (stage, numbers) in outcome.stages {
+            let all = self.stages.entry(stage).or_default();
+            for (name, number) in numbers {
+                *all.entry(name).or_default() += number;
+            }
+        }
+        for warning in outcome.warnings {
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+    }
+
+    fn busy(&self) -> Vec<(&str, f64)> {
+        let busy = |stage: &'static str| {
+            Some((stage, *self.stages.get(stage)?.get("busy-ns")? as f64 / 1e9))
+        };
+        ["listen", "gate", "pick", "encode", "write"]
+            .into_iter()
+            .filter_map(busy)
+            .collect()
+    }
+
+    fn timing(&self, duration: Nanos) -> (f64, f64) {
+        let took = self.begun.elapsed().as_secs_f64();
+        (took, duration.seconds() / took.max(1e-6))
+    }
+
+    /// After `earmark run`: what the file says.
+    pub(super) fn finish(mut self, output: Output) -> anyhow::Result<()> {
+        let file = h5::read_summary(&self.output)?;
+        for warning in &file.warnings {
+            if !self.warnings.contains(warning) {
+                self.warnings.push(warning.clone());
+            }
+        }
+        let duration = Nanos::new(file.duration_ns);
+        let (took, speed) = self.timing(duration);
+        if output.json {
+            let mut value = self.json(took, speed);
+            value["features"] = json!(file);
+            return self.told(&format!("{value:#}"));
+        }
+        let shares = file
+            .shares
+            .iter()
+            .map(|share| (share.tier, share.reason, share.frames));
+        let mut lines = vec![
+            format!("recording  {}, {duration}", file.video_id),
+            format!(
+                "anchors    {}{}",
+                grouped(file.anchors),
+                labels(&file.top_labels)
+            ),
+            format!("frames     {}", shares_text(shares)),
+            format!(
+                "spent      {}",
+                tokens_text(file.spent_tokens, file.budget_tokens)
+            ),
+            format!(
+                "decoded    {} of {} pictures",
+                grouped(file.pictures_passed),
+                grouped(file.pictures_seen)
+            ),
+        ];
+        lines.push(self.times(took, speed));
+        lines.push(format!("written    {}", self.output.display()));
+        if file.frames_missed > 0 {
+            self.warnings.push(format!(
+                "{} planned pictures were missed: the recording is damaged or has no picture there",
+                grouped(file.frames_missed)
+            ));
+        }
+        lines.extend(
+            self.warnings
+                .iter()
+                .map(|warning| format!("warning    {warning}")),
+        );
+        self.told(&lines.join("\n"))
+    }
+
+    /// After `earmark plan`.
+    pub(super) fn finish_plan(self, plan: &Plan, output: Output) -> anyhow::Result<()> {
+        let header = &plan.header;
+        let (took, speed) = self.timing(header.duration);
+        let mut shares: BTreeMap<_, (u64, u64)> = BTreeMap::new();
+        for entry in &plan.entries {
+            let share = shares.entry((entry.tier, entry.reason)).or_default();
+            *share = (share.0 + 1, share.1 + entry.tokens);
+        }
+        if output.json {
+            let mut value = self.json(took, speed);
+            let shares: Vec<_> = shares.iter().map(|((tier, reason), (frames, tokens))| json!({ "tier": tier, "reason": reason, "frames": frames, "tokens": tokens })).collect();
+            value["plan"] = json!({
+                "video_id": header.video_id, "duration_ns": header.duration, "budget_tokens": header.budget_tokens,
+                "spent_tokens": header.spent_tokens, "anchors": plan.anchors.len(), "frames": plan.entries.len(), "shares": shares,
+            });
+            return self.told(&format!("{value:#}"));
+        }
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for anchor in plan
+            .anchors
+            .iter()
+            .filter(|anchor| !anchor.label.is_empty())
+        {
+            *counts.entry(&anchor.label).or_default() += 1;
+        }
+        let mut top: Vec<_> = counts
+            .into_iter()
+            .map(|(label, n)| (label.to_owned(), n))
+            .collect();
+        top.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let mut lines = vec![
+            format!("recording  {}, {}", header.video_id, header.duration),
+            format!(
+                "anchors    {}{}",
+                grouped(plan.anchors.len() as u64),
+                labels(&top)
+            ),
+            format!(
+                "frames     {}",
+                shares_text(
+                    shares
+                        .iter()
+                        .map(|((tier, reason), (frames, _))| (*tier, *reason, *frames))
+                )
+            ),
+            format!(
+                "planned    {}",
+                tokens_text(header.spent_tokens, header.budget_tokens)
+            ),
+            self.times(took, speed),
+            format!("written    {}", self.output.display()),
+        ];
+        lines.extend(
+            self.warnings
+                .iter()
+                .map(|warning| format!("warning    {warning}")),
+        );
+        self.told(&lines.join("\n"))
+    }
+
+    fn times(&self, took: f64, speed: f64) -> String {
+        let passes: Vec<_> = self
+            .passes
+            .iter()
+            .map(|(name, took)| format!("{name} {}", time(took.as_secs_f64())))
+            .collect();
+        let busy: Vec<_> = self
+            .busy()
+            .into_iter()
+            .map(|(stage, seconds)| format!("{stage} {seconds:.2} s"))
+            .collect();
+        let busy = if busy.is_empty() {
+            String::new()
+        } else {
+            format!("\nbusy       {}", busy.join(", "))
+        };
+        format!(
+            "time       {} ({speed:.1} x real time): {}{busy}",
+            time(took),
+            passes.join(", ")
+        )
+    }
+
+    fn json(&self, took: f64, speed: f64) -> Value {
+        json!({
+            "ok": true,
+            "output": self.output,
+            "seconds": took,
+            "times_real_time": speed,
+            "passes": self.passes.iter().map(|(name, took)| json!({ "name": name, "seconds": took.as_secs_f64() })).collect::<Vec<_>>(),
+            "stages": self.stages,
+            "warnings": self.warnings,
+        })
+    }
+
+    fn told(&self, text: &str) -> anyhow::Result<()> {
+        commands::print(text)
+    }
+}
+
+/// ": Chop 3, Speech 1", at most five.
+fn labels(top: &[(String, u64)]) -> String {
+    let named: Vec<_> = top
+        .iter()
+        .filter(|(label, _)| !label.is_empty())
+        .take(5)
+        .map(|(label, n)| format!("{label} {n}"))
+        .collect();
+    if named.is_empty() {
+        String::new()
+    } else {
+        format!(" (most often {})", named.join(", "))
+    }
+}
