@@ -3,6 +3,7 @@
 //! One JSON object a line: the header, then anchors, frames and (if wanted) cues in time order, an anchor always before the
 //! frames that name it, so that a reader needs constant memory. All anchors first and then all frames reads as well.
 
+mod line;
 mod read;
 
 use serde::{Deserialize, Serialize};
@@ -119,6 +120,16 @@ pub enum Line {
 }
 
 impl Line {
+    /// The `kind` of the line in the file.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Plan(_) => "plan",
+            Self::Anchor(_) => "anchor",
+            Self::Frame(_) => "frame",
+            Self::Cue(_) => "cue",
+        }
+    }
+
     /// One line of JSON without a line break. Numbers that are not finite become `null` and don't read back.
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()

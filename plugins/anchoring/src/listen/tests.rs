@@ -1,0 +1,269 @@
+//! What a listener hears, and when.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const START: Nanos = Nanos::from_ms(5_000);
+
+/// Faint noise, the same every time.
+fn noise(n: usize) -> Vec<f32> {
+    let mut state = 1u32;
+    (0..n)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            ((state >> 8) as f32 / 8_388_608.0 - 1.0) * 1e-3
+        })
+        .collect()
+}
+
+/// A decaying knock, added at a sample.
+fn knock(x: &mut [f32], at: usize) {
+    for (n, slot) in x[at..].iter_mut().take(3_000).enumerate() {
+        let t = n as f32 / 16_000.0;
+        *slot += (-t * 30.0).exp() * (1.0 - 2.0 * (n % 7) as f32 / 6.0) * 0.5;
+    }
+}
+
+fn cues(x: &[f32], chunk: usize) -> Vec<Cue> {
+    let mut ears = Listener::new(START, false);
+    let mut out = Vec::new();
+    for part in x.chunks(chunk) {
+        ears.push(part);
+        out.extend(std::iter::from_fn(|| ears.next_cue()));
+    }
+    ears.finish();
+    out.extend(std::iter::from_fn(|| ears.next_cue()));
+    out
+}
+
+fn onsets(cues: &[Cue]) -> Vec<Onset> {
+    cues.iter().filter_map(|cue| cue.onset).collect()
+}
+
+#[test]
+fn a_knock_in_faint_noise_is_one_onset_at_its_time() {
+    let mut x = noise(64_000);
+    knock(&mut x, 32_000);
+    let heard = onsets(&cues(&x, 1_000));
+    let likely: Vec<_> = heard.iter().filter(|onset| onset.p > 0.5).collect();
+    assert_eq!(likely.len(), 1);
+    assert!(likely[0].at.distance(START + Nanos::from_ms(2_000)) <= Nanos::from_ms(30));
+}
+
+#[test]
+fn every_hop_that_has_begun_yields_a_cue() {
+    for (samples, hops) in [(0, 0), (1, 1), (1_280, 1), (1_281, 2), (16_000, 13)] {
+        let all = cues(&noise(samples), 333);
+        assert_eq!(all.len(), hops, "{samples} samples");
+        for (i, cue) in all.iter().enumerate() {
+            assert_eq!(cue.pts, START + Nanos::from_ms(80 * i as i64));
+        }
+    }
+}
+
+#[test]
+fn digital_silence_is_not_trusted_and_has_no_onset() {
+    for cue in cues(&[0.0; 32_000], 999) {
+        assert_eq!((cue.eventness, cue.uncertainty), (0.0, 1.0));
+        assert_eq!(cue.onset, None);
+    }
+}
+
+#[test]
+fn a_tick_after_digital_silence_is_an_onset_in_a_hop_that_sounds() {
+    // At the very start of a hop, and inside one.
+    for at in [24 * 1_280, 24 * 1_280 + 10, 24 * 1_280 + 700] {
+        let mut x = vec![0.0; 64_000];
+        knock(&mut x, at);
+        let all = cues(&x, 1_000);
+        let heard = onsets(&all);
+        assert!(!heard.is_empty(), "{at}");
+        let time = START + Nanos::new(at as i64 * 62_500);
+        assert!(heard[0].at.distance(time) <= Nanos::from_ms(30), "{at}");
+        for cue in all.iter().filter(|cue| cue.onset.is_some()) {
+            assert!(cue.uncertainty < 1.0);
+        }
+    }
+}
+
+#[test]
+fn the_cut_at_the_end_is_no_onset() {
+    let mut x = noise(32_000);
+    for (n, slot) in x.iter_mut().enumerate() {
+        *slot += (std::f32::consts::TAU * (n % 16) as f32 / 16.0).sin();
+    }
+    let heard = onsets(&cues(&x, 1_000));
+    assert!(
+        heard.iter().all(|o| o.at < START + Nanos::from_ms(1_900)),
+        "{heard:?}"
+    );
+}
+
+#[test]
+fn what_is_not_a_number_is_not_trusted_and_makes_no_onset_nearby() {
+    let mut x = noise(64_000);
+    x[32_000..33_000].fill(f32::NAN);
+    let all = cues(&x, 1_000);
+    assert_eq!(all[25].uncertainty, 1.0);
+    assert_eq!(all[24].uncertainty, 0.0);
+    assert!(all[24..=27].iter().all(|cue| cue.onset.is_none()));
+}
+
+#[test]
+fn latency_is_what_a_cue_waits_for() {
+    for tagging in [false, true] {
+        let mut ears = Listener::new(Nanos::ZERO, tagging);
+        let mut worst = Nanos::ZERO;
+        for (n, part) in noise(64_000).chunks(16).enumerate() {
+            ears.push(part);
+            while ears.next_patch().is_some() {
+                ears.tagged(Vec::new(), 0.0);
+            }
+            while let Some(cue) = ears.next_cue() {
+                // The first hops also wait for the first patch, which begins before them.
+                if cue.pts >= Nanos::from_ms(720) {
+                    worst = worst.max(Nanos::from_ms(n as i64 + 1) - cue.pts);
+                }
+            }
+        }
+        assert_eq!(worst, ears.latency(), "tagging {tagging}");
+    }
+}
+
+#[test]
+fn a_hop_takes_the_tags_of_the_nearest_patch() {
+    let mut ears = Listener::new(START, true);
+    let mut out = Vec::new();
+    let mut patches = 0;
+    for part in noise(48_000).chunks(1_600) {
+        ears.push(part);
+        while let Some(patch) = ears.next_patch() {
+            assert_eq!(patch.pts, START + Nanos::from_ms(480 * patches));
+            assert_eq!(patch.log_mel.len(), 96 * 64);
+            let tag = Tag {
+                class_id: patches as u16,
+                p: 0.5,
+            };
+            ears.tagged(vec![tag], 0.25);
+            patches += 1;
+        }
+        out.extend(std::iter::from_fn(|| ears.next_cue()));
+    }
+    ears.finish();
+    out.extend(std::iter::from_fn(|| ears.next_cue()));
+    assert_eq!((patches, out.len()), (5, 38));
+    let last = (patches - 1) as f64;
+    for (i, cue) in out.iter().enumerate() {
+        let middle = 0.08 * i as f64 + 0.04;
+        let nearest = ((middle - 0.4875) / 0.48).round().clamp(0.0, last);
+        assert_eq!(f64::from(cue.tags[0].class_id), nearest, "hop {i}");
+        assert_eq!(cue.speech, 0.25);
+    }
+}
+
+#[test]
+fn a_recording_shorter_than_a_patch_is_padded_to_one() {
+    let mut ears = Listener::new(START, true);
+    ears.push(&noise(2_000));
+    assert_eq!(ears.next_patch(), None);
+    ears.finish();
+    assert_eq!(ears.next_cue(), None);
+    assert_eq!(ears.next_patch().map(|p| p.log_mel.len()), Some(96 * 64));
+    ears.tagged(
+        vec![
+            Tag {
+                class_id: 3,
+                p: 2.0,
+            },
+            Tag {
+                class_id: 4,
+                p: f32::NAN,
+            },
+        ],
+        f32::NAN,
+    );
+    let cue = ears.next_cue().unwrap();
+    assert_eq!(
+        cue.tags,
+        vec![Tag {
+            class_id: 3,
+            p: 1.0
+        }]
+    );
+    assert_eq!(cue.speech, 0.0);
+}
+
+#[test]
+fn a_tagger_that_never_answers_is_given_up_and_state_stays_bounded() {
+    let mut ears = Listener::new(START, true);
+    let second = noise(16_000);
+    let mut heard = 0;
+    for _ in 0..200 {
+        ears.push(&second);
+        while ears.next_patch().is_some() {}
+        while ears.next_cue().is_some() {
+            heard += 1;
+        }
+    }
+    assert!(heard > 0);
+    assert!(ears.patches.len() <= PATCHES);
+    assert!(ears.hops.len() <= PATCHES * 6 + 50);
+    let forgotten = ears.given_up;
+    ears.tagged(
+        vec![Tag {
+            class_id: 1,
+            p: 1.0,
+        }],
+        0.0,
+    );
+    assert_eq!(ears.given_up, forgotten - 1);
+}
+
+fn any_sample() -> impl Strategy<Value = f32> {
+    prop_oneof![
+        8 => -1f32..1.0,
+        1 => Just(0.0),
+        1 => prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(f32::MAX)],
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn chunks_of_any_size_give_identical_cues(
+        at in prop::collection::vec(0usize..30_000, 0..4),
+        dead in prop::collection::vec((0usize..30_000, 1usize..3_000, any::<bool>()), 0..3),
+        cut in 1usize..5_000,
+    ) {
+        let mut x = noise(33_000);
+        for &at in &at {
+            knock(&mut x, at);
+        }
+        for &(from, n, nan) in &dead {
+            x[from..from + n].fill(if nan { f32::NAN } else { 0.0 });
+        }
+        prop_assert_eq!(cues(&x, x.len()), cues(&x, cut));
+    }
+
+    #[test]
+    fn a_dead_hop_never_has_an_onset_and_all_is_in_range(
+        x in prop::collection::vec(any_sample(), 0..9_000),
+        start in any::<i64>(),
+    ) {
+        let mut ears = Listener::new(Nanos::new(start), false);
+        ears.push(&x);
+        ears.finish();
+        while let Some(cue) = ears.next_cue() {
+            prop_assert!((0.0..=1.0).contains(&cue.eventness));
+            if cue.uncertainty >= 1.0 {
+                prop_assert_eq!(cue.onset, None);
+            }
+            if let Some(onset) = cue.onset {
+                prop_assert!((0.0..=1.0).contains(&onset.p));
+                prop_assert!(cue.pts <= onset.at && onset.at <= cue.pts + HOP);
+            }
+        }
+    }
+}
