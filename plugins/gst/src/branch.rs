@@ -24,9 +24,17 @@ impl Unfed {
     /// that no pipeline depends on, e.g. by `Element::call_async`.
     pub fn retire(&self) {
         for element in self.elements.iter().rev() {
+            let (result, _, _) = element.state(gst::ClockTime::ZERO);
+            let busy = result == Ok(gst::StateChangeSuccess::Async);
             element.set_locked_state(true);
             // Going to NULL succeeds or was under way already.
             let _ = element.set_state(gst::State::Null);
+            if busy {
+                // decodebin keeps to itself that it has given up (its own bin ignores the message on the way down), so its
+                // bin would wait on.
+                let done = gst::message::AsyncDone::builder().src(element).build();
+                let _ = element.post_message(done);
+            }
         }
     }
 }

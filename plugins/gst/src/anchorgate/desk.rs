@@ -581,7 +581,8 @@ impl Desk {
         self.out.push_back(Out::Buffer(buffer));
     }
 
-    /// Says that there is nothing to decode here, which makes the decoder give out all it holds.
+    /// Says that there is nothing to decode here. The still-frame event makes the decoder give out all it holds, so that no chosen
+    /// picture waits in it; a GAP alone doesn't, but takes the event through a parser at once.
     fn skip(&mut self, length: Nanos, left: Vec<Parcel>) {
         self.discont = true;
         let mut first = None;
@@ -592,8 +593,9 @@ impl Desk {
         // A decoder that has seen no picture yet would have to guess its output format.
         if let Some(first) = first.filter(|_| self.passed_any) {
             let length = gst::ClockTime::from_nseconds(length.get().max(0) as u64);
+            let drain = gst_video::StillFrameEvent::builder(true).build();
             let gap = gst::event::Gap::builder(first).duration(length).build();
-            self.out.push_back(Out::Event(gap));
+            self.out.extend([Out::Event(drain), Out::Event(gap)]);
         }
     }
 

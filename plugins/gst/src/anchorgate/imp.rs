@@ -135,17 +135,17 @@ impl AnchorGate {
     fn tell(&self) {
         let news = self.state().desk.as_mut().map(Desk::news);
         for text in news.unwrap_or_default() {
-            gst::element_imp_warning!(self, gst::StreamError::Failed, ["{text}"]);
+            gst::element_imp_warning!(self, gst::StreamError::Failed, ("{text}"));
         }
     }
 
     fn fail(&self, error: &DeskError) -> gst::FlowError {
         match error {
             DeskError::Plan(_) => {
-                gst::element_imp_error!(self, gst::ResourceError::Read, ["{error}"]);
+                gst::element_imp_error!(self, gst::ResourceError::Read, ("{error}"));
             }
             DeskError::Cue(_) => {
-                gst::element_imp_error!(self, gst::StreamError::Format, ["{error}"]);
+                gst::element_imp_error!(self, gst::StreamError::Format, ("{error}"));
             }
         }
         gst::FlowError::Error
@@ -323,10 +323,10 @@ impl AnchorGate {
                 gst::element_imp_error!(
                     self,
                     gst::StreamError::Format,
-                    [
+                    (
                         "the video's segment is in {}, but must be in time (is there no parser or demuxer before the gate?)",
                         segment.segment().format().to_string()
-                    ]
+                    )
                 );
                 false
             }
@@ -513,13 +513,13 @@ impl AnchorGate {
         };
         let cue_start = self.cues.sticky_event::<gst::event::StreamStart>(0);
         let group = cue_start.as_ref().and_then(|event| event.group_id());
-        let id = self.src.create_stream_id(&*element, Some("earmark-cues"));
+        let id = cue_start.as_ref().map_or("earmark", |event| event.stream_id());
         {
             let mut state = self.state();
             let Some(desk) = &mut state.desk else {
                 return;
             };
-            desk.sound_only(&id, group);
+            desk.sound_only(id, group);
             let eos = gst::event::Eos::builder();
             let eos = eos.build();
             state.video_ended = Some((eos, Instant::now()));
@@ -652,7 +652,7 @@ impl AnchorGate {
                 gst::element_imp_error!(
                     self,
                     gst::StreamError::Failed,
-                    ["downstream refused the pictures: {error}"]
+                    ("downstream refused the pictures: {error}")
                 );
             }
             if error != gst::FlowError::Flushing {
@@ -791,7 +791,7 @@ impl AnchorGate {
                 Ok(())
             }
             Err(error) => {
-                gst::element_imp_error!(self, gst::LibraryError::Settings, ["{error}"]);
+                gst::element_imp_error!(self, gst::LibraryError::Settings, ("{error}"));
                 Err(gst::StateChangeError)
             }
         }

@@ -219,7 +219,7 @@ impl Eventness {
             worked
         };
         if let Err(error) = worked {
-            gst::element_imp_error!(self, gst::LibraryError::Failed, ["{error}"]);
+            gst::element_imp_error!(self, gst::LibraryError::Failed, ("{error}"));
             return Err(gst::FlowError::Error);
         }
         for out in out {
@@ -249,9 +249,9 @@ impl Eventness {
                     gst::element_imp_error!(
                         self,
                         gst::StreamError::Format,
-                        [
+                        (
                             "the sound's segment is not in time format (is this raw data without timestamps?)"
-                        ]
+                        )
                     );
                     return false;
                 };
@@ -341,7 +341,7 @@ impl Eventness {
             match models::load_tagger(&settings.tagger, settings.threads as usize) {
                 Ok(tagger) => state.tagger = Some(tagger),
                 Err(error) => {
-                    gst::element_imp_error!(self, gst::LibraryError::Settings, ["{error}"]);
+                    gst::element_imp_error!(self, gst::LibraryError::Settings, ("{error}"));
                     return Err(gst::StateChangeError);
                 }
             }

@@ -81,7 +81,7 @@ impl FramePick {
                 gst::element_imp_error!(
                     self,
                     gst::LibraryError::Failed,
-                    ["a frame cannot carry its plan entry: {error}"]
+                    ("a frame cannot carry its plan entry: {error}")
                 );
                 return Err(gst::FlowError::Error);
             }
@@ -109,9 +109,9 @@ impl FramePick {
                     gst::element_imp_error!(
                         self,
                         gst::StreamError::Format,
-                        [
+                        (
                             "the frames' segment is not in time format (is this raw data without timestamps?)"
-                        ]
+                        )
                     );
                     return false;
                 };
@@ -144,7 +144,7 @@ impl FramePick {
                     return true;
                 }
                 Some(Err(error)) => {
-                    gst::element_imp_error!(self, gst::StreamError::Format, ["{error}"]);
+                    gst::element_imp_error!(self, gst::StreamError::Format, ("{error}"));
                     return false;
                 }
                 _ => {}
