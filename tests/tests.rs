@@ -9,3 +9,12 @@ mod inputs;
 // Every input that must be refused clearly.
 mod bad_input;
 
+
+// Pipelines: everything wrong is reported at once, with its place.
+mod validate;
+
+// The command line itself; nothing is played.
+mod commands;
+
+// The shipped recording from end to end.
+mod kitchen;

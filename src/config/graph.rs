@@ -63,6 +63,9 @@ fn node_properties(node: &Node, factory: &gst::ElementFactory, problems: &mut Ve
         .iter()
         .filter(|property| !property.name.contains("::"))
     {
+        if property.value.contains("${") {
+            continue; // an unknown variable, reported already
+        }
         let field = format!("{}.{}", field(node), property.name);
         let shown = shown(&property.value);
         let Some(spec) = specs.iter().find(|spec| {

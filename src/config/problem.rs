@@ -114,7 +114,7 @@ pub(crate) fn did_you_mean<'a>(
             let plain = name.to_lowercase().replace('-', "_");
             (strsim::damerau_levenshtein(&written, &plain), name)
         })
-        .filter(|(distance, name)| *distance <= (name.chars().count() / 3).max(1))
+        .filter(|(distance, name)| *distance <= name.chars().count().div_ceil(3))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| format!("did you mean `{name}`?"))
 }

@@ -1,0 +1,173 @@
+//! Pipelines: what is wrong is reported all at once, with place, value, rule and likely mistake.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::recordings::{folder, root};
+
+/// `earmark` in `folder`, with the models of the repository.
+pub(crate) fn earmark(folder: &Path, args: &[&str]) -> Output {
+    Command::new("timeout")
+        .args(["--kill-after=5", "120", env!("CARGO_BIN_EXE_earmark")])
+        .args(args)
+        .current_dir(folder)
+        .env("EARMARK_MODELS", root().join("models"))
+        .output()
+        .unwrap()
+}
+
+/// Status, stderr and stdout as a person sees them, without this machine's paths.
+pub(crate) fn seen(output: &Output) -> String {
+    let text = format!(
+        "status {}\n{}{}",
+        output.status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&output.stderr),
+        String::from_utf8_lossy(&output.stdout)
+    );
+    let lines = text.lines().map(|line| match (line.find(".yaml in "), line.find("; `earmark models`")) {
+        (Some(start), Some(stop)) => format!("{}.yaml in [folders]{}", &line[..start], &line[stop..]),
+        _ => line.replace(root().to_str().unwrap(), "[root]"),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+const GRAPH: &str = "graph: |
+  filesrc location=${input} ! parsebin name=demux
+  demux. ! queue ! gate.video
+  demux. ! queue ! decodebin ! audioconvert ! audioresample ! eventness name=ears ! gate.cues
+  anchorgate name=gate ! decodebin ! framepick ! videoconvert ! featuresink name=features location=${output}
+";
+
+/// What `earmark validate` says of this pipeline.
+fn said_of(name: &str, text: &str, args: &[&str]) -> String {
+    let folder = folder(&format!("validate_{name}"));
+    std::fs::write(folder.join("p.yaml"), text).unwrap();
+    let mut all = vec!["validate", "p.yaml"];
+    all.extend(args);
+    seen(&earmark(&folder, &all))
+}
+
+#[test]
+fn the_shipped_pipelines_are_fine() {
+    for name in ["gated", "uniform", "dense", "anchors_only"] {
+        let output = earmark(root(), &["validate", &format!("pipelines/{name}.yaml")]);
+        assert!(output.status.success(), "{}", seen(&output));
+    }
+}
+
+#[test]
+fn every_wrong_setting_is_told_at_once() {
+    let text = format!(
+        "version: 2
+{GRAPH}ears: {{ probe: flucs, tagger: none, ear_count: 2 }}
+anchors:
+  pre_sm: 200
+  post_ms: 0.4
+  min_gap_ms: 250ms
+  threshold: \"0.1\"
+  uncertainty_gain: 11
+budget:
+  policy: gatd
+  tokens_per_s: 1,5
+  anchor_tier: huge
+  max_gap_ms: 0
+  pre_ms: 200
+  planning: globl
+features:
+  batch: 1000
+  precision: f64
+  model: efficientnet-lite1
+speed: fast
+pre_ms: 3
+"
+    );
+    insta::assert_snapshot!("settings", said_of("settings", &text, &[]));
+}
+
+#[test]
+fn every_mistake_in_a_graph_is_told_at_once() {
+    let text = "version: 1
+graph: |
+  # the source
+  filesrc locatoin=x location=${input} ! parsbin name=demux
+  demux. ! queue max-size-buffers=lots ! gate.vidoe
+  demux. ! queue ! decodebin ! audioconvert ! audioresample ! eventness name=ears threads=2 ! gaet.cues
+  anchorgate name=gate pre-ms=3 ! decodebin ! facedetect ! framepick ! videoconvert ! featuresink name=features location=x.h5
+  videotestsrc
+  queue ! ! fakesink
+ears: { tagger: none }
+";
+    insta::assert_snapshot!("graph", said_of("graph", text, &[]));
+}
+
+#[test]
+fn pads_that_are_not_linked_are_named() {
+    let text = "version: 1
+graph: |
+  filesrc location=${input} ! parsebin name=demux
+  demux. ! queue ! decodebin ! audioconvert ! audioresample ! eventness name=ears ! gate.cues
+  anchorgate name=gate decodebin ! framepick ! videoconvert ! featuresink name=features location=${output}
+  queue name=stray
+  filesink location=y ! identity
+ears: { tagger: none }
+";
+    insta::assert_snapshot!("pads", said_of("pads", text, &[]));
+}
+
+#[test]
+fn what_only_gstreamer_can_tell_is_told_too() {
+    let text = "version: 1
+graph: |
+  filesrc location=${input} ! parsebin name=demux
+  demux. ! queue ! gate.video
+  demux. ! queue ! decodebin ! audioconvert ! video/x-raw ! eventness name=ears ! gate.cues
+  anchorgate name=gate ! decodebin ! framepick ! videoconvert ! featuresink name=features location=${output}
+ears: { tagger: none }
+";
+    insta::assert_snapshot!("builds", said_of("builds", text, &[]));
+}
+
+#[test]
+fn the_parts_that_every_pipeline_has_are_missed() {
+    let text = "version: 1
+graph: |
+  filesrc location=${input} ! parsebin ! decodebin ! fakesink
+budget: { policy: dense, planning: global }
+";
+    insta::assert_snapshot!("parts", said_of("parts", text, &[]));
+}
+
+#[test]
+fn broken_yaml_says_where() {
+    let bad = ["version: 1\ngraph: [\n", "- 1\n", "", "version: 1\nversion: 1\ngraph: &a x\nears: *a\n", "version: 1\n\tgraph: x\n"];
+    let all: Vec<_> = bad.iter().enumerate().map(|(n, text)| said_of(&format!("yaml{n}"), text, &[])).collect();
+    insta::assert_snapshot!("yaml", all.join("\n----\n"));
+}
+
+#[test]
+fn a_budget_too_small_for_the_fallback_is_told_with_both_numbers() {
+    let text = format!("version: 1\n{GRAPH}ears: {{ tagger: none }}\nbudget: {{ tokens_per_s: 40 }}\n");
+    insta::assert_snapshot!("budget", said_of("budget", &text, &[]));
+}
+
+#[test]
+fn variables_are_filled_in_and_unknown_ones_told() {
+    let graph = GRAPH.replace("queue ! gate.video", "queue max-size-buffers=${buffers} ! gate.video");
+    let text = format!("version: 1\n{graph}ears: {{ tagger: \"${{tagger}}\" }}\nbudget: {{ tokens_per_s: \"${{rate}}\" }}\n");
+    let good = said_of("variables", &text, &["--set", "buffers=7", "--set", "tagger=none", "--set", "rate=300", "--json"]);
+    assert!(good.contains("\"tokens_per_s\": 300.0") && good.contains("\"tagger\": \"none\""), "{good}");
+    let bad = said_of("variables", &text, &["--set", "bufers=7", "--set", "rate=many", "--set", "tagger=none"]);
+    insta::assert_snapshot!("variables", bad);
+}
+
+#[test]
+fn programs_get_the_same_as_json() {
+    let folder = folder("validate_json");
+    std::fs::write(folder.join("p.yaml"), format!("version: 1\n{GRAPH}ears: {{ tagger: none }}\nanchors: {{ pre_sm: 2 }}\n")).unwrap();
+    let output = earmark(&folder, &["validate", "p.yaml", "--json"]);
+    assert_eq!(output.status.code(), Some(2));
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let problem = &value["problems"][0];
+    assert_eq!((value["ok"].as_bool(), problem["line"].as_u64(), problem["field"].as_str()), (Some(false), Some(8), Some("anchors.pre_sm")));
+    assert_eq!(problem["hint"], "did you mean `pre_ms`?");
+}
