@@ -94,16 +94,6 @@ pub enum Precision {
     F16,
 }
 
-impl Precision {
-    /// Bytes a number.
-    pub const fn bytes(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 => 2,
-        }
-    }
-}
-
 /// A model that had a part in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelNote {

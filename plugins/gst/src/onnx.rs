@@ -8,7 +8,6 @@ use std::sync::Mutex;
 use anchoring::cue::{TOP, Tag};
 use anchoring::tier::Tier;
 use ort::environment::Environment;
-use ort::ep;
 use ort::session::Session;
 use ort::value::{TensorElementType, TensorRef, ValueType};
 
@@ -124,18 +123,13 @@ impl Model {
             name: manifest.name.clone(),
             message: err,
         };
-        // Spinning threads burn the cores that decode. Without the arena, memory follows the batch instead of
-        // keeping the largest of every shape that was ever seen.
+        // Spinning threads burn the cores that decode. The arena keeps the largest batch's memory, which is bounded; without it
+        // every batch faults its pages in again (a third of the time at 448 px).
         let session = Session::builder(&environment)
             .and_then(|builder| Ok(builder.with_intra_threads(threads.max(1))?))
             .and_then(|builder| Ok(builder.with_inter_threads(1)?))
             .and_then(|builder| Ok(builder.with_intra_op_spinning(false)?))
             .and_then(|builder| Ok(builder.with_memory_pattern(false)?))
-            .and_then(|builder| {
-                Ok(builder.with_execution_providers([ep::CPU::default()
-                    .with_arena_allocator(false)
-                    .build()])?)
-            })
             .and_then(|mut builder| builder.commit_from_file(&file))
             .map_err(|err| load(err.to_string()))?;
 

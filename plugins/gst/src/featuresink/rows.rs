@@ -104,11 +104,12 @@ impl<R> Rows<R> {
     }
 }
 
-/// Pictures a batch per tier: `batch` at most, and never more pixels than `batch` pictures of the base tier, so that memory does
-/// not depend on how many pictures are of the high tier. `px`: sides of low, base and high.
+/// Pictures a batch per tier: `batch` of the low tier; of the others as many as have no more pixels together, at least one. So memory
+/// does not depend on the tiers that a plan asks for, and larger batches are no faster on a CPU. `px`: sides of low, base and high.
 pub(super) fn batch_sizes(batch: usize, px: [usize; 3]) -> [usize; 3] {
-    let pixels = batch * px[1] * px[1];
-    px.map(|side| (pixels / (side * side).max(1)).clamp(1, batch.max(1)))
+    let batch = batch.max(1);
+    let pixels = batch * px[0] * px[0];
+    px.map(|side| (pixels / (side * side).max(1)).clamp(1, batch))
 }
 
 #[cfg(test)]
@@ -152,8 +153,9 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_never_has_more_pixels_than_the_base_tier_allows() {
-        assert_eq!(batch_sizes(16, [112, 224, 448]), [16, 16, 4]);
+    fn a_batch_has_the_same_pixels_in_every_tier() {
+        assert_eq!(batch_sizes(16, [112, 224, 448]), [16, 4, 1]);
         assert_eq!(batch_sizes(1, [112, 224, 448]), [1, 1, 1]);
+        assert_eq!(batch_sizes(8, [224, 224, 224]), [8, 8, 8]);
     }
 }

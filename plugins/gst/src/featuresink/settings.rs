@@ -80,7 +80,7 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
             text("model", "Model", "The encoder: name of a model manifest, or path of one ending in .yaml", &standard.model),
             glib::ParamSpecUInt::builder("batch")
                 .nick("Batch")
-                .blurb("Pictures of the base tier that are encoded together; fewer of the high tier, as many pixels at most")
+                .blurb("Pictures of the low tier that are encoded together; of the others as many as have no more pixels, at least one")
                 .minimum(1)
                 .maximum(256)
                 .default_value(standard.batch)

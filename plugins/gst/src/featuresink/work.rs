@@ -77,7 +77,7 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// `px`: sides of low, base and high. `batch`: pictures of the base tier that go through the encoder together.
+    /// `px`: sides of low, base and high. `batch`: pictures of the low tier that go through the encoder together.
     pub(super) fn new(encoder: Encoder, writer: Writer, px: [usize; 3], batch: usize) -> Self {
         Self {
             encoder,

@@ -17,11 +17,9 @@ use super::{
 };
 use crate::featuresink::partial::Partial;
 
-/// Bytes a chunk of `/frames/features`, about.
-const CHUNK_BYTES: usize = 1 << 18;
-/// Rows a chunk of every other dataset.
+/// Rows a chunk of every dataset but `/frames/features`.
 const CHUNK_ROWS: usize = 1024;
-/// Pictures that wait in memory before they are written and flushed.
+/// Pictures that wait in memory before they are written and flushed; a chunk of `/frames/features`, so that each is compressed once.
 const ROUND: usize = 64;
 
 /// What is known before the first row.
@@ -141,9 +139,11 @@ fn plain<'a>(name: &'a str, units: &'a str) -> Shape<'a> {
 impl Frames {
     fn create(output: &Output, dim: usize, precision: Precision) -> Result<Self, H5Error> {
         let table = output.table("frames", "frame")?;
+        // Compressed: the average of rectified maps is mostly zeros, so that half the space is saved.
         let shape = Shape {
             wide: Some((dim, "feature")),
-            chunk: (CHUNK_BYTES / (dim * precision.bytes()).max(1)).clamp(1, CHUNK_ROWS),
+            chunk: ROUND,
+            gzip: true,
             ..plain("features", "1")
         };
         Ok(Self {
@@ -357,7 +357,8 @@ impl Writer {
         if self.anchors.onset_ns.waiting() < CHUNK_ROWS {
             return Ok(());
         }
-        self.flush()
+        self.output.append(self.anchors.columns())?;
+        self.output.flush()
     }
 
     /// Appends a cue.
@@ -371,7 +372,7 @@ impl Writer {
             return Ok(());
         }
         self.output.append(self.cues.columns())?;
-        self.flush()
+        self.output.flush()
     }
 
     /// Writes the rest, says that the file is complete, and gives it its name.
@@ -411,7 +412,7 @@ impl Writer {
         Ok(totals)
     }
 
-    /// Writes what waits (except cues, which go by whole chunks) and brings the file into a state in which it can be opened.
+    /// Writes the pictures that wait, and the anchors they name before them.
     fn flush(&mut self) -> Result<(), H5Error> {
         self.output.append(self.anchors.columns())?;
         self.output.append(self.frames.columns())?;

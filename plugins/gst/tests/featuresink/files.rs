@@ -31,6 +31,13 @@ pub(crate) fn python() -> Option<PathBuf> {
     works.then_some(python)
 }
 
+/// Numbers that do not compress.
+fn noise(k: u64) -> f32 {
+    let k = (k ^ k >> 30).wrapping_add(1).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let k = (k ^ k >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((k ^ k >> 31) >> 40) as f32
+}
+
 /// A file of `rows` pictures of `dim` numbers, with anchors and cues to match.
 fn write(target: &Path, rows: i64, dim: usize) -> Result<Totals, H5Error> {
     let mut writer = Writer::create(
@@ -49,7 +56,7 @@ fn write(target: &Path, rows: i64, dim: usize) -> Result<Totals, H5Error> {
             pts: Nanos::from_ms(100 * k),
             entry: entry(100 * k, Tier::Low, Reason::Anchor, Some(id)),
             features: (0..dim)
-                .map(|d| ((k as usize * 31 + d * 17) % 1009) as f32)
+                .map(|d| noise(k as u64 * 4096 + d as u64))
                 .collect(),
         })?;
     }
