@@ -158,11 +158,7 @@ impl Player<'_> {
                 progress.clear();
                 bail!("{}", self.stalled(&gauges));
             }
-            progress.at(gauges
-                .iter()
-                .map(|gauge| gauge.at.load(Ordering::Relaxed))
-                .max()
-                .map_or(Nanos::ZERO, Nanos::new));
+            progress.at(position(&gauges));
             let Some(message) = message else { continue };
             match message.view() {
                 gst::MessageView::Eos(_) => break,
@@ -246,6 +242,15 @@ fn detail(debug: Option<&str>) -> String {
         .map(str::trim)
         .filter(|text| !text.is_empty());
     text.map(|text| format!(" ({text})")).unwrap_or_default()
+}
+
+/// How far the pass is: what has been encoded, else heard, else read.
+fn position(gauges: &[Gauge]) -> Nanos {
+    let looks = gauges.iter().any(|gauge| gauge.stage == "pick");
+    let stage = if looks { gauges.last() } else { gauges.first() };
+    stage.map_or(Nanos::ZERO, |gauge| {
+        Nanos::new(gauge.at.load(Ordering::Relaxed))
+    })
 }
 
 fn gauges(pipeline: &gst::Pipeline) -> Vec<Gauge> {
