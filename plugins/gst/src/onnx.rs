@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anchoring::cue::{TOP, Tag};
 use anchoring::tier::Tier;
@@ -13,8 +13,8 @@ use ort::value::{TensorElementType, TensorRef, ValueType};
 
 use crate::models::{Layout, Manifest, ModelError, TierSpec, search_dirs};
 
-/// The process's one environment; ONNX Runtime allows no second, even after the first is gone.
-static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
+/// The process's one environment, and the library it runs on; ONNX Runtime allows no second, even after the first is gone.
+static ENVIRONMENT: Mutex<Option<(Environment, PathBuf)>> = Mutex::new(None);
 
 /// Where `libonnxruntime.so` is: `ORT_DYLIB_PATH`, else `built/` of a folder with manifests, else `lib/earmark/` of the PREFIX whose
 /// `share/earmark/models` it is.
@@ -22,6 +22,11 @@ static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
 /// # Errors
 /// In none of these.
 pub fn runtime_path() -> Result<PathBuf, ModelError> {
+    library_in(&search_dirs())
+}
+
+/// The library, looked for from these folders with manifests.
+fn library_in(dirs: &[PathBuf]) -> Result<PathBuf, ModelError> {
     let name = format!(
         "{}onnxruntime{}",
         std::env::consts::DLL_PREFIX,
@@ -39,7 +44,7 @@ pub fn runtime_path() -> Result<PathBuf, ModelError> {
         };
     }
     let mut tried = Vec::new();
-    for dir in search_dirs() {
+    for dir in dirs {
         tried.push(dir.join("built").join(&name));
         if let Some(prefix) = dir.ancestors().nth(3) {
             tried.push(prefix.join("lib/earmark").join(&name));
@@ -50,16 +55,15 @@ pub fn runtime_path() -> Result<PathBuf, ModelError> {
         .find(|path| path.is_file())
         .cloned()
         .ok_or_else(|| {
-            ModelError::Runtime(match tried.is_empty() {
-                true => format!("there is no folder in which to look for {name}"),
-                false => format!(
-                    "it is neither {}",
-                    tried
-                        .iter()
-                        .map(|path| path.display().to_string())
-                        .collect::<Vec<_>>()
-                        .join(" nor ")
+            let places: Vec<String> = tried
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect();
+            ModelError::Runtime(match places.is_empty() {
+                true => format!(
+                    "there is no folder in which to look for {name} (EARMARK_MODELS names one)"
                 ),
+                false => format!("there is no {}", places.join(", no ")),
             })
         })
 }
@@ -69,10 +73,10 @@ pub fn runtime_path() -> Result<PathBuf, ModelError> {
 /// # Errors
 /// It cannot be loaded.
 pub fn runtime_version() -> Result<String, ModelError> {
-    environment()?;
+    let (_, library) = environment(None)?;
     // `ort` doesn't pass the version on, but the library's exported symbols bear it, and their names come early in the file.
     let mut start = Vec::new();
-    File::open(runtime_path()?)
+    File::open(library)
         .and_then(|file| file.take(1 << 20).read_to_end(&mut start))
         .map_err(|err| ModelError::Runtime(err.to_string()))?;
     Ok(symbol_version(&start)
@@ -91,22 +95,22 @@ fn symbol_version(bytes: &[u8]) -> Option<String> {
     (!version.is_empty()).then_some(version)
 }
 
-fn environment() -> Result<Environment, ModelError> {
-    let mut slot = ENVIRONMENT
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some(environment) = slot.as_ref() {
-        return Ok(environment.clone());
+/// The environment; the first time, the library is looked for beside `manifest` too.
+fn environment(manifest: Option<&Path>) -> Result<(Environment, PathBuf), ModelError> {
+    let mut slot = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(ready) = slot.as_ref() {
+        return Ok(ready.clone());
     }
-    let path = runtime_path()?;
-    let environment = ort::init_from(&path)
+    let mut dirs = search_dirs();
+    dirs.extend(manifest.and_then(Path::parent).map(Path::to_path_buf));
+    let library = library_in(&dirs)?;
+    let environment = ort::init_from(&library)
         .map_err(|err| ModelError::Runtime(err.to_string()))?
         .with_name("earmark")
         .with_telemetry(false)
         .build()
         .map_err(|err| ModelError::Runtime(err.to_string()))?;
-    *slot = Some(environment.clone());
-    Ok(environment)
+    Ok(slot.insert((environment, library)).clone())
 }
 
 /// A session whose input and output are those of the manifest.
@@ -117,7 +121,7 @@ struct Model {
 
 impl Model {
     fn new(manifest: Manifest, threads: usize) -> Result<Self, ModelError> {
-        let environment = environment()?;
+        let (environment, _) = environment(Some(&manifest.path))?;
         let file = manifest.onnx_path();
         let load = |err: String| ModelError::Load {
             name: manifest.name.clone(),
