@@ -99,6 +99,8 @@ impl ObjectImpl for FeatureSink {
         self.parent_constructed();
         // Features are wanted as fast as they come, not when a screen would show them.
         self.obj().set_sync(false);
+        // Nobody looks at the last picture, and it is large.
+        self.obj().set_enable_last_sample(false);
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {

@@ -33,7 +33,9 @@ pub(crate) fn python() -> Option<PathBuf> {
 
 /// Numbers that do not compress.
 fn noise(k: u64) -> f32 {
-    let k = (k ^ k >> 30).wrapping_add(1).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let k = (k ^ k >> 30)
+        .wrapping_add(1)
+        .wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let k = (k ^ k >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     ((k ^ k >> 31) >> 40) as f32
 }
