@@ -581,8 +581,7 @@ impl Desk {
         self.out.push_back(Out::Buffer(buffer));
     }
 
-    /// Says that there is nothing to decode here. The still-frame event makes the decoder give out all it holds, so that no chosen
-    /// picture waits in it; a GAP alone doesn't, but takes the event through a parser at once.
+    /// Leaves units out.
     fn skip(&mut self, length: Nanos, left: Vec<Parcel>) {
         self.discont = true;
         let mut first = None;
@@ -593,10 +592,16 @@ impl Desk {
         // A decoder that has seen no picture yet would have to guess its output format.
         if let Some(first) = first.filter(|_| self.passed_any) {
             let length = gst::ClockTime::from_nseconds(length.get().max(0) as u64);
-            let drain = gst_video::StillFrameEvent::builder(true).build();
-            let gap = gst::event::Gap::builder(first).duration(length).build();
-            self.out.extend([Out::Event(drain), Out::Event(gap)]);
+            self.drain(first, length);
         }
+    }
+
+    /// Says that there is nothing to decode here. The still-frame event makes the decoder give out all it holds, so that no chosen
+    /// picture waits in it; a GAP alone doesn't, but takes the event through a parser at once.
+    fn drain(&mut self, from: gst::ClockTime, length: gst::ClockTime) {
+        let drain = gst_video::StillFrameEvent::builder(true).build();
+        let gap = gst::event::Gap::builder(from).duration(length).build();
+        self.out.extend([Out::Event(drain), Out::Event(gap)]);
     }
 
     /// The video is over, and so is everything that may still be heard.
@@ -633,6 +638,12 @@ impl Desk {
             warnings: self.warnings.clone(),
         };
         self.say(Message::Summary(summary));
+        // A decoder keeps events for the next picture and would lose these at the end; a GAP takes them through.
+        let stop = self.segment.as_ref();
+        let stop = stop.and_then(|segment| pads::buffer_time(segment, self.video_stop));
+        if let Some(stop) = stop.filter(|_| self.passed_any) {
+            self.drain(stop, gst::ClockTime::ZERO);
+        }
         self.out.push_back(Out::Event(eos));
         Ok(())
     }

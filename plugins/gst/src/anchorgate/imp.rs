@@ -69,8 +69,9 @@ impl State {
         Self {
             desk: None,
             pushing: false,
-            video_flushing: true,
-            cues_flushing: true,
+            // The source pad is activated first, and its task must not take the others' rest for a flush.
+            video_flushing: false,
+            cues_flushing: false,
             cues_stale: false,
             video_seen: false,
             video_ended: None,
@@ -567,9 +568,7 @@ impl AnchorGate {
                 let error = self.fail(&error);
                 self.pushed(Err(error));
             }
-            Duty::Stop => {
-                let _ = self.src.pause_task();
-            }
+            Duty::Stop => {}
         }
         self.tell();
     }
@@ -578,6 +577,8 @@ impl AnchorGate {
         let mut state = self.state();
         loop {
             if !state.pushing || state.video_flushing || state.flow.is_err() {
+                // Under the lock, so that whoever lifts the reason and then starts the task does so after this.
+                let _ = self.src.pause_task();
                 return Duty::Stop;
             }
             let due = state.check_due();
@@ -590,6 +591,7 @@ impl AnchorGate {
                 ..
             } = &mut *state
             else {
+                let _ = self.src.pause_task();
                 return Duty::Stop;
             };
             if let Some(out) = desk.pop() {
@@ -735,6 +737,10 @@ impl AnchorGate {
                 }
             }
             self.changed.notify_all();
+        }
+        if *pad == self.video && active && self.state().pushing {
+            // The source pad is activated first: its task may have stopped for want of this pad.
+            self.start_task();
         }
         if *pad == self.src {
             if active {

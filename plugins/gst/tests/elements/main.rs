@@ -1,0 +1,21 @@
+//! `eventness`, `anchorgate` and `framepick`, alone and in whole pipelines, on media that the tests make themselves.
+
+/// Media files and plans, and pipelines that may not hang.
+#[cfg(test)]
+mod support;
+
+/// The picture taken is the nearest one, bit for bit, on every container and codec.
+#[cfg(test)]
+mod pictures;
+
+/// Launch lines on recordings without sound, without pictures, or with nothing to look at.
+#[cfg(test)]
+mod branches;
+
+/// The gate alone: events, bounds, ends, flushes.
+#[cfg(test)]
+mod gate;
+
+/// Listener and picker alone.
+#[cfg(test)]
+mod ears_and_eyes;
