@@ -93,6 +93,8 @@ struct Gop<T> {
     units: VecDeque<Held<T>>,
     /// Its keyframe's time.
     key: Nanos,
+    /// The latest time in it.
+    latest: Nanos,
     /// Its first units have gone to the decoder already, because it was too large to be held.
     begun: bool,
 }
@@ -164,10 +166,14 @@ impl<T> GopQueue<T> {
             unit,
         };
         match self.gops.back_mut() {
-            Some(gop) if !held.unit.keyframe => gop.units.push_back(held),
+            Some(gop) if !held.unit.keyframe => {
+                gop.latest = gop.latest.max(key);
+                gop.units.push_back(held);
+            }
             _ => self.gops.push_back(Gop {
                 units: VecDeque::from([held]),
                 key,
+                latest: key,
                 begun: false,
             }),
         }
@@ -188,10 +194,11 @@ impl<T> GopQueue<T> {
         let mut verdicts = Vec::new();
         while let Some(next) = self.gops.get(1) {
             let known = self.gops.len() > 2 || next.leading_known();
-            if !known || decided_until < next.key {
+            let horizon = self.horizon();
+            if !known || decided_until < horizon {
                 break;
             }
-            self.let_go(next.key, &mut verdicts);
+            self.let_go(horizon, &mut verdicts);
         }
         verdicts
     }
@@ -200,7 +207,11 @@ impl<T> GopQueue<T> {
     pub fn finish(&mut self) -> Vec<Verdict<T>> {
         let mut verdicts = Vec::new();
         while !self.gops.is_empty() {
-            let horizon = self.gops.get(1).map_or(Nanos::MAX, |next| next.key);
+            let horizon = if self.gops.len() > 2 {
+                self.horizon()
+            } else {
+                Nanos::MAX
+            };
             self.let_go(horizon, &mut verdicts);
         }
         self.stats.missed += self.waiting.len() as u64;
@@ -213,8 +224,8 @@ impl<T> GopQueue<T> {
     /// part are missed, or served by a picture at most a frame away. Empty only if nothing is held.
     pub fn overflow(&mut self) -> Vec<Verdict<T>> {
         let mut verdicts = Vec::new();
-        if let Some(next) = self.gops.get(1) {
-            self.let_go(next.key, &mut verdicts);
+        if self.gops.len() > 1 {
+            self.let_go(self.horizon(), &mut verdicts);
         } else {
             self.begin_passing(&mut verdicts);
         }
@@ -248,7 +259,10 @@ impl<T> GopQueue<T> {
     }
     /// Where the oldest part ends that can go alone: the second GOP's keyframe, or the newest picture if there is one GOP only.
     pub fn oldest_until(&self) -> Option<Nanos> {
-        self.gops.get(1).map(|next| next.key).or(self.newest)
+        match self.gops.len() {
+            0 | 1 => self.newest,
+            _ => Some(self.horizon()),
+        }
     }
     /// Time of the newest picture since the start or the last flush.
     pub fn newest(&self) -> Option<Nanos> {
@@ -269,6 +283,14 @@ impl<T> GopQueue<T> {
     /// What has happened so far.
     pub fn stats(&self) -> Stats {
         self.stats
+    }
+
+    /// Entries before this are resolved with the first GOP: the second one's keyframe, unless a broken stream goes back in time there.
+    fn horizon(&self) -> Nanos {
+        match (self.gops.front(), self.gops.get(1)) {
+            (Some(first), Some(next)) => next.key.max(first.latest + Nanos::new(1)),
+            _ => Nanos::MAX,
+        }
     }
 
     /// Resolves the entries before `horizon` and lets go of the first GOP.
@@ -628,6 +650,13 @@ mod tests {
         assert_eq!(queue.release(Nanos::from_ms(159)), []);
         assert!(!queue.release(Nanos::from_ms(160)).is_empty());
         assert_eq!(queue.held_bytes(), 40);
+    }
+
+    #[test]
+    fn a_keyframe_that_goes_back_in_time_takes_nothing_from_the_one_before() {
+        let back = [(0, true), (40, false), (120, true), (80, true)];
+        assert_eq!(served(&run(&back, &[120])), [(120, 120)]);
+        assert_eq!(served(&run(&back, &[121, 150])), [(121, 120), (150, 120)]);
     }
 
     #[test]

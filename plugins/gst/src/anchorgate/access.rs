@@ -1,7 +1,8 @@
-//! Where a decoder can really start in H.264 and H.265, and the parameter sets it needs there.
+//! Where a decoder can really start in H.264, H.265 and MPEG-2, and the parameter sets it needs there.
 //!
 //! A parser calls every picture of intra slices a keyframe. In H.264 later pictures may still refer to earlier ones unless it is
-//! an IDR picture or carries a recovery point (ITU-T H.264, 7.4.1.2.4 and D.2.8), so only these count here. Byte streams
+//! an IDR picture or carries a recovery point (ITU-T H.264, 7.4.1.2.4 and D.2.8), so only these count here. In MPEG-2 the parser
+//! is mistaken about the last picture of a stream; the picture header says what it is (ISO/IEC 13818-2, 6.3.9). Byte streams
 //! may send their parameter sets once only; they are kept, and put before every unit that starts without them.
 
 use anchoring::time::Nanos;
@@ -22,6 +23,8 @@ enum Framing {
 enum Codec {
     H264,
     H265,
+    /// MPEG-1 or MPEG-2.
+    Mpeg2,
 }
 
 /// What is known about a stream of coded pictures.
@@ -53,9 +56,11 @@ impl Access {
         let codec = match s.name().as_str() {
             "video/x-h264" => Codec::H264,
             "video/x-h265" => Codec::H265,
+            "video/mpeg" if matches!(s.get("mpegversion"), Ok(1i32 | 2)) => Codec::Mpeg2,
             _ => return,
         };
         let framing = match s.get::<&str>("stream-format") {
+            _ if codec == Codec::Mpeg2 => Framing::StartCode,
             Ok("byte-stream") => Framing::StartCode,
             _ => Framing::Length(length_size(codec, s)),
         };
@@ -70,7 +75,7 @@ impl Access {
                 sets: None,
             };
         };
-        let mut clean = codec == Codec::H265;
+        let mut clean = codec != Codec::H264;
         let mut damaged = false;
         let mut has_sets = false;
         for nal in Nals::new(unit, framing) {
@@ -97,6 +102,12 @@ impl Access {
                     break;
                 }
                 (Codec::H264, 1..=4) | (Codec::H265, 0..=31) => break,
+                (Codec::Mpeg2, 0) => {
+                    // temporal_reference takes ten bits, then picture_coding_type three: 1 is intra.
+                    damaged = nal.get(2).is_none_or(|byte| byte >> 3 & 7 != 1);
+                    clean = !damaged;
+                    break;
+                }
                 _ => {}
             }
         }
@@ -136,6 +147,7 @@ fn length_size(codec: Codec, s: &gst::StructureRef) -> usize {
     let place = match codec {
         Codec::H264 => 4,
         Codec::H265 => 21,
+        Codec::Mpeg2 => return 0,
     };
     let data = s.get::<gst::Buffer>("codec_data").ok();
     let map = data.as_ref().and_then(|data| data.map_readable().ok());
@@ -148,6 +160,7 @@ fn kind(codec: Codec, nal: &[u8]) -> Option<u8> {
     Some(match codec {
         Codec::H264 => first & 0x1f,
         Codec::H265 => (first >> 1) & 0x3f,
+        Codec::Mpeg2 => first,
     })
 }
 

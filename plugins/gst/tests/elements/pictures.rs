@@ -21,11 +21,18 @@ fn check_all(name: &str, arguments: &str, unreachable: usize) {
         "filesrc location={file} ! parsebin ! decodebin ! videoconvert ! video/x-raw,format=I420 ! fakesink name=out"
     ));
     assert_eq!(all.error, None);
-    let mut all: Vec<(i64, u64)> = all.pictures.iter().map(|(_, at, hash)| (*at, *hash)).collect();
+    let mut all: Vec<(i64, u64)> = all
+        .pictures
+        .iter()
+        .map(|(_, at, hash)| (*at, *hash))
+        .collect();
     all.sort_unstable();
     let (first, last) = (all[0].0, all[all.len() - 1].0);
     // 0.37 s apart, so that every place in a GOP is met; some exactly on a picture, the first and the last among them.
-    let mut times: Vec<i64> = (0..).map(|i| first + i * 370_000_000).take_while(|at| *at < last).collect();
+    let mut times: Vec<i64> = (0..)
+        .map(|i| first + i * 370_000_000)
+        .take_while(|at| *at < last)
+        .collect();
     times.extend(all.iter().step_by(29).map(|(at, _)| *at));
     times.push(last);
     times.sort_unstable();
@@ -38,7 +45,13 @@ fn check_all(name: &str, arguments: &str, unreachable: usize) {
     assert_eq!(gated.error, None);
     let missed = gated.missed();
     assert!(missed.len() <= unreachable, "{name}: missed {missed:?}");
-    assert_eq!(gated.pictures.len() + missed.len(), times.len(), "{name}");
+    let answered = gated
+        .pictures
+        .iter()
+        .map(|(chosen, ..)| chosen.unwrap().entry.requested.get());
+    let mut answered: Vec<i64> = answered.chain(missed).collect();
+    answered.sort_unstable();
+    assert_eq!(answered, times, "{name}");
     for (chosen, at, hash) in &gated.pictures {
         let entry = chosen.unwrap().entry;
         let asked = entry.requested.get();
@@ -52,22 +65,40 @@ fn check_all(name: &str, arguments: &str, unreachable: usize) {
     assert!(matches!(gated.messages[0], Message::Plan(_)));
     assert!(matches!(gated.messages.last(), Some(Message::Summary(_))));
     let passed = gated.number("gate", "units-passed");
-    eprintln!("{name}: {} of {} units passed for {} pictures", passed, gated.number("gate", "units-seen"), times.len());
+    eprintln!(
+        "{name}: {} of {} units passed for {} pictures",
+        passed,
+        gated.number("gate", "units-seen"),
+        times.len()
+    );
 }
 
 #[test]
 fn h264_with_b_frames_in_mp4() {
-    check("a.mp4", &format!("{SOURCE} -c:v libx264 -g 50 -bf 3 -pix_fmt yuv420p"));
+    check(
+        "a.mp4",
+        &format!("{SOURCE} -c:v libx264 -g 50 -bf 3 -pix_fmt yuv420p"),
+    );
 }
 
 #[test]
 fn h264_open_gop_in_mkv() {
-    check("a.mkv", &format!("{SOURCE} -c:v libx264 -x264-params open-gop=1:keyint=40:min-keyint=40:bframes=3:b-pyramid=normal:scenecut=0 -pix_fmt yuv420p"));
+    check(
+        "a.mkv",
+        &format!(
+            "{SOURCE} -c:v libx264 -x264-params open-gop=1:keyint=40:min-keyint=40:bframes=3:b-pyramid=normal:scenecut=0 -pix_fmt yuv420p"
+        ),
+    );
 }
 
 #[test]
 fn h264_open_gop_in_ts() {
-    check("a.ts", &format!("{SOURCE} -c:v libx264 -x264-params open-gop=1:keyint=40:min-keyint=40:bframes=2:scenecut=0 -pix_fmt yuv420p -f mpegts"));
+    check(
+        "a.ts",
+        &format!(
+            "{SOURCE} -c:v libx264 -x264-params open-gop=1:keyint=40:min-keyint=40:bframes=2:scenecut=0 -pix_fmt yuv420p -f mpegts"
+        ),
+    );
 }
 
 #[test]
@@ -81,60 +112,111 @@ fn h264_with_intra_pictures_that_are_no_start() {
 
 #[test]
 fn h265_with_open_gops_in_mp4() {
-    check("b.mp4", &format!("{SOURCE} -c:v libx265 -x265-params log-level=error:keyint=40:min-keyint=40:open-gop=1:bframes=4 -pix_fmt yuv420p -tag:v hvc1"));
+    check(
+        "b.mp4",
+        &format!(
+            "{SOURCE} -c:v libx265 -x265-params log-level=error:keyint=40:min-keyint=40:open-gop=1:bframes=4 -pix_fmt yuv420p -tag:v hvc1"
+        ),
+    );
 }
 
 #[test]
 fn h265_in_ts() {
-    check("b.ts", &format!("{SOURCE} -c:v libx265 -x265-params log-level=error:keyint=30 -pix_fmt yuv420p -f mpegts"));
+    check(
+        "b.ts",
+        &format!(
+            "{SOURCE} -c:v libx265 -x265-params log-level=error:keyint=30 -pix_fmt yuv420p -f mpegts"
+        ),
+    );
 }
 
 #[test]
 fn vp8_in_webm() {
-    check("c.webm", &format!("{SOURCE} -c:v libvpx -deadline realtime -cpu-used 8 -g 50 -auto-alt-ref 1 -lag-in-frames 10"));
+    check(
+        "c.webm",
+        &format!(
+            "{SOURCE} -c:v libvpx -deadline realtime -cpu-used 8 -g 50 -auto-alt-ref 1 -lag-in-frames 10"
+        ),
+    );
 }
 
 #[test]
 fn vp9_in_webm() {
-    check("d.webm", &format!("{SOURCE} -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 50 -auto-alt-ref 1 -lag-in-frames 12"));
+    check(
+        "d.webm",
+        &format!(
+            "{SOURCE} -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 50 -auto-alt-ref 1 -lag-in-frames 12"
+        ),
+    );
 }
 
 #[test]
 fn vp9_in_mp4() {
-    check("d.mp4", &format!("{SOURCE} -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 60"));
+    check(
+        "d.mp4",
+        &format!("{SOURCE} -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 60"),
+    );
 }
 
 #[test]
 fn mpeg2_in_ts() {
-    check("e.ts", &format!("{SOURCE} -c:v mpeg2video -g 12 -bf 2 -f mpegts"));
+    check(
+        "e.ts",
+        &format!("{SOURCE} -c:v mpeg2video -g 12 -bf 2 -f mpegts"),
+    );
 }
 
 #[test]
 fn a_variable_frame_rate() {
     let vfr = "select='gt(mod(n*n\\,7)\\,2)+not(mod(n\\,50))',settb=1/1000,setpts='PTS+floor(random(1)*9)'";
-    check("vfr.mp4", &format!("{SOURCE} -vf {vfr} -fps_mode vfr -c:v libx264 -g 60 -bf 2 -pix_fmt yuv420p -video_track_timescale 1000"));
-    check("vfr.mkv", &format!("{SOURCE} -vf {vfr} -fps_mode vfr -c:v libx264 -g 60 -bf 2 -pix_fmt yuv420p"));
+    check(
+        "vfr.mp4",
+        &format!(
+            "{SOURCE} -vf {vfr} -fps_mode vfr -c:v libx264 -g 60 -bf 2 -pix_fmt yuv420p -video_track_timescale 1000"
+        ),
+    );
+    check(
+        "vfr.mkv",
+        &format!("{SOURCE} -vf {vfr} -fps_mode vfr -c:v libx264 -g 60 -bf 2 -pix_fmt yuv420p"),
+    );
 }
 
 #[test]
 fn a_hole_in_the_pictures() {
-    check("hole.mkv", &format!("{SOURCE} -vf select='lt(t\\,3)+gt(t\\,8)' -fps_mode vfr -c:v libx264 -g 50 -pix_fmt yuv420p"));
+    check(
+        "hole.mkv",
+        &format!(
+            "{SOURCE} -vf select='lt(t\\,3)+gt(t\\,8)' -fps_mode vfr -c:v libx264 -g 50 -pix_fmt yuv420p"
+        ),
+    );
 }
 
 #[test]
 fn a_first_timestamp_that_is_not_zero() {
     for name in ["late.mp4", "late.mkv", "late.ts"] {
-        check(name, &format!("{SOURCE} -vf setpts=PTS+3.5/TB -c:v libx264 -g 50 -bf 2 -pix_fmt yuv420p"));
+        check(
+            name,
+            &format!("{SOURCE} -vf setpts=PTS+3.5/TB -c:v libx264 -g 50 -bf 2 -pix_fmt yuv420p"),
+        );
     }
 }
 
 #[test]
 fn one_gop_for_the_whole_recording() {
-    check("long.mp4", &format!("{SOURCE} -c:v libx264 -g 100000 -bf 2 -sc_threshold 0 -pix_fmt yuv420p"));
+    check(
+        "long.mp4",
+        &format!("{SOURCE} -c:v libx264 -g 100000 -bf 2 -sc_threshold 0 -pix_fmt yuv420p"),
+    );
 }
 
 #[test]
 fn intra_pictures_only() {
-    check("intra.mp4", &format!("{SOURCE} -c:v libx264 -g 1 -pix_fmt yuv420p"));
-    check("mjpeg.mkv", &format!("{SOURCE} -c:v mjpeg -pix_fmt yuvj420p"));
+    check(
+        "intra.mp4",
+        &format!("{SOURCE} -c:v libx264 -g 1 -pix_fmt yuv420p"),
+    );
+    check(
+        "mjpeg.mkv",
+        &format!("{SOURCE} -c:v mjpeg -pix_fmt yuvj420p"),
+    );
 }
