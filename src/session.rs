@@ -70,23 +70,33 @@ pub fn run(args: &cli::Run, output: Output) -> anyhow::Result<()> {
     let has_video = !recording.video.is_empty();
     let hears = session.hears();
     session.warn_of_absent(&mut report, user_plan.is_some());
+    if !has_video && user_plan.is_some() {
+        report.warn("the recording has no video: the plan was not followed");
+    }
 
     // The plan must outlive the pass that reads it.
     let plan: Option<(PathBuf, Option<tempfile::NamedTempFile>)>;
-    let part = if !has_video {
+    let global =
+        pipeline.planning == Planning::Global && pipeline.settings.budget.policy != Policy::Dense;
+    let part = if !has_video && global && hears {
+        // The plan's anchors are written, its pictures can't be taken.
+        let heard = session.listen(&mut report)?;
+        let mut made = session.plan(heard, &mut report)?;
+        made.plan.entries.clear();
+        made.plan.header.spent_tokens = 0;
+        let file = place::temporary(&target, ".plan.jsonl")?;
+        listen::write(&made.plan, None, file.as_file())?;
+        plan = Some((file.path().to_owned(), Some(file)));
+        Part::Cues
+    } else if !has_video {
         plan = None;
-        if user_plan.is_some() {
-            report.warn("the recording has no video: the plan was not followed");
-        }
         Part::Cues
     } else if let Some((path, about)) = &user_plan {
         plan = Some((path.to_path_buf(), None));
         Part::Look {
             listen: about.cues == 0 && hears,
         }
-    } else if pipeline.planning == Planning::Global
-        && pipeline.settings.budget.policy != Policy::Dense
-    {
+    } else if global {
         let heard = session.listen(&mut report)?;
         let made = session.plan(heard, &mut report)?;
         let file = place::temporary(&target, ".plan.jsonl")?;
@@ -109,8 +119,14 @@ pub fn run(args: &cli::Run, output: Output) -> anyhow::Result<()> {
         .element("featuresink")
         .context("the graph has no featuresink")?;
     session.describe(&gate, &sink, args)?;
+    let trust = built
+        .element("eventness")
+        .map(|ears| listen::watch(&ears, &pipeline));
     let outcome = session.play(&built, part.stage(), Nanos::ZERO)?;
     report.looked(outcome);
+    if plan.is_none() && trust.is_some_and(|trust| trust.nothing()) {
+        report.warn(listen::NOTHING);
+    }
     drop(plan);
     report.finish(output)
 }
@@ -144,12 +160,13 @@ pub fn plan(args: &cli::Plan, output: Output) -> anyhow::Result<()> {
     report.finish_plan(&made.plan, output)
 }
 
-/// Both models are there and unaltered.
+/// Both models are there and unaltered, and so is what runs them.
 fn check_models(pipeline: &Pipeline) -> anyhow::Result<()> {
     if let Some(tagger) = &pipeline.tagger {
         models::find(tagger)?.check()?;
     }
     models::find(&pipeline.encoder)?.check()?;
+    gstearmark::onnx::runtime_path()?;
     Ok(())
 }
 

@@ -102,8 +102,15 @@ pub(super) fn build(
                 done: false,
             });
         }
+        // The track is chosen where the streams part; further down there is one.
+        let above = graph.above(node);
+        let is_chosen = |link: usize| {
+            choice.roles[link] == Role::Audio && later(link) && graph.links[link].from.node != node
+        };
+        let parted = (0..graph.links.len())
+            .any(|link| above[graph.links[link].from.node] && is_chosen(link));
         if let Some(source) = element(node).filter(|_| !links.is_empty()) {
-            link_later(&source, links, audio_track);
+            link_later(&source, links, if parted { 0 } else { audio_track });
         }
     }
     if choice.short {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Seek, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anchoring::cue::{Cue, HOP};
@@ -12,12 +13,18 @@ use anyhow::{Context, bail};
 use gst::prelude::*;
 use gstearmark::{carry, models};
 
+use crate::config::Pipeline;
+
 use super::Session;
 use super::parts::Part;
 use super::summary::Report;
 
 /// Longest cue that is read, in bytes.
 const LONGEST_CUE: usize = 1 << 16;
+
+/// Said once when every cue is silence.
+pub(super) const NOTHING: &str =
+    "nothing can be heard in the recording: evenly spaced looks (uniform fallback)";
 
 /// What the first pass found.
 pub(super) struct Heard {
@@ -236,6 +243,42 @@ fn later(mut cue: Cue, by: Nanos) -> Cue {
     cue
 }
 
+/// How many cues came, and how many of them can be trusted.
+pub(super) struct Trust {
+    cues: Arc<AtomicU64>,
+    trusted: Arc<AtomicU64>,
+}
+
+impl Trust {
+    /// Whether something was listened to and nothing was heard.
+    pub(super) fn nothing(&self) -> bool {
+        self.cues.load(Ordering::Relaxed) > 0 && self.trusted.load(Ordering::Relaxed) == 0
+    }
+}
+
+/// Counts the cues of a pass that the gate plans.
+pub(super) fn watch(ears: &gst::Element, pipeline: &Pipeline) -> Trust {
+    let trust = Trust {
+        cues: Arc::default(),
+        trusted: Arc::default(),
+    };
+    let distrust = pipeline.settings.budget.distrust;
+    for pad in ears.src_pads() {
+        let (cues, trusted) = (trust.cues.clone(), trust.trusted.clone());
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let cue = info
+                .buffer()
+                .and_then(|buffer| carry::cue_from_text(&buffer.map_readable().ok()?).ok());
+            cues.fetch_add(1, Ordering::Relaxed);
+            if cue.is_some_and(|cue| f64::from(cue.uncertainty) < distrust) {
+                trusted.fetch_add(1, Ordering::Relaxed);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+    trust
+}
+
 /// Ends a branch that would have gone on to the gate.
 fn end_in(
     pipeline: &gst::Pipeline,
@@ -253,6 +296,8 @@ fn measuring(measure: &Arc<Mutex<Measure>>) -> anyhow::Result<gst::Element> {
     let sink = gst::ElementFactory::make("fakesink")
         .name("measure")
         .property("sync", false)
+        // Waiting for its first picture would block the demuxer before the first cue is heard.
+        .property("async", false)
         .build()?;
     let pad = sink.static_pad("sink").context("fakesink has no pad")?;
     let measure = measure.clone();
@@ -296,6 +341,7 @@ fn hearing(ear: &Arc<Mutex<Ear>>) -> gst::Element {
         .name("hear")
         .caps(&gst::Caps::builder(carry::CUE_CAPS).build())
         .sync(false)
+        .async_(false)
         .max_buffers(64)
         .callbacks(
             gst_app::AppSinkCallbacks::builder()
