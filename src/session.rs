@@ -2,13 +2,13 @@
 //!
 //! # Layout
 //!
-//! - [`parts`]: which part of the graph a pass plays.
-//! - [`build`]: that part -> GStreamer elements, values and pads filled in.
-//! - [`listen`]: the first pass: cues and the recording's length -> a plan.
-//! - [`play`]: runs a pass to its end; errors in words, a watchdog, ^C.
-//! - [`place`]: files that appear only when they are finished.
-//! - [`progress`]: what is on stderr meanwhile.
-//! - [`summary`]: what is told at the end.
+//! - `parts`: which part of the graph a pass plays.
+//! - `build`: that part -> GStreamer elements, values and pads filled in.
+//! - `listen`: the first pass: cues and the recording's length -> a plan.
+//! - `play`: runs a pass to its end; errors in words, a watchdog, ^C.
+//! - `place`: files that appear only when they are finished.
+//! - `progress`: what is on stderr meanwhile.
+//! - `summary`: what is told at the end.
 
 mod build;
 mod listen;

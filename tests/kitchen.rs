@@ -37,26 +37,75 @@ fn the_same_plan_gives_the_same_frames() {
     }
     let folder = folder("kitchen");
     let (pipeline, input) = (path("pipelines/gated.yaml"), path("fixtures/kitchen.mp4"));
-    let planned = json(&folder, &["plan", &pipeline, "--input", &input, "--output", "plan.jsonl", "--cues"]);
-    let made = json(&folder, &["run", &pipeline, "--input", &input, "--output", "a.h5"]);
-    let followed = json(&folder, &["run", &pipeline, "--input", &input, "--output", "b.h5", "--plan", "plan.jsonl"]);
-    assert_eq!(planned["plan"]["spent_tokens"], made["features"]["spent_tokens"]);
-    for key in ["shares", "spent_tokens", "budget_tokens", "anchors", "cues", "frames", "duration_ns"] {
+    let planned = json(
+        &folder,
+        &[
+            "plan",
+            &pipeline,
+            "--input",
+            &input,
+            "--output",
+            "plan.jsonl",
+            "--cues",
+        ],
+    );
+    let made = json(
+        &folder,
+        &["run", &pipeline, "--input", &input, "--output", "a.h5"],
+    );
+    let followed = json(
+        &folder,
+        &[
+            "run",
+            &pipeline,
+            "--input",
+            &input,
+            "--output",
+            "b.h5",
+            "--plan",
+            "plan.jsonl",
+        ],
+    );
+    assert_eq!(
+        planned["plan"]["spent_tokens"],
+        made["features"]["spent_tokens"]
+    );
+    for key in [
+        "shares",
+        "spent_tokens",
+        "budget_tokens",
+        "anchors",
+        "cues",
+        "frames",
+        "duration_ns",
+    ] {
         assert_eq!(made["features"][key], followed["features"][key], "{key}");
     }
     assert_eq!(made["features"]["frames_missed"], 0);
-    let (seen, passed) = (&made["features"]["pictures_seen"], &made["features"]["pictures_passed"]);
-    assert!(0 < passed.as_u64().unwrap() && passed.as_u64() <= seen.as_u64(), "{passed} of {seen}");
+    let (seen, passed) = (
+        &made["features"]["pictures_seen"],
+        &made["features"]["pictures_passed"],
+    );
+    assert!(
+        0 < passed.as_u64().unwrap() && passed.as_u64() <= seen.as_u64(),
+        "{passed} of {seen}"
+    );
 
     let looked = json(&folder, &["inspect", "a.h5"]);
-    assert_eq!(looked["features"]["spent_tokens"], made["features"]["spent_tokens"]);
+    assert_eq!(
+        looked["features"]["spent_tokens"],
+        made["features"]["spent_tokens"]
+    );
     let plan = json(&folder, &["inspect", "plan.jsonl"]);
     assert_eq!(plan["plan"]["frames"], made["features"]["frames"]);
     assert_eq!(plan["plan"]["cues"], made["features"]["cues"]);
 
     let text = seen_of(&folder, &["inspect", "a.h5"]);
     assert!(text.contains("recording    kitchen, 60.000 s"), "{text}");
-    let mut left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let mut left: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
     left.sort();
     assert_eq!(left, ["a.h5", "b.h5", "plan.jsonl"], "nothing else is left");
 }
@@ -75,12 +124,33 @@ fn names_of_files_may_hold_anything() {
     let input = folder.join("a \"b\" ! 'c' #é=${x}\\.mp4");
     std::fs::copy(path("fixtures/kitchen.mp4"), &input).unwrap();
     let output = "out \"d\" ! é.h5";
-    let made = json(&folder, &["run", &path("pipelines/uniform.yaml"), "--input", input.to_str().unwrap(), "--output", output]);
+    let made = json(
+        &folder,
+        &[
+            "run",
+            &path("pipelines/uniform.yaml"),
+            "--input",
+            input.to_str().unwrap(),
+            "--output",
+            output,
+        ],
+    );
     assert_eq!(made["features"]["video_id"], "a \"b\" ! 'c' #é=${x}\\");
     assert!(folder.join(output).exists());
     // The same by its URI.
     let uri = made["features"]["input_uri"].as_str().unwrap().to_owned();
-    json(&folder, &["run", &path("pipelines/uniform.yaml"), "--input", &uri, "--output", output, "--overwrite"]);
+    json(
+        &folder,
+        &[
+            "run",
+            &path("pipelines/uniform.yaml"),
+            "--input",
+            &uri,
+            "--output",
+            output,
+            "--overwrite",
+        ],
+    );
 }
 
 #[test]
@@ -90,16 +160,29 @@ fn an_interrupted_run_leaves_nothing() {
     }
     let folder = folder("interrupted");
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_earmark"))
-        .args(["run", &path("pipelines/dense.yaml"), "--input", &path("fixtures/kitchen.mp4"), "--output", "x.h5"])
+        .args([
+            "run",
+            &path("pipelines/dense.yaml"),
+            "--input",
+            &path("fixtures/kitchen.mp4"),
+            "--output",
+            "x.h5",
+        ])
         .current_dir(&folder)
         .env("EARMARK_MODELS", root().join("models"))
         .spawn()
         .unwrap();
     std::thread::sleep(std::time::Duration::from_secs(4));
-    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let killed = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
     assert!(killed.success());
     assert_eq!(child.wait().unwrap().code(), Some(1));
-    let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let left: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
     assert!(left.is_empty(), "{left:?}");
 }
 
@@ -107,12 +190,30 @@ fn an_interrupted_run_leaves_nothing() {
 fn a_track_that_is_not_there_is_refused() {
     let folder = folder("no_such_track");
     let pipeline = folder.join("p.yaml");
-    let text = std::fs::read_to_string(path("pipelines/gated.yaml")).unwrap().replace("tagger: yamnet ", "tagger: none ");
+    let text = std::fs::read_to_string(path("pipelines/gated.yaml"))
+        .unwrap()
+        .replace("tagger: yamnet ", "tagger: none ");
     std::fs::write(&pipeline, text).unwrap();
     if !ready() {
         return;
     }
-    let output = earmark(&folder, &["run", "p.yaml", "--input", &path("fixtures/kitchen.mp4"), "--output", "x.h5", "--audio-track", "3"]);
+    let output = earmark(
+        &folder,
+        &[
+            "run",
+            "p.yaml",
+            "--input",
+            &path("fixtures/kitchen.mp4"),
+            "--output",
+            "x.h5",
+            "--audio-track",
+            "3",
+        ],
+    );
     assert_eq!(output.status.code(), Some(1), "{}", seen(&output));
-    assert!(seen(&output).contains("--audio-track 3"), "{}", seen(&output));
+    assert!(
+        seen(&output).contains("--audio-track 3"),
+        "{}",
+        seen(&output)
+    );
 }

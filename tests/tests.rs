@@ -1,5 +1,11 @@
 //! Tests of the whole command, in one binary.
 
+#![expect(
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "one binary of tests: nothing is seen from outside, and helpers may panic too"
+)]
+
 // What the tests of whole runs share.
 mod recordings;
 
@@ -8,7 +14,6 @@ mod inputs;
 
 // Every input that must be refused clearly.
 mod bad_input;
-
 
 // Pipelines: everything wrong is reported at once, with its place.
 mod validate;

@@ -24,10 +24,15 @@ pub(crate) fn seen(output: &Output) -> String {
         String::from_utf8_lossy(&output.stderr),
         String::from_utf8_lossy(&output.stdout)
     );
-    let lines = text.lines().map(|line| match (line.find(".yaml in "), line.find("; `earmark models`")) {
-        (Some(start), Some(stop)) => format!("{}.yaml in [folders]{}", &line[..start], &line[stop..]),
-        _ => line.replace(root().to_str().unwrap(), "[root]"),
-    });
+    let lines =
+        text.lines().map(
+            |line| match (line.find(".yaml in "), line.find("; `earmark models`")) {
+                (Some(start), Some(stop)) => {
+                    format!("{}.yaml in [folders]{}", &line[..start], &line[stop..])
+                }
+                _ => line.replace(root().to_str().unwrap(), "[root]"),
+            },
+        );
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -139,35 +144,88 @@ budget: { policy: dense, planning: global }
 
 #[test]
 fn broken_yaml_says_where() {
-    let bad = ["version: 1\ngraph: [\n", "- 1\n", "", "version: 1\nversion: 1\ngraph: &a x\nears: *a\n", "version: 1\n\tgraph: x\n"];
-    let all: Vec<_> = bad.iter().enumerate().map(|(n, text)| said_of(&format!("yaml{n}"), text, &[])).collect();
+    let bad = [
+        "version: 1\ngraph: [\n",
+        "- 1\n",
+        "",
+        "version: 1\nversion: 1\ngraph: &a x\nears: *a\n",
+        "version: 1\n\tgraph: x\n",
+    ];
+    let all: Vec<_> = bad
+        .iter()
+        .enumerate()
+        .map(|(n, text)| said_of(&format!("yaml{n}"), text, &[]))
+        .collect();
     insta::assert_snapshot!("yaml", all.join("\n----\n"));
 }
 
 #[test]
 fn a_budget_too_small_for_the_fallback_is_told_with_both_numbers() {
-    let text = format!("version: 1\n{GRAPH}ears: {{ tagger: none }}\nbudget: {{ tokens_per_s: 40 }}\n");
+    let text =
+        format!("version: 1\n{GRAPH}ears: {{ tagger: none }}\nbudget: {{ tokens_per_s: 40 }}\n");
     insta::assert_snapshot!("budget", said_of("budget", &text, &[]));
 }
 
 #[test]
 fn variables_are_filled_in_and_unknown_ones_told() {
-    let graph = GRAPH.replace("queue ! gate.video", "queue max-size-buffers=${buffers} ! gate.video");
-    let text = format!("version: 1\n{graph}ears: {{ tagger: \"${{tagger}}\" }}\nbudget: {{ tokens_per_s: \"${{rate}}\" }}\n");
-    let good = said_of("variables", &text, &["--set", "buffers=7", "--set", "tagger=none", "--set", "rate=300", "--json"]);
-    assert!(good.contains("\"tokens_per_s\": 300.0") && good.contains("\"tagger\": \"none\""), "{good}");
-    let bad = said_of("variables", &text, &["--set", "bufers=7", "--set", "rate=many", "--set", "tagger=none"]);
+    let graph = GRAPH.replace(
+        "queue ! gate.video",
+        "queue max-size-buffers=${buffers} ! gate.video",
+    );
+    let text = format!(
+        "version: 1\n{graph}ears: {{ tagger: \"${{tagger}}\" }}\nbudget: {{ tokens_per_s: \"${{rate}}\" }}\n"
+    );
+    let good = said_of(
+        "variables",
+        &text,
+        &[
+            "--set",
+            "buffers=7",
+            "--set",
+            "tagger=none",
+            "--set",
+            "rate=300",
+            "--json",
+        ],
+    );
+    assert!(
+        good.contains("\"tokens_per_s\": 300.0") && good.contains("\"tagger\": \"none\""),
+        "{good}"
+    );
+    let bad = said_of(
+        "variables",
+        &text,
+        &[
+            "--set",
+            "bufers=7",
+            "--set",
+            "rate=many",
+            "--set",
+            "tagger=none",
+        ],
+    );
     insta::assert_snapshot!("variables", bad);
 }
 
 #[test]
 fn programs_get_the_same_as_json() {
     let folder = folder("validate_json");
-    std::fs::write(folder.join("p.yaml"), format!("version: 1\n{GRAPH}ears: {{ tagger: none }}\nanchors: {{ pre_sm: 2 }}\n")).unwrap();
+    std::fs::write(
+        folder.join("p.yaml"),
+        format!("version: 1\n{GRAPH}ears: {{ tagger: none }}\nanchors: {{ pre_sm: 2 }}\n"),
+    )
+    .unwrap();
     let output = earmark(&folder, &["validate", "p.yaml", "--json"]);
     assert_eq!(output.status.code(), Some(2));
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let problem = &value["problems"][0];
-    assert_eq!((value["ok"].as_bool(), problem["line"].as_u64(), problem["field"].as_str()), (Some(false), Some(8), Some("anchors.pre_sm")));
+    assert_eq!(
+        (
+            value["ok"].as_bool(),
+            problem["line"].as_u64(),
+            problem["field"].as_str()
+        ),
+        (Some(false), Some(8), Some("anchors.pre_sm"))
+    );
     assert_eq!(problem["hint"], "did you mean `pre_ms`?");
 }
