@@ -382,7 +382,9 @@ impl Desk {
             self.out.extend(parcel.events.into_iter().map(Out::Event));
             self.discont = true;
         }
-        self.note_early_end();
+        if self.ears == Ears::Ended {
+            self.note_early_end(self.video_stop);
+        }
         self.progress()
     }
 
@@ -410,6 +412,7 @@ impl Desk {
             self.ears = Ears::Hearing;
         }
         self.looks.missing_until(until);
+        self.note_early_end(until);
         self.progress()
     }
 
@@ -445,13 +448,11 @@ impl Desk {
         Ok(())
     }
 
-    fn note_early_end(&mut self) {
+    /// Warns if the recording has gone on to `until` without cues for so long that it shows.
+    fn note_early_end(&mut self, until: Nanos) {
         // A look every largest gap goes on; less than that is no news.
         let tail = Nanos::from_ms(i64::from(self.setup.settings.budget.max_gap_ms).max(2000));
-        if self.ears == Ears::Ended
-            && self.counts.cues > 0
-            && self.video_stop - self.cue_stop > tail
-        {
+        if self.counts.cues > 0 && until - self.cue_stop > tail {
             self.warn(Cause::EndedEarly);
         }
     }
@@ -609,6 +610,7 @@ impl Desk {
         if std::mem::replace(&mut self.finished, true) {
             return Ok(());
         }
+        self.note_early_end(self.video_stop);
         self.looks.finish(self.video_stop);
         self.read_looks(Nanos::MAX)?;
         let verdicts = self.queue.finish();

@@ -318,7 +318,9 @@ impl AnchorGate {
                 if refused {
                     return self.src.push_event(event);
                 }
-                true
+                // Not the task's business alone: it may be held by a sink that waits for the pipeline to play, which an unfed
+                // branch may prevent.
+                self.check_cues(true).is_ok()
             }
             gst::EventView::Segment(segment) if segment.segment().format() != gst::Format::Time => {
                 gst::element_imp_error!(
