@@ -338,19 +338,22 @@ impl<T> GopQueue<T> {
     fn begin_passing(&mut self, verdicts: &mut Vec<Verdict<T>>) {
         let candidates = self.candidates();
         self.learn_spacing(&candidates);
-        // Pictures among the last few may still be preceded on screen by units to come.
-        if let Some(settled) = candidates
-            .len()
-            .checked_sub(REORDER)
-            .map(|at| candidates[at])
-        {
-            self.resolve(&candidates, settled.pts, verdicts);
+        let half = |gop: &Gop<T>| gop.units.len().div_ceil(2);
+        // Entries for what passes must be resolved now; others as far as no unit to come can be shown before.
+        let gone = self.gops.front().and_then(|gop| {
+            let passing = gop.units.iter().take(half(gop));
+            passing.map(|held| held.unit.pts).max()
+        });
+        let settled = candidates.len().checked_sub(REORDER);
+        let settled = settled.map(|at| candidates[at].pts);
+        if let Some(horizon) = gone.max(settled) {
+            self.resolve(&candidates, horizon + Nanos::new(1), verdicts);
         }
         let Some(gop) = self.gops.front_mut() else {
             return;
         };
         gop.begun = true;
-        let rest = gop.units.split_off(gop.units.len().div_ceil(2));
+        let rest = gop.units.split_off(half(gop));
         let first = std::mem::replace(&mut gop.units, rest);
         self.pass(first, verdicts);
     }

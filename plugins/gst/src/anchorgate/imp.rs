@@ -516,7 +516,9 @@ impl AnchorGate {
         };
         let cue_start = self.cues.sticky_event::<gst::event::StreamStart>(0);
         let group = cue_start.as_ref().and_then(|event| event.group_id());
-        let id = cue_start.as_ref().map_or("earmark", |event| event.stream_id());
+        let id = cue_start
+            .as_ref()
+            .map_or("earmark", |event| event.stream_id());
         {
             let mut state = self.state();
             let Some(desk) = &mut state.desk else {

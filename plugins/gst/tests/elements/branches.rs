@@ -9,7 +9,8 @@ use crate::support::{Ended, ffmpeg, launch, plan};
 
 const VIDEO: &str = "-f lavfi -i testsrc2=size=128x72:rate=25:duration=20";
 /// A knock every 1.5 s.
-const SOUND: &str = "-f lavfi -i aevalsrc='0.8*sin(2000*t)*exp(-30*mod(t\\,1.5))+0.001*random(0)':s=48000:d=20";
+const SOUND: &str =
+    "-f lavfi -i aevalsrc='0.8*sin(2000*t)*exp(-30*mod(t\\,1.5))+0.001*random(0)':s=48000:d=20";
 const X264: &str = "-c:v libx264 -g 50 -bf 2 -pix_fmt yuv420p";
 
 /// The line of the README with a fakesink at its end. The video branch comes first in the text: links of pads that appear later
@@ -26,9 +27,7 @@ fn reference(file: &Path, gate: &str) -> Ended {
 
 fn entries(ended: &Ended) -> Vec<anchoring::plan::Entry> {
     let pictures = ended.pictures.iter();
-    pictures
-        .map(|(chosen, ..)| chosen.unwrap().entry)
-        .collect()
+    pictures.map(|(chosen, ..)| chosen.unwrap().entry).collect()
 }
 
 fn cues(ended: &Ended) -> usize {
@@ -56,11 +55,16 @@ fn with_sound_anchors_are_taken_within_the_budget() {
     assert_eq!((&ended.error, ended.warnings.len()), (&None, 0));
     check_frame(&ended);
     let entries = entries(&ended);
-    let anchors = entries.iter().filter(|entry| entry.reason == Reason::Anchor);
+    let anchors = entries
+        .iter()
+        .filter(|entry| entry.reason == Reason::Anchor);
     assert!(anchors.count() >= 2, "{entries:?}");
     assert!(entries.iter().map(|entry| entry.tokens).sum::<u64>() <= 196 * 20);
     assert!((245..=252).contains(&cues(&ended)), "{}", cues(&ended));
-    assert_eq!(ended.number("pick", "frames"), ended.number("gate", "entries"));
+    assert_eq!(
+        ended.number("pick", "frames"),
+        ended.number("gate", "entries")
+    );
 }
 
 #[test]
@@ -76,8 +80,17 @@ fn a_silent_recording_ends_and_is_looked_at_evenly_with_one_warning() {
         };
         let ended = reference(&file, "");
         assert_eq!(ended.error, None, "{name}");
-        assert_eq!(ended.warnings.len(), 1 + usize::from(!ended.missed().is_empty()), "{name}: {:?}", ended.warnings);
-        assert!(ended.warnings[0].contains("no audio track"), "{name}: {:?}", ended.warnings);
+        assert_eq!(
+            ended.warnings.len(),
+            1 + usize::from(!ended.missed().is_empty()),
+            "{name}: {:?}",
+            ended.warnings
+        );
+        assert!(
+            ended.warnings[0].contains("no audio track"),
+            "{name}: {:?}",
+            ended.warnings
+        );
         check_frame(&ended);
         let entries = entries(&ended);
         assert!(entries.len() > 10, "{name}: {}", entries.len());
@@ -102,8 +115,16 @@ fn a_silent_recording_ends_under_every_policy() {
         assert_eq!(ended.error, None, "{gate}");
         let warns = usize::from(gate.contains("anchors"));
         assert_eq!(ended.warnings.len(), warns, "{gate}: {:?}", ended.warnings);
-        assert!(pictures.contains(&ended.pictures.len()), "{gate}: {}", ended.pictures.len());
-        assert!(entries(&ended).iter().all(|entry| entry.reason == Reason::Uniform));
+        assert!(
+            pictures.contains(&ended.pictures.len()),
+            "{gate}: {}",
+            ended.pictures.len()
+        );
+        assert!(
+            entries(&ended)
+                .iter()
+                .all(|entry| entry.reason == Reason::Uniform)
+        );
     }
 }
 
@@ -149,7 +170,10 @@ fn a_plan_beyond_the_recording_is_missed_and_said() {
     let Some(file) = ffmpeg(folder.path(), "a.mp4", &format!("{VIDEO} {X264}")) else {
         return;
     };
-    let plan = plan(folder.path(), &[1_000_000_000, 25_000_000_000, 26_000_000_000]);
+    let plan = plan(
+        folder.path(),
+        &[1_000_000_000, 25_000_000_000, 26_000_000_000],
+    );
     let ended = reference(&file, &format!("plan={}", plan.display()));
     assert_eq!((ended.error.as_ref(), ended.pictures.len()), (None, 1));
     assert_eq!(ended.missed(), [25_000_000_000, 26_000_000_000]);
@@ -165,7 +189,12 @@ fn sound_that_stops_early_is_said_once() {
         return;
     };
     let ended = reference(&file, "");
-    assert_eq!((&ended.error, ended.warnings.len()), (&None, 1), "{:?}", ended.warnings);
+    assert_eq!(
+        (&ended.error, ended.warnings.len()),
+        (&None, 1),
+        "{:?}",
+        ended.warnings
+    );
     check_frame(&ended);
     let late = |entry: &&anchoring::plan::Entry| entry.requested.seconds() > 6.0;
     let entries = entries(&ended);
@@ -191,10 +220,17 @@ fn sound_far_behind_the_pictures_in_the_file_is_waited_for() {
         video.display(),
         sound.display()
     ));
-    assert_eq!((&ended.error, ended.warnings.len()), (&None, 0), "{:?}", ended.warnings);
+    assert_eq!(
+        (&ended.error, ended.warnings.len()),
+        (&None, 0),
+        "{:?}",
+        ended.warnings
+    );
     check_frame(&ended);
     let anchors = entries(&ended);
-    let anchors = anchors.iter().filter(|entry| entry.reason == Reason::Anchor);
+    let anchors = anchors
+        .iter()
+        .filter(|entry| entry.reason == Reason::Anchor);
     assert!(anchors.count() >= 2);
 }
 
