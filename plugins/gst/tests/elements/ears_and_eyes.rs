@@ -1,1 +1,307 @@
-//! Being written.
+//! Listener and picker alone: flush, segment, gap, end, latency, caps.
+
+use anchoring::cue::{Cue, HOP};
+use anchoring::time::Nanos;
+use gst::prelude::*;
+use gst_check::Harness;
+use gstearmark::carry::{self, Chosen, Message};
+
+use crate::support::{entry, init};
+
+const SOUND: &str = "audio/x-raw, format=F32LE, rate=16000, channels=1, layout=interleaved";
+const RATE: u64 = 16_000;
+
+fn listener() -> Harness {
+    init();
+    let mut listener = Harness::new("eventness");
+    listener.set_live(false);
+    listener.set_src_caps_str(SOUND);
+    listener
+}
+
+/// A click every second over faint noise, from `from` on, `ms` long.
+fn sound(from: u64, ms: u64) -> gst::Buffer {
+    let first = from * RATE / 1000;
+    let samples = (first..first + ms * RATE / 1000).flat_map(|n| {
+        let since = (n % RATE) as f32 / RATE as f32;
+        let click = 0.8 * (2000.0 * since).sin() * (-40.0 * since).exp();
+        let noise = ((n * 7919 % 1000) as f32 / 1000.0 - 0.5) * 0.002;
+        (click + noise).to_le_bytes()
+    });
+    let mut buffer = gst::Buffer::from_mut_slice(samples.collect::<Vec<u8>>());
+    {
+        let buffer = buffer.make_mut();
+        buffer.set_pts(gst::ClockTime::from_mseconds(from));
+        buffer.set_duration(gst::ClockTime::from_mseconds(ms));
+    }
+    buffer
+}
+
+fn cues(listener: &mut Harness) -> Vec<(gst::Buffer, Cue)> {
+    std::iter::from_fn(|| listener.try_pull())
+        .map(|buffer| {
+            let cue = carry::cue_from_text(&buffer.map_readable().unwrap()).unwrap();
+            (buffer, cue)
+        })
+        .collect()
+}
+
+fn events(harness: &mut Harness) -> Vec<gst::Event> {
+    std::iter::from_fn(|| harness.try_pull_event()).collect()
+}
+
+#[test]
+fn every_hop_has_a_cue_whatever_the_buffers_are() {
+    let mut all = Vec::new();
+    for step in [10, 37, 1000] {
+        let mut listener = listener();
+        for at in (0..5000).step_by(step) {
+            let ms = (step as u64).min(5000 - at);
+            listener.push(sound(at, ms)).unwrap();
+        }
+        listener.push_event(gst::event::Eos::new());
+        let cues = cues(&mut listener);
+        for (number, (buffer, cue)) in cues.iter().enumerate() {
+            assert_eq!(cue.pts.get(), HOP.get() * number as i64);
+            assert_eq!(buffer.pts().unwrap().nseconds() as i64, cue.pts.get());
+            assert_eq!(buffer.duration().unwrap().nseconds() as i64, HOP.get());
+        }
+        assert!((62..=63).contains(&cues.len()), "{}", cues.len());
+        let onsets = cues.iter().filter_map(|(_, cue)| cue.onset);
+        let onsets: Vec<f64> = onsets.map(|onset| onset.at.seconds()).collect();
+        assert!(onsets.len() >= 3, "{onsets:?}");
+        assert!(
+            onsets.iter().all(|at| (at - at.round()).abs() < 0.05),
+            "{onsets:?}"
+        );
+        all.push(cues.into_iter().map(|(_, cue)| cue).collect::<Vec<_>>());
+        let last = events(&mut listener).pop().unwrap();
+        assert_eq!(last.type_(), gst::EventType::Eos);
+    }
+    assert!(all[0] == all[1] && all[1] == all[2]);
+}
+
+#[test]
+fn a_hole_is_a_gap_and_the_listener_begins_anew_behind_it() {
+    let mut listener = listener();
+    listener.push(sound(0, 1000)).unwrap();
+    // Jitter is no hole.
+    listener.push(sound(1020, 980)).unwrap();
+    listener.push(sound(5000, 1000)).unwrap();
+    listener.push_event(gst::event::Eos::new());
+    let cues: Vec<i64> = cues(&mut listener)
+        .iter()
+        .map(|(_, cue)| cue.pts.get())
+        .collect();
+    assert!(cues.is_sorted());
+    assert!(
+        !cues
+            .iter()
+            .any(|at| (2_000_000_000..5_000_000_000).contains(at)),
+        "{cues:?}"
+    );
+    assert!(cues.contains(&5_000_000_000));
+    let gaps: Vec<_> = events(&mut listener)
+        .iter()
+        .filter_map(|event| match event.view() {
+            gst::EventView::Gap(gap) => Some(gap.get()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(gaps.len(), 1);
+    let (at, length) = gaps[0];
+    assert!((1950..=2000).contains(&at.mseconds()));
+    assert!((3000..=3050).contains(&length.unwrap().mseconds()));
+}
+
+#[test]
+fn a_gap_event_is_passed_on_after_the_cues_before_it() {
+    let mut listener = listener();
+    listener.push(sound(0, 1000)).unwrap();
+    let gap = gst::event::Gap::builder(gst::ClockTime::from_seconds(1))
+        .duration(gst::ClockTime::from_seconds(2));
+    assert!(listener.push_event(gap.build()));
+    assert!((12..=13).contains(&cues(&mut listener).len()));
+    let kinds: Vec<_> = events(&mut listener)
+        .iter()
+        .map(|event| event.type_())
+        .collect();
+    assert_eq!(kinds.last(), Some(&gst::EventType::Gap));
+}
+
+#[test]
+fn cues_are_in_the_recordings_own_time() {
+    let mut listener = listener();
+    let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    segment.set_start(gst::ClockTime::from_seconds(10));
+    segment.set_time(gst::ClockTime::from_seconds(3));
+    listener.push_event(gst::event::Segment::new(&segment));
+    listener.push(sound(10_000, 1000)).unwrap();
+    listener.push_event(gst::event::Eos::new());
+    let cues = cues(&mut listener);
+    assert_eq!(cues[0].1.pts, Nanos::from_ms(3000));
+    assert_eq!(cues[0].0.pts(), Some(gst::ClockTime::from_seconds(10)));
+}
+
+#[test]
+fn a_flush_forgets_the_sound_before_it() {
+    let mut listener = listener();
+    listener.push(sound(0, 700)).unwrap();
+    listener.push_event(gst::event::FlushStart::new());
+    listener.push_event(gst::event::FlushStop::new(true));
+    while listener.try_pull().is_some() {}
+    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    listener.push_event(gst::event::Segment::new(&segment));
+    listener.push(sound(60_000, 1000)).unwrap();
+    listener.push_event(gst::event::Eos::new());
+    let cues = cues(&mut listener);
+    assert_eq!(cues[0].1.pts, Nanos::from_ms(60_000));
+}
+
+#[test]
+fn silence_and_what_is_no_number_make_no_onset() {
+    let mut listener = listener();
+    let nan: Vec<u8> = (0..RATE).flat_map(|_| f32::NAN.to_le_bytes()).collect();
+    let silence = vec![0u8; RATE as usize * 4];
+    for (number, samples) in [silence.clone(), nan, silence].into_iter().enumerate() {
+        let mut buffer = gst::Buffer::from_mut_slice(samples);
+        buffer
+            .make_mut()
+            .set_pts(gst::ClockTime::from_seconds(number as u64));
+        listener.push(buffer).unwrap();
+    }
+    listener.push_event(gst::event::Eos::new());
+    let cues = cues(&mut listener);
+    assert!((37..=38).contains(&cues.len()));
+    for (_, cue) in cues {
+        assert_eq!(
+            (cue.eventness, cue.uncertainty, cue.onset),
+            (0.0, 1.0, None)
+        );
+    }
+}
+
+#[test]
+fn the_listeners_latency_is_added() {
+    let mut listener = listener();
+    listener.set_live(true);
+    listener.set_upstream_latency(gst::ClockTime::from_mseconds(20));
+    let latency = listener.query_latency().unwrap();
+    assert!(
+        latency > gst::ClockTime::from_mseconds(20 + 80),
+        "{latency}"
+    );
+    assert!(latency < gst::ClockTime::from_mseconds(2000), "{latency}");
+}
+
+#[test]
+fn a_tagger_that_is_not_there_is_named_when_the_element_starts() {
+    init();
+    let listener = gst::ElementFactory::make("eventness")
+        .property("tagger", "no-such-model")
+        .build()
+        .unwrap();
+    let bus = gst::Bus::new();
+    listener.set_bus(Some(&bus));
+    assert!(listener.set_state(gst::State::Paused).is_err());
+    let message = bus.pop_filtered(&[gst::MessageType::Error]).unwrap();
+    let gst::MessageView::Error(error) = message.view() else {
+        unreachable!();
+    };
+    assert!(error.error().to_string().contains("no-such-model"));
+    let _ = listener.set_state(gst::State::Null);
+}
+
+fn picker() -> Harness {
+    init();
+    let mut picker = Harness::new("framepick");
+    picker.set_live(false);
+    picker.set_src_caps_str("video/x-raw, format=RGB, width=8, height=8, framerate=25/1");
+    picker
+}
+
+fn frame(ms: u64) -> gst::Buffer {
+    let mut buffer = gst::Buffer::from_mut_slice(vec![0u8; 8 * 8 * 3]);
+    buffer.make_mut().set_pts(gst::ClockTime::from_mseconds(ms));
+    buffer
+}
+
+fn chosen(ms: i64) -> Chosen {
+    Chosen {
+        entry: entry(ms * 1_000_000),
+        pts: Nanos::from_ms(ms),
+        frame: Nanos::from_ms(40),
+    }
+}
+
+fn picked(picker: &mut Harness) -> Vec<(u64, i64)> {
+    std::iter::from_fn(|| picker.try_pull())
+        .map(|buffer| {
+            let chosen = carry::buffer_tag(&buffer).unwrap().unwrap();
+            let asked = chosen.entry.requested.get() / 1_000_000;
+            (buffer.pts().unwrap().mseconds(), asked)
+        })
+        .collect()
+}
+
+fn missed(picker: &mut Harness) -> Vec<i64> {
+    events(picker)
+        .iter()
+        .filter_map(|event| match Message::from_event(event) {
+            Some(Ok(Message::Miss(entry))) => Some(entry.requested.get() / 1_000_000),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn exactly_the_chosen_frames_pass() {
+    let mut picker = picker();
+    for ms in [40, 80, 80, 300] {
+        picker.push_event(Message::Chosen(chosen(ms)).to_event());
+    }
+    for ms in (0..=200).step_by(40) {
+        picker.push(frame(ms)).unwrap();
+    }
+    picker.push_event(gst::event::Eos::new());
+    assert_eq!(picked(&mut picker), [(40, 40), (80, 80), (80, 80)]);
+    assert_eq!(missed(&mut picker), [300]);
+}
+
+#[test]
+fn a_damaged_frame_is_missed_and_other_messages_pass_in_order() {
+    let mut picker = picker();
+    picker.push_event(Message::Chosen(chosen(40)).to_event());
+    picker.push_event(Message::Miss(entry(7)).to_event());
+    let mut damaged = frame(40);
+    damaged.make_mut().set_flags(gst::BufferFlags::CORRUPTED);
+    picker.push(damaged).unwrap();
+    assert!(picked(&mut picker).is_empty());
+    assert_eq!(missed(&mut picker), [0, 40]);
+}
+
+#[test]
+fn a_flush_forgets_the_entries_that_wait() {
+    let mut picker = picker();
+    picker.push_event(Message::Chosen(chosen(40)).to_event());
+    picker.push_event(gst::event::FlushStart::new());
+    picker.push_event(gst::event::FlushStop::new(true));
+    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    picker.push_event(gst::event::Segment::new(&segment));
+    picker.push(frame(40)).unwrap();
+    picker.push_event(gst::event::Eos::new());
+    assert!(picked(&mut picker).is_empty());
+    assert!(missed(&mut picker).is_empty());
+}
+
+#[test]
+fn frames_are_matched_in_the_recordings_own_time() {
+    let mut picker = picker();
+    let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    segment.set_start(gst::ClockTime::from_mseconds(1000));
+    segment.set_time(gst::ClockTime::ZERO);
+    picker.push_event(gst::event::Segment::new(&segment));
+    picker.push_event(Message::Chosen(chosen(40)).to_event());
+    picker.push(frame(1040)).unwrap();
+    assert_eq!(picked(&mut picker), [(1040, 40)]);
+}
