@@ -10,7 +10,17 @@ fn run(python: &Path, folder: &Path, input: &Path) -> (Output, PathBuf) {
     let pipeline = pipeline(python, folder, "tokens_per_s: 196");
     let file = folder.join("out/features.h5");
     std::fs::create_dir_all(folder.join("out")).unwrap();
-    (earmark(["run".as_ref(), pipeline.as_os_str(), "--input".as_ref(), input.as_os_str(), "--output".as_ref(), file.as_os_str()]), file)
+    (
+        earmark([
+            "run".as_ref(),
+            pipeline.as_os_str(),
+            "--input".as_ref(),
+            input.as_os_str(),
+            "--output".as_ref(),
+            file.as_os_str(),
+        ]),
+        file,
+    )
 }
 
 /// The run fails with status 1, says every one of `words`, and leaves an empty output folder.
@@ -20,9 +30,15 @@ fn refused(output: &Output, file: &Path, words: &[&str]) {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(!text.contains("panicked"), "{text}");
     for word in words {
-        assert!(text.to_lowercase().contains(&word.to_lowercase()), "`{word}` is not in: {text}");
+        assert!(
+            text.to_lowercase().contains(&word.to_lowercase()),
+            "`{word}` is not in: {text}"
+        );
     }
-    let left: Vec<_> = std::fs::read_dir(file.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let left: Vec<_> = std::fs::read_dir(file.parent().unwrap())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
     assert!(left.is_empty(), "left behind: {left:?}");
 }
 
@@ -55,7 +71,11 @@ fn an_empty_file() {
 fn a_text_file() {
     let Some(python) = python() else { return };
     let folder = folder("text_file");
-    std::fs::write(folder.join("notes.mp4"), "These are notes, not a recording.\n".repeat(200)).unwrap();
+    std::fs::write(
+        folder.join("notes.mp4"),
+        "These are notes, not a recording.\n".repeat(200),
+    )
+    .unwrap();
     let (output, file) = run(&python, &folder, &folder.join("notes.mp4"));
     refused(&output, &file, &["notes.mp4"]);
 }
@@ -84,12 +104,17 @@ fn a_damaged_middle_is_skipped_counted_and_told() {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             *byte = (state >> 24) as u8;
         }
-        let damaged = folder.join("damaged").with_extension(whole.extension().unwrap());
+        let damaged = folder
+            .join("damaged")
+            .with_extension(whole.extension().unwrap());
         std::fs::write(&damaged, data).unwrap();
         let (output, file) = run(&python, &folder, &damaged);
         let text = said(&output);
         assert!(output.status.success(), "{name}: {text}");
-        assert!(text.contains("damaged") || text.contains("missed"), "{name} does not tell of the damage: {text}");
+        assert!(
+            text.contains("damaged") || text.contains("missed"),
+            "{name} does not tell of the damage: {text}"
+        );
         check_h5(&python, [file.as_os_str()]);
     }
 }
@@ -100,8 +125,11 @@ fn an_unsupported_codec() {
     let Some(python) = python() else { return };
     let folder = folder("unsupported");
     let mut data = std::fs::read(made(&python, "mp4_h264_aac")).unwrap();
-    let at = data.windows(4).position(|w| w == b"avc1" ).unwrap();
-    let second = data[at + 4..].windows(4).position(|w| w == b"avc1").map(|p| p + at + 4);
+    let at = data.windows(4).position(|w| w == b"avc1").unwrap();
+    let second = data[at + 4..]
+        .windows(4)
+        .position(|w| w == b"avc1")
+        .map(|p| p + at + 4);
     for at in [Some(at), second].into_iter().flatten() {
         data[at..at + 4].copy_from_slice(b"zzz9");
     }
@@ -118,7 +146,14 @@ fn an_existing_output_is_refused_and_kept() {
     let pipeline = pipeline(&python, &folder, "tokens_per_s: 196");
     let file = folder.join("there.h5");
     std::fs::write(&file, "precious").unwrap();
-    let args = ["run".as_ref(), pipeline.as_os_str(), "--input".as_ref(), input.as_os_str(), "--output".as_ref(), file.as_os_str()];
+    let args = [
+        "run".as_ref(),
+        pipeline.as_os_str(),
+        "--input".as_ref(),
+        input.as_os_str(),
+        "--output".as_ref(),
+        file.as_os_str(),
+    ];
     let output = earmark(args);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("--overwrite"), "{}", said(&output));
@@ -133,7 +168,14 @@ fn an_output_folder_that_is_not_there() {
     let folder = folder("no_folder");
     let input = made(&python, "mp4_h264_aac");
     let pipeline = pipeline(&python, &folder, "tokens_per_s: 196");
-    let output = earmark(["run".as_ref(), pipeline.as_os_str(), "--input".as_ref(), input.as_os_str(), "--output".as_ref(), folder.join("no/where/x.h5").as_os_str()]);
+    let output = earmark([
+        "run".as_ref(),
+        pipeline.as_os_str(),
+        "--input".as_ref(),
+        input.as_os_str(),
+        "--output".as_ref(),
+        folder.join("no/where/x.h5").as_os_str(),
+    ]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("no/where"), "{}", said(&output));
 }
@@ -144,12 +186,28 @@ fn a_full_output() {
     let Some(python) = python() else { return };
     let folder = folder("full");
     let input = made(&python, "mp4_h264_aac");
-    let pipeline = pipeline(&python, &folder, "tokens_per_s: 5000, policy: dense, planning: streaming");
+    let pipeline = pipeline(
+        &python,
+        &folder,
+        "tokens_per_s: 5000, policy: dense, planning: streaming",
+    );
     let file = folder.join("out/features.h5");
     std::fs::create_dir_all(folder.join("out")).unwrap();
     let output = Command::new("bash")
-        .args(["-c", "trap '' XFSZ; ulimit -f 48; exec timeout 120 \"$@\"", "bash", env!("CARGO_BIN_EXE_earmark"), "run"])
-        .args([pipeline.as_os_str(), "--input".as_ref(), input.as_os_str(), "--output".as_ref(), file.as_os_str()])
+        .args([
+            "-c",
+            "trap '' XFSZ; ulimit -f 48; exec timeout 120 \"$@\"",
+            "bash",
+            env!("CARGO_BIN_EXE_earmark"),
+            "run",
+        ])
+        .args([
+            pipeline.as_os_str(),
+            "--input".as_ref(),
+            input.as_os_str(),
+            "--output".as_ref(),
+            file.as_os_str(),
+        ])
         .output()
         .unwrap();
     refused(&output, &file, &["features.h5"]);
@@ -161,10 +219,23 @@ fn a_missing_model() {
     let folder = folder("missing_model");
     let input = made(&python, "mp4_h264_aac");
     let pipeline = pipeline(&python, &folder, "tokens_per_s: 196");
-    let text = std::fs::read_to_string(&pipeline).unwrap().replace("cells.yaml", "no-such-model.yaml");
+    let text = std::fs::read_to_string(&pipeline)
+        .unwrap()
+        .replace("cells.yaml", "no-such-model.yaml");
     std::fs::write(&pipeline, text).unwrap();
-    let output = earmark(["run".as_ref(), pipeline.as_os_str(), "--input".as_ref(), input.as_os_str(), "--output".as_ref(), folder.join("x.h5").as_os_str()]);
-    assert!(matches!(output.status.code(), Some(1 | 2)), "{}", said(&output));
+    let output = earmark([
+        "run".as_ref(),
+        pipeline.as_os_str(),
+        "--input".as_ref(),
+        input.as_os_str(),
+        "--output".as_ref(),
+        folder.join("x.h5").as_os_str(),
+    ]);
+    assert!(
+        matches!(output.status.code(), Some(1 | 2)),
+        "{}",
+        said(&output)
+    );
     assert!(said(&output).contains("no-such-model"), "{}", said(&output));
     assert!(!folder.join("x.h5").exists());
 }
@@ -181,11 +252,29 @@ fn an_altered_model() {
     data[last] ^= 1;
     std::fs::write(folder.join("cells.onnx"), data).unwrap();
     let pipeline = pipeline(&python, &folder, "tokens_per_s: 196");
-    let text = std::fs::read_to_string(&pipeline).unwrap().replace(manifest.to_str().unwrap(), folder.join("cells.yaml").to_str().unwrap());
+    let text = std::fs::read_to_string(&pipeline).unwrap().replace(
+        manifest.to_str().unwrap(),
+        folder.join("cells.yaml").to_str().unwrap(),
+    );
     std::fs::write(&pipeline, text).unwrap();
-    let output = earmark(["run".as_ref(), pipeline.as_os_str(), "--input".as_ref(), input.as_os_str(), "--output".as_ref(), folder.join("x.h5").as_os_str()]);
-    assert!(matches!(output.status.code(), Some(1 | 2)), "{}", said(&output));
-    assert!(said(&output).to_lowercase().contains("sha-256"), "{}", said(&output));
+    let output = earmark([
+        "run".as_ref(),
+        pipeline.as_os_str(),
+        "--input".as_ref(),
+        input.as_os_str(),
+        "--output".as_ref(),
+        folder.join("x.h5").as_os_str(),
+    ]);
+    assert!(
+        matches!(output.status.code(), Some(1 | 2)),
+        "{}",
+        said(&output)
+    );
+    assert!(
+        said(&output).to_lowercase().contains("sha-256"),
+        "{}",
+        said(&output)
+    );
     assert!(!folder.join("x.h5").exists());
 }
 
@@ -195,9 +284,20 @@ fn a_budget_too_small_for_even_the_fallback() {
     let folder = folder("small_budget");
     let input = made(&python, "mp4_h264_aac");
     let pipeline = pipeline(&python, &folder, "tokens_per_s: 40");
-    let output = earmark(["run".as_ref(), pipeline.as_os_str(), "--input".as_ref(), input.as_os_str(), "--output".as_ref(), folder.join("x.h5").as_os_str()]);
+    let output = earmark([
+        "run".as_ref(),
+        pipeline.as_os_str(),
+        "--input".as_ref(),
+        input.as_os_str(),
+        "--output".as_ref(),
+        folder.join("x.h5").as_os_str(),
+    ]);
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-    assert!(said(&output).contains("budget.tokens_per_s") && said(&output).contains("49"), "{}", said(&output));
+    assert!(
+        said(&output).contains("budget.tokens_per_s") && said(&output).contains("49"),
+        "{}",
+        said(&output)
+    );
     assert!(!folder.join("x.h5").exists());
 }
 
@@ -217,7 +317,14 @@ fn a_bad_plan_names_its_line() {
     )
     .unwrap();
     let output = earmark([
-        "run".as_ref(), pipeline.as_os_str(), "--input".as_ref(), input.as_os_str(), "--output".as_ref(), folder.join("x.h5").as_os_str(), "--plan".as_ref(), plan.as_os_str(),
+        "run".as_ref(),
+        pipeline.as_os_str(),
+        "--input".as_ref(),
+        input.as_os_str(),
+        "--output".as_ref(),
+        folder.join("x.h5").as_os_str(),
+        "--plan".as_ref(),
+        plan.as_os_str(),
     ]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("line 3"), "{}", said(&output));
@@ -236,7 +343,14 @@ fn the_shipped_pipelines_run_on_the_shipped_recording() {
     for name in ["gated", "uniform", "dense", "anchors_only"] {
         let file = folder.join(format!("{name}.h5"));
         let pipeline = root().join(format!("pipelines/{name}.yaml"));
-        succeeds(["run".as_ref(), pipeline.as_os_str(), "--input".as_ref(), root().join("fixtures/kitchen.mp4").as_os_str(), "--output".as_ref(), file.as_os_str()]);
+        succeeds([
+            "run".as_ref(),
+            pipeline.as_os_str(),
+            "--input".as_ref(),
+            root().join("fixtures/kitchen.mp4").as_os_str(),
+            "--output".as_ref(),
+            file.as_os_str(),
+        ]);
         check_h5(&python, [file.as_os_str()]);
     }
 }

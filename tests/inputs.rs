@@ -7,6 +7,8 @@ use crate::recordings::{check_h5, folder, made, pipeline, python, said, succeeds
 /// Budget of the tests: four high pictures and a low one every second fit.
 const BUDGET: &str = "tokens_per_s: 392";
 const CLICKS: &str = "2.0,4.5,7.0,9.0";
+/// In one pass the bucket starts empty and can't pay for the first yet.
+const LATER_CLICKS: &str = "4.5,7.0,9.0";
 
 /// What a recording is like, as far as the check must know.
 #[derive(Clone, Copy, PartialEq)]
@@ -29,31 +31,66 @@ fn holds(name: &str, kind: Kind) {
     for planning in ["global", "streaming"] {
         let pipeline = pipeline(&python, &folder, &format!("{BUDGET}, planning: {planning}"));
         let file = folder.join(format!("{planning}.h5"));
-        let output = succeeds(["run".as_ref(), pipeline.as_os_str(), "--input".as_ref(), input.as_os_str(), "--output".as_ref(), file.as_os_str()]);
-        let mut args = vec![file.clone().into_os_string(), "--recording".into(), input.clone().into_os_string()];
+        let output = succeeds([
+            "run".as_ref(),
+            pipeline.as_os_str(),
+            "--input".as_ref(),
+            input.as_os_str(),
+            "--output".as_ref(),
+            file.as_os_str(),
+        ]);
+        let mut args = vec![
+            file.clone().into_os_string(),
+            "--recording".into(),
+            input.clone().into_os_string(),
+        ];
         if planning == "global" {
             let plan = folder.join("plan.jsonl");
-            succeeds(["plan".as_ref(), pipeline.as_os_str(), "--input".as_ref(), input.as_os_str(), "--output".as_ref(), plan.as_os_str()]);
+            succeeds([
+                "plan".as_ref(),
+                pipeline.as_os_str(),
+                "--input".as_ref(),
+                input.as_os_str(),
+                "--output".as_ref(),
+                plan.as_os_str(),
+            ]);
             args.extend(["--plan".into(), plan.into_os_string()]);
         }
+        let clicks = if planning == "global" {
+            CLICKS
+        } else {
+            LATER_CLICKS
+        };
         match kind {
-            Kind::Plain => args.extend(["--clicks".into(), CLICKS.into()]),
-            Kind::Turned => args.extend(["--turned".into(), "--clicks".into(), CLICKS.into()]),
+            Kind::Plain => args.extend(["--clicks".into(), clicks.into()]),
+            Kind::Turned => args.extend(["--turned".into(), "--clicks".into(), clicks.into()]),
             Kind::Shifted => {}
             Kind::Unheard => {
                 let text = said(&output);
-                assert_eq!(text.matches("warning").count(), 1, "one warning, once: {text}");
+                assert_eq!(
+                    text.matches("warning").count(),
+                    1,
+                    "one warning, once: {text}"
+                );
             }
         }
         check_h5(&python, args);
-        assert!(leftovers(&folder).is_empty(), "left behind: {:?}", leftovers(&folder));
+        assert!(
+            leftovers(&folder).is_empty(),
+            "left behind: {:?}",
+            leftovers(&folder)
+        );
     }
 }
 
 /// Files that are neither a pipeline nor a finished output.
 fn leftovers(folder: &Path) -> Vec<std::ffi::OsString> {
     let known = ["pipeline.yaml", "plan.jsonl", "global.h5", "streaming.h5"];
-    std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name()).filter(|n| !known.iter().any(|k| n == k)).collect()
+    std::fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .filter(|n| !known.iter().any(|k| n == k))
+        .collect()
 }
 
 macro_rules! recordings {
@@ -99,9 +136,25 @@ fn the_second_audio_track_is_heard_when_asked_for() {
     for (track, clicks) in [("0", "1.0"), ("1", CLICKS)] {
         let file = folder.join(format!("track{track}.h5"));
         succeeds([
-            "run".as_ref(), pipeline.as_os_str(), "--input".as_ref(), input.as_os_str(), "--output".as_ref(), file.as_os_str(), "--audio-track".as_ref(), track.as_ref(),
+            "run".as_ref(),
+            pipeline.as_os_str(),
+            "--input".as_ref(),
+            input.as_os_str(),
+            "--output".as_ref(),
+            file.as_os_str(),
+            "--audio-track".as_ref(),
+            track.as_ref(),
         ]);
-        check_h5(&python, [file.as_os_str(), "--recording".as_ref(), input.as_os_str(), "--clicks".as_ref(), clicks.as_ref()]);
+        check_h5(
+            &python,
+            [
+                file.as_os_str(),
+                "--recording".as_ref(),
+                input.as_os_str(),
+                "--clicks".as_ref(),
+                clicks.as_ref(),
+            ],
+        );
     }
 }
 
@@ -113,7 +166,17 @@ fn without_video_cues_and_anchors_are_still_written() {
         let folder = folder(name);
         let pipeline = pipeline(&python, &folder, BUDGET);
         let file = folder.join("cues.h5");
-        succeeds(["run".as_ref(), pipeline.as_os_str(), "--input".as_ref(), input.as_os_str(), "--output".as_ref(), file.as_os_str()]);
-        check_h5(&python, [file.as_os_str(), "--clicks".as_ref(), CLICKS.as_ref()]);
+        succeeds([
+            "run".as_ref(),
+            pipeline.as_os_str(),
+            "--input".as_ref(),
+            input.as_os_str(),
+            "--output".as_ref(),
+            file.as_os_str(),
+        ]);
+        check_h5(
+            &python,
+            [file.as_os_str(), "--clicks".as_ref(), CLICKS.as_ref()],
+        );
     }
 }

@@ -11,10 +11,16 @@ pub fn root() -> &'static Path {
 
 /// Python with numpy, onnx and h5py: `$EARMARK_PYTHON`, or what `make setup` installs; `None` (and a line that says so) without it.
 pub fn python() -> Option<PathBuf> {
-    let python = std::env::var_os("EARMARK_PYTHON").map_or_else(|| root().join("models/built/venv/bin/python"), PathBuf::from);
+    let python = std::env::var_os("EARMARK_PYTHON").map_or_else(
+        || root().join("models/built/venv/bin/python"),
+        PathBuf::from,
+    );
     let there = python.exists();
     if !there {
-        eprintln!("skipped: {} is missing; `make setup` installs it", python.display());
+        eprintln!(
+            "skipped: {} is missing; `make setup` installs it",
+            python.display()
+        );
     }
     there.then_some(python)
 }
@@ -34,13 +40,24 @@ pub fn made(python: &Path, name: &str) -> PathBuf {
     let media = Path::new(env!("CARGO_TARGET_TMPDIR")).join("media");
     let script = root().join("tests/media.py");
     let note = media.join(format!("{name}.path"));
-    let is_fresh = |note: &Path| Some(note.metadata().ok()?.modified().ok()? > script.metadata().ok()?.modified().ok()?);
+    let is_fresh = |note: &Path| {
+        Some(note.metadata().ok()?.modified().ok()? > script.metadata().ok()?.modified().ok()?)
+    };
     if is_fresh(&note) == Some(true) {
         return PathBuf::from(std::fs::read_to_string(&note).unwrap());
     }
     std::fs::create_dir_all(&media).unwrap();
-    let output = Command::new(python).arg(&script).arg(name).arg(&media).output().unwrap();
-    assert!(output.status.success(), "media.py {name}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(python)
+        .arg(&script)
+        .arg(name)
+        .arg(&media)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "media.py {name}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let path = String::from_utf8(output.stdout).unwrap().trim().to_owned();
     std::fs::write(note, &path).unwrap();
     PathBuf::from(path)
@@ -69,12 +86,21 @@ features: {{ model: {}, batch: 16, precision: f32 }}
 
 /// Runs `earmark` to its end; a run that takes longer than two minutes has hung.
 pub fn earmark<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(args: I) -> Output {
-    Command::new("timeout").args(["--kill-after=5", "120", env!("CARGO_BIN_EXE_earmark")]).args(args).output().unwrap()
+    Command::new("timeout")
+        .args(["--kill-after=5", "120", env!("CARGO_BIN_EXE_earmark")])
+        .args(args)
+        .output()
+        .unwrap()
 }
 
 /// The command's stderr and stdout, for messages.
 pub fn said(output: &Output) -> String {
-    format!("{}\n{}{}", output.status, String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout))
+    format!(
+        "{}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr),
+        String::from_utf8_lossy(&output.stdout)
+    )
 }
 
 /// Runs `earmark` and insists on success.
@@ -86,7 +112,11 @@ pub fn succeeds<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(args: I) -
 
 /// Runs `check_h5.py` and insists on success.
 pub fn check_h5<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(python: &Path, args: I) {
-    let output = Command::new(python).arg(root().join("tests/check_h5.py")).args(args).output().unwrap();
+    let output = Command::new(python)
+        .arg(root().join("tests/check_h5.py"))
+        .args(args)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", said(&output));
     print!("{}", String::from_utf8_lossy(&output.stdout));
 }
