@@ -12,6 +12,7 @@ use anchoring::tier::Prices;
 use anchoring::time::Nanos;
 
 use super::access::Access;
+use super::causes::{Cause, Circumstances};
 use super::looks::{Item, Looks, PlanFile, PlanFileError};
 use crate::carry::{self, CarryError, Chosen, Message, Summary};
 use crate::pads;
@@ -49,17 +50,6 @@ pub(super) enum Ears {
     Late,
     Ended,
     Deaf,
-}
-
-/// What makes the gate fall back to uniform looks. Each is said once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
-    Unlinked,
-    Unfed,
-    NoneCame,
-    EndedEarly,
-    Late,
-    Missed,
 }
 
 /// What goes downstream.
@@ -463,33 +453,13 @@ impl Desk {
             return;
         }
         self.causes.push(cause);
-        let fallback = match self.setup.settings.budget.policy {
-            Policy::AnchorsOnly => "no pictures are taken there",
-            _ => "looks are taken evenly there (uniform fallback)",
-        };
-        let text = match cause {
-            Cause::Unlinked => format!("no cues: pad `cues` is not linked; {fallback}"),
-            Cause::Unfed => format!(
-                "no cues: nothing feeds the branch at pad `cues` (has the recording no audio track?); {fallback}"
-            ),
-            Cause::NoneCame => format!(
-                "no cues: the sound ended before the first one (is the audio track empty?); {fallback}"
-            ),
-            Cause::EndedEarly => format!(
-                "cues end at {}, but pictures go on (does the sound stop early?); {fallback}",
-                self.cue_stop
-            ),
-            Cause::Late => {
-                let (bytes, time) = self.held();
-                format!(
-                    "cues stay behind: none beyond {} while {time} of video ({bytes} bytes) waits (has the sound stopped?); {fallback}",
-                    self.cue_stop
-                )
-            }
-            Cause::Missed => {
-                "some plan entries lie where the recording has no picture; they are missing in the result".into()
-            }
-        };
+        let (bytes, time) = self.held();
+        let text = cause.text(&Circumstances {
+            anchors_only: self.setup.settings.budget.policy == Policy::AnchorsOnly,
+            cue_stop: self.cue_stop,
+            held_bytes: bytes,
+            held_time: time,
+        });
         self.warnings.push(text);
     }
 

@@ -8,11 +8,11 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::desk::{Cause, Desk, DeskError, Ears, Out, Room};
+use super::desk::{Desk, DeskError};
 use super::settings::Properties;
-use crate::{branch, carry, pads};
+use crate::{carry, pads};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
         "anchorgate",
         gst::DebugColorFlags::empty(),
@@ -21,11 +21,9 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 });
 
 /// How often a waiting thread looks whether the wait is in vain.
-const CHECK: Duration = Duration::from_millis(100);
-/// The audio branch is given this long to be linked while the gate waits for room downstream.
-const SETTLE: Duration = Duration::from_secs(1);
+pub(super) const CHECK: Duration = Duration::from_millis(100);
 
-type Flow = Result<gst::FlowSuccess, gst::FlowError>;
+pub(super) type Flow = Result<gst::FlowSuccess, gst::FlowError>;
 
 // Threads: the video's chain and the cues' chain store units and cues and return; a task on the source pad pushes. The video's
 // chain waits when what is held reaches its bound, the cues' chain when what waits to be pushed does; the task waits for
@@ -38,33 +36,33 @@ type Flow = Result<gst::FlowSuccess, gst::FlowError>;
 /// Stopped: no desk. Started: a desk, and each of the three pads either active or flushing on its own.
 ///
 /// Video: nothing seen -> seen -> ended (EOS kept) -> finished (the desk has let go of everything, EOS is on its way).
-/// Cues: see [`Ears`]; stale from a flush of the video until the cues flush too or begin a new segment.
-struct State {
-    desk: Option<Desk>,
+/// Cues: see [`super::desk::Ears`]; stale from a flush of the video until the cues flush too or begin a new segment.
+pub(super) struct State {
+    pub(super) desk: Option<Desk>,
     /// The source pad is active: the task may run.
-    pushing: bool,
-    video_flushing: bool,
-    cues_flushing: bool,
-    cues_stale: bool,
-    video_seen: bool,
+    pub(super) pushing: bool,
+    pub(super) video_flushing: bool,
+    pub(super) cues_flushing: bool,
+    pub(super) cues_stale: bool,
+    pub(super) video_seen: bool,
     /// The video's EOS, and when it came.
-    video_ended: Option<(gst::Event, Instant)>,
-    cue_segment: Option<gst::FormattedSegment<gst::ClockTime>>,
+    pub(super) video_ended: Option<(gst::Event, Instant)>,
+    pub(super) cue_segment: Option<gst::FormattedSegment<gst::ClockTime>>,
     /// Anything at all has come from the cues pad.
-    cues_touched: bool,
+    pub(super) cues_touched: bool,
     /// When something last came from the cues pad.
-    cue_progress: Instant,
+    pub(super) cue_progress: Instant,
     /// What the last push returned.
-    flow: Flow,
-    live: Option<bool>,
-    latency: Nanos,
+    pub(super) flow: Flow,
+    pub(super) live: Option<bool>,
+    pub(super) latency: Nanos,
     /// No check for an unfed branch before this.
-    next_check: Instant,
-    busy: Duration,
+    pub(super) next_check: Instant,
+    pub(super) busy: Duration,
 }
 
 impl State {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let now = Instant::now();
         Self {
             desk: None,
@@ -86,7 +84,7 @@ impl State {
         }
     }
 
-    fn check_due(&mut self) -> bool {
+    pub(super) fn check_due(&mut self) -> bool {
         let now = Instant::now();
         let due = self.next_check <= now;
         if due {
@@ -96,51 +94,44 @@ impl State {
     }
 }
 
-/// What the task does next, without the lock.
-enum Duty {
-    Push(Out),
-    /// The video is over: will cues still come?
-    CheckCues,
-    /// The sound is over or long: will video ever come?
-    CheckVideo,
-    Fail(DeskError),
-    Stop,
-}
-
 pub struct AnchorGate {
-    video: gst::Pad,
-    cues: gst::Pad,
-    src: gst::Pad,
-    properties: Mutex<Properties>,
-    state: Mutex<State>,
-    changed: Condvar,
+    pub(super) video: gst::Pad,
+    pub(super) cues: gst::Pad,
+    pub(super) src: gst::Pad,
+    pub(super) properties: Mutex<Properties>,
+    pub(super) state: Mutex<State>,
+    pub(super) changed: Condvar,
 }
 
 impl AnchorGate {
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn properties(&self) -> MutexGuard<'_, Properties> {
+    pub(super) fn properties(&self) -> MutexGuard<'_, Properties> {
         self.properties
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State>, at_most: Duration) -> MutexGuard<'a, State> {
+    pub(super) fn wait<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        at_most: Duration,
+    ) -> MutexGuard<'a, State> {
         let waited = self.changed.wait_timeout(state, at_most);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Posts what the desk warns of. Call without the lock.
-    fn tell(&self) {
+    pub(super) fn tell(&self) {
         let news = self.state().desk.as_mut().map(Desk::news);
         for text in news.unwrap_or_default() {
             gst::element_imp_warning!(self, gst::StreamError::Failed, ("{text}"));
         }
     }
 
-    fn fail(&self, error: &DeskError) -> gst::FlowError {
+    pub(super) fn fail(&self, error: &DeskError) -> gst::FlowError {
         match error {
             DeskError::Plan(_) => {
                 gst::element_imp_error!(self, gst::ResourceError::Read, ("{error}"));
@@ -152,7 +143,7 @@ impl AnchorGate {
         gst::FlowError::Error
     }
 
-    fn is_live(&self) -> bool {
+    pub(super) fn is_live(&self) -> bool {
         if let Some(live) = self.state().live {
             return live;
         }
@@ -162,572 +153,7 @@ impl AnchorGate {
         live
     }
 
-    // ---- video ----
-
-    fn video_chain(&self, buffer: gst::Buffer) -> Flow {
-        let began = Instant::now();
-        let first = !self.state().video_seen;
-        let unlinked = first && !self.cues.is_linked();
-        let (stored, grown) = {
-            let mut state = self.state();
-            if state.video_flushing {
-                return Err(gst::FlowError::Flushing);
-            }
-            if state.video_ended.is_some() {
-                return Err(gst::FlowError::Eos);
-            }
-            state.flow?;
-            state.video_seen = true;
-            let Some(desk) = &mut state.desk else {
-                return Err(gst::FlowError::Flushing);
-            };
-            let stored = if unlinked && desk.ears == Ears::Waiting {
-                desk.deaf(Cause::Unlinked)
-            } else {
-                Ok(())
-            };
-            let stored = stored.and_then(|()| desk.unit(buffer));
-            let gop = desk.longest_gop();
-            // Half seconds, so that the latency is not told anew with every GOP.
-            let grown = gop > state.latency + Nanos::from_ms(500);
-            if grown {
-                state.latency = gop;
-            }
-            state.busy += began.elapsed();
-            self.changed.notify_all();
-            (stored, grown)
-        };
-        stored.map_err(|error| self.fail(&error))?;
-        self.tell();
-        if grown && self.is_live() {
-            let message = gst::message::Latency::builder().src(&*self.obj()).build();
-            // Without a bus there is nobody to tell.
-            let _ = self.obj().post_message(message);
-        }
-        let flow = self.wait_for_room();
-        self.tell();
-        flow
-    }
-
-    /// Returns when there is room for the next unit.
-    fn wait_for_room(&self) -> Flow {
-        let patience = self.properties().patience();
-        let began = Instant::now();
-        loop {
-            let (room, full) = {
-                let mut state = self.state();
-                if state.video_flushing {
-                    return Err(gst::FlowError::Flushing);
-                }
-                state.flow?;
-                let Some(desk) = &mut state.desk else {
-                    return Err(gst::FlowError::Flushing);
-                };
-                let full = desk.full();
-                let room = if full {
-                    Room::NeedsCues
-                } else {
-                    desk.make_room()
-                };
-                if room == Room::Freed {
-                    self.changed.notify_all();
-                }
-                (room, full)
-            };
-            match room {
-                Room::Enough => return Ok(gst::FlowSuccess::Ok),
-                Room::Freed => continue,
-                Room::NeedsCues => {}
-            }
-            if full {
-                // Downstream is slow, or waits for the pipeline to play, which an unfed branch may prevent.
-                if began.elapsed() > SETTLE && !self.state().cues_touched {
-                    self.check_cues(false)?;
-                }
-            } else {
-                self.check_cues(false)?;
-                let live = self.is_live();
-                let mut state = self.state();
-                let since = state.cue_progress.max(began).elapsed();
-                let Some(desk) = &mut state.desk else {
-                    return Err(gst::FlowError::Flushing);
-                };
-                if desk.cues_may_come() && (live || desk.ears == Ears::Late || since > patience) {
-                    let gone = desk.go_on_without();
-                    self.changed.notify_all();
-                    drop(state);
-                    gone.map_err(|error| self.fail(&error))?;
-                    self.tell();
-                    continue;
-                }
-            }
-            let state = self.state();
-            let still = state.desk.as_ref().is_some_and(|desk| !full || desk.full());
-            if still && !state.video_flushing && state.flow.is_ok() {
-                drop(self.wait(state, CHECK));
-            }
-        }
-    }
-
-    fn video_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
-        match event.view() {
-            gst::EventView::FlushStart(_) => {
-                {
-                    let mut state = self.state();
-                    state.video_flushing = true;
-                    state.cues_stale = !state.cues_flushing && state.cues_touched;
-                    self.changed.notify_all();
-                }
-                let pushed = self.src.push_event(event);
-                // The task has seen the flag; this waits for it to leave.
-                let _ = self.src.pause_task();
-                pushed
-            }
-            gst::EventView::FlushStop(_) => {
-                let flushed = {
-                    let mut state = self.state();
-                    state.video_flushing = false;
-                    state.video_ended = None;
-                    state.video_seen = false;
-                    state.flow = Ok(gst::FlowSuccess::Ok);
-                    state.desk.as_mut().map_or(Ok(()), Desk::flush)
-                };
-                let pushed = self.src.push_event(event);
-                if let Err(error) = flushed {
-                    // The failure has been posted.
-                    let _ = self.fail(&error);
-                    return false;
-                }
-                if self.state().pushing {
-                    self.start_task();
-                }
-                pushed
-            }
-            gst::EventView::Eos(_) => {
-                let refused = {
-                    let mut state = self.state();
-                    if state.flow.is_ok() {
-                        state.video_ended = Some((event.clone(), Instant::now()));
-                        self.changed.notify_all();
-                        false
-                    } else {
-                        true
-                    }
-                };
-                // What is held is refused downstream: only the end is news.
-                if refused {
-                    return self.src.push_event(event);
-                }
-                // Not the task's business alone: it may be held by a sink that waits for the pipeline to play, which an unfed
-                // branch may prevent.
-                self.check_cues(true).is_ok()
-            }
-            gst::EventView::Segment(segment) if segment.segment().format() != gst::Format::Time => {
-                gst::element_imp_error!(
-                    self,
-                    gst::StreamError::Format,
-                    (
-                        "the video's segment is in {}, but must be in time (is there no parser or demuxer before the gate?)",
-                        segment.segment().format().to_string()
-                    )
-                );
-                false
-            }
-            _ if event.is_serialized() => {
-                let mut state = self.state();
-                if state.video_flushing {
-                    return false;
-                }
-                if let Some(desk) = &mut state.desk {
-                    desk.video_event(event);
-                    self.changed.notify_all();
-                }
-                true
-            }
-            _ => {
-                gst::log!(CAT, imp = self, "passing on {:?} of {}", event, pad.name());
-                self.src.push_event(event)
-            }
-        }
-    }
-
-    fn video_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
-        let serialized = query.is_serialized();
-        match query.view_mut() {
-            gst::QueryViewMut::Caps(caps) => {
-                let template = pad.pad_template_caps();
-                let filter = caps.filter_owned();
-                let downstream = self.src.peer_query_caps(filter.as_ref());
-                let mut result =
-                    downstream.intersect_with_mode(&template, gst::CapsIntersectMode::First);
-                if let Some(filter) = &filter {
-                    result = filter.intersect_with_mode(&result, gst::CapsIntersectMode::First);
-                }
-                caps.set_result(&result);
-                true
-            }
-            // What waits here would drain any pool but upstream's own.
-            gst::QueryViewMut::Allocation(_) => false,
-            _ if serialized => false,
-            gst::QueryViewMut::AcceptCaps(_) => {
-                gst::Pad::query_default(pad, Some(&*self.obj()), query)
-            }
-            _ => self.src.peer_query(query),
-        }
-    }
-
-    // ---- cues ----
-
-    fn cues_chain(&self, buffer: &gst::Buffer) -> Flow {
-        let began = Instant::now();
-        let heard = {
-            let Ok(map) = buffer.map_readable() else {
-                return Err(gst::FlowError::Error);
-            };
-            let mut state = self.state();
-            if state.cues_flushing {
-                return Err(gst::FlowError::Flushing);
-            }
-            state.cues_touched = true;
-            state.cue_progress = Instant::now();
-            if state.cues_stale || state.video_flushing {
-                return Ok(gst::FlowSuccess::Ok);
-            }
-            state.flow?;
-            let Some(desk) = &mut state.desk else {
-                return Err(gst::FlowError::Flushing);
-            };
-            let heard = desk.cue(&map);
-            state.busy += began.elapsed();
-            self.changed.notify_all();
-            heard
-        };
-        heard.map_err(|error| self.fail(&error))?;
-        self.tell();
-        let mut state = self.state();
-        loop {
-            if state.cues_flushing {
-                return Err(gst::FlowError::Flushing);
-            }
-            let waits = state
-                .desk
-                .as_ref()
-                .is_some_and(|desk| desk.full() || desk.early_full());
-            if !waits || state.video_flushing || state.flow.is_err() {
-                break;
-            }
-            state = self.wait(state, CHECK);
-        }
-        state.flow
-    }
-
-    fn cues_event(&self, event: &gst::Event) -> bool {
-        let mut state = self.state();
-        let mut done = Ok(());
-        match event.view() {
-            gst::EventView::FlushStart(_) => {
-                state.cues_flushing = true;
-                state.cues_stale = false;
-            }
-            gst::EventView::FlushStop(_) => {
-                state.cues_flushing = false;
-                state.cues_stale = false;
-                state.cue_segment = None;
-            }
-            gst::EventView::Segment(segment) => {
-                state.cues_stale = false;
-                let segment = segment.segment().clone();
-                let segment = segment.downcast::<gst::ClockTime>().ok();
-                if let (Some(segment), Some(desk)) = (&segment, &mut state.desk) {
-                    desk.enter(segment);
-                }
-                state.cue_segment = segment;
-            }
-            gst::EventView::Gap(gap) if !state.cues_stale => {
-                let (pts, length) = gap.get();
-                let until = pts + length.unwrap_or(gst::ClockTime::ZERO);
-                let segment = state.cue_segment.as_ref();
-                let until = segment.and_then(|segment| pads::stream_time(segment, until));
-                if let (Some(until), Some(desk)) = (until, &mut state.desk) {
-                    done = desk.silence(until);
-                }
-            }
-            gst::EventView::Eos(_) if !state.cues_stale => {
-                if let Some(desk) = &mut state.desk {
-                    done = desk.cues_end();
-                }
-            }
-            _ => {}
-        }
-        state.cues_touched = true;
-        state.cue_progress = Instant::now();
-        self.changed.notify_all();
-        drop(state);
-        self.tell();
-        done.map_err(|error| self.fail(&error)).is_ok()
-    }
-
-    fn cues_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
-        match query.view() {
-            gst::QueryView::Caps(_) | gst::QueryView::AcceptCaps(_) => {
-                gst::Pad::query_default(pad, Some(&*self.obj()), query)
-            }
-            _ => false,
-        }
-    }
-
-    /// Finds out whether anything feeds the cues pad, and if nothing does, goes on without and sets the branch aside. With
-    /// `now` that happens although cues were expected; otherwise only while none have been seen.
-    fn check_cues(&self, now: bool) -> Result<(), gst::FlowError> {
-        {
-            let mut state = self.state();
-            let hopeful = state.desk.as_ref().is_some_and(Desk::cues_may_come);
-            if state.cues_touched || !hopeful || !(now || state.check_due()) {
-                return Ok(());
-            }
-        }
-        let element = self.obj();
-        let Some(unfed) = branch::unfed(element.upcast_ref(), &self.cues, &[&self.video]) else {
-            return Ok(());
-        };
-        let deaf = {
-            let mut state = self.state();
-            let Some(desk) = &mut state.desk else {
-                return Ok(());
-            };
-            let deaf = desk.deaf(Cause::Unfed);
-            self.changed.notify_all();
-            deaf
-        };
-        deaf.map_err(|error| self.fail(&error))?;
-        self.tell();
-        if !unfed.elements().is_empty() {
-            gst::info!(CAT, imp = self, "setting aside {:?}", unfed.elements());
-            element.call_async(move |_| unfed.retire());
-        }
-        Ok(())
-    }
-
-    /// Finds out whether anything feeds the video pad, and if nothing does, makes what is heard the stream.
-    fn check_video(&self) {
-        let element = self.obj();
-        let Some(unfed) = branch::unfed(element.upcast_ref(), &self.video, &[&self.cues]) else {
-            return;
-        };
-        let cue_start = self.cues.sticky_event::<gst::event::StreamStart>(0);
-        let group = cue_start.as_ref().and_then(|event| event.group_id());
-        let id = cue_start
-            .as_ref()
-            .map_or("earmark", |event| event.stream_id());
-        {
-            let mut state = self.state();
-            let Some(desk) = &mut state.desk else {
-                return;
-            };
-            desk.sound_only(id, group);
-            let eos = gst::event::Eos::builder();
-            let eos = eos.build();
-            state.video_ended = Some((eos, Instant::now()));
-            self.changed.notify_all();
-        }
-        gst::info!(CAT, imp = self, "no video: the cues are the stream");
-        if !unfed.elements().is_empty() {
-            element.call_async(move |_| unfed.retire());
-        }
-    }
-
-    // ---- source ----
-
-    fn start_task(&self) {
-        let this = self.downgrade();
-        let started = self.src.start_task(move || {
-            if let Some(this) = this.upgrade() {
-                this.run();
-            }
-        });
-        if let Err(error) = started {
-            gst::error!(CAT, imp = self, "{error}");
-        }
-    }
-
-    /// One turn of the task: pushes one thing.
-    fn run(&self) {
-        let patience = self.properties().patience();
-        match self.next_duty(patience) {
-            Duty::Push(Out::Buffer(buffer)) => self.pushed(self.src.push(buffer)),
-            Duty::Push(Out::Event(event)) => {
-                if event.type_() == gst::EventType::Eos {
-                    self.report();
-                }
-                if !self.src.push_event(event) {
-                    gst::debug!(CAT, imp = self, "an event was refused downstream");
-                }
-            }
-            Duty::CheckCues => {
-                // The failure has been posted.
-                let _ = self.check_cues(true);
-            }
-            Duty::CheckVideo => self.check_video(),
-            Duty::Fail(error) => {
-                let error = self.fail(&error);
-                self.pushed(Err(error));
-            }
-            Duty::Stop => {}
-        }
-        self.tell();
-    }
-
-    fn next_duty(&self, patience: Duration) -> Duty {
-        let mut state = self.state();
-        loop {
-            if !state.pushing || state.video_flushing || state.flow.is_err() {
-                // Under the lock, so that whoever lifts the reason and then starts the task does so after this.
-                let _ = self.src.pause_task();
-                return Duty::Stop;
-            }
-            let due = state.check_due();
-            let State {
-                desk: Some(desk),
-                video_ended,
-                video_seen,
-                cue_progress,
-                cues_touched,
-                ..
-            } = &mut *state
-            else {
-                let _ = self.src.pause_task();
-                return Duty::Stop;
-            };
-            if let Some(out) = desk.pop() {
-                self.changed.notify_all();
-                return Duty::Push(out);
-            }
-            let mut pause = Duration::from_secs(3600);
-            if desk.finished() {
-                // Only a flush can bring something new.
-            } else if let Some((eos, at)) = video_ended {
-                let waited = (*cue_progress).max(*at).elapsed();
-                let finished = if !desk.cues_may_come() {
-                    desk.finish(eos.clone())
-                } else if waited > patience {
-                    desk.deaf(Cause::Late)
-                } else {
-                    if due && !*cues_touched {
-                        return Duty::CheckCues;
-                    }
-                    pause = CHECK;
-                    Ok(())
-                };
-                if let Err(error) = finished {
-                    return Duty::Fail(error);
-                }
-                if pause > CHECK {
-                    continue;
-                }
-            } else if !*video_seen
-                && !desk.started()
-                && (desk.ears == Ears::Ended || desk.early_full())
-            {
-                if due {
-                    return Duty::CheckVideo;
-                }
-                pause = CHECK;
-            }
-            state = self.wait(state, pause);
-        }
-    }
-
-    /// Keeps what a push returned, for the chains to return too.
-    fn pushed(&self, flow: Flow) {
-        let Err(error) = flow else {
-            return;
-        };
-        let ended = {
-            let mut state = self.state();
-            state.flow = Err(error);
-            self.changed.notify_all();
-            state.video_ended.clone()
-        };
-        gst::debug!(CAT, imp = self, "downstream says {error}");
-        // Nobody upstream will be told any more.
-        if let Some((eos, _)) = ended {
-            if matches!(
-                error,
-                gst::FlowError::NotLinked | gst::FlowError::NotNegotiated
-            ) {
-                gst::element_imp_error!(
-                    self,
-                    gst::StreamError::Failed,
-                    ("downstream refused the pictures: {error}")
-                );
-            }
-            if error != gst::FlowError::Flushing {
-                self.src.push_event(eos);
-            }
-        }
-    }
-
-    fn src_event(&self, event: gst::Event) -> bool {
-        match event.view() {
-            // The decoder behind the gate must not skip what was chosen.
-            gst::EventView::Qos(_) => true,
-            _ => self.video.push_event(event),
-        }
-    }
-
-    fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
-        let serialized = query.is_serialized();
-        match query.view_mut() {
-            gst::QueryViewMut::Latency(latency) => {
-                let mut upstream = gst::query::Latency::new();
-                if !self.video.peer_query(&mut upstream) {
-                    return false;
-                }
-                let (live, mut min, max) = upstream.result();
-                let mut ears = gst::query::Latency::new();
-                if self.cues.peer_query(&mut ears) && ears.result().0 {
-                    min = min.max(ears.result().1);
-                }
-                let (ahead, lag) = {
-                    let properties = self.properties();
-                    (properties.look_ahead(), properties.max_lag())
-                };
-                let own = ahead + self.state().latency;
-                let time = |nanos: Nanos| gst::ClockTime::from_nseconds(nanos.get().max(0) as u64);
-                latency.set(
-                    live,
-                    min + time(own),
-                    max.map(|max| max + time(own.max(lag))),
-                );
-                true
-            }
-            gst::QueryViewMut::Caps(caps) => {
-                let template = pad.pad_template_caps();
-                let filter = caps.filter_owned();
-                let mut result = pad.current_caps().unwrap_or_else(|| {
-                    let upstream = self.video.peer_query_caps(filter.as_ref());
-                    let mut upstream = upstream.intersect(&template);
-                    let cues = gst::Caps::new_empty_simple(carry::CUE_CAPS);
-                    if !self.video.is_linked() {
-                        upstream.merge(cues);
-                    }
-                    upstream
-                });
-                if let Some(filter) = &filter {
-                    result = filter.intersect_with_mode(&result, gst::CapsIntersectMode::First);
-                }
-                caps.set_result(&result);
-                true
-            }
-            gst::QueryViewMut::AcceptCaps(_) => {
-                gst::Pad::query_default(pad, Some(&*self.obj()), query)
-            }
-            _ if serialized => false,
-            _ => self.video.peer_query(query),
-        }
-    }
-
-    fn activate(&self, pad: &gst::Pad, active: bool) -> Result<(), gst::LoggableError> {
+    pub(super) fn activate(&self, pad: &gst::Pad, active: bool) -> Result<(), gst::LoggableError> {
         {
             let mut state = self.state();
             if *pad == self.video {
@@ -758,7 +184,7 @@ impl AnchorGate {
         Ok(())
     }
 
-    fn numbers(&self) -> Vec<(&'static str, u64)> {
+    pub(super) fn numbers(&self) -> Vec<(&'static str, u64)> {
         let state = self.state();
         let Some(desk) = &state.desk else {
             return Vec::new();
@@ -782,13 +208,13 @@ impl AnchorGate {
         ]
     }
 
-    fn report(&self) {
+    pub(super) fn report(&self) {
         let message = carry::stats_message(&*self.obj(), "gate", &self.numbers());
         // Without a bus there is nobody to tell.
         let _ = self.obj().post_message(message);
     }
 
-    fn start(&self) -> Result<(), gst::StateChangeError> {
+    pub(super) fn start(&self) -> Result<(), gst::StateChangeError> {
         let setup = self.properties().setup();
         let desk = setup.map_err(|error| error.to_string());
         let desk = desk.and_then(|setup| Desk::new(setup).map_err(|error| error.to_string()));

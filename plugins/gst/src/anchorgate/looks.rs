@@ -31,7 +31,7 @@ pub(super) enum PlanFileError {
         /// The file.
         path: PathBuf,
         /// Where and why.
-        source: BadPlan,
+        source: Box<BadPlan>,
     },
     /// It is no text with lines of a sane length.
     #[error(
@@ -194,7 +194,7 @@ impl PlanFile {
         }
         file.reader.finish().map_err(|source| PlanFileError::Bad {
             path: path.into(),
-            source,
+            source: Box::new(source),
         })?;
         let mut file = Self::begin(path, prices)?;
         file.cues = cues;
@@ -309,6 +309,6 @@ fn read(
     let line = reader.feed(text.trim_end_matches(['\r', '\n']));
     line.map(Some).map_err(|source| PlanFileError::Bad {
         path: path.into(),
-        source,
+        source: Box::new(source),
     })
 }

@@ -2,17 +2,22 @@
 //!
 //! # Layout
 //!
-//! - `imp`: pads, threads, state.
+//! - `imp`: threads, state, locks; `video`, `cues` and `push` are its pads.
 //! - `settings`: properties.
 //! - `desk`: what is held and what is let go of, in order.
 //! - `looks`: where plan entries come from: a plan file, the planner behind the cues, or every picture.
+//! - `causes`: what it warns of.
 //! - `access`: where a decoder can really start.
 
 mod access;
+mod causes;
+mod cues;
 mod desk;
 mod imp;
 mod looks;
+mod push;
 mod settings;
+mod video;
 
 use anchoring::settings::Policy;
 use anchoring::tier::Tier;

@@ -56,7 +56,7 @@ impl Gate {
             let buffer = buffer.make_mut();
             buffer.set_pts(gst::ClockTime::from_mseconds(number * FRAME));
             buffer.set_duration(gst::ClockTime::from_mseconds(FRAME));
-            if number % GOP != 0 {
+            if !number.is_multiple_of(GOP) {
                 buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
             }
         }
@@ -268,7 +268,7 @@ fn what_is_held_is_bounded_in_bytes_and_in_time() {
             while let Some(_passed) = gate.video.try_pull() {}
             if bound == "max-bytes" {
                 // A GOP that was let go may still wait to be pushed.
-                assert!(gate.number("held-bytes") < (2 << 20) + (25 * 65 << 10));
+                assert!(gate.number("held-bytes") < (2 << 20) + 25 * (65 << 10));
             } else {
                 assert!(gate.number("held-ns") <= 3_100_000_000);
             }

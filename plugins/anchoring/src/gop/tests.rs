@@ -1,0 +1,361 @@
+//! Laws and cases of the GOP queue.
+
+use super::*;
+use crate::plan::Reason;
+use crate::tier::Tier;
+use proptest::prelude::*;
+
+fn entry(ms: i64) -> Entry {
+    Entry {
+        requested: Nanos::from_ms(ms),
+        tier: Tier::Low,
+        tokens: 49,
+        reason: Reason::Uniform,
+        anchor: None,
+    }
+}
+
+/// The payload is the place in decoding order.
+fn unit(place: usize, ms: i64, keyframe: bool) -> Unit<usize> {
+    Unit {
+        pts: Nanos::from_ms(ms),
+        keyframe,
+        shown: true,
+        bytes: 10,
+        duration: None,
+        payload: place,
+    }
+}
+
+fn stream(units: &[(i64, bool)]) -> Vec<Unit<usize>> {
+    units
+        .iter()
+        .enumerate()
+        .map(|(place, &(ms, keyframe))| unit(place, ms, keyframe))
+        .collect()
+}
+
+fn run(units: &[(i64, bool)], wanted: &[i64]) -> Vec<Verdict<usize>> {
+    let mut queue = GopQueue::new();
+    wanted.iter().for_each(|&ms| queue.want(entry(ms)));
+    let mut verdicts = Vec::new();
+    for unit in stream(units) {
+        queue.push(unit);
+        verdicts.extend(queue.release(Nanos::MAX));
+    }
+    verdicts.extend(queue.finish());
+    assert_eq!(queue.held_bytes(), 0);
+    verdicts
+}
+
+fn passed(verdicts: &[Verdict<usize>]) -> Vec<usize> {
+    verdicts
+        .iter()
+        .filter_map(|verdict| match verdict {
+            Verdict::Pass(place) => Some(*place),
+            _ => None,
+        })
+        .collect()
+}
+
+fn served(verdicts: &[Verdict<usize>]) -> Vec<(i64, i64)> {
+    verdicts
+        .iter()
+        .filter_map(|verdict| match verdict {
+            Verdict::Serve { entry, pts } => {
+                Some((entry.requested.get() / 1_000_000, pts.get() / 1_000_000))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+const CLOSED: [(i64, bool); 8] = [
+    (0, true),
+    (40, false),
+    (80, false),
+    (120, false),
+    (160, true),
+    (200, false),
+    (240, false),
+    (280, false),
+];
+
+#[test]
+fn a_gop_passes_up_to_the_last_unit_needed() {
+    let verdicts = run(&CLOSED, &[81, 190]);
+    assert_eq!(passed(&verdicts), [0, 1, 2, 4, 5]);
+    assert_eq!(served(&verdicts), [(81, 80), (190, 200)]);
+    assert!(verdicts.contains(&Verdict::Skip {
+        from: Nanos::from_ms(120),
+        to: Nanos::from_ms(160),
+        left: vec![3],
+    }));
+}
+
+#[test]
+fn a_tie_goes_to_the_earlier_picture_and_two_entries_may_share_one() {
+    let verdicts = run(&CLOSED, &[60, 61, 81]);
+    assert_eq!(served(&verdicts), [(60, 40), (61, 80), (81, 80)]);
+}
+
+#[test]
+fn an_entry_just_before_a_keyframe_takes_the_keyframe() {
+    let verdicts = run(&CLOSED, &[150]);
+    assert_eq!(served(&verdicts), [(150, 160)]);
+    assert_eq!(passed(&verdicts), [4]);
+}
+
+#[test]
+fn a_wanted_leading_picture_takes_the_gop_before_along() {
+    // Shown: 0 40 80 | 120 160(leading) 200(key) 240
+    let open = [
+        (0, true),
+        (80, false),
+        (40, false),
+        (200, true),
+        (120, false),
+        (160, false),
+        (240, false),
+    ];
+    let verdicts = run(&open, &[118]);
+    assert_eq!(passed(&verdicts), [0, 1, 2, 3, 4]);
+    assert_eq!(served(&verdicts), [(118, 120)]);
+    let verdicts = run(&open, &[205]);
+    assert_eq!(passed(&verdicts), [3]);
+}
+
+#[test]
+fn leading_pictures_at_the_very_start_serve_nothing() {
+    let verdicts = run(
+        &[(120, true), (40, false), (80, false), (160, false)],
+        &[85],
+    );
+    assert_eq!(served(&verdicts), [(85, 120)]);
+}
+
+#[test]
+fn entries_far_outside_are_missed_and_near_ones_served() {
+    let verdicts = run(
+        &[(1000, true), (1040, false), (1080, false)],
+        &[0, 959, 960, 1120, 1121],
+    );
+    assert_eq!(served(&verdicts), [(960, 1000), (1120, 1080)]);
+    let missed: Vec<_> = verdicts
+        .iter()
+        .filter_map(|verdict| match verdict {
+            Verdict::Miss(entry) => Some(entry.requested.get() / 1_000_000),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(missed, [0, 959, 1121]);
+}
+
+#[test]
+fn the_last_picture_serves_as_long_as_it_is_shown() {
+    let mut queue = GopQueue::new();
+    let mut last = unit(0, 0, true);
+    last.duration = Some(Nanos::from_ms(5000));
+    queue.push(last);
+    queue.want(entry(4900));
+    assert_eq!(served(&queue.finish()), [(4900, 0)]);
+}
+
+#[test]
+fn nothing_goes_before_it_is_decided() {
+    let mut queue = GopQueue::new();
+    for unit in stream(&CLOSED) {
+        queue.push(unit);
+    }
+    assert_eq!(queue.release(Nanos::from_ms(159)), []);
+    assert!(!queue.release(Nanos::from_ms(160)).is_empty());
+    assert_eq!(queue.held_bytes(), 40);
+}
+
+#[test]
+fn a_keyframe_that_goes_back_in_time_takes_nothing_from_the_one_before() {
+    let back = [(0, true), (40, false), (120, true), (80, true)];
+    assert_eq!(served(&run(&back, &[120])), [(120, 120)]);
+    assert_eq!(served(&run(&back, &[121, 150])), [(121, 120), (150, 120)]);
+}
+
+#[test]
+fn units_before_the_first_keyframe_come_back() {
+    let mut queue = GopQueue::new();
+    assert_eq!(queue.push(unit(7, 0, false)), Some(7));
+    assert_eq!(queue.stats().dropped_before_keyframe, 1);
+}
+
+#[test]
+fn a_gop_too_large_to_hold_passes_in_parts() {
+    let mut queue = GopQueue::new();
+    for ms in 0..100 {
+        queue.want(entry(ms * 400));
+    }
+    let mut verdicts = Vec::new();
+    for place in 0..1000 {
+        queue.push(unit(place, place as i64 * 40, place == 0));
+        verdicts.extend(queue.release(Nanos::MAX));
+        while queue.held_bytes() > 1000 {
+            verdicts.extend(queue.overflow());
+        }
+    }
+    verdicts.extend(queue.finish());
+    assert_eq!(served(&verdicts).len(), 100);
+    assert!(served(&verdicts).iter().all(|(asked, got)| asked == got));
+    assert_eq!(passed(&verdicts), (0..991).collect::<Vec<_>>());
+}
+
+#[test]
+fn late_entries_are_missed_or_served_within_a_frame() {
+    let mut queue = GopQueue::new();
+    for unit in stream(&CLOSED) {
+        queue.push(unit);
+    }
+    assert!(!queue.overflow().is_empty());
+    queue.want(entry(100));
+    queue.want(entry(130));
+    let verdicts = queue.finish();
+    assert_eq!(served(&verdicts), [(130, 160)]);
+    assert_eq!(queue.stats().missed, 1);
+}
+
+/// A coded stream: GOPs of mini-GOPs with B-frames, open or closed, at a constant or a variable rate, in decoding order.
+fn coded() -> impl Strategy<Value = Vec<Unit<usize>>> {
+    let gop = (1usize..12, 0usize..4, any::<bool>());
+    (
+        prop::collection::vec(gop, 1..8),
+        prop::collection::vec(1i64..400, 100),
+        0i64..2000,
+    )
+        .prop_map(|(gops, spacing, first)| {
+            // Presentation slots first, then decoding order.
+            let mut order: Vec<(usize, bool)> = Vec::new();
+            let mut slot = 0;
+            for (g, (length, reorder, open)) in gops.into_iter().enumerate() {
+                let leading = if g > 0 && open { reorder } else { 0 };
+                order.push((slot + leading, true));
+                order.extend((slot..slot + leading).map(|at| (at, false)));
+                let mut at = slot + leading + 1;
+                let stop = slot + length.max(leading + 1);
+                while at < stop {
+                    let anchor = (at + reorder).min(stop - 1);
+                    order.push((anchor, false));
+                    order.extend((at..anchor).map(|at| (at, false)));
+                    at = anchor + 1;
+                }
+                slot = stop;
+            }
+            let time = |slot: usize| first + spacing.iter().cycle().take(slot).sum::<i64>();
+            order
+                .iter()
+                .enumerate()
+                .map(|(place, &(slot, keyframe))| unit(place, time(slot), keyframe))
+                .collect()
+        })
+}
+
+proptest! {
+    #[test]
+    fn every_entry_gets_the_nearest_picture_and_all_it_needs(
+        units in coded(),
+        mut wanted in prop::collection::vec(0i64..30_000, 0..30),
+        lag in 0i64..3000,
+    ) {
+        wanted.sort_unstable();
+        let mut queue = GopQueue::new();
+        let mut verdicts = Vec::new();
+        let mut given = 0;
+        for unit in units.clone() {
+            // The plan is decided some way behind the pictures.
+            let decided = unit.pts - Nanos::from_ms(lag);
+            while given < wanted.len() && Nanos::from_ms(wanted[given]) < decided {
+                queue.want(entry(wanted[given]));
+                given += 1;
+            }
+            prop_assert!(queue.push(unit).is_none());
+            verdicts.extend(queue.release(decided));
+        }
+        wanted[given..].iter().for_each(|&ms| queue.want(entry(ms)));
+        verdicts.extend(queue.finish());
+
+        // Everything has one verdict, in decoding order.
+        let mut places = Vec::new();
+        for verdict in &verdicts {
+            match verdict {
+                Verdict::Pass(place) => places.push(*place),
+                Verdict::Skip { left, .. } => places.extend(left),
+                _ => {}
+            }
+        }
+        prop_assert_eq!(places, (0..units.len()).collect::<Vec<_>>());
+        prop_assert_eq!(queue.held_bytes(), 0);
+
+        // The nearest picture, announced before it, passed with its GOP from the keyframe on.
+        let mut shown: Vec<(i64, usize)> =
+            units.iter().map(|unit| (unit.pts.get(), unit.payload)).collect();
+        shown.sort_unstable();
+        let passed = passed(&verdicts);
+        let key_of = |place: usize| (0..=place).rev().find(|&at| units[at].keyframe).unwrap();
+        let mut answered = 0;
+        let mut so_far = 0;
+        for verdict in &verdicts {
+            match verdict {
+                Verdict::Pass(_) => so_far += 1,
+                Verdict::Skip { .. } => {}
+                Verdict::Miss(entry) => {
+                    answered += 1;
+                    let at = entry.requested;
+                    prop_assert!(at < units[0].pts || at.get() > shown.last().unwrap().0);
+                }
+                Verdict::Serve { entry, pts } => {
+                    answered += 1;
+                    let at = entry.requested.get();
+                    let best = shown.iter().map(|(pts, _)| (pts.abs_diff(at), *pts)).min().unwrap();
+                    prop_assert_eq!(pts.get(), best.1);
+                    let place = shown.iter().find(|(time, _)| *time == pts.get()).unwrap().1;
+                    prop_assert!(!passed[..so_far].contains(&place));
+                    let key = key_of(place);
+                    let leading = units[place].pts < units[key].pts;
+                    let from = if leading { key_of(key - 1) } else { key };
+                    for needed in from..=place {
+                        prop_assert!(passed.contains(&needed));
+                    }
+                }
+            }
+        }
+        prop_assert_eq!(answered, wanted.len());
+    }
+
+    #[test]
+    fn memory_is_bounded_and_order_kept_whatever_the_plan_does(
+        units in coded(),
+        wanted in prop::collection::vec(0i64..30_000, 0..30),
+        bound in 10usize..200,
+    ) {
+        let mut queue = GopQueue::new();
+        let mut wanted = wanted.into_iter();
+        let mut verdicts = Vec::new();
+        let total = units.len();
+        for unit in units {
+            queue.push(unit);
+            wanted.next().into_iter().for_each(|ms| queue.want(entry(ms)));
+            while queue.held_bytes() > bound {
+                let freed = queue.overflow();
+                prop_assert!(!freed.is_empty());
+                verdicts.extend(freed);
+            }
+        }
+        verdicts.extend(queue.finish());
+        let mut places = Vec::new();
+        for verdict in &verdicts {
+            match verdict {
+                Verdict::Pass(place) => places.push(*place),
+                Verdict::Skip { left, .. } => places.extend(left),
+                _ => {}
+            }
+        }
+        prop_assert_eq!(places, (0..total).collect::<Vec<_>>());
+        prop_assert_eq!(queue.waiting(), 0);
+    }
+}

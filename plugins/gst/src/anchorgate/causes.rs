@@ -1,0 +1,59 @@
+//! What the gate warns of, in words.
+
+use anchoring::time::Nanos;
+
+/// What makes the gate fall back to uniform looks, or leave a plan unfulfilled. Each is said once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Nothing is linked to pad `cues`.
+    Unlinked,
+    /// What is linked there is fed by nothing.
+    Unfed,
+    /// The sound ended without a cue.
+    NoneCame,
+    /// Pictures go on where cues don't.
+    EndedEarly,
+    /// Cues stay behind further than the gate may hold.
+    Late,
+    /// Plan entries without a picture.
+    Missed,
+}
+
+/// What the words mention.
+pub(super) struct Circumstances {
+    pub(super) anchors_only: bool,
+    pub(super) cue_stop: Nanos,
+    pub(super) held_bytes: usize,
+    pub(super) held_time: Nanos,
+}
+
+impl Cause {
+    /// What happened, the likely reason, and what is done about it.
+    pub(super) fn text(self, at: &Circumstances) -> String {
+        let stop = at.cue_stop;
+        let done = if at.anchors_only {
+            "no pictures are taken there"
+        } else {
+            "looks are taken evenly there (uniform fallback)"
+        };
+        match self {
+            Self::Unlinked => format!("no cues: pad `cues` is not linked; {done}"),
+            Self::Unfed => format!(
+                "no cues: nothing feeds the branch at pad `cues` (has the recording no audio track?); {done}"
+            ),
+            Self::NoneCame => format!(
+                "no cues: the sound ended before the first one (is the audio track empty?); {done}"
+            ),
+            Self::EndedEarly => format!(
+                "cues end at {stop}, but pictures go on (does the sound stop early?); {done}"
+            ),
+            Self::Late => format!(
+                "cues stay behind: none beyond {stop} while {} of video ({} bytes) waits (has the sound stopped?); {done}",
+                at.held_time, at.held_bytes
+            ),
+            Self::Missed => {
+                "some plan entries lie where the recording has no picture; they are missing in the result".into()
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The cues pad: cues are heard, and a branch that nothing feeds is found.
+
+use std::time::Instant;
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::causes::Cause;
+use super::desk::Desk;
+use super::imp::{AnchorGate, CAT, CHECK, Flow};
+use crate::{branch, pads};
+
+impl AnchorGate {
+    pub(super) fn cues_chain(&self, buffer: &gst::Buffer) -> Flow {
+        let began = Instant::now();
+        let heard = {
+            let Ok(map) = buffer.map_readable() else {
+                return Err(gst::FlowError::Error);
+            };
+            let mut state = self.state();
+            if state.cues_flushing {
+                return Err(gst::FlowError::Flushing);
+            }
+            state.cues_touched = true;
+            state.cue_progress = Instant::now();
+            if state.cues_stale || state.video_flushing {
+                return Ok(gst::FlowSuccess::Ok);
+            }
+            state.flow?;
+            let Some(desk) = &mut state.desk else {
+                return Err(gst::FlowError::Flushing);
+            };
+            let heard = desk.cue(&map);
+            state.busy += began.elapsed();
+            self.changed.notify_all();
+            heard
+        };
+        heard.map_err(|error| self.fail(&error))?;
+        self.tell();
+        let mut state = self.state();
+        loop {
+            if state.cues_flushing {
+                return Err(gst::FlowError::Flushing);
+            }
+            let waits = state
+                .desk
+                .as_ref()
+                .is_some_and(|desk| desk.full() || desk.early_full());
+            if !waits || state.video_flushing || state.flow.is_err() {
+                break;
+            }
+            state = self.wait(state, CHECK);
+        }
+        state.flow
+    }
+
+    pub(super) fn cues_event(&self, event: &gst::Event) -> bool {
+        let mut state = self.state();
+        let mut done = Ok(());
+        match event.view() {
+            gst::EventView::FlushStart(_) => {
+                state.cues_flushing = true;
+                state.cues_stale = false;
+            }
+            gst::EventView::FlushStop(_) => {
+                state.cues_flushing = false;
+                state.cues_stale = false;
+                state.cue_segment = None;
+            }
+            gst::EventView::Segment(segment) => {
+                state.cues_stale = false;
+                let segment = segment.segment().clone();
+                let segment = segment.downcast::<gst::ClockTime>().ok();
+                if let (Some(segment), Some(desk)) = (&segment, &mut state.desk) {
+                    desk.enter(segment);
+                }
+                state.cue_segment = segment;
+            }
+            gst::EventView::Gap(gap) if !state.cues_stale => {
+                let (pts, length) = gap.get();
+                let until = pts + length.unwrap_or(gst::ClockTime::ZERO);
+                let segment = state.cue_segment.as_ref();
+                let until = segment.and_then(|segment| pads::stream_time(segment, until));
+                if let (Some(until), Some(desk)) = (until, &mut state.desk) {
+                    done = desk.silence(until);
+                }
+            }
+            gst::EventView::Eos(_) if !state.cues_stale => {
+                if let Some(desk) = &mut state.desk {
+                    done = desk.cues_end();
+                }
+            }
+            _ => {}
+        }
+        state.cues_touched = true;
+        state.cue_progress = Instant::now();
+        self.changed.notify_all();
+        drop(state);
+        self.tell();
+        done.map_err(|error| self.fail(&error)).is_ok()
+    }
+
+    pub(super) fn cues_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        match query.view() {
+            gst::QueryView::Caps(_) | gst::QueryView::AcceptCaps(_) => {
+                gst::Pad::query_default(pad, Some(&*self.obj()), query)
+            }
+            _ => false,
+        }
+    }
+
+    /// Finds out whether anything feeds the cues pad, and if nothing does, goes on without and sets the branch aside. With
+    /// `now` that happens although cues were expected; otherwise only while none have been seen.
+    pub(super) fn check_cues(&self, now: bool) -> Result<(), gst::FlowError> {
+        {
+            let mut state = self.state();
+            let hopeful = state.desk.as_ref().is_some_and(Desk::cues_may_come);
+            if state.cues_touched || !hopeful || !(now || state.check_due()) {
+                return Ok(());
+            }
+        }
+        let element = self.obj();
+        let Some(unfed) = branch::unfed(element.upcast_ref(), &self.cues, &[&self.video]) else {
+            return Ok(());
+        };
+        let deaf = {
+            let mut state = self.state();
+            let Some(desk) = &mut state.desk else {
+                return Ok(());
+            };
+            let deaf = desk.deaf(Cause::Unfed);
+            self.changed.notify_all();
+            deaf
+        };
+        deaf.map_err(|error| self.fail(&error))?;
+        self.tell();
+        if !unfed.elements().is_empty() {
+            gst::info!(CAT, imp = self, "setting aside {:?}", unfed.elements());
+            element.call_async(move |_| unfed.retire());
+        }
+        Ok(())
+    }
+
+    /// Finds out whether anything feeds the video pad, and if nothing does, makes what is heard the stream.
+    pub(super) fn check_video(&self) {
+        let element = self.obj();
+        let Some(unfed) = branch::unfed(element.upcast_ref(), &self.video, &[&self.cues]) else {
+            return;
+        };
+        let cue_start = self.cues.sticky_event::<gst::event::StreamStart>(0);
+        let group = cue_start.as_ref().and_then(|event| event.group_id());
+        let id = cue_start
+            .as_ref()
+            .map_or("earmark", |event| event.stream_id());
+        {
+            let mut state = self.state();
+            let Some(desk) = &mut state.desk else {
+                return;
+            };
+            desk.sound_only(id, group);
+            let eos = gst::event::Eos::builder();
+            let eos = eos.build();
+            state.video_ended = Some((eos, Instant::now()));
+            self.changed.notify_all();
+        }
+        gst::info!(CAT, imp = self, "no video: the cues are the stream");
+        if !unfed.elements().is_empty() {
+            element.call_async(move |_| unfed.retire());
+        }
+    }
+}

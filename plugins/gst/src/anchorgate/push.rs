@@ -1,0 +1,214 @@
+//! The source pad: a task pushes what the desk lets go of.
+
+use std::time::Duration;
+
+use anchoring::time::Nanos;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::causes::Cause;
+use super::desk::{DeskError, Ears, Out};
+use super::imp::{AnchorGate, CAT, CHECK, Flow, State};
+use crate::carry;
+
+/// What the task does next, without the lock.
+enum Duty {
+    Push(Out),
+    /// The video is over: will cues still come?
+    CheckCues,
+    /// The sound is over or long: will video ever come?
+    CheckVideo,
+    Fail(DeskError),
+    Stop,
+}
+
+impl AnchorGate {
+    pub(super) fn start_task(&self) {
+        let this = self.downgrade();
+        let started = self.src.start_task(move || {
+            if let Some(this) = this.upgrade() {
+                this.run();
+            }
+        });
+        if let Err(error) = started {
+            gst::error!(CAT, imp = self, "{error}");
+        }
+    }
+
+    /// One turn of the task: pushes one thing.
+    fn run(&self) {
+        let patience = self.properties().patience();
+        match self.next_duty(patience) {
+            Duty::Push(Out::Buffer(buffer)) => self.pushed(self.src.push(buffer)),
+            Duty::Push(Out::Event(event)) => {
+                if event.type_() == gst::EventType::Eos {
+                    self.report();
+                }
+                if !self.src.push_event(event) {
+                    gst::debug!(CAT, imp = self, "an event was refused downstream");
+                }
+            }
+            Duty::CheckCues => {
+                // The failure has been posted.
+                let _ = self.check_cues(true);
+            }
+            Duty::CheckVideo => self.check_video(),
+            Duty::Fail(error) => {
+                let error = self.fail(&error);
+                self.pushed(Err(error));
+            }
+            Duty::Stop => {}
+        }
+        self.tell();
+    }
+
+    fn next_duty(&self, patience: Duration) -> Duty {
+        let mut state = self.state();
+        loop {
+            if !state.pushing || state.video_flushing || state.flow.is_err() {
+                // Under the lock, so that whoever lifts the reason and then starts the task does so after this.
+                let _ = self.src.pause_task();
+                return Duty::Stop;
+            }
+            let due = state.check_due();
+            let State {
+                desk: Some(desk),
+                video_ended,
+                video_seen,
+                cue_progress,
+                cues_touched,
+                ..
+            } = &mut *state
+            else {
+                let _ = self.src.pause_task();
+                return Duty::Stop;
+            };
+            if let Some(out) = desk.pop() {
+                self.changed.notify_all();
+                return Duty::Push(out);
+            }
+            let mut pause = Duration::from_secs(3600);
+            if desk.finished() {
+                // Only a flush can bring something new.
+            } else if let Some((eos, at)) = video_ended {
+                let waited = (*cue_progress).max(*at).elapsed();
+                let finished = if !desk.cues_may_come() {
+                    desk.finish(eos.clone())
+                } else if waited > patience {
+                    desk.deaf(Cause::Late)
+                } else {
+                    if due && !*cues_touched {
+                        return Duty::CheckCues;
+                    }
+                    pause = CHECK;
+                    Ok(())
+                };
+                if let Err(error) = finished {
+                    return Duty::Fail(error);
+                }
+                if pause > CHECK {
+                    continue;
+                }
+            } else if !*video_seen
+                && !desk.started()
+                && (desk.ears == Ears::Ended || desk.early_full())
+            {
+                if due {
+                    return Duty::CheckVideo;
+                }
+                pause = CHECK;
+            }
+            state = self.wait(state, pause);
+        }
+    }
+
+    /// Keeps what a push returned, for the chains to return too.
+    fn pushed(&self, flow: Flow) {
+        let Err(error) = flow else {
+            return;
+        };
+        let ended = {
+            let mut state = self.state();
+            state.flow = Err(error);
+            self.changed.notify_all();
+            state.video_ended.clone()
+        };
+        gst::debug!(CAT, imp = self, "downstream says {error}");
+        // Nobody upstream will be told any more.
+        if let Some((eos, _)) = ended {
+            if matches!(
+                error,
+                gst::FlowError::NotLinked | gst::FlowError::NotNegotiated
+            ) {
+                gst::element_imp_error!(
+                    self,
+                    gst::StreamError::Failed,
+                    ("downstream refused the pictures: {error}")
+                );
+            }
+            if error != gst::FlowError::Flushing {
+                self.src.push_event(eos);
+            }
+        }
+    }
+
+    pub(super) fn src_event(&self, event: gst::Event) -> bool {
+        match event.view() {
+            // The decoder behind the gate must not skip what was chosen.
+            gst::EventView::Qos(_) => true,
+            _ => self.video.push_event(event),
+        }
+    }
+
+    pub(super) fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        let serialized = query.is_serialized();
+        match query.view_mut() {
+            gst::QueryViewMut::Latency(latency) => {
+                let mut upstream = gst::query::Latency::new();
+                if !self.video.peer_query(&mut upstream) {
+                    return false;
+                }
+                let (live, mut min, max) = upstream.result();
+                let mut ears = gst::query::Latency::new();
+                if self.cues.peer_query(&mut ears) && ears.result().0 {
+                    min = min.max(ears.result().1);
+                }
+                let (ahead, lag) = {
+                    let properties = self.properties();
+                    (properties.look_ahead(), properties.max_lag())
+                };
+                let own = ahead + self.state().latency;
+                let time = |nanos: Nanos| gst::ClockTime::from_nseconds(nanos.get().max(0) as u64);
+                latency.set(
+                    live,
+                    min + time(own),
+                    max.map(|max| max + time(own.max(lag))),
+                );
+                true
+            }
+            gst::QueryViewMut::Caps(caps) => {
+                let template = pad.pad_template_caps();
+                let filter = caps.filter_owned();
+                let mut result = pad.current_caps().unwrap_or_else(|| {
+                    let upstream = self.video.peer_query_caps(filter.as_ref());
+                    let mut upstream = upstream.intersect(&template);
+                    let cues = gst::Caps::new_empty_simple(carry::CUE_CAPS);
+                    if !self.video.is_linked() {
+                        upstream.merge(cues);
+                    }
+                    upstream
+                });
+                if let Some(filter) = &filter {
+                    result = filter.intersect_with_mode(&result, gst::CapsIntersectMode::First);
+                }
+                caps.set_result(&result);
+                true
+            }
+            gst::QueryViewMut::AcceptCaps(_) => {
+                gst::Pad::query_default(pad, Some(&*self.obj()), query)
+            }
+            _ if serialized => false,
+            _ => self.video.peer_query(query),
+        }
+    }
+}
