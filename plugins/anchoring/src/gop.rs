@@ -3,7 +3,7 @@
 //! A decoder can only start at a keyframe, so what is kept, passed and left out is whole groups of pictures (GOPs): a
 //! keyframe and the units that follow it in decoding order. The queue holds the units until the plan is decided around
 //! them, finds the picture nearest to each plan entry, and lets through, of each GOP, the keyframe up to the last unit
-//! that a chosen picture needs.
+//! that a chosen picture needs, without those that no other picture refers to.
 //!
 //! Two facts about coded video shape the rules:
 //!
@@ -35,6 +35,8 @@ pub struct Unit<T> {
     pub keyframe: bool,
     /// Whether it is shown at all; pictures that only help to decode others, or lie outside the segment, are not.
     pub shown: bool,
+    /// Whether no other picture refers to it, so that it can be left out by itself.
+    pub droppable: bool,
     /// Its size.
     pub bytes: usize,
     /// How long it is shown, if known.
@@ -56,6 +58,8 @@ pub enum Verdict<T> {
     },
     /// The unit goes to the decoder.
     Pass(T),
+    /// The unit is left out, but those after it go on: nothing refers to it.
+    Leave(T),
     /// These units, adjacent in decoding order and the rest of their GOP, are left out.
     Skip {
         /// Earliest time shown among them.
@@ -363,13 +367,19 @@ impl<T> GopQueue<T> {
         let mut passed = Vec::with_capacity(units.len());
         for held in units {
             let pts = held.unit.pts;
-            served.extend(held.wanted.into_iter().map(|entry| (pts, entry)));
             self.bytes -= held.unit.bytes;
-            passed.push(Verdict::Pass(held.unit.payload));
+            let left = held.unit.droppable && held.wanted.is_empty();
+            served.extend(held.wanted.into_iter().map(|entry| (pts, entry)));
+            let payload = held.unit.payload;
+            if left {
+                passed.push(Verdict::Leave(payload));
+            } else {
+                self.stats.passed += 1;
+                passed.push(Verdict::Pass(payload));
+            }
         }
         served.sort_by_key(|(pts, entry)| (entry.requested, *pts));
         self.stats.served += served.len() as u64;
-        self.stats.passed += passed.len() as u64;
         verdicts.extend(
             served
                 .into_iter()

@@ -21,6 +21,7 @@ fn unit(place: usize, ms: i64, keyframe: bool) -> Unit<usize> {
         pts: Nanos::from_ms(ms),
         keyframe,
         shown: true,
+        droppable: false,
         bytes: 10,
         duration: None,
         payload: place,
@@ -91,6 +92,27 @@ fn a_gop_passes_up_to_the_last_unit_needed() {
         to: Nanos::from_ms(160),
         left: vec![3],
     }));
+}
+
+#[test]
+fn a_unit_that_nothing_refers_to_is_left_out_unless_wanted() {
+    let mut queue = GopQueue::new();
+    for mut unit in stream(&[
+        (0, true),
+        (80, false),
+        (40, false),
+        (160, false),
+        (120, false),
+    ]) {
+        unit.droppable = matches!(unit.payload, 2 | 4);
+        queue.push(unit);
+    }
+    queue.want(entry(120));
+    let verdicts = queue.finish();
+    assert_eq!(passed(&verdicts), [0, 1, 3, 4]);
+    assert!(verdicts.contains(&Verdict::Leave(2)));
+    assert_eq!(queue.stats().passed, 4);
+    assert_eq!(queue.held_bytes(), 0);
 }
 
 #[test]
@@ -250,7 +272,12 @@ fn coded() -> impl Strategy<Value = Vec<Unit<usize>>> {
             order
                 .iter()
                 .enumerate()
-                .map(|(place, &(slot, keyframe))| unit(place, time(slot), keyframe))
+                .map(|(place, &(slot, keyframe))| {
+                    let mut unit = unit(place, time(slot), keyframe);
+                    // The last of a mini-GOP, in decoding order and away from the anchors.
+                    unit.droppable = !keyframe && slot % 3 == 1;
+                    unit
+                })
                 .collect()
         })
 }
@@ -284,6 +311,7 @@ proptest! {
         for verdict in &verdicts {
             match verdict {
                 Verdict::Pass(place) => places.push(*place),
+                Verdict::Leave(place) => places.push(*place),
                 Verdict::Skip { left, .. } => places.extend(left),
                 _ => {}
             }
@@ -302,7 +330,7 @@ proptest! {
         for verdict in &verdicts {
             match verdict {
                 Verdict::Pass(_) => so_far += 1,
-                Verdict::Skip { .. } => {}
+                Verdict::Skip { .. } | Verdict::Leave(_) => {}
                 Verdict::Miss(entry) => {
                     answered += 1;
                     let at = entry.requested;
@@ -319,7 +347,7 @@ proptest! {
                     let leading = units[place].pts < units[key].pts;
                     let from = if leading { key_of(key - 1) } else { key };
                     for needed in from..=place {
-                        prop_assert!(passed.contains(&needed));
+                        prop_assert!(passed.contains(&needed) || units[needed].droppable);
                     }
                 }
             }
@@ -351,6 +379,7 @@ proptest! {
         for verdict in &verdicts {
             match verdict {
                 Verdict::Pass(place) => places.push(*place),
+                Verdict::Leave(place) => places.push(*place),
                 Verdict::Skip { left, .. } => places.extend(left),
                 _ => {}
             }

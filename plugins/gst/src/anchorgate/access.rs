@@ -1,4 +1,4 @@
-//! Where a decoder can really start in H.264, H.265 and MPEG-2, and the parameter sets it needs there.
+//! Where a decoder can really start in H.264, H.265 and MPEG-2, what it can do without, and the parameter sets it needs.
 //!
 //! A parser calls every picture of intra slices a keyframe. In H.264 later pictures may still refer to earlier ones unless it is
 //! an IDR picture or carries a recovery point (ITU-T H.264, 7.4.1.2.4 and D.2.8), so only these count here. In MPEG-2 the parser
@@ -31,6 +31,10 @@ enum Codec {
 #[derive(Debug, Default)]
 pub(super) struct Access {
     nal: Option<(Codec, Framing)>,
+    /// Pictures may be coded as two fields, in units of their own.
+    interlaced: bool,
+    /// H.265 has temporal layers: what a layer does not refer to, a higher one may.
+    layered: bool,
     /// Time of the last unit that a decoder could start at.
     last: Option<Nanos>,
     /// Parameter sets seen in a byte stream, by type, the newest of a type last; with start codes.
@@ -42,6 +46,8 @@ pub(super) struct Access {
 pub(super) struct Found {
     /// A decoder can start here.
     pub(super) start: bool,
+    /// No other picture refers to it.
+    pub(super) droppable: bool,
     /// What must be put before it, if anything.
     pub(super) sets: Option<Vec<u8>>,
 }
@@ -65,6 +71,8 @@ impl Access {
             _ => Framing::Length(length_size(codec, s)),
         };
         self.nal = Some((codec, framing));
+        let mode = s.get::<&str>("interlace-mode");
+        self.interlaced = mode.is_ok_and(|mode| mode != "progressive");
     }
 
     /// Looks at a unit that the parser calls a keyframe or not.
@@ -72,11 +80,12 @@ impl Access {
         let Some((codec, framing)) = self.nal else {
             return Found {
                 start: keyframe,
-                sets: None,
+                ..Found::default()
             };
         };
         let mut clean = codec != Codec::H264;
         let mut damaged = false;
+        let mut droppable = false;
         let mut has_sets = false;
         for nal in Nals::new(unit, framing) {
             let Some(kind) = kind(codec, nal) else {
@@ -101,9 +110,20 @@ impl Access {
                     clean = true;
                     break;
                 }
-                (Codec::H264, 1..=4) | (Codec::H265, 0..=31) => break,
+                (Codec::H264, 1..=4) => {
+                    // nal_ref_idc
+                    droppable = nal[0] & 0x60 == 0;
+                    break;
+                }
+                (Codec::H265, 0..=31) => {
+                    // Even types below 16 are what their temporal layer does not refer to; nuh_temporal_id_plus1.
+                    self.layered |= nal.get(1).is_none_or(|byte| byte & 7 != 1);
+                    droppable = kind < 16 && kind % 2 == 0 && !self.layered;
+                    break;
+                }
                 (Codec::Mpeg2, 0) => {
-                    // temporal_reference takes ten bits, then picture_coding_type three: 1 is intra.
+                    // temporal_reference takes ten bits, then picture_coding_type three: 1 is intra, 3 is bidirectional.
+                    droppable = nal.get(2).is_some_and(|byte| byte >> 3 & 7 == 3);
                     damaged = nal.get(2).is_none_or(|byte| byte >> 3 & 7 != 1);
                     clean = !damaged;
                     break;
@@ -119,6 +139,7 @@ impl Access {
         let missing = start && !has_sets && !self.sets.is_empty();
         Found {
             start,
+            droppable: droppable && !start && !self.interlaced,
             sets: missing.then(|| self.sets.iter().flat_map(|(_, set)| set.clone()).collect()),
         }
     }
@@ -316,6 +337,18 @@ mod tests {
             h264.look(true, ms(40), &unit[..end]);
         }
         assert!(!h264.look(true, ms(40), &[255; 64]).start);
+    }
+
+    #[test]
+    fn what_nothing_refers_to_can_be_done_without() {
+        let mut h264 = access("video/x-h264", "byte-stream");
+        assert!(!h264.look(false, ms(0), I_SLICE).droppable);
+        assert!(h264.look(false, ms(0), &[0, 0, 1, 0x01, 0x88]).droppable);
+        let mut h265 = access("video/x-h265", "byte-stream");
+        assert!(!h265.look(false, ms(0), &[0, 0, 1, 0x02, 1, 0xff]).droppable);
+        assert!(h265.look(false, ms(0), &[0, 0, 1, 0x00, 1, 0xff]).droppable);
+        assert!(!h265.look(false, ms(0), &[0, 0, 1, 0x00, 2, 0xff]).droppable);
+        assert!(!h265.look(false, ms(0), &[0, 0, 1, 0x00, 1, 0xff]).droppable);
     }
 
     #[test]

@@ -354,6 +354,7 @@ impl Desk {
             pts,
             keyframe: found.start,
             shown,
+            droppable: found.droppable,
             // What the bookkeeping of a unit takes counts too, so that tiny units are bounded.
             bytes: buffer.size() + 512,
             duration,
@@ -534,6 +535,9 @@ impl Desk {
                 Verdict::Pass(parcel) => {
                     self.out.extend(parcel.events.into_iter().map(Out::Event));
                     self.pass(parcel.buffer);
+                }
+                Verdict::Leave(parcel) => {
+                    self.out.extend(parcel.events.into_iter().map(Out::Event));
                 }
                 Verdict::Skip { from, to, left } => self.skip(to - from, left),
             }
