@@ -58,7 +58,7 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
     crate::init().context("GStreamer cannot start")?;
     match command {
         Command::Validate(args) => validate(&args.pipeline, output),
-        Command::Graph(args) => draw(&args),
+        Command::Graph(args) => draw(&args, output),
         Command::Inspect(args) => show(&args, output),
         Command::Models(args) => models(&args, output),
         Command::Doctor => examine(output),
@@ -129,17 +129,20 @@ fn validate(args: &PipelineArgs, output: Output) -> anyhow::Result<()> {
     ))
 }
 
-fn draw(args: &Graph) -> anyhow::Result<()> {
-    let dot = graph::dot(&read(&args.pipeline)?);
+fn draw(args: &Graph, output: Output) -> anyhow::Result<()> {
+    let pipeline = read(&args.pipeline)?;
+    let dot = graph::dot(&pipeline);
     let drawn = match args.format {
         Format::Dot => dot.into_bytes(),
         Format::Svg => graph::svg(&dot)?,
     };
-    match &args.output {
-        Some(file) => {
-            std::fs::write(file, drawn).with_context(|| format!("cannot write {}", file.display()))
-        }
-        None => print(String::from_utf8_lossy(&drawn).trim_end()),
+    if let Some(file) = &args.output {
+        std::fs::write(file, &drawn).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    match (&args.output, output.json) {
+        (None, false) => print(String::from_utf8_lossy(&drawn).trim_end()),
+        (Some(_), false) => Ok(()),
+        (_, true) => print(&format!("{:#}", graph::json(&pipeline))),
     }
 }
 

@@ -76,6 +76,31 @@ pub fn dot(pipeline: &Pipeline) -> String {
     text
 }
 
+/// The same for programs: elements with their stages, links with their pads.
+pub fn json(pipeline: &Pipeline) -> serde_json::Value {
+    let names = pipeline.graph.names();
+    let nodes: Vec<_> = pipeline
+        .graph
+        .nodes
+        .iter()
+        .zip(&names)
+        .map(|(node, name)| serde_json::json!({ "name": name, "element": node.factory, "stage": stage(&node.factory), "line": node.at.line }))
+        .collect();
+    let links: Vec<_> = pipeline
+        .graph
+        .links
+        .iter()
+        .map(|link| {
+            let (from, to) = (pad(pipeline, &link.from, gst::PadDirection::Src), pad(pipeline, &link.to, gst::PadDirection::Sink));
+            serde_json::json!({
+                "from": names[link.from.node], "from_pad": from.name, "to": names[link.to.node], "to_pad": to.name,
+                "caps": link.caps, "waits_for_pad": from.sometimes || to.sometimes,
+            })
+        })
+        .collect();
+    serde_json::json!({ "ok": true, "elements": nodes, "links": links })
+}
+
 fn label(pipeline: &Pipeline, node: &Node) -> String {
     let mut label = format!("<b>{}</b>", escaped(&node.factory));
     if let Some(name) = &node.name {

@@ -69,16 +69,25 @@ pub fn run(args: &cli::Run, output: Output) -> anyhow::Result<()> {
     let mut report = Report::new(&args.output, begun);
     let has_video = !recording.video.is_empty();
     let hears = session.hears();
-    session.warn_of_absent(&mut report, user_plan.is_some());
-    if !has_video && user_plan.is_some() {
-        report.warn("the recording has no video: the plan was not followed");
+    if !has_video && !hears {
+        bail!(
+            "{} has no video, and the pipeline does not listen: there is nothing to write (pipelines/gated.yaml listens)",
+            input.given
+        );
     }
-
     // The plan must outlive the pass that reads it.
     let plan: Option<(PathBuf, Option<tempfile::NamedTempFile>)>;
     let global =
         pipeline.planning == Planning::Global && pipeline.settings.budget.policy != Policy::Dense;
-    let part = if !has_video && global && hears {
+    if !has_video {
+        report.warn(match &user_plan {
+            None => "the recording has no video: only what was heard is written",
+            Some(_) => "the recording has no video: the plan is not followed, only what was heard is written",
+        });
+    } else if global && user_plan.is_none() {
+        session.warn_of_no_audio(&mut report);
+    }
+    let part = if !has_video && global && user_plan.is_none() {
         // The plan's anchors are written, its pictures can't be taken.
         let heard = session.listen(&mut report)?;
         let mut made = session.plan(heard, &mut report)?;
@@ -151,7 +160,7 @@ pub fn plan(args: &cli::Plan, output: Output) -> anyhow::Result<()> {
     let recording = probe::probe(&input)?;
     let session = Session::new(&pipeline, &input, &recording, &args.listening, output, stop)?;
     let mut report = Report::new(&args.output, begun);
-    session.warn_of_absent(&mut report, false);
+    session.warn_of_no_audio(&mut report);
     let heard = session.listen(&mut report)?;
     let made = session.plan(heard, &mut report)?;
     let file = place::temporary(&target, ".partial")?;
@@ -211,16 +220,9 @@ impl<'a> Session<'a> {
         !self.recording.audio.is_empty() && self.pipeline.find("eventness").is_some()
     }
 
-    /// Says once what the recording lacks. In one pass the gate itself says that there are no cues.
-    fn warn_of_absent(&self, report: &mut Report, has_plan: bool) {
-        let listens = self.pipeline.find("eventness").is_some();
-        if self.recording.video.is_empty() {
-            report.warn("the recording has no video: only what was heard is written");
-        } else if listens
-            && self.recording.audio.is_empty()
-            && self.pipeline.planning == Planning::Global
-            && !has_plan
-        {
+    /// Says it once. In one pass the gate itself says that there are no cues.
+    fn warn_of_no_audio(&self, report: &mut Report) {
+        if self.recording.audio.is_empty() && self.pipeline.find("eventness").is_some() {
             report.warn("the recording has no audio: evenly spaced looks (uniform fallback)");
         }
     }

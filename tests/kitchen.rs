@@ -217,3 +217,76 @@ fn a_track_that_is_not_there_is_refused() {
         seen(&output)
     );
 }
+
+#[test]
+fn a_recording_without_video_needs_a_pipeline_that_listens() {
+    let Some(wav) = ready().then(|| sound("no_video")) else {
+        return;
+    };
+    let folder = wav.parent().unwrap();
+    let args = |pipeline: &str| {
+        [
+            "run",
+            &path(pipeline),
+            "--input",
+            "sound.wav",
+            "--output",
+            "x.h5",
+        ]
+        .map(str::to_owned)
+    };
+    let run = |pipeline: &str| {
+        let args = args(pipeline);
+        earmark(folder, &args.each_ref().map(String::as_str))
+    };
+    let refused = run("pipelines/uniform.yaml");
+    assert_eq!(refused.status.code(), Some(1), "{}", seen(&refused));
+    assert!(
+        seen(&refused).contains("nothing to write"),
+        "{}",
+        seen(&refused)
+    );
+    let written = run("pipelines/gated.yaml");
+    assert!(written.status.success(), "{}", seen(&written));
+    assert_eq!(seen(&written).matches("warning").count(), 1);
+    let about = json(folder, &["inspect", "x.h5"]);
+    assert!(about["features"]["anchors"].as_u64() >= Some(2), "{about}");
+}
+
+/// Ten seconds of faint noise with a click every two seconds, as 16 kHz mono WAV.
+fn sound(name: &str) -> std::path::PathBuf {
+    let mut state = 1_u32;
+    let samples = (0..160_000_u32).map(|n| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let noise = f64::from(state >> 16) / 65_536.0 - 0.5;
+        let since = f64::from(n % 32_000) / 16_000.0;
+        let click = if n < 32_000 {
+            0.0
+        } else {
+            (-since * 40.0).exp()
+        };
+        (noise * (100.0 + 20_000.0 * click)) as i16
+    });
+    let data: Vec<u8> = samples.flat_map(i16::to_le_bytes).collect();
+    let mut wav = Vec::new();
+    wav.extend(b"RIFF");
+    wav.extend((36 + data.len() as u32).to_le_bytes());
+    wav.extend(b"WAVEfmt ");
+    for (size, value) in [
+        (4, 16_u32),
+        (2, 1),
+        (2, 1),
+        (4, 16_000),
+        (4, 32_000),
+        (2, 2),
+        (2, 16),
+    ] {
+        wav.extend(&value.to_le_bytes()[..size]);
+    }
+    wav.extend(b"data");
+    wav.extend((data.len() as u32).to_le_bytes());
+    wav.extend(data);
+    let file = folder(name).join("sound.wav");
+    std::fs::write(&file, wav).unwrap();
+    file
+}
