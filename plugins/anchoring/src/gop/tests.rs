@@ -346,9 +346,9 @@ proptest! {
                     let key = key_of(place);
                     let leading = units[place].pts < units[key].pts;
                     let from = if leading { key_of(key - 1) } else { key };
-                    for needed in from..=place {
-                        prop_assert!(passed.contains(&needed) || units[needed].droppable);
-                    }
+                    let mut needed = units[from..=place].iter().filter(|unit| !unit.droppable);
+                    prop_assert!(needed.all(|unit| passed.contains(&unit.payload)));
+                    prop_assert!(passed.contains(&place));
                 }
             }
         }

@@ -465,8 +465,9 @@ impl Desk {
     }
 
     fn over(&self) -> bool {
-        let (bytes, time) = self.held();
-        bytes > self.setup.max_bytes || time > self.setup.max_lag
+        // What waits to be pushed has a bound of its own, and a slow decoder is no reason to do without cues.
+        self.queue.held_bytes() > self.setup.max_bytes
+            || self.queue.held_time() > self.setup.max_lag
     }
 
     /// Makes room for the next unit, if that is needed and can be done by what is decided.

@@ -249,9 +249,7 @@ impl Eventness {
                     gst::element_imp_error!(
                         self,
                         gst::StreamError::Format,
-                        (
-                            "the sound's segment is not in time format (is this raw data without timestamps?)"
-                        )
+                        ("the sound's segment is not in time format (is this raw data without timestamps?)")
                     );
                     return false;
                 };

@@ -109,9 +109,7 @@ impl FramePick {
                     gst::element_imp_error!(
                         self,
                         gst::StreamError::Format,
-                        (
-                            "the frames' segment is not in time format (is this raw data without timestamps?)"
-                        )
+                        ("the frames' segment is not in time format (is this raw data without timestamps?)")
                     );
                     return false;
                 };
