@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use crate::models::{Colour, Fit, Input, Layout, Resize};
 
@@ -102,9 +103,12 @@ impl Preparer {
         };
         let packed = pack(width, height, stride, data)
             .ok_or_else(|| fail("its data is too short".into()))?;
-        let source = ImageRef::new(width as u32, height as u32, &packed, PixelType::U8x3)
+        // Typed, so that the code for RGB alone is compiled and not that for every other kind of pixel.
+        let source = TypedImageRef::<U8x3>::from_buffer(width as u32, height as u32, &packed)
             .map_err(|err| fail(err.to_string()))?;
-        let mut square = Image::new(px as u32, px as u32, PixelType::U8x3);
+        let mut square = vec![0; px * px * 3];
+        let mut scaled = TypedImage::<U8x3>::from_buffer(px as u32, px as u32, &mut square)
+            .map_err(|err| fail(err.to_string()))?;
         let filter = match input.resize {
             Resize::Bicubic => FilterType::CatmullRom,
             Resize::Bilinear => FilterType::Bilinear,
@@ -117,9 +121,10 @@ impl Preparer {
             options = options.fit_into_destination(None);
         }
         self.resizer
-            .resize(&source, &mut square, &options)
+            .resize_typed(&source, &mut scaled, &options)
             .map_err(|err| fail(err.to_string()))?;
-        Ok(upright(square.into_vec(), px, turn))
+        drop(scaled);
+        Ok(upright(square, px, turn))
     }
 }
 
