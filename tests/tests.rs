@@ -15,6 +15,8 @@ mod inputs;
 // Every input that must be refused clearly.
 mod bad_input;
 
+// What the folders promise.
+mod layout;
 // Pipelines: everything wrong is reported at once, with its place.
 mod validate;
 

@@ -1,0 +1,86 @@
+//! The invariants of the layout that cargo can't hold.
+
+use std::path::{Path, PathBuf};
+
+use crate::recordings::root;
+
+/// Every Rust source below a folder, with its text.
+fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(sources(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            all.push((path.strip_prefix(root()).unwrap().to_owned(), text));
+        }
+    }
+    all
+}
+
+/// The files among them that say a word, comments aside.
+fn naming(sources: &[(PathBuf, String)], word: &str) -> Vec<String> {
+    let says = |text: &str| {
+        let code = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        let mut words =
+            code.flat_map(|line| line.match_indices(word).map(move |(at, _)| &line[..at]));
+        words.any(|before| !before.ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+    };
+    sources
+        .iter()
+        .filter(|(_, text)| says(text))
+        .map(|(path, _)| path.display().to_string())
+        .collect()
+}
+
+#[test]
+fn one_file_names_ort_and_one_names_hdf5() {
+    let mut all = sources(&root().join("plugins"));
+    all.extend(sources(&root().join("src")));
+    assert_eq!(naming(&all, "ort::"), ["plugins/gst/src/onnx.rs"]);
+    assert_eq!(naming(&all, "hdf5::"), ["plugins/gst/src/h5.rs"]);
+}
+
+#[test]
+fn decisions_know_no_file_thread_or_clock() {
+    let all = sources(&root().join("plugins/anchoring/src"));
+    assert!(all.len() > 10, "{} files", all.len());
+    for word in [
+        "std::fs",
+        "std::thread",
+        "std::net",
+        "std::process",
+        "std::io",
+        "Instant",
+        "SystemTime",
+        "gst::",
+        "ndarray::",
+    ] {
+        assert_eq!(naming(&all, word), Vec::<String>::new(), "`{word}`");
+    }
+}
+
+#[test]
+fn every_file_begins_with_what_it_is() {
+    let mut all = sources(&root().join("plugins"));
+    all.extend(sources(&root().join("src")));
+    all.extend(sources(&root().join("tests")));
+    let without: Vec<_> = all
+        .iter()
+        .filter(|(_, text)| !text.starts_with("//!"))
+        .map(|(path, _)| path)
+        .collect();
+    assert!(without.is_empty(), "{without:?}");
+}
+
+#[test]
+fn no_queue_is_unbounded() {
+    let mut all = sources(&root().join("plugins"));
+    all.extend(sources(&root().join("src")));
+    for word in ["unbounded(", "mpsc::channel("] {
+        assert_eq!(naming(&all, word), Vec::<String>::new(), "`{word}`");
+    }
+}
