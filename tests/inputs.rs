@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::recordings::{check_h5, folder, made, pipeline, python, said, succeeds};
+use crate::recordings::{check_h5, folder, made, pipeline, python, root, said, succeeds};
 
 /// Budget of the tests: four high pictures and a low one every second fit.
 const BUDGET: &str = "tokens_per_s: 392";
@@ -179,4 +179,62 @@ fn without_video_cues_and_anchors_are_still_written() {
             [file.as_os_str(), "--clicks".as_ref(), CLICKS.as_ref()],
         );
     }
+}
+
+/// Runs the pipeline of these tests and holds the anchors against labels.
+fn finds_the_events(python: &Path, folder: &Path, input: &Path, labels: &Path) {
+    let pipeline = pipeline(python, folder, "tokens_per_s: 196");
+    let file = folder.join("features.h5");
+    succeeds([
+        "run".as_ref(),
+        pipeline.as_os_str(),
+        "--input".as_ref(),
+        input.as_os_str(),
+        "--output".as_ref(),
+        file.as_os_str(),
+    ]);
+    check_h5(
+        python,
+        [file.as_os_str(), "--labels".as_ref(), labels.as_os_str()],
+    );
+}
+
+#[test]
+fn the_shipped_recording_has_its_anchors_where_its_labels_say() {
+    let Some(python) = python() else { return };
+    let fixtures = root().join("fixtures");
+    finds_the_events(
+        &python,
+        &folder("labels"),
+        &fixtures.join("kitchen.mp4"),
+        &fixtures.join("kitchen.labels.csv"),
+    );
+}
+
+/// Real sounds at real times, where that collection lies beside the repository (or in `$EARMARK_SHARED`).
+#[test]
+fn real_kitchen_sounds_have_their_anchors_where_their_labels_say() {
+    let Some(python) = python() else { return };
+    let shared = std::env::var_os("EARMARK_SHARED")
+        .map_or_else(|| root().join("../shared"), std::path::PathBuf::from);
+    let make = shared.join("kitchenmix/make.py");
+    if !make.exists() {
+        eprintln!("skipped: there is no {}", make.display());
+        return;
+    }
+    let folder = folder("kitchenmix");
+    let output = std::process::Command::new(&python)
+        .arg(make)
+        .args("mix --video P11_21 --snr 10 --size 320x180 --gop 50 --out".split(' '))
+        .arg(&folder)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let stem = folder.join("P11_21_snr10_s0");
+    finds_the_events(
+        &python,
+        &folder,
+        &stem.with_extension("mp4"),
+        &stem.with_extension("labels.csv"),
+    );
 }
