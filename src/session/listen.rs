@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anchoring::cue::{Cue, HOP};
 use anchoring::global::Planner;
 use anchoring::plan::{Line, Plan};
+use anchoring::snap;
 use anchoring::time::{Nanos, Window};
 use anyhow::{Context, bail};
 use gst::prelude::*;
@@ -18,6 +19,11 @@ use crate::config::Pipeline;
 use super::Session;
 use super::parts::Part;
 use super::summary::Report;
+
+/// Keyframes closer than this to the last one noted are not noted.
+const KEYS_APART: Nanos = Nanos::from_ms(100);
+/// Most keyframes noted: a hundred hours at two a second.
+const MOST_KEYS: usize = 720_000;
 
 /// Longest cue that is read, in bytes.
 const LONGEST_CUE: usize = 1 << 16;
@@ -36,6 +42,8 @@ pub(super) struct Heard {
     start: Nanos,
     /// When it ends: its last picture's end, or the end of what was heard.
     stop: Nanos,
+    /// When its keyframes are shown, ascending.
+    keyframes: Vec<Nanos>,
 }
 
 /// A plan and the cues that it was made from.
@@ -68,9 +76,11 @@ struct Ear {
     failed: Option<String>,
 }
 
-/// First and last time of pictures.
-#[derive(Clone, Copy, Debug, Default)]
+/// First and last time of pictures, and where decoding can start.
+#[derive(Clone, Debug, Default)]
 struct Measure {
+    /// No two closer than [`KEYS_APART`], at most [`MOST_KEYS`].
+    keyframes: Vec<Nanos>,
     count: u64,
     first: Option<Nanos>,
     last: Nanos,
@@ -78,8 +88,15 @@ struct Measure {
 }
 
 impl Measure {
-    fn picture(&mut self, at: Nanos, length: Option<Nanos>) {
+    fn picture(&mut self, at: Nanos, length: Option<Nanos>, keyframe: bool) {
         self.count += 1;
+        let far = self
+            .keyframes
+            .last()
+            .is_none_or(|&last| at - last >= KEYS_APART);
+        if keyframe && far && self.keyframes.len() < MOST_KEYS {
+            self.keyframes.push(at);
+        }
         self.first = Some(self.first.map_or(at, |first| first.min(at)));
         self.last = if self.count == 1 {
             at
@@ -158,6 +175,7 @@ impl Session<'_> {
             count: ear.count,
             start,
             stop,
+            keyframes: std::mem::take(&mut lock(&measure).keyframes),
         })
     }
 
@@ -168,6 +186,7 @@ impl Session<'_> {
             count,
             start,
             stop,
+            keyframes,
         } = heard;
         let distrust = self.pipeline.settings.budget.distrust;
         let mut planner = Planner::new(self.pipeline.settings.clone(), self.pipeline.prices);
@@ -202,6 +221,11 @@ impl Session<'_> {
         plan.header.duration = stop;
         for entry in &mut plan.entries {
             entry.requested = entry.requested + start;
+        }
+        let budget = &self.pipeline.settings.budget;
+        if budget.policy == anchoring::settings::Policy::Gated && !plan.anchors.is_empty() {
+            let max_gap = Nanos::from_ms(budget.max_gap_ms.into());
+            snap::to_keyframes(&mut plan.entries, &keyframes, start, stop, max_gap);
         }
         let labels = self.labels()?;
         for anchor in &mut plan.anchors {
@@ -314,7 +338,8 @@ fn measuring(measure: &Arc<Mutex<Measure>>) -> anyhow::Result<gst::Element> {
                 .duration()
                 .and_then(|length| i64::try_from(length.nseconds()).ok())
                 .filter(|ns| *ns > 0);
-            lock(&measure).picture(at, length.map(Nanos::new));
+            let keyframe = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+            lock(&measure).picture(at, length.map(Nanos::new), keyframe);
         }
         gst::PadProbeReturn::Ok
     });

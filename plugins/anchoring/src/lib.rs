@@ -17,6 +17,7 @@
 //! - [`uniform`]: evenly spaced looks and the largest gap.
 //! - [`plan`]: the plan, its entries, its checks, its text form (`plan.jsonl`).
 //! - [`global`]: the whole recording's cues -> one plan that spends the budget exactly.
+//! - [`snap`]: plain looks moved to keyframes, where they are cheap.
 //! - [`stream`]: cues as they come -> plan entries within a token bucket and a bounded look-ahead.
 //! - [`gop`]: access units and plan entries -> a verdict for every access unit.
 
@@ -29,6 +30,7 @@ pub mod listen;
 pub mod mel;
 pub mod plan;
 pub mod settings;
+pub mod snap;
 pub mod stream;
 pub mod tier;
 pub mod time;
