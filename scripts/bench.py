@@ -82,7 +82,7 @@ def bench(seconds):
         wall, cpu, peak = (statistics.median(r[k] for r in measured) for k in (0, 1, 2))
         notes = ""
         if measured[-1][3].strip().startswith("{"):
-            said = json.loads(measured[-1][3])
+            said = json.loads(measured[-1][3])["features"]
             notes = f"{said.get('spent_tokens')} of {said.get('budget_tokens')} tokens, pictures decoded {said.get('pictures_passed')} of {said.get('pictures_seen')}"
         print(f"{name:<9}{wall:>9.1f}{cpu:>9.1f}{peak:>10.0f}{wall / base[0]:>13.2f}{cpu / base[1]:>12.2f}  {notes}", flush=True)
         result[name] = peak

@@ -408,10 +408,10 @@ mod tests {
         let mut measure = Measure::default();
         assert_eq!(measure.span(), None);
         for ms in [40, 0, 120, 80] {
-            measure.picture(Nanos::from_ms(ms), None);
+            measure.picture(Nanos::from_ms(ms), None, false);
         }
         assert_eq!(measure.span(), Some((Nanos::ZERO, Nanos::from_ms(160))));
-        measure.picture(Nanos::from_ms(160), Some(Nanos::from_ms(40)));
+        measure.picture(Nanos::from_ms(160), Some(Nanos::from_ms(40)), false);
         assert_eq!(measure.span(), Some((Nanos::ZERO, Nanos::from_ms(200))));
     }
 }
