@@ -194,7 +194,7 @@ impl Session<'_> {
         let (mut read, mut trusted) = (0, 0_u64);
         for cue in again.by_ref() {
             read += 1;
-            trusted += u64::from(f64::from(cue.uncertainty) < distrust);
+            trusted += u64::from(cue.trusted(distrust));
             // The planner's recording begins at 0.
             if cue.pts + HOP > start {
                 planner.hear(&later(cue, Nanos::ZERO - start));
@@ -209,9 +209,7 @@ impl Session<'_> {
             && trusted == 0
             && self.pipeline.settings.budget.policy != anchoring::settings::Policy::Uniform
         {
-            report.warn(
-                "nothing can be heard in the recording: evenly spaced looks (uniform fallback)",
-            );
+            report.warn(NOTHING);
         }
         let mut plan = planner.finish(
             stop - start,
@@ -294,7 +292,7 @@ pub(super) fn watch(ears: &gst::Element, pipeline: &Pipeline) -> Trust {
                 .buffer()
                 .and_then(|buffer| carry::cue_from_text(&buffer.map_readable().ok()?).ok());
             cues.fetch_add(1, Ordering::Relaxed);
-            if cue.is_some_and(|cue| f64::from(cue.uncertainty) < distrust) {
+            if cue.is_some_and(|cue| cue.trusted(distrust)) {
                 trusted.fetch_add(1, Ordering::Relaxed);
             }
             gst::PadProbeReturn::Ok
