@@ -3,24 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::recordings::{check_h5, earmark, folder, made, pipeline, python, root, said, succeeds};
+use crate::recordings::{
+    call, check_h5, earmark, folder, made, pipeline, python, root, said, succeeds,
+};
 
 /// `earmark run` of `input` in `folder`; returns what it said and where the output would be.
 fn run(python: &Path, folder: &Path, input: &Path) -> (Output, PathBuf) {
     let pipeline = pipeline(python, folder, "tokens_per_s: 196");
     let file = folder.join("out/features.h5");
     std::fs::create_dir_all(folder.join("out")).unwrap();
-    (
-        earmark([
-            "run".as_ref(),
-            pipeline.as_os_str(),
-            "--input".as_ref(),
-            input.as_os_str(),
-            "--output".as_ref(),
-            file.as_os_str(),
-        ]),
-        file,
-    )
+    (earmark(call("run", &pipeline, input, &file)), file)
 }
 
 /// The run fails with status 1, says every one of `words`, and leaves an empty output folder.
@@ -146,14 +138,7 @@ fn an_existing_output_is_refused_and_kept() {
     let pipeline = pipeline(&python, &folder, "tokens_per_s: 196");
     let file = folder.join("there.h5");
     std::fs::write(&file, "precious").unwrap();
-    let args = [
-        "run".as_ref(),
-        pipeline.as_os_str(),
-        "--input".as_ref(),
-        input.as_os_str(),
-        "--output".as_ref(),
-        file.as_os_str(),
-    ];
+    let args = call("run", &pipeline, &input, &file);
     let output = earmark(args);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("--overwrite"), "{}", said(&output));
@@ -168,14 +153,12 @@ fn an_output_folder_that_is_not_there() {
     let folder = folder("no_folder");
     let input = made(&python, "mp4_h264_aac");
     let pipeline = pipeline(&python, &folder, "tokens_per_s: 196");
-    let output = earmark([
-        "run".as_ref(),
-        pipeline.as_os_str(),
-        "--input".as_ref(),
-        input.as_os_str(),
-        "--output".as_ref(),
-        folder.join("no/where/x.h5").as_os_str(),
-    ]);
+    let output = earmark(call(
+        "run",
+        &pipeline,
+        &input,
+        &folder.join("no/where/x.h5"),
+    ));
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("no/where"), "{}", said(&output));
 }
@@ -223,14 +206,7 @@ fn a_missing_model() {
         .unwrap()
         .replace("cells.yaml", "no-such-model.yaml");
     std::fs::write(&pipeline, text).unwrap();
-    let output = earmark([
-        "run".as_ref(),
-        pipeline.as_os_str(),
-        "--input".as_ref(),
-        input.as_os_str(),
-        "--output".as_ref(),
-        folder.join("x.h5").as_os_str(),
-    ]);
+    let output = earmark(call("run", &pipeline, &input, &folder.join("x.h5")));
     assert!(
         matches!(output.status.code(), Some(1 | 2)),
         "{}",
@@ -257,14 +233,7 @@ fn an_altered_model() {
         folder.join("cells.yaml").to_str().unwrap(),
     );
     std::fs::write(&pipeline, text).unwrap();
-    let output = earmark([
-        "run".as_ref(),
-        pipeline.as_os_str(),
-        "--input".as_ref(),
-        input.as_os_str(),
-        "--output".as_ref(),
-        folder.join("x.h5").as_os_str(),
-    ]);
+    let output = earmark(call("run", &pipeline, &input, &folder.join("x.h5")));
     assert!(
         matches!(output.status.code(), Some(1 | 2)),
         "{}",
@@ -284,14 +253,7 @@ fn a_budget_too_small_for_even_the_fallback() {
     let folder = folder("small_budget");
     let input = made(&python, "mp4_h264_aac");
     let pipeline = pipeline(&python, &folder, "tokens_per_s: 40");
-    let output = earmark([
-        "run".as_ref(),
-        pipeline.as_os_str(),
-        "--input".as_ref(),
-        input.as_os_str(),
-        "--output".as_ref(),
-        folder.join("x.h5").as_os_str(),
-    ]);
+    let output = earmark(call("run", &pipeline, &input, &folder.join("x.h5")));
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert!(
         said(&output).contains("budget.tokens_per_s") && said(&output).contains("49"),
@@ -343,14 +305,12 @@ fn the_shipped_pipelines_run_on_the_shipped_recording() {
     for name in ["gated", "uniform", "dense", "anchors_only"] {
         let file = folder.join(format!("{name}.h5"));
         let pipeline = root().join(format!("pipelines/{name}.yaml"));
-        succeeds([
-            "run".as_ref(),
-            pipeline.as_os_str(),
-            "--input".as_ref(),
-            root().join("fixtures/kitchen.mp4").as_os_str(),
-            "--output".as_ref(),
-            file.as_os_str(),
-        ]);
+        succeeds(call(
+            "run",
+            &pipeline,
+            &root().join("fixtures/kitchen.mp4"),
+            &file,
+        ));
         check_h5(&python, [file.as_os_str()]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::recordings::{check_h5, folder, made, pipeline, python, root, said, succeeds};
+use crate::recordings::{call, check_h5, folder, made, pipeline, python, root, said, succeeds};
 
 /// Budget of the tests: four high pictures and a low one every second fit.
 const BUDGET: &str = "tokens_per_s: 392";
@@ -31,14 +31,7 @@ fn holds(name: &str, kind: Kind) {
     for planning in ["global", "streaming"] {
         let pipeline = pipeline(&python, &folder, &format!("{BUDGET}, planning: {planning}"));
         let file = folder.join(format!("{planning}.h5"));
-        let output = succeeds([
-            "run".as_ref(),
-            pipeline.as_os_str(),
-            "--input".as_ref(),
-            input.as_os_str(),
-            "--output".as_ref(),
-            file.as_os_str(),
-        ]);
+        let output = succeeds(call("run", &pipeline, &input, &file));
         let mut args = vec![
             file.clone().into_os_string(),
             "--recording".into(),
@@ -46,14 +39,7 @@ fn holds(name: &str, kind: Kind) {
         ];
         if planning == "global" {
             let plan = folder.join("plan.jsonl");
-            succeeds([
-                "plan".as_ref(),
-                pipeline.as_os_str(),
-                "--input".as_ref(),
-                input.as_os_str(),
-                "--output".as_ref(),
-                plan.as_os_str(),
-            ]);
+            succeeds(call("plan", &pipeline, &input, &plan));
             args.extend(["--plan".into(), plan.into_os_string()]);
         }
         let clicks = if planning == "global" {
@@ -166,14 +152,7 @@ fn without_video_cues_and_anchors_are_still_written() {
         let folder = folder(name);
         let pipeline = pipeline(&python, &folder, BUDGET);
         let file = folder.join("cues.h5");
-        succeeds([
-            "run".as_ref(),
-            pipeline.as_os_str(),
-            "--input".as_ref(),
-            input.as_os_str(),
-            "--output".as_ref(),
-            file.as_os_str(),
-        ]);
+        succeeds(call("run", &pipeline, &input, &file));
         check_h5(
             &python,
             [file.as_os_str(), "--clicks".as_ref(), CLICKS.as_ref()],
@@ -185,14 +164,7 @@ fn without_video_cues_and_anchors_are_still_written() {
 fn finds_the_events(python: &Path, folder: &Path, input: &Path, labels: &Path) {
     let pipeline = pipeline(python, folder, "tokens_per_s: 196");
     let file = folder.join("features.h5");
-    succeeds([
-        "run".as_ref(),
-        pipeline.as_os_str(),
-        "--input".as_ref(),
-        input.as_os_str(),
-        "--output".as_ref(),
-        file.as_os_str(),
-    ]);
+    succeeds(call("run", &pipeline, input, &file));
     check_h5(
         python,
         [file.as_os_str(), "--labels".as_ref(), labels.as_os_str()],

@@ -120,3 +120,20 @@ pub fn check_h5<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(python: &P
     assert!(output.status.success(), "{}", said(&output));
     print!("{}", String::from_utf8_lossy(&output.stdout));
 }
+
+/// The arguments of `run` or `plan`: what, by which pipeline, from where, to where.
+pub fn call<'a>(
+    command: &'a str,
+    pipeline: &'a Path,
+    input: &'a Path,
+    output: &'a Path,
+) -> [&'a std::ffi::OsStr; 6] {
+    [
+        command.as_ref(),
+        pipeline.as_os_str(),
+        "--input".as_ref(),
+        input.as_os_str(),
+        "--output".as_ref(),
+        output.as_os_str(),
+    ]
+}
