@@ -8,9 +8,9 @@ use anyhow::Context;
 use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, Command, Format, Graph, Inspect, Models, PipelineArgs};
+use crate::cli::{Cli, Command, Eval, Format, Graph, Inspect, Models, PipelineArgs};
 use crate::config::{self, Pipeline, Variables};
-use crate::{doctor, graph, inspect, session};
+use crate::{doctor, eval, graph, inspect, session};
 
 /// Something is wrong with the command line or the pipeline.
 const WRONG: u8 = 2;
@@ -60,6 +60,7 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Validate(args) => validate(&args.pipeline, output),
         Command::Graph(args) => draw(&args, output),
         Command::Inspect(args) => show(&args, output),
+        Command::Eval(Eval::Anchors(args)) => eval::anchors(&args, output),
         Command::Models(args) => models(&args, output),
         Command::Doctor => examine(output),
         Command::Run(args) => session::run(&args, output),

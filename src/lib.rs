@@ -12,6 +12,7 @@
 //! - [`probe`]: a recording -> its streams, or why it cannot be used.
 //! - [`session`]: recording and pipeline -> plan and features.
 //! - [`inspect`]: a file that Earmark wrote -> one screen of text.
+//! - [`eval`]: plans against labels.
 //! - [`doctor`]: this machine -> what it lacks.
 //! - [`packages`]: which Debian package brings an element.
 
@@ -19,6 +20,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod doctor;
+pub mod eval;
 pub mod graph;
 pub mod inspect;
 pub mod launch;

@@ -32,6 +32,7 @@ fn help_names_every_command_and_gives_examples() {
         "inspect",
         "models",
         "doctor",
+        "eval",
         "Examples:",
         "Exit status",
     ] {
@@ -145,5 +146,110 @@ fn inspect_refuses_what_earmark_did_not_write() {
         let output = earmark(&folder, &["inspect", file]);
         assert_eq!(output.status.code(), Some(1), "{}", seen(&output));
         assert!(seen(&output).contains(word), "{}", seen(&output));
+    }
+}
+
+/// A plan of three looks in ten seconds, and labels that know of four events and a stretch without sound.
+fn judged(folder: &std::path::Path) {
+    let frame = |ms: i64, tier: &str, tokens: u64, rest: &str| {
+        format!(
+            r#"{{"kind":"frame","requested_ns":{},"tier":"{tier}","tokens":{tokens},{rest}}}"#,
+            ms * 1_000_000
+        )
+    };
+    let anchor = |id: u32, ms: i64, p: f64| {
+        format!(
+            r#"{{"kind":"anchor","id":{id},"onset_ns":{0},"start_ns":{0},"stop_ns":{1},"score":{p},"uncertainty":{2}}}"#,
+            ms * 1_000_000,
+            (ms + 100) * 1_000_000,
+            1.0 - p
+        )
+    };
+    let plan = [
+        r#"{"kind":"plan","schema":"earmark-plan/1","video_id":"kitchen","duration_ns":10000000000,"budget_tokens":1960,"spent_tokens":1813,"config":{}}"#.to_owned(),
+        anchor(0, 1_010, 0.9),
+        frame(1_050, "high", 784, r#""reason":"anchor","anchor":0"#),
+        anchor(1, 4_000, 0.25),
+        frame(4_050, "high", 784, r#""reason":"anchor","anchor":1"#),
+        frame(6_000, "base", 196, r#""reason":"fallback""#),
+        frame(8_000, "low", 49, r#""reason":"uniform""#),
+    ];
+    std::fs::write(folder.join("kitchen.jsonl"), plan.join("\n") + "\n").unwrap();
+    let labels = "start_s,stop_s,class,snr_db\n1,2,tap,10\n5.9,6.1,glass,-2\n7.9,8.1,glass,4\n9,9.5,tap,12\n20,21,tap,0\n";
+    std::fs::write(folder.join("kitchen.labels.csv"), labels).unwrap();
+    std::fs::write(
+        folder.join("kitchen.json"),
+        r#"{"dead": [[5.5, 6.5, "muted"]]}"#,
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_plan_is_held_against_labels() {
+    let folder = folder("eval_anchors");
+    judged(&folder);
+    let args = [
+        "eval",
+        "anchors",
+        "--plan",
+        "kitchen.jsonl",
+        "--labels",
+        "kitchen.labels.csv",
+    ];
+    let output = earmark(
+        &folder,
+        &[&args[..], &["--plot", "plot.svg", "--json"]].concat(),
+    );
+    assert!(output.status.success(), "{}", seen(&output));
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    // The low look at 8 s does not count, and the event at 20 s is not in the recording.
+    assert_eq!((&found["looks"], &found["events"]), (&3.into(), &4.into()));
+    assert_eq!(found["tokens"], 1_764);
+    assert_eq!(found["recall"][0]["plan"]["value"], 0.5);
+    assert_eq!(found["recall"][0]["oracle"]["value"], 0.75);
+    assert_eq!(found["anchors"]["precision"], 0.5);
+    assert_eq!(found["anchors"]["auroc"], 1.0);
+    assert_eq!(found["warnings"].as_array().unwrap().len(), 1);
+    let dead = |g: &&serde_json::Value| g["name"] == "in dead sound";
+    let groups = found["groups"].as_array().unwrap();
+    assert_eq!(groups.iter().find(dead).unwrap()["plan"], 1.0);
+    let drawn = std::fs::read_to_string(folder.join("plot.svg")).unwrap();
+    assert!(
+        drawn.starts_with("<svg") && drawn.contains("recovery"),
+        "{drawn}"
+    );
+
+    let text = seen(&earmark(&folder, &args));
+    assert!(
+        text.contains("time-shifted") && text.contains("1 of 5 events"),
+        "{text}"
+    );
+    let low = earmark(&folder, &[&args[..], &["--tier", "low", "--json"]].concat());
+    let low: serde_json::Value = serde_json::from_slice(&low.stdout).unwrap();
+    assert_eq!(low["recall"][0]["plan"]["value"], 0.75);
+}
+
+#[test]
+fn plans_without_labels_are_refused() {
+    let folder = folder("eval_refused");
+    judged(&folder);
+    std::fs::write(folder.join("other.labels.csv"), "start_s,stop_s\n1,2\n").unwrap();
+    std::fs::write(folder.join("third.csv"), "start_s,stop_s\n1,2\n").unwrap();
+    std::fs::write(folder.join("ms.csv"), "start_s,stop_s\n1000,2000\n").unwrap();
+    for (plan, labels, word) in [
+        (
+            "kitchen.jsonl",
+            &["other.labels.csv", "third.csv"][..],
+            "kitchen.labels.csv",
+        ),
+        ("kitchen.jsonl", &["ms.csv"], "milliseconds"),
+        ("kitchen.jsonl", &["none.csv"], "none.csv"),
+        ("other.labels.csv", &["third.csv"], "line 1"),
+    ] {
+        let mut args = vec!["eval", "anchors", "--plan", plan, "--labels"];
+        args.extend(labels);
+        let output = earmark(&folder, &args);
+        assert_eq!(output.status.code(), Some(1), "{}", seen(&output));
+        assert!(seen(&output).contains(word), "{word}: {}", seen(&output));
     }
 }

@@ -1,0 +1,376 @@
+//! One recording's plan against its labels: which events are hit, by the plan and by what it must beat.
+//!
+//! An event is hit at tolerance `d` when a look lies in `[start - d, stop + d)`. Beside the plan stand, at as many looks: `uniform` (the middles of
+//! equal shares), `random` (its expectation), `shifted` (the plan's own looks moved around the recording: the same rhythm, heard elsewhere) and `oracle` (the
+//! looks that hit most, knowing the labels). Recovery is `(plan - uniform) / (oracle - uniform)`.
+
+use anchoring::time::{Nanos, Window};
+use anchoring::uniform::spread;
+
+use super::labels::{Event, Notes};
+use super::oracle;
+
+/// How far from a labelled start an onset may lie and still be one: 150 ms.
+pub const NEAR: Nanos = Nanos::from_ms(150);
+/// How many times the control is moved around.
+const SHIFTS: i64 = 20;
+
+/// Who places looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// The plan that is judged.
+    Plan,
+    /// Evenly spaced.
+    Uniform,
+    /// Anywhere.
+    Random,
+    /// The plan, moved around the recording.
+    Shifted,
+    /// Who knows the labels.
+    Oracle,
+}
+
+impl Placement {
+    /// All of them, in the order of [`Hits`].
+    pub const ALL: [Self; 5] = [
+        Self::Plan,
+        Self::Uniform,
+        Self::Random,
+        Self::Shifted,
+        Self::Oracle,
+    ];
+
+    /// The name in results.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Uniform => "uniform",
+            Self::Random => "random",
+            Self::Shifted => "shifted",
+            Self::Oracle => "oracle",
+        }
+    }
+}
+
+/// An onset that the plan took for the beginning of an event, or might have.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Onset {
+    /// When.
+    pub at: Nanos,
+    /// How unsure it is, in [0, 1].
+    pub uncertainty: f64,
+}
+
+/// A hop of the audio.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hop {
+    /// Its start.
+    pub at: Nanos,
+    /// Whether the sound was trusted there.
+    pub trusted: bool,
+}
+
+/// A plan and the labels of the same recording.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    /// Its name.
+    pub name: String,
+    /// Its length.
+    pub duration: Nanos,
+    /// What happens in it, by start.
+    pub events: Vec<Event>,
+    /// What else is known of it.
+    pub notes: Option<Notes>,
+    /// The looks that count, ascending.
+    pub looks: Vec<Nanos>,
+    /// Anchors, by time.
+    pub anchors: Vec<Onset>,
+    /// Every onset that was heard, by time; none if the plan has no cues.
+    pub onsets: Vec<Onset>,
+    /// What was heard; none if the plan has no cues.
+    pub hops: Vec<Hop>,
+}
+
+/// For every event how surely it is hit, in [0, 1], by each [`Placement`].
+pub type Hits = [Vec<f64>; 5];
+
+impl Recording {
+    /// Who hits what at a tolerance.
+    pub fn hits(&self, tolerance: Nanos) -> Hits {
+        let spans: Vec<Window> = self
+            .events
+            .iter()
+            .filter_map(|event| {
+                Window::new(
+                    (event.span.start() - tolerance).max(Nanos::ZERO),
+                    (event.span.stop() + tolerance).min(self.duration),
+                )
+            })
+            .collect();
+        let n = self.looks.len();
+        let by = |looks: &[Nanos]| -> Vec<f64> {
+            let hit = |span: &Window| f64::from(u8::from(oracle::hit(looks, *span)));
+            spans.iter().map(hit).collect()
+        };
+        let even: Vec<Nanos> = spread(self.duration, n as u64, self.duration)
+            .into_iter()
+            .flatten()
+            .collect();
+        let whole = self.duration.seconds();
+        let random = |span: &Window| 1.0 - (1.0 - span.length().seconds() / whole).powf(n as f64);
+        let mut shifted = vec![0.0; spans.len()];
+        for shift in 1..=SHIFTS {
+            let by_much = self.duration.get() / (SHIFTS + 1) * shift;
+            let mut moved: Vec<Nanos> = self
+                .looks
+                .iter()
+                .map(|at| Nanos::new((at.get() + by_much) % self.duration.get().max(1)))
+                .collect();
+            moved.sort_unstable();
+            for (sum, hit) in shifted.iter_mut().zip(by(&moved)) {
+                *sum += hit / SHIFTS as f64;
+            }
+        }
+        [
+            by(&self.looks),
+            by(&even),
+            spans.iter().map(random).collect(),
+            shifted,
+            by(&oracle::place(&spans, n)),
+        ]
+    }
+
+    /// Looks in no event, and looks whose every event was hit before.
+    pub fn waste(&self) -> (usize, usize) {
+        let (mut empty, mut repeated) = (0, 0);
+        let mut before: Option<Nanos> = None;
+        for &at in &self.looks {
+            let mut inside = self
+                .sounding(at)
+                .map(|event| before.is_none_or(|before| event.span.start() > before))
+                .peekable();
+            if inside.peek().is_none() {
+                empty += 1;
+            } else if !inside.any(|new| new) {
+                repeated += 1;
+            }
+            before = Some(at);
+        }
+        (empty, repeated)
+    }
+
+    /// The events that sound at an instant.
+    fn sounding(&self, at: Nanos) -> impl Iterator<Item = &Event> {
+        let begun = self
+            .events
+            .partition_point(|event| event.span.start() <= at);
+        self.events[..begun]
+            .iter()
+            .filter(move |event| event.span.contains(at))
+    }
+
+    /// Which of these onsets, by time, are the beginning of an event: each start is given to the nearest, and each onset has one.
+    pub fn true_onsets(&self, onsets: &[Onset]) -> Vec<bool> {
+        let mut pairs = Vec::new();
+        let mut first = 0;
+        for (i, event) in self.events.iter().enumerate() {
+            let start = event.span.start();
+            while onsets
+                .get(first)
+                .is_some_and(|onset| onset.at + NEAR < start)
+            {
+                first += 1;
+            }
+            for (j, onset) in onsets.iter().enumerate().skip(first) {
+                if onset.at > start + NEAR {
+                    break;
+                }
+                pairs.push((onset.at.distance(start), i, j));
+            }
+        }
+        pairs.sort_unstable();
+        let (mut given, mut found) = (vec![false; self.events.len()], vec![false; onsets.len()]);
+        for (_, i, j) in pairs {
+            if !given[i] && !found[j] {
+                (given[i], found[j]) = (true, true);
+            }
+        }
+        found
+    }
+
+    /// Of dead and trusted hops by the notes and by the plan: dead in both, only in the plan, only in the notes.
+    pub fn dead_hops(&self) -> Option<(u64, u64, u64)> {
+        let notes = self.notes.as_ref().filter(|_| !self.hops.is_empty())?;
+        let (mut both, mut plan, mut only) = (0, 0, 0);
+        for hop in &self.hops {
+            let middle = hop.at + Nanos::from_ms(40);
+            match (within(&notes.dead, middle), hop.trusted) {
+                (true, false) => both += 1,
+                (false, false) => plan += 1,
+                (true, true) => only += 1,
+                (false, true) => {}
+            }
+        }
+        Some((both, plan, only))
+    }
+
+    /// Events that begin around this one, per look that a uniform plan would have there: fifteen seconds to each side.
+    pub fn density(&self, event: &Event) -> f64 {
+        let (from, until) = (
+            event.span.start() - Nanos::from_ms(15_000),
+            event.span.start() + Nanos::from_ms(15_000),
+        );
+        let first = self.events.partition_point(|e| e.span.start() < from);
+        let last = self.events.partition_point(|e| e.span.start() < until);
+        let length = (until.min(self.duration) - from.max(Nanos::ZERO)).seconds();
+        let looks = self.looks.len() as f64 * length / self.duration.seconds().max(1e-9);
+        (last - first) as f64 / looks.max(1e-9)
+    }
+
+    /// Whether another event sounds when this one, of that place, begins.
+    pub fn covered(&self, index: usize) -> bool {
+        let Some(event) = self.events.get(index) else {
+            return false;
+        };
+        let start = event.span.start();
+        self.events[..index]
+            .iter()
+            .any(|other| other.span.contains(start) && other.span.start() < start)
+    }
+}
+
+/// Whether an instant lies in one of the windows, which are sorted by their starts.
+pub fn within(windows: &[Window], at: Nanos) -> bool {
+    let begun = windows.partition_point(|window| window.start() <= at);
+    windows[..begun].iter().any(|window| window.contains(at))
+}
+
+/// How well uncertainty tells false onsets from true ones: the probability that a false one is the more uncertain (area under the ROC
+/// curve, ties half; Hanley and McNeil 1982). `None` unless there are both.
+pub fn auroc(judged: &[(f64, bool)]) -> Option<f64> {
+    let mut sorted: Vec<_> = judged.to_vec();
+    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut ranks, mut wrong) = (0.0, 0.0);
+    let mut i = 0;
+    while i < sorted.len() {
+        let same = sorted[i..]
+            .iter()
+            .take_while(|x| x.0 == sorted[i].0)
+            .count();
+        let rank = i as f64 + (same as f64 + 1.0) / 2.0;
+        let false_ones = sorted[i..i + same].iter().filter(|x| !x.1).count() as f64;
+        ranks += rank * false_ones;
+        wrong += false_ones;
+        i += same;
+    }
+    let right = sorted.len() as f64 - wrong;
+    (wrong > 0.0 && right > 0.0).then(|| (ranks - wrong * (wrong + 1.0) / 2.0) / (wrong * right))
+}
+
+/// Onsets of about the same claimed probability.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Bin {
+    /// How many.
+    pub onsets: usize,
+    /// Mean claimed probability.
+    pub claimed: f64,
+    /// Share that was true.
+    pub found: f64,
+}
+
+/// Ten bins of the claimed probability `1 - uncertainty`, and the mean distance between claimed and found (expected calibration
+/// error; Naeini et al. 2015). `None` without onsets.
+pub fn calibration(judged: &[(f64, bool)]) -> Option<(f64, Vec<Bin>)> {
+    let mut bins = [Bin::default(); 10];
+    for &(uncertainty, right) in judged {
+        let p = 1.0 - uncertainty;
+        let bin = &mut bins[((p * 10.0).clamp(0.0, 9.0)) as usize];
+        bin.onsets += 1;
+        bin.claimed += p;
+        bin.found += f64::from(u8::from(right));
+    }
+    if judged.is_empty() {
+        return None;
+    }
+    let mut error = 0.0;
+    for bin in &mut bins {
+        error += (bin.claimed - bin.found).abs() / judged.len() as f64;
+        let n = bin.onsets.max(1) as f64;
+        bin.claimed /= n;
+        bin.found /= n;
+    }
+    let bins = bins.into_iter().filter(|bin| bin.onsets > 0).collect();
+    Some((error, bins))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(start: i64, stop: i64) -> Event {
+        Event {
+            span: Window::new(Nanos::from_ms(start), Nanos::from_ms(stop)).unwrap(),
+            class: String::new(),
+            level: None,
+            video_id: None,
+        }
+    }
+
+    fn recording(events: &[(i64, i64)], looks: &[i64]) -> Recording {
+        Recording {
+            duration: Nanos::from_ms(10_000),
+            events: events.iter().map(|&(a, b)| event(a, b)).collect(),
+            looks: looks.iter().map(|&ms| Nanos::from_ms(ms)).collect(),
+            ..Recording::default()
+        }
+    }
+
+    #[test]
+    fn a_look_hits_the_events_that_it_lies_in() {
+        let r = recording(
+            &[(1_000, 2_000), (1_500, 1_600), (4_000, 4_100)],
+            &[1_550, 2_000],
+        );
+        let [plan, uniform, random, shifted, oracle] = r.hits(Nanos::ZERO);
+        assert_eq!(plan, [1.0, 1.0, 0.0]);
+        assert_eq!(uniform, [0.0, 0.0, 0.0]); // 2.5 s and 7.5 s
+        assert!((random[0] - 0.19).abs() < 1e-9);
+        assert!(shifted.iter().all(|hit| *hit < 0.5));
+        assert_eq!(oracle, [1.0, 1.0, 1.0]);
+        assert_eq!(r.hits(Nanos::from_ms(2_100))[0], [1.0, 1.0, 1.0]);
+        assert_eq!(r.waste(), (1, 0));
+    }
+
+    #[test]
+    fn a_second_look_at_the_same_events_is_repeated() {
+        let r = recording(&[(1_000, 3_000), (2_500, 2_600)], &[1_100, 2_000, 2_550]);
+        assert_eq!(r.waste(), (0, 1));
+    }
+
+    #[test]
+    fn a_start_makes_one_onset_true() {
+        let r = recording(&[(1_000, 2_000), (3_000, 3_100)], &[]);
+        let onset = |ms| Onset {
+            at: Nanos::from_ms(ms),
+            uncertainty: 0.5,
+        };
+        let found = r.true_onsets(&[900, 1_020, 1_140, 3_151].map(onset));
+        assert_eq!(found, [false, true, false, false]);
+    }
+
+    #[test]
+    fn auroc_counts_ties_half() {
+        assert_eq!(auroc(&[(0.9, false), (0.1, true)]), Some(1.0));
+        assert_eq!(auroc(&[(0.1, false), (0.9, true)]), Some(0.0));
+        assert_eq!(auroc(&[(0.5, false), (0.5, true)]), Some(0.5));
+        assert_eq!(auroc(&[(0.5, false)]), None);
+    }
+
+    #[test]
+    fn calibration_is_the_distance_of_claim_and_truth() {
+        let judged: Vec<_> = (0..100).map(|i| (0.25, i % 4 != 0)).collect();
+        assert_eq!(calibration(&judged).unwrap().0, 0.0);
+        assert!((calibration(&[(0.0, false)]).unwrap().0 - 1.0).abs() < 1e-9);
+        assert!(calibration(&[]).is_none());
+    }
+}

@@ -1,0 +1,239 @@
+//! Which plan belongs to which labels, and what of both is measured.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use anchoring::plan::{Header, Line, PlanReader};
+use anchoring::tier::{Tier, Tokens};
+use anyhow::{Context, bail};
+
+use super::labels::{self, Event};
+use super::measure::{Hop, Onset, Recording};
+
+/// Longest line of a plan that is read, in bytes.
+const LONGEST_LINE: u64 = 1 << 20;
+
+/// A recording and what its plan says of itself.
+pub(super) struct Pair {
+    pub recording: Recording,
+    /// The tier that looks had to have to count.
+    pub least: Tier,
+    /// What the looks that count cost.
+    pub tokens: Tokens,
+    /// What must be said about it.
+    pub warning: Option<String>,
+}
+
+/// Reads every plan with its labels.
+///
+/// # Errors
+/// A file cannot be read, or a plan has no labels.
+pub(super) fn read(
+    plans: &[PathBuf],
+    labels: &[PathBuf],
+    least: Option<Tier>,
+) -> anyhow::Result<Vec<Pair>> {
+    let mut read: Vec<(usize, Vec<Event>)> = Vec::new();
+    let mut pairs = Vec::with_capacity(plans.len());
+    for path in plans {
+        let plan = plan(path)?;
+        let index = find(path, &plan.header, labels, plans.len())?;
+        if read.last().is_none_or(|(last, _)| *last != index) {
+            // One file for many recordings is read once.
+            read.clear();
+            read.push((index, labels::read(&labels[index])?));
+        }
+        let events = read.last().map(|(_, events)| events.as_slice());
+        pairs.push(pair(
+            path,
+            plan,
+            &labels[index],
+            events.unwrap_or_default(),
+            least,
+        )?);
+    }
+    Ok(pairs)
+}
+
+/// The labels of a plan: those of the same name or video id, or the only ones there are.
+fn find(plan: &Path, header: &Header, labels: &[PathBuf], plans: usize) -> anyhow::Result<usize> {
+    let stem = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.rsplit_once('.').map_or(&*name, |(stem, _)| stem);
+        let name = [".labels", ".plan"]
+            .iter()
+            .find_map(|end| name.strip_suffix(end))
+            .unwrap_or(name);
+        name.to_owned()
+    };
+    if let [_] = labels {
+        let only = stem(&labels[0]);
+        // One file of labels has either one recording, or many with a video id each.
+        if plans == 1 || only == stem(plan) || only == header.video_id {
+            return Ok(0);
+        }
+        if has_video_ids(&labels[0])? {
+            return Ok(0);
+        }
+    }
+    for wanted in [stem(plan), header.video_id.clone()] {
+        if let Some(index) = labels.iter().position(|path| stem(path) == wanted) {
+            return Ok(index);
+        }
+    }
+    bail!(
+        "{} (video id {}) has no labels: none of the files given with --labels is called {}.labels.csv or {}.csv",
+        plan.display(),
+        header.video_id,
+        stem(plan),
+        header.video_id
+    )
+}
+
+fn has_video_ids(labels: &Path) -> anyhow::Result<bool> {
+    let mut first = String::new();
+    let file = File::open(labels).with_context(|| format!("cannot open {}", labels.display()))?;
+    let mut file = BufReader::new(file).take(LONGEST_LINE);
+    file.read_line(&mut first)
+        .with_context(|| format!("cannot read {}", labels.display()))?;
+    Ok(first.split(',').any(|column| column.trim() == "video_id"))
+}
+
+/// What of a plan is measured.
+struct Given {
+    header: Header,
+    looks: Vec<(anchoring::time::Nanos, Tier, Tokens)>,
+    anchors: Vec<Onset>,
+    onsets: Vec<Onset>,
+    hops: Vec<Hop>,
+}
+
+fn plan(path: &Path) -> anyhow::Result<Given> {
+    let name = || path.display().to_string();
+    let mut lines =
+        BufReader::new(File::open(path).with_context(|| format!("cannot open {}", name()))?);
+    let mut reader = PlanReader::new(None);
+    let mut header = None;
+    let (mut looks, mut anchors) = (Vec::new(), Vec::new());
+    let (mut onsets, mut hops) = (Vec::new(), Vec::new());
+    let mut distrust = 0.9;
+    let mut line = String::new();
+    for number in 1_u64.. {
+        line.clear();
+        let read = Read::take(&mut lines, LONGEST_LINE)
+            .read_line(&mut line)
+            .with_context(|| format!("cannot read {} line {number}", name()))?;
+        if read == 0 {
+            break;
+        }
+        if read as u64 == LONGEST_LINE {
+            bail!(
+                "{} line {number} is longer than {LONGEST_LINE} bytes; is it a plan?",
+                name()
+            );
+        }
+        let Some(line) = reader.feed(line.trim_end()).with_context(name)? else {
+            continue;
+        };
+        match line {
+            Line::Plan(found) => {
+                let configured = &found.config["budget"]["distrust"];
+                distrust = configured.as_f64().unwrap_or(distrust);
+                header = Some(found);
+            }
+            Line::Anchor(anchor) => anchors.push(Onset {
+                at: anchor.onset,
+                uncertainty: anchor.uncertainty.into(),
+            }),
+            Line::Frame(entry) => looks.push((entry.requested, entry.tier, entry.tokens)),
+            Line::Cue(cue) => {
+                hops.push(Hop {
+                    at: cue.pts,
+                    trusted: cue.trusted(distrust),
+                });
+                onsets.extend(cue.onset.map(|onset| Onset {
+                    at: onset.at,
+                    uncertainty: onset.uncertainty.into(),
+                }));
+            }
+        }
+    }
+    reader.finish().with_context(name)?;
+    let header = header.with_context(|| format!("{} is empty", name()))?;
+    Ok(Given {
+        header,
+        looks,
+        anchors,
+        onsets,
+        hops,
+    })
+}
+
+fn pair(
+    path: &Path,
+    plan: Given,
+    labels: &Path,
+    events: &[Event],
+    least: Option<Tier>,
+) -> anyhow::Result<Pair> {
+    let duration = plan.header.duration;
+    let own: Vec<Event> = events
+        .iter()
+        .filter(|event| {
+            let named = event.video_id.as_ref();
+            named.is_none_or(|video| *video == plan.header.video_id)
+        })
+        .cloned()
+        .collect();
+    let all = own.len();
+    let events: Vec<Event> = own
+        .into_iter()
+        .filter(|event| event.span.start() < duration)
+        .collect();
+    if events.is_empty() {
+        bail!(
+            "{} has no event in the {duration} of {} (video id {}): {}",
+            labels.display(),
+            path.display(),
+            plan.header.video_id,
+            if all > 0 {
+                "every one of them begins later; did you give event times in milliseconds?"
+            } else {
+                "are they another recording's?"
+            }
+        );
+    }
+    let late = all - events.len();
+    let warning = (late > 0).then(|| {
+        format!(
+            "{}: {late} of {all} events begin after the recording's end at {duration}, and don't count",
+            labels.display()
+        )
+    });
+    let fine = plan.looks.iter().any(|&(_, tier, _)| tier >= Tier::Base);
+    let least = least.unwrap_or(if fine { Tier::Base } else { Tier::Low });
+    let looks = || plan.looks.iter().filter(|(_, tier, _)| *tier >= least);
+    if looks().count() == 0 {
+        bail!(
+            "{} has no look of tier {least} or above: there is nothing to measure",
+            path.display()
+        );
+    }
+    let name = path.file_stem().unwrap_or_default();
+    Ok(Pair {
+        least,
+        tokens: looks().map(|(.., tokens)| tokens).sum(),
+        warning,
+        recording: Recording {
+            name: name.to_string_lossy().into_owned(),
+            duration,
+            events,
+            notes: labels::notes(labels)?,
+            looks: looks().map(|&(at, ..)| at).collect(),
+            anchors: plan.anchors,
+            onsets: plan.onsets,
+            hops: plan.hops,
+        },
+    })
+}

@@ -1,0 +1,396 @@
+//! All recordings together: means, intervals, groups.
+
+use anchoring::time::Nanos;
+use serde::Serialize;
+
+use super::bootstrap::{self, Estimate};
+use super::measure::{self, Bin, Hits, Onset, Placement, Recording, within};
+use super::pairs::Pair;
+
+/// Fewer recordings than this are resampled by blocks.
+const FEW: usize = 5;
+/// Length of a block.
+const BLOCK: Nanos = Nanos::from_ms(60_000);
+/// Tolerances: none, and half a second.
+const TOLERANCES: [Nanos; 2] = [Nanos::ZERO, Nanos::from_ms(500)];
+
+/// Everything that was measured. Means are over recordings, each counting the same.
+#[derive(Clone, Debug, Serialize)]
+pub struct Results {
+    /// How many plans.
+    pub recordings: usize,
+    /// Their length together.
+    pub duration_s: f64,
+    /// Labelled events.
+    pub events: usize,
+    /// Looks that count.
+    pub looks: usize,
+    /// Their price.
+    pub tokens: u64,
+    /// The tier from which on a look counts.
+    pub least_tier: String,
+    /// What the intervals were drawn from: `recording` or `block`.
+    pub resampled_by: &'static str,
+    /// Who hit how much, by tolerance.
+    pub recall: Vec<Recall>,
+    /// How many looks found nothing new.
+    pub waste: Waste,
+    /// Anchors: whether they are beginnings of events, and know it.
+    pub anchors: Option<Onsets>,
+    /// The same of every onset that was heard; only for plans with cues.
+    pub onsets: Option<Onsets>,
+    /// Whether the stretches without usable sound were found; only for plans with cues, and where the labels' notes know them.
+    pub dead: Option<Dead>,
+    /// Events by what they are, pooled, without tolerance.
+    pub groups: Vec<Group>,
+    /// Each recording by itself, without tolerance.
+    pub each: Vec<Each>,
+    /// What must be said.
+    pub warnings: Vec<String>,
+}
+
+/// Share of events hit at a tolerance.
+#[derive(Clone, Debug, Serialize)]
+pub struct Recall {
+    /// Seconds before an event's start and after its stop that count as well.
+    pub tolerance_s: f64,
+    /// By the plan.
+    pub plan: Estimate,
+    /// By as many even looks.
+    pub uniform: Estimate,
+    /// By as many looks anywhere.
+    pub random: Estimate,
+    /// By the plan's looks moved around the recording.
+    pub shifted: Estimate,
+    /// By as many looks placed with the labels known.
+    pub oracle: Estimate,
+    /// `plan - uniform`.
+    pub gain: Estimate,
+    /// `(plan - uniform) / (oracle - uniform)`.
+    pub recovery: Estimate,
+}
+
+/// Shares of the looks, mean over recordings.
+#[derive(Clone, Debug, Serialize)]
+pub struct Waste {
+    /// In no event, or only in events that an earlier look had hit.
+    pub all: f64,
+    /// In no event.
+    pub empty: f64,
+    /// In events that an earlier look had hit.
+    pub repeated: f64,
+}
+
+/// Claims and truth of onsets, pooled.
+#[derive(Clone, Debug, Serialize)]
+pub struct Onsets {
+    /// How many.
+    pub count: usize,
+    /// Share that lies within 150 ms of a labelled start, each start counting once.
+    pub precision: f64,
+    /// Mean claimed probability.
+    pub claimed: f64,
+    /// How well uncertainty tells the false ones.
+    pub auroc: Option<f64>,
+    /// Expected calibration error.
+    pub ece: f64,
+    /// Claimed probability against the share that was true.
+    pub bins: Vec<Bin>,
+}
+
+/// Agreement on which hops of 80 ms are dead.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Dead {
+    /// Of the hops that the plan distrusts, the share that is dead.
+    pub precision: f64,
+    /// Of the dead hops, the share that the plan distrusts.
+    pub recall: f64,
+    /// Their harmonic mean.
+    pub f1: f64,
+}
+
+/// Events of one kind.
+#[derive(Clone, Debug, Serialize)]
+pub struct Group {
+    /// What they are told apart by.
+    pub by: &'static str,
+    /// Which of them.
+    pub name: String,
+    /// How many.
+    pub events: usize,
+    /// Share hit by the plan.
+    pub plan: f64,
+    /// Share hit by even looks.
+    pub uniform: f64,
+    /// Share hit by the oracle.
+    pub oracle: f64,
+}
+
+/// One recording.
+#[derive(Clone, Debug, Serialize)]
+pub struct Each {
+    /// The plan's file, without its ending.
+    pub name: String,
+    /// Labelled events.
+    pub events: usize,
+    /// Looks that count.
+    pub looks: usize,
+    /// Share hit by the plan.
+    pub plan: f64,
+    /// Share hit by even looks.
+    pub uniform: f64,
+    /// Share hit by the oracle.
+    pub oracle: f64,
+}
+
+/// Events and how many of them were hit by each placement.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    events: f64,
+    hit: [f64; 5],
+}
+
+impl Sum {
+    fn add(&mut self, hits: &Hits, index: usize) {
+        self.events += 1.0;
+        for (sum, hits) in self.hit.iter_mut().zip(hits) {
+            *sum += hits[index];
+        }
+    }
+
+    fn share(&self, placement: Placement) -> f64 {
+        self.hit[placement as usize] / self.events.max(1.0)
+    }
+}
+
+/// Measures all pairs.
+pub(super) fn measure(pairs: &[Pair], seed: u64) -> Results {
+    let recordings: Vec<&Recording> = pairs.iter().map(|pair| &pair.recording).collect();
+    let by_block = recordings.len() < FEW;
+    let mut recall = Vec::new();
+    let mut exact: Vec<Hits> = Vec::new();
+    for tolerance in TOLERANCES {
+        let hits: Vec<Hits> = recordings.iter().map(|r| r.hits(tolerance)).collect();
+        recall.push(recall_of(&recordings, &hits, tolerance, by_block, seed));
+        if tolerance == Nanos::ZERO {
+            exact = hits;
+        }
+    }
+    let each = recordings.iter().zip(&exact).map(|(r, hits)| {
+        let mut sum = Sum::default();
+        (0..r.events.len()).for_each(|i| sum.add(hits, i));
+        Each {
+            name: r.name.clone(),
+            events: r.events.len(),
+            looks: r.looks.len(),
+            plan: sum.share(Placement::Plan),
+            uniform: sum.share(Placement::Uniform),
+            oracle: sum.share(Placement::Oracle),
+        }
+    });
+    let mut tiers: Vec<_> = pairs.iter().map(|pair| pair.least).collect();
+    tiers.sort_unstable();
+    tiers.dedup();
+    let tiers: Vec<_> = tiers.iter().map(ToString::to_string).collect();
+    Results {
+        recordings: recordings.len(),
+        duration_s: recordings.iter().map(|r| r.duration.seconds()).sum(),
+        events: recordings.iter().map(|r| r.events.len()).sum(),
+        looks: recordings.iter().map(|r| r.looks.len()).sum(),
+        tokens: pairs.iter().map(|pair| pair.tokens).sum(),
+        least_tier: tiers.join(" or "),
+        resampled_by: if by_block { "block" } else { "recording" },
+        recall,
+        waste: waste(&recordings),
+        anchors: onsets(&recordings, |r| &r.anchors),
+        onsets: onsets(&recordings, |r| &r.onsets),
+        dead: dead(&recordings),
+        groups: groups(&recordings, &exact),
+        each: each.collect(),
+        warnings: pairs
+            .iter()
+            .filter_map(|pair| pair.warning.clone())
+            .collect(),
+    }
+}
+
+fn recall_of(
+    recordings: &[&Recording],
+    hits: &[Hits],
+    tolerance: Nanos,
+    by_block: bool,
+    seed: u64,
+) -> Recall {
+    let units: Vec<Vec<Sum>> = recordings
+        .iter()
+        .zip(hits)
+        .map(|(r, hits)| {
+            let blocks = if by_block {
+                r.duration.get() / BLOCK.get() + 1
+            } else {
+                1
+            };
+            let mut sums = vec![Sum::default(); blocks as usize];
+            for (i, event) in r.events.iter().enumerate() {
+                let block = if by_block {
+                    event.span.start().get() / BLOCK.get()
+                } else {
+                    0
+                };
+                sums[block as usize].add(hits, i);
+            }
+            sums
+        })
+        .collect();
+    let statistics = |groups: &[Vec<Sum>]| {
+        let mut means = [0.0; 5];
+        let mut counted = 0.0_f64;
+        for group in groups {
+            let events: f64 = group.iter().map(|sum| sum.events).sum();
+            if events == 0.0 {
+                continue;
+            }
+            counted += 1.0;
+            for (i, mean) in means.iter_mut().enumerate() {
+                *mean += group.iter().map(|sum| sum.hit[i]).sum::<f64>() / events;
+            }
+        }
+        let means = means.map(|sum| sum / counted.max(1.0));
+        let [plan, uniform, _, _, oracle] = means;
+        let mut all = means.to_vec();
+        all.extend([plan - uniform, (plan - uniform) / (oracle - uniform)]);
+        all
+    };
+    let found = bootstrap::estimate(&units, by_block, seed, statistics);
+    Recall {
+        tolerance_s: tolerance.seconds(),
+        plan: found[0],
+        uniform: found[1],
+        random: found[2],
+        shifted: found[3],
+        oracle: found[4],
+        gain: found[5],
+        recovery: found[6],
+    }
+}
+
+fn waste(recordings: &[&Recording]) -> Waste {
+    let (mut empty, mut repeated) = (0.0, 0.0);
+    for r in recordings {
+        let (in_none, again) = r.waste();
+        let looks = (r.looks.len() * recordings.len()).max(1) as f64;
+        empty += in_none as f64 / looks;
+        repeated += again as f64 / looks;
+    }
+    Waste {
+        all: empty + repeated,
+        empty,
+        repeated,
+    }
+}
+
+fn onsets(recordings: &[&Recording], of: impl Fn(&Recording) -> &[Onset]) -> Option<Onsets> {
+    let mut judged = Vec::new();
+    for r in recordings {
+        let found = r.true_onsets(of(r));
+        judged.extend(
+            of(r)
+                .iter()
+                .zip(found)
+                .map(|(o, right)| (o.uncertainty, right)),
+        );
+    }
+    let (ece, bins) = measure::calibration(&judged)?;
+    let n = judged.len() as f64;
+    Some(Onsets {
+        count: judged.len(),
+        precision: judged.iter().filter(|(_, right)| *right).count() as f64 / n,
+        claimed: judged.iter().map(|(u, _)| 1.0 - u).sum::<f64>() / n,
+        auroc: measure::auroc(&judged),
+        ece,
+        bins,
+    })
+}
+
+fn dead(recordings: &[&Recording]) -> Option<Dead> {
+    let mut found = false;
+    let (mut both, mut plan, mut only) = (0, 0, 0);
+    for (b, p, o) in recordings.iter().filter_map(|r| r.dead_hops()) {
+        found = true;
+        (both, plan, only) = (both + b, plan + p, only + o);
+    }
+    let share = |n: u64, of: u64| if of == 0 { 1.0 } else { n as f64 / of as f64 };
+    found.then(|| Dead {
+        precision: share(both, both + plan),
+        recall: share(both, both + only),
+        f1: share(2 * both, 2 * both + plan + only),
+    })
+}
+
+/// The names of the ranges that `edges` part, and which one a number falls into.
+fn range(x: f64, edges: &[f64], unit: &str) -> (usize, String) {
+    let i = edges.partition_point(|edge| *edge <= x);
+    let name = match (i.checked_sub(1).map(|i| edges[i]), edges.get(i)) {
+        (None, Some(high)) => format!("below {high}{unit}"),
+        (Some(low), Some(high)) => format!("{low} to {high}{unit}"),
+        (Some(low), None) => format!("{low}{unit} and more"),
+        (None, None) => "all".into(),
+    };
+    (i, name)
+}
+
+fn groups(recordings: &[&Recording], hits: &[Hits]) -> Vec<Group> {
+    let mut sums: std::collections::BTreeMap<(usize, usize, String), Sum> = Default::default();
+    for (r, hits) in recordings.iter().zip(hits) {
+        for (i, event) in r.events.iter().enumerate() {
+            let mut add = |by: usize, (place, name): (usize, String)| {
+                sums.entry((by, place, name)).or_default().add(hits, i);
+            };
+            let start = event.span.start();
+            if !event.class.is_empty() {
+                add(0, (0, event.class.clone()));
+            }
+            if let Some(level) = event.level {
+                add(
+                    1,
+                    range(level, &[-5.0, 0.0, 5.0, 10.0, 15.0, 20.0, 25.0], " dB"),
+                );
+            }
+            add(2, range(r.density(event), &[0.8, 1.2, 1.6, 2.4], " a look"));
+            let length = event.span.length().seconds();
+            add(3, range(length, &[0.25, 0.5, 1.0, 2.0, 5.0], " s"));
+            let names = ["alone", "under another"];
+            let covered = usize::from(r.covered(i));
+            add(4, (covered, names[covered].into()));
+            if let Some(notes) = &r.notes {
+                let place = if within(&notes.dead, start) {
+                    (2, "in dead sound")
+                } else if within(&notes.speech, start) {
+                    (1, "in speech")
+                } else {
+                    (0, "in sound")
+                };
+                add(5, (place.0, place.1.into()));
+            }
+        }
+    }
+    let kinds = ["class", "level", "density", "length", "beginning", "place"];
+    let mut groups: Vec<Group> = sums
+        .into_iter()
+        .map(|((by, _, name), sum)| Group {
+            by: kinds[by],
+            name,
+            events: sum.events as usize,
+            plan: sum.share(Placement::Plan),
+            uniform: sum.share(Placement::Uniform),
+            oracle: sum.share(Placement::Oracle),
+        })
+        .collect();
+    // Classes by how often they occur; everything else in its own order.
+    let classes = groups
+        .iter()
+        .take_while(|group| group.by == "class")
+        .count();
+    groups[..classes].sort_by_key(|group| std::cmp::Reverse(group.events));
+    groups
+}

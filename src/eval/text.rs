@@ -1,0 +1,113 @@
+//! Results as people read them.
+
+use std::fmt;
+
+use super::bootstrap::Estimate;
+use super::results::{Onsets, Recall, Results};
+use crate::inspect::grouped;
+
+/// Most classes that are listed; JSON has all.
+const CLASSES: usize = 20;
+
+fn interval(e: &Estimate) -> String {
+    format!("{:.3}  {:.3} to {:.3}", e.value, e.low, e.high)
+}
+
+impl fmt::Display for Recall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "share of events hit, tolerance {} s", self.tolerance_s)?;
+        for (name, e) in [
+            ("plan", &self.plan),
+            ("uniform", &self.uniform),
+            ("random", &self.random),
+            ("time-shifted", &self.shifted),
+            ("oracle", &self.oracle),
+            ("gain", &self.gain),
+            ("recovery", &self.recovery),
+        ] {
+            writeln!(f, "  {name:<13}{}", interval(e))?;
+        }
+        Ok(())
+    }
+}
+
+fn onsets(f: &mut fmt::Formatter<'_>, name: &str, o: &Onsets) -> fmt::Result {
+    let auroc = o.auroc.map_or("-".into(), |x| format!("{x:.3}"));
+    writeln!(
+        f,
+        "{name:<13}{}, {:.3} of them true, {:.3} claimed; uncertainty: AUROC {auroc}, ECE {:.3}",
+        grouped(o.count as u64),
+        o.precision,
+        o.claimed,
+        o.ece
+    )
+}
+
+impl fmt::Display for Results {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "recordings   {}, {:.0} s, {} events",
+            self.recordings,
+            self.duration_s,
+            grouped(self.events as u64)
+        )?;
+        writeln!(
+            f,
+            "looks        {} of tier {} or above, {} tokens",
+            grouped(self.looks as u64),
+            self.least_tier,
+            grouped(self.tokens)
+        )?;
+        writeln!(f, "intervals    95 %, resampled by {}\n", self.resampled_by)?;
+        for recall in &self.recall {
+            writeln!(f, "{recall}")?;
+        }
+        writeln!(
+            f,
+            "waste        {:.3} of the looks: {:.3} in no event, {:.3} only in events hit before",
+            self.waste.all, self.waste.empty, self.waste.repeated
+        )?;
+        if let Some(anchors) = &self.anchors {
+            onsets(f, "anchors", anchors)?;
+        }
+        if let Some(all) = &self.onsets {
+            onsets(f, "all onsets", all)?;
+        }
+        if let Some(dead) = &self.dead {
+            writeln!(
+                f,
+                "dead sound   F1 {:.3}, precision {:.3}, recall {:.3} of hops",
+                dead.f1, dead.precision, dead.recall
+            )?;
+        }
+        writeln!(
+            f,
+            "\n{:<42}{:>7}{:>7}{:>9}{:>8}",
+            "events by", "count", "plan", "uniform", "oracle"
+        )?;
+        let classes = self.groups.iter().filter(|g| g.by == "class").count();
+        for (i, group) in self.groups.iter().enumerate() {
+            if group.by == "class" && i >= CLASSES {
+                continue;
+            }
+            let name = format!("{} {}", group.by, group.name);
+            writeln!(
+                f,
+                "  {name:<40}{:>7}{:>7.3}{:>9.3}{:>8.3}",
+                group.events, group.plan, group.uniform, group.oracle
+            )?;
+        }
+        if classes > CLASSES {
+            writeln!(
+                f,
+                "  and {} rarer classes (--json has all)",
+                classes - CLASSES
+            )?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "warning      {warning}")?;
+        }
+        Ok(())
+    }
+}
