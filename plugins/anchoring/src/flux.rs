@@ -2,42 +2,57 @@
 //!
 //! `L = ln(mel + 0.001)`, averaged over three frames. A band rises by how far it lies above the loudest that it and its neighbours
 //! were in the `R` frames that ended three frames ago; the flux of a frame is its bands' mean rise. A reference of a fifth of a second
-//! (`flux_20`) places onsets sharply, one of a second (`flux_100`) doesn't take a sound's own flutter for new events.
+//! (`flux_20`) places onsets sharply, one of a second (`flux_100`) doesn't take a sound's own flutter for new events, and the
+//! others tell how long it has been since anything sounded like this.
 //! After Bello et al. 2005 (spectral flux) and Böck and Widmer 2013 (SuperFlux: maximum over neighbouring bands).
 
 use crate::mel::BANDS;
 
+/// Lengths of the references, in frames of 10 ms; each is made odd (`R | 1`). Until so many frames were heard, a reference is all that
+/// was heard.
+pub const REFERENCES: [usize; 6] = [2, 20, 50, 100, 200, 400];
+/// Where `flux_20` and `flux_100` stand among them.
+const R20: usize = 1;
+const R100: usize = 3;
 /// Frames between a frame and the end of its reference.
 const LAG: usize = 3;
-/// Frames of the two references; odd, as in the recipe (`R | 1`).
-const SHORT: usize = 21;
-const LONG: usize = 101;
 /// The first frames have no reference worth the name.
 const UNSURE: u64 = 5;
 /// An onset is the strongest of this many frames before and after it.
-const REACH: usize = 8;
+pub(crate) const REACH: usize = 8;
 const SPAN: usize = 2 * REACH + 1;
 /// Frames around an onset among which its strength is sought.
-const AROUND: usize = 3;
+pub(crate) const AROUND: usize = 3;
 /// Weaker ones are no onsets.
 const FAINT: f32 = 0.02;
+/// A rise against the second before by which a band counts towards [`Strength::broad`].
+const CLEAR: f32 = 0.5;
 /// `flux_100` at which [`likelihood`] is a half.
 const EVEN: f32 = 0.7;
 
 type Row = [f32; BANDS];
 
-/// Onset strength of one frame: mean rise over the bands, in natural log units of magnitude, not negative.
+/// Onset strength of one frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Strength {
-    /// Against the last fifth of a second.
-    pub flux_20: f32,
-    /// Against the last second.
-    pub flux_100: f32,
+    /// Mean rise over the bands against each of [`REFERENCES`], in natural log units of magnitude, not negative.
+    pub flux: [f32; REFERENCES.len()],
+    /// Share of the bands that rise by more than a half against the last second, in [0, 1].
+    pub broad: f32,
 }
 
 impl Strength {
-    fn total(self) -> f32 {
-        0.5 * self.flux_20 + self.flux_100
+    /// Against the last fifth of a second.
+    pub const fn flux_20(&self) -> f32 {
+        self.flux[R20]
+    }
+    /// Against the last second.
+    pub const fn flux_100(&self) -> f32 {
+        self.flux[R100]
+    }
+    /// What onsets are the peaks of.
+    pub fn total(&self) -> f32 {
+        0.5 * self.flux_20() + self.flux_100()
     }
 }
 
@@ -55,12 +70,12 @@ pub struct FluxStream {
     /// The last two frames of `L`.
     before: Row,
     last: Row,
+    /// Smoothed.
+    level: Row,
     frames: u64,
-    /// Smoothed rows, each the loudest of its band and its neighbours: the last [`LAG`] and, once those are over, the reference.
+    /// Smoothed rows, each the loudest of its band and its neighbours: the last [`LAG`] and, once those are over, the references.
     waiting: [Row; LAG],
-    reference: Vec<Row>,
-    /// How many rows ever went into `reference`.
-    referred: usize,
+    references: Loudest,
 }
 
 impl Default for FluxStream {
@@ -75,10 +90,10 @@ impl FluxStream {
         Self {
             before: [0.0; BANDS],
             last: [0.0; BANDS],
+            level: [0.0; BANDS],
             frames: 0,
             waiting: [[0.0; BANDS]; LAG],
-            reference: vec![[f32::MIN; BANDS]; LONG],
-            referred: 0,
+            references: Loudest::new(),
         }
     }
 
@@ -87,58 +102,117 @@ impl FluxStream {
         let now = mel.map(|m| (within(m, 1e30) + 1e-3).ln());
         let t = self.frames;
         self.frames += 1;
-        let before = if t < 2 { self.last } else { self.before };
-        let (first, middle) = if t == 0 {
-            (now, now)
-        } else {
-            (before, self.last)
-        };
-        self.before = middle;
-        self.last = now;
         if t == 0 {
+            (self.before, self.last) = (now, now);
             return None;
         }
-        let smooth: Row = std::array::from_fn(|b| (first[b] + middle[b] + now[b]) * (1.0 / 3.0));
-        Some(self.rise(t - 1, &smooth))
+        self.smooth(&now);
+        Some(self.rise(t - 1))
     }
 
-    fn rise(&mut self, t: u64, smooth: &Row) -> Strength {
+    /// The strength of the last frame, as if it came once more; `None` if there was none. Nothing may be pushed after it.
+    pub fn finish(&mut self) -> Option<Strength> {
+        let t = self.frames.checked_sub(1)?;
+        let last = self.last;
+        self.smooth(&last);
+        Some(self.rise(t))
+    }
+
+    /// `L` of the frame whose strength was said last, averaged over three frames.
+    pub const fn level(&self) -> &Row {
+        &self.level
+    }
+
+    fn smooth(&mut self, now: &Row) {
+        let (before, last) = (&self.before, &self.last);
+        self.level = std::array::from_fn(|b| (before[b] + last[b] + now[b]) * (1.0 / 3.0));
+        (self.before, self.last) = (self.last, *now);
+    }
+
+    fn rise(&mut self, t: u64) -> Strength {
         let slot = (t % LAG as u64) as usize;
         if t >= LAG as u64 {
-            self.reference[self.referred % LONG] = self.waiting[slot];
-            self.referred += 1;
+            self.references.push(&self.waiting[slot]);
         }
+        let level = &self.level;
         self.waiting[slot] = std::array::from_fn(|b| {
-            let near = &smooth[b.saturating_sub(1)..(b + 2).min(BANDS)];
-            near.iter().copied().fold(f32::MIN, larger)
+            let (low, high) = (b.saturating_sub(1), (b + 1).min(BANDS - 1));
+            larger(larger(level[low], level[b]), level[high])
         });
         if t < UNSURE {
             return Strength::default();
         }
-        let mut loudest = [f32::MIN; BANDS];
-        let newest = self.referred + LONG - 1;
-        let mut hear = |ages: std::ops::Range<usize>| {
-            for age in ages {
-                let row = &self.reference[(newest - age) % LONG];
-                for (most, &x) in loudest.iter_mut().zip(row) {
-                    *most = larger(*most, x);
+        let flux = std::array::from_fn(|r| {
+            let rise = |b: usize| (level[b] - self.references.of[r][b]).max(0.0);
+            mean(rise)
+        });
+        let clear = |b: &usize| level[*b] - self.references.of[R100][*b] > CLEAR;
+        Strength {
+            flux,
+            broad: (0..BANDS).filter(clear).count() as f32 / BANDS as f32,
+        }
+    }
+}
+
+/// The mean of something over the bands, in eight sums that are added last.
+fn mean(of: impl Fn(usize) -> f32) -> f32 {
+    let mut sums = [0.0; 8];
+    for b in (0..BANDS).step_by(sums.len()) {
+        for (i, sum) in sums.iter_mut().enumerate() {
+            *sum += of(b + i);
+        }
+    }
+    sums.iter().sum::<f32>() / BANDS as f32
+}
+
+/// Rows in, the largest of each band over each of [`REFERENCES`] out, at a cost that doesn't grow with their length.
+///
+/// The largest of the last `2^(k + 1)` rows is the larger of that of the last `2^k` and that of the `2^k` before; any other length is
+/// covered by two that overlap.
+#[derive(Clone, Debug)]
+struct Loudest {
+    /// Ring `k` holds the last `2^k` largest of `2^k` rows.
+    rings: Vec<Vec<Row>>,
+    rows: usize,
+    /// Of each reference, ending with the row pushed last.
+    of: [Row; REFERENCES.len()],
+}
+
+impl Loudest {
+    /// 256 rows twice are enough for 401.
+    const RINGS: usize = 9;
+
+    fn new() -> Self {
+        Self {
+            rings: (0..Self::RINGS)
+                .map(|k| vec![[f32::MIN; BANDS]; 1 << k])
+                .collect(),
+            rows: 0,
+            of: [[f32::MIN; BANDS]; REFERENCES.len()],
+        }
+    }
+
+    fn push(&mut self, row: &Row) {
+        let n = self.rows;
+        self.rows = n.wrapping_add(1);
+        let mut most = *row;
+        for (k, ring) in self.rings.iter_mut().enumerate() {
+            let length = 1 << k;
+            let slot = n & (length - 1);
+            for (of, odd) in self.of.iter_mut().zip(REFERENCES.map(|r| r | 1)) {
+                if odd > length && odd <= 2 * length {
+                    let other = &ring[n.wrapping_sub(odd - length) & (length - 1)];
+                    *of = std::array::from_fn(|b| larger(most[b], other[b]));
                 }
             }
-            let rises = smooth
-                .iter()
-                .zip(&loudest)
-                .map(|(x, most)| (x - most).max(0.0));
-            rises.sum::<f32>() / BANDS as f32
-        };
-        Strength {
-            flux_20: hear(0..SHORT),
-            flux_100: hear(SHORT..LONG),
+            let old = std::mem::replace(&mut ring[slot], most);
+            most = std::array::from_fn(|b| larger(most[b], old[b]));
         }
     }
 }
 
 /// In [0, most]; 0 for what is no number.
-fn within(x: f32, most: f32) -> f32 {
+pub(crate) fn within(x: f32, most: f32) -> f32 {
     if x > 0.0 { x.min(most) } else { 0.0 }
 }
 
@@ -200,7 +274,7 @@ impl PeakStream {
         let around = &self.window[REACH - AROUND..=REACH + AROUND];
         onset.then(|| Peak {
             frame,
-            flux_100: around.iter().map(|s| s.flux_100).fold(0.0, f32::max),
+            flux_100: around.iter().map(Strength::flux_100).fold(0.0, f32::max),
         })
     }
 }
@@ -216,6 +290,27 @@ mod tests {
         mels.iter().filter_map(|mel| stream.push(mel)).collect()
     }
 
+    fn strong(flux_20: f32, flux_100: f32) -> Strength {
+        let mut strength = Strength::default();
+        strength.flux[R20] = flux_20;
+        strength.flux[R100] = flux_100;
+        strength
+    }
+
+    #[test]
+    fn a_reference_holds_the_loudest_of_its_last_rows() {
+        let mut loudest = Loudest::new();
+        let value = |n: i64| ((n * 7919) % 1009) as f32;
+        for n in 0..1500i64 {
+            loudest.push(&[value(n); BANDS]);
+            for (r, of) in REFERENCES.iter().zip(&loudest.of) {
+                let rows = (*r | 1) as i64;
+                let most = ((n - rows + 1).max(0)..=n).map(value).fold(0.0, f32::max);
+                assert_eq!(of[0], most, "row {n}, reference of {r}");
+            }
+        }
+    }
+
     #[test]
     fn what_stays_the_same_has_no_strength() {
         let all = strengths(&[[0.7; BANDS]; 200]);
@@ -227,8 +322,8 @@ mod tests {
         let mut mels = vec![[1.0; BANDS]; 200];
         mels[150..].fill([std::f32::consts::E; BANDS]);
         let all = strengths(&mels);
-        assert!((all[151].flux_100 - 1.0).abs() < 1e-3);
-        assert!((all[151].flux_20 - 1.0).abs() < 1e-3);
+        assert!((all[151].flux_100() - 1.0).abs() < 1e-3);
+        assert!((all[151].flux_20() - 1.0).abs() < 1e-3);
         assert_eq!(all[160], Strength::default());
     }
 
@@ -238,9 +333,9 @@ mod tests {
         mels[150..155].fill([1.0; BANDS]);
         mels[200..205].fill([1.0; BANDS]);
         let all = strengths(&mels);
-        assert!(all[151].flux_100 > 1.0);
-        assert_eq!(all[201].flux_100, 0.0);
-        assert!(all[201].flux_20 > 1.0);
+        assert!(all[151].flux_100() > 1.0);
+        assert_eq!(all[201].flux_100(), 0.0);
+        assert!(all[201].flux_20() > 1.0);
     }
 
     #[test]
@@ -249,10 +344,7 @@ mod tests {
         let mut found = Vec::new();
         for t in 0..40 {
             let flux_100 = if (10..14).contains(&t) { 0.5 } else { 0.0 };
-            found.extend(stream.push(Strength {
-                flux_20: 0.0,
-                flux_100,
-            }));
+            found.extend(stream.push(strong(0.0, flux_100)));
         }
         assert_eq!(
             found,
@@ -286,8 +378,8 @@ mod tests {
         fn strengths_are_finite_whatever_comes_in(x in prop::collection::vec(any_f32(), 1..200)) {
             let mels: Vec<Row> = x.iter().map(|&m| [m; BANDS]).collect();
             for s in strengths(&mels) {
-                prop_assert!(s.flux_20.is_finite() && s.flux_20 >= 0.0);
-                prop_assert!(s.flux_100.is_finite() && s.flux_100 >= 0.0);
+                prop_assert!(s.flux.iter().all(|f| f.is_finite() && *f >= 0.0));
+                prop_assert!((0.0..=1.0).contains(&s.broad));
             }
         }
 
@@ -296,7 +388,7 @@ mod tests {
             let mut stream = PeakStream::new();
             let frames: Vec<u64> = x
                 .iter()
-                .filter_map(|&f| stream.push(Strength { flux_20: f, flux_100: f }))
+                .filter_map(|&f| stream.push(strong(f, f)))
                 .map(|peak| peak.frame)
                 .collect();
             prop_assert!(frames.windows(2).all(|w| w[1] - w[0] > 8));

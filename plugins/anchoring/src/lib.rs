@@ -9,6 +9,8 @@
 //! - [`time`]: media time in integer nanoseconds, half-open windows.
 //! - [`mel`]: 16 kHz samples -> mel spectrogram frames (YAMNet's front end), streaming.
 //! - [`flux`]: mel frames -> onset strength, streaming.
+//! - [`floor`]: mel frames -> the noise floor, streaming.
+//! - [`candidate`]: mel frames -> instants at which something may begin, with what a probe judges them by.
 //! - [`listen`]: samples and tags -> [`cue`]s, one for every 80 ms.
 //! - [`cue`]: what the audio says about one hop.
 //! - [`anchor`]: cues -> anchors with their windows.
@@ -22,7 +24,9 @@
 //! - [`gop`]: access units and plan entries -> a verdict for every access unit.
 
 pub mod anchor;
+pub mod candidate;
 pub mod cue;
+pub mod floor;
 pub mod flux;
 pub mod global;
 pub mod gop;

@@ -194,7 +194,7 @@ impl Listener {
         // A frame belongs to the hop in which its middle lies.
         let index = (steps(self.frames) + MIDDLE).get() as u64 / HOP.get() as u64;
         self.frames += 1;
-        let eventness = likelihood(strength.flux_100);
+        let eventness = likelihood(strength.flux_100());
         if eventness > 0.0
             && let Some(hop) = self.hop_mut(index)
         {

@@ -1,0 +1,130 @@
+//! What becomes a candidate, and that nothing else matters than what was heard.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn all(frames: &[Row]) -> Vec<Candidate> {
+    let mut stream = CandidateStream::new();
+    let mut found: Vec<_> = frames
+        .iter()
+        .filter_map(|mel| stream.push_frame(mel))
+        .collect();
+    found.extend(stream.finish());
+    found
+}
+
+fn feature(candidate: &Candidate, name: &str) -> f32 {
+    let at = FEATURE_NAMES.iter().position(|other| *other == name);
+    candidate.features[at.unwrap()]
+}
+
+/// A second of faint sound, then steps in chosen bands at frames 300 and 420.
+fn two_steps() -> Vec<Row> {
+    let mut frames = vec![[0.1; BANDS]; 700];
+    for (t, frame) in frames.iter_mut().enumerate() {
+        if (300..340).contains(&t) {
+            frame[..32].fill(1.0);
+        }
+        if (420..460).contains(&t) {
+            frame[32..].fill(2.0);
+        }
+    }
+    frames
+}
+
+#[test]
+fn a_step_is_a_candidate_and_its_features_say_what_it_is() {
+    let found = all(&two_steps());
+    let frames: Vec<u64> = found.iter().map(|c| c.frame).collect();
+    assert_eq!(frames, [301, 421]);
+    let [low, high] = [&found[0], &found[1]];
+    assert_eq!(low.at(), Nanos::from_ms(3_010) + MIDDLE);
+    // Half of the bands rise from 0.1 to 1.
+    assert!((feature(low, "fracb") - 0.5).abs() < 1e-6);
+    assert!((feature(low, "lR100") - (0.5 * (1.001f32 / 0.101).ln() + 1e-3).ln()).abs() < 1e-3);
+    // The second differs in colour: nothing like it was heard in the last ten seconds.
+    assert!(feature(high, "sim10") < 0.05);
+    assert!(feature(high, "centroid") > 40.0);
+    assert!((feature(low, "since") - 10.05f32.ln()).abs() < 1e-6);
+    assert!((feature(high, "prevmax") - feature(low, "lR100")).abs() < 1e-6);
+}
+
+#[test]
+fn a_sound_that_comes_back_is_known_again() {
+    let mut frames = vec![[0.1; BANDS]; 700];
+    for at in [300, 420] {
+        for frame in &mut frames[at..at + 40] {
+            frame[..32].fill(1.0);
+        }
+    }
+    let found = all(&frames);
+    assert_eq!(found.len(), 2);
+    let again = &found[1];
+    assert!(feature(again, "sim3") > 0.8);
+    assert!((feature(again, "since") - 1.25f32.ln()).abs() < 1e-6);
+    assert!(feature(again, "ldiff").abs() < 1e-3);
+}
+
+#[test]
+fn a_candidate_is_said_41_frames_later_and_judged_tells_so() {
+    let mut stream = CandidateStream::new();
+    for (t, mel) in two_steps().iter().enumerate() {
+        let said = stream.push_frame(mel);
+        assert_eq!(said.is_some(), [301 + 41, 421 + 41].contains(&t), "{t}");
+        let judged = stream.judged();
+        assert_eq!(
+            judged <= 301,
+            t < 301 + 41,
+            "frame {t} heard, {judged} judged"
+        );
+    }
+}
+
+#[test]
+fn state_does_not_grow() {
+    let mut stream = CandidateStream::new();
+    for t in 0..20_000usize {
+        let mut mel = [0.1; BANDS];
+        if t % 12 == 0 {
+            // A tick in a band that was silent for the last second.
+            mel[t / 12 * 5 % BANDS] = 8.0;
+        }
+        stream.push_frame(&mel);
+        assert!(stream.past.len() <= 113 && stream.waiting.len() <= 6 && stream.floors.len() <= 1);
+    }
+    assert!(stream.past.len() > 50, "{}", stream.past.len());
+}
+
+fn any_f32() -> impl Strategy<Value = f32> {
+    prop_oneof![
+        8 => 0f32..10.0,
+        1 => prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(-1.0), Just(f32::MAX)],
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn features_are_finite_and_candidates_in_order_whatever_comes_in(x in prop::collection::vec(any_f32(), 0..400)) {
+        let frames: Vec<Row> = x.iter().map(|&m| std::array::from_fn(|b| if b % 3 == 0 { m } else { 0.5 })).collect();
+        let found = all(&frames);
+        for candidate in &found {
+            prop_assert!(candidate.features.iter().all(|f| f.is_finite()), "{:?}", candidate);
+            prop_assert!(candidate.flux_100.is_finite() && candidate.frame < frames.len() as u64);
+        }
+        prop_assert!(found.windows(2).all(|w| w[1].frame - w[0].frame > 8));
+    }
+
+    #[test]
+    fn what_is_said_before_the_end_does_not_depend_on_the_end(x in prop::collection::vec(0f32..4.0, 60..400), more in 0usize..300) {
+        let frames: Vec<Row> = x.iter().map(|&m| [m; BANDS]).collect();
+        let some = &frames[..frames.len().saturating_sub(more)];
+        let (whole, part) = (all(&frames), all(some));
+        // Until then nothing is judged without its future.
+        let sure = (some.len() as u64).saturating_sub(51);
+        let sure = |found: Vec<Candidate>| -> Vec<Candidate> { found.into_iter().filter(|c| c.frame < sure).collect() };
+        prop_assert_eq!(sure(whole), sure(part));
+    }
+}
