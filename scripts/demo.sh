@@ -8,4 +8,4 @@ input=${INPUT:-$here/fixtures/kitchen.mp4}
 name=$(basename "${input%.*}")
 output=${OUTPUT:-$target/demo/$name.h5}
 mkdir -p "$(dirname "$output")"
-exec "$target/release/earmark" run "$here/pipelines/gated.yaml" --input "$input" --output "$output" --overwrite
+exec "$target/release/earmark" run "$here/pipelines/gated.yaml" --input "$input" --output "$output" --overwrite --thumbnails

@@ -101,6 +101,10 @@ pub struct Run {
     #[arg(long)]
     pub overwrite: bool,
 
+    /// Keep a small JPEG of every picture too, for `earmark report`; `features: { thumbnails: true }` does the same.
+    #[arg(long)]
+    pub thumbnails: bool,
+
     /// Options of listening.
     #[command(flatten)]
     pub listening: Listening,

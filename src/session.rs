@@ -54,7 +54,10 @@ struct Session<'a> {
 pub fn run(args: &cli::Run, output: Output) -> anyhow::Result<()> {
     let begun = Instant::now();
     let stop = play::Stop::new()?;
-    let pipeline = commands::read(&args.pipeline)?;
+    let mut pipeline = commands::read(&args.pipeline)?;
+    if args.thumbnails {
+        pipeline.keep_thumbnails();
+    }
     let target = place::check(&args.output, args.overwrite)?;
     let input = Input::new(&args.input)?;
     place::differs(&args.output, input.path.as_deref())?;
@@ -128,6 +131,7 @@ pub fn run(args: &cli::Run, output: Output) -> anyhow::Result<()> {
         .element("featuresink")
         .context("the graph has no featuresink")?;
     session.describe(&gate, &sink, args)?;
+    sink.set_property("times", report.times_so_far().to_string());
     let trust = built
         .element("eventness")
         .map(|ears| listen::watch(&ears, &pipeline));

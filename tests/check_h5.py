@@ -19,7 +19,7 @@ import numpy as np
 TIERS, REASONS = ["low", "base", "high"], ["anchor", "fallback", "uniform"]
 FRAMES = {"features": ("f4", "f2"), "pts_ns": "i8", "requested_ns": "i8", "tier": "u1", "reason": "u1", "tokens": "u4", "anchor": "i4"}
 ANCHORS = {"onset_ns": "i8", "start_ns": "i8", "stop_ns": "i8", "score": "f4", "uncertainty": "f4", "class_id": "i4", "label": "O"}
-CUES = {"pts_ns": "i8", "eventness": "f4", "uncertainty": "f4", "speech": "f4", "class_id": "u2", "class_p": "f2"}
+CUES = {"pts_ns": "i8", "eventness": "f4", "uncertainty": "f4", "speech": "f4", "class_id": "u2", "class_p": "f2", "bands": "u1"}
 ATTRIBUTES = ["schema", "complete", "video_id", "input_uri", "input_bytes", "duration_ns", "config", "budget_tokens", "spent_tokens"]
 
 
@@ -43,6 +43,7 @@ def schema(f):
             need(d.chunks is not None, f"/{group}/{column} is not chunked")
             need("units" in d.attrs and "axes" in d.attrs, f"/{group}/{column} lacks `units` or `axes`")
     need(f["cues/class_id"].shape[1:] == (5,) and f["cues/class_p"].shape[1:] == (5,), "the cues' classes are not [M, 5]")
+    need(f["cues/bands"].shape[1:] == (16,), "the cues' bands are not [M, 16]")
     for column, names in (("tier", TIERS), ("reason", REASONS)):
         enum = h5py.check_enum_dtype(f[f"frames/{column}"].dtype)
         need(enum == {n: i for i, n in enumerate(names)}, f"/frames/{column} is the enum {enum}")

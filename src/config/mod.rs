@@ -83,6 +83,15 @@ pub enum Error {
 }
 
 impl Pipeline {
+    /// As `features: { thumbnails: true }`, whatever the pipeline says.
+    pub fn keep_thumbnails(&mut self) {
+        self.features.retain(|(name, _)| name != "thumbnails");
+        self.features.push(("thumbnails".into(), "true".into()));
+        if let Some(features) = self.config.get_mut("features") {
+            features["thumbnails"] = true.into();
+        }
+    }
+
     /// Reads and checks a pipeline.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use super::problem::either;
 use crate::packages;
 
 /// What the command sets itself; no section and no graph may.
-pub(super) const OURS: [&str; 9] = [
+pub(super) const OURS: [&str; 10] = [
     "location",
     "overwrite",
     "video-id",
@@ -15,6 +15,7 @@ pub(super) const OURS: [&str; 9] = [
     "input-bytes",
     "config",
     "streams",
+    "times",
     "plan",
     "stats",
 ];

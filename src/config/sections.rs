@@ -75,7 +75,7 @@ pub(super) fn belongs_to(key: &str) -> Option<String> {
         "budget"
     } else if ["probe", "tagger"].contains(&key) {
         "ears"
-    } else if ["model", "batch", "precision"].contains(&key) {
+    } else if ["model", "batch", "precision", "thumbnails"].contains(&key) {
         "features"
     } else {
         return None;

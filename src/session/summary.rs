@@ -69,6 +69,15 @@ impl Report {
         }
     }
 
+    /// What was done so far, for the file: name, seconds, and seconds that each stage worked.
+    pub(super) fn times_so_far(&self) -> Value {
+        let pass = |(name, took): &(&'static str, Duration)| {
+            let busy: BTreeMap<_, _> = self.busy().into_iter().collect();
+            json!({ "pass": name, "seconds": took.as_secs_f64(), "busy": busy })
+        };
+        self.passes.iter().map(pass).collect()
+    }
+
     fn busy(&self) -> Vec<(&str, f64)> {
         let busy = |stage: &'static str| {
             Some((stage, *self.stages.get(stage)?.get("busy-ns")? as f64 / 1e9))

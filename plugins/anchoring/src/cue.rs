@@ -12,6 +12,9 @@ pub const HOP: Nanos = Nanos::from_ms(80);
 /// How many of the tagger's classes a cue carries.
 pub const TOP: usize = 5;
 
+/// Bands of a cue's coarse picture of the sound.
+pub const COARSE: usize = 16;
+
 /// A tagger's class and its probability.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Tag {
@@ -33,7 +36,7 @@ pub struct Onset {
 }
 
 /// What the audio says about `[pts, pts + HOP)`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cue {
     /// Start of the hop, in the recording's time.
     pub pts: Nanos,
@@ -47,6 +50,9 @@ pub struct Cue {
     pub tags: Vec<Tag>,
     /// The onset in this hop, if one begins here.
     pub onset: Option<Onset>,
+    /// How loud each of 16 mel bands from 125 to 7500 Hz is, low to high: 0 is -60 dB or less, and each step above it 0.4 dB of mean
+    /// magnitude. To be drawn: no sound can be made of it. All 0 where it is not known.
+    pub bands: [u8; COARSE],
 }
 
 impl Cue {
@@ -55,11 +61,30 @@ impl Cue {
         // In f32, so that an uncertainty of 0.9 is not below a distrust of 0.9.
         self.uncertainty < distrust.min(1.0) as f32
     }
+
+    /// The bands as text: two hexadecimal digits each.
+    pub fn bands_text(&self) -> String {
+        self.bands
+            .iter()
+            .map(|band| format!("{band:02x}"))
+            .collect()
+    }
+
+    /// The bands from their text; `None` unless it is 32 hexadecimal digits.
+    pub fn bands_from_text(text: &str) -> Option<[u8; COARSE]> {
+        let digits = |at: usize| u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok();
+        let fits = text.len() == 2 * COARSE && text.bytes().all(|c| c.is_ascii_hexdigit());
+        let mut bands = [0; COARSE];
+        for (at, band) in bands.iter_mut().enumerate() {
+            *band = digits(at).filter(|_| fits)?;
+        }
+        Some(bands)
+    }
 }
 
 impl Serialize for Cue {
-    /// One line of `plan.jsonl` without its kind: `pts_ns`, `eventness`, `uncertainty`, `speech`, `classes` as `[id, p]` pairs, and
-    /// with an onset `onset_ns`, `onset_p`, `onset_uncertainty`.
+    /// One line of `plan.jsonl` without its kind: `pts_ns`, `eventness`, `uncertainty`, `speech`, `classes` as `[id, p]` pairs,
+    /// with an onset `onset_ns`, `onset_p`, `onset_uncertainty`, and if they are known `bands` in hexadecimal digits.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("pts_ns", &self.pts)?;
@@ -72,6 +97,9 @@ impl Serialize for Cue {
             map.serialize_entry("onset_ns", &onset.at)?;
             map.serialize_entry("onset_p", &onset.p)?;
             map.serialize_entry("onset_uncertainty", &onset.uncertainty)?;
+        }
+        if self.bands.iter().any(|&band| band > 0) {
+            map.serialize_entry("bands", &self.bands_text())?;
         }
         map.end()
     }
@@ -106,6 +134,7 @@ pub(crate) mod testing {
                         p,
                         uncertainty: 1.0 - p,
                     }),
+                    ..Cue::default()
                 }
             })
             .collect()
@@ -144,6 +173,7 @@ pub(crate) mod testing {
                                 p,
                                 uncertainty: 1.0 - p,
                             }),
+                            bands: [kind; COARSE],
                         }
                     })
                     .collect()
@@ -172,6 +202,7 @@ pub(crate) mod testing {
                 p,
                 uncertainty,
             }),
+            ..Cue::default()
         });
         prop::collection::vec(cue, 0..60)
     }

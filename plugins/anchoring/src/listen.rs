@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::cue::{Cue, HOP, Onset, TOP, Tag};
+use crate::cue::{COARSE, Cue, HOP, Onset, TOP, Tag};
 use crate::flux::{FluxStream, Peak, PeakStream, Strength, likelihood};
 use crate::mel::{BANDS, MIDDLE, MelStream, RATE, STEP_TIME};
 use crate::time::Nanos;
@@ -56,6 +56,10 @@ struct Hop {
     bad: bool,
     eventness: f32,
     peak: Option<(Nanos, f32)>,
+    /// Sum of the mel magnitudes of its frames, by coarse band.
+    mel: [f32; COARSE],
+    /// How many frames those are.
+    frames: u16,
 }
 
 impl Hop {
@@ -64,6 +68,23 @@ impl Hop {
     }
     fn dead(&self) -> bool {
         self.bad || self.silent()
+    }
+
+    fn add(&mut self, mel: &[f32; BANDS]) {
+        for (sum, bands) in self.mel.iter_mut().zip(mel.chunks(BANDS / COARSE)) {
+            *sum += bands.iter().sum::<f32>() / bands.len() as f32;
+        }
+        self.frames = self.frames.saturating_add(1);
+    }
+
+    /// As [`Cue::bands`].
+    fn bands(&self) -> [u8; COARSE] {
+        let frames = f32::from(self.frames.max(1));
+        self.mel.map(|sum| {
+            let decibel = 20.0 * (sum / frames).max(1e-3).log10();
+            // A cast saturates, and takes NaN to 0.
+            ((decibel + 60.0) / 0.4).round() as u8
+        })
     }
 }
 
@@ -79,6 +100,8 @@ pub struct Listener {
     complete: Vec<[f32; BANDS]>,
     flux: FluxStream,
     peaks: PeakStream,
+    /// Mel frames heard.
+    mel_frames: u64,
     /// Strengths given to `peaks`.
     frames: u64,
     /// From hop `hop` on.
@@ -109,6 +132,7 @@ impl Listener {
             complete: Vec::new(),
             flux: FluxStream::new(),
             peaks: PeakStream::new(),
+            mel_frames: 0,
             frames: 0,
             hops: VecDeque::new(),
             hop: 0,
@@ -164,6 +188,11 @@ impl Listener {
     }
 
     fn frame(&mut self, mel: &[f32; BANDS]) {
+        let middle = steps(self.mel_frames) + MIDDLE;
+        self.mel_frames += 1;
+        if let Some(hop) = self.hop_mut(middle.get() as u64 / HOP.get() as u64) {
+            hop.add(mel);
+        }
         if let Some(strength) = self.flux.push(mel) {
             self.strength(strength);
         }
@@ -290,6 +319,7 @@ impl Listener {
                 p,
                 uncertainty: 1.0 - p,
             }),
+            bands: hop.bands(),
         })
     }
 

@@ -5,7 +5,7 @@
 //! it serves ([`tag_buffer`]). All times are in the recording's own time (stream time), integer nanoseconds.
 
 use anchoring::anchor::Anchor;
-use anchoring::cue::{Cue, Onset, Tag};
+use anchoring::cue::{COARSE, Cue, Onset, Tag};
 use anchoring::plan::{Entry, Header, SCHEMA};
 use anchoring::tier::Tokens;
 use anchoring::time::{Nanos, Window};
@@ -124,6 +124,9 @@ fn cue_to_structure(cue: &Cue) -> gst::Structure {
         s.set("onset-p", onset.p);
         s.set("onset-uncertainty", onset.uncertainty);
     }
+    if cue.bands.iter().any(|&band| band > 0) {
+        s.set("bands", cue.bands_text());
+    }
     s
 }
 
@@ -157,6 +160,12 @@ fn cue_from_structure(s: &gst::StructureRef) -> Result<Cue, CarryError> {
     } else {
         None
     };
+    let bands = if s.has_field("bands") {
+        Cue::bands_from_text(get(s, "bands")?)
+            .ok_or_else(|| wrong(s, "bands", "must be 32 hexadecimal digits"))?
+    } else {
+        [0; COARSE]
+    };
     Ok(Cue {
         pts: nanos(s, "pts-ns")?,
         eventness: unit(s, "eventness")?,
@@ -164,6 +173,7 @@ fn cue_from_structure(s: &gst::StructureRef) -> Result<Cue, CarryError> {
         speech: unit(s, "speech")?,
         tags,
         onset,
+        bands,
     })
 }
 
@@ -430,6 +440,7 @@ mod tests {
                 p: 0.7,
                 uncertainty: 0.3,
             }),
+            bands: std::array::from_fn(|band| band as u8 * 17),
         }
     }
 

@@ -5,14 +5,17 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
-use hdf5::types::VarLenUnicode;
+use hdf5::types::{VarLenArray, VarLenUnicode};
 use hdf5::{Dataset, Extent, File, Group, H5Type, Location};
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
 pub use crate::featuresink::partial::PlaceError;
 use codes::{ReasonCode, TierCode};
-pub use read::{AnchorRow, Share, Summary, Tables, read_features, read_summary, read_tables};
+pub use read::{
+    AnchorRow, CueColumns, Share, Summary, Tables, read_cues, read_features, read_summary,
+    read_tables, read_thumbnails,
+};
 pub use write::{Closing, Opening, Row, Totals, Writer};
 
 /// The `schema` attribute of every file that this version writes and reads.
@@ -164,6 +167,9 @@ fn text(value: &str) -> VarLenUnicode {
 
 /// Text of variable length.
 type Text = VarLenUnicode;
+
+/// Bytes of variable length.
+type Bytes = VarLenArray<u8>;
 
 /// One dataset and the rows that wait for it.
 struct Column<T> {
@@ -319,10 +325,13 @@ impl Output {
     }
 
     /// Writes the rows that wait for these columns.
-    fn append<const N: usize>(&self, columns: [&mut dyn Append; N]) -> Result<(), H5Error> {
+    fn append<'a>(
+        &self,
+        columns: impl IntoIterator<Item = &'a mut dyn Append>,
+    ) -> Result<(), H5Error> {
         columns
             .into_iter()
-            .try_for_each(Append::append)
+            .try_for_each(|column| column.append())
             .map_err(|err| failed(&self.path, &err))
     }
 
@@ -424,6 +433,20 @@ impl Reading {
         let dataset = self.file.dataset(name).and_then(|dataset| dataset.dtype());
         dataset
             .map(|dtype| dtype.size())
+            .map_err(|err| self.foreign(name, &err))
+    }
+
+    /// Whether a dataset is there.
+    fn has(&self, name: &str) -> bool {
+        self.file.link_exists(name)
+    }
+
+    /// Some rows of a dataset of one number (or text) a row.
+    fn rows<T: Cell>(&self, name: &str, rows: std::ops::Range<usize>) -> Result<Vec<T>, H5Error> {
+        self.file
+            .dataset(name)
+            .and_then(|dataset| dataset.read_slice_1d::<T, _>(rows))
+            .map(|rows| rows.into_raw_vec_and_offset().0)
             .map_err(|err| self.foreign(name, &err))
     }
 

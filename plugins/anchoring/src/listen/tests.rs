@@ -52,6 +52,26 @@ fn a_knock_in_faint_noise_is_one_onset_at_its_time() {
 }
 
 #[test]
+fn bands_are_loud_where_it_is_loud_and_dark_where_it_is_silent() {
+    let mut x = noise(64_000);
+    x[48_000..].fill(0.0);
+    for (n, slot) in x[16_000..32_000].iter_mut().enumerate() {
+        *slot += (std::f32::consts::TAU * 300.0 * n as f32 / 16_000.0).sin() * 0.5;
+    }
+    let all = cues(&x, 777);
+    let (faint, tone, silence) = (all[6].bands, all[18].bands, all[42].bands);
+    let loudest = (0..COARSE).max_by_key(|&k| tone[k]).unwrap();
+    assert!((1..=3).contains(&loudest), "{tone:?}");
+    assert!(tone[loudest] > faint[loudest] + 100, "{tone:?} {faint:?}");
+    assert_eq!(silence, [0; COARSE]);
+    // As text and back.
+    assert_eq!(Cue::bands_from_text(&all[18].bands_text()), Some(tone));
+    for wrong in ["", "0", "zz", "+f+f+f+f+f+f+f+f+f+f+f+f+f+f+f+f"] {
+        assert_eq!(Cue::bands_from_text(wrong), None);
+    }
+}
+
+#[test]
 fn every_hop_that_has_begun_yields_a_cue() {
     for (samples, hops) in [(0, 0), (1, 1), (1_280, 1), (1_281, 2), (16_000, 13)] {
         let all = cues(&noise(samples), 333);

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::read::BadPlan;
 use super::{Entry, Header, Line, Reason, SCHEMA};
 use crate::anchor::Anchor;
-use crate::cue::{Cue, HOP, Onset, TOP, Tag};
+use crate::cue::{COARSE, Cue, HOP, Onset, TOP, Tag};
 use crate::global::{MAX_DURATION, MIN_DURATION};
 use crate::tier::Tier;
 use crate::time::{Nanos, Window};
@@ -312,6 +312,16 @@ impl Fields {
                 })
             }
         };
+        let bands = match self.find("bands") {
+            None => [0; COARSE],
+            Some(value) => value
+                .as_str()
+                .and_then(Cue::bands_from_text)
+                .ok_or_else(|| {
+                    let rule = "must be 32 hexadecimal digits, two a band";
+                    self.bad("bands", value, rule, "leave it out if it is not known")
+                })?,
+        };
         Ok(Cue {
             pts,
             eventness,
@@ -319,6 +329,7 @@ impl Fields {
             speech,
             tags,
             onset,
+            bands,
         })
     }
 

@@ -27,6 +27,7 @@ use gst_video::prelude::*;
 use super::messages::{self, file_message, model_message, settings_message, work_message};
 use super::prepare::{Preparer, Turn};
 use super::settings::{self, Settings};
+use super::thumbnail;
 use super::work::{Job, Picture, Report, Work};
 use crate::carry::{self, Message};
 use crate::h5::{self, Closing, ModelNote, Opening, Writer};
@@ -261,6 +262,12 @@ impl FeatureSink {
         {
             return Err(settings_message("the property streams is no JSON"));
         }
+        let Ok(earlier) = serde_json::from_str::<Vec<serde_json::Value>>(match &*settings.times {
+            "" => "[]",
+            times => times,
+        }) else {
+            return Err(settings_message("the property times is no JSON array"));
+        };
         let location = PathBuf::from(&settings.location);
         let encoder = models::load_encoder(&settings.model, settings.threads as usize)
             .map_err(|err| model_message(&err))?;
@@ -279,6 +286,8 @@ impl FeatureSink {
             writer,
             tiers.map(|tier| tier.px),
             settings.batch as usize,
+            settings.thumbnails,
+            earlier,
         );
         let (jobs, queue) = bounded(QUEUE);
         let (done, outcome) = bounded(1);
@@ -392,6 +401,9 @@ impl FeatureSink {
             )
             .map_err(|err| unreadable(&err))?;
         started.scaling += begun.elapsed();
+        let par = (info.par().numer(), info.par().denom());
+        let size = (info.width(), info.height());
+        let shape = thumbnail::shape(size, par, turn, started.input.fit);
         started.closing.rotation = turn.name().into();
         started.latest = started.latest.max(pts);
         self.check_price(started, &chosen.entry);
@@ -399,6 +411,7 @@ impl FeatureSink {
             pts,
             entry: chosen.entry,
             square,
+            shape,
         }))
     }
 
@@ -516,7 +529,7 @@ impl FeatureSink {
     /// The end of the stream: waits until the file is in place. False if there will be none.
     fn finish(&self) -> bool {
         let settings = lock(&self.settings).clone();
-        let closing = match lock(&self.state).as_mut() {
+        let last = match lock(&self.state).as_mut() {
             None => return false,
             Some(started) if started.jobs.is_none() => return true, // a second end
             Some(started) => {
@@ -530,10 +543,13 @@ impl FeatureSink {
                 if closing.duration < Nanos::ZERO {
                     closing.duration = started.latest;
                 }
-                closing.clone()
+                Job::Finish {
+                    closing: Box::new(closing.clone()),
+                    scaling: started.scaling,
+                }
             }
         };
-        if self.hand_over(Job::Finish(Box::new(closing))).is_err() {
+        if self.hand_over(last).is_err() {
             return false;
         }
         if let Some(started) = lock(&self.state).as_mut() {
@@ -599,6 +615,7 @@ fn opening(settings: &Settings, encoder: &Encoder) -> Result<Opening, ModelError
         input_bytes: settings.input_bytes,
         streams: settings.streams.clone(),
         models: used,
+        thumbnails: settings.thumbnails,
         versions: BTreeMap::from([
             ("earmark".into(), env!("CARGO_PKG_VERSION").into()),
             ("gstreamer".into(), format!("{major}.{minor}.{micro}")),

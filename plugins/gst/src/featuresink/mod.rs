@@ -6,6 +6,7 @@
 //! - `imp`: pads and state.
 //! - `messages`: what the bus is told.
 //! - `prepare`: a decoded picture -> an upright square -> what the encoder takes.
+//! - `thumbnail`: what the encoder takes -> a small JPEG.
 //! - `rows`: pictures -> batches; embeddings -> rows in the order of the pictures.
 //! - `work`: the thread that encodes and writes.
 //! - `partial`: a file that is whole or not there.
@@ -16,6 +17,7 @@ pub(crate) mod partial;
 mod prepare;
 mod rows;
 mod settings;
+mod thumbnail;
 mod work;
 
 use gst::glib;

@@ -33,6 +33,8 @@ pub(super) struct Settings {
     pub(super) threads: u32,
     pub(super) tagger: String,
     pub(super) streams: String,
+    pub(super) thumbnails: bool,
+    pub(super) times: String,
 }
 
 impl Default for Settings {
@@ -50,6 +52,8 @@ impl Default for Settings {
             threads: 2,
             tagger: "none".into(),
             streams: String::new(),
+            thumbnails: false,
+            times: String::new(),
         }
     }
 }
@@ -116,6 +120,13 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
                 .build(),
             text("tagger", "Tagger", "The tagger that made the cues (manifest name or path, or none), for the file's attributes", &standard.tagger),
             text("streams", "Streams", "Descriptions of the recording's streams as JSON, for the file's attributes", ""),
+            glib::ParamSpecBoolean::builder("thumbnails")
+                .nick("Thumbnails")
+                .blurb("Keep a small JPEG of every picture, as /frames/thumbnails: 2 to 12 KB each")
+                .default_value(standard.thumbnails)
+                .mutable_ready()
+                .build(),
+            text("times", "Times", "What earlier passes took, as a JSON array, for the file's attributes", ""),
         ]
     });
     PROPERTIES.as_ref()
@@ -144,6 +155,8 @@ impl Settings {
             "threads" => self.threads = value.get().unwrap_or(self.threads),
             "tagger" => self.tagger = text(),
             "streams" => self.streams = text(),
+            "thumbnails" => self.thumbnails = value.get().unwrap_or(self.thumbnails),
+            "times" => self.times = text(),
             _ => {}
         }
     }
@@ -163,6 +176,8 @@ impl Settings {
             "threads" => self.threads.to_value(),
             "tagger" => self.tagger.to_value(),
             "streams" => self.streams.to_value(),
+            "thumbnails" => self.thumbnails.to_value(),
+            "times" => self.times.to_value(),
             _ => return None,
         })
     }

@@ -11,6 +11,7 @@ use crossbeam_channel::Receiver;
 
 use super::prepare::normalise;
 use super::rows::{Batch, Batches, Rows, batch_sizes};
+use super::thumbnail::Thumbnails;
 use crate::h5::{Closing, H5Error, Row, Totals, Writer};
 use crate::models::{Encoder, ModelError};
 
@@ -27,7 +28,12 @@ pub(super) enum Job {
     /// A cue.
     Cue(Cue),
     /// Nothing more comes.
-    Finish(Box<Closing>),
+    Finish {
+        /// What is known only now.
+        closing: Box<Closing>,
+        /// Time spent scaling pictures.
+        scaling: Duration,
+    },
 }
 
 /// A chosen picture, ready for the encoder but for its numbers' range.
@@ -39,6 +45,8 @@ pub(super) struct Picture {
     pub(super) entry: Entry,
     /// Upright square of the tier's side, RGB, row-major, 3 bytes a pixel.
     pub(super) square: Vec<u8>,
+    /// As of [`super::thumbnail::shape`].
+    pub(super) shape: (usize, usize),
 }
 
 /// Why there is no file.
@@ -59,6 +67,8 @@ pub(super) struct Report {
     pub(super) totals: Totals,
     /// Time spent in the encoder.
     pub(super) encoding: Duration,
+    /// Time spent on thumbnails.
+    pub(super) drawing: Duration,
     /// Time spent writing.
     pub(super) writing: Duration,
     /// Batches encoded.
@@ -73,12 +83,24 @@ pub(super) struct Work {
     rows: Rows<Row>,
     px: [usize; 3],
     numbers: Vec<f32>,
+    /// `None` where nobody wants them.
+    thumbnails: Option<Thumbnails>,
+    /// What earlier passes took, and when this one began.
+    times: (Vec<serde_json::Value>, Instant),
     report: Report,
 }
 
 impl Work {
-    /// `px`: sides of low, base and high. `batch`: pictures of the low tier that go through the encoder together.
-    pub(super) fn new(encoder: Encoder, writer: Writer, px: [usize; 3], batch: usize) -> Self {
+    /// `px`: sides of low, base and high. `batch`: pictures of the low tier that go through the encoder together. `earlier`: what
+    /// earlier passes took, for the file.
+    pub(super) fn new(
+        encoder: Encoder,
+        writer: Writer,
+        px: [usize; 3],
+        batch: usize,
+        thumbnails: bool,
+        earlier: Vec<serde_json::Value>,
+    ) -> Self {
         Self {
             encoder,
             writer,
@@ -86,6 +108,8 @@ impl Work {
             rows: Rows::default(),
             px,
             numbers: Vec::new(),
+            thumbnails: thumbnails.then(Thumbnails::default),
+            times: (earlier, Instant::now()),
             report: Report::default(),
         }
     }
@@ -105,7 +129,7 @@ impl Work {
                 Job::Picture(picture) => self.take(picture)?,
                 Job::Anchor(anchor) => self.write(|writer| writer.anchor(&anchor))?,
                 Job::Cue(cue) => self.write(|writer| writer.cue(&cue))?,
-                Job::Finish(closing) => return self.finish(&closing, stop),
+                Job::Finish { closing, scaling } => return self.finish(*closing, scaling, stop),
             }
         }
         Ok(None)
@@ -126,6 +150,7 @@ impl Work {
 
     fn encode(&mut self, batch: Batch<Picture>) -> Result<(), WorkError> {
         let begun = Instant::now();
+        let drawn = self.report.drawing;
         let px = self.px[batch.tier as usize];
         self.numbers.clear();
         for (_, picture) in &batch.pictures {
@@ -143,17 +168,31 @@ impl Work {
         for ((ticket, picture), features) in
             batch.pictures.into_iter().zip(embeddings.chunks_exact(dim))
         {
-            let Picture { pts, entry, .. } = picture;
+            let Picture {
+                pts,
+                entry,
+                square,
+                shape,
+            } = picture;
+            let drawing = Instant::now();
+            let thumbnail = self
+                .thumbnails
+                .as_mut()
+                .map_or_else(Vec::new, |thumbnails| {
+                    thumbnails.jpeg(&square, px, shape, entry.tier)
+                });
+            self.report.drawing += drawing.elapsed();
             self.rows.fill(
                 ticket,
                 Row {
                     pts,
                     entry,
                     features: features.to_vec(),
+                    thumbnail,
                 },
             );
         }
-        self.report.encoding += begun.elapsed();
+        self.report.encoding += begun.elapsed().saturating_sub(self.report.drawing - drawn);
         self.report.batches += 1;
         while let Some(row) = self.rows.pop() {
             self.write(|writer| writer.frame(&row))?;
@@ -171,7 +210,12 @@ impl Work {
         Ok(())
     }
 
-    fn finish(mut self, closing: &Closing, stop: &AtomicBool) -> Result<Option<Report>, WorkError> {
+    fn finish(
+        mut self,
+        mut closing: Closing,
+        scaling: Duration,
+        stop: &AtomicBool,
+    ) -> Result<Option<Report>, WorkError> {
         while let Some(batch) = self.batches.drain() {
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
@@ -179,8 +223,26 @@ impl Work {
             self.encode(batch)?;
         }
         let begun = Instant::now();
-        self.report.totals = self.writer.finish(closing)?;
+        closing.times = self.times(scaling);
+        self.report.totals = self.writer.finish(&closing)?;
         self.report.writing += begun.elapsed();
         Ok(Some(self.report))
+    }
+
+    /// What every pass took, this one last, as JSON. The last writes are not in it: it is written with them.
+    fn times(&self, scaling: Duration) -> String {
+        let seconds = |time: Duration| time.as_secs_f64();
+        let (mut all, begun) = (self.times.0.clone(), self.times.1);
+        all.push(serde_json::json!({
+            "pass": if all.is_empty() { "one pass" } else { "look, encode, write" },
+            "seconds": seconds(begun.elapsed()),
+            "busy": {
+                "scale": seconds(scaling),
+                "encode": seconds(self.report.encoding),
+                "thumbnails": seconds(self.report.drawing),
+                "write": seconds(self.report.writing),
+            },
+        }));
+        serde_json::Value::from(all).to_string()
     }
 }

@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use anchoring::cue::COARSE;
 use anchoring::plan::Reason;
 use anchoring::tier::{Tier, Tokens};
 use serde::Serialize;
 
-use super::{H5Error, ModelNote, Precision, Reading, ReasonCode, Text, TierCode};
+use super::{Bytes, H5Error, ModelNote, Precision, Reading, ReasonCode, Text, TierCode};
+
+/// Thumbnails in memory at once.
+const TOGETHER: usize = 64;
 
 /// Frames of one tier and reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -73,6 +77,10 @@ pub struct Summary {
     pub rotation: String,
     /// Everything that went wrong without ending the run.
     pub warnings: Vec<String>,
+    /// What each pass took, as JSON; `null` in files of versions that did not say.
+    pub times: serde_json::Value,
+    /// Whether there is a small JPEG of every picture.
+    pub thumbnails: bool,
 }
 
 /// Every dataset but features and cues, by column.
@@ -165,6 +173,8 @@ pub fn read_summary(path: &Path) -> Result<Summary, H5Error> {
         config: text("config")?,
         rotation: text("rotation")?,
         warnings: json(path, "warnings", &text("warnings")?)?,
+        times: json(path, "times", &file.text("times").unwrap_or_default())?,
+        thumbnails: file.has("frames/thumbnails"),
     })
 }
 
@@ -174,6 +184,79 @@ pub fn read_summary(path: &Path) -> Result<Summary, H5Error> {
 /// Not there, not of this schema, or damaged.
 pub fn read_tables(path: &Path) -> Result<Tables, H5Error> {
     tables(&Reading::open(path)?)
+}
+
+/// The audio's view of a recording, by column: a row a hop.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CueColumns {
+    /// Start of the hop.
+    pub pts_ns: Vec<i64>,
+    /// In [0, 1].
+    pub eventness: Vec<f32>,
+    /// In [0, 1].
+    pub uncertainty: Vec<f32>,
+    /// In [0, 1].
+    pub speech: Vec<f32>,
+    /// `[M, 16]` row-major, as in `anchoring::cue::Cue`; empty in files of versions that did not keep them.
+    pub bands: Vec<u8>,
+}
+
+/// The cues of a file, complete or not.
+///
+/// # Errors
+/// Not there, not of this schema, or damaged.
+pub fn read_cues(path: &Path) -> Result<CueColumns, H5Error> {
+    let file = Reading::open(path)?;
+    let cues = CueColumns {
+        pts_ns: file.column("cues/pts_ns")?,
+        eventness: file.column("cues/eventness")?,
+        uncertainty: file.column("cues/uncertainty")?,
+        speech: file.column("cues/speech")?,
+        bands: if file.has("cues/bands") {
+            file.column("cues/bands")?
+        } else {
+            Vec::new()
+        },
+    };
+    let rows = cues.pts_ns.len();
+    let columns = [&cues.eventness, &cues.uncertainty, &cues.speech];
+    let fits = cues.bands.is_empty() || cues.bands.len() == rows * COARSE;
+    if !fits || columns.iter().any(|column| column.len() != rows) {
+        return Err(foreign(path, "the columns of /cues differ in length"));
+    }
+    Ok(cues)
+}
+
+/// Gives `each` the row and the JPEG of every wanted picture (rows in ascending order); some at a time are in memory.
+/// Nothing is given for files without thumbnails.
+///
+/// # Errors
+/// Not there, not of this schema, or damaged.
+pub fn read_thumbnails(
+    path: &Path,
+    wanted: &[usize],
+    mut each: impl FnMut(usize, &[u8]),
+) -> Result<(), H5Error> {
+    let file = Reading::open(path)?;
+    if !file.has("frames/thumbnails") {
+        return Ok(());
+    }
+    let rows = file
+        .shape("frames/thumbnails")?
+        .first()
+        .copied()
+        .unwrap_or(0);
+    let mut wanted = wanted.iter().copied().filter(|row| *row < rows).peekable();
+    while let Some(&first) = wanted.peek() {
+        let until = (first + TOGETHER).min(rows);
+        let pictures: Vec<Bytes> = file.rows("frames/thumbnails", first..until)?;
+        while let Some(row) = wanted.next_if(|row| (first..until).contains(row)) {
+            if let Some(picture) = pictures.get(row - first) {
+                each(row, picture);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Every feature, row-major `[N, D]`, in 32 bits. They need memory for all of them.

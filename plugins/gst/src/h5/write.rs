@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anchoring::anchor::Anchor;
-use anchoring::cue::{Cue, TOP};
+use anchoring::cue::{COARSE, Cue, TOP};
 use anchoring::plan::Entry;
 use anchoring::tier::Tokens;
 use anchoring::time::Nanos;
@@ -12,8 +12,8 @@ use half::f16;
 use serde::Serialize;
 
 use super::{
-    Append, Column, H5Error, ModelNote, NO_CLASS, Output, Precision, ReasonCode, SCHEMA, Shape,
-    Text, TierCode, text,
+    Append, Bytes, Column, H5Error, ModelNote, NO_CLASS, Output, Precision, ReasonCode, SCHEMA,
+    Shape, Text, TierCode, text,
 };
 use crate::featuresink::partial::Partial;
 
@@ -39,6 +39,8 @@ pub struct Opening {
     pub models: Vec<ModelNote>,
     /// Name and version of every library that matters.
     pub versions: BTreeMap<String, String>,
+    /// Whether a small JPEG of every picture is kept.
+    pub thumbnails: bool,
 }
 
 /// What is known at the end.
@@ -60,6 +62,8 @@ pub struct Closing {
     pub pictures_passed: u64,
     /// How the pictures were turned to stand upright, as in the tag `image-orientation`.
     pub rotation: String,
+    /// What each pass took, as JSON.
+    pub times: String,
     /// Everything that went wrong without ending the run.
     pub warnings: Vec<String>,
 }
@@ -73,6 +77,8 @@ pub struct Row {
     pub entry: Entry,
     /// `dim` numbers.
     pub features: Vec<f32>,
+    /// A small JPEG of it; stored only if the file was opened for thumbnails.
+    pub thumbnail: Vec<u8>,
 }
 
 /// What was written, counted.
@@ -104,6 +110,7 @@ struct Frames {
     reason: Column<ReasonCode>,
     tokens: Column<u32>,
     anchor: Column<i32>,
+    thumbnails: Option<Column<Bytes>>,
 }
 
 struct Anchors {
@@ -123,6 +130,7 @@ struct Cues {
     speech: Column<f32>,
     class_id: Column<u16>,
     class_p: Column<f16>,
+    bands: Column<u8>,
 }
 
 /// A column of one number per row.
@@ -137,8 +145,9 @@ fn plain<'a>(name: &'a str, units: &'a str) -> Shape<'a> {
 }
 
 impl Frames {
-    fn create(output: &Output, dim: usize, precision: Precision) -> Result<Self, H5Error> {
+    fn create(output: &Output, opening: &Opening) -> Result<Self, H5Error> {
         let table = output.table("frames", "frame")?;
+        let (dim, precision) = (opening.dim, opening.precision);
         // Compressed: the average of rectified maps is mostly zeros, so that half the space is saved.
         let shape = Shape {
             wide: Some((dim, "feature")),
@@ -157,6 +166,11 @@ impl Frames {
             reason: table.column(&plain("reason", "reason"))?,
             tokens: table.column(&plain("tokens", "token"))?,
             anchor: table.column(&plain("anchor", "row of /anchors, -1 for none"))?,
+            thumbnails: if opening.thumbnails {
+                Some(table.column(&plain("thumbnails", "JPEG"))?)
+            } else {
+                None
+            },
         })
     }
 
@@ -174,14 +188,17 @@ impl Frames {
         self.tokens.push(row.entry.tokens as u32);
         self.anchor
             .push(row.entry.anchor.map_or(-1, |id| id as i32));
+        if let Some(column) = &mut self.thumbnails {
+            column.push(Bytes::from_slice(&row.thumbnail));
+        }
     }
 
-    fn columns(&mut self) -> [&mut dyn Append; 7] {
+    fn columns(&mut self) -> Vec<&mut dyn Append> {
         let features: &mut dyn Append = match &mut self.features {
             Features::F32(column) => column,
             Features::F16(column) => column,
         };
-        [
+        let mut columns: Vec<&mut dyn Append> = vec![
             features,
             &mut self.pts_ns,
             &mut self.requested_ns,
@@ -189,7 +206,11 @@ impl Frames {
             &mut self.reason,
             &mut self.tokens,
             &mut self.anchor,
-        ]
+        ];
+        if let Some(column) = &mut self.thumbnails {
+            columns.push(column);
+        }
+        columns
     }
 }
 
@@ -249,6 +270,10 @@ impl Cues {
             speech: table.column(&packed("speech", "probability"))?,
             class_id: table.column(&wide("class_id", "class, 65535 for none"))?,
             class_p: table.column(&wide("class_p", "probability"))?,
+            bands: table.column(&Shape {
+                wide: Some((COARSE, "band")),
+                ..packed("bands", "0.4 dB above -60 dB")
+            })?,
         })
     }
 
@@ -263,9 +288,10 @@ impl Cues {
             self.class_p
                 .push(tag.map_or(f16::ZERO, |tag| f16::from_f32(tag.p)));
         }
+        self.bands.waiting.extend_from_slice(&cue.bands);
     }
 
-    fn columns(&mut self) -> [&mut dyn Append; 6] {
+    fn columns(&mut self) -> [&mut dyn Append; 7] {
         [
             &mut self.pts_ns,
             &mut self.eventness,
@@ -273,6 +299,7 @@ impl Cues {
             &mut self.speech,
             &mut self.class_id,
             &mut self.class_p,
+            &mut self.bands,
         ]
     }
 }
@@ -306,7 +333,7 @@ impl Writer {
         output.put_text("models", &json(&opening.models))?;
         output.put_text("versions", &json(&opening.versions))?;
         let writer = Self {
-            frames: Frames::create(&output, opening.dim, opening.precision)?,
+            frames: Frames::create(&output, opening)?,
             anchors: Anchors::create(&output)?,
             cues: Cues::create(&output)?,
             output,
@@ -392,6 +419,7 @@ impl Writer {
         output.put("pictures_seen", &closing.pictures_seen)?;
         output.put("pictures_passed", &closing.pictures_passed)?;
         output.put_text("rotation", &closing.rotation)?;
+        output.put_text("times", &closing.times)?;
         output.put_text("warnings", &json(&closing.warnings))?;
         output.flush()?;
         // Last of all, in a flush of its own.
@@ -424,6 +452,7 @@ impl Writer {
             pts,
             entry,
             features,
+            ..
         } = row;
         let message = if features.len() != self.dim {
             format!(

@@ -87,6 +87,7 @@ impl Gate {
                     p: 0.9,
                     uncertainty: 0.1,
                 }),
+                ..Cue::default()
             };
             let mut buffer = gst::Buffer::from_slice(carry::cue_to_text(&cue).into_bytes());
             let time = gst::ClockTime::from_nseconds(pts.get() as u64);
@@ -291,11 +292,8 @@ fn cues_that_make_progress_are_waited_for_at_the_bound() {
             std::thread::sleep(Duration::from_millis(5));
             let cue = Cue {
                 pts: Nanos::new(HOP.get() * number),
-                eventness: 0.0,
                 uncertainty: 0.1,
-                speech: 0.0,
-                tags: Vec::new(),
-                onset: None,
+                ..Cue::default()
             };
             let text = carry::cue_to_text(&cue).into_bytes();
             cues.push(gst::Buffer::from_slice(text)).unwrap();

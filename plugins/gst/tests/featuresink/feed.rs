@@ -54,6 +54,7 @@ pub(crate) fn cue(k: i64) -> Cue {
             .map(|class_id| Tag { class_id, p: 0.5 })
             .collect(),
         onset: None,
+        bands: std::array::from_fn(|band| (k as usize * 16 + band) as u8),
     }
 }
 

@@ -60,6 +60,7 @@ fn write(target: &Path, rows: i64, dim: usize) -> Result<Totals, H5Error> {
             features: (0..dim)
                 .map(|d| noise(k as u64 * 4096 + d as u64))
                 .collect(),
+            thumbnail: Vec::new(),
         })?;
     }
     let closing = Closing {

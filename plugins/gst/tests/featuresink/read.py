@@ -1,7 +1,8 @@
 """Reads with h5py what the test in sink.rs wrote: FILE PRECISION."""
-import json, sys
+import io, json, sys
 import h5py
 import numpy as np
+from PIL import Image
 
 TIERS, REASONS = {"low": 0, "base": 1, "high": 2}, {"anchor": 0, "fallback": 1, "uniform": 2}
 
@@ -20,7 +21,7 @@ with h5py.File(sys.argv[1]) as f:
     types = {"frames/features": sys.argv[2].replace("f32", "<f4").replace("f16", "<f2"), "frames/pts_ns": "<i8", "frames/requested_ns": "<i8",
              "frames/tokens": "<u4", "frames/anchor": "<i4", "anchors/onset_ns": "<i8", "anchors/start_ns": "<i8", "anchors/stop_ns": "<i8",
              "anchors/score": "<f4", "anchors/uncertainty": "<f4", "anchors/class_id": "<i4", "cues/pts_ns": "<i8", "cues/eventness": "<f4",
-             "cues/uncertainty": "<f4", "cues/speech": "<f4", "cues/class_id": "<u2", "cues/class_p": "<f2"}
+             "cues/uncertainty": "<f4", "cues/speech": "<f4", "cues/class_id": "<u2", "cues/class_p": "<f2", "cues/bands": "|u1"}
     assert {n: f[n].dtype.str for n in types} == types
     label = f["anchors/label"]
     assert h5py.check_string_dtype(label.dtype).encoding == "utf-8" and label.asstr()[2] == 'Käfer, "2"'
@@ -30,5 +31,11 @@ with h5py.File(sys.argv[1]) as f:
     colours = np.stack([ms % 251, ms // 251 % 251, np.full(30, 200)], 1) / 255
     assert np.abs(f["frames/features"][:].astype("f4") - colours).max() < 2e-3, "a row holds another picture"
     assert f["frames/tier"][1] == TIERS["high"] and f["frames/anchor"][6] == 1 and f["frames/reason"][7] == REASONS["fallback"]
+    assert (f["cues/bands"][:] == (np.arange(375 * 16) % 256).reshape(375, 16)).all()
+    assert ("thumbnails" in f["frames"]) == (sys.argv[2] == "f16")
+    for k, side in ((0, 96), (1, 288), (7, 160)) if "thumbnails" in f["frames"] else ():
+        picture = Image.open(io.BytesIO(f["frames/thumbnails"][k].tobytes()))
+        assert picture.format == "JPEG" and picture.size == (side, side * 3 // 4), (k, picture.size)
+        assert np.abs(np.array(picture.convert("RGB")).astype(int).mean((0, 1)) - colours[k] * 255).max() < 4, "a thumbnail shows another picture"
     assert (f["cues/pts_ns"][:] == np.arange(375) * 80_000_000).all()
     assert (f["cues/class_id"][5] == np.arange(5)).all() and (f["cues/class_id"][0] == 65535).all() and f["cues/class_p"][5, 0] == 0.5

@@ -5,7 +5,7 @@ use anchoring::tier::Tier;
 use gst::glib;
 use gst::prelude::*;
 use gstearmark::carry::{Message, cue_to_text};
-use gstearmark::h5::{Summary, read_summary, read_tables};
+use gstearmark::h5::{Summary, read_cues, read_summary, read_tables, read_thumbnails};
 
 use crate::feed::{self, Feed, anchor, cue, entry};
 use crate::tiny;
@@ -133,12 +133,69 @@ fn pictures_anchors_and_cues_are_written_in_order() {
 }
 
 #[test]
+fn thumbnails_bands_and_times_are_kept() {
+    let mut feed = Feed::new(|sink| {
+        sink.set_property("thumbnails", true);
+        sink.set_property("times", "[{\"pass\":\"listen and plan\",\"seconds\":1.5}]");
+    });
+    feed.pictures_of(320, 180);
+    feed_all(&mut feed);
+    assert!(feed.end());
+    let s = summary(&feed);
+    assert!(s.thumbnails);
+    assert_eq!(s.times[0]["seconds"], 1.5);
+    assert_eq!(s.times[1]["pass"], "look, encode, write");
+    assert!(s.times[1]["busy"]["thumbnails"].as_f64() > Some(0.0));
+
+    let mut seen = Vec::new();
+    read_thumbnails(&feed.output(), &[0, 1, 29, 500], |row, jpeg| {
+        assert_eq!(jpeg[..2], [0xff, 0xd8], "row {row} is no JPEG");
+        seen.push((row, jpeg.len()));
+    })
+    .unwrap();
+    assert_eq!(
+        seen.iter().map(|(row, _)| *row).collect::<Vec<_>>(),
+        [0, 1, 29]
+    );
+
+    let cues = read_cues(&feed.output()).unwrap();
+    assert_eq!((cues.pts_ns.len(), cues.bands.len()), (375, 375 * 16));
+    assert_eq!(cues.bands[16..18], cue(1).bands[..2]);
+    assert_eq!(cues.speech[7], 0.125);
+}
+
+#[test]
+fn files_without_thumbnails_or_bands_are_read() {
+    let mut feed = Feed::new(|_| {});
+    feed.pictures_of(320, 180);
+    feed_all(&mut feed);
+    assert!(feed.end());
+    assert!(!summary(&feed).thumbnails);
+    read_thumbnails(&feed.output(), &[0], |_, _| panic!("there is none")).unwrap();
+    let Some(python) = crate::files::python() else {
+        return;
+    };
+    let script = "import h5py, sys\nwith h5py.File(sys.argv[1], 'a') as f:\n    del f['cues/bands'], f.attrs['times']";
+    let done = std::process::Command::new(python)
+        .args(["-c", script])
+        .arg(feed.output())
+        .status()
+        .unwrap();
+    assert!(done.success());
+    assert!(read_cues(&feed.output()).unwrap().bands.is_empty());
+    assert!(summary(&feed).times.is_null());
+}
+
+#[test]
 fn h5py_reads_what_was_written() {
     let Some(python) = crate::files::python() else {
         return;
     };
     for precision in ["f32", "f16"] {
-        let mut feed = Feed::new(|sink| sink.set_property_from_str("precision", precision));
+        let mut feed = Feed::new(|sink| {
+            sink.set_property_from_str("precision", precision);
+            sink.set_property("thumbnails", precision == "f16");
+        });
         feed.pictures_of(64, 48);
         feed_all(&mut feed);
         assert!(feed.end());
@@ -343,7 +400,7 @@ fn drop_and_expect_nothing(feed: Feed) {
 #[test]
 fn what_is_wrong_from_the_start_is_said_at_the_start() {
     type Set = fn(&gst::Element, &std::path::Path);
-    let cases: [(Set, gst::ResourceError, &str); 6] = [
+    let cases: [(Set, gst::ResourceError, &str); 7] = [
         (
             |_, dir| std::fs::write(dir.join("out.h5"), "old").unwrap(),
             gst::ResourceError::OpenWrite,
@@ -363,6 +420,11 @@ fn what_is_wrong_from_the_start_is_said_at_the_start() {
             |sink, _| sink.set_property("location", ""),
             gst::ResourceError::Settings,
             "location is empty",
+        ),
+        (
+            |sink, _| sink.set_property("times", "{}"),
+            gst::ResourceError::Settings,
+            "JSON array",
         ),
         (
             |sink, _| sink.set_property("model", "no-such-model"),
@@ -461,7 +523,7 @@ fn every_property_has_a_blurb_and_a_default() {
         .filter(|p| p.owner_type() == sink.type_())
         .cloned()
         .collect();
-    assert_eq!(own.len(), 12);
+    assert_eq!(own.len(), 14);
     assert!(
         own.iter()
             .all(|p| p.blurb().is_some_and(|blurb| blurb.len() > 20))
