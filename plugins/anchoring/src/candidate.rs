@@ -227,10 +227,10 @@ impl CandidateStream {
         waiting.min(self.peaks.judged())
     }
 
-    /// The strength of the frame whose candidates are looked for now, if there was one: the last that was heard but one.
-    pub fn strength(&self) -> Option<Strength> {
+    /// The last frame whose strength is known, and its strength: the last that was heard but one.
+    pub fn last(&self) -> Option<(u64, Strength)> {
         let last = self.strong.checked_sub(1)?;
-        Some(self.frame(last).strength)
+        Some((last, self.frame(last).strength))
     }
 
     fn strong(&mut self, strength: Strength) {

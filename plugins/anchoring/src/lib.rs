@@ -11,6 +11,10 @@
 //! - [`flux`]: mel frames -> onset strength, streaming.
 //! - [`floor`]: mel frames -> the noise floor, streaming.
 //! - [`candidate`]: mel frames -> instants at which something may begin, with what a probe judges them by.
+//! - [`weights`]: the learned part, read from one file and checked.
+//! - [`mlp`]: a candidate's features -> a logit.
+//! - [`tcn`]: mel frames -> what a convolutional network says of them, streaming.
+//! - [`probe`]: mel frames -> onsets with their probability, streaming: `energy`, `flux`, `onset`, `onset+tcn`.
 //! - [`listen`]: samples and tags -> [`cue`]s, one for every 80 ms.
 //! - [`cue`]: what the audio says about one hop.
 //! - [`anchor`]: cues -> anchors with their windows.
@@ -32,10 +36,14 @@ pub mod global;
 pub mod gop;
 pub mod listen;
 pub mod mel;
+pub mod mlp;
 pub mod plan;
+pub mod probe;
 pub mod settings;
 pub mod snap;
 pub mod stream;
+pub mod tcn;
 pub mod tier;
 pub mod time;
 pub mod uniform;
+pub mod weights;

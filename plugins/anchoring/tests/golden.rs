@@ -5,12 +5,17 @@
     reason = "a golden file that can't be read fails the test"
 )]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use anchoring::candidate::{CandidateStream, FEATURE_NAMES, FEATURES};
+use anchoring::candidate::{Candidate, CandidateStream, FEATURE_NAMES, FEATURES};
 use anchoring::flux::{FluxStream, REFERENCES};
 use anchoring::mel::{BANDS, MelStream};
+use anchoring::probe::{Probe, ProbeStream, view};
+use anchoring::tcn::TcnStream;
+use anchoring::time::Nanos;
+use anchoring::weights::Weights;
 use symphonia::core::formats::TrackType;
 use symphonia::core::io::MediaSourceStream;
 
@@ -176,6 +181,106 @@ fn candidates_and_their_features_agree_with_the_golden_arrays() {
                     candidate.at()
                 );
             }
+        }
+    }
+}
+
+/// The study's weights, with which the golden arrays were made; the shipped ones are others.
+fn study() -> Arc<Weights> {
+    Arc::new(Weights::read(include_bytes!("study.safetensors")).unwrap())
+}
+
+#[test]
+fn networks_agree_with_the_golden_arrays() {
+    let Some(folder) = folder() else {
+        eprintln!("skipped: ../shared/anchors is not there (set EARMARK_SHARED to say where)");
+        return;
+    };
+    let samples = flac(folder.join("golden.flac"));
+    let golden = npz(folder.join("golden.npz"));
+    let (_, features) = &golden["B"];
+    let weights = study();
+    let mut tcn = TcnStream::new(Arc::clone(weights.tcn().unwrap()));
+    let mut stream = CandidateStream::new();
+    let (mut frames, mut waiting, mut views) = (Vec::new(), VecDeque::new(), Vec::new());
+    MelStream::new().push(&samples, |frame| frames.push(*frame));
+    for (t, frame) in frames.iter().enumerate() {
+        tcn.push_frame(frame);
+        waiting.extend(stream.push_frame(frame).filter(|c| c.frame > 100));
+        if waiting
+            .front()
+            .is_some_and(|c: &Candidate| t as u64 >= c.frame + 46)
+        {
+            tcn.advance();
+            views.push(view(&tcn, &waiting.pop_front().unwrap()));
+        }
+        // As many as are remembered.
+        if t % 400 == 399 || t == frames.len() - 1 {
+            tcn.advance();
+            let (_, logits) = &golden["probe_raw"];
+            let rows = logits.chunks(2).enumerate();
+            for (i, row) in rows
+                .take(tcn.outputs() as usize)
+                .skip(tcn.outputs().saturating_sub(200) as usize)
+            {
+                let ours = tcn.output(i as i64);
+                for (ours, theirs) in [(ours.onset, row[0]), (ours.active, row[1])] {
+                    // The golden arrays end with a frame of nothing.
+                    assert!(
+                        (ours - theirs).abs() < TOLERANCE || i + 1 == logits.len() / 2,
+                        "output {i}: {ours} {theirs}"
+                    );
+                }
+            }
+        }
+    }
+    for (i, (ours, theirs)) in views.iter().zip(features.chunks(25)).enumerate() {
+        for (ours, theirs) in ours.iter().zip(&theirs[FEATURES..]) {
+            assert!(
+                (ours - theirs).abs() < TOLERANCE,
+                "view of candidate {i}: {ours} {theirs}"
+            );
+        }
+    }
+    assert!(views.len() * 25 + 25 >= features.len());
+}
+
+#[test]
+fn probabilities_agree_with_the_golden_arrays() {
+    let Some(folder) = folder() else {
+        eprintln!("skipped: ../shared/anchors is not there (set EARMARK_SHARED to say where)");
+        return;
+    };
+    let samples = flac(folder.join("golden.flac"));
+    let golden = npz(folder.join("golden.npz"));
+    for (probe, name) in [
+        (Probe::Onset(study()), "p_dsp"),
+        (Probe::OnsetTcn(study()), "p"),
+    ] {
+        let (mut mel, mut stream) = (MelStream::new(), ProbeStream::new(&probe));
+        let mut found = Vec::new();
+        mel.push(&samples, |frame| {
+            stream.push_frame(frame);
+            found.extend(stream.next_onset());
+        });
+        stream.finish();
+        found.extend(std::iter::from_fn(|| stream.next_onset()));
+        found.retain(|heard| heard.at > Nanos::from_ms(1_000));
+        let (_, theirs) = &golden[name];
+        assert_eq!(found.len(), theirs.len());
+        // Before that, what looks back is mirrored in the golden arrays.
+        let late = found
+            .iter()
+            .zip(theirs)
+            .filter(|(heard, _)| heard.at > Nanos::from_ms(10_300));
+        assert!(late.clone().count() > 30);
+        for (heard, theirs) in late {
+            assert!(
+                (heard.p - theirs).abs() < TOLERANCE,
+                "{name} at {}: {} {theirs}",
+                heard.at,
+                heard.p
+            );
         }
     }
 }

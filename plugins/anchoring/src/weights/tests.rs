@@ -1,0 +1,166 @@
+//! Weights are read whole or refused with a reason.
+
+use safetensors::tensor::{TensorView, serialize};
+
+use super::*;
+
+/// A file of these tensors with this entry `ears`.
+fn file(ears: &str, tensors: &[(&str, Vec<usize>, Vec<f32>)]) -> Vec<u8> {
+    let bytes: Vec<(&str, Vec<usize>, Vec<u8>)> = tensors
+        .iter()
+        .map(|(name, shape, x)| {
+            (
+                *name,
+                shape.clone(),
+                x.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            )
+        })
+        .collect();
+    let views = bytes.iter().map(|(name, shape, x)| {
+        (
+            *name,
+            TensorView::new(Dtype::F32, shape.clone(), x).unwrap(),
+        )
+    });
+    serialize(
+        views,
+        Some([(ENTRY.to_owned(), ears.to_owned())].into_iter().collect()),
+    )
+    .unwrap()
+}
+
+const ABOUT: &str = r#"{"schema": "earmark-ears/1", "name": "tiny", "mlps": [{"name": "a", "inputs": ["snr", "jump"]}],
+    "probes": {"onset": {"mix": ["a"], "temperature": 2, "knots": [[0.25, 0], [0.75, 1]]}}}"#;
+
+fn tensors() -> Vec<(&'static str, Vec<usize>, Vec<f32>)> {
+    vec![
+        ("mlp.a.mean", vec![2], vec![1.0, 0.0]),
+        ("mlp.a.scale", vec![2], vec![2.0, 1.0]),
+        ("mlp.a.0.weight", vec![2, 1], vec![1.0, 10.0]),
+        ("mlp.a.0.bias", vec![1], vec![0.5]),
+    ]
+}
+
+#[test]
+fn inputs_are_found_by_name_and_logits_calibrated() {
+    let weights = Weights::read(&file(ABOUT, &tensors())).unwrap();
+    let mut all = [0.0; INPUTS];
+    let at = |name| input_index(name).unwrap();
+    all[at("snr")] = 3.0;
+    all[at("jump")] = 0.1;
+    assert!((weights.mlp("a").unwrap().logit(&all) - 2.5).abs() < 1e-6);
+    let calibration = &weights.probe(ONSET).unwrap().calibration;
+    // Half way between the knots, and beyond them.
+    assert!((calibration.apply(0.0) - 0.5).abs() < 1e-6);
+    assert_eq!(
+        (calibration.apply(-9.0), calibration.apply(9.0)),
+        (0.0, 1.0)
+    );
+    assert_eq!(calibration.apply(f32::NAN), 0.0);
+}
+
+#[test]
+fn the_weights_that_come_with_the_crate_have_both_probes() {
+    let weights = Weights::embedded().unwrap();
+    assert!(weights.tcn().is_some());
+    for name in [ONSET, ONSET_TCN] {
+        assert!(weights.probe(name).is_some(), "{name}");
+    }
+}
+
+#[test]
+fn what_is_no_weights_file_is_refused() {
+    let good = file(ABOUT, &tensors());
+    assert!(matches!(Weights::read(&[]), Err(WeightsError::Format(_))));
+    assert!(matches!(
+        Weights::read(b"PK\x03\x04 something else"),
+        Err(WeightsError::Format(_))
+    ));
+    for cut in 0..good.len() {
+        assert!(Weights::read(&good[..cut]).is_err(), "cut at {cut}");
+    }
+    let other = serialize(std::iter::empty::<(&str, TensorView<'_>)>(), None).unwrap();
+    assert_eq!(Weights::read(&other).unwrap_err(), WeightsError::NotEars);
+}
+
+#[test]
+fn each_mistake_is_named() {
+    for (from, to, named) in [
+        ("earmark-ears/1", "earmark-ears/9", "schema"),
+        ("\"snr\"", "\"loudness\"", "`loudness`"),
+        ("\"snr\"", "\"probe_max\"", "the file has none"),
+        ("\"mix\": [\"a\"]", "\"mix\": [\"b\"]", "probes.onset.mix"),
+        ("\"mix\": [\"a\"]", "\"mix\": []", "probes.onset.mix"),
+        (
+            "\"temperature\": 2",
+            "\"temperature\": 0",
+            "probes.onset.temperature",
+        ),
+        ("0.75, 1", "0.75, -1", "probes.onset.knots"),
+        ("\"onset\":", "\"offset\":", "`offset`"),
+        (
+            "\"name\": \"tiny\"",
+            "\"name\": \"tiny\", \"typo\": 1",
+            "typo",
+        ),
+    ] {
+        assert!(ABOUT.contains(from));
+        let error = Weights::read(&file(&ABOUT.replace(from, to), &tensors())).unwrap_err();
+        assert!(error.to_string().contains(named), "{named}: {error}");
+    }
+    for (name, shape, values, named) in [
+        ("mlp.a.mean", vec![1], vec![1.0], "[2]"),
+        ("mlp.a.scale", vec![2], vec![1.0, 0.0], "scale of zero"),
+        ("mlp.a.0.weight", vec![3, 1], vec![1.0; 3], "[2, 1..=1024]"),
+        ("mlp.a.0.bias", vec![1], vec![f32::NAN], "not finite"),
+        ("mlp.a.0.bias", vec![1, 1], vec![0.0], "F32 [1, 1]"),
+    ] {
+        let mut all = tensors();
+        all.retain(|(other, ..)| *other != name);
+        let error = Weights::read(&file(ABOUT, &all)).unwrap_err();
+        assert_eq!(error, WeightsError::Missing(name.into()));
+        all.push((name, shape, values));
+        let error = Weights::read(&file(ABOUT, &all)).unwrap_err();
+        assert!(error.to_string().contains(named), "{named}: {error}");
+    }
+}
+
+#[test]
+fn a_tcn_must_fit_together() {
+    let about = ABOUT.replace(
+        "\"probes\"",
+        "\"tcn\": {\"stride\": 2, \"first_pad\": 1, \"dilations\": [1], \"delay\": 3}, \"probes\"",
+    );
+    let mut all = tensors();
+    all.extend([
+        ("tcn.scale", vec![BANDS], vec![1.0; BANDS]),
+        ("tcn.shift", vec![BANDS], vec![0.0; BANDS]),
+        (
+            "tcn.first.weight",
+            vec![2, BANDS, 5],
+            vec![0.1; 2 * BANDS * 5],
+        ),
+        ("tcn.first.bias", vec![5], vec![0.0; 5]),
+        ("tcn.0.weight", vec![3, 5, 5], vec![0.1; 75]),
+        ("tcn.0.bias", vec![5], vec![0.0; 5]),
+        ("tcn.out.weight", vec![5, 2], vec![0.1; 10]),
+        ("tcn.out.bias", vec![2], vec![0.0; 2]),
+    ]);
+    assert!(Weights::read(&file(&about, &all)).is_ok());
+    for (from, to, named) in [
+        ("\"first_pad\": 1", "\"first_pad\": 2", "first_pad"),
+        ("[1]", "[0]", "dilations"),
+        ("[1]", "[1, 2]", "tcn.1.weight"),
+        ("\"stride\": 2", "\"stride\": 0", "stride"),
+    ] {
+        let error = Weights::read(&file(&about.replace(from, to), &all)).unwrap_err();
+        assert!(error.to_string().contains(named), "{named}: {error}");
+    }
+    let layer = all
+        .iter_mut()
+        .find(|(name, ..)| *name == "tcn.0.weight")
+        .unwrap();
+    *layer = ("tcn.0.weight", vec![3, 5, 4], vec![0.1; 60]);
+    let error = Weights::read(&file(&about, &all)).unwrap_err();
+    assert!(error.to_string().contains("tcn.0.weight"), "{error}");
+}
