@@ -344,6 +344,8 @@ fn sections(pipeline: &Pipeline, built: &gst::Pipeline) -> anyhow::Result<()> {
         .flatten()
         .filter_map(|(_, section)| section.as_object())
         .flatten()
+        // Looks are moved when the plan is made, by the command.
+        .filter(|(name, _)| *name != "snap_ms")
     {
         let text = value
             .as_str()

@@ -44,6 +44,8 @@ pub(super) struct Heard {
     stop: Nanos,
     /// When its keyframes are shown, ascending.
     keyframes: Vec<Nanos>,
+    /// From one picture to the next, on average.
+    frame: Nanos,
 }
 
 /// A plan and the cues that it was made from.
@@ -106,15 +108,25 @@ impl Measure {
         self.stop = self.stop.max(at + length.unwrap_or(Nanos::ZERO));
     }
 
+    /// From one picture to the next on average, at least a millisecond.
+    fn frame(&self) -> Nanos {
+        let length = self.first.map_or(Nanos::ZERO, |first| self.last - first);
+        let usual = length.get()
+            / i64::try_from(self.count)
+                .unwrap_or(i64::MAX)
+                .saturating_sub(1)
+                .max(1);
+        Nanos::new(usual).max(Nanos::from_ms(1))
+    }
+
     /// From the first picture to the end of the last one.
     fn span(&self) -> Option<(Nanos, Nanos)> {
         let first = self.first?;
         // Where pictures carry no length, the last one is as long as they are on average.
-        let usual = Nanos::new((self.last - first).get() / (self.count as i64 - 1).max(1));
         let stop = if self.stop > self.last {
             self.stop
         } else {
-            self.last + usual.max(Nanos::from_ms(1))
+            self.last + self.frame()
         };
         Some((first.max(Nanos::ZERO), stop))
     }
@@ -156,7 +168,8 @@ impl Session<'_> {
         let mut cues = ear.file.get_ref().try_clone()?;
         cues.rewind()?;
         let container = self.recording.duration.unwrap_or(Nanos::ZERO);
-        let (start, stop) = match lock(&measure).span() {
+        let measure = std::mem::take(&mut *lock(&measure));
+        let (start, stop) = match measure.span() {
             Some(span) => span,
             None if has_video => bail!("{} holds no picture that can be read", self.input.given),
             // What was heard ends within a hop of the sound.
@@ -175,7 +188,8 @@ impl Session<'_> {
             count: ear.count,
             start,
             stop,
-            keyframes: std::mem::take(&mut lock(&measure).keyframes),
+            frame: measure.frame(),
+            keyframes: measure.keyframes,
         })
     }
 
@@ -187,6 +201,7 @@ impl Session<'_> {
             start,
             stop,
             keyframes,
+            frame,
         } = heard;
         let distrust = self.pipeline.settings.budget.distrust;
         let mut planner = Planner::new(self.pipeline.settings.clone(), self.pipeline.prices);
@@ -223,7 +238,12 @@ impl Session<'_> {
         let budget = &self.pipeline.settings.budget;
         if budget.policy == anchoring::settings::Policy::Gated && !plan.anchors.is_empty() {
             let max_gap = Nanos::from_ms(budget.max_gap_ms.into());
-            snap::to_keyframes(&mut plan.entries, &keyframes, start, stop, max_gap);
+            let pictures = snap::Pictures {
+                keyframes: &keyframes,
+                frame,
+            };
+            let reach = Nanos::from_ms(budget.snap_ms.into());
+            snap::to_cheap(&mut plan.entries, pictures, start, stop, max_gap, reach);
         }
         let labels = self.labels()?;
         for anchor in &mut plan.anchors {

@@ -67,6 +67,8 @@ pub struct BudgetSettings {
     pub uniform_tier: Tier,
     /// Largest time between two looks (and from the start to the first, from the last to the stop), ms, 1..=3600000.
     pub max_gap_ms: u32,
+    /// Global planning: how far a look that serves no anchor may be moved to a picture that costs less to decode, ms, 0..=60000.
+    pub snap_ms: u32,
     /// From this uncertainty on, the sound is not trusted, 0..=1.
     pub distrust: f64,
     /// Streaming: how much the token bucket holds, in seconds of `tokens_per_s`, 1..=3600.
@@ -84,6 +86,7 @@ impl Default for BudgetSettings {
             fallback_tier: Tier::Low,
             uniform_tier: Tier::Base,
             max_gap_ms: 1000,
+            snap_ms: 1000,
             distrust: 0.9,
             burst_s: 20.0,
             look_ahead_ms: 1000,
@@ -188,6 +191,13 @@ impl Settings {
             "did you give microseconds?",
         );
         range(
+            "budget.snap_ms",
+            f64::from(b.snap_ms),
+            0.0,
+            60_000.0,
+            "did you give microseconds? 0 moves nothing",
+        );
+        range(
             "budget.distrust",
             b.distrust,
             0.0,
@@ -278,6 +288,7 @@ pub(crate) mod testing {
                         fallback_tier,
                         uniform_tier,
                         max_gap_ms: b.1,
+                        snap_ms: 1_000,
                         distrust: 0.5 + distrust / 2.0,
                         burst_s: b.2,
                         look_ahead_ms: b.3,

@@ -1,188 +1,279 @@
-//! Plain looks are moved to keyframes, where a picture costs one decoded unit instead of half a GOP.
+//! Plain looks are moved to pictures that cost little to decode: keyframes, and pictures that an anchor's look has decoded anyway.
 //!
-//! A plain look may lie anywhere as long as the largest gap holds. Between two anchors the looks step from keyframe to keyframe, each
-//! as far as the largest gap lets it; where that takes more looks than there are, the first stays between keyframes; where even so the
-//! keyframes lie too far apart, nothing moves. Neither the number of looks nor what they cost changes.
+//! A picture costs the pictures between its keyframe and itself, less those that another look of the same group of pictures (GOP) pays for.
+//! A plain look may be taken a little sooner or later as long as the largest gap holds, so between two anchors the looks are placed
+//! together: of all ways to move each by at most the reach, the cheapest, and of those alike the one that moves least. Anchors' looks
+//! stay, and so do the number of looks and their price in tokens.
 
 use crate::plan::{Entry, Reason};
 use crate::time::Nanos;
 use crate::uniform::CLOSEST;
 
-/// Moves the plain looks of a plan over `[start, stop)`, whose `keyframes` are sorted. Anchors' looks stay. The caller has made sure that
-/// no gap between neighbouring looks, or to the ends, exceeds `max_gap`; none does afterwards.
-pub fn to_keyframes(
+/// Most places tried for a look; those nearest to where it was.
+const PLACES: usize = 64;
+
+/// What decoding costs where.
+#[derive(Clone, Copy, Debug)]
+pub struct Pictures<'a> {
+    /// Times at which decoding can start, ascending.
+    pub keyframes: &'a [Nanos],
+    /// From one picture to the next, at least a nanosecond.
+    pub frame: Nanos,
+}
+
+impl Pictures<'_> {
+    /// The keyframe at which decoding the picture at `at` starts: its place in the list, `None` before the first.
+    fn group(&self, at: Nanos) -> Option<usize> {
+        // Half a picture early is still the keyframe itself.
+        let half = Nanos::new(self.frame.get() / 2);
+        self.keyframes
+            .partition_point(|&key| key <= at + half)
+            .checked_sub(1)
+    }
+
+    /// Pictures from the keyframe to `at`, both counted.
+    fn depth(&self, group: Option<usize>, at: Nanos) -> u64 {
+        let key = group.map_or(Nanos::ZERO, |group| self.keyframes[group]);
+        let frame = self.frame.get().max(1);
+        let ahead = ((at - key).get().max(0) + frame / 2) / frame;
+        1 + u64::try_from(ahead).unwrap_or(0)
+    }
+
+    /// Pictures that must be decoded for these looks, which ascend.
+    pub fn cost(&self, looks: impl IntoIterator<Item = Nanos>) -> u64 {
+        let mut total = 0;
+        let mut before = None;
+        for at in looks {
+            let group = self.group(at);
+            let depth = self.depth(group, at);
+            let paid = match before {
+                Some((same, paid)) if same == group => paid,
+                _ => 0,
+            };
+            total += depth.saturating_sub(paid);
+            before = Some((group, depth.max(paid)));
+        }
+        total
+    }
+}
+
+/// Moves the plain looks of a plan over `[start, stop)`, each by at most `reach`. Anchors' looks stay. The caller has made sure that no gap
+/// between neighbouring looks, or to the ends, exceeds `max_gap`; none does afterwards, and none of those that were closer than a quarter of
+/// it come closer still.
+pub fn to_cheap(
     entries: &mut [Entry],
-    keyframes: &[Nanos],
+    pictures: Pictures<'_>,
     start: Nanos,
     stop: Nanos,
     max_gap: Nanos,
+    reach: Nanos,
 ) {
+    if pictures.keyframes.is_empty() {
+        return;
+    }
     let mut from = 0;
-    let mut a = start;
+    // The fixed look before the run; the first run has none.
+    let mut before = None;
     while from < entries.len() {
         let run = entries[from..]
             .iter()
             .take_while(|entry| entry.reason != Reason::Anchor)
             .count();
-        let b = entries
-            .get(from + run)
-            .map_or(stop, |entry| entry.requested);
+        let after = entries.get(from + run).map(|entry| entry.requested);
         let looks = &mut entries[from..from + run];
-        if let Some(times) = place(run, keyframes, a, b, max_gap) {
-            for (look, at) in looks.iter_mut().zip(times) {
-                look.requested = at;
-            }
+        let times: Vec<Nanos> = looks.iter().map(|entry| entry.requested).collect();
+        let between = Between {
+            pictures,
+            before,
+            after,
+            a: before.unwrap_or(start),
+            b: after.unwrap_or(stop),
+            max_gap,
+            reach,
+        };
+        for (look, at) in looks.iter_mut().zip(between.place(&times)) {
+            look.requested = at;
         }
-        a = b;
+        before = after;
         from += run + 1;
     }
 }
 
-/// Times of `n` looks between `a` and `b`, as many as possible on keyframes; `None` if that can't be.
-fn place(n: usize, keyframes: &[Nanos], a: Nanos, b: Nanos, max_gap: Nanos) -> Option<Vec<Nanos>> {
-    let first = keyframes.partition_point(|&at| at < a + CLOSEST);
-    let last = keyframes.partition_point(|&at| at + CLOSEST <= b);
-    let keys = keyframes.get(first..last)?;
-    let mut times = forward(n, keys, a, b, max_gap).or_else(|| backward(n, keys, a, b, max_gap))?;
-    // Looks that are left over go to keyframes in the middle of the widest pieces.
-    while times.len() < n {
-        let edges: Vec<Nanos> = [a]
+/// The stretch between two looks that stay.
+struct Between<'a> {
+    pictures: Pictures<'a>,
+    before: Option<Nanos>,
+    after: Option<Nanos>,
+    a: Nanos,
+    b: Nanos,
+    max_gap: Nanos,
+    reach: Nanos,
+}
+
+/// Where a look could go, and the cheapest way to get there.
+#[derive(Clone, Copy)]
+struct Place {
+    at: Nanos,
+    group: Option<usize>,
+    depth: u64,
+    /// Pictures and nanoseconds moved, of this look and all before it.
+    cost: (u64, u64),
+    /// The place of the look before it.
+    from: usize,
+}
+
+impl Between<'_> {
+    /// The times, moved.
+    fn place(&self, times: &[Nanos]) -> Vec<Nanos> {
+        let apart = self.apart(times);
+        let mut rows: Vec<Vec<Place>> = Vec::with_capacity(times.len());
+        for (index, &at) in times.iter().enumerate() {
+            let mut row = self.places(index, times.len(), at);
+            row.retain_mut(|place| {
+                let reached = match rows.last() {
+                    None => {
+                        let near = place.at - self.a;
+                        let least = if self.before.is_some() {
+                            apart
+                        } else {
+                            Nanos::ZERO
+                        };
+                        (near >= least && near <= self.max_gap).then(|| ((self.paid(place), 0), 0))
+                    }
+                    Some(last) => last
+                        .iter()
+                        .enumerate()
+                        .filter(|(_, from)| {
+                            let gap = place.at - from.at;
+                            gap >= apart && gap <= self.max_gap
+                        })
+                        .map(|(i, from)| {
+                            let paid = match from.group == place.group {
+                                true => place
+                                    .depth
+                                    .saturating_sub(self.known(place.group).max(from.depth)),
+                                false => self.paid(place),
+                            };
+                            ((from.cost.0 + paid, from.cost.1), i)
+                        })
+                        .min(),
+                };
+                let moved = place.at.distance(at).get().unsigned_abs();
+                let Some((cost, from)) = reached else {
+                    return false;
+                };
+                place.cost = (cost.0, cost.1.saturating_add(moved));
+                place.from = from;
+                true
+            });
+            rows.push(row);
+        }
+        self.cheapest(&rows, apart)
+            .unwrap_or_else(|| times.to_vec())
+    }
+
+    /// Back along the cheapest way.
+    fn cheapest(&self, rows: &[Vec<Place>], apart: Nanos) -> Option<Vec<Nanos>> {
+        let fits = |place: &&Place| {
+            let gap = self.b - place.at;
+            let least = if self.after.is_some() {
+                apart
+            } else {
+                CLOSEST.min(apart)
+            };
+            gap >= least && gap <= self.max_gap
+        };
+        let mut place = rows
+            .last()?
+            .iter()
+            .filter(fits)
+            .min_by_key(|place| place.cost)?;
+        let mut times = vec![place.at];
+        for row in rows.iter().rev().skip(1) {
+            place = row.get(place.from)?;
+            times.push(place.at);
+        }
+        times.reverse();
+        Some(times)
+    }
+
+    /// How close looks may come: as close as they were, or a quarter of the largest gap.
+    fn apart(&self, times: &[Nanos]) -> Nanos {
+        let edges = self
+            .before
             .into_iter()
             .chain(times.iter().copied())
-            .chain([b])
-            .collect();
-        let at = edges
-            .windows(2)
-            .filter_map(|piece| {
-                let middle = Nanos::new(piece[0].get().midpoint(piece[1].get()));
-                let inside = |at: &&Nanos| **at >= piece[0] + CLOSEST && **at + CLOSEST <= piece[1];
-                let near = keys
-                    .iter()
-                    .filter(inside)
-                    .min_by_key(|at| at.distance(middle))?;
-                Some((piece[1] - piece[0], *near))
+            .chain(self.after);
+        let edges: Vec<Nanos> = edges.collect();
+        let closest = edges.windows(2).map(|w| w[1] - w[0]).min();
+        let quarter = Nanos::new(self.max_gap.get() / 4);
+        closest
+            .map_or(quarter, |closest| closest.min(quarter))
+            .max(Nanos::ZERO)
+    }
+
+    /// Pictures of a group that the looks at both ends pay for.
+    fn known(&self, group: Option<usize>) -> u64 {
+        let ends = self.before.into_iter().chain(self.after);
+        ends.filter(|&end| self.pictures.group(end) == group)
+            .map(|end| self.pictures.depth(group, end))
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn paid(&self, place: &Place) -> u64 {
+        place.depth.saturating_sub(self.known(place.group))
+    }
+
+    /// Where look `index` of `count`, now at `at`, could go: where it is; as early as it may; keyframes; what an anchor has
+    /// decoded; and as far from an end or a keyframe as the largest gap lets the looks between be.
+    fn places(&self, index: usize, count: usize, at: Nanos) -> Vec<Place> {
+        let (low, high) = ((at - self.reach).max(self.a), (at + self.reach).min(self.b));
+        let keys = self.pictures.keyframes;
+        let within = |from: Nanos, to: Nanos| {
+            let first = keys.partition_point(|&key| key < from);
+            let last = keys.partition_point(|&key| key <= to);
+            &keys[first..last.max(first)]
+        };
+        let mut places: Vec<Nanos> = within(low, high).to_vec();
+        places.push(low);
+        for end in self.before.into_iter().chain(self.after) {
+            if let Some(group) = self.pictures.group(end) {
+                places.push(at.clamp(keys[group].min(end), end));
+            }
+        }
+        let steps = |n: usize| Nanos::new(self.max_gap.get().saturating_mul(n as i64));
+        places.push(self.a + steps(index + 1));
+        places.push(self.b - steps(count - index));
+        for n in 1..=2 {
+            let far = steps(n);
+            places.extend(within(low + far, high + far).iter().map(|&key| key - far));
+            places.extend(within(low - far, high - far).iter().map(|&key| key + far));
+        }
+        places.retain(|place| *place >= low && *place <= high && *place != at);
+        places.sort_unstable();
+        places.dedup();
+        if places.len() >= PLACES {
+            places.sort_by_key(|place| place.distance(at));
+            places.truncate(PLACES - 1);
+        }
+        places.push(at);
+        places
+            .into_iter()
+            .map(|at| {
+                let group = self.pictures.group(at);
+                let depth = self.pictures.depth(group, at);
+                Place {
+                    at,
+                    group,
+                    depth,
+                    cost: (0, 0),
+                    from: 0,
+                }
             })
-            .max_by_key(|(length, _)| *length)?
-            .1;
-        times.insert(times.partition_point(|&t| t < at), at);
+            .collect()
     }
-    Some(times)
-}
-
-/// From keyframe to keyframe, each as late as the largest gap lets it; `None` if more than `n` would be needed.
-fn forward(n: usize, keys: &[Nanos], a: Nanos, b: Nanos, max_gap: Nanos) -> Option<Vec<Nanos>> {
-    let mut times = Vec::with_capacity(n);
-    let mut at = a;
-    while b - at > max_gap {
-        let after = keys.partition_point(|&key| key <= at + max_gap);
-        let next = *keys.get(after.checked_sub(1)?)?;
-        if next < at + CLOSEST || times.len() == n {
-            return None;
-        }
-        times.push(next);
-        at = next;
-    }
-    Some(times)
-}
-
-/// The same from the end, with the first look halfway between `a` and the second.
-fn backward(n: usize, keys: &[Nanos], a: Nanos, b: Nanos, max_gap: Nanos) -> Option<Vec<Nanos>> {
-    let mut times = Vec::with_capacity(n);
-    let mut at = b;
-    for _ in 1..n {
-        let next = *keys.get(keys.partition_point(|&key| key < at - max_gap))?;
-        if next + CLOSEST > at {
-            return None;
-        }
-        times.push(next);
-        at = next;
-    }
-    let middle = Nanos::new(a.get().midpoint(at.get()));
-    if n == 0
-        || middle - a > max_gap
-        || at - middle > max_gap
-        || middle - a < CLOSEST
-        || at - middle < CLOSEST
-    {
-        return None;
-    }
-    times.push(middle);
-    times.reverse();
-    Some(times)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::tier::Tier;
-    use crate::uniform::{between, needed};
-
-    fn entry(requested: Nanos, reason: Reason) -> Entry {
-        Entry {
-            requested,
-            tier: Tier::Low,
-            tokens: 49,
-            reason,
-            anchor: (reason == Reason::Anchor).then_some(0),
-        }
-    }
-
-    #[test]
-    fn looks_step_from_keyframe_to_keyframe() {
-        let keys: Vec<_> = (0..20).map(|i| Nanos::from_ms(500 * i)).collect();
-        let mut entries: Vec<_> = [700, 1_500, 2_300, 3_100, 3_900]
-            .map(|ms| entry(Nanos::from_ms(ms), Reason::Uniform))
-            .to_vec();
-        entries.push(entry(Nanos::from_ms(4_700), Reason::Anchor));
-        to_keyframes(
-            &mut entries,
-            &keys,
-            Nanos::ZERO,
-            Nanos::from_ms(5_000),
-            Nanos::from_ms(1_000),
-        );
-        let times: Vec<_> = entries
-            .iter()
-            .map(|e| e.requested.get() / 1_000_000)
-            .collect();
-        assert_eq!(times, [1_000, 2_000, 3_000, 3_500, 4_000, 4_700]);
-    }
-
-    proptest! {
-        #[test]
-        fn nothing_but_time_changes_and_the_largest_gap_holds(
-            mut anchors in prop::collection::vec(0i64..60_000, 0..12),
-            keys in prop::collection::vec(0i64..60_000, 0..200),
-            more in 0u64..3,
-        ) {
-            let (stop, gap) = (Nanos::from_ms(60_000), Nanos::from_ms(1_000));
-            anchors.sort_unstable();
-            anchors.dedup_by_key(|at| *at / 500);
-            let mut keys: Vec<_> = keys.into_iter().map(Nanos::from_ms).collect();
-            keys.sort_unstable();
-            let mut entries = Vec::new();
-            let mut a = Nanos::ZERO;
-            for b in anchors.into_iter().map(Nanos::from_ms).chain([stop]) {
-                let n = needed(a, b, gap) + more;
-                entries.extend(between(a, b, n).map(|at| entry(at, Reason::Uniform)));
-                if b < stop {
-                    entries.push(entry(b, Reason::Anchor));
-                }
-                a = b;
-            }
-            let before = entries.clone();
-            to_keyframes(&mut entries, &keys, Nanos::ZERO, stop, gap);
-            prop_assert_eq!(entries.len(), before.len());
-            for (old, new) in before.iter().zip(&entries) {
-                prop_assert_eq!((old.tier, old.reason, old.tokens), (new.tier, new.reason, new.tokens));
-                prop_assert!(old.reason != Reason::Anchor || old == new);
-            }
-            let mut edges = vec![Nanos::ZERO];
-            edges.extend(entries.iter().map(|entry| entry.requested));
-            edges.push(stop);
-            prop_assert!(edges.windows(2).all(|w| w[0] <= w[1] && w[1] - w[0] <= gap), "{edges:?}");
-        }
-    }
-}
+mod tests;

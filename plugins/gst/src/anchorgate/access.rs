@@ -31,6 +31,8 @@ enum Codec {
 #[derive(Debug, Default)]
 pub(super) struct Access {
     nal: Option<(Codec, Framing)>,
+    /// Codecs whose keyframes always reset the decoder.
+    resetting: bool,
     /// Pictures may be coded as two fields, in units of their own.
     interlaced: bool,
     /// H.265 has temporal layers: what a layer does not refer to, a higher one may.
@@ -46,6 +48,8 @@ pub(super) struct Access {
 pub(super) struct Found {
     /// A decoder can start here.
     pub(super) start: bool,
+    /// A decoder forgets all that came before it: pictures that were left out leave no trace.
+    pub(super) resets: bool,
     /// No other picture refers to it.
     pub(super) droppable: bool,
     /// What must be put before it, if anything.
@@ -63,7 +67,10 @@ impl Access {
             "video/x-h264" => Codec::H264,
             "video/x-h265" => Codec::H265,
             "video/mpeg" if matches!(s.get("mpegversion"), Ok(1i32 | 2)) => Codec::Mpeg2,
-            _ => return,
+            name => {
+                self.resetting = matches!(name, "video/x-vp8" | "video/x-vp9" | "video/x-av1");
+                return;
+            }
         };
         let framing = match s.get::<&str>("stream-format") {
             _ if codec == Codec::Mpeg2 => Framing::StartCode,
@@ -80,11 +87,13 @@ impl Access {
         let Some((codec, framing)) = self.nal else {
             return Found {
                 start: keyframe,
+                resets: keyframe && self.resetting,
                 ..Found::default()
             };
         };
         let mut clean = codec != Codec::H264;
         let mut damaged = false;
+        let mut resets = false;
         let mut droppable = false;
         let mut has_sets = false;
         for nal in Nals::new(unit, framing) {
@@ -107,7 +116,7 @@ impl Access {
                     None => {}
                 },
                 (Codec::H264, 5) => {
-                    clean = true;
+                    (clean, resets) = (true, true);
                     break;
                 }
                 (Codec::H264, 1..=4) => {
@@ -119,6 +128,8 @@ impl Access {
                     // Even types below 16 are what their temporal layer does not refer to; nuh_temporal_id_plus1.
                     self.layered |= nal.get(1).is_none_or(|byte| byte & 7 != 1);
                     droppable = kind < 16 && kind % 2 == 0 && !self.layered;
+                    // IDR pictures.
+                    resets = matches!(kind, 19 | 20);
                     break;
                 }
                 (Codec::Mpeg2, 0) => {
@@ -139,6 +150,7 @@ impl Access {
         let missing = start && !has_sets && !self.sets.is_empty();
         Found {
             start,
+            resets: start && resets,
             droppable: droppable && !start && !self.interlaced,
             sets: missing.then(|| self.sets.iter().flat_map(|(_, set)| set.clone()).collect()),
         }

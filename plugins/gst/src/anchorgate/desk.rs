@@ -75,6 +75,15 @@ pub(super) enum Room {
 struct Parcel {
     events: Vec<gst::Event>,
     buffer: gst::Buffer,
+    /// A decoder forgets all that came before it.
+    resets: bool,
+}
+
+/// A stretch that was left out, which the decoder has not been told of.
+#[derive(Clone, Copy, Debug)]
+struct Hole {
+    from: gst::ClockTime,
+    length: gst::ClockTime,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -115,6 +124,7 @@ pub(super) struct Desk {
     spare: Option<gst::Buffer>,
     passed_any: bool,
     discont: bool,
+    hole: Option<Hole>,
     previous: Option<Nanos>,
     video_stop: Nanos,
     cue_stop: Nanos,
@@ -168,6 +178,7 @@ impl Desk {
             spare: None,
             passed_any: false,
             discont: true,
+            hole: None,
             previous: None,
             video_stop: Nanos::ZERO,
             cue_stop: Nanos::ZERO,
@@ -361,6 +372,7 @@ impl Desk {
             payload: Parcel {
                 events: std::mem::take(&mut self.trailing),
                 buffer,
+                resets: found.resets,
             },
         };
         if shown && let Some(entry) = self.looks.dense_entry(pts) {
@@ -534,6 +546,10 @@ impl Desk {
                     self.say(Message::Miss(entry));
                 }
                 Verdict::Pass(parcel) => {
+                    if !parcel.resets {
+                        self.drain();
+                    }
+                    self.hole = None;
                     self.out.extend(parcel.events.into_iter().map(Out::Event));
                     self.pass(parcel.buffer);
                 }
@@ -566,15 +582,26 @@ impl Desk {
             self.out.extend(parcel.events.into_iter().map(Out::Event));
         }
         // A decoder that has seen no picture yet would have to guess its output format.
-        if let Some(first) = first.filter(|_| self.passed_any) {
+        if let Some(from) = first.filter(|_| self.passed_any) {
             let length = gst::ClockTime::from_nseconds(length.get().max(0) as u64);
-            self.drain(first, length);
+            self.hole.get_or_insert(Hole { from, length });
         }
     }
 
-    /// Says that there is nothing to decode here. The still-frame event makes the decoder give out all it holds, so that no chosen
+    /// Whether the decoder may hold chosen pictures back that only [`Self::drain`], or a unit to come, brings out.
+    pub(super) fn holds_back(&self) -> bool {
+        self.hole.is_some()
+    }
+
+    /// Says that there is nothing to decode for now. The still-frame event makes the decoder give out all it holds, so that no chosen
     /// picture waits in it; a GAP alone doesn't, but takes the event through a parser at once.
-    fn drain(&mut self, from: gst::ClockTime, length: gst::ClockTime) {
+    ///
+    /// It also empties the decoder's threads, which takes as long as decoding a picture does: a unit that resets the decoder brings out
+    /// what came before it as well, so this is for when there is no such unit, or none comes soon.
+    pub(super) fn drain(&mut self) {
+        let Some(Hole { from, length }) = self.hole.take() else {
+            return;
+        };
         let drain = gst_video::StillFrameEvent::builder(true).build();
         let gap = gst::event::Gap::builder(from).duration(length).build();
         self.out.extend([Out::Event(drain), Out::Event(gap)]);
@@ -618,8 +645,10 @@ impl Desk {
         // A decoder keeps events for the next picture and would lose these at the end; a GAP takes them through.
         let stop = self.segment.as_ref();
         let stop = stop.and_then(|segment| pads::buffer_time(segment, self.video_stop));
-        if let Some(stop) = stop.filter(|_| self.passed_any) {
-            self.drain(stop, gst::ClockTime::ZERO);
+        if let Some(from) = stop.filter(|_| self.passed_any) {
+            let length = gst::ClockTime::ZERO;
+            self.hole = Some(Hole { from, length });
+            self.drain();
         }
         self.out.push_back(Out::Event(eos));
         Ok(())
@@ -665,6 +694,7 @@ impl Desk {
         self.segment = None;
         self.spare = None;
         self.discont = true;
+        self.hole = None;
         self.previous = None;
         self.last_key = None;
         self.entered = false;

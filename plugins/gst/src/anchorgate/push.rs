@@ -1,6 +1,6 @@
 //! The source pad: a task pushes what the desk lets go of.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anchoring::time::Nanos;
 use gst::prelude::*;
@@ -10,6 +10,9 @@ use super::causes::Cause;
 use super::desk::{DeskError, Ears, Out};
 use super::imp::{AnchorGate, CAT, CHECK, Flow, State};
 use crate::carry;
+
+/// After this long with nothing to push, the decoder is made to give out what it holds.
+const SETTLE: Duration = Duration::from_millis(100);
 
 /// What the task does next, without the lock.
 enum Duty {
@@ -63,6 +66,7 @@ impl AnchorGate {
     }
 
     fn next_duty(&self, patience: Duration) -> Duty {
+        let idle = Instant::now();
         let mut state = self.state();
         loop {
             if !state.pushing || state.video_flushing || state.flow.is_err() {
@@ -88,25 +92,34 @@ impl AnchorGate {
                 return Duty::Push(out);
             }
             let mut pause = Duration::from_secs(3600);
+            if desk.holds_back() {
+                match SETTLE.checked_sub(idle.elapsed()) {
+                    Some(left) if !left.is_zero() => pause = left,
+                    _ => {
+                        desk.drain();
+                        continue;
+                    }
+                }
+            }
             if desk.finished() {
                 // Only a flush can bring something new.
             } else if let Some((eos, at)) = video_ended {
                 let waited = (*cue_progress).max(*at).elapsed();
-                let finished = if !desk.cues_may_come() {
-                    desk.finish(eos.clone())
+                let (finished, goes_on) = if !desk.cues_may_come() {
+                    (desk.finish(eos.clone()), true)
                 } else if waited > patience {
-                    desk.deaf(Cause::Late)
+                    (desk.deaf(Cause::Late), true)
                 } else {
                     if due && !*cues_touched {
                         return Duty::CheckCues;
                     }
-                    pause = CHECK;
-                    Ok(())
+                    pause = pause.min(CHECK);
+                    (Ok(()), false)
                 };
                 if let Err(error) = finished {
                     return Duty::Fail(error);
                 }
-                if pause > CHECK {
+                if goes_on {
                     continue;
                 }
             } else if !*video_seen
@@ -116,7 +129,7 @@ impl AnchorGate {
                 if due {
                     return Duty::CheckVideo;
                 }
-                pause = CHECK;
+                pause = pause.min(CHECK);
             }
             state = self.wait(state, pause);
         }

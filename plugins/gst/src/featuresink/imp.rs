@@ -25,7 +25,8 @@ use gst_base::subclass::prelude::*;
 use gst_video::prelude::*;
 
 use super::messages::{self, file_message, model_message, settings_message, work_message};
-use super::prepare::{Preparer, Turn};
+use super::planar::{Colours, Plane, Planes};
+use super::prepare::{Pixels, Preparer, Turn};
 use super::settings::{self, Settings};
 use super::thumbnail;
 use super::work::{Job, Picture, Report, Work};
@@ -142,7 +143,11 @@ impl ElementImpl for FeatureSink {
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             let mut caps = gst_video::VideoCapsBuilder::new()
-                .format(gst_video::VideoFormat::Rgb)
+                .format_list([
+                    gst_video::VideoFormat::I420,
+                    gst_video::VideoFormat::Nv12,
+                    gst_video::VideoFormat::Rgb,
+                ])
                 .build();
             caps.merge(gst::Caps::new_empty_simple(carry::CUE_CAPS));
             gst::PadTemplate::new(
@@ -188,6 +193,15 @@ impl BaseSinkImpl for FeatureSink {
     fn unlock_stop(&self) -> Result<(), gst::ErrorMessage> {
         self.flushing.store(false, Ordering::SeqCst);
         Ok(())
+    }
+
+    fn propose_allocation(
+        &self,
+        query: &mut gst::query::Allocation,
+    ) -> Result<(), gst::LoggableError> {
+        // So that a decoder's padded pictures need not be copied.
+        query.add_allocation_meta::<gst_video::VideoMeta>(None);
+        self.parent_propose_allocation(query)
     }
 
     fn set_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
@@ -375,12 +389,7 @@ impl FeatureSink {
         };
         let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, info)
             .map_err(|err| unreadable(&err))?;
-        let data = frame.plane_data(0).map_err(|err| unreadable(&err))?;
-        let stride = frame
-            .plane_stride()
-            .first()
-            .and_then(|stride| usize::try_from(*stride).ok())
-            .unwrap_or(0);
+        let pixels = pixels(&frame).map_err(|err| unreadable(&err))?;
 
         let turn = started
             .stream_turn
@@ -391,10 +400,8 @@ impl FeatureSink {
         let square = started
             .preparer
             .scale(
-                info.width() as usize,
-                info.height() as usize,
-                stride,
-                data,
+                (info.width() as usize, info.height() as usize),
+                &pixels,
                 tier.px,
                 turn,
                 &started.input,
@@ -581,6 +588,51 @@ impl FeatureSink {
             let _ = self.obj().post_message(message);
         }
     }
+}
+
+/// The pixels of a mapped picture.
+fn pixels<'a>(
+    frame: &'a gst_video::VideoFrameRef<&gst::BufferRef>,
+) -> Result<Pixels<'a>, gst::glib::BoolError> {
+    let stride = |plane: usize| {
+        let stride = frame.plane_stride().get(plane).copied();
+        stride
+            .and_then(|stride| usize::try_from(stride).ok())
+            .unwrap_or(0)
+    };
+    if frame.format() == gst_video::VideoFormat::Rgb {
+        return Ok(Pixels::Rgb(frame.plane_data(0)?, stride(0)));
+    }
+    let info = frame.info();
+    let plane = |component: u32| -> Result<Plane<'a>, gst::glib::BoolError> {
+        let index = info.format_info().plane()[component as usize];
+        let data = frame.plane_data(index)?;
+        let offset = info.format_info().poffset()[component as usize] as usize;
+        Ok(Plane {
+            data: data.get(offset..).unwrap_or_default(),
+            stride: stride(index as usize),
+            step: info.format_info().pixel_stride()[component as usize] as usize,
+        })
+    };
+    let colorimetry = info.colorimetry();
+    // What a stream that says nothing most likely means: standard definition has its own primaries.
+    let usual = match info.height() {
+        ..=576 => (0.299, 0.114),
+        _ => (0.2126, 0.0722),
+    };
+    let (kr, kb) = colorimetry.matrix().kr_kb().unwrap_or(usual);
+    Ok(Pixels::Planes(Planes {
+        width: info.width() as usize,
+        height: info.height() as usize,
+        y: plane(0)?,
+        u: plane(1)?,
+        v: plane(2)?,
+        colours: Colours {
+            kr: kr as f32,
+            kb: kb as f32,
+            full: colorimetry.range() == gst_video::VideoColorRange::Range0_255,
+        },
+    }))
 }
 
 /// A buffer of the cue stream: recordings without pictures.

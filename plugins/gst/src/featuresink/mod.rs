@@ -5,6 +5,7 @@
 //! - `settings`: the properties.
 //! - `imp`: pads and state.
 //! - `messages`: what the bus is told.
+//! - `planar`: luma and chroma -> a small RGB square, without a full-size RGB picture in between.
 //! - `prepare`: a decoded picture -> an upright square -> what the encoder takes.
 //! - `thumbnail`: what the encoder takes -> a small JPEG.
 //! - `rows`: pictures -> batches; embeddings -> rows in the order of the pictures.
@@ -14,6 +15,7 @@
 mod imp;
 mod messages;
 pub(crate) mod partial;
+mod planar;
 mod prepare;
 mod rows;
 mod settings;

@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
-use fast_image_resize::pixels::U8x3;
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::pixels::{U8, U8x3};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
+
+use super::planar::Planes;
 
 use crate::models::{Colour, Fit, Input, Layout, Resize};
 
@@ -73,6 +75,25 @@ pub(super) struct PrepareError {
     message: String,
 }
 
+impl PrepareError {
+    pub(super) fn new(width: usize, height: usize, px: usize, why: impl ToString) -> Self {
+        Self {
+            width,
+            height,
+            px,
+            message: why.to_string(),
+        }
+    }
+}
+
+/// Pixels of a decoded picture, as they lie in memory.
+pub(super) enum Pixels<'a> {
+    /// RGB, rows so many bytes apart.
+    Rgb(&'a [u8], usize),
+    /// Luma and chroma.
+    Planes(Planes<'a>),
+}
+
 /// Scales pictures. Keeps its buffers.
 #[derive(Default)]
 pub(super) struct Preparer {
@@ -80,35 +101,56 @@ pub(super) struct Preparer {
 }
 
 impl Preparer {
-    /// An RGB picture (rows `stride` bytes apart) as an upright square of side `px`, RGB, row-major, 3 bytes a pixel.
+    /// A picture as an upright square of side `px`, RGB, row-major, 3 bytes a pixel.
     ///
     /// # Errors
     /// The picture is empty or shorter than it says.
-    #[expect(clippy::too_many_arguments, reason = "a picture is four of them")]
     pub(super) fn scale(
         &mut self,
-        width: usize,
-        height: usize,
-        stride: usize,
-        data: &[u8],
+        (width, height): (usize, usize),
+        pixels: &Pixels<'_>,
         px: usize,
         turn: Turn,
         input: &Input,
     ) -> Result<Vec<u8>, PrepareError> {
-        let fail = |message: String| PrepareError {
-            width,
-            height,
-            px,
-            message,
+        let square = match pixels {
+            Pixels::Rgb(data, stride) => {
+                let packed = pack(width, height, *stride, data)
+                    .ok_or_else(|| PrepareError::new(width, height, px, "its data is too short"))?;
+                // Typed, so that code for these kinds of pixel alone is compiled and not that for every other.
+                self.resize::<U8x3>(width, height, &packed, px, input)?
+            }
+            Pixels::Planes(planes) => self.scale_planes(planes, px, input)?,
         };
-        let packed = pack(width, height, stride, data)
-            .ok_or_else(|| fail("its data is too short".into()))?;
-        // Typed, so that the code for RGB alone is compiled and not that for every other kind of pixel.
-        let source = TypedImageRef::<U8x3>::from_buffer(width as u32, height as u32, &packed)
-            .map_err(|err| fail(err.to_string()))?;
-        let mut square = vec![0; px * px * 3];
-        let mut scaled = TypedImage::<U8x3>::from_buffer(px as u32, px as u32, &mut square)
-            .map_err(|err| fail(err.to_string()))?;
+        Ok(upright(square, px, turn))
+    }
+
+    /// One plane of bytes as a square of side `px`.
+    pub(super) fn scale_plane(
+        &mut self,
+        width: usize,
+        height: usize,
+        samples: &[u8],
+        px: usize,
+        input: &Input,
+    ) -> Result<Vec<u8>, PrepareError> {
+        self.resize::<U8>(width, height, samples, px, input)
+    }
+
+    fn resize<P: PixelTrait>(
+        &mut self,
+        width: usize,
+        height: usize,
+        packed: &[u8],
+        px: usize,
+        input: &Input,
+    ) -> Result<Vec<u8>, PrepareError> {
+        let fail = |err: &dyn std::fmt::Display| PrepareError::new(width, height, px, err);
+        let source = TypedImageRef::<P>::from_buffer(width as u32, height as u32, packed)
+            .map_err(|err| fail(&err))?;
+        let mut square = vec![0; px * px * P::size()];
+        let mut scaled = TypedImage::<P>::from_buffer(px as u32, px as u32, &mut square)
+            .map_err(|err| fail(&err))?;
         let filter = match input.resize {
             Resize::Bicubic => FilterType::CatmullRom,
             Resize::Bilinear => FilterType::Bilinear,
@@ -122,9 +164,9 @@ impl Preparer {
         }
         self.resizer
             .resize_typed(&source, &mut scaled, &options)
-            .map_err(|err| fail(err.to_string()))?;
+            .map_err(|err| fail(&err))?;
         drop(scaled);
-        Ok(upright(square, px, turn))
+        Ok(square)
     }
 }
 
@@ -235,7 +277,13 @@ mod tests {
     fn squashing_keeps_the_whole_field_of_view() {
         let data = halves(64, 16, 4);
         let square = Preparer::default()
-            .scale(64, 16, 64 * 3 + 4, &data, 8, Turn::default(), &input())
+            .scale(
+                (64, 16),
+                &Pixels::Rgb(&data, 64 * 3 + 4),
+                8,
+                Turn::default(),
+                &input(),
+            )
             .unwrap();
         assert_eq!(pixel(&square, 8, 4, 0), [250, 0, 0]);
         assert_eq!(pixel(&square, 8, 4, 7), [0, 0, 250]);
@@ -252,7 +300,13 @@ mod tests {
             ..input()
         };
         let square = Preparer::default()
-            .scale(64, 16, 64 * 3, &data, 16, Turn::default(), &crop)
+            .scale(
+                (64, 16),
+                &Pixels::Rgb(&data, 64 * 3),
+                16,
+                Turn::default(),
+                &crop,
+            )
             .unwrap();
         assert_eq!(pixel(&square, 16, 8, 0), [250, 0, 0]);
         assert_eq!(pixel(&square, 16, 8, 15), [0, 0, 250]);
@@ -289,7 +343,13 @@ mod tests {
             let data = vec![0; len];
             assert!(
                 preparer
-                    .scale(width, height, stride, &data, 8, Turn::default(), &input())
+                    .scale(
+                        (width, height),
+                        &Pixels::Rgb(&data, stride),
+                        8,
+                        Turn::default(),
+                        &input()
+                    )
                     .is_err()
             );
         }

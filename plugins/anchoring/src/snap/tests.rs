@@ -1,0 +1,151 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::tier::Tier;
+use crate::uniform::{between, needed};
+
+const FRAME: Nanos = Nanos::from_ms(20);
+
+fn ms(ms: i64) -> Nanos {
+    Nanos::from_ms(ms)
+}
+
+fn entry(requested: Nanos, reason: Reason) -> Entry {
+    Entry {
+        requested,
+        tier: Tier::Low,
+        tokens: 49,
+        reason,
+        anchor: (reason == Reason::Anchor).then_some(0),
+    }
+}
+
+fn plain(times: &[i64]) -> Vec<Entry> {
+    times
+        .iter()
+        .map(|&at| entry(ms(at), Reason::Uniform))
+        .collect()
+}
+
+fn times(entries: &[Entry]) -> Vec<i64> {
+    entries
+        .iter()
+        .map(|entry| entry.requested.get() / 1_000_000)
+        .collect()
+}
+
+fn moved(entries: &mut [Entry], keyframes: &[Nanos], stop: i64, gap: i64, reach: i64) {
+    let pictures = Pictures {
+        keyframes,
+        frame: FRAME,
+    };
+    to_cheap(entries, pictures, Nanos::ZERO, ms(stop), ms(gap), ms(reach));
+}
+
+#[test]
+fn looks_step_from_keyframe_to_keyframe() {
+    let keys: Vec<_> = (0..20).map(|i| ms(500 * i)).collect();
+    let mut entries = plain(&[700, 1_500, 2_300, 3_100, 3_900]);
+    entries.push(entry(ms(4_700), Reason::Anchor));
+    moved(&mut entries, &keys, 5_000, 1_000, 1_000);
+    assert!(
+        times(&entries)[..5].iter().all(|at| at % 500 == 0),
+        "{:?}",
+        times(&entries)
+    );
+    assert_eq!(entries[5].requested, ms(4_700));
+}
+
+#[test]
+fn what_an_anchor_has_decoded_is_free() {
+    // One GOP of ten seconds: the anchor at 6 s pays for all before it.
+    let keys = [Nanos::ZERO];
+    let mut entries = plain(&[3_000]);
+    entries.push(entry(ms(6_000), Reason::Anchor));
+    entries.extend(plain(&[8_000]));
+    moved(&mut entries, &keys, 10_000, 4_000, 1_000);
+    // What is free already stays; after the anchor, the sooner the cheaper, but no nearer than a quarter of the largest gap.
+    assert_eq!(times(&entries), [3_000, 6_000, 7_000]);
+}
+
+#[test]
+fn no_look_moves_further_than_the_reach() {
+    let keys: Vec<_> = (0..4).map(|i| ms(5_000 * i)).collect();
+    let mut entries = plain(&[1_000, 3_000, 5_900, 8_000]);
+    moved(&mut entries, &keys, 10_000, 10_000, 800);
+    assert_eq!(
+        times(&entries)[2],
+        5_100,
+        "towards the keyframe, as far as it may"
+    );
+    assert_eq!(times(&entries)[3], 7_200);
+}
+
+#[test]
+fn without_keyframes_or_reach_nothing_moves() {
+    let before = plain(&[300, 1_100, 1_900]);
+    for (keys, reach) in [(vec![], 1_000), (vec![Nanos::ZERO, ms(1_000)], 0)] {
+        let mut entries = before.clone();
+        moved(&mut entries, &keys, 2_500, 1_000, reach);
+        assert_eq!(entries, before);
+    }
+}
+
+#[test]
+fn pictures_between_keyframe_and_look_cost_once() {
+    let keys = [Nanos::ZERO, ms(500)];
+    let pictures = Pictures {
+        keyframes: &keys,
+        frame: FRAME,
+    };
+    assert_eq!(pictures.cost([ms(0)]), 1);
+    assert_eq!(
+        pictures.cost([ms(495)]),
+        1,
+        "the keyframe at 500 ms is nearest"
+    );
+    assert_eq!(pictures.cost([ms(100)]), 6);
+    assert_eq!(pictures.cost([ms(100), ms(200)]), 11);
+    assert_eq!(pictures.cost([ms(200), ms(520)]), 13);
+}
+
+proptest! {
+    #[test]
+    fn only_times_change_the_largest_gap_holds_and_nothing_gets_dearer(
+        mut anchors in prop::collection::vec(0i64..60_000, 0..12),
+        keys in prop::collection::vec(0i64..60_000, 0..200),
+        more in 0u64..3,
+        reach in 0i64..3_000,
+    ) {
+        let (stop, gap) = (ms(60_000), ms(1_000));
+        anchors.sort_unstable();
+        anchors.dedup_by_key(|at| *at / 500);
+        let mut keys: Vec<_> = keys.into_iter().map(ms).collect();
+        keys.sort_unstable();
+        let mut entries = Vec::new();
+        let mut a = Nanos::ZERO;
+        for b in anchors.into_iter().map(ms).chain([stop]) {
+            let n = needed(a, b, gap) + more;
+            entries.extend(between(a, b, n).map(|at| entry(at, Reason::Uniform)));
+            if b < stop {
+                entries.push(entry(b, Reason::Anchor));
+            }
+            a = b;
+        }
+        let before = entries.clone();
+        moved(&mut entries, &keys, 60_000, 1_000, reach);
+        prop_assert_eq!(entries.len(), before.len());
+        for (old, new) in before.iter().zip(&entries) {
+            prop_assert_eq!((old.tier, old.reason, old.tokens), (new.tier, new.reason, new.tokens));
+            prop_assert!(old.reason != Reason::Anchor || old == new);
+            prop_assert!(old.requested.distance(new.requested) <= ms(reach));
+        }
+        let mut edges = vec![Nanos::ZERO];
+        edges.extend(entries.iter().map(|entry| entry.requested));
+        edges.push(stop);
+        prop_assert!(edges.windows(2).all(|w| w[0] <= w[1] && w[1] - w[0] <= gap), "{edges:?}");
+        let pictures = Pictures { keyframes: &keys, frame: FRAME };
+        let cost = |entries: &[Entry]| pictures.cost(entries.iter().map(|entry| entry.requested));
+        prop_assert!(cost(&entries) <= cost(&before));
+    }
+}
