@@ -1,7 +1,8 @@
 //! Luma and chroma planes -> a small RGB square: each plane is scaled on its own, and colours are worked out at the small size.
 //!
-//! A full-size RGB picture is never made: of 1920 x 1080 it would be 6 MB, for a square of 112 x 112. Against scaling the RGB picture the
-//! result differs only by rounding and by how chroma is brought to the luma's grid.
+//! A full-size RGB picture is never made: of 1920 x 1080 it would be 6 MB, for a square of 112 x 112. Against scaling the RGB picture, which
+//! agrees with Pillow's filter of the same name (mean 0.3 of 255, nowhere more than 8), the result differs by rounding and by how chroma is
+//! brought to the luma's grid: bicubic and bilinear by 1 on average and nowhere by more than 8, area by 4 and 40 (tested).
 
 use std::borrow::Cow;
 
@@ -110,3 +111,6 @@ impl Preparer {
         Ok(planes.colours.rgb(&y, &u, &v))
     }
 }
+
+#[cfg(test)]
+mod tests;
