@@ -103,6 +103,9 @@ def against_recording(frames, path, turned):
     pts, asked = frames["pts_ns"] / 1e9, frames["requested_ns"] / 1e9
     offset = np.median(pts - shown[number])
     off = np.abs(pts - shown[number] - offset)
+    # matroskademux 1.22 first says that the recording begins with its first picture, and corrects itself where the sound begins sooner: what it
+    # has given out until then stays early by as much (7 ms with Opus).
+    off[(pts < .05) & (off < .01)] = 0
     need(off.max() < .0015, f"{(off >= .0015).sum()} of {len(off)} rows show another picture than their pts_ns says (worst: {off.max():.3f} s)")
     times = shown + offset
     nearest = np.abs(times[None] - asked[:, None]).min(1)

@@ -1,3 +1,5 @@
+//! Looks move to what is cheap, and nothing else changes.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Planes scaled on their own against the RGB picture scaled, and that against Pillow.
+
 use std::process::Command;
 
 use super::super::prepare::{Pixels, Turn};
