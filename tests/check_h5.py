@@ -87,7 +87,7 @@ def against_plan(f, frames, anchors, path):
     need(head["budget_tokens"] == int(f.attrs["budget_tokens"]), "budget_tokens differs from the plan's")
 
 
-def against_recording(frames, path, turned):
+def against_recording(frames, path, turned, numbered):
     """The number in each picture says which it is; ffprobe says when that one is shown."""
     text = subprocess.run(["ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp_time", "-of", "csv=p=0", path],
                           check=True, capture_output=True, text=True).stdout
@@ -98,8 +98,9 @@ def against_recording(frames, path, turned):
     bits = cells.reshape(-1, 64)[:, :24]
     contrast = bits[:, :12] - bits[:, 12:]
     need((np.abs(contrast) > .3).all(), f"pictures can't be read (least contrast {np.abs(contrast).min():.2f}): wrong colours, wrong way up or damaged")
-    number = ((contrast > 0) * (1 << np.arange(12))).sum(1)
-    need((number < len(shown)).all(), f"a picture numbered {number.max()} of {len(shown)}")
+    # What was cut off the start was numbered too.
+    number = ((contrast > 0) * (1 << np.arange(12))).sum(1) - max(0, numbered - len(shown))
+    need(((number >= 0) & (number < len(shown))).all(), f"a picture numbered {number.max()} of {len(shown)}")
     pts, asked = frames["pts_ns"] / 1e9, frames["requested_ns"] / 1e9
     offset = np.median(pts - shown[number])
     off = np.abs(pts - shown[number] - offset)
@@ -136,6 +137,7 @@ def main():
     p.add_argument("--clicks")
     p.add_argument("--labels")
     p.add_argument("--turned", action="store_true")
+    p.add_argument("--numbered", type=int, default=0, help="so many pictures were numbered before the start was cut off")
     a = p.parse_args()
     with h5py.File(a.file) as f:
         schema(f)
@@ -143,7 +145,7 @@ def main():
         if a.plan:
             against_plan(f, frames, anchors, a.plan)
         if a.recording:
-            against_recording(frames, a.recording, a.turned)
+            against_recording(frames, a.recording, a.turned, a.numbered)
         for click in a.clicks.split(",") if a.clicks else []:
             off = np.abs(anchors["onset_ns"] / 1e9 - float(click))
             need(len(off) and off.min() <= .05, f"no anchor within 50 ms of {click} s (nearest {off.min() if len(off) else 'none'})")

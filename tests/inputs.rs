@@ -17,6 +17,8 @@ enum Kind {
     Plain,
     /// The same, from a recording whose time does not begin at zero: the clicks are somewhere else.
     Shifted,
+    /// Shifted, and its start was cut off: what is left begins between two keyframes.
+    Cut,
     /// Stored turned by 90 degrees.
     Turned,
     /// Nothing to hear: the uniform fallback.
@@ -51,6 +53,7 @@ fn holds(name: &str, kind: Kind) {
             Kind::Plain => args.extend(["--clicks".into(), clicks.into()]),
             Kind::Turned => args.extend(["--turned".into(), "--clicks".into(), clicks.into()]),
             Kind::Shifted => {}
+            Kind::Cut => args.extend(["--numbered".into(), "250".into()]),
             Kind::Unheard => {
                 let text = said(&output);
                 assert_eq!(
@@ -107,6 +110,13 @@ recordings! {
     mkv_starts_at_5s: Shifted,
     mp4_starts_at_5s: Shifted,
     ts_starts_at_90s: Shifted,
+    mkv_av1_opus: Plain,
+    mp4_av1_aac: Plain,
+    mp4_interlaced: Plain,
+    mp4_edit_list: Cut,
+    ts_no_first_keyframe: Cut,
+    ts_wraps: Shifted,
+    ts_resized: Shifted,
     mp4_intra_only: Plain,
     mp4_one_gop: Plain,
     mp4_no_audio: Unheard,

@@ -18,6 +18,7 @@ X264 = "-c:v libx264 -preset veryfast -pix_fmt yuv420p -crf 20"
 X265 = "-c:v libx265 -preset ultrafast -pix_fmt yuv420p -crf 20 -x265-params log-level=error"
 VP8 = "-c:v libvpx -deadline realtime -cpu-used 8 -b:v 1M -g 50"
 VP9 = "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -row-mt 1 -b:v 1M -g 50"
+AV1 = "-c:v libsvtav1 -preset 12 -g 50 -crf 30 -pix_fmt yuv420p"
 # Pictures at uneven times: a jitter, and a hole of 0.8 s in every 60 pictures.
 VFR = "-vf settb=1/90000,setpts='(N/25+0.012*mod(N\\,3)+0.8*floor(N/60))/TB' -fps_mode vfr -enc_time_base 1/90000"
 
@@ -43,6 +44,13 @@ RECORDINGS = {  # name: (extension, video options or None, audio options or None
     "mkv_starts_at_5s": ("mkv", f"{X264} -g 50 -bf 2", "-c:a libopus", "-output_ts_offset 5"),
     "mp4_starts_at_5s": ("mp4", f"{X264} -g 50 -bf 2", "-c:a aac", "-output_ts_offset 5"),
     "ts_starts_at_90s": ("ts", f"{X264} -g 50 -bf 2", "-c:a aac", "-output_ts_offset 90"),
+    "mkv_av1_opus": ("mkv", AV1, "-c:a libopus", ""),
+    "mp4_av1_aac": ("mp4", AV1, "-c:a aac", ""),
+    "mp4_interlaced": ("mp4", f"{X264} -g 50 -bf 2 -flags +ilme+ildct -x264-params tff=1:log=0", "-c:a aac", ""),
+    "ts_wraps": ("ts", f"{X264} -g 50 -bf 2", "-c:a aac", "-output_ts_offset 95438"),
+    "mp4_edit_list": ("mp4", f"{X264} -g 50 -bf 2", "-c:a aac", "edit list"),
+    "ts_no_first_keyframe": ("ts", f"{X264} -g 50 -bf 2", "-c:a aac", "no first keyframe"),
+    "ts_resized": ("ts", f"{X264} -g 50 -bf 2", "-c:a aac", "resized"),
     "mp4_intra_only": ("mp4", f"{X264} -g 1", "-c:a aac", ""),
     "mp4_one_gop": ("mp4", f"{X264} -g 9999 -keyint_min 9999 -bf 2", "-c:a aac", ""),
     "mkv_two_tracks": ("mkv", f"{X264} -g 50 -bf 2", "-c:a libopus", "two tracks"),
@@ -108,7 +116,41 @@ def make(name, folder):
         raw.unlink()
     if more == "rotated":
         rotate(path)
+    if more == "edit list":
+        again(path, ["-ss", "1.3"], ["-c", "copy"])
+    if more == "no first keyframe":
+        without_start(path)
+    if more == "resized":
+        resize(path, video.split())
     return path
+
+
+def again(path, before, after):
+    """Sends a recording through ffmpeg once more."""
+    old = path.with_name("old_" + path.name)
+    path.rename(old)
+    subprocess.run(["ffmpeg", "-y", "-loglevel", "error", *before, "-i", str(old), *after, str(path)], check=True)
+    old.unlink()
+
+
+def resize(path, video):
+    """From 5 s on, pictures are 480 x 360."""
+    parts = []
+    for k, (trim, sound) in enumerate((("trim=end=5", ["-c:a", "copy"]), ("trim=start=5,scale=480:360", ["-an"]))):
+        parts.append(path.with_name(f"part{k}_" + path.name))
+        subprocess.run(["ffmpeg", "-y", "-loglevel", "error", "-copyts", "-i", str(path), *video, "-vf", trim, *sound, "-muxdelay", "0", "-muxpreload", "0", str(parts[k])], check=True)
+    # The sound stays in the first part: it is over before the larger pictures begin to be read.
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    for part in parts:
+        part.unlink()
+
+
+def without_start(path):
+    """Cuts a transport stream's first second of packets away, but for the tables."""
+    data = path.read_bytes()
+    packets = [data[at:at + 188] for at in range(0, len(data), 188)]
+    tables = [p for p in packets if int.from_bytes(p[1:3], "big") & 0x1fff in (0, 0x11, 0x1000)][:3]
+    path.write_bytes(b"".join(tables + packets[len(packets) // 10:]))
 
 
 def rotate(path):
