@@ -23,7 +23,7 @@ demo: build ## extract features from INPUT=fixtures/kitchen.mp4 to OUTPUT=target
 test: build ## run every test
 	cargo test --release --workspace --locked
 
-bench: build ## measure speed and memory beside decoding everything, for SECONDS_OF_VIDEO="600 3600"
+bench: build ## measure speed and memory beside other tools and the floor, for SECONDS_OF_VIDEO="600 3600"
 	@$(EARMARK_PYTHON) scripts/bench.py $(SECONDS_OF_VIDEO)
 
 lint: setup ## check formatting, lints and documentation

@@ -1,40 +1,60 @@
 #!/usr/bin/env python3
-"""What a gated run costs beside decoding every picture, side by side on the same recording: prints ratios, asserts nothing.
+"""What a gated run costs beside decoding every picture, other tools and the floor, side by side on the same recording: prints ratios, asserts nothing.
 
     bench.py [SECONDS ...]      default: 600 and 3600
 
-Each recording is 1080p50 H.264 (16 Mbit/s, GOP 25) with AAC: 20 s of hard-to-compress picture repeated without
-re-encoding under the shipped kitchen's sound. They are kept in target/bench (2 MB a second). Every row is a process of its own:
+Each recording is 1080p50 H.264 (16 Mbit/s) with AAC: 20 s of hard-to-compress picture repeated without re-encoding under the shipped
+kitchen's sound; keyframes every 25 pictures, or every 250 with two B pictures between references. They are kept in target/bench (2 MB a
+second). Every row is a process of its own; all that encode spend the same tokens with the same model:
 
-    decode    gst-launch-1.0: every picture decoded and thrown away; no scaling, no encoding, no audio
-    ffmpeg    the same by ffmpeg
-    gated     earmark run pipelines/gated.yaml: both passes, encoding and writing included
-    uniform   earmark run pipelines/uniform.yaml: equal tokens, evenly spaced
+    decode        every picture decoded and thrown away by GStreamer; no scaling, no encoding, no sound
+    fps1          ffmpeg fps=1, 224 px, piped to onnxruntime: what people do today
+    after         PyAV decodes everything and picks the plan's pictures behind the decoder; onnxruntime      (exact times; no sound)
+    seek          PyAV seeks to each of the plan's pictures; onnxruntime                                      (exact times; no sound)
+    uniform       earmark run pipelines/uniform.yaml
+    exact         earmark run pipelines/gated.yaml with snap_ms: 0
+    gated         earmark run pipelines/gated.yaml, as shipped
+    floor listen  earmark plan on the sound alone
+    floor decode  PyAV decodes exactly the compressed pictures that the plan of `gated` needs
+    floor encode  onnxruntime on as many pictures of each size as that plan has, and their scaling
 
-BENCH_RUNS (default 1) repeats every row and takes the median; BENCH_GOP (default 25) sets the keyframe distance.
+BENCH_ROWS (a comma-separated choice), BENCH_RUNS (default 1; the median is printed), BENCH_GOP (default 25,250).
 """
 import json, os, pathlib, statistics, subprocess, sys, time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "bench"
 EARMARK = pathlib.Path(os.environ.get("EARMARK_BIN", ROOT / "target/release/earmark"))
-RUNS, GOP = int(os.environ.get("BENCH_RUNS", 1)), int(os.environ.get("BENCH_GOP", 25))
+PEERS = ROOT / "scripts/bench_peers.py"
+RUNS = int(os.environ.get("BENCH_RUNS", 1))
+GOPS = [int(gop) for gop in os.environ.get("BENCH_GOP", "25,250").split(",")]
+FLOOR = ("floor listen", "floor decode", "floor encode")
 
 
 def call(*args):
     subprocess.run(["ffmpeg", "-y", "-loglevel", "error", *map(str, args)], check=True)
 
 
-def recording(seconds):
+def python():
+    """A Python with PyAV and onnxruntime, made once."""
+    venv = OUT / "venv"
+    if not (venv / "ready").exists():
+        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+        subprocess.run([venv / "bin/pip", "install", "--quiet", "-r", ROOT / "scripts/bench-requirements.txt"], check=True)
+        (venv / "ready").touch()
+    return venv / "bin/python"
+
+
+def recording(seconds, gop):
     """target/bench/1080p50_gopG_SECONDS.mp4, made once."""
-    path = OUT / f"1080p50_gop{GOP}_{seconds}.mp4"
+    path = OUT / f"1080p50_gop{gop}_{seconds}.mp4"
     if path.exists():
         return path
     OUT.mkdir(parents=True, exist_ok=True)
-    loop, partial = OUT / f"loop_gop{GOP}.mp4", path.with_suffix(".partial.mp4")
+    loop, partial = OUT / f"loop_gop{gop}.mp4", path.with_suffix(".partial.mp4")
     if not loop.exists():
-        call("-f", "lavfi", "-i", "mandelbrot=s=1920x1080:r=50,noise=alls=12:allf=t", "-t", 20, "-c:v", "libx264", "-preset", "veryfast", "-bf", 0,
-             "-g", GOP, "-keyint_min", GOP, "-sc_threshold", 0, "-b:v", "16M", "-pix_fmt", "yuv420p", loop)
+        call("-f", "lavfi", "-i", "mandelbrot=s=1920x1080:r=50,noise=alls=12:allf=t", "-t", 20, "-c:v", "libx264", "-preset", "veryfast", "-bf", 0 if gop < 100 else 2,
+             "-g", gop, "-keyint_min", gop, "-sc_threshold", 0, "-b:v", "16M", "-pix_fmt", "yuv420p", loop)
     call("-stream_loop", seconds // 20, "-i", loop, "-stream_loop", -1, "-i", ROOT / "fixtures/kitchen.mp4", "-map", "0:v", "-map", "1:a",
          "-c:v", "copy", "-c:a", "aac", "-b:a", "128k", "-ar", 48000, "-t", seconds, partial)
     partial.rename(path)
@@ -55,46 +75,84 @@ def measure(command):
         return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, out.read().decode()
 
 
-def bench(seconds):
-    media = recording(seconds)
+def commands(media, seconds):
+    """Row by row: what to run."""
+    exact = OUT / "exact.yaml"
+    text = (ROOT / "pipelines/gated.yaml").read_text()
+    exact.write_text("\n".join("  snap_ms: 0" if line.strip().startswith("snap_ms:") else line for line in text.splitlines()) + "\n")
+    sound, plans = OUT / f"sound_{seconds}.m4a", {name: OUT / f"{name}.jsonl" for name in ("exact", "gated")}
+    call("-i", media, "-vn", "-c", "copy", sound)
+    pipelines = {"uniform": ROOT / "pipelines/uniform.yaml", "exact": exact, "gated": ROOT / "pipelines/gated.yaml"}
+    for name, plan in plans.items():
+        subprocess.run([EARMARK, "plan", pipelines[name], "--input", media, "--output", plan, "--overwrite", "--quiet"], check=True, stdout=subprocess.DEVNULL)
+    peer = [python(), PEERS]
+    model = ROOT / "models/built/efficientnet-lite0.onnx"
+    rows = {"decode": ["gst-launch-1.0", "-q", "filesrc", f"location={media}", "!", "qtdemux", "!", "h264parse", "!", "avdec_h264", "!", "fakesink", "sync=false"],
+            "fps1": [*peer, "fps1", model, media],
+            "after": [*peer, "after", model, media, plans["exact"]],
+            "seek": [*peer, "seek", model, media, plans["exact"]]}
+    for name, pipeline in pipelines.items():
+        rows[name] = [EARMARK, "run", pipeline, "--input", media, "--output", OUT / f"{name}.h5", "--overwrite", "--json"]
+    rows["floor listen"] = [EARMARK, "plan", pipelines["gated"], "--input", sound, "--output", OUT / "sound.jsonl", "--overwrite", "--json"]
+    rows["floor decode"] = [*peer, "needed", model, media, plans["gated"]]
+    rows["floor encode"] = [*peer, "encode", model, media, plans["gated"]]
+    return rows
+
+
+def notes(row, said):
+    """What a row did, and the counts that the table compares."""
+    if not said.strip().startswith("{"):
+        return "", {}
+    said = json.loads(said)
+    if "features" in said:
+        said = said["features"]
+        return f"{said['spent_tokens']} of {said['budget_tokens']} tokens, pictures decoded {said['pictures_passed']} of {said['pictures_seen']}", {"decoded": said["pictures_passed"]}
+    if row == "floor listen":
+        return "", {}
+    return ", ".join(f"{key} {value}" for key, value in said.items()), said
+
+
+def bench(seconds, gop):
+    media = recording(seconds, gop)
+    rows = commands(media, seconds)
+    chosen = os.environ.get("BENCH_ROWS")
+    if chosen:
+        rows = {name: command for name, command in rows.items() if name in chosen.split(",")}
     with open(media, "rb") as f:  # the same warm page cache for all
         while f.read(1 << 24):
             pass
-
-    def run(name):
-        return [EARMARK, "run", ROOT / f"pipelines/{name}.yaml", "--input", media, "--output", OUT / f"{name}.h5", "--overwrite", "--json"]
-
-    rows = {
-        "decode": ["gst-launch-1.0", "-q", "filesrc", f"location={media}", "!", "qtdemux", "!", "h264parse", "!", "avdec_h264", "!", "fakesink", "sync=false"],
-        "ffmpeg": ["ffmpeg", "-v", "error", "-i", media, "-an", "-f", "null", "-"],
-        "gated": run("gated"),
-        "uniform": run("uniform"),
-    }
     runs = {name: [] for name in rows}
     for _ in range(RUNS):
         for name, command in rows.items():
             runs[name].append(measure(command))
-    print(f"\n{seconds} s of 1080p50, GOP {GOP}, {os.cpu_count()} cores, median of {RUNS}")
-    print(f"{'row':<9}{'wall s':>9}{'CPU s':>9}{'peak MiB':>10}{'wall/decode':>13}{'CPU/decode':>12}  notes")
-    base = [statistics.median(r[k] for r in runs["decode"]) for k in (0, 1)]
-    result = {}
-    for name, measured in runs.items():
-        wall, cpu, peak = (statistics.median(r[k] for r in measured) for k in (0, 1, 2))
-        notes = ""
-        if measured[-1][3].strip().startswith("{"):
-            said = json.loads(measured[-1][3])["features"]
-            notes = f"{said.get('spent_tokens')} of {said.get('budget_tokens')} tokens, pictures decoded {said.get('pictures_passed')} of {said.get('pictures_seen')}"
-        print(f"{name:<9}{wall:>9.1f}{cpu:>9.1f}{peak:>10.0f}{wall / base[0]:>13.2f}{cpu / base[1]:>12.2f}  {notes}", flush=True)
-        result[name] = peak
-    return result
+    middle = {name: [statistics.median(r[k] for r in measured) for k in (0, 1, 2)] for name, measured in runs.items()}
+    base = middle.get("decode", (float("nan"),) * 3)
+    print(f"\n{seconds} s of 1080p50, GOP {gop}, {os.cpu_count()} cores, median of {RUNS}")
+    print(f"{'row':<14}{'wall s':>9}{'CPU s':>9}{'peak MiB':>10}{'wall/decode':>13}{'CPU/decode':>12}  notes")
+    counts = {}
+    for name, (wall, cpu, peak) in middle.items():
+        text, counts[name] = notes(name, runs[name][-1][3])
+        print(f"{name:<14}{wall:>9.1f}{cpu:>9.1f}{peak:>10.0f}{wall / base[0]:>13.2f}{cpu / base[1]:>12.2f}  {text}", flush=True)
+    if all(name in middle for name in (*FLOOR, "gated")):
+        floor = sum(middle[name][1] for name in FLOOR)
+        wall, cpu, _ = middle["gated"]
+        print(f"gated / floor: CPU {cpu / floor:.2f} of {floor:.1f} s; wall {wall / (floor / os.cpu_count()):.2f} of the floor over {os.cpu_count()} cores; "
+              f"pictures decoded / needed {counts['gated']['decoded'] / counts['floor decode']['needed']:.3f}")
+    for name in ("fps1", "after", "seek"):
+        for ours in ("gated", "exact"):
+            if name in middle and ours in middle:
+                a, b = middle[name], middle[ours]
+                print(f"{name} / {ours}: wall {a[0] / b[0]:.1f}, CPU {a[1] / b[1]:.1f}, memory {a[2] / b[2]:.1f}")
+    return middle.get("gated", base)[2]
 
 
 def main():
     lengths = [int(x) for x in sys.argv[1:]] or [600, 3600]
-    peaks = {seconds: bench(seconds) for seconds in lengths}
-    if len(peaks) > 1:
-        short, long = min(peaks), max(peaks)
-        print(f"\npeak memory of a gated run: {peaks[short]['gated']:.0f} MiB for {short} s, {peaks[long]['gated']:.0f} MiB for {long} s, ratio {peaks[long]['gated'] / peaks[short]['gated']:.2f}")
+    for gop in GOPS:
+        peaks = {seconds: bench(seconds, gop) for seconds in lengths}
+        if len(peaks) > 1:
+            short, long = min(peaks), max(peaks)
+            print(f"\npeak memory of a gated run: {peaks[short]:.0f} MiB for {short} s, {peaks[long]:.0f} MiB for {long} s, ratio {peaks[long] / peaks[short]:.2f}")
 
 
 if __name__ == "__main__":
