@@ -284,6 +284,9 @@ fn put<T: Cell>(at: &Location, name: &str, value: &T) -> hdf5::Result<()> {
     }
 }
 
+/// Bytes of chunks that a dataset keeps while it is written.
+const CHUNK_CACHE: usize = 128 << 10;
+
 /// A file being written.
 struct Output {
     file: File,
@@ -295,7 +298,12 @@ impl Output {
     fn create(path: &Path) -> Result<Self, H5Error> {
         // The lock of `Partial` holds for the file's whole life; HDF5's own would be in its way.
         let file = File::with_options()
-            .with_fapl(|access| access.file_locking(false))
+            // A chunk is written once and not read again: the usual megabyte for each of two dozen datasets would only fill with the recording.
+            .with_fapl(|access| {
+                access
+                    .file_locking(false)
+                    .chunk_cache(521, CHUNK_CACHE, 1.0)
+            })
             .create(path)
             .map_err(|err| failed(path, &err))?;
         Ok(Self {
