@@ -16,7 +16,7 @@ setup: ## install what is missing: system packages, ONNX Runtime, models
 build: setup ## build target/release/earmark and target/release/libgstearmark.so
 	cargo build --release --workspace --locked
 
-demo: build ## extract features from INPUT=fixtures/kitchen.mp4 to OUTPUT=target/demo/<name>.h5
+demo: build ## extract features from INPUT=fixtures/kitchen.mp4 to OUTPUT=target/demo/<name>.h5, and a page to look at
 	@scripts/demo.sh
 
 # In release, so that demo and test share one build.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the main job on one recording: INPUT (the shipped kitchen scene) to OUTPUT (target/demo/<name>.h5).
+# Runs the main job on one recording, INPUT (the shipped kitchen scene) to OUTPUT (target/demo/<name>.h5), and makes a page of it.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$here/target}
@@ -8,4 +8,8 @@ input=${INPUT:-$here/fixtures/kitchen.mp4}
 name=$(basename "${input%.*}")
 output=${OUTPUT:-$target/demo/$name.h5}
 mkdir -p "$(dirname "$output")"
-exec "$target/release/earmark" run "$here/pipelines/gated.yaml" --input "$input" --output "$output" --overwrite --thumbnails
+"$target/release/earmark" run "$here/pipelines/gated.yaml" --input "$input" --output "$output" --overwrite --thumbnails
+
+labels=()
+[ ! -f "${input%.*}.labels.csv" ] || labels=(--labels "${input%.*}.labels.csv")
+"$target/release/earmark" report "$output" --video "$input" "${labels[@]}" --time-decoding --output "${output%.h5}.html" --overwrite

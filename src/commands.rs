@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command, Eval, Format, Graph, Inspect, Models, PipelineArgs};
 use crate::config::{self, Pipeline, Variables};
-use crate::{doctor, eval, graph, inspect, session};
+use crate::{doctor, eval, graph, inspect, plot, report, session};
 
 /// Something is wrong with the command line or the pipeline.
 const WRONG: u8 = 2;
@@ -65,6 +65,8 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Doctor => examine(output),
         Command::Run(args) => session::run(&args, output),
         Command::Plan(args) => session::plan(&args, output),
+        Command::Report(args) => report::report(&args, output),
+        Command::Plot(args) => plot::plot(&args, output),
     }
 }
 

@@ -13,6 +13,8 @@
 //! - [`session`]: recording and pipeline -> plan and features.
 //! - [`inspect`]: a file that Earmark wrote -> one screen of text.
 //! - [`eval`]: plans against labels.
+//! - [`report`]: a feature file -> a page for people.
+//! - [`plot`]: a feature file -> a drawing for papers.
 //! - [`doctor`]: this machine -> what it lacks.
 //! - [`packages`]: which Debian package brings an element.
 
@@ -25,7 +27,9 @@ pub mod graph;
 pub mod inspect;
 pub mod launch;
 pub mod packages;
+pub mod plot;
 pub mod probe;
+pub mod report;
 pub mod session;
 
 use std::sync::OnceLock;

@@ -13,7 +13,7 @@
 mod build;
 mod listen;
 mod parts;
-mod place;
+pub(crate) mod place;
 mod play;
 mod progress;
 mod summary;

@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 
 /// Where an output will be.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(crate) struct Target {
     /// The file.
     pub file: PathBuf,
     /// Its folder.
@@ -16,7 +16,7 @@ pub(super) struct Target {
 }
 
 /// The output can be written: its folder is there and takes files, and nothing is there that may not be replaced.
-pub(super) fn check(file: &Path, overwrite: bool) -> anyhow::Result<Target> {
+pub(crate) fn check(file: &Path, overwrite: bool) -> anyhow::Result<Target> {
     let name = file.display();
     let folder = match file.parent() {
         Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
@@ -57,7 +57,7 @@ pub(super) fn differs(output: &Path, input: Option<&Path>) -> anyhow::Result<()>
 }
 
 /// A file beside the target that goes away unless it is published.
-pub(super) fn temporary(target: &Target, suffix: &str) -> anyhow::Result<NamedTempFile> {
+pub(crate) fn temporary(target: &Target, suffix: &str) -> anyhow::Result<NamedTempFile> {
     let name = target
         .file
         .file_name()
@@ -71,7 +71,7 @@ pub(super) fn temporary(target: &Target, suffix: &str) -> anyhow::Result<NamedTe
 }
 
 /// Makes a finished temporary file the target: synced, renamed, its folder synced.
-pub(super) fn publish(file: NamedTempFile, target: &Target, overwrite: bool) -> anyhow::Result<()> {
+pub(crate) fn publish(file: NamedTempFile, target: &Target, overwrite: bool) -> anyhow::Result<()> {
     let name = target.file.display();
     file.as_file()
         .sync_all()

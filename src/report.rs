@@ -1,0 +1,258 @@
+//! A feature file -> a page for people: where it listened up, where it looked, what it saw, whether it was right, what it saved.
+//!
+//! # Layout
+//!
+//! - `recording`: a feature file -> what is shown of it.
+//! - `truth`: labels against what was heard and seen.
+//! - `detail`: cues -> levels of detail.
+//! - `page`: all of it -> one HTML file. `assets/` holds its template, style and scripts, and uPlot with its licence.
+//! - `decoding`: how long decoding everything would take, by decoding some.
+//! - `folder`: a folder of feature files -> their pages and an index.
+//! - `serve`: the same pages over HTTP, with the recordings.
+
+mod decoding;
+mod detail;
+mod folder;
+mod page;
+mod recording;
+mod serve;
+mod truth;
+
+use std::io::Write;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde_json::json;
+
+use crate::cli;
+use crate::commands::{self, Output, Usage};
+use crate::eval::labels;
+use crate::session::place;
+pub(crate) use detail::{Level, Strip};
+#[cfg(test)]
+pub(crate) use recording::tests as recording_tests;
+pub(crate) use recording::{Shown, clock};
+pub(crate) use truth::{Fate, Standing};
+
+/// `earmark report`.
+///
+/// # Errors
+/// A file cannot be read, labels don't fit, or the page cannot be written; then there is no page.
+pub fn report(args: &cli::Report, output: Output) -> anyhow::Result<()> {
+    let is_folder = args.file.is_dir();
+    if is_folder && (args.compare.is_some() || args.time_decoding) {
+        return Err(Usage(
+            "--compare and --time-decoding are for one recording; give a file instead of a folder"
+                .into(),
+        )
+        .into());
+    }
+    if let Some(address) = args.serve {
+        return serve::serve(args, address, output);
+    }
+    if is_folder {
+        return folder::write(args, output);
+    }
+    let target = match &args.output {
+        Some(target) => target.clone(),
+        None => args.file.with_extension("html"),
+    };
+    let place = place::check(&target, args.overwrite)?;
+    let source = Source {
+        file: args.file.clone(),
+        labels: args.labels.clone(),
+        video: args.video.clone(),
+    };
+    let video = args
+        .video
+        .as_deref()
+        .map(|video| link(video, &target))
+        .transpose()?;
+    let made = source.page(
+        args.compare.as_deref(),
+        video.as_deref(),
+        args.time_decoding,
+    )?;
+    write(&place, &made.html, args.overwrite)?;
+    if output.json {
+        return commands::print(&format!(
+            "{:#}",
+            json!({ "ok": true, "file": args.file, "report": target, "bytes": made.html.len(), "events": made.events, "found": made.found, "seen": made.seen, "missed": made.missed })
+        ));
+    }
+    commands::print(&format!("report     {}", target.display()))
+}
+
+/// What a page is made from.
+#[derive(Clone, Debug)]
+struct Source {
+    file: PathBuf,
+    labels: Option<PathBuf>,
+    video: Option<PathBuf>,
+}
+
+/// A page, and what was found, for programs.
+struct Made {
+    html: String,
+    events: u64,
+    found: u64,
+    seen: u64,
+    missed: u64,
+}
+
+impl Source {
+    /// What is shown of the file, held against the labels.
+    fn shown(&self) -> anyhow::Result<Shown> {
+        shown(&self.file, self.labels.as_deref())
+    }
+
+    fn page(
+        &self,
+        compare: Option<&Path>,
+        video: Option<&str>,
+        time_decoding: bool,
+    ) -> anyhow::Result<Made> {
+        let run = self.shown()?;
+        let other = compare
+            .map(|other| shown(other, self.labels.as_deref()))
+            .transpose()?;
+        if let Some(other) = &other {
+            same_recording(&run, other)?;
+        }
+        let decoding = match (&self.video, time_decoding) {
+            // A recording without video has nothing to decode.
+            (Some(_), true) if run.summary.pictures_seen == 0 => None,
+            (Some(video), true) => Some(decoding::time(video, run.summary.pictures_seen)?),
+            (None, true) => bail!("--time-decoding needs the recording: give it with --video"),
+            (_, false) => None,
+        };
+        let count = |of: fn(&recording::OfClass) -> u64| {
+            run.labelled().iter().map(|(_, class)| of(class)).sum()
+        };
+        Ok(Made {
+            html: page::page(&run, other.as_ref(), video, decoding.as_ref())?,
+            events: count(|class| class.events),
+            found: count(|class| class.found),
+            seen: count(|class| class.seen),
+            missed: count(|class| class.missed),
+        })
+    }
+}
+
+/// A file, held against labels if there are any.
+///
+/// # Errors
+/// One of them cannot be read, or they don't fit together.
+pub(crate) fn shown(file: &Path, labels: Option<&Path>) -> anyhow::Result<Shown> {
+    let mut run = Shown::read(file)?;
+    if let Some(labels) = labels {
+        run.judge(&labels::read(labels)?, labels)?;
+    }
+    Ok(run)
+}
+
+/// Two runs are shown on one axis only if the axis is the same.
+pub(crate) fn same_recording(run: &Shown, other: &Shown) -> anyhow::Result<()> {
+    let (a, b) = (run.duration_ns(), other.duration_ns());
+    // Without sound a recording may end with its last picture.
+    if (a - b).abs() > 2_000_000_000 {
+        bail!(
+            "{} lasts {} and {} {}: they are not over the same recording",
+            run.path.display(),
+            clock(a),
+            other.path.display(),
+            clock(b)
+        );
+    }
+    Ok(())
+}
+
+fn write(place: &place::Target, html: &str, overwrite: bool) -> anyhow::Result<()> {
+    let mut file = place::temporary(place, ".partial")?;
+    file.write_all(html.as_bytes())
+        .with_context(|| format!("cannot write {}", place.file.display()))?;
+    place::publish(file, place, overwrite)
+}
+
+/// How a page names the recording: relative to itself, so that both can be moved together.
+fn link(video: &Path, page: &Path) -> anyhow::Result<String> {
+    if let Some(uri) = video.to_str().filter(|uri| uri.contains("://")) {
+        if ["http://", "https://", "file://"]
+            .iter()
+            .any(|scheme| uri.starts_with(scheme))
+        {
+            return Ok(uri.into());
+        }
+        bail!("--video {uri}: a browser plays files and http addresses");
+    }
+    let name = || format!("cannot open {}", video.display());
+    let whole = video.canonicalize().with_context(name)?;
+    if !whole.is_file() {
+        bail!("--video {} is no file", video.display());
+    }
+    let folder = match page.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => Path::new("/"),
+    };
+    let folder = folder.canonicalize().with_context(name)?;
+    Ok(relative(&whole, &folder))
+}
+
+/// From one whole path to another, as a URL.
+fn relative(to: &Path, from: &Path) -> String {
+    let (to, from): (Vec<_>, Vec<_>) = (to.components().collect(), from.components().collect());
+    let shared = to.iter().zip(&from).take_while(|(a, b)| a == b).count();
+    let up = from[shared..].iter().map(|_| "..".to_owned());
+    let down = to[shared..].iter().map(|part| match part {
+        Component::Normal(name) => encoded(name.as_encoded_bytes()),
+        _ => String::new(),
+    });
+    let parts: Vec<String> = up.chain(down).collect();
+    // A name with a colon would be taken for a scheme.
+    format!("./{}", parts.join("/"))
+}
+
+/// A part of a URL.
+fn encoded(name: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in name {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                text.push(char::from(*byte));
+            }
+            byte => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_names_the_recording_relative_to_itself() {
+        let url = |to: &str, from: &str| relative(Path::new(to), Path::new(from));
+        assert_eq!(url("/a/b/x.mp4", "/a/b"), "./x.mp4");
+        assert_eq!(
+            url("/a/v/x y\"#?.mp4", "/a/b/c"),
+            "./../../v/x%20y%22%23%3F.mp4"
+        );
+        assert_eq!(
+            url("/javascript:alert(1)", "/"),
+            "./javascript%3Aalert%281%29"
+        );
+    }
+
+    #[test]
+    fn only_what_a_browser_plays_is_linked() {
+        let page = Path::new("/tmp/x.html");
+        assert!(link(Path::new("javascript://alert(1)"), page).is_err());
+        assert!(link(Path::new("/nowhere/x.mp4"), page).is_err());
+        assert_eq!(
+            link(Path::new("https://example.org/x.mp4"), page).unwrap(),
+            "https://example.org/x.mp4"
+        );
+    }
+}

@@ -1,0 +1,267 @@
+//! Level of detail: cues -> what a screen can show, at every zoom. Computed once, when the page is written.
+//!
+//! The finest level has a cell a hop; each level above it has a cell for four of the one below. A cell keeps the lowest and the highest
+//! eventness, so that no click is lost at any zoom.
+
+use anchoring::cue::{COARSE, HOP};
+use gstearmark::h5::CueColumns;
+
+/// Cells of a level that go into one of the next.
+const FACTOR: usize = 4;
+/// Cells that need no coarser level.
+const ENOUGH: usize = 1024;
+/// Most cells of the finest level: nine hours of hops. A longer recording has coarser cells.
+const MOST: usize = 405_000;
+/// Shades of a band.
+const SHADES: u8 = 15;
+
+/// One level, by column.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Level {
+    /// Lowest eventness, 255 for 1.
+    pub low: Vec<u8>,
+    /// Highest eventness.
+    pub high: Vec<u8>,
+    /// Highest uncertainty; 255 where there is no cue.
+    pub unsure: Vec<u8>,
+    /// Highest probability of speech.
+    pub speech: Vec<u8>,
+    /// Shades of the bands, `[cells, 16]`, 0..=15; empty where the file has none.
+    pub bands: Vec<u8>,
+}
+
+/// Every level, the finest first.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Strip {
+    /// Where the first cell begins.
+    pub start_ns: i64,
+    /// Length of a cell of the finest level; four times that on the next.
+    pub step_ns: i64,
+    /// Never empty.
+    pub levels: Vec<Level>,
+}
+
+impl Level {
+    fn empty(cells: usize, bands: bool) -> Self {
+        Self {
+            low: vec![0; cells],
+            high: vec![0; cells],
+            unsure: vec![255; cells],
+            speech: vec![0; cells],
+            bands: vec![0; if bands { cells * COARSE } else { 0 }],
+        }
+    }
+
+    pub(crate) fn cells(&self) -> usize {
+        self.low.len()
+    }
+
+    /// Four cells in one.
+    fn coarser(&self) -> Self {
+        let most = |column: &[u8]| -> Vec<u8> {
+            let most = |cells: &[u8]| cells.iter().copied().max().unwrap_or(0);
+            column.chunks(FACTOR).map(most).collect()
+        };
+        let least = |cells: &[u8]| cells.iter().copied().min().unwrap_or(0);
+        Self {
+            low: self.low.chunks(FACTOR).map(least).collect(),
+            high: most(&self.high),
+            unsure: most(&self.unsure),
+            speech: most(&self.speech),
+            bands: self
+                .bands
+                .chunks(FACTOR * COARSE)
+                .flat_map(|cells| {
+                    (0..COARSE).map(|band| {
+                        let shades = cells.iter().skip(band).step_by(COARSE);
+                        shades.copied().max().unwrap_or(0)
+                    })
+                })
+                .collect(),
+        }
+    }
+
+    /// Two shades a byte, the lower band in the lower half: `[cells, 8]`.
+    pub(crate) fn packed_bands(&self) -> Vec<u8> {
+        self.bands
+            .chunks(2)
+            .map(|pair| pair.first().unwrap_or(&0) | pair.get(1).unwrap_or(&0) << 4)
+            .collect()
+    }
+}
+
+impl Strip {
+    /// From the cues of a file; `None` without cues.
+    pub(crate) fn new(cues: &CueColumns) -> Option<Self> {
+        let (first, last) = (*cues.pts_ns.iter().min()?, *cues.pts_ns.iter().max()?);
+        let span = i128::from(last) - i128::from(first);
+        let mut step_ns = i128::from(HOP.get());
+        while span / step_ns >= MOST as i128 {
+            step_ns *= 2;
+        }
+        let cells = (span / step_ns) as usize + 1;
+        let shade = Shades::of(&cues.bands);
+        let mut finest = Level::empty(cells, !cues.bands.is_empty());
+        let mut heard = vec![false; cells];
+        for (row, pts) in cues.pts_ns.iter().enumerate() {
+            // A hop's time is rounded to its cell.
+            let at = (i128::from(*pts) - i128::from(first) + step_ns / 2) / step_ns;
+            let at = (at as usize).min(cells - 1);
+            let [eventness, unsure, speech] = [&cues.eventness, &cues.uncertainty, &cues.speech]
+                .map(|column| byte(column.get(row).copied().unwrap_or(0.0)));
+            if heard[at] {
+                finest.low[at] = finest.low[at].min(eventness);
+                finest.unsure[at] = finest.unsure[at].max(unsure);
+            } else {
+                finest.low[at] = eventness;
+                finest.unsure[at] = unsure;
+                heard[at] = true;
+            }
+            finest.high[at] = finest.high[at].max(eventness);
+            finest.speech[at] = finest.speech[at].max(speech);
+            let from = cues.bands.get(row * COARSE..(row + 1) * COARSE);
+            let into = finest.bands.get_mut(at * COARSE..(at + 1) * COARSE);
+            for (slot, band) in into
+                .into_iter()
+                .flatten()
+                .zip(from.into_iter().flatten().copied())
+            {
+                *slot = (*slot).max(shade.of_band(band));
+            }
+        }
+        let mut levels = vec![finest];
+        while let Some(last) = levels.last().filter(|level| level.cells() > ENOUGH) {
+            let coarser = last.coarser();
+            levels.push(coarser);
+        }
+        Some(Self {
+            start_ns: first,
+            step_ns: step_ns as i64,
+            levels,
+        })
+    }
+}
+
+/// 255 for 1.
+fn byte(share: f32) -> u8 {
+    // NaN becomes 0.
+    (share.clamp(0.0, 1.0) * 255.0).round() as u8
+}
+
+/// From loudness to shades: what is quietest in this recording is dark, what is loudest bright.
+struct Shades {
+    dark: u8,
+    bright: u8,
+}
+
+impl Shades {
+    fn of(bands: &[u8]) -> Self {
+        let mut counts = [0_u64; 256];
+        for band in bands {
+            counts[usize::from(*band)] += 1;
+        }
+        // Digital silence says nothing of how quiet the quiet is.
+        counts[0] = 0;
+        let all: u64 = counts.iter().sum();
+        let beyond = |share: f64| {
+            let wanted = (all as f64 * share) as u64;
+            let mut seen = 0;
+            let found = counts.iter().position(|count| {
+                seen += count;
+                seen > wanted
+            });
+            found.unwrap_or(255) as u8
+        };
+        let dark = beyond(0.05);
+        Self {
+            dark,
+            bright: beyond(0.998).max(dark.saturating_add(1)),
+        }
+    }
+
+    fn of_band(&self, band: u8) -> u8 {
+        let above = u32::from(band.saturating_sub(self.dark)) * u32::from(SHADES);
+        (above / u32::from(self.bright.saturating_sub(self.dark).max(1))).min(SHADES.into()) as u8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cues(rows: usize) -> CueColumns {
+        CueColumns {
+            pts_ns: (0..rows as i64).map(|k| k * HOP.get()).collect(),
+            eventness: vec![0.0; rows],
+            uncertainty: vec![0.0; rows],
+            speech: vec![0.0; rows],
+            bands: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_click_is_seen_at_every_level() {
+        let mut cues = cues(100_000);
+        cues.eventness[77_777] = 1.0;
+        let strip = Strip::new(&cues).unwrap();
+        assert!(strip.levels.len() >= 4);
+        for (depth, level) in strip.levels.iter().enumerate() {
+            let at = 77_777 / FACTOR.pow(depth as u32);
+            assert_eq!(level.high[at], 255, "level {depth}");
+            assert_eq!(level.high.iter().filter(|x| **x > 0).count(), 1);
+            assert_eq!(level.low[at], if depth == 0 { 255 } else { 0 });
+        }
+        assert!(strip.levels.last().unwrap().cells() <= ENOUGH);
+    }
+
+    #[test]
+    fn where_no_cue_is_nothing_is_sure() {
+        let mut cues = cues(10);
+        for pts in &mut cues.pts_ns[5..] {
+            *pts += 10 * HOP.get();
+        }
+        let strip = Strip::new(&cues).unwrap();
+        let unsure = &strip.levels[0].unsure;
+        assert_eq!(unsure.len(), 20);
+        assert_eq!(
+            [unsure[4], unsure[5], unsure[14], unsure[15]],
+            [0, 255, 255, 0]
+        );
+        assert_eq!(Strip::new(&CueColumns::default()), None);
+    }
+
+    #[test]
+    fn a_recording_of_any_length_has_bounded_cells() {
+        let mut cues = cues(1000);
+        cues.pts_ns[999] = 100 * 3600 * 1_000_000_000;
+        assert!(Strip::new(&cues).unwrap().levels[0].cells() <= MOST);
+        cues.pts_ns[999] = i64::MAX;
+        cues.pts_ns[0] = i64::MIN;
+        assert!(Strip::new(&cues).unwrap().levels[0].cells() <= MOST);
+    }
+
+    #[test]
+    fn shades_span_what_the_recording_has() {
+        let mut cues = cues(1000);
+        cues.bands = vec![100; 16_000];
+        for slot in &mut cues.bands[8_000..8_400] {
+            *slot = 200;
+        }
+        cues.bands[0] = 0;
+        let level = &Strip::new(&cues).unwrap().levels[0];
+        assert_eq!(
+            [level.bands[0], level.bands[16], level.bands[8_100]],
+            [0, 0, 15]
+        );
+        assert_eq!(level.packed_bands().len(), 8_000);
+        assert_eq!(level.packed_bands()[4_050], 0xff);
+    }
+
+    #[test]
+    fn what_is_no_number_is_zero() {
+        assert_eq!(
+            [byte(f32::NAN), byte(-1.0), byte(0.5), byte(9.0)],
+            [0, 0, 128, 255]
+        );
+    }
+}

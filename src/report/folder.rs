@@ -1,0 +1,167 @@
+//! A folder of feature files -> a page for each, and an index.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+
+use super::recording::{Shown, clock};
+use super::{Source, encoded, link, page};
+use crate::cli;
+use crate::commands::{self, Output};
+use crate::session::place;
+
+/// How deep folders are searched.
+const DEEPEST: usize = 8;
+/// Most files of one folder.
+const MOST: usize = 20_000;
+/// What a recording may end with.
+const RECORDINGS: [&str; 8] = ["mp4", "mkv", "webm", "mov", "m4v", "avi", "ts", "mpg"];
+
+/// Every feature file below a folder, by path.
+///
+/// # Errors
+/// There is none, or there are too many.
+pub(super) fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    search(folder, 0, &mut found)?;
+    found.sort();
+    if found.is_empty() {
+        bail!("{} holds no .h5 file", folder.display());
+    }
+    if found.len() > MOST {
+        bail!(
+            "{} holds more than {MOST} .h5 files; give a smaller folder",
+            folder.display()
+        );
+    }
+    Ok(found)
+}
+
+fn search(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    let entries =
+        std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    for entry in entries {
+        let entry = entry.with_context(|| format!("cannot read {}", folder.display()))?;
+        let (path, kind) = (entry.path(), entry.file_type());
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if kind.is_ok_and(|kind| kind.is_dir()) {
+            if depth < DEEPEST && !hidden {
+                search(&path, depth + 1, found)?;
+            }
+        } else if path.extension().is_some_and(|e| e == "h5") && !hidden && found.len() <= MOST {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// What the page of a file is made from: labels and recording of the same name, where folders of them are given.
+pub(super) fn source(file: &Path, args: &cli::Report) -> Source {
+    let stem = file.file_stem().unwrap_or_default();
+    let beside = |given: &Path, endings: &[&str]| {
+        if given.is_file() {
+            return Some(given.to_owned());
+        }
+        endings.iter().find_map(|ending| {
+            let mut name = stem.to_owned();
+            name.push(format!(".{ending}"));
+            Some(given.join(name)).filter(|path| path.is_file())
+        })
+    };
+    Source {
+        file: file.into(),
+        labels: args
+            .labels
+            .as_deref()
+            .and_then(|labels| beside(labels, &["labels.csv", "csv"])),
+        video: args
+            .video
+            .as_deref()
+            .and_then(|video| beside(video, &RECORDINGS)),
+    }
+}
+
+/// A row of the index.
+pub(super) fn row(name: &str, href: &str, shown: anyhow::Result<&Shown>) -> Value {
+    match shown {
+        Err(e) => json!({ "name": name, "error": format!("{e:#}") }),
+        Ok(run) => {
+            let mut row = page::about(run);
+            row["name"] = name.into();
+            row["href"] = href.into();
+            row["duration"] = clock(run.duration_ns()).into();
+            row
+        }
+    }
+}
+
+/// A file's name below the folder.
+pub(super) fn name(file: &Path, folder: &Path) -> String {
+    file.strip_prefix(folder)
+        .unwrap_or(file)
+        .with_extension("")
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Writes every page and the index.
+pub(super) fn write(args: &cli::Report, output: Output) -> anyhow::Result<()> {
+    let into = args.output.as_ref().unwrap_or(&args.file);
+    if into.is_file() {
+        bail!(
+            "{} is a file; the pages of a folder go into a folder",
+            into.display()
+        );
+    }
+    std::fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
+    let index = into.join("index.html");
+    let index_place = place::check(&index, args.overwrite)?;
+    let (mut rows, mut failed) = (Vec::new(), Vec::new());
+    for file in files(&args.file)? {
+        let source = source(&file, args);
+        let name = name(&file, &args.file);
+        // One folder for all pages; what tells files apart stays in the name.
+        let own = format!("{}.html", name.replace('%', "%25").replace('/', "%2F"));
+        let href = format!("./{}", encoded(own.as_bytes()));
+        let target = into.join(&own);
+        let made = source.shown().and_then(|shown| {
+            let place = place::check(&target, args.overwrite)?;
+            let video = source.video.as_deref();
+            let video = video.map(|video| link(video, &target)).transpose()?;
+            let html = page::page(&shown, None, video.as_deref(), None)?;
+            super::write(&place, &html, args.overwrite)?;
+            Ok(shown)
+        });
+        if let Err(e) = &made {
+            failed.push(format!("{}: {e:#}", file.display()));
+        }
+        rows.push(match &made {
+            Ok(shown) => row(&name, &href, Ok(shown)),
+            Err(e) => row(&name, &href, Err(anyhow::anyhow!("{e:#}"))),
+        });
+    }
+    let title = args.file.file_name().unwrap_or(args.file.as_os_str());
+    let html = page::index(&title.to_string_lossy(), &rows)?;
+    super::write(&index_place, &html, args.overwrite)?;
+    let done = rows.len() - failed.len();
+    if output.json {
+        commands::print(&format!(
+            "{:#}",
+            json!({ "ok": failed.is_empty(), "report": index, "pages": done, "failed": failed })
+        ))?;
+    } else {
+        commands::print(&format!(
+            "report     {} ({done} recordings)",
+            index.display()
+        ))?;
+    }
+    match &failed[..] {
+        [] => Ok(()),
+        [first, ..] => bail!(
+            "{} of {} files have no page, first of them {first}",
+            failed.len(),
+            rows.len()
+        ),
+    }
+}

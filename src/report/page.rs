@@ -1,0 +1,514 @@
+//! What a page shows -> one HTML file that opens from disk: markup by a template that escapes, data as JSON that cannot close its
+//! element, columns as base64, pictures as data URLs, and a policy by which the browser runs our scripts and no others.
+
+use std::collections::BTreeMap;
+
+use anchoring::time::Nanos;
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use gstearmark::h5;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, Value as Slot, context};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::detail::Strip;
+use super::recording::{OfClass, Shown, clock};
+use super::truth::Standing;
+use crate::inspect::grouped;
+
+/// No page is larger, bytes.
+pub(crate) const MOST_BYTES: usize = 15_000_000;
+/// What the page itself may need beside its data.
+const MARGIN: usize = 400_000;
+/// Longest label or class that is shown, characters.
+const LONGEST: usize = 120;
+/// Most labels in the lists beside the timeline.
+const MOST_CLASSES: usize = 60;
+
+const TEMPLATE: &str = include_str!("assets/page.html");
+const INDEX: &str = include_str!("assets/index.html");
+const STYLE: &str = include_str!("assets/page.css");
+const SCRIPTS: [&str; 3] = [
+    include_str!("assets/timeline.js"),
+    include_str!("assets/sheet.js"),
+    include_str!("assets/page.js"),
+];
+const CHARTS: &str = include_str!("assets/vendor/uPlot.iife.min.js");
+const CHARTS_STYLE: &str = include_str!("assets/vendor/uPlot.min.css");
+
+/// A page over one recording.
+///
+/// # Errors
+/// A file cannot be read again for its thumbnails.
+pub(crate) fn page(
+    run: &Shown,
+    other: Option<&Shown>,
+    video: Option<&str>,
+    decoding: Option<&Value>,
+) -> anyhow::Result<String> {
+    let sounding = if run.cues.pts_ns.is_empty() {
+        other.unwrap_or(run)
+    } else {
+        run
+    };
+    let sound = Strip::new(&sounding.cues).map(|strip| sound(&strip));
+    let runs: Vec<&Shown> = [Some(run), other].into_iter().flatten().collect();
+    let columns: Vec<Value> = runs.iter().map(|run| data(run)).collect();
+    let mut data = json!({
+        "video": video,
+        "distrust": run.setting("budget", "distrust").and_then(Value::as_f64).unwrap_or(0.9),
+        "sound": sound,
+        "runs": columns,
+    });
+    let mut left = MOST_BYTES.saturating_sub(MARGIN + data.to_string().len()) / runs.len();
+    let mut left_out = 0;
+    for (at, run) in runs.iter().enumerate() {
+        let (thumbnails, dropped) = thumbnails(run, left)?;
+        left_out += dropped;
+        data["runs"][at]["thumbnails"] = thumbnails;
+        // What the first did not need is the second's.
+        left = MOST_BYTES.saturating_sub(MARGIN + data.to_string().len());
+    }
+    let context = context! {
+        title => title(run),
+        runs => Serde(runs.iter().map(|run| about(run)).collect::<Vec<_>>()),
+        video => video,
+        decoding => decoding.map(Serde),
+        tolerance => super::truth::TOLERANCE as f64 / 1e9,
+        left_out => left_out,
+    };
+    render(TEMPLATE, context, &data, true)
+}
+
+/// A page over a folder of pages.
+///
+/// # Errors
+/// The template does not render.
+pub(crate) fn index(folder: &str, rows: &[Value]) -> anyhow::Result<String> {
+    let context = context! { title => folder, rows => Serde(rows) };
+    render(INDEX, context, &Value::Null, false)
+}
+
+fn render(template: &str, context: Slot, data: &Value, scripts: bool) -> anyhow::Result<String> {
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.add_filter("grouped", |number: u64| grouped(number));
+    environment.add_filter("seconds", |seconds: f64| time(seconds));
+    environment.add_filter("fixed", |number: f64, digits: usize| {
+        format!("{number:.digits$}")
+    });
+    environment
+        .add_template("page.html", template)
+        .context("the report's template is broken")?;
+    let script = if scripts {
+        [&[CHARTS], &SCRIPTS[..]].concat().join("\n")
+    } else {
+        String::new()
+    };
+    let style = format!("{STYLE}\n{}", if scripts { CHARTS_STYLE } else { "" });
+    let hash = STANDARD.encode(Sha256::digest(&script));
+    let own = context! {
+        // Nothing is fetched, and no script runs but the one of this hash, whatever a label says.
+        policy => format!(
+            "default-src 'none'; img-src data:; media-src 'self' file: http: https:; style-src 'unsafe-inline'; script-src 'sha256-{hash}'"
+        ),
+        version => env!("CARGO_PKG_VERSION"),
+        style => Slot::from_safe_string(style),
+        script => Slot::from_safe_string(script),
+        data => Slot::from_safe_string(for_script(data)),
+        ..context
+    };
+    environment
+        .get_template("page.html")
+        .and_then(|template| template.render(own))
+        .context("the report cannot be rendered")
+}
+
+/// JSON that can stand in a `<script>` element: nothing in it ends the element or begins a comment.
+fn for_script(data: &Value) -> String {
+    let mut text = String::new();
+    for c in data.to_string().chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                text.push_str(&format!("\\u{:04x}", c as u32));
+            }
+            c => text.push(c),
+        }
+    }
+    text
+}
+
+fn title(run: &Shown) -> String {
+    let id = &run.summary.video_id;
+    short(if id.is_empty() { "a recording" } else { id })
+}
+
+/// At most so many characters.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.into(),
+    }
+}
+
+/// "1.24 s", "3 min 20 s".
+fn time(seconds: f64) -> String {
+    if seconds < 100.0 {
+        format!("{seconds:.2} s")
+    } else {
+        let whole = seconds.round() as u64;
+        match whole / 3600 {
+            0 => format!("{} min {} s", whole / 60, whole % 60),
+            hours => format!("{hours} h {} min", whole / 60 % 60),
+        }
+    }
+}
+
+fn bytes(column: &[u8]) -> String {
+    STANDARD.encode(column)
+}
+
+/// Times in tenths of milliseconds, 32 bits: 119 hours.
+fn times(column: impl Iterator<Item = i64>) -> String {
+    let ticks = column.map(|ns| u32::try_from(ns.max(0) / 100_000).unwrap_or(u32::MAX));
+    bytes(&ticks.flat_map(u32::to_le_bytes).collect::<Vec<_>>())
+}
+
+/// Rows, -1 for none.
+fn rows(column: impl Iterator<Item = Option<usize>>) -> String {
+    let rows = column.map(|row| row.and_then(|row| i32::try_from(row).ok()).unwrap_or(-1));
+    bytes(&rows.flat_map(i32::to_le_bytes).collect::<Vec<_>>())
+}
+
+fn share(x: f32) -> u8 {
+    (x.clamp(0.0, 1.0) * 255.0).round() as u8
+}
+
+/// Texts by number, and the number of each row.
+fn numbered<'a>(texts: impl Iterator<Item = &'a str>) -> (Vec<String>, String) {
+    let mut names: Vec<String> = Vec::new();
+    let mut known: BTreeMap<&str, u16> = BTreeMap::new();
+    let numbers: Vec<u8> = texts
+        .flat_map(|text| {
+            let number = *known.entry(text).or_insert_with(|| {
+                // The last number is that of all the rest.
+                if names.len() < usize::from(u16::MAX) {
+                    names.push(short(text));
+                }
+                (names.len() - 1) as u16
+            });
+            number.to_le_bytes()
+        })
+        .collect();
+    (names, bytes(&numbers))
+}
+
+fn sound(strip: &Strip) -> Value {
+    let level = |level: &super::detail::Level| {
+        json!({
+            "n": level.cells(), "low": bytes(&level.low), "high": bytes(&level.high), "unsure": bytes(&level.unsure),
+            "speech": bytes(&level.speech), "bands": bytes(&level.packed_bands()),
+        })
+    };
+    json!({
+        "start": strip.start_ns as f64 / 1e9,
+        "step": strip.step_ns as f64 / 1e9,
+        "levels": strip.levels.iter().map(level).collect::<Vec<_>>(),
+    })
+}
+
+/// The columns of a run.
+fn data(run: &Shown) -> Value {
+    let tables = &run.tables;
+    let anchors = &tables.anchors;
+    let mut first_frame = vec![None; anchors.len()];
+    for (frame, anchor) in tables.anchor.iter().enumerate().rev() {
+        let slot = usize::try_from(*anchor)
+            .ok()
+            .and_then(|anchor| first_frame.get_mut(anchor));
+        if let Some(slot) = slot {
+            *slot = Some(frame);
+        }
+    }
+    let (labels, label) = numbered(anchors.iter().map(|anchor| anchor.label.as_str()));
+    let facts = run.facts();
+    let events = run.verdict.as_ref().map(|verdict| {
+        let events = &verdict.events;
+        let (classes, class) = numbered(events.iter().map(|judged| judged.event.class.as_str()));
+        json!({
+            "n": events.len(),
+            "start": times(events.iter().map(|judged| judged.event.span.start().get())),
+            "stop": times(events.iter().map(|judged| judged.event.span.stop().get())),
+            "class": class, "classes": classes,
+            "fate": bytes(&events.iter().map(|judged| judged.fate as u8).collect::<Vec<_>>()),
+            "anchor": rows(events.iter().map(|judged| judged.anchor)),
+            "frame": rows(events.iter().map(|judged| judged.frame)),
+        })
+    });
+    json!({
+        "name": name(run),
+        "duration": run.duration_ns() as f64 / 1e9,
+        "budget": run.summary.budget_tokens,
+        "frames": {
+            "n": tables.pts_ns.len(),
+            "at": times(tables.pts_ns.iter().copied()),
+            "asked": times(tables.requested_ns.iter().copied()),
+            "tier": bytes(&tables.tier.iter().map(|tier| *tier as u8).collect::<Vec<_>>()),
+            "reason": bytes(&tables.reason.iter().map(|reason| *reason as u8).collect::<Vec<_>>()),
+            "tokens": bytes(&tables.tokens.iter().flat_map(|tokens| tokens.to_le_bytes()).collect::<Vec<_>>()),
+            "anchor": bytes(&tables.anchor.iter().flat_map(|row| row.to_le_bytes()).collect::<Vec<_>>()),
+        },
+        "anchors": {
+            "n": anchors.len(),
+            "onset": times(anchors.iter().map(|anchor| anchor.onset_ns)),
+            "start": times(anchors.iter().map(|anchor| anchor.start_ns)),
+            "stop": times(anchors.iter().map(|anchor| anchor.stop_ns)),
+            "score": bytes(&anchors.iter().map(|anchor| share(anchor.score)).collect::<Vec<_>>()),
+            "unsure": bytes(&anchors.iter().map(|anchor| share(anchor.uncertainty)).collect::<Vec<_>>()),
+            "label": label, "labels": labels,
+            "frame": rows(first_frame.into_iter()),
+            "standing": run.verdict.as_ref().map(|verdict| bytes(&verdict.anchors.iter().map(|standing| *standing as u8).collect::<Vec<_>>())),
+        },
+        "events": events,
+        "gaps": facts.gaps.iter().map(|(from, to)| [*from as f64 / 1e9, *to as f64 / 1e9]).collect::<Vec<_>>(),
+    })
+}
+
+fn name(run: &Shown) -> String {
+    let name = run.path.file_name().unwrap_or(run.path.as_os_str());
+    short(&name.to_string_lossy())
+}
+
+/// As many thumbnails as fit into so many bytes of page: anchors first, the likeliest before the others; then plain looks, evenly. How
+/// many are left out.
+fn thumbnails(run: &Shown, room: usize) -> anyhow::Result<(Value, usize)> {
+    let all = run.tables.pts_ns.len();
+    if !run.summary.thumbnails {
+        return Ok((Value::Null, 0));
+    }
+    let score = |row: usize| {
+        let anchor = usize::try_from(*run.tables.anchor.get(row)?).ok()?;
+        Some(run.tables.anchors.get(anchor)?.score)
+    };
+    let (mut likely, plain): (Vec<usize>, Vec<usize>) =
+        (0..all).partition(|row| score(*row).is_some());
+    likely.sort_by(|a, b| {
+        score(*b)
+            .unwrap_or(0.0)
+            .total_cmp(&score(*a).unwrap_or(0.0))
+    });
+    // Every 64th, then every 32nd between them and so on: wherever it ends, they are spread evenly.
+    let spread = (0..=6).rev().flat_map(|power| {
+        let stride = 1_usize << power;
+        let is_new = move |at: &usize| power == 6 || !at.is_multiple_of(2 * stride);
+        (0..plain.len()).step_by(stride).filter(is_new)
+    });
+    let order: Vec<usize> = likely
+        .iter()
+        .copied()
+        .chain(spread.filter_map(|at| plain.get(at).copied()))
+        .collect();
+    let mut wanted = Vec::new();
+    let mut used = 0;
+    // Lengths are not known before reading, so read in the order of wishes, some at a time.
+    let mut kept: Vec<(usize, String)> = Vec::new();
+    for some in order.chunks(512) {
+        wanted.clear();
+        wanted.extend_from_slice(some);
+        wanted.sort_unstable();
+        h5::read_thumbnails(&run.path, &wanted, |row, jpeg| {
+            // Base64, quotes, a comma, the row.
+            let cost = jpeg.len().div_ceil(3) * 4 + 12;
+            if !jpeg.is_empty() && used + cost <= room {
+                used += cost;
+                kept.push((row, STANDARD.encode(jpeg)));
+            }
+        })?;
+        if used + 20_000 > room {
+            break;
+        }
+    }
+    kept.sort_unstable_by_key(|(row, _)| *row);
+    let left_out = all - kept.len();
+    let (rows, jpegs): (Vec<usize>, Vec<String>) = kept.into_iter().unzip();
+    Ok((json!({ "rows": rows, "jpegs": jpegs }), left_out))
+}
+
+/// What the text of a page says of a run.
+pub(super) fn about(run: &Shown) -> Value {
+    let summary = &run.summary;
+    let facts = run.facts();
+    let class = |(name, class): (String, OfClass)| {
+        let anchors = class.anchors.max(1) as f64;
+        json!({
+            "name": short(&name), "anchors": class.anchors, "frames": class.frames, "tokens": class.tokens,
+            "score": class.score / anchors, "events": class.events, "found": class.found, "seen": class.seen, "missed": class.missed,
+        })
+    };
+    let table = |classes: Vec<(String, OfClass)>| {
+        let more = classes.len().saturating_sub(MOST_CLASSES);
+        let rows: Vec<_> = classes.into_iter().take(MOST_CLASSES).map(class).collect();
+        json!({ "rows": rows, "more": more })
+    };
+    let labelled = run.labelled();
+    let total = |of: fn(&OfClass) -> u64| labelled.iter().map(|(_, class)| of(class)).sum::<u64>();
+    let verdict = run.verdict.as_ref().map(|verdict| {
+        let at_tier = |tier: anchoring::tier::Tier| {
+            let tiers = verdict.events.iter().filter_map(|judged| judged.frame);
+            tiers.filter(|row| run.tables.tier.get(*row) == Some(&tier)).count()
+        };
+        let base = anchoring::tier::Prices::default().of(anchoring::tier::Tier::Base).max(1);
+        let even = summary.spent_tokens / base;
+        let events = verdict.events.iter().map(|judged| &judged.event);
+        json!({
+            "even": even, "even_hit": super::truth::evenly(events, run.duration_ns(), even),
+            "events": verdict.events.len(), "found": total(|c| c.found), "seen": total(|c| c.seen), "missed": total(|c| c.missed),
+            "right": run.standing(Standing::Right), "inside": run.standing(Standing::Inside), "false": run.standing(Standing::False),
+            "high": at_tier(anchoring::tier::Tier::High), "base": at_tier(anchoring::tier::Tier::Base), "low": at_tier(anchoring::tier::Tier::Low),
+        })
+    });
+    let unpictured = {
+        let with: std::collections::BTreeSet<_> =
+            run.tables.anchor.iter().filter(|row| **row >= 0).collect();
+        run.tables.anchors.len() - with.len().min(run.tables.anchors.len())
+    };
+    let seconds = run.duration_ns() as f64 / 1e9;
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+    json!({
+        "name": name(run),
+        "video_id": short(&summary.video_id),
+        "input_uri": summary.input_uri,
+        "duration": clock(run.duration_ns()),
+        "complete": summary.complete,
+        "policy": text(run.setting("budget", "policy")),
+        "planning": text(run.setting("budget", "planning")),
+        "frames": summary.frames, "dim": summary.dim,
+        "anchors": summary.anchors, "cues": summary.cues, "unpictured": unpictured,
+        "spent": summary.spent_tokens, "budget": summary.budget_tokens,
+        "share": if summary.budget_tokens > 0 { Some(summary.spent_tokens as f64 * 100.0 / summary.budget_tokens as f64) } else { None },
+        "shares": summary.shares,
+        "per_second": summary.spent_tokens as f64 / seconds.max(1e-9),
+        "seen": summary.pictures_seen, "passed": summary.pictures_passed, "missed": summary.frames_missed,
+        "passed_share": summary.pictures_passed as f64 * 100.0 / summary.pictures_seen.max(1) as f64,
+        "seconds_looked": facts.seconds.0, "seconds": facts.seconds.1,
+        "largest_gap": format!("{:.2} s", (facts.largest_gap.1 - facts.largest_gap.0) as f64 / 1e9),
+        "largest_gap_at": clock(facts.largest_gap.0),
+        "largest_gap_s": facts.largest_gap.0 as f64 / 1e9,
+        "gaps": facts.gaps.len(),
+        "max_gap": run.setting("budget", "max_gap_ms").and_then(Value::as_f64).map(|ms| ms / 1000.0),
+        "untrusted": if facts.untrusted_ns > 0 { Some(Nanos::new(facts.untrusted_ns).to_string()) } else { None },
+        "classes": table(run.classes()),
+        "labelled": if run.verdict.is_some() { table(labelled.clone()) } else { Value::Null },
+        "verdict": verdict,
+        "times": stages(run),
+        "models": summary.models, "versions": summary.versions,
+        "config": serde_json::to_string_pretty(&run.config).unwrap_or_default(),
+        "warnings": summary.warnings,
+        "thumbnails": summary.thumbnails,
+    })
+}
+
+/// What each pass and each stage took; and what encoding every picture would take by the same rate, which is estimated.
+fn stages(run: &Shown) -> Value {
+    let Some(passes) = run.summary.times.as_array() else {
+        return Value::Null;
+    };
+    let mut rows = Vec::new();
+    let (mut total, mut encode) = (0.0, 0.0);
+    for pass in passes {
+        let seconds = pass["seconds"].as_f64().unwrap_or(0.0);
+        total += seconds;
+        rows.push(json!({ "name": pass["pass"], "seconds": seconds, "pass": true }));
+        for (stage, seconds) in pass["busy"].as_object().into_iter().flatten() {
+            let seconds = seconds.as_f64().unwrap_or(0.0);
+            if stage == "encode" || stage == "scale" {
+                encode += seconds;
+            }
+            rows.push(json!({ "name": stage, "seconds": seconds, "pass": false }));
+        }
+    }
+    let base = anchoring::tier::Prices::default().of(anchoring::tier::Tier::Base) as f64;
+    let spent = run.summary.spent_tokens as f64;
+    let everything = (spent > 0.0 && run.summary.pictures_seen > 0)
+        .then(|| encode / spent * base * run.summary.pictures_seen as f64);
+    json!({
+        "rows": rows, "total": total, "encode": encode, "encode_everything": everything,
+        "speed": run.duration_ns() as f64 / 1e9 / total.max(1e-9),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::recording::tests::shown;
+    use super::*;
+
+    /// Everything that could end an element, an attribute, a script or a template.
+    const HOSTILE: &str = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'`{{7*7}}{%raw%}<!--\u{2028}&amp;";
+
+    #[test]
+    fn hostile_labels_and_names_stay_text() {
+        let mut run = shown(&[1, 2, 30], HOSTILE);
+        run.path = format!("{}.h5", HOSTILE.replace('/', "_")).into();
+        run.summary.video_id = HOSTILE.into();
+        run.summary.warnings = vec![HOSTILE.into()];
+        run.summary.input_uri = format!("javascript:{HOSTILE}");
+        run.config["x"] = HOSTILE.into();
+        let html = page(&run, Some(&run), Some("\"><script>"), None).unwrap();
+        assert_eq!(html.matches("<script").count(), 2, "the data and our own");
+        assert_eq!(html.matches("</script>").count(), 2);
+        assert!(!html.contains("<img src=x"));
+        assert!(html.contains("{{7*7}}"), "it was taken for a template");
+        assert!(!html.contains("href=\"javascript:"));
+        let index = index(
+            HOSTILE,
+            &[json!({ "name": HOSTILE, "error": HOSTILE, "href": "a%22.html" })],
+        )
+        .unwrap();
+        assert!(!index.contains("<img src=x") && !index.contains("<script>alert"));
+    }
+
+    #[test]
+    fn data_reads_back_as_what_it_was() {
+        let text = for_script(&json!({ "label": HOSTILE }));
+        assert!(!text.contains(['<', '>', '&', '\u{2028}']));
+        let back: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(back["label"], HOSTILE);
+    }
+
+    #[test]
+    fn columns_are_little_endian_and_never_negative() {
+        let decode = |text: String| STANDARD.decode(text).unwrap();
+        assert_eq!(
+            decode(times([-5, 1_000_000_000].into_iter())),
+            [0, 0, 0, 0, 16, 39, 0, 0]
+        );
+        assert_eq!(
+            decode(rows([None, Some(258)].into_iter())),
+            [255, 255, 255, 255, 2, 1, 0, 0]
+        );
+        let (names, numbers) = numbered(["b", "a", "b"].into_iter());
+        assert_eq!(names, ["b", "a"]);
+        assert_eq!(decode(numbers), [0, 0, 1, 0, 0, 0]);
+    }
+
+    #[test]
+    fn long_names_are_cut_between_characters() {
+        assert_eq!(short(&"é".repeat(500)).chars().count(), LONGEST + 1);
+        assert_eq!(short("é"), "é");
+    }
+
+    #[test]
+    fn the_policy_names_the_only_script() {
+        let html = page(&shown(&[1], "x"), None, None, None).unwrap();
+        let begin = html.rfind("<script>").unwrap() + "<script>".len();
+        let end = html.rfind("</script>").unwrap();
+        let hash = STANDARD.encode(Sha256::digest(&html[begin..end]));
+        let escaped = hash.replace('/', "&#x2f;");
+        assert!(
+            html.contains(&format!("sha256-{hash}")) || html.contains(&format!("sha256-{escaped}"))
+        );
+        assert!(!html.contains("http://") || !html.contains("src=\"http"));
+    }
+}

@@ -1,0 +1,366 @@
+//! A feature file -> what a page or a drawing shows of it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anchoring::time::Nanos;
+use anyhow::bail;
+use gstearmark::h5::{self, CueColumns, Summary, Tables};
+use serde_json::Value;
+
+use super::truth::{self, Fate, Standing, Verdict};
+use crate::eval::labels::Event;
+
+/// Most stretches without a look that are listed.
+const MOST_GAPS: usize = 500;
+
+/// One run over one recording.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// The file.
+    pub path: PathBuf,
+    pub summary: Summary,
+    pub tables: Tables,
+    pub cues: CueColumns,
+    /// The resolved pipeline; null where the file has none.
+    pub config: Value,
+    /// With labels.
+    pub verdict: Option<Verdict>,
+}
+
+/// What follows from the pictures taken and the cues.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Facts {
+    /// The longest time without a look, from the start to the first and from the last to the end included.
+    pub largest_gap: (i64, i64),
+    /// Stretches without a look that are longer than the plan allowed, the longest first, at most 500, then by time.
+    pub gaps: Vec<(i64, i64)>,
+    /// Whole and last seconds in which a picture was taken, and how many there are.
+    pub seconds: (u64, u64),
+    /// How long the sound could not be trusted, ns; 0 without cues.
+    pub untrusted_ns: i64,
+}
+
+/// What was found of a class, and what was spent at its anchors.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct OfClass {
+    pub anchors: u64,
+    pub frames: u64,
+    pub tokens: u64,
+    pub score: f64,
+    pub events: u64,
+    pub found: u64,
+    pub seen: u64,
+    pub missed: u64,
+}
+
+impl Shown {
+    /// Reads a file, complete or not.
+    ///
+    /// # Errors
+    /// It is not there, of another kind, or damaged.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let summary = h5::read_summary(path)?;
+        let tables = h5::read_tables(path)?;
+        if tables.pts_ns.windows(2).any(|pair| pair[1] < pair[0])
+            || tables
+                .anchors
+                .windows(2)
+                .any(|pair| pair[1].onset_ns < pair[0].onset_ns)
+        {
+            bail!(
+                "{}: its rows are not in the order of time; was it put together by hand?",
+                path.display()
+            );
+        }
+        Ok(Self {
+            path: path.into(),
+            config: serde_json::from_str(&summary.config).unwrap_or_default(),
+            cues: h5::read_cues(path)?,
+            summary,
+            tables,
+            verdict: None,
+        })
+    }
+
+    /// Holds it against labels; those of other recordings and those after the end don't count.
+    ///
+    /// # Errors
+    /// No label is left.
+    pub(crate) fn judge(&mut self, events: &[Event], labels: &Path) -> anyhow::Result<()> {
+        let duration = self.duration_ns();
+        let own: Vec<Event> = events
+            .iter()
+            .filter(|event| {
+                let video = event.video_id.as_ref();
+                video.is_none_or(|video| *video == self.summary.video_id)
+                    && event.span.start().get() < duration
+            })
+            .cloned()
+            .collect();
+        if own.is_empty() && !events.is_empty() {
+            bail!(
+                "{} has no event in the {} of {}: are the labels another recording's, or in milliseconds?",
+                labels.display(),
+                Nanos::new(duration),
+                self.path.display()
+            );
+        }
+        self.verdict = Some(truth::judge(&own, &self.tables));
+        Ok(())
+    }
+
+    /// The recording's length, or where the last row is in a file that does not say.
+    pub(crate) fn duration_ns(&self) -> i64 {
+        let last = self.tables.pts_ns.last().max(self.cues.pts_ns.last());
+        let stop = self.tables.anchors.last().map(|anchor| &anchor.onset_ns);
+        let latest = *last.max(stop).unwrap_or(&0);
+        if self.summary.duration_ns > 0 {
+            self.summary.duration_ns
+        } else {
+            latest.saturating_add(1).max(1)
+        }
+    }
+
+    /// A setting of the pipeline that made it.
+    pub(crate) fn setting(&self, section: &str, name: &str) -> Option<&Value> {
+        self.config.get(section)?.get(name)
+    }
+
+    /// What follows from the tables.
+    pub(crate) fn facts(&self) -> Facts {
+        let duration = self.duration_ns();
+        let looks = self.tables.pts_ns.iter().copied();
+        let mut stretches = Vec::new();
+        let mut last = 0;
+        for at in looks.clone().chain([duration]) {
+            let at = at.clamp(last, duration.max(last));
+            stretches.push((last, at));
+            last = at;
+        }
+        let length = |gap: &(i64, i64)| gap.1 - gap.0;
+        let largest_gap = stretches
+            .iter()
+            .copied()
+            .max_by_key(length)
+            .unwrap_or((0, 0));
+        // A picture may lie half a picture beside the time that the plan asked for.
+        let allowed = self
+            .setting("budget", "max_gap_ms")
+            .and_then(Value::as_i64)
+            .filter(|_| !self.tables.pts_ns.is_empty())
+            .map_or(i64::MAX, |ms| {
+                ms.saturating_mul(1_000_000).saturating_add(100_000_000)
+            });
+        let mut gaps: Vec<_> = stretches
+            .into_iter()
+            .filter(|gap| length(gap) > allowed)
+            .collect();
+        gaps.sort_by_key(|gap| std::cmp::Reverse(length(gap)));
+        gaps.truncate(MOST_GAPS);
+        gaps.sort_unstable();
+        let second = 1_000_000_000;
+        let mut seconds: Vec<i64> = looks
+            .filter(|at| (0..duration).contains(at))
+            .map(|at| at / second)
+            .collect();
+        seconds.dedup();
+        let all = u64::try_from(duration).unwrap_or(0).div_ceil(second as u64);
+        let distrust = self.setting("budget", "distrust").and_then(Value::as_f64);
+        let distrust = distrust.unwrap_or(0.9).min(1.0) as f32;
+        let unheard = self.cues.uncertainty.iter().filter(|u| **u >= distrust);
+        Facts {
+            largest_gap,
+            gaps,
+            seconds: (seconds.len() as u64, all),
+            untrusted_ns: unheard.count() as i64 * anchoring::cue::HOP.get(),
+        }
+    }
+
+    /// What was found and spent by class: the tagger's names for anchors, the labels' names for events. The most frequent first.
+    pub(crate) fn classes(&self) -> Vec<(String, OfClass)> {
+        let mut classes: BTreeMap<String, OfClass> = BTreeMap::new();
+        for anchor in &self.tables.anchors {
+            let class = classes.entry(anchor.label.clone()).or_default();
+            class.anchors += 1;
+            class.score += f64::from(anchor.score);
+        }
+        for (row, tokens) in self.tables.anchor.iter().zip(&self.tables.tokens) {
+            let anchor = usize::try_from(*row)
+                .ok()
+                .and_then(|row| self.tables.anchors.get(row));
+            if let Some(class) = anchor.and_then(|anchor| classes.get_mut(&anchor.label)) {
+                class.frames += 1;
+                class.tokens += u64::from(*tokens);
+            }
+        }
+        let mut all: Vec<_> = classes.into_iter().collect();
+        all.sort_by_key(|(_, class)| std::cmp::Reverse(class.anchors));
+        all
+    }
+
+    /// What became of the labelled events, by their class, the most frequent first; empty without labels.
+    pub(crate) fn labelled(&self) -> Vec<(String, OfClass)> {
+        let mut classes: BTreeMap<&str, OfClass> = BTreeMap::new();
+        for judged in self.verdict.iter().flat_map(|verdict| &verdict.events) {
+            let class = classes.entry(&judged.event.class).or_default();
+            class.events += 1;
+            match judged.fate {
+                Fate::Found => class.found += 1,
+                Fate::Seen => class.seen += 1,
+                Fate::Missed => class.missed += 1,
+            }
+        }
+        let mut all: Vec<_> = classes
+            .into_iter()
+            .map(|(name, class)| (name.to_owned(), class))
+            .collect();
+        all.sort_by_key(|(_, class)| std::cmp::Reverse(class.events));
+        all
+    }
+
+    /// Anchors of a standing, with labels.
+    pub(crate) fn standing(&self, standing: Standing) -> u64 {
+        let anchors = self.verdict.iter().flat_map(|verdict| &verdict.anchors);
+        anchors.filter(|anchor| **anchor == standing).count() as u64
+    }
+}
+
+/// "1:02:03", "2:03", with tenths below ten minutes.
+pub(crate) fn clock(ns: i64) -> String {
+    let tenths = ns.max(0) / 100_000_000;
+    let (seconds, tenth) = (tenths / 10, tenths % 10);
+    let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0..10) => format!("{minutes}:{rest:02}.{tenth}"),
+        (0, _) => format!("{minutes}:{rest:02}"),
+        _ => format!("{hours}:{minutes:02}:{rest:02}"),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use anchoring::plan::Reason;
+    use anchoring::tier::Tier;
+    use gstearmark::h5::{AnchorRow, Precision};
+
+    use super::*;
+
+    /// A minute with looks at these seconds, and an anchor called `label` at each, all of it made up.
+    pub(crate) fn shown(seconds: &[i64], label: &str) -> Shown {
+        let ns = 1_000_000_000;
+        let n = seconds.len();
+        Shown {
+            path: "kitchen.h5".into(),
+            summary: Summary {
+                schema: h5::SCHEMA.into(),
+                complete: true,
+                video_id: "kitchen".into(),
+                input_uri: "file:///kitchen.mp4".into(),
+                input_bytes: 1,
+                duration_ns: 60 * ns,
+                frames: n as u64,
+                dim: 4,
+                precision: Precision::F32,
+                shares: Vec::new(),
+                spent_tokens: 784 * n as u64,
+                budget_tokens: 11_760,
+                frames_missed: 0,
+                pictures_seen: 1500,
+                pictures_passed: 300,
+                anchors: n as u64,
+                top_labels: Vec::new(),
+                cues: 750,
+                models: Vec::new(),
+                versions: BTreeMap::new(),
+                streams: Value::Null,
+                config: String::new(),
+                rotation: String::new(),
+                warnings: Vec::new(),
+                times: Value::Null,
+                thumbnails: false,
+            },
+            tables: Tables {
+                pts_ns: seconds.iter().map(|s| s * ns).collect(),
+                requested_ns: seconds.iter().map(|s| s * ns).collect(),
+                tier: vec![Tier::High; n],
+                reason: vec![Reason::Anchor; n],
+                tokens: vec![784; n],
+                anchor: (0..n as i32).collect(),
+                anchors: seconds
+                    .iter()
+                    .map(|s| AnchorRow {
+                        onset_ns: s * ns,
+                        start_ns: s * ns - 200_000_000,
+                        stop_ns: s * ns + 400_000_000,
+                        score: 0.5,
+                        uncertainty: 0.5,
+                        class_id: 1,
+                        label: label.into(),
+                    })
+                    .collect(),
+            },
+            cues: CueColumns {
+                pts_ns: (0..750).map(|k| k * 80_000_000).collect(),
+                eventness: vec![0.25; 750],
+                uncertainty: vec![0.0; 750],
+                speech: vec![0.0; 750],
+                bands: vec![7; 750 * 16],
+            },
+            config: serde_json::json!({ "budget": { "max_gap_ms": 1000, "policy": "gated" } }),
+            verdict: None,
+        }
+    }
+
+    #[test]
+    fn gaps_reach_from_the_start_and_to_the_end() {
+        let facts = shown(&[5, 6, 7, 30], "x").facts();
+        assert_eq!(facts.largest_gap, (30_000_000_000, 60_000_000_000));
+        assert_eq!(facts.gaps.len(), 3, "{:?}", facts.gaps);
+        assert_eq!(facts.seconds, (4, 60));
+        let empty = shown(&[], "x").facts();
+        assert_eq!(empty.largest_gap, (0, 60_000_000_000));
+        assert_eq!(empty.gaps, []);
+    }
+
+    #[test]
+    fn classes_count_what_was_spent_on_them() {
+        let classes = shown(&[1, 2], "knock").classes();
+        assert_eq!(classes.len(), 1);
+        assert_eq!((classes[0].1.anchors, classes[0].1.tokens), (2, 1568));
+    }
+
+    #[test]
+    fn labels_of_another_recording_are_refused() {
+        let mut shown = shown(&[1], "x");
+        let event = |start: i64, video: Option<&str>| Event {
+            span: anchoring::time::Window::new(Nanos::from_ms(start), Nanos::from_ms(start + 100))
+                .unwrap(),
+            class: "x".into(),
+            level: None,
+            video_id: video.map(str::to_owned),
+        };
+        let labels = Path::new("l.csv");
+        assert!(shown.judge(&[event(1_000_000, None)], labels).is_err());
+        assert!(shown.judge(&[event(1_000, Some("other"))], labels).is_err());
+        shown
+            .judge(
+                &[event(1_000, Some("kitchen")), event(9_000_000, None)],
+                labels,
+            )
+            .unwrap();
+        assert_eq!(shown.labelled()[0].1.found, 1);
+    }
+
+    #[test]
+    fn a_clock_shows_what_matters() {
+        let shown = [
+            1_500_000_000,
+            83_000_000_000,
+            754_000_000_000,
+            3_723_900_000_000,
+        ]
+        .map(clock);
+        assert_eq!(shown, ["0:01.5", "1:23.0", "12:34", "1:02:03"]);
+    }
+}
