@@ -5,6 +5,7 @@
 //! - `parts`: which part of the graph a pass plays.
 //! - `build`: that part -> GStreamer elements, values and pads filled in.
 //! - `listen`: the first pass: cues and the recording's length -> a plan.
+//! - `maker`: cues -> a plan, by either way of planning.
 //! - `play`: runs a pass to its end; errors in words, a watchdog, ^C.
 //! - `place`: files that appear only when they are finished.
 //! - `progress`: what is on stderr meanwhile.
@@ -12,6 +13,7 @@
 
 mod build;
 mod listen;
+mod maker;
 mod parts;
 pub(crate) mod place;
 mod play;

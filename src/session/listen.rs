@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anchoring::cue::{Cue, HOP};
-use anchoring::global::Planner;
 use anchoring::plan::{Line, Plan};
 use anchoring::snap;
 use anchoring::time::{Nanos, Window};
@@ -14,9 +13,10 @@ use anyhow::{Context, bail};
 use gst::prelude::*;
 use gstearmark::{carry, models};
 
-use crate::config::Pipeline;
+use crate::config::{Pipeline, Planning};
 
 use super::Session;
+use super::maker::Maker;
 use super::parts::Part;
 use super::summary::Report;
 
@@ -204,7 +204,8 @@ impl Session<'_> {
             frame,
         } = heard;
         let distrust = self.pipeline.settings.budget.distrust;
-        let mut planner = Planner::new(self.pipeline.settings.clone(), self.pipeline.prices);
+        let streaming = self.pipeline.planning == Planning::Streaming;
+        let mut planner = Maker::new(self.pipeline);
         let mut again = Cues(BufReader::new(cues.try_clone()?));
         let (mut read, mut trusted) = (0, 0_u64);
         for cue in again.by_ref() {
@@ -236,7 +237,8 @@ impl Session<'_> {
             entry.requested = entry.requested + start;
         }
         let budget = &self.pipeline.settings.budget;
-        if budget.policy == anchoring::settings::Policy::Gated && !plan.anchors.is_empty() {
+        let global = budget.policy == anchoring::settings::Policy::Gated && !streaming;
+        if global && !plan.anchors.is_empty() {
             let max_gap = Nanos::from_ms(budget.max_gap_ms.into());
             let pictures = snap::Pictures {
                 keyframes: &keyframes,

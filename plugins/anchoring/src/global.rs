@@ -1,8 +1,12 @@
-//! The whole recording's cues -> one plan that spends the budget exactly.
+//! The whole recording's cues -> one plan that spends the budget exactly, each token where it is expected to show the most new events ([`Worth`](crate::worth::Worth)).
 //!
-//! The looks that the largest gap needs are reserved first. Then the likeliest onsets become anchors, one after the other, as long as
-//! the anchor and the looks that the largest gap still needs fit the budget: an anchor is a look too, so it often saves one. What is
-//! left buys more thin looks where they are farthest apart.
+//! The looks that the largest gap needs are reserved first. Stretches whose sound can't be trusted get as many blind looks, at the uniform
+//! tier, as are worth more there than the anchors that they cost. Then the likeliest onsets become anchors, one after the other, as long
+//! as the anchor and the looks that the largest gap still needs fit the budget: an anchor is a look too, so it often saves one. What is left
+//! buys blind looks where they are worth most, and last thin looks where they are farthest apart.
+
+mod blind;
+mod board;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -14,6 +18,7 @@ use crate::settings::{Policy, Settings};
 use crate::tier::{Prices, Tier, Tokens};
 use crate::time::{Nanos, Window};
 use crate::uniform::{CLOSEST, between, needed, spread};
+use board::Board;
 
 /// Shortest recording that can be planned, unless it is empty: 10 ms.
 pub const MIN_DURATION: Nanos = Nanos::from_ms(10);
@@ -75,6 +80,8 @@ impl Planner {
         self.trusted
             .retain(|window| window.stop() > Nanos::ZERO && window.start() < duration);
         let heard = !self.trusted.is_empty();
+        self.candidates
+            .retain(|candidate| candidate.onset < duration);
         let (anchors, entries) = match self.settings.budget.policy {
             Policy::Dense => return Err(PlanError::Dense),
             Policy::Uniform => (Vec::new(), self.uniform(duration, budget, Reason::Uniform)?),
@@ -84,7 +91,7 @@ impl Planner {
             ),
             Policy::Gated => self.gated(duration, budget)?,
             Policy::AnchorsOnly => {
-                let (chosen, _) = self.choose(duration, budget, None);
+                let chosen = self.choose(&mut Board::new(duration, budget, None, 0));
                 self.anchors(duration, &chosen)
             }
         };
@@ -168,20 +175,27 @@ impl Planner {
         budget: Tokens,
     ) -> Result<(Vec<Anchor>, Vec<Entry>), PlanError> {
         let tier = self.settings.budget.fallback_tier;
+        let price = self.prices.of(tier);
         let reserve = self.reserve(duration, budget, tier)?;
-        let (chosen, spent) = self.choose(duration, budget, Some(reserve));
+        let mut board = Board::new(duration, budget, Some((price, self.max_gap())), reserve);
+        let worth = self.worth(duration);
+        let blind_tier = self.settings.budget.uniform_tier;
+        let blind_price = self.prices.of(blind_tier);
+        let mut blind = self.blind(duration, budget, &worth);
+        blind.retain(|&at| board.place(at, blind_price));
+        let chosen = self.choose(&mut board);
+        if worth.any() {
+            blind.extend(self.fill(&mut board, &worth));
+        }
         let (anchors, mut entries) = self.anchors(duration, &chosen);
+        entries.extend(blind.iter().map(|&at| self.plain(at, blind_tier)));
 
-        let mut edges = vec![Nanos::ZERO];
-        edges.extend(entries.iter().map(|entry| entry.requested));
-        edges.push(duration);
-        let gaps: Vec<(Nanos, Nanos)> = edges.windows(2).map(|pair| (pair[0], pair[1])).collect();
+        let gaps = board.gaps();
         let mut looks: Vec<u64> = gaps
             .iter()
             .map(|&(a, b)| needed(a, b, self.max_gap()))
             .collect();
-        let price = self.prices.of(tier);
-        let mut left = budget.saturating_sub(spent) / price;
+        let mut left = board.left() / price;
         // What is left goes where the looks are farthest apart, the earliest first.
         let piece = |i: usize, looks: u64| {
             let (a, b) = gaps[i];
@@ -203,20 +217,25 @@ impl Planner {
             widest.push((piece(i, looks[i]), Reverse(i)));
         }
         for (&(a, b), &n) in gaps.iter().zip(&looks) {
-            entries.extend(between(a, b, n).map(|requested| Entry {
-                requested,
-                tier,
-                tokens: price,
-                reason: if self.trusts(requested) {
-                    Reason::Uniform
-                } else {
-                    Reason::Fallback
-                },
-                anchor: None,
-            }));
+            entries.extend(between(a, b, n).map(|at| self.plain(at, tier)));
         }
         entries.sort_by_key(|entry| entry.requested);
         Ok((anchors, entries))
+    }
+
+    /// A look at no anchor.
+    fn plain(&self, requested: Nanos, tier: Tier) -> Entry {
+        Entry {
+            requested,
+            tier,
+            tokens: self.prices.of(tier),
+            reason: if self.trusts(requested) {
+                Reason::Uniform
+            } else {
+                Reason::Fallback
+            },
+            anchor: None,
+        }
     }
 
     fn trusts(&self, at: Nanos) -> bool {
@@ -226,65 +245,38 @@ impl Planner {
             .is_some_and(|window| window.contains(at))
     }
 
-    /// The likeliest candidates that the budget has, with the times of their pictures, by onset; and what is spent then, the looks
-    /// that the largest gap needs included. `reserve` is what those cost without any anchor; without it there are no looks.
-    fn choose(
-        &mut self,
-        duration: Nanos,
-        budget: Tokens,
-        reserve: Option<Tokens>,
-    ) -> (Vec<(Candidate, Nanos)>, Tokens) {
+    /// The likeliest candidates that the budget has, with the times of their pictures, by onset.
+    fn choose(&mut self, board: &mut Board) -> Vec<(Candidate, Nanos)> {
         let settings = &self.settings.anchors;
         let min_gap = Nanos::from_ms(settings.min_gap_ms.into()).max(Nanos::new(1));
         let price = self.prices.of(self.settings.budget.anchor_tier);
-        let look_price = self.prices.of(self.settings.budget.fallback_tier);
-        let max_gap = self.max_gap();
+        let gap = self.max_gap().get().max(1);
         let mut candidates = std::mem::take(&mut self.candidates);
-        candidates.retain(|candidate| candidate.onset < duration);
         candidates.sort_by(|a, b| b.p.total_cmp(&a.p).then(a.onset.cmp(&b.onset)));
 
-        let mut spent = reserve.unwrap_or(0);
         let mut by_onset: BTreeMap<Nanos, (Candidate, Nanos)> = BTreeMap::new();
-        let mut pictures: BTreeMap<Nanos, ()> = BTreeMap::new();
         for candidate in candidates {
             let onset = candidate.onset;
             let near = (onset - min_gap + Nanos::new(1))..(onset + min_gap);
             if by_onset.range(near).next().is_some() {
                 continue;
             }
-            let at = candidate.look(settings, duration);
-            let before = pictures.range(..=at).next_back().map(|(&t, ())| t);
-            let after = pictures.range(at..).next().map(|(&t, ())| t);
-            let free = |t: Nanos| {
-                before.is_none_or(|b| t - b >= CLOSEST) && after.is_none_or(|a| a - t >= CLOSEST)
-            };
-            let (a, b) = (before.unwrap_or(Nanos::ZERO), after.unwrap_or(duration));
-            // What the recording costs with the picture at `t`.
-            let cost = |t: Nanos| {
-                let looks = if reserve.is_some() {
-                    let parted = needed(a, t, max_gap) + needed(t, b, max_gap);
-                    needed(a, b, max_gap).saturating_sub(parted)
-                } else {
-                    0
-                };
-                (spent.saturating_add(price)).saturating_sub(looks * look_price)
-            };
+            let at = candidate.look(settings, board.duration);
+            let (a, b) = board.around(at);
             // Where the budget is a look short, the picture may come a little later or earlier, but not before the onset: just where
             // the pieces on both sides hold whole gaps.
-            let gap = max_gap.get().max(1);
             let whole = |length: Nanos| Nanos::new(length.get().div_euclid(gap) * gap);
-            let last = candidate.window(settings, duration).stop() - Nanos::new(1);
+            let last = candidate.window(settings, board.duration).stop() - Nanos::new(1);
             let places = [at, b - whole(b - at), a + whole(at - a)];
-            let place = places.into_iter().enumerate().find(|&(i, t)| {
-                (i == 0 || (onset..=last).contains(&t)) && free(t) && cost(t) <= budget
-            });
+            let place = places
+                .into_iter()
+                .enumerate()
+                .find(|&(i, t)| (i == 0 || (onset..=last).contains(&t)) && board.place(t, price));
             if let Some((_, t)) = place {
-                spent = cost(t);
-                pictures.insert(t, ());
                 by_onset.insert(onset, (candidate, t));
             }
         }
-        (by_onset.into_values().collect(), spent)
+        by_onset.into_values().collect()
     }
 
     /// Anchors and their pictures: windows that overlap part halfway between the onsets.

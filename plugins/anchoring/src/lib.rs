@@ -15,11 +15,13 @@
 //! - [`mlp`]: a candidate's features -> a logit.
 //! - [`tcn`]: mel frames -> what a convolutional network says of them, streaming.
 //! - [`probe`]: mel frames -> onsets with their probability, streaming: `energy`, `flux`, `onset`, `onset+tcn`.
+//! - [`dead`]: samples -> stretches in which the sound can't be trusted, streaming.
 //! - [`listen`]: samples and tags -> [`cue`]s, one for every 80 ms.
 //! - [`cue`]: what the audio says about one hop.
 //! - [`anchor`]: cues -> anchors with their windows.
 //! - [`tier`]: resolutions, prices, tokens.
 //! - [`settings`]: everything a user may choose, with defaults, ranges and one check.
+//! - [`worth`]: what a look is expected to show.
 //! - [`uniform`]: evenly spaced looks and the largest gap.
 //! - [`plan`]: the plan, its entries, its checks, its text form (`plan.jsonl`).
 //! - [`global`]: the whole recording's cues -> one plan that spends the budget exactly.
@@ -30,6 +32,7 @@
 pub mod anchor;
 pub mod candidate;
 pub mod cue;
+pub mod dead;
 pub mod floor;
 pub mod flux;
 pub mod global;
@@ -47,3 +50,4 @@ pub mod tier;
 pub mod time;
 pub mod uniform;
 pub mod weights;
+pub mod worth;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::cue::{COARSE, Cue, HOP, Onset, TOP, Tag};
+use crate::dead::{DeadStream, Trouble};
 use crate::flux::{FluxStream, Peak, PeakStream, Strength, likelihood};
 use crate::mel::{BANDS, MIDDLE, MelStream, RATE, STEP_TIME};
 use crate::time::Nanos;
@@ -24,6 +25,8 @@ const SILENCE: f64 = 1e-9;
 const SEES: Nanos = Nanos::new(22_500_000);
 /// Hops after an untrusted one that have no onset: what is mended there makes one of its own.
 const SHY: u32 = 2;
+/// Uncertainty of a hop whose sound is there and can't be trusted; 1 is for those with nothing to hear.
+const DOUBT: f32 = 0.95;
 
 /// What the tagger looks at: 96 mel frames, one every 10 ms.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +57,7 @@ struct Hop {
     energy: f64,
     /// A sample was not finite.
     bad: bool,
+    trouble: Option<Trouble>,
     eventness: f32,
     peak: Option<(Nanos, f32)>,
     /// Sum of the mel magnitudes of its frames, by coarse band.
@@ -67,7 +71,7 @@ impl Hop {
         self.energy <= SILENCE * f64::from(self.samples)
     }
     fn dead(&self) -> bool {
-        self.bad || self.silent()
+        self.bad || self.silent() || self.trouble == Some(Trouble::Silence)
     }
 
     fn add(&mut self, mel: &[f32; BANDS]) {
@@ -96,8 +100,13 @@ pub struct Listener {
     finished: bool,
     samples: u64,
     mel: MelStream,
+    dead: DeadStream,
+    /// Hops that `dead` has judged.
+    judged: u64,
     /// Mel frames that a push completed; kept for its memory.
     complete: Vec<[f32; BANDS]>,
+    /// Verdicts on the hops that a push completed; kept for its memory.
+    troubles: Vec<Option<Trouble>>,
     flux: FluxStream,
     peaks: PeakStream,
     /// Mel frames heard.
@@ -129,7 +138,10 @@ impl Listener {
             finished: false,
             samples: 0,
             mel: MelStream::new(),
+            dead: DeadStream::new(),
+            judged: 0,
             complete: Vec::new(),
+            troubles: Vec::new(),
             flux: FluxStream::new(),
             peaks: PeakStream::new(),
             mel_frames: 0,
@@ -170,6 +182,15 @@ impl Listener {
             self.samples += now.len() as u64;
             rest = later;
         }
+        let mut troubles = std::mem::take(&mut self.troubles);
+        self.dead.push(samples, |trouble| troubles.push(trouble));
+        for trouble in troubles.drain(..) {
+            if let Some(hop) = self.hop_mut(self.judged) {
+                hop.trouble = trouble;
+            }
+            self.judged += 1;
+        }
+        self.troubles = troubles;
         let mut frames = std::mem::take(&mut self.complete);
         self.mel.push(samples, |frame| frames.push(*frame));
         for frame in &frames {
@@ -311,7 +332,11 @@ impl Listener {
         Some(Cue {
             pts: own,
             eventness: if dead { 0.0 } else { hop.eventness },
-            uncertainty: if dead { 1.0 } else { 0.0 },
+            uncertainty: match hop.trouble {
+                _ if dead => 1.0,
+                Some(_) => DOUBT,
+                None => 0.0,
+            },
             speech,
             tags,
             onset: peak.filter(|_| trusted).map(|(at, p)| Onset {
@@ -365,6 +390,11 @@ impl Listener {
         // What is left to judge is judged as if nothing followed.
         while self.peaks.judged() * u64::from(HOP_SAMPLES) < self.samples * HOP_FRAMES {
             self.strength(Strength::default());
+        }
+        // A hop that is begun goes on as the one before it.
+        let verdict = self.dead.verdict();
+        if let Some(hop) = self.hop_mut(self.judged) {
+            hop.trouble = verdict.filter(|trouble| *trouble != Trouble::Silence);
         }
         self.finished = true;
     }

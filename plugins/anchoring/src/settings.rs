@@ -71,6 +71,13 @@ pub struct BudgetSettings {
     pub snap_ms: u32,
     /// From this uncertainty on, the sound is not trusted, 0..=1.
     pub distrust: f64,
+    /// How many events are expected to begin in a minute before anything is heard, 0..=600. A blind look is worth what it is expected to
+    /// show; 0 makes it worth nothing: the likeliest anchors, thin looks everywhere else.
+    pub events_per_min: f64,
+    /// How long they last: half of them longer than 0.4 times this, seconds, 0.01..=3600.
+    pub event_s: f64,
+    /// Share of the events that the sound is expected not to tell of where it can be trusted, 0..=1.
+    pub miss_rate: f64,
     /// Streaming: how much the token bucket holds, in seconds of `tokens_per_s`, 1..=3600.
     pub burst_s: f64,
     /// Streaming: how far the planner hears ahead before it decides, ms, 100..=60000.
@@ -88,6 +95,9 @@ impl Default for BudgetSettings {
             max_gap_ms: 1000,
             snap_ms: 1000,
             distrust: 0.9,
+            events_per_min: 15.0,
+            event_s: 2.4,
+            miss_rate: 0.3,
             burst_s: 20.0,
             look_ahead_ms: 1000,
         }
@@ -205,6 +215,27 @@ impl Settings {
             "an uncertainty; did you give a percentage?",
         );
         range(
+            "budget.events_per_min",
+            b.events_per_min,
+            0.0,
+            600.0,
+            "did you give events per hour?",
+        );
+        range(
+            "budget.event_s",
+            b.event_s,
+            0.01,
+            3_600.0,
+            "did you give milliseconds?",
+        );
+        range(
+            "budget.miss_rate",
+            b.miss_rate,
+            0.0,
+            1.0,
+            "a share; did you give a percentage?",
+        );
+        range(
             "budget.burst_s",
             b.burst_s,
             1.0,
@@ -270,8 +301,9 @@ pub(crate) mod testing {
             -1_000i32..2_000,
         );
         let budget = (0u32..2_000_000, 100u32..5_000, 1f64..40.0, 100u32..3_000);
-        (anchors, budget, tier(), tier(), tier(), 0f64..1.0).prop_map(
-            move |(a, b, anchor_tier, fallback_tier, uniform_tier, distrust)| {
+        let worth = (0f64..60.0, 0.1f64..20.0, 0f64..1.0);
+        (anchors, budget, tier(), tier(), tier(), 0f64..1.0, worth).prop_map(
+            move |(a, b, anchor_tier, fallback_tier, uniform_tier, distrust, worth)| {
                 let mut settings = Settings {
                     anchors: AnchorSettings {
                         pre_ms: a.0,
@@ -290,6 +322,10 @@ pub(crate) mod testing {
                         max_gap_ms: b.1,
                         snap_ms: 1_000,
                         distrust: 0.5 + distrust / 2.0,
+                        // Below 10: none at all.
+                        events_per_min: (worth.0 - 10.0).max(0.0),
+                        event_s: worth.1,
+                        miss_rate: worth.2,
                         burst_s: b.2,
                         look_ahead_ms: b.3,
                     },

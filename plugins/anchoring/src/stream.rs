@@ -2,7 +2,8 @@
 //!
 //! The bucket starts empty, fills at `tokens_per_s` and overflows at `burst_s`, so at every instant of the recording no more is spent than
 //! it had earned by then. An onset becomes an anchor if nothing likelier follows at once, if it is likely enough for what the
-//! bucket holds (the fuller, the less likely it need be), and if the largest gap can still be paid afterwards. A decision about an instant
+//! bucket holds (the fuller, the less likely it need be), and if the largest gap can still be paid afterwards. Where the sound can't be trusted, blind
+//! looks at the uniform tier come as soon as they are worth as much ([`Worth`]); where it is missing altogether, even ones. A decision about an instant
 //! rests on what is heard up to `look_ahead_ms` after it and nothing later, so it doesn't matter in which portions cues arrive.
 
 mod bucket;
@@ -17,6 +18,7 @@ use crate::settings::{Policy, Settings};
 use crate::tier::{Prices, Tier, Tokens};
 use crate::time::{Nanos, Window};
 use crate::uniform::CLOSEST;
+use crate::worth::Worth;
 use bucket::Bucket;
 
 /// Most candidates that may wait; more than a minute of the densest onsets. Further ones are let go.
@@ -50,6 +52,11 @@ pub struct StreamPlanner {
     look_ahead: Nanos,
     /// Even looks where nothing is heard: tier and distance.
     even: (Tier, Nanos),
+    worth: Worth,
+    /// What a picture at an anchor shows beside the anchor's own event.
+    beside: f64,
+    /// When the last picture above the thin looks' tier was, or the recording's start.
+    last_full: Nanos,
     bucket: Bucket,
     spent: Tokens,
     /// What is known of the sound: contiguous stretches up to `heard`, the oldest first, each with its stop.
@@ -84,11 +91,15 @@ impl StreamPlanner {
             .map(|tier| (tier, bucket.time_for(prices.of(tier))))
             .find(|&(_, distance)| distance <= max_gap)
             .unwrap_or((b.fallback_tier, max_gap));
+        let worth = Worth::new(b);
         Self {
             max_gap,
             min_gap: Nanos::from_ms(settings.anchors.min_gap_ms.into()).max(Nanos::new(1)),
             look_ahead: Nanos::from_ms(b.look_ahead_ms.into()),
             even: (even.0, even.1.max(CLOSEST)),
+            worth,
+            beside: worth.miss() * worth.among(bucket.time_for(prices.of(b.anchor_tier)).seconds()),
+            last_full: Nanos::ZERO,
             bucket,
             spent: 0,
             sounds: VecDeque::new(),
@@ -278,10 +289,16 @@ impl StreamPlanner {
         let low = self.settings.budget.fallback_tier;
         let mut from = self.last + Nanos::new(1);
         for &(stop, sound) in &self.sounds {
-            let (at, tier) = if sound == Sound::Missing {
-                self.even_look(from)
-            } else {
-                (self.thin_look(from), low)
+            let (at, tier) = match sound {
+                Sound::Missing => self.even_look(from),
+                Sound::Heard => (self.thin_look(from), low),
+                Sound::Distrusted => {
+                    let thin = self.thin_look(from);
+                    match self.blind_look(from).filter(|&at| at <= thin) {
+                        Some(at) => (at, self.settings.budget.uniform_tier),
+                        None => (thin, low),
+                    }
+                }
             };
             if at < stop.min(until) {
                 let even = self.settings.budget.policy == Policy::Uniform;
@@ -303,6 +320,15 @@ impl StreamPlanner {
         let due = self.last + self.max_gap;
         let full = self.bucket.full_at().max(self.last + CLOSEST);
         due.min(full).max(self.bucket.holds_at(price)).max(from)
+    }
+
+    /// A look at the uniform tier, when it is worth as much as an onset must be and can be paid; `None` if it never is.
+    fn blind_look(&self, from: Nanos) -> Option<Nanos> {
+        let wanted = threshold(self.bucket.filled()) + self.beside;
+        let gap = Nanos::from_seconds(self.worth.apart(wanted)?)?;
+        let price = self.prices.of(self.settings.budget.uniform_tier);
+        let due = (self.last_full + gap).max(self.last + CLOSEST);
+        Some(due.max(self.bucket.holds_at(price)).max(from))
     }
 
     /// The uniform policy's next look, or a thin one where that would come too late.
@@ -338,6 +364,9 @@ impl StreamPlanner {
         }
         self.spent = self.spent.saturating_add(tokens);
         self.last = at;
+        if tokens > self.prices.of(self.settings.budget.fallback_tier) || anchor.is_some() {
+            self.last_full = at;
+        }
         Some(Entry {
             requested: at,
             tier,

@@ -264,7 +264,7 @@ const fn property(
 }
 
 /// Ranges are those of [`Settings::check`].
-const PROPERTIES: [Property; 24] = [
+const PROPERTIES: [Property; 27] = [
     property(
         "policy",
         "Policy",
@@ -318,6 +318,24 @@ const PROPERTIES: [Property; 24] = [
         "Distrust",
         "From this uncertainty on, the sound is not trusted",
         Field::Real(0.0, 1.0, |p| &mut p.settings.budget.distrust),
+    ),
+    property(
+        "events-per-min",
+        "Expected events",
+        "How many events are expected to begin in a minute; 0: blind looks where the sound can't be trusted are worth nothing",
+        Field::Real(0.0, 600.0, |p| &mut p.settings.budget.events_per_min),
+    ),
+    property(
+        "event-s",
+        "Length of events",
+        "How long events last: half of them longer than 0.4 times this, seconds",
+        Field::Real(0.01, 3600.0, |p| &mut p.settings.budget.event_s),
+    ),
+    property(
+        "miss-rate",
+        "Missed events",
+        "Share of the events that the sound is expected not to tell of where it can be trusted",
+        Field::Real(0.0, 1.0, |p| &mut p.settings.budget.miss_rate),
     ),
     property(
         "look-ahead-ms",

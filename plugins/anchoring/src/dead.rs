@@ -1,0 +1,287 @@
+//! 16 kHz samples -> stretches in which the sound can't be trusted, streaming, a verdict for every hop.
+//!
+//! Judged by the last seconds, never by what follows, so a stretch is found a second or two after it begins and left as late:
+//!
+//! - silence: nothing above -85 dBFS: no microphone, a muted track, what a codec makes of it.
+//! - clipping: one sample in twenty at full scale, or on flat tops.
+//! - handling: the level leaps up and down, many times a second, far more than the sounds of any work do.
+//! - wind: a loud rumble below 50 Hz, steeper than a room's, that doesn't pause.
+//! - roar: loud and unchanging; a sound that begins in it is not heard.
+//!
+//! Levels and limits come from KitchenMix recordings with and without such stretches, and were tried on noises of other colours, levels and rhythms.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use realfft::num_complex::Complex32;
+use realfft::{RealFftPlanner, RealToComplex};
+
+use crate::cue::HOP;
+use crate::mel::RATE;
+
+/// Samples in a hop: 80 ms.
+const SAMPLES: usize = (HOP.get() / 1_000_000) as usize * (RATE as usize / 1000);
+/// Samples in a block: 10 ms.
+const BLOCK: usize = RATE as usize / 100;
+/// Hops that wind and roar are judged by: three seconds; and clipping and handling: two.
+const LONG: usize = 37;
+const SHORT: usize = 25;
+/// Fewer than this say nothing yet.
+const LEAST: usize = 12;
+/// First and last FFT bin (12.5 Hz each) of the bands: 12 to 50, 50 to 120, 120 to 300, 300 to 1000, 1000 to 3000 Hz.
+const BANDS: [(usize, usize); 5] = [(1, 4), (4, 10), (10, 24), (24, 80), (80, 240)];
+/// Mean square of silence: -85 dBFS.
+const SILENCE: f64 = 3.2e-9;
+
+/// Why a stretch can't be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Trouble {
+    /// Nothing to hear.
+    Silence,
+    /// Too loud for the microphone.
+    Clipping,
+    /// The recorder is being touched or carried.
+    Handling,
+    /// Wind in the microphone.
+    Wind,
+    /// Something loud and steady covers all else.
+    Roar,
+}
+
+/// What is known of one hop.
+#[derive(Clone, Copy, Debug, Default)]
+struct Facts {
+    /// Level of each band, dBFS.
+    bands: [f32; BANDS.len()],
+    /// Level of the whole, dBFS.
+    level: f32,
+    /// By how much the level moved from block to block, summed, in natural log units of amplitude.
+    moved: f32,
+    /// Share of samples at full scale or on flat tops.
+    clipped: f32,
+}
+
+/// Samples in, verdicts out, one for every whole hop.
+pub struct DeadStream {
+    fft: Arc<dyn RealToComplex<f32>>,
+    window: Vec<f32>,
+    hop: Vec<f32>,
+    windowed: Vec<f32>,
+    spectrum: Vec<Complex32>,
+    scratch: Vec<Complex32>,
+    /// The sample before the hop.
+    last: f32,
+    /// Log amplitude of the last two blocks, and their last mean of three.
+    blocks: Option<([f32; 2], f32)>,
+    facts: VecDeque<Facts>,
+    /// The level that the recording falls back to.
+    calm: Option<f32>,
+    clipping: bool,
+    handling: bool,
+    wind: bool,
+    roar: bool,
+    verdict: Option<Trouble>,
+}
+
+impl fmt::Debug for DeadStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeadStream")
+            .field("verdict", &self.verdict)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for DeadStream {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl DeadStream {
+    /// Nothing heard yet.
+    pub fn new() -> Self {
+        let fft = RealFftPlanner::<f32>::new().plan_fft_forward(SAMPLES);
+        let window = (0..SAMPLES).map(|n| {
+            let turn = std::f64::consts::TAU * (n as f64 + 0.5) / SAMPLES as f64;
+            (0.5 - 0.5 * turn.cos()) as f32
+        });
+        Self {
+            window: window.collect(),
+            hop: Vec::with_capacity(SAMPLES),
+            windowed: vec![0.0; SAMPLES],
+            spectrum: fft.make_output_vec(),
+            scratch: fft.make_scratch_vec(),
+            fft,
+            last: 0.0,
+            blocks: None,
+            facts: VecDeque::with_capacity(LONG),
+            calm: None,
+            clipping: false,
+            handling: false,
+            wind: false,
+            roar: false,
+            verdict: None,
+        }
+    }
+
+    /// Hears samples in [-1, 1] and says the verdict on every hop that they complete. What is not finite counts as silence. Chunks of any
+    /// size give the same verdicts.
+    pub fn push(&mut self, mut samples: &[f32], mut each: impl FnMut(Option<Trouble>)) {
+        while !samples.is_empty() {
+            let n = samples.len().min(SAMPLES - self.hop.len());
+            let (now, rest) = samples.split_at(n);
+            let sound = |x: &f32| {
+                if x.is_finite() {
+                    x.clamp(-8.0, 8.0)
+                } else {
+                    0.0
+                }
+            };
+            self.hop.extend(now.iter().map(sound));
+            samples = rest;
+            if self.hop.len() == SAMPLES {
+                let facts = self.measure();
+                self.hop.clear();
+                each(self.judge(facts));
+            }
+        }
+    }
+
+    /// The verdict on the last hop; for one that is begun and never completed.
+    pub fn verdict(&self) -> Option<Trouble> {
+        self.verdict
+    }
+
+    fn measure(&mut self) -> Facts {
+        let mut facts = Facts::default();
+        let (mut energy, mut clipped) = (0.0, 0_u32);
+        let mut before = self.last;
+        for block in self.hop.chunks(BLOCK) {
+            let mut rise = 0.0;
+            for &x in block {
+                let step = x - before;
+                energy += f64::from(x) * f64::from(x);
+                rise += step * step;
+                let flat = x.abs() > 0.2 && step.abs() < 1e-5;
+                clipped += u32::from(flat || x.abs() >= 0.98);
+                before = x;
+            }
+            let log = 0.5 * (rise / BLOCK as f32 + 1e-8).ln();
+            let (recent, smooth) = self.blocks.unwrap_or(([log; 2], log));
+            let mean = (recent[0] + recent[1] + log) / 3.0;
+            facts.moved += (mean - smooth).abs();
+            self.blocks = Some(([recent[1], log], mean));
+        }
+        self.last = before;
+        facts.level = decibel(energy / SAMPLES as f64);
+        facts.clipped = clipped as f32 / SAMPLES as f32;
+        for ((slot, x), w) in self.windowed.iter_mut().zip(&self.hop).zip(&self.window) {
+            *slot = x * w;
+        }
+        // The lengths are those that it was planned for.
+        let done = self.fft.process_with_scratch(
+            &mut self.windowed,
+            &mut self.spectrum,
+            &mut self.scratch,
+        );
+        // The sum of the squared window times the number of samples; one side of the spectrum.
+        let scale = f64::from(SAMPLES as u32) * f64::from(SAMPLES as u32) * 3.0 / 8.0;
+        for (level, (first, last)) in facts.bands.iter_mut().zip(BANDS) {
+            let bins = self.spectrum.get(first..last).unwrap_or_default();
+            let power: f32 = bins.iter().map(Complex32::norm_sqr).sum();
+            *level = decibel(f64::from(power) / scale);
+        }
+        if done.is_err() {
+            facts.bands = Default::default();
+        }
+        facts
+    }
+
+    fn judge(&mut self, facts: Facts) -> Option<Trouble> {
+        if self.facts.len() == LONG {
+            self.facts.pop_front();
+        }
+        self.facts.push_back(facts);
+        let silent = facts.level <= decibel(SILENCE);
+        if self.facts.len() >= LEAST {
+            self.touched();
+            self.blown();
+            self.covered();
+        }
+        self.verdict = if silent {
+            Some(Trouble::Silence)
+        } else if self.clipping {
+            Some(Trouble::Clipping)
+        } else if self.handling {
+            Some(Trouble::Handling)
+        } else if self.wind {
+            Some(Trouble::Wind)
+        } else {
+            self.roar.then_some(Trouble::Roar)
+        };
+        self.verdict
+    }
+
+    /// Clipping and handling.
+    fn touched(&mut self) {
+        let recent = self.facts.iter().rev().take(SHORT);
+        let n = recent.len() as f32;
+        let clipped = recent.clone().map(|f| f.clipped).sum::<f32>() / n;
+        self.clipping = clipped > if self.clipping { 0.02 } else { 0.05 };
+        let seconds = n * HOP.seconds() as f32;
+        let moved = recent.map(|f| f.moved).sum::<f32>() / seconds;
+        self.handling = moved > if self.handling { 16.0 } else { 26.0 };
+    }
+
+    /// Wind.
+    fn blown(&mut self) {
+        let mut levels = [0.0; BANDS.len()];
+        for (band, level) in levels.iter_mut().enumerate() {
+            *level = self.quantile(0.5, |f| f.bands[band]);
+        }
+        let [rumble, next, above @ ..] = levels;
+        let pause = rumble - self.quantile(0.1, |f| f.bands[0]);
+        let steep = rumble - next;
+        let louder = above.into_iter().fold(f32::MIN, f32::max);
+        self.wind = if self.wind {
+            rumble > -43.0 && pause < 13.0 && steep > -1.0
+        } else {
+            rumble > -40.0 && pause < 10.0 && steep > 2.0 && rumble > louder + 3.0
+        };
+    }
+
+    /// Roar.
+    fn covered(&mut self) {
+        let (low, high) = (
+            self.quantile(0.1, |f| f.level),
+            self.quantile(0.9, |f| f.level),
+        );
+        // It rises by 3 dB a minute.
+        let calm = self.calm.map_or(low, |calm| low.min(calm + 0.004));
+        self.calm = Some(calm);
+        let (steady, rise, loud) = if self.roar {
+            (3.0, 21.0, -17.0)
+        } else {
+            (1.5, 25.0, -14.0)
+        };
+        self.roar =
+            self.facts.len() == LONG && high - low < steady && low > (calm + rise).min(loud);
+    }
+
+    /// A quantile of the last [`LONG`] hops.
+    fn quantile(&self, share: f32, of: impl Fn(&Facts) -> f32) -> f32 {
+        let mut all: Vec<f32> = self.facts.iter().map(of).collect();
+        let at = (share * all.len().saturating_sub(1) as f32).round() as usize;
+        all.sort_unstable_by(f32::total_cmp);
+        all.get(at).copied().unwrap_or_default()
+    }
+}
+
+/// Of a mean square; -100 at the least.
+fn decibel(power: f64) -> f32 {
+    (10.0 * (power + 1e-10).log10()) as f32
+}
+
+#[cfg(test)]
+mod tests;

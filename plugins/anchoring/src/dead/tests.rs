@@ -1,0 +1,202 @@
+//! Made troubles, of other colours, levels and rhythms than those that the limits were chosen on.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// White noise in [-1, 1], the same every time.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> f32 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 40) as f32 / (1 << 23) as f32) - 1.0
+    }
+}
+
+fn seconds(s: f32) -> usize {
+    (s * RATE as f32) as usize
+}
+
+/// A room: noise whose spectrum falls by 6 dB an octave above 300 Hz, at -45 dBFS.
+fn room(n: usize) -> Vec<f32> {
+    let mut noise = Noise(5);
+    let mut low = 0.0;
+    (0..n)
+        .map(|_| {
+            low += 0.11 * (noise.next() - low);
+            low * 0.04
+        })
+        .collect()
+}
+
+/// Adds knocks that ring, `per_s` a second, of about this size.
+fn knocks(x: &mut [f32], per_s: f32, size: f32, ring_s: f32) {
+    let mut noise = Noise(9);
+    let mut at = 0.0;
+    while seconds(at) < x.len() {
+        let loud = size * (0.5 + noise.next().abs());
+        for (i, y) in x[seconds(at)..]
+            .iter_mut()
+            .take(seconds(4.0 * ring_s))
+            .enumerate()
+        {
+            *y += loud * noise.next() * (-(i as f32) / (ring_s * RATE as f32)).exp();
+        }
+        at += (0.4 + 1.2 * noise.next().abs()) / per_s;
+    }
+}
+
+/// Rumble of a cut-off, gusts of a rhythm.
+fn wind(x: &mut [f32], cut_hz: f32, level: f32, gust_s: f32) {
+    let mut noise = Noise(3);
+    let a = std::f32::consts::TAU * cut_hz / RATE as f32;
+    let (mut one, mut two, mut slow, mut gust, mut aim) = (0.0, 0.0, 0.0, 0.6, 0.6);
+    let mut rumble: Vec<f32> = Vec::with_capacity(x.len());
+    for i in 0..x.len() {
+        if i % seconds(gust_s) == 0 {
+            aim = 0.3 + 0.7 * noise.next().abs();
+        }
+        gust += (aim - gust) * 4.0 / (gust_s * RATE as f32);
+        one += a * (noise.next() - one);
+        two += a * (one - two);
+        slow += 0.004 * (two - slow);
+        rumble.push(gust * (two - slow));
+    }
+    let rms = (rumble.iter().map(|y| y * y).sum::<f32>() / x.len() as f32).sqrt();
+    for (x, y) in x.iter_mut().zip(&rumble) {
+        *x += level * y / rms;
+    }
+}
+
+fn heard(x: &[f32]) -> Vec<Option<Trouble>> {
+    let mut stream = DeadStream::new();
+    let mut all = Vec::new();
+    stream.push(x, |verdict| all.push(verdict));
+    all
+}
+
+/// The share of hops with this trouble, three seconds after the start.
+fn share(x: &[f32], of: Option<Trouble>) -> f32 {
+    let all = heard(x);
+    let settled = &all[LONG..];
+    settled.iter().filter(|v| **v == of).count() as f32 / settled.len() as f32
+}
+
+#[test]
+fn a_room_with_things_falling_is_sound() {
+    for (per_s, size) in [(0.3, 0.3), (1.0, 0.1), (2.0, 0.05), (3.0, 0.2)] {
+        let mut x = room(seconds(30.0));
+        knocks(&mut x, per_s, size, 0.08);
+        assert_eq!(share(&x, None), 1.0, "{per_s} a second, {size}");
+    }
+    assert_eq!(share(&room(seconds(30.0)), None), 1.0);
+}
+
+#[test]
+fn nothing_or_nearly_nothing_is_silence() {
+    let mut x = room(seconds(20.0));
+    x[seconds(5.0)..seconds(12.0)].fill(0.0);
+    let mut noise = Noise(1);
+    // What a codec makes of silence.
+    for y in &mut x[seconds(8.0)..seconds(12.0)] {
+        *y = noise.next() * 4e-5;
+    }
+    let all = heard(&x);
+    let silent = all.iter().filter(|v| **v == Some(Trouble::Silence)).count();
+    assert!((86..=88).contains(&silent), "{silent} hops of 87.5");
+}
+
+#[test]
+fn a_microphone_that_is_rubbed_is_being_handled() {
+    for (per_s, size, ring_s) in [(8.0, 0.3, 0.01), (12.0, 0.1, 0.015), (15.0, 0.5, 0.008)] {
+        let mut x = room(seconds(20.0));
+        knocks(&mut x, per_s, size, ring_s);
+        let found = share(&x, Some(Trouble::Handling));
+        assert!(found > 0.9, "{found}: {per_s} a second, {size}");
+    }
+}
+
+#[test]
+fn wind_is_found_at_many_levels_and_rhythms() {
+    for (cut_hz, level, gust_s) in [(30.0, 0.03, 0.5), (50.0, 0.1, 0.2), (20.0, 0.05, 1.0)] {
+        let mut x = room(seconds(20.0));
+        wind(&mut x, cut_hz, level, gust_s);
+        let found = share(&x, Some(Trouble::Wind));
+        assert!(found > 0.85, "{found}: {cut_hz} Hz, {level}, {gust_s} s");
+    }
+}
+
+#[test]
+fn a_hood_at_full_power_is_a_roar_until_it_stops() {
+    let mut x = room(seconds(40.0));
+    let mut noise = Noise(2);
+    for y in &mut x[seconds(10.0)..seconds(30.0)] {
+        *y += 0.2 * noise.next();
+    }
+    let all = heard(&x);
+    let roar = |from: f32, until: f32| {
+        let hops = &all[(from / 0.08) as usize..(until / 0.08) as usize];
+        hops.iter().filter(|v| **v == Some(Trouble::Roar)).count() as f32 / hops.len() as f32
+    };
+    assert_eq!(
+        (roar(0.0, 10.0), roar(13.5, 30.0), roar(34.0, 40.0)),
+        (0.0, 1.0, 0.0)
+    );
+}
+
+#[test]
+fn flat_tops_are_clipping_wherever_they_lie() {
+    for top in [1.0, 0.4] {
+        let mut x = room(seconds(10.0));
+        wind(&mut x, 800.0, 0.4, 0.5);
+        for y in &mut x {
+            *y = (*y * 2.0).clamp(-top, top);
+        }
+        assert!(share(&x, Some(Trouble::Clipping)) > 0.9, "{top}");
+    }
+}
+
+#[test]
+fn troubles_end() {
+    let mut x = room(seconds(60.0));
+    knocks(&mut x[seconds(5.0)..seconds(15.0)], 12.0, 0.3, 0.01);
+    wind(&mut x[seconds(25.0)..seconds(40.0)], 30.0, 0.08, 0.4);
+    let all = heard(&x);
+    let from = |s: f32| (s / 0.08) as usize;
+    assert!(all[from(18.0)..from(25.0)].iter().all(Option::is_none));
+    assert!(all[from(44.0)..].iter().all(Option::is_none));
+    assert!(all[from(8.0)..from(15.0)].iter().all(Option::is_some));
+    assert!(all[from(29.0)..from(40.0)].iter().all(Option::is_some));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn chunks_of_any_size_give_the_same_verdicts(sizes in prop::collection::vec(1usize..5_000, 1..40)) {
+        let mut x = room(seconds(12.0));
+        knocks(&mut x[seconds(2.0)..seconds(6.0)], 12.0, 0.3, 0.01);
+        let whole = heard(&x);
+        let mut stream = DeadStream::new();
+        let mut all = Vec::new();
+        let mut rest = x.as_slice();
+        for &size in sizes.iter().cycle() {
+            let (now, later) = rest.split_at(size.min(rest.len()));
+            stream.push(now, |verdict| all.push(verdict));
+            rest = later;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        prop_assert_eq!(whole, all);
+    }
+
+    #[test]
+    fn any_samples_are_borne(x in prop::collection::vec(any::<f32>(), 0..4_000)) {
+        prop_assert_eq!(heard(&x).len(), x.len() / SAMPLES);
+    }
+}

@@ -1,0 +1,175 @@
+//! Where to look without having heard anything: in stretches whose sound can't be trusted, and for what the sound didn't tell.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use super::Planner;
+use super::board::Board;
+use crate::tier::Tokens;
+use crate::time::Nanos;
+use crate::uniform::{CLOSEST, between, needed};
+use crate::worth::Worth;
+
+/// Worth as a heap's key: numbers that are not negative sort as their bits do.
+fn key(worth: f64) -> u64 {
+    worth.max(0.0).to_bits()
+}
+
+impl Planner {
+    /// What looks are worth in this recording.
+    pub(super) fn worth(&self, duration: Nanos) -> Worth {
+        let heard = self.trusted.iter().map(|window| {
+            let (from, until) = (window.start().max(Nanos::ZERO), window.stop().min(duration));
+            (until - from).seconds()
+        });
+        let expected = self.candidates.iter().map(|c| f64::from(c.p));
+        Worth::new(&self.settings.budget).informed(expected.sum(), heard.sum())
+    }
+
+    /// What a picture at an anchor shows beside the anchor's own event: what a blind look there would.
+    fn beside(&self, duration: Nanos, budget: Tokens, worth: &Worth) -> f64 {
+        let anchors = budget as f64 / self.prices.of(self.settings.budget.anchor_tier) as f64;
+        worth.miss() * worth.among(duration.seconds() / anchors.max(1e-9))
+    }
+
+    /// Stretches without sound that can be trusted, in order.
+    fn deaf(&self, duration: Nanos) -> Vec<(Nanos, Nanos)> {
+        let mut stretches = Vec::new();
+        let mut from = Nanos::ZERO;
+        for window in &self.trusted {
+            if from < window.start().min(duration) {
+                stretches.push((from, window.start().min(duration)));
+            }
+            from = from.max(window.stop());
+        }
+        if from < duration {
+            stretches.push((from, duration));
+        }
+        stretches
+    }
+
+    /// Probabilities of the onsets that keep their distance, the likeliest last.
+    fn likely(&self) -> Vec<f64> {
+        let min_gap = Nanos::from_ms(self.settings.anchors.min_gap_ms.into()).max(Nanos::new(1));
+        let mut sorted: Vec<_> = self.candidates.iter().map(|c| (c.p, c.onset)).collect();
+        sorted.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let mut taken: BTreeMap<Nanos, ()> = BTreeMap::new();
+        sorted.retain(|&(_, onset)| {
+            let near = (onset - min_gap + Nanos::new(1))..(onset + min_gap);
+            let apart = taken.range(near).next().is_none();
+            if apart {
+                taken.insert(onset, ());
+            }
+            apart
+        });
+        sorted.iter().rev().map(|&(p, _)| f64::from(p)).collect()
+    }
+
+    /// Times of the blind looks in stretches without sound: as many as are worth more than the anchors that they cost, evenly spread over each.
+    pub(super) fn blind(&self, duration: Nanos, budget: Tokens, worth: &Worth) -> Vec<Nanos> {
+        if !worth.any() {
+            return Vec::new();
+        }
+        let b = &self.settings.budget;
+        let (anchor, look) = (
+            self.prices.of(b.anchor_tier),
+            self.prices.of(b.uniform_tier),
+        );
+        let thin = self.prices.of(b.fallback_tier);
+        let least = needed(Nanos::ZERO, duration, self.max_gap());
+        let stretches = self.deaf(duration);
+        let beside = self.beside(duration, budget, worth);
+        let mut likely = self.likely();
+        let mut counts = vec![0_u64; stretches.len()];
+        let length = |i: usize| stretches[i].1 - stretches[i].0;
+        let mut best: BinaryHeap<(u64, Reverse<usize>)> = (0..stretches.len())
+            .map(|i| (key(worth.next(length(i).seconds(), 0)), Reverse(i)))
+            .collect();
+        // A picture saves a thin look, as long as there are any.
+        let (mut sum, mut pictures): (Tokens, u64) = (0, 0);
+        loop {
+            let onset = likely.last().map(|&p| key(p + beside));
+            let blind = best.peek().map(|&(gain, Reverse(i))| (gain, i));
+            let (price, stretch) = match (onset, blind) {
+                (None, None) => break,
+                (Some(p), Some((gain, _))) if p > gain => (anchor, None),
+                (Some(_), None) => (anchor, None),
+                (_, Some((_, i))) => (look, Some(i)),
+            };
+            let rest = least.saturating_sub(pictures + 1).saturating_mul(thin);
+            let affordable = sum.saturating_add(price).saturating_add(rest) <= budget;
+            match stretch {
+                None if affordable => drop(likely.pop()),
+                None => likely.clear(),
+                Some(i) => {
+                    best.pop();
+                    let room = CLOSEST.get().saturating_mul(counts[i] as i64 + 2);
+                    if !affordable || length(i).get() < room {
+                        continue;
+                    }
+                    counts[i] += 1;
+                    let gain = worth.next(length(i).seconds(), counts[i]);
+                    best.push((key(gain), Reverse(i)));
+                }
+            }
+            if affordable {
+                sum = sum.saturating_add(price);
+                pictures += 1;
+            }
+        }
+        let mut times = Vec::new();
+        for (&(a, b), &n) in stretches.iter().zip(&counts) {
+            let share = |i: u64| (b - a).scaled((i as f64 + 0.5) / n as f64);
+            times.extend((0..n).map(|i| a + share(i)));
+        }
+        times
+    }
+
+    /// Blind looks for what is left, where they are worth most: between pictures that are far apart.
+    pub(super) fn fill(&self, board: &mut Board, worth: &Worth) -> Vec<Nanos> {
+        let price = self.prices.of(self.settings.budget.uniform_tier);
+        let thin = self.prices.of(self.settings.budget.fallback_tier);
+        let gaps = board.gaps();
+        let mut counts = vec![0_u64; gaps.len()];
+        let gain = |i: usize, n: u64| {
+            let (a, b) = gaps[i];
+            let middle = Nanos::new(a.get().midpoint(b.get()));
+            let share = if self.trusts(middle) {
+                worth.miss()
+            } else {
+                1.0
+            };
+            share * worth.parting((b - a).seconds(), n)
+        };
+        // At most what the thin looks between the pieces cost.
+        let between_pieces = |i: usize, n: u64| {
+            let length = (gaps[i].1 - gaps[i].0).get().max(0) as u64;
+            let piece = Nanos::new(length.div_ceil(n + 1) as i64);
+            (n + 1).saturating_mul(needed(Nanos::ZERO, piece, self.max_gap())) * thin
+        };
+        let mut left = board.left();
+        let mut best: BinaryHeap<(u64, Reverse<usize>)> = (0..gaps.len())
+            .map(|i| (key(gain(i, 0)), Reverse(i)))
+            .collect();
+        while let Some((worth, Reverse(i))) = best.pop() {
+            let n = counts[i];
+            let length = (gaps[i].1 - gaps[i].0).get();
+            if worth == 0 || length < CLOSEST.get().saturating_mul(n as i64 + 2) {
+                continue;
+            }
+            let more = price.saturating_add(between_pieces(i, n + 1));
+            let Some(rest) = (left.saturating_add(between_pieces(i, n))).checked_sub(more) else {
+                continue;
+            };
+            left = rest;
+            counts[i] += 1;
+            best.push((key(gain(i, n + 1)), Reverse(i)));
+        }
+        let parts = gaps.iter().zip(&counts);
+        let times: Vec<Nanos> = parts.flat_map(|(&(a, b), &n)| between(a, b, n)).collect();
+        times
+            .into_iter()
+            .filter(|&at| board.place(at, price))
+            .collect()
+    }
+}

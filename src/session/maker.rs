@@ -1,0 +1,95 @@
+//! Cues -> a plan: of the whole recording at once, or as one pass would make it.
+
+use std::collections::HashSet;
+
+use anchoring::cue::Cue;
+use anchoring::global::{MAX_DURATION, MIN_DURATION, Planner};
+use anchoring::plan::{Anchor, Entry, Header, Plan, PlanError, SCHEMA};
+use anchoring::settings::Settings;
+use anchoring::stream::{Decision, StreamPlanner};
+use anchoring::time::Nanos;
+
+use crate::config::{Pipeline, Planning};
+
+/// Plans the whole recording, or as one pass would.
+pub(super) enum Maker {
+    Global(Box<Planner>),
+    Streaming(Box<Streaming>),
+}
+
+/// A planner behind the audio, and what it decided.
+pub(super) struct Streaming {
+    planner: StreamPlanner,
+    settings: Settings,
+    anchors: Vec<Anchor>,
+    entries: Vec<Entry>,
+}
+
+impl Maker {
+    pub(super) fn new(pipeline: &Pipeline) -> Self {
+        let settings = pipeline.settings.clone();
+        match pipeline.planning {
+            Planning::Global => Self::Global(Box::new(Planner::new(settings, pipeline.prices))),
+            Planning::Streaming => Self::Streaming(Box::new(Streaming {
+                planner: StreamPlanner::new(settings.clone(), pipeline.prices),
+                settings,
+                anchors: Vec::new(),
+                entries: Vec::new(),
+            })),
+        }
+    }
+
+    pub(super) fn hear(&mut self, cue: &Cue) {
+        match self {
+            Self::Global(planner) => planner.hear(cue),
+            Self::Streaming(streaming) => {
+                streaming.planner.hear(cue);
+                streaming.drain();
+            }
+        }
+    }
+
+    pub(super) fn finish(
+        self,
+        duration: Nanos,
+        video_id: &str,
+        config: serde_json::Value,
+    ) -> Result<Plan, PlanError> {
+        let mut streaming = match self {
+            Self::Global(planner) => return planner.finish(duration, video_id, config),
+            Self::Streaming(streaming) => streaming,
+        };
+        if duration != Nanos::ZERO && !(MIN_DURATION..=MAX_DURATION).contains(&duration) {
+            return Err(PlanError::Duration(duration));
+        }
+        streaming.planner.finish(duration);
+        streaming.drain();
+        // Cues may go on after the last picture.
+        streaming.entries.retain(|entry| entry.requested < duration);
+        let kept: HashSet<u32> = streaming.entries.iter().filter_map(|e| e.anchor).collect();
+        streaming.anchors.retain(|anchor| kept.contains(&anchor.id));
+        Ok(Plan {
+            header: Header {
+                schema: SCHEMA.into(),
+                video_id: video_id.into(),
+                duration,
+                budget_tokens: streaming.settings.budget_of(duration),
+                spent_tokens: streaming.entries.iter().map(|entry| entry.tokens).sum(),
+                config,
+            },
+            anchors: streaming.anchors,
+            entries: streaming.entries,
+        })
+    }
+}
+
+impl Streaming {
+    fn drain(&mut self) {
+        while let Some(decision) = self.planner.next() {
+            match decision {
+                Decision::Anchor(anchor) => self.anchors.push(anchor),
+                Decision::Look(entry) => self.entries.push(entry),
+            }
+        }
+    }
+}
