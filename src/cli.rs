@@ -61,6 +61,8 @@ pub enum Command {
     Report(Report),
     /// Draw a feature file for a paper: SVG or PNG.
     Plot(Plot),
+    /// Make weights for the probes onset and onset+tcn from labelled recordings.
+    Fit(Fit),
     /// List the models that pipelines can name.
     Models(Models),
     /// Check that this machine has what Earmark needs; say what to install.
@@ -234,6 +236,58 @@ pub struct EvalAnchors {
     /// Draw the results.
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,
+}
+
+/// `earmark fit`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Recordings are sound or video files, with NAME.labels.csv (start_s,stop_s,class) beside NAME.wav, or one --labels file that names them
+in its column video_id (the layout of EPIC-SOUNDS). A run that was stopped goes on from OUTPUT.part when it is started again.
+
+Examples:
+  earmark fit --recordings mixes --held-out others --output mine.safetensors
+  earmark fit --recordings my-kitchen --calibrate-only ears.safetensors --output mine.safetensors")]
+pub struct Fit {
+    /// Folder of recordings to learn from.
+    #[arg(long, value_name = "FOLDER")]
+    pub recordings: PathBuf,
+
+    /// Labels of all recordings, with a column video_id; unset: a file beside each.
+    #[arg(long, value_name = "LABELS.csv")]
+    pub labels: Option<PathBuf>,
+
+    /// Folders of other recordings, on which the result is calibrated and each of which it is scored on, beside the probe flux and the
+    /// weights that are built in.
+    #[arg(long, value_name = "FOLDER")]
+    pub held_out: Vec<PathBuf>,
+
+    /// The weights to write. They appear only when they are complete.
+    #[arg(long, short, value_name = "FILE.safetensors")]
+    pub output: PathBuf,
+
+    /// The model card to write; unset: beside the weights.
+    #[arg(long, value_name = "FILE.md")]
+    pub card: Option<PathBuf>,
+
+    /// The same recordings, seed and steps give the same weights.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+
+    /// Steps of training the TCN, 1..=1000000.
+    #[arg(long, value_name = "N", default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub steps: u32,
+
+    /// Leave these weights as they are and fit only their calibration.
+    #[arg(long, value_name = "WEIGHTS", conflicts_with_all = ["calibration", "steps", "seed"])]
+    pub calibrate_only: Option<PathBuf>,
+
+    /// Take the calibration of these weights.
+    #[arg(long, value_name = "WEIGHTS")]
+    pub calibration: Option<PathBuf>,
+
+    /// Replace the output and its card if they exist.
+    #[arg(long)]
+    pub overwrite: bool,
 }
 
 /// `earmark models`.

@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command, Eval, Format, Graph, Inspect, Models, PipelineArgs};
 use crate::config::{self, Pipeline, Variables};
-use crate::{doctor, eval, graph, inspect, plot, report, session};
+use crate::{doctor, eval, fit, graph, inspect, plot, report, session};
 
 /// Something is wrong with the command line or the pipeline.
 const WRONG: u8 = 2;
@@ -67,6 +67,7 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Plan(args) => session::plan(&args, output),
         Command::Report(args) => report::report(&args, output),
         Command::Plot(args) => plot::plot(&args, output),
+        Command::Fit(args) => fit::run(&args, output),
     }
 }
 

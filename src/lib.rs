@@ -15,6 +15,7 @@
 //! - [`eval`]: plans against labels.
 //! - [`report`]: a feature file -> a page for people.
 //! - [`plot`]: a feature file -> a drawing for papers.
+//! - [`fit`]: labelled recordings -> weights.
 //! - [`doctor`]: this machine -> what it lacks.
 //! - [`packages`]: which Debian package brings an element.
 
@@ -23,6 +24,7 @@ pub mod commands;
 pub mod config;
 pub mod doctor;
 pub mod eval;
+pub mod fit;
 pub mod graph;
 pub mod inspect;
 pub mod launch;

@@ -9,6 +9,9 @@
 // What the tests of whole runs share.
 mod recordings;
 
+// Weights made from labelled recordings.
+mod fit;
+
 // Every input that must work: containers, codecs, oddities of time.
 mod inputs;
 

@@ -13,6 +13,7 @@
 //! - [`candidate`]: mel frames -> instants at which something may begin, with what a probe judges them by.
 //! - [`weights`]: the learned part, read from one file and checked.
 //! - [`mlp`]: a candidate's features -> a logit.
+//! - [`above`]: mel frames -> how far each band lies above its background, streaming.
 //! - [`tcn`]: mel frames -> what a convolutional network says of them, streaming.
 //! - [`probe`]: mel frames -> onsets with their probability, streaming: `energy`, `flux`, `onset`, `onset+tcn`.
 //! - [`dead`]: samples -> stretches in which the sound can't be trusted, streaming.
@@ -29,6 +30,7 @@
 //! - [`stream`]: cues as they come -> plan entries within a token bucket and a bounded look-ahead.
 //! - [`gop`]: access units and plan entries -> a verdict for every access unit.
 
+pub mod above;
 pub mod anchor;
 pub mod candidate;
 pub mod cue;

@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 use pulp::{Arch, Simd, WithSimd};
 
+use crate::above::AboveStream;
 use crate::mel::BANDS;
-use crate::weights::AboutTcn;
+use crate::weights::{AboutTcn, Input};
 
 /// Outputs that are remembered, and computed at once at most.
 const MEMORY: u64 = 256;
@@ -89,6 +90,7 @@ impl Conv {
 /// The network's weights and shape.
 #[derive(Clone)]
 pub struct Tcn {
+    input: Input,
     scale: Vec<f32>,
     shift: Vec<f32>,
     first: Conv,
@@ -118,6 +120,7 @@ impl Tcn {
         out: Conv,
     ) -> Self {
         Self {
+            input: about.input,
             scale,
             shift,
             first,
@@ -187,6 +190,8 @@ impl Rows {
 #[derive(Clone, Debug)]
 pub struct TcnStream {
     tcn: Arc<Tcn>,
+    /// What it is shown, if that is not the mel frame's logarithm.
+    above: Option<AboveStream>,
     /// The first layer's input: standardised log mel frames.
     frames: Rows,
     /// The other layers' inputs.
@@ -208,6 +213,7 @@ impl TcnStream {
             .map(|layer| Rows::new(layer.from, layer.reach()))
             .collect();
         Self {
+            above: (tcn.input == Input::Above).then(AboveStream::new),
             frames: Rows::new(tcn.first.from, tcn.first_pad),
             rows,
             scratch: Default::default(),
@@ -224,9 +230,13 @@ impl TcnStream {
 
     /// Hears a mel frame (`[64]` magnitudes). Cheap: the network runs when it is asked or when 64 outputs are due.
     pub fn push_frame(&mut self, mel: &[f32; BANDS]) {
+        let shown = match &mut self.above {
+            Some(above) => above.push(mel),
+            None => mel.map(|m| (m.clamp(0.0, 1e30) + LEAST).ln()),
+        };
         let standards = self.tcn.scale.iter().zip(&self.tcn.shift);
-        let logged = mel.iter().map(|m| (m.clamp(0.0, 1e30) + LEAST).ln());
-        let standardised = logged
+        let standardised = shown
+            .iter()
             .zip(standards)
             .map(|(x, (scale, shift))| x * scale + shift);
         self.frames.values.extend(standardised);

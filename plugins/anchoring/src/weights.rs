@@ -9,7 +9,7 @@
 //! | `mlp.{n}.mean`, `mlp.{n}.scale` | `[inputs]` | what is taken from each input, and what it is divided by after that |
 //! | `mlp.{n}.{k}.weight` | `[in, out]` | `y = x W + b`; ReLU between the layers, the last one gives one logit |
 //! | `mlp.{n}.{k}.bias` | `[out]` | |
-//! | `tcn.scale`, `tcn.shift` | `[64]` | `x = ln(mel + 0.0001) * scale + shift`, by band |
+//! | `tcn.scale`, `tcn.shift` | `[64]` | `x = ln(mel + 0.0001) * scale + shift`, by band; if `tcn.input` is `above`, that of [`crate::above`] instead of the logarithm |
 //! | `tcn.first.weight` | `[kernel, 64, width]` | time (oldest first), in, out; stride `tcn.stride`, ReLU |
 //! | `tcn.{k}.weight` | `[kernel, width, width]` | causal, dilated: `y = x + relu(conv(x) + b)` |
 //! | `tcn.out.weight` | `[width, 2]` | to the logits of (something begins, something sounds) |
@@ -139,6 +139,9 @@ pub struct AboutMlp {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AboutTcn {
+    /// What it is shown.
+    #[serde(default)]
+    pub input: Input,
     /// Mel frames from one output to the next, 1..=8.
     pub stride: usize,
     /// Frames of nothing before the first frame that the first layer sees, less than its kernel.
@@ -147,6 +150,17 @@ pub struct AboutTcn {
     pub dilations: Vec<usize>,
     /// Output `i` speaks of output `i - delay`'s time, 0..=250: so far the TCN sees ahead.
     pub delay: usize,
+}
+
+/// What a TCN is shown of a mel frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Input {
+    /// `ln(mel + 0.0001)`.
+    #[default]
+    Mel,
+    /// How far each band lies above its background: [`crate::above`].
+    Above,
 }
 
 /// How a probe uses the networks.

@@ -19,6 +19,7 @@ const DILATIONS: [usize; 3] = [1, 5, 2];
 
 fn about() -> AboutTcn {
     AboutTcn {
+        input: Input::Mel,
         stride: 2,
         first_pad: 1,
         dilations: DILATIONS.to_vec(),

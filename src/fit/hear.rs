@@ -1,0 +1,191 @@
+//! A recording's sound -> mel frames. Decoded by GStreamer, heard by the same front end as everywhere else; no sound is kept.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anchoring::mel::{BANDS, MelStream, RATE};
+use anyhow::{Context, anyhow, bail};
+use gst::prelude::*;
+use half::f16;
+
+use crate::probe::Input;
+
+/// Longest recording: 24 hours of frames.
+const MOST_FRAMES: usize = 24 * 3600 * 100;
+/// Longest that nothing may move.
+const STALLED: gst::ClockTime = gst::ClockTime::from_seconds(60);
+
+/// Mel magnitudes `[frames, 64]`, in half precision: 46 MB an hour.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Mel(Vec<[f16; BANDS]>);
+
+impl Mel {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The frames from `first`, at most `n`.
+    pub(super) fn frames(&self, first: usize, n: usize) -> Vec<[f32; BANDS]> {
+        let end = first.saturating_add(n).min(self.0.len());
+        self.0[first.min(end)..end]
+            .iter()
+            .map(|row| row.map(f16::to_f32))
+            .collect()
+    }
+
+    /// Its bytes, frame by frame, for a hash.
+    pub(super) fn bytes(&self) -> impl Iterator<Item = [u8; 2 * BANDS]> {
+        self.0.iter().map(|row| {
+            let mut bytes = [0; 2 * BANDS];
+            for (pair, m) in bytes.chunks_exact_mut(2).zip(row) {
+                pair.copy_from_slice(&m.to_le_bytes());
+            }
+            bytes
+        })
+    }
+
+    pub(super) fn push(&mut self, frame: &[f32; BANDS]) {
+        self.0.push(frame.map(f16::from_f32));
+    }
+}
+
+/// What hears.
+struct Ear {
+    stream: MelStream,
+    mel: Mel,
+    samples: Vec<f32>,
+}
+
+fn lock(ear: &Mutex<Ear>) -> MutexGuard<'_, Ear> {
+    ear.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Plays the sound of a recording as fast as it goes.
+///
+/// # Errors
+/// It is no recording, has no sound, cannot be decoded here, or is too long.
+pub(super) fn hear(input: &Input) -> anyhow::Result<Mel> {
+    let name = &input.given;
+    let ear = Arc::new(Mutex::new(Ear {
+        stream: MelStream::new(),
+        mel: Mel::default(),
+        samples: Vec::new(),
+    }));
+    let pipeline = gst::Pipeline::new();
+    let source = gst::ElementFactory::make("uridecodebin")
+        .property("uri", &input.uri)
+        // Pictures are not even decoded.
+        .property(
+            "caps",
+            gst::Caps::builder("audio/x-raw").any_features().build(),
+        )
+        .property("expose-all-streams", false)
+        .build()?;
+    let convert = gst::ElementFactory::make("audioconvert").build()?;
+    let resample = gst::ElementFactory::make("audioresample").build()?;
+    let sink = hearing(&ear);
+    pipeline.add_many([&source, &convert, &resample, &sink])?;
+    gst::Element::link_many([&convert, &resample, &sink])?;
+    let into = convert
+        .static_pad("sink")
+        .context("audioconvert has no pad")?;
+    source.connect_pad_added(move |_, pad| {
+        // The first track; what fails to link ends the stream with an error of its own.
+        if !into.is_linked() {
+            let _ = pad.link(&into);
+        }
+    });
+    let played = play(&pipeline, name);
+    let stopped = pipeline.set_state(gst::State::Null);
+    played?;
+    stopped.with_context(|| format!("{name}: its pipeline does not stop"))?;
+    let mut ear = lock(&ear);
+    let mel = std::mem::take(&mut ear.mel);
+    if mel.len() == 0 {
+        bail!("{name} has no sound, or less than 25 ms of it");
+    }
+    if mel.len() >= MOST_FRAMES {
+        bail!("{name} lasts longer than 24 hours: cut it into pieces");
+    }
+    Ok(mel)
+}
+
+fn play(pipeline: &gst::Pipeline, name: &str) -> anyhow::Result<()> {
+    let bus = pipeline.bus().context("a pipeline without a bus")?;
+    if pipeline.set_state(gst::State::Playing).is_err() {
+        let said = bus.pop_filtered(&[gst::MessageType::Error]);
+        return Err(failed(name, said.as_ref()));
+    }
+    let mut position = None;
+    loop {
+        let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
+        match bus.timed_pop_filtered(STALLED, &kinds) {
+            Some(message) if message.type_() == gst::MessageType::Eos => return Ok(()),
+            Some(message) => return Err(failed(name, Some(&message))),
+            None => {
+                let now = pipeline.query_position::<gst::ClockTime>();
+                if now == position {
+                    bail!("{name}: nothing moved for {} s", STALLED.seconds());
+                }
+                position = now;
+            }
+        }
+    }
+}
+
+fn failed(name: &str, message: Option<&gst::Message>) -> anyhow::Error {
+    match message.map(|message| message.view()) {
+        Some(gst::MessageView::Error(error)) => {
+            anyhow!("{name} cannot be heard: {}", error.error().message())
+        }
+        _ => anyhow!("{name} cannot be played"),
+    }
+}
+
+fn hearing(ear: &Arc<Mutex<Ear>>) -> gst::Element {
+    let ear = ear.clone();
+    let hear = move |sink: &gst_app::AppSink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        let Some(map) = sample
+            .buffer()
+            .and_then(|buffer| buffer.map_readable().ok())
+        else {
+            return Ok(gst::FlowSuccess::Ok);
+        };
+        let mut ear = lock(&ear);
+        let Ear {
+            stream,
+            mel,
+            samples,
+        } = &mut *ear;
+        samples.clear();
+        let one = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+        samples.extend(map.chunks_exact(4).map(one));
+        stream.push(samples, |frame| {
+            if mel.len() < MOST_FRAMES {
+                mel.push(frame);
+            }
+        });
+        if mel.len() < MOST_FRAMES {
+            Ok(gst::FlowSuccess::Ok)
+        } else {
+            Err(gst::FlowError::Eos)
+        }
+    };
+    let caps = gst::Caps::builder("audio/x-raw")
+        .field("format", "F32LE")
+        .field("rate", RATE as i32)
+        .field("channels", 1)
+        .field("layout", "interleaved")
+        .build();
+    gst_app::AppSink::builder()
+        .caps(&caps)
+        .sync(false)
+        .max_buffers(16)
+        .callbacks(
+            gst_app::AppSinkCallbacks::builder()
+                .new_sample(hear)
+                .build(),
+        )
+        .build()
+        .upcast()
+}

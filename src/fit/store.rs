@@ -1,0 +1,255 @@
+//! Files: the weights as `anchoring::weights` reads them, and the checkpoint from which training goes on.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+use anchoring::candidate::FEATURE_NAMES;
+use anchoring::mel::BANDS;
+use anchoring::weights::{
+    About, AboutMlp, AboutProbe, AboutTcn, Calibration, ENTRY, ONSET, ONSET_TCN, SCHEMA, VIEW,
+};
+use anyhow::{Context, anyhow, bail};
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensors, serialize};
+
+use super::judge::Judge;
+use super::net::{Adam, Net};
+use super::tcn;
+
+/// Names of the MLPs: by features alone, and with the TCN's view.
+pub(super) const DSP: &str = "dsp";
+pub(super) const SEEN: &str = "view";
+const CHECKPOINT: &str = "earmark-fit-checkpoint/1";
+/// Parts of an optimiser's state, in the order of [`Adam::parts`].
+const PARTS: [&str; 4] = ["params", "mean", "first", "second"];
+
+/// Named tensors to be written.
+#[derive(Default)]
+struct Tensors(Vec<(String, Vec<usize>, Vec<u8>)>);
+
+impl Tensors {
+    fn add(&mut self, name: impl Into<String>, shape: &[usize], numbers: &[f32]) {
+        let bytes = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+        self.0.push((name.into(), shape.to_vec(), bytes));
+    }
+
+    fn bytes(&self, metadata: BTreeMap<String, String>) -> anyhow::Result<Vec<u8>> {
+        let mut views = BTreeMap::new();
+        for (name, shape, bytes) in &self.0 {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes)
+                .map_err(|e| anyhow!("the tensor {name} cannot be written: {e}"))?;
+            views.insert(name.as_str(), view);
+        }
+        serialize(views, Some(metadata.into_iter().collect()))
+            .map_err(|e| anyhow!("the weights cannot be written: {e}"))
+    }
+}
+
+/// Everything that a weights file holds.
+pub(super) struct Learned<'a> {
+    pub(super) name: &'a str,
+    pub(super) tcn: &'a [f32],
+    pub(super) dsp: Option<&'a Judge>,
+    pub(super) seen: Option<&'a Judge>,
+    /// Of `onset` and of `onset+tcn`.
+    pub(super) calibration: [Calibration; 2],
+    /// Added to the times of candidates, ms.
+    pub(super) shift_ms: i32,
+    pub(super) threshold: f32,
+    pub(super) provenance: BTreeMap<String, String>,
+}
+
+/// A weights file.
+///
+/// # Errors
+/// Never, unless memory is short.
+pub(super) fn weights(learned: &Learned<'_>) -> anyhow::Result<Vec<u8>> {
+    let mut tensors = Tensors::default();
+    put_tcn(&mut tensors, &tcn::net(), learned.tcn);
+    let mut mlps = Vec::new();
+    let mut probes = BTreeMap::new();
+    let all = [(DSP, learned.dsp), (SEEN, learned.seen)];
+    for (name, judge) in all.into_iter().filter_map(|(n, j)| Some((n, j?))) {
+        put_judge(&mut tensors, name, judge);
+        let inputs = FEATURE_NAMES.iter().chain(&VIEW).take(judge.mean.len());
+        mlps.push(AboutMlp {
+            name: name.into(),
+            inputs: inputs.map(|&input| input.to_owned()).collect(),
+        });
+    }
+    let [alone, both] = learned.calibration.clone();
+    let mut probe = |name: &str, mix: &[&str], calibration| {
+        let about = AboutProbe {
+            mix: mix.iter().map(|&part| part.to_owned()).collect(),
+            calibration,
+            threshold: learned.threshold,
+            shift_ms: learned.shift_ms,
+        };
+        probes.insert(name.to_owned(), about);
+    };
+    if learned.dsp.is_some() {
+        probe(ONSET, &[DSP], alone);
+        if learned.seen.is_some() {
+            probe(ONSET_TCN, &[DSP, SEEN], both);
+        }
+    }
+    let about = About {
+        schema: SCHEMA.into(),
+        name: learned.name.into(),
+        mlps,
+        tcn: Some(AboutTcn {
+            input: anchoring::weights::Input::Above,
+            stride: tcn::STRIDE,
+            first_pad: 0,
+            dilations: tcn::DILATIONS.to_vec(),
+            delay: tcn::DELAY,
+        }),
+        probes,
+        provenance: learned.provenance.clone(),
+    };
+    tensors.bytes(BTreeMap::from([(
+        ENTRY.to_owned(),
+        serde_json::to_string(&about)?,
+    )]))
+}
+
+fn put_tcn(tensors: &mut Tensors, net: &Net, params: &[f32]) {
+    tensors.add("tcn.scale", &[BANDS], &[tcn::SCALE; BANDS]);
+    tensors.add("tcn.shift", &[BANDS], &[0.0; BANDS]);
+    let last = net.0.len() - 1;
+    for (i, (layer, weights, bias)) in net.split(params).enumerate() {
+        let name = match i {
+            0 => "first".to_owned(),
+            i if i == last => "out".to_owned(),
+            i => (i - 1).to_string(),
+        };
+        // Ours begin with the newest tap, the file's with the oldest.
+        let size = layer.inputs * layer.outputs;
+        let oldest: Vec<f32> = weights
+            .chunks_exact(size)
+            .rev()
+            .flatten()
+            .copied()
+            .collect();
+        let shape = match i {
+            // Two frames side by side are two taps of one.
+            0 => vec![tcn::STRIDE, BANDS, layer.outputs],
+            i if i == last => vec![layer.inputs, layer.outputs],
+            _ => vec![layer.taps, layer.inputs, layer.outputs],
+        };
+        tensors.add(format!("tcn.{name}.weight"), &shape, &oldest);
+        tensors.add(format!("tcn.{name}.bias"), &[layer.outputs], bias);
+    }
+}
+
+fn put_judge(tensors: &mut Tensors, name: &str, judge: &Judge) {
+    let n = judge.mean.len();
+    tensors.add(format!("mlp.{name}.mean"), &[n], &judge.mean);
+    tensors.add(format!("mlp.{name}.scale"), &[n], &judge.scale);
+    for (k, (layer, weights, bias)) in judge.net.split(&judge.params).enumerate() {
+        let shape = [layer.inputs, layer.outputs];
+        tensors.add(format!("mlp.{name}.{k}.weight"), &shape, weights);
+        tensors.add(format!("mlp.{name}.{k}.bias"), &[layer.outputs], bias);
+    }
+}
+
+/// The same weights with other calibrations of `onset` and `onset+tcn`; everything else stays as it is.
+///
+/// # Errors
+/// `old` is no weights file.
+pub(super) fn recalibrated(
+    old: &[u8],
+    calibration: &BTreeMap<String, Calibration>,
+    provenance: &[(String, String)],
+) -> anyhow::Result<Vec<u8>> {
+    let bad = |e| anyhow!("the weights cannot be read: {e}");
+    let (_, metadata) = SafeTensors::read_metadata(old).map_err(bad)?;
+    let tensors = SafeTensors::deserialize(old).map_err(bad)?;
+    let mut metadata = metadata.metadata().clone().unwrap_or_default();
+    let text = metadata
+        .get(ENTRY)
+        .context("the weights say nothing about themselves")?;
+    let mut about: About = serde_json::from_str(text)?;
+    for (name, calibration) in calibration {
+        if let Some(probe) = about.probes.get_mut(name) {
+            probe.calibration = calibration.clone();
+        }
+    }
+    about.provenance.extend(provenance.iter().cloned());
+    metadata.insert(ENTRY.to_owned(), serde_json::to_string(&about)?);
+    let sorted: BTreeMap<String, _> = tensors.tensors().into_iter().collect();
+    serialize(sorted, Some(metadata)).map_err(|e| anyhow!("the weights cannot be written: {e}"))
+}
+
+/// Writes a file that appears whole or not at all.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let name = || format!("cannot write {}", path.display());
+    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(name)?;
+    file.write_all(bytes).with_context(name)?;
+    file.persist(path).with_context(name)?;
+    Ok(())
+}
+
+/// Notes how far training has come. `job` says what is trained on what.
+pub(super) fn save(path: &Path, adam: &Adam, job: &str) -> anyhow::Result<()> {
+    let mut tensors = Tensors::default();
+    for (name, numbers) in PARTS.iter().zip(adam.parts()) {
+        tensors.add(*name, &[numbers.len()], numbers);
+    }
+    let metadata = [
+        ("schema", CHECKPOINT.to_owned()),
+        ("job", job.into()),
+        ("steps", adam.steps.to_string()),
+    ];
+    let metadata = metadata.map(|(key, value)| (key.to_owned(), value));
+    write(path, &tensors.bytes(BTreeMap::from(metadata))?)
+}
+
+/// Where training of `job` stopped; `None` if there is no checkpoint.
+///
+/// # Errors
+/// The checkpoint is no checkpoint, or another job's.
+pub(super) fn resume(path: &Path, job: &str) -> anyhow::Result<Option<Adam>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let name = path.display();
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    let bad = |e| anyhow!("{name} is no checkpoint: {e}; delete it to begin anew");
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(bad)?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(bad)?;
+    let said = metadata.metadata().clone().unwrap_or_default();
+    let is = |key: &str, value: &str| said.get(key).is_some_and(|found| found == value);
+    if !is("schema", CHECKPOINT) {
+        bail!("{name} is no checkpoint of `earmark fit`: is it the weights themselves?");
+    }
+    if !is("job", job) {
+        bail!(
+            "{name} is a checkpoint of other recordings, another seed or another number of steps: delete it to begin anew"
+        );
+    }
+    let size = tcn::net().size();
+    let mut parts = Vec::new();
+    for part in PARTS {
+        let view = tensors.tensor(part).map_err(bad)?;
+        let numbers: Vec<f32> = view
+            .data()
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
+        if numbers.len() != size {
+            bail!("{name} is a checkpoint of a network of another size: delete it to begin anew");
+        }
+        parts.push(numbers);
+    }
+    let steps = said.get("steps").and_then(|steps| steps.parse().ok());
+    let (Ok(parts), Some(steps)) = (<[Vec<f32>; 4]>::try_from(parts), steps) else {
+        bail!("{name} does not say how far it came: delete it to begin anew");
+    };
+    Ok(Some(Adam::from_parts(parts, steps)))
+}

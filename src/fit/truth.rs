@@ -1,0 +1,100 @@
+//! Which candidates are the beginning of an event, and how sure that makes of their probabilities.
+
+use anchoring::weights::Calibration;
+
+use super::net::sigmoid;
+
+/// How far from a start a candidate may lie, s; as in `earmark eval anchors`.
+const NEAR: f32 = 0.15;
+
+/// Each start is given to the nearest candidate, and each candidate has one.
+pub(super) fn truth(events: &[(f32, f32)], at: &[f32]) -> Vec<bool> {
+    let mut pairs = Vec::new();
+    for (i, (start, _)) in events.iter().enumerate() {
+        let first = at.partition_point(|t| *t < start - NEAR);
+        for (j, t) in at.iter().enumerate().skip(first) {
+            if *t > start + NEAR {
+                break;
+            }
+            pairs.push(((t - start).abs(), i, j));
+        }
+    }
+    pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut given, mut right) = (vec![false; events.len()], vec![false; at.len()]);
+    for (_, i, j) in pairs {
+        if !given[i] && !right[j] {
+            (given[i], right[j]) = (true, true);
+        }
+    }
+    right
+}
+
+/// Fewest candidates, true and false, from which a calibration is made.
+pub(super) const FEWEST: usize = 20;
+const ROUNDS: usize = 100;
+/// How much it takes to leave a temperature of 1 and a bias of 0.
+const STIFF: f64 = 1.0;
+
+/// The temperature and bias under which logits are likeliest (Platt 1999), held a little to 1 and 0.
+pub(super) fn calibrate(judged: &[(f32, bool)]) -> Calibration {
+    let (mut slope, mut bias) = (1.0f64, 0.0f64);
+    for _ in 0..ROUNDS {
+        // Newton's method in two unknowns.
+        let (mut g0, mut g1) = (STIFF * (slope - 1.0), STIFF * bias);
+        let (mut h00, mut h01, mut h11) = (STIFF, 0.0, STIFF);
+        for &(logit, right) in judged {
+            let z = f64::from(logit);
+            let p = f64::from(sigmoid((slope * z + bias) as f32));
+            let (off, w) = (p - f64::from(u8::from(right)), p * (1.0 - p));
+            g0 += off * z;
+            g1 += off;
+            h00 += w * z * z;
+            h01 += w * z;
+            h11 += w;
+        }
+        let det = h00 * h11 - h01 * h01;
+        if det <= 1e-12 {
+            break;
+        }
+        let (d0, d1) = ((h11 * g0 - h01 * g1) / det, (h00 * g1 - h01 * g0) / det);
+        slope = (slope - d0.clamp(-0.5, 0.5)).max(0.05);
+        bias -= d1.clamp(-1.0, 1.0);
+        if d0.abs() + d1.abs() < 1e-9 {
+            break;
+        }
+    }
+    Calibration {
+        temperature: (1.0 / slope) as f32,
+        bias: bias as f32,
+        knots: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::random::Random;
+    use super::*;
+
+    #[test]
+    fn a_start_has_one_candidate_and_a_candidate_one_start() {
+        let events = [(1.0, 2.0), (1.1, 3.0), (9.0, 9.5)];
+        assert_eq!(
+            truth(&events, &[0.9, 1.02, 1.2, 5.0]),
+            [false, true, true, false]
+        );
+    }
+
+    #[test]
+    fn overconfidence_is_found_out() {
+        let mut random = Random::of(5, &[]);
+        let judged: Vec<_> = (0..20_000)
+            .map(|_| {
+                let honest = random.normal() * 2.0 - 1.0;
+                (honest * 2.5 + 0.4, random.unit() < sigmoid(honest))
+            })
+            .collect();
+        let found = calibrate(&judged);
+        assert!((found.temperature - 2.5).abs() < 0.15, "{found:?}");
+        assert!((found.bias + 0.16).abs() < 0.1, "{found:?}");
+    }
+}
