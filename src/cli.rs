@@ -1,5 +1,7 @@
 //! The command line: what may be typed, and its help.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anchoring::tier::Tier;
@@ -20,6 +22,7 @@ Examples:
   earmark run pipelines/gated.yaml --input kitchen.mp4 --output kitchen.h5 --plan kitchen.jsonl
   earmark inspect kitchen.h5 --json
   earmark report kitchen.h5 --video kitchen.mp4 --output kitchen.html
+  earmark batch pipelines/gated.yaml videos/ --output features/ --jobs 2
 
 Exit status: 0 when everything asked for was done, 1 for a failure, 2 for a wrong command line or pipeline.
 Progress and logs go to stderr (EARMARK_LOG=debug shows more), results to stdout.";
@@ -48,12 +51,21 @@ pub enum Command {
     Run(Run),
     /// Listen to a recording (or a sound file) and write where to look.
     Plan(Plan),
+    /// Extract features from many recordings: resumed where it stopped, on many machines if there are.
+    Batch(Box<Batch>),
+    /// Play recordings for `earmark batch`, as told on stdin.
+    #[command(hide = true)]
+    Worker,
     /// Check a pipeline and report everything that is wrong with it.
     Validate(Validate),
     /// Draw a pipeline: elements, pads, caps, links.
     Graph(Graph),
-    /// Show what is in a feature file or a plan.
+    /// Show what is in a feature file, a plan or a batch's folder.
     Inspect(Inspect),
+    /// Read feature files in full and say everything that is wrong with them.
+    Verify(Verify),
+    /// Save what can be saved of a feature file whose run was killed.
+    Recover(Recover),
     /// Hold plans against labels.
     #[command(subcommand)]
     Eval(Eval),
@@ -80,6 +92,17 @@ pub struct PipelineArgs {
     pub set: Vec<String>,
 }
 
+impl PipelineArgs {
+    /// What was set, by name.
+    pub(crate) fn variables(&self) -> BTreeMap<String, String> {
+        let pair = |pair: &String| {
+            let (name, value) = pair.split_once('=')?;
+            Some((name.to_owned(), value.to_owned()))
+        };
+        self.set.iter().filter_map(pair).collect()
+    }
+}
+
 /// `earmark run`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -94,7 +117,7 @@ pub struct Run {
 
     /// The recording: a path or a URI.
     #[arg(long, short, value_name = "FILE|URI")]
-    pub input: String,
+    pub input: OsString,
 
     /// The HDF5 file to write. It appears only when it is complete.
     #[arg(long, short, value_name = "FILE.h5")]
@@ -142,7 +165,7 @@ pub struct Plan {
 
     /// The recording or sound file: a path or a URI.
     #[arg(long, short, value_name = "FILE|URI")]
-    pub input: String,
+    pub input: OsString,
 
     /// The plan to write, one JSON object a line.
     #[arg(long, short, value_name = "PLAN.jsonl")]
@@ -155,6 +178,114 @@ pub struct Plan {
     /// Replace the output if it exists.
     #[arg(long)]
     pub overwrite: bool,
+
+    /// Options of listening.
+    #[command(flatten)]
+    pub listening: Listening,
+}
+
+/// When an output that is there counts as done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Resume {
+    /// It is marked complete and its tables agree.
+    Skip,
+    /// That, and it was made by the same pipeline, models and variables from the same recording.
+    Verify,
+    /// Never: everything is made again.
+    Overwrite,
+}
+
+/// Who divides a batch among machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// A script for sbatch: a job array.
+    Slurm,
+    /// A manifest for kubectl: an Indexed Job.
+    K8s,
+    /// A driver in Python: Ray tasks.
+    Ray,
+}
+
+/// What of a recording is hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Hash {
+    /// Its first and last MiB.
+    Ends,
+    /// All of it.
+    Whole,
+}
+
+/// `earmark batch`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  earmark batch pipelines/gated.yaml videos/ --output features/ --dry-run
+  earmark batch pipelines/gated.yaml videos/ --output features/ --jobs 2
+  earmark batch pipelines/gated.yaml 'videos/P0*/*.MP4' list.csv --output features/ --retry-failed
+  earmark batch pipelines/gated.yaml videos/ --output features/ --emit slurm --parts 16 > job.sh; sbatch job.sh
+
+A list names a recording a line (.txt), or has a column or key `input` and, if wanted, `video_id`, `audio_track` and
+variables of the pipeline (.csv, .jsonl). Every attempt is a line of DIR/status.jsonl; `earmark inspect DIR` shows them.")]
+pub struct Batch {
+    /// The pipeline and its variables.
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+
+    /// Recordings: files, folders (searched through), patterns, URIs, or lists (.txt, .csv, .jsonl).
+    #[arg(required = true, value_name = "INPUT")]
+    pub inputs: Vec<OsString>,
+
+    /// The folder for the outputs, one VIDEO_ID.h5 a recording; made if need be.
+    #[arg(long, short, value_name = "DIR")]
+    pub output: PathBuf,
+
+    /// Recordings at a time, each in a process of its own; the cores are divided among them.
+    #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: u16,
+
+    /// When an output that is there counts as done.
+    #[arg(long, value_enum, default_value_t = Resume::Verify)]
+    pub resume: Resume,
+
+    /// What of a recording is hashed, to know it again.
+    #[arg(long, value_enum, default_value_t = Hash::Ends)]
+    pub hash: Hash,
+
+    /// Only what failed the last time.
+    #[arg(long)]
+    pub retry_failed: bool,
+
+    /// Say what would be done, how long it would take and how much it would write; do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Attempts at a recording whose failure may pass: a worker that died, a stall, an unreadable input.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=10))]
+    pub attempts: u32,
+
+    /// Most memory of a worker, MiB; without it, nine tenths of the machine's by the number of jobs.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..))]
+    pub memory: Option<u64>,
+
+    /// Do nothing here: write the recordings to DIR/recordings.jsonl, and to stdout what an engine takes to do them in parts.
+    #[arg(long, value_enum, value_name = "ENGINE", conflicts_with_all = ["dry_run", "shard", "retry_failed"])]
+    pub emit: Option<Engine>,
+
+    /// With --emit: into how many parts.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub parts: u16,
+
+    /// With --emit k8s: the image, which holds earmark and its models.
+    #[arg(long, value_name = "IMAGE", default_value = concat!("earmark:", env!("CARGO_PKG_VERSION")))]
+    pub image: String,
+
+    /// With --emit k8s: the claim of the volume that holds recordings and outputs.
+    #[arg(long, value_name = "NAME", default_value = "earmark-data")]
+    pub claim: String,
+
+    /// Only this part of the recordings, balanced by duration: I from 0 to N - 1. Slurm arrays and Indexed Jobs say it themselves.
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<String>,
 
     /// Options of listening.
     #[command(flatten)]
@@ -200,8 +331,36 @@ pub struct Graph {
 /// `earmark inspect`.
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// A feature file (.h5) or a plan (.jsonl).
+    /// A feature file (.h5), a plan (.jsonl), or the folder of a batch.
     pub file: PathBuf,
+}
+
+/// `earmark verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  earmark verify kitchen.h5
+  earmark verify features/ --json
+
+Exit status: 0 when every file is whole and complete, 1 otherwise.")]
+pub struct Verify {
+    /// Feature files, or folders of them.
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub files: Vec<PathBuf>,
+}
+
+/// `earmark recover`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  earmark recover features/P01_01.h5.partial --output P01_01.saved.h5")]
+pub struct Recover {
+    /// The file that a killed run left.
+    pub file: PathBuf,
+
+    /// The file to write, which is marked as not complete; without it, NAME.recovered.h5 beside.
+    #[arg(long, short, value_name = "FILE.h5")]
+    pub output: Option<PathBuf>,
 }
 
 /// `earmark eval`.

@@ -10,7 +10,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command, Eval, Format, Graph, Inspect, Models, PipelineArgs};
 use crate::config::{self, Pipeline, Variables};
-use crate::{doctor, eval, fit, graph, inspect, plot, report, session};
+use crate::session::Watch;
+use crate::{batch, doctor, eval, fit, graph, inspect, plot, report, session, verify};
 
 /// Something is wrong with the command line or the pipeline.
 const WRONG: u8 = 2;
@@ -26,6 +27,17 @@ pub struct Output {
     pub quiet: bool,
 }
 
+impl Output {
+    /// Who is told how far a pass is.
+    pub(crate) fn watch(self) -> Watch {
+        if self.quiet {
+            Watch::Nobody
+        } else {
+            Watch::Person
+        }
+    }
+}
+
 /// The command line is fine as far as clap can tell, and still wrong.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -34,7 +46,14 @@ pub struct Usage(pub String);
 /// Something was reported already; only the exit status is left to give.
 #[derive(Debug, thiserror::Error)]
 #[error("failed")]
-struct Reported(u8);
+pub(crate) struct Reported(u8);
+
+impl Reported {
+    /// Something failed, and that was told.
+    pub(crate) fn failure() -> Self {
+        Self(FAILED)
+    }
+}
 
 /// Runs a command to its end.
 pub fn run(cli: Cli) -> ExitCode {
@@ -61,9 +80,13 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Graph(args) => draw(&args, output),
         Command::Inspect(args) => show(&args, output),
         Command::Eval(Eval::Anchors(args)) => eval::anchors(&args, output),
+        Command::Verify(args) => verify::verify(&args, output),
+        Command::Recover(args) => verify::recover(&args, output),
         Command::Models(args) => models(&args, output),
         Command::Doctor => examine(output),
         Command::Run(args) => session::run(&args, output),
+        Command::Batch(args) => batch::run(&args, output),
+        Command::Worker => batch::work(),
         Command::Plan(args) => session::plan(&args, output),
         Command::Report(args) => report::report(&args, output),
         Command::Plot(args) => plot::plot(&args, output),

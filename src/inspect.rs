@@ -1,5 +1,7 @@
 //! What is in a feature file or a plan, on one screen.
 
+mod folder;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
@@ -23,6 +25,8 @@ pub enum About {
     Features(PathBuf, Box<h5::Summary>),
     /// A plan.
     Plan(PathBuf, Box<PlanSummary>),
+    /// A batch's folder.
+    Folder(Box<folder::Folder>),
 }
 
 /// A plan at a glance.
@@ -43,15 +47,19 @@ pub struct PlanSummary {
 /// Looks into a file.
 ///
 /// # Errors
-/// It is neither a feature file nor a plan, or is damaged.
+/// It is neither a feature file nor a plan nor the folder of a batch, or is damaged.
 pub fn inspect(file: &Path) -> anyhow::Result<About> {
     let about =
         std::fs::metadata(file).with_context(|| format!("cannot open {}", file.display()))?;
     if about.is_dir() {
-        bail!(
-            "{} is a folder; give one .h5 or .jsonl file",
-            file.display()
-        );
+        let folder = folder::folder(file)?;
+        if folder.is_empty() {
+            bail!(
+                "the folder {} holds neither feature files (.h5) nor the status lines of a batch",
+                file.display()
+            );
+        }
+        return Ok(About::Folder(Box::new(folder)));
     }
     let mut first = [0; 1];
     let is_text = std::io::Read::read(&mut File::open(file)?, &mut first)? == 1 && first[0] == b'{';
@@ -126,12 +134,13 @@ impl About {
     /// Everything, for programs.
     pub fn json(&self) -> Value {
         match self {
+            Self::Folder(folder) => folder.json(),
             Self::Features(file, summary) => {
-                json!({ "ok": true, "file": file, "features": summary })
+                json!({ "ok": true, "file": file.to_string_lossy(), "features": summary })
             }
             Self::Plan(file, plan) => json!({
                 "ok": true,
-                "file": file,
+                "file": file.to_string_lossy(),
                 "plan": {
                     "header": plan.header,
                     "anchors": plan.anchors,
@@ -188,6 +197,7 @@ pub(crate) fn grouped(number: u64) -> String {
 impl fmt::Display for About {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Folder(folder) => folder.fmt(f),
             Self::Features(file, s) => {
                 writeln!(
                     f,

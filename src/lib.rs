@@ -9,21 +9,26 @@
 //! - [`launch`]: gst-launch text -> elements and links, with places.
 //! - [`config`]: YAML -> a checked pipeline, or everything that is wrong at once.
 //! - [`graph`]: a pipeline -> a drawing.
+//! - [`fingerprint`]: a recording -> what tells its bytes from another's.
 //! - [`probe`]: a recording -> its streams, or why it cannot be used.
 //! - [`session`]: recording and pipeline -> plan and features.
+//! - [`batch`]: many recordings -> worker processes, a status line each, features.
 //! - [`inspect`]: a file that Earmark wrote -> one screen of text.
 //! - [`eval`]: plans against labels.
 //! - [`report`]: a feature file -> a page for people.
 //! - [`plot`]: a feature file -> a drawing for papers.
 //! - [`fit`]: labelled recordings -> weights.
+//! - [`verify`]: such a file -> what is wrong with it, and what can be saved of it.
 //! - [`doctor`]: this machine -> what it lacks.
 //! - [`packages`]: which Debian package brings an element.
 
+pub mod batch;
 pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod doctor;
 pub mod eval;
+pub mod fingerprint;
 pub mod fit;
 pub mod graph;
 pub mod inspect;
@@ -33,6 +38,7 @@ pub mod plot;
 pub mod probe;
 pub mod report;
 pub mod session;
+pub mod verify;
 
 use std::sync::OnceLock;
 

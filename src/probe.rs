@@ -1,5 +1,8 @@
 //! What a recording is, before any work: length, streams, and whether this machine can decode them.
 
+mod cut;
+
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,9 +11,11 @@ use anchoring::time::Nanos;
 use gst::prelude::*;
 use gst_pbutils::prelude::*;
 use gst_pbutils::{Discoverer, DiscovererResult, DiscovererStreamInfo};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::packages;
+
+pub(crate) use cut::cut_off;
 
 /// How long to look at a recording before giving up.
 const TIME_LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(30);
@@ -27,7 +32,7 @@ pub struct Input {
 }
 
 /// What a recording is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Recording {
     /// Its URI.
     pub uri: String,
@@ -45,7 +50,7 @@ pub struct Recording {
 }
 
 /// A video stream.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Video {
     /// In words: "H.264 (High Profile)".
     pub codec: String,
@@ -62,7 +67,7 @@ pub struct Video {
 }
 
 /// An audio stream.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Audio {
     /// In words: "MPEG-4 AAC".
     pub codec: String,
@@ -77,7 +82,7 @@ pub struct Audio {
 }
 
 /// A decoder, demuxer or element that is not there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
     /// In words: "H.264 (High Profile) decoder".
     pub what: String,
@@ -158,6 +163,11 @@ pub enum ProbeError {
     /// Not known as media.
     #[error("{0} is no recording that GStreamer knows ({1})")]
     Unknown(String, String),
+    /// It is shorter than it says.
+    #[error(
+        "{0} is cut off: its container speaks of {1} bytes, but {2} are there ({3}); was copying or recording it interrupted?"
+    )]
+    CutOff(String, u64, u64, String),
     /// Broken.
     #[error("{0} cannot be read as a recording: {1}")]
     Broken(String, String),
@@ -201,6 +211,17 @@ impl Input {
             return Self::file(given, path);
         }
         Self::file(given, PathBuf::from(given))
+    }
+
+    /// As [`Input::new`]; a path need not be UTF-8.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_os(given: &OsStr) -> Result<Self, ProbeError> {
+        match given.to_str() {
+            Some(text) => Self::new(text),
+            None => Self::file(&given.to_string_lossy(), PathBuf::from(given)),
+        }
     }
 
     fn file(given: &str, path: PathBuf) -> Result<Self, ProbeError> {
@@ -248,9 +269,10 @@ impl Input {
 pub fn probe(input: &Input) -> Result<Recording, ProbeError> {
     let name = || input.given.clone();
     let discoverer = Discoverer::new(TIME_LIMIT).map_err(|e| ProbeError::Setup(e.to_string()))?;
-    let info = discoverer
-        .discover_uri(&input.uri)
-        .map_err(|e| explain(&name(), &e))?;
+    let info = discoverer.discover_uri(&input.uri).map_err(|e| {
+        let cut = input.path.as_deref().and_then(cut_off);
+        explain(&name(), &e, cut)
+    })?;
     let missing: Vec<_> = info
         .missing_elements_installer_details()
         .iter()
@@ -301,8 +323,11 @@ pub fn probe(input: &Input) -> Result<Recording, ProbeError> {
     Ok(recording)
 }
 
-fn explain(name: &str, e: &gst::glib::Error) -> ProbeError {
+fn explain(name: &str, e: &gst::glib::Error, cut: Option<(u64, u64)>) -> ProbeError {
     let said = e.message().trim_end_matches('.').to_owned();
+    if let Some((named, there)) = cut {
+        return ProbeError::CutOff(name.into(), named, there, said);
+    }
     let is = |kind| e.kind::<gst::StreamError>() == Some(kind);
     if is(gst::StreamError::WrongType) || said.to_lowercase().contains("text") {
         ProbeError::Text(name.into())

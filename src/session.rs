@@ -8,10 +8,14 @@
 //! - `maker`: cues -> a plan, by either way of planning.
 //! - `play`: runs a pass to its end; errors in words, a watchdog, ^C.
 //! - `place`: files that appear only when they are finished.
+//! - `guard`: the recording's fingerprint, and that it stays the same until the end.
+//! - `failure`: why not, by class.
 //! - `progress`: what is on stderr meanwhile.
 //! - `summary`: what is told at the end.
 
 mod build;
+pub mod failure;
+mod guard;
 mod listen;
 mod maker;
 mod parts;
@@ -20,33 +24,70 @@ mod play;
 mod progress;
 mod summary;
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anchoring::settings::Policy;
 use anchoring::time::Nanos;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use gst::prelude::*;
-use gstearmark::models;
+use gstearmark::{h5, models};
 
 use crate::cli;
 use crate::commands::{self, Output};
 use crate::config::{Pipeline, Planning};
-use crate::inspect;
 use crate::probe::{self, Input, Recording};
+use crate::{fingerprint, inspect};
+use failure::{Class, Failure};
+use guard::Guard;
 use parts::Part;
 use play::{Outcome, Player};
 use summary::Report;
+
+pub(crate) use play::Stop;
+pub(crate) use progress::{Moved, Watch, time};
+pub(crate) use summary::Told;
 
 /// What every pass needs.
 struct Session<'a> {
     pipeline: &'a Pipeline,
     input: &'a Input,
     recording: &'a Recording,
+    video_id: &'a str,
     audio_track: usize,
+    threads: Option<u32>,
     stall: Duration,
-    output: Output,
-    stop: play::Stop,
+    watch: Watch,
+    stop: Stop,
+}
+
+/// One recording, and what becomes of it.
+pub(crate) struct Task<'a> {
+    /// How.
+    pub pipeline: &'a Pipeline,
+    /// The recording.
+    pub input: &'a Input,
+    /// What it is, if that is known already.
+    pub recording: Option<Recording>,
+    /// Its name in the output; without one, that of its file.
+    pub video_id: Option<&'a str>,
+    /// The file to write.
+    pub output: &'a Path,
+    /// Whether a file that is there may be replaced.
+    pub overwrite: bool,
+    /// The plan to follow instead of making one.
+    pub plan: Option<&'a Path>,
+    /// Values of `${NAME}`, for the file's attributes.
+    pub variables: BTreeMap<String, String>,
+    /// Which audio track, from 0.
+    pub audio_track: usize,
+    /// Threads of each decoder and model; `None` leaves them as the pipeline says.
+    pub threads: Option<u32>,
+    /// Whether the recording is hashed whole.
+    pub hash_whole: bool,
+    /// How long nothing may move.
+    pub stall: Duration,
 }
 
 /// `earmark run`.
@@ -54,34 +95,85 @@ struct Session<'a> {
 /// # Errors
 /// Anything that keeps the output from being complete; then there is no output.
 pub fn run(args: &cli::Run, output: Output) -> anyhow::Result<()> {
-    let begun = Instant::now();
-    let stop = play::Stop::new()?;
+    let stop = Stop::new()?;
     let mut pipeline = commands::read(&args.pipeline)?;
     if args.thumbnails {
         pipeline.keep_thumbnails();
     }
-    let target = place::check(&args.output, args.overwrite)?;
-    let input = Input::new(&args.input)?;
-    place::differs(&args.output, input.path.as_deref())?;
-    check_models(&pipeline)?;
-    let user_plan = args
+    place::check(&args.output, args.overwrite)?;
+    let input = Input::from_os(&args.input)?;
+    let task = Task {
+        pipeline: &pipeline,
+        input: &input,
+        recording: None,
+        video_id: None,
+        output: &args.output,
+        overwrite: args.overwrite,
+        plan: args.plan.as_deref(),
+        variables: args.pipeline.variables(),
+        audio_track: args.listening.audio_track,
+        threads: None,
+        hash_whole: false,
+        stall: Duration::from_secs(args.listening.stall_timeout),
+    };
+    extract(task, output.watch(), &stop)?.print(output)
+}
+
+/// Listens, plans, looks, encodes and writes.
+///
+/// # Errors
+/// Anything that keeps the output from being complete; then there is no output.
+pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Result<Told> {
+    let begun = Instant::now();
+    let (pipeline, input) = (task.pipeline, task.input);
+    let target =
+        place::check(task.output, task.overwrite).map_err(|e| Failure::of(Class::Output, &e))?;
+    place::differs(task.output, input.path.as_deref())?;
+    if h5::is_being_written(task.output) {
+        return Err(h5::H5Error::from(h5::PlaceError::Busy(task.output.into())).into());
+    }
+    check_models(pipeline)?;
+    let user_plan = task
         .plan
-        .as_deref()
         .map(|plan| inspect::plan(plan, Some(pipeline.prices)).map(|about| (plan, about)))
         .transpose()?;
-    let recording = probe::probe(&input)?;
-    let session = Session::new(&pipeline, &input, &recording, &args.listening, output, stop)?;
-    let mut report = Report::new(&args.output, begun);
+    let guard = Guard::new(input, task.hash_whole)?;
+    let recording = match task.recording {
+        Some(recording) => recording,
+        None => probe::probe(input)?,
+    };
+    let named = input.video_id();
+    let session = Session {
+        pipeline,
+        input,
+        recording: &recording,
+        video_id: task.video_id.unwrap_or(&named),
+        audio_track: task.audio_track,
+        threads: task.threads,
+        stall: task.stall,
+        watch,
+        stop: stop.clone(),
+    };
+    session.check()?;
+    let mut report = Report::new(task.output, begun);
     let has_video = !recording.video.is_empty();
     let hears = session.hears();
     if !has_video && !hears {
-        bail!(
-            "{} has no video, and the pipeline does not listen: there is nothing to write (pipelines/gated.yaml listens)",
-            input.given
-        );
+        return Err(Failure::error(
+            Class::Configuration,
+            format!(
+                "{} has no video, and the pipeline does not listen: there is nothing to write (pipelines/gated.yaml listens)",
+                input.given
+            ),
+        ));
+    }
+    if let Some((named, there)) = input.path.as_deref().and_then(probe::cut_off) {
+        report.warn(format!(
+            "the recording is cut off: its container speaks of {named} bytes, but {there} are there; what is there is used"
+        ));
     }
     // The plan must outlive the pass that reads it.
-    let plan: Option<(PathBuf, Option<tempfile::NamedTempFile>)>;
+    let plan: Option<place::Passed>;
     let global =
         pipeline.planning == Planning::Global && pipeline.settings.budget.policy != Policy::Dense;
     if !has_video {
@@ -90,32 +182,32 @@ pub fn run(args: &cli::Run, output: Output) -> anyhow::Result<()> {
             Some(_) => "the recording has no video: the plan is not followed, only what was heard is written",
         });
     } else if global && user_plan.is_none() {
-        session.warn_of_no_audio(&mut report);
+        session.warn_of_no_audio(&report);
     }
     let part = if !has_video && global && user_plan.is_none() {
         // The plan's anchors are written, its pictures can't be taken.
         let heard = session.listen(&mut report)?;
-        let mut made = session.plan(heard, &mut report)?;
+        let mut made = session.plan(heard, &report)?;
         made.plan.entries.clear();
         made.plan.header.spent_tokens = 0;
-        let file = place::temporary(&target, ".plan.jsonl")?;
-        listen::write(&made.plan, None, file.as_file())?;
-        plan = Some((file.path().to_owned(), Some(file)));
+        plan = Some(place::Passed::new(|file| {
+            listen::write(&made.plan, None, file)
+        })?);
         Part::Cues
     } else if !has_video {
         plan = None;
         Part::Cues
     } else if let Some((path, about)) = &user_plan {
-        plan = Some((path.to_path_buf(), None));
+        plan = Some(place::Passed::open(path)?);
         Part::Look {
             listen: about.cues == 0 && hears,
         }
     } else if global {
         let heard = session.listen(&mut report)?;
-        let made = session.plan(heard, &mut report)?;
-        let file = place::temporary(&target, ".plan.jsonl")?;
-        listen::write(&made.plan, Some(made.cues), file.as_file())?;
-        plan = Some((file.path().to_owned(), Some(file)));
+        let made = session.plan(heard, &report)?;
+        plan = Some(place::Passed::new(|file| {
+            listen::write(&made.plan, Some(made.cues), file)
+        })?);
         Part::Look { listen: false }
     } else {
         plan = None;
@@ -126,24 +218,45 @@ pub fn run(args: &cli::Run, output: Output) -> anyhow::Result<()> {
     let gate = built
         .element("anchorgate")
         .context("the graph has no anchorgate")?;
-    if let Some((path, _)) = &plan {
-        gate.set_property("plan", commands::text_of(path)?);
+    if let Some(plan) = &plan {
+        gate.set_property("plan", plan.name());
     }
     let sink = built
         .element("featuresink")
         .context("the graph has no featuresink")?;
-    session.describe(&gate, &sink, args)?;
+    let mut further = guard.attributes();
+    further.insert("audio_track".into(), task.audio_track.to_string());
+    if !task.variables.is_empty() {
+        further.insert("variables".into(), serde_json::to_string(&task.variables)?);
+    }
+    if let Some(plan) = task.plan {
+        let hash =
+            fingerprint::sha256(plan).with_context(|| format!("cannot read {}", plan.display()))?;
+        further.insert("plan_sha256".into(), hash);
+    }
+    session.describe(&gate, &sink)?;
+    sink.set_property("location", place::location(&target.file)?);
+    sink.set_property("overwrite", task.overwrite);
+    sink.set_property("attributes", serde_json::to_string(&further)?);
     sink.set_property("times", report.times_so_far().to_string());
     let trust = built
         .element("eventness")
-        .map(|ears| listen::watch(&ears, &pipeline));
-    let outcome = session.play(&built, part.stage(), Nanos::ZERO)?;
-    report.looked(outcome);
-    if plan.is_none() && trust.is_some_and(|trust| trust.nothing()) {
-        report.warn(listen::NOTHING);
+        .filter(|_| plan.is_none())
+        .map(|ears| listen::watch(&ears, pipeline));
+    let warnings = report.warnings().clone();
+    let refused = guard.stand_before(&sink, move |sink| {
+        if trust.as_ref().is_some_and(listen::Trust::nothing) {
+            warnings.push(listen::NOTHING);
+        }
+        sink.set_property("warnings", warnings.all().join("\n"));
+    })?;
+    let outcome = session.play(&built, part.stage(), Nanos::ZERO, &report);
+    if let Some(refusal) = refused.get() {
+        return Err(refusal);
     }
+    report.looked(outcome?);
     drop(plan);
-    report.finish(output)
+    report.finish()
 }
 
 /// `earmark plan`.
@@ -152,27 +265,39 @@ pub fn run(args: &cli::Run, output: Output) -> anyhow::Result<()> {
 /// Anything that keeps the plan from being complete; then there is none.
 pub fn plan(args: &cli::Plan, output: Output) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let stop = play::Stop::new()?;
+    let stop = Stop::new()?;
     let pipeline = commands::read(&args.pipeline)?;
     if pipeline.settings.budget.policy == Policy::Dense {
         return Err(anchoring::plan::PlanError::Dense.into());
     }
     let target = place::check(&args.output, args.overwrite)?;
-    let input = Input::new(&args.input)?;
+    let input = Input::from_os(&args.input)?;
     place::differs(&args.output, input.path.as_deref())?;
     if let Some(tagger) = &pipeline.tagger {
         models::find(tagger)?.check()?;
     }
     let recording = probe::probe(&input)?;
-    let session = Session::new(&pipeline, &input, &recording, &args.listening, output, stop)?;
+    let named = input.video_id();
+    let session = Session {
+        pipeline: &pipeline,
+        input: &input,
+        recording: &recording,
+        video_id: &named,
+        audio_track: args.listening.audio_track,
+        threads: None,
+        stall: Duration::from_secs(args.listening.stall_timeout),
+        watch: output.watch(),
+        stop,
+    };
+    session.check()?;
     let mut report = Report::new(&args.output, begun);
-    session.warn_of_no_audio(&mut report);
+    session.warn_of_no_audio(&report);
     let heard = session.listen(&mut report)?;
-    let made = session.plan(heard, &mut report)?;
+    let made = session.plan(heard, &report)?;
     let file = place::temporary(&target, ".partial")?;
     listen::write(&made.plan, args.cues.then_some(made.cues), file.as_file())?;
     place::publish(file, &target, args.overwrite)?;
-    report.finish_plan(&made.plan, output)
+    report.finish_plan(&made.plan).print(output)
 }
 
 /// Both models are there and unaltered, and so is what runs them.
@@ -185,40 +310,31 @@ fn check_models(pipeline: &Pipeline) -> anyhow::Result<()> {
     Ok(())
 }
 
-impl<'a> Session<'a> {
-    fn new(
-        pipeline: &'a Pipeline,
-        input: &'a Input,
-        recording: &'a Recording,
-        listening: &cli::Listening,
-        output: Output,
-        stop: play::Stop,
-    ) -> anyhow::Result<Self> {
-        let tracks = recording.audio.len();
-        if listening.audio_track > 0 && listening.audio_track >= tracks {
-            bail!(
-                "--audio-track {} is not there: {} has {tracks} audio tracks, counted from 0",
-                listening.audio_track,
-                input.given
-            );
+impl Session<'_> {
+    /// The recording has what the command line asks for.
+    fn check(&self) -> anyhow::Result<()> {
+        let tracks = self.recording.audio.len();
+        if self.audio_track > 0 && self.audio_track >= tracks {
+            return Err(Failure::error(
+                Class::Configuration,
+                format!(
+                    "--audio-track {} is not there: {} has {tracks} audio tracks, counted from 0",
+                    self.audio_track, self.input.given
+                ),
+            ));
         }
-        let session = Self {
-            pipeline,
-            input,
-            recording,
-            audio_track: listening.audio_track,
-            stall: Duration::from_secs(listening.stall_timeout),
-            output,
-            stop,
-        };
-        let silenced = recording
+        let silenced = self
+            .recording
             .missing
             .iter()
             .find(|missing| missing.media.starts_with("audio/"));
-        if let Some(missing) = silenced.filter(|_| session.hears()) {
-            bail!("{} cannot be heard here: {missing}", input.given);
+        if let Some(missing) = silenced.filter(|_| self.hears()) {
+            return Err(Failure::error(
+                Class::InputForeign,
+                format!("{} cannot be heard here: {missing}", self.input.given),
+            ));
         }
-        Ok(session)
+        Ok(())
     }
 
     /// Whether the graph listens and there is something to listen to.
@@ -227,7 +343,7 @@ impl<'a> Session<'a> {
     }
 
     /// Says it once. In one pass the gate itself says that there are no cues.
-    fn warn_of_no_audio(&self, report: &mut Report) {
+    fn warn_of_no_audio(&self, report: &Report) {
         if self.recording.audio.is_empty() && self.pipeline.find("eventness").is_some() {
             report.warn("the recording has no audio: evenly spaced looks (uniform fallback)");
         }
@@ -236,22 +352,21 @@ impl<'a> Session<'a> {
     fn build(&self, part: Part) -> anyhow::Result<build::Built> {
         let has_audio = !self.recording.audio.is_empty();
         let has_video = !self.recording.video.is_empty();
-        build::build(
+        let built = build::build(
             self.pipeline,
             self.input,
             &parts::choose(&self.pipeline.graph, part, has_video, has_audio),
             self.audio_track,
-        )
+        )?;
+        if let Some(threads) = self.threads {
+            build::limit_threads(&built.pipeline, threads);
+        }
+        Ok(built)
     }
 
     /// What the file says about where it came from.
-    fn describe(
-        &self,
-        gate: &gst::Element,
-        sink: &gst::Element,
-        args: &cli::Run,
-    ) -> anyhow::Result<()> {
-        gate.set_property("video-id", self.input.video_id());
+    fn describe(&self, gate: &gst::Element, sink: &gst::Element) -> anyhow::Result<()> {
+        gate.set_property("video-id", self.video_id);
         if let Some(manifest) = self
             .pipeline
             .tagger
@@ -261,9 +376,7 @@ impl<'a> Session<'a> {
         {
             gate.set_property("classes", commands::text_of(&classes)?);
         }
-        sink.set_property("location", commands::text_of(&args.output)?);
-        sink.set_property("overwrite", args.overwrite);
-        sink.set_property("video-id", self.input.video_id());
+        sink.set_property("video-id", self.video_id);
         sink.set_property("input-uri", &self.recording.uri);
         sink.set_property("input-bytes", self.recording.bytes.unwrap_or(0));
         sink.set_property("config", self.pipeline.config.to_string());
@@ -281,6 +394,7 @@ impl<'a> Session<'a> {
         built: &build::Built,
         stage: &'static str,
         start: Nanos,
+        report: &Report,
     ) -> anyhow::Result<Outcome> {
         let player = Player {
             name: &self.input.given,
@@ -288,8 +402,9 @@ impl<'a> Session<'a> {
             start,
             duration: self.recording.duration,
             stall: self.stall,
-            quiet: self.output.quiet,
+            watch: &self.watch,
             stop: &self.stop,
+            warnings: report.warnings(),
         };
         player.play(built)
     }

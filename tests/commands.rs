@@ -30,6 +30,9 @@ fn help_names_every_command_and_gives_examples() {
         "validate",
         "graph",
         "inspect",
+        "batch",
+        "verify",
+        "recover",
         "models",
         "doctor",
         "eval",
@@ -137,11 +140,12 @@ fn inspect_refuses_what_earmark_did_not_write() {
     let folder = folder("inspect_bad");
     std::fs::write(folder.join("x.h5"), "nothing of the kind").unwrap();
     std::fs::write(folder.join("x.jsonl"), "{\"kind\":\"frame\"}\n").unwrap();
+    std::fs::create_dir(folder.join("empty")).unwrap();
     for (file, word) in [
         ("x.h5", "x.h5"),
         ("x.jsonl", "line 1"),
         ("none.h5", "none.h5"),
-        (".", "folder"),
+        ("empty", "folder"),
     ] {
         let output = earmark(&folder, &["inspect", file]);
         assert_eq!(output.status.code(), Some(1), "{}", seen(&output));

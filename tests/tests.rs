@@ -28,3 +28,6 @@ mod commands;
 
 // The shipped recording from end to end.
 mod kitchen;
+
+// Many recordings: resumed, accounted for, stopped, killed.
+mod batch;

@@ -409,9 +409,9 @@ pub(super) fn properties(
     found
 }
 
-/// The tagger is chosen under `ears`; the sink only records its name.
+/// The tagger is chosen under `ears`, and the sink only records its name; what else it records is the command's to say.
 fn is_key(section: &str, key: &str) -> bool {
-    !(section == "features" && key == "tagger")
+    !(section == "features" && ["tagger", "attributes", "warnings"].contains(&key))
 }
 
 /// The manifest of a model; reports it if there is none, or one of the wrong kind.

@@ -276,6 +276,7 @@ pub(crate) mod tests {
                 streams: Value::Null,
                 config: String::new(),
                 rotation: String::new(),
+                further: BTreeMap::new(),
                 warnings: Vec::new(),
                 times: Value::Null,
                 thumbnails: false,

@@ -274,6 +274,11 @@ fn fill(pipeline: &Pipeline, input: &Input, built: &gst::Pipeline) -> anyhow::Re
                 let value = match (slot.name.as_str(), &slot.value) {
                     ("input", _) if spec.name() == "uri" => input.uri.clone(),
                     ("input", _) => match &input.path {
+                        Some(path) if path.to_str().is_none() => {
+                            by_uri(&element, input)?;
+                            filled.clone_from(&text);
+                            break;
+                        }
                         Some(path) => crate::commands::text_of(path)?.to_owned(),
                         None if element.factory().is_some_and(|f| f.name() == "filesrc") => {
                             remote(built, &element, input)?;
@@ -293,6 +298,49 @@ fn fill(pipeline: &Pipeline, input: &Input, built: &gst::Pipeline) -> anyhow::Re
         }
     }
     Ok(())
+}
+
+/// Gives a source a file whose name is no text.
+fn by_uri(element: &gst::Element, input: &Input) -> anyhow::Result<()> {
+    let name = element.name();
+    element
+        .dynamic_cast_ref::<gst::URIHandler>()
+        .with_context(|| format!("{} is not UTF-8, and {name} takes no URI", input.given))?
+        .set_uri(&input.uri)
+        .with_context(|| format!("{name} does not take {}", input.uri))
+}
+
+/// Lets no decoder or model have more threads than this, unless the pipeline gives it a number of its own.
+pub(super) fn limit_threads(built: &gst::Pipeline, threads: u32) {
+    let limit = move |element: &gst::Element| {
+        for (name, kind) in [
+            ("threads", gst::glib::Type::U32),
+            ("max-threads", gst::glib::Type::I32),
+            ("n-threads", gst::glib::Type::U32),
+        ] {
+            let spec = element.find_property(name);
+            let Some(spec) = spec.filter(|spec| spec.value_type() == kind) else {
+                continue;
+            };
+            let number =
+                |value: &gst::glib::Value| value.transform::<i64>().ok()?.get::<i64>().ok();
+            let is_default = number(&element.property_value(name)) == number(spec.default_value());
+            let decodes = element
+                .factory()
+                .is_some_and(|factory| factory.has_type(gst::ElementFactoryType::DECODER));
+            let ours = name == "threads"
+                && element.factory().is_some_and(|factory| {
+                    ["eventness", "featuresink"].contains(&factory.name().as_str())
+                });
+            if is_default && (decodes || ours) {
+                element.set_property_from_str(name, &threads.to_string());
+            }
+        }
+    };
+    for element in built.iterate_recurse().into_iter().flatten() {
+        limit(&element);
+    }
+    built.connect_deep_element_added(move |_, _, element| limit(element));
 }
 
 /// Puts the source that reads this URI in the place of a file source.

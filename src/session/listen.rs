@@ -75,7 +75,7 @@ struct Ear {
     file: BufWriter<File>,
     count: u64,
     stop: Nanos,
-    failed: Option<String>,
+    failed: Option<anyhow::Error>,
 }
 
 /// First and last time of pictures, and where decoding can start.
@@ -155,13 +155,14 @@ impl Session<'_> {
             if let Some(source) = &built.heard {
                 end_in(&built.pipeline, source, hearing(&ear))?;
             }
-            let outcome = self.play(&built, "listen", Nanos::ZERO)?;
-            report.listened(outcome);
+            let outcome = self.play(&built, "listen", Nanos::ZERO, report);
+            // What the bus says only repeats it.
+            if let Some(failed) = lock(&ear).failed.take() {
+                return Err(failed);
+            }
+            report.listened(outcome?);
         }
         let mut ear = lock(&ear);
-        if let Some(failed) = ear.failed.take() {
-            bail!("{failed}");
-        }
         ear.file
             .flush()
             .context("cannot write cues to a temporary file")?;
@@ -194,7 +195,7 @@ impl Session<'_> {
     }
 
     /// Plans what was heard.
-    pub(super) fn plan(&self, heard: Heard, report: &mut Report) -> anyhow::Result<Made> {
+    pub(super) fn plan(&self, heard: Heard, report: &Report) -> anyhow::Result<Made> {
         let Heard {
             cues,
             count,
@@ -227,11 +228,7 @@ impl Session<'_> {
         {
             report.warn(NOTHING);
         }
-        let mut plan = planner.finish(
-            stop - start,
-            &self.input.video_id(),
-            self.pipeline.config.clone(),
-        )?;
+        let mut plan = planner.finish(stop - start, self.video_id, self.pipeline.config.clone())?;
         plan.header.duration = stop;
         for entry in &mut plan.entries {
             entry.requested = entry.requested + start;
@@ -376,9 +373,8 @@ fn hearing(ear: &Arc<Mutex<Ear>>) -> gst::Element {
             .buffer()
             .map_or(Ok(()), |buffer| write_cue(&mut ear, buffer));
         written.map(|()| gst::FlowSuccess::Ok).map_err(|e| {
-            let text = format!("{e:#}");
-            gst::element_error!(sink, gst::ResourceError::Write, ["{text}"]);
-            ear.failed = Some(text);
+            gst::element_error!(sink, gst::ResourceError::Write, ["{e:#}"]);
+            ear.failed = Some(e);
             gst::FlowError::Error
         })
     };

@@ -88,6 +88,42 @@ pub(crate) fn publish(file: NamedTempFile, target: &Target, overwrite: bool) -> 
         .with_context(|| format!("cannot sync {}", target.folder.display()))
 }
 
+/// A file that an element opens by name, whose name ends with this process, whatever ends it: nothing is left behind.
+pub(super) struct Passed(File);
+
+impl Passed {
+    /// Writes a nameless one.
+    pub(super) fn new(write: impl FnOnce(&File) -> anyhow::Result<()>) -> anyhow::Result<Self> {
+        let mut file = tempfile::tempfile().context("cannot make a temporary file")?;
+        write(&file)?;
+        std::io::Seek::rewind(&mut file)?;
+        Ok(Self(file))
+    }
+
+    /// One that is there, whatever it is called.
+    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+        let open = File::open(path).with_context(|| format!("cannot open {}", path.display()));
+        Ok(Self(open?))
+    }
+
+    /// Its name, for as long as this lives.
+    pub(super) fn name(&self) -> String {
+        use std::os::fd::AsRawFd;
+        format!("/dev/fd/{}", self.0.as_raw_fd())
+    }
+}
+
+/// A path for an element's property: as it is, or as a URI where it is no text.
+pub(super) fn location(path: &Path) -> anyhow::Result<String> {
+    if let Some(text) = path.to_str() {
+        return Ok(text.into());
+    }
+    let whole = std::path::absolute(path)?;
+    let uri = gst::glib::filename_to_uri(&whole, None)
+        .with_context(|| format!("{} is no path that can be written to", path.display()))?;
+    Ok(uri.into())
+}
+
 /// Temporary files are private; finished ones are as public as any other file.
 fn readable_by_others(file: &File) {
     use std::os::unix::fs::PermissionsExt;

@@ -1,30 +1,36 @@
 //! Runs a pass to its end: messages, errors in words, the watchdog, ^C.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anchoring::time::Nanos;
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use gst::prelude::*;
 
 use super::build::Built;
-use super::progress::Progress;
+use super::failure::{Class, Failure, of_element};
+use super::progress::{Progress, Watch};
 use crate::graph;
 use crate::probe::Missing;
 
 /// How often the clock is looked at.
 const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
+/// Our elements.
+const OURS: [&str; 4] = ["eventness", "anchorgate", "framepick", "featuresink"];
 /// Most warnings that are kept.
 const MOST_WARNINGS: usize = 20;
 
 /// Whether the user wants to stop: ^C or SIGTERM. A second one ends the program at once.
 #[derive(Clone, Debug)]
-pub(super) struct Stop(Arc<AtomicBool>);
+pub(crate) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    pub(super) fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        // A file that may not grow further is then an error of the write, not the end of the program.
+        signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())
+            .context("cannot listen for signals")?;
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())
@@ -34,8 +40,34 @@ impl Stop {
         Ok(Self(stop))
     }
 
-    fn is_wanted(&self) -> bool {
+    pub(crate) fn is_wanted(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// As ^C would.
+    pub(crate) fn now(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What was warned of, each once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Warnings {
+    pub(super) fn push(&self, text: impl Into<String>) {
+        let text = text.into();
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !all.contains(&text) && all.len() < MOST_WARNINGS {
+            all.push(text);
+        }
+    }
+
+    pub(super) fn all(&self) -> Vec<String> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -44,8 +76,6 @@ impl Stop {
 pub(super) struct Outcome {
     /// Wall time.
     pub took: Duration,
-    /// Warnings, each once.
-    pub warnings: Vec<String>,
     /// Numbers by stage, as the elements reported them.
     pub stages: BTreeMap<String, BTreeMap<String, u64>>,
 }
@@ -62,8 +92,10 @@ pub(super) struct Player<'a> {
     pub duration: Option<Nanos>,
     /// How long nothing may move.
     pub stall: Duration,
-    pub quiet: bool,
+    pub watch: &'a Watch,
     pub stop: &'a Stop,
+    /// Where warnings of elements go, as they are posted.
+    pub warnings: &'a Warnings,
 }
 
 /// A place where movement is seen.
@@ -127,7 +159,15 @@ impl Player<'_> {
         let pipeline = &built.pipeline;
         let bus = pipeline.bus().context("the graph has no bus")?;
         let gauges = gauges(pipeline);
-        let mut progress = Progress::new(self.stage, self.start, self.duration, self.quiet);
+        let warnings = self.warnings.clone();
+        // At once, so that a warning is known before the end of the stream is.
+        bus.set_sync_handler(move |_, message| {
+            if let gst::MessageView::Warning(warning) = message.view() {
+                warn(&warnings, &warning.error(), warning.src());
+            }
+            gst::BusSyncReply::Pass
+        });
+        let mut progress = Progress::new(self.stage, self.start, self.duration, self.watch);
         let mut outcome = Outcome::default();
         let mut missing: Vec<Missing> = Vec::new();
         let playing = Playing(pipeline);
@@ -145,7 +185,10 @@ impl Player<'_> {
         loop {
             if self.stop.is_wanted() {
                 progress.clear();
-                bail!("stopped; nothing was written");
+                return Err(Failure::error(
+                    Class::Stopped,
+                    "stopped; nothing was written",
+                ));
             }
             let message = bus.timed_pop(TICK);
             let counts: Vec<_> = gauges
@@ -156,18 +199,15 @@ impl Player<'_> {
                 (moved, last) = (Instant::now(), counts);
             } else if moved.elapsed() >= self.stall {
                 progress.clear();
-                bail!("{}", self.stalled(&gauges));
+                return Err(Failure::error(Class::Stalled, self.stalled(&gauges)));
             }
-            progress.at(position(&gauges));
+            progress.at(position(&gauges), last.iter().sum());
             let Some(message) = message else { continue };
             match message.view() {
                 gst::MessageView::Eos(_) => break,
                 gst::MessageView::Error(error) => {
                     progress.clear();
                     return Err(self.explain(error, &missing));
-                }
-                gst::MessageView::Warning(warning) => {
-                    warn(&mut outcome.warnings, &warning.error(), warning.src())
                 }
                 gst::MessageView::Element(element) => {
                     if let Ok(found) = gst_pbutils::MissingPluginMessage::parse(message.as_ref()) {
@@ -221,16 +261,21 @@ impl Player<'_> {
             error.debug()
         );
         if let Some(missing) = missing.first() {
-            return anyhow!("{} cannot be decoded here: {missing}", self.name);
+            return Failure::error(
+                Class::InputForeign,
+                format!("{} cannot be decoded here: {missing}", self.name),
+            );
         }
-        if ["eventness", "anchorgate", "framepick", "featuresink"].contains(&factory.as_str()) {
-            return anyhow!("{said}");
+        let ours = OURS.contains(&factory.as_str());
+        let class = of_element(&error.error(), ours);
+        if ours {
+            return Failure::error(class, said);
         }
         let detail = detail(error.debug().as_deref());
-        anyhow!(
-            "{}: {} ({factory}): {said}{detail}",
-            self.name,
-            graph::stage(&factory)
+        let stage = graph::stage(&factory);
+        Failure::error(
+            class,
+            format!("{}: {stage} ({factory}): {said}{detail}", self.name),
         )
     }
 }
@@ -271,14 +316,14 @@ fn gauges(pipeline: &gst::Pipeline) -> Vec<Gauge> {
     gauges
 }
 
-fn warn(warnings: &mut Vec<String>, error: &gst::glib::Error, source: Option<&gst::Object>) {
+fn warn(warnings: &Warnings, error: &gst::glib::Error, source: Option<&gst::Object>) {
     let factory = source
         .and_then(|source| source.downcast_ref::<gst::Element>())
         .and_then(|element| element.factory());
     let said = error.message().trim_end_matches('.');
-    let ours = factory.as_ref().is_some_and(|f| {
-        ["eventness", "anchorgate", "framepick", "featuresink"].contains(&f.name().as_str())
-    });
+    let ours = factory
+        .as_ref()
+        .is_some_and(|f| OURS.contains(&f.name().as_str()));
     let text = match factory {
         Some(factory) if !ours => format!(
             "{} ({}): {said}",
@@ -287,9 +332,7 @@ fn warn(warnings: &mut Vec<String>, error: &gst::glib::Error, source: Option<&gs
         ),
         _ => said.to_owned(),
     };
-    if !warnings.contains(&text) && warnings.len() < MOST_WARNINGS {
-        warnings.push(text);
-    }
+    warnings.push(text);
 }
 
 /// The numbers of a stage, added to what the stage reported before.

@@ -1,6 +1,7 @@
 //! What is on stderr meanwhile: a bar on a terminal, a line now and then elsewhere, nothing when quiet.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anchoring::time::Nanos;
@@ -8,6 +9,31 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// How often a line is written where there is no terminal.
 const LINES: Duration = Duration::from_secs(10);
+
+/// How often a program that asked is told.
+const TOLD: Duration = Duration::from_millis(250);
+
+/// Who is told how far a pass is.
+#[derive(Clone)]
+pub(crate) enum Watch {
+    /// A person: a bar on a terminal, lines elsewhere.
+    Person,
+    /// Nobody.
+    Nobody,
+    /// A program.
+    Program(Arc<dyn Fn(&Moved) + Send + Sync>),
+}
+
+/// How far a pass is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Moved {
+    /// Which pass.
+    pub stage: &'static str,
+    /// Up to where the recording was played.
+    pub at: Nanos,
+    /// Grows while anything moves.
+    pub count: u64,
+}
 
 /// The progress of one pass.
 pub(super) struct Progress {
@@ -21,20 +47,25 @@ pub(super) struct Progress {
 enum Shown {
     Bar(ProgressBar),
     Lines(Instant),
+    Told(Arc<dyn Fn(&Moved) + Send + Sync>, Instant),
     Nothing,
 }
 
 impl Progress {
-    pub(super) fn new(stage: &'static str, start: Nanos, stop: Option<Nanos>, quiet: bool) -> Self {
+    pub(super) fn new(
+        stage: &'static str,
+        start: Nanos,
+        stop: Option<Nanos>,
+        watch: &Watch,
+    ) -> Self {
         let length = stop
             .map(|stop| stop - start)
             .filter(|length| *length > Nanos::ZERO);
-        let shown = if quiet {
-            Shown::Nothing
-        } else if std::io::stderr().is_terminal() {
-            Shown::Bar(bar(stage, length))
-        } else {
-            Shown::Lines(Instant::now())
+        let shown = match watch {
+            Watch::Nobody => Shown::Nothing,
+            Watch::Program(tell) => Shown::Told(tell.clone(), Instant::now()),
+            Watch::Person if std::io::stderr().is_terminal() => Shown::Bar(bar(stage, length)),
+            Watch::Person => Shown::Lines(Instant::now()),
         };
         Self {
             stage,
@@ -45,8 +76,8 @@ impl Progress {
         }
     }
 
-    /// The recording was played up to here.
-    pub(super) fn at(&mut self, now: Nanos) {
+    /// The recording was played up to here; `count` grows while anything moves.
+    pub(super) fn at(&mut self, now: Nanos, count: u64) {
         let done = (now - self.start).max(Nanos::ZERO);
         let text = self.text(done);
         match &mut self.shown {
@@ -59,7 +90,15 @@ impl Progress {
                 let stage = self.stage;
                 eprintln!("{stage}: {text}");
             }
-            Shown::Lines(_) | Shown::Nothing => {}
+            Shown::Told(tell, last) if last.elapsed() >= TOLD => {
+                *last = Instant::now();
+                tell(&Moved {
+                    stage: self.stage,
+                    at: now,
+                    count,
+                });
+            }
+            Shown::Lines(_) | Shown::Told(..) | Shown::Nothing => {}
         }
     }
 
@@ -112,7 +151,7 @@ fn bar(stage: &'static str, length: Option<Nanos>) -> ProgressBar {
 }
 
 /// `75 s`, `12:05`, `1:02:03`.
-pub(super) fn time(seconds: f64) -> String {
+pub(crate) fn time(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {
         0..=9 => format!("{seconds:.1} s"),

@@ -9,7 +9,7 @@ use anchoring::time::Nanos;
 use gstearmark::h5;
 use serde_json::{Value, json};
 
-use super::play::Outcome;
+use super::play::{Outcome, Warnings};
 use super::progress::time;
 use crate::commands::{self, Output};
 use crate::inspect::{grouped, shares_text, tokens_text};
@@ -20,7 +20,25 @@ pub(super) struct Report {
     begun: Instant,
     passes: Vec<(&'static str, Duration)>,
     stages: BTreeMap<String, BTreeMap<String, u64>>,
-    warnings: Vec<String>,
+    warnings: Warnings,
+}
+
+/// What is told at the end, to a person and to a program.
+pub(crate) struct Told {
+    /// Lines.
+    pub text: String,
+    /// The same and more.
+    pub value: Value,
+}
+
+impl Told {
+    pub(super) fn print(&self, output: Output) -> anyhow::Result<()> {
+        if output.json {
+            commands::print(&format!("{:#}", self.value))
+        } else {
+            commands::print(&self.text)
+        }
+    }
 }
 
 impl Report {
@@ -30,13 +48,18 @@ impl Report {
             begun,
             passes: Vec::new(),
             stages: BTreeMap::new(),
-            warnings: Vec::new(),
+            warnings: Warnings::default(),
         }
     }
 
     /// Something that did not stop the work.
-    pub(super) fn warn(&mut self, text: impl Into<String>) {
-        self.warnings.push(text.into());
+    pub(super) fn warn(&self, text: impl Into<String>) {
+        self.warnings.push(text);
+    }
+
+    /// Where everything that is warned of goes.
+    pub(super) fn warnings(&self) -> &Warnings {
+        &self.warnings
     }
 
     pub(super) fn listened(&mut self, outcome: Outcome) {
@@ -60,11 +83,6 @@ impl Report {
             let all = self.stages.entry(stage).or_default();
             for (name, number) in numbers {
                 *all.entry(name).or_default() += number;
-            }
-        }
-        for warning in outcome.warnings {
-            if !self.warnings.contains(&warning) {
-                self.warnings.push(warning);
             }
         }
     }
@@ -94,20 +112,13 @@ impl Report {
     }
 
     /// After `earmark run`: what the file says.
-    pub(super) fn finish(mut self, output: Output) -> anyhow::Result<()> {
+    pub(super) fn finish(self) -> anyhow::Result<Told> {
         let file = h5::read_summary(&self.output)?;
         for warning in &file.warnings {
-            if !self.warnings.contains(warning) {
-                self.warnings.push(warning.clone());
-            }
+            self.warn(warning);
         }
         let duration = Nanos::new(file.duration_ns);
         let (took, speed) = self.timing(duration);
-        if output.json {
-            let mut value = self.json(took, speed);
-            value["features"] = json!(file);
-            return self.told(&format!("{value:#}"));
-        }
         let shares = file
             .shares
             .iter()
@@ -133,21 +144,18 @@ impl Report {
         lines.push(self.times(took, speed));
         lines.push(format!("written    {}", self.output.display()));
         if file.frames_missed > 0 {
-            self.warnings.push(format!(
+            self.warn(format!(
                 "{} planned pictures were missed: the recording is damaged or has no picture there",
                 grouped(file.frames_missed)
             ));
         }
-        lines.extend(
-            self.warnings
-                .iter()
-                .map(|warning| format!("warning    {warning}")),
-        );
-        self.told(&lines.join("\n"))
+        let mut value = self.json(took, speed);
+        value["features"] = json!(file);
+        Ok(self.told(lines, value))
     }
 
     /// After `earmark plan`.
-    pub(super) fn finish_plan(self, plan: &Plan, output: Output) -> anyhow::Result<()> {
+    pub(super) fn finish_plan(self, plan: &Plan) -> Told {
         let header = &plan.header;
         let (took, speed) = self.timing(header.duration);
         let mut shares: BTreeMap<_, (u64, u64)> = BTreeMap::new();
@@ -155,14 +163,13 @@ impl Report {
             let share = shares.entry((entry.tier, entry.reason)).or_default();
             *share = (share.0 + 1, share.1 + entry.tokens);
         }
-        if output.json {
-            let mut value = self.json(took, speed);
+        let mut value = self.json(took, speed);
+        {
             let shares: Vec<_> = shares.iter().map(|((tier, reason), (frames, tokens))| json!({ "tier": tier, "reason": reason, "frames": frames, "tokens": tokens })).collect();
             value["plan"] = json!({
                 "video_id": header.video_id, "duration_ns": header.duration, "budget_tokens": header.budget_tokens,
                 "spent_tokens": header.spent_tokens, "anchors": plan.anchors.len(), "frames": plan.entries.len(), "shares": shares,
             });
-            return self.told(&format!("{value:#}"));
         }
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         for anchor in plan
@@ -177,7 +184,7 @@ impl Report {
             .map(|(label, n)| (label.to_owned(), n))
             .collect();
         top.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        let mut lines = vec![
+        let lines = vec![
             format!("recording  {}, {}", header.video_id, header.duration),
             format!(
                 "anchors    {}{}",
@@ -199,12 +206,7 @@ impl Report {
             self.times(took, speed),
             format!("written    {}", self.output.display()),
         ];
-        lines.extend(
-            self.warnings
-                .iter()
-                .map(|warning| format!("warning    {warning}")),
-        );
-        self.told(&lines.join("\n"))
+        self.told(lines, value)
     }
 
     fn times(&self, took: f64, speed: f64) -> String {
@@ -233,17 +235,26 @@ impl Report {
     fn json(&self, took: f64, speed: f64) -> Value {
         json!({
             "ok": true,
-            "output": self.output,
+            "output": self.output.to_string_lossy(),
             "seconds": took,
             "times_real_time": speed,
             "passes": self.passes.iter().map(|(name, took)| json!({ "name": name, "seconds": took.as_secs_f64() })).collect::<Vec<_>>(),
             "stages": self.stages,
-            "warnings": self.warnings,
+            "warnings": self.warnings.all(),
         })
     }
 
-    fn told(&self, text: &str) -> anyhow::Result<()> {
-        commands::print(text)
+    fn told(&self, mut lines: Vec<String>, value: Value) -> Told {
+        let warnings = self.warnings.all();
+        lines.extend(
+            warnings
+                .iter()
+                .map(|warning| format!("warning    {warning}")),
+        );
+        Told {
+            text: lines.join("\n"),
+            value,
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! HDF5, schema `earmark/1`: the one file that names `hdf5`. What a file holds is in `write` and `read` beside it.
 
+mod check;
 mod read;
+mod recover;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -11,18 +13,61 @@ use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
 pub use crate::featuresink::partial::PlaceError;
+pub use check::check;
 use codes::{ReasonCode, TierCode};
 pub use read::{
     AnchorRow, CueColumns, Share, Summary, Tables, read_cues, read_features, read_summary,
     read_tables, read_thumbnails,
 };
+pub use recover::recover;
 pub use write::{Closing, Opening, Row, Totals, Writer};
 
 /// The `schema` attribute of every file that this version writes and reads.
 pub const SCHEMA: &str = "earmark/1";
 
+/// The root attributes of every file.
+pub const ATTRIBUTES: [&str; 18] = [
+    "schema",
+    "complete",
+    "input_uri",
+    "input_bytes",
+    "streams",
+    "models",
+    "versions",
+    "video_id",
+    "duration_ns",
+    "config",
+    "budget_tokens",
+    "spent_tokens",
+    "frames_missed",
+    "pictures_seen",
+    "pictures_passed",
+    "rotation",
+    "warnings",
+    "times",
+];
+
 /// `/cues/class_id` where the tagger named no class.
 pub const NO_CLASS: u16 = u16::MAX;
+
+/// Whether another run writes this file right now, as far as locks can tell.
+pub fn is_being_written(target: &Path) -> bool {
+    crate::featuresink::partial::is_held(target)
+}
+
+/// HDF5 opens files by names that are UTF-8; any other is opened here and named by its descriptor, which must live until then.
+fn named(path: &Path, writing: bool) -> std::io::Result<(PathBuf, Option<std::fs::File>)> {
+    use std::os::fd::AsRawFd;
+    if path.to_str().is_some() {
+        return Ok((path.into(), None));
+    }
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .write(writing)
+        .open(path)?;
+    let name = format!("/dev/fd/{}", file.as_raw_fd());
+    Ok((name.into(), Some(file)))
+}
 
 /// The version of the HDF5 library.
 pub fn library_version() -> String {
@@ -296,6 +341,10 @@ struct Output {
 impl Output {
     /// Makes the file, or empties it.
     fn create(path: &Path) -> Result<Self, H5Error> {
+        let (name, _open) = named(path, true).map_err(|err| H5Error::Write {
+            path: path.into(),
+            message: err.to_string(),
+        })?;
         // The lock of `Partial` holds for the file's whole life; HDF5's own would be in its way.
         let file = File::with_options()
             // A chunk is written once and not read again: the usual megabyte for each of two dozen datasets would only fill with the recording.
@@ -304,7 +353,7 @@ impl Output {
                     .file_locking(false)
                     .chunk_cache(521, CHUNK_CACHE, 1.0)
             })
-            .create(path)
+            .create(name)
             .map_err(|err| failed(path, &err))?;
         Ok(Self {
             file,
@@ -392,9 +441,10 @@ impl Reading {
             path: path.into(),
             message,
         };
+        let (name, _open) = named(path, false).map_err(|err| read(err.to_string()))?;
         let file = File::with_options()
             .with_fapl(|access| access.file_locking(false))
-            .open(path)
+            .open(name)
             .map_err(|_| {
                 foreign("HDF5 cannot open it; it is damaged, unfinished or something else".into())
             })?;
@@ -407,6 +457,23 @@ impl Reading {
             Ok(schema) => Err(foreign(format!("its schema is {schema:?}"))),
             Err(_) => Err(foreign("it has no attribute `schema`".into())),
         }
+    }
+
+    /// Opens a file whose writer never closed it, as one that is still being written.
+    fn open_torn(path: &Path) -> Result<Self, H5Error> {
+        let read = |message: String| H5Error::Read {
+            path: path.into(),
+            message,
+        };
+        let (name, _open) = named(path, false).map_err(|err| read(err.to_string()))?;
+        let file = File::with_options()
+            .with_fapl(|access| access.file_locking(false))
+            .open_as(name, hdf5::OpenMode::ReadSWMR)
+            .map_err(|err| read(err.to_string()))?;
+        Ok(Self {
+            file,
+            path: path.into(),
+        })
     }
 
     fn foreign(&self, name: &str, err: &hdf5::Error) -> H5Error {
@@ -428,6 +495,16 @@ impl Reading {
             .map(|value| value.as_str().to_owned())
     }
 
+    /// Texts beyond those of the schema.
+    fn further(&self) -> std::collections::BTreeMap<String, String> {
+        let names = self.file.attr_names().unwrap_or_default();
+        names
+            .into_iter()
+            .filter(|name| !ATTRIBUTES.contains(&name.as_str()))
+            .filter_map(|name| Some((name.clone(), self.text(&name).ok()?)))
+            .collect()
+    }
+
     fn shape(&self, name: &str) -> Result<Vec<usize>, H5Error> {
         let dataset = self
             .file
@@ -442,6 +519,38 @@ impl Reading {
         dataset
             .map(|dtype| dtype.size())
             .map_err(|err| self.foreign(name, &err))
+    }
+
+    /// How features are stored.
+    fn precision(&self) -> Result<Precision, H5Error> {
+        Ok(match self.cell_bytes("frames/features")? {
+            2 => Precision::F16,
+            _ => Precision::F32,
+        })
+    }
+
+    /// Names of a group's columns.
+    fn columns_of(&self, group: &str) -> Vec<String> {
+        let names = self.file.group(group).and_then(|g| g.member_names());
+        names.unwrap_or_default()
+    }
+
+    /// Whether a dataset says its units and axes.
+    fn is_described(&self, name: &str) -> bool {
+        let dataset = self.file.dataset(name);
+        dataset.is_ok_and(|d| d.attr("units").is_ok() && d.attr("axes").is_ok())
+    }
+
+    /// Some rows of features in 32 bits, row-major, and how many numbers a row has.
+    fn block(&self, rows: std::ops::Range<usize>) -> Result<(Vec<f32>, usize), H5Error> {
+        let name = "frames/features";
+        let block = self
+            .file
+            .dataset(name)
+            .and_then(|dataset| dataset.read_slice_2d::<f32, _>((rows, ..)))
+            .map_err(|err| self.foreign(name, &err))?;
+        let dim = block.ncols();
+        Ok((block.into_iter().collect(), dim))
     }
 
     /// Whether a dataset is there.

@@ -6,10 +6,12 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
-pub use crate::onnx::{Encoder, Tagger};
+pub use crate::onnx::{Encoder, Tagger, keep_sessions};
 pub use manifest::{
     Colour, Dtype, Fit, Input, Kind, Layout, Manifest, Output, Resize, SCHEMA, Source, TierSpec,
     Tiers,
@@ -319,6 +321,35 @@ pub fn sha256(path: &Path) -> Result<String, ModelError> {
         }
         hash.update(&block[..n]);
     }
+}
+
+/// Most files whose hash is remembered.
+const MOST_KNOWN: usize = 16;
+
+/// As [`sha256`]. While sessions are kept, so is the hash of a file whose size and time of change stay.
+fn known_sha256(path: &Path) -> Result<String, ModelError> {
+    type Known = (PathBuf, u64, SystemTime, String);
+    static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
+    let about = path
+        .metadata()
+        .ok()
+        .and_then(|about| Some((about.len(), about.modified().ok()?)));
+    let Some((len, time)) = about.filter(|_| crate::onnx::keeps_sessions()) else {
+        return sha256(path);
+    };
+    let lock = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let same = |known: &&Known| known.0 == path && known.1 == len && known.2 == time;
+    if let Some(known) = lock().iter().find(same) {
+        return Ok(known.3.clone());
+    }
+    let hash = sha256(path)?;
+    let mut known = lock();
+    known.retain(|known| known.0 != path);
+    if known.len() >= MOST_KNOWN {
+        known.remove(0);
+    }
+    known.push((path.into(), len, time, hash.clone()));
+    Ok(hash)
 }
 
 #[cfg(test)]

@@ -113,9 +113,75 @@ fn environment(manifest: Option<&Path>) -> Result<(Environment, PathBuf), ModelE
     Ok(slot.insert((environment, library)).clone())
 }
 
+/// Sessions that wait for the next recording, the one used last at the end.
+static IDLE: Mutex<Idle> = Mutex::new(Idle {
+    most: 0,
+    sessions: Vec::new(),
+});
+
+struct Idle {
+    most: usize,
+    sessions: Vec<(Key, Session)>,
+}
+
+/// What makes two sessions the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Key {
+    file: PathBuf,
+    sha256: String,
+    threads: usize,
+    /// Input and output, checked when the session was made.
+    ends: (String, String, usize),
+}
+
+/// From now on, up to `most` sessions that nobody uses are kept for whoever loads the same model next; 0, as in the beginning,
+/// keeps none. For programs that play one recording after the other.
+pub fn keep_sessions(most: usize) {
+    let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    idle.most = most;
+    let over = idle.sessions.len().saturating_sub(most);
+    idle.sessions.drain(..over);
+}
+
+/// Whether sessions are kept.
+pub(crate) fn keeps_sessions() -> bool {
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner).most > 0
+}
+
+/// A session in use; dropped, it is kept if sessions are.
+struct Loan {
+    key: Key,
+    session: Option<Session>,
+}
+
+impl Loan {
+    /// One that was kept.
+    fn kept(key: &Key) -> Option<Self> {
+        let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = idle.sessions.iter().position(|(have, _)| have == key)?;
+        let (key, session) = idle.sessions.remove(at);
+        Some(Self {
+            key,
+            session: Some(session),
+        })
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = self.session.take().filter(|_| idle.most > 0) {
+            if idle.sessions.len() >= idle.most {
+                idle.sessions.remove(0);
+            }
+            idle.sessions.push((self.key.clone(), session));
+        }
+    }
+}
+
 /// A session whose input and output are those of the manifest.
 struct Model {
-    session: Session,
+    loan: Loan,
     manifest: Manifest,
 }
 
@@ -123,6 +189,19 @@ impl Model {
     fn new(manifest: Manifest, threads: usize) -> Result<Self, ModelError> {
         let (environment, _) = environment(Some(&manifest.path))?;
         let file = manifest.onnx_path();
+        let key = Key {
+            file: file.clone(),
+            sha256: manifest.sha256.clone(),
+            threads: threads.max(1),
+            ends: (
+                manifest.input.name.clone(),
+                manifest.output.name.clone(),
+                manifest.output.dim,
+            ),
+        };
+        if let Some(loan) = Loan::kept(&key) {
+            return Ok(Self { loan, manifest });
+        }
         let load = |err: String| ModelError::Load {
             name: manifest.name.clone(),
             message: err,
@@ -179,7 +258,13 @@ impl Model {
                 )));
             }
         }
-        Ok(Self { session, manifest })
+        Ok(Self {
+            loan: Loan {
+                key,
+                session: Some(session),
+            },
+            manifest,
+        })
     }
 
     /// Runs `n` items and hands the `[n, dim]` output to `take`.
@@ -197,8 +282,9 @@ impl Model {
         let wanted = shape[0] * self.manifest.output.dim;
         let input =
             TensorRef::from_array_view((shape, data)).map_err(|err| fail(err.to_string()))?;
-        let outputs = self
-            .session
+        let session = self.loan.session.as_mut();
+        let outputs = session
+            .ok_or_else(|| fail("its session is gone".into()))?
             .run(ort::inputs![self.manifest.input.name.as_str() => input])
             .map_err(|err| fail(err.to_string()))?;
         let (shape, numbers) = outputs[self.manifest.output.name.as_str()]

@@ -7,7 +7,6 @@
 //! Locks: `settings` and `state` are never held together, nor while something waits.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -106,7 +105,7 @@ impl ObjectImpl for FeatureSink {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        if lock(&self.state).is_some() {
+        if pspec.name() != "warnings" && lock(&self.state).is_some() {
             gst::error!(
                 CAT,
                 imp = self,
@@ -282,7 +281,8 @@ impl FeatureSink {
         }) else {
             return Err(settings_message("the property times is no JSON array"));
         };
-        let location = PathBuf::from(&settings.location);
+        settings.further().map_err(|text| settings_message(&text))?;
+        let location = settings.place().map_err(|text| settings_message(&text))?;
         let encoder = models::load_encoder(&settings.model, settings.threads as usize)
             .map_err(|err| model_message(&err))?;
         let tiers = encoder
@@ -550,8 +550,14 @@ impl FeatureSink {
                 if closing.duration < Nanos::ZERO {
                     closing.duration = started.latest;
                 }
+                let mut closing = closing.clone();
+                for warning in settings.warnings.lines().map(str::to_owned) {
+                    if !warning.is_empty() && !closing.warnings.contains(&warning) {
+                        closing.warnings.push(warning);
+                    }
+                }
                 Job::Finish {
-                    closing: Box::new(closing.clone()),
+                    closing: Box::new(closing),
                     scaling: started.scaling,
                 }
             }
@@ -674,5 +680,6 @@ fn opening(settings: &Settings, encoder: &Encoder) -> Result<Opening, ModelError
             ("hdf5".into(), h5::library_version()),
             ("onnxruntime".into(), crate::onnx::runtime_version()?),
         ]),
+        further: settings.further().unwrap_or_default(),
     })
 }

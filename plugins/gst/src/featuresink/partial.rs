@@ -37,6 +37,21 @@ pub enum PlaceError {
     },
 }
 
+/// Whether another run writes this output right now, as far as locks can tell.
+pub(crate) fn is_held(target: &Path) -> bool {
+    let Ok(file) = File::open(partial_name(target)) else {
+        return false;
+    };
+    // Shared, so that looking is never in another's way for longer than it takes.
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
+fn partial_name(target: &Path) -> PathBuf {
+    let mut name = target.as_os_str().to_owned();
+    name.push(".partial");
+    PathBuf::from(name)
+}
+
 /// `<target>.partial`, locked. Dropping it takes the file away; only [`Partial::commit`] leaves something behind.
 ///
 /// The lock is on the file itself, so it ends with the process, and what a killed process left is taken over.
@@ -56,10 +71,7 @@ impl Partial {
     /// The folder is missing or may not be written, the target exists and `overwrite` is false, or another run holds it.
     pub(crate) fn claim(target: &Path, overwrite: bool) -> Result<Self, PlaceError> {
         check_place(target, overwrite)?;
-        let mut name = target.as_os_str().to_owned();
-        name.push(".partial");
-        let path = PathBuf::from(name);
-        let file = lock(target, &path)?;
+        let (path, file) = lock(target, partial_name(target))?;
         let partial = Self {
             target: target.into(),
             path,
@@ -143,43 +155,69 @@ fn check_place(target: &Path, overwrite: bool) -> Result<(), PlaceError> {
 }
 
 /// Opens and locks `path`. Between the two, another run may finish and rename the file away; then the lock would be on its result,
-/// so try again until the locked file is the one that bears the name.
-fn lock(target: &Path, path: &Path) -> Result<File, PlaceError> {
-    let system = |verb, source| PlaceError::System {
-        verb,
-        path: path.into(),
-        source,
-    };
+/// so try again until the locked file is the one that bears the name. Where the file system knows no locks, as some shared ones, the
+/// name is this run's own instead: of two runs each writes a whole file, and the one renamed last stays.
+fn lock(target: &Path, path: PathBuf) -> Result<(PathBuf, File), PlaceError> {
     for _ in 0..100 {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                    PlaceError::Place {
-                        path: target.into(),
-                        problem: format!(
-                            "the folder {} may not be written ({source})",
-                            folder_of(target).display()
-                        ),
-                    }
-                }
-                _ => system("create", source),
-            })?;
+        let file = open(target, &path, false)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(PlaceError::Busy(target.into())),
-            // No locks on this file system (some network ones): one run at a time is then the user's care.
-            Err(TryLockError::Error(_)) => return Ok(file),
+            // Somebody may only be looking.
+            Err(TryLockError::WouldBlock) => {
+                std::thread::sleep(std::time::Duration::from_millis(2));
+                continue;
+            }
+            Err(TryLockError::Error(_)) => {
+                drop(file);
+                let own = own_name(&path);
+                return open(target, &own, true).map(|file| (own, file));
+            }
         }
-        if same_file(&file, path) {
-            return Ok(file);
+        if same_file(&file, &path) {
+            return Ok((path, file));
         }
     }
     Err(PlaceError::Busy(target.into()))
+}
+
+/// A name that no other run has: host, process and time.
+fn own_name(path: &Path) -> PathBuf {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(
+        ".{}-{}-{:x}",
+        host.trim(),
+        std::process::id(),
+        since.unwrap_or_default().as_nanos()
+    ));
+    PathBuf::from(name)
+}
+
+fn open(target: &Path, path: &Path, new: bool) -> Result<File, PlaceError> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .create_new(new)
+        .truncate(false)
+        .open(path)
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                PlaceError::Place {
+                    path: target.into(),
+                    problem: format!(
+                        "the folder {} may not be written ({source})",
+                        folder_of(target).display()
+                    ),
+                }
+            }
+            _ => PlaceError::System {
+                verb: "create",
+                path: path.into(),
+                source,
+            },
+        })
 }
 
 #[cfg(unix)]
@@ -257,7 +295,9 @@ mod tests {
             Partial::claim(&target, true),
             Err(PlaceError::Busy(_))
         ));
+        assert!(is_held(&target));
         first.commit().unwrap();
+        assert!(!is_held(&target));
         assert_eq!(fs::read_to_string(&target).unwrap(), "first");
     }
 
@@ -268,6 +308,16 @@ mod tests {
         fs::write(dir.path().join("a.h5.partial"), "stale").unwrap();
         Partial::claim(&target, false).unwrap().commit().unwrap();
         assert!(target.exists());
+    }
+
+    #[test]
+    fn where_nothing_can_be_locked_every_run_has_a_name_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("a.h5");
+        let [first, second] = [1, 2].map(|_| own_name(&partial_name(&target)));
+        assert_ne!(first, second);
+        open(&target, &first, true).unwrap();
+        assert!(open(&target, &first, true).is_err());
     }
 
     #[test]

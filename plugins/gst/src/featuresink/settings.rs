@@ -1,11 +1,13 @@
 //! The element's properties: what they are called, what they may be, what they are.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use gst::glib;
 use gst::prelude::*;
 
-use crate::h5::Precision;
+use crate::h5::{ATTRIBUTES, Precision};
 
 /// How features are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
@@ -35,6 +37,8 @@ pub(super) struct Settings {
     pub(super) streams: String,
     pub(super) thumbnails: bool,
     pub(super) times: String,
+    pub(super) attributes: String,
+    pub(super) warnings: String,
 }
 
 impl Default for Settings {
@@ -54,6 +58,8 @@ impl Default for Settings {
             streams: String::new(),
             thumbnails: false,
             times: String::new(),
+            attributes: String::new(),
+            warnings: String::new(),
         }
     }
 }
@@ -80,7 +86,7 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
         };
         let standard = Settings::default();
         vec![
-            text("location", "Location", "The HDF5 file to write; until it is finished it is LOCATION.partial", ""),
+            text("location", "Location", "The HDF5 file to write, as a path or a file:// URI; until it is finished it is LOCATION.partial", ""),
             text("model", "Model", "The encoder: name of a model manifest, or path of one ending in .yaml", &standard.model),
             glib::ParamSpecUInt::builder("batch")
                 .nick("Batch")
@@ -127,12 +133,47 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
                 .mutable_ready()
                 .build(),
             text("times", "Times", "What earlier passes took, as a JSON array, for the file's attributes", ""),
+            text("attributes", "Attributes", "Further attributes of the file, as a JSON object of texts; none may bear a name that the schema uses", ""),
+            glib::ParamSpecString::builder("warnings")
+                .nick("Warnings")
+                .blurb("What the application warned of, one a line, for the file's attributes; may be set until the end of the stream")
+                .mutable_playing()
+                .build(),
         ]
     });
     PROPERTIES.as_ref()
 }
 
 impl Settings {
+    /// The property `location` as a path; one that begins with `file://` is a URI, which can name any file.
+    pub(super) fn place(&self) -> Result<PathBuf, String> {
+        if !self.location.starts_with("file://") {
+            return Ok(PathBuf::from(&self.location));
+        }
+        match glib::filename_from_uri(&self.location) {
+            Ok((path, _)) => Ok(path),
+            Err(err) => Err(format!("the property location is no URI of a file: {err}")),
+        }
+    }
+
+    /// The property `attributes`, read.
+    pub(super) fn further(&self) -> Result<BTreeMap<String, String>, String> {
+        if self.attributes.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let further: BTreeMap<String, String> = serde_json::from_str(&self.attributes)
+            .map_err(|err| format!("the property attributes is no JSON object of texts: {err}"))?;
+        match further
+            .keys()
+            .find(|name| ATTRIBUTES.contains(&name.as_str()))
+        {
+            Some(taken) => Err(format!(
+                "the property attributes names `{taken}`, which the file has anyway"
+            )),
+            None => Ok(further),
+        }
+    }
+
     /// Takes a value, whose type and range GObject has checked.
     pub(super) fn set(&mut self, name: &str, value: &glib::Value) {
         let text = || {
@@ -157,6 +198,8 @@ impl Settings {
             "streams" => self.streams = text(),
             "thumbnails" => self.thumbnails = value.get().unwrap_or(self.thumbnails),
             "times" => self.times = text(),
+            "attributes" => self.attributes = text(),
+            "warnings" => self.warnings = text(),
             _ => {}
         }
     }
@@ -178,6 +221,8 @@ impl Settings {
             "streams" => self.streams.to_value(),
             "thumbnails" => self.thumbnails.to_value(),
             "times" => self.times.to_value(),
+            "attributes" => self.attributes.to_value(),
+            "warnings" => self.warnings.to_value(),
             _ => return None,
         })
     }

@@ -81,6 +81,8 @@ pub struct Summary {
     pub times: serde_json::Value,
     /// Whether there is a small JPEG of every picture.
     pub thumbnails: bool,
+    /// Attributes beyond those of the schema: the recording's hash, its audio track, variables.
+    pub further: BTreeMap<String, String>,
 }
 
 /// Every dataset but features and cues, by column.
@@ -154,10 +156,7 @@ pub fn read_summary(path: &Path) -> Result<Summary, H5Error> {
         duration_ns,
         frames: frames as u64,
         dim,
-        precision: match file.cell_bytes("frames/features")? {
-            2 => Precision::F16,
-            _ => Precision::F32,
-        },
+        precision: file.precision()?,
         shares: shares(&tables),
         spent_tokens: tables.tokens.iter().copied().map(Tokens::from).sum(),
         budget_tokens: number("budget_tokens")?,
@@ -175,6 +174,7 @@ pub fn read_summary(path: &Path) -> Result<Summary, H5Error> {
         warnings: json(path, "warnings", &text("warnings")?)?,
         times: json(path, "times", &file.text("times").unwrap_or_default())?,
         thumbnails: file.has("frames/thumbnails"),
+        further: file.further(),
     })
 }
 
@@ -267,25 +267,28 @@ pub fn read_features(path: &Path) -> Result<Vec<f32>, H5Error> {
     Reading::open(path)?.column("frames/features")
 }
 
-fn tables(file: &Reading) -> Result<Tables, H5Error> {
+/// Tier and reason of every frame.
+pub(super) fn codes(file: &Reading) -> Result<(Vec<Tier>, Vec<Reason>), H5Error> {
     let tiers: Vec<TierCode> = file.column("frames/tier")?;
     let reasons: Vec<ReasonCode> = file.column("frames/reason")?;
     let tier = |code: &TierCode| Tier::ALL.get(usize::from(code.0)).copied();
     let reason = |code: &ReasonCode| Reason::ALL.get(usize::from(code.0)).copied();
     let unknown = |name: &str| foreign(&file.path, &format!("{name} holds a value without a name"));
+    let tiers: Option<_> = tiers.iter().map(tier).collect();
+    let reasons: Option<_> = reasons.iter().map(reason).collect();
+    Ok((
+        tiers.ok_or_else(|| unknown("/frames/tier"))?,
+        reasons.ok_or_else(|| unknown("/frames/reason"))?,
+    ))
+}
+
+pub(super) fn tables(file: &Reading) -> Result<Tables, H5Error> {
+    let (tier, reason) = codes(file)?;
     let tables = Tables {
         pts_ns: file.column("frames/pts_ns")?,
         requested_ns: file.column("frames/requested_ns")?,
-        tier: tiers
-            .iter()
-            .map(tier)
-            .collect::<Option<_>>()
-            .ok_or_else(|| unknown("/frames/tier"))?,
-        reason: reasons
-            .iter()
-            .map(reason)
-            .collect::<Option<_>>()
-            .ok_or_else(|| unknown("/frames/reason"))?,
+        tier,
+        reason,
         tokens: file.column("frames/tokens")?,
         anchor: file.column("frames/anchor")?,
         anchors: anchors(file)?,
@@ -308,6 +311,19 @@ fn tables(file: &Reading) -> Result<Tables, H5Error> {
 }
 
 fn anchors(file: &Reading) -> Result<Vec<AnchorRow>, H5Error> {
+    let (rows, longest) = whole_anchors(file)?;
+    if rows.len() == longest {
+        Ok(rows)
+    } else {
+        Err(foreign(
+            &file.path,
+            "the columns of /anchors differ in length",
+        ))
+    }
+}
+
+/// The anchors that every column has, and how many the longest has.
+pub(super) fn whole_anchors(file: &Reading) -> Result<(Vec<AnchorRow>, usize), H5Error> {
     let onsets: Vec<i64> = file.column("anchors/onset_ns")?;
     let starts: Vec<i64> = file.column("anchors/start_ns")?;
     let stops: Vec<i64> = file.column("anchors/stop_ns")?;
@@ -326,10 +342,17 @@ fn anchors(file: &Reading) -> Result<Vec<AnchorRow>, H5Error> {
             label: labels.get(k)?.as_str().to_owned(),
         })
     };
-    (0..onsets.len())
-        .map(row)
-        .collect::<Option<_>>()
-        .ok_or_else(|| foreign(&file.path, "the columns of /anchors differ in length"))
+    let lengths = [
+        onsets.len(),
+        starts.len(),
+        stops.len(),
+        scores.len(),
+        uncertainties.len(),
+        classes.len(),
+        labels.len(),
+    ];
+    let longest = lengths.into_iter().max().unwrap_or(0);
+    Ok(((0..longest).map_while(row).collect(), longest))
 }
 
 fn shares(tables: &Tables) -> Vec<Share> {

@@ -41,6 +41,8 @@ pub struct Opening {
     pub versions: BTreeMap<String, String>,
     /// Whether a small JPEG of every picture is kept.
     pub thumbnails: bool,
+    /// Attributes beyond those of the schema.
+    pub further: BTreeMap<String, String>,
 }
 
 /// What is known at the end.
@@ -332,6 +334,9 @@ impl Writer {
         output.put_text("streams", &opening.streams)?;
         output.put_text("models", &json(&opening.models))?;
         output.put_text("versions", &json(&opening.versions))?;
+        for (name, value) in &opening.further {
+            output.put_text(name, value)?;
+        }
         let writer = Self {
             frames: Frames::create(&output, opening)?,
             anchors: Anchors::create(&output)?,
@@ -406,7 +411,16 @@ impl Writer {
     ///
     /// # Errors
     /// The disk is full, or the target has appeared meanwhile.
-    pub fn finish(mut self, closing: &Closing) -> Result<Totals, H5Error> {
+    pub fn finish(self, closing: &Closing) -> Result<Totals, H5Error> {
+        self.end(closing, true)
+    }
+
+    /// As [`Writer::finish`], but the file says that it is not complete.
+    pub(super) fn leave(self, closing: &Closing) -> Result<Totals, H5Error> {
+        self.end(closing, false)
+    }
+
+    fn end(mut self, closing: &Closing, complete: bool) -> Result<Totals, H5Error> {
         self.output.append(self.cues.columns())?;
         self.flush()?;
         let output = &self.output;
@@ -423,7 +437,7 @@ impl Writer {
         output.put_text("warnings", &json(&closing.warnings))?;
         output.flush()?;
         // Last of all, in a flush of its own.
-        output.put("complete", &true)?;
+        output.put("complete", &complete)?;
         output.flush()?;
         let Self {
             frames,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anchoring::tier::{Prices, Tier, Tokens};
 use serde::{Deserialize, Serialize};
 
-use super::{ModelError, sha256};
+use super::{ModelError, known_sha256};
 
 /// What `schema` must say.
 pub const SCHEMA: &str = "earmark-model/1";
@@ -275,7 +275,7 @@ impl Manifest {
                 file,
             });
         }
-        let found = sha256(&file)?;
+        let found = known_sha256(&file)?;
         if found != self.sha256 {
             return Err(ModelError::Altered {
                 name: self.name.clone(),

@@ -1,0 +1,151 @@
+//! Checking a file in full: every dataset is read, every rule of the schema held against it.
+
+use std::path::Path;
+
+use anchoring::plan::Reason;
+use half::f16;
+
+use super::read::{Tables, tables};
+use super::{H5Error, Reading};
+
+/// Rows of features that are in memory at a time.
+const TOGETHER: usize = 256;
+/// Most problems that are told of a file.
+const MOST: usize = 20;
+
+/// Everything that is wrong with a file, in words; nothing if it is whole and complete.
+///
+/// # Errors
+/// Not there, or not of this schema.
+pub fn check(path: &Path) -> Result<Vec<String>, H5Error> {
+    let file = Reading::open(path)?;
+    let mut problems = Vec::new();
+    match file.attribute::<bool>("complete") {
+        Ok(true) => {}
+        Ok(false) => problems.push("it is not complete: the run that wrote it did not end".into()),
+        Err(err) => problems.push(format!("`complete` cannot be read: {err}")),
+    }
+    if let Err(err) = super::read_summary(path) {
+        problems.push(err.to_string());
+    }
+    rows(&file, &mut problems);
+    match tables(&file) {
+        Err(err) => problems.push(err.to_string()),
+        Ok(tables) => {
+            rules(&file, &tables, &mut problems);
+            features(&file, tables.pts_ns.len(), &mut problems);
+        }
+    }
+    if let Err(err) = cues(&file, &mut problems) {
+        problems.push(err.to_string());
+    }
+    problems.dedup();
+    problems.truncate(MOST);
+    Ok(problems)
+}
+
+/// Every group's columns share their length, and say their units and axes.
+fn rows(file: &Reading, problems: &mut Vec<String>) {
+    for (group, first) in [
+        ("frames", "frames/pts_ns"),
+        ("anchors", "anchors/onset_ns"),
+        ("cues", "cues/pts_ns"),
+    ] {
+        let wanted = file.shape(first).ok().and_then(|s| s.first().copied());
+        for name in file.columns_of(group) {
+            let name = format!("{group}/{name}");
+            let have = file.shape(&name).ok().and_then(|s| s.first().copied());
+            if have != wanted {
+                let told = |n: Option<usize>| n.map_or("no".into(), |n| n.to_string());
+                problems.push(format!(
+                    "/{name} has {} rows, /{first} {}",
+                    told(have),
+                    told(wanted)
+                ));
+            }
+            if !file.is_described(&name) {
+                problems.push(format!("/{name} lacks `units` or `axes`"));
+            }
+        }
+    }
+}
+
+fn rules(file: &Reading, tables: &Tables, problems: &mut Vec<String>) {
+    let mut need = |holds: bool, problem: &dyn Fn() -> String| {
+        if !holds {
+            problems.push(problem());
+        }
+    };
+    need(tables.pts_ns.is_sorted(), &|| {
+        "/frames/pts_ns is not ascending".into()
+    });
+    let spent: u64 = tables.tokens.iter().copied().map(u64::from).sum();
+    if let Ok(told) = file.attribute::<u64>("spent_tokens") {
+        need(told == spent, &|| {
+            format!("spent_tokens is {told}, the rows' tokens add up to {spent}")
+        });
+    }
+    if let Ok(budget) = file.attribute::<u64>("budget_tokens") {
+        need(budget == 0 || spent <= budget, &|| {
+            format!("spent {spent} tokens of {budget}")
+        });
+    }
+    let anchors = tables.anchors.len();
+    let fits = |row: &i32| *row == -1 || usize::try_from(*row).is_ok_and(|row| row < anchors);
+    need(tables.anchor.iter().all(fits), &|| {
+        format!("/frames/anchor names a row that is not among the {anchors} of /anchors")
+    });
+    let pairs = tables.reason.iter().zip(&tables.anchor);
+    let agree = |(reason, row): (&Reason, &i32)| (*reason == Reason::Anchor) == (*row >= 0);
+    need(pairs.into_iter().all(agree), &|| {
+        "/frames/reason and /frames/anchor contradict each other".into()
+    });
+    need(
+        tables.anchors.is_sorted_by_key(|anchor| anchor.onset_ns),
+        &|| "/anchors/onset_ns is not ascending".into(),
+    );
+    let holds = |anchor: &super::AnchorRow| {
+        anchor.start_ns <= anchor.onset_ns && anchor.onset_ns < anchor.stop_ns
+    };
+    need(tables.anchors.iter().all(holds), &|| {
+        "an anchor lies outside its own window".into()
+    });
+}
+
+/// Every number can be read and is one.
+fn features(file: &Reading, rows: usize, problems: &mut Vec<String>) {
+    let mut at = 0;
+    while at < rows {
+        let until = (at + TOGETHER).min(rows);
+        match file.block(at..until) {
+            Err(err) => {
+                problems.push(format!("rows {at} to {}: {err}", until - 1));
+                return;
+            }
+            Ok((numbers, _)) if numbers.iter().any(|x| !x.is_finite()) => {
+                problems.push(format!(
+                    "rows {at} to {} of /frames/features hold values that are no numbers",
+                    until - 1
+                ));
+                return;
+            }
+            Ok(_) => at = until,
+        }
+    }
+}
+
+fn cues(file: &Reading, problems: &mut Vec<String>) -> Result<(), H5Error> {
+    let pts: Vec<i64> = file.column("cues/pts_ns")?;
+    if !pts.is_sorted() {
+        problems.push("/cues/pts_ns is not ascending".into());
+    }
+    for name in ["eventness", "uncertainty", "speech"] {
+        let values: Vec<f32> = file.column(&format!("cues/{name}"))?;
+        if values.iter().any(|p| !(0.0..=1.0).contains(p)) {
+            problems.push(format!("/cues/{name} holds values outside [0, 1]"));
+        }
+    }
+    file.column::<u16>("cues/class_id")?;
+    file.column::<f16>("cues/class_p")?;
+    Ok(())
+}

@@ -1,0 +1,206 @@
+//! What is on stderr while a batch runs: a bar for all and one a worker on a terminal, lines elsewhere, nothing when quiet.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::session::time;
+
+/// How often a line is written where there is no terminal.
+const LINES: Duration = Duration::from_secs(10);
+/// How much of a recording's work listening is, about.
+const LISTENING: f64 = 0.15;
+
+/// What a worker is at.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    name: String,
+    length: f64,
+    done: f64,
+}
+
+/// The progress of a batch, in seconds of recordings.
+pub(super) struct Bars {
+    begun: Instant,
+    total: f64,
+    count: usize,
+    done: f64,
+    ended: usize,
+    failed: usize,
+    places: Vec<Place>,
+    shown: Shown,
+}
+
+enum Shown {
+    Bars(MultiProgress, ProgressBar, Vec<ProgressBar>),
+    Lines(Instant),
+    Nothing,
+}
+
+impl Bars {
+    /// `total`: seconds of all `count` recordings.
+    pub(super) fn new(total: f64, count: usize, jobs: usize, quiet: bool) -> Self {
+        let shown = if quiet {
+            Shown::Nothing
+        } else if std::io::stderr().is_terminal() {
+            let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
+            let bar = |template: &str| {
+                let bar = all.add(ProgressBar::new(1000));
+                if let Ok(style) = ProgressStyle::with_template(template) {
+                    bar.set_style(style);
+                }
+                bar
+            };
+            let over = bar("   batch {bar:30} {percent:>3} %  {msg}");
+            let each = (0..jobs).map(|_| bar("         {bar:30} {percent:>3} %  {msg}"));
+            let each = each.collect();
+            Shown::Bars(all, over, each)
+        } else {
+            Shown::Lines(Instant::now())
+        };
+        Self {
+            begun: Instant::now(),
+            total,
+            count,
+            done: 0.0,
+            ended: 0,
+            failed: 0,
+            places: vec![Place::default(); jobs],
+            shown,
+        }
+    }
+
+    pub(super) fn begin(&mut self, place: usize, name: &str, length: f64) {
+        if let Some(at) = self.places.get_mut(place) {
+            *at = Place {
+                name: name.into(),
+                length,
+                done: 0.0,
+            };
+        }
+        self.show(place, "begins");
+    }
+
+    /// A worker played its recording up to `at` seconds.
+    pub(super) fn moved(&mut self, place: usize, stage: &str, at: f64) {
+        if let Some(place) = self.places.get_mut(place) {
+            place.done = match stage {
+                "listen" => at * LISTENING,
+                _ => place.length * LISTENING + at * (1.0 - LISTENING),
+            }
+            .clamp(0.0, place.length);
+        }
+        self.show(place, stage);
+    }
+
+    /// A recording is done with: `said` is told, on a terminal only if it failed.
+    pub(super) fn end(&mut self, place: usize, failed: bool, said: &str) {
+        if let Some(place) = self.places.get_mut(place) {
+            self.done += place.length;
+            *place = Place::default();
+        }
+        self.ended += 1;
+        self.failed += usize::from(failed);
+        let number = format!("{}/{}", self.ended, self.count);
+        match &self.shown {
+            Shown::Lines(_) => eprintln!("{number} {said}"),
+            Shown::Bars(all, ..) if failed => {
+                let _ = all.println(said);
+            }
+            Shown::Nothing if failed => eprintln!("{said}"),
+            _ => {}
+        }
+        self.show(place, "");
+    }
+
+    /// It will be tried again.
+    pub(super) fn again(&mut self, place: usize, said: &str) {
+        if let Some(place) = self.places.get_mut(place) {
+            *place = Place::default();
+        }
+        match &self.shown {
+            Shown::Bars(all, ..) => {
+                let _ = all.println(said);
+            }
+            _ => eprintln!("{said}"),
+        }
+    }
+
+    fn show(&mut self, place: usize, stage: &str) {
+        let text = self.text();
+        let done = self.now();
+        let share = |done: f64, total: f64| (1000.0 * done / total.max(1e-9)) as u64;
+        match &mut self.shown {
+            Shown::Bars(_, over, each) => {
+                over.set_position(share(done, self.total));
+                over.set_message(text);
+                if let (Some(bar), Some(at)) = (each.get(place), self.places.get(place)) {
+                    bar.set_position(share(at.done, at.length));
+                    bar.set_message(format!("{} {stage}", at.name));
+                }
+            }
+            Shown::Lines(last) if last.elapsed() >= LINES => {
+                *last = Instant::now();
+                eprintln!("batch: {text}");
+            }
+            Shown::Lines(_) | Shown::Nothing => {}
+        }
+    }
+
+    fn now(&self) -> f64 {
+        self.done + self.places.iter().map(|place| place.done).sum::<f64>()
+    }
+
+    /// "3 of 12 recordings, 0.4 of 2.1 h, 7.9 h of video an hour, 12:40 left".
+    fn text(&self) -> String {
+        let done = self.now();
+        let took = self.begun.elapsed().as_secs_f64().max(1e-3);
+        let mut text = format!(
+            "{} of {} recordings, {:.1} of {:.1} h",
+            self.ended,
+            self.count,
+            done / 3600.0,
+            self.total / 3600.0
+        );
+        if done > 0.0 {
+            let left = (self.total - done).max(0.0) * took / done;
+            text.push_str(&format!(
+                ", {:.1} h of video an hour, {} left",
+                done / took,
+                time(left)
+            ));
+        }
+        if self.failed > 0 {
+            text.push_str(&format!(", {} FAILED", self.failed));
+        }
+        text
+    }
+
+    pub(super) fn clear(&self) {
+        if let Shown::Bars(all, ..) = &self.shown {
+            let _ = all.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_goes_by_duration() {
+        let mut bars = Bars::new(7200.0, 2, 1, true);
+        bars.begun = Instant::now() - Duration::from_secs(100);
+        bars.begin(0, "a", 1800.0);
+        bars.moved(0, "listen", 1800.0);
+        assert!((bars.now() - 270.0).abs() < 1e-9);
+        bars.moved(0, "look", 1800.0);
+        bars.end(0, false, "");
+        let text = bars.text();
+        assert!(
+            text.starts_with("1 of 2 recordings, 0.5 of 2.0 h, 18.0 h of video an hour, 5:0"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,310 @@
+//! What was named on the command line -> recordings, each with a name of its own.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use super::list;
+use crate::commands::Usage;
+
+/// What a folder is searched for.
+const MEDIA: [&str; 22] = [
+    "mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "mts", "m2ts", "mpg", "mpeg", "flv", "ogv",
+    "3gp", "wmv", "wav", "m4a", "mp3", "flac", "ogg", "opus", "aac",
+];
+/// Files that list recordings.
+const LISTS: [&str; 5] = ["txt", "lst", "csv", "jsonl", "ndjson"];
+/// Most recordings of a batch.
+const MOST: usize = 1_000_000;
+/// Deepest folder that is searched.
+const DEEPEST: usize = 64;
+/// Longest name of a recording, in bytes: a file's name less what is put around it.
+const LONGEST_NAME: usize = 200;
+
+/// One recording of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Job {
+    /// Its name, and that of its output.
+    pub video_id: String,
+    /// A path (or `file://` where that is no UTF-8) or a URI.
+    pub input: String,
+    /// Variables of its own.
+    pub variables: BTreeMap<String, String>,
+    /// Its audio track, if that is not everybody's.
+    pub audio_track: Option<usize>,
+    /// Its length in seconds, if a list says.
+    pub duration_s: Option<f64>,
+    /// Where it was named, for messages.
+    pub named_in: String,
+}
+
+impl Job {
+    /// A recording that only has a name.
+    pub(super) fn new(path: &Path, named_in: &str) -> Self {
+        let input = text(path);
+        Self {
+            video_id: stem(path.as_os_str()),
+            input,
+            variables: BTreeMap::new(),
+            audio_track: None,
+            duration_s: None,
+            named_in: named_in.into(),
+        }
+    }
+
+    /// Its output in this folder.
+    pub(super) fn output(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}.h5", self.video_id))
+    }
+}
+
+/// A path as text; as a URI where it is no UTF-8.
+pub(super) fn text(path: &Path) -> String {
+    match path.to_str() {
+        Some(text) => text.into(),
+        None => std::path::absolute(path)
+            .ok()
+            .and_then(|path| gst::glib::filename_to_uri(path, None).ok())
+            .map_or_else(|| path.to_string_lossy().into_owned(), Into::into),
+    }
+}
+
+/// The name of a recording, from its path or URI.
+pub(super) fn stem(input: &OsStr) -> String {
+    let text = input.to_string_lossy();
+    let path = match is_uri(&text) {
+        true => text.split(['?', '#']).next().unwrap_or_default(),
+        false => &text,
+    };
+    Path::new(path)
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+pub(super) fn is_uri(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, _)| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    })
+}
+
+/// Everything that was named, in order, without the same twice.
+///
+/// # Errors
+/// Something is not there, or two recordings would have one output: all such pairs at once.
+pub(super) fn collect<S: AsRef<OsStr>>(given: &[S]) -> anyhow::Result<Vec<Job>> {
+    let mut jobs = Vec::new();
+    for given in given {
+        one(given.as_ref(), &mut jobs)?;
+        if jobs.len() > MOST {
+            bail!(Usage(format!(
+                "more than {MOST} recordings; split the batch"
+            )));
+        }
+    }
+    let mut seen = HashSet::new();
+    jobs.retain(|job| {
+        let key = (
+            job.input.clone(),
+            job.video_id.clone(),
+            job.variables.clone(),
+        );
+        seen.insert(key)
+    });
+    if jobs.is_empty() {
+        bail!(Usage(format!(
+            "no recordings were found; folders are searched for {}",
+            MEDIA.join(", ")
+        )));
+    }
+    check_names(&jobs)?;
+    Ok(jobs)
+}
+
+fn one(given: &OsStr, jobs: &mut Vec<Job>) -> anyhow::Result<()> {
+    let path = Path::new(given);
+    let name = given.to_string_lossy();
+    if is_uri(&name) {
+        jobs.push(Job {
+            input: name.clone().into_owned(),
+            ..Job::new(path, &name)
+        });
+    } else if path.is_dir() {
+        let before = jobs.len();
+        search(path, &name, &mut HashSet::new(), 0, jobs)?;
+        if jobs.len() == before {
+            bail!(Usage(format!(
+                "the folder {name} holds no recordings (it was searched for {})",
+                MEDIA.join(", ")
+            )));
+        }
+    } else if path.exists() {
+        if has_extension(path, &LISTS) {
+            jobs.extend(list::read(path)?);
+        } else {
+            jobs.push(Job::new(path, &name));
+        }
+    } else if name.contains(['*', '?', '[']) {
+        let before = jobs.len();
+        let found = glob::glob(&name)
+            .map_err(|e| Usage(format!("{name} is no pattern: {e}")))?
+            .collect::<Result<Vec<_>, _>>()
+            .with_context(|| format!("cannot search for {name}"))?;
+        for path in found.iter().filter(|path| path.is_file()) {
+            one(path.as_os_str(), jobs)?;
+        }
+        if jobs.len() == before {
+            bail!(Usage(format!("nothing matches {name}")));
+        }
+    } else {
+        bail!(Usage(format!(
+            "cannot open {name}: no such file or folder; is the path right, and relative to this folder?"
+        )));
+    }
+    Ok(())
+}
+
+fn has_extension(path: &Path, of: &[&str]) -> bool {
+    path.extension().is_some_and(|extension| {
+        let extension = extension.to_string_lossy().to_lowercase();
+        of.contains(&extension.as_str())
+    })
+}
+
+/// Media files of a folder and those below it, in the order of their names; hidden ones are not looked at.
+fn search(
+    folder: &Path,
+    named_in: &str,
+    seen: &mut HashSet<(u64, u64)>,
+    depth: usize,
+    jobs: &mut Vec<Job>,
+) -> anyhow::Result<()> {
+    let about = folder.metadata()?;
+    if depth > DEEPEST || !seen.insert((about.dev(), about.ino())) {
+        return Ok(());
+    }
+    let mut entries = std::fs::read_dir(folder)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| format!("cannot read the folder {}", folder.display()))?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        if path.is_dir() {
+            search(&path, named_in, seen, depth + 1, jobs)?;
+        } else if has_extension(&path, &MEDIA) {
+            jobs.push(Job::new(&path, named_in));
+        }
+        if jobs.len() > MOST {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Every name can be a file's, and no two are alike.
+fn check_names(jobs: &[Job]) -> anyhow::Result<()> {
+    let mut problems = Vec::new();
+    let mut by_name: HashMap<&str, &Job> = HashMap::new();
+    for job in jobs {
+        let id = job.video_id.as_str();
+        let reason = if id.is_empty() || id.starts_with('.') {
+            Some("is empty or begins with a dot")
+        } else if id.contains(['/', '\0']) {
+            Some("holds a slash")
+        } else if id.len() > LONGEST_NAME {
+            Some("is longer than 200 bytes")
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            problems.push(format!("{}: the name `{id}` {reason}", job.input));
+        } else if let Some(other) = by_name.insert(id, job) {
+            problems.push(format!(
+                "{} and {} would both be {id}.h5; give one of them another video_id in a list file",
+                other.input, job.input
+            ));
+        }
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let more = problems.len().saturating_sub(20);
+    problems.truncate(20);
+    if more > 0 {
+        problems.push(format!("and {more} more"));
+    }
+    bail!(Usage(problems.join("\n  ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("a/b")).unwrap();
+        for file in ["a/P01.mp4", "a/b/P02.MKV", "a/b/.hidden.mp4", "a/notes.md"] {
+            std::fs::write(folder.path().join(file), "x").unwrap();
+        }
+        folder
+    }
+
+    fn ids(jobs: &[Job]) -> Vec<&str> {
+        jobs.iter().map(|job| job.video_id.as_str()).collect()
+    }
+
+    #[test]
+    fn folders_globs_and_files_name_recordings_once() {
+        let folder = tree();
+        let whole = folder.path().join("a");
+        let glob = folder.path().join("*/*.mp4");
+        let jobs = collect(&[&whole, &glob, &whole.join("P01.mp4")]).unwrap();
+        assert_eq!(ids(&jobs), ["P01", "P02"]);
+    }
+
+    #[test]
+    fn a_ring_of_links_ends() {
+        let folder = tree();
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("a/b/up")).unwrap();
+        assert_eq!(ids(&collect(&[folder.path()]).unwrap()), ["P02", "P01"]);
+    }
+
+    #[test]
+    fn names_that_collide_are_told_all_at_once() {
+        let folder = tree();
+        for file in ["P01.mkv", "P02.mp4"] {
+            std::fs::write(folder.path().join(file), "x").unwrap();
+        }
+        let text = collect(&[folder.path()]).unwrap_err().to_string();
+        assert!(text.contains("P01.h5") && text.contains("P02.h5"), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_there_is_refused_by_name() {
+        let folder = tree();
+        for (given, word) in [
+            ("none.mp4", "none.mp4"),
+            ("*.avi", "nothing matches"),
+            ("[", "no pattern"),
+        ] {
+            let err = collect(&[folder.path().join(given)]).unwrap_err();
+            assert!(err.is::<Usage>() && err.to_string().contains(word), "{err}");
+        }
+    }
+
+    #[test]
+    fn a_uri_has_the_name_of_its_last_part() {
+        let jobs = collect(&["https://example.org/a/P03.mp4?x=1"]).unwrap();
+        assert_eq!(ids(&jobs), ["P03"]);
+        assert_eq!(jobs[0].input, "https://example.org/a/P03.mp4?x=1");
+    }
+}

@@ -1,0 +1,482 @@
+//! Worker processes: given orders, watched, ended when they stall, grow too large or are no longer wanted.
+//!
+//! A worker that dies takes only its own order with it; the next order starts another. There are at most `jobs` at a time, a channel
+//! of [`EVENTS`] replies, and [`FALSE_STARTS`] workers in a row that die before they are ready.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use super::worker::{LONGEST_LINE, Order, Reply};
+use crate::session::Stop;
+use crate::session::failure::Class;
+
+/// Replies that may wait.
+const EVENTS: usize = 1024;
+/// How often workers are looked after.
+const TICK: Duration = Duration::from_millis(100);
+/// Longer than the limit of a stall by this, so that a worker that notices it itself can say where.
+const GRACE: Duration = Duration::from_secs(3);
+/// How long a worker may take to put away what it does.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Workers in a row that may die before they are ready.
+const FALSE_STARTS: u32 = 3;
+/// Orders after which a worker is replaced, so that what leaks in a library stays small.
+const MOST_ORDERS: u32 = 500;
+/// The last lines of its stderr that a worker's end is explained with.
+const LAST_LINES: usize = 6;
+
+/// How workers are run.
+pub(super) struct Limits {
+    /// Workers at a time.
+    pub jobs: usize,
+    /// How long nothing may move.
+    pub stall: Duration,
+    /// Resident memory of a worker, bytes.
+    pub memory: Option<u64>,
+}
+
+/// What comes of an order.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The worker's own last word.
+    Said(Reply),
+    /// There is none.
+    Lost(Class, String),
+}
+
+/// What happens meanwhile: at which place (from 0) and, after it, with the order of which number.
+pub(super) enum News<'a> {
+    /// A worker begins an order.
+    Begun(usize, usize),
+    /// It moves: in which stage, up to which nanosecond.
+    Moved(usize, &'a str, i64),
+    /// An order has come to its end after this long.
+    Ended(usize, usize, Outcome, Duration),
+}
+
+/// Orders in a row, each with a number.
+pub(super) type Queue = VecDeque<(usize, Order)>;
+
+struct Running {
+    number: usize,
+    begun: Instant,
+    moved: Instant,
+    count: Option<u64>,
+}
+
+struct Worker {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    last_lines: Arc<Mutex<VecDeque<String>>>,
+    is_ready: bool,
+    orders: u32,
+    running: Option<Running>,
+    /// Why it was ended, if it was.
+    ended: Option<(Class, String)>,
+}
+
+enum Event {
+    Said(usize, u32, Reply),
+    Gone(usize, u32),
+}
+
+/// The workers; dropping it ends them.
+pub(super) struct Pool {
+    limits: Limits,
+    workers: Vec<Option<Worker>>,
+    /// Which worker of its place an event speaks of.
+    generations: Vec<u32>,
+    false_starts: u32,
+    sender: Sender<Event>,
+    events: Receiver<Event>,
+}
+
+impl Pool {
+    pub(super) fn new(limits: Limits) -> Self {
+        let (sender, events) = bounded(EVENTS);
+        let jobs = limits.jobs.max(1);
+        Self {
+            limits,
+            workers: (0..jobs).map(|_| None).collect(),
+            generations: vec![0; jobs],
+            false_starts: 0,
+            sender,
+            events,
+        }
+    }
+
+    /// Works off the queue; `on` may append to it. Ends early when `stop` is wanted: then every order under way ends as stopped,
+    /// and those that wait stay in the queue.
+    ///
+    /// # Errors
+    /// Workers do not start, or `on` fails.
+    pub(super) fn work(
+        &mut self,
+        queue: &mut Queue,
+        stop: &Stop,
+        on: &mut dyn FnMut(News<'_>, &mut Queue) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        loop {
+            if stop.is_wanted() {
+                return self.abandon(queue, on);
+            }
+            self.hand_out(queue, on)?;
+            if queue.is_empty() && self.workers.iter().flatten().all(|w| w.running.is_none()) {
+                return Ok(());
+            }
+            match self.events.recv_timeout(TICK) {
+                Ok(event) => self.take(event, queue, on)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => bail!("the workers cannot be heard"),
+            }
+            self.look_after();
+        }
+    }
+
+    fn hand_out(
+        &mut self,
+        queue: &mut Queue,
+        on: &mut dyn FnMut(News<'_>, &mut Queue) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        for place in 0..self.workers.len() {
+            if queue.is_empty() {
+                break;
+            }
+            if self.workers[place].is_none() {
+                self.start(place)?;
+            }
+            let Some(worker) = self.workers[place].as_mut() else {
+                continue;
+            };
+            let is_free = worker.is_ready && worker.running.is_none() && worker.ended.is_none();
+            if !is_free {
+                continue;
+            }
+            if worker.orders >= MOST_ORDERS {
+                // It ends by itself; its place is filled when it is gone.
+                worker.stdin = None;
+                worker.is_ready = false;
+                continue;
+            }
+            let Some((number, order)) = queue.pop_front() else {
+                break;
+            };
+            let mut line = serde_json::to_string(&order)?;
+            line.push('\n');
+            worker.orders += 1;
+            worker.running = Some(Running {
+                number,
+                begun: Instant::now(),
+                moved: Instant::now(),
+                count: None,
+            });
+            // If it fails, the worker is gone, and its end will be reported.
+            if let Some(stdin) = worker.stdin.as_mut() {
+                let _ = stdin
+                    .write_all(line.as_bytes())
+                    .and_then(|()| stdin.flush());
+            }
+            on(News::Begun(place, number), queue)?;
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, place: usize) -> anyhow::Result<()> {
+        let command = std::env::current_exe().context("cannot find this program")?;
+        let mut child = Command::new(command)
+            .arg("worker")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // ^C is for the master, which tells its workers.
+            .process_group(0)
+            .spawn()
+            .context("cannot start a worker")?;
+        self.generations[place] += 1;
+        let generation = self.generations[place];
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(stdout), Some(stderr)) = (stdout, stderr) else {
+            bail!("a worker has no stdout");
+        };
+        let sender = self.sender.clone();
+        let hear = move || {
+            let mut lines = BufReader::new(stdout);
+            let mut line = Vec::new();
+            loop {
+                line.clear();
+                match Read::take(&mut lines, LONGEST_LINE).read_until(b'\n', &mut line) {
+                    Ok(n) if n > 0 => {}
+                    _ => break,
+                }
+                // What some library prints is no reply.
+                if let Ok(reply) = serde_json::from_slice(&line)
+                    && sender.send(Event::Said(place, generation, reply)).is_err()
+                {
+                    return;
+                }
+            }
+            let _ = sender.send(Event::Gone(place, generation));
+        };
+        let last_lines = Arc::new(Mutex::new(VecDeque::new()));
+        let kept = last_lines.clone();
+        let aloud = std::env::var_os("EARMARK_LOG").is_some();
+        let note = move || {
+            let mut lines = BufReader::new(stderr);
+            let mut line = Vec::new();
+            loop {
+                line.clear();
+                match Read::take(&mut lines, 1 << 16).read_until(b'\n', &mut line) {
+                    Ok(n) if n > 0 => {}
+                    _ => return,
+                }
+                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+                if aloud {
+                    eprintln!("{text}");
+                }
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                if kept.len() == LAST_LINES {
+                    kept.pop_front();
+                }
+                kept.push_back(text.chars().take(300).collect::<String>());
+            }
+        };
+        let thread = |name: &str| std::thread::Builder::new().name(name.into());
+        thread("earmark-hear")
+            .spawn(hear)
+            .context("cannot start a thread")?;
+        thread("earmark-note")
+            .spawn(note)
+            .context("cannot start a thread")?;
+        self.workers[place] = Some(Worker {
+            child,
+            stdin,
+            last_lines,
+            is_ready: false,
+            orders: 0,
+            running: None,
+            ended: None,
+        });
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        event: Event,
+        queue: &mut Queue,
+        on: &mut dyn FnMut(News<'_>, &mut Queue) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let (place, generation) = match &event {
+            Event::Said(place, generation, _) | Event::Gone(place, generation) => {
+                (*place, *generation)
+            }
+        };
+        if self.generations[place] != generation {
+            return Ok(());
+        }
+        match event {
+            Event::Said(_, _, reply) => {
+                let Some(worker) = self.workers[place].as_mut() else {
+                    return Ok(());
+                };
+                match reply {
+                    Reply::Ready => {
+                        worker.is_ready = true;
+                        self.false_starts = 0;
+                    }
+                    Reply::Moved {
+                        stage,
+                        at_ns,
+                        count,
+                    } => {
+                        let Some(running) = worker.running.as_mut() else {
+                            return Ok(());
+                        };
+                        if running.count != Some(count) {
+                            running.count = Some(count);
+                            running.moved = Instant::now();
+                        }
+                        on(News::Moved(place, &stage, at_ns), queue)?;
+                    }
+                    // A worker that is being ended has no more say: its end decides.
+                    _ if worker.ended.is_some() => {}
+                    reply => {
+                        if let Some(Running { number, begun, .. }) = worker.running.take() {
+                            let outcome = Outcome::Said(reply);
+                            on(News::Ended(place, number, outcome, begun.elapsed()), queue)?;
+                        }
+                    }
+                }
+            }
+            Event::Gone(..) => {
+                let Some(mut worker) = self.workers[place].take() else {
+                    return Ok(());
+                };
+                worker.stdin = None;
+                let status = worker.child.wait().context("cannot wait for a worker")?;
+                let (class, error) = worker
+                    .ended
+                    .take()
+                    .unwrap_or_else(|| (Class::Crashed, worker.last_words(status)));
+                if let Some(Running { number, begun, .. }) = worker.running.take() {
+                    let outcome = Outcome::Lost(class, error);
+                    on(News::Ended(place, number, outcome, begun.elapsed()), queue)?;
+                } else if !worker.is_ready && worker.orders == 0 {
+                    self.false_starts += 1;
+                    if self.false_starts >= FALSE_STARTS {
+                        bail!("workers do not start: {error}");
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what stalls or has grown too large.
+    fn look_after(&mut self) {
+        for worker in self.workers.iter_mut().flatten() {
+            if worker.ended.is_some() {
+                continue;
+            }
+            let Some(running) = &worker.running else {
+                continue;
+            };
+            if running.moved.elapsed() >= self.limits.stall + GRACE {
+                worker.end(
+                    Class::Stalled,
+                    format!(
+                        "nothing has moved for {} s and the worker does not answer; it was ended (--stall-timeout sets the limit)",
+                        self.limits.stall.as_secs()
+                    ),
+                );
+                continue;
+            }
+            let most = self.limits.memory;
+            let used = most.and_then(|_| resident(worker.child.id()));
+            if let (Some(most), Some(used)) = (most, used)
+                && used > most
+            {
+                let mib = |bytes| bytes >> 20;
+                worker.end(
+                    Class::Memory,
+                    format!(
+                        "the worker used {} MiB of the {} it may have and was ended (--memory sets the limit)",
+                        mib(used),
+                        mib(most)
+                    ),
+                );
+            }
+        }
+    }
+
+    /// Has every worker put away what it does and end; kills what takes too long.
+    fn abandon(
+        &mut self,
+        queue: &mut Queue,
+        on: &mut dyn FnMut(News<'_>, &mut Queue) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        for worker in self.workers.iter_mut().flatten() {
+            worker.stdin = None;
+        }
+        let is_busy = |workers: &[Option<Worker>]| workers.iter().flatten().count() > 0;
+        while is_busy(&self.workers) {
+            if begun.elapsed() >= PATIENCE {
+                for worker in self.workers.iter_mut().flatten() {
+                    worker.end(Class::Stopped, "stopped; the worker was ended".into());
+                }
+            }
+            if begun.elapsed() >= PATIENCE * 3 {
+                break;
+            }
+            match self.events.recv_timeout(TICK) {
+                Ok(event) => self.take(event, queue, on)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Worker {
+    fn end(&mut self, class: Class, error: String) {
+        self.ended.get_or_insert((class, error));
+        // It may be gone already.
+        let _ = self.child.kill();
+    }
+
+    /// How it died, and the last it wrote.
+    fn last_words(&self, status: ExitStatus) -> String {
+        let how = match (status.signal(), status.code()) {
+            (Some(signal), _) => format!("the worker was ended by signal {signal}"),
+            (_, Some(code)) => format!("the worker ended with status {code}"),
+            _ => "the worker ended".into(),
+        };
+        let lines = self
+            .last_lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+        if lines.is_empty() {
+            how
+        } else {
+            format!("{how}: {}", lines.join(" | "))
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        for worker in self.workers.iter_mut().flatten() {
+            worker.stdin = None;
+        }
+        let begun = Instant::now();
+        for mut worker in self.workers.iter_mut().filter_map(Option::take) {
+            while matches!(worker.child.try_wait(), Ok(None)) && begun.elapsed() < PATIENCE {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let _ = worker.child.kill();
+            let _ = worker.child.wait();
+        }
+    }
+}
+
+/// Resident memory of a process, bytes.
+fn resident(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib << 10)
+}
+
+/// Memory that this process may use: the machine's, or its control group's if that is less; bytes.
+pub(super) fn memory_of_machine() -> Option<u64> {
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let machine = line.split_whitespace().next()?.parse::<u64>().ok()? << 10;
+    let group = [
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ]
+    .iter()
+    .find_map(|file| {
+        std::fs::read_to_string(file)
+            .ok()?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    });
+    Some(group.map_or(machine, |group| group.min(machine)))
+}

@@ -1,0 +1,301 @@
+//! `status.jsonl`: a line per attempt, on the disk before the next one begins.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use super::shard::Shard;
+use crate::session::failure::Class;
+
+/// Longest line that is read, in bytes.
+const LONGEST: u64 = 1 << 20;
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    /// The output is there, complete.
+    Done,
+    /// It was there already, and was found to be what this batch would make.
+    Skipped,
+    /// There is no output, or an old one.
+    Failed,
+    /// The user stopped it.
+    Stopped,
+}
+
+impl State {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// One attempt.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Line {
+    /// When it ended, UTC, RFC 3339.
+    pub at: String,
+    /// Which recording.
+    pub video_id: String,
+    /// Where it came from.
+    pub input: String,
+    /// How it ended.
+    pub state: State,
+    /// From 1.
+    pub attempt: u32,
+    /// How long it took.
+    pub seconds: f64,
+    /// How long the recording is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub video_seconds: Option<f64>,
+    /// The one by the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<f64>,
+    /// Pictures encoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames: Option<u64>,
+    /// What they cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// Size of the output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Kind of failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<Class>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Why it was done again, or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+    /// What did not end it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Name and version of everything that matters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub versions: BTreeMap<String, String>,
+    /// Which machine.
+    pub host: String,
+    /// Which part of the batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
+}
+
+/// The file that this run appends to.
+pub(super) struct Log {
+    file: File,
+    path: PathBuf,
+}
+
+impl Log {
+    /// Opens it; shards have one each, so that machines never write to the same.
+    pub(super) fn open(folder: &Path, shard: Option<Shard>) -> anyhow::Result<Self> {
+        let path = folder.join(match shard {
+            None => "status.jsonl".to_owned(),
+            Some(Shard { index, count }) => format!("status.{index}-of-{count}.jsonl"),
+        });
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(&path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self { file, path })
+    }
+
+    /// Appends a line and brings it to the disk.
+    pub(super) fn append(&mut self, line: &Line) -> anyhow::Result<()> {
+        let mut text = serde_json::to_string(line)?;
+        text.push('\n');
+        self.write(&text)
+            .with_context(|| format!("cannot write {}", self.path.display()))
+    }
+
+    fn write(&mut self, text: &str) -> std::io::Result<()> {
+        // Two runs may share the file; where there are no locks, one write of a line is as whole as it gets.
+        let locked = self.file.lock().is_ok();
+        let torn = self.file.seek(SeekFrom::End(-1)).is_ok() && {
+            let mut last = [b'\n'];
+            self.file.read_exact(&mut last).is_ok() && last != [b'\n']
+        };
+        let text = if torn {
+            format!("\n{text}")
+        } else {
+            text.to_owned()
+        };
+        let result = self
+            .file
+            .write_all(text.as_bytes())
+            .and_then(|()| self.file.sync_data());
+        if locked {
+            let _ = self.file.unlock();
+        }
+        result
+    }
+}
+
+/// Whether a file of a batch's folder is such a log.
+fn is_log(name: &str) -> bool {
+    name == "status.jsonl"
+        || name
+            .strip_prefix("status.")
+            .and_then(|rest| rest.strip_suffix(".jsonl"))
+            .is_some_and(|part| part.contains("-of-"))
+}
+
+/// All attempts in a folder, in the order of their end, and how many lines could not be read.
+///
+/// # Errors
+/// The folder or a log in it cannot be read.
+pub(crate) fn read(folder: &Path) -> anyhow::Result<(Vec<Line>, usize)> {
+    let (mut lines, mut unread) = (Vec::new(), 0);
+    let entries = match std::fs::read_dir(folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((lines, 0)),
+        entries => entries.with_context(|| format!("cannot read {}", folder.display()))?,
+    };
+    let mut logs: Vec<PathBuf> = entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_str().is_some_and(is_log))
+        .map(|entry| entry.path())
+        .collect();
+    logs.sort();
+    for log in logs {
+        let cannot = || format!("cannot read {}", log.display());
+        let mut reader = BufReader::new(File::open(&log).with_context(cannot)?);
+        let mut text = Vec::new();
+        loop {
+            text.clear();
+            let n = Read::take(&mut reader, LONGEST)
+                .read_until(b'\n', &mut text)
+                .with_context(cannot)?;
+            if n == 0 {
+                break;
+            }
+            match serde_json::from_slice(&text) {
+                Ok(line) => lines.push(line),
+                Err(_) if text.trim_ascii().is_empty() => {}
+                // A line that was being written when the power went.
+                Err(_) => unread += 1,
+            }
+        }
+    }
+    lines.sort_by(|a: &Line, b| a.at.cmp(&b.at));
+    Ok((lines, unread))
+}
+
+/// The last attempt at each recording.
+pub(crate) fn last(lines: &[Line]) -> BTreeMap<&str, &Line> {
+    lines
+        .iter()
+        .map(|line| (line.video_id.as_str(), line))
+        .collect()
+}
+
+/// This machine's name.
+pub(super) fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// Now, UTC, RFC 3339, to the millisecond.
+pub(super) fn now() -> String {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    stamp(since.as_secs(), since.subsec_millis())
+}
+
+/// Days to a date: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms".
+fn stamp(seconds: u64, millis: u32) -> String {
+    let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{millis:03}Z",
+        rest / 3600,
+        rest / 60 % 60,
+        rest % 60
+    )
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(crate) fn line(id: &str, state: State, at: &str) -> Line {
+        Line {
+            at: at.into(),
+            video_id: id.into(),
+            input: format!("{id}.mp4"),
+            state,
+            attempt: 1,
+            seconds: 1.0,
+            video_seconds: None,
+            speed: None,
+            frames: None,
+            tokens: None,
+            bytes: None,
+            class: None,
+            error: None,
+            because: None,
+            warnings: Vec::new(),
+            versions: BTreeMap::new(),
+            host: "h".into(),
+            shard: None,
+        }
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        assert_eq!(stamp(0, 0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(stamp(951_782_400, 7), "2000-02-29T00:00:00.007Z");
+        assert_eq!(stamp(4_102_444_799, 0), "2099-12-31T23:59:59.000Z");
+    }
+
+    #[test]
+    fn a_torn_line_is_counted_and_does_not_spoil_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = Log::open(folder.path(), None).unwrap();
+        log.append(&line("a", State::Failed, "1")).unwrap();
+        std::fs::OpenOptions::new()
+            .append(true)
+            .open(folder.path().join("status.jsonl"))
+            .unwrap()
+            .write_all(b"{\"at\":\"2")
+            .unwrap();
+        let mut log = Log::open(folder.path(), None).unwrap();
+        log.append(&line("a", State::Done, "3")).unwrap();
+        let shard = Some(Shard { index: 0, count: 2 });
+        let mut other = Log::open(folder.path(), shard).unwrap();
+        other.append(&line("b", State::Failed, "2")).unwrap();
+        let (lines, unread) = read(folder.path()).unwrap();
+        assert_eq!((lines.len(), unread), (3, 1));
+        let last = last(&lines);
+        assert_eq!(
+            (last["a"].state, last["b"].state),
+            (State::Done, State::Failed)
+        );
+    }
+}

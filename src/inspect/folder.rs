@@ -1,0 +1,181 @@
+//! What is in a batch's folder: a line a recording, from the status lines and the files themselves.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use gstearmark::h5;
+use serde_json::{Value, json};
+
+use super::grouped;
+use crate::batch::status::{self, Line, State};
+use crate::session::time;
+use crate::verify::features_in;
+
+/// A batch's folder at a glance.
+#[derive(Debug)]
+pub struct Folder {
+    folder: PathBuf,
+    rows: BTreeMap<String, Row>,
+    /// Status lines that could not be read.
+    unread: usize,
+    /// Files of runs that did not end, or have not yet.
+    partial: Vec<String>,
+}
+
+/// A recording.
+#[derive(Debug, Default)]
+struct Row {
+    last: Option<Line>,
+    attempts: u32,
+    /// What its file says: whether it is complete, frames, tokens, seconds of video; or why it can't be read.
+    file: Option<Result<(bool, u64, u64, f64), String>>,
+}
+
+impl Row {
+    fn state(&self) -> &'static str {
+        match (&self.file, self.last.as_ref().map(|line| line.state)) {
+            (Some(Err(_)), _) => "DAMAGED",
+            (Some(Ok((false, ..))), _) => "INCOMPLETE",
+            // An old file is there still, but the last attempt at a new one failed.
+            (Some(Ok(_)), Some(State::Failed)) => "failed, old file",
+            (Some(Ok(_)), _) => "done",
+            (None, Some(State::Done | State::Skipped)) => "GONE",
+            (None, Some(state)) => state.name(),
+            (None, None) => "unknown",
+        }
+    }
+}
+
+pub(super) fn folder(folder: &Path) -> anyhow::Result<Folder> {
+    let (lines, unread) = status::read(folder)?;
+    let mut rows: BTreeMap<String, Row> = BTreeMap::new();
+    for line in lines {
+        let row = rows.entry(line.video_id.clone()).or_default();
+        row.attempts += u32::from(line.state != State::Skipped);
+        row.last = Some(line);
+    }
+    for file in features_in(folder)? {
+        let id = file.file_stem().unwrap_or_default().to_string_lossy();
+        let row = rows.entry(id.into_owned()).or_default();
+        row.file = Some(match h5::read_summary(&file) {
+            Ok(s) => Ok((
+                s.complete,
+                s.frames,
+                s.spent_tokens,
+                s.duration_ns as f64 / 1e9,
+            )),
+            Err(e) => Err(e.to_string()),
+        });
+    }
+    let mut partial: Vec<String> = std::fs::read_dir(folder)?
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name.contains(".h5.partial"))
+        .collect();
+    partial.sort();
+    Ok(Folder {
+        folder: folder.into(),
+        rows,
+        unread,
+        partial,
+    })
+}
+
+impl Folder {
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.partial.is_empty()
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let rows: Vec<_> = self
+            .rows
+            .iter()
+            .map(|(id, row)| {
+                let file = row.file.as_ref().and_then(|file| file.as_ref().ok());
+                json!({
+                    "video_id": id, "state": row.state(), "attempts": row.attempts, "last": row.last,
+                    "complete": file.map(|file| file.0), "frames": file.map(|file| file.1),
+                    "tokens": file.map(|file| file.2), "video_seconds": file.map(|file| file.3),
+                })
+            })
+            .collect();
+        json!({ "ok": true, "folder": self.folder.to_string_lossy(), "recordings": rows, "unread_lines": self.unread, "partial": self.partial })
+    }
+}
+
+impl fmt::Display for Folder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let widest = self.rows.keys().map(|id| id.chars().count()).max();
+        let width = widest.unwrap_or(0).clamp(9, 40);
+        writeln!(
+            f,
+            "{:<width$} {:<16} {:>8} {:>8} {:>10} {:>8} {:>7}  error",
+            "recording", "state", "length", "frames", "tokens", "took", "speed"
+        )?;
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for (id, row) in &self.rows {
+            *counts.entry(row.state()).or_default() += 1;
+            let file = row.file.as_ref().and_then(|file| file.as_ref().ok());
+            let last = row.last.as_ref();
+            let or = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+            let length = file
+                .map(|file| file.3)
+                .or(last.and_then(|line| line.video_seconds));
+            let error = match (&row.file, last) {
+                (Some(Err(e)), _) => e.clone(),
+                (_, Some(line)) => match (&line.class, &line.error) {
+                    (Some(class), Some(error)) => format!("{}: {error}", class.name()),
+                    _ => String::new(),
+                },
+                _ => String::new(),
+            };
+            let text = format!(
+                "{id:<width$} {:<16} {:>8} {:>8} {:>10} {:>8} {:>7}  {error}",
+                row.state(),
+                or(length.map(time)),
+                or(file.map(|file| grouped(file.1))),
+                or(file.map(|file| grouped(file.2))),
+                or(last
+                    .filter(|line| line.seconds > 0.0)
+                    .map(|line| time(line.seconds))),
+                or(last
+                    .and_then(|line| line.speed)
+                    .map(|speed| format!("{speed:.1} x"))),
+            );
+            writeln!(f, "{}", text.trim_end())?;
+        }
+        let counts: Vec<_> = counts
+            .iter()
+            .map(|(state, n)| format!("{n} {state}"))
+            .collect();
+        write!(f, "{} recordings: {}", self.rows.len(), counts.join(", "))?;
+        for name in &self.partial {
+            write!(
+                f,
+                "\n{name} was not finished, or is being written; `earmark recover` saves what it holds"
+            )?;
+        }
+        if self.unread > 0 {
+            write!(f, "\n{} status lines could not be read", self.unread)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_no_feature_file_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.h5"), "nothing of the kind").unwrap();
+        std::fs::write(dir.path().join("b.h5.partial"), "x").unwrap();
+        let text = folder(dir.path()).unwrap().to_string();
+        assert!(
+            text.contains("DAMAGED") && text.contains("b.h5.partial"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! The recording's fingerprint, and that it stays the same until its features are finished.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::Context;
+use gst::prelude::*;
+
+use super::failure::{Class, Failure};
+use crate::fingerprint::{Fingerprint, State};
+use crate::probe::{Input, ProbeError};
+
+/// What the recording was before anything was read; nothing for what is no file.
+pub(super) struct Guard {
+    file: Option<(PathBuf, State, Fingerprint)>,
+}
+
+/// Why the features were not finished, once that is known.
+#[derive(Clone, Default)]
+pub(super) struct Refused(Arc<OnceLock<(Class, String)>>);
+
+impl Refused {
+    pub(super) fn get(&self) -> Option<anyhow::Error> {
+        let (class, text) = self.0.get()?;
+        Some(Failure::error(*class, text))
+    }
+}
+
+impl Guard {
+    pub(super) fn new(input: &Input, whole: bool) -> anyhow::Result<Self> {
+        let Some(path) = &input.path else {
+            return Ok(Self { file: None });
+        };
+        let read = || -> std::io::Result<_> {
+            let Some(state) = State::of(path)? else {
+                return Ok(None);
+            };
+            Ok(Fingerprint::of(path, whole)?.map(|print| (path.clone(), state, print)))
+        };
+        let file = read().map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => ProbeError::Absent(input.given.clone()),
+            _ => ProbeError::Unreadable(input.given.clone(), e),
+        });
+        Ok(Self { file: file? })
+    }
+
+    /// The fingerprint, for the file's attributes.
+    pub(super) fn attributes(&self) -> BTreeMap<String, String> {
+        let mut attributes = BTreeMap::new();
+        if let Some((_, _, print)) = &self.file {
+            attributes.insert("input_ends_sha256".into(), print.ends.clone());
+            if let Some(whole) = &print.whole {
+                attributes.insert("input_sha256".into(), whole.clone());
+            }
+        }
+        attributes
+    }
+
+    /// Holds the end of the stream back from `sink` if the recording is no longer what it was; else calls `last` before it.
+    pub(super) fn stand_before(
+        self,
+        sink: &gst::Element,
+        last: impl Fn(&gst::Element) + Send + Sync + 'static,
+    ) -> anyhow::Result<Refused> {
+        let refused = Refused::default();
+        let said = refused.clone();
+        let weak = sink.downgrade();
+        let pad = sink.static_pad("sink").context("featuresink has no pad")?;
+        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            let is_end = info
+                .event()
+                .is_some_and(|event| event.type_() == gst::EventType::Eos);
+            let Some(sink) = weak.upgrade().filter(|_| is_end) else {
+                return gst::PadProbeReturn::Ok;
+            };
+            let changed = self
+                .file
+                .as_ref()
+                .and_then(|(path, state, _)| Some((path, state.differs(path)?)));
+            if let Some((path, text)) = changed {
+                let class = if path.exists() {
+                    Class::InputChanged
+                } else {
+                    Class::InputMissing
+                };
+                let _ = said.0.set((class, text.clone()));
+                gst::element_error!(sink, gst::ResourceError::Read, ["{text}"]);
+                return gst::PadProbeReturn::Drop;
+            }
+            last(&sink);
+            gst::PadProbeReturn::Ok
+        });
+        Ok(refused)
+    }
+}

@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+"""Runs `earmark batch --emit ray` on a real local Ray of two nodes, one of which is removed while the parts run.
+
+    ray_test.py EARMARK PIPELINE.yaml RECORDINGS WORK
+
+At the end every output must be there and verified. Skips, saying so, where Ray is missing (pip install ray).
+"""
+import os, pathlib, shutil, subprocess, sys, time
+
+try:
+    import ray
+    from ray.cluster_utils import Cluster
+except ImportError as e:
+    sys.exit(print(f"skipped: {e} (pip install ray)"))
+
+earmark, pipeline, recordings, work = (str(pathlib.Path(p).resolve()) for p in sys.argv[1:])
+shutil.rmtree(work, ignore_errors=True)
+out = pathlib.Path(work) / "out"
+out.mkdir(parents=True)
+driver = pathlib.Path(work) / "driver.py"
+driver.write_text(subprocess.run(
+    [earmark, "batch", pipeline, recordings, "--output", str(out), "--emit", "ray", "--parts", "4", "--quiet"],
+    stdout=subprocess.PIPE, text=True, check=True).stdout)
+compile(driver.read_text(), str(driver), "exec")
+cpus = os.cpu_count()
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus})
+doomed = cluster.add_node(num_cpus=cpus)
+cluster.wait_for_nodes()
+run = subprocess.Popen([sys.executable, str(driver)], env={**os.environ, "RAY_ADDRESS": cluster.address})
+for _ in range(600):
+    if any(out.glob("status.*.jsonl")):
+        break
+    time.sleep(.1)
+time.sleep(1)
+print("a node is removed", flush=True)
+cluster.remove_node(doomed, allow_graceful=False)
+status = run.wait(timeout=900)
+print("the driver ended with", status)
+verify = subprocess.run([earmark, "verify", str(out)]).returncode
+wanted = len((out / "recordings.jsonl").read_text().splitlines())
+have = len(list(out.glob("*.h5")))
+print(f"outputs: {have} of {wanted}")
+cluster.shutdown()
+sys.exit(0 if status == 0 and verify == 0 and have == wanted else 1)
