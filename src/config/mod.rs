@@ -167,6 +167,16 @@ fn compile(
             problems,
         );
     }
+    sections::probe(&ears, problems);
+    if let Some(vad) = ears.text("vad").filter(|name| name != "none") {
+        sections::model(
+            &vad,
+            gstearmark::models::Kind::Voice,
+            ears.place("vad"),
+            "ears.vad",
+            problems,
+        );
+    }
     let prices = sections::model(
         &encoder,
         gstearmark::models::Kind::Encoder,

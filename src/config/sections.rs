@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anchoring::settings::{AnchorSettings, BudgetSettings, Settings};
 use anchoring::tier::Prices;
-use gstearmark::models;
+use gstearmark::{eventness, models};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -73,7 +73,7 @@ pub(super) fn belongs_to(key: &str) -> Option<String> {
         "anchors"
     } else if has(json_of(&BudgetSettings::default())) || key == "planning" {
         "budget"
-    } else if ["probe", "tagger"].contains(&key) {
+    } else if ["probe", "weights", "tagger", "vad", "speech"].contains(&key) {
         "ears"
     } else if ["model", "batch", "precision", "thumbnails"].contains(&key) {
         "features"
@@ -375,7 +375,7 @@ pub(super) fn properties(
         };
         let mut value = node.json();
         if given.name == "ears" && value == "onset+tagger" {
-            value = "flux".into(); // the design's name for flux beside a tagger
+            value = "onset+tcn".into(); // the probe beside a tagger, by an older name
         }
         let text = match &value {
             Value::String(text) => Some(text.clone()),
@@ -407,6 +407,23 @@ pub(super) fn properties(
         }
     }
     found
+}
+
+/// Reports a probe that there is not, weights that can't be used, and a probe without what it needs.
+pub(super) fn probe(ears: &Properties, problems: &mut Vec<Problem>) {
+    let text = |key| ears.text(key).unwrap_or_default();
+    let (probe, weights) = (text("probe"), text("weights"));
+    if let Err(error) = eventness::check_probe(&probe, &weights, &text("tagger")) {
+        let key = match error {
+            models::ModelError::Weights { .. } | models::ModelError::Read { .. } => "weights",
+            _ => "probe",
+        };
+        problems.push(
+            Problem::new(ears.place(key), format!("ears.{key}"), error.to_string())
+                .value(text(key))
+                .hint(did_you_mean(&probe, eventness::PROBES).filter(|_| key == "probe")),
+        );
+    }
 }
 
 /// The tagger is chosen under `ears`, and the sink only records its name; what else it records is the command's to say.

@@ -17,6 +17,8 @@
 //! - [`tcn`]: mel frames -> what a convolutional network says of them, streaming.
 //! - [`probe`]: mel frames -> onsets with their probability, streaming: `energy`, `flux`, `onset`, `onset+tcn`.
 //! - [`dead`]: samples -> stretches in which the sound can't be trusted, streaming.
+//! - [`voice`]: samples -> chunks for a voice detector, and what it said of them.
+//! - [`head`]: an embedding of sound -> how likely something begins.
 //! - [`listen`]: samples and tags -> [`cue`]s, one for every 80 ms.
 //! - [`cue`]: what the audio says about one hop.
 //! - [`anchor`]: cues -> anchors with their windows.
@@ -39,6 +41,7 @@ pub mod floor;
 pub mod flux;
 pub mod global;
 pub mod gop;
+pub mod head;
 pub mod listen;
 pub mod mel;
 pub mod mlp;
@@ -51,5 +54,6 @@ pub mod tcn;
 pub mod tier;
 pub mod time;
 pub mod uniform;
+pub mod voice;
 pub mod weights;
 pub mod worth;

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 
 use crate::cue::{COARSE, Cue, HOP, Onset, TOP, Tag};
 use crate::dead::{DeadStream, Trouble};
-use crate::flux::{FluxStream, Peak, PeakStream, Strength, likelihood};
-use crate::mel::{BANDS, MIDDLE, MelStream, RATE, STEP_TIME};
+use crate::mel::{BANDS, FRAME, MIDDLE, MelStream, RATE, STEP, STEP_TIME};
+use crate::probe::{Probe, ProbeStream};
 use crate::time::Nanos;
+use crate::voice::VoiceStream;
 
 /// Mel frames in a patch.
 pub const PATCH_FRAMES: usize = 96;
@@ -17,8 +18,6 @@ pub const PATCHES: usize = 250;
 
 /// Samples in a hop.
 const HOP_SAMPLES: u32 = (HOP.get() / 1_000_000) as u32 * (RATE / 1000);
-/// Mel frames in a hop.
-const HOP_FRAMES: u64 = 8;
 /// Mean square below which a hop is silent: -90 dBFS.
 const SILENCE: f64 = 1e-9;
 /// A frame sees at most this much beyond its middle: half its own length, and a frame more for the smoothing.
@@ -28,6 +27,63 @@ const SHY: u32 = 2;
 /// Uncertainty of a hop whose sound is there and can't be trusted; 1 is for those with nothing to hear.
 const DOUBT: f32 = 0.95;
 
+/// Around an onset in which a voice matters: a word begins before its detector is sure, and its sounds outlast it.
+const VOICE_BEFORE: Nanos = Nanos::from_ms(100);
+const VOICE_AFTER: Nanos = Nanos::from_ms(250);
+/// Most samples of a patch: ten seconds.
+pub const LONGEST_WINDOW: usize = 160_000;
+
+/// What becomes of speech.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Speech {
+    /// No anchors are made of it and cues don't tell of it.
+    Ignore,
+    /// No anchors are made of it, but cues tell of it.
+    #[default]
+    Label,
+    /// It makes anchors like any other sound, and cues tell of it.
+    Anchor,
+}
+
+/// How to listen.
+#[derive(Clone, Debug)]
+pub struct Hearing {
+    /// What finds the onsets.
+    pub probe: Probe,
+    /// Whether cues wait for what is said of their [`Patch`]; always with [`Probe::Patches`].
+    pub tagging: bool,
+    /// Samples that come with a patch: this many up to its end, at most [`LONGEST_WINDOW`].
+    pub window: usize,
+    /// Whether cues wait for a voice detector; without one, speech is what the tagger says it is.
+    pub voices: bool,
+    /// What becomes of speech.
+    pub speech: Speech,
+}
+
+impl Default for Hearing {
+    /// Flux alone.
+    fn default() -> Self {
+        Self {
+            probe: Probe::Flux,
+            tagging: false,
+            window: 0,
+            voices: false,
+            speech: Speech::default(),
+        }
+    }
+}
+
+/// What is said of a patch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    /// Classes, in any order; the likeliest five are kept.
+    pub tags: Vec<Tag>,
+    /// How likely somebody speaks in it.
+    pub speech: f32,
+    /// How likely something begins in its middle, if that is what was asked: the onset of [`Probe::Patches`].
+    pub onset: Option<f32>,
+}
+
 /// What the tagger looks at: 96 mel frames, one every 10 ms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Patch {
@@ -35,6 +91,8 @@ pub struct Patch {
     pub pts: Nanos,
     /// `[96, 64]` row-major, frames by bands: `ln(mel + 0.001)`.
     pub log_mel: Vec<f32>,
+    /// The last [`Hearing::window`] samples up to its end, silence before the first.
+    pub samples: Vec<f32>,
 }
 
 /// Where a patch is.
@@ -45,7 +103,7 @@ enum Tagging {
     /// With the tagger.
     Out,
     /// Back.
-    Done(Vec<Tag>, f32),
+    Done(Answer),
 }
 
 /// What is known of one hop.
@@ -97,6 +155,7 @@ impl Hop {
 pub struct Listener {
     start: Nanos,
     tagging: bool,
+    speech: Speech,
     finished: bool,
     samples: u64,
     mel: MelStream,
@@ -107,12 +166,15 @@ pub struct Listener {
     complete: Vec<[f32; BANDS]>,
     /// Verdicts on the hops that a push completed; kept for its memory.
     troubles: Vec<Option<Trouble>>,
-    flux: FluxStream,
-    peaks: PeakStream,
+    probe: ProbeStream,
+    /// Whether onsets come with the answers to patches.
+    patchwise: bool,
+    voices: Option<VoiceStream>,
+    /// The last samples, for patches that come with some, and how many those are.
+    history: Vec<f32>,
+    window: usize,
     /// Mel frames heard.
     mel_frames: u64,
-    /// Strengths given to `peaks`.
-    frames: u64,
     /// From hop `hop` on.
     hops: VecDeque<Hop>,
     hop: u64,
@@ -130,11 +192,13 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// `start` is the time of the first sample. With `tagging`, cues wait for the tags of their [`Patch`].
-    pub fn new(start: Nanos, tagging: bool) -> Self {
+    /// `start` is the time of the first sample.
+    pub fn new(start: Nanos, hearing: &Hearing) -> Self {
+        let patchwise = matches!(hearing.probe, Probe::Patches);
         Self {
             start,
-            tagging,
+            tagging: hearing.tagging || patchwise,
+            speech: hearing.speech,
             finished: false,
             samples: 0,
             mel: MelStream::new(),
@@ -142,10 +206,12 @@ impl Listener {
             judged: 0,
             complete: Vec::new(),
             troubles: Vec::new(),
-            flux: FluxStream::new(),
-            peaks: PeakStream::new(),
+            probe: ProbeStream::new(&hearing.probe),
+            patchwise,
+            voices: hearing.voices.then(VoiceStream::default),
+            history: Vec::new(),
+            window: hearing.window.min(LONGEST_WINDOW),
             mel_frames: 0,
-            frames: 0,
             hops: VecDeque::new(),
             hop: 0,
             shy: 0,
@@ -191,6 +257,19 @@ impl Listener {
             self.judged += 1;
         }
         self.troubles = troubles;
+        if let Some(voices) = &mut self.voices {
+            voices.push(samples);
+        }
+        if self.window > 0 {
+            let sound = |&x: &f32| {
+                if x.is_finite() {
+                    x.clamp(-1.0, 1.0)
+                } else {
+                    0.0
+                }
+            };
+            self.history.extend(samples.iter().map(sound));
+        }
         let mut frames = std::mem::take(&mut self.complete);
         self.mel.push(samples, |frame| frames.push(*frame));
         for frame in &frames {
@@ -198,6 +277,8 @@ impl Listener {
         }
         frames.clear();
         self.complete = frames;
+        let spare = self.history.len().saturating_sub(self.window + FRAME);
+        self.history.drain(..spare);
     }
 
     fn hop_mut(&mut self, index: u64) -> Option<&mut Hop> {
@@ -214,9 +295,13 @@ impl Listener {
         if let Some(hop) = self.hop_mut(middle.get() as u64 / HOP.get() as u64) {
             hop.add(mel);
         }
-        if let Some(strength) = self.flux.push(mel) {
-            self.strength(strength);
+        self.probe.push_frame(mel);
+        if let Some((at, eventness)) = self.probe.eventness()
+            && let Some(hop) = self.hop_at(at)
+        {
+            hop.eventness = hop.eventness.max(eventness);
         }
+        self.place_onsets();
         if !self.tagging {
             return;
         }
@@ -237,24 +322,45 @@ impl Listener {
         self.patches.push_back(Tagging::Waiting(Patch {
             pts: self.start + steps(index * PATCH_STEP as u64),
             log_mel: self.recent.clone(),
+            samples: self.sounding(),
         }));
     }
 
-    fn strength(&mut self, strength: Strength) {
-        // A frame belongs to the hop in which its middle lies.
-        let index = (steps(self.frames) + MIDDLE).get() as u64 / HOP.get() as u64;
-        self.frames += 1;
-        let eventness = likelihood(strength.flux_100());
-        if eventness > 0.0
-            && let Some(hop) = self.hop_mut(index)
-        {
-            hop.eventness = hop.eventness.max(eventness);
-        }
-        if let Some(Peak { frame, flux_100 }) = self.peaks.push(strength) {
-            let at = steps(frame) + MIDDLE;
-            if let Some(hop) = self.hop_mut(at.get() as u64 / HOP.get() as u64) {
-                hop.peak = Some((at, likelihood(flux_100)));
+    /// The last samples up to the end of the frame heard last.
+    fn sounding(&self) -> Vec<f32> {
+        let end = STEP as u64 * self.mel_frames.saturating_sub(1) + FRAME as u64;
+        // The frame's last sample may have been followed by others.
+        let later = self.samples.saturating_sub(end) as usize;
+        let known = &self.history[..self.history.len().saturating_sub(later)];
+        let some = &known[known.len().saturating_sub(self.window)..];
+        let mut samples = vec![0.0; self.window - some.len()];
+        samples.extend_from_slice(some);
+        samples
+    }
+
+    /// The hop in which an instant since the start lies, unless it is over.
+    fn hop_at(&mut self, at: Nanos) -> Option<&mut Hop> {
+        self.hop_mut(at.get().max(0) as u64 / HOP.get() as u64)
+    }
+
+    fn place_onsets(&mut self) {
+        while let Some(heard) = self.probe.next_onset() {
+            let at = heard.at.max(Nanos::ZERO);
+            if let Some(hop) = self.hop_at(at) {
+                hop.peak = Some((at, heard.p));
             }
+        }
+    }
+
+    /// The next 512 samples for the voice detector, in -1..=1; each is answered by [`Self::voice`], in the same order.
+    pub fn next_voice_chunk(&mut self) -> Option<Vec<f32>> {
+        self.voices.as_mut()?.next_chunk()
+    }
+
+    /// How likely somebody speaks in the oldest unanswered chunk.
+    pub fn voice(&mut self, p: f32) {
+        if let Some(voices) = &mut self.voices {
+            voices.answer(p);
         }
     }
 
@@ -266,31 +372,28 @@ impl Listener {
             .find(|slot| matches!(slot, Tagging::Waiting(_)))?;
         match std::mem::replace(slot, Tagging::Out) {
             Tagging::Waiting(patch) => Some(patch),
-            Tagging::Out | Tagging::Done(..) => None,
+            Tagging::Out | Tagging::Done(_) => None,
         }
     }
 
-    /// The tags of the oldest unanswered patch, and how likely somebody speaks in it. The likeliest five are kept; what is not a
-    /// number is dropped.
-    pub fn tagged(&mut self, mut tags: Vec<Tag>, speech: f32) {
+    /// What is said of the oldest unanswered patch; what is not a number is dropped.
+    pub fn tagged(&mut self, mut answer: Answer) {
         if self.given_up > 0 {
             self.given_up -= 1;
             return;
         }
         let out = |slot: &&mut Tagging| matches!(slot, Tagging::Out);
         if let Some(slot) = self.patches.iter_mut().find(out) {
+            let tags = &mut answer.tags;
             tags.retain(|tag| tag.p.is_finite());
             tags.sort_by(|a, b| b.p.total_cmp(&a.p));
             tags.truncate(TOP);
-            for tag in &mut tags {
+            for tag in tags {
                 tag.p = tag.p.clamp(0.0, 1.0);
             }
-            let speech = if speech.is_finite() {
-                speech.clamp(0.0, 1.0)
-            } else {
-                0.0
-            };
-            *slot = Tagging::Done(tags, speech);
+            answer.speech = unit(answer.speech);
+            answer.onset = answer.onset.map(unit);
+            *slot = Tagging::Done(answer);
         }
     }
 
@@ -300,14 +403,31 @@ impl Listener {
         let heard = if self.finished {
             index * u64::from(HOP_SAMPLES) < self.samples
         } else {
-            self.peaks.judged() >= (index + 1) * HOP_FRAMES - 1
+            self.probe.judged() >= hops(index + 1)
         };
         if !heard {
             return None;
         }
-        let (tags, speech) = self.tags_of(index)?;
-        let hop = self.hops.pop_front().unwrap_or_default();
+        // Voices are heard around every instant of the hop.
+        let (from, to) = (hops(index), hops(index + 1));
+        if let Some(voices) = &self.voices {
+            voices.likeliest(from - VOICE_BEFORE, to + VOICE_AFTER)?;
+        }
+        let Answer {
+            tags,
+            speech,
+            onset,
+        } = self.answer_of(index)?;
+        let mut hop = self.hops.pop_front().unwrap_or_default();
         self.hop += 1;
+        let patch = nearest_patch(index);
+        if self.patchwise
+            && patch < self.patch + self.patches.len() as u64
+            && let Some(p) = onset
+        {
+            hop.eventness = p;
+            hop.peak = Some((patch_middle(patch), p)).filter(|(at, _)| (from..to).contains(at));
+        }
         // By now the next hop's samples have come, if there are any.
         let next_bad = self.hops.front().is_some_and(|next| next.bad);
         let own = self.start + hops(index);
@@ -329,6 +449,24 @@ impl Listener {
             self.shy.saturating_sub(1)
         };
         let dead = hop.dead();
+        let heard = |from, to| match &self.voices {
+            Some(voices) => voices.likeliest(from, to).unwrap_or(0.0),
+            None => speech,
+        };
+        let peak = peak.map(|(at, p)| match self.speech {
+            Speech::Anchor => (at, p),
+            Speech::Ignore | Speech::Label => {
+                let voice = heard(at - VOICE_BEFORE, at + VOICE_AFTER);
+                (at, beside_voice(p, voice))
+            }
+        });
+        let speech = match self.speech {
+            Speech::Ignore => 0.0,
+            Speech::Label | Speech::Anchor => heard(from, to),
+        };
+        if let Some(voices) = &mut self.voices {
+            voices.forget(to - VOICE_BEFORE - HOP);
+        }
         Some(Cue {
             pts: own,
             eventness: if dead { 0.0 } else { hop.eventness },
@@ -348,10 +486,10 @@ impl Listener {
         })
     }
 
-    /// Tags and speech of a hop: those of the patch whose middle is nearest. `None` while they are outstanding.
-    fn tags_of(&mut self, hop: u64) -> Option<(Vec<Tag>, f32)> {
+    /// What was said of a hop: of the patch whose middle is nearest. `None` while they are outstanding.
+    fn answer_of(&mut self, hop: u64) -> Option<Answer> {
         if !self.tagging {
-            return Some((Vec::new(), 0.0));
+            return Some(Answer::default());
         }
         let mut wanted = nearest_patch(hop);
         if self.finished {
@@ -361,20 +499,20 @@ impl Listener {
         // The newest stays: it may have to do for the hops at the end.
         while self.patch < wanted
             && self.patches.len() > 1
-            && matches!(self.patches.front(), Some(Tagging::Done(..)))
+            && matches!(self.patches.front(), Some(Tagging::Done(_)))
         {
             self.patches.pop_front();
             self.patch += 1;
         }
         if wanted < self.patch {
             // Given up.
-            return Some((Vec::new(), 0.0));
+            return Some(Answer::default());
         }
         match self.patches.get((wanted - self.patch) as usize) {
-            Some(Tagging::Done(tags, speech)) => Some((tags.clone(), *speech)),
+            Some(Tagging::Done(answer)) => Some(answer.clone()),
             Some(Tagging::Waiting(_) | Tagging::Out) => None,
             // No patch at all, because nothing was heard.
-            None => self.finished.then(|| (Vec::new(), 0.0)),
+            None => self.finished.then(Answer::default),
         }
     }
 
@@ -387,9 +525,10 @@ impl Listener {
             self.recent.resize(PATCH_FRAMES * BANDS, 1e-3f32.ln());
             self.ask();
         }
-        // What is left to judge is judged as if nothing followed.
-        while self.peaks.judged() * u64::from(HOP_SAMPLES) < self.samples * HOP_FRAMES {
-            self.strength(Strength::default());
+        self.probe.finish();
+        self.place_onsets();
+        if let Some(voices) = &mut self.voices {
+            voices.finish();
         }
         // A hop that is begun goes on as the one before it.
         let verdict = self.dead.verdict();
@@ -401,12 +540,29 @@ impl Listener {
 
     /// From the start of a hop to the last sample that its cue needs; the tagger's own time comes on top.
     pub fn latency(&self) -> Nanos {
-        // The hop's last frame, the eight after it that it is compared with, one for the smoothing, and that one's length.
-        let onset = Nanos::from_ms(150 + 25);
+        // The hop's last frame begins 60 ms after it, and is 25 ms long.
+        let onset = Nanos::from_ms(60 + 25) + self.probe.latency();
+        // A chunk of 32 ms may begin with the last sample that matters.
+        let voices = HOP + VOICE_AFTER + Nanos::from_ms(32);
         // The first hop whose nearest patch is the second one starts at 720 ms, and that patch ends at 480 + 975 ms.
         let tags = Nanos::from_ms(480 + 975 - 720);
-        if self.tagging { tags } else { onset }
+        let own = if self.tagging { tags.max(onset) } else { onset };
+        if self.voices.is_some() {
+            own.max(voices)
+        } else {
+            own
+        }
     }
+}
+
+/// How likely something other than speech begins where an onset is this likely and a voice is.
+fn beside_voice(p: f32, voice: f32) -> f32 {
+    p * (1.0 - voice)
+}
+
+/// In [0, 1]; 0 for what is no number.
+fn unit(x: f32) -> f32 {
+    if x > 0.0 { x.min(1.0) } else { 0.0 }
 }
 
 /// So many mel frames.
@@ -419,12 +575,17 @@ fn hops(n: u64) -> Nanos {
     Nanos::new((HOP.get() as u64).saturating_mul(n) as i64)
 }
 
+/// The middle of a patch, since the start.
+fn patch_middle(patch: u64) -> Nanos {
+    let half = ((PATCH_FRAMES as i64 - 1) * STEP_TIME.get() + 2 * MIDDLE.get()) / 2;
+    steps(patch.saturating_mul(PATCH_STEP as u64)) + Nanos::new(half)
+}
+
 /// The patch whose middle is nearest to the middle of a hop.
 fn nearest_patch(hop: u64) -> u64 {
     const STEP_NS: i64 = PATCH_STEP as i64 * STEP_TIME.get();
-    let first = ((PATCH_FRAMES as i64 - 1) * STEP_TIME.get() + 2 * MIDDLE.get()) / 2;
     let middle = hops(hop).get() + HOP.get() / 2;
-    (middle - first + STEP_NS / 2).max(0) as u64 / STEP_NS as u64
+    (middle - patch_middle(0).get() + STEP_NS / 2).max(0) as u64 / STEP_NS as u64
 }
 
 #[cfg(test)]

@@ -229,7 +229,7 @@ impl Calibration {
     }
 
     /// What is wrong with it, if anything.
-    fn problem(&self) -> Option<(&'static str, String, &'static str)> {
+    pub(crate) fn problem(&self) -> Option<(&'static str, String, &'static str)> {
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
             return Some((
                 "temperature",
@@ -484,7 +484,7 @@ fn tensor(tensors: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f32>
 }
 
 /// A tensor of a given shape, where 0 stands for any size up to a limit.
-fn shaped<const D: usize>(
+pub(crate) fn shaped<const D: usize>(
     tensors: &SafeTensors<'_>,
     name: &str,
     wanted: [usize; D],

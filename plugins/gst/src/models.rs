@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use anchoring::head::Head;
+pub use anchoring::weights::{Weights, WeightsError};
 use sha2::{Digest, Sha256};
 
-pub use crate::onnx::{Encoder, Tagger, keep_sessions};
+pub use crate::onnx::{Embedder, Encoder, Tagger, Voice, keep_sessions};
 pub use manifest::{
-    Colour, Dtype, Fit, Input, Kind, Layout, Manifest, Output, Resize, SCHEMA, Source, TierSpec,
-    Tiers,
+    Colour, Dtype, Fit, Input, Kind, Layout, Manifest, Memory, Output, Resize, SCHEMA, Source,
+    TierSpec, Tiers,
 };
 
 /// What is wrong with a model, its manifest or the library that runs it.
@@ -99,6 +101,17 @@ pub enum ModelError {
         /// Why not.
         message: String,
     },
+    /// A file of weights or a head that is none.
+    #[error("{path}: {source}")]
+    Weights {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: WeightsError,
+    },
+    /// A probe that cannot listen.
+    #[error("{0}")]
+    Probe(String),
     /// The model failed, or gave something else than its manifest says.
     #[error("the model `{name}` failed: {message}")]
     Run {
@@ -245,6 +258,68 @@ pub fn load_tagger(name: &str, threads: usize) -> Result<Tagger, ModelError> {
         });
     }
     Tagger::new(manifest, labels, threads)
+}
+
+/// A ready voice detector.
+///
+/// # Errors
+/// Unknown, altered, not a voice detector, or not runnable.
+pub fn load_voice(name: &str) -> Result<Voice, ModelError> {
+    let manifest = find(name)?.of_kind(Kind::Voice)?;
+    manifest.check()?;
+    Voice::new(manifest)
+}
+
+/// A ready embedding with its head. `threads`: threads per patch, at least 1.
+///
+/// # Errors
+/// Unknown, altered, not a probe, not runnable, or the head is for other embeddings.
+pub fn load_probe(name: &str, threads: usize) -> Result<(Embedder, Head), ModelError> {
+    let manifest = find(name)?.of_kind(Kind::Probe)?;
+    manifest.check()?;
+    let path = manifest.head_path().unwrap_or_default();
+    let head = Head::read(&small(&path)?, manifest.output.dim)
+        .map_err(|source| ModelError::Weights { path, source })?;
+    Ok((Embedder::new(manifest, threads)?, head))
+}
+
+/// The weights of the probes `onset` and `onset+tcn`: those in a file, or those that are built in if the path is empty.
+///
+/// # Errors
+/// Unreadable, or not such weights.
+pub fn load_weights(path: &str) -> Result<Weights, ModelError> {
+    let read = if path.is_empty() {
+        Weights::embedded()
+    } else {
+        Weights::read(&small(Path::new(path))?)
+    };
+    read.map_err(|source| ModelError::Weights {
+        path: if path.is_empty() {
+            "the built-in weights"
+        } else {
+            path
+        }
+        .into(),
+        source,
+    })
+}
+
+/// A file of at most 64 MiB.
+fn small(path: &Path) -> Result<Vec<u8>, ModelError> {
+    const MOST: u64 = 64 << 20;
+    let wrap = |source| ModelError::Read {
+        path: path.into(),
+        source,
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(wrap)?;
+    file.take(MOST + 1).read_to_end(&mut bytes).map_err(wrap)?;
+    if bytes.len() as u64 > MOST {
+        return Err(wrap(std::io::Error::other(
+            "it is larger than 64 MiB (is it a weights file?)",
+        )));
+    }
+    Ok(bytes)
 }
 
 /// The class names of a CSV file (`index,mid,display_name`, one line a class in order, after a heading).

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anchoring::cue::{TOP, Tag};
+use anchoring::mel::RATE;
 use anchoring::tier::Tier;
 use ort::environment::Environment;
 use ort::session::Session;
 use ort::value::{TensorElementType, TensorRef, ValueType};
 
-use crate::models::{Layout, Manifest, ModelError, TierSpec, search_dirs};
+use crate::models::{Layout, Manifest, Memory, ModelError, TierSpec, search_dirs};
 
 /// The process's one environment, and the library it runs on; ONNX Runtime allows no second, even after the first is gone.
 static ENVIRONMENT: Mutex<Option<(Environment, PathBuf)>> = Mutex::new(None);
@@ -217,10 +218,13 @@ impl Model {
             .map_err(|err| load(err.to_string()))?;
 
         let inputs: Vec<_> = session.inputs().iter().map(|input| input.name()).collect();
-        if inputs != [manifest.input.name.as_str()] {
+        let mut wanted = vec![manifest.input.name.as_str()];
+        if let Some(memory) = &manifest.memory {
+            wanted.extend([memory.input.as_str(), memory.rate.as_str()]);
+        }
+        if inputs.len() != wanted.len() || !wanted.iter().all(|name| inputs.contains(name)) {
             return Err(load(format!(
-                "its inputs are {inputs:?}, but the manifest says input.name is {:?}, alone",
-                manifest.input.name
+                "its inputs are {inputs:?}, but the manifest says they are {wanted:?}"
             )));
         }
         let outputs: Vec<_> = session
@@ -270,7 +274,7 @@ impl Model {
     /// Runs `n` items and hands the `[n, dim]` output to `take`.
     fn run<T>(
         &mut self,
-        shape: [usize; 4],
+        shape: &[usize],
         data: &[f32],
         take: impl FnOnce(&[f32]) -> T,
     ) -> Result<T, ModelError> {
@@ -279,9 +283,9 @@ impl Model {
             name: name.clone(),
             message,
         };
-        let wanted = shape[0] * self.manifest.output.dim;
-        let input =
-            TensorRef::from_array_view((shape, data)).map_err(|err| fail(err.to_string()))?;
+        let wanted = shape.first().copied().unwrap_or(0) * self.manifest.output.dim;
+        let input = TensorRef::from_array_view((shape.to_vec(), data))
+            .map_err(|err| fail(err.to_string()))?;
         let session = self.loan.session.as_mut();
         let outputs = session
             .ok_or_else(|| fail("its session is gone".into()))?
@@ -337,9 +341,9 @@ impl Encoder {
     ) -> Result<T, ModelError> {
         let shape = match self.0.manifest.input.layout {
             Layout::Nhwc => [n, px, px, 3],
-            Layout::Nchw | Layout::Nctf => [n, 3, px, px],
+            Layout::Nchw | Layout::Nctf | Layout::Nt => [n, 3, px, px],
         };
-        self.0.run(shape, pictures, take)
+        self.0.run(&shape, pictures, take)
     }
 }
 
@@ -377,7 +381,7 @@ impl Tagger {
     pub fn scores(&mut self, log_mel: &[f32]) -> Result<Vec<f32>, ModelError> {
         let input = &self.model.manifest.input;
         let shape = [1, 1, input.frames.unwrap_or(96), input.bands.unwrap_or(64)];
-        self.model.run(shape, log_mel, <[f32]>::to_vec)
+        self.model.run(&shape, log_mel, <[f32]>::to_vec)
     }
     /// The five likeliest classes of one patch, likeliest first, and the probability of speech (the likeliest of the speech
     /// classes). A class whose probability is no number counts as 0.
@@ -390,6 +394,178 @@ impl Tagger {
             top(&scores),
             speech(&scores, &self.model.manifest.speech_classes),
         ))
+    }
+
+    /// The embedding of one patch, row-major `[96, 64]` log mel, as [`Output::embedding`](crate::models::Output) names it.
+    ///
+    /// # Errors
+    /// The manifest names none, the model fails or gives another shape.
+    pub fn embed(&mut self, log_mel: &[f32]) -> Result<Vec<f32>, ModelError> {
+        let Manifest {
+            name,
+            input,
+            output,
+            ..
+        } = &self.model.manifest;
+        let fail = |message: String| ModelError::Run {
+            name: name.clone(),
+            message,
+        };
+        let embedding = output
+            .embedding
+            .as_deref()
+            .ok_or_else(|| fail("its manifest names no output.embedding".into()))?;
+        let shape = [1, 1, input.frames.unwrap_or(96), input.bands.unwrap_or(64)];
+        let tensor =
+            TensorRef::from_array_view((shape, log_mel)).map_err(|err| fail(err.to_string()))?;
+        let outputs = self
+            .model
+            .session
+            .run(ort::inputs![input.name.as_str() => tensor])
+            .map_err(|err| fail(err.to_string()))?;
+        let (_, numbers) = outputs
+            .get(embedding)
+            .ok_or_else(|| fail(format!("it has no output {embedding:?}")))?
+            .try_extract_tensor::<f32>()
+            .map_err(|err| fail(err.to_string()))?;
+        Ok(numbers.to_vec())
+    }
+}
+
+/// Sound -> embedding.
+pub struct Embedder(Model);
+
+impl Embedder {
+    /// Loads the manifest's ONNX file, which [`Manifest::check`] should have seen. `threads`: at least 1.
+    ///
+    /// # Errors
+    /// ONNX Runtime or the model cannot be loaded, or the model is not as described.
+    pub fn new(manifest: Manifest, threads: usize) -> Result<Self, ModelError> {
+        Model::new(manifest, threads).map(Self)
+    }
+    /// What it was made from.
+    pub fn manifest(&self) -> &Manifest {
+        &self.0.manifest
+    }
+    /// The embedding of one patch: of its log mel, row-major `[96, 64]`, or of its samples, as the manifest's layout says.
+    ///
+    /// # Errors
+    /// The model fails, or gives another shape.
+    pub fn embed(&mut self, log_mel: &[f32], samples: &[f32]) -> Result<Vec<f32>, ModelError> {
+        let input = &self.0.manifest.input;
+        match input.layout {
+            Layout::Nt => self.0.run(&[1, samples.len()], samples, <[f32]>::to_vec),
+            _ => {
+                let shape = [1, 1, input.frames.unwrap_or(96), input.bands.unwrap_or(64)];
+                self.0.run(&shape, log_mel, <[f32]>::to_vec)
+            }
+        }
+    }
+}
+
+/// Sound -> how likely somebody speaks, chunk by chunk; it remembers.
+pub struct Voice {
+    model: Model,
+    memory: Memory,
+    state: Vec<f32>,
+    /// The last samples of the chunk before, and the chunk.
+    samples: Vec<f32>,
+}
+
+impl Voice {
+    /// Loads the manifest's ONNX file, which [`Manifest::check`] should have seen.
+    ///
+    /// # Errors
+    /// ONNX Runtime or the model cannot be loaded, or the model is not as described.
+    pub fn new(manifest: Manifest) -> Result<Self, ModelError> {
+        let model = Model::new(manifest, 1)?;
+        let Some(memory) = model.manifest.memory.clone() else {
+            return Err(ModelError::Load {
+                name: model.manifest.name,
+                message: "its manifest says nothing of its memory".into(),
+            });
+        };
+        let outputs = model.session.outputs();
+        if !outputs.iter().any(|output| output.name() == memory.output) {
+            return Err(ModelError::Load {
+                name: model.manifest.name,
+                message: format!("it has no output {:?}", memory.output),
+            });
+        }
+        let mut voice = Self {
+            state: Vec::new(),
+            samples: Vec::new(),
+            model,
+            memory,
+        };
+        voice.reset();
+        Ok(voice)
+    }
+
+    /// What it was made from.
+    pub fn manifest(&self) -> &Manifest {
+        &self.model.manifest
+    }
+
+    /// Forgets what it heard.
+    pub fn reset(&mut self) {
+        self.state = vec![0.0; self.memory.shape.iter().product()];
+        self.samples = vec![0.0; self.memory.context];
+    }
+
+    /// How likely somebody speaks in the next chunk of 512 samples, in -1..=1.
+    ///
+    /// # Errors
+    /// The model fails, or gives another shape.
+    pub fn hear(&mut self, chunk: &[f32]) -> Result<f32, ModelError> {
+        let Manifest {
+            name,
+            input,
+            output,
+            ..
+        } = &self.model.manifest;
+        let fail = |message: String| ModelError::Run {
+            name: name.clone(),
+            message,
+        };
+        let broken = |err: ort::Error| fail(err.to_string());
+        let spare = self.samples.len().saturating_sub(self.memory.context);
+        self.samples.drain(..spare);
+        self.samples.extend_from_slice(chunk);
+        let shape = [1, self.samples.len()];
+        let sound = TensorRef::from_array_view((shape, self.samples.as_slice())).map_err(broken)?;
+        let state = TensorRef::from_array_view((self.memory.shape, self.state.as_slice()))
+            .map_err(broken)?;
+        let rate = [i64::from(RATE)];
+        let rate = TensorRef::from_array_view(([0usize; 0], rate.as_slice())).map_err(broken)?;
+        let outputs = self
+            .model
+            .session
+            .run(ort::inputs![
+                input.name.as_str() => sound,
+                self.memory.input.as_str() => state,
+                self.memory.rate.as_str() => rate,
+            ])
+            .map_err(broken)?;
+        let numbers = |name: &str| {
+            let (_, numbers) = outputs[name].try_extract_tensor::<f32>().map_err(broken)?;
+            Ok::<_, ModelError>(numbers.to_vec())
+        };
+        let p = numbers(&output.name)?;
+        let next = numbers(&self.memory.output)?;
+        drop(outputs);
+        match p.as_slice() {
+            &[p] if next.len() == self.state.len() => {
+                self.state = next;
+                Ok(probability(p))
+            }
+            _ => Err(fail(format!(
+                "it gave {} probabilities and a state of {} numbers, but one and {} were expected",
+                p.len(),
+                next.len(),
+                self.state.len()
+            ))),
+        }
     }
 }
 

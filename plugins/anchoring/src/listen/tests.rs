@@ -25,16 +25,66 @@ fn knock(x: &mut [f32], at: usize) {
     }
 }
 
+fn tagging() -> Hearing {
+    Hearing {
+        tagging: true,
+        ..Hearing::default()
+    }
+}
+
 fn cues(x: &[f32], chunk: usize) -> Vec<Cue> {
-    let mut ears = Listener::new(START, false);
+    cues_of(x, chunk, &Hearing::default())
+}
+
+/// A patch is answered by how loud its last frame is, a voice by its chunk's loudest sample.
+fn cues_of(x: &[f32], chunk: usize, hearing: &Hearing) -> Vec<Cue> {
+    let mut ears = Listener::new(START, hearing);
     let mut out = Vec::new();
+    let mut drain = |ears: &mut Listener| {
+        while let Some(patch) = ears.next_patch() {
+            assert_eq!(patch.samples.len(), hearing.window);
+            let sound = patch.samples.iter().fold(0.0, |sum, x| sum + x.abs());
+            let p = patch.log_mel.iter().rev().take(BANDS).sum::<f32>() / 640.0 + 0.7 + sound;
+            ears.tagged(Answer {
+                onset: Some(p),
+                ..Answer::default()
+            });
+        }
+        while let Some(chunk) = ears.next_voice_chunk() {
+            ears.voice(chunk.iter().fold(0.0, |most, x| x.abs().max(most)));
+        }
+        out.extend(std::iter::from_fn(|| ears.next_cue()));
+    };
     for part in x.chunks(chunk) {
         ears.push(part);
-        out.extend(std::iter::from_fn(|| ears.next_cue()));
+        drain(&mut ears);
     }
     ears.finish();
-    out.extend(std::iter::from_fn(|| ears.next_cue()));
+    drain(&mut ears);
     out
+}
+
+/// One of every kind.
+fn every_hearing() -> Vec<Hearing> {
+    let weights = std::sync::Arc::new(crate::weights::Weights::embedded().unwrap());
+    [
+        Probe::Energy,
+        Probe::Flux,
+        Probe::Onset(weights.clone()),
+        Probe::OnsetTcn(weights),
+        Probe::Patches,
+    ]
+    .into_iter()
+    .flat_map(|probe| {
+        [false, true].map(|more| Hearing {
+            probe: probe.clone(),
+            tagging: more,
+            window: if more { 20_000 } else { 0 },
+            voices: more,
+            speech: Speech::Label,
+        })
+    })
+    .collect()
 }
 
 fn onsets(cues: &[Cue]) -> Vec<Onset> {
@@ -133,12 +183,16 @@ fn what_is_not_a_number_is_not_trusted_and_makes_no_onset_nearby() {
 #[test]
 fn latency_is_what_a_cue_waits_for() {
     for tagging in [false, true] {
-        let mut ears = Listener::new(Nanos::ZERO, tagging);
+        let hearing = Hearing {
+            tagging,
+            ..Hearing::default()
+        };
+        let mut ears = Listener::new(Nanos::ZERO, &hearing);
         let mut worst = Nanos::ZERO;
         for (n, part) in noise(64_000).chunks(16).enumerate() {
             ears.push(part);
             while ears.next_patch().is_some() {
-                ears.tagged(Vec::new(), 0.0);
+                ears.tagged(Answer::default());
             }
             while let Some(cue) = ears.next_cue() {
                 // The first hops also wait for the first patch, which begins before them.
@@ -153,7 +207,7 @@ fn latency_is_what_a_cue_waits_for() {
 
 #[test]
 fn a_hop_takes_the_tags_of_the_nearest_patch() {
-    let mut ears = Listener::new(START, true);
+    let mut ears = Listener::new(START, &tagging());
     let mut out = Vec::new();
     let mut patches = 0;
     for part in noise(48_000).chunks(1_600) {
@@ -165,7 +219,11 @@ fn a_hop_takes_the_tags_of_the_nearest_patch() {
                 class_id: patches as u16,
                 p: 0.5,
             };
-            ears.tagged(vec![tag], 0.25);
+            ears.tagged(Answer {
+                tags: vec![tag],
+                speech: 0.25,
+                onset: None,
+            });
             patches += 1;
         }
         out.extend(std::iter::from_fn(|| ears.next_cue()));
@@ -184,25 +242,18 @@ fn a_hop_takes_the_tags_of_the_nearest_patch() {
 
 #[test]
 fn a_recording_shorter_than_a_patch_is_padded_to_one() {
-    let mut ears = Listener::new(START, true);
+    let mut ears = Listener::new(START, &tagging());
     ears.push(&noise(2_000));
     assert_eq!(ears.next_patch(), None);
     ears.finish();
     assert_eq!(ears.next_cue(), None);
     assert_eq!(ears.next_patch().map(|p| p.log_mel.len()), Some(96 * 64));
-    ears.tagged(
-        vec![
-            Tag {
-                class_id: 3,
-                p: 2.0,
-            },
-            Tag {
-                class_id: 4,
-                p: f32::NAN,
-            },
-        ],
-        f32::NAN,
-    );
+    let tag = |class_id, p| Tag { class_id, p };
+    ears.tagged(Answer {
+        tags: vec![tag(3, 2.0), tag(4, f32::NAN)],
+        speech: f32::NAN,
+        onset: None,
+    });
     let cue = ears.next_cue().unwrap();
     assert_eq!(
         cue.tags,
@@ -216,7 +267,7 @@ fn a_recording_shorter_than_a_patch_is_padded_to_one() {
 
 #[test]
 fn a_tagger_that_never_answers_is_given_up_and_state_stays_bounded() {
-    let mut ears = Listener::new(START, true);
+    let mut ears = Listener::new(START, &tagging());
     let second = noise(16_000);
     let mut heard = 0;
     for _ in 0..200 {
@@ -230,13 +281,7 @@ fn a_tagger_that_never_answers_is_given_up_and_state_stays_bounded() {
     assert!(ears.patches.len() <= PATCHES);
     assert!(ears.hops.len() <= PATCHES * 6 + 50);
     let forgotten = ears.given_up;
-    ears.tagged(
-        vec![Tag {
-            class_id: 1,
-            p: 1.0,
-        }],
-        0.0,
-    );
+    ears.tagged(Answer::default());
     assert_eq!(ears.given_up, forgotten - 1);
 }
 
@@ -246,6 +291,108 @@ fn any_sample() -> impl Strategy<Value = f32> {
         1 => Just(0.0),
         1 => prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(f32::MAX)],
     ]
+}
+
+#[test]
+fn whatever_listens_the_chunks_make_no_difference() {
+    let mut x = noise(70_001);
+    for at in [9_000, 31_000, 32_500, 50_000] {
+        knock(&mut x, at);
+    }
+    x[40_000..43_000].fill(0.0);
+    for hearing in every_hearing() {
+        let whole = cues_of(&x, x.len(), &hearing);
+        assert_eq!(whole.len(), 55);
+        assert!(!onsets(&whole).is_empty(), "{hearing:?}");
+        for chunk in [1_001, 16_000] {
+            assert_eq!(whole, cues_of(&x, chunk, &hearing), "{hearing:?}");
+        }
+    }
+}
+
+#[test]
+fn a_cue_never_waits_longer_than_the_latency() {
+    let mut x = noise(96_000);
+    knock(&mut x, 60_000);
+    for hearing in every_hearing() {
+        let mut ears = Listener::new(Nanos::ZERO, &hearing);
+        for (n, part) in x.chunks(160).enumerate() {
+            ears.push(part);
+            while ears.next_patch().is_some() {
+                ears.tagged(Answer::default());
+            }
+            while ears.next_voice_chunk().is_some() {
+                ears.voice(0.0);
+            }
+            while let Some(cue) = ears.next_cue() {
+                let waited = Nanos::from_ms(10 * (n as i64 + 1)) - cue.pts;
+                let early = cue.pts < Nanos::from_ms(720);
+                assert!(
+                    early || waited <= ears.latency() + Nanos::from_ms(10),
+                    "{hearing:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_begins_in_speech_is_no_onset_unless_wanted() {
+    let mut x = noise(64_000);
+    knock(&mut x, 32_000);
+    let hear = |speech, voice: f32| {
+        let mut ears = Listener::new(
+            START,
+            &Hearing {
+                voices: true,
+                speech,
+                ..Hearing::default()
+            },
+        );
+        ears.push(&x);
+        ears.finish();
+        while ears.next_voice_chunk().is_some() {
+            ears.voice(voice);
+        }
+        let all: Vec<Cue> = std::iter::from_fn(|| ears.next_cue()).collect();
+        let likeliest = onsets(&all).iter().map(|onset| onset.p).fold(0.0, f32::max);
+        (likeliest, all[20].speech)
+    };
+    assert!(hear(Speech::Label, 0.0).0 > 0.5);
+    assert!(hear(Speech::Label, 1.0).0 < 0.1);
+    assert_eq!(hear(Speech::Label, 0.75).1, 0.75);
+    assert_eq!(hear(Speech::Ignore, 0.75).1, 0.0);
+    assert!(hear(Speech::Ignore, 1.0).0 < 0.1);
+    let (p, voice) = hear(Speech::Anchor, 1.0);
+    assert!(p > 0.5 && voice == 1.0);
+}
+
+#[test]
+fn patches_that_say_so_have_onsets_in_their_middle() {
+    let hearing = Hearing {
+        probe: Probe::Patches,
+        ..Hearing::default()
+    };
+    let mut ears = Listener::new(START, &hearing);
+    ears.push(&noise(48_000));
+    ears.finish();
+    let mut n = 0;
+    while ears.next_patch().is_some() {
+        n += 1;
+        ears.tagged(Answer {
+            onset: Some(n as f32 / 10.0),
+            ..Answer::default()
+        });
+    }
+    let all: Vec<Cue> = std::iter::from_fn(|| ears.next_cue()).collect();
+    let heard: Vec<(i64, f32)> = onsets(&all)
+        .iter()
+        .map(|o| ((o.at - START).get(), o.p))
+        .collect();
+    let wanted: Vec<(i64, f32)> = (0..5)
+        .map(|i| (487_500_000 + 480_000_000 * i, (i + 1) as f32 / 10.0))
+        .collect();
+    assert_eq!(heard, wanted);
 }
 
 proptest! {
@@ -272,7 +419,7 @@ proptest! {
         x in prop::collection::vec(any_sample(), 0..9_000),
         start in any::<i64>(),
     ) {
-        let mut ears = Listener::new(Nanos::new(start), false);
+        let mut ears = Listener::new(Nanos::new(start), &Hearing::default());
         ears.push(&x);
         ears.finish();
         while let Some(cue) = ears.next_cue() {

@@ -10,8 +10,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::Probe;
-use crate::onnx::Tagger;
+use super::ears::{self, Ears, NONE, Settings};
 use crate::{carry, models, pads};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -23,35 +22,17 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 });
 
 const RATE: i64 = 16_000;
-const NO_TAGGER: &str = "none";
 /// Timestamps further than this from the count of samples are a hole, not jitter.
 const HOLE: Nanos = Nanos::from_ms(40);
 
-#[derive(Clone, Debug)]
-struct Settings {
-    probe: Probe,
-    tagger: String,
-    threads: u32,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            probe: Probe::Flux,
-            tagger: NO_TAGGER.into(),
-            threads: 1,
-        }
-    }
-}
-
-/// Stopped (no tagger loaded, no segment); waiting for sound (no listener: at the start, after a flush, a hole or a gap);
+/// Stopped (nothing loaded, no segment); waiting for sound (no listener: at the start, after a flush, a hole or a gap);
 /// or listening, with a listener that has counted every sample since `start`.
 ///
-/// One lock. It is held while the tagger works, since only the streaming thread waits for it, and never while something
+/// One lock. It is held while the models work, since only the streaming thread waits for it, and never while something
 /// is pushed or posted.
 #[derive(Default)]
 struct State {
-    tagger: Option<Tagger>,
+    ears: Option<Ears>,
     segment: Option<gst::FormattedSegment<gst::ClockTime>>,
     listening: Option<Listening>,
     samples: Vec<f32>,
@@ -100,12 +81,8 @@ impl State {
         let Some(listening) = &mut self.listening else {
             return Ok(());
         };
-        if let Some(tagger) = &mut self.tagger {
-            while let Some(patch) = listening.listener.next_patch() {
-                let (tags, speech) = tagger.tag(&patch.log_mel)?;
-                listening.listener.tagged(tags, speech);
-                self.stats.patches += 1;
-            }
+        if let Some(ears) = &mut self.ears {
+            self.stats.patches += ears.answer(&mut listening.listener)?;
         }
         while let Some(cue) = listening.listener.next_cue() {
             self.stats.cues += 1;
@@ -158,8 +135,8 @@ impl State {
             if let Some(gap) = gap(&segment, expected, start) {
                 out.push(Out::Event(gap));
             }
-            self.listening = Some(Listening {
-                listener: Listener::new(start, self.tagger.is_some()),
+            self.listening = self.ears.as_mut().map(|ears| Listening {
+                listener: ears.listener(start),
                 start,
                 samples: 0,
             });
@@ -194,6 +171,16 @@ fn gap(
             .duration(gst::ClockTime::from_nseconds(length))
             .build(),
     )
+}
+
+/// A string property's value, or what stands for none.
+fn text(value: &glib::Value, otherwise: &str) -> String {
+    value
+        .get::<Option<String>>()
+        .ok()
+        .flatten()
+        .filter(|text| !text.is_empty())
+        .unwrap_or_else(|| otherwise.into())
 }
 
 impl Eventness {
@@ -296,8 +283,8 @@ impl Eventness {
                     return false;
                 }
                 let (live, min, max) = upstream.result();
-                let tagging = self.settings().tagger != NO_TAGGER;
-                let own = Listener::new(Nanos::ZERO, tagging).latency();
+                let settings = self.settings().clone();
+                let own = ears::latency(&settings);
                 let own = gst::ClockTime::from_nseconds(own.get().max(0) as u64);
                 latency.set(live, min + own, max.map(|max| max + own));
                 true
@@ -335,13 +322,11 @@ impl Eventness {
     fn start(&self) -> Result<(), gst::StateChangeError> {
         let settings = self.settings().clone();
         let mut state = State::default();
-        if settings.tagger != NO_TAGGER {
-            match models::load_tagger(&settings.tagger, settings.threads as usize) {
-                Ok(tagger) => state.tagger = Some(tagger),
-                Err(error) => {
-                    gst::element_imp_error!(self, gst::LibraryError::Settings, ("{error}"));
-                    return Err(gst::StateChangeError);
-                }
+        match Ears::load(&settings) {
+            Ok(ears) => state.ears = Some(ears),
+            Err(error) => {
+                gst::element_imp_error!(self, gst::LibraryError::Settings, ("{error}"));
+                return Err(gst::StateChangeError);
             }
         }
         *self.state() = state;
@@ -391,9 +376,16 @@ impl ObjectImpl for Eventness {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             let settings = Settings::default();
             vec![
-                glib::ParamSpecEnum::builder_with_default("probe", settings.probe)
+                glib::ParamSpecString::builder("probe")
                     .nick("Onset probe")
-                    .blurb("What finds the instants at which something begins")
+                    .blurb("What finds the instants at which something begins: energy, flux (no model), onset (flux and a small network), onset+tcn (that and a larger one), tagger (the tagger's largest probability), tagger-novelty (how its embedding changes), or the name or path of a manifest of kind probe (any embedding with a head)")
+                    .default_value(settings.probe.as_str())
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecString::builder("weights")
+                    .nick("Probe weights")
+                    .blurb("Weights of the probes onset and onset+tcn: a safetensors file that `earmark fit` wrote (empty: those built in)")
+                    .default_value(settings.weights.as_str())
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecString::builder("tagger")
@@ -402,9 +394,20 @@ impl ObjectImpl for Eventness {
                     .default_value(settings.tagger.as_str())
                     .mutable_ready()
                     .build(),
+                glib::ParamSpecString::builder("vad")
+                    .nick("Voice activity detector")
+                    .blurb("Model that hears whether somebody speaks: a manifest's name (e.g. silero-vad) or path, or none: then speech is what the tagger says it is")
+                    .default_value(settings.vad.as_str())
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecEnum::builder_with_default("speech", settings.speech)
+                    .nick("Speech")
+                    .blurb("What becomes of speech: whether onsets in it may be anchors, and whether cues tell of it")
+                    .mutable_ready()
+                    .build(),
                 glib::ParamSpecUInt::builder("threads")
-                    .nick("Tagger threads")
-                    .blurb("Threads that the tagger may use, count (0: as many as there are processors)")
+                    .nick("Model threads")
+                    .blurb("Threads that the tagger and an embedding may use, count (0: as many as there are processors)")
                     .maximum(64)
                     .default_value(settings.threads)
                     .mutable_ready()
@@ -417,15 +420,11 @@ impl ObjectImpl for Eventness {
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         let mut settings = self.settings();
         match pspec.name() {
-            "probe" => settings.probe = value.get().unwrap_or_default(),
-            "tagger" => {
-                settings.tagger = value
-                    .get::<Option<String>>()
-                    .ok()
-                    .flatten()
-                    .filter(|name| !name.is_empty())
-                    .unwrap_or_else(|| NO_TAGGER.into());
-            }
+            "probe" => settings.probe = text(value, "onset+tcn"),
+            "weights" => settings.weights = text(value, ""),
+            "tagger" => settings.tagger = text(value, NONE),
+            "vad" => settings.vad = text(value, NONE),
+            "speech" => settings.speech = value.get().unwrap_or_default(),
             "threads" => settings.threads = value.get().unwrap_or(1),
             _ => {}
         }
@@ -435,7 +434,10 @@ impl ObjectImpl for Eventness {
         let settings = self.settings();
         match pspec.name() {
             "probe" => settings.probe.to_value(),
+            "weights" => settings.weights.to_value(),
             "tagger" => settings.tagger.to_value(),
+            "vad" => settings.vad.to_value(),
+            "speech" => settings.speech.to_value(),
             _ => settings.threads.to_value(),
         }
     }

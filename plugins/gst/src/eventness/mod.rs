@@ -1,23 +1,67 @@
 //! Sound -> cues: a timed stream of what is heard, one cue for every 80 ms.
 
+mod ears;
 mod imp;
 
 use gst::glib;
 use gst::prelude::*;
+
+pub use ears::PROBES;
 
 glib::wrapper! {
     /// `eventness`: listens to mono 16 kHz sound and says when something begins, how sure that is, and what it may be.
     pub struct Eventness(ObjectSubclass<imp::Eventness>) @extends gst::Element, gst::Object;
 }
 
-/// What finds the onsets.
+/// What becomes of speech.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
-#[enum_type(name = "EarmarkProbe")]
-pub enum Probe {
-    /// Spectral flux against the loudest of the last second, per mel band.
+#[enum_type(name = "EarmarkSpeech")]
+pub enum Speech {
+    /// Neither anchors nor labels.
+    #[enum_value(
+        name = "No anchors are made of speech, and cues don't tell of it",
+        nick = "ignore"
+    )]
+    Ignore,
+    /// Labels, no anchors.
     #[default]
-    #[enum_value(name = "Spectral flux against a one-second reference", nick = "flux")]
-    Flux,
+    #[enum_value(
+        name = "No anchors are made of speech, but cues tell of it",
+        nick = "label"
+    )]
+    Label,
+    /// A sound like any other.
+    #[enum_value(
+        name = "Speech makes anchors like any other sound, and cues tell of it",
+        nick = "anchor"
+    )]
+    Anchor,
+}
+
+impl From<Speech> for anchoring::listen::Speech {
+    fn from(speech: Speech) -> Self {
+        match speech {
+            Speech::Ignore => Self::Ignore,
+            Speech::Label => Self::Label,
+            Speech::Anchor => Self::Anchor,
+        }
+    }
+}
+
+/// What is wrong with what these properties name, if anything: an unknown probe, weights that can't be read or aren't made for it,
+/// a probe that needs a tagger where there is none.
+pub fn check_probe(
+    probe: &str,
+    weights: &str,
+    tagger: &str,
+) -> Result<(), crate::models::ModelError> {
+    let settings = ears::Settings {
+        probe: probe.into(),
+        weights: weights.into(),
+        tagger: tagger.into(),
+        ..ears::Settings::default()
+    };
+    ears::hearing(&settings).map(|_| ())
 }
 
 pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {

@@ -18,6 +18,10 @@ pub enum Kind {
     Encoder,
     /// Sound -> class probabilities.
     Tagger,
+    /// Sound -> how likely somebody speaks.
+    Voice,
+    /// Sound -> embedding, with a linear head that says how likely something begins.
+    Probe,
 }
 
 impl std::fmt::Display for Kind {
@@ -25,6 +29,8 @@ impl std::fmt::Display for Kind {
         f.write_str(match self {
             Self::Encoder => "encoder",
             Self::Tagger => "tagger",
+            Self::Voice => "voice",
+            Self::Probe => "probe",
         })
     }
 }
@@ -41,6 +47,9 @@ pub enum Layout {
     /// Batch, channel (1), time, frequency.
     #[serde(rename = "NCTF")]
     Nctf,
+    /// Batch, time: samples in -1..=1.
+    #[serde(rename = "NT")]
+    Nt,
 }
 
 /// Type of the numbers a model takes; there is one.
@@ -142,6 +151,9 @@ pub struct Input {
     /// Frames from one patch to the next, 48.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hop_frames: Option<usize>,
+    /// Samples at once, of a model that takes samples: 512 new ones for voices, 400..=160000 for probes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<usize>,
 }
 
 /// What a model gives: f32 `[N, dim]`.
@@ -158,6 +170,22 @@ pub struct Output {
     /// Its numbers per patch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding_dim: Option<usize>,
+}
+
+/// What a voice detector remembers from one chunk to the next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// Samples of the chunk before that come with each, 0..=4096.
+    pub context: usize,
+    /// Name of the input that takes the state.
+    pub input: String,
+    /// Name of the output that gives the next.
+    pub output: String,
+    /// Its shape.
+    pub shape: [usize; 3],
+    /// Name of the input that takes the sample rate as an integer.
+    pub rate: String,
 }
 
 /// A resolution of the encoder.
@@ -222,6 +250,12 @@ pub struct Manifest {
     /// Rows of the class list that are speech.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub speech_classes: Vec<usize>,
+    /// A voice detector's memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
+    /// A probe's head (safetensors), relative to the manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<PathBuf>,
     /// Where the manifest itself lies.
     #[serde(skip)]
     pub path: PathBuf,
@@ -284,12 +318,13 @@ impl Manifest {
                 found,
             });
         }
-        match self.classes_path() {
-            Some(file) if !file.is_file() => Err(ModelError::Missing {
+        let others = [self.classes_path(), self.head_path()];
+        match others.into_iter().flatten().find(|file| !file.is_file()) {
+            Some(file) => Err(ModelError::Missing {
                 name: self.name.clone(),
                 file,
             }),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
@@ -313,6 +348,11 @@ impl Manifest {
                 wanted,
             })
         }
+    }
+
+    /// The head, for probes.
+    pub fn head_path(&self) -> Option<PathBuf> {
+        self.head.as_deref().map(|file| self.beside(file))
     }
 
     fn beside(&self, file: &Path) -> PathBuf {
@@ -358,7 +398,7 @@ impl Manifest {
         match self.kind {
             Kind::Encoder => {
                 need(
-                    self.input.layout != Layout::Nctf,
+                    matches!(self.input.layout, Layout::Nchw | Layout::Nhwc),
                     "input.layout",
                     &self.input.layout,
                     "an encoder takes NCHW or NHWC",
@@ -403,24 +443,7 @@ impl Manifest {
                     &self.input.layout,
                     "a tagger takes NCTF",
                 );
-                // The mel front end is fixed; a tagger for another one would hear noise.
-                for (field, value, rule) in [
-                    (
-                        "input.sample_rate",
-                        self.input.sample_rate.map(|r| r as usize),
-                        16_000,
-                    ),
-                    ("input.frames", self.input.frames, 96),
-                    ("input.bands", self.input.bands, 64),
-                    ("input.hop_frames", self.input.hop_frames, 48),
-                ] {
-                    need(
-                        value == Some(rule),
-                        field,
-                        &value,
-                        &format!("must be {rule}"),
-                    );
-                }
+                mel_input(&self.input, &mut need);
                 need(
                     self.classes.is_some(),
                     "classes",
@@ -436,8 +459,96 @@ impl Manifest {
                     "must be below output.dim",
                 );
             }
+            Kind::Voice => {
+                need(
+                    self.input.layout == Layout::Nt,
+                    "input.layout",
+                    &self.input.layout,
+                    "a voice detector takes NT",
+                );
+                for (field, value, rule) in [
+                    (
+                        "input.sample_rate",
+                        self.input.sample_rate.map(|r| r as usize),
+                        16_000,
+                    ),
+                    ("input.samples", self.input.samples, 512),
+                    ("output.dim", Some(self.output.dim), 1),
+                ] {
+                    need(
+                        value == Some(rule),
+                        field,
+                        &value,
+                        &format!("must be {rule}"),
+                    );
+                }
+                let fits = |memory: &Memory| {
+                    memory.context <= 4096
+                        && (1..=65_536).contains(&memory.shape.iter().product::<usize>())
+                };
+                need(
+                    self.memory.as_ref().is_some_and(fits),
+                    "memory",
+                    &self.memory,
+                    "a voice detector needs context (at most 4096), input, output, shape and rate",
+                );
+            }
+            Kind::Probe => {
+                match self.input.layout {
+                    Layout::Nctf => mel_input(&self.input, &mut need),
+                    Layout::Nt => {
+                        need(
+                            self.input.sample_rate == Some(16_000),
+                            "input.sample_rate",
+                            &self.input.sample_rate,
+                            "must be 16000",
+                        );
+                        need(
+                            self.input
+                                .samples
+                                .is_some_and(|n| (400..=160_000).contains(&n)),
+                            "input.samples",
+                            &self.input.samples,
+                            "must lie in 400..=160000, ten seconds",
+                        );
+                    }
+                    Layout::Nchw | Layout::Nhwc => need(
+                        false,
+                        "input.layout",
+                        &self.input.layout,
+                        "a probe takes NCTF (log mel) or NT (samples)",
+                    ),
+                }
+                need(
+                    self.head.is_some(),
+                    "head",
+                    &self.head,
+                    "a probe needs a head: a safetensors file",
+                );
+            }
         }
         problems
+    }
+}
+
+/// The mel front end is fixed; a model for another one would hear noise.
+fn mel_input(input: &Input, need: &mut impl FnMut(bool, &str, &dyn std::fmt::Debug, &str)) {
+    for (field, value, rule) in [
+        (
+            "input.sample_rate",
+            input.sample_rate.map(|r| r as usize),
+            16_000,
+        ),
+        ("input.frames", input.frames, 96),
+        ("input.bands", input.bands, 64),
+        ("input.hop_frames", input.hop_frames, 48),
+    ] {
+        need(
+            value == Some(rule),
+            field,
+            &value,
+            &format!("must be {rule}"),
+        );
     }
 }
 

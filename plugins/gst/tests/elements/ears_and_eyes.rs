@@ -82,6 +82,57 @@ fn every_hop_has_a_cue_whatever_the_buffers_are() {
 }
 
 #[test]
+fn every_probe_hears_the_clicks_and_one_that_is_none_is_named() {
+    for probe in ["energy", "flux", "onset", "onset+tcn"] {
+        let mut listener = listener();
+        listener.element().unwrap().set_property("probe", probe);
+        listener.play();
+        for at in (0..5000).step_by(100) {
+            listener.push(sound(at, 100)).unwrap();
+        }
+        listener.push_event(gst::event::Eos::new());
+        let mut onsets: Vec<_> = cues(&mut listener)
+            .iter()
+            .filter_map(|(_, cue)| cue.onset)
+            .collect();
+        onsets.sort_by(|a, b| b.p.total_cmp(&a.p));
+        let at: Vec<f64> = onsets
+            .iter()
+            .take(3)
+            .map(|onset| onset.at.seconds())
+            .collect();
+        assert!(
+            at.len() == 3 && at.iter().all(|at| (at - at.round()).abs() < 0.05),
+            "{probe}: {at:?}"
+        );
+    }
+    for (property, value, named) in [
+        ("probe", "flucs", "flucs"),
+        ("probe", "tagger", "needs a tagger"),
+        ("weights", "/no/such/file", "/no/such/file"),
+        ("vad", "yamnet", "kind tagger"),
+    ] {
+        let listener = gst::ElementFactory::make("eventness")
+            .property(property, value)
+            .build()
+            .unwrap();
+        let bus = gst::Bus::new();
+        listener.set_bus(Some(&bus));
+        assert!(listener.set_state(gst::State::Paused).is_err());
+        let message = bus.pop_filtered(&[gst::MessageType::Error]).unwrap();
+        let gst::MessageView::Error(error) = message.view() else {
+            unreachable!();
+        };
+        assert!(
+            error.error().to_string().contains(named),
+            "{}",
+            error.error()
+        );
+        let _ = listener.set_state(gst::State::Null);
+    }
+}
+
+#[test]
 fn a_hole_is_a_gap_and_the_listener_begins_anew_behind_it() {
     let mut listener = listener();
     listener.push(sound(0, 1000)).unwrap();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anchoring::tier::Tier;
-use gstearmark::models::{self, ModelError, load_encoder, load_tagger};
+use gstearmark::models::{self, ModelError, load_encoder, load_probe, load_tagger, load_voice};
 
 use crate::tiny;
 
@@ -189,4 +189,71 @@ fn yamnet_gives_the_original_scores() {
         let far = furthest(&scores, &golden[&format!("{sound}_scores")]);
         assert!(far < 1e-3, "{sound}: {far}");
     }
+}
+
+#[test]
+fn silero_gives_the_original_probabilities() {
+    let golden = golden("silero_vad_golden.npz");
+    let mut voice = load_voice("silero-vad").unwrap();
+    // A buzz with three gliding resonances after half a second of nothing, as models/build.py makes it.
+    let samples: Vec<f32> = (0..32_768)
+        .map(|n| {
+            let t = f64::from(n) / 16_000.0;
+            let peaks = [
+                600.0 + 150.0 * (6.0 * t).sin(),
+                1300.0 + 300.0 * (5.0 * t).cos(),
+                2500.0,
+            ];
+            let sound: f64 = (1..25)
+                .map(|k| {
+                    let pitch = 140.0 * f64::from(k);
+                    let gain: f64 = peaks
+                        .iter()
+                        .map(|f| (-((pitch - f) / 120.0).powi(2)).exp())
+                        .sum();
+                    gain * (std::f64::consts::TAU * pitch * t + f64::from(k * k)).sin()
+                })
+                .sum();
+            let loudness = (std::f64::consts::TAU * 4.0 * t).sin().clamp(0.0, 1.0);
+            if t > 0.5 {
+                (0.1 * sound * loudness) as f32
+            } else {
+                0.0
+            }
+        })
+        .collect();
+    for _ in 0..2 {
+        let found: Vec<f32> = samples
+            .chunks(512)
+            .map(|chunk| voice.hear(chunk).unwrap())
+            .collect();
+        let far = furthest(&found, &golden["voice"]);
+        assert!(far < 1e-3, "{far}");
+        voice.reset();
+    }
+}
+
+#[test]
+fn any_embedding_with_a_head_is_a_probe() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = tiny::probe(dir.path(), 8);
+    let (mut embedder, head) = load_probe(name(&path), 1).unwrap();
+    // Bands of ln(mel) 1 and 3: the head weighs the last eighth by 2 and takes 5 away.
+    let patch: Vec<f32> = (0..96 * 64)
+        .map(|k| if k % 64 < 56 { 1.0 } else { 3.0 })
+        .collect();
+    let embedding = embedder.embed(&patch, &[]).unwrap();
+    assert_eq!(embedding, [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 3.0]);
+    assert!((head.judge(&embedding) - 1.0 / (1.0 + (-1f32).exp())).abs() < 1e-6);
+    // A head for other embeddings is refused by name.
+    let error = load_probe(name(&tiny::probe(dir.path(), 7)), 1)
+        .err()
+        .unwrap();
+    assert!(matches!(&error, ModelError::Weights { .. }), "{error}");
+    assert!(error.to_string().contains("head.weight"), "{error}");
+    // And it is no tagger.
+    assert!(matches!(
+        load_tagger(name(&path), 1),
+        Err(ModelError::Kind { .. })
+    ));
 }

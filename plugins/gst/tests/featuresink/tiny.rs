@@ -189,3 +189,39 @@ speech_classes: [1, 2]
     std::fs::write(&path, manifest).unwrap();
     path
 }
+
+/// Writes a probe: the same model, and a head of `dim` numbers that weighs the last by 2 and takes 5 away. Returns the manifest's path.
+pub(crate) fn probe(dir: &Path, dim: usize) -> PathBuf {
+    let onnx = dir.join("novel.onnx");
+    std::fs::write(&onnx, band_means()).unwrap();
+    let entry = r#"{\"schema\": \"earmark-head/1\", \"name\": \"tiny\"}"#;
+    let header = format!(
+        r#"{{"__metadata__": {{"head": "{entry}"}}, "head.weight": {{"dtype": "F32", "shape": [{dim}], "data_offsets": [0, {0}]}},
+            "head.bias": {{"dtype": "F32", "shape": [1], "data_offsets": [{0}, {1}]}}}}"#,
+        4 * dim,
+        4 * dim + 4
+    );
+    let mut weights = vec![0f32; dim - 1];
+    weights.extend([2.0, -5.0]);
+    let mut head = (header.len() as u64).to_le_bytes().to_vec();
+    head.extend(header.bytes());
+    head.extend(weights.iter().flat_map(|w| w.to_le_bytes()));
+    std::fs::write(dir.join("novel.safetensors"), head).unwrap();
+    let manifest = format!(
+        "
+schema: earmark-model/1
+name: novel
+kind: probe
+file: novel.onnx
+sha256: \"{}\"
+source: {{ package: none, version: \"1\", licence: MIT }}
+input: {{ name: mel, layout: NCTF, dtype: f32, sample_rate: 16000, frames: 96, bands: 64, hop_frames: 48 }}
+output: {{ name: bands, dim: 8 }}
+head: novel.safetensors
+",
+        sha256(&onnx).unwrap()
+    );
+    let path = dir.join("novel.yaml");
+    std::fs::write(&path, manifest).unwrap();
+    path
+}

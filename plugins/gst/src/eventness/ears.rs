@@ -1,0 +1,207 @@
+//! What listens: the probe, the tagger and the voice detector that the properties name, ready to run.
+
+use std::sync::Arc;
+
+use anchoring::head::{Head, novelty};
+use anchoring::listen::{Answer, Hearing, Listener, Patch};
+use anchoring::probe::Probe;
+
+use super::Speech;
+use crate::models::{self, Embedder, Kind, Layout, ModelError, Tagger, Voice};
+
+/// Names that stand for no model.
+pub(super) const NONE: &str = "none";
+/// The probes that are no manifests.
+pub const PROBES: [&str; 6] = [
+    "energy",
+    "flux",
+    "onset",
+    "onset+tcn",
+    "tagger",
+    "tagger-novelty",
+];
+
+/// What the properties say.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) probe: String,
+    /// Path, or nothing for the built-in ones.
+    pub(super) weights: String,
+    pub(super) tagger: String,
+    pub(super) vad: String,
+    pub(super) speech: Speech,
+    pub(super) threads: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            probe: "onset+tcn".into(),
+            weights: String::new(),
+            tagger: NONE.into(),
+            vad: NONE.into(),
+            speech: Speech::default(),
+            threads: 1,
+        }
+    }
+}
+
+/// What judges patches, for the probes that do.
+enum Patchwise {
+    /// The largest probability of any class.
+    Loudest,
+    /// How unlike the patch before it an embedding is.
+    Novelty(Option<Vec<f32>>),
+    /// Any embedding with a head.
+    Head(Box<(Embedder, Head)>),
+}
+
+/// Everything that listens.
+pub(super) struct Ears {
+    hearing: Hearing,
+    tagger: Option<Tagger>,
+    voice: Option<Voice>,
+    patchwise: Option<Patchwise>,
+}
+
+/// What the settings ask for, without any model.
+///
+/// # Errors
+/// Something is unknown or doesn't fit together.
+pub(super) fn hearing(
+    settings: &Settings,
+) -> Result<(Hearing, Option<models::Manifest>), ModelError> {
+    let mut embedding = None;
+    let learned = |make: fn(Arc<models::Weights>) -> Probe| {
+        let probe = make(Arc::new(models::load_weights(&settings.weights)?));
+        match probe.lacks() {
+            Some(lack) => Err(ModelError::Probe(lack)),
+            None => Ok(probe),
+        }
+    };
+    let probe = match settings.probe.as_str() {
+        "energy" => Probe::Energy,
+        "flux" => Probe::Flux,
+        "onset" => learned(Probe::Onset)?,
+        "onset+tcn" => learned(Probe::OnsetTcn)?,
+        "tagger" | "tagger-novelty" if settings.tagger == NONE => {
+            return Err(ModelError::Probe(format!(
+                "the probe {} needs a tagger, but `tagger` is none: name one, such as yamnet",
+                settings.probe
+            )));
+        }
+        "tagger" | "tagger-novelty" => Probe::Patches,
+        name => {
+            let manifest = models::find(name).map_err(|error| match error {
+                ModelError::Unknown { .. } => ModelError::Probe(format!(
+                    "there is no probe `{name}`: it must be {}, or a model of kind probe (`earmark models` lists them)",
+                    PROBES.join(", ")
+                )),
+                error => error,
+            })?;
+            embedding = Some(manifest.of_kind(Kind::Probe)?);
+            Probe::Patches
+        }
+    };
+    let window = embedding
+        .as_ref()
+        .filter(|manifest| manifest.input.layout == Layout::Nt)
+        .and_then(|manifest| manifest.input.samples);
+    let hearing = Hearing {
+        probe,
+        tagging: settings.tagger != NONE,
+        window: window.unwrap_or(0),
+        voices: settings.vad != NONE,
+        speech: settings.speech.into(),
+    };
+    Ok((hearing, embedding))
+}
+
+/// How long cues wait for what comes after them; without any model loaded.
+pub(super) fn latency(settings: &Settings) -> anchoring::time::Nanos {
+    let hearing = hearing(settings).map(|(hearing, _)| hearing);
+    Listener::new(anchoring::time::Nanos::ZERO, &hearing.unwrap_or_default()).latency()
+}
+
+impl Ears {
+    /// Loads what the settings name.
+    ///
+    /// # Errors
+    /// Something is unknown, altered, of the wrong kind, or doesn't fit together.
+    pub(super) fn load(settings: &Settings) -> Result<Self, ModelError> {
+        let threads = settings.threads as usize;
+        let (hearing, embedding) = hearing(settings)?;
+        let tagger = (settings.tagger != NONE)
+            .then(|| models::load_tagger(&settings.tagger, threads))
+            .transpose()?;
+        let voice = (settings.vad != NONE)
+            .then(|| models::load_voice(&settings.vad))
+            .transpose()?;
+        let patchwise = match settings.probe.as_str() {
+            "tagger" => Some(Patchwise::Loudest),
+            "tagger-novelty" => Some(Patchwise::Novelty(None)),
+            name if embedding.is_some() => Some(Patchwise::Head(Box::new(models::load_probe(
+                name, threads,
+            )?))),
+            _ => None,
+        };
+        Ok(Self {
+            hearing,
+            tagger,
+            voice,
+            patchwise,
+        })
+    }
+
+    /// Somebody who hears sound that begins at `start`; what was heard before is forgotten.
+    pub(super) fn listener(&mut self, start: anchoring::time::Nanos) -> Listener {
+        if let Some(voice) = &mut self.voice {
+            voice.reset();
+        }
+        if let Some(Patchwise::Novelty(before)) = &mut self.patchwise {
+            *before = None;
+        }
+        Listener::new(start, &self.hearing)
+    }
+
+    /// Answers what the listener asks, as far as it asks; says how many patches that were.
+    pub(super) fn answer(&mut self, listener: &mut Listener) -> Result<u64, ModelError> {
+        let mut patches = 0;
+        while let Some(patch) = listener.next_patch() {
+            listener.tagged(self.judge(&patch)?);
+            patches += 1;
+        }
+        if let Some(voice) = &mut self.voice {
+            while let Some(chunk) = listener.next_voice_chunk() {
+                listener.voice(voice.hear(&chunk)?);
+            }
+        }
+        Ok(patches)
+    }
+
+    fn judge(&mut self, patch: &Patch) -> Result<Answer, ModelError> {
+        let (tags, speech) = match &mut self.tagger {
+            Some(tagger) => tagger.tag(&patch.log_mel)?,
+            None => Default::default(),
+        };
+        let onset = match (&mut self.patchwise, &mut self.tagger) {
+            (Some(Patchwise::Loudest), _) => tags.first().map(|tag| tag.p),
+            (Some(Patchwise::Novelty(before)), Some(tagger)) => {
+                let now = tagger.embed(&patch.log_mel)?;
+                let p = before.as_ref().map_or(0.0, |before| novelty(before, &now));
+                *before = Some(now);
+                Some(p)
+            }
+            (Some(Patchwise::Head(probe)), _) => {
+                let (embedder, head) = probe.as_mut();
+                Some(head.judge(&embedder.embed(&patch.log_mel, &patch.samples)?))
+            }
+            _ => None,
+        };
+        Ok(Answer {
+            tags,
+            speech,
+            onset,
+        })
+    }
+}
