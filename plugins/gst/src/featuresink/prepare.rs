@@ -247,6 +247,7 @@ mod tests {
             frames: None,
             bands: None,
             hop_frames: None,
+            samples: None,
         }
     }
 

@@ -26,6 +26,7 @@ fn input(resize: Resize, fit: Fit) -> Input {
         frames: None,
         bands: None,
         hop_frames: None,
+        samples: None,
     }
 }
 
