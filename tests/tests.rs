@@ -31,3 +31,6 @@ mod kitchen;
 
 // Many recordings: resumed, accounted for, stopped, killed.
 mod batch;
+
+// Pages and drawings of feature files.
+mod report;

@@ -418,9 +418,9 @@ impl Tagger {
         let shape = [1, 1, input.frames.unwrap_or(96), input.bands.unwrap_or(64)];
         let tensor =
             TensorRef::from_array_view((shape, log_mel)).map_err(|err| fail(err.to_string()))?;
-        let outputs = self
-            .model
-            .session
+        let session = self.model.loan.session.as_mut();
+        let outputs = session
+            .ok_or_else(|| fail("its session is gone".into()))?
             .run(ort::inputs![input.name.as_str() => tensor])
             .map_err(|err| fail(err.to_string()))?;
         let (_, numbers) = outputs
@@ -485,7 +485,8 @@ impl Voice {
                 message: "its manifest says nothing of its memory".into(),
             });
         };
-        let outputs = model.session.outputs();
+        let session = model.loan.session.as_ref();
+        let outputs = session.map(Session::outputs).unwrap_or_default();
         if !outputs.iter().any(|output| output.name() == memory.output) {
             return Err(ModelError::Load {
                 name: model.manifest.name,
@@ -538,9 +539,12 @@ impl Voice {
             .map_err(broken)?;
         let rate = [i64::from(RATE)];
         let rate = TensorRef::from_array_view(([0usize; 0], rate.as_slice())).map_err(broken)?;
-        let outputs = self
-            .model
-            .session
+        let session = self.model.loan.session.as_mut();
+        let outputs = session
+            .ok_or_else(|| ModelError::Run {
+                name: name.clone(),
+                message: "its session is gone".into(),
+            })?
             .run(ort::inputs![
                 input.name.as_str() => sound,
                 self.memory.input.as_str() => state,
