@@ -17,6 +17,8 @@ enum Kind {
     Plain,
     /// The same, from a recording whose time does not begin at zero: the clicks are somewhere else.
     Shifted,
+    /// Pictures go on after the sound: looks that no anchor asks for take their share there.
+    Longer,
     /// Shifted, and its start was cut off: what is left begins between two keyframes.
     Cut,
     /// Stored turned by 90 degrees.
@@ -31,7 +33,11 @@ fn holds(name: &str, kind: Kind) {
     let input = made(&python, name);
     let folder = folder(name);
     for planning in ["global", "streaming"] {
-        let pipeline = pipeline(&python, &folder, &format!("{BUDGET}, planning: {planning}"));
+        let budget = match kind {
+            Kind::Longer => "tokens_per_s: 784",
+            _ => BUDGET,
+        };
+        let pipeline = pipeline(&python, &folder, &format!("{budget}, planning: {planning}"));
         let file = folder.join(format!("{planning}.h5"));
         let output = succeeds(call("run", &pipeline, &input, &file));
         let mut args = vec![
@@ -50,7 +56,9 @@ fn holds(name: &str, kind: Kind) {
             LATER_CLICKS
         };
         match kind {
-            Kind::Plain => args.extend(["--clicks".into(), clicks.into()]),
+            Kind::Plain | Kind::Longer => {
+                args.extend(["--clicks".into(), clicks.into()]);
+            }
             Kind::Turned => args.extend(["--turned".into(), "--clicks".into(), clicks.into()]),
             Kind::Shifted => {}
             Kind::Cut => args.extend(["--numbered".into(), "250".into()]),
@@ -104,8 +112,8 @@ recordings! {
     mkv_vp9_pcm: Plain,
     ts_h264_aac: Shifted,
     ts_h265_mp3: Shifted,
-    mp4_vfr: Plain,
-    mkv_vfr: Plain,
+    mp4_vfr: Longer,
+    mkv_vfr: Longer,
     mp4_rotated: Turned,
     mkv_starts_at_5s: Shifted,
     mp4_starts_at_5s: Shifted,

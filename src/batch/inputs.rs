@@ -275,7 +275,11 @@ mod tests {
     fn a_ring_of_links_ends() {
         let folder = tree();
         std::os::unix::fs::symlink(folder.path(), folder.path().join("a/b/up")).unwrap();
-        assert_eq!(ids(&collect(&[folder.path()]).unwrap()), ["P02", "P01"]);
+        // Each once, wherever the ring is entered.
+        let all = collect(&[folder.path()]).unwrap();
+        let mut found = ids(&all);
+        found.sort_unstable();
+        assert_eq!(found, ["P01", "P02"]);
     }
 
     #[test]

@@ -85,8 +85,7 @@ impl Planner {
         let mut best: BinaryHeap<(u64, Reverse<usize>)> = (0..stretches.len())
             .map(|i| (key(worth.next(length(i).seconds(), 0)), Reverse(i)))
             .collect();
-        // A picture saves a thin look, as long as there are any.
-        let (mut sum, mut pictures): (Tokens, u64) = (0, 0);
+        let mut sum: Tokens = 0;
         loop {
             let onset = likely.last().map(|&p| key(p + beside));
             let blind = best.peek().map(|&(gain, Reverse(i))| (gain, i));
@@ -96,7 +95,8 @@ impl Planner {
                 (Some(_), None) => (anchor, None),
                 (_, Some((_, i))) => (look, Some(i)),
             };
-            let rest = least.saturating_sub(pictures + 1).saturating_mul(thin);
+            // Pictures may save none of the thin looks: onsets come where they come.
+            let rest = least.saturating_mul(thin);
             let affordable = sum.saturating_add(price).saturating_add(rest) <= budget;
             match stretch {
                 None if affordable => drop(likely.pop()),
@@ -114,7 +114,6 @@ impl Planner {
             }
             if affordable {
                 sum = sum.saturating_add(price);
-                pictures += 1;
             }
         }
         let mut times = Vec::new();
