@@ -224,7 +224,8 @@ impl Model {
         }
         if inputs.len() != wanted.len() || !wanted.iter().all(|name| inputs.contains(name)) {
             return Err(load(format!(
-                "its inputs are {inputs:?}, but the manifest says they are {wanted:?}"
+                "its inputs are {inputs:?}, but the manifest says they are {wanted:?} (input.name is {:?})",
+                manifest.input.name
             )));
         }
         let outputs: Vec<_> = session
