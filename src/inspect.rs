@@ -5,18 +5,16 @@ mod folder;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use anchoring::plan::{Header, Line, PlanReader, Reason};
+use anchoring::plan::{Header, Line, Reason};
 use anchoring::tier::{Prices, Tier, Tokens};
 use anchoring::time::Nanos;
 use anyhow::{Context, bail};
 use gstearmark::h5;
 use serde_json::{Value, json};
 
-/// Longest line of a plan that is read, in bytes.
-const LONGEST_LINE: u64 = 1 << 20;
+use crate::plan_file;
 
 /// What a file holds.
 #[derive(Debug)]
@@ -77,55 +75,29 @@ pub fn inspect(file: &Path) -> anyhow::Result<About> {
 /// # Errors
 /// It cannot be read, or a line of it is wrong.
 pub fn plan(file: &Path, prices: Option<Prices>) -> anyhow::Result<PlanSummary> {
-    let name = || file.display().to_string();
-    let mut lines =
-        BufReader::new(File::open(file).with_context(|| format!("cannot open {}", name()))?);
-    let mut reader = PlanReader::new(prices);
     let mut found: Option<PlanSummary> = None;
     let mut last = Nanos::ZERO;
-    let mut line = String::new();
-    for number in 1_u64.. {
-        line.clear();
-        let read = std::io::Read::take(&mut lines, LONGEST_LINE)
-            .read_line(&mut line)
-            .with_context(|| format!("cannot read {} line {number}", name()))?;
-        if read == 0 {
-            break;
+    plan_file::read(file, prices, |line| match (line, &mut found) {
+        (Line::Plan(header), found) => {
+            *found = Some(PlanSummary {
+                header,
+                anchors: 0,
+                cues: 0,
+                shares: BTreeMap::new(),
+                largest_gap: Nanos::ZERO,
+            });
         }
-        if read as u64 == LONGEST_LINE {
-            bail!(
-                "{} line {number} is longer than {LONGEST_LINE} bytes; is it a plan?",
-                name()
-            );
+        (Line::Anchor(_), Some(found)) => found.anchors += 1,
+        (Line::Cue(_), Some(found)) => found.cues += 1,
+        (Line::Frame(entry), Some(found)) => {
+            let share = found.shares.entry((entry.tier, entry.reason)).or_default();
+            *share = (share.0 + 1, share.1 + entry.tokens);
+            found.largest_gap = found.largest_gap.max(entry.requested - last);
+            last = entry.requested;
         }
-        let Some(line) = reader.feed(line.trim_end()).with_context(name)? else {
-            continue;
-        };
-        match (line, &mut found) {
-            (Line::Plan(header), found) => {
-                *found = Some(PlanSummary {
-                    header,
-                    anchors: 0,
-                    cues: 0,
-                    shares: BTreeMap::new(),
-                    largest_gap: Nanos::ZERO,
-                });
-            }
-            (Line::Anchor(_), Some(found)) => found.anchors += 1,
-            (Line::Cue(_), Some(found)) => found.cues += 1,
-            (Line::Frame(entry), Some(found)) => {
-                let share = found.shares.entry((entry.tier, entry.reason)).or_default();
-                *share = (share.0 + 1, share.1 + entry.tokens);
-                found.largest_gap = found.largest_gap.max(entry.requested - last);
-                last = entry.requested;
-            }
-            _ => {}
-        }
-    }
-    reader.finish().with_context(name)?;
-    let Some(mut found) = found else {
-        bail!("{} is empty; a plan begins with its header", name())
-    };
+        _ => {}
+    })?;
+    let mut found = found.with_context(|| format!("{} has no header", file.display()))?;
     found.largest_gap = found.largest_gap.max(found.header.duration - last);
     Ok(found)
 }

@@ -14,6 +14,7 @@
 //! - [`session`]: recording and pipeline -> plan and features.
 //! - [`batch`]: many recordings -> worker processes, a status line each, features.
 //! - [`inspect`]: a file that Earmark wrote -> one screen of text.
+//! - `plan_file`: a plan's file, line by line.
 //! - [`eval`]: plans against labels.
 //! - [`report`]: a feature file -> a page for people.
 //! - [`plot`]: a feature file -> a drawing for papers.
@@ -34,6 +35,7 @@ pub mod graph;
 pub mod inspect;
 pub mod launch;
 pub mod packages;
+mod plan_file;
 pub mod plot;
 pub mod probe;
 pub mod report;

@@ -85,6 +85,8 @@ pub struct Recording {
     pub looks: Vec<Nanos>,
     /// Anchors, by time.
     pub anchors: Vec<Onset>,
+    /// Their windows.
+    pub windows: Vec<Window>,
     /// Every onset that was heard, by time; none if the plan has no cues.
     pub onsets: Vec<Onset>,
     /// What was heard; none if the plan has no cues.
@@ -196,6 +198,18 @@ impl Recording {
             }
         }
         found
+    }
+
+    /// How many windows hold the start of an event.
+    pub fn holding(&self) -> usize {
+        let start = |i: usize| self.events[i].span.start();
+        let holds = |window: &&Window| {
+            let first = self
+                .events
+                .partition_point(|e| e.span.start() < window.start());
+            first < self.events.len() && window.contains(start(first))
+        };
+        self.windows.iter().filter(holds).count()
     }
 
     /// Of dead and trusted hops by the notes and by the plan: dead in both, only in the plan, only in the notes.
@@ -356,6 +370,19 @@ mod tests {
         };
         let found = r.true_onsets(&[900, 1_020, 1_140, 3_151].map(onset));
         assert_eq!(found, [false, true, false, false]);
+    }
+
+    #[test]
+    fn a_window_holds_a_start_or_not() {
+        let mut r = recording(&[(1_000, 2_000), (3_000, 3_100)], &[]);
+        let window = |from, to| Window::new(Nanos::from_ms(from), Nanos::from_ms(to)).unwrap();
+        r.windows = vec![
+            window(800, 1_001),
+            window(1_001, 3_000),
+            window(3_000, 4_000),
+            window(4_000, 9_000),
+        ];
+        assert_eq!(r.holding(), 2);
     }
 
     #[test]

@@ -4,14 +4,16 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use anchoring::plan::{Header, Line, PlanReader};
+use anchoring::plan::{Header, Line};
 use anchoring::tier::{Tier, Tokens};
+use anchoring::time::Window;
 use anyhow::{Context, bail};
 
 use super::labels::{self, Event};
 use super::measure::{Hop, Onset, Recording};
+use crate::plan_file;
 
-/// Longest line of a plan that is read, in bytes.
+/// Longest first line of a labels file that is read, in bytes.
 const LONGEST_LINE: u64 = 1 << 20;
 
 /// A recording and what its plan says of itself.
@@ -105,66 +107,47 @@ struct Given {
     header: Header,
     looks: Vec<(anchoring::time::Nanos, Tier, Tokens)>,
     anchors: Vec<Onset>,
+    windows: Vec<Window>,
     onsets: Vec<Onset>,
     hops: Vec<Hop>,
 }
 
 fn plan(path: &Path) -> anyhow::Result<Given> {
-    let name = || path.display().to_string();
-    let mut lines =
-        BufReader::new(File::open(path).with_context(|| format!("cannot open {}", name()))?);
-    let mut reader = PlanReader::new(None);
     let mut header = None;
-    let (mut looks, mut anchors) = (Vec::new(), Vec::new());
+    let (mut looks, mut anchors, mut windows) = (Vec::new(), Vec::new(), Vec::new());
     let (mut onsets, mut hops) = (Vec::new(), Vec::new());
     let mut distrust = 0.9;
-    let mut line = String::new();
-    for number in 1_u64.. {
-        line.clear();
-        let read = Read::take(&mut lines, LONGEST_LINE)
-            .read_line(&mut line)
-            .with_context(|| format!("cannot read {} line {number}", name()))?;
-        if read == 0 {
-            break;
+    plan_file::read(path, None, |line| match line {
+        Line::Plan(found) => {
+            let configured = &found.config["budget"]["distrust"];
+            distrust = configured.as_f64().unwrap_or(distrust);
+            header = Some(found);
         }
-        if read as u64 == LONGEST_LINE {
-            bail!(
-                "{} line {number} is longer than {LONGEST_LINE} bytes; is it a plan?",
-                name()
-            );
-        }
-        let Some(line) = reader.feed(line.trim_end()).with_context(name)? else {
-            continue;
-        };
-        match line {
-            Line::Plan(found) => {
-                let configured = &found.config["budget"]["distrust"];
-                distrust = configured.as_f64().unwrap_or(distrust);
-                header = Some(found);
-            }
-            Line::Anchor(anchor) => anchors.push(Onset {
+        Line::Anchor(anchor) => {
+            windows.push(anchor.window);
+            anchors.push(Onset {
                 at: anchor.onset,
                 uncertainty: anchor.uncertainty.into(),
-            }),
-            Line::Frame(entry) => looks.push((entry.requested, entry.tier, entry.tokens)),
-            Line::Cue(cue) => {
-                hops.push(Hop {
-                    at: cue.pts,
-                    trusted: cue.trusted(distrust),
-                });
-                onsets.extend(cue.onset.map(|onset| Onset {
-                    at: onset.at,
-                    uncertainty: onset.uncertainty.into(),
-                }));
-            }
+            });
         }
-    }
-    reader.finish().with_context(name)?;
-    let header = header.with_context(|| format!("{} is empty", name()))?;
+        Line::Frame(entry) => looks.push((entry.requested, entry.tier, entry.tokens)),
+        Line::Cue(cue) => {
+            hops.push(Hop {
+                at: cue.pts,
+                trusted: cue.trusted(distrust),
+            });
+            onsets.extend(cue.onset.map(|onset| Onset {
+                at: onset.at,
+                uncertainty: onset.uncertainty.into(),
+            }));
+        }
+    })?;
+    let header = header.with_context(|| format!("{} has no header", path.display()))?;
     Ok(Given {
         header,
         looks,
         anchors,
+        windows,
         onsets,
         hops,
     })
@@ -232,6 +215,7 @@ fn pair(
             notes: labels::notes(labels)?,
             looks: looks().map(|&(at, ..)| at).collect(),
             anchors: plan.anchors,
+            windows: plan.windows,
             onsets: plan.onsets,
             hops: plan.hops,
         },

@@ -37,6 +37,8 @@ pub struct Results {
     pub waste: Waste,
     /// Anchors: whether they are beginnings of events, and know it.
     pub anchors: Option<Onsets>,
+    /// What their windows hold.
+    pub windows: Option<Windows>,
     /// The same of every onset that was heard; only for plans with cues.
     pub onsets: Option<Onsets>,
     /// Whether the stretches without usable sound were found; only for plans with cues, and where the labels' notes know them.
@@ -96,6 +98,15 @@ pub struct Onsets {
     pub ece: f64,
     /// Claimed probability against the share that was true.
     pub bins: Vec<Bin>,
+}
+
+/// Windows of anchors, pooled.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Windows {
+    /// Mean length, seconds.
+    pub mean_s: f64,
+    /// Share that holds the start of a labelled event.
+    pub holding: f64,
 }
 
 /// Agreement on which hops of 80 ms are dead.
@@ -203,6 +214,7 @@ pub(super) fn measure(pairs: &[Pair], seed: u64) -> Results {
         recall,
         waste: waste(&recordings),
         anchors: onsets(&recordings, |r| &r.anchors),
+        windows: windows(&recordings),
         onsets: onsets(&recordings, |r| &r.onsets),
         dead: dead(&recordings),
         groups: groups(&recordings, &exact),
@@ -309,6 +321,17 @@ fn onsets(recordings: &[&Recording], of: impl Fn(&Recording) -> &[Onset]) -> Opt
         auroc: measure::auroc(&judged),
         ece,
         bins,
+    })
+}
+
+fn windows(recordings: &[&Recording]) -> Option<Windows> {
+    let count: usize = recordings.iter().map(|r| r.windows.len()).sum();
+    let lengths = recordings.iter().flat_map(|r| &r.windows);
+    let seconds: f64 = lengths.map(|window| window.length().seconds()).sum();
+    let holding: usize = recordings.iter().map(|r| r.holding()).sum();
+    (count > 0).then(|| Windows {
+        mean_s: seconds / count as f64,
+        holding: holding as f64 / count as f64,
     })
 }
 

@@ -71,6 +71,13 @@ impl fmt::Display for Results {
         if let Some(anchors) = &self.anchors {
             onsets(f, "anchors", anchors)?;
         }
+        if let Some(windows) = &self.windows {
+            writeln!(
+                f,
+                "windows      {:.2} s on average, {:.3} of them hold the start of an event",
+                windows.mean_s, windows.holding
+            )?;
+        }
         if let Some(all) = &self.onsets {
             onsets(f, "all onsets", all)?;
         }

@@ -57,10 +57,11 @@ pub(super) fn text(card: &Card<'_>) -> String {
         let names: Vec<&str> = NAMES.iter().map(|placement| placement.name()).collect();
         let _ = writeln!(
             out,
-            "One look for five seconds, the likeliest onsets half a second apart; share of the events hit, mean over recordings.\n\n\
+            "One look for {seconds} seconds, placed by the global planner; share of the events hit, mean over recordings.\n\n\
              | recordings | probe | {} | recovery | AUROC | ECE | true |\n|---|---|{}---|---|---|---|",
             names.join(" | "),
-            "---|".repeat(names.len())
+            "---|".repeat(names.len()),
+            seconds = super::score::SECONDS,
         );
         for (data, probe, score) in card.scores {
             let recalls: Vec<String> = score.recall.iter().map(|r| format!("{r:.3}")).collect();

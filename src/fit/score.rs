@@ -1,8 +1,12 @@
 //! What weights are worth on recordings that they were not made from: looks where they say, held against the labels as in
 //! `earmark eval anchors`.
 
+use anchoring::cue::{Cue, HOP, Onset as Beginning};
+use anchoring::global::Planner;
 use anchoring::mel::RATE;
 use anchoring::probe::{Heard, Probe, ProbeStream};
+use anchoring::settings::Settings;
+use anchoring::tier::{Prices, Tier};
 use anchoring::time::Nanos;
 use anyhow::bail;
 
@@ -10,10 +14,7 @@ use super::corpus::Recording;
 use crate::eval::measure::{self, Onset, Placement};
 
 /// One look for so many seconds.
-const SECONDS: f64 = 5.0;
-/// Looks are at least so far apart, and so long after the onset.
-const APART: Nanos = Nanos::from_ms(500);
-const AFTER: Nanos = Nanos::from_ms(60);
+pub(super) const SECONDS: f64 = 5.0;
 
 /// Means over recordings.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -73,20 +74,11 @@ pub(super) fn score(recordings: &[Recording], probe: &Probe) -> anyhow::Result<S
     for one in recordings {
         let duration = one.duration();
         let said = heard(one, probe);
-        let looks = ((duration.seconds() / SECONDS).round() as usize).max(1);
-        let mut order: Vec<usize> = (0..said.len()).collect();
-        order.sort_by(|&a, &b| said[b].p.total_cmp(&said[a].p));
-        let mut taken: Vec<Nanos> = Vec::new();
-        let mut best = vec![false; said.len()];
-        for i in order {
-            let at = said[i].at + AFTER;
-            let free = taken.iter().all(|t| t.distance(at) >= APART);
-            if taken.len() < looks && free && at >= Nanos::ZERO && at < duration {
-                taken.push(at);
-                best[i] = true;
-            }
-        }
-        bisect(&mut taken, looks, duration);
+        let taken = looks(&said, duration)?;
+        let best: Vec<bool> = said
+            .iter()
+            .map(|heard| taken.iter().any(|(onset, _)| *onset == Some(heard.at)))
+            .collect();
         let onsets: Vec<Onset> = said
             .iter()
             .map(|heard| Onset {
@@ -94,12 +86,11 @@ pub(super) fn score(recordings: &[Recording], probe: &Probe) -> anyhow::Result<S
                 uncertainty: heard.uncertainty.into(),
             })
             .collect();
-        taken.sort_unstable();
         let recording = measure::Recording {
             name: one.name.clone(),
             duration,
             events: one.events.clone(),
-            looks: taken,
+            looks: taken.iter().map(|(_, at)| *at).collect(),
             ..measure::Recording::default()
         };
         let right = recording.true_onsets(&onsets);
@@ -121,16 +112,37 @@ pub(super) fn score(recordings: &[Recording], probe: &Probe) -> anyhow::Result<S
     Ok(score)
 }
 
-/// What is left halves the largest gaps.
-fn bisect(taken: &mut Vec<Nanos>, looks: usize, duration: Nanos) {
-    while taken.len() < looks {
-        let mut edges = taken.clone();
-        edges.extend([Nanos::ZERO, duration]);
-        edges.sort_unstable();
-        let widest = edges.windows(2).max_by_key(|w| w[1] - w[0]);
-        let Some(&[a, b]) = widest else { return };
-        taken.push(Nanos::new(a.get() / 2 + b.get() / 2));
+/// Where a plan looks that pays one look for [`SECONDS`], and the onset that each look is for; ascending.
+fn looks(said: &[Heard], duration: Nanos) -> anyhow::Result<Vec<(Option<Nanos>, Nanos)>> {
+    let prices = Prices::default();
+    let mut settings = Settings::default();
+    // Every look at one price, and the gaps left to the onsets.
+    settings.budget.fallback_tier = Tier::High;
+    settings.budget.uniform_tier = Tier::High;
+    settings.budget.max_gap_ms = 60_000;
+    settings.budget.tokens_per_s = prices.of(Tier::High) as f64 / SECONDS;
+    let mut planner = Planner::new(settings, prices);
+    let mut rest = said.iter().peekable();
+    let mut pts = Nanos::ZERO;
+    while pts < duration {
+        let heard = rest.next_if(|heard| heard.at < pts + HOP);
+        planner.hear(&Cue {
+            pts,
+            onset: heard.map(|heard| Beginning {
+                at: heard.at,
+                p: heard.p,
+                uncertainty: heard.uncertainty,
+            }),
+            ..Cue::default()
+        });
+        pts = pts + HOP;
     }
+    let plan = planner.finish(duration, "", serde_json::Value::Null)?;
+    let onset = |id: u32| Some(plan.anchors.get(id as usize)?.onset);
+    let looks = plan.entries.iter();
+    Ok(looks
+        .map(|entry| (entry.anchor.and_then(onset), entry.requested))
+        .collect())
 }
 
 /// The order in which recalls are given.

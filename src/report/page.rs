@@ -27,7 +27,8 @@ const LONGEST: usize = 120;
 /// Most labels in the lists beside the timeline.
 const MOST_CLASSES: usize = 60;
 
-const TEMPLATE: &str = include_str!("assets/page.html");
+const BASE: &str = include_str!("assets/base.html");
+const PAGE: &str = include_str!("assets/page.html");
 const INDEX: &str = include_str!("assets/index.html");
 const STYLE: &str = include_str!("assets/page.css");
 const SCRIPTS: [&str; 3] = [
@@ -79,7 +80,7 @@ pub(crate) fn page(
         tolerance => super::truth::TOLERANCE as f64 / 1e9,
         left_out => left_out,
     };
-    render(TEMPLATE, context, &data, true)
+    render(PAGE, context, &data, true)
 }
 
 /// A page over a folder of pages.
@@ -100,7 +101,8 @@ fn render(template: &str, context: Slot, data: &Value, scripts: bool) -> anyhow:
         format!("{number:.digits$}")
     });
     environment
-        .add_template("page.html", template)
+        .add_template("base.html", BASE)
+        .and_then(|()| environment.add_template("page.html", template))
         .context("the report's template is broken")?;
     let script = if scripts {
         [&[CHARTS], &SCRIPTS[..]].concat().join("\n")

@@ -207,6 +207,9 @@ impl Session<'_> {
         let distrust = self.pipeline.settings.budget.distrust;
         let streaming = self.pipeline.planning == Planning::Streaming;
         let mut planner = Maker::new(self.pipeline);
+        if let Some(container) = self.recording.duration {
+            planner.expect(container - start);
+        }
         let mut again = Cues(BufReader::new(cues.try_clone()?));
         let (mut read, mut trusted) = (0, 0_u64);
         for cue in again.by_ref() {

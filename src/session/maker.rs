@@ -39,6 +39,13 @@ impl Maker {
         }
     }
 
+    /// When the recording is expected to stop, as a gate in one pass would be told by the container.
+    pub(super) fn expect(&mut self, stop: Nanos) {
+        if let Self::Streaming(streaming) = self {
+            streaming.planner.expect(stop);
+        }
+    }
+
     pub(super) fn hear(&mut self, cue: &Cue) {
         match self {
             Self::Global(planner) => planner.hear(cue),

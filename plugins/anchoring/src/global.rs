@@ -7,6 +7,7 @@
 
 mod blind;
 mod board;
+mod order;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -18,7 +19,9 @@ use crate::settings::{Policy, Settings};
 use crate::tier::{Prices, Tier, Tokens};
 use crate::time::{Nanos, Window};
 use crate::uniform::{CLOSEST, between, needed, spread};
+use crate::worth::Worth;
 use board::Board;
+use order::Order;
 
 /// Shortest recording that can be planned, unless it is empty: 10 ms.
 pub const MIN_DURATION: Nanos = Nanos::from_ms(10);
@@ -28,6 +31,11 @@ pub const MAX_DURATION: Nanos = Nanos::new(360_000_000_000_000);
 
 /// Most looks that a plan may need: a hundred hours at a picture every 20 ms.
 pub const MAX_LOOKS: u64 = 18_000_000;
+
+/// Worth as a heap's key: numbers that are not negative sort as their bits do.
+fn key(worth: f64) -> u64 {
+    worth.max(0.0).to_bits()
+}
 
 /// Hears every cue, then plans. Keeps candidates and the stretches that can be trusted, never the cues.
 #[derive(Clone, Debug)]
@@ -82,6 +90,7 @@ impl Planner {
         let heard = !self.trusted.is_empty();
         self.candidates
             .retain(|candidate| candidate.onset < duration);
+        self.candidates.sort_by_key(|candidate| candidate.onset);
         let (anchors, entries) = match self.settings.budget.policy {
             Policy::Dense => return Err(PlanError::Dense),
             Policy::Uniform => (Vec::new(), self.uniform(duration, budget, Reason::Uniform)?),
@@ -91,7 +100,8 @@ impl Planner {
             ),
             Policy::Gated => self.gated(duration, budget)?,
             Policy::AnchorsOnly => {
-                let chosen = self.choose(&mut Board::new(duration, budget, None, 0));
+                let worth = self.worth(duration);
+                let chosen = self.choose(&mut Board::new(duration, budget, None, 0), &worth);
                 self.anchors(duration, &chosen)
             }
         };
@@ -170,7 +180,7 @@ impl Planner {
     }
 
     fn gated(
-        &mut self,
+        &self,
         duration: Nanos,
         budget: Tokens,
     ) -> Result<(Vec<Anchor>, Vec<Entry>), PlanError> {
@@ -183,7 +193,7 @@ impl Planner {
         let blind_price = self.prices.of(blind_tier);
         let mut blind = self.blind(duration, budget, &worth);
         blind.retain(|&at| board.place(at, blind_price));
-        let chosen = self.choose(&mut board);
+        let chosen = self.choose(&mut board, &worth);
         if worth.any() {
             blind.extend(self.fill(&mut board, &worth));
         }
@@ -245,38 +255,75 @@ impl Planner {
             .is_some_and(|window| window.contains(at))
     }
 
-    /// The likeliest candidates that the budget has, with the times of their pictures, by onset.
-    fn choose(&mut self, board: &mut Board) -> Vec<(Candidate, Nanos)> {
-        let settings = &self.settings.anchors;
-        let min_gap = Nanos::from_ms(settings.min_gap_ms.into()).max(Nanos::new(1));
-        let price = self.prices.of(self.settings.budget.anchor_tier);
-        let gap = self.max_gap().get().max(1);
-        let mut candidates = std::mem::take(&mut self.candidates);
-        candidates.sort_by(|a, b| b.p.total_cmp(&a.p).then(a.onset.cmp(&b.onset)));
-
-        let mut by_onset: BTreeMap<Nanos, (Candidate, Nanos)> = BTreeMap::new();
-        for candidate in candidates {
-            let onset = candidate.onset;
-            let near = (onset - min_gap + Nanos::new(1))..(onset + min_gap);
-            if by_onset.range(near).next().is_some() {
-                continue;
-            }
-            let at = candidate.look(settings, board.duration);
-            let (a, b) = board.around(at);
-            // Where the budget is a look short, the picture may come a little later or earlier, but not before the onset: just where
-            // the pieces on both sides hold whole gaps.
-            let whole = |length: Nanos| Nanos::new(length.get().div_euclid(gap) * gap);
-            let last = candidate.window(settings, board.duration).stop() - Nanos::new(1);
-            let places = [at, b - whole(b - at), a + whole(at - a)];
-            let place = places
-                .into_iter()
-                .enumerate()
-                .find(|&(i, t)| (i == 0 || (onset..=last).contains(&t)) && board.place(t, price));
-            if let Some((_, t)) = place {
-                by_onset.insert(onset, (candidate, t));
+    /// The candidates worth most that the budget has, with the times of their pictures, by onset.
+    fn choose(&self, board: &mut Board, worth: &Worth) -> Vec<(Candidate, Nanos)> {
+        let looks = self.looks(board.duration);
+        let mut order = Order::new(&self.candidates, &looks, *worth, self.min_gap());
+        let mut chosen: BTreeMap<Nanos, usize> = BTreeMap::new();
+        while let Some((i, _)) = order.next() {
+            if let Some(at) = self.place(i, looks[i], board) {
+                order.take(i, at);
+                chosen.insert(at, i);
+            } else if let Some((&next, &j)) = chosen.range(looks[i]..).next()
+                && board.is_nearly_enough(self.anchor_price())
+            {
+                // The picture that comes next may make room.
+                board.remove(next, self.anchor_price());
+                let at = self.place(i, looks[i], board);
+                if let Some(moved) = at.and_then(|_| self.place(j, looks[j], board)) {
+                    chosen.remove(&next);
+                    chosen.insert(moved, j);
+                } else {
+                    if let Some(at) = at {
+                        board.remove(at, self.anchor_price());
+                    }
+                    board.place(next, self.anchor_price());
+                    continue;
+                }
+                if let Some(at) = at {
+                    order.take(i, at);
+                    chosen.insert(at, i);
+                }
             }
         }
-        by_onset.into_values().collect()
+        let mut chosen: Vec<_> = chosen
+            .into_iter()
+            .map(|(at, i)| (self.candidates[i], at))
+            .collect();
+        chosen.sort_by_key(|(candidate, _)| candidate.onset);
+        chosen
+    }
+
+    /// Takes a candidate's picture, if the budget has it; when.
+    fn place(&self, i: usize, at: Nanos, board: &mut Board) -> Option<Nanos> {
+        let candidate = &self.candidates[i];
+        let gap = self.max_gap().get().max(1);
+        let (a, b) = board.around(at);
+        // Where the budget is a look short, the picture may come a little later or earlier, but not before the onset: just where
+        // the pieces on both sides hold whole gaps.
+        let whole = |length: Nanos| Nanos::new(length.get().div_euclid(gap) * gap);
+        let window = candidate.window(&self.settings.anchors, board.duration);
+        let may = candidate.onset..=window.stop() - Nanos::new(1);
+        let places = [at, b - whole(b - at), a + whole(at - a)];
+        places
+            .into_iter()
+            .enumerate()
+            .find(|&(i, t)| (i == 0 || may.contains(&t)) && board.place(t, self.anchor_price()))
+            .map(|(_, t)| t)
+    }
+
+    fn anchor_price(&self) -> Tokens {
+        self.prices.of(self.settings.budget.anchor_tier)
+    }
+
+    /// When the pictures of the candidates are taken.
+    fn looks(&self, duration: Nanos) -> Vec<Nanos> {
+        let look = |candidate: &Candidate| candidate.look(&self.settings.anchors, duration);
+        self.candidates.iter().map(look).collect()
+    }
+
+    fn min_gap(&self) -> Nanos {
+        Nanos::from_ms(self.settings.anchors.min_gap_ms.into()).max(Nanos::new(1))
     }
 
     /// Anchors and their pictures: windows that overlap part halfway between the onsets.

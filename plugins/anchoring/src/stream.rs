@@ -1,12 +1,14 @@
 //! Cues as they come -> plan entries within a token bucket and a bounded look-ahead.
 //!
 //! The bucket starts empty, fills at `tokens_per_s` and overflows at `burst_s`, so at every instant of the recording no more is spent than
-//! it had earned by then. An onset becomes an anchor if nothing likelier follows at once, if it is likely enough for what the
-//! bucket holds (the fuller, the less likely it need be), and if the largest gap can still be paid afterwards. Where the sound can't be trusted, blind
+//! it had earned by then. An onset becomes an anchor if its picture is expected to be the first to show enough events, its own and those that
+//! began since the last picture, for what the bucket holds (the fuller, the fewer); if it is among the pictures that together show
+//! most of what is heard within the look-ahead; and if the largest gap can still be paid afterwards. Where the sound can't be trusted, blind
 //! looks at the uniform tier come as soon as they are worth as much ([`Worth`]); where it is missing altogether, even ones. A decision about an instant
 //! rests on what is heard up to `look_ahead_ms` after it and nothing later, so it doesn't matter in which portions cues arrive.
 
 mod bucket;
+mod pace;
 
 use std::collections::VecDeque;
 
@@ -20,6 +22,15 @@ use crate::time::{Nanos, Window};
 use crate::uniform::CLOSEST;
 use crate::worth::Worth;
 use bucket::Bucket;
+use pace::Pace;
+
+/// What began longer before a picture is not expected to sound still.
+const HORIZON: Nanos = Nanos::from_ms(30_000);
+
+/// Most candidates that are weighed against each other.
+const CHOICE: usize = 16;
+/// How long after what is heard the next picture is expected.
+const LATER: Nanos = Nanos::from_ms(2_500);
 
 /// Most candidates that may wait; more than a minute of the densest onsets. Further ones are let go.
 const WAITING: usize = 1_024;
@@ -57,6 +68,9 @@ pub struct StreamPlanner {
     beside: f64,
     /// When the last picture above the thin looks' tier was, or the recording's start.
     last_full: Nanos,
+    pace: Pace,
+    /// When the recording is expected to stop.
+    expected: Option<Nanos>,
     bucket: Bucket,
     spent: Tokens,
     /// What is known of the sound: contiguous stretches up to `heard`, the oldest first, each with its stop.
@@ -67,6 +81,8 @@ pub struct StreamPlanner {
     stop: Option<Nanos>,
     /// By the time of their pictures.
     candidates: VecDeque<(Nanos, Candidate)>,
+    /// Onsets and probabilities of those that were settled since the last picture above the thin looks' tier.
+    unseen: VecDeque<(Nanos, f32)>,
     /// When the last picture was; the recording's start before the first.
     last: Nanos,
     /// Onset and window's stop of the last anchor.
@@ -100,6 +116,8 @@ impl StreamPlanner {
             worth,
             beside: worth.miss() * worth.among(bucket.time_for(prices.of(b.anchor_tier)).seconds()),
             last_full: Nanos::ZERO,
+            pace: Pace::default(),
+            expected: None,
             bucket,
             spent: 0,
             sounds: VecDeque::new(),
@@ -107,6 +125,7 @@ impl StreamPlanner {
             ended: false,
             stop: None,
             candidates: VecDeque::new(),
+            unseen: VecDeque::new(),
             last: Nanos::ZERO,
             last_anchor: None,
             anchors: 0,
@@ -114,6 +133,11 @@ impl StreamPlanner {
             settings,
             prices,
         }
+    }
+
+    /// When the recording is expected to stop, if that is known: what the bucket holds is spent by then. It may be wrong.
+    pub fn expect(&mut self, stop: Nanos) {
+        self.expected = Some(stop);
     }
 
     /// The next cue, in the order of time; one that lies before what was heard or given up already, or more than a hundred hours
@@ -220,6 +244,7 @@ impl StreamPlanner {
             match (candidate.filter(|&at| at < until), look) {
                 (Some(at), look) if look.is_none_or(|(t, ..)| at <= t) => {
                     let (_, candidate) = self.candidates.pop_front()?;
+                    self.begun(&candidate);
                     if let Some((anchor, entry)) = self.accept(at, &candidate) {
                         self.follows = Some(entry);
                         return Some(Decision::Anchor(anchor));
@@ -324,7 +349,7 @@ impl StreamPlanner {
 
     /// A look at the uniform tier, when it is worth as much as an onset must be and can be paid; `None` if it never is.
     fn blind_look(&self, from: Nanos) -> Option<Nanos> {
-        let wanted = threshold(self.bucket.filled()) + self.beside;
+        let wanted = self.wanted(&self.bucket, from) + self.beside;
         let gap = Nanos::from_seconds(self.worth.apart(wanted)?)?;
         let price = self.prices.of(self.settings.budget.uniform_tier);
         let due = (self.last_full + gap).max(self.last + CLOSEST);
@@ -366,6 +391,7 @@ impl StreamPlanner {
         self.last = at;
         if tokens > self.prices.of(self.settings.budget.fallback_tier) || anchor.is_some() {
             self.last_full = at;
+            self.unseen.clear();
         }
         Some(Entry {
             requested: at,
@@ -374,6 +400,83 @@ impl StreamPlanner {
             reason,
             anchor,
         })
+    }
+
+    /// A candidate is about to be settled: looked at or not, it began.
+    fn begun(&mut self, candidate: &Candidate) {
+        let old = |&(onset, _): &(Nanos, f32)| candidate.onset - onset > HORIZON;
+        while self.unseen.front().is_some_and(old) || self.unseen.len() >= WAITING {
+            self.unseen.pop_front();
+        }
+        self.unseen.push_back((candidate.onset, candidate.p));
+    }
+
+    /// Events that a candidate's picture is expected to be the first to show if the last one before was at `since`. If nothing is
+    /// expected of blind looks, just how likely it is.
+    fn gain(&self, candidate: &Candidate, at: Nanos, since: Nanos) -> f64 {
+        if !self.worth.any() {
+            return candidate.p.into();
+        }
+        // A picture from before the onset is meant to show it all the same.
+        self.shown(since, candidate.onset, at.max(candidate.onset))
+    }
+
+    /// Events that begin in `(since, until]`, as far as they are known, and still sound at an instant.
+    fn shown(&self, since: Nanos, until: Nanos, at: Nanos) -> f64 {
+        let waiting = self.candidates.iter().map(|(_, c)| (c.onset, c.p));
+        let begun = self.unseen.iter().copied().chain(waiting);
+        begun
+            .filter(|&(onset, _)| since < onset && onset <= until)
+            .map(|(onset, p)| f64::from(p) * self.worth.lasts((at - onset).seconds()))
+            .sum()
+    }
+
+    /// What a picture at an anchor must be worth.
+    fn wanted(&self, bucket: &Bucket, at: Nanos) -> f64 {
+        let b = &self.settings.budget;
+        let price = self.prices.of(b.anchor_tier) as f64;
+        let thin = match b.policy {
+            Policy::Gated => self.settings.fallback_rate(self.prices),
+            _ => 0.0,
+        };
+        let left = self
+            .expected
+            .map_or(b.burst_s, |stop| (stop - at).seconds());
+        // What is in the bucket is spent while it would fill, or until the end.
+        let within = left.clamp(1.0, b.burst_s.max(1.0));
+        let rate = (b.tokens_per_s - thin).max(0.0) + bucket.tokens() as f64 / within;
+        self.pace.price(at, rate / price)
+    }
+
+    /// Whether the pictures that together show most, of the candidates heard so far, leave this one out.
+    fn better_without(&self, candidate: &Candidate, at: Nanos, price: f64) -> bool {
+        let end = candidate.onset + self.look_ahead;
+        let rest = self.candidates.iter();
+        let rest = rest.filter(|(_, other)| candidate.onset < other.onset && other.onset <= end);
+        let this = (at, *candidate);
+        let choice: Vec<&(Nanos, Candidate)> =
+            std::iter::once(&this).chain(rest.take(CHOICE)).collect();
+        // What is not seen by then may be seen by the picture that comes next.
+        let after = |since: Nanos| self.shown(since, end, end + LATER);
+        // The best that ends with each of them, and whether that begins with this one.
+        let mut ends: Vec<(f64, bool)> = Vec::with_capacity(choice.len());
+        let mut best = (after(self.last_full), false);
+        for (j, (look, other)) in choice.iter().enumerate() {
+            let mut most = (self.gain(other, *look, self.last_full), j == 0);
+            for ((before, earlier), end) in choice.iter().zip(&ends) {
+                let sum = end.0 + self.gain(other, *look, *before);
+                if other.onset >= earlier.onset + self.min_gap && sum > most.0 {
+                    most = (sum, end.1);
+                }
+            }
+            most.0 -= price;
+            let all = most.0 + after(*look);
+            if all > best.0 {
+                best = (all, most.1);
+            }
+            ends.push(most);
+        }
+        !best.1
     }
 
     fn accept(&mut self, at: Nanos, candidate: &Candidate) -> Option<(Anchor, Entry)> {
@@ -387,20 +490,16 @@ impl StreamPlanner {
         {
             return None;
         }
-        let within = |length: Nanos| {
-            self.candidates
-                .iter()
-                .map(|(_, other)| other)
-                .filter(move |other| onset < other.onset && other.onset <= onset + length)
-        };
-        let soon = self.min_gap.min(self.look_ahead);
-        if within(soon).any(|other| other.p > candidate.p) {
-            return None;
-        }
         let price = self.prices.of(self.settings.budget.anchor_tier);
         let mut bucket = self.bucket;
         bucket.advance(at);
-        if f64::from(candidate.p) < threshold(bucket.filled()) || !bucket.spend(price) {
+        let wanted = self.wanted(&bucket, at);
+        let gain = self.gain(candidate, at, self.last_full);
+        self.pace.came(at, gain);
+        if gain < wanted || !bucket.spend(price) {
+            return None;
+        }
+        if self.better_without(candidate, at, wanted) {
             return None;
         }
         if self.settings.budget.policy == Policy::Gated {
@@ -410,6 +509,12 @@ impl StreamPlanner {
             }
         }
         // What comes later may begin a window of its own: leave it room.
+        let within = |length: Nanos| {
+            self.candidates
+                .iter()
+                .map(|(_, other)| other)
+                .filter(move |other| onset < other.onset && other.onset <= onset + length)
+        };
         let window = candidate.window(&self.settings.anchors, self.stop.unwrap_or(Nanos::MAX));
         let next = within(self.look_ahead)
             .map(|other| other.onset)
@@ -428,12 +533,6 @@ impl StreamPlanner {
 
 fn window_between(onset: Nanos, window: Window, from: Nanos, until: Nanos) -> Window {
     holding(onset, window.start().max(from), window.stop().min(until))
-}
-
-/// How likely an onset must be when the bucket is filled to this share: 0.07 when full, 0.87 when empty. The shape is the
-/// study's, with its bucket of twenty anchors: `0.25 exp(0.125 (10 - anchors))`.
-fn threshold(filled: f64) -> f64 {
-    (0.25 * (0.125 * (10.0 - 20.0 * filled)).exp()).min(0.95)
 }
 
 #[cfg(test)]

@@ -55,6 +55,11 @@ impl Worth {
         self.miss
     }
 
+    /// Share of the events that last longer than this.
+    pub fn lasts(&self, seconds: f64) -> f64 {
+        (self.length / (self.length + seconds.max(0.0))).powi(2)
+    }
+
     /// Events that begin within `gap_s` before a look and that it shows.
     fn seen(&self, gap_s: f64) -> f64 {
         self.rate * gap_s * self.length / (gap_s + self.length)

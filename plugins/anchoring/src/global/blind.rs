@@ -1,19 +1,15 @@
 //! Where to look without having heard anything: in stretches whose sound can't be trusted, and for what the sound didn't tell.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 
-use super::Planner;
 use super::board::Board;
+use super::order::Order;
+use super::{Planner, key};
 use crate::tier::Tokens;
 use crate::time::Nanos;
 use crate::uniform::{CLOSEST, between, needed};
 use crate::worth::Worth;
-
-/// Worth as a heap's key: numbers that are not negative sort as their bits do.
-fn key(worth: f64) -> u64 {
-    worth.max(0.0).to_bits()
-}
 
 impl Planner {
     /// What looks are worth in this recording.
@@ -48,21 +44,17 @@ impl Planner {
         stretches
     }
 
-    /// Probabilities of the onsets that keep their distance, the likeliest last.
-    fn likely(&self) -> Vec<f64> {
-        let min_gap = Nanos::from_ms(self.settings.anchors.min_gap_ms.into()).max(Nanos::new(1));
-        let mut sorted: Vec<_> = self.candidates.iter().map(|c| (c.p, c.onset)).collect();
-        sorted.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        let mut taken: BTreeMap<Nanos, ()> = BTreeMap::new();
-        sorted.retain(|&(_, onset)| {
-            let near = (onset - min_gap + Nanos::new(1))..(onset + min_gap);
-            let apart = taken.range(near).next().is_none();
-            if apart {
-                taken.insert(onset, ());
-            }
-            apart
-        });
-        sorted.iter().rev().map(|&(p, _)| f64::from(p)).collect()
+    /// What the candidates are worth if all are looked at that keep their distance, the best last.
+    fn likely(&self, duration: Nanos, worth: &Worth) -> Vec<f64> {
+        let looks = self.looks(duration);
+        let mut order = Order::new(&self.candidates, &looks, *worth, self.min_gap());
+        let mut gains = Vec::new();
+        while let Some((i, gain)) = order.next() {
+            order.take(i, looks[i]);
+            gains.push(gain);
+        }
+        gains.reverse();
+        gains
     }
 
     /// Times of the blind looks in stretches without sound: as many as are worth more than the anchors that they cost, evenly spread over each.
@@ -79,7 +71,7 @@ impl Planner {
         let least = needed(Nanos::ZERO, duration, self.max_gap());
         let stretches = self.deaf(duration);
         let beside = self.beside(duration, budget, worth);
-        let mut likely = self.likely();
+        let mut likely = self.likely(duration, worth);
         let mut counts = vec![0_u64; stretches.len()];
         let length = |i: usize| stretches[i].1 - stretches[i].0;
         let mut best: BinaryHeap<(u64, Reverse<usize>)> = (0..stretches.len())

@@ -55,16 +55,35 @@ impl Board {
         self.pictures.range(at..).next().copied()
     }
 
+    /// Whether a picture of this price would fit if it, or one more, saved a thin look.
+    pub(super) fn is_nearly_enough(&self, price: Tokens) -> bool {
+        let thin = self.thin.map_or(0, |(price, _)| price);
+        price <= self.left().saturating_add(2 * thin)
+    }
+
+    /// Takes a picture away that was placed at this price.
+    pub(super) fn remove(&mut self, at: Nanos, price: Tokens) {
+        if self.pictures.remove(&at) {
+            let saved = self.saved(at);
+            self.spent = self.spent.saturating_add(saved).saturating_sub(price);
+        }
+    }
+
+    /// What a picture there saves of thin looks.
+    fn saved(&self, at: Nanos) -> Tokens {
+        self.thin.map_or(0, |(price, gap)| {
+            let (a, b) = self.around(at);
+            let parted = needed(a, at, gap) + needed(at, b, gap);
+            needed(a, b, gap).saturating_sub(parted) * price
+        })
+    }
+
     /// Takes a picture, if the budget has it and none is too near.
     pub(super) fn place(&mut self, at: Nanos, price: Tokens) -> bool {
         let (before, after) = (self.before(at), self.after(at));
         let near =
             before.is_some_and(|b| at - b < CLOSEST) || after.is_some_and(|a| a - at < CLOSEST);
-        let saved = self.thin.map_or(0, |(price, gap)| {
-            let (a, b) = self.around(at);
-            let parted = needed(a, at, gap) + needed(at, b, gap);
-            needed(a, b, gap).saturating_sub(parted) * price
-        });
+        let saved = self.saved(at);
         let spent = self.spent.saturating_add(price).saturating_sub(saved);
         let placed = !near && spent <= self.budget;
         if placed {

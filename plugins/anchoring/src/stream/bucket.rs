@@ -77,11 +77,6 @@ impl Bucket {
         self.at + self.time(self.capacity - self.level)
     }
 
-    /// In [0, 1].
-    pub(super) fn filled(&self) -> f64 {
-        self.level as f64 / self.capacity.max(1) as f64
-    }
-
     pub(super) fn tokens(&self) -> Tokens {
         u64::try_from(self.level / UNITS).unwrap_or(0)
     }

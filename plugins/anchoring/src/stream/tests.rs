@@ -146,16 +146,39 @@ fn a_likely_onset_becomes_an_anchor_once_the_bucket_has_it() {
     assert!(gate.largest_gap(seconds(30)) <= seconds(1));
 }
 
-#[test]
-fn of_two_onsets_close_together_the_likelier_wins() {
+/// When anchors lie, ms, in half a minute with these onsets.
+fn anchors_ms(onsets: &[(i64, f32)]) -> Vec<i64> {
     let mut gate = Gate::new(&Settings::default());
-    gate.hear(&heard(
-        seconds(30),
-        &[(20_000, 0.7), (20_300, 0.9), (20_700, 0.6)],
-    ));
+    gate.hear(&heard(seconds(30), onsets));
     gate.finish(seconds(30));
-    let onsets: Vec<_> = gate.anchors().iter().map(|anchor| anchor.onset).collect();
-    assert_eq!(onsets, [Nanos::from_ms(20_300)]);
+    let anchors = gate.anchors();
+    anchors.iter().map(|a| a.onset.get() / 1_000_000).collect()
+}
+
+#[test]
+fn of_onsets_close_together_the_one_that_shows_most_wins() {
+    // The first is hardly worth waiting for what follows.
+    assert_eq!(anchors_ms(&[(20_000, 0.9), (20_300, 0.1)]), [20_000]);
+    // The second shows what began before it, too.
+    assert_eq!(anchors_ms(&[(20_000, 0.6), (20_300, 0.6)]), [20_300]);
+}
+
+#[test]
+fn what_is_expected_to_stop_soon_may_spend_its_bucket() {
+    let rare = heard(seconds(30), &[(25_000, 0.2)]);
+    let anchors = |expected: Option<Nanos>| {
+        let mut gate = Gate::new(&Settings::default());
+        if let Some(stop) = expected {
+            gate.planner.expect(stop);
+        }
+        gate.hear(&rare);
+        gate.finish(seconds(30));
+        gate.anchors().len()
+    };
+    assert_eq!(anchors(None), 0);
+    assert_eq!(anchors(Some(seconds(30))), 1);
+    // Long over, and still going on: no harm.
+    assert_eq!(anchors(Some(seconds(1))), 1);
 }
 
 #[test]
@@ -224,10 +247,10 @@ fn cues_that_come_after_they_were_given_up_change_nothing() {
 fn a_full_bucket_spends_plain_looks() {
     let settings = Settings::default();
     let mut gate = Gate::new(&settings);
-    gate.hear(&heard(seconds(100), &[]));
-    gate.finish(seconds(100));
-    // 20 s worth may stay in the bucket.
-    assert!(gate.spent >= settings.budget_of(seconds(79)));
+    gate.hear(&heard(seconds(300), &[]));
+    gate.finish(seconds(300));
+    // 100 s worth may stay in the bucket.
+    assert!(gate.spent >= settings.budget_of(seconds(199)));
     assert!(gate.entries().all(|entry| entry.tier == Tier::Low));
 }
 

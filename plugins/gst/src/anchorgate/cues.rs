@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use anchoring::time::Nanos;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
@@ -55,6 +56,9 @@ impl AnchorGate {
     }
 
     pub(super) fn cues_event(&self, event: &gst::Event) -> bool {
+        // A file knows how long it is, a camera does not.
+        let begins = matches!(event.view(), gst::EventView::Segment(_));
+        let stop = begins.then(|| self.cues.peer_query_duration::<gst::ClockTime>());
         let mut state = self.state();
         let mut done = Ok(());
         match event.view() {
@@ -73,6 +77,12 @@ impl AnchorGate {
                 let segment = segment.downcast::<gst::ClockTime>().ok();
                 if let (Some(segment), Some(desk)) = (&segment, &mut state.desk) {
                     desk.enter(segment);
+                    let stop = stop
+                        .flatten()
+                        .and_then(|stop| i64::try_from(stop.nseconds()).ok());
+                    if let Some(stop) = stop {
+                        desk.expect(Nanos::new(stop));
+                    }
                 }
                 state.cue_segment = segment;
             }

@@ -284,6 +284,11 @@ impl Desk {
         }
     }
 
+    /// When the recording is expected to stop.
+    pub(super) fn expect(&mut self, stop: Nanos) {
+        self.looks.expect(stop);
+    }
+
     /// The recording is entered where the first segment begins, be it of the video or of the cues. That is not its
     /// beginning after a seek; the plan begins there.
     pub(super) fn enter(&mut self, segment: &gst::FormattedSegment<gst::ClockTime>) {

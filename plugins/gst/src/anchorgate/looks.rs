@@ -117,6 +117,13 @@ impl Looks {
         }
     }
 
+    /// When the recording is expected to stop.
+    pub(super) fn expect(&mut self, stop: Nanos) {
+        if let Self::Stream { planner, origin } = self {
+            planner.expect(stop - *origin);
+        }
+    }
+
     pub(super) fn no_more_cues(&mut self) {
         if let Self::Stream { planner, .. } = self {
             planner.no_more_cues();

@@ -1,0 +1,189 @@
+//! In which order onsets deserve a look: each next one is expected to show the most events that no look shows yet.
+//!
+//! A look shows what began before it and still sounds. Between looks at `a` and `b`, one at `t` is the first to show what begins in `(a, t]` and lasts
+//! until `t`, less what the look at `b` would have shown of that anyway: the sum of `p (lasts(t - onset) - lasts(b - onset))`. So of two onsets in quick
+//! succession the later one is looked at first, and the earlier one only if it was probably over by then. Further looks only lower what a look is worth:
+//! old values are upper bounds, and few are computed anew.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+
+use crate::anchor::Candidate;
+use crate::time::Nanos;
+use crate::worth::Worth;
+
+/// What began longer before a look is not expected to sound still.
+const HORIZON: Nanos = Nanos::from_ms(30_000);
+
+/// Events: what differs by less is worth the same, and comes in the order of time.
+const STEP: f64 = 0.02;
+
+/// Candidates that wait to be looked at.
+pub(super) struct Order<'a> {
+    /// By onset.
+    candidates: &'a [Candidate],
+    /// Times of their pictures.
+    looks: &'a [Nanos],
+    worth: Worth,
+    min_gap: Nanos,
+    /// Upper bounds of what each is worth, in steps; equal ones in the order of time.
+    waiting: BinaryHeap<(u64, Reverse<usize>)>,
+    onsets: BTreeSet<Nanos>,
+    taken: BTreeSet<Nanos>,
+}
+
+impl<'a> Order<'a> {
+    /// Candidates by onset, and the times of their pictures. If nothing is expected of blind looks ([`Worth::any`]), the likeliest come first.
+    pub(super) fn new(
+        candidates: &'a [Candidate],
+        looks: &'a [Nanos],
+        worth: Worth,
+        min_gap: Nanos,
+    ) -> Self {
+        Self {
+            candidates,
+            looks,
+            worth,
+            min_gap,
+            waiting: (0..candidates.len())
+                .map(|i| (u64::MAX, Reverse(i)))
+                .collect(),
+            onsets: BTreeSet::new(),
+            taken: BTreeSet::new(),
+        }
+    }
+
+    /// The next candidate that keeps its distance, and what it is worth: events that it is expected to be the first to show.
+    pub(super) fn next(&mut self) -> Option<(usize, f64)> {
+        while let Some((_, Reverse(i))) = self.waiting.pop() {
+            let onset = self.candidates[i].onset;
+            let near = (onset - self.min_gap + Nanos::new(1))..(onset + self.min_gap);
+            if self.onsets.range(near).next().is_some() {
+                continue;
+            }
+            let gain = self.gain(i);
+            let entry = ((gain / STEP) as u64, Reverse(i));
+            if self.waiting.peek().is_none_or(|best| entry >= *best) {
+                return Some((i, gain));
+            }
+            self.waiting.push(entry);
+        }
+        None
+    }
+
+    /// A picture of this candidate is taken at this time.
+    pub(super) fn take(&mut self, i: usize, at: Nanos) {
+        self.onsets.insert(self.candidates[i].onset);
+        self.taken.insert(at);
+    }
+
+    fn gain(&self, i: usize) -> f64 {
+        if !self.worth.any() {
+            return self.candidates[i].p.into();
+        }
+        // A picture from before the onset is meant to show it all the same.
+        let at = self.looks[i].max(self.candidates[i].onset);
+        let before = self.taken.range(..=at).next_back().copied();
+        let after = self.taken.range(at + Nanos::new(1)..).next().copied();
+        let since = before.unwrap_or(at - HORIZON).max(at - HORIZON);
+        let begun = self.candidates.partition_point(|c| c.onset <= at);
+        let recent = self.candidates[..begun].iter().rev();
+        recent
+            .take_while(|c| c.onset > since)
+            .map(|c| {
+                let lasts = |look: Nanos| self.worth.lasts((look - c.onset).seconds());
+                f64::from(c.p) * (lasts(at) - after.map_or(0.0, lasts))
+            })
+            .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::settings::BudgetSettings;
+
+    fn worth() -> Worth {
+        Worth::new(&BudgetSettings::default())
+    }
+
+    fn candidate(ms: i64, p: f32) -> Candidate {
+        Candidate {
+            onset: Nanos::from_ms(ms),
+            p,
+            uncertainty: 1.0 - p,
+            class_id: -1,
+        }
+    }
+
+    /// Pictures 60 ms after the onsets.
+    fn looks(candidates: &[Candidate]) -> Vec<Nanos> {
+        let after = Nanos::from_ms(60);
+        candidates.iter().map(|c| c.onset + after).collect()
+    }
+
+    /// All of them, in order, with what they were worth.
+    fn all(candidates: &[Candidate], worth: Worth, min_gap: i64) -> Vec<(usize, f64)> {
+        let looks = looks(candidates);
+        let mut order = Order::new(
+            candidates,
+            &looks,
+            worth,
+            Nanos::from_ms(min_gap).max(Nanos::new(1)),
+        );
+        let mut taken = Vec::new();
+        while let Some((i, gain)) = order.next() {
+            order.take(i, looks[i]);
+            taken.push((i, gain));
+        }
+        taken
+    }
+
+    fn indexes(taken: &[(usize, f64)]) -> Vec<usize> {
+        taken.iter().map(|&(i, _)| i).collect()
+    }
+
+    #[test]
+    fn of_two_in_quick_succession_the_later_shows_both() {
+        let three = [
+            candidate(1_000, 0.8),
+            candidate(1_300, 0.7),
+            candidate(9_000, 0.9),
+        ];
+        let taken = all(&three, worth(), 0);
+        assert_eq!(indexes(&taken), [1, 2, 0]);
+        assert!(taken[0].1 > 1.0 && taken[2].1 < 0.3);
+        // Where they must keep their distance, the other one has lost its turn.
+        assert_eq!(indexes(&all(&three, worth(), 500)), [1, 2]);
+        // Without an expectation of what lasts how long, the likeliest come first.
+        let none = Worth::new(&BudgetSettings {
+            events_per_min: 0.0,
+            ..BudgetSettings::default()
+        });
+        assert_eq!(indexes(&all(&three, none, 0)), [2, 0, 1]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_looks_are_worth_adds_up_to_what_they_show(
+            onsets in prop::collection::btree_map(0i64..20_000, 0.01f32..1.0, 0..12),
+        ) {
+            let candidates: Vec<_> = onsets.into_iter().map(|(ms, p)| candidate(ms, p)).collect();
+            let taken = all(&candidates, worth(), 0);
+            let at = looks(&candidates);
+            for n in 0..=taken.len() {
+                let mut chosen: Vec<Nanos> = taken[..n].iter().map(|&(i, _)| at[i]).collect();
+                chosen.sort_unstable();
+                let shown: f64 = candidates.iter().map(|c| {
+                    let first = chosen.iter().find(|&&t| t >= c.onset);
+                    first.map_or(0.0, |&t| f64::from(c.p) * worth().lasts((t - c.onset).seconds()))
+                }).sum();
+                let sum: f64 = taken[..n].iter().map(|&(_, gain)| gain).sum();
+                prop_assert!((shown - sum).abs() < 1e-6, "{shown} {sum}");
+            }
+            prop_assert!(taken.windows(2).all(|w| w[0].1 >= w[1].1 - STEP - 1e-9));
+        }
+    }
+}
