@@ -64,6 +64,8 @@ pub struct StreamPlanner {
     /// Even looks where nothing is heard: tier and distance.
     even: (Tier, Nanos),
     worth: Worth,
+    /// From one anchor to the next if they were spread evenly.
+    even_anchors: Nanos,
     /// What a picture at an anchor shows beside the anchor's own event.
     beside: f64,
     /// When the last picture above the thin looks' tier was, or the recording's start.
@@ -109,6 +111,7 @@ impl StreamPlanner {
             .unwrap_or((b.fallback_tier, max_gap));
         let worth = Worth::new(b);
         Self {
+            even_anchors: bucket.time_for(prices.of(b.anchor_tier)),
             max_gap,
             min_gap: Nanos::from_ms(settings.anchors.min_gap_ms.into()).max(Nanos::new(1)),
             look_ahead: Nanos::from_ms(b.look_ahead_ms.into()),
@@ -347,10 +350,15 @@ impl StreamPlanner {
         due.min(full).max(self.bucket.holds_at(price)).max(from)
     }
 
-    /// A look at the uniform tier, when it is worth as much as an onset must be and can be paid; `None` if it never is.
+    /// A look at the uniform tier, when it is worth as much as an onset must be, but no later than an even anchor would come, and can be paid;
+    /// `None` if nothing is expected of it.
     fn blind_look(&self, from: Nanos) -> Option<Nanos> {
         let wanted = self.wanted(&self.bucket, from) + self.beside;
-        let gap = Nanos::from_seconds(self.worth.apart(wanted)?)?;
+        if !self.worth.any() {
+            return None;
+        }
+        let worth = self.worth.apart(wanted).and_then(Nanos::from_seconds);
+        let gap = worth.map_or(self.even_anchors, |gap| gap.min(self.even_anchors));
         let price = self.prices.of(self.settings.budget.uniform_tier);
         let due = (self.last_full + gap).max(self.last + CLOSEST);
         Some(due.max(self.bucket.holds_at(price)).max(from))

@@ -57,7 +57,8 @@ impl Planner {
         gains
     }
 
-    /// Times of the blind looks in stretches without sound: as many as are worth more than the anchors that they cost, evenly spread over each.
+    /// Times of the blind looks in stretches without sound: as many as are worth more than the anchors that they cost, and as even
+    /// anchors would be at least; evenly spread over each.
     pub(super) fn blind(&self, duration: Nanos, budget: Tokens, worth: &Worth) -> Vec<Nanos> {
         if !worth.any() {
             return Vec::new();
@@ -74,8 +75,18 @@ impl Planner {
         let mut likely = self.likely(duration, worth);
         let mut counts = vec![0_u64; stretches.len()];
         let length = |i: usize| stretches[i].1 - stretches[i].0;
+        // Nowhere fewer than anchors would be if they were all there is and spread evenly: that much can be had without listening.
+        let even = budget as f64 / anchor as f64;
+        let even = |i: usize| even * length(i).seconds() / duration.seconds().max(1e-9);
+        let gain = |i: usize, n: u64| {
+            if (n as f64 + 0.5) < even(i) {
+                f64::INFINITY
+            } else {
+                worth.next(length(i).seconds(), n)
+            }
+        };
         let mut best: BinaryHeap<(u64, Reverse<usize>)> = (0..stretches.len())
-            .map(|i| (key(worth.next(length(i).seconds(), 0)), Reverse(i)))
+            .map(|i| (key(gain(i, 0)), Reverse(i)))
             .collect();
         let mut sum: Tokens = 0;
         loop {
@@ -100,8 +111,7 @@ impl Planner {
                         continue;
                     }
                     counts[i] += 1;
-                    let gain = worth.next(length(i).seconds(), counts[i]);
-                    best.push((key(gain), Reverse(i)));
+                    best.push((key(gain(i, counts[i])), Reverse(i)));
                 }
             }
             if affordable {
