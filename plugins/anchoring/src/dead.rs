@@ -273,8 +273,10 @@ impl DeadStream {
     fn quantile(&self, share: f32, of: impl Fn(&Facts) -> f32) -> f32 {
         let mut all: Vec<f32> = self.facts.iter().map(of).collect();
         let at = (share * all.len().saturating_sub(1) as f32).round() as usize;
-        all.sort_unstable_by(f32::total_cmp);
-        all.get(at).copied().unwrap_or_default()
+        if at >= all.len() {
+            return 0.0;
+        }
+        *all.select_nth_unstable_by(at, f32::total_cmp).1
     }
 }
 
