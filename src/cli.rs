@@ -1,5 +1,7 @@
 //! The command line: what may be typed, and its help.
 
+mod exchange;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -7,6 +9,8 @@ use std::path::PathBuf;
 use anchoring::tier::Tier;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use exchange::{Export, ExportFormat, Fill, ImportAudio};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -23,6 +27,7 @@ Examples:
   earmark inspect kitchen.h5 --json
   earmark report kitchen.h5 --video kitchen.mp4 --output kitchen.html
   earmark batch pipelines/gated.yaml videos/ --output features/ --jobs 2
+  earmark export features/ --format parquet --output features.parquet
 
 Exit status: 0 when everything asked for was done, 1 for a failure, 2 for a wrong command line or pipeline.
 Progress and logs go to stderr (EARMARK_LOG=debug shows more), results to stdout.";
@@ -66,6 +71,10 @@ pub enum Command {
     Verify(Verify),
     /// Save what can be saved of a feature file whose run was killed.
     Recover(Recover),
+    /// Turn feature files into what other programs read: ActionFormer, NumPy, safetensors, one HDF5, Parquet.
+    Export(Export),
+    /// Plan from a file of many recordings' sound, such as EPIC_audio.hdf5.
+    ImportAudio(ImportAudio),
     /// Hold plans against labels.
     #[command(subcommand)]
     Eval(Eval),

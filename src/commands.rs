@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::{Cli, Command, Eval, Format, Graph, Inspect, Models, PipelineArgs};
 use crate::config::{self, Pipeline, Variables};
 use crate::session::Watch;
-use crate::{batch, doctor, eval, fit, graph, inspect, plot, report, session, verify};
+use crate::{batch, doctor, eval, export, fit, graph, inspect, plot, report, session, verify};
 
 /// Something is wrong with the command line or the pipeline.
 const WRONG: u8 = 2;
@@ -82,6 +82,8 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Eval(Eval::Anchors(args)) => eval::anchors(&args, output),
         Command::Verify(args) => verify::verify(&args, output),
         Command::Recover(args) => verify::recover(&args, output),
+        Command::Export(args) => export::run(&args, output),
+        Command::ImportAudio(args) => session::import_audio(&args, output),
         Command::Models(args) => models(&args, output),
         Command::Doctor => examine(output),
         Command::Run(args) => session::run(&args, output),

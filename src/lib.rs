@@ -19,6 +19,7 @@
 //! - [`report`]: a feature file -> a page for people.
 //! - [`plot`]: a feature file -> a drawing for papers.
 //! - [`fit`]: labelled recordings -> weights.
+//! - [`export`]: feature files -> what other programs read.
 //! - [`verify`]: such a file -> what is wrong with it, and what can be saved of it.
 //! - [`doctor`]: this machine -> what it lacks.
 //! - [`packages`]: which Debian package brings an element.
@@ -29,6 +30,7 @@ pub mod commands;
 pub mod config;
 pub mod doctor;
 pub mod eval;
+pub mod export;
 pub mod fingerprint;
 pub mod fit;
 pub mod graph;

@@ -4,6 +4,7 @@
 //!
 //! - `parts`: which part of the graph a pass plays.
 //! - `build`: that part -> GStreamer elements, values and pads filled in.
+//! - `import`: sound out of HDF5 -> the source of the first pass.
 //! - `listen`: the first pass: cues and the recording's length -> a plan.
 //! - `maker`: cues -> a plan, by either way of planning.
 //! - `play`: runs a pass to its end; errors in words, a watchdog, ^C.
@@ -16,6 +17,7 @@
 mod build;
 pub mod failure;
 mod guard;
+mod import;
 mod listen;
 mod maker;
 mod parts;
@@ -45,6 +47,8 @@ use parts::Part;
 use play::{Outcome, Player};
 use summary::Report;
 
+pub use import::import_audio;
+
 pub(crate) use play::Stop;
 pub(crate) use progress::{Moved, Watch, time};
 pub(crate) use summary::Told;
@@ -60,6 +64,8 @@ struct Session<'a> {
     stall: Duration,
     watch: Watch,
     stop: Stop,
+    /// Where the sound comes from, if not from the input itself.
+    feed: Option<import::Feed>,
 }
 
 /// One recording, and what becomes of it.
@@ -153,6 +159,7 @@ pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Resu
         stall: task.stall,
         watch,
         stop: stop.clone(),
+        feed: None,
     };
     session.check()?;
     let mut report = Report::new(task.output, begun);
@@ -288,16 +295,14 @@ pub fn plan(args: &cli::Plan, output: Output) -> anyhow::Result<()> {
         stall: Duration::from_secs(args.listening.stall_timeout),
         watch: output.watch(),
         stop,
+        feed: None,
     };
     session.check()?;
-    let mut report = Report::new(&args.output, begun);
+    let report = Report::new(&args.output, begun);
     session.warn_of_no_audio(&report);
-    let heard = session.listen(&mut report)?;
-    let made = session.plan(heard, &report)?;
-    let file = place::temporary(&target, ".partial")?;
-    listen::write(&made.plan, args.cues.then_some(made.cues), file.as_file())?;
-    place::publish(file, &target, args.overwrite)?;
-    report.finish_plan(&made.plan).print(output)
+    session
+        .write_plan(report, &target, args.cues, args.overwrite)?
+        .print(output)
 }
 
 /// Both models are there and unaltered, and so is what runs them.
@@ -349,6 +354,25 @@ impl Session<'_> {
         }
     }
 
+    /// Listens and writes the plan.
+    fn write_plan(
+        &self,
+        mut report: Report,
+        target: &place::Target,
+        cues: bool,
+        overwrite: bool,
+    ) -> anyhow::Result<Told> {
+        let heard = self.listen(&mut report)?;
+        if let Some(warning) = self.feed.as_ref().and_then(import::Feed::warning) {
+            report.warn(warning);
+        }
+        let made = self.plan(heard, &report)?;
+        let file = place::temporary(target, ".partial")?;
+        listen::write(&made.plan, cues.then_some(made.cues), file.as_file())?;
+        place::publish(file, target, overwrite)?;
+        Ok(report.finish_plan(&made.plan))
+    }
+
     fn build(&self, part: Part) -> anyhow::Result<build::Built> {
         let has_audio = !self.recording.audio.is_empty();
         let has_video = !self.recording.video.is_empty();
@@ -358,6 +382,9 @@ impl Session<'_> {
             &parts::choose(&self.pipeline.graph, part, has_video, has_audio),
             self.audio_track,
         )?;
+        if let Some(feed) = &self.feed {
+            feed.join(&built)?;
+        }
         if let Some(threads) = self.threads {
             build::limit_threads(&built.pipeline, threads);
         }

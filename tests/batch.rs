@@ -321,19 +321,70 @@ fn names_need_not_be_text() {
     assert!(verify.status.success(), "{}", said(&verify));
 }
 
+/// Root may write everywhere, so it gives that right up here; everybody else needs no more than the folder's mode.
 #[test]
 fn a_read_only_folder_is_told() {
     let Some(python) = python() else { return };
     let place = Place::new(&python, "batch_read_only", &["P01"]);
     std::fs::create_dir(&place.out).unwrap();
     std::fs::set_permissions(&place.out, std::fs::Permissions::from_mode(0o555)).unwrap();
-    if std::fs::write(place.out.join("x"), "").is_ok() {
-        eprintln!("skipped: this user may write everywhere");
-        return;
+    let is_root = std::fs::write(place.out.join("x"), "").is_ok();
+    let _ = std::fs::remove_file(place.out.join("x"));
+    let mut command = Command::new(if is_root { "setpriv" } else { "env" });
+    if is_root {
+        command.args(["--inh-caps=-all", "--bounding-set=-dac_override"]);
     }
-    let output = earmark(place.args(&[]));
+    command.arg(env!("CARGO_BIN_EXE_earmark"));
+    let output = command.args(place.args(&[])).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("cannot write"), "{}", said(&output));
+    assert_eq!(place.left(), Vec::<String>::new());
+}
+
+/// The folder takes the status lines, but one output's place is taken.
+#[test]
+fn an_output_that_cannot_be_written_ends_only_its_own_recording() {
+    let Some(python) = python() else { return };
+    let place = Place::new(&python, "batch_blocked", &["good", "blocked"]);
+    std::fs::create_dir_all(place.out.join("blocked.h5")).unwrap();
+    let (status, said) = place.batch(&[]);
+    assert_eq!(
+        (status, &said["done"], &said["failed"]),
+        (1, &1.into(), &1.into()),
+        "{said:#}"
+    );
+    assert_eq!(place.last("blocked")["class"], "output");
+    assert_eq!(place.left(), ["blocked.h5", "good.h5", "status.jsonl"]);
+}
+
+/// Taken away while it is read, not before.
+#[test]
+fn a_recording_that_vanishes_while_it_is_read_is_told() {
+    let Some(python) = python() else { return };
+    let place = Place::new(&python, "batch_vanishes", &["good", "vanishes"]);
+    let (partial, recording) = (
+        place.out.join("vanishes.h5.partial"),
+        place.videos.join("vanishes.mkv"),
+    );
+    let (stop, stopped) = std::sync::mpsc::sync_channel::<()>(1);
+    let taker = std::thread::spawn(move || {
+        while stopped.recv_timeout(Duration::from_millis(1)).is_err() {
+            if partial.exists() {
+                return std::fs::remove_file(recording).is_ok();
+            }
+        }
+        false
+    });
+    let (status, said) = place.batch(&["--attempts", "1"]);
+    let _ = stop.send(());
+    assert!(taker.join().unwrap(), "it was never read: {said:#}");
+    assert_eq!(
+        (status, &said["done"], &said["failed"]),
+        (1, &1.into(), &1.into()),
+        "{said:#}"
+    );
+    assert_eq!(place.last("vanishes")["class"], "input_missing");
+    assert_eq!(place.left(), ["good.h5", "status.jsonl"]);
 }
 
 /// A handful of kills; `tests/kill_test.py --runs 200` is the long form.

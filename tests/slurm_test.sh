@@ -59,14 +59,16 @@ echo "submitted $job"
 for _ in $(seq 600); do squeue -h -t running -w n2 -o %i | grep -q . && break; sleep .1; done
 sleep "${NODE_LIVES_FOR:-1}"
 echo "n2 goes down with $(squeue -h -t running -w n2 -o %i | tr '\n' ' ')"
-# The node and everything on it: its slurmd, the steps, the parts.
-for step in $(pgrep -f "slurmstepd: \[" || true); do
-    if grep -qz "SLURMD_NODENAME=n2" "/proc/$step/environ" 2> /dev/null || ls -l "/proc/$step/cwd" 2> /dev/null | grep -q "$work/n2"; then kill -9 "$step" || true; fi
+# The node with everything on it, its slurmd, the steps and the parts, all at once: what is stopped first can't report the others' death, which
+# Slurm would take for the part's own end.
+gone=$second
+for process in $(cd /proc && ls -d [0-9]*); do
+    grep -qsxz "SLURMD_NODENAME=n2" "/proc/$process/environ" || continue
+    parent=$(awk '/^PPid/ { print $2 }' "/proc/$process/status" 2> /dev/null || true)
+    [ "$(cat "/proc/$parent/comm" 2> /dev/null)" != slurmstepd ] || gone+=" $parent"
+    gone+=" $process"
 done
-kill -9 "$second"
-for process in /proc/[0-9]*; do
-    if tr '\0' '\n' < "$process/environ" 2> /dev/null | grep -qx "SLURMD_NODENAME=n2"; then kill -9 "${process#/proc/}" 2> /dev/null || true; fi
-done
+kill -STOP $gone; kill -KILL $gone
 scontrol update nodename=n2 state=down reason=test
 for _ in $(seq 1800); do [ -z "$(squeue -h -j "$job" 2> /dev/null)" ] && break; sleep .2; done
 squeue

@@ -29,6 +29,12 @@ mod commands;
 // The shipped recording from end to end.
 mod kitchen;
 
+// Feature files in other programs' formats.
+mod export;
+
+// Plans from a file of many recordings' sound.
+mod import;
+
 // Many recordings: resumed, accounted for, stopped, killed.
 mod batch;
 

@@ -1,25 +1,29 @@
 //! HDF5, schema `earmark/1`: the one file that names `hdf5`. What a file holds is in `write` and `read` beside it.
 
 mod check;
+mod merge;
 mod read;
 mod recover;
+mod sound;
 mod write;
 
 use std::path::{Path, PathBuf};
 
-use hdf5::types::{VarLenArray, VarLenUnicode};
-use hdf5::{Dataset, Extent, File, Group, H5Type, Location};
+use hdf5::types::{FloatSize, IntSize, TypeDescriptor, VarLenArray, VarLenUnicode};
+use hdf5::{Dataset, Error, Extent, File, Group, H5Type, Location};
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
 pub use crate::featuresink::partial::PlaceError;
 pub use check::check;
 use codes::{ReasonCode, TierCode};
+pub use merge::{MERGED, Merger};
 pub use read::{
-    AnchorRow, CueColumns, Share, Summary, Tables, read_cues, read_features, read_summary,
-    read_tables, read_thumbnails,
+    AnchorRow, CueColumns, Features, Share, Summary, Tables, read_cues, read_features,
+    read_summary, read_tables, read_thumbnails,
 };
 pub use recover::recover;
+pub use sound::{Sound, SoundFile};
 pub use write::{Closing, Opening, Row, Totals, Writer};
 
 /// The `schema` attribute of every file that this version writes and reads.

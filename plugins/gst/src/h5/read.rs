@@ -1,6 +1,7 @@
 //! Reading a file: what a person wants on one screen, and the tables without the features.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 use anchoring::cue::COARSE;
@@ -265,6 +266,27 @@ pub fn read_thumbnails(
 /// Not there, not of this schema, or damaged.
 pub fn read_features(path: &Path) -> Result<Vec<f32>, H5Error> {
     Reading::open(path)?.column("frames/features")
+}
+
+/// The features of a file, some rows at a time: memory is needed for those only.
+pub struct Features(Reading);
+
+impl Features {
+    /// Opens a file, complete or not.
+    ///
+    /// # Errors
+    /// Not there, or not of this schema.
+    pub fn open(path: &Path) -> Result<Self, H5Error> {
+        Ok(Self(Reading::open(path)?))
+    }
+
+    /// These rows, row-major, in 32 bits.
+    ///
+    /// # Errors
+    /// The rows are not there, or damaged.
+    pub fn rows(&self, rows: Range<usize>) -> Result<Vec<f32>, H5Error> {
+        Ok(self.0.block(rows)?.0)
+    }
 }
 
 /// Tier and reason of every frame.

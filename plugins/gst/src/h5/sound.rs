@@ -1,0 +1,120 @@
+//! Sound in HDF5 as EPIC-KITCHENS' `EPIC_audio.hdf5` has it: a dataset of f32 samples per recording.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::{Dataset, Error, File, FloatSize, H5Error, TypeDescriptor, named};
+
+/// A file of sounds, opened for reading.
+pub struct SoundFile {
+    file: File,
+    path: PathBuf,
+    // What HDF5 opened by descriptor must stay open.
+    _open: Option<std::fs::File>,
+}
+
+/// One recording's sound: mono samples, usually in [-1, 1].
+pub struct Sound {
+    dataset: Dataset,
+    name: String,
+    path: PathBuf,
+    samples: usize,
+}
+
+impl SoundFile {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// Not there, or no HDF5 file.
+    pub fn open(path: &Path) -> Result<Self, H5Error> {
+        let read = |message: String| H5Error::Read {
+            path: path.into(),
+            message,
+        };
+        let about = path.metadata().map_err(|e| read(e.to_string()))?;
+        if about.is_dir() {
+            return Err(read("it is a folder".into()));
+        }
+        let (name, open) = named(path, false).map_err(|e| read(e.to_string()))?;
+        let file = File::with_options()
+            .with_fapl(|access| access.file_locking(false))
+            .open(name)
+            .map_err(|_| read("it is no HDF5 file, or damaged".into()))?;
+        Ok(Self {
+            file,
+            path: path.into(),
+            _open: open,
+        })
+    }
+
+    /// Names of what lies at the root, in alphabetical order.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn names(&self) -> Result<Vec<String>, H5Error> {
+        let mut names = self.file.member_names().map_err(|e| H5Error::Read {
+            path: self.path.clone(),
+            message: e.to_string(),
+        })?;
+        names.sort();
+        Ok(names)
+    }
+
+    /// The sound of this name.
+    ///
+    /// # Errors
+    /// Not there, not a dataset, not f32 or not of one axis.
+    pub fn sound(&self, name: &str) -> Result<Sound, H5Error> {
+        let read = |problem: String| H5Error::Read {
+            path: self.path.clone(),
+            message: format!("`{name}` {problem}"),
+        };
+        let dataset = self.file.dataset(name).map_err(|_| {
+            read("is no dataset: one per recording, at the root, is expected".into())
+        })?;
+        let kind = dataset.dtype().and_then(|dtype| dtype.to_descriptor());
+        match kind.map_err(|e| read(e.to_string()))? {
+            TypeDescriptor::Float(FloatSize::U4) => {}
+            other => {
+                return Err(read(format!(
+                    "holds {other}, not float32: samples in [-1, 1] are expected (16-bit ones divided by 32768)"
+                )));
+            }
+        }
+        let shape = dataset.shape();
+        let [samples] = shape[..] else {
+            return Err(read(format!(
+                "has the shape {shape:?}, not [samples]: one channel is expected, mixed down beforehand"
+            )));
+        };
+        Ok(Sound {
+            dataset,
+            name: name.into(),
+            path: self.path.clone(),
+            samples,
+        })
+    }
+}
+
+impl Sound {
+    /// How many samples.
+    pub fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// These samples.
+    ///
+    /// # Errors
+    /// They are not there, or damaged.
+    pub fn block(&self, samples: Range<usize>) -> Result<Vec<f32>, H5Error> {
+        let told = |e: Error| H5Error::Read {
+            path: self.path.clone(),
+            message: format!("`{}`: {e}", self.name),
+        };
+        let block = self
+            .dataset
+            .read_slice_1d::<f32, _>(samples)
+            .map_err(told)?;
+        Ok(block.into_iter().collect())
+    }
+}

@@ -1,0 +1,218 @@
+//! `earmark export`: feature files -> what other programs read.
+//!
+//! # Layout
+//!
+//! - `source`: the files that are exported; everything wrong with them is told before anything is written.
+//! - `actionformer`, `npy`, `safetensors`: formats of a file per recording.
+//! - `merged` (HDF5), `parquet`: formats of one file for all.
+
+mod actionformer;
+mod merged;
+mod npy;
+mod parquet;
+mod safetensors;
+mod source;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use indicatif::ProgressBar;
+use serde_json::{Value, json};
+
+use crate::cli::{self, ExportFormat, Fill};
+use crate::commands::{self, Output, Usage};
+use crate::inspect::grouped;
+use crate::session::{Stop, place};
+use actionformer::Grid;
+use source::Source;
+
+/// Stride of the grid where none is asked for: an anchor's window is 600 ms long, and anchors are 500 ms apart.
+const STRIDE_MS: u32 = 500;
+
+/// What every format needs.
+struct Job<'a> {
+    sources: &'a [Source],
+    output: &'a Path,
+    overwrite: bool,
+    bar: ProgressBar,
+}
+
+/// What was written.
+struct Written {
+    /// The files, by recording; or the one file, by "".
+    files: BTreeMap<String, Vec<PathBuf>>,
+    /// What else there is to say, to a person and to a program.
+    notes: Vec<String>,
+    more: Value,
+}
+
+/// `earmark export`.
+///
+/// # Errors
+/// A file that cannot be exported, before anything is written; or an output that cannot be written.
+pub fn run(args: &cli::Export, output: Output) -> anyhow::Result<()> {
+    let grid = grid(args)?;
+    let stop = Stop::new()?;
+    let bar = |n: usize, what: &'static str| {
+        if output.quiet {
+            ProgressBar::hidden()
+        } else {
+            // On a terminal only.
+            ProgressBar::new(n as u64).with_message(what)
+        }
+    };
+    let paths = source::paths(&args.files)?;
+    let checking = bar(paths.len(), "checking");
+    let sources = source::check(&paths, &stop, &checking)?;
+    checking.finish_and_clear();
+    let job = Job {
+        sources: &sources,
+        output: &args.output,
+        overwrite: args.overwrite,
+        bar: bar(sources.len(), "writing"),
+    };
+    let written = match args.format {
+        ExportFormat::Actionformer => actionformer::write(&job, grid),
+        ExportFormat::Npy => npy::write(&job),
+        ExportFormat::Safetensors => safetensors::write(&job),
+        ExportFormat::Hdf5 => merged::write(&job),
+        ExportFormat::Parquet => parquet::write(&job),
+    }?;
+    job.bar.finish_and_clear();
+    tell(args, &sources, &written, output)
+}
+
+fn grid(args: &cli::Export) -> Result<Grid, Usage> {
+    let given = args.stride_ms.is_some() || args.fill.is_some();
+    if given && args.format != ExportFormat::Actionformer {
+        return Err(Usage(
+            "--stride-ms and --fill are for --format actionformer; the other formats keep every picture at its own time".into(),
+        ));
+    }
+    Ok(Grid {
+        stride_ms: args.stride_ms.unwrap_or(STRIDE_MS),
+        fill: args.fill.unwrap_or(Fill::Nearest),
+    })
+}
+
+fn tell(
+    args: &cli::Export,
+    sources: &[Source],
+    written: &Written,
+    output: Output,
+) -> anyhow::Result<()> {
+    let frames: usize = sources.iter().map(Source::frames).sum();
+    let dim = sources.first().map_or(0, Source::dim);
+    if output.json {
+        let files: BTreeMap<_, Vec<_>> = written
+            .files
+            .iter()
+            .map(|(id, files)| (id, files.iter().map(|f| f.to_string_lossy()).collect()))
+            .collect();
+        let recordings: Vec<_> = sources
+            .iter()
+            .map(|s| json!({ "video_id": s.id(), "from": s.path.to_string_lossy(), "frames": s.frames(), "files": files.get(&s.id().to_owned()) }))
+            .collect();
+        let mut value = json!({
+            "ok": true, "output": args.output.to_string_lossy(), "recordings": recordings, "frames": frames, "dim": dim,
+        });
+        if !written.more.is_null() {
+            value["actionformer"] = written.more.clone();
+        }
+        return commands::print(&format!("{value:#}"));
+    }
+    let mut lines = vec![
+        format!(
+            "exported   {} recordings, {} pictures of {} numbers",
+            grouped(sources.len() as u64),
+            grouped(frames as u64),
+            grouped(dim as u64)
+        ),
+        format!("written    {}", args.output.display()),
+    ];
+    lines.extend(written.notes.iter().cloned());
+    commands::print(&lines.join("\n"))
+}
+
+impl Job<'_> {
+    /// Writes files for each recording, named by its id and these endings; `write` gets an empty file for each, in the same order.
+    fn each(
+        &self,
+        endings: &[&str],
+        mut write: impl FnMut(&Source, &[File]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<BTreeMap<String, Vec<PathBuf>>> {
+        let folder = self.output;
+        if folder.is_file() {
+            bail!(
+                "the output {} is a file; this format writes a file for each recording into a folder",
+                folder.display()
+            );
+        }
+        let names = |id: &str| -> Vec<String> {
+            let name = |ending| format!("{id}{ending}");
+            endings.iter().map(name).collect()
+        };
+        let mut owners: BTreeMap<String, &Source> = BTreeMap::new();
+        for source in self.sources {
+            for name in names(source.id()) {
+                if let Some(other) = owners.insert(name.clone(), source) {
+                    bail!(
+                        "{} and {} would both be written to {name}",
+                        other.path.display(),
+                        source.path.display()
+                    );
+                }
+            }
+        }
+        // What is there already is found before the first file is written.
+        for name in owners.keys() {
+            let file = folder.join(name);
+            if !self.overwrite && file.symlink_metadata().is_ok() {
+                bail!(
+                    "the output {} exists already; pass --overwrite to replace it",
+                    file.display()
+                );
+            }
+        }
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        let mut all = BTreeMap::new();
+        for source in self.sources {
+            let names = names(source.id());
+            let files: Vec<_> = names.iter().map(|name| folder.join(name)).collect();
+            self.publish(&files, |opened| write(source, opened))?;
+            all.insert(source.id().to_owned(), files);
+            self.bar.inc(1);
+        }
+        Ok(all)
+    }
+
+    /// Writes files that appear together, the last one last.
+    fn publish(
+        &self,
+        files: &[PathBuf],
+        write: impl FnOnce(&[File]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut targets = Vec::new();
+        for file in files {
+            let target = place::check(file, self.overwrite)?;
+            let partial = place::temporary(&target, ".partial")?;
+            targets.push((target, partial));
+        }
+        let opened: Vec<File> = targets
+            .iter()
+            .map(|(_, partial)| partial.as_file().try_clone())
+            .collect::<Result<_, _>>()?;
+        let names = || {
+            let names: Vec<_> = files.iter().map(|f| f.display().to_string()).collect();
+            format!("cannot write {}", names.join(", "))
+        };
+        write(&opened).with_context(names)?;
+        for (target, partial) in targets {
+            place::publish(partial, &target, self.overwrite)?;
+        }
+        Ok(())
+    }
+}

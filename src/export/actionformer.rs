@@ -1,0 +1,252 @@
+//! ActionFormer's `VIDEO_ID.npz`: pictures on an even grid of time, as its loader of EPIC-KITCHENS reads them.
+//!
+//! That loader puts the middle of cell k at `(k * feat_stride + num_frames / 2) / default_fps` seconds. With milliseconds as frames
+//! (`default_fps: 1000`) and both others equal to the stride, it is the middle of our cell, which lasts from k to k + 1 strides.
+
+use std::fs::File;
+use std::io::{BufWriter, Seek, Write};
+
+use gstearmark::h5::Tables;
+use serde_json::json;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+use super::npy::{Kind, header, seconds};
+use super::source::{Source, bytes};
+use super::{Job, Written};
+use crate::cli::Fill;
+use crate::inspect::grouped;
+
+/// ActionFormer's `default_fps`: a frame is a millisecond.
+const FPS: u32 = 1000;
+
+/// The grid.
+#[derive(Clone, Copy)]
+pub(super) struct Grid {
+    pub(super) stride_ms: u32,
+    pub(super) fill: Fill,
+}
+
+/// A cell of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Cell {
+    /// The picture that stands in it.
+    row: Option<usize>,
+    /// Whether it was taken in it.
+    valid: bool,
+}
+
+pub(super) fn write(job: &Job<'_>, grid: Grid) -> anyhow::Result<Written> {
+    let (mut all, mut valid) = (0_usize, 0_usize);
+    let files = job.each(&[".npz"], |source, files| {
+        let tables = source.tables()?;
+        let cells = cells(&tables, source.duration_ns(), grid);
+        all += cells.len();
+        valid += cells.iter().filter(|cell| cell.valid).count();
+        files
+            .iter()
+            .try_for_each(|file| one(source, &tables, &cells, grid, file))
+    })?;
+    let dim = job.sources.first().map_or(0, Source::dim);
+    let stride = grid.stride_ms;
+    Ok(Written {
+        files,
+        notes: vec![
+            format!(
+                "grid       {} cells of {stride} ms, a picture was taken in {}; the others hold {}",
+                grouped(all as u64),
+                grouped(valid as u64),
+                match grid.fill {
+                    Fill::Nearest => "the nearest one",
+                    Fill::Zero => "zeros",
+                }
+            ),
+            format!(
+                "dataset    feat_stride: {stride}, num_frames: {stride}, default_fps: {FPS}, input_dim: {dim}, file_prefix: ~, file_ext: .npz"
+            ),
+        ],
+        more: json!({
+            "feat_stride": stride, "num_frames": stride, "default_fps": FPS, "input_dim": dim, "file_ext": ".npz",
+            "cells": all, "valid": valid,
+        }),
+    })
+}
+
+/// What stands where. Rows ascend along the grid.
+fn cells(tables: &Tables, duration_ns: i64, grid: Grid) -> Vec<Cell> {
+    let stride = i64::from(grid.stride_ms) * 1_000_000;
+    let pts = &tables.pts_ns;
+    let last = pts.last().copied().unwrap_or(0).max(duration_ns - 1).max(0);
+    let middle = |cell: i64| cell * stride + stride / 2;
+    let mut cells = Vec::new();
+    let mut next = 0;
+    for cell in 0..=last / stride {
+        // A picture before the start belongs to it.
+        let first = next;
+        while next < pts.len() && pts[next] < (cell + 1) * stride {
+            next += 1;
+        }
+        let far = |row: &usize| (pts[*row] - middle(cell)).abs();
+        let taken = (first..next).min_by_key(|row| {
+            let tokens = tables.tokens.get(*row).copied().unwrap_or(0);
+            (std::cmp::Reverse(tokens), far(row))
+        });
+        let nearest = || {
+            let beside = [next.checked_sub(1), Some(next)];
+            let there = beside.into_iter().flatten().filter(|row| *row < pts.len());
+            there.min_by_key(far).filter(|_| grid.fill == Fill::Nearest)
+        };
+        cells.push(Cell {
+            row: taken.or_else(nearest),
+            valid: taken.is_some(),
+        });
+    }
+    cells
+}
+
+fn one(
+    source: &Source,
+    tables: &Tables,
+    cells: &[Cell],
+    grid: Grid,
+    file: &File,
+) -> anyhow::Result<()> {
+    let mut zip = ZipWriter::new(BufWriter::new(file));
+    let rows: Vec<i64> = cells
+        .iter()
+        .map(|cell| cell.row.map_or(-1, |row| row as i64))
+        .collect();
+    let shown = seconds(&tables.pts_ns);
+    let pts: Vec<f64> = cells
+        .iter()
+        .map(|cell| cell.row.map_or(f64::NAN, |row| shown[row]))
+        .collect();
+    let stride = f64::from(grid.stride_ms) / 1e3;
+    let middles: Vec<f64> = (0..cells.len())
+        .map(|k| (k as f64 + 0.5) * stride)
+        .collect();
+    let valid: Vec<bool> = cells.iter().map(|cell| cell.valid).collect();
+    let count = [cells.len()];
+    array(
+        &mut zip,
+        Kind::Bool,
+        "valid",
+        &count,
+        &bytes(&valid, |v| [u8::from(v)]),
+    )?;
+    array(
+        &mut zip,
+        Kind::I64,
+        "row",
+        &count,
+        &bytes(&rows, i64::to_le_bytes),
+    )?;
+    array(
+        &mut zip,
+        Kind::F64,
+        "times_s",
+        &count,
+        &bytes(&middles, f64::to_le_bytes),
+    )?;
+    array(
+        &mut zip,
+        Kind::F64,
+        "pts_s",
+        &count,
+        &bytes(&pts, f64::to_le_bytes),
+    )?;
+    for (name, number) in [
+        ("feat_stride", grid.stride_ms),
+        ("num_frames", grid.stride_ms),
+        ("default_fps", FPS),
+    ] {
+        array(
+            &mut zip,
+            Kind::I64,
+            name,
+            &[],
+            &i64::from(number).to_le_bytes(),
+        )?;
+    }
+    array(
+        &mut zip,
+        Kind::F32,
+        "feats",
+        &[cells.len(), source.dim()],
+        &[],
+    )?;
+    let mut features = source.rows()?;
+    let nothing = vec![0; 4 * source.dim()];
+    for cell in cells {
+        match cell.row {
+            None => zip.write_all(&nothing)?,
+            Some(row) => zip.write_all(&bytes(features.get(row)?, f32::to_le_bytes))?,
+        }
+    }
+    Ok(zip.finish()?.flush()?)
+}
+
+/// Begins an array of the archive, with the first of its bytes.
+fn array(
+    zip: &mut ZipWriter<impl Write + Seek>,
+    kind: Kind,
+    name: &str,
+    shape: &[usize],
+    data: &[u8],
+) -> anyhow::Result<()> {
+    // Nothing is compressed, as `numpy.savez` does; arrays may pass 4 GiB.
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .large_file(true);
+    zip.start_file(format!("{name}.npy"), options)?;
+    header(&mut *zip, kind, shape)?;
+    Ok(zip.write_all(data)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grid(pts_ms: &[i64], tokens: &[u32], fill: Fill) -> Vec<(Option<usize>, bool)> {
+        let tables = Tables {
+            pts_ns: pts_ms.iter().map(|ms| ms * 1_000_000).collect(),
+            tokens: tokens.into(),
+            ..Tables::default()
+        };
+        let grid = Grid {
+            stride_ms: 500,
+            fill,
+        };
+        cells(&tables, 3_000_000_000, grid)
+            .iter()
+            .map(|cell| (cell.row, cell.valid))
+            .collect()
+    }
+
+    #[test]
+    fn a_cell_holds_its_dearest_picture_and_an_empty_one_the_nearest() {
+        // 0: 0 and 250 ms; 1: empty; 2: 1000 (dear) and 1260; 3 and 4: empty; 5: 2990.
+        let pts = [0, 250, 1000, 1260, 2990];
+        let tokens = [49, 49, 784, 49, 49];
+        assert_eq!(
+            grid(&pts, &tokens, Fill::Nearest),
+            [
+                (Some(1), true),
+                (Some(2), false),
+                (Some(2), true),
+                (Some(3), false),
+                (Some(4), false),
+                (Some(4), true),
+            ]
+        );
+        let zeros = grid(&pts, &tokens, Fill::Zero);
+        assert_eq!((zeros[1], zeros[2]), ((None, false), (Some(2), true)));
+    }
+
+    #[test]
+    fn the_grid_reaches_to_the_end_of_recording_and_pictures() {
+        assert_eq!(grid(&[100], &[49], Fill::Zero).len(), 6);
+        assert_eq!(grid(&[100, 3000], &[49, 49], Fill::Zero).len(), 7);
+        assert_eq!(grid(&[-20], &[49], Fill::Zero)[0], (Some(0), true));
+    }
+}

@@ -1,0 +1,98 @@
+//! NumPy's format: `VIDEO_ID.npy`, f32 [N, D], and beside it `VIDEO_ID.times.npy`, f64 [N]: seconds in the recording.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+
+use serde_json::Value;
+
+use super::source::{Source, TOGETHER, bytes};
+use super::{Job, Written};
+
+/// How an array of version 1.0 begins.
+const MAGIC: &[u8] = b"\x93NUMPY\x01\x00";
+/// Its numbers begin at a multiple of this.
+const ALIGNED: usize = 64;
+
+pub(super) fn write(job: &Job<'_>) -> anyhow::Result<Written> {
+    // The features are published last: where they are, the times are too.
+    let files = job.each(&[".times.npy", ".npy"], |source, files| match files {
+        [times, features] => one(source, times, features),
+        _ => Ok(()),
+    })?;
+    Ok(Written {
+        files,
+        notes: vec!["times      VIDEO_ID.times.npy, seconds".into()],
+        more: Value::Null,
+    })
+}
+
+fn one(source: &Source, times: &File, features: &File) -> anyhow::Result<()> {
+    let seconds: Vec<f64> = seconds(&source.tables()?.pts_ns);
+    let mut times = BufWriter::new(times);
+    header(&mut times, Kind::F64, &[seconds.len()])?;
+    times.write_all(&bytes(&seconds, f64::to_le_bytes))?;
+    times.flush()?;
+    let mut features = BufWriter::new(features);
+    header(&mut features, Kind::F32, &[source.frames(), source.dim()])?;
+    source.blocks(TOGETHER, |_, block| {
+        Ok(features.write_all(&bytes(block, f32::to_le_bytes))?)
+    })?;
+    Ok(features.flush()?)
+}
+
+/// What an array holds.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Bool,
+    I64,
+    F32,
+    F64,
+}
+
+/// The head of an array of this shape, as NumPy documents its version 1.0; the numbers follow, the last axis fastest and the least
+/// byte first.
+pub(super) fn header(mut to: impl Write, kind: Kind, shape: &[usize]) -> io::Result<()> {
+    let kind = match kind {
+        Kind::Bool => "|b1",
+        Kind::I64 => "<i8",
+        Kind::F32 => "<f4",
+        Kind::F64 => "<f8",
+    };
+    // A tuple of one has its comma too.
+    let shape: String = shape.iter().map(|n| format!("{n},")).collect();
+    let about = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
+    let before = MAGIC.len() + size_of::<u16>();
+    let whole = (before + about.len() + 1).next_multiple_of(ALIGNED);
+    let length = whole - before;
+    to.write_all(MAGIC)?;
+    to.write_all(&(length as u16).to_le_bytes())?;
+    writeln!(to, "{about:<width$}", width = length - 1)
+}
+
+pub(super) fn seconds(ns: &[i64]) -> Vec<f64> {
+    ns.iter().map(|ns| *ns as f64 / 1e9).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_a_line_of_64_bytes_or_a_multiple() {
+        for (shape, tuple) in [
+            (&[][..], "()"),
+            (&[3], "(3,)"),
+            (&[1_000_000, 1_280], "(1000000,1280,)"),
+        ] {
+            let mut head = Vec::new();
+            header(&mut head, Kind::F32, shape).unwrap();
+            assert_eq!(head.len() % ALIGNED, 0);
+            assert_eq!(
+                usize::from(head[8]) + 256 * usize::from(head[9]),
+                head.len() - 10
+            );
+            let text = String::from_utf8(head[10..].to_vec()).unwrap();
+            assert!(text.contains(tuple) && text.ends_with(" \n"), "{text:?}");
+        }
+    }
+}

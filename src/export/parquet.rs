@@ -1,0 +1,150 @@
+//! One Parquet file: a row per picture.
+//!
+//! | column | type | |
+//! |---|---|---|
+//! | `video_id` | text | the recording |
+//! | `pts_s`, `requested_s` | double | when the picture is shown; when the plan wanted one, seconds |
+//! | `tier`, `reason` | text | low, base, high; anchor, fallback, uniform |
+//! | `tokens` | int32 | its price |
+//! | `anchor`, `label` | int32, text; may be null | row of the recording's anchors, and what sounds there |
+//! | `features` | list of float | D numbers |
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::ops::Range;
+use std::sync::Arc;
+
+use ::parquet::basic::Compression;
+use ::parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int32Type};
+use ::parquet::file::metadata::KeyValue;
+use ::parquet::file::properties::WriterProperties;
+use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use ::parquet::schema::parser::parse_message_type;
+use ::parquet::schema::types::ColumnPath;
+use anyhow::Context;
+use gstearmark::h5::Tables;
+use serde_json::Value;
+
+use super::source::Source;
+use super::{Job, Written};
+
+/// Pictures of a row group, at most: so many are in memory.
+const GROUP: usize = 2048;
+
+const SCHEMA: &str = "message pictures {
+    required binary video_id (STRING);
+    required double pts_s;
+    required double requested_s;
+    required binary tier (STRING);
+    required binary reason (STRING);
+    required int32 tokens;
+    optional int32 anchor;
+    optional binary label (STRING);
+    required group features (LIST) { repeated group list { required float element; } }
+}";
+
+pub(super) fn write(job: &Job<'_>) -> anyhow::Result<Written> {
+    let files = [job.output.to_owned()];
+    job.publish(&files, |opened| {
+        opened.iter().try_for_each(|file| all(job, file))
+    })?;
+    Ok(Written {
+        files: BTreeMap::from([(String::new(), files.into())]),
+        notes: Vec::new(),
+        more: Value::Null,
+    })
+}
+
+fn all(job: &Job<'_>, file: &File) -> anyhow::Result<()> {
+    let schema = Arc::new(parse_message_type(SCHEMA)?);
+    let encoder = job.sources.first().map(Source::encoder);
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        // Numbers of a network are hardly ever the same twice.
+        .set_column_dictionary_enabled(
+            ColumnPath::from(vec!["features".into(), "list".into(), "element".into()]),
+            false,
+        )
+        .set_created_by(format!("earmark {}", env!("CARGO_PKG_VERSION")))
+        .set_key_value_metadata(Some(vec![KeyValue::new("encoder".into(), encoder)]))
+        .build();
+    let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties))?;
+    for source in job.sources {
+        let tables = source.tables()?;
+        source.blocks(GROUP, |rows, features| {
+            let mut group = writer.next_row_group()?;
+            block(&mut group, source, &tables, rows, features)?;
+            group.close()?;
+            Ok(())
+        })?;
+        job.bar.inc(1);
+    }
+    writer.close()?;
+    Ok(())
+}
+
+/// Writes a row group.
+fn block<W: Write + Send>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
+    source: &Source,
+    tables: &Tables,
+    rows: Range<usize>,
+    features: &[f32],
+) -> anyhow::Result<()> {
+    let some = || rows.clone();
+    let seconds = |ns: &[i64]| -> Vec<f64> { some().map(|k| ns[k] as f64 / 1e9).collect() };
+    let text = |of: &dyn Fn(usize) -> String| -> Vec<ByteArray> {
+        some().map(|k| ByteArray::from(of(k).as_str())).collect()
+    };
+    put::<ByteArrayType>(group, &text(&|_| source.id().into()), None, None)?;
+    put::<DoubleType>(group, &seconds(&tables.pts_ns), None, None)?;
+    put::<DoubleType>(group, &seconds(&tables.requested_ns), None, None)?;
+    put::<ByteArrayType>(group, &text(&|k| tables.tier[k].name().into()), None, None)?;
+    put::<ByteArrayType>(
+        group,
+        &text(&|k| tables.reason[k].name().into()),
+        None,
+        None,
+    )?;
+    let tokens: Vec<i32> = some().map(|k| tables.tokens[k] as i32).collect();
+    put::<Int32Type>(group, &tokens, None, None)?;
+
+    // Level 1 where there is a value, 0 where there is none.
+    let of = |k: usize| {
+        usize::try_from(tables.anchor[k])
+            .ok()
+            .filter(|at| *at < tables.anchors.len())
+    };
+    let there: Vec<i16> = some().map(|k| i16::from(of(k).is_some())).collect();
+    let anchors: Vec<usize> = some().filter_map(of).collect();
+    let numbers: Vec<i32> = anchors.iter().map(|at| *at as i32).collect();
+    put::<Int32Type>(group, &numbers, Some(&there), None)?;
+    let labels: Vec<ByteArray> = anchors
+        .iter()
+        .map(|at| ByteArray::from(tables.anchors[*at].label.as_str()))
+        .collect();
+    put::<ByteArrayType>(group, &labels, Some(&there), None)?;
+
+    // Every list has its D numbers; the first of each begins a new one.
+    let dim = source.dim();
+    let here = vec![1; features.len()];
+    let again: Vec<i16> = (0..features.len())
+        .map(|k| i16::from(k % dim != 0))
+        .collect();
+    put::<FloatType>(group, features, Some(&here), Some(&again))
+}
+
+/// Writes the next column.
+fn put<T: DataType>(
+    group: &mut SerializedRowGroupWriter<'_, impl Write + Send>,
+    values: &[T::T],
+    there: Option<&[i16]>,
+    again: Option<&[i16]>,
+) -> anyhow::Result<()> {
+    let mut column = group
+        .next_column()?
+        .context("the schema has fewer columns")?;
+    column.typed::<T>().write_batch(values, there, again)?;
+    Ok(column.close()?)
+}

@@ -1,0 +1,110 @@
+//! `VIDEO_ID.safetensors`: a tensor per column of `/frames`, and the names of tiers and reasons in its metadata.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+
+use ::safetensors::Dtype;
+use ::safetensors::tensor::{Metadata, TensorInfo};
+use anchoring::plan::Reason;
+use anchoring::tier::Tier;
+use serde_json::Value;
+
+use super::source::{Source, TOGETHER, bytes};
+use super::{Job, Written};
+
+/// The file begins with its header's length in so many bytes, and the header's length is a multiple of it.
+const LENGTH: usize = 8;
+
+pub(super) fn write(job: &Job<'_>) -> anyhow::Result<Written> {
+    let files = job.each(&[".safetensors"], |source, files| {
+        files.iter().try_for_each(|file| one(source, file))
+    })?;
+    Ok(Written {
+        files,
+        notes: Vec::new(),
+        more: Value::Null,
+    })
+}
+
+fn one(source: &Source, file: &File) -> anyhow::Result<()> {
+    let tables = source.tables()?;
+    let (n, dim) = (source.frames(), source.dim());
+    let tiers: Vec<u8> = tables.tier.iter().map(|tier| *tier as u8).collect();
+    let reasons: Vec<u8> = tables.reason.iter().map(|reason| *reason as u8).collect();
+    // Whole numbers as most programs have them: PyTorch's unsigned ones can do little.
+    let tokens: Vec<i32> = tables.tokens.iter().map(|t| *t as i32).collect();
+    // The widest numbers first, so that each stands at a multiple of its width.
+    let before = [
+        (
+            "pts_ns",
+            Dtype::I64,
+            bytes(&tables.pts_ns, i64::to_le_bytes),
+        ),
+        (
+            "requested_ns",
+            Dtype::I64,
+            bytes(&tables.requested_ns, i64::to_le_bytes),
+        ),
+        ("tokens", Dtype::I32, bytes(&tokens, i32::to_le_bytes)),
+        (
+            "anchor",
+            Dtype::I32,
+            bytes(&tables.anchor, i32::to_le_bytes),
+        ),
+    ];
+    let behind = [("tier", Dtype::U8, tiers), ("reason", Dtype::U8, reasons)];
+    let (mut tensors, mut at) = (Vec::new(), 0);
+    let mut add = |name: &str, dtype, shape, length: usize| {
+        let data_offsets = (at, at + length);
+        at += length;
+        let info = TensorInfo {
+            dtype,
+            shape,
+            data_offsets,
+        };
+        tensors.push((name.to_owned(), info));
+    };
+    for (name, dtype, data) in &before {
+        add(name, *dtype, vec![n], data.len());
+    }
+    add("features", Dtype::F32, vec![n, dim], 4 * n * dim);
+    for (name, dtype, data) in &behind {
+        add(name, *dtype, vec![n], data.len());
+    }
+    let header = header(source, tensors)?;
+    let mut file = BufWriter::new(file);
+    file.write_all(&(header.len() as u64).to_le_bytes())?;
+    file.write_all(&header)?;
+    for (_, _, data) in &before {
+        file.write_all(data)?;
+    }
+    source.blocks(TOGETHER, |_, block| {
+        Ok(file.write_all(&bytes(block, f32::to_le_bytes))?)
+    })?;
+    for (_, _, data) in &behind {
+        file.write_all(data)?;
+    }
+    Ok(file.flush()?)
+}
+
+fn header(source: &Source, tensors: Vec<(String, TensorInfo)>) -> anyhow::Result<Vec<u8>> {
+    let names = |names: Vec<&str>| names.join(",");
+    let about = [
+        ("video_id".to_owned(), source.id().to_owned()),
+        ("duration_ns".to_owned(), source.duration_ns().to_string()),
+        ("encoder".to_owned(), source.encoder()),
+        (
+            "tiers".to_owned(),
+            names(Tier::ALL.iter().map(|t| t.name()).collect()),
+        ),
+        (
+            "reasons".to_owned(),
+            names(Reason::ALL.iter().map(|r| r.name()).collect()),
+        ),
+    ];
+    // By way of a value, whose keys are sorted: the same file gives the same bytes.
+    let header = serde_json::to_value(Metadata::new(Some(about.into_iter().collect()), tensors)?)?;
+    let mut header = serde_json::to_vec(&header)?;
+    header.resize(header.len().next_multiple_of(LENGTH), b' ');
+    Ok(header)
+}

@@ -1,0 +1,231 @@
+//! The files that are exported: found, read in full and held against each other before anything is written.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use anyhow::{anyhow, bail};
+use gstearmark::h5::{self, Features, Summary, Tables};
+use indicatif::ProgressBar;
+
+use crate::session::Stop;
+use crate::session::failure::{Class, Failure};
+use crate::verify::features_in;
+
+/// Rows of features that are usually in memory at a time.
+pub(super) const TOGETHER: usize = 256;
+/// Most files that an error lists.
+const MOST: usize = 10;
+
+/// A feature file that is whole and complete.
+pub(super) struct Source {
+    pub(super) path: PathBuf,
+    summary: Summary,
+    stop: Stop,
+}
+
+/// The files that are named, and those of the folders that are.
+pub(super) fn paths(given: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for path in given {
+        if path.is_dir() {
+            let found = features_in(path)?;
+            if found.is_empty() {
+                bail!("the folder {} holds no feature files (.h5)", path.display());
+            }
+            paths.extend(found);
+        } else {
+            paths.push(path.clone());
+        }
+    }
+    Ok(paths)
+}
+
+/// Reads every file in full; everything that is wrong with any of them is told at once.
+pub(super) fn check(
+    paths: &[PathBuf],
+    stop: &Stop,
+    bar: &ProgressBar,
+) -> anyhow::Result<Vec<Source>> {
+    let (mut sources, mut wrong) = (Vec::new(), Vec::new());
+    for path in paths {
+        stopped(stop)?;
+        match source(path, stop) {
+            Ok(source) => sources.push(source),
+            Err(e) => wrong.push(format!("{e:#}")),
+        }
+        bar.inc(1);
+    }
+    wrong.extend(together(&sources));
+    if wrong.is_empty() {
+        return Ok(sources);
+    }
+    let more = wrong.len().saturating_sub(MOST);
+    wrong.truncate(MOST);
+    if more > 0 {
+        wrong.push(format!("and {more} more"));
+    }
+    bail!("nothing was written: {}", wrong.join("\n  "))
+}
+
+fn source(path: &Path, stop: &Stop) -> anyhow::Result<Source> {
+    let name = path.display();
+    let summary = h5::read_summary(path)?;
+    if !summary.complete {
+        bail!(
+            "{name} is not complete: the run that wrote it did not end; make it again, or leave it out"
+        );
+    }
+    let problems = h5::check(path)?;
+    if !problems.is_empty() {
+        bail!("{name} is damaged: {}", problems.join("; "));
+    }
+    if summary.frames == 0 {
+        bail!("{name} holds no picture: the recording has no video; leave it out");
+    }
+    let id = &summary.video_id;
+    let plain = !id.is_empty() && !id.starts_with('.') && !id.contains(['/', '\\', '\0']);
+    if !plain {
+        bail!("{name} has the video_id {id:?}, which is no name for a file");
+    }
+    Ok(Source {
+        path: path.into(),
+        summary,
+        stop: stop.clone(),
+    })
+}
+
+/// What does not fit together.
+fn together(sources: &[Source]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut ids: BTreeMap<&str, &Source> = BTreeMap::new();
+    for source in sources {
+        if let Some(other) = ids.insert(source.id(), source) {
+            wrong.push(format!(
+                "{} and {} are both of the recording {}; export them apart",
+                other.path.display(),
+                source.path.display(),
+                source.id()
+            ));
+        }
+    }
+    if let Some(first) = sources.first() {
+        wrong.extend(
+            sources
+                .iter()
+                .find(|source| source.dim() != first.dim())
+                .map(|other| {
+                    format!(
+                        "{} has {} numbers a picture, {} has {}: two models made them; export them apart",
+                        first.path.display(),
+                        first.dim(),
+                        other.path.display(),
+                        other.dim()
+                    )
+                }),
+        );
+    }
+    wrong
+}
+
+fn stopped(stop: &Stop) -> anyhow::Result<()> {
+    match stop.is_wanted() {
+        true => Err(Failure::error(
+            Class::Stopped,
+            "stopped; files that were finished stay",
+        )),
+        false => Ok(()),
+    }
+}
+
+impl Source {
+    pub(super) fn id(&self) -> &str {
+        &self.summary.video_id
+    }
+
+    /// How many pictures.
+    pub(super) fn frames(&self) -> usize {
+        self.summary.frames as usize
+    }
+
+    /// Numbers per picture.
+    pub(super) fn dim(&self) -> usize {
+        self.summary.dim
+    }
+
+    /// Length of the recording.
+    pub(super) fn duration_ns(&self) -> i64 {
+        self.summary.duration_ns
+    }
+
+    /// Name and SHA-256 of the encoder.
+    pub(super) fn encoder(&self) -> String {
+        let encoder = self.summary.models.iter().find(|m| m.role == "encoder");
+        encoder.map_or(String::new(), |m| format!("{} {}", m.name, m.sha256))
+    }
+
+    /// Whether the user lets it go on.
+    pub(super) fn go_on(&self) -> anyhow::Result<()> {
+        stopped(&self.stop)
+    }
+
+    pub(super) fn tables(&self) -> anyhow::Result<Tables> {
+        Ok(h5::read_tables(&self.path)?)
+    }
+
+    /// Every picture's features in order, so many rows at a time.
+    pub(super) fn blocks(
+        &self,
+        together: usize,
+        mut each: impl FnMut(Range<usize>, &[f32]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let features = Features::open(&self.path)?;
+        for at in (0..self.frames()).step_by(together) {
+            stopped(&self.stop)?;
+            let rows = at..(at + together).min(self.frames());
+            each(rows.clone(), &features.rows(rows)?)?;
+        }
+        Ok(())
+    }
+
+    /// Single rows, which are cheap to read in ascending order.
+    pub(super) fn rows(&self) -> anyhow::Result<Rows<'_>> {
+        Ok(Rows {
+            source: self,
+            features: Features::open(&self.path)?,
+            start: 0,
+            block: Vec::new(),
+        })
+    }
+}
+
+/// A window onto the features.
+pub(super) struct Rows<'a> {
+    source: &'a Source,
+    features: Features,
+    start: usize,
+    block: Vec<f32>,
+}
+
+impl Rows<'_> {
+    /// The features of a picture.
+    pub(super) fn get(&mut self, row: usize) -> anyhow::Result<&[f32]> {
+        let dim = self.source.dim();
+        let held = self.start..self.start + self.block.len() / dim.max(1);
+        if !held.contains(&row) {
+            stopped(&self.source.stop)?;
+            let until = (row + TOGETHER).min(self.source.frames());
+            self.block = self.features.rows(row..until)?;
+            self.start = row;
+        }
+        let at = (row - self.start) * dim;
+        self.block
+            .get(at..at + dim)
+            .ok_or_else(|| anyhow!("{} has no row {row}", self.source.path.display()))
+    }
+}
+
+/// Numbers as bytes, the least first.
+pub(super) fn bytes<T: Copy, const N: usize>(numbers: &[T], of: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| of(*number)).collect()
+}

@@ -1,0 +1,303 @@
+//! `earmark import-audio`: sound out of an HDF5 file of many recordings -> a plan for each.
+//!
+//! The samples are read in small blocks and pushed where a recording's bytes would come from; from there on everything is as in
+//! `earmark plan`. No sound is written anywhere.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anchoring::plan::PlanError;
+use anchoring::settings::Policy;
+use anchoring::time::Nanos;
+use anyhow::{Context, bail};
+use gst::prelude::*;
+use gstearmark::h5::{Sound, SoundFile};
+use gstearmark::models;
+use serde_json::json;
+
+use super::build::Built;
+use super::place::{self, Target};
+use super::summary::Report;
+use super::{Session, Stop};
+use crate::cli;
+use crate::commands::{self, Output, Usage};
+use crate::config::Pipeline;
+use crate::probe::{Audio, Input, Recording};
+
+/// Samples of a block: 170 ms at 24 kHz.
+const BLOCK: usize = 4096;
+/// Most bytes of sound that wait to be heard.
+const WAITING: u64 = 1 << 20;
+/// Most names that an error lists.
+const MOST_NAMES: usize = 5;
+
+/// `earmark import-audio`.
+///
+/// # Errors
+/// The file or what is asked of it is wrong, before anything is heard; or anything that keeps a plan from being complete. Plans that
+/// were finished before stay.
+pub fn import_audio(args: &cli::ImportAudio, output: Output) -> anyhow::Result<()> {
+    let stop = Stop::new()?;
+    let pipeline = commands::read(&args.pipeline)?;
+    if pipeline.settings.budget.policy == Policy::Dense {
+        return Err(PlanError::Dense.into());
+    }
+    if pipeline.find("eventness").is_none() {
+        return Err(Usage(format!(
+            "{} does not listen: it has no eventness (pipelines/gated.yaml has)",
+            args.pipeline.pipeline.display()
+        ))
+        .into());
+    }
+    if let Some(tagger) = &pipeline.tagger {
+        models::find(tagger)?.check()?;
+    }
+    let file = SoundFile::open(&args.file)?;
+    let sounds = choose(&file, args)?;
+    let targets = places(&sounds, args)?;
+    let mut told = Vec::new();
+    for ((id, sound), target) in sounds.into_iter().zip(targets) {
+        let plan = one(&id, sound, &target, args, &pipeline, &stop, output)?;
+        if !output.json {
+            commands::print(&plan.text)?;
+        }
+        told.push(plan.value);
+    }
+    if output.json {
+        let value = json!({ "ok": true, "output": args.output.to_string_lossy(), "plans": told });
+        commands::print(&format!("{value:#}"))?;
+    }
+    Ok(())
+}
+
+/// The sounds that are asked for, all checked.
+fn choose(file: &SoundFile, args: &cli::ImportAudio) -> anyhow::Result<Vec<(String, Sound)>> {
+    let path = args.file.display();
+    let names = file.names()?;
+    if names.is_empty() {
+        bail!("{path} holds no dataset; one of samples is expected for every recording");
+    }
+    let wanted: BTreeSet<&String> = match args.video_ids.is_empty() {
+        true => names.iter().collect(),
+        false => args.video_ids.iter().collect(),
+    };
+    let mut sounds = Vec::new();
+    for id in wanted {
+        if !names.contains(id) {
+            let close =
+                closest(id, &names).map_or(".".into(), |name| format!("; did you mean `{name}`?"));
+            let some: Vec<_> = names.iter().take(MOST_NAMES).map(String::as_str).collect();
+            bail!(
+                "{path} holds no dataset `{id}`{close} It has {} datasets: {}{}",
+                names.len(),
+                some.join(", "),
+                if names.len() > MOST_NAMES {
+                    ", ..."
+                } else {
+                    ""
+                }
+            );
+        }
+        if id.starts_with('.') || id.contains(['/', '\0']) {
+            bail!("{path} has a dataset {id:?}, which is no name for a plan's file");
+        }
+        let sound = file.sound(id)?;
+        if sound.samples() == 0 {
+            bail!("`{id}` of {path} is empty (0 samples); was making the file interrupted?");
+        }
+        sounds.push((id.clone(), sound));
+    }
+    Ok(sounds)
+}
+
+fn closest<'a>(id: &str, names: &'a [String]) -> Option<&'a str> {
+    let far = |name: &&String| strsim::damerau_levenshtein(id, name);
+    let best = names.iter().min_by_key(far)?;
+    (far(&best) <= 2).then_some(best.as_str())
+}
+
+/// Where the plans will be: all of them can be written.
+fn places(sounds: &[(String, Sound)], args: &cli::ImportAudio) -> anyhow::Result<Vec<Target>> {
+    let folder = &args.output;
+    if folder.is_file() {
+        bail!(
+            "the output {} is a file; plans are written into a folder",
+            folder.display()
+        );
+    }
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    sounds
+        .iter()
+        .map(|(id, _)| place::check(&folder.join(format!("{id}.jsonl")), args.overwrite))
+        .collect()
+}
+
+fn one(
+    id: &str,
+    sound: Sound,
+    target: &Target,
+    args: &cli::ImportAudio,
+    pipeline: &Pipeline,
+    stop: &Stop,
+    output: Output,
+) -> anyhow::Result<super::Told> {
+    let begun = Instant::now();
+    let input = input(&args.file, id);
+    let samples = sound.samples() as u64;
+    let recording = Recording {
+        uri: input.uri.clone(),
+        bytes: None,
+        duration: i64::try_from(at(samples, args.rate).nseconds())
+            .ok()
+            .map(Nanos::new),
+        video: Vec::new(),
+        audio: vec![Audio {
+            codec: "32-bit float".into(),
+            media: "audio/x-raw".into(),
+            sample_rate: args.rate,
+            channels: 1,
+            language: None,
+        }],
+        missing: Vec::new(),
+    };
+    let session = Session {
+        pipeline,
+        input: &input,
+        recording: &recording,
+        video_id: id,
+        audio_track: 0,
+        threads: None,
+        stall: Duration::from_secs(args.stall_timeout),
+        watch: output.watch(),
+        stop: stop.clone(),
+        feed: Some(Feed::new(sound, args.rate)),
+    };
+    let report = Report::new(&target.file, begun);
+    session.write_plan(report, target, args.cues, args.overwrite)
+}
+
+/// An input that is neither file nor address: GStreamer makes an `appsrc` of it.
+fn input(file: &Path, id: &str) -> Input {
+    Input {
+        given: format!("{}: {id}", file.display()),
+        uri: "appsrc://".into(),
+        path: None,
+    }
+}
+
+/// When this sample sounds.
+fn at(sample: u64, rate: u32) -> gst::ClockTime {
+    let ns = u128::from(sample) * 1_000_000_000;
+    gst::ClockTime::from_nseconds(ns.div_ceil(u128::from(rate.max(1))) as u64)
+}
+
+/// Pushes a sound into a graph.
+pub(super) struct Feed {
+    reader: Arc<Mutex<Reader>>,
+    /// Samples that are NaN or infinite.
+    no_numbers: Arc<AtomicU64>,
+    rate: u32,
+}
+
+struct Reader {
+    sound: Sound,
+    next: usize,
+}
+
+impl Feed {
+    fn new(sound: Sound, rate: u32) -> Self {
+        Self {
+            reader: Arc::new(Mutex::new(Reader { sound, next: 0 })),
+            no_numbers: Arc::default(),
+            rate,
+        }
+    }
+
+    /// What there is to warn of once all was heard.
+    pub(super) fn warning(&self) -> Option<String> {
+        let count = self.no_numbers.load(Ordering::Relaxed);
+        (count > 0).then(|| {
+            format!("{count} samples are no numbers (NaN or infinite); they were heard as silence")
+        })
+    }
+
+    /// Has the graph's source take the sound, from its beginning.
+    pub(super) fn join(&self, built: &Built) -> anyhow::Result<()> {
+        let source = built
+            .element("appsrc")
+            .and_then(|source| source.downcast::<gst_app::AppSrc>().ok())
+            .context("the pipeline must open its source with `filesrc location=${input}`")?;
+        let caps = gst::Caps::builder("audio/x-raw")
+            .field(
+                "format",
+                if cfg!(target_endian = "big") {
+                    "F32BE"
+                } else {
+                    "F32LE"
+                },
+            )
+            .field("rate", i32::try_from(self.rate)?)
+            .field("channels", 1)
+            .field("layout", "interleaved")
+            .build();
+        source.set_caps(Some(&caps));
+        source.set_format(gst::Format::Time);
+        source.set_stream_type(gst_app::AppStreamType::Stream);
+        source.set_max_bytes(WAITING);
+        let (reader, no_numbers, rate) = (self.reader.clone(), self.no_numbers.clone(), self.rate);
+        lock(&reader).next = 0;
+        let give = move |source: &gst_app::AppSrc, _| {
+            let mut reader = lock(&reader);
+            match reader.block(rate, &no_numbers) {
+                Ok(Some(buffer)) => {
+                    // A graph that is being stopped takes nothing more.
+                    let _ = source.push_buffer(buffer);
+                }
+                Ok(None) => {
+                    let _ = source.end_of_stream();
+                }
+                Err(e) => {
+                    gst::element_error!(source, gst::ResourceError::Read, ["{e:#}"]);
+                }
+            }
+        };
+        source.set_callbacks(gst_app::AppSrcCallbacks::builder().need_data(give).build());
+        Ok(())
+    }
+}
+
+impl Reader {
+    /// The next block; nothing at the end. What is no number counts as silence.
+    fn block(&mut self, rate: u32, no_numbers: &AtomicU64) -> anyhow::Result<Option<gst::Buffer>> {
+        let from = self.next;
+        let until = (from + BLOCK).min(self.sound.samples());
+        if from == until {
+            return Ok(None);
+        }
+        let mut block = self.sound.block(from..until)?;
+        self.next = until;
+        for sample in block.iter_mut().filter(|sample| !sample.is_finite()) {
+            *sample = 0.0;
+            no_numbers.fetch_add(1, Ordering::Relaxed);
+        }
+        let bytes: Vec<u8> = block
+            .iter()
+            .flat_map(|sample| sample.to_ne_bytes())
+            .collect();
+        let mut buffer = gst::Buffer::from_mut_slice(bytes);
+        if let Some(buffer) = buffer.get_mut() {
+            let (start, stop) = (at(from as u64, rate), at(until as u64, rate));
+            buffer.set_pts(start);
+            buffer.set_duration(stop - start);
+        }
+        Ok(Some(buffer))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""Reads what `earmark export` wrote as its consumers do, and holds it against the feature files it was made of.
+
+    read_export.py FORMAT OUTPUT [--fill nearest|zero] FILE.h5...
+
+FORMAT is actionformer, npy, safetensors, hdf5 or parquet. Prints what it compared; any failure ends it with a message and status 1.
+Needs numpy and h5py; for parquet pyarrow, without which it says `skipped` (the file is then read back in Rust only).
+"""
+import json, pathlib, struct, sys
+import h5py
+import numpy as np
+
+TIERS, REASONS = ["low", "base", "high"], ["anchor", "fallback", "uniform"]
+# The layout as safetensors documents it: little-endian, by these names.
+DTYPES = {"F32": "<f4", "I64": "<i8", "I32": "<i4", "U8": "u1"}
+
+
+def need(condition, message):
+    if not condition:
+        sys.exit(f"read_export: {message}")
+
+
+def same(a, b, what):
+    a, b = np.asarray(a), np.asarray(b)
+    need(a.shape == b.shape and np.array_equal(a, b), f"{what} differs: {a.shape} and {b.shape}")
+
+
+def actionformer(out, sources, fill):
+    """As libs/datasets/epic_kitchens.py of ActionFormer reads it: `feats` [T, C], cell k at (k * stride + frames / 2) / fps seconds."""
+    for id, f in sources.items():
+        with np.load(out / f"{id}.npz") as data:
+            feats = data["feats"].astype(np.float32)
+            stride, frames, fps = (int(data[k]) for k in ("feat_stride", "num_frames", "default_fps"))
+            valid, row, times, shown = data["valid"], data["row"], data["times_s"], data["pts_s"]
+        pts = f["frames/pts_ns"][:] / 1e9
+        position = lambda t: (t * fps - .5 * frames) / stride
+        need(feats.dtype == np.float32 and feats.shape == (len(times), f["frames/features"].shape[1]), f"{id}: feats is {feats.shape}")
+        need((len(times) - 1) * stride / fps < max(f.attrs["duration_ns"] / 1e9, pts[-1] + 1e-9) <= len(times) * stride / fps, f"{id}: the grid ends elsewhere")
+        np.testing.assert_allclose(position(times), np.arange(len(times)), atol=1e-6)
+        cells = np.clip(np.floor(pts * fps / stride).astype(int), 0, None)
+        # An event at a picture's time lies in that picture's cell.
+        need((np.abs(position(pts) - cells) <= .5 + 1e-6).all(), f"{id}: times go astray")
+        same(np.flatnonzero(valid), np.unique(cells), f"{id}: valid")
+        x, tokens = f["frames/features"][:].astype("f4"), f["frames/tokens"][:]
+        for k in range(len(times)):
+            if valid[k]:
+                here = np.flatnonzero(cells == k)
+                need(row[k] in here and tokens[row[k]] == tokens[here].max(), f"{id}: cell {k} holds row {row[k]}")
+            elif fill == "zero":
+                need(row[k] == -1 and np.isnan(shown[k]) and not feats[k].any(), f"{id}: cell {k} is not zero")
+                continue
+            else:
+                far = np.abs(pts - times[k])
+                need(far[row[k]] <= far.min() + 1e-9, f"{id}: cell {k} does not hold the nearest picture")
+            same(feats[k], x[row[k]], f"{id}: cell {k}")
+            need(shown[k] == pts[row[k]], f"{id}: pts_s of cell {k}")
+        print(f"  {id}: {len(times)} cells of {stride / fps} s, {valid.sum()} with a picture")
+
+
+def npy(out, sources, _):
+    for id, f in sources.items():
+        x, t = np.load(out / f"{id}.npy"), np.load(out / f"{id}.times.npy")
+        need(x.dtype == np.float32 and t.dtype == np.float64, f"{id}: {x.dtype}, {t.dtype}")
+        same(x, f["frames/features"][:].astype("f4"), f"{id}: features")
+        same(t, f["frames/pts_ns"][:] / 1e9, f"{id}: times")
+        print(f"  {id}: {x.shape}")
+
+
+def safetensors(out, sources, _):
+    for id, f in sources.items():
+        data = (out / f"{id}.safetensors").read_bytes()
+        size = struct.unpack("<Q", data[:8])[0]
+        header, body = json.loads(data[8:8 + size]), data[8 + size:]
+        about = header.pop("__metadata__")
+        need(all(isinstance(v, str) for v in about.values()), f"{id}: metadata that is no text")
+        need(about["video_id"] == id and about["tiers"].split(",") == TIERS and about["reasons"].split(",") == REASONS, f"{id}: {about}")
+        end = 0
+        for name, info in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+            start, stop = info["data_offsets"]
+            dtype = np.dtype(DTYPES[info["dtype"]])
+            need(start == end, f"{id}: {name} leaves a hole")
+            need((8 + size + start) % dtype.itemsize == 0, f"{id}: {name} is not aligned")
+            have = np.frombuffer(body[start:stop], dtype).reshape(info["shape"])
+            same(have, f["frames"][name][:].astype(dtype), f"{id}: {name}")
+            end = stop
+        need(end == len(body), f"{id}: {len(body) - end} bytes too many")
+        need(set(header) == {"features", "pts_ns", "requested_ns", "tokens", "tier", "reason", "anchor"}, f"{id}: {sorted(header)}")
+        print(f"  {id}: {len(header)} tensors")
+
+
+def hdf5(out, sources, _):
+    with h5py.File(out) as merged:
+        need(bool(merged.attrs["complete"]) and merged.attrs["schema"] == "earmark-merged/1", f"{dict(merged.attrs)}")
+        need(set(merged) == set(sources), f"groups {sorted(merged)}")
+        for id, f in sources.items():
+            group, count = merged[id], 0
+            need(set(group.attrs) == set(f.attrs), f"{id}: attributes differ")
+            for name, value in f.attrs.items():
+                need(group.attrs[name] == value and type(group.attrs[name]) is type(value), f"{id}: attribute {name}")
+            for table in f:
+                need(set(group[table]) == set(f[table]), f"{id}: /{table} has other columns")
+                for name, d in f[table].items():
+                    have = group[table][name]
+                    need(have.dtype == d.dtype and have.chunks == d.chunks and have.compression == d.compression, f"{id}: {have.name} is stored in another way")
+                    need(h5py.check_enum_dtype(have.dtype) == h5py.check_enum_dtype(d.dtype), f"{id}: {have.name} has other names")
+                    need(dict(have.attrs) == dict(d.attrs), f"{id}: {have.name} has other units or axes")
+                    a, b = have[:], d[:]
+                    need(a.shape == b.shape and (a.tobytes() == b.tobytes() if a.dtype != object else all(np.array_equal(x, y) for x, y in zip(a, b))), f"{id}: {have.name} differs")
+                    count += 1
+            print(f"  {id}: {count} datasets")
+
+
+def parquet(out, sources, _):
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        print("  skipped: no pyarrow here")
+        return
+    table = pyarrow.parquet.read_table(out)
+    frame = {name: table[name].to_pylist() for name in table.column_names if name != "features"}
+    features = np.stack(table["features"].combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1))
+    at = 0
+    for id, f in sources.items():
+        n = len(f["frames/pts_ns"])
+        rows = slice(at, at + n)
+        need(set(frame["video_id"][rows]) == {id}, f"rows {at} to {at + n} are not of {id}")
+        same(frame["pts_s"][rows], f["frames/pts_ns"][:] / 1e9, f"{id}: pts_s")
+        same(frame["requested_s"][rows], f["frames/requested_ns"][:] / 1e9, f"{id}: requested_s")
+        same(frame["tokens"][rows], f["frames/tokens"][:], f"{id}: tokens")
+        same(frame["tier"][rows], [TIERS[t] for t in f["frames/tier"]], f"{id}: tier")
+        same(frame["reason"][rows], [REASONS[r] for r in f["frames/reason"]], f"{id}: reason")
+        labels = f["anchors/label"].asstr()[:]
+        anchors = [int(a) if a >= 0 else None for a in f["frames/anchor"]]
+        need(frame["anchor"][rows] == anchors, f"{id}: anchor")
+        need(frame["label"][rows] == [None if a is None else labels[a] for a in anchors], f"{id}: label")
+        same(features[rows], f["frames/features"][:].astype("f4"), f"{id}: features")
+        at += n
+    need(at == table.num_rows, f"{table.num_rows} rows, {at} wanted")
+    print(f"  {table.num_rows} rows: {table.schema.names}")
+
+
+def main():
+    args = sys.argv[1:]
+    fill = "nearest"
+    if "--fill" in args:
+        at = args.index("--fill")
+        fill = args[at + 1]
+        del args[at:at + 2]
+    kind, out, *files = args
+    sources = {}
+    for file in files:
+        f = h5py.File(file)
+        sources[f.attrs["video_id"]] = f
+    {"actionformer": actionformer, "npy": npy, "safetensors": safetensors, "hdf5": hdf5, "parquet": parquet}[kind](pathlib.Path(out), sources, fill)
+
+
+if __name__ == "__main__":
+    main()
