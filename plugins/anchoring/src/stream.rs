@@ -369,6 +369,7 @@ impl StreamPlanner {
         }
         Some(Entry {
             requested: at,
+            asked: None,
             tier,
             tokens,
             reason,
