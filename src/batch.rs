@@ -133,7 +133,7 @@ pub fn run(args: &Batch, output: Output) -> anyhow::Result<()> {
     }
     gstearmark::onnx::runtime_path()?;
     let workers = usize::from(args.jobs);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = crate::session::cores(args.listening.threads) as usize;
     let memory = match args.memory {
         Some(mib) => Some(mib << 20),
         None => pool::memory_of_machine().map(|all| all / 10 * 9 / workers as u64),

@@ -156,6 +156,10 @@ pub struct Listening {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub audio_track: usize,
 
+    /// Processor cores to use, 1..=1024; without it, all of them. Decoder and encoder share them.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+
     /// Give up when nothing moves for this long, seconds, 1..=86400.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub stall_timeout: u64,

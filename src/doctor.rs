@@ -179,8 +179,17 @@ fn hdf5() -> Finding {
 fn onnx_runtime() -> Finding {
     let result = gstearmark::onnx::runtime_path()
         .and_then(|path| Ok((path, gstearmark::onnx::runtime_version()?)));
+    let providers = gstearmark::onnx::providers().unwrap_or_default();
+    let providers: Vec<_> = providers.iter().map(|provider| provider.name()).collect();
     let (ok, detail) = match result {
-        Ok((path, version)) => (true, format!("{version}, {}", path.display())),
+        Ok((path, version)) => (
+            true,
+            format!(
+                "{version} with {}, {}",
+                providers.join(", "),
+                path.display()
+            ),
+        ),
         Err(e) => (false, e.to_string()),
     };
     Finding {

@@ -88,7 +88,7 @@ pub(crate) struct Task<'a> {
     pub variables: BTreeMap<String, String>,
     /// Which audio track, from 0.
     pub audio_track: usize,
-    /// Threads of each decoder and model; `None` leaves them as the pipeline says.
+    /// Processor cores to use; `None` for all.
     pub threads: Option<u32>,
     /// Whether the recording is hashed whole.
     pub hash_whole: bool,
@@ -118,7 +118,7 @@ pub fn run(args: &cli::Run, output: Output) -> anyhow::Result<()> {
         plan: args.plan.as_deref(),
         variables: args.pipeline.variables(),
         audio_track: args.listening.audio_track,
-        threads: None,
+        threads: args.listening.threads,
         hash_whole: false,
         stall: Duration::from_secs(args.listening.stall_timeout),
     };
@@ -291,7 +291,7 @@ pub fn plan(args: &cli::Plan, output: Output) -> anyhow::Result<()> {
         recording: &recording,
         video_id: &named,
         audio_track: args.listening.audio_track,
-        threads: None,
+        threads: args.listening.threads,
         stall: Duration::from_secs(args.listening.stall_timeout),
         watch: output.watch(),
         stop,
@@ -303,6 +303,12 @@ pub fn plan(args: &cli::Plan, output: Output) -> anyhow::Result<()> {
     session
         .write_plan(report, &target, args.cues, args.overwrite)?
         .print(output)
+}
+
+/// How many processor cores to use, if so many are wanted.
+pub(crate) fn cores(wanted: Option<u32>) -> u32 {
+    let all = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    wanted.unwrap_or_else(|| u32::try_from(all()).unwrap_or(1))
 }
 
 /// Both models are there and unaltered, and so is what runs them.
@@ -385,9 +391,7 @@ impl Session<'_> {
         if let Some(feed) = &self.feed {
             feed.join(&built)?;
         }
-        if let Some(threads) = self.threads {
-            build::limit_threads(&built.pipeline, threads);
-        }
+        build::divide(&built.pipeline, cores(self.threads));
         Ok(built)
     }
 

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 TIERS, REASONS = ["low", "base", "high"], ["anchor", "fallback", "uniform"]
-FRAMES = {"features": ("f4", "f2"), "pts_ns": "i8", "requested_ns": "i8", "tier": "u1", "reason": "u1", "tokens": "u4", "anchor": "i4"}
+FRAMES = {"features": ("f4", "f2"), "pts_ns": "i8", "requested_ns": "i8", "asked_ns": "i8", "tier": "u1", "reason": "u1", "tokens": "u4", "anchor": "i4"}
 ANCHORS = {"onset_ns": "i8", "start_ns": "i8", "stop_ns": "i8", "score": "f4", "uncertainty": "f4", "class_id": "i4", "label": "O"}
 CUES = {"pts_ns": "i8", "eventness": "f4", "uncertainty": "f4", "speech": "f4", "class_id": "u2", "class_p": "f2", "bands": "u1"}
 ATTRIBUTES = ["schema", "complete", "video_id", "input_uri", "input_bytes", "duration_ns", "config", "budget_tokens", "spent_tokens"]
@@ -76,8 +76,8 @@ def against_plan(f, frames, anchors, path):
     missed = int(f.attrs.get("frames_missed", 0))
     need(len(wanted) == len(frames["pts_ns"]) + missed, f"the plan has {len(wanted)} frames, the file {len(frames['pts_ns'])} and {missed} missed")
     need(len(planned) == len(anchors["onset_ns"]), f"the plan has {len(planned)} anchors, the file {len(anchors['onset_ns'])}")
-    rows = list(zip(frames["requested_ns"].tolist(), (TIERS[t] for t in frames["tier"]), frames["tokens"].tolist(), (REASONS[r] for r in frames["reason"]), frames["anchor"].tolist()))
-    asked = [(x["requested_ns"], x["tier"], x["tokens"], x["reason"], -1 if x.get("anchor") is None else x["anchor"]) for x in wanted]
+    rows = list(zip(frames["requested_ns"].tolist(), frames["asked_ns"].tolist(), (TIERS[t] for t in frames["tier"]), frames["tokens"].tolist(), (REASONS[r] for r in frames["reason"]), frames["anchor"].tolist()))
+    asked = [(x["requested_ns"], x.get("asked_ns", x["requested_ns"]), x["tier"], x["tokens"], x["reason"], -1 if x.get("anchor") is None else x["anchor"]) for x in wanted]
     extra = [r for r in rows if r not in set(asked)]
     need(not extra, f"rows that the plan did not ask for: {extra[:3]}")
     need(missed or rows == asked, "the rows are not the plan's frames in order")

@@ -72,6 +72,7 @@ fn make(file: &Path, made: Made) {
             } else {
                 Reason::Uniform
             },
+            asked: None,
             anchor: of_anchor.then(|| anchors - 1),
         };
         let features = (0..made.dim).map(|d| (k as f32 - 5.0) * 0.25 + d as f32);

@@ -15,6 +15,9 @@ mod fit;
 // Every input that must work: containers, codecs, oddities of time.
 mod inputs;
 
+// How a recording is read, and what does the work.
+mod reading;
+
 // Every input that must be refused clearly.
 mod bad_input;
 

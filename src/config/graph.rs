@@ -5,6 +5,7 @@ use gst::prelude::*;
 
 use super::problem::{At, Problem, did_you_mean, either};
 use super::properties;
+use super::sections::GATE;
 use crate::launch::{Graph, Node};
 use crate::packages;
 
@@ -151,6 +152,7 @@ fn section_of(factory: &str, property: &str) -> Option<&'static str> {
             Some("anchors")
         }
         "anchorgate" if has(serde_json::to_value(BudgetSettings::default()).ok()) => Some("budget"),
+        "anchorgate" if GATE.contains(&key.as_str()) => Some("gate"),
         "eventness" if own(factory) => Some("ears"),
         "featuresink" if own(factory) && property != "tagger" => Some("features"),
         _ => None,

@@ -25,7 +25,9 @@ use tree::{Key, Kind, Node};
 /// The only version there is.
 const VERSION: i64 = 1;
 /// What a pipeline may hold.
-const KEYS: [&str; 6] = ["version", "graph", "ears", "anchors", "budget", "features"];
+const KEYS: [&str; 7] = [
+    "version", "graph", "ears", "gate", "anchors", "budget", "features",
+];
 
 /// How a recording is planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +62,8 @@ pub struct Pipeline {
     pub encoder: String,
     /// Properties of the section `ears` by GStreamer's names.
     pub ears: Vec<(String, String)>,
+    /// Properties of the section `gate` by GStreamer's names.
+    pub gate: Vec<(String, String)>,
     /// Properties of the section `features` by GStreamer's names.
     pub features: Vec<(String, String)>,
     /// All of it with every default filled in, as the output records it.
@@ -150,6 +154,11 @@ fn compile(
         &Given::section("ears", section("ears"), problems),
         problems,
     );
+    let gate = sections::properties(
+        "anchorgate",
+        &Given::section("gate", section("gate"), problems),
+        problems,
+    );
     let features = sections::properties(
         "featuresink",
         &Given::section("features", section("features"), problems),
@@ -236,6 +245,7 @@ fn compile(
         "version": VERSION,
         "graph": graph_text.trim_end(),
         "ears": ears.resolved,
+        "gate": gate.resolved,
         "anchors": settings.anchors,
         "budget": sections::with_planning(&settings.budget, planning),
         "features": features.resolved,
@@ -251,6 +261,7 @@ fn compile(
         tagger,
         encoder,
         ears: ears.values,
+        gate: gate.values,
         features: features.values,
         config,
     })

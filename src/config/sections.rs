@@ -1,4 +1,4 @@
-//! The typed sections: `anchors` and `budget` become [`Settings`]; `ears` and `features` become properties of elements.
+//! The typed sections: `anchors` and `budget` become [`Settings`]; `ears`, `gate` and `features` become properties of elements.
 
 use std::collections::HashMap;
 
@@ -75,7 +75,18 @@ pub(super) fn belongs_to(key: &str) -> Option<String> {
         "budget"
     } else if ["probe", "weights", "tagger", "vad", "speech"].contains(&key) {
         "ears"
-    } else if ["model", "batch", "precision", "thumbnails"].contains(&key) {
+    } else if GATE.contains(&key) {
+        "gate"
+    } else if [
+        "model",
+        "batch",
+        "precision",
+        "thumbnails",
+        "provider",
+        "device",
+    ]
+    .contains(&key)
+    {
         "features"
     } else {
         return None;
@@ -426,9 +437,16 @@ pub(super) fn probe(ears: &Properties, problems: &mut Vec<Problem>) {
     }
 }
 
+/// What the section `gate` may say: how the gate reads and waits. What it plans is said by `anchors` and `budget`.
+pub(super) const GATE: [&str; 4] = ["access", "max_bytes", "max_lag_ms", "patience_ms"];
+
 /// The tagger is chosen under `ears`, and the sink only records its name; what else it records is the command's to say.
 fn is_key(section: &str, key: &str) -> bool {
-    !(section == "features" && ["tagger", "attributes", "warnings"].contains(&key))
+    match section {
+        "gate" => GATE.contains(&key),
+        "features" => !["tagger", "attributes", "warnings"].contains(&key),
+        _ => true,
+    }
 }
 
 /// The manifest of a model; reports it if there is none, or one of the wrong kind.

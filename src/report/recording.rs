@@ -275,6 +275,8 @@ pub(crate) mod tests {
                 versions: BTreeMap::new(),
                 streams: Value::Null,
                 config: String::new(),
+                provider: String::new(),
+                decoder: String::new(),
                 rotation: String::new(),
                 further: BTreeMap::new(),
                 warnings: Vec::new(),
@@ -284,6 +286,7 @@ pub(crate) mod tests {
             tables: Tables {
                 pts_ns: seconds.iter().map(|s| s * ns).collect(),
                 requested_ns: seconds.iter().map(|s| s * ns).collect(),
+                asked_ns: seconds.iter().map(|s| s * ns).collect(),
                 tier: vec![Tier::High; n],
                 reason: vec![Reason::Anchor; n],
                 tokens: vec![784; n],

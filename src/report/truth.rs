@@ -185,6 +185,7 @@ mod tests {
         Tables {
             pts_ns: looks.iter().map(|(ms, _)| ms * 1_000_000).collect(),
             requested_ns: looks.iter().map(|(ms, _)| ms * 1_000_000).collect(),
+            asked_ns: looks.iter().map(|(ms, _)| ms * 1_000_000).collect(),
             tier: looks.iter().map(|(_, tier)| *tier).collect(),
             reason: vec![Reason::Uniform; looks.len()],
             tokens: vec![49; looks.len()],

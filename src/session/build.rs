@@ -310,9 +310,32 @@ fn by_uri(element: &gst::Element, input: &Input) -> anyhow::Result<()> {
         .with_context(|| format!("{name} does not take {}", input.uri))
 }
 
-/// Lets no decoder or model have more threads than this, unless the pipeline gives it a number of its own.
-pub(super) fn limit_threads(built: &gst::Pipeline, threads: u32) {
+/// Most threads of a decoder: each works on a picture of its own, which takes memory, and more than these are rarely busy.
+const MOST_DECODING: u32 = 8;
+/// Most threads of the encoder: a batch is too small for more.
+const MOST_ENCODING: u32 = 16;
+
+/// Threads of a decoder, and of the encoder, on so many cores. They work at the same time, and which of them has more to do depends on the
+/// recording: on few cores each may take all, on many the encoder half.
+fn share(cores: u32) -> (u32, u32) {
+    let decoding = cores.clamp(1, MOST_DECODING);
+    let encoding = (cores / 2).max(cores.min(2)).clamp(1, MOST_ENCODING);
+    (decoding, encoding)
+}
+
+/// Divides the cores among decoders and encoder, where the pipeline does not say how many threads they have.
+pub(super) fn divide(built: &gst::Pipeline, cores: u32) {
+    let (decoding, encoding) = share(cores);
     let limit = move |element: &gst::Element| {
+        let Some(factory) = element.factory() else {
+            return;
+        };
+        let decodes = factory.has_type(gst::ElementFactoryType::DECODER);
+        let threads = match factory.name().as_str() {
+            "featuresink" => encoding,
+            _ if decodes => decoding,
+            _ => return,
+        };
         for (name, kind) in [
             ("threads", gst::glib::Type::U32),
             ("max-threads", gst::glib::Type::I32),
@@ -324,15 +347,7 @@ pub(super) fn limit_threads(built: &gst::Pipeline, threads: u32) {
             };
             let number =
                 |value: &gst::glib::Value| value.transform::<i64>().ok()?.get::<i64>().ok();
-            let is_default = number(&element.property_value(name)) == number(spec.default_value());
-            let decodes = element
-                .factory()
-                .is_some_and(|factory| factory.has_type(gst::ElementFactoryType::DECODER));
-            let ours = name == "threads"
-                && element.factory().is_some_and(|factory| {
-                    ["eventness", "featuresink"].contains(&factory.name().as_str())
-                });
-            if is_default && (decodes || ours) {
+            if number(&element.property_value(name)) == number(spec.default_value()) {
                 element.set_property_from_str(name, &threads.to_string());
             }
         }
@@ -374,6 +389,7 @@ fn sections(pipeline: &Pipeline, built: &gst::Pipeline) -> anyhow::Result<()> {
     };
     for (factory, values) in [
         ("eventness", &pipeline.ears),
+        ("anchorgate", &pipeline.gate),
         ("featuresink", &pipeline.features),
     ] {
         if let Some(element) = find(factory) {
@@ -407,4 +423,15 @@ fn sections(pipeline: &Pipeline, built: &gst::Pipeline) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_shared_on_small_and_on_large_machines() {
+        let shares = [1, 2, 4, 8, 16, 64].map(share);
+        assert_eq!(shares, [(1, 1), (2, 2), (4, 2), (8, 4), (8, 8), (8, 16)]);
+    }
 }

@@ -11,6 +11,7 @@ use anchoring::snap;
 use anchoring::time::{Nanos, Window};
 use anyhow::{Context, bail};
 use gst::prelude::*;
+use gstearmark::pads::stream_time;
 use gstearmark::{carry, models};
 
 use crate::config::{Pipeline, Planning};
@@ -350,9 +351,7 @@ fn measuring(measure: &Arc<Mutex<Measure>>) -> anyhow::Result<gst::Element> {
             .sticky_event::<gst::event::Segment>(0)
             .and_then(|event| event.segment().downcast_ref::<gst::ClockTime>().cloned());
         if let (Some(segment), Some(buffer)) = (segment, info.buffer())
-            && let Some(at) = buffer
-                .pts()
-                .and_then(|pts| super::play::stream_time(&segment, pts))
+            && let Some(at) = buffer.pts().and_then(|pts| stream_time(&segment, pts))
         {
             let length = buffer
                 .duration()

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anchoring::time::Nanos;
 use anyhow::{Context, anyhow};
 use gst::prelude::*;
+use gstearmark::pads::stream_time;
 
 use super::build::Built;
 use super::failure::{Class, Failure, of_element};
@@ -103,16 +104,6 @@ struct Gauge {
     stage: &'static str,
     count: Arc<AtomicU64>,
     at: Arc<AtomicI64>,
-}
-
-/// A buffer's time in the recording.
-pub(super) fn stream_time(
-    segment: &gst::FormattedSegment<gst::ClockTime>,
-    pts: gst::ClockTime,
-) -> Option<Nanos> {
-    let time = segment.to_stream_time_full(pts)?;
-    let ns = i64::try_from(time.abs().nseconds()).ok()?;
-    Some(Nanos::new(if time.is_negative() { -ns } else { ns }))
 }
 
 impl Gauge {

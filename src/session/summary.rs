@@ -141,6 +141,12 @@ impl Report {
                 grouped(file.pictures_seen)
             ),
         ];
+        if !file.decoder.is_empty() {
+            lines.push(format!(
+                "used       {} to decode, {} to encode",
+                file.decoder, file.provider
+            ));
+        }
         lines.push(self.times(took, speed));
         lines.push(format!("written    {}", self.output.display()));
         if file.frames_missed > 0 {

@@ -167,6 +167,7 @@ impl Planner {
                 return Ok(looks
                     .map(|requested| Entry {
                         requested,
+                        asked: None,
                         tier,
                         tokens,
                         reason,
@@ -237,6 +238,7 @@ impl Planner {
     fn plain(&self, requested: Nanos, tier: Tier) -> Entry {
         Entry {
             requested,
+            asked: None,
             tier,
             tokens: self.prices.of(tier),
             reason: if self.trusts(requested) {
@@ -344,6 +346,7 @@ impl Planner {
             anchors.push(candidate.anchor(id, window));
             entries.push(Entry {
                 requested: *requested,
+                asked: None,
                 tier,
                 tokens: self.prices.of(tier),
                 reason: Reason::Anchor,

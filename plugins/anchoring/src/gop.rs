@@ -25,6 +25,8 @@ const DEFAULT_FRAME: Nanos = Nanos::from_ms(40);
 const SPACINGS: usize = 33;
 /// No codec in use reorders pictures further than this.
 const REORDER: usize = 17;
+/// So many units of an unfinished GOP are worth a look at what can go already.
+const ENOUGH: usize = 64;
 
 /// An encoded picture, pushed in decoding order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,6 +134,8 @@ pub struct GopQueue<T> {
     bytes: usize,
     newest: Option<Nanos>,
     spacings: VecDeque<i64>,
+    /// No look at an unfinished GOP before it holds so many units.
+    enough: usize,
     stats: Stats,
 }
 
@@ -144,6 +148,7 @@ impl<T> Default for GopQueue<T> {
             bytes: 0,
             newest: None,
             spacings: VecDeque::new(),
+            enough: ENOUGH,
             stats: Stats::default(),
         }
     }
@@ -204,6 +209,35 @@ impl<T> GopQueue<T> {
             }
             self.let_go(horizon, &mut verdicts);
         }
+        verdicts
+    }
+
+    /// Lets go of the beginning of a GOP that is still coming, as far as it is sure to pass: with entries known far ahead, less has to be held.
+    /// What passes is the same as without. `decided_until` as for [`Self::release`].
+    pub fn advance(&mut self, decided_until: Nanos) -> Vec<Verdict<T>> {
+        let mut verdicts = Vec::new();
+        let long = |gop: &Gop<T>| gop.units.len() >= self.enough;
+        if self.gops.len() != 1 || !self.gops.iter().all(long) {
+            return verdicts;
+        }
+        let candidates = self.candidates();
+        // All pictures up to this one have come, so that an entry before it has its picture, and one after it none before it.
+        let known = candidates.len().checked_sub(REORDER + 1);
+        let known = known.map(|at| candidates[at].pts);
+        if let Some(known) = known.filter(|known| *known <= decided_until) {
+            self.learn_spacing(&candidates);
+            self.resolve(&candidates, known, &mut verdicts);
+            if let Some(gop) = self.gops.front_mut() {
+                let known = gop.units.iter().take_while(|held| held.unit.pts < known);
+                let ready = needed(&gop.units).min(known.count());
+                let rest = gop.units.split_off(ready);
+                let first = std::mem::replace(&mut gop.units, rest);
+                gop.begun |= ready > 0;
+                self.pass(first, &mut verdicts);
+            }
+        }
+        let left = self.gops.front().map_or(0, |gop| gop.units.len());
+        self.enough = 2 * left + ENOUGH;
         verdicts
     }
 
@@ -276,6 +310,15 @@ impl<T> GopQueue<T> {
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
+    /// Whether every picture has come that may be nearest to an entry given so far: no codec in use puts one behind so many later ones.
+    pub fn is_settled(&self) -> bool {
+        let Some(last) = self.waiting.back() else {
+            return true;
+        };
+        let later = |held: &&Held<T>| held.unit.pts > last.requested;
+        let units = self.gops.iter().flat_map(|gop| &gop.units);
+        units.filter(later).count() > REORDER
+    }
     /// Median time between neighbouring pictures, of late.
     pub fn frame(&self) -> Nanos {
         let mut sorted: Vec<i64> = self.spacings.iter().copied().collect();
@@ -317,6 +360,7 @@ impl<T> GopQueue<T> {
         };
         let rest = gop.units.split_off(needed);
         self.before_whole = rest.is_empty() && (needed > 0 || gop.begun);
+        self.enough = ENOUGH;
         self.pass(gop.units, verdicts);
         let Some(from) = rest.iter().map(|held| held.unit.pts).min() else {
             return;

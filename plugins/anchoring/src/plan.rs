@@ -62,9 +62,12 @@ impl std::str::FromStr for Reason {
 /// One picture to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Entry {
-    /// The time asked for, in the recording's time.
+    /// The time to look at, in the recording's time.
     #[serde(rename = "requested_ns")]
     pub requested: Nanos,
+    /// The time that was asked for before the look was moved to a picture that costs less to decode; `None` if it was not moved.
+    #[serde(rename = "asked_ns", skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Nanos>,
     /// Resolution.
     pub tier: Tier,
     /// Price at that resolution.
@@ -117,6 +120,13 @@ pub enum Line {
     Frame(Entry),
     /// What was heard in one hop; optional, for people and for `/cues`.
     Cue(Cue),
+}
+
+impl Entry {
+    /// The time that was asked for, moved or not.
+    pub fn first_asked(&self) -> Nanos {
+        self.asked.unwrap_or(self.requested)
+    }
 }
 
 impl Line {

@@ -57,7 +57,7 @@ impl Pictures<'_> {
     }
 }
 
-/// Moves the plain looks of a plan over `[start, stop)`, each by at most `reach`. Anchors' looks stay. The caller has made sure that no gap
+/// Moves the plain looks of a plan over `[start, stop)`, each by at most `reach`; those moved say what was asked for. Anchors' looks stay. The caller has made sure that no gap
 /// between neighbouring looks, or to the ends, exceeds `max_gap`; none does afterwards, and none of those that were closer than a quarter of
 /// it come closer still.
 pub fn to_cheap(
@@ -92,6 +92,7 @@ pub fn to_cheap(
             reach,
         };
         for (look, at) in looks.iter_mut().zip(between.place(&times)) {
+            look.asked = Some(look.first_asked()).filter(|asked| *asked != at);
             look.requested = at;
         }
         before = after;

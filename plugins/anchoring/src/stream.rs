@@ -403,6 +403,7 @@ impl StreamPlanner {
         }
         Some(Entry {
             requested: at,
+            asked: None,
             tier,
             tokens,
             reason,

@@ -204,6 +204,9 @@ pub fn cue_from_text(bytes: &[u8]) -> Result<Cue, CarryError> {
 
 fn put_entry(s: &mut gst::StructureRef, entry: &Entry) {
     s.set("requested-ns", entry.requested.get());
+    if let Some(asked) = entry.asked {
+        s.set("asked-ns", asked.get());
+    }
     s.set("tier", entry.tier.name());
     s.set("tokens", entry.tokens);
     s.set("reason", entry.reason.name());
@@ -214,6 +217,11 @@ fn get_entry(s: &gst::StructureRef) -> Result<Entry, CarryError> {
     let anchor = get::<i64>(s, "anchor")?;
     Ok(Entry {
         requested: nanos(s, "requested-ns")?,
+        asked: if s.has_field("asked-ns") {
+            Some(nanos(s, "asked-ns")?)
+        } else {
+            None
+        },
         tier: get::<&str>(s, "tier")?
             .parse()
             .map_err(|rule: String| wrong(s, "tier", rule))?,
@@ -412,6 +420,7 @@ mod tests {
     fn entry(anchor: Option<u32>) -> Entry {
         Entry {
             requested: Nanos::new(1_234_567_891),
+            asked: anchor.is_none().then_some(Nanos::new(1_234_000_000)),
             tier: Tier::High,
             tokens: 784,
             reason: anchor.map_or(Reason::Fallback, |_| Reason::Anchor),

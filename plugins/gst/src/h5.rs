@@ -30,7 +30,7 @@ pub use write::{Closing, Opening, Row, Totals, Writer};
 pub const SCHEMA: &str = "earmark/1";
 
 /// The root attributes of every file.
-pub const ATTRIBUTES: [&str; 18] = [
+pub const ATTRIBUTES: [&str; 20] = [
     "schema",
     "complete",
     "input_uri",
@@ -46,6 +46,8 @@ pub const ATTRIBUTES: [&str; 18] = [
     "frames_missed",
     "pictures_seen",
     "pictures_passed",
+    "provider",
+    "decoder",
     "rotation",
     "warnings",
     "times",

@@ -16,6 +16,7 @@
 //! - [`carry`]: cues, anchors, plan entries <-> GStreamer structures.
 //! - [`h5`]: the HDF5 file.
 //! - [`models`], [`onnx`]: manifests and the models they describe.
+//! - [`pads`]: pad templates, and the recording's time of what passes a pad.
 
 pub mod anchorgate;
 pub mod branch;
@@ -26,7 +27,7 @@ pub mod framepick;
 pub mod h5;
 pub mod models;
 pub mod onnx;
-mod pads;
+pub mod pads;
 
 use gst::glib;
 

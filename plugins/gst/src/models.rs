@@ -13,7 +13,7 @@ use anchoring::head::Head;
 pub use anchoring::weights::{Weights, WeightsError};
 use sha2::{Digest, Sha256};
 
-pub use crate::onnx::{Embedder, Encoder, Tagger, Voice, keep_sessions};
+pub use crate::onnx::{Embedder, Encoder, Place, Provider, Tagger, Voice, keep_sessions};
 pub use manifest::{
     Colour, Dtype, Fit, Input, Kind, Layout, Manifest, Memory, Output, Resize, SCHEMA, Source,
     TierSpec, Tiers,
@@ -226,14 +226,14 @@ pub fn find(name: &str) -> Result<Manifest, ModelError> {
     }
 }
 
-/// A ready encoder. `threads`: threads per picture batch, at least 1.
+/// A ready encoder. `threads`: threads per picture batch, at least 1. `place`: what runs it, if it can ([`Encoder::instead`]).
 ///
 /// # Errors
 /// Unknown, altered, not an encoder, or not runnable.
-pub fn load_encoder(name: &str, threads: usize) -> Result<Encoder, ModelError> {
+pub fn load_encoder(name: &str, threads: usize, place: Place) -> Result<Encoder, ModelError> {
     let manifest = find(name)?.of_kind(Kind::Encoder)?;
     manifest.check()?;
-    Encoder::new(manifest, threads)
+    Encoder::new(manifest, threads, place)
 }
 
 /// A ready tagger. `threads`: threads per patch, at least 1.

@@ -1,4 +1,6 @@
-//! ONNX Runtime: the one file that names `ort`. Encoders and taggers, ready to run.
+//! ONNX Runtime: the one file that names `ort`. Encoders and taggers, ready to run; what runs them is in `provider` beside it.
+
+mod provider;
 
 use std::fs::File;
 use std::io::Read;
@@ -9,8 +11,11 @@ use anchoring::cue::{TOP, Tag};
 use anchoring::mel::RATE;
 use anchoring::tier::Tier;
 use ort::environment::Environment;
+use ort::ep;
 use ort::session::Session;
 use ort::value::{TensorElementType, TensorRef, ValueType};
+
+pub use provider::{Place, Provider, providers};
 
 use crate::models::{Layout, Manifest, Memory, ModelError, TierSpec, search_dirs};
 
@@ -122,7 +127,7 @@ static IDLE: Mutex<Idle> = Mutex::new(Idle {
 
 struct Idle {
     most: usize,
-    sessions: Vec<(Key, Session)>,
+    sessions: Vec<Ready>,
 }
 
 /// What makes two sessions the same.
@@ -131,6 +136,7 @@ struct Key {
     file: PathBuf,
     sha256: String,
     threads: usize,
+    place: Place,
     /// Input and output, checked when the session was made.
     ends: (String, String, usize),
 }
@@ -149,21 +155,31 @@ pub(crate) fn keeps_sessions() -> bool {
     IDLE.lock().unwrap_or_else(PoisonError::into_inner).most > 0
 }
 
-/// A session in use; dropped, it is kept if sessions are.
-struct Loan {
+/// A session that can run.
+struct Ready {
     key: Key,
-    session: Option<Session>,
+    session: Session,
+    /// Why it runs on the processor, if it was to run elsewhere.
+    instead: Option<String>,
 }
+
+/// A session in use; dropped, it is kept if sessions are.
+struct Loan(Option<Ready>);
 
 impl Loan {
     /// One that was kept.
     fn kept(key: &Key) -> Option<Self> {
         let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = idle.sessions.iter().position(|(have, _)| have == key)?;
-        let (key, session) = idle.sessions.remove(at);
-        Some(Self {
-            key,
-            session: Some(session),
+        let at = idle.sessions.iter().position(|ready| ready.key == *key)?;
+        Some(Self(Some(idle.sessions.remove(at))))
+    }
+
+    /// The session; gone only while it is being given back.
+    fn session(&mut self, name: &str) -> Result<&mut Session, ModelError> {
+        let ready = self.0.as_mut().map(|ready| &mut ready.session);
+        ready.ok_or_else(|| ModelError::Run {
+            name: name.into(),
+            message: "its session is gone".into(),
         })
     }
 }
@@ -171,11 +187,11 @@ impl Loan {
 impl Drop for Loan {
     fn drop(&mut self) {
         let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(session) = self.session.take().filter(|_| idle.most > 0) {
+        if let Some(ready) = self.0.take().filter(|_| idle.most > 0) {
             if idle.sessions.len() >= idle.most {
                 idle.sessions.remove(0);
             }
-            idle.sessions.push((self.key.clone(), session));
+            idle.sessions.push(ready);
         }
     }
 }
@@ -187,13 +203,14 @@ struct Model {
 }
 
 impl Model {
-    fn new(manifest: Manifest, threads: usize) -> Result<Self, ModelError> {
+    fn new(manifest: Manifest, threads: usize, place: Place) -> Result<Self, ModelError> {
         let (environment, _) = environment(Some(&manifest.path))?;
         let file = manifest.onnx_path();
         let key = Key {
             file: file.clone(),
             sha256: manifest.sha256.clone(),
             threads: threads.max(1),
+            place,
             ends: (
                 manifest.input.name.clone(),
                 manifest.output.name.clone(),
@@ -207,16 +224,12 @@ impl Model {
             name: manifest.name.clone(),
             message: err,
         };
-        // Spinning threads burn the cores that decode. The arena keeps the largest batch's memory, which is bounded; without it
-        // every batch faults its pages in again (a third of the time at 448 px).
-        let session = Session::builder(&environment)
-            .and_then(|builder| Ok(builder.with_intra_threads(threads.max(1))?))
-            .and_then(|builder| Ok(builder.with_inter_threads(1)?))
-            .and_then(|builder| Ok(builder.with_intra_op_spinning(false)?))
-            .and_then(|builder| Ok(builder.with_memory_pattern(false)?))
-            .and_then(|mut builder| builder.commit_from_file(&file))
-            .map_err(|err| load(err.to_string()))?;
-
+        let begin = |place: Place| open(&environment, &file, threads, place);
+        let (session, instead) = match begin(place) {
+            Err(why) if place.provider != Provider::Cpu => (begin(Place::default()), Some(why)),
+            opened => (opened, None),
+        };
+        let session = session.map_err(load)?;
         let inputs: Vec<_> = session.inputs().iter().map(|input| input.name()).collect();
         let mut wanted = vec![manifest.input.name.as_str()];
         if let Some(memory) = &manifest.memory {
@@ -264,12 +277,21 @@ impl Model {
             }
         }
         Ok(Self {
-            loan: Loan {
+            loan: Loan(Some(Ready {
                 key,
-                session: Some(session),
-            },
+                session,
+                instead,
+            })),
             manifest,
         })
+    }
+
+    /// What runs it.
+    fn place(&self) -> Place {
+        match &self.loan.0 {
+            Some(ready) if ready.instead.is_none() => ready.key.place,
+            _ => Place::default(),
+        }
     }
 
     /// Runs `n` items and hands the `[n, dim]` output to `take`.
@@ -287,9 +309,8 @@ impl Model {
         let wanted = shape.first().copied().unwrap_or(0) * self.manifest.output.dim;
         let input = TensorRef::from_array_view((shape.to_vec(), data))
             .map_err(|err| fail(err.to_string()))?;
-        let session = self.loan.session.as_mut();
+        let session = self.loan.session(name)?;
         let outputs = session
-            .ok_or_else(|| fail("its session is gone".into()))?
             .run(ort::inputs![self.manifest.input.name.as_str() => input])
             .map_err(|err| fail(err.to_string()))?;
         let (shape, numbers) = outputs[self.manifest.output.name.as_str()]
@@ -305,20 +326,52 @@ impl Model {
     }
 }
 
+/// A session that runs a file's model at a place.
+fn open(
+    environment: &Environment,
+    file: &Path,
+    threads: usize,
+    place: Place,
+) -> Result<Session, String> {
+    let provider = place.dispatch()?;
+    // Spinning threads burn the cores that decode. The arena keeps the largest batch's memory, which is bounded; without it
+    // every batch faults its pages in again (a third of the time at 448 px).
+    Session::builder(environment)
+        .and_then(|builder| Ok(builder.with_intra_threads(threads.max(1))?))
+        .and_then(|builder| Ok(builder.with_inter_threads(1)?))
+        .and_then(|builder| Ok(builder.with_intra_op_spinning(false)?))
+        .and_then(|builder| Ok(builder.with_memory_pattern(false)?))
+        .and_then(|builder| match provider {
+            Some(provider) => Ok(builder.with_execution_providers([provider])?),
+            None => Ok(builder),
+        })
+        .and_then(|mut builder| builder.commit_from_file(file))
+        .map_err(|err| err.to_string())
+}
+
 /// Picture -> embedding.
 pub struct Encoder(Model);
 
 impl Encoder {
-    /// Loads the manifest's ONNX file, which [`Manifest::check`] should have seen. `threads`: at least 1.
+    /// Loads the manifest's ONNX file, which [`Manifest::check`] should have seen, to run at `place`, or on the processor where that
+    /// cannot be. `threads`: at least 1.
     ///
     /// # Errors
     /// ONNX Runtime or the model cannot be loaded, or the model is not as described.
-    pub fn new(manifest: Manifest, threads: usize) -> Result<Self, ModelError> {
-        Model::new(manifest, threads).map(Self)
+    pub fn new(manifest: Manifest, threads: usize, place: Place) -> Result<Self, ModelError> {
+        Model::new(manifest, threads, place).map(Self)
     }
     /// What it was made from.
     pub fn manifest(&self) -> &Manifest {
         &self.0.manifest
+    }
+    /// What runs it.
+    pub fn place(&self) -> Place {
+        self.0.place()
+    }
+    /// Why the processor runs it, if something else was to.
+    pub fn instead(&self) -> Option<&str> {
+        self.0.loan.0.as_ref()?.instead.as_deref()
     }
     /// Numbers per picture.
     pub fn dim(&self) -> usize {
@@ -364,7 +417,7 @@ impl Tagger {
         labels: Vec<String>,
         threads: usize,
     ) -> Result<Self, ModelError> {
-        let model = Model::new(manifest, threads)?;
+        let model = Model::new(manifest, threads, Place::default())?;
         Ok(Self { model, labels })
     }
     /// What it was made from.
@@ -419,9 +472,8 @@ impl Tagger {
         let shape = [1, 1, input.frames.unwrap_or(96), input.bands.unwrap_or(64)];
         let tensor =
             TensorRef::from_array_view((shape, log_mel)).map_err(|err| fail(err.to_string()))?;
-        let session = self.model.loan.session.as_mut();
+        let session = self.model.loan.session(name)?;
         let outputs = session
-            .ok_or_else(|| fail("its session is gone".into()))?
             .run(ort::inputs![input.name.as_str() => tensor])
             .map_err(|err| fail(err.to_string()))?;
         let (_, numbers) = outputs
@@ -442,7 +494,7 @@ impl Embedder {
     /// # Errors
     /// ONNX Runtime or the model cannot be loaded, or the model is not as described.
     pub fn new(manifest: Manifest, threads: usize) -> Result<Self, ModelError> {
-        Model::new(manifest, threads).map(Self)
+        Model::new(manifest, threads, Place::default()).map(Self)
     }
     /// What it was made from.
     pub fn manifest(&self) -> &Manifest {
@@ -479,15 +531,14 @@ impl Voice {
     /// # Errors
     /// ONNX Runtime or the model cannot be loaded, or the model is not as described.
     pub fn new(manifest: Manifest) -> Result<Self, ModelError> {
-        let model = Model::new(manifest, 1)?;
+        let mut model = Model::new(manifest, 1, Place::default())?;
         let Some(memory) = model.manifest.memory.clone() else {
             return Err(ModelError::Load {
                 name: model.manifest.name,
                 message: "its manifest says nothing of its memory".into(),
             });
         };
-        let session = model.loan.session.as_ref();
-        let outputs = session.map(Session::outputs).unwrap_or_default();
+        let outputs = model.loan.session(&model.manifest.name)?.outputs();
         if !outputs.iter().any(|output| output.name() == memory.output) {
             return Err(ModelError::Load {
                 name: model.manifest.name,
@@ -540,12 +591,8 @@ impl Voice {
             .map_err(broken)?;
         let rate = [i64::from(RATE)];
         let rate = TensorRef::from_array_view(([0usize; 0], rate.as_slice())).map_err(broken)?;
-        let session = self.model.loan.session.as_mut();
+        let session = self.model.loan.session(name)?;
         let outputs = session
-            .ok_or_else(|| ModelError::Run {
-                name: name.clone(),
-                message: "its session is gone".into(),
-            })?
             .run(ort::inputs![
                 input.name.as_str() => sound,
                 self.memory.input.as_str() => state,

@@ -1,6 +1,7 @@
-//! What the pads of every element here need: templates, and the recording's time of what passes them.
+//! What the pads of every element here need: templates, and the recording's time of what passes them ([`stream_time`]).
 
 use anchoring::time::Nanos;
+use gst::prelude::*;
 
 /// A template for a pad that is always there.
 #[expect(
@@ -24,8 +25,28 @@ pub(crate) fn known(template: Option<gst::PadTemplate>) -> gst::PadTemplate {
     template.expect("a template of this name")
 }
 
-/// A buffer's time in the recording (stream time); also before or after the segment.
-pub(crate) fn stream_time(
+/// The elements from which data comes to a sink pad, the nearest first, each with what is inside it if it is a bin. Follows the first
+/// sink pad of each.
+pub(crate) fn before(pad: &gst::Pad) -> Vec<(gst::Element, Vec<gst::Element>)> {
+    let mut found: Vec<(gst::Element, Vec<gst::Element>)> = Vec::new();
+    let mut next = Some(pad.clone());
+    while let Some(element) = next
+        .and_then(|pad| pad.peer())
+        .and_then(|peer| peer.parent_element())
+        .filter(|element| found.iter().all(|(known, _)| known != element))
+    {
+        next = element.sink_pads().into_iter().next();
+        let mut inside = vec![element.clone()];
+        if let Some(bin) = element.downcast_ref::<gst::Bin>() {
+            inside.extend(bin.iterate_recurse().into_iter().flatten());
+        }
+        found.push((element, inside));
+    }
+    found
+}
+
+/// A buffer's time in the recording (stream time); also before or after the segment. `None` for times that a [`Nanos`] cannot hold.
+pub fn stream_time(
     segment: &gst::FormattedSegment<gst::ClockTime>,
     pts: gst::ClockTime,
 ) -> Option<Nanos> {

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 fn entry(ms: i64) -> Entry {
     Entry {
         requested: Nanos::from_ms(ms),
+        asked: None,
         tier: Tier::Low,
         tokens: 49,
         reason: Reason::Uniform,
@@ -244,9 +245,14 @@ fn late_entries_are_missed_or_served_within_a_frame() {
 
 /// A coded stream: GOPs of mini-GOPs with B-frames, open or closed, at a constant or a variable rate, in decoding order.
 fn coded() -> impl Strategy<Value = Vec<Unit<usize>>> {
-    let gop = (1usize..12, 0usize..4, any::<bool>());
+    coded_in(12, 8)
+}
+
+/// Fewer GOPs than `gops`, each of fewer pictures than `length`.
+fn coded_in(length: usize, gops: usize) -> impl Strategy<Value = Vec<Unit<usize>>> {
+    let gop = (1..length, 0usize..4, any::<bool>());
     (
-        prop::collection::vec(gop, 1..8),
+        prop::collection::vec(gop, 1..gops),
         prop::collection::vec(1i64..400, 100),
         0i64..2000,
     )
@@ -353,6 +359,61 @@ proptest! {
             }
         }
         prop_assert_eq!(answered, wanted.len());
+    }
+
+    #[test]
+    fn advancing_passes_the_same_sooner(
+        units in coded_in(400, 4),
+        mut wanted in prop::collection::vec(0i64..100_000, 0..60),
+    ) {
+        wanted.sort_unstable();
+        let take = |advance: bool| {
+            let mut queue = GopQueue::new();
+            let (mut verdicts, mut given, mut most) = (Vec::new(), 0, 0);
+            for unit in units.clone() {
+                queue.push(unit);
+                // As a plan is read: as far as the pictures have come, and it is known what comes then.
+                let newest = queue.newest().unwrap();
+                while given < wanted.len() && Nanos::from_ms(wanted[given]) <= newest {
+                    queue.want(entry(wanted[given]));
+                    given += 1;
+                }
+                let next = wanted.get(given).map_or(Nanos::MAX, |&ms| Nanos::from_ms(ms));
+                verdicts.extend(queue.release(next));
+                if advance {
+                    verdicts.extend(queue.advance(next));
+                }
+                most = most.max(queue.held_bytes());
+            }
+            wanted[given..].iter().for_each(|&ms| queue.want(entry(ms)));
+            verdicts.extend(queue.finish());
+            (verdicts, most)
+        };
+        let ((whole, most), (sooner, less)) = (take(false), take(true));
+        prop_assert_eq!(passed(&whole), passed(&sooner));
+        let (mut whole, mut sooner) = (served(&whole), served(&sooner));
+        whole.sort_unstable();
+        sooner.sort_unstable();
+        prop_assert_eq!(whole, sooner);
+        prop_assert!(less <= most);
+    }
+
+    #[test]
+    fn an_advance_holds_little(every in 1i64..40) {
+        let mut queue = GopQueue::new();
+        let (mut most, mut next) = (0, 0);
+        for place in 0..5000 {
+            let ms = place as i64 * 40;
+            queue.push(unit(place, ms, place == 0));
+            while next <= ms {
+                queue.want(entry(next));
+                next += every * 40;
+            }
+            queue.advance(Nanos::from_ms(next));
+            most = most.max(queue.held_bytes());
+        }
+        // Ten bytes a unit.
+        prop_assert!(most <= 10 * 2 * (ENOUGH + REORDER + 2 * every as usize), "{most}");
     }
 
     #[test]

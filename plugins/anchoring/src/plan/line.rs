@@ -254,6 +254,13 @@ impl Fields {
 
     fn frame(&mut self) -> Result<Entry, BadPlan> {
         let requested = self.instant("requested_ns")?;
+        let asked = match self.map.get("asked_ns") {
+            None | Some(Value::Null) => {
+                self.map.remove("asked_ns");
+                None
+            }
+            Some(_) => Some(self.instant("asked_ns")?),
+        };
         let tier: Tier = self.one_of("tier")?;
         let tokens = self.count("tokens", u64::from(u32::MAX))?;
         let reason: Reason = self.one_of("reason")?;
@@ -280,6 +287,7 @@ impl Fields {
             }
             _ => Ok(Entry {
                 requested,
+                asked,
                 tier,
                 tokens,
                 reason,

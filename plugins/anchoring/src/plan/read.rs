@@ -179,6 +179,17 @@ impl PlanReader {
                 beyond(duration),
             ));
         }
+        if let Some(asked) = entry.asked.filter(|asked| *asked >= duration) {
+            return Err(self.bad(
+                "asked_ns",
+                asked.get(),
+                format!(
+                    "must lie below the recording's duration_ns {}",
+                    duration.get()
+                ),
+                beyond(duration),
+            ));
+        }
         if let Some(last) = self.last_frame
             && requested <= last
         {

@@ -15,6 +15,7 @@ fn ms(ms: i64) -> Nanos {
 fn entry(requested: Nanos, reason: Reason) -> Entry {
     Entry {
         requested,
+        asked: None,
         tier: Tier::Low,
         tokens: 49,
         reason,
@@ -56,6 +57,14 @@ fn looks_step_from_keyframe_to_keyframe() {
         times(&entries)
     );
     assert_eq!(entries[5].requested, ms(4_700));
+    // What was asked for stays known, and a second move doesn't change it.
+    let asked = [700, 1_500, 2_300, 3_100, 3_900, 4_700].map(ms);
+    assert!(entries[..5].iter().all(|entry| entry.asked.is_some()));
+    for _ in 0..2 {
+        assert!(entries.iter().map(Entry::first_asked).eq(asked));
+        assert_eq!(entries[5].asked, None);
+        moved(&mut entries, &keys, 5_000, 1_000, 300);
+    }
 }
 
 #[test]

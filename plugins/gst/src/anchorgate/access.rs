@@ -1,4 +1,4 @@
-//! Where a decoder can really start in H.264, H.265 and MPEG-2, what it can do without, and the parameter sets it needs.
+//! Where a decoder can really start in H.264, H.265 and MPEG-2, what it can do without (in AV1 too), and the parameter sets it needs.
 //!
 //! A parser calls every picture of intra slices a keyframe. In H.264 later pictures may still refer to earlier ones unless it is
 //! an IDR picture or carries a recovery point (ITU-T H.264, 7.4.1.2.4 and D.2.8), so only these count here. In MPEG-2 the parser
@@ -6,6 +6,8 @@
 //! may send their parameter sets once only; they are kept, and put before every unit that starts without them.
 
 use anchoring::time::Nanos;
+
+use super::av1::Av1;
 
 /// Streams without a single recovery point exist: after this long, a picture of intra slices has to do.
 const PATIENCE: Nanos = Nanos::from_ms(12_000);
@@ -33,6 +35,7 @@ pub(super) struct Access {
     nal: Option<(Codec, Framing)>,
     /// Codecs whose keyframes always reset the decoder.
     resetting: bool,
+    av1: Option<Av1>,
     /// Pictures may be coded as two fields, in units of their own.
     interlaced: bool,
     /// H.265 has temporal layers: what a layer does not refer to, a higher one may.
@@ -69,6 +72,11 @@ impl Access {
             "video/mpeg" if matches!(s.get("mpegversion"), Ok(1i32 | 2)) => Codec::Mpeg2,
             name => {
                 self.resetting = matches!(name, "video/x-vp8" | "video/x-vp9" | "video/x-av1");
+                if name == "video/x-av1" {
+                    let data = s.get::<gst::Buffer>("codec_data").ok();
+                    let map = data.as_ref().and_then(|data| data.map_readable().ok());
+                    self.av1 = Some(Av1::new(map.as_deref()));
+                }
                 return;
             }
         };
@@ -85,9 +93,11 @@ impl Access {
     /// Looks at a unit that the parser calls a keyframe or not.
     pub(super) fn look(&mut self, keyframe: bool, pts: Nanos, unit: &[u8]) -> Found {
         let Some((codec, framing)) = self.nal else {
+            let av1 = self.av1.as_mut();
             return Found {
                 start: keyframe,
                 resets: keyframe && self.resetting,
+                droppable: av1.is_some_and(|av1| av1.is_droppable(unit)) && !keyframe,
                 ..Found::default()
             };
         };
@@ -154,6 +164,16 @@ impl Access {
             droppable: droppable && !start && !self.interlaced,
             sets: missing.then(|| self.sets.iter().flat_map(|(_, set)| set.clone()).collect()),
         }
+    }
+
+    /// As [`Self::look`], where what came before is not known: only what the unit itself says counts.
+    pub(super) fn look_anew(&mut self, keyframe: bool, pts: Nanos, unit: &[u8]) -> Found {
+        let last = self.last.replace(pts);
+        let found = self.look(keyframe, pts, unit);
+        if !found.start {
+            self.last = last;
+        }
+        found
     }
 
     fn keep(&mut self, kind: u8, nal: &[u8]) {

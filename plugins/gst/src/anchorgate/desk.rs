@@ -1,6 +1,10 @@
 //! What the gate holds and what it lets go of: units and events in, units and events out, in order. No pads, no threads,
 //! no clock.
 
+mod drain;
+mod end;
+mod jump;
+
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
@@ -11,11 +15,15 @@ use anchoring::settings::{Policy, Settings};
 use anchoring::tier::Prices;
 use anchoring::time::Nanos;
 
+use super::EarmarkAccess;
 use super::access::Access;
 use super::causes::{Cause, Circumstances};
 use super::looks::{Item, Looks, PlanFile, PlanFileError};
 use crate::carry::{self, CarryError, Chosen, Message, Summary};
 use crate::pads;
+use drain::Hole;
+pub(super) use jump::To;
+use jump::{Arrival, Jumps};
 
 /// Everything that is settled when the gate starts.
 #[derive(Clone, Debug)]
@@ -28,6 +36,7 @@ pub(super) struct Setup {
     pub(super) video_id: String,
     pub(super) max_bytes: usize,
     pub(super) max_lag: Nanos,
+    pub(super) access: EarmarkAccess,
 }
 
 /// What can go wrong at the desk.
@@ -37,6 +46,10 @@ pub(super) enum DeskError {
     Plan(#[from] PlanFileError),
     #[error(transparent)]
     Cue(#[from] CarryError),
+    #[error(
+        "seeking led astray, and not back to {0}: is the recording being changed? (access=linear reads it through)"
+    )]
+    Astray(Nanos),
 }
 
 /// What is known of the cues.
@@ -79,19 +92,15 @@ struct Parcel {
     resets: bool,
 }
 
-/// A stretch that was left out, which the decoder has not been told of.
-#[derive(Clone, Copy, Debug)]
-struct Hole {
-    from: gst::ClockTime,
-    length: gst::ClockTime,
-}
-
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) cues: u64,
     pub(super) anchors: u64,
     pub(super) entries: u64,
     pub(super) tokens: u64,
+    /// Most that was held at once.
+    pub(super) most_bytes: usize,
+    pub(super) most_time: Nanos,
 }
 
 /// What the gate holds.
@@ -131,6 +140,7 @@ pub(super) struct Desk {
     /// Longest time between two keyframes, and the last of them.
     longest_gop: Nanos,
     last_key: Option<Nanos>,
+    jumps: Jumps,
     pub(super) counts: Counts,
 }
 
@@ -157,6 +167,7 @@ impl Desk {
             },
         };
         Ok(Self {
+            jumps: Jumps::new(setup.access),
             setup,
             looks,
             header,
@@ -215,6 +226,11 @@ impl Desk {
         self.finished
     }
 
+    /// Encoded pictures that came, each as often as it came.
+    pub(super) fn units_read(&self) -> u64 {
+        self.queue.stats().seen + self.jumps.units_again()
+    }
+
     pub(super) fn gop_stats(&self) -> anchoring::gop::Stats {
         self.queue.stats()
     }
@@ -257,16 +273,19 @@ impl Desk {
     }
 
     /// A serialized event of the video, other than EOS.
-    pub(super) fn video_event(&mut self, event: gst::Event) {
+    pub(super) fn video_event(&mut self, event: gst::Event) -> Result<(), DeskError> {
         let mut begins = false;
         match event.view() {
             // A GAP in the middle of a GOP would make the decoder forget its pictures.
-            gst::EventView::Gap(_) => return,
+            gst::EventView::Gap(_) => return Ok(()),
             gst::EventView::Caps(caps) => self.access.set_caps(caps.caps()),
             gst::EventView::Segment(segment) => {
                 let segment = segment.segment().clone();
                 let segment = segment.downcast::<gst::ClockTime>().ok();
                 if let Some(segment) = &segment {
+                    if self.jumps.is_landing() && !self.lands_in(segment)? {
+                        return Ok(());
+                    }
                     self.enter(segment);
                 }
                 self.segment = segment;
@@ -282,6 +301,7 @@ impl Desk {
         } else {
             self.trailing.push(event);
         }
+        Ok(())
     }
 
     /// When the recording is expected to stop.
@@ -334,7 +354,6 @@ impl Desk {
         let pts = stated
             .or(self.previous.map(|previous| previous + frame))
             .unwrap_or(Nanos::ZERO);
-        self.previous = Some(pts);
         let inside = |segment: &gst::FormattedSegment<gst::ClockTime>| {
             time.is_none_or(|time| {
                 segment.start().is_none_or(|start| start <= time)
@@ -345,10 +364,17 @@ impl Desk {
         let shown = self.segment.as_ref().is_none_or(inside)
             && !flags.contains(gst::BufferFlags::DECODE_ONLY);
         let keyframe = !flags.contains(gst::BufferFlags::DELTA_UNIT);
+        let landing = self.jumps.is_landing();
         let found = match buffer.map_readable() {
+            Ok(map) if landing => self.access.look_anew(keyframe, pts, &map),
             Ok(map) => self.access.look(keyframe, pts, &map),
             Err(_) => super::access::Found::default(),
         };
+        if self.arrives(pts, found.start)? == Arrival::Drop {
+            return Ok(());
+        }
+        self.previous = Some(pts);
+        self.jumps.took(found.start);
         if let Some(sets) = found.sets {
             buffer
                 .make_mut()
@@ -390,6 +416,9 @@ impl Desk {
             self.out.extend(parcel.events.into_iter().map(Out::Event));
             self.discont = true;
         }
+        let (bytes, time) = self.held();
+        self.counts.most_bytes = self.counts.most_bytes.max(bytes);
+        self.counts.most_time = self.counts.most_time.max(time);
         if self.ears == Ears::Ended {
             self.note_early_end(self.video_stop);
         }
@@ -513,6 +542,11 @@ impl Desk {
         self.read_looks(newest.unwrap_or(Nanos::ZERO))?;
         let verdicts = self.queue.release(self.looks.decided_until());
         self.carry_out(verdicts);
+        if self.looks.ahead().is_some() {
+            let verdicts = self.queue.advance(self.looks.decided_until());
+            self.carry_out(verdicts);
+        }
+        self.consider_jump();
         Ok(())
     }
 
@@ -578,107 +612,6 @@ impl Desk {
         self.out.push_back(Out::Buffer(buffer));
     }
 
-    /// Leaves units out.
-    fn skip(&mut self, length: Nanos, left: Vec<Parcel>) {
-        self.discont = true;
-        let mut first = None;
-        for parcel in left {
-            first = first.into_iter().chain(parcel.buffer.pts()).min();
-            self.out.extend(parcel.events.into_iter().map(Out::Event));
-        }
-        // A decoder that has seen no picture yet would have to guess its output format.
-        if let Some(from) = first.filter(|_| self.passed_any) {
-            let length = gst::ClockTime::from_nseconds(length.get().max(0) as u64);
-            self.hole.get_or_insert(Hole { from, length });
-        }
-    }
-
-    /// Whether the decoder may hold chosen pictures back that only [`Self::drain`], or a unit to come, brings out.
-    pub(super) fn holds_back(&self) -> bool {
-        self.hole.is_some()
-    }
-
-    /// Says that there is nothing to decode for now. The still-frame event makes the decoder give out all it holds, so that no chosen
-    /// picture waits in it; a GAP alone doesn't, but takes the event through a parser at once.
-    ///
-    /// It also empties the decoder's threads, which takes as long as decoding a picture does: a unit that resets the decoder brings out
-    /// what came before it as well, so this is for when there is no such unit, or none comes soon.
-    pub(super) fn drain(&mut self) {
-        let Some(Hole { from, length }) = self.hole.take() else {
-            return;
-        };
-        let drain = gst_video::StillFrameEvent::builder(true).build();
-        let gap = gst::event::Gap::builder(from).duration(length).build();
-        self.out.extend([Out::Event(drain), Out::Event(gap)]);
-    }
-
-    /// The video is over, and so is everything that may still be heard.
-    pub(super) fn finish(&mut self, eos: gst::Event) -> Result<(), DeskError> {
-        if std::mem::replace(&mut self.finished, true) {
-            return Ok(());
-        }
-        self.note_early_end(self.video_stop);
-        self.looks.finish(self.video_stop);
-        self.read_looks(Nanos::MAX)?;
-        let verdicts = self.queue.finish();
-        self.carry_out(verdicts);
-        if let Some(spare) = self.spare.take() {
-            self.pass(spare);
-        }
-        let trailing = std::mem::take(&mut self.trailing);
-        self.out.extend(trailing.into_iter().map(Out::Event));
-        let duration = self.video_stop.max(self.cue_stop);
-        let stats = self.queue.stats();
-        if !self.started {
-            // Messages may not come before a segment; without one there is nobody to read them.
-            self.early.clear();
-            self.out.push_back(Out::Event(eos));
-            return Ok(());
-        }
-        let summary = Summary {
-            duration,
-            budget_tokens: match &self.looks {
-                Looks::Plan(file) => file.header().budget_tokens,
-                Looks::Dense { .. } => self.counts.tokens,
-                Looks::Stream { .. } => self.setup.settings.budget_of(duration),
-            },
-            pictures_seen: stats.seen,
-            pictures_passed: stats.passed,
-            warnings: self.warnings.clone(),
-        };
-        self.say(Message::Summary(summary));
-        // A decoder keeps events for the next picture and would lose these at the end; a GAP takes them through.
-        let stop = self.segment.as_ref();
-        let stop = stop.and_then(|segment| pads::buffer_time(segment, self.video_stop));
-        if let Some(from) = stop.filter(|_| self.passed_any) {
-            let length = gst::ClockTime::ZERO;
-            self.hole = Some(Hole { from, length });
-            self.drain();
-        }
-        self.out.push_back(Out::Event(eos));
-        Ok(())
-    }
-
-    /// There is no video: what is heard becomes the stream.
-    pub(super) fn sound_only(&mut self, stream_id: &str, group: Option<gst::GroupId>) {
-        if self.started {
-            return;
-        }
-        let mut start = gst::event::StreamStart::builder(stream_id);
-        if let Some(group) = group {
-            start = start.group_id(group);
-        }
-        let caps = gst::Caps::new_empty_simple(carry::CUE_CAPS);
-        let segment = gst::FormattedSegment::<gst::ClockTime>::new();
-        // Events that the video pad saw before it fell silent belong to a stream that never came.
-        self.out.clear();
-        self.out.push_back(Out::Event(start.build()));
-        self.out.push_back(Out::Event(gst::event::Caps::new(&caps)));
-        self.out
-            .push_back(Out::Event(gst::event::Segment::new(&segment)));
-        self.begin();
-    }
-
     /// The recording is entered anew: nothing held counts any more. Counts and warnings stay.
     pub(super) fn flush(&mut self) -> Result<(), DeskError> {
         self.looks = match &self.looks {
@@ -702,6 +635,7 @@ impl Desk {
         self.hole = None;
         self.previous = None;
         self.last_key = None;
+        self.jumps.flush();
         self.entered = false;
         self.started = false;
         self.finished = false;

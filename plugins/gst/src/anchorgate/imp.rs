@@ -1,6 +1,7 @@
 //! `anchorgate`: pads, threads and state.
 
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use anchoring::time::Nanos;
@@ -27,7 +28,8 @@ pub(super) type Flow = Result<gst::FlowSuccess, gst::FlowError>;
 
 // Threads: the video's chain and the cues' chain store units and cues and return; a task on the source pad pushes. The video's
 // chain waits when what is held reaches its bound, the cues' chain when what waits to be pushed does; the task waits for
-// something to push, and once the video is over for the cues that are still to come, at most `patience-ms` without one.
+// something to push, and once the video is over for the cues that are still to come, at most `patience-ms` without one. Where the
+// plan's next look is far away, the video's chain waits and the task seeks; the flush that follows goes no further than here.
 //
 // Lock order: a pad's stream lock (GStreamer takes it), then `state`. `properties` is never held together with `state`. While
 // `state` is held nothing is pushed, posted or asked of a pad, a peer or the bin. Whatever waits does so on `changed`,
@@ -59,6 +61,8 @@ pub(super) struct State {
     /// No check for an unfed branch before this.
     pub(super) next_check: Instant,
     pub(super) busy: Duration,
+    /// The thread that is seeking right now: flushes that come from it are ours.
+    pub(super) seeker: Option<ThreadId>,
 }
 
 impl State {
@@ -81,6 +85,7 @@ impl State {
             latency: Nanos::ZERO,
             next_check: now,
             busy: Duration::ZERO,
+            seeker: None,
         }
     }
 
@@ -135,6 +140,9 @@ impl AnchorGate {
         match error {
             DeskError::Plan(_) => {
                 gst::element_imp_error!(self, gst::ResourceError::Read, ("{error}"));
+            }
+            DeskError::Astray(_) => {
+                gst::element_imp_error!(self, gst::ResourceError::Seek, ("{error}"));
             }
             DeskError::Cue(_) => {
                 gst::element_imp_error!(self, gst::StreamError::Format, ("{error}"));
@@ -193,8 +201,9 @@ impl AnchorGate {
         let counts = desk.counts;
         let (bytes, time) = desk.held();
         vec![
-            ("units-seen", units.seen),
+            ("units-seen", desk.units_read()),
             ("units-passed", units.passed),
+            ("jumps", desk.jumps()),
             ("units-before-keyframe", units.dropped_before_keyframe),
             ("served", units.served),
             ("missed", units.missed),
@@ -204,6 +213,8 @@ impl AnchorGate {
             ("tokens", counts.tokens),
             ("held-bytes", bytes as u64),
             ("held-ns", time.get().max(0) as u64),
+            ("most-held-bytes", counts.most_bytes as u64),
+            ("most-held-ns", counts.most_time.get().max(0) as u64),
             ("busy-ns", state.busy.as_nanos() as u64),
         ]
     }

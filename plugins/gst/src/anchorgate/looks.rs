@@ -86,6 +86,7 @@ impl Looks {
         match *self {
             Self::Dense { tier, tokens } => Some(Entry {
                 requested: pts,
+                asked: None,
                 tier,
                 tokens,
                 reason: Reason::Uniform,
@@ -159,6 +160,16 @@ impl Looks {
                 }
             })),
             Self::Dense { .. } => Ok(None),
+        }
+    }
+
+    /// Once [`Self::next`] gave nothing: the plan file's next look, `Some(None)` if there is none any more. `None` where looks are not
+    /// known beforehand.
+    pub(super) fn ahead(&self) -> Option<Option<Nanos>> {
+        match self {
+            Self::Plan(file) if file.ended => Some(None),
+            Self::Plan(file) => Some(Some(file.ahead?.requested)),
+            Self::Stream { .. } | Self::Dense { .. } => None,
         }
     }
 

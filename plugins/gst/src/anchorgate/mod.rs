@@ -7,15 +7,18 @@
 //! - `desk`: what is held and what is let go of, in order.
 //! - `looks`: where plan entries come from: a plan file, the planner behind the cues, or every picture.
 //! - `causes`: what it warns of.
-//! - `access`: where a decoder can really start.
+//! - `seek`: jumps over what no look needs.
+//! - `access`, `av1`: where a decoder can really start, and what it can do without.
 
 mod access;
+mod av1;
 mod causes;
 mod cues;
 mod desk;
 mod imp;
 mod looks;
 mod push;
+mod seek;
 mod settings;
 mod video;
 
@@ -71,6 +74,28 @@ pub enum EarmarkTier {
     /// See [`Tier::High`].
     #[enum_value(name = "448 px, 784 tokens", nick = "high")]
     High,
+}
+
+/// How a recording is read where a plan says which pictures are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "EarmarkAccess")]
+pub enum EarmarkAccess {
+    /// Seeks where a jump saves more than it costs.
+    #[default]
+    #[enum_value(
+        name = "Jumps over what no look needs where that saves reading",
+        nick = "auto"
+    )]
+    Auto,
+    /// Reads all.
+    #[enum_value(name = "Reads all of it", nick = "linear")]
+    Linear,
+    /// Seeks wherever the next look may lie beyond the next keyframe.
+    #[enum_value(
+        name = "Jumps wherever the next look lies further than a keyframe",
+        nick = "seek"
+    )]
+    Seek,
 }
 
 impl From<EarmarkPolicy> for Policy {

@@ -7,7 +7,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::causes::Cause;
-use super::desk::{DeskError, Ears, Out};
+use super::desk::{DeskError, Ears, Out, To};
 use super::imp::{AnchorGate, CAT, CHECK, Flow, State};
 use crate::carry;
 
@@ -17,6 +17,8 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// What the task does next, without the lock.
 enum Duty {
     Push(Out),
+    /// The next look is far away.
+    Seek(To),
     /// The video is over: will cues still come?
     CheckCues,
     /// The sound is over or long: will video ever come?
@@ -55,6 +57,7 @@ impl AnchorGate {
                 // The failure has been posted.
                 let _ = self.check_cues(true);
             }
+            Duty::Seek(to) => self.seek(to),
             Duty::CheckVideo => self.check_video(),
             Duty::Fail(error) => {
                 let error = self.fail(&error);
@@ -87,6 +90,9 @@ impl AnchorGate {
                 let _ = self.src.pause_task();
                 return Duty::Stop;
             };
+            if let Some(to) = desk.jump() {
+                return Duty::Seek(to);
+            }
             if let Some(out) = desk.pop() {
                 self.changed.notify_all();
                 return Duty::Push(out);
@@ -136,7 +142,7 @@ impl AnchorGate {
     }
 
     /// Keeps what a push returned, for the chains to return too.
-    fn pushed(&self, flow: Flow) {
+    pub(super) fn pushed(&self, flow: Flow) {
         let Err(error) = flow else {
             return;
         };

@@ -11,7 +11,7 @@ use gst::glib;
 use gst::prelude::*;
 
 use super::desk::Setup;
-use super::{EarmarkPolicy, EarmarkTier};
+use super::{EarmarkAccess, EarmarkPolicy, EarmarkTier};
 use crate::models;
 
 /// The properties as they were set.
@@ -25,6 +25,7 @@ pub(super) struct Properties {
     max_bytes: u64,
     max_lag_ms: u32,
     patience_ms: u32,
+    access: EarmarkAccess,
 }
 
 impl Default for Properties {
@@ -39,6 +40,7 @@ impl Default for Properties {
             max_bytes: 128 << 20,
             max_lag_ms: 30_000,
             patience_ms: 5_000,
+            access: EarmarkAccess::default(),
         }
     }
 }
@@ -75,6 +77,7 @@ impl Properties {
             video_id: self.video_id.clone().unwrap_or_default(),
             max_bytes: usize::try_from(self.max_bytes).unwrap_or(usize::MAX),
             max_lag: Nanos::from_ms(self.max_lag_ms.into()),
+            access: self.access,
         })
     }
 
@@ -90,6 +93,10 @@ impl Properties {
             Some(path) => models::read_classes(&path),
             None => Ok(Vec::new()),
         }
+    }
+
+    pub(super) fn access(&self) -> EarmarkAccess {
+        self.access
     }
 
     /// Wall time to wait for cues.
@@ -146,6 +153,7 @@ enum Field {
     Text(fn(&mut Properties) -> &mut Option<String>),
     Tier(fn(&mut Properties) -> &mut Tier),
     Policy(fn(&mut Properties) -> &mut Policy),
+    Access(fn(&mut Properties) -> &mut EarmarkAccess),
 }
 
 impl Property {
@@ -205,6 +213,11 @@ impl Property {
                     .mutable_ready()
                     .build()
             }
+            Field::Access(at) => glib::ParamSpecEnum::builder_with_default(name, *at(defaults))
+                .nick(nick)
+                .blurb(blurb)
+                .mutable_ready()
+                .build(),
         }
     }
 
@@ -233,6 +246,7 @@ impl Property {
                     *at(properties) = policy.into();
                 }
             }
+            Field::Access(at) => put(at(properties), value),
         }
     }
 
@@ -245,6 +259,7 @@ impl Property {
             Field::Text(at) => at(properties).to_value(),
             Field::Tier(at) => EarmarkTier::from(*at(properties)).to_value(),
             Field::Policy(at) => EarmarkPolicy::from(*at(properties)).to_value(),
+            Field::Access(at) => at(properties).to_value(),
         }
     }
 }
@@ -264,7 +279,7 @@ const fn property(
 }
 
 /// Ranges are those of [`Settings::check`].
-const PROPERTIES: [Property; 27] = [
+const PROPERTIES: [Property; 28] = [
     property(
         "policy",
         "Policy",
@@ -426,6 +441,12 @@ const PROPERTIES: [Property; 27] = [
         "Patience",
         "How long to wait for cues that make no progress, ms of wall time; not at all when live",
         Field::Uint(0, 3_600_000, |p| &mut p.patience_ms),
+    ),
+    property(
+        "access",
+        "Access",
+        "With a plan and no cues, from a local MP4 or Matroska file: whether what lies between two looks is read; the pictures are the same",
+        Field::Access(|p| &mut p.access),
     ),
 ];
 

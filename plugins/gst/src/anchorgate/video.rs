@@ -15,9 +15,13 @@ const SETTLE: Duration = Duration::from_secs(1);
 
 impl AnchorGate {
     pub(super) fn video_chain(&self, buffer: gst::Buffer) -> Flow {
+        self.wait_for_jump();
         let began = Instant::now();
         let first = !self.state().video_seen;
         let unlinked = first && !self.cues.is_linked();
+        if unlinked {
+            self.learn_end();
+        }
         let (stored, grown) = {
             let mut state = self.state();
             if state.video_flushing {
@@ -121,6 +125,20 @@ impl AnchorGate {
 
     pub(super) fn video_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         match event.view() {
+            gst::EventView::FlushStart(_) if self.is_seeking() => {
+                self.state().video_flushing = true;
+                self.changed.notify_all();
+                true
+            }
+            gst::EventView::FlushStop(_) if self.is_seeking() => {
+                let mut state = self.state();
+                state.video_flushing = false;
+                state.video_ended = None;
+                if let Some(desk) = &mut state.desk {
+                    desk.flushed();
+                }
+                true
+            }
             gst::EventView::FlushStart(_) => {
                 {
                     let mut state = self.state();
@@ -154,6 +172,24 @@ impl AnchorGate {
                 pushed
             }
             gst::EventView::Eos(_) => {
+                self.wait_for_jump();
+                let astray = {
+                    let mut state = self.state();
+                    let desk = state.desk.as_mut().filter(|desk| desk.is_landing());
+                    let astray = desk.map(|desk| desk.astray());
+                    self.changed.notify_all();
+                    astray
+                };
+                match astray {
+                    // The task goes back, and the end will come again.
+                    Some(Ok(())) => return true,
+                    Some(Err(error)) => {
+                        // The failure has been posted.
+                        let _ = self.fail(&error);
+                        return false;
+                    }
+                    None => {}
+                }
                 let refused = {
                     let mut state = self.state();
                     if state.flow.is_ok() {
@@ -184,15 +220,24 @@ impl AnchorGate {
                 false
             }
             _ if event.is_serialized() => {
-                let mut state = self.state();
-                if state.video_flushing {
-                    return false;
-                }
-                if let Some(desk) = &mut state.desk {
-                    desk.video_event(event);
+                self.wait_for_jump();
+                let taken = {
+                    let mut state = self.state();
+                    if state.video_flushing {
+                        return false;
+                    }
+                    let taken = state.desk.as_mut().map(|desk| desk.video_event(event));
                     self.changed.notify_all();
+                    taken
+                };
+                match taken {
+                    Some(Err(error)) => {
+                        // The failure has been posted.
+                        let _ = self.fail(&error);
+                        false
+                    }
+                    _ => true,
                 }
-                true
             }
             _ => {
                 gst::log!(CAT, imp = self, "passing on {:?} of {}", event, pad.name());

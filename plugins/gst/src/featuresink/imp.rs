@@ -32,6 +32,7 @@ use super::work::{Job, Picture, Report, Work};
 use crate::carry::{self, Message};
 use crate::h5::{self, Closing, ModelNote, Opening, Writer};
 use crate::models::{self, Encoder, Input, Kind, ModelError};
+use crate::pads;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -69,6 +70,8 @@ struct Started {
     latest: Nanos,
     warned_of_prices: bool,
     scaling: Duration,
+    /// Most jobs that waited for the worker at once.
+    most_waiting: usize,
 }
 
 /// Holds properties and state.
@@ -211,8 +214,10 @@ impl BaseSinkImpl for FeatureSink {
                     gst::loggable_error!(CAT, "these are no caps of pictures: {caps}")
                 })?),
             };
+        let decoder = info.as_ref().and_then(|_| self.decoder());
         if let Some(started) = lock(&self.state).as_mut() {
             started.info = info;
+            started.closing.decoder = decoder.unwrap_or_default();
         }
         Ok(())
     }
@@ -283,8 +288,18 @@ impl FeatureSink {
         };
         settings.further().map_err(|text| settings_message(&text))?;
         let location = settings.place().map_err(|text| settings_message(&text))?;
-        let encoder = models::load_encoder(&settings.model, settings.threads as usize)
+        let threads = settings.threads as usize;
+        let encoder = models::load_encoder(&settings.model, threads, settings.runs_on())
             .map_err(|err| model_message(&err))?;
+        let mut warnings = Vec::new();
+        if let Some(why) = encoder.instead() {
+            let wanted = settings.runs_on();
+            warnings.push(format!(
+                "the encoder runs on the processor, not on {wanted}: {why}"
+            ));
+            gst::element_imp_warning!(self, gst::LibraryError::Init, ("{}", warnings[0]));
+        }
+        gst::info!(CAT, imp = self, "the encoder runs on {}", encoder.place());
         let tiers = encoder
             .manifest()
             .tiers
@@ -343,12 +358,29 @@ impl FeatureSink {
                 video_id: stem.unwrap_or_default(),
                 duration: Nanos::new(-1),
                 rotation: Turn::default().name().into(),
+                warnings,
                 ..Closing::default()
             },
             latest: Nanos::ZERO,
             warned_of_prices: false,
             scaling: Duration::ZERO,
+            most_waiting: 0,
         })
+    }
+
+    /// The element that decodes what comes here.
+    fn decoder(&self) -> Option<String> {
+        let kinds = gst::ElementFactoryType::DECODER | gst::ElementFactoryType::MEDIA_VIDEO;
+        let pad = self.obj().static_pad("sink")?;
+        let decodes = |element: &gst::Element| {
+            let factory = element.factory()?;
+            factory.has_type(kinds).then(|| factory.name().to_string())
+        };
+        let decoder = pads::before(&pad)
+            .iter()
+            .find_map(|(_, inside)| inside.iter().find_map(decodes));
+        gst::info!(CAT, imp = self, "decoded by {decoder:?}");
+        decoder
     }
 
     /// A tagged picture, scaled.
@@ -506,7 +538,12 @@ impl FeatureSink {
                 return Err(gst::FlowError::Flushing);
             }
             match jobs.send_timeout(job, TICK) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    if let Some(started) = lock(&self.state).as_mut() {
+                        started.most_waiting = started.most_waiting.max(jobs.len());
+                    }
+                    return Ok(());
+                }
                 Err(SendTimeoutError::Timeout(back)) => job = back,
                 Err(SendTimeoutError::Disconnected(_)) => {
                     // It has said why, unless it panicked.
@@ -583,10 +620,12 @@ impl FeatureSink {
 
     /// Tells the bus what was done.
     fn report(&self, report: &Report) {
-        let scaling = lock(&self.state)
+        let (scaling, most_waiting) = lock(&self.state)
             .as_ref()
-            .map_or(Duration::ZERO, |started| started.scaling);
-        for stats in messages::stats(report, scaling) {
+            .map_or((Duration::ZERO, 0), |started| {
+                (started.scaling, started.most_waiting)
+            });
+        for stats in messages::stats(report, scaling, most_waiting) {
             let message = gst::message::Element::builder(stats)
                 .src(&*self.obj())
                 .build();
@@ -674,6 +713,7 @@ fn opening(settings: &Settings, encoder: &Encoder) -> Result<Opening, ModelError
         streams: settings.streams.clone(),
         models: used,
         thumbnails: settings.thumbnails,
+        provider: encoder.place().to_string(),
         versions: BTreeMap::from([
             ("earmark".into(), env!("CARGO_PKG_VERSION").into()),
             ("gstreamer".into(), format!("{major}.{minor}.{micro}")),

@@ -52,7 +52,11 @@ pub(super) fn work_message(err: &WorkError) -> gst::ErrorMessage {
 }
 
 /// What was done: a structure for encoding and one for writing.
-pub(super) fn stats(report: &Report, scaling: Duration) -> [gst::Structure; 2] {
+pub(super) fn stats(
+    report: &Report,
+    scaling: Duration,
+    most_waiting: usize,
+) -> [gst::Structure; 2] {
     let totals = &report.totals;
     let mut shares = Vec::new();
     for tier in Tier::ALL {
@@ -70,6 +74,7 @@ pub(super) fn stats(report: &Report, scaling: Duration) -> [gst::Structure; 2] {
         .field("busy-ns", nanos(report.encoding + scaling))
         .field("scale-ns", nanos(scaling))
         .field("batches", report.batches)
+        .field("most-waiting", most_waiting as u64)
         .field("frames", totals.frames)
         .field("tokens", totals.spent_tokens)
         .field("shares", serde_json::Value::from(shares).to_string())

@@ -8,6 +8,7 @@ use gst::glib;
 use gst::prelude::*;
 
 use crate::h5::{ATTRIBUTES, Precision};
+use crate::models::{Place, Provider};
 
 /// How features are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
@@ -33,6 +34,8 @@ pub(super) struct Settings {
     pub(super) input_bytes: u64,
     pub(super) config: String,
     pub(super) threads: u32,
+    pub(super) provider: Provider,
+    pub(super) device: u32,
     pub(super) tagger: String,
     pub(super) streams: String,
     pub(super) thumbnails: bool,
@@ -54,6 +57,8 @@ impl Default for Settings {
             input_bytes: 0,
             config: String::new(),
             threads: 2,
+            provider: Provider::default(),
+            device: 0,
             tagger: "none".into(),
             streams: String::new(),
             thumbnails: false,
@@ -118,10 +123,22 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
             text("config", "Configuration", "The resolved pipeline, for the file's attributes; empty: that of the plan", ""),
             glib::ParamSpecUInt::builder("threads")
                 .nick("Threads")
-                .blurb("Threads of the encoder")
+                .blurb("Threads of the encoder; `earmark run` sets as many as the machine has cores for")
                 .minimum(1)
                 .maximum(64)
                 .default_value(standard.threads)
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecEnum::builder_with_default("provider", standard.provider)
+                .nick("Provider")
+                .blurb("What runs the encoder; where it can't, the processor does and a warning says why")
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecUInt::builder("device")
+                .nick("Device")
+                .blurb("Which of the provider's devices runs the encoder, from 0")
+                .maximum(255)
+                .default_value(standard.device)
                 .mutable_ready()
                 .build(),
             text("tagger", "Tagger", "The tagger that made the cues (manifest name or path, or none), for the file's attributes", &standard.tagger),
@@ -145,6 +162,14 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
 }
 
 impl Settings {
+    /// What is to run the encoder.
+    pub(super) fn runs_on(&self) -> Place {
+        Place {
+            provider: self.provider,
+            device: self.device,
+        }
+    }
+
     /// The property `location` as a path; one that begins with `file://` is a URI, which can name any file.
     pub(super) fn place(&self) -> Result<PathBuf, String> {
         if !self.location.starts_with("file://") {
@@ -194,6 +219,8 @@ impl Settings {
             "input-bytes" => self.input_bytes = value.get().unwrap_or(self.input_bytes),
             "config" => self.config = text(),
             "threads" => self.threads = value.get().unwrap_or(self.threads),
+            "provider" => self.provider = value.get().unwrap_or(self.provider),
+            "device" => self.device = value.get().unwrap_or(self.device),
             "tagger" => self.tagger = text(),
             "streams" => self.streams = text(),
             "thumbnails" => self.thumbnails = value.get().unwrap_or(self.thumbnails),
@@ -217,6 +244,8 @@ impl Settings {
             "input-bytes" => self.input_bytes.to_value(),
             "config" => self.config.to_value(),
             "threads" => self.threads.to_value(),
+            "provider" => self.provider.to_value(),
+            "device" => self.device.to_value(),
             "tagger" => self.tagger.to_value(),
             "streams" => self.streams.to_value(),
             "thumbnails" => self.thumbnails.to_value(),

@@ -77,6 +77,7 @@ mod tests {
         Chosen {
             entry: Entry {
                 requested: Nanos::from_ms(ms),
+                asked: None,
                 tier: Tier::Low,
                 tokens: 49,
                 reason: Reason::Uniform,

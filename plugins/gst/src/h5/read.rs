@@ -74,6 +74,10 @@ pub struct Summary {
     pub streams: serde_json::Value,
     /// The resolved pipeline or the plan's settings, as text.
     pub config: String,
+    /// What ran the encoder: `cpu`, `cuda 0`; empty in files of versions that did not say.
+    pub provider: String,
+    /// The element that decoded the pictures; empty where there were none, and in files of versions that did not say.
+    pub decoder: String,
     /// How the pictures were turned to stand upright.
     pub rotation: String,
     /// Everything that went wrong without ending the run.
@@ -91,8 +95,11 @@ pub struct Summary {
 pub struct Tables {
     /// When each picture was shown.
     pub pts_ns: Vec<i64>,
-    /// The time the plan asked for.
+    /// The time the plan wants looked at.
     pub requested_ns: Vec<i64>,
+    /// The time asked for before looks were moved to pictures that cost less to decode; as `requested_ns` in files of versions that
+    /// did not say.
+    pub asked_ns: Vec<i64>,
     /// Its resolution.
     pub tier: Vec<Tier>,
     /// Why it was taken.
@@ -171,6 +178,8 @@ pub fn read_summary(path: &Path) -> Result<Summary, H5Error> {
         versions: json(path, "versions", &text("versions")?)?,
         streams: json(path, "streams", &text("streams")?)?,
         config: text("config")?,
+        provider: file.text("provider").unwrap_or_default(),
+        decoder: file.text("decoder").unwrap_or_default(),
         rotation: text("rotation")?,
         warnings: json(path, "warnings", &text("warnings")?)?,
         times: json(path, "times", &file.text("times").unwrap_or_default())?,
@@ -306,9 +315,11 @@ pub(super) fn codes(file: &Reading) -> Result<(Vec<Tier>, Vec<Reason>), H5Error>
 
 pub(super) fn tables(file: &Reading) -> Result<Tables, H5Error> {
     let (tier, reason) = codes(file)?;
+    let requested_ns = file.column("frames/requested_ns")?;
     let tables = Tables {
         pts_ns: file.column("frames/pts_ns")?,
-        requested_ns: file.column("frames/requested_ns")?,
+        asked_ns: asked(file, &requested_ns)?,
+        requested_ns,
         tier,
         reason,
         tokens: file.column("frames/tokens")?,
@@ -318,6 +329,7 @@ pub(super) fn tables(file: &Reading) -> Result<Tables, H5Error> {
     let rows = tables.pts_ns.len();
     let columns = [
         tables.requested_ns.len(),
+        tables.asked_ns.len(),
         tables.tier.len(),
         tables.reason.len(),
         tables.tokens.len(),
@@ -330,6 +342,14 @@ pub(super) fn tables(file: &Reading) -> Result<Tables, H5Error> {
         ));
     }
     Ok(tables)
+}
+
+/// `/frames/asked_ns`, or what stands for it.
+pub(super) fn asked(file: &Reading, requested: &[i64]) -> Result<Vec<i64>, H5Error> {
+    match file.has("frames/asked_ns") {
+        true => file.column("frames/asked_ns"),
+        false => Ok(requested.to_vec()),
+    }
 }
 
 fn anchors(file: &Reading) -> Result<Vec<AnchorRow>, H5Error> {

@@ -9,7 +9,7 @@ use anchoring::plan::Entry;
 use anchoring::time::{Nanos, Window};
 use half::f16;
 
-use super::read::{codes, whole_anchors};
+use super::read::{asked, codes, whole_anchors};
 use super::{Closing, H5Error, NO_CLASS, Opening, Reading, Row, Totals, Writer};
 
 /// Rows that are in memory at a time.
@@ -36,6 +36,7 @@ pub fn recover(from: &Path, to: &Path) -> Result<Totals, H5Error> {
         models: json("models"),
         versions: serde_json::from_str(&text("versions")).unwrap_or_default(),
         thumbnails: false,
+        provider: text("provider"),
         further,
     };
     let mut writer = Writer::create(to, false, &opening)?;
@@ -70,6 +71,7 @@ pub fn recover(from: &Path, to: &Path) -> Result<Totals, H5Error> {
         frames_missed: number("frames_missed"),
         pictures_seen: number("pictures_seen"),
         pictures_passed: number("pictures_passed"),
+        decoder: text("decoder"),
         rotation: text("rotation"),
         times: text("times"),
         warnings: vec![format!(
@@ -134,6 +136,7 @@ fn copy_frames(
 ) -> Result<(), H5Error> {
     let pts: Vec<i64> = file.column("frames/pts_ns")?;
     let requested: Vec<i64> = file.column("frames/requested_ns")?;
+    let asked = asked(file, &requested)?;
     let (tiers, reasons) = codes(file)?;
     let tokens: Vec<u32> = file.column("frames/tokens")?;
     let anchor: Vec<i32> = file.column("frames/anchor")?;
@@ -141,6 +144,7 @@ fn copy_frames(
     let whole = [
         pts.len(),
         requested.len(),
+        asked.len(),
         tiers.len(),
         reasons.len(),
         tokens.len(),
@@ -160,6 +164,7 @@ fn copy_frames(
                 pts: Nanos::new(pts[k]),
                 entry: Entry {
                     requested: Nanos::new(requested[k]),
+                    asked: Some(Nanos::new(asked[k])).filter(|_| asked[k] != requested[k]),
                     tier: tiers[k],
                     tokens: tokens[k].into(),
                     reason: reasons[k],
@@ -196,6 +201,7 @@ mod tests {
         for k in 0..100 {
             let entry = Entry {
                 requested: Nanos::from_ms(k),
+                asked: None,
                 tier: anchoring::tier::Tier::Low,
                 tokens: 49,
                 reason: anchoring::plan::Reason::Uniform,

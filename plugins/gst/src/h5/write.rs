@@ -41,6 +41,8 @@ pub struct Opening {
     pub versions: BTreeMap<String, String>,
     /// Whether a small JPEG of every picture is kept.
     pub thumbnails: bool,
+    /// What runs the encoder: `cpu`, `cuda 0`.
+    pub provider: String,
     /// Attributes beyond those of the schema.
     pub further: BTreeMap<String, String>,
 }
@@ -62,6 +64,8 @@ pub struct Closing {
     pub pictures_seen: u64,
     /// Those that it let through.
     pub pictures_passed: u64,
+    /// The element that decoded the pictures: `avdec_h264`; empty if there were none.
+    pub decoder: String,
     /// How the pictures were turned to stand upright, as in the tag `image-orientation`.
     pub rotation: String,
     /// What each pass took, as JSON.
@@ -108,6 +112,7 @@ struct Frames {
     features: Features,
     pts_ns: Column<i64>,
     requested_ns: Column<i64>,
+    asked_ns: Column<i64>,
     tier: Column<TierCode>,
     reason: Column<ReasonCode>,
     tokens: Column<u32>,
@@ -164,6 +169,7 @@ impl Frames {
             },
             pts_ns: table.column(&plain("pts_ns", "ns"))?,
             requested_ns: table.column(&plain("requested_ns", "ns"))?,
+            asked_ns: table.column(&plain("asked_ns", "ns"))?,
             tier: table.column(&plain("tier", "tier"))?,
             reason: table.column(&plain("reason", "reason"))?,
             tokens: table.column(&plain("tokens", "token"))?,
@@ -185,6 +191,7 @@ impl Frames {
         }
         self.pts_ns.push(row.pts.get());
         self.requested_ns.push(row.entry.requested.get());
+        self.asked_ns.push(row.entry.first_asked().get());
         self.tier.push(TierCode(row.entry.tier as u8));
         self.reason.push(ReasonCode(row.entry.reason as u8));
         self.tokens.push(row.entry.tokens as u32);
@@ -204,6 +211,7 @@ impl Frames {
             features,
             &mut self.pts_ns,
             &mut self.requested_ns,
+            &mut self.asked_ns,
             &mut self.tier,
             &mut self.reason,
             &mut self.tokens,
@@ -334,6 +342,7 @@ impl Writer {
         output.put_text("streams", &opening.streams)?;
         output.put_text("models", &json(&opening.models))?;
         output.put_text("versions", &json(&opening.versions))?;
+        output.put_text("provider", &opening.provider)?;
         for (name, value) in &opening.further {
             output.put_text(name, value)?;
         }
@@ -432,6 +441,7 @@ impl Writer {
         output.put("frames_missed", &closing.frames_missed)?;
         output.put("pictures_seen", &closing.pictures_seen)?;
         output.put("pictures_passed", &closing.pictures_passed)?;
+        output.put_text("decoder", &closing.decoder)?;
         output.put_text("rotation", &closing.rotation)?;
         output.put_text("times", &closing.times)?;
         output.put_text("warnings", &json(&closing.warnings))?;

@@ -8,6 +8,10 @@ mod support;
 #[cfg(test)]
 mod pictures;
 
+/// What is read where the looks are far apart.
+#[cfg(test)]
+mod seeking;
+
 /// Launch lines on recordings without sound, without pictures, or with nothing to look at.
 #[cfg(test)]
 mod branches;

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 
 use anchoring::plan::{Entry, Header, Line, Reason, SCHEMA};
 use anchoring::tier::{Prices, Tier};
@@ -50,15 +51,20 @@ pub(crate) fn ffmpeg(folder: &Path, name: &str, arguments: &str) -> Option<PathB
     }
 }
 
-/// A plan that looks at these times, in nanoseconds.
+/// A plan that looks at these times, in nanoseconds, of a recording that goes on for a second after the last.
 pub(crate) fn plan(folder: &Path, times: &[i64]) -> PathBuf {
+    plan_and(folder, times, 1_000_000_000)
+}
+
+/// As above, of a recording that goes on for `rest` nanoseconds after the last.
+pub(crate) fn plan_and(folder: &Path, times: &[i64], rest: i64) -> PathBuf {
     let price = Prices::default().of(Tier::Low);
     let spent = price * times.len() as u64;
     let mut text = String::new();
     let header = Line::Plan(Header {
         schema: SCHEMA.into(),
         video_id: "test".into(),
-        duration: Nanos::new(times.last().copied().unwrap_or(0) + 1_000_000_000),
+        duration: Nanos::new(times.last().copied().unwrap_or(0) + rest),
         budget_tokens: spent,
         spent_tokens: spent,
         config: serde_json::json!({}),
@@ -75,6 +81,7 @@ pub(crate) fn plan(folder: &Path, times: &[i64]) -> PathBuf {
 pub(crate) fn entry(ns: i64) -> Entry {
     Entry {
         requested: Nanos::new(ns),
+        asked: None,
         tier: Tier::Low,
         tokens: Prices::default().of(Tier::Low),
         reason: Reason::Uniform,
@@ -91,6 +98,8 @@ pub(crate) struct Ended {
     pub(crate) messages: Vec<Message>,
     pub(crate) warnings: Vec<String>,
     pub(crate) error: Option<String>,
+    /// Bytes that passed `name=meter`, an identity.
+    pub(crate) read: u64,
     /// `earmark-stats` of each stage.
     pub(crate) stats: Vec<gst::Structure>,
 }
@@ -147,7 +156,17 @@ pub(crate) fn launch(line: &str) -> Ended {
         }
         gst::PadProbeReturn::Ok
     });
+    let read = Arc::new(AtomicU64::new(0));
+    if let Some(meter) = pipeline.by_name("meter") {
+        let read = read.clone();
+        meter.connect("handoff", false, move |values| {
+            let bytes = values[1].get::<gst::Buffer>().unwrap().size();
+            read.fetch_add(bytes as u64, Ordering::Relaxed);
+            None
+        });
+    }
     let mut ended = run(&pipeline);
+    ended.read = read.load(Ordering::Relaxed);
     let mut seen = std::mem::take(&mut *seen.lock().unwrap());
     ended.pictures = std::mem::take(&mut seen.pictures);
     ended.messages = std::mem::take(&mut seen.messages);

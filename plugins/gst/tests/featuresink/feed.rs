@@ -25,6 +25,7 @@ pub(crate) fn init() {
 pub(crate) fn entry(ms: i64, tier: Tier, reason: Reason, anchor: Option<u32>) -> Entry {
     Entry {
         requested: Nanos::from_ms(ms),
+        asked: None,
         tier,
         tokens: Prices::default().of(tier),
         reason,

@@ -18,7 +18,7 @@ with h5py.File(sys.argv[1]) as f:
             assert d.shape[0] == rows and d.chunks and d.attrs["units"] and d.attrs["axes"], (group, name, d.shape)
             assert len(d.attrs["axes"].split(", ")) == d.ndim
     assert h5py.check_enum_dtype(f["frames/tier"].dtype) == TIERS and h5py.check_enum_dtype(f["frames/reason"].dtype) == REASONS
-    types = {"frames/features": sys.argv[2].replace("f32", "<f4").replace("f16", "<f2"), "frames/pts_ns": "<i8", "frames/requested_ns": "<i8",
+    types = {"frames/features": sys.argv[2].replace("f32", "<f4").replace("f16", "<f2"), "frames/pts_ns": "<i8", "frames/requested_ns": "<i8", "frames/asked_ns": "<i8",
              "frames/tokens": "<u4", "frames/anchor": "<i4", "anchors/onset_ns": "<i8", "anchors/start_ns": "<i8", "anchors/stop_ns": "<i8",
              "anchors/score": "<f4", "anchors/uncertainty": "<f4", "anchors/class_id": "<i4", "cues/pts_ns": "<i8", "cues/eventness": "<f4",
              "cues/uncertainty": "<f4", "cues/speech": "<f4", "cues/class_id": "<u2", "cues/class_p": "<f2", "cues/bands": "|u1"}

@@ -6,6 +6,7 @@ use gst::glib;
 use gst::prelude::*;
 use gstearmark::carry::{Message, cue_to_text};
 use gstearmark::h5::{Summary, read_cues, read_summary, read_tables, read_thumbnails};
+use gstearmark::onnx::{Provider, providers};
 
 use crate::feed::{self, Feed, anchor, cue, entry};
 use crate::tiny;
@@ -130,6 +131,51 @@ fn pictures_anchors_and_cues_are_written_in_order() {
             .unwrap()
             .contains("\"high\"")
     );
+}
+
+#[test]
+fn a_look_that_was_moved_keeps_the_time_asked_for() {
+    let mut feed = Feed::new(|_| {});
+    feed.pictures_of(322, 180);
+    feed.plan(2_000, 392);
+    let moved = anchoring::plan::Entry {
+        asked: Some(anchoring::time::Nanos::from_ms(300)),
+        ..entry(37, Tier::Low, Reason::Uniform, None)
+    };
+    feed.picture(40, moved).unwrap();
+    feed.picture(1_040, entry(1_037, Tier::Low, Reason::Uniform, None))
+        .unwrap();
+    assert!(feed.end());
+    let tables = read_tables(&feed.output()).unwrap();
+    assert_eq!(tables.requested_ns, [37_000_000, 1_037_000_000]);
+    assert_eq!(tables.asked_ns, [300_000_000, 1_037_000_000]);
+}
+
+#[test]
+fn a_provider_that_is_not_there_is_told_and_the_processor_does_the_work() {
+    let providers = providers().unwrap();
+    assert!(providers.contains(&Provider::Cpu), "{providers:?}");
+    let absent = Provider::ALL
+        .into_iter()
+        .find(|provider| !providers.contains(provider));
+    for provider in std::iter::once(Provider::Cpu).chain(absent) {
+        let mut feed = Feed::new(|sink| sink.set_property("provider", provider));
+        feed.pictures_of(322, 180);
+        feed.plan(2_000, 392);
+        feed.picture(40, entry(37, Tier::Low, Reason::Uniform, None))
+            .unwrap();
+        assert!(feed.end());
+        let s = summary(&feed);
+        assert_eq!((s.frames, s.provider.as_str()), (1, "cpu"));
+        let told = format!("not on {provider} 0");
+        let warned = provider != Provider::Cpu;
+        assert_eq!(s.warnings.len(), usize::from(warned), "{:?}", s.warnings);
+        assert!(
+            s.warnings
+                .iter()
+                .all(|text| text.contains(&told) && text.contains(&format!("without {provider}")))
+        );
+    }
 }
 
 #[test]
@@ -523,7 +569,7 @@ fn every_property_has_a_blurb_and_a_default() {
         .filter(|p| p.owner_type() == sink.type_())
         .cloned()
         .collect();
-    assert_eq!(own.len(), 16);
+    assert_eq!(own.len(), 18);
     assert!(
         own.iter()
             .all(|p| p.blurb().is_some_and(|blurb| blurb.len() > 20))

@@ -9,6 +9,7 @@ const ANCHOR: &str = r#"{"kind":"anchor","id":0,"onset_ns":3000000000,"start_ns"
 const HIGH: &str = r#"{"kind":"frame","requested_ns":3060000000,"tier":"high","tokens":784,"reason":"anchor","anchor":0}"#;
 const LOW: &str =
     r#"{"kind":"frame","requested_ns":4000000000,"tier":"low","tokens":49,"reason":"uniform"}"#;
+const MOVED: &str = r#"{"kind":"frame","requested_ns":4000000000,"asked_ns":4250000000,"tier":"low","tokens":49,"reason":"uniform"}"#;
 const CUE: &str = r#"{"kind":"cue","pts_ns":80000000,"eventness":0.5,"uncertainty":0.0,"speech":0.25,"classes":[[388,0.75],[2,0.5]],"onset_ns":100000000,"onset_p":0.5,"onset_uncertainty":0.5}"#;
 
 fn read(lines: &[&str]) -> Result<Plan, BadPlan> {
@@ -37,6 +38,27 @@ fn a_plan_reads_as_it_is_written() {
     for (i, text) in lines.iter().enumerate() {
         assert_eq!(Line::parse(text, i as u64).unwrap().to_text(), *text);
     }
+}
+
+#[test]
+fn a_look_that_was_moved_says_what_was_asked_for() {
+    let plan = read(&[HEADER, ANCHOR, HIGH, MOVED]).unwrap();
+    let asked: Vec<_> = plan.entries.iter().map(Entry::first_asked).collect();
+    assert_eq!(asked, [Nanos::from_ms(3_060), Nanos::from_ms(4_250)]);
+    assert_eq!(Line::parse(MOVED, 0).unwrap().to_text(), MOVED);
+    let late = MOVED.replace("4250000000", "10000000000");
+    let lines = [HEADER, ANCHOR, HIGH, &late];
+    refused(
+        &lines,
+        4,
+        "asked_ns",
+        "10000000000",
+        "duration_ns",
+        "another",
+    );
+    let seconds = MOVED.replace("4250000000", "4.25");
+    let lines = [HEADER, ANCHOR, HIGH, &seconds];
+    refused(&lines, 4, "asked_ns", "4.25", "whole number", "seconds");
 }
 
 #[test]

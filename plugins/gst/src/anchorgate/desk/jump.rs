@@ -1,0 +1,315 @@
+//! Going on elsewhere: where the plan's next look is far away, what lies between is not read.
+//!
+//! Reading on -> wanted (the chain waits) -> sought (the task's seek is on its way) -> landing (the next unit is where it led). A unit at
+//! which a decoder can start, not later than the look and later than all that is held, is the place: what is held is settled and the work
+//! goes on there. One that is held already only comes again, and is dropped up to where reading stopped. Anything else was led astray:
+//! back to where reading stopped, and no further jump. So the same pictures are taken as when all is read.
+
+use anchoring::time::Nanos;
+
+use super::drain::Hole;
+use super::{Desk, DeskError};
+use crate::anchorgate::EarmarkAccess;
+use crate::pads;
+
+/// What a jump must save at least: more than the queues before the gate have read ahead.
+const WORTH: Nanos = Nanos::from_ms(2000);
+/// A keyframe this little after the look is as good as at it: times are rounded to a container's ticks.
+const ROUNDING: Nanos = Nanos::from_ms(1);
+
+/// Where a jump stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Reading,
+    Wanted(To),
+    Sought(To),
+    Landing(To),
+    /// What is held comes again; so many units from the last keyframe on, `None` before it.
+    Again(Option<u64>),
+}
+
+/// Where to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum To {
+    /// A look.
+    Look(Nanos),
+    /// The end of the recording.
+    End(Nanos),
+    /// Where reading stopped.
+    Back(Nanos),
+}
+
+impl To {
+    /// The keyframe at or before this is wanted.
+    fn place(self) -> Nanos {
+        match self {
+            Self::Look(at) | Self::Back(at) => at + ROUNDING,
+            Self::End(at) => at,
+        }
+    }
+}
+
+/// Whether and where to jump.
+#[derive(Debug)]
+pub(super) struct Jumps {
+    access: EarmarkAccess,
+    state: State,
+    /// The last place jumped to.
+    tried: Option<To>,
+    /// Where the recording ends, if that is known.
+    end: Option<Nanos>,
+    /// Seeking has led astray, or can't be done.
+    off: bool,
+    /// What the demuxer says of times since it was sought.
+    sought: Option<gst::FormattedSegment<gst::ClockTime>>,
+    /// Buffers' times mean the same before and after a seek, whatever it says of them.
+    by_buffers: bool,
+    /// Units from the last keyframe on.
+    since_key: u64,
+    /// Places gone on at.
+    count: u64,
+    /// Units that came a second time.
+    again: u64,
+}
+
+/// What becomes of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    Take,
+    Drop,
+}
+
+impl Jumps {
+    pub(super) fn new(access: EarmarkAccess) -> Self {
+        Self {
+            access,
+            state: State::Reading,
+            tried: None,
+            end: None,
+            off: access == EarmarkAccess::Linear,
+            sought: None,
+            by_buffers: false,
+            since_key: 0,
+            count: 0,
+            again: 0,
+        }
+    }
+
+    /// The recording is entered anew.
+    pub(super) fn flush(&mut self) {
+        self.state = State::Reading;
+        self.tried = None;
+        self.since_key = 0;
+        self.sought = None;
+    }
+
+    /// A unit was taken.
+    pub(super) fn took(&mut self, start: bool) {
+        self.since_key = if start { 1 } else { self.since_key + 1 };
+    }
+
+    pub(super) fn units_again(&self) -> u64 {
+        self.again
+    }
+
+    pub(super) fn is_landing(&self) -> bool {
+        matches!(self.state, State::Landing(_))
+    }
+}
+
+impl Desk {
+    /// Whether nothing may come now, because the next thing is to come from elsewhere.
+    pub(in super::super) fn holds_up(&self) -> bool {
+        matches!(self.jumps.state, State::Wanted(_) | State::Sought(_))
+    }
+
+    /// How often the work went on elsewhere.
+    pub(in super::super) fn jumps(&self) -> u64 {
+        self.jumps.count
+    }
+
+    /// Whether the next unit says where a jump led.
+    pub(in super::super) fn is_landing(&self) -> bool {
+        self.jumps.is_landing()
+    }
+
+    /// The jump that is to be made now; it is under way from then on.
+    pub(in super::super) fn jump(&mut self) -> Option<To> {
+        let State::Wanted(to) = self.jumps.state else {
+            return None;
+        };
+        self.jumps.state = State::Sought(to);
+        Some(to)
+    }
+
+    /// What to seek to. With `by_buffers`, buffers' times mean the same before and after a seek, though the demuxer may count the
+    /// recording's time from another instant then.
+    pub(in super::super) fn position(&mut self, to: To, by_buffers: bool) -> gst::ClockTime {
+        self.jumps.by_buffers = by_buffers;
+        let at = to.place();
+        let there = self.segment.as_ref().zip(self.jumps.sought.as_ref());
+        let there =
+            there.and_then(|(old, sought)| pads::stream_time(sought, pads::buffer_time(old, at)?));
+        let there = u64::try_from(there.unwrap_or(at).get()).unwrap_or(0);
+        gst::ClockTime::from_nseconds(there)
+    }
+
+    /// The recording ends here.
+    pub(in super::super) fn ends_at(&mut self, end: Nanos) {
+        self.jumps.end = Some(end);
+    }
+
+    /// There is no jump, now or ever: reading goes on. A jump that was asked for anew since is another one.
+    pub(in super::super) fn no_jump(&mut self, to: To) -> Result<(), DeskError> {
+        if self.jumps.state != State::Sought(to) {
+            return Ok(());
+        }
+        self.jumps.state = State::Reading;
+        self.jumps.off = true;
+        match to {
+            To::Back(at) => Err(DeskError::Astray(at)),
+            To::Look(_) | To::End(_) => Ok(()),
+        }
+    }
+
+    /// What was on its way from the old place is gone.
+    pub(in super::super) fn flushed(&mut self) {
+        if let State::Sought(to) = self.jumps.state {
+            self.jumps.state = State::Landing(to);
+        }
+    }
+
+    /// Wants a jump if the next look is so far away that it pays.
+    pub(super) fn consider_jump(&mut self) {
+        let jumps = &self.jumps;
+        if jumps.off || jumps.state != State::Reading {
+            return;
+        }
+        let (Some(newest), Some(key)) = (self.queue.newest(), self.last_key) else {
+            return;
+        };
+        let to = match self.looks.ahead() {
+            Some(Some(at)) => To::Look(at),
+            // The last GOP says where the recording ends.
+            Some(None) => match jumps.end {
+                Some(end) => To::End(end),
+                None => return,
+            },
+            None => return,
+        };
+        // Seeking ends a recording where its container says, though there may be more.
+        let half = Nanos::new(self.queue.frame().get() / 2);
+        if jumps
+            .end
+            .is_some_and(|end| self.header.duration > end + half)
+        {
+            return;
+        }
+        let gop = self.longest_gop.max(newest - key);
+        let worth = match jumps.access {
+            EarmarkAccess::Auto => gop + WORTH,
+            EarmarkAccess::Linear | EarmarkAccess::Seek => gop,
+        };
+        let plain = self.segment.as_ref().is_some_and(|s| s.rate() == 1.0);
+        if jumps.tried != Some(to)
+            && to.place() - newest > worth
+            && plain
+            && self.queue.is_settled()
+        {
+            self.jumps.tried = Some(to);
+            self.jumps.state = State::Wanted(to);
+        }
+    }
+
+    /// Where a jump has led: whether times mean what they meant, so that nobody need be told.
+    pub(super) fn same_times(&self, segment: &gst::FormattedSegment<gst::ClockTime>) -> bool {
+        let time = |of: &gst::FormattedSegment<gst::ClockTime>| {
+            pads::stream_time(of, segment.start().unwrap_or_default())
+        };
+        self.segment.as_ref().is_some_and(|old| {
+            // An open end becomes the recording's with a seek.
+            let stop = old.stop().is_none() || old.stop() == segment.stop();
+            let same = self.jumps.by_buffers || time(old) == time(segment);
+            same && stop && old.rate() == segment.rate()
+        })
+    }
+
+    /// A jump led astray.
+    pub(in super::super) fn astray(&mut self) -> Result<(), DeskError> {
+        self.jumps.off = true;
+        let key = self.last_key.unwrap_or(Nanos::ZERO);
+        if let State::Landing(To::Back(_)) = self.jumps.state {
+            return Err(DeskError::Astray(key));
+        }
+        self.jumps.state = State::Wanted(To::Back(key));
+        Ok(())
+    }
+
+    /// The segment that follows a seek of our own. Whether it is new to those downstream.
+    pub(super) fn lands_in(
+        &mut self,
+        segment: &gst::FormattedSegment<gst::ClockTime>,
+    ) -> Result<bool, DeskError> {
+        self.jumps.sought = Some(segment.clone());
+        if self.same_times(segment) {
+            return Ok(false);
+        }
+        if let State::Landing(To::Back(_)) = self.jumps.state {
+            return Ok(true);
+        }
+        self.astray()?;
+        Ok(false)
+    }
+
+    /// A unit at `pts`, at which a decoder can start or not.
+    pub(super) fn arrives(&mut self, pts: Nanos, start: bool) -> Result<Arrival, DeskError> {
+        let newest = self.queue.newest().unwrap_or(pts);
+        match self.jumps.state {
+            State::Landing(To::Back(_)) => self.jumps.state = State::Again(None),
+            State::Landing(to) if !start || pts > to.place() => {
+                self.jumps.again += 1;
+                self.astray()?;
+                return Ok(Arrival::Drop);
+            }
+            State::Landing(_) if pts > newest => {
+                self.go_on_at(pts, newest);
+                return Ok(Arrival::Take);
+            }
+            State::Landing(_) => self.jumps.state = State::Again(None),
+            State::Again(_) => {}
+            State::Reading | State::Wanted(_) | State::Sought(_) => return Ok(Arrival::Take),
+        }
+        let State::Again(left) = &mut self.jumps.state else {
+            return Ok(Arrival::Take);
+        };
+        let key = self.last_key.unwrap_or(Nanos::ZERO);
+        match left {
+            Some(0) => {
+                self.jumps.state = State::Reading;
+                return Ok(Arrival::Take);
+            }
+            Some(left) => *left -= 1,
+            None if pts == key => *left = Some(self.jumps.since_key.saturating_sub(1)),
+            None if pts > newest => return Err(DeskError::Astray(key)),
+            None => {}
+        }
+        self.jumps.again += 1;
+        Ok(Arrival::Drop)
+    }
+
+    /// The next unit is at `pts`: settles what is held, of which the newest picture is at `newest`.
+    fn go_on_at(&mut self, pts: Nanos, newest: Nanos) {
+        let verdicts = self.queue.finish();
+        self.carry_out(verdicts);
+        self.discont = true;
+        let from = self.segment.as_ref();
+        let from = from.and_then(|segment| pads::buffer_time(segment, newest));
+        if let Some(from) = from.filter(|_| self.passed_any) {
+            let length = gst::ClockTime::from_nseconds((pts - newest).get().max(0) as u64);
+            self.hole.get_or_insert(Hole { from, length });
+        }
+        self.last_key = None;
+        self.jumps.state = State::Reading;
+        self.jumps.count += 1;
+    }
+}

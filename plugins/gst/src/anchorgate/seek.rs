@@ -1,0 +1,147 @@
+//! Jumps over what no look needs: the source pad's task seeks upstream.
+
+use anchoring::time::Nanos;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::EarmarkAccess;
+use super::desk::To;
+use super::imp::{AnchorGate, CAT, CHECK};
+use crate::pads;
+
+/// Demuxers that know exactly where keyframes are, and whether buffers' times mean the same before and after a seek, whatever the segment
+/// says: Matroska's may count from the first picture before, and from the file's zero after.
+const EXACT: [(&str, bool); 2] = [("qtdemux", false), ("matroskademux", true)];
+
+impl AnchorGate {
+    /// Whether this thread's seek is under way: what it flushes is only what is on its way to the gate.
+    pub(super) fn is_seeking(&self) -> bool {
+        self.state().seeker == Some(std::thread::current().id())
+    }
+
+    /// Waits while the next thing is to come from elsewhere.
+    pub(super) fn wait_for_jump(&self) {
+        if self.is_seeking() {
+            return;
+        }
+        let mut state = self.state();
+        while !state.video_flushing
+            && state.pushing
+            && state.flow.is_ok()
+            && state.desk.as_ref().is_some_and(|desk| desk.holds_up())
+        {
+            state = self.wait(state, CHECK);
+        }
+    }
+
+    /// Seeks to the keyframe before `to`, from the source pad's task: flushes what is on its way to the gate, nothing behind it.
+    pub(super) fn seek(&self, to: To) {
+        let found = self.can_seek();
+        let by_buffers = *found.as_ref().unwrap_or(&false);
+        if let (To::Look(_) | To::End(_), Err(why)) = (to, found) {
+            gst::debug!(CAT, imp = self, "no seeking: {why}");
+            if self.properties().access() == EarmarkAccess::Seek {
+                gst::element_imp_warning!(
+                    self,
+                    gst::StreamError::Failed,
+                    ("access is seek, but {why}: the recording is read through")
+                );
+            }
+            self.resume(to);
+            return;
+        }
+        let Some(position) = self
+            .state()
+            .desk
+            .as_mut()
+            .map(|desk| desk.position(to, by_buffers))
+        else {
+            return;
+        };
+        let seek = gst::event::Seek::new(
+            1.0,
+            gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT | gst::SeekFlags::SNAP_BEFORE,
+            gst::SeekType::Set,
+            position,
+            gst::SeekType::None,
+            gst::ClockTime::NONE,
+        );
+        gst::debug!(CAT, imp = self, "seeking: {to:?}");
+        self.state().seeker = Some(std::thread::current().id());
+        let sought = self.video.push_event(seek);
+        self.state().seeker = None;
+        if !sought {
+            gst::debug!(CAT, imp = self, "{to:?} was refused");
+        }
+        // Unless the flush came, nothing was lost.
+        self.resume(to);
+    }
+
+    /// Reads on if nothing came of the jump.
+    fn resume(&self, to: To) {
+        let resumed = {
+            let mut state = self.state();
+            let resumed = state.desk.as_mut().map(|desk| desk.no_jump(to));
+            self.changed.notify_all();
+            resumed
+        };
+        if let Some(Err(error)) = resumed {
+            let error = self.fail(&error);
+            self.pushed(Err(error));
+        }
+    }
+
+    /// Whether a seek lands where an index of keyframes says, and is in nobody's way; else why not. If it can, whether
+    /// buffers' times mean the same before and after.
+    fn can_seek(&self) -> Result<bool, String> {
+        if self.cues.is_linked() {
+            return Err("the sound is heard in the same pass".into());
+        }
+        let mut demuxers = Vec::new();
+        let mut local = false;
+        for (element, inside) in pads::before(&self.video) {
+            if element
+                .src_pads()
+                .iter()
+                .filter(|pad| pad.is_linked())
+                .count()
+                > 1
+            {
+                return Err(format!("others read from {} too", element.name()));
+            }
+            for factory in inside.iter().filter_map(|element| element.factory()) {
+                if factory.has_type(gst::ElementFactoryType::DEMUXER) {
+                    demuxers.push(factory.name().to_string());
+                }
+                local |= factory.name() == "filesrc";
+            }
+        }
+        if !local {
+            return Err("it is no local file".into());
+        }
+        match demuxers.as_slice() {
+            [one] if EXACT.iter().any(|(exact, _)| exact == one) => {}
+            [] => return Err("nothing in it says where keyframes are".into()),
+            [one] => return Err(format!("{one} does not know exactly where keyframes are")),
+            _ => return Err("it is demuxed more than once".into()),
+        }
+        let mut query = gst::query::Seeking::new(gst::Format::Time);
+        if !self.video.peer_query(&mut query) || !query.result().0 {
+            return Err("it cannot be sought".into());
+        }
+        let by_buffers = |(exact, by_buffers): &(&str, bool)| *by_buffers && demuxers[0] == *exact;
+        Ok(EXACT.iter().any(by_buffers))
+    }
+
+    /// Where the recording ends, if that can be known: when the plan has no more looks, only its last pictures are of interest.
+    pub(super) fn learn_end(&self) {
+        if self.properties().access() == EarmarkAccess::Linear {
+            return;
+        }
+        let end = self.video.peer_query_duration::<gst::ClockTime>();
+        let end = end.and_then(|end| i64::try_from(end.nseconds()).ok());
+        if let (Some(end), Some(desk)) = (end, &mut self.state().desk) {
+            desk.ends_at(Nanos::new(end));
+        }
+    }
+}

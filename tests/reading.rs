@@ -1,0 +1,99 @@
+//! How a recording is read changes nothing in what is written; what did the work is told.
+
+use std::path::Path;
+
+use gstearmark::h5::{Summary, Tables, read_features, read_summary, read_tables};
+use serde_json::json;
+
+use crate::recordings::{call, folder, made, pipeline, python, said, succeeds};
+
+/// A plan of thin looks.
+fn plan(folder: &Path, seconds: &[f64]) -> std::path::PathBuf {
+    let spent = 49 * seconds.len();
+    let mut text = json!({
+        "kind": "plan", "schema": "earmark-plan/1", "video_id": "x", "duration_ns": 10_000_000_000_i64,
+        "budget_tokens": spent, "spent_tokens": spent,
+    })
+    .to_string();
+    for at in seconds {
+        let at = (at * 1e9) as i64;
+        let frame = json!({ "kind": "frame", "requested_ns": at, "tier": "low", "tokens": 49, "reason": "uniform" });
+        text += &format!("\n{frame}");
+    }
+    let path = folder.join("plan.jsonl");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn read(file: &Path) -> (Vec<u32>, Tables, Summary) {
+    let features = read_features(file).unwrap();
+    (
+        features.iter().map(|x| x.to_bits()).collect(),
+        read_tables(file).unwrap(),
+        read_summary(file).unwrap(),
+    )
+}
+
+#[test]
+fn jumping_writes_what_reading_through_writes() {
+    let Some(python) = python() else { return };
+    for name in ["mp4_h264_pyramid", "mkv_h264_open_gop", "mkv_h265_opus"] {
+        let input = made(&python, name);
+        let folder = folder(&format!("reading_{name}"));
+        let plan = plan(&folder, &[0.1, 0.5, 4.0, 4.04, 9.3, 9.9]);
+        let base = pipeline(&python, &folder, "policy: uniform");
+        let text = std::fs::read_to_string(&base).unwrap();
+        // Sound that is heard in the same pass would have to be read.
+        let text: Vec<_> = text.lines().filter(|line| !line.contains("ears")).collect();
+        let mut seen = Vec::new();
+        for access in ["linear", "seek"] {
+            let pipeline = folder.join(format!("{access}.yaml"));
+            std::fs::write(
+                &pipeline,
+                format!("{}\ngate: {{ access: {access} }}\n", text.join("\n")),
+            )
+            .unwrap();
+            let file = folder.join(format!("{access}.h5"));
+            let mut args = call("run", &pipeline, &input, &file).to_vec();
+            args.extend(["--plan".as_ref(), plan.as_os_str()]);
+            let output = succeeds(args);
+            let file = read(&file);
+            assert!(!file.2.decoder.is_empty() && file.2.provider == "cpu");
+            let used = format!("used       {} to decode, cpu to encode", file.2.decoder);
+            assert!(said(&output).contains(&used), "{}", said(&output));
+            seen.push(file);
+        }
+        let [linear, sought] = &seen[..] else {
+            unreachable!("two runs")
+        };
+        assert_eq!(linear.1.pts_ns.len(), 6, "{name}");
+        assert_eq!((&linear.0, &linear.1), (&sought.0, &sought.1), "{name}");
+        assert_eq!(linear.2.duration_ns, sought.2.duration_ns);
+        assert_eq!(linear.2.pictures_passed, sought.2.pictures_passed);
+        assert_eq!(linear.2.pictures_seen, 250);
+        assert!(
+            sought.2.pictures_seen < 250,
+            "{name}: {}",
+            sought.2.pictures_seen
+        );
+    }
+}
+
+#[test]
+fn a_look_that_was_moved_keeps_the_time_asked_for() {
+    let Some(python) = python() else { return };
+    let input = made(&python, "mp4_h264_aac");
+    let folder = folder("reading_asked");
+    let mut asked = Vec::new();
+    for snap_ms in [0, 1000] {
+        let budget = format!("tokens_per_s: 196, snap_ms: {snap_ms}");
+        let pipeline = pipeline(&python, &folder, &budget);
+        let file = folder.join(format!("{snap_ms}.h5"));
+        succeeds(call("run", &pipeline, &input, &file));
+        let tables = read_tables(&file).unwrap();
+        let moved = tables.requested_ns != tables.asked_ns;
+        assert_eq!(moved, snap_ms > 0);
+        asked.push(tables.asked_ns);
+    }
+    assert_eq!(asked[0], asked[1]);
+}
