@@ -370,11 +370,11 @@ impl Desk {
             Ok(map) => self.access.look(keyframe, pts, &map),
             Err(_) => super::access::Found::default(),
         };
-        if self.arrives(pts, found.start)? == Arrival::Drop {
+        if self.arrives(pts, time, found.start)? == Arrival::Drop {
             return Ok(());
         }
         self.previous = Some(pts);
-        self.jumps.took(found.start);
+        self.jumps.took(pts, time, found.start);
         if let Some(sets) = found.sets {
             buffer
                 .make_mut()

@@ -9,9 +9,8 @@ use super::desk::To;
 use super::imp::{AnchorGate, CAT, CHECK};
 use crate::pads;
 
-/// Demuxers that know exactly where keyframes are, and whether buffers' times mean the same before and after a seek, whatever the segment
-/// says: Matroska's may count from the first picture before, and from the file's zero after.
-const EXACT: [(&str, bool); 2] = [("qtdemux", false), ("matroskademux", true)];
+/// Demuxers that know exactly where keyframes are.
+const EXACT: [&str; 2] = ["qtdemux", "matroskademux"];
 
 impl AnchorGate {
     /// Whether this thread's seek is under way: what it flushes is only what is on its way to the gate.
@@ -36,9 +35,9 @@ impl AnchorGate {
 
     /// Seeks to the keyframe before `to`, from the source pad's task: flushes what is on its way to the gate, nothing behind it.
     pub(super) fn seek(&self, to: To) {
-        let found = self.can_seek();
-        let by_buffers = *found.as_ref().unwrap_or(&false);
-        if let (To::Look(_) | To::End(_), Err(why)) = (to, found) {
+        if let To::Look(_) | To::End(_) = to
+            && let Err(why) = self.can_seek()
+        {
             gst::debug!(CAT, imp = self, "no seeking: {why}");
             if self.properties().access() == EarmarkAccess::Seek {
                 gst::element_imp_warning!(
@@ -50,19 +49,12 @@ impl AnchorGate {
             self.resume(to);
             return;
         }
-        let Some(position) = self
-            .state()
-            .desk
-            .as_mut()
-            .map(|desk| desk.position(to, by_buffers))
-        else {
-            return;
-        };
+        let place = u64::try_from(to.place().get()).unwrap_or(0);
         let seek = gst::event::Seek::new(
             1.0,
             gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT | gst::SeekFlags::SNAP_BEFORE,
             gst::SeekType::Set,
-            position,
+            gst::ClockTime::from_nseconds(place),
             gst::SeekType::None,
             gst::ClockTime::NONE,
         );
@@ -91,9 +83,8 @@ impl AnchorGate {
         }
     }
 
-    /// Whether a seek lands where an index of keyframes says, and is in nobody's way; else why not. If it can, whether
-    /// buffers' times mean the same before and after.
-    fn can_seek(&self) -> Result<bool, String> {
+    /// Whether a seek lands where an index of keyframes says, and is in nobody's way; else why not.
+    fn can_seek(&self) -> Result<(), String> {
         if self.cues.is_linked() {
             return Err("the sound is heard in the same pass".into());
         }
@@ -120,7 +111,7 @@ impl AnchorGate {
             return Err("it is no local file".into());
         }
         match demuxers.as_slice() {
-            [one] if EXACT.iter().any(|(exact, _)| exact == one) => {}
+            [one] if EXACT.contains(&one.as_str()) => {}
             [] => return Err("nothing in it says where keyframes are".into()),
             [one] => return Err(format!("{one} does not know exactly where keyframes are")),
             _ => return Err("it is demuxed more than once".into()),
@@ -129,8 +120,7 @@ impl AnchorGate {
         if !self.video.peer_query(&mut query) || !query.result().0 {
             return Err("it cannot be sought".into());
         }
-        let by_buffers = |(exact, by_buffers): &(&str, bool)| *by_buffers && demuxers[0] == *exact;
-        Ok(EXACT.iter().any(by_buffers))
+        Ok(())
     }
 
     /// Where the recording ends, if that can be known: when the plan has no more looks, only its last pictures are of interest.

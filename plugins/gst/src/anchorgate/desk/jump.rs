@@ -14,6 +14,8 @@ use crate::pads;
 
 /// What a jump must save at least: more than the queues before the gate have read ahead.
 const WORTH: Nanos = Nanos::from_ms(2000);
+/// So much is read before the first jump.
+const SETTLED: Nanos = Nanos::from_ms(500);
 /// A keyframe this little after the look is as good as at it: times are rounded to a container's ticks.
 const ROUNDING: Nanos = Nanos::from_ms(1);
 
@@ -40,8 +42,8 @@ pub(in super::super) enum To {
 }
 
 impl To {
-    /// The keyframe at or before this is wanted.
-    fn place(self) -> Nanos {
+    /// What to seek to: the keyframe at or before this is wanted.
+    pub(in super::super) fn place(self) -> Nanos {
         match self {
             Self::Look(at) | Self::Back(at) => at + ROUNDING,
             Self::End(at) => at,
@@ -60,10 +62,10 @@ pub(super) struct Jumps {
     end: Option<Nanos>,
     /// Seeking has led astray, or can't be done.
     off: bool,
-    /// What the demuxer says of times since it was sought.
-    sought: Option<gst::FormattedSegment<gst::ClockTime>>,
-    /// Buffers' times mean the same before and after a seek, whatever it says of them.
-    by_buffers: bool,
+    /// The first picture's time.
+    first: Option<Nanos>,
+    /// The last keyframe's time in its buffer, which means the same whatever the segment says.
+    key: Option<gst::ClockTime>,
     /// Units from the last keyframe on.
     since_key: u64,
     /// Places gone on at.
@@ -87,8 +89,8 @@ impl Jumps {
             tried: None,
             end: None,
             off: access == EarmarkAccess::Linear,
-            sought: None,
-            by_buffers: false,
+            first: None,
+            key: None,
             since_key: 0,
             count: 0,
             again: 0,
@@ -100,12 +102,18 @@ impl Jumps {
         self.state = State::Reading;
         self.tried = None;
         self.since_key = 0;
-        self.sought = None;
+        self.first = None;
+        self.key = None;
     }
 
     /// A unit was taken.
-    pub(super) fn took(&mut self, start: bool) {
-        self.since_key = if start { 1 } else { self.since_key + 1 };
+    pub(super) fn took(&mut self, pts: Nanos, buffer: Option<gst::ClockTime>, start: bool) {
+        self.first.get_or_insert(pts);
+        if start {
+            self.key = buffer;
+            self.since_key = 0;
+        }
+        self.since_key += 1;
     }
 
     pub(super) fn units_again(&self) -> u64 {
@@ -140,18 +148,6 @@ impl Desk {
         };
         self.jumps.state = State::Sought(to);
         Some(to)
-    }
-
-    /// What to seek to. With `by_buffers`, buffers' times mean the same before and after a seek, though the demuxer may count the
-    /// recording's time from another instant then.
-    pub(in super::super) fn position(&mut self, to: To, by_buffers: bool) -> gst::ClockTime {
-        self.jumps.by_buffers = by_buffers;
-        let at = to.place();
-        let there = self.segment.as_ref().zip(self.jumps.sought.as_ref());
-        let there =
-            there.and_then(|(old, sought)| pads::stream_time(sought, pads::buffer_time(old, at)?));
-        let there = u64::try_from(there.unwrap_or(at).get()).unwrap_or(0);
-        gst::ClockTime::from_nseconds(there)
     }
 
     /// The recording ends here.
@@ -210,10 +206,13 @@ impl Desk {
             EarmarkAccess::Auto => gop + WORTH,
             EarmarkAccess::Linear | EarmarkAccess::Seek => gop,
         };
+        // Matroska's times may be set right once, when the first sound comes.
+        let begun = jumps.first.is_some_and(|first| newest - first >= SETTLED);
         let plain = self.segment.as_ref().is_some_and(|s| s.rate() == 1.0);
         if jumps.tried != Some(to)
             && to.place() - newest > worth
             && plain
+            && begun
             && self.queue.is_settled()
         {
             self.jumps.tried = Some(to);
@@ -229,8 +228,7 @@ impl Desk {
         self.segment.as_ref().is_some_and(|old| {
             // An open end becomes the recording's with a seek.
             let stop = old.stop().is_none() || old.stop() == segment.stop();
-            let same = self.jumps.by_buffers || time(old) == time(segment);
-            same && stop && old.rate() == segment.rate()
+            time(old) == time(segment) && stop && old.rate() == segment.rate()
         })
     }
 
@@ -250,7 +248,6 @@ impl Desk {
         &mut self,
         segment: &gst::FormattedSegment<gst::ClockTime>,
     ) -> Result<bool, DeskError> {
-        self.jumps.sought = Some(segment.clone());
         if self.same_times(segment) {
             return Ok(false);
         }
@@ -261,8 +258,13 @@ impl Desk {
         Ok(false)
     }
 
-    /// A unit at `pts`, at which a decoder can start or not.
-    pub(super) fn arrives(&mut self, pts: Nanos, start: bool) -> Result<Arrival, DeskError> {
+    /// A unit at `pts`, by its buffer at `buffer`, at which a decoder can start or not.
+    pub(super) fn arrives(
+        &mut self,
+        pts: Nanos,
+        buffer: Option<gst::ClockTime>,
+        start: bool,
+    ) -> Result<Arrival, DeskError> {
         let newest = self.queue.newest().unwrap_or(pts);
         match self.jumps.state {
             State::Landing(To::Back(_)) => self.jumps.state = State::Again(None),
@@ -282,15 +284,16 @@ impl Desk {
         let State::Again(left) = &mut self.jumps.state else {
             return Ok(Arrival::Take);
         };
-        let key = self.last_key.unwrap_or(Nanos::ZERO);
         match left {
             Some(0) => {
                 self.jumps.state = State::Reading;
                 return Ok(Arrival::Take);
             }
             Some(left) => *left -= 1,
-            None if pts == key => *left = Some(self.jumps.since_key.saturating_sub(1)),
-            None if pts > newest => return Err(DeskError::Astray(key)),
+            None if buffer == self.jumps.key => {
+                *left = Some(self.jumps.since_key.saturating_sub(1))
+            }
+            None if pts > newest => return Err(DeskError::Astray(newest)),
             None => {}
         }
         self.jumps.again += 1;
