@@ -11,7 +11,7 @@ use super::PipelineArgs;
 pub enum ExportFormat {
     /// VIDEO_ID.npz each: pictures on an even grid, for ActionFormer.
     Actionformer,
-    /// VIDEO_ID.npy and VIDEO_ID.times.npy each: features [N, D], seconds [N].
+    /// VIDEO_ID.npy and VIDEO_ID.times.npy each: features, N x D, and their times in seconds.
     Npy,
     /// VIDEO_ID.safetensors each: features, times, tokens, tiers, reasons, anchors.
     Safetensors,
