@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Reads a file that Earmark wrote with h5py and checks it against its own rules, its plan, its recording and known labels.
 
-    check_h5.py FILE.h5 [--plan PLAN.jsonl] [--recording MEDIA] [--clicks 2.0,4.5] [--labels LABELS.csv] [--turned]
+    check_h5.py FILE.h5 [--plan PLAN.jsonl] [--recording MEDIA] [--clicks 2.0,4.5] [--labels LABELS.csv [--onsets SHARE]] [--turned]
 
 --plan       every row is a frame of the plan, in order: same time asked for, tier, tokens, reason, anchor
 --recording  (made by media.py, encoded by its `cells` model) every row shows the picture that its pts_ns names, and that
              picture is the nearest to the time asked for
 --clicks     each of these times has an anchor within 50 ms
---labels     (start_s, stop_s, class) three anchors in four begin within 100 ms of an event's start, and more events have a
-             picture at an anchor than as many evenly spaced pictures would hit
+--labels     (start_s, stop_s, class) of the anchors a share (--onsets, 0.75 by default) begins within 100 ms of an event's start, and more
+             events have a picture at an anchor than evenly spaced pictures would find
 --turned     the recording is stored turned by 90 degrees; the features must be upright
 Prints what it checked; any failure ends it with a message and status 1. Needs h5py and numpy; ffprobe for --recording.
 """
@@ -119,10 +119,10 @@ def against_recording(frames, path, turned, numbered):
     print(f"  {len(pts)} pictures are the ones asked for; recording time = ffprobe time {offset:+.3f} s; furthest {far.max() * 1000:.1f} ms from the time asked for")
 
 
-def against_labels(f, frames, anchors, path):
+def against_labels(f, frames, anchors, path, share):
     events = [(float(r["start_s"]), float(r["stop_s"])) for r in csv.DictReader(open(path))]
     off = np.array([min(abs(onset - start) for start, _ in events) for onset in anchors["onset_ns"] / 1e9])
-    need(len(off) and (off <= .1).mean() >= .75, f"only {(off <= .1).sum()} of {len(off)} anchors begin within 100 ms of an event's start")
+    need(len(off) and (off <= .1).mean() >= share, f"only {(off <= .1).sum()} of {len(off)} anchors begin within 100 ms of an event's start")
     hit = lambda times: sum(any(start <= t < max(stop, start + .4) for t in times) for start, stop in events)
     looked = frames["pts_ns"][frames["reason"] == 0] / 1e9
     even = (np.arange(len(looked)) + .5) * int(f.attrs["duration_ns"]) / 1e9 / len(looked)
@@ -137,6 +137,7 @@ def main():
     p.add_argument("--recording")
     p.add_argument("--clicks")
     p.add_argument("--labels")
+    p.add_argument("--onsets", type=float, default=.75)
     p.add_argument("--turned", action="store_true")
     p.add_argument("--numbered", type=int, default=0, help="so many pictures were numbered before the start was cut off")
     a = p.parse_args()
@@ -151,7 +152,7 @@ def main():
             off = np.abs(anchors["onset_ns"] / 1e9 - float(click))
             need(len(off) and off.min() <= .05, f"no anchor within 50 ms of {click} s (nearest {off.min() if len(off) else 'none'})")
         if a.labels:
-            against_labels(f, frames, anchors, a.labels)
+            against_labels(f, frames, anchors, a.labels, a.onsets)
         counts = {f"{REASONS[r]}/{TIERS[t]}": int(((frames['reason'] == r) & (frames['tier'] == t)).sum()) for r in range(3) for t in range(3)}
         print(f"  {a.file}: {({k: v for k, v in counts.items() if v})}, {f.attrs['spent_tokens']} of {f.attrs['budget_tokens']} tokens, {len(anchors['onset_ns'])} anchors, {len(f['cues/pts_ns'])} cues")
 
