@@ -391,7 +391,9 @@ impl Session<'_> {
         if let Some(feed) = &self.feed {
             feed.join(&built)?;
         }
-        build::divide(&built.pipeline, cores(self.threads));
+        let pixels = |video: &probe::Video| u64::from(video.width) * u64::from(video.height);
+        let pixels = self.recording.video.iter().map(pixels).max().unwrap_or(0);
+        build::divide(&built.pipeline, cores(self.threads), pixels);
         Ok(built)
     }
 

@@ -310,22 +310,25 @@ fn by_uri(element: &gst::Element, input: &Input) -> anyhow::Result<()> {
         .with_context(|| format!("{name} does not take {}", input.uri))
 }
 
-/// Most threads of a decoder: each works on a picture of its own, which takes memory, and more than these are rarely busy.
+/// Most threads of a decoder: more are rarely busy.
 const MOST_DECODING: u32 = 8;
+/// Pixels that a decoder's threads may have in memory, each about four pictures: two threads at 3840 x 2160, eight at 1920 x 1080.
+const MOST_PIXELS: u64 = 8 * 3840 * 2160;
 /// Most threads of the encoder: a batch is too small for more.
 const MOST_ENCODING: u32 = 16;
 
-/// Threads of a decoder, and of the encoder, on so many cores. They work at the same time, and which of them has more to do depends on the
+/// Threads of a decoder, and of the encoder, on so many cores, for pictures of so many pixels. They work at the same time, and which of them has more to do depends on the
 /// recording: on few cores each may take all, on many the encoder half.
-fn share(cores: u32) -> (u32, u32) {
-    let decoding = cores.clamp(1, MOST_DECODING);
+fn share(cores: u32, pixels: u64) -> (u32, u32) {
+    let most = (MOST_PIXELS / (pixels.max(1).saturating_mul(4))).clamp(1, MOST_DECODING.into());
+    let decoding = cores.clamp(1, most as u32);
     let encoding = (cores / 2).max(cores.min(2)).clamp(1, MOST_ENCODING);
     (decoding, encoding)
 }
 
 /// Divides the cores among decoders and encoder, where the pipeline does not say how many threads they have.
-pub(super) fn divide(built: &gst::Pipeline, cores: u32) {
-    let (decoding, encoding) = share(cores);
+pub(super) fn divide(built: &gst::Pipeline, cores: u32, pixels: u64) {
+    let (decoding, encoding) = share(cores, pixels);
     let limit = move |element: &gst::Element| {
         let Some(factory) = element.factory() else {
             return;
@@ -431,7 +434,10 @@ mod tests {
 
     #[test]
     fn cores_are_shared_on_small_and_on_large_machines() {
-        let shares = [1, 2, 4, 8, 16, 64].map(share);
+        let shares = [1, 2, 4, 8, 16, 64].map(|cores| share(cores, 1920 * 1080));
         assert_eq!(shares, [(1, 1), (2, 2), (4, 2), (8, 4), (8, 8), (8, 16)]);
+        let large = [1, 2, 64].map(|cores| share(cores, 3840 * 2160).0);
+        assert_eq!(large, [1, 2, 2]);
+        assert_eq!([0, u64::MAX].map(|pixels| share(64, pixels).0), [8, 1]);
     }
 }

@@ -26,7 +26,7 @@ const SPACINGS: usize = 33;
 /// No codec in use reorders pictures further than this.
 const REORDER: usize = 17;
 /// So many units of an unfinished GOP are worth a look at what can go already.
-const ENOUGH: usize = 64;
+const ENOUGH: usize = 32;
 
 /// An encoded picture, pushed in decoding order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -237,7 +237,8 @@ impl<T> GopQueue<T> {
             }
         }
         let left = self.gops.front().map_or(0, |gop| gop.units.len());
-        self.enough = 2 * left + ENOUGH;
+        // Longer and longer, so that looking costs little however long the GOP is.
+        self.enough = left + left / 4 + ENOUGH;
         verdicts
     }
 
