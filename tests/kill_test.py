@@ -3,11 +3,12 @@
 
     kill_test.py --earmark BIN --pipeline PIPELINE.yaml --recordings FOLDER --folder WORK [--runs 200] [--seed 1] [--single 0.25]
 
-First every recording is done without being disturbed. Then, RUNS times, a batch (or, in a share SINGLE of the runs, `earmark run`)
-is started on the same folder and SIGKILL is sent after a random time: to the master, to a worker, or to all of them. After each
-kill every file that bears a final name must be complete and equal, bit by bit, to the undisturbed one, and must not have changed if
-it was there before; when all are there, the folder is emptied. At the end a last batch goes undisturbed to its end, and every
-table of every file must be that of the undisturbed one. Prints what it counted; any failure ends it with a message and status 1.
+First every recording is done without being disturbed. Then a batch (or, in a share SINGLE of the runs, `earmark run`) is started on the
+same folder and SIGKILL is sent after a random time: to the master, to a worker, or to all of them; so long until RUNS of them were
+killed. (What ended before does not count, and the next one is waited for less long.) After each run every file that bears a final
+name must be complete and equal, bit by bit, to the undisturbed one, and must not have changed if it was there before; when all are
+there, the folder is emptied. At the end a last batch goes undisturbed to its end, and every table of every file must be that of the
+undisturbed one. Prints what it counted; any failure ends it with a message and status 1.
 Needs h5py and numpy.
 """
 import argparse, hashlib, json, os, pathlib, random, signal, subprocess, sys, time
@@ -79,19 +80,27 @@ def main():
     counts = {"master": 0, "worker": 0, "all": 0, "single": 0, "came too late": 0, "emptied": 0}
     out.mkdir(parents=True, exist_ok=True)
     seen = {}
-    for number in range(args.runs):
+    # How long each kind of run takes at most, as far as is known.
+    patience = {True: usual / len(recordings), False: usual}
+    number = killed = 0
+    while killed < args.runs:
+        number += 1
+        if number > 20 * args.runs:
+            fail(f"only {killed} of {number} runs could be killed before they ended")
         single = rng.random() < args.single
         if single:
             recording = rng.choice(recordings)
             command = [args.earmark, "run", args.pipeline, "--input", str(recording), "--output", str(out / f"{recording.stem}.h5"), "--quiet", "--overwrite"]
-            victim, patience = "single", usual / len(recordings)
+            victim = "single"
         else:
             command = batch(out, "--jobs", str(rng.choice((1, 2))))
-            victim, patience = rng.choice(("master", "worker", "all")), usual
+            victim = rng.choice(("master", "worker", "all"))
         run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        time.sleep(rng.uniform(0, .9 * patience))
+        time.sleep(rng.uniform(0, .9 * patience[single]))
         workers = processes_below(run.pid)
-        if run.poll() is not None:
+        late = run.poll() is not None
+        patience[single] *= .8 if late else 1.1
+        if late:
             counts["came too late"] += 1
         elif victim == "worker" and workers:
             # The master goes on; it must come to its end by itself, with every recording done.
@@ -103,7 +112,9 @@ def main():
             for worker in workers if victim == "all" else []:
                 kill(worker)
         run.wait(timeout=60)
-        counts[victim] += 1
+        if not late:
+            counts[victim] += 1
+            killed += 1
 
         for path in out.iterdir():
             if path.name.endswith(".h5"):
@@ -138,7 +149,7 @@ def main():
     left = [p.name for p in out.iterdir() if p.name.endswith(".partial")]
     if left:
         fail(f"{left} were left behind by the last batch")
-    print(json.dumps({"runs": args.runs, "kills": counts, "damaged": 0, "taken_for_complete": 0, "files_compared": len(wanted)}))
+    print(json.dumps({"runs": number, "killed": killed, "kills": counts, "damaged": 0, "taken_for_complete": 0, "files_compared": len(wanted)}))
 
 
 if __name__ == "__main__":
