@@ -366,6 +366,10 @@ proptest! {
         units in coded_in(400, 4),
         mut wanted in prop::collection::vec(0i64..100_000, 0..60),
     ) {
+        // Whether the first or last picture serves what lies before or after it is a matter of the spacing so far, and that differs.
+        let times = || units.iter().map(|unit| unit.pts);
+        let (first, last) = (times().min().unwrap(), times().max().unwrap());
+        wanted.retain(|&ms| (first..=last).contains(&Nanos::from_ms(ms)));
         wanted.sort_unstable();
         let take = |advance: bool| {
             let mut queue = GopQueue::new();
