@@ -19,13 +19,14 @@ fn listener() -> Harness {
     listener
 }
 
-/// A click every second over faint noise, from `from` on, `ms` long.
+/// A click every second, each another sound (the same one again and again is one event), over faint noise, from `from` on, `ms` long.
 fn sound(from: u64, ms: u64) -> gst::Buffer {
     let first = from * RATE / 1000;
     let samples = (first..first + ms * RATE / 1000).flat_map(|n| {
         let since = (n % RATE) as f32 / RATE as f32;
-        let click = 0.8 * (2000.0 * since).sin() * (-40.0 * since).exp();
-        let noise = ((n * 7919 % 1000) as f32 / 1000.0 - 0.5) * 0.002;
+        let pitch = [2000.0, 900.0, 3300.0, 500.0, 1500.0][(n / RATE % 5) as usize];
+        let click = 0.8 * (pitch * since).sin() * (-40.0 * since).exp();
+        let noise = ((n * 7919 % 1000) as f32 / 1000.0 - 0.5) * 0.02;
         (click + noise).to_le_bytes()
     });
     let mut buffer = gst::Buffer::from_mut_slice(samples.collect::<Vec<u8>>());
