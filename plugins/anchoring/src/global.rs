@@ -1,4 +1,4 @@
-//! The whole recording's cues -> one plan that spends the budget exactly, each token where it is expected to show the most new events ([`Worth`](crate::worth::Worth)).
+//! The whole recording's cues -> one plan that spends the budget exactly, each token where it is expected to show the most new events ([`Worth`]).
 //!
 //! The looks that the largest gap needs are reserved first. Stretches whose sound can't be trusted get as many blind looks, at the uniform
 //! tier, as are worth more there than the anchors that they cost. Then the likeliest onsets become anchors, one after the other, as long
