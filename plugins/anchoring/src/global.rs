@@ -1,7 +1,7 @@
 //! The whole recording's cues -> one plan that spends the budget exactly, each token where it is expected to show the most new events ([`Worth`]).
 //!
 //! The looks that the largest gap needs are reserved first. Stretches whose sound can't be trusted get as many blind looks, at the uniform
-//! tier, as are worth more there than the anchors that they cost. Then the likeliest onsets become anchors, one after the other, as long
+//! tier, as are worth more there than the anchors that they cost. Then onsets become anchors, one after the other, the one that shows most first, as long
 //! as the anchor and the looks that the largest gap still needs fit the budget: an anchor is a look too, so it often saves one. What is left
 //! buys blind looks where they are worth most, and last thin looks where they are farthest apart.
 
@@ -272,19 +272,17 @@ impl Planner {
                 // The picture that comes next may make room.
                 board.remove(next, self.anchor_price());
                 let at = self.place(i, looks[i], board);
-                if let Some(moved) = at.and_then(|_| self.place(j, looks[j], board)) {
+                let moved = at.and_then(|_| self.place(j, looks[j], board));
+                if let (Some(at), Some(moved)) = (at, moved) {
                     chosen.remove(&next);
                     chosen.insert(moved, j);
+                    order.take(i, at);
+                    chosen.insert(at, i);
                 } else {
                     if let Some(at) = at {
                         board.remove(at, self.anchor_price());
                     }
                     board.place(next, self.anchor_price());
-                    continue;
-                }
-                if let Some(at) = at {
-                    order.take(i, at);
-                    chosen.insert(at, i);
                 }
             }
         }

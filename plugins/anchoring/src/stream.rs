@@ -20,12 +20,9 @@ use crate::settings::{Policy, Settings};
 use crate::tier::{Prices, Tier, Tokens};
 use crate::time::{Nanos, Window};
 use crate::uniform::CLOSEST;
-use crate::worth::Worth;
+use crate::worth::{HORIZON, Worth};
 use bucket::Bucket;
 use pace::Pace;
-
-/// What began longer before a picture is not expected to sound still.
-const HORIZON: Nanos = Nanos::from_ms(30_000);
 
 /// Most candidates that are weighed against each other.
 const CHOICE: usize = 16;
@@ -110,14 +107,15 @@ impl StreamPlanner {
             .find(|&(_, distance)| distance <= max_gap)
             .unwrap_or((b.fallback_tier, max_gap));
         let worth = Worth::new(b);
+        let even_anchors = bucket.time_for(prices.of(b.anchor_tier));
         Self {
-            even_anchors: bucket.time_for(prices.of(b.anchor_tier)),
+            even_anchors,
             max_gap,
             min_gap: Nanos::from_ms(settings.anchors.min_gap_ms.into()).max(Nanos::new(1)),
             look_ahead: Nanos::from_ms(b.look_ahead_ms.into()),
             even: (even.0, even.1.max(CLOSEST)),
             worth,
-            beside: worth.miss() * worth.among(bucket.time_for(prices.of(b.anchor_tier)).seconds()),
+            beside: worth.miss() * worth.among(even_anchors.seconds()),
             last_full: Nanos::ZERO,
             pace: Pace::default(),
             expected: None,
@@ -353,10 +351,10 @@ impl StreamPlanner {
     /// A look at the uniform tier, when it is worth as much as an onset must be, but no later than an even anchor would come, and can be paid;
     /// `None` if nothing is expected of it.
     fn blind_look(&self, from: Nanos) -> Option<Nanos> {
-        let wanted = self.wanted(&self.bucket, from) + self.beside;
         if !self.worth.any() {
             return None;
         }
+        let wanted = self.wanted(&self.bucket, from) + self.beside;
         let worth = self.worth.apart(wanted).and_then(Nanos::from_seconds);
         let gap = worth.map_or(self.even_anchors, |gap| gap.min(self.even_anchors));
         let price = self.prices.of(self.settings.budget.uniform_tier);

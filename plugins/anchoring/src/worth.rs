@@ -6,6 +6,10 @@
 //! detector misses where it can. A token is worth what its picture is worth, so looks of all tiers compare by that number alone.
 
 use crate::settings::BudgetSettings;
+use crate::time::Nanos;
+
+/// What began longer before a look is not expected to sound still.
+pub const HORIZON: Nanos = Nanos::from_ms(30_000);
 
 /// How many seconds of a recording the prior rate counts for.
 const PRIOR_S: f64 = 120.0;

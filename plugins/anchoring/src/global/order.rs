@@ -10,10 +10,7 @@ use std::collections::{BTreeSet, BinaryHeap};
 
 use crate::anchor::Candidate;
 use crate::time::Nanos;
-use crate::worth::Worth;
-
-/// What began longer before a look is not expected to sound still.
-const HORIZON: Nanos = Nanos::from_ms(30_000);
+use crate::worth::{HORIZON, Worth};
 
 /// Events: what differs by less is worth the same, and comes in the order of time.
 const STEP: f64 = 0.02;
