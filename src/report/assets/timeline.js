@@ -74,6 +74,7 @@ Earmark.Timeline = class {
     for (const name of ["back", "raised", "ink", "soft", "line", "focus", "found", "seen", "missed", "false", "anchor", "uniform", "fallback", "gap", "unsure", "speech"])
       this.ink[name] = style.getPropertyValue("--" + name).trim();
     this.ink.right = this.ink.inside = this.ink.found;
+    this.anchorShade = this.shade(this.ink.anchor);
     const dark = style.colorScheme.includes("dark");
     // Quiet to loud: from the page's ground to blue and yellow-white, or to blue and black.
     const stops = dark ? [[20, 22, 26], [20, 60, 110], [60, 130, 190], [190, 200, 170], [255, 240, 190]] : [[255, 255, 255], [200, 218, 235], [105, 155, 205], [30, 80, 140], [8, 22, 50]];
@@ -85,6 +86,16 @@ Earmark.Timeline = class {
     }
     this.hatch = this.hatching(this.ink.gap);
     this.hatchUnsure = this.hatching(this.ink.unsure);
+  }
+
+  // A colour as a pixel without its opacity.
+  shade(colour) {
+    const tile = document.createElement("canvas");
+    tile.width = tile.height = 1;
+    const c = tile.getContext("2d");
+    c.fillStyle = colour;
+    c.fillRect(0, 0, 1, 1);
+    return new Uint32Array(c.getImageData(0, 0, 1, 1).data.buffer)[0] & 0xffffff;
   }
 
   hatching(colour) {
@@ -252,8 +263,7 @@ Earmark.Timeline = class {
   }
 
   eventness(c, row) {
-    const { level, first, last, at, wide } = this.level(), base = row.y + row.height, height = row.height - 2;
-    const y = share => base - share * height;
+    const { level, first, last, at } = this.level();
     // Where the sound can't be trusted.
     const distrust = Math.round(this.data.distrust * 255);
     c.fillStyle = c.createPattern(this.hatchUnsure, "repeat");
@@ -263,33 +273,35 @@ Earmark.Timeline = class {
       while (k + 1 < last && level.unsure[k + 1] >= distrust) k++;
       c.fillRect(at(from), row.y, at(k + 1) - at(from), row.height);
     }
-    // As unsure as u: it may be anything from e (1 - u) to e + (1 - e) u.
-    c.fillStyle = this.ink.anchor;
-    c.globalAlpha = 0.22;
-    c.beginPath();
-    const step = wide > 3;
-    const trace = (value, back) => {
-      for (let j = 0; j < last - first; j++) {
-        const k = back ? last - 1 - j : first + j, v = y(value(k));
-        if (step) { const [a, b] = back ? [k + 1, k] : [k, k + 1]; c.lineTo(at(a), v); c.lineTo(at(b), v); } else c.lineTo(at(k), v);
+    // As unsure as u: it may be anything from e (1 - u) to e + (1 - e) u. Painted by hand, a column of pixels at a time: a path of so
+    // many corners takes a browser without a graphics card longer than a frame lasts.
+    const sound = this.data.sound, span = sound.step * 4 ** sound.levels.indexOf(level);
+    const ratio = this.rows.width / this.width, columns = Math.round(this.plot * ratio), lines = Math.round(row.height * ratio);
+    this.strip.width = columns;
+    this.strip.height = lines;
+    const s = this.strip.getContext("2d"), image = s.createImageData(columns, lines), out = new Uint32Array(image.data.buffer);
+    const [band, body, edge] = [0.22, 0.68, 1].map(share => this.anchorShade | Math.round(share * 255) << 24);
+    const line = share => Math.round((1 - share) * (lines - 2 * ratio) + 2 * ratio), thick = Math.max(1, Math.round(ratio));
+    let before = null;
+    for (let x = 0; x < columns; x++) {
+      const cell = u => Math.floor((this.t(this.gutter + u / ratio) - sound.start) / span);
+      const a = Math.max(first, cell(x)), b = Math.min(last, Math.max(cell(x + 1), a + 1));
+      if (a >= b) { before = null; continue; }
+      let high = 0, most = 0, least = 1;
+      for (let k = a; k < b; k++) {
+        const sure = level.unsure[k] >= distrust ? 0 : level.unsure[k] / 255, e = level.high[k] / 255;
+        high = Math.max(high, e);
+        most = Math.max(most, e + (1 - e) * sure);
+        least = Math.min(least, level.low[k] / 255 * (1 - sure));
       }
-    };
-    const sure = k => level.unsure[k] >= distrust ? 0 : level.unsure[k] / 255;
-    trace(k => { const e = level.high[k] / 255; return e + (1 - e) * sure(k); }, false);
-    trace(k => level.low[k] / 255 * (1 - sure(k)), true);
-    c.fill();
-    c.globalAlpha = 0.6;
-    c.beginPath();
-    c.moveTo(at(first), base);
-    trace(k => level.high[k] / 255, false);
-    c.lineTo(at(last), base);
-    c.fill();
-    c.globalAlpha = 1;
-    c.strokeStyle = this.ink.anchor;
-    c.lineWidth = 1;
-    c.beginPath();
-    trace(k => level.high[k] / 255, false);
-    c.stroke();
+      const top = Math.min(line(high), lines - thick), end = Math.max(top, before ?? top) + thick;
+      for (let y = line(most); y < line(least); y++) out[y * columns + x] = band;
+      for (let y = top; y < lines; y++) out[y * columns + x] = body;
+      for (let y = Math.min(top, before ?? top); y < Math.min(end, lines); y++) out[y * columns + x] = edge;
+      before = top;
+    }
+    s.putImageData(image, 0, 0);
+    c.drawImage(this.strip, 0, 0, columns, lines, this.gutter, row.y, columns / ratio, lines / ratio);
   }
 
   speech(c, row) {
@@ -305,6 +317,7 @@ Earmark.Timeline = class {
   anchors(c, row) {
     const anchors = this.data.runs[row.run].anchors, onset = anchors.onset, base = row.y + row.height;
     const first = Math.max(0, Earmark.lower(onset, this.from) - 2), last = Math.min(anchors.n, Earmark.lower(onset, this.to) + 2);
+    if (last - first > this.plot / 4) { this.crowd(c, row, first, last); return; }
     let lastX = -9, free = this.gutter - 1e9;
     for (let k = first; k < last; k++) {
       const x = this.x(onset[k]), standing = anchors.standing ? Earmark.STANDINGS[anchors.standing[k]] : "anchor";
@@ -341,6 +354,27 @@ Earmark.Timeline = class {
       c.fillStyle = this.ink.ink;
       c.fillText(text, x - 3, row.y + 6);
       free = x + c.measureText(text).width + 4;
+    }
+  }
+
+  // More anchors than can be told apart: of those in one column of pixels the likeliest of each standing, the wrong ones in front.
+  crowd(c, row, first, last) {
+    const anchors = this.data.runs[row.run].anchors, base = row.y + row.height, wide = 1.5;
+    const columns = Math.ceil(this.plot / wide), best = new Int32Array(columns * 3).fill(-1);
+    for (let k = first; k < last; k++) {
+      const column = Math.floor((this.x(anchors.onset[k]) - this.gutter) / wide);
+      if (column < 0 || column >= columns) continue;
+      const slot = column * 3 + (anchors.standing ? anchors.standing[k] : 0);
+      if (best[slot] < 0 || anchors.score[k] > anchors.score[best[slot]]) best[slot] = k;
+    }
+    for (let standing = 0; standing < 3; standing++) {
+      c.fillStyle = this.ink[anchors.standing ? Earmark.STANDINGS[standing] : "anchor"];
+      for (let column = 0; column < columns; column++) {
+        const k = best[column * 3 + standing];
+        if (k < 0) continue;
+        const high = (row.height - 15) * (0.25 + 0.75 * anchors.score[k] / 255);
+        c.fillRect(this.gutter + column * wide, base - high, wide, high);
+      }
     }
   }
 
