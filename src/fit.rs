@@ -31,9 +31,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anchoring::candidate::FEATURES;
 use anchoring::probe::Probe;
-use anchoring::weights::{Calibration, INPUTS, ONSET, ONSET_TCN, Weights};
+use anchoring::weights::{Calibration, ONSET, ONSET_TCN, Weights};
 use anyhow::{Context, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -49,9 +48,6 @@ use self::store::Learned;
 
 /// Training steps from one checkpoint to the next.
 const SAVE_EVERY: u32 = 100;
-/// Steps for each crop from which the MLPs learn, and how few and many of those: from 24 minutes to four hours.
-const STEPS_PER_CROP: u32 = 5;
-const CROPS: std::ops::RangeInclusive<u32> = 40..=400;
 /// Less likely candidates are not said.
 const THRESHOLD: f32 = 0.02;
 
@@ -280,8 +276,7 @@ fn train(
     };
     let view = Weights::read(&store::weights(&learned)?)
         .context("the network that was just trained cannot be read back")?;
-    let crops = (steps / STEPS_PER_CROP).clamp(*CROPS.start(), *CROPS.end());
-    let rows = judge::rows(recordings, &view, crops, seed);
+    let rows = judge::rows(recordings, &view, seed);
     if rows.iter().filter(|row| row.right).count() < truth::FEWEST {
         bail!(
             "{} candidates were heard and fewer than {} of them begin an event: are the labels those of these recordings?",
@@ -289,10 +284,12 @@ fn train(
             truth::FEWEST
         );
     }
-    let (dsp, seen) = (
-        Judge::learn(&rows, FEATURES, seed),
-        Judge::learn(&rows, INPUTS, seed),
-    );
+    let (dsp, seen) = std::thread::scope(|scope| {
+        let dsp = scope.spawn(|| Judge::learn(&rows, false, seed));
+        let seen = Judge::learn(&rows, true, seed);
+        dsp.join().map(|dsp| (dsp, seen))
+    })
+    .map_err(|_| anyhow!("learning to judge candidates broke off"))?;
     learned.dsp = Some(&dsp);
     learned.seen = Some(&seen);
     learned.provenance = BTreeMap::from([

@@ -83,6 +83,11 @@ fn disguise(mel: &mut [[f32; BANDS]], random: &mut Random, gain_db: f32) {
     }
 }
 
+/// A whole recording as another microphone would have heard it.
+pub(super) fn disguised(mel: &mut [[f32; BANDS]], random: &mut Random) {
+    disguise(mel, random, 0.0);
+}
+
 /// One crop, the same for the same random numbers.
 pub(super) fn crop(recordings: &[Recording], random: &mut Random) -> Crop {
     let mut crop = piece(recordings, random);

@@ -1,43 +1,100 @@
-//! The small networks that judge candidates: by their features, and by those and what the TCN says.
+//! The small networks that judge candidates: by their features and beside those before them, and by that and what the TCN says.
 
-use anchoring::candidate::{Candidate, CandidateStream, FEATURES};
+use anchoring::candidate::{Beside, Candidate, CandidateStream, LIKENESS};
 use anchoring::mel::BANDS;
+use anchoring::mlp::SUMMED;
 use anchoring::probe::view;
 use anchoring::tcn::TcnStream;
-use anchoring::weights::{INPUTS, Weights};
+use anchoring::weights::{INPUTS, VIEW, Weights, inputs};
 
-use super::augment::crop;
+use super::augment::disguised;
 use super::corpus::Recording;
-use super::net::{Adam, After, Layer, Net, cross_entropy, rate};
+use super::net::{Adam, After, Layer, Net, Trace, cross_entropy, rate};
 use super::random::Random;
 use super::truth::truth;
 
-/// Hidden units.
-const HIDDEN: [usize; 2] = [24, 12];
-/// Candidates to a step, the largest step, and how many steps.
-const BATCH: usize = 256;
-const RATE: f32 = 5e-3;
-const DECAY: f32 = 0.01;
+/// Units that see the candidate's own inputs, each earlier candidate, and all of it.
+const FRONT: usize = 48;
+const PEER: usize = 32;
+const BACK: usize = 32;
+/// Candidates to a step, the largest step, how often each candidate is seen, and the most steps.
+const BATCH: usize = 512;
+const RATE: f32 = 2e-3;
+const DECAY: f32 = 0.02;
+const ROUNDS: usize = 20;
 const STEPS: u32 = 3000;
-/// Candidates in the first seconds of a crop are left out: their past is missing.
-const WARM: u64 = 1000;
-/// Standardised features are cut here while learning.
+/// Standardised inputs are cut here while learning.
 const FURTHEST: f32 = 6.0;
+/// Share of the inputs, and of the hidden units, that are left out of a step.
+const INPUTS_OUT: f32 = 0.1;
+const HIDDEN_OUT: f32 = 0.2;
+/// Logit to begin with: most candidates begin nothing.
+const RARE: f32 = -1.0;
 
 /// What is known of a candidate, and whether an event begins there.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) inputs: [f32; INPUTS],
+    pub(super) beside: Beside,
     pub(super) right: bool,
 }
 
-/// An MLP that standardises its inputs.
+/// Means, and deviations from them.
 #[derive(Clone, Debug)]
-pub(super) struct Judge {
+pub(super) struct Standard {
     pub(super) mean: Vec<f32>,
     pub(super) scale: Vec<f32>,
-    pub(super) net: Net,
-    pub(super) params: Vec<f32>,
+}
+
+impl Standard {
+    fn of<'a>(width: usize, rows: impl Iterator<Item = &'a [f32]> + Clone) -> Self {
+        let (mut mean, mut scale, mut n) = (vec![0.0f64; width], vec![0.0f64; width], 0.0f64);
+        for row in rows.clone() {
+            mean.iter_mut()
+                .zip(row)
+                .for_each(|(m, x)| *m += f64::from(*x));
+            n += 1.0;
+        }
+        let n = n.max(1.0);
+        mean.iter_mut().for_each(|m| *m /= n);
+        for row in rows {
+            for ((s, m), x) in scale.iter_mut().zip(&mean).zip(row) {
+                *s += (f64::from(*x) - m).powi(2);
+            }
+        }
+        Self {
+            mean: mean.into_iter().map(|m| m as f32).collect(),
+            scale: scale
+                .into_iter()
+                .map(|s| (s / n).sqrt().max(1e-3) as f32)
+                .collect(),
+        }
+    }
+
+    fn apply<'a>(&'a self, row: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
+        let standards = self.mean.iter().zip(&self.scale);
+        row.iter()
+            .zip(standards)
+            .map(|(x, (mean, scale))| ((x - mean) / scale).clamp(-FURTHEST, FURTHEST))
+    }
+}
+
+/// The network and what it learned. [`anchoring::mlp`] says how its parts belong together.
+#[derive(Clone, Debug)]
+pub(super) struct Judge {
+    /// Of the inputs, and of the comparisons with earlier candidates.
+    pub(super) own: Standard,
+    pub(super) compared: Standard,
+    shape: Shape,
+    params: Vec<f32>,
+}
+
+/// Its three parts: what sees the inputs, what sees each earlier candidate, and what sees what those two say.
+#[derive(Clone, Debug)]
+struct Shape {
+    front: Net,
+    peer: Net,
+    back: Net,
 }
 
 /// Candidates with their inputs, as the probe finds them.
@@ -58,13 +115,12 @@ pub(super) fn candidates(
             if !all && heard < candidate.frame + 150 {
                 return;
             }
-            let mut inputs = [0.0; INPUTS];
-            inputs[..FEATURES].copy_from_slice(&candidate.features);
-            if let Some(tcn) = tcn {
+            let seen = tcn.as_mut().map(|tcn| {
                 tcn.advance();
-                inputs[FEATURES..].copy_from_slice(&view(tcn, candidate));
-            }
-            found.extend(waiting.pop_front().map(|c| (c, inputs)));
+                view(tcn, candidate)
+            });
+            let all = inputs(candidate, seen);
+            found.extend(waiting.pop_front().map(|c| (c, all)));
         }
     };
     for frame in mel {
@@ -86,24 +142,33 @@ pub(super) fn candidates(
     found
 }
 
-/// Candidates of augmented crops.
-pub(super) fn rows(recordings: &[Recording], weights: &Weights, crops: u32, seed: u64) -> Vec<Row> {
-    let one = |n: u32| {
-        let mut random = Random::of(seed, &[2, n.into()]);
-        let crop = crop(recordings, &mut random);
-        let found = candidates(&crop.mel, weights);
+/// Candidates of every recording as it is, and of each once more as another microphone would have heard it.
+pub(super) fn rows(recordings: &[Recording], weights: &Weights, seed: u64) -> Vec<Row> {
+    let one = |n: usize| {
+        let recording = &recordings[n / 2];
+        let mut mel = recording.mel.frames(0, recording.mel.len());
+        if n % 2 == 1 {
+            disguised(&mut mel, &mut Random::of(seed, &[2, n as u64]));
+        }
+        let found = candidates(&mel, weights);
         let at: Vec<f32> = found.iter().map(|(c, _)| c.at().seconds() as f32).collect();
-        let right = truth(&crop.events, &at);
-        let rows = found
-            .into_iter()
-            .zip(right)
-            .filter(|((c, _), _)| c.frame >= WARM);
-        rows.map(|((_, inputs), right)| Row { inputs, right })
-            .collect::<Vec<_>>()
+        let span = |event: &crate::eval::labels::Event| {
+            let span = event.span;
+            (span.start().seconds() as f32, span.stop().seconds() as f32)
+        };
+        let events: Vec<_> = recording.events.iter().map(span).collect();
+        let right = truth(&events, &at);
+        let rows = found.into_iter().zip(right);
+        rows.map(|((candidate, inputs), right)| Row {
+            inputs,
+            beside: candidate.beside,
+            right,
+        })
+        .collect::<Vec<_>>()
     };
-    let half = crops / 2;
+    let (half, all) = (recordings.len(), 2 * recordings.len());
     std::thread::scope(|scope| {
-        let parts = [0..half, half..crops];
+        let parts = [0..half, half..all];
         let run = parts.map(|part| scope.spawn(|| part.flat_map(one).collect::<Vec<_>>()));
         run.into_iter()
             .flat_map(|part| part.join().unwrap_or_default())
@@ -111,59 +176,312 @@ pub(super) fn rows(recordings: &[Recording], weights: &Weights, crops: u32, seed
     })
 }
 
-impl Judge {
-    /// Learns from the first `inputs` of each row.
-    pub(super) fn learn(rows: &[Row], inputs: usize, seed: u64) -> Self {
-        let n = rows.len().max(1) as f32;
-        let mean: Vec<f32> = (0..inputs)
-            .map(|i| rows.iter().map(|row| row.inputs[i]).sum::<f32>() / n)
-            .collect();
-        let scale: Vec<f32> = (0..inputs)
-            .map(|i| {
-                let off = |row: &Row| (row.inputs[i] - mean[i]).powi(2);
-                (rows.iter().map(off).sum::<f32>() / n).sqrt().max(1e-3)
-            })
-            .collect();
-        let net = Net(vec![
-            Layer::dense(inputs, HIDDEN[0], After::Relu),
-            Layer::dense(HIDDEN[0], HIDDEN[1], After::Relu),
-            Layer::dense(HIDDEN[1], 1, After::Linear),
-        ]);
-        let mut random = Random::of(seed, &[3, inputs as u64]);
-        let mut adam = Adam::new(net.start(&mut random, -1.0));
-        for step in 0..STEPS {
-            let mut x = Vec::with_capacity(BATCH * inputs);
-            let mut wanted = Vec::with_capacity(BATCH);
-            for _ in 0..BATCH {
-                let Some(row) = rows.get(random.below(rows.len())) else {
-                    break;
-                };
-                x.extend(
-                    (0..inputs)
-                        .map(|i| ((row.inputs[i] - mean[i]) / scale[i]).clamp(-FURTHEST, FURTHEST)),
-                );
-                wanted.push(f32::from(u8::from(row.right)));
-            }
-            let trace = net.forward(&adam.params, &x, wanted.len());
-            let part = 1.0 / BATCH as f32;
-            let slope = trace.output().iter().zip(&wanted);
-            let slope = slope.map(|(&logit, &y)| cross_entropy(logit, y).1 * part);
-            let mut gradient = vec![0.0; adam.params.len()];
-            net.backward(
-                &adam.params,
-                &x,
-                wanted.len(),
-                &trace,
-                slope.collect(),
-                &mut gradient,
-            );
-            adam.step(&gradient, rate(step, STEPS, RATE), DECAY);
-        }
+/// A step's candidates, as the network takes them.
+struct Batch {
+    /// `[n, inputs]`.
+    own: Vec<f32>,
+    /// `[peers, LIKENESS + inputs]`, and whose peers they are.
+    peers: Vec<f32>,
+    whose: Vec<usize>,
+    wanted: Vec<f32>,
+    /// `[n, FRONT + 2 PEER]`: what is left out, 0, or what the rest is multiplied by.
+    mask: Vec<f32>,
+}
+
+/// What a pass forward leaves.
+struct Passed {
+    front: Trace,
+    peer: Trace,
+    back: Trace,
+    /// `[n, FRONT + 2 PEER]`, what [`Shape::back`] was shown.
+    joined: Vec<f32>,
+    /// `[n, PEER]`: which peer said the most.
+    most: Vec<Option<usize>>,
+}
+
+impl Shape {
+    fn new(inputs: usize) -> Self {
         Self {
-            mean,
-            scale,
-            net,
-            params: adam.mean,
+            front: Net(vec![Layer::dense(inputs, FRONT, After::Relu)]),
+            peer: Net(vec![
+                Layer::dense(LIKENESS + inputs, PEER, After::Relu),
+                Layer::dense(PEER, PEER, After::Relu),
+            ]),
+            back: Net(vec![
+                Layer::dense(JOINED, BACK, After::Relu),
+                Layer::dense(BACK, 1, After::Linear),
+            ]),
         }
+    }
+
+    fn start(&self, random: &mut Random) -> Vec<f32> {
+        let nets = [(&self.front, 0.0), (&self.peer, 0.0), (&self.back, RARE)];
+        nets.into_iter()
+            .flat_map(|(net, last)| net.start(random, last))
+            .collect()
+    }
+
+    /// Each net's parameters.
+    fn split<'a>(&self, params: &'a [f32]) -> [&'a [f32]; 3] {
+        let (front, rest) = params.split_at(self.front.size());
+        let (peer, back) = rest.split_at(self.peer.size());
+        [front, peer, back]
+    }
+
+    fn forward(&self, params: &[f32], batch: &Batch) -> Passed {
+        let [front, peer, back] = self.split(params);
+        let n = batch.wanted.len();
+        let front = self.front.forward(front, &batch.own, n);
+        let peer = self.peer.forward(peer, &batch.peers, batch.whose.len());
+        let mut joined = vec![0.0; n * JOINED];
+        for (row, own) in joined
+            .chunks_exact_mut(JOINED)
+            .zip(front.output().chunks_exact(FRONT))
+        {
+            row[..FRONT].copy_from_slice(own);
+        }
+        let mut most = vec![None; n * PEER];
+        for (k, (&whose, said)) in batch
+            .whose
+            .iter()
+            .zip(peer.output().chunks_exact(PEER))
+            .enumerate()
+        {
+            let row = &mut joined[whose * JOINED + FRONT..(whose + 1) * JOINED];
+            for (u, &x) in said.iter().enumerate() {
+                row[u] += SUMMED * x;
+                if x > row[PEER + u] {
+                    row[PEER + u] = x;
+                    most[whose * PEER + u] = Some(k);
+                }
+            }
+        }
+        joined
+            .iter_mut()
+            .zip(&batch.mask)
+            .for_each(|(x, m)| *x *= m);
+        Passed {
+            back: self.back.forward(back, &joined, n),
+            front,
+            peer,
+            joined,
+            most,
+        }
+    }
+
+    /// The gradient of the mean loss.
+    fn gradient(&self, params: &[f32], batch: &Batch) -> Vec<f32> {
+        let passed = self.forward(params, batch);
+        let n = batch.wanted.len();
+        let part = 1.0 / n.max(1) as f32;
+        let slope = passed.back.output().iter().zip(&batch.wanted);
+        let slope = slope.map(|(&logit, &y)| cross_entropy(logit, y).1 * part);
+        let mut gradient = vec![0.0; params.len()];
+        let [front, peer, back] = self.split(params);
+        let (to_front, rest) = gradient.split_at_mut(front.len());
+        let (to_peer, to_back) = rest.split_at_mut(peer.len());
+        let mut joined = self.back.backward_to_input(
+            back,
+            &passed.joined,
+            n,
+            &passed.back,
+            slope.collect(),
+            to_back,
+        );
+        joined
+            .iter_mut()
+            .zip(&batch.mask)
+            .for_each(|(x, m)| *x *= m);
+        let own = joined.chunks_exact(JOINED).flat_map(|row| &row[..FRONT]);
+        self.front.backward(
+            front,
+            &batch.own,
+            n,
+            &passed.front,
+            own.copied().collect(),
+            to_front,
+        );
+        let mut said = vec![0.0; batch.whose.len() * PEER];
+        for (&whose, slope) in batch.whose.iter().zip(said.chunks_exact_mut(PEER)) {
+            let row = &joined[whose * JOINED + FRONT..(whose + 1) * JOINED];
+            slope.iter_mut().zip(row).for_each(|(s, x)| *s = SUMMED * x);
+        }
+        for (at, most) in passed.most.iter().enumerate() {
+            if let Some(k) = most {
+                let (whose, u) = (at / PEER, at % PEER);
+                said[k * PEER + u] += joined[whose * JOINED + FRONT + PEER + u];
+            }
+        }
+        let rows = batch.whose.len();
+        self.peer
+            .backward(peer, &batch.peers, rows, &passed.peer, said, to_peer);
+        gradient
+    }
+}
+
+/// Numbers that the last part is shown.
+const JOINED: usize = FRONT + 2 * PEER;
+
+impl Judge {
+    /// Learns from the rows; with `seen`, from the TCN's view too.
+    pub(super) fn learn(rows: &[Row], seen: bool, seed: u64) -> Self {
+        let width = if seen { INPUTS } else { INPUTS - VIEW.len() };
+        let shape = Shape::new(width);
+        let mut judge = Self {
+            own: Standard::of(width, rows.iter().map(|row| &row.inputs[..width])),
+            compared: Standard::of(
+                LIKENESS,
+                rows.iter()
+                    .flat_map(|row| row.beside.rows())
+                    .map(<[f32; LIKENESS]>::as_slice),
+            ),
+            params: Vec::new(),
+            shape,
+        };
+        let mut random = Random::of(seed, &[3, width as u64]);
+        let mut adam = Adam::new(judge.shape.start(&mut random));
+        let steps = (rows.len() * ROUNDS / BATCH).clamp(1, STEPS as usize) as u32;
+        for step in 0..steps {
+            let batch = judge.batch(rows, &mut random);
+            let gradient = judge.shape.gradient(&adam.params, &batch);
+            adam.step(&gradient, rate(step, steps, RATE), DECAY);
+        }
+        judge.params = adam.mean;
+        judge
+    }
+
+    fn batch(&self, rows: &[Row], random: &mut Random) -> Batch {
+        let mut batch = Batch {
+            own: Vec::new(),
+            peers: Vec::new(),
+            whose: Vec::new(),
+            wanted: Vec::new(),
+            mask: Vec::new(),
+        };
+        let mut out = |share: f32| {
+            if random.unit() < share {
+                0.0
+            } else {
+                1.0 / (1.0 - share)
+            }
+        };
+        batch.mask = (0..BATCH * JOINED).map(|_| out(HIDDEN_OUT)).collect();
+        for n in 0..BATCH {
+            let Some(row) = rows.get(random.below(rows.len())) else {
+                break;
+            };
+            let own: Vec<f32> = self
+                .own
+                .apply(&row.inputs)
+                .map(|x| {
+                    if random.unit() < INPUTS_OUT {
+                        0.0
+                    } else {
+                        x / (1.0 - INPUTS_OUT)
+                    }
+                })
+                .collect();
+            for peer in row.beside.rows() {
+                batch.peers.extend(self.compared.apply(peer));
+                batch.peers.extend_from_slice(&own);
+                batch.whose.push(n);
+            }
+            batch.own.extend(own);
+            batch.wanted.push(f32::from(u8::from(row.right)));
+        }
+        batch
+    }
+
+    /// The layers as a weights file holds them: of the chain, and of what looks at each earlier candidate.
+    pub(super) fn layers(&self) -> [Vec<(&Layer, &[f32], &[f32])>; 2] {
+        let [front, peer, back] = self.shape.split(&self.params);
+        let chain = self
+            .shape
+            .front
+            .split(front)
+            .chain(self.shape.back.split(back));
+        [chain.collect(), self.shape.peer.split(peer).collect()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Candidates of which one begins an event where nothing before it is like it, whatever it is itself.
+    fn rows(n: usize, random: &mut Random) -> Vec<Row> {
+        let mut stream = CandidateStream::new();
+        let (mut rows, mut colour) = (Vec::new(), 0);
+        for t in 0..n as u64 * 40 {
+            let stroke = t % 40 < 8;
+            if t % 40 == 0 && random.unit() < 0.4 {
+                colour = random.below(8);
+            }
+            let mel = std::array::from_fn(|b| {
+                let loud = stroke && b / 8 == colour;
+                if loud {
+                    random.range(3.0, 5.0)
+                } else {
+                    random.range(0.09, 0.11)
+                }
+            });
+            let found = stream.push_frame(&mel);
+            rows.extend(found.map(|candidate| {
+                let like = candidate.beside.rows().iter().map(|row| row[1]);
+                Row {
+                    right: like.fold(0.0, f32::max) < 0.5,
+                    inputs: inputs(&candidate, None),
+                    beside: candidate.beside,
+                }
+            }));
+        }
+        rows
+    }
+
+    #[test]
+    fn the_gradient_is_the_slope_of_the_loss() {
+        let mut random = Random::of(7, &[]);
+        let rows = rows(40, &mut random);
+        let mut judge = Judge {
+            own: Standard::of(4, rows.iter().map(|row| &row.inputs[..4])),
+            compared: Standard::of(
+                LIKENESS,
+                rows.iter()
+                    .flat_map(|row| row.beside.rows())
+                    .map(|r| r.as_slice()),
+            ),
+            shape: Shape::new(4),
+            params: Vec::new(),
+        };
+        judge.params = judge.shape.start(&mut random);
+        let batch = judge.batch(&rows, &mut random);
+        let loss = |params: &[f32]| -> f64 {
+            let said = judge.shape.forward(params, &batch).back;
+            let pairs = said.output().iter().zip(&batch.wanted);
+            pairs
+                .map(|(&z, &y)| f64::from(cross_entropy(z, y).0))
+                .sum::<f64>()
+                / batch.wanted.len() as f64
+        };
+        let gradient = judge.shape.gradient(&judge.params, &batch);
+        let mut params = judge.params.clone();
+        let mut checked = 0;
+        for i in (0..params.len()).step_by(37) {
+            let (at, step) = (params[i], 3e-3);
+            params[i] = at + step;
+            let above = loss(&params);
+            params[i] = at - step;
+            let below = loss(&params);
+            params[i] = at;
+            let measured = (above - below) / f64::from(2.0 * step);
+            let error = (measured - f64::from(gradient[i])).abs();
+            assert!(
+                error < 0.05 * measured.abs() + 2e-4,
+                "{i}: {measured} {}",
+                gradient[i]
+            );
+            checked += usize::from(measured.abs() > 1e-4);
+        }
+        assert!(checked > 30, "{checked} parameters matter");
     }
 }

@@ -156,9 +156,39 @@ impl Net {
         x: &[f32],
         rows: usize,
         trace: &Trace,
-        mut slope: Vec<f32>,
+        slope: Vec<f32>,
         gradient: &mut [f32],
     ) {
+        self.back(params, x, rows, trace, slope, gradient, false);
+    }
+
+    /// The same, and the slope by `x`.
+    pub(super) fn backward_to_input(
+        &self,
+        params: &[f32],
+        x: &[f32],
+        rows: usize,
+        trace: &Trace,
+        slope: Vec<f32>,
+        gradient: &mut [f32],
+    ) -> Vec<f32> {
+        self.back(params, x, rows, trace, slope, gradient, true)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a pass back needs all that the pass forward had, and its result"
+    )]
+    fn back(
+        &self,
+        params: &[f32],
+        x: &[f32],
+        rows: usize,
+        trace: &Trace,
+        mut slope: Vec<f32>,
+        gradient: &mut [f32],
+        to_input: bool,
+    ) -> Vec<f32> {
         let layers: Vec<_> = self.split(params).collect();
         let mut end = params.len();
         for (i, (layer, weights, _)) in layers.into_iter().enumerate().rev() {
@@ -184,8 +214,9 @@ impl Net {
                 }
             }
             let size = layer.inputs * layer.outputs;
-            let mut next = match (below, carried) {
-                (None, _) => Vec::new(),
+            let wanted = below.is_some() || to_input;
+            let mut next = match (wanted, carried) {
+                (false, _) => Vec::new(),
                 (_, Some(carried)) => carried,
                 (_, None) => vec![0.0; rows * layer.inputs],
             };
@@ -201,7 +232,7 @@ impl Net {
                         layer.outputs,
                     ),
                 );
-                if below.is_some() {
+                if wanted {
                     let w = matrix(
                         &weights[j * size..(j + 1) * size],
                         layer.inputs,
@@ -216,6 +247,7 @@ impl Net {
             }
             slope = next;
         }
+        slope
     }
 }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use anchoring::candidate::FEATURE_NAMES;
+use anchoring::candidate::LIKENESS_NAMES;
 use anchoring::mel::BANDS;
 use anchoring::weights::{
-    About, AboutMlp, AboutProbe, AboutTcn, Calibration, ENTRY, ONSET, ONSET_TCN, SCHEMA, VIEW,
+    About, AboutMlp, AboutProbe, AboutTcn, Calibration, ENTRY, ONSET, ONSET_TCN, SCHEMA,
+    input_names,
 };
 use anyhow::{Context, anyhow, bail};
 use safetensors::tensor::{Dtype, TensorView};
@@ -72,10 +73,11 @@ pub(super) fn weights(learned: &Learned<'_>) -> anyhow::Result<Vec<u8>> {
     let all = [(DSP, learned.dsp), (SEEN, learned.seen)];
     for (name, judge) in all.into_iter().filter_map(|(n, j)| Some((n, j?))) {
         put_judge(&mut tensors, name, judge);
-        let inputs = FEATURE_NAMES.iter().chain(&VIEW).take(judge.mean.len());
+        let inputs = input_names().take(judge.own.mean.len());
         mlps.push(AboutMlp {
             name: name.into(),
-            inputs: inputs.map(|&input| input.to_owned()).collect(),
+            inputs: inputs.map(str::to_owned).collect(),
+            peers: LIKENESS_NAMES.map(str::to_owned).to_vec(),
         });
     }
     let [alone, both] = learned.calibration.clone();
@@ -144,13 +146,20 @@ fn put_tcn(tensors: &mut Tensors, net: &Net, params: &[f32]) {
 }
 
 fn put_judge(tensors: &mut Tensors, name: &str, judge: &Judge) {
-    let n = judge.mean.len();
-    tensors.add(format!("mlp.{name}.mean"), &[n], &judge.mean);
-    tensors.add(format!("mlp.{name}.scale"), &[n], &judge.scale);
-    for (k, (layer, weights, bias)) in judge.net.split(&judge.params).enumerate() {
-        let shape = [layer.inputs, layer.outputs];
-        tensors.add(format!("mlp.{name}.{k}.weight"), &shape, weights);
-        tensors.add(format!("mlp.{name}.{k}.bias"), &[layer.outputs], bias);
+    let [chain, peers] = judge.layers();
+    let parts = [
+        (format!("mlp.{name}"), &judge.own, chain),
+        (format!("mlp.{name}.peers"), &judge.compared, peers),
+    ];
+    for (name, standard, layers) in parts {
+        let n = standard.mean.len();
+        tensors.add(format!("{name}.mean"), &[n], &standard.mean);
+        tensors.add(format!("{name}.scale"), &[n], &standard.scale);
+        for (k, (layer, weights, bias)) in layers.into_iter().enumerate() {
+            let shape = [layer.inputs, layer.outputs];
+            tensors.add(format!("{name}.{k}.weight"), &shape, weights);
+            tensors.add(format!("{name}.{k}.bias"), &[layer.outputs], bias);
+        }
     }
 }
 

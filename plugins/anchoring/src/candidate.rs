@@ -17,6 +17,8 @@
 //! assert!(found.is_empty());
 //! ```
 
+mod likeness;
+
 use std::collections::VecDeque;
 
 use crate::floor::{BLOCK, FloorStream};
@@ -24,8 +26,15 @@ use crate::flux::{AROUND, FluxStream, Peak, PeakStream, REACH, REFERENCES, Stren
 use crate::mel::{BANDS, MIDDLE, STEP_TIME};
 use crate::time::Nanos;
 
+pub use self::likeness::{Beside, COMPARED, LIKENESS, LIKENESS_NAMES};
+use self::likeness::{Sketch, Sketches};
+
 /// How many numbers describe a candidate.
 pub const FEATURES: usize = 22;
+/// How many more tell its colour.
+pub const COLOURS: usize = 3 * GROUPS;
+/// Groups of eight bands that are told together.
+const GROUPS: usize = 8;
 
 /// What they are called, in their order. `c` is the candidate's frame; ranges are inclusive and are cut off where the recording
 /// begins and ends; `L` is the smoothed log magnitude, `P` how far it lies above the noise floor (not negative), `pl` the mean of `P`
@@ -72,10 +81,20 @@ pub const FEATURE_NAMES: [&str; FEATURES] = [
     "sincelevel",
 ];
 
+/// What the numbers of [`Candidate::colours`] are called, in their order: the mean of `P` over eight neighbouring bands, the lowest first,
+/// in `c..c+14`, `c-30..c-5` and `c+25..c+40`.
+pub const COLOUR_NAMES: [&str; COLOURS] = [
+    "body0", "body1", "body2", "body3", "body4", "body5", "body6", "body7", "before0", "before1",
+    "before2", "before3", "before4", "before5", "before6", "before7", "later0", "later1", "later2",
+    "later3", "later4", "later5", "later6", "later7",
+];
+
 /// Frames after a candidate that its features speak of.
 const AFTER: u64 = 40;
 /// Frames remembered: 204 before a candidate, 40 after it, one block more that waits for its floor.
 const RING: u64 = 256;
+/// Where `lR100` stands among the features.
+const R100: usize = 3;
 /// How long candidates are remembered, in frames, and how near they are too near to be compared, and compared at short range.
 const MEMORY: u64 = 1000;
 const NEAR: u64 = 15;
@@ -99,6 +118,10 @@ pub struct Candidate {
     pub flux_100: f32,
     /// What a probe judges it by, in the order of [`FEATURE_NAMES`]; finite.
     pub features: [f32; FEATURES],
+    /// What it sounds like, in the order of [`COLOUR_NAMES`]; finite.
+    pub colours: [f32; COLOURS],
+    /// How it compares with those before it.
+    pub beside: Beside,
 }
 
 impl Candidate {
@@ -121,6 +144,8 @@ struct Frame {
     loudness: f32,
     /// Mean of `ln(floor + 0.001)`.
     floor: f32,
+    /// By how much each band rose against the last fifth of a second.
+    rise: Row,
 }
 
 /// What is remembered of an earlier candidate.
@@ -153,6 +178,7 @@ pub struct CandidateStream {
     /// Peaks whose future is not all heard.
     waiting: VecDeque<Peak>,
     past: VecDeque<Past>,
+    sketches: Sketches,
     finished: bool,
 }
 
@@ -171,6 +197,7 @@ impl CandidateStream {
             above: [0.0; BANDS],
             loudness: 0.0,
             floor: 0.0,
+            rise: [0.0; BANDS],
         };
         Self {
             flux: FluxStream::new(),
@@ -182,6 +209,7 @@ impl CandidateStream {
             floors: VecDeque::with_capacity(2),
             waiting: VecDeque::new(),
             past: VecDeque::new(),
+            sketches: Sketches::default(),
             finished: false,
         }
     }
@@ -241,6 +269,7 @@ impl CandidateStream {
             above: *level,
             loudness: 0.0,
             floor: 0.0,
+            rise: self.flux.rise_20(),
         };
         self.strong += 1;
         if self.strong.is_multiple_of(BLOCK as u64)
@@ -376,14 +405,43 @@ impl CandidateStream {
         say(self.quietest(c, 54, 4));
         say(self.quietest(c, 204, 4));
         say(mean_of(self.after(c, 15, 29).map(aloud)) - mean_of(self.before(c, 30, 5).map(aloud)));
-        say(centroid(&bands(self.after(c, 0, 14))) - centroid(&bands(self.before(c, 30, 5))));
+        let (body, before) = (bands(self.after(c, 0, 14)), bands(self.before(c, 30, 5)));
+        say(centroid(&body) - centroid(&before));
         say(self.since(c, |past| past.loudness >= own.loudness));
         self.past.push_back(own);
+        let later = bands(self.after(c, 25, AFTER));
+        let mut colours = [0.0; COLOURS];
+        let groups = [&body, &before, &later].map(|row| row.chunks_exact(BANDS / GROUPS));
+        for (slot, group) in colours.iter_mut().zip(groups.into_iter().flatten()) {
+            *slot = group.iter().sum::<f32>() / (BANDS / GROUPS) as f32;
+        }
+        let sketch = Sketch::new(c, [&onset, &body, &later, &self.risen(c)], features[R100]);
         Candidate {
             frame: c,
             flux_100: peak.flux_100,
             features,
+            colours,
+            beside: self.beside(sketch),
         }
+    }
+
+    /// By how much each band rose, at most, about a candidate.
+    fn risen(&self, c: u64) -> Row {
+        let mut most = [0.0f32; BANDS];
+        for frame in self.around(c, 1, AROUND as u64) {
+            for (most, rise) in most.iter_mut().zip(&frame.rise) {
+                *most = most.max(*rise);
+            }
+        }
+        most
+    }
+
+    fn beside(&mut self, own: Sketch) -> Beside {
+        let oldest = self.strong.saturating_sub(RING - BESIDE);
+        let mut sketches = std::mem::take(&mut self.sketches);
+        let beside = sketches.compare(own, oldest, |t| self.smooth_loudness(t));
+        self.sketches = sketches;
+        beside
     }
 
     /// How like the likest earlier candidate within 3 and 10 s is, and how much louder this one is than the latter.

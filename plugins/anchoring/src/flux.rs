@@ -123,6 +123,15 @@ impl FluxStream {
         &self.level
     }
 
+    /// By how much each band of that frame rose against the last fifth of a second, natural log units of magnitude, not negative.
+    pub(crate) fn rise_20(&self) -> Row {
+        let reference = &self.references.of[R20];
+        std::array::from_fn(|b| match reference[b] {
+            f32::MIN => 0.0,
+            most => (self.level[b] - most).max(0.0),
+        })
+    }
+
     fn smooth(&mut self, now: &Row) {
         let (before, last) = (&self.before, &self.last);
         self.level = std::array::from_fn(|b| (before[b] + last[b] + now[b]) * (1.0 / 3.0));

@@ -1,5 +1,6 @@
-//! A small network over a candidate's features: features -> logit.
+//! A small network over a candidate's features, and beside those before it: features -> logit.
 
+use crate::candidate::Beside;
 use crate::weights::INPUTS;
 
 /// One layer: `y = x W + b`.
@@ -11,54 +12,113 @@ pub(crate) struct Dense {
     pub(crate) bias: Vec<f32>,
 }
 
+/// Subtracts a mean and divides by a scale.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Standard {
+    pub(crate) mean: Vec<f32>,
+    pub(crate) scale: Vec<f32>,
+}
+
+impl Standard {
+    fn apply<'a>(&'a self, x: impl Iterator<Item = f32> + 'a) -> impl Iterator<Item = f32> + 'a {
+        let standards = self.mean.iter().zip(&self.scale);
+        x.zip(standards)
+            .map(|(x, (mean, scale))| (x - mean) / scale)
+    }
+}
+
+/// What looks at the candidate beside each earlier one: layers with ReLU over (the comparison, the candidate's own inputs), standardised.
+/// Their outputs, summed over the earlier candidates times [`SUMMED`] and the largest of them, join what the first layer says.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Peers {
+    pub(crate) inputs: Vec<usize>,
+    pub(crate) standard: Standard,
+    pub(crate) layers: Vec<Dense>,
+}
+
+/// What the sum over the earlier candidates is multiplied by.
+pub const SUMMED: f32 = 0.3;
+
 /// Standardises its inputs; ReLU between the layers; one logit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mlp {
     inputs: Vec<usize>,
-    mean: Vec<f32>,
-    scale: Vec<f32>,
+    standard: Standard,
     layers: Vec<Dense>,
+    peers: Option<Peers>,
 }
 
 impl Mlp {
-    /// `inputs`: places among the features and the TCN's view. Sizes fit together; [`crate::weights`] has seen to it.
+    /// `inputs`: places among all that may be given. Sizes fit together; [`crate::weights`] has seen to it.
     pub(crate) fn new(
         inputs: Vec<usize>,
-        mean: Vec<f32>,
-        scale: Vec<f32>,
+        standard: Standard,
         layers: Vec<Dense>,
+        peers: Option<Peers>,
     ) -> Self {
         Self {
             inputs,
-            mean,
-            scale,
+            standard,
             layers,
+            peers,
         }
     }
 
-    /// The logit of a candidate: `all` holds the features and, after them, the TCN's view (anything where it has none).
-    pub fn logit(&self, all: &[f32; INPUTS]) -> f32 {
-        let standards = self.mean.iter().zip(&self.scale);
-        let mut x: Vec<f32> = self
-            .inputs
-            .iter()
-            .zip(standards)
-            .map(|(i, (mean, scale))| (all[*i] - mean) / scale)
+    /// The logit of a candidate: `all` holds the features, the colours and, after them, the TCN's view (anything where it has none).
+    pub fn logit(&self, all: &[f32; INPUTS], beside: &Beside) -> f32 {
+        let own: Vec<f32> = self
+            .standard
+            .apply(self.inputs.iter().map(|i| all[*i]))
             .collect();
+        let mut x = own.clone();
         for (k, layer) in self.layers.iter().enumerate() {
-            let mut y = layer.bias.clone();
-            for (x, row) in x.iter().zip(layer.weight.chunks_exact(y.len())) {
-                for (y, w) in y.iter_mut().zip(row) {
-                    *y += x * w;
-                }
-            }
+            x = layer.of(&x);
             if k + 1 < self.layers.len() {
-                y.iter_mut().for_each(|y| *y = y.max(0.0));
+                relu(&mut x);
             }
-            x = y;
+            if let (0, Some(peers)) = (k, &self.peers) {
+                x.extend(peers.of(&own, beside));
+            }
         }
         x.first().copied().unwrap_or(f32::NAN)
     }
+}
+
+impl Peers {
+    fn of(&self, own: &[f32], beside: &Beside) -> Vec<f32> {
+        let width = self.layers.last().map_or(0, |layer| layer.bias.len());
+        let mut pooled = vec![0.0f32; 2 * width];
+        let (sum, most) = pooled.split_at_mut(width);
+        for row in beside.rows() {
+            let compared = self.standard.apply(self.inputs.iter().map(|i| row[*i]));
+            let mut x: Vec<f32> = compared.chain(own.iter().copied()).collect();
+            for layer in &self.layers {
+                x = layer.of(&x);
+                relu(&mut x);
+            }
+            for ((sum, most), x) in sum.iter_mut().zip(most.iter_mut()).zip(x) {
+                *sum += SUMMED * x;
+                *most = most.max(x);
+            }
+        }
+        pooled
+    }
+}
+
+impl Dense {
+    fn of(&self, x: &[f32]) -> Vec<f32> {
+        let mut y = self.bias.clone();
+        for (x, row) in x.iter().zip(self.weight.chunks_exact(y.len())) {
+            for (y, w) in y.iter_mut().zip(row) {
+                *y += x * w;
+            }
+        }
+        y
+    }
+}
+
+fn relu(x: &mut [f32]) {
+    x.iter_mut().for_each(|x| *x = x.max(0.0));
 }
 
 #[cfg(test)]
@@ -77,10 +137,14 @@ mod tests {
                 bias: vec![-1.0],
             },
         ];
-        let mlp = Mlp::new(vec![1, 0], vec![1.0, 0.0], vec![2.0, 1.0], layers);
+        let standard = Standard {
+            mean: vec![1.0, 0.0],
+            scale: vec![2.0, 1.0],
+        };
+        let mlp = Mlp::new(vec![1, 0], standard, layers, None);
         let mut all = [f32::NAN; INPUTS];
         all[..2].copy_from_slice(&[2.0, 7.0]);
         // x = ((7 - 1) / 2, 2) = (3, 2); first layer (3 + 4, -3 + 1 + 1) -> (7, 0); then 21 - 1.
-        assert_eq!(mlp.logit(&all), 20.0);
+        assert_eq!(mlp.logit(&all, &Beside::default()), 20.0);
     }
 }

@@ -4,8 +4,8 @@
 //! |---|---|---|---|
 //! | `energy` | sudden rises of the whole level | how large | 9 frames later |
 //! | `flux` | peaks of onset strength | `flux_100` | 9 frames later |
-//! | `onset` | the same | an MLP over 22 features | 41 frames later |
-//! | `onset+tcn` | the same | that and an MLP that also knows what a TCN says | 46 frames later |
+//! | `onset` | the same | a small network over its features, beside those before it | 41 frames later |
+//! | `onset+tcn` | the same | that and one that also knows what a TCN says | 46 frames later |
 //!
 //! A frame is 10 ms. Probes that judge a whole patch of sound at once, such as a tagger's, are answered to the
 //! [`crate::listen::Listener`] directly.
@@ -13,12 +13,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::candidate::{Candidate, CandidateStream, FEATURES};
+use crate::candidate::{Candidate, CandidateStream};
 use crate::flux::{FluxStream, PeakStream, REFERENCES, Strength, likelihood};
 use crate::mel::{BANDS, MIDDLE, STEP_TIME};
 use crate::tcn::TcnStream;
 use crate::time::Nanos;
-use crate::weights::{AboutProbe, INPUTS, ONSET, ONSET_TCN, VIEW, Weights, sigmoid};
+use crate::weights::{AboutProbe, ONSET, ONSET_TCN, VIEW, Weights, inputs, sigmoid};
 
 type Row = [f32; BANDS];
 
@@ -324,22 +324,22 @@ impl Judge {
     /// Judges the candidates of which everything is known.
     fn judge(&mut self) {
         while let Some(candidate) = self.waiting.front() {
-            let mut all = [0.0; INPUTS];
-            all[..FEATURES].copy_from_slice(&candidate.features);
+            let mut seen = None;
             if let Some(tcn) = &mut self.tcn {
                 if self.frames < needed(tcn, candidate) {
                     return;
                 }
                 tcn.advance();
-                all[FEATURES..].copy_from_slice(&view(tcn, candidate));
+                seen = Some(view(tcn, candidate));
             }
+            let all = inputs(candidate, seen);
             let logits = self
                 .about
                 .mix
                 .iter()
                 .filter_map(|name| self.weights.mlp(name));
             let (sum, n) = logits.fold((0.0, 0.0), |(sum, n), mlp| {
-                (sum + soft(mlp.logit(&all)), n + 1.0)
+                (sum + soft(mlp.logit(&all, &candidate.beside)), n + 1.0)
             });
             let p = self.about.calibration.apply(sum / n);
             if p >= self.about.threshold {

@@ -9,6 +9,7 @@
 //! | `mlp.{n}.mean`, `mlp.{n}.scale` | `[inputs]` | what is taken from each input, and what it is divided by after that |
 //! | `mlp.{n}.{k}.weight` | `[in, out]` | `y = x W + b`; ReLU between the layers, the last one gives one logit |
 //! | `mlp.{n}.{k}.bias` | `[out]` | |
+//! | `mlp.{n}.peers.mean`, `.scale`, `.{k}.weight`, `.{k}.bias` | as above | where `peers` names comparisons: two layers with ReLU over (comparison, inputs) of each earlier candidate; their outputs' sum times 0.3 and their maximum follow the first layer's outputs into the second |
 //! | `tcn.scale`, `tcn.shift` | `[64]` | `x = ln(mel + 0.0001) * scale + shift`, by band; if `tcn.input` is `above`, that of [`crate::above`] instead of the logarithm |
 //! | `tcn.first.weight` | `[kernel, 64, width]` | time (oldest first), in, out; stride `tcn.stride`, ReLU |
 //! | `tcn.{k}.weight` | `[kernel, width, width]` | causal, dilated: `y = x + relu(conv(x) + b)` |
@@ -34,9 +35,9 @@ use std::sync::Arc;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use crate::candidate::{FEATURE_NAMES, FEATURES};
+use crate::candidate::{COLOUR_NAMES, COLOURS, Candidate, FEATURE_NAMES, FEATURES, LIKENESS_NAMES};
 use crate::mel::BANDS;
-use crate::mlp::{Dense, Mlp};
+use crate::mlp::{Dense, Mlp, Peers, Standard};
 use crate::tcn::{Conv, Tcn};
 
 /// What [`About::schema`] must say.
@@ -49,8 +50,24 @@ pub const ONSET: &str = "onset";
 pub const ONSET_TCN: &str = "onset+tcn";
 
 /// How many numbers an MLP may be given.
-pub const INPUTS: usize = FEATURES + VIEW.len();
-/// What the TCN says about a candidate at time `t` of its own clock, after [`FEATURE_NAMES`]: the largest onset logit within four
+pub const INPUTS: usize = FEATURES + COLOURS + VIEW.len();
+
+/// What an MLP may be given of a candidate, in order; the TCN's view, where there is none, is 0.
+pub fn inputs(candidate: &Candidate, view: Option<[f32; VIEW.len()]>) -> [f32; INPUTS] {
+    let mut all = [0.0; INPUTS];
+    let (features, rest) = all.split_at_mut(FEATURES);
+    let (colours, seen) = rest.split_at_mut(COLOURS);
+    features.copy_from_slice(&candidate.features);
+    colours.copy_from_slice(&candidate.colours);
+    seen.copy_from_slice(&view.unwrap_or_default());
+    all
+}
+
+/// The names of [`inputs`], in order.
+pub fn input_names() -> impl Iterator<Item = &'static str> {
+    FEATURE_NAMES.into_iter().chain(COLOUR_NAMES).chain(VIEW)
+}
+/// What the TCN says about a candidate at time `t` of its own clock, after [`COLOUR_NAMES`]: the largest onset logit within four
 /// outputs of it, and the mean probability that something sounds in the seven outputs after it and in outputs 28 to 4 before it.
 pub const VIEW: [&str; 3] = ["probe_max", "probe_act_after", "probe_act_before"];
 
@@ -59,6 +76,8 @@ const WIDEST: usize = 1024;
 const DEEPEST: usize = 32;
 const LONGEST_KERNEL: usize = 16;
 const FURTHEST: usize = 4096;
+/// Layers that look at each earlier candidate.
+const PEER_LAYERS: usize = 2;
 
 /// The embedded weights; `models/ears.md` tells where they come from.
 pub const EMBEDDED: &[u8] = include_bytes!("../weights/ears.safetensors");
@@ -131,8 +150,11 @@ pub struct About {
 pub struct AboutMlp {
     /// Its part of the tensors' names.
     pub name: String,
-    /// Names of its inputs, of [`FEATURE_NAMES`] and [`VIEW`], in order.
+    /// Names of its inputs, of [`FEATURE_NAMES`], [`COLOUR_NAMES`] and [`VIEW`], in order.
     pub inputs: Vec<String>,
+    /// What it knows of each earlier candidate, of [`LIKENESS_NAMES`], in order; none: it sees no other candidate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<String>,
 }
 
 /// The TCN's shape beyond that of its tensors.
@@ -375,16 +397,23 @@ impl About {
                     format!("{field}.inputs"),
                     format!("`{input}`"),
                     &format!(
-                        "must be one of {}, {}",
-                        FEATURE_NAMES.join(", "),
-                        VIEW.join(", ")
+                        "must be one of {}",
+                        input_names().collect::<Vec<_>>().join(", ")
                     ),
                 )?;
                 need(
-                    self.tcn.is_some() || FEATURE_NAMES.contains(&input.as_str()),
+                    self.tcn.is_some() || !VIEW.contains(&input.as_str()),
                     format!("{field}.inputs"),
                     format!("`{input}`"),
                     "is said by a TCN, but the file has none",
+                )?;
+            }
+            for peer in &mlp.peers {
+                need(
+                    LIKENESS_NAMES.contains(&peer.as_str()),
+                    format!("{field}.peers"),
+                    format!("`{peer}`"),
+                    &format!("must be one of {}", LIKENESS_NAMES.join(", ")),
                 )?;
             }
         }
@@ -455,9 +484,9 @@ impl About {
     }
 }
 
-/// Where an input stands among [`FEATURE_NAMES`] and, after them, [`VIEW`].
+/// Where an input stands among [`input_names`].
 fn input_index(name: &str) -> Option<usize> {
-    FEATURE_NAMES.iter().chain(&VIEW).position(|n| *n == name)
+    input_names().position(|n| n == name)
 }
 
 /// An F32 tensor: its shape and its numbers.
@@ -519,31 +548,80 @@ pub(crate) fn shaped<const D: usize>(
 }
 
 fn read_mlp(about: &AboutMlp, tensors: &SafeTensors<'_>) -> Result<Mlp, WeightsError> {
-    let name = |part: &str| format!("mlp.{}.{part}", about.name);
+    let own = format!("mlp.{}", about.name);
     let inputs: Vec<usize> = about.inputs.iter().filter_map(|i| input_index(i)).collect();
-    let (_, mean) = shaped(tensors, &name("mean"), [inputs.len()], 0)?;
-    let (_, scale) = shaped(tensors, &name("scale"), [inputs.len()], 0)?;
-    if scale.contains(&0.0) {
-        return Err(WeightsError::Number(name("scale")));
-    }
+    let standard = read_standard(&own, inputs.len(), tensors)?;
+    let (peers, pooled) = read_peers(about, tensors)?;
     let mut layers: Vec<Dense> = Vec::new();
     let mut width = inputs.len();
-    while layers.is_empty() || width > 1 {
+    let fewest = if peers.is_some() { 2 } else { 1 };
+    while layers.len() < fewest || width > 1 {
         let k = layers.len();
         if k == DEEPEST {
             return Err(WeightsError::Field {
-                field: format!("mlp.{}", about.name),
+                field: own,
                 value: format!("more than {DEEPEST} layers"),
                 rule: "the last layer must give one number".into(),
             });
         }
-        let ([_, out], weight) =
-            shaped(tensors, &name(&format!("{k}.weight")), [width, 0], WIDEST)?;
-        let (_, bias) = shaped(tensors, &name(&format!("{k}.bias")), [out], 0)?;
-        layers.push(Dense { weight, bias });
-        width = out;
+        // What is known of the others joins before the second layer.
+        if k == 1 {
+            width += pooled;
+        }
+        let layer = read_dense(&format!("{own}.{k}"), width, tensors)?;
+        width = layer.bias.len();
+        layers.push(layer);
     }
-    Ok(Mlp::new(inputs, mean, scale, layers))
+    Ok(Mlp::new(inputs, standard, layers, peers))
+}
+
+/// The layers that look at earlier candidates, and how many numbers they add.
+fn read_peers(
+    about: &AboutMlp,
+    tensors: &SafeTensors<'_>,
+) -> Result<(Option<Peers>, usize), WeightsError> {
+    if about.peers.is_empty() {
+        return Ok((None, 0));
+    }
+    let own = format!("mlp.{}.peers", about.name);
+    let places = about.peers.iter();
+    let inputs: Vec<usize> = places
+        .filter_map(|name| LIKENESS_NAMES.iter().position(|n| n == name))
+        .collect();
+    let standard = read_standard(&own, inputs.len(), tensors)?;
+    let mut width = inputs.len() + about.inputs.len();
+    let mut layers = Vec::new();
+    for k in 0..PEER_LAYERS {
+        let layer = read_dense(&format!("{own}.{k}"), width, tensors)?;
+        width = layer.bias.len();
+        layers.push(layer);
+    }
+    let peers = Peers {
+        inputs,
+        standard,
+        layers,
+    };
+    Ok((Some(peers), 2 * width))
+}
+
+fn read_standard(
+    own: &str,
+    inputs: usize,
+    tensors: &SafeTensors<'_>,
+) -> Result<Standard, WeightsError> {
+    let (_, mean) = shaped(tensors, &format!("{own}.mean"), [inputs], 0)?;
+    let (_, scale) = shaped(tensors, &format!("{own}.scale"), [inputs], 0)?;
+    if scale.contains(&0.0) {
+        return Err(WeightsError::Number(format!("{own}.scale")));
+    }
+    Ok(Standard { mean, scale })
+}
+
+/// A layer of any width.
+fn read_dense(own: &str, inputs: usize, tensors: &SafeTensors<'_>) -> Result<Dense, WeightsError> {
+    let ([_, out], weight) = shaped(tensors, &format!("{own}.weight"), [inputs, 0], WIDEST)?;
+    let (_, bias) = shaped(tensors, &format!("{own}.bias"), [out], 0)?;
+    Ok(Dense { weight, bias })
 }
 
 fn read_tcn(about: &AboutTcn, tensors: &SafeTensors<'_>) -> Result<Tcn, WeightsError> {

@@ -66,6 +66,62 @@ fn a_sound_that_comes_back_is_known_again() {
     assert!(feature(again, "ldiff").abs() < 1e-3);
 }
 
+fn compared(row: &[f32; LIKENESS], name: &str) -> f32 {
+    row[LIKENESS_NAMES
+        .iter()
+        .position(|other| *other == name)
+        .unwrap()]
+}
+
+#[test]
+fn a_candidate_is_compared_with_those_before_it() {
+    let mut frames = vec![[0.1; BANDS]; 900];
+    // One sound, another, and the first again, twice as loud.
+    for (at, bands, loud) in [(300, 0..32, 1.0), (450, 32..64, 1.0), (600, 0..32, 2.0)] {
+        for frame in &mut frames[at..at + 40] {
+            frame[bands.clone()].fill(loud);
+        }
+    }
+    let found = all(&frames);
+    assert_eq!(found.len(), 3);
+    assert!(found[0].beside.rows().is_empty());
+    // The latest first.
+    let [other, first] = found[2].beside.rows() else {
+        panic!("{:?}", found[2].beside)
+    };
+    assert!((compared(first, "ago") - 3.05f32.ln()).abs() < 1e-3);
+    for name in ["like10", "like15", "like_later", "like_rise"] {
+        assert!(compared(first, name) > 0.75, "{name} {first:?}");
+        assert!(compared(other, name) < 0.05, "{name} {other:?}");
+    }
+    assert!((compared(first, "louder10") - 0.5 * 2f32.ln()).abs() < 0.05);
+    assert!(compared(first, "sharper") < -0.1 && compared(other, "sharper") < -0.1);
+    assert!(compared(first, "lull").abs() < 1e-3 && compared(other, "lull").abs() < 1e-3);
+    // What it sounds like: the low half is loud while it lasts, and nothing was before.
+    let colour = |name: &str| {
+        found[2].colours[COLOUR_NAMES
+            .iter()
+            .position(|other| *other == name)
+            .unwrap()]
+    };
+    assert!(colour("body0") > 2.0 && colour("body7") < 0.1);
+    assert!(colour("later0") > 2.0 && colour("before0") < 0.1);
+}
+
+#[test]
+fn without_quiet_between_there_is_no_lull() {
+    let mut frames = vec![[0.1; BANDS]; 700];
+    for frame in &mut frames[300..460] {
+        frame[..32].fill(1.0);
+    }
+    for frame in &mut frames[420..460] {
+        frame[..32].fill(4.0);
+    }
+    let found = all(&frames);
+    assert_eq!(found.len(), 2);
+    assert!(compared(&found[1].beside.rows()[0], "lull") > 0.8);
+}
+
 #[test]
 fn a_candidate_is_said_41_frames_later_and_judged_tells_so() {
     let mut stream = CandidateStream::new();
@@ -91,6 +147,7 @@ fn state_does_not_grow() {
             mel[t / 12 * 5 % BANDS] = 8.0;
         }
         stream.push_frame(&mel);
+        assert!(stream.sketches.len() <= COMPARED);
         assert!(stream.past.len() <= 113 && stream.waiting.len() <= 6 && stream.floors.len() <= 1);
     }
     assert!(stream.past.len() > 50, "{}", stream.past.len());
@@ -112,6 +169,8 @@ proptest! {
         let found = all(&frames);
         for candidate in &found {
             prop_assert!(candidate.features.iter().all(|f| f.is_finite()), "{:?}", candidate);
+            prop_assert!(candidate.colours.iter().all(|f| f.is_finite()), "{:?}", candidate);
+            prop_assert!(candidate.beside.rows().iter().flatten().all(|f| f.is_finite()), "{:?}", candidate);
             prop_assert!(candidate.flux_100.is_finite() && candidate.frame < frames.len() as u64);
         }
         prop_assert!(found.windows(2).all(|w| w[1].frame - w[0].frame > 8));

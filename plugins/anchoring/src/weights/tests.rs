@@ -48,7 +48,7 @@ fn inputs_are_found_by_name_and_logits_calibrated() {
     let at = |name| input_index(name).unwrap();
     all[at("snr")] = 3.0;
     all[at("jump")] = 0.1;
-    assert!((weights.mlp("a").unwrap().logit(&all) - 2.5).abs() < 1e-6);
+    assert!((weights.mlp("a").unwrap().logit(&all, &Default::default()) - 2.5).abs() < 1e-6);
     let calibration = &weights.probe(ONSET).unwrap().calibration;
     // Half way between the knots, and beyond them.
     assert!((calibration.apply(0.0) - 0.5).abs() < 1e-6);
@@ -123,6 +123,47 @@ fn each_mistake_is_named() {
         let error = Weights::read(&file(ABOUT, &all)).unwrap_err();
         assert!(error.to_string().contains(named), "{named}: {error}");
     }
+}
+
+#[test]
+fn peers_join_before_the_second_layer() {
+    let about = ABOUT.replace(
+        "[\"snr\", \"jump\"]",
+        "[\"snr\", \"jump\"], \"peers\": [\"ago\"]",
+    );
+    let mut all = tensors();
+    all.retain(|(name, ..)| !name.contains(".0."));
+    all.extend([
+        ("mlp.a.0.weight", vec![2, 1], vec![1.0, 10.0]),
+        ("mlp.a.0.bias", vec![1], vec![0.5]),
+        ("mlp.a.peers.mean", vec![1], vec![0.0]),
+        ("mlp.a.peers.scale", vec![1], vec![1.0]),
+        ("mlp.a.peers.0.weight", vec![3, 1], vec![1.0; 3]),
+        ("mlp.a.peers.0.bias", vec![1], vec![0.0]),
+        ("mlp.a.peers.1.weight", vec![1, 1], vec![1.0]),
+        ("mlp.a.peers.1.bias", vec![1], vec![0.0]),
+        ("mlp.a.1.weight", vec![3, 1], vec![1.0, 2.0, 4.0]),
+        ("mlp.a.1.bias", vec![1], vec![0.25]),
+    ]);
+    let weights = Weights::read(&file(&about, &all)).unwrap();
+    let mut inputs = [0.0; INPUTS];
+    inputs[input_index("snr").unwrap()] = 3.0;
+    // ((3 - 1) / 2) + 0.5, nothing beside it.
+    let alone = weights
+        .mlp("a")
+        .unwrap()
+        .logit(&inputs, &Default::default());
+    assert!((alone - 1.75).abs() < 1e-6, "{alone}");
+    let error = Weights::read(&file(&about.replace("ago", "then"), &all)).unwrap_err();
+    assert!(error.to_string().contains("`then`"), "{error}");
+    // There is no second layer.
+    let mut one = all.clone();
+    one.retain(|(name, ..)| !name.starts_with("mlp.a.1"));
+    let error = Weights::read(&file(&about, &one)).unwrap_err();
+    assert!(
+        error.to_string().contains("second") || error.to_string().contains("mlp.a.1"),
+        "{error}"
+    );
 }
 
 #[test]
