@@ -73,7 +73,7 @@ pub(super) fn belongs_to(key: &str) -> Option<String> {
         "anchors"
     } else if has(json_of(&BudgetSettings::default())) || key == "planning" {
         "budget"
-    } else if ["probe", "weights", "tagger", "vad", "speech"].contains(&key) {
+    } else if ["probe", "weights", "tagger", "tagging", "vad", "speech"].contains(&key) {
         "ears"
     } else if GATE.contains(&key) {
         "gate"

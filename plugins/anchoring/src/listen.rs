@@ -45,13 +45,25 @@ pub enum Speech {
     Anchor,
 }
 
+/// Which patches are named.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Naming {
+    /// None.
+    #[default]
+    Nothing,
+    /// Those nearest to a hop in which something probably begins.
+    Onsets,
+    /// Every one.
+    All,
+}
+
 /// How to listen.
 #[derive(Clone, Debug)]
 pub struct Hearing {
     /// What finds the onsets.
     pub probe: Probe,
-    /// Whether cues wait for what is said of their [`Patch`]; always with [`Probe::Patches`].
-    pub tagging: bool,
+    /// Which cues wait for what is said of their [`Patch`]; with [`Probe::Patches`] all do.
+    pub naming: Naming,
     /// Samples that come with a patch: this many up to its end, at most [`LONGEST_WINDOW`].
     pub window: usize,
     /// Whether cues wait for a voice detector; without one, speech is what the tagger says it is.
@@ -65,7 +77,7 @@ impl Default for Hearing {
     fn default() -> Self {
         Self {
             probe: Probe::Flux,
-            tagging: false,
+            naming: Naming::Nothing,
             window: 0,
             voices: false,
             speech: Speech::default(),
@@ -154,7 +166,7 @@ impl Hop {
 #[derive(Debug)]
 pub struct Listener {
     start: Nanos,
-    tagging: bool,
+    naming: Naming,
     speech: Speech,
     finished: bool,
     samples: u64,
@@ -187,6 +199,8 @@ pub struct Listener {
     /// From patch `patch` on.
     patches: VecDeque<Tagging>,
     patch: u64,
+    /// Patches nearest to a hop in which something probably begins, ascending.
+    worth: VecDeque<u64>,
     /// Patches given up while they were with the tagger: their answers are ignored.
     given_up: u64,
 }
@@ -197,7 +211,11 @@ impl Listener {
         let patchwise = matches!(hearing.probe, Probe::Patches);
         Self {
             start,
-            tagging: hearing.tagging || patchwise,
+            naming: if patchwise {
+                Naming::All
+            } else {
+                hearing.naming
+            },
             speech: hearing.speech,
             finished: false,
             samples: 0,
@@ -219,6 +237,7 @@ impl Listener {
             recent: Vec::new(),
             patches: VecDeque::new(),
             patch: 0,
+            worth: VecDeque::new(),
             given_up: 0,
         }
     }
@@ -302,7 +321,7 @@ impl Listener {
             hop.eventness = hop.eventness.max(eventness);
         }
         self.place_onsets();
-        if !self.tagging {
+        if self.naming == Naming::Nothing {
             return;
         }
         self.recent.extend(mel.iter().map(|m| (m + 1e-3).ln()));
@@ -349,6 +368,12 @@ impl Listener {
             if let Some(hop) = self.hop_at(at) {
                 hop.peak = Some((at, heard.p));
             }
+            if self.naming == Naming::Onsets && heard.p >= WORTH_NAMING {
+                let patch = nearest_patch(at.get() as u64 / HOP.get() as u64);
+                if self.worth.back() != Some(&patch) {
+                    self.worth.push_back(patch);
+                }
+            }
         }
     }
 
@@ -366,14 +391,42 @@ impl Listener {
 
     /// The next patch to tag; each is answered by [`Self::tagged`], in the same order.
     pub fn next_patch(&mut self) -> Option<Patch> {
-        let slot = self
-            .patches
-            .iter_mut()
-            .find(|slot| matches!(slot, Tagging::Waiting(_)))?;
-        match std::mem::replace(slot, Tagging::Out) {
-            Tagging::Waiting(patch) => Some(patch),
-            Tagging::Out | Tagging::Done(_) => None,
+        while let Some(at) = self.first_waiting() {
+            let wanted = self.wanted(self.patch + at as u64)?;
+            let slot = self.patches.get_mut(at)?;
+            if !wanted {
+                *slot = Tagging::Done(Answer::default());
+                continue;
+            }
+            return match std::mem::replace(slot, Tagging::Out) {
+                Tagging::Waiting(patch) => Some(patch),
+                Tagging::Out | Tagging::Done(_) => None,
+            };
         }
+        None
+    }
+
+    fn first_waiting(&self) -> Option<usize> {
+        self.patches
+            .iter()
+            .position(|slot| matches!(slot, Tagging::Waiting(_)))
+    }
+
+    /// Whether a patch is worth naming; `None` while that isn't known.
+    fn wanted(&mut self, patch: u64) -> Option<bool> {
+        if self.naming != Naming::Onsets {
+            return Some(true);
+        }
+        if !self.finished && self.probe.judged() < hops(last_hop(patch) + 1) {
+            return None;
+        }
+        while self.worth.front().is_some_and(|worth| *worth < patch) {
+            self.worth.pop_front();
+        }
+        // The last one speaks for what comes after it.
+        let last = self.finished && patch + 1 == self.patch + self.patches.len() as u64;
+        let next = self.worth.front();
+        Some(next.is_some_and(|worth| *worth == patch || last))
     }
 
     /// What is said of the oldest unanswered patch; what is not a number is dropped.
@@ -488,7 +541,7 @@ impl Listener {
 
     /// What was said of a hop: of the patch whose middle is nearest. `None` while they are outstanding.
     fn answer_of(&mut self, hop: u64) -> Option<Answer> {
-        if !self.tagging {
+        if self.naming == Naming::Nothing {
             return Some(Answer::default());
         }
         let mut wanted = nearest_patch(hop);
@@ -521,7 +574,11 @@ impl Listener {
         if self.finished {
             return;
         }
-        if self.tagging && self.patch == 0 && self.patches.is_empty() && self.samples > 0 {
+        if self.naming != Naming::Nothing
+            && self.patch == 0
+            && self.patches.is_empty()
+            && self.samples > 0
+        {
             self.recent.resize(PATCH_FRAMES * BANDS, 1e-3f32.ln());
             self.ask();
         }
@@ -546,13 +603,30 @@ impl Listener {
         let voices = HOP + VOICE_AFTER + Nanos::from_ms(32);
         // The first hop whose nearest patch is the second one starts at 720 ms, and that patch ends at 480 + 975 ms.
         let tags = Nanos::from_ms(480 + 975 - 720);
-        let own = if self.tagging { tags.max(onset) } else { onset };
+        let own = match self.naming {
+            Naming::Nothing => onset,
+            Naming::All => tags.max(onset),
+            // A hop may be the first of those that its patch speaks for, and all of them are judged before it is asked.
+            Naming::Onsets => tags.max(onset + hops(last_hop(1) - last_hop(0) - 1)),
+        };
         if self.voices.is_some() {
             own.max(voices)
         } else {
             own
         }
     }
+}
+
+/// Onsets at least this likely are worth naming.
+const WORTH_NAMING: f32 = 0.1;
+
+/// The last hop to which a patch is the nearest.
+fn last_hop(patch: u64) -> u64 {
+    let mut hop = (PATCH_STEP as i64 * STEP_TIME.get() / HOP.get()) as u64 * patch;
+    while nearest_patch(hop + 1) <= patch {
+        hop += 1;
+    }
+    hop
 }
 
 /// How likely something other than speech begins where an onset is this likely and a voice is.

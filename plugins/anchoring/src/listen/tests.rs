@@ -27,7 +27,7 @@ fn knock(x: &mut [f32], at: usize) {
 
 fn tagging() -> Hearing {
     Hearing {
-        tagging: true,
+        naming: Naming::All,
         ..Hearing::default()
     }
 }
@@ -76,9 +76,14 @@ fn every_hearing() -> Vec<Hearing> {
     ]
     .into_iter()
     .flat_map(|probe| {
-        [false, true].map(|more| Hearing {
+        [
+            (Naming::Nothing, false),
+            (Naming::Onsets, false),
+            (Naming::All, true),
+        ]
+        .map(|(naming, more)| Hearing {
             probe: probe.clone(),
-            tagging: more,
+            naming,
             window: if more { 20_000 } else { 0 },
             voices: more,
             speech: Speech::Label,
@@ -182,9 +187,9 @@ fn what_is_not_a_number_is_not_trusted_and_makes_no_onset_nearby() {
 
 #[test]
 fn latency_is_what_a_cue_waits_for() {
-    for tagging in [false, true] {
+    for naming in [Naming::Nothing, Naming::Onsets, Naming::All] {
         let hearing = Hearing {
-            tagging,
+            naming,
             ..Hearing::default()
         };
         let mut ears = Listener::new(Nanos::ZERO, &hearing);
@@ -201,7 +206,7 @@ fn latency_is_what_a_cue_waits_for() {
                 }
             }
         }
-        assert_eq!(worst, ears.latency(), "tagging {tagging}");
+        assert_eq!(worst, ears.latency(), "{naming:?}");
     }
 }
 
@@ -238,6 +243,52 @@ fn a_hop_takes_the_tags_of_the_nearest_patch() {
         assert_eq!(f64::from(cue.tags[0].class_id), nearest, "hop {i}");
         assert_eq!(cue.speech, 0.25);
     }
+}
+
+#[test]
+fn of_patches_those_in_which_something_begins_are_named() {
+    let hearing = Hearing {
+        naming: Naming::Onsets,
+        ..Hearing::default()
+    };
+    let mut ears = Listener::new(START, &hearing);
+    let mut x = noise(160_000);
+    knock(&mut x, 64_000);
+    let (mut asked, mut out) = (Vec::new(), Vec::new());
+    for part in x.chunks(1_600) {
+        ears.push(part);
+        while let Some(patch) = ears.next_patch() {
+            asked.push(patch.pts - START);
+            ears.tagged(Answer {
+                tags: vec![Tag {
+                    class_id: 7,
+                    p: 0.5,
+                }],
+                speech: 0.25,
+                onset: None,
+            });
+        }
+        out.extend(std::iter::from_fn(|| ears.next_cue()));
+    }
+    ears.finish();
+    while ears.next_patch().is_some() {
+        ears.tagged(Answer::default());
+    }
+    out.extend(std::iter::from_fn(|| ears.next_cue()));
+    assert_eq!(out.len(), 125);
+    // The knock is at 4 s: the patch from 3.36 to 4.335 s has its middle nearest.
+    assert!(
+        asked.contains(&Nanos::from_ms(3_360)) || asked.contains(&Nanos::from_ms(3_840)),
+        "{asked:?}"
+    );
+    assert!(asked.len() < 10, "{asked:?}");
+    let named = |cue: &&Cue| !cue.tags.is_empty();
+    let knock = out
+        .iter()
+        .find(|cue| cue.onset.is_some_and(|onset| onset.p > 0.5))
+        .unwrap();
+    assert_eq!((knock.tags.len(), knock.speech), (1, 0.25));
+    assert!(out.iter().filter(named).count() < 70);
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use anchoring::head::{Head, novelty};
-use anchoring::listen::{Answer, Hearing, Listener, Patch};
+use anchoring::listen::{Answer, Hearing, Listener, Naming, Patch};
 use anchoring::probe::Probe;
 
-use super::Speech;
+use super::{Speech, Tagging};
 use crate::models::{self, Embedder, Kind, Layout, ModelError, Tagger, Voice};
 
 /// Names that stand for no model.
@@ -28,6 +28,7 @@ pub(super) struct Settings {
     /// Path, or nothing for the built-in ones.
     pub(super) weights: String,
     pub(super) tagger: String,
+    pub(super) tagging: Tagging,
     pub(super) vad: String,
     pub(super) speech: Speech,
     pub(super) threads: u32,
@@ -39,6 +40,7 @@ impl Default for Settings {
             probe: "onset+tcn".into(),
             weights: String::new(),
             tagger: NONE.into(),
+            tagging: Tagging::default(),
             vad: NONE.into(),
             speech: Speech::default(),
             threads: 1,
@@ -109,7 +111,10 @@ pub(super) fn hearing(
         .and_then(|manifest| manifest.input.samples);
     let hearing = Hearing {
         probe,
-        tagging: settings.tagger != NONE,
+        naming: match settings.tagger.as_str() {
+            NONE => Naming::Nothing,
+            _ => settings.tagging.into(),
+        },
         window: window.unwrap_or(0),
         voices: settings.vad != NONE,
         speech: settings.speech.into(),

@@ -394,6 +394,11 @@ impl ObjectImpl for Eventness {
                     .default_value(settings.tagger.as_str())
                     .mutable_ready()
                     .build(),
+                glib::ParamSpecEnum::builder_with_default("tagging", settings.tagging)
+                    .nick("What is named")
+                    .blurb("What the tagger is shown: where something probably begins, or all of the sound")
+                    .mutable_ready()
+                    .build(),
                 glib::ParamSpecString::builder("vad")
                     .nick("Voice activity detector")
                     .blurb("Model that hears whether somebody speaks: a manifest's name (e.g. silero-vad) or path, or none: then speech is what the tagger says it is")
@@ -423,6 +428,7 @@ impl ObjectImpl for Eventness {
             "probe" => settings.probe = text(value, "onset+tcn"),
             "weights" => settings.weights = text(value, ""),
             "tagger" => settings.tagger = text(value, NONE),
+            "tagging" => settings.tagging = value.get().unwrap_or_default(),
             "vad" => settings.vad = text(value, NONE),
             "speech" => settings.speech = value.get().unwrap_or_default(),
             "threads" => settings.threads = value.get().unwrap_or(1),
@@ -436,6 +442,7 @@ impl ObjectImpl for Eventness {
             "probe" => settings.probe.to_value(),
             "weights" => settings.weights.to_value(),
             "tagger" => settings.tagger.to_value(),
+            "tagging" => settings.tagging.to_value(),
             "vad" => settings.vad.to_value(),
             "speech" => settings.speech.to_value(),
             _ => settings.threads.to_value(),

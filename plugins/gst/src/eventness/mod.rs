@@ -48,6 +48,31 @@ impl From<Speech> for anchoring::listen::Speech {
     }
 }
 
+/// What the tagger names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "EarmarkTagging")]
+pub enum Tagging {
+    /// Sounds that probably begin: a few times cheaper.
+    #[default]
+    #[enum_value(
+        name = "What sounds where something probably begins; other cues have no classes",
+        nick = "onsets"
+    )]
+    Onsets,
+    /// Everything.
+    #[enum_value(name = "All of the sound, every 0.48 s", nick = "all")]
+    All,
+}
+
+impl From<Tagging> for anchoring::listen::Naming {
+    fn from(tagging: Tagging) -> Self {
+        match tagging {
+            Tagging::Onsets => Self::Onsets,
+            Tagging::All => Self::All,
+        }
+    }
+}
+
 /// What is wrong with what these properties name, if anything: an unknown probe, weights that can't be read or aren't made for it,
 /// a probe that needs a tagger where there is none.
 pub fn check_probe(
