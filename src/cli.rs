@@ -446,7 +446,7 @@ pub struct Fit {
     pub seed: u64,
 
     /// Steps of training the TCN, 1..=1000000.
-    #[arg(long, value_name = "N", default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 450, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub steps: u32,
 
     /// Leave these weights as they are and fit only their calibration.

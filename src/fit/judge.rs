@@ -17,12 +17,13 @@ use super::truth::truth;
 const FRONT: usize = 48;
 const PEER: usize = 32;
 const BACK: usize = 32;
-/// Candidates to a step, the largest step, how often each candidate is seen, and the most steps.
+/// Candidates to a step, the largest step, how often each candidate is seen, and the most and fewest steps.
 const BATCH: usize = 512;
 const RATE: f32 = 2e-3;
 const DECAY: f32 = 0.02;
 const ROUNDS: usize = 20;
 const STEPS: u32 = 3000;
+const FEWEST: u32 = 300;
 /// Standardised inputs are cut here while learning.
 const FURTHEST: f32 = 6.0;
 /// Share of the inputs, and of the hidden units, that are left out of a step.
@@ -319,6 +320,9 @@ impl Shape {
     }
 }
 
+/// A layer, its weights and its bias.
+pub(super) type Part<'a> = (&'a Layer, &'a [f32], &'a [f32]);
+
 /// Numbers that the last part is shown.
 const JOINED: usize = FRONT + 2 * PEER;
 
@@ -340,7 +344,7 @@ impl Judge {
         };
         let mut random = Random::of(seed, &[3, width as u64]);
         let mut adam = Adam::new(judge.shape.start(&mut random));
-        let steps = (rows.len() * ROUNDS / BATCH).clamp(1, STEPS as usize) as u32;
+        let steps = (rows.len() * ROUNDS / BATCH).clamp(FEWEST as usize, STEPS as usize) as u32;
         for step in 0..steps {
             let batch = judge.batch(rows, &mut random);
             let gradient = judge.shape.gradient(&adam.params, &batch);
@@ -393,7 +397,7 @@ impl Judge {
     }
 
     /// The layers as a weights file holds them: of the chain, and of what looks at each earlier candidate.
-    pub(super) fn layers(&self) -> [Vec<(&Layer, &[f32], &[f32])>; 2] {
+    pub(super) fn layers(&self) -> [Vec<Part<'_>>; 2] {
         let [front, peer, back] = self.shape.split(&self.params);
         let chain = self
             .shape
