@@ -48,6 +48,8 @@ use self::store::Learned;
 
 /// Training steps from one checkpoint to the next.
 const SAVE_EVERY: u32 = 100;
+/// Networks of each kind whose logits are averaged: one alone depends on its seed.
+const JUDGES: u64 = 3;
 /// Less likely candidates are not said.
 const THRESHOLD: f32 = 0.02;
 
@@ -267,8 +269,8 @@ fn train(
     let mut learned = Learned {
         name,
         tcn: &adam.mean,
-        dsp: None,
-        seen: None,
+        dsp: &[],
+        seen: &[],
         calibration: [Calibration::default(), Calibration::default()],
         shift_ms: 0,
         threshold: 0.0,
@@ -284,14 +286,18 @@ fn train(
             truth::FEWEST
         );
     }
+    let several = |seen: bool| -> Vec<Judge> {
+        let seeds = (0..JUDGES).map(|i| seed.wrapping_mul(JUDGES).wrapping_add(i));
+        seeds.map(|seed| Judge::learn(&rows, seen, seed)).collect()
+    };
     let (dsp, seen) = std::thread::scope(|scope| {
-        let dsp = scope.spawn(|| Judge::learn(&rows, false, seed));
-        let seen = Judge::learn(&rows, true, seed);
+        let dsp = scope.spawn(|| several(false));
+        let seen = several(true);
         dsp.join().map(|dsp| (dsp, seen))
     })
     .map_err(|_| anyhow!("learning to judge candidates broke off"))?;
-    learned.dsp = Some(&dsp);
-    learned.seen = Some(&seen);
+    learned.dsp = &dsp;
+    learned.seen = &seen;
     learned.provenance = BTreeMap::from([
         ("data".to_owned(), data.to_owned()),
         ("seed".to_owned(), seed.to_string()),

@@ -18,7 +18,7 @@ use super::judge::Judge;
 use super::net::{Adam, Net};
 use super::tcn;
 
-/// Names of the MLPs: by features alone, and with the TCN's view.
+/// Names of the networks, before their number: by features alone, and with the TCN's view.
 pub(super) const DSP: &str = "dsp";
 pub(super) const SEEN: &str = "view";
 const CHECKPOINT: &str = "earmark-fit-checkpoint/1";
@@ -51,8 +51,9 @@ impl Tensors {
 pub(super) struct Learned<'a> {
     pub(super) name: &'a str,
     pub(super) tcn: &'a [f32],
-    pub(super) dsp: Option<&'a Judge>,
-    pub(super) seen: Option<&'a Judge>,
+    /// Those that see no TCN, and those that do.
+    pub(super) dsp: &'a [Judge],
+    pub(super) seen: &'a [Judge],
     /// Of `onset` and of `onset+tcn`.
     pub(super) calibration: [Calibration; 2],
     /// Added to the times of candidates, ms.
@@ -65,35 +66,41 @@ pub(super) struct Learned<'a> {
 ///
 /// # Errors
 /// Never, unless memory is short.
-pub(super) fn weights(learned: &Learned<'_>) -> anyhow::Result<Vec<u8>> {
+pub(super) fn weights<'a>(learned: &Learned<'a>) -> anyhow::Result<Vec<u8>> {
     let mut tensors = Tensors::default();
     put_tcn(&mut tensors, &tcn::net(), learned.tcn);
     let mut mlps = Vec::new();
     let mut probes = BTreeMap::new();
-    let all = [(DSP, learned.dsp), (SEEN, learned.seen)];
-    for (name, judge) in all.into_iter().filter_map(|(n, j)| Some((n, j?))) {
+    let named = |name: &str, judges: &'a [Judge]| -> Vec<(String, &'a Judge)> {
+        let numbered = judges.iter().enumerate();
+        numbered
+            .map(|(i, judge)| (format!("{name}{i}"), judge))
+            .collect()
+    };
+    let (dsp, seen) = (named(DSP, learned.dsp), named(SEEN, learned.seen));
+    for (name, judge) in dsp.iter().chain(&seen) {
         put_judge(&mut tensors, name, judge);
         let inputs = input_names().take(judge.own.mean.len());
         mlps.push(AboutMlp {
-            name: name.into(),
+            name: name.clone(),
             inputs: inputs.map(str::to_owned).collect(),
             peers: LIKENESS_NAMES.map(str::to_owned).to_vec(),
         });
     }
     let [alone, both] = learned.calibration.clone();
-    let mut probe = |name: &str, mix: &[&str], calibration| {
+    let mut probe = |name: &str, mix: &[(String, &Judge)], calibration| {
         let about = AboutProbe {
-            mix: mix.iter().map(|&part| part.to_owned()).collect(),
+            mix: mix.iter().map(|(name, _)| name.clone()).collect(),
             calibration,
             threshold: learned.threshold,
             shift_ms: learned.shift_ms,
         };
         probes.insert(name.to_owned(), about);
     };
-    if learned.dsp.is_some() {
-        probe(ONSET, &[DSP], alone);
-        if learned.seen.is_some() {
-            probe(ONSET_TCN, &[DSP, SEEN], both);
+    if !dsp.is_empty() {
+        probe(ONSET, &dsp, alone);
+        if !seen.is_empty() {
+            probe(ONSET_TCN, &[dsp, seen].concat(), both);
         }
     }
     let about = About {
