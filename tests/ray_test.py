@@ -27,12 +27,49 @@ cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus})
 doomed = cluster.add_node(num_cpus=cpus)
 cluster.wait_for_nodes()
 run = subprocess.Popen([sys.executable, str(driver)], env={**os.environ, "RAY_ADDRESS": cluster.address})
-for _ in range(600):
-    if any(out.glob("status.*.jsonl")):
+
+
+def parents():
+    """Process -> its parent."""
+    found = {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            found[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            pass  # it has just ended
+    return found
+
+
+def busy(raylet):
+    """Processes of `earmark` under a node's raylet."""
+    of = parents()
+
+    def under(pid):
+        while pid in of and pid != raylet:
+            pid = of[pid]
+        return pid == raylet
+
+    def ours(pid):
+        try:
+            return pathlib.Path(os.readlink(f"/proc/{pid}/exe")) == pathlib.Path(earmark)
+        except OSError:
+            return False
+    return [pid for pid in of if under(pid) and ours(pid)]
+
+
+# It is removed while it works, not before or after.
+raylet = doomed.all_processes["raylet"][0].process.pid
+doing = []
+for _ in range(1200):
+    doing = busy(raylet)
+    if doing and any(out.glob("status.*.jsonl")):
         break
     time.sleep(.1)
-time.sleep(1)
-print("a node is removed", flush=True)
+if not doing:
+    run.kill()
+    cluster.shutdown()
+    sys.exit("the node that was to be removed was never given a part")
+print(f"a node is removed that runs {len(doing)} processes of earmark", flush=True)
 cluster.remove_node(doomed, allow_graceful=False)
 status = run.wait(timeout=900)
 print("the driver ended with", status)

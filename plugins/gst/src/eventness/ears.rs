@@ -21,6 +21,9 @@ pub const PROBES: [&str; 6] = [
     "tagger-novelty",
 ];
 
+/// The probe, unless another is named.
+pub(super) const DEFAULT: &str = "onset";
+
 /// What the properties say.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -37,7 +40,7 @@ pub(super) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            probe: "onset+tcn".into(),
+            probe: DEFAULT.into(),
             weights: String::new(),
             tagger: NONE.into(),
             tagging: Tagging::default(),

@@ -378,7 +378,7 @@ impl ObjectImpl for Eventness {
             vec![
                 glib::ParamSpecString::builder("probe")
                     .nick("Onset probe")
-                    .blurb("What finds the instants at which something begins: energy, flux (no model), onset (flux and a small network), onset+tcn (that and a larger one), tagger (the tagger's largest probability), tagger-novelty (how its embedding changes), or the name or path of a manifest of kind probe (any embedding with a head)")
+                    .blurb("What finds the instants at which something begins: energy, flux (no model), onset (flux and small networks), onset+tcn (those and a larger one, half a second later), tagger (the tagger's largest probability), tagger-novelty (how its embedding changes), or the name or path of a manifest of kind probe (any embedding with a head)")
                     .default_value(settings.probe.as_str())
                     .mutable_ready()
                     .build(),
@@ -425,7 +425,7 @@ impl ObjectImpl for Eventness {
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         let mut settings = self.settings();
         match pspec.name() {
-            "probe" => settings.probe = text(value, "onset+tcn"),
+            "probe" => settings.probe = text(value, ears::DEFAULT),
             "weights" => settings.weights = text(value, ""),
             "tagger" => settings.tagger = text(value, NONE),
             "tagging" => settings.tagging = value.get().unwrap_or_default(),
