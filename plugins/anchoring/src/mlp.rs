@@ -88,11 +88,20 @@ impl Peers {
     fn of(&self, own: &[f32], beside: &Beside) -> Vec<f32> {
         let width = self.layers.last().map_or(0, |layer| layer.bias.len());
         let mut pooled = vec![0.0f32; 2 * width];
+        let Some((first, rest)) = self.layers.split_first() else {
+            return pooled;
+        };
+        // What the candidate itself adds is the same beside each of the others.
+        let (by_compared, by_own) = first.weight.split_at(self.inputs.len() * first.bias.len());
+        let mut alone = first.bias.clone();
+        add(&mut alone, own.iter().copied(), by_own);
         let (sum, most) = pooled.split_at_mut(width);
         for row in beside.rows() {
             let compared = self.standard.apply(self.inputs.iter().map(|i| row[*i]));
-            let mut x: Vec<f32> = compared.chain(own.iter().copied()).collect();
-            for layer in &self.layers {
+            let mut x = alone.clone();
+            add(&mut x, compared, by_compared);
+            relu(&mut x);
+            for layer in rest {
                 x = layer.of(&x);
                 relu(&mut x);
             }
@@ -108,12 +117,17 @@ impl Peers {
 impl Dense {
     fn of(&self, x: &[f32]) -> Vec<f32> {
         let mut y = self.bias.clone();
-        for (x, row) in x.iter().zip(self.weight.chunks_exact(y.len())) {
-            for (y, w) in y.iter_mut().zip(row) {
-                *y += x * w;
-            }
-        }
+        add(&mut y, x.iter().copied(), &self.weight);
         y
+    }
+}
+
+/// `y += x W`.
+fn add(y: &mut [f32], x: impl Iterator<Item = f32>, weight: &[f32]) {
+    for (x, row) in x.zip(weight.chunks_exact(y.len())) {
+        for (y, w) in y.iter_mut().zip(row) {
+            *y += x * w;
+        }
     }
 }
 

@@ -154,6 +154,21 @@ fn peers_join_before_the_second_layer() {
         .unwrap()
         .logit(&inputs, &Default::default());
     assert!((alone - 1.75).abs() < 1e-6, "{alone}");
+    // Beside a candidate a second ago: ln(1.05) + 1 + 0 from the peer, 0.3 of it summed, all of it the most.
+    let mut stream = crate::candidate::CandidateStream::new();
+    let mut found = Vec::new();
+    for t in 0..600 {
+        let loud = [300, 400].iter().any(|at| (*at..at + 20).contains(&t));
+        found.extend(stream.push_frame(&[if loud { 1.0 } else { 0.1 }; BANDS]));
+    }
+    let beside = &found.last().unwrap().beside;
+    assert_eq!(beside.rows().len(), 1);
+    let with = weights.mlp("a").unwrap().logit(&inputs, beside);
+    let peer = 1.05f32.ln() + 1.0;
+    assert!(
+        (with - (alone + 2.0 * 0.3 * peer + 4.0 * peer)).abs() < 1e-4,
+        "{with}"
+    );
     let error = Weights::read(&file(&about.replace("ago", "then"), &all)).unwrap_err();
     assert!(error.to_string().contains("`then`"), "{error}");
     // There is no second layer.
