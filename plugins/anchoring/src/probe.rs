@@ -5,7 +5,7 @@
 //! | `energy` | sudden rises of the whole level | how large | 9 frames later |
 //! | `flux` | peaks of onset strength | `flux_100` | 9 frames later |
 //! | `onset` | the same | a small network over its features, beside those before it | 41 frames later |
-//! | `onset+tcn` | the same | that and one that also knows what a TCN says | 46 frames later |
+//! | `onset+tcn` | the same | that and one that also knows what a TCN says | as late as that: about 96 frames |
 //!
 //! A frame is 10 ms. Probes that judge a whole patch of sound at once, such as a tagger's, are answered to the
 //! [`crate::listen::Listener`] directly.
