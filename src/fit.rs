@@ -350,14 +350,7 @@ fn fitted<'a>(
         for one in recordings.clone() {
             let said = score::heard(one, &probe);
             let at: Vec<f32> = said.iter().map(|heard| heard.at.seconds() as f32).collect();
-            let events: Vec<(f32, f32)> = one
-                .events
-                .iter()
-                .map(|event| {
-                    let span = event.span;
-                    (span.start().seconds() as f32, span.stop().seconds() as f32)
-                })
-                .collect();
+            let events: Vec<(f32, f32)> = one.spans().collect();
             let right = truth::truth(&events, &at);
             let logit = |p: f32| {
                 let p = p.clamp(1e-6, 1.0 - 1e-6);

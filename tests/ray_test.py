@@ -13,22 +13,6 @@ try:
 except ImportError as e:
     sys.exit(print(f"skipped: {e} (pip install ray)"))
 
-earmark, pipeline, recordings, work = (str(pathlib.Path(p).resolve()) for p in sys.argv[1:])
-shutil.rmtree(work, ignore_errors=True)
-out = pathlib.Path(work) / "out"
-out.mkdir(parents=True)
-driver = pathlib.Path(work) / "driver.py"
-driver.write_text(subprocess.run(
-    [earmark, "batch", pipeline, recordings, "--output", str(out), "--emit", "ray", "--parts", "4", "--quiet"],
-    stdout=subprocess.PIPE, text=True, check=True).stdout)
-compile(driver.read_text(), str(driver), "exec")
-cpus = os.cpu_count()
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus})
-doomed = cluster.add_node(num_cpus=cpus)
-cluster.wait_for_nodes()
-run = subprocess.Popen([sys.executable, str(driver)], env={**os.environ, "RAY_ADDRESS": cluster.address})
-
-
 def parents():
     """Process -> its parent."""
     found = {}
@@ -57,6 +41,20 @@ def busy(raylet):
     return [pid for pid in of if under(pid) and ours(pid)]
 
 
+earmark, pipeline, recordings, work = (str(pathlib.Path(p).resolve()) for p in sys.argv[1:])
+shutil.rmtree(work, ignore_errors=True)
+out = pathlib.Path(work) / "out"
+out.mkdir(parents=True)
+driver = pathlib.Path(work) / "driver.py"
+driver.write_text(subprocess.run(
+    [earmark, "batch", pipeline, recordings, "--output", str(out), "--emit", "ray", "--parts", "4", "--quiet"],
+    stdout=subprocess.PIPE, text=True, check=True).stdout)
+compile(driver.read_text(), str(driver), "exec")
+cpus = os.cpu_count()
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus})
+doomed = cluster.add_node(num_cpus=cpus)
+cluster.wait_for_nodes()
+run = subprocess.Popen([sys.executable, str(driver)], env={**os.environ, "RAY_ADDRESS": cluster.address})
 # It is removed while it works, not before or after.
 raylet = doomed.all_processes["raylet"][0].process.pid
 doing = []

@@ -36,13 +36,8 @@ fn piece(recordings: &[Recording], random: &mut Random) -> Crop {
     let first = random.below(one.mel.len().saturating_sub(CROP) + 1);
     let mel = one.mel.frames(first, CROP);
     let (from, length) = (first as f32 * STEP, mel.len() as f32 * STEP);
-    let events = one.events.iter().map(|event| {
-        let span = event.span;
-        (
-            span.start().seconds() as f32 - from,
-            span.stop().seconds() as f32 - from,
-        )
-    });
+    let events = one.spans();
+    let events = events.map(|(start, stop)| (start - from, stop - from));
     Crop {
         events: events
             .filter(|&(start, stop)| stop > 0.0 && start < length)
@@ -52,7 +47,7 @@ fn piece(recordings: &[Recording], random: &mut Random) -> Crop {
 }
 
 /// Another gain, another curve of tone, sometimes other bands: as if heard by another microphone, from another thing.
-fn disguise(mel: &mut [[f32; BANDS]], random: &mut Random, gain_db: f32) {
+pub(super) fn disguise(mel: &mut [[f32; BANDS]], random: &mut Random, gain_db: f32) {
     let mut curve = [gain_db + random.range(-GAIN_DB, GAIN_DB); BANDS];
     for wave in 1..4 {
         let wave = wave as f32;
@@ -81,11 +76,6 @@ fn disguise(mel: &mut [[f32; BANDS]], random: &mut Random, gain_db: f32) {
             (old[low] * (1.0 - part) + old[low + 1] * part) * factor[b]
         });
     }
-}
-
-/// A whole recording as another microphone would have heard it.
-pub(super) fn disguised(mel: &mut [[f32; BANDS]], random: &mut Random) {
-    disguise(mel, random, 0.0);
 }
 
 /// One crop, the same for the same random numbers.

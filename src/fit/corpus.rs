@@ -29,6 +29,14 @@ pub(super) struct Recording {
 }
 
 impl Recording {
+    /// When each event starts and stops, s.
+    pub(super) fn spans(&self) -> impl Iterator<Item = (f32, f32)> {
+        self.events.iter().map(|event| {
+            let span = event.span;
+            (span.start().seconds() as f32, span.stop().seconds() as f32)
+        })
+    }
+
     /// How long it lasts, as far as it was heard.
     pub(super) fn duration(&self) -> Nanos {
         Nanos::from_ms(

@@ -2,12 +2,12 @@
 
 use anchoring::candidate::{Beside, Candidate, CandidateStream, LIKENESS};
 use anchoring::mel::BANDS;
-use anchoring::mlp::SUMMED;
+use anchoring::mlp::{SUMMED, Standard};
 use anchoring::probe::view;
 use anchoring::tcn::TcnStream;
 use anchoring::weights::{INPUTS, VIEW, Weights, inputs};
 
-use super::augment::disguised;
+use super::augment::disguise;
 use super::corpus::Recording;
 use super::net::{Adam, After, Layer, Net, Trace, cross_entropy, rate};
 use super::random::Random;
@@ -41,43 +41,34 @@ pub(super) struct Row {
 }
 
 /// Means, and deviations from them.
-#[derive(Clone, Debug)]
-pub(super) struct Standard {
-    pub(super) mean: Vec<f32>,
-    pub(super) scale: Vec<f32>,
+fn standard<'a>(width: usize, rows: impl Iterator<Item = &'a [f32]> + Clone) -> Standard {
+    let (mut mean, mut scale, mut n) = (vec![0.0f64; width], vec![0.0f64; width], 0.0f64);
+    for row in rows.clone() {
+        mean.iter_mut()
+            .zip(row)
+            .for_each(|(m, x)| *m += f64::from(*x));
+        n += 1.0;
+    }
+    let n = n.max(1.0);
+    mean.iter_mut().for_each(|m| *m /= n);
+    for row in rows {
+        for ((s, m), x) in scale.iter_mut().zip(&mean).zip(row) {
+            *s += (f64::from(*x) - m).powi(2);
+        }
+    }
+    Standard {
+        mean: mean.into_iter().map(|m| m as f32).collect(),
+        scale: scale
+            .into_iter()
+            .map(|s| (s / n).sqrt().max(1e-3) as f32)
+            .collect(),
+    }
 }
 
-impl Standard {
-    fn of<'a>(width: usize, rows: impl Iterator<Item = &'a [f32]> + Clone) -> Self {
-        let (mut mean, mut scale, mut n) = (vec![0.0f64; width], vec![0.0f64; width], 0.0f64);
-        for row in rows.clone() {
-            mean.iter_mut()
-                .zip(row)
-                .for_each(|(m, x)| *m += f64::from(*x));
-            n += 1.0;
-        }
-        let n = n.max(1.0);
-        mean.iter_mut().for_each(|m| *m /= n);
-        for row in rows {
-            for ((s, m), x) in scale.iter_mut().zip(&mean).zip(row) {
-                *s += (f64::from(*x) - m).powi(2);
-            }
-        }
-        Self {
-            mean: mean.into_iter().map(|m| m as f32).collect(),
-            scale: scale
-                .into_iter()
-                .map(|s| (s / n).sqrt().max(1e-3) as f32)
-                .collect(),
-        }
-    }
-
-    fn apply<'a>(&'a self, row: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
-        let standards = self.mean.iter().zip(&self.scale);
-        row.iter()
-            .zip(standards)
-            .map(|(x, (mean, scale))| ((x - mean) / scale).clamp(-FURTHEST, FURTHEST))
-    }
+/// A row as the network learns from it.
+fn shown<'a>(standard: &'a Standard, row: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
+    let all = standard.apply(row.iter().copied());
+    all.map(|x| x.clamp(-FURTHEST, FURTHEST))
 }
 
 /// The network and what it learned. [`anchoring::mlp`] says how its parts belong together.
@@ -149,15 +140,11 @@ pub(super) fn rows(recordings: &[Recording], weights: &Weights, seed: u64) -> Ve
         let recording = &recordings[n / 2];
         let mut mel = recording.mel.frames(0, recording.mel.len());
         if n % 2 == 1 {
-            disguised(&mut mel, &mut Random::of(seed, &[2, n as u64]));
+            disguise(&mut mel, &mut Random::of(seed, &[2, n as u64]), 0.0);
         }
         let found = candidates(&mel, weights);
         let at: Vec<f32> = found.iter().map(|(c, _)| c.at().seconds() as f32).collect();
-        let span = |event: &crate::eval::labels::Event| {
-            let span = event.span;
-            (span.start().seconds() as f32, span.stop().seconds() as f32)
-        };
-        let events: Vec<_> = recording.events.iter().map(span).collect();
+        let events: Vec<_> = recording.spans().collect();
         let right = truth(&events, &at);
         let rows = found.into_iter().zip(right);
         rows.map(|((candidate, inputs), right)| Row {
@@ -187,6 +174,13 @@ struct Batch {
     wanted: Vec<f32>,
     /// `[n, FRONT + 2 PEER]`: what is left out, 0, or what the rest is multiplied by.
     mask: Vec<f32>,
+}
+
+impl Batch {
+    /// Of `[n, FRONT + 2 PEER]`.
+    fn leave_out(&self, joined: &mut [f32]) {
+        joined.iter_mut().zip(&self.mask).for_each(|(x, m)| *x *= m);
+    }
 }
 
 /// What a pass forward leaves.
@@ -232,8 +226,8 @@ impl Shape {
     fn forward(&self, params: &[f32], batch: &Batch) -> Passed {
         let [front, peer, back] = self.split(params);
         let n = batch.wanted.len();
-        let front = self.front.forward(front, &batch.own, n);
-        let peer = self.peer.forward(peer, &batch.peers, batch.whose.len());
+        let front = self.front.forward(front, &batch.own);
+        let peer = self.peer.forward(peer, &batch.peers);
         let mut joined = vec![0.0; n * JOINED];
         for (row, own) in joined
             .chunks_exact_mut(JOINED)
@@ -257,12 +251,9 @@ impl Shape {
                 }
             }
         }
-        joined
-            .iter_mut()
-            .zip(&batch.mask)
-            .for_each(|(x, m)| *x *= m);
+        batch.leave_out(&mut joined);
         Passed {
-            back: self.back.forward(back, &joined, n),
+            back: self.back.forward(back, &joined),
             front,
             peer,
             joined,
@@ -281,27 +272,15 @@ impl Shape {
         let [front, peer, back] = self.split(params);
         let (to_front, rest) = gradient.split_at_mut(front.len());
         let (to_peer, to_back) = rest.split_at_mut(peer.len());
-        let mut joined = self.back.backward_to_input(
-            back,
-            &passed.joined,
-            n,
-            &passed.back,
-            slope.collect(),
-            to_back,
-        );
-        joined
-            .iter_mut()
-            .zip(&batch.mask)
-            .for_each(|(x, m)| *x *= m);
+        let slope = slope.collect();
+        let mut joined =
+            self.back
+                .backward(back, &passed.joined, &passed.back, slope, to_back, true);
+        batch.leave_out(&mut joined);
         let own = joined.chunks_exact(JOINED).flat_map(|row| &row[..FRONT]);
-        self.front.backward(
-            front,
-            &batch.own,
-            n,
-            &passed.front,
-            own.copied().collect(),
-            to_front,
-        );
+        let own = own.copied().collect();
+        self.front
+            .backward(front, &batch.own, &passed.front, own, to_front, false);
         let mut said = vec![0.0; batch.whose.len() * PEER];
         for (&whose, slope) in batch.whose.iter().zip(said.chunks_exact_mut(PEER)) {
             let row = &joined[whose * JOINED + FRONT..(whose + 1) * JOINED];
@@ -313,9 +292,8 @@ impl Shape {
                 said[k * PEER + u] += joined[whose * JOINED + FRONT + PEER + u];
             }
         }
-        let rows = batch.whose.len();
         self.peer
-            .backward(peer, &batch.peers, rows, &passed.peer, said, to_peer);
+            .backward(peer, &batch.peers, &passed.peer, said, to_peer, false);
         gradient
     }
 }
@@ -332,8 +310,8 @@ impl Judge {
         let width = if seen { INPUTS } else { INPUTS - VIEW.len() };
         let shape = Shape::new(width);
         let mut judge = Self {
-            own: Standard::of(width, rows.iter().map(|row| &row.inputs[..width])),
-            compared: Standard::of(
+            own: standard(width, rows.iter().map(|row| &row.inputs[..width])),
+            compared: standard(
                 LIKENESS,
                 rows.iter()
                     .flat_map(|row| row.beside.rows())
@@ -374,9 +352,7 @@ impl Judge {
             let Some(row) = rows.get(random.below(rows.len())) else {
                 break;
             };
-            let own: Vec<f32> = self
-                .own
-                .apply(&row.inputs)
+            let own: Vec<f32> = shown(&self.own, &row.inputs)
                 .map(|x| {
                     if random.unit() < INPUTS_OUT {
                         0.0
@@ -386,7 +362,7 @@ impl Judge {
                 })
                 .collect();
             for peer in row.beside.rows() {
-                batch.peers.extend(self.compared.apply(peer));
+                batch.peers.extend(shown(&self.compared, peer));
                 batch.peers.extend_from_slice(&own);
                 batch.whose.push(n);
             }
@@ -410,6 +386,7 @@ impl Judge {
 
 #[cfg(test)]
 mod tests {
+    use super::super::net::measured;
     use super::*;
 
     /// Candidates of which one begins an event where nothing before it is like it, whatever it is itself.
@@ -447,8 +424,8 @@ mod tests {
         let mut random = Random::of(7, &[]);
         let rows = rows(40, &mut random);
         let mut judge = Judge {
-            own: Standard::of(4, rows.iter().map(|row| &row.inputs[..4])),
-            compared: Standard::of(
+            own: standard(4, rows.iter().map(|row| &row.inputs[..4])),
+            compared: standard(
                 LIKENESS,
                 rows.iter()
                     .flat_map(|row| row.beside.rows())
@@ -471,13 +448,7 @@ mod tests {
         let mut params = judge.params.clone();
         let (mut checked, mut off) = (0, 0);
         for i in (0..params.len()).step_by(37) {
-            let (at, step) = (params[i], 1e-3);
-            params[i] = at + step;
-            let above = loss(&params);
-            params[i] = at - step;
-            let below = loss(&params);
-            params[i] = at;
-            let measured = (above - below) / f64::from(2.0 * step);
+            let measured = measured(loss, &mut params, i);
             let error = (measured - f64::from(gradient[i])).abs();
             checked += usize::from(measured.abs() > 1e-4);
             off += usize::from(error > 0.05 * measured.abs() + 2e-4);

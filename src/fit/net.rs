@@ -114,8 +114,14 @@ impl Net {
         params
     }
 
+    /// How many rows `x` has.
+    fn rows(&self, x: &[f32]) -> usize {
+        self.0.first().map_or(0, |layer| x.len() / layer.inputs)
+    }
+
     /// `x` is `[rows, inputs]`.
-    pub(super) fn forward(&self, params: &[f32], x: &[f32], rows: usize) -> Trace {
+    pub(super) fn forward(&self, params: &[f32], x: &[f32]) -> Trace {
+        let rows = self.rows(x);
         let mut trace = Trace::default();
         for (layer, weights, bias) in self.split(params) {
             let before = trace.rows.last().map_or(x, Vec::as_slice);
@@ -149,46 +155,17 @@ impl Net {
         trace
     }
 
-    /// Adds to `gradient` what `slope`, the loss's slope by output, makes of the parameters.
+    /// Adds to `gradient` what `slope`, the loss's slope by output, makes of the parameters; says the slope by `x`, if it is wanted.
     pub(super) fn backward(
         &self,
         params: &[f32],
         x: &[f32],
-        rows: usize,
-        trace: &Trace,
-        slope: Vec<f32>,
-        gradient: &mut [f32],
-    ) {
-        self.back(params, x, rows, trace, slope, gradient, false);
-    }
-
-    /// The same, and the slope by `x`.
-    pub(super) fn backward_to_input(
-        &self,
-        params: &[f32],
-        x: &[f32],
-        rows: usize,
-        trace: &Trace,
-        slope: Vec<f32>,
-        gradient: &mut [f32],
-    ) -> Vec<f32> {
-        self.back(params, x, rows, trace, slope, gradient, true)
-    }
-
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a pass back needs all that the pass forward had, and its result"
-    )]
-    fn back(
-        &self,
-        params: &[f32],
-        x: &[f32],
-        rows: usize,
         trace: &Trace,
         mut slope: Vec<f32>,
         gradient: &mut [f32],
         to_input: bool,
     ) -> Vec<f32> {
+        let rows = self.rows(x);
         let layers: Vec<_> = self.split(params).collect();
         let mut end = params.len();
         for (i, (layer, weights, _)) in layers.into_iter().enumerate().rev() {
@@ -348,6 +325,18 @@ pub(super) fn sigmoid(logit: f32) -> f32 {
     1.0 / (1.0 + (-logit).exp())
 }
 
+/// The slope of a loss by one parameter, measured.
+#[cfg(test)]
+pub(super) fn measured(loss: impl Fn(&[f32]) -> f64, params: &mut [f32], i: usize) -> f64 {
+    let (at, step) = (params[i], 1e-3);
+    params[i] = at + step;
+    let above = loss(params);
+    params[i] = at - step;
+    let below = loss(params);
+    params[i] = at;
+    (above - below) / f64::from(2.0 * step)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -373,27 +362,20 @@ mod tests {
         let mut params = net.start(&mut random, -0.5);
         let x: Vec<f32> = (0..rows * 3).map(|_| random.normal()).collect();
         let loss = |params: &[f32]| -> f64 {
-            let trace = net.forward(params, &x, rows);
+            let trace = net.forward(params, &x);
             let of = |&z: &f32| f64::from(cross_entropy(z, 0.3).0);
             trace.output().iter().map(of).sum()
         };
-        let trace = net.forward(&params, &x, rows);
+        let trace = net.forward(&params, &x);
         let slope = trace.output().iter().map(|&z| cross_entropy(z, 0.3).1);
         let mut gradient = vec![0.0; params.len()];
-        net.backward(&params, &x, rows, &trace, slope.collect(), &mut gradient);
-        for i in 0..params.len() {
-            let (at, step) = (params[i], 1e-3);
-            params[i] = at + step;
-            let above = loss(&params);
-            params[i] = at - step;
-            let below = loss(&params);
-            params[i] = at;
-            let measured = (above - below) / f64::from(2.0 * step);
-            let error = (measured - f64::from(gradient[i])).abs();
+        net.backward(&params, &x, &trace, slope.collect(), &mut gradient, false);
+        for (i, gradient) in gradient.into_iter().enumerate() {
+            let measured = measured(loss, &mut params, i);
+            let error = (measured - f64::from(gradient)).abs();
             assert!(
                 error < 0.02 * measured.abs().max(1.0),
-                "{i}: {measured} {}",
-                gradient[i]
+                "{i}: {measured} {gradient}"
             );
         }
     }
@@ -404,9 +386,9 @@ mod tests {
         let mut random = Random::of(4, &[]);
         let params = net.start(&mut random, 0.0);
         let mut x: Vec<f32> = (0..30).map(|_| random.normal()).collect();
-        let before = net.forward(&params, &x, 10).output().to_vec();
+        let before = net.forward(&params, &x).output().to_vec();
         x[27..].fill(9.0);
-        let after = net.forward(&params, &x, 10).output().to_vec();
+        let after = net.forward(&params, &x).output().to_vec();
         assert_eq!(before[..18], after[..18]);
         assert_ne!(before[18..], after[18..]);
     }

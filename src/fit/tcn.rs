@@ -83,7 +83,7 @@ fn wanted(events: &[(f32, f32)], rows: usize) -> (Vec<[f32; 2]>, Vec<[f32; 2]>) 
 fn learn(net: &Net, params: &[f32], crop: &Crop) -> (f32, Vec<f32>) {
     let x = shown(&crop.mel);
     let rows = crop.mel.len() / STRIDE;
-    let trace = net.forward(params, &x, rows);
+    let trace = net.forward(params, &x);
     let (said, counts) = wanted(&crop.events, rows);
     let mut slope = Vec::with_capacity(2 * rows);
     let part = 1.0 / (CROPS * (CROP / STRIDE - WARM)) as f32;
@@ -96,7 +96,7 @@ fn learn(net: &Net, params: &[f32], crop: &Crop) -> (f32, Vec<f32>) {
         }
     }
     let mut gradient = vec![0.0; params.len()];
-    net.backward(params, &x, rows, &trace, slope, &mut gradient);
+    net.backward(params, &x, &trace, slope, &mut gradient, false);
     (loss, gradient)
 }
 

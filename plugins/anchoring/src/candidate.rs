@@ -22,12 +22,14 @@ mod likeness;
 use std::collections::VecDeque;
 
 use crate::floor::{BLOCK, FloorStream};
-use crate::flux::{AROUND, FluxStream, Peak, PeakStream, REACH, REFERENCES, Strength, within};
+use crate::flux::{
+    AROUND, FluxStream, Peak, PeakStream, R100, REACH, REFERENCES, Strength, within,
+};
 use crate::mel::{BANDS, MIDDLE, STEP_TIME};
 use crate::time::Nanos;
 
 pub use self::likeness::{Beside, COMPARED, LIKENESS, LIKENESS_NAMES};
-use self::likeness::{Sketch, Sketches};
+use self::likeness::{Sketch, Sketches, Sound};
 
 /// How many numbers describe a candidate.
 pub const FEATURES: usize = 22;
@@ -93,8 +95,6 @@ pub const COLOUR_NAMES: [&str; COLOURS] = [
 const AFTER: u64 = 40;
 /// Frames remembered: 204 before a candidate, 40 after it, one block more that waits for its floor.
 const RING: u64 = 256;
-/// Where `lR100` stands among the features.
-const R100: usize = 3;
 /// How long candidates are remembered, in frames, and how near they are too near to be compared, and compared at short range.
 const MEMORY: u64 = 1000;
 const NEAR: u64 = 15;
@@ -155,10 +155,8 @@ struct Past {
     flux_100: f32,
     /// `max pl[c+3..c+7]`.
     loudness: f32,
-    /// Mean of `V`.
-    level: f32,
-    /// `U`.
-    colour: Row,
+    /// `V`.
+    sound: Sound,
 }
 
 /// Mel frames in, candidates out, 41 frames later.
@@ -358,13 +356,11 @@ impl CandidateStream {
                 .fold(0.0, f32::max)
         };
         let onset = bands(self.after(c, 0, 9));
-        let norm = dot(&onset, &onset).sqrt();
         let own = Past {
             frame: c,
             flux_100: own_flux,
             loudness: own_loudness,
-            level: mean(&onset),
-            colour: onset.map(|v| v / (norm + LEAST_NORM)),
+            sound: Sound::new(&onset),
         };
         while self
             .past
@@ -415,7 +411,9 @@ impl CandidateStream {
         for (slot, group) in colours.iter_mut().zip(groups.into_iter().flatten()) {
             *slot = group.iter().sum::<f32>() / (BANDS / GROUPS) as f32;
         }
-        let sketch = Sketch::new(c, [&onset, &body, &later, &self.risen(c)], features[R100]);
+        let rows = [&body, &later, &self.risen(c)];
+        // The features begin with the flux against each reference.
+        let sketch = Sketch::new(c, own.sound, rows, features[R100]);
         Candidate {
             frame: c,
             flux_100: peak.flux_100,
@@ -452,15 +450,16 @@ impl CandidateStream {
             if ago < NEAR {
                 continue;
             }
-            let like = dot(&own.colour, &past.colour);
+            let like = own.sound.like(&past.sound);
             if ago <= SHORT {
                 sim3 = Some(sim3.map_or(like, |most| most.max(like)));
             }
             if sim10.is_none_or(|(most, _)| like > most) {
-                sim10 = Some((like, past.level));
+                sim10 = Some((like, past.sound.mean));
             }
         }
-        let (most, ldiff) = sim10.map_or((0.0, 0.0), |(like, level)| (like, own.level - level));
+        let (most, ldiff) =
+            sim10.map_or((0.0, 0.0), |(like, level)| (like, own.sound.mean - level));
         (sim3.unwrap_or(0.0), most, ldiff)
     }
 

@@ -13,7 +13,7 @@ use crate::mel::BANDS;
 pub const REFERENCES: [usize; 6] = [2, 20, 50, 100, 200, 400];
 /// Where `flux_20` and `flux_100` stand among them.
 const R20: usize = 1;
-const R100: usize = 3;
+pub(crate) const R100: usize = 3;
 /// Frames between a frame and the end of its reference.
 const LAG: usize = 3;
 /// The first frames have no reference worth the name.

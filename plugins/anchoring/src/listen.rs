@@ -30,6 +30,8 @@ const DOUBT: f32 = 0.95;
 /// Around an onset in which a voice matters: a word begins before its detector is sure, and its sounds outlast it.
 const VOICE_BEFORE: Nanos = Nanos::from_ms(100);
 const VOICE_AFTER: Nanos = Nanos::from_ms(250);
+/// Onsets at least this likely are worth naming.
+const WORTH_NAMING: f32 = 0.1;
 /// Most samples of a patch: ten seconds.
 pub const LONGEST_WINDOW: usize = 160_000;
 
@@ -616,9 +618,6 @@ impl Listener {
         }
     }
 }
-
-/// Onsets at least this likely are worth naming.
-const WORTH_NAMING: f32 = 0.1;
 
 /// The last hop to which a patch is the nearest.
 fn last_hop(patch: u64) -> u64 {

@@ -14,13 +14,19 @@ pub(crate) struct Dense {
 
 /// Subtracts a mean and divides by a scale.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Standard {
-    pub(crate) mean: Vec<f32>,
-    pub(crate) scale: Vec<f32>,
+pub struct Standard {
+    /// Of each number.
+    pub mean: Vec<f32>,
+    /// Of each number, not 0.
+    pub scale: Vec<f32>,
 }
 
 impl Standard {
-    fn apply<'a>(&'a self, x: impl Iterator<Item = f32> + 'a) -> impl Iterator<Item = f32> + 'a {
+    /// As many numbers as there are means.
+    pub fn apply<'a>(
+        &'a self,
+        x: impl Iterator<Item = f32> + 'a,
+    ) -> impl Iterator<Item = f32> + 'a {
         let standards = self.mean.iter().zip(&self.scale);
         x.zip(standards)
             .map(|(x, (mean, scale))| (x - mean) / scale)

@@ -67,6 +67,7 @@ pub fn inputs(candidate: &Candidate, view: Option<[f32; VIEW.len()]>) -> [f32; I
 pub fn input_names() -> impl Iterator<Item = &'static str> {
     FEATURE_NAMES.into_iter().chain(COLOUR_NAMES).chain(VIEW)
 }
+
 /// What the TCN says about a candidate at time `t` of its own clock, after [`COLOUR_NAMES`]: the largest onset logit within four
 /// outputs of it, and the mean probability that something sounds in the seven outputs after it and in outputs 28 to 4 before it.
 pub const VIEW: [&str; 3] = ["probe_max", "probe_act_after", "probe_act_before"];
@@ -371,6 +372,9 @@ impl About {
             self.schema.clone(),
             "must be earmark-ears/1",
         )?;
+        let one_of = |names: &[&str]| format!("must be one of {}", names.join(", "));
+        let one_input = one_of(&input_names().collect::<Vec<_>>());
+        let one_comparison = one_of(&LIKENESS_NAMES);
         for (i, mlp) in self.mlps.iter().enumerate() {
             let field = format!("mlps.{i}");
             let unique = self
@@ -396,10 +400,7 @@ impl About {
                     input_index(input).is_some(),
                     format!("{field}.inputs"),
                     format!("`{input}`"),
-                    &format!(
-                        "must be one of {}",
-                        input_names().collect::<Vec<_>>().join(", ")
-                    ),
+                    &one_input,
                 )?;
                 need(
                     self.tcn.is_some() || !VIEW.contains(&input.as_str()),
@@ -413,7 +414,7 @@ impl About {
                     LIKENESS_NAMES.contains(&peer.as_str()),
                     format!("{field}.peers"),
                     format!("`{peer}`"),
-                    &format!("must be one of {}", LIKENESS_NAMES.join(", ")),
+                    &one_comparison,
                 )?;
             }
         }
@@ -584,8 +585,8 @@ fn read_peers(
         return Ok((None, 0));
     }
     let own = format!("mlp.{}.peers", about.name);
-    let places = about.peers.iter();
-    let inputs: Vec<usize> = places
+    let names = about.peers.iter();
+    let inputs: Vec<usize> = names
         .filter_map(|name| LIKENESS_NAMES.iter().position(|n| n == name))
         .collect();
     let standard = read_standard(&own, inputs.len(), tensors)?;

@@ -242,7 +242,7 @@ Earmark.Timeline = class {
     const level = sound.levels[depth], step = sound.step * 4 ** depth;
     const first = Math.max(0, Math.floor((this.from - sound.start) / step));
     const last = Math.min(level.n, Math.ceil((this.to - sound.start) / step) + 1);
-    return { level, first, last, at: k => this.x(sound.start + k * step), wide: step / pixel };
+    return { level, step, first, last, at: k => this.x(sound.start + k * step), wide: step / pixel };
   }
 
   bands(c, row) {
@@ -263,7 +263,7 @@ Earmark.Timeline = class {
   }
 
   eventness(c, row) {
-    const { level, first, last, at } = this.level();
+    const { level, step, first, last, at } = this.level();
     // Where the sound can't be trusted.
     const distrust = Math.round(this.data.distrust * 255);
     c.fillStyle = c.createPattern(this.hatchUnsure, "repeat");
@@ -275,16 +275,15 @@ Earmark.Timeline = class {
     }
     // As unsure as u: it may be anything from e (1 - u) to e + (1 - e) u. Painted by hand, a column of pixels at a time: a path of so
     // many corners takes a browser without a graphics card longer than a frame lasts.
-    const sound = this.data.sound, span = sound.step * 4 ** sound.levels.indexOf(level);
     const ratio = this.rows.width / this.width, columns = Math.round(this.plot * ratio), lines = Math.round(row.height * ratio);
     this.strip.width = columns;
     this.strip.height = lines;
     const s = this.strip.getContext("2d"), image = s.createImageData(columns, lines), out = new Uint32Array(image.data.buffer);
     const [band, body, edge] = [0.22, 0.68, 1].map(share => this.anchorShade | Math.round(share * 255) << 24);
     const line = share => Math.round((1 - share) * (lines - 2 * ratio) + 2 * ratio), thick = Math.max(1, Math.round(ratio));
+    const cell = x => Math.floor((this.t(this.gutter + x / ratio) - this.data.sound.start) / step);
     let before = null;
     for (let x = 0; x < columns; x++) {
-      const cell = u => Math.floor((this.t(this.gutter + u / ratio) - sound.start) / span);
       const a = Math.max(first, cell(x)), b = Math.min(last, Math.max(cell(x + 1), a + 1));
       if (a >= b) { before = null; continue; }
       let high = 0, most = 0, least = 1;
@@ -331,7 +330,7 @@ Earmark.Timeline = class {
       if (x - lastX < 0.7 && standing !== "false") continue;
       lastX = x;
       // As high as the score; the mark on top says what it stands at.
-      const top = base - (row.height - 15) * (0.25 + 0.75 * anchors.score[k] / 255);
+      const top = base - this.tall(row, anchors.score[k]);
       c.lineWidth = 1.5;
       c.beginPath();
       c.moveTo(x, base);
@@ -357,6 +356,9 @@ Earmark.Timeline = class {
     }
   }
 
+  // How high an anchor of a score stands.
+  tall(row, score) { return (row.height - 15) * (0.25 + 0.75 * score / 255); }
+
   // More anchors than can be told apart: of those in one column of pixels the likeliest of each standing, the wrong ones in front.
   crowd(c, row, first, last) {
     const anchors = this.data.runs[row.run].anchors, base = row.y + row.height, wide = 1.5;
@@ -372,7 +374,7 @@ Earmark.Timeline = class {
       for (let column = 0; column < columns; column++) {
         const k = best[column * 3 + standing];
         if (k < 0) continue;
-        const high = (row.height - 15) * (0.25 + 0.75 * anchors.score[k] / 255);
+        const high = this.tall(row, anchors.score[k]);
         c.fillRect(this.gutter + column * wide, base - high, wide, high);
       }
     }

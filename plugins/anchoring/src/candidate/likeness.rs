@@ -81,31 +81,37 @@ pub(super) struct Sketch {
     lull: f32,
 }
 
-/// Bands, by direction and mean.
+/// Bands, by direction (`U`) and mean.
 #[derive(Clone, Copy, Debug)]
-struct Sound {
+pub(super) struct Sound {
     unit: Row,
-    mean: f32,
+    pub(super) mean: f32,
 }
 
 impl Sound {
-    fn new(row: &Row) -> Self {
+    pub(super) fn new(row: &Row) -> Self {
         let norm = super::dot(row, row).sqrt() + super::LEAST_NORM;
         Self {
             unit: row.map(|x| x / norm),
             mean: super::mean(row),
         }
     }
-    fn like(&self, other: &Self) -> f32 {
+
+    pub(super) fn like(&self, other: &Self) -> f32 {
         super::dot(&self.unit, &other.unit)
     }
 }
 
 impl Sketch {
-    pub(super) fn new(frame: u64, [early, body, later, rise]: [&Row; 4], sharp: f32) -> Self {
+    pub(super) fn new(
+        frame: u64,
+        early: Sound,
+        [body, later, rise]: [&Row; 3],
+        sharp: f32,
+    ) -> Self {
         Self {
             frame,
-            early: Sound::new(early),
+            early,
             body: Sound::new(body),
             later: Sound::new(later),
             rise: Sound::new(rise),
