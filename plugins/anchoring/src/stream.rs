@@ -1,7 +1,7 @@
 //! Cues as they come -> plan entries within a token bucket and a bounded look-ahead.
 //!
 //! The bucket starts empty, fills at `tokens_per_s` and overflows at `burst_s`, so at every instant of the recording no more is spent than
-//! it had earned by then. An onset becomes an anchor if its picture is expected to be the first to show enough events, its own and those that
+//! it had earned by then. If it is known when the recording stops, a quarter of the bucket is lent at the start and paid back at the end. An onset becomes an anchor if its picture is expected to be the first to show enough events, its own and those that
 //! began since the last picture, for what the bucket holds (the fuller, the fewer); if it is among the pictures that together show
 //! most of what is heard within the look-ahead; and if the largest gap can still be paid afterwards. Where the sound can't be trusted, blind
 //! looks at the uniform tier come as soon as they are worth as much ([`Worth`]); where it is missing altogether, even ones. A decision about an instant
@@ -24,6 +24,10 @@ use crate::worth::{HORIZON, Worth};
 use bucket::Bucket;
 use pace::Pace;
 
+/// Share of the bucket that waits for what is better than usual.
+const SPARE: f64 = 0.2;
+/// Of so many candidates that are worth the price one is taken: the others come too soon after it, or a better one follows.
+const SEEN: f64 = 1.3;
 /// Most candidates that are weighed against each other.
 const CHOICE: usize = 16;
 /// How long after what is heard the next picture is expected.
@@ -65,7 +69,7 @@ pub struct StreamPlanner {
     even_anchors: Nanos,
     /// What a picture at an anchor shows beside the anchor's own event.
     beside: f64,
-    /// When the last picture above the thin looks' tier was, or the recording's start.
+    /// When the last picture at an anchor or of the uniform tier was, or the recording's start.
     last_full: Nanos,
     pace: Pace,
     /// When the recording is expected to stop.
@@ -80,7 +84,7 @@ pub struct StreamPlanner {
     stop: Option<Nanos>,
     /// By the time of their pictures.
     candidates: VecDeque<(Nanos, Candidate)>,
-    /// Onsets and probabilities of those that were settled since the last picture above the thin looks' tier.
+    /// Onsets and probabilities of those that were settled since that picture.
     unseen: VecDeque<(Nanos, f32)>,
     /// When the last picture was; the recording's start before the first.
     last: Nanos,
@@ -136,9 +140,14 @@ impl StreamPlanner {
         }
     }
 
-    /// When the recording is expected to stop, if that is known: what the bucket holds is spent by then. It may be wrong.
+    /// When the recording is expected to stop, if that is known: what the bucket holds is spent by then, and what the last seconds
+    /// earn may be spent at the start. If it stops sooner than expected, as much as that may have been spent beyond the budget.
     pub fn expect(&mut self, stop: Nanos) {
         self.expected = Some(stop);
+        if self.settings.budget.policy == Policy::Gated {
+            self.bucket
+                .lend(stop, self.settings.fallback_rate(self.prices));
+        }
     }
 
     /// The next cue, in the order of time; one that lies before what was heard or given up already, or more than a hundred hours
@@ -395,7 +404,7 @@ impl StreamPlanner {
         }
         self.spent = self.spent.saturating_add(tokens);
         self.last = at;
-        if tokens > self.prices.of(self.settings.budget.fallback_tier) || anchor.is_some() {
+        if tier >= self.settings.budget.uniform_tier || anchor.is_some() {
             self.last_full = at;
             self.unseen.clear();
         }
@@ -451,8 +460,10 @@ impl StreamPlanner {
             .map_or(b.burst_s, |stop| (stop - at).seconds());
         // What is in the bucket is spent while it would fill, or until the end.
         let within = left.clamp(1.0, b.burst_s.max(1.0));
-        let rate = (b.tokens_per_s - thin).max(0.0) + bucket.tokens() as f64 / within;
-        self.pace.price(at, rate / price)
+        // Some stays for what is better than usual, until the end comes near.
+        let kept = (SPARE * b.burst_s).min(left / 4.0) * b.tokens_per_s;
+        let rate = (bucket.income() - thin).max(0.0) + (bucket.tokens() as f64 - kept) / within;
+        self.pace.price(at, SEEN * rate.max(0.0) / price)
     }
 
     /// Whether the pictures that together show most, of the candidates heard so far, leave this one out.

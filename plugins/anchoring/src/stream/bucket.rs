@@ -14,6 +14,16 @@ pub(super) struct Bucket {
     capacity: i128,
     level: i128,
     at: Nanos,
+    loan: Option<Loan>,
+}
+
+/// What the last seconds of a recording earn was there from the start; they pay it back.
+#[derive(Clone, Copy, Debug)]
+struct Loan {
+    from: Nanos,
+    until: Nanos,
+    /// What is still earned while it is paid back.
+    rate: i128,
 }
 
 impl Bucket {
@@ -28,31 +38,73 @@ impl Bucket {
             capacity,
             level: 0,
             at: Nanos::ZERO,
+            loan: None,
         }
+    }
+
+    /// The recording goes on until `stop`: what is earned in its last quarter, as far as that fills a quarter of the bucket, is there from the
+    /// start, but for `kept_per_s`. Only before anything else, and once.
+    pub(super) fn lend(&mut self, stop: Nanos, kept_per_s: f64) {
+        let kept = ((kept_per_s * 1000.0).ceil() as u32).into();
+        if self.at > Nanos::ZERO || self.loan.is_some() || stop <= Nanos::ZERO || kept >= self.rate
+        {
+            return;
+        }
+        let quarter = i64::try_from(self.capacity / 4 / self.rate).unwrap_or(i64::MAX);
+        let length = Nanos::new(quarter.min(stop.get() / 4));
+        self.level += (self.rate - kept) * i128::from(length.get());
+        self.loan = Some(Loan {
+            from: stop - length,
+            until: stop,
+            rate: kept,
+        });
+    }
+
+    /// Tokens a second that it earns next.
+    pub(super) fn income(&self) -> f64 {
+        self.pieces()
+            .next()
+            .map_or(0.0, |(rate, _)| rate as f64 / 1000.0)
+    }
+
+    /// What it earns from now on: rates, each with its stop.
+    fn pieces(&self) -> impl Iterator<Item = (i128, Nanos)> + use<> {
+        let at = self.at;
+        let loan = self
+            .loan
+            .map(|loan| [(self.rate, loan.from), (loan.rate, loan.until)]);
+        let pieces = loan.into_iter().flatten().chain([(self.rate, Nanos::MAX)]);
+        pieces.filter(move |&(_, stop)| stop > at)
     }
 
     /// How long it takes to fill by so many tokens, rounded up.
     pub(super) fn time_for(&self, tokens: Tokens) -> Nanos {
-        self.time(i128::from(tokens) * UNITS)
+        time(i128::from(tokens) * UNITS, self.rate)
     }
 
-    fn time(&self, units: i128) -> Nanos {
-        if units <= 0 {
-            return Nanos::ZERO;
+    /// When so many more units will have been earned.
+    fn earned_at(&self, mut units: i128) -> Nanos {
+        let mut at = self.at;
+        for (rate, stop) in self.pieces() {
+            let all = rate * i128::from((stop - at).get());
+            if units <= all {
+                return at + time(units, rate);
+            }
+            units -= all;
+            at = stop;
         }
-        if self.rate == 0 {
-            return Nanos::MAX;
-        }
-        let ns = (units + self.rate - 1) / self.rate;
-        i64::try_from(ns).map_or(Nanos::MAX, Nanos::new)
+        Nanos::MAX
     }
 
     /// Fills until `at`; never goes back.
     pub(super) fn advance(&mut self, at: Nanos) {
-        if at > self.at {
-            let more = self.rate * i128::from((at - self.at).get());
+        while at > self.at
+            && let Some((rate, stop)) = self.pieces().next()
+        {
+            let stop = stop.min(at);
+            let more = rate * i128::from((stop - self.at).get());
             self.level = (self.level + more).min(self.capacity);
-            self.at = at;
+            self.at = stop;
         }
     }
 
@@ -69,17 +121,29 @@ impl Bucket {
 
     /// When it will hold so many.
     pub(super) fn holds_at(&self, tokens: Tokens) -> Nanos {
-        self.at + self.time(i128::from(tokens) * UNITS - self.level)
+        self.earned_at(i128::from(tokens) * UNITS - self.level)
     }
 
     /// When it will be full.
     pub(super) fn full_at(&self) -> Nanos {
-        self.at + self.time(self.capacity - self.level)
+        self.earned_at(self.capacity - self.level)
     }
 
     pub(super) fn tokens(&self) -> Tokens {
         u64::try_from(self.level / UNITS).unwrap_or(0)
     }
+}
+
+/// How long it takes to earn so many units, rounded up.
+fn time(units: i128, rate: i128) -> Nanos {
+    if units <= 0 {
+        return Nanos::ZERO;
+    }
+    if rate == 0 {
+        return Nanos::MAX;
+    }
+    let ns = (units + rate - 1) / rate;
+    i64::try_from(ns).map_or(Nanos::MAX, Nanos::new)
 }
 
 #[cfg(test)]
@@ -97,6 +161,36 @@ mod tests {
         assert!(bucket.spend(196) && !bucket.spend(1));
         bucket.advance(Nanos::MAX);
         assert_eq!(bucket.tokens(), 3_920);
+    }
+
+    #[test]
+    fn what_is_lent_is_paid_back_by_the_end() {
+        let mut bucket = Bucket::new(196.0, 100.0, 833);
+        bucket.lend(Nanos::from_ms(200_000), 96.0);
+        assert_eq!(bucket.tokens(), 25 * 100);
+        bucket.advance(Nanos::from_ms(10_000));
+        assert!(bucket.spend(25 * 100 + 10 * 196));
+        // The last 25 s earn what was kept.
+        assert_eq!(bucket.holds_at(165 * 196), Nanos::from_ms(175_000));
+        assert_eq!(bucket.holds_at(165 * 196 + 96), Nanos::from_ms(176_000));
+        assert_eq!(
+            bucket.holds_at(165 * 196 + 25 * 96 + 196),
+            Nanos::from_ms(201_000)
+        );
+        bucket.advance(Nanos::from_ms(60_000));
+        assert!(bucket.spend(50 * 196));
+        bucket.advance(Nanos::from_ms(170_000));
+        assert_eq!((bucket.tokens(), bucket.income()), (19_600, 196.0));
+        assert!(bucket.spend(19_600));
+        bucket.advance(Nanos::from_ms(175_000));
+        assert!(bucket.spend(5 * 196));
+        assert_eq!(bucket.income(), 96.0);
+        bucket.advance(Nanos::from_ms(200_000));
+        assert_eq!((bucket.tokens(), bucket.income()), (25 * 96, 196.0));
+        // Of a short recording at most a quarter.
+        let mut short = Bucket::new(196.0, 100.0, 833);
+        short.lend(Nanos::from_ms(20_000), 0.0);
+        assert_eq!(short.tokens(), 5 * 196);
     }
 
     #[test]

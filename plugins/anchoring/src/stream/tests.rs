@@ -17,6 +17,7 @@ struct Gate {
     decisions: Vec<Decision>,
     spent: Tokens,
     decided: Nanos,
+    expected: Nanos,
 }
 
 impl Gate {
@@ -27,15 +28,22 @@ impl Gate {
             decisions: Vec::new(),
             spent: 0,
             decided: Nanos::ZERO,
+            expected: Nanos::ZERO,
         }
+    }
+
+    fn expect(&mut self, stop: Nanos) {
+        self.planner.expect(stop);
+        self.expected = stop;
     }
 
     fn drain(&mut self) {
         while let Some(decision) = self.planner.next() {
             if let Decision::Look(entry) = &decision {
-                // No more is spent than the recording had earned by then.
+                // No more is spent than the recording had earned by then, or will have when it stops.
                 self.spent += entry.tokens;
-                assert!(self.spent <= self.settings.budget_of(entry.requested));
+                let by = entry.requested.max(self.expected);
+                assert!(self.spent <= self.settings.budget_of(by));
                 assert_eq!(self.spent, self.planner.spent());
                 assert!(entry.requested >= self.decided, "{entry:?} came late");
                 assert_eq!(entry.tokens, Prices::default().of(entry.tier));
@@ -169,7 +177,7 @@ fn what_is_expected_to_stop_soon_may_spend_its_bucket() {
     let anchors = |expected: Option<Nanos>| {
         let mut gate = Gate::new(&Settings::default());
         if let Some(stop) = expected {
-            gate.planner.expect(stop);
+            gate.expect(stop);
         }
         gate.hear(&rare);
         gate.finish(seconds(30));
@@ -179,6 +187,46 @@ fn what_is_expected_to_stop_soon_may_spend_its_bucket() {
     assert_eq!(anchors(Some(seconds(30))), 1);
     // Long over, and still going on: no harm.
     assert_eq!(anchors(Some(seconds(1))), 1);
+}
+
+#[test]
+fn what_the_end_earns_may_be_spent_at_the_start() {
+    let start = heard(seconds(100), &[(2_000, 1.0), (4_000, 1.0), (6_000, 1.0)]);
+    let settings = Settings::default();
+    let gate = |expected: Option<Nanos>| {
+        let mut gate = Gate::new(&settings);
+        if let Some(stop) = expected {
+            gate.expect(stop);
+        }
+        gate.hear(&start);
+        gate.finish(seconds(100));
+        assert!(gate.largest_gap(seconds(100)) <= seconds(1));
+        assert!(gate.spent <= settings.budget_of(seconds(100)));
+        gate.anchors().len()
+    };
+    assert_eq!(gate(None), 1);
+    assert_eq!(gate(Some(seconds(100))), 3);
+}
+
+#[test]
+fn blind_looks_keep_their_distance_where_all_tiers_are_one() {
+    let mut settings = Settings::default();
+    settings.budget.uniform_tier = Tier::High;
+    settings.budget.fallback_tier = Tier::High;
+    settings.budget.max_gap_ms = 60_000;
+    let mut gate = Gate::new(&settings);
+    let mut cues = heard(seconds(60), &[]);
+    for cue in &mut cues[300..] {
+        cue.uncertainty = 1.0;
+    }
+    gate.hear(&cues);
+    gate.finish(seconds(60));
+    let times: Vec<_> = gate.entries().map(|entry| entry.requested).collect();
+    assert!(times.len() > 8, "{times:?}");
+    assert!(
+        times.windows(2).all(|w| w[1] - w[0] > seconds(1)),
+        "{times:?}"
+    );
 }
 
 #[test]
@@ -281,8 +329,12 @@ proptest! {
     #[test]
     fn budget_and_largest_gap_hold_at_every_instant(
         settings in checked(Policy::Gated), cues in plausible(), more in 0i64..5_000,
+        expected in prop::option::of(0i64..40_000),
     ) {
         let mut gate = Gate::new(&settings);
+        if let Some(ms) = expected {
+            gate.expect(Nanos::from_ms(ms));
+        }
         gate.hear(&cues);
         let stop = gate.planner.heard + Nanos::from_ms(more);
         gate.planner.no_more_cues();
