@@ -247,7 +247,7 @@ impl DeadStream {
         self.wind = if self.wind {
             rumble > -43.0 && pause < 13.0 && steep > -1.0
         } else {
-            rumble > -40.0 && pause < 10.0 && steep > 2.0 && rumble > louder + 3.0
+            rumble > -36.0 && pause < 8.0 && steep > 2.0 && rumble > louder + 3.0
         };
     }
 
