@@ -39,6 +39,8 @@ pub struct Unit<T> {
     pub shown: bool,
     /// Whether no other picture refers to it, so that it can be left out by itself.
     pub droppable: bool,
+    /// Whether it is the second field of the picture that the unit before begins, and shares its fate. It is shown with that.
+    pub second: bool,
     /// Its size.
     pub bytes: usize,
     /// How long it is shown, if known.
@@ -134,6 +136,8 @@ pub struct GopQueue<T> {
     bytes: usize,
     newest: Option<Nanos>,
     spacings: VecDeque<i64>,
+    /// The last unit that was let go of was left out.
+    left: bool,
     /// No look at an unfinished GOP before it holds so many units.
     enough: usize,
     stats: Stats,
@@ -148,6 +152,7 @@ impl<T> Default for GopQueue<T> {
             bytes: 0,
             newest: None,
             spacings: VecDeque::new(),
+            left: false,
             enough: ENOUGH,
             stats: Stats::default(),
         }
@@ -176,6 +181,11 @@ impl<T> GopQueue<T> {
         };
         match self.gops.back_mut() {
             Some(gop) if !held.unit.keyframe => {
+                if let Some(first) = gop.units.back_mut()
+                    && held.unit.second
+                {
+                    first.unit.droppable &= held.unit.droppable;
+                }
                 gop.latest = gop.latest.max(key);
                 gop.units.push_back(held);
             }
@@ -413,7 +423,11 @@ impl<T> GopQueue<T> {
         for held in units {
             let pts = held.unit.pts;
             self.bytes -= held.unit.bytes;
-            let left = held.unit.droppable && held.wanted.is_empty();
+            let left = match held.unit.second {
+                true => self.left,
+                false => held.unit.droppable && held.wanted.is_empty(),
+            };
+            self.left = left;
             served.extend(held.wanted.into_iter().map(|entry| (pts, entry)));
             let payload = held.unit.payload;
             if left {
@@ -440,7 +454,7 @@ impl<T> GopQueue<T> {
         for (g, gop) in self.gops.iter().take(2).enumerate() {
             for (u, held) in gop.units.iter().enumerate() {
                 let decodable = g > 0 || self.before_whole || !gop.leads(held);
-                if held.unit.shown && decodable {
+                if held.unit.shown && !held.unit.second && decodable {
                     all.push(Candidate {
                         pts: held.unit.pts,
                         duration: held.unit.duration,
@@ -516,8 +530,8 @@ impl<T> GopQueue<T> {
     }
 }
 
-/// How many units from the first on must pass. Units shown at the same instant as the last one needed (second fields,
-/// further layers) go with it.
+/// How many units from the first on must pass. A second field goes with the last one needed, and so do units shown at the same instant
+/// (further layers).
 fn needed<T>(units: &VecDeque<Held<T>>) -> usize {
     let Some(last) = units.iter().rposition(|held| !held.wanted.is_empty()) else {
         return 0;
@@ -526,7 +540,7 @@ fn needed<T>(units: &VecDeque<Held<T>>) -> usize {
     let more = units
         .iter()
         .skip(last + 1)
-        .take_while(|held| held.unit.pts == pts)
+        .take_while(|held| held.unit.second || held.unit.pts == pts)
         .count();
     last + 1 + more
 }

@@ -8,6 +8,7 @@
 use anchoring::time::Nanos;
 
 use super::av1::Av1;
+use super::fields::Fields;
 
 /// Streams without a single recovery point exist: after this long, a picture of intra slices has to do.
 const PATIENCE: Nanos = Nanos::from_ms(12_000);
@@ -36,7 +37,9 @@ pub(super) struct Access {
     /// Codecs whose keyframes always reset the decoder.
     resetting: bool,
     av1: Option<Av1>,
-    /// Pictures may be coded as two fields, in units of their own.
+    /// Pictures that may be coded as two fields.
+    fields: Fields,
+    /// The caps say that there may be fields.
     interlaced: bool,
     /// H.265 has temporal layers: what a layer does not refer to, a higher one may.
     layered: bool,
@@ -55,6 +58,8 @@ pub(super) struct Found {
     pub(super) resets: bool,
     /// No other picture refers to it.
     pub(super) droppable: bool,
+    /// It begins with the second field of the picture that the unit before began.
+    pub(super) second: bool,
     /// What must be put before it, if anything.
     pub(super) sets: Option<Vec<u8>>,
 }
@@ -86,6 +91,11 @@ impl Access {
             _ => Framing::Length(length_size(codec, s)),
         };
         self.nal = Some((codec, framing));
+        if let (Codec::H264, Ok(data)) = (codec, s.get::<gst::Buffer>("codec_data"))
+            && let Ok(map) = data.map_readable()
+        {
+            self.fields.configure(&map);
+        }
         let mode = s.get::<&str>("interlace-mode");
         self.interlaced = mode.is_ok_and(|mode| mode != "progressive");
     }
@@ -106,6 +116,9 @@ impl Access {
         let mut resets = false;
         let mut droppable = false;
         let mut has_sets = false;
+        let (mut second, mut slices) = (false, 0);
+        // temporal_reference
+        let mut number = 0;
         for nal in Nals::new(unit, framing) {
             let Some(kind) = kind(codec, nal) else {
                 continue;
@@ -113,26 +126,32 @@ impl Access {
             match (codec, kind) {
                 (Codec::H264, 7 | 8) | (Codec::H265, 32..=34) => {
                     has_sets |= matches!(kind, 7 | 33);
+                    if codec == Codec::H264 {
+                        self.fields.learn(kind, ended(nal, framing));
+                    }
                     if framing == Framing::StartCode {
                         self.keep(kind, whole(nal));
                     }
                 }
-                (Codec::H264, 6) => match recovery_point(match framing {
-                    Framing::StartCode => whole(nal),
-                    Framing::Length(_) => nal,
-                }) {
+                (Codec::H264, 6) => match recovery_point(ended(nal, framing)) {
                     Some(true) => clean = true,
                     Some(false) => damaged = true,
                     None => {}
                 },
-                (Codec::H264, 5) => {
-                    (clean, resets) = (true, true);
-                    break;
-                }
-                (Codec::H264, 1..=4) => {
-                    // nal_ref_idc
-                    droppable = nal[0] & 0x60 == 0;
-                    break;
+                (Codec::H264, 1..=5) => {
+                    if slices == 0 {
+                        (clean, resets) = (clean || kind == 5, kind == 5);
+                    }
+                    // nal_ref_idc, of both fields if they are in one unit.
+                    droppable = nal[0] & 0x60 == 0 && (droppable || slices == 0);
+                    if !self.fields.possible() {
+                        break;
+                    }
+                    // Data partitions B and C begin otherwise, and never a picture.
+                    if !matches!(kind, 3 | 4) {
+                        second |= self.fields.slice(nal, slices == 0);
+                        slices += 1;
+                    }
                 }
                 (Codec::H265, 0..=31) => {
                     // Even types below 16 are what their temporal layer does not refer to; nuh_temporal_id_plus1.
@@ -143,17 +162,29 @@ impl Access {
                     break;
                 }
                 (Codec::Mpeg2, 0) => {
-                    // temporal_reference takes ten bits, then picture_coding_type three: 1 is intra, 3 is bidirectional.
-                    droppable = nal.get(2).is_some_and(|byte| byte >> 3 & 7 == 3);
-                    damaged = nal.get(2).is_none_or(|byte| byte >> 3 & 7 != 1);
-                    clean = !damaged;
-                    break;
+                    if slices == 0 {
+                        // temporal_reference takes ten bits, then picture_coding_type three: 1 is intra, 3 is bidirectional.
+                        let coded = nal.get(2).map_or(0, |byte| byte >> 3 & 7);
+                        (droppable, damaged, clean) = (coded == 3, coded != 1, coded == 1);
+                    }
+                    if !self.interlaced {
+                        break;
+                    }
+                    let bytes = [1, 2].map(|at| nal.get(at).copied().unwrap_or(0));
+                    number = u32::from(u16::from_be_bytes(bytes) >> 6);
+                }
+                // The picture coding extension; picture_structure is 1 for a top field, 2 for a bottom field.
+                (Codec::Mpeg2, 0xb5) if nal.get(1).is_some_and(|byte| byte >> 4 == 8) => {
+                    let structure = nal.get(3).map_or(3, |byte| byte & 3);
+                    let field = (structure != 3).then_some((number, structure == 2));
+                    second |= self.fields.field(field, slices == 0);
+                    slices += 1;
                 }
                 _ => {}
             }
         }
         let waited = self.last.is_none_or(|last| pts - last >= PATIENCE);
-        let start = keyframe && (clean || (waited && !damaged));
+        let start = keyframe && !second && (clean || (waited && !damaged));
         if start {
             self.last = Some(pts);
         }
@@ -161,7 +192,8 @@ impl Access {
         Found {
             start,
             resets: start && resets,
-            droppable: droppable && !start && !self.interlaced,
+            droppable: droppable && !start,
+            second,
             sets: missing.then(|| self.sets.iter().flat_map(|(_, set)| set.clone()).collect()),
         }
     }
@@ -169,6 +201,7 @@ impl Access {
     /// As [`Self::look`], where what came before is not known: only what the unit itself says counts.
     pub(super) fn look_anew(&mut self, keyframe: bool, pts: Nanos, unit: &[u8]) -> Found {
         let last = self.last.replace(pts);
+        self.fields.forget();
         let found = self.look(keyframe, pts, unit);
         if !found.start {
             self.last = last;
@@ -206,6 +239,14 @@ fn length_size(codec: Codec, s: &gst::StructureRef) -> usize {
     let map = data.as_ref().and_then(|data| data.map_readable().ok());
     map.and_then(|map| map.get(place).map(|byte| usize::from(byte & 3) + 1))
         .unwrap_or(4)
+}
+
+/// A NAL unit without what follows it.
+fn ended(nal: &[u8], framing: Framing) -> &[u8] {
+    match framing {
+        Framing::StartCode => whole(nal),
+        Framing::Length(_) => nal,
+    }
 }
 
 fn kind(codec: Codec, nal: &[u8]) -> Option<u8> {
@@ -381,6 +422,37 @@ mod tests {
         assert!(h265.look(false, ms(0), &[0, 0, 1, 0x00, 1, 0xff]).droppable);
         assert!(!h265.look(false, ms(0), &[0, 0, 1, 0x00, 2, 0xff]).droppable);
         assert!(!h265.look(false, ms(0), &[0, 0, 1, 0x00, 1, 0xff]).droppable);
+    }
+
+    #[test]
+    fn the_second_field_of_a_picture_is_no_start_and_goes_with_the_first() {
+        gst::init().unwrap();
+        let mut mpeg2 = Access::default();
+        let caps = gst::Caps::builder("video/mpeg")
+            .field("mpegversion", 2i32)
+            .field("interlace-mode", "mixed")
+            .build();
+        mpeg2.set_caps(&caps);
+        // temporal_reference 5, the type, and which field.
+        let field = |coded: u8, structure: u8| {
+            let picture = [0, 0, 1, 0, 1, 0x40 | coded << 3, 0];
+            [
+                &picture[..],
+                &[0, 0, 1, 0xb5, 0x8f, 0xff, 0xf0 | structure, 0],
+            ]
+            .concat()
+        };
+        let first = mpeg2.look(true, ms(0), &field(1, 1));
+        assert!(first.start && !first.second);
+        let second = mpeg2.look(true, ms(0), &field(1, 2));
+        assert!(!second.start && second.second);
+        let both = [field(1, 1), field(2, 2)].concat();
+        let both = mpeg2.look(true, ms(40), &both);
+        assert!(both.start && !both.second);
+        assert!(mpeg2.look(false, ms(80), &field(3, 1)).droppable);
+        let last = mpeg2.look(false, ms(80), &field(3, 2));
+        assert!(last.droppable && last.second);
+        assert!(!mpeg2.look(false, ms(120), &field(3, 3)).second);
     }
 
     #[test]

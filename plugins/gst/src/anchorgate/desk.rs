@@ -370,6 +370,10 @@ impl Desk {
             Ok(map) => self.access.look(keyframe, pts, &map),
             Err(_) => super::access::Found::default(),
         };
+        // Both fields make one picture, and are shown from the first one's time on.
+        let first = self.previous.filter(|_| found.second);
+        let stop = pts + duration.unwrap_or(frame);
+        let pts = first.unwrap_or(pts);
         if self.arrives(pts, time, found.start)? == Arrival::Drop {
             return Ok(());
         }
@@ -381,7 +385,7 @@ impl Desk {
                 .prepend_memory(gst::Memory::from_slice(sets));
         }
         if shown {
-            self.video_stop = self.video_stop.max(pts + duration.unwrap_or(frame));
+            self.video_stop = self.video_stop.max(stop);
         }
         if found.start {
             if let Some(last) = self.last_key {
@@ -397,6 +401,7 @@ impl Desk {
             keyframe: found.start,
             shown,
             droppable: found.droppable,
+            second: found.second,
             // What the bookkeeping of a unit takes counts too, so that tiny units are bounded.
             bytes: buffer.size() + 512,
             duration,
@@ -406,7 +411,10 @@ impl Desk {
                 resets: found.resets,
             },
         };
-        if shown && let Some(entry) = self.looks.dense_entry(pts) {
+        if shown
+            && !found.second
+            && let Some(entry) = self.looks.dense_entry(pts)
+        {
             self.counts.entries += 1;
             self.counts.tokens += entry.tokens;
             self.queue.want(entry);

@@ -8,13 +8,14 @@
 //! - `looks`: where plan entries come from: a plan file, the planner behind the cues, or every picture.
 //! - `causes`: what it warns of.
 //! - `seek`: jumps over what no look needs.
-//! - `access`, `av1`: where a decoder can really start, and what it can do without.
+//! - `access`, `av1`, `fields`: where a decoder can really start, what it can do without, and what only goes together.
 
 mod access;
 mod av1;
 mod causes;
 mod cues;
 mod desk;
+mod fields;
 mod imp;
 mod looks;
 mod push;

@@ -8,6 +8,10 @@ mod support;
 #[cfg(test)]
 mod pictures;
 
+/// The same where a picture is coded as two fields.
+#[cfg(test)]
+mod fields;
+
 /// What is read where the looks are far apart.
 #[cfg(test)]
 mod seeking;

@@ -1,5 +1,7 @@
 //! Every picture taken is the nearest one, bit for bit the one a full decode gives, on every container and codec.
 
+use std::path::Path;
+
 use gstearmark::carry::Message;
 
 use crate::support::{ffmpeg, launch, plan};
@@ -16,6 +18,11 @@ fn check_all(name: &str, arguments: &str, unreachable: usize) {
     let Some(file) = ffmpeg(folder.path(), name, arguments) else {
         return;
     };
+    compare(name, &file, folder.path(), unreachable);
+}
+
+/// The same for a recording that is there. Gives the number of its pictures.
+pub(crate) fn compare(name: &str, file: &Path, folder: &Path, unreachable: usize) -> usize {
     let file = file.display();
     let all = launch(&format!(
         "filesrc location={file} ! parsebin ! decodebin ! videoconvert ! video/x-raw,format=I420 ! fakesink name=out"
@@ -37,7 +44,7 @@ fn check_all(name: &str, arguments: &str, unreachable: usize) {
     times.push(last);
     times.sort_unstable();
     times.dedup();
-    let plan = plan(folder.path(), &times);
+    let plan = plan(folder, &times);
     let gated = launch(&format!(
         "filesrc location={file} ! parsebin ! anchorgate plan={} ! decodebin ! framepick ! videoconvert ! video/x-raw,format=I420 ! fakesink name=out",
         plan.display()
@@ -71,6 +78,7 @@ fn check_all(name: &str, arguments: &str, unreachable: usize) {
         gated.number("gate", "units-seen"),
         times.len()
     );
+    all.len()
 }
 
 #[test]
