@@ -18,6 +18,8 @@ second). Every row is a process of its own; all that encode spend the same token
     floor decode  PyAV decodes exactly the compressed pictures that the plan of `gated` needs
     floor encode  onnxruntime on as many pictures of each size as that plan has, and their scaling
 
+After each table the ratios to the other tools and what is aimed at; with more than one length, how time and memory grow with it.
+
 BENCH_ROWS (a comma-separated choice), BENCH_RUNS (default 1; the median is printed), BENCH_GOP (default 25,250).
 """
 import json, os, pathlib, statistics, subprocess, sys, time
@@ -29,6 +31,10 @@ PEERS = ROOT / "scripts/bench_peers.py"
 RUNS = int(os.environ.get("BENCH_RUNS", 1))
 GOPS = [int(gop) for gop in os.environ.get("BENCH_GOP", "25,250").split(",")]
 FLOOR = ("floor listen", "floor decode", "floor encode")
+# They take exactly the plan's pictures.
+PEERS_EXACT = ("after", "seek")
+# At least so many times less CPU than fps1, by GOP.
+LESS_THAN_FPS1 = {25: 7, 250: 3}
 
 
 def call(*args):
@@ -133,26 +139,62 @@ def bench(seconds, gop):
     for name, (wall, cpu, peak) in middle.items():
         text, counts[name] = notes(name, runs[name][-1][3])
         print(f"{name:<14}{wall:>9.1f}{cpu:>9.1f}{peak:>10.0f}{wall / base[0]:>13.2f}{cpu / base[1]:>12.2f}  {text}", flush=True)
-    if all(name in middle for name in (*FLOOR, "gated")):
-        floor = sum(middle[name][1] for name in FLOOR)
-        wall, cpu, _ = middle["gated"]
-        print(f"gated / floor: CPU {cpu / floor:.2f} of {floor:.1f} s; wall {wall / (floor / os.cpu_count()):.2f} of the floor over {os.cpu_count()} cores; "
-              f"pictures decoded / needed {counts['gated']['decoded'] / counts['floor decode']['needed']:.3f}")
     for name in ("fps1", "after", "seek"):
         for ours in ("gated", "exact"):
             if name in middle and ours in middle:
                 a, b = middle[name], middle[ours]
                 print(f"{name} / {ours}: wall {a[0] / b[0]:.1f}, CPU {a[1] / b[1]:.1f}, memory {a[2] / b[2]:.1f}")
-    return middle.get("gated", base)[2]
+    for line in targets(middle, counts, gop, media):
+        print(line, flush=True)
+    return middle
+
+
+def targets(middle, counts, gop, media):
+    """What is aimed at, as far as the rows for it were measured: value, target, whether it is met."""
+    def line(what, value, target, most=True):
+        met = "met" if (value <= target if most else value >= target) else "MISSED"
+        return f"  {what:<62}{value:>8.3f}  {'<=' if most else '>='} {target:<6} {met}"
+    yield f"targets, GOP {gop}"
+    for name in ("exact", "gated"):
+        if name in middle:
+            said = subprocess.run([python(), PEERS, "count", "-", media, OUT / f"{name}.jsonl"], check=True, capture_output=True, text=True).stdout
+            yield line(f"{name}: pictures decoded / needed", counts[name]["decoded"] / json.loads(said)["needed"], 1.02)
+    if all(name in middle for name in (*FLOOR, "gated")):
+        floor, (wall, cpu, _) = sum(middle[name][1] for name in FLOOR), middle["gated"]
+        yield line(f"gated: CPU / floor of {floor:.1f} s", cpu / floor, 1.15)
+        yield line(f"gated: wall / (floor / {os.cpu_count()} cores)", wall / (floor / os.cpu_count()), 1.25)
+    if "fps1" in middle and "gated" in middle and gop in LESS_THAN_FPS1:
+        yield line("gated: CPU of fps1 / CPU", middle["fps1"][1] / middle["gated"][1], LESS_THAN_FPS1[gop], most=False)
+    peers = [name for name in PEERS_EXACT if name in middle]
+    if peers and "exact" in middle:
+        best = min(peers, key=lambda name: middle[name][1])
+        for k, what, target in ((1, "CPU", 1), (0, "wall", 0.5), (2, "memory", 0.5)):
+            yield line(f"exact: {what} / that of the best peer, {best}", middle["exact"][k] / middle[best][k], target)
+    for name in ("exact", "gated"):
+        if name in middle:
+            yield line(f"{name}: peak memory, MB", middle[name][2] * 1.048576, 400)
+
+
+def growth(name, by_length):
+    """How a row's time and memory grow with the length: a line through the points, and how far off it they lie."""
+    lengths = sorted(by_length)
+    peaks = [by_length[seconds][2] for seconds in lengths]
+    print(f"\n{name}, {lengths[0]} to {lengths[-1]} s: peak memory {peaks[0]:.0f} to {peaks[-1]:.0f} MiB, ratio {peaks[-1] / peaks[0]:.2f}")
+    for k, what in ((0, "wall"), (1, "CPU")):
+        times = [by_length[seconds][k] for seconds in lengths]
+        slope, start = statistics.linear_regression(lengths, times)
+        off = max(abs(start + slope * seconds - time) / time for seconds, time in zip(lengths, times))
+        print(f"  {what} s = {start:.1f} + {slope:.4f} x length; a point is off by {100 * off:.1f} % at most; per second of recording {times[0] / lengths[0]:.4f} to {times[-1] / lengths[-1]:.4f}")
 
 
 def main():
     lengths = [int(x) for x in sys.argv[1:]] or [600, 3600]
     for gop in GOPS:
-        peaks = {seconds: bench(seconds, gop) for seconds in lengths}
-        if len(peaks) > 1:
-            short, long = min(peaks), max(peaks)
-            print(f"\npeak memory of a gated run: {peaks[short]:.0f} MiB for {short} s, {peaks[long]:.0f} MiB for {long} s, ratio {peaks[long] / peaks[short]:.2f}")
+        measured = {seconds: bench(seconds, gop) for seconds in lengths}
+        for name in ("gated", "exact"):
+            by_length = {seconds: middle[name] for seconds, middle in measured.items() if name in middle}
+            if len(by_length) > 1:
+                growth(name, by_length)
 
 
 if __name__ == "__main__":

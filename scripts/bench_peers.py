@@ -5,6 +5,7 @@
     bench_peers.py after  MODEL RECORDING PLAN      decodes every picture, keeps the plan's
     bench_peers.py seek   MODEL RECORDING PLAN      seeks to every picture of the plan
     bench_peers.py needed MODEL RECORDING PLAN      decodes the compressed pictures that the plan's pictures need, and nothing else
+    bench_peers.py count  -     RECORDING PLAN      counts the same, and decodes nothing
     bench_peers.py encode MODEL RECORDING PLAN      scales and encodes as many pictures of each size as the plan has
 
 Prints what it did as one line of JSON.
@@ -103,7 +104,8 @@ def seek(model, recording, plan):
     return {"decoded": decoded, "pictures": encoder.finish()}
 
 
-def needed(_model, recording, plan):
+def sent(recording, plan):
+    """Which of a recording's compressed pictures the plan's pictures need, counted from 0 in the order of decoding."""
     container, stream = opened(recording)
     packets = [(float(p.pts * p.time_base), p.is_keyframe, p.is_disposable) for p in container.demux(stream) if p.pts is not None]
     starts = [k for k, p in enumerate(packets) if p[1]]
@@ -118,6 +120,15 @@ def needed(_model, recording, plan):
     send = set()
     for group, those in wanted.items():
         send |= {k for k in range(starts[group], max(those) + 1) if not packets[k][2] or k in those}
+    return send
+
+
+def count(_model, recording, plan):
+    return {"needed": len(sent(recording, plan))}
+
+
+def needed(_model, recording, plan):
+    send = sent(recording, plan)
     container, stream = opened(recording)
     decoded = 0
     for k, packet in enumerate(p for p in container.demux(stream) if p.pts is not None):
@@ -137,7 +148,7 @@ def encode(model, recording, plan):
 
 
 if __name__ == "__main__":
-    what = {f.__name__: f for f in (fps1, after, seek, needed, encode)}
+    what = {f.__name__: f for f in (fps1, after, seek, needed, count, encode)}
     if len(sys.argv) < 4 or sys.argv[1] not in what:
         sys.exit(__doc__)
     print(json.dumps(what[sys.argv[1]](*sys.argv[2:])))
