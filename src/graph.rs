@@ -114,6 +114,7 @@ fn label(pipeline: &Pipeline, node: &Node) -> String {
     let section: &[(String, String)] = match node.factory.as_str() {
         "eventness" => &pipeline.ears,
         "featuresink" => &pipeline.features,
+        "anchorgate" => &pipeline.gate,
         _ => &[],
     };
     let budget = &pipeline.settings.budget;

@@ -106,6 +106,13 @@ impl Report {
             .collect()
     }
 
+    /// How often the gate went on elsewhere.
+    fn jumps(&self) -> u64 {
+        let gate = self.stages.get("gate");
+        gate.and_then(|gate| gate.get("jumps").copied())
+            .unwrap_or(0)
+    }
+
     fn timing(&self, duration: Nanos) -> (f64, f64) {
         let took = self.begun.elapsed().as_secs_f64();
         (took, duration.seconds() / took.max(1e-6))
@@ -136,9 +143,13 @@ impl Report {
                 tokens_text(file.spent_tokens, file.budget_tokens)
             ),
             format!(
-                "decoded    {} of {} pictures",
+                "decoded    {} of {} pictures{}",
                 grouped(file.pictures_passed),
-                grouped(file.pictures_seen)
+                grouped(file.pictures_seen),
+                match self.jumps() {
+                    0 => String::new(),
+                    jumps => format!(", over others it jumped ({} times)", grouped(jumps)),
+                }
             ),
         ];
         if !file.decoder.is_empty() {
@@ -157,6 +168,7 @@ impl Report {
         }
         let mut value = self.json(took, speed);
         value["features"] = json!(file);
+        value["jumps"] = json!(self.jumps());
         Ok(self.told(lines, value))
     }
 

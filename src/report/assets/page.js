@@ -12,7 +12,7 @@
     }
     for (const run of data.runs) {
       const { frames, anchors, events } = run;
-      for (const name of ["at", "asked"]) frames[name] = columns.time(frames[name]);
+      for (const name of ["at", "planned", "asked"]) frames[name] = columns.time(frames[name]);
       for (const name of ["tier", "reason"]) frames[name] = columns.u8(frames[name]);
       frames.tokens = columns.u32(frames.tokens);
       frames.anchor = columns.i32(frames.anchor);
@@ -64,7 +64,8 @@
   const describe = item => {
     const run = data.runs[item.run], pairs = [], k = item.index;
     let heading = "", frame = -1;
-    const ofFrame = k => pairs.push(["picture taken at", exact(run.frames.at[k])], ["asked for at", exact(run.frames.asked[k])],
+    const asked = (f, k) => f.asked[k] === f.planned[k] ? exact(f.asked[k]) : `${exact(f.asked[k])}, moved to a picture that costs less to decode`;
+    const ofFrame = k => pairs.push(["picture taken at", exact(run.frames.at[k])], ["asked for at", asked(run.frames, k)],
       ["tier", `${Earmark.TIERS[run.frames.tier[k]]}, ${run.frames.tokens[k]} tokens`], ["why", why(run, k)], ["row", "/frames " + k]);
     const ofAnchor = k => {
       const a = run.anchors;
