@@ -401,7 +401,7 @@ pub fn sha256(path: &Path) -> Result<String, ModelError> {
 /// Most files whose hash is remembered.
 const MOST_KNOWN: usize = 16;
 
-/// As [`sha256`]. While sessions are kept, so is the hash of a file whose size and time of change stay.
+/// As [`sha256`]. The hash of a file whose size and time of change stay is remembered.
 fn known_sha256(path: &Path) -> Result<String, ModelError> {
     type Known = (PathBuf, u64, SystemTime, String);
     static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
@@ -409,7 +409,7 @@ fn known_sha256(path: &Path) -> Result<String, ModelError> {
         .metadata()
         .ok()
         .and_then(|about| Some((about.len(), about.modified().ok()?)));
-    let Some((len, time)) = about.filter(|_| crate::onnx::keeps_sessions()) else {
+    let Some((len, time)) = about else {
         return sha256(path);
     };
     let lock = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -150,11 +150,6 @@ pub fn keep_sessions(most: usize) {
     idle.sessions.drain(..over);
 }
 
-/// Whether sessions are kept.
-pub(crate) fn keeps_sessions() -> bool {
-    IDLE.lock().unwrap_or_else(PoisonError::into_inner).most > 0
-}
-
 /// A session that can run.
 struct Ready {
     key: Key,
