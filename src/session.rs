@@ -5,6 +5,7 @@
 //! - `parts`: which part of the graph a pass plays.
 //! - `build`: that part -> GStreamer elements, values and pads filled in.
 //! - `import`: sound out of HDF5 -> the source of the first pass.
+//! - `memory`: what the C library keeps of freed memory.
 //! - `listen`: the first pass: cues and the recording's length -> a plan.
 //! - `maker`: cues -> a plan, by either way of planning.
 //! - `play`: runs a pass to its end; errors in words, a watchdog, ^C.
@@ -20,6 +21,7 @@ mod guard;
 mod import;
 mod listen;
 mod maker;
+mod memory;
 mod parts;
 pub(crate) mod place;
 mod play;
@@ -138,16 +140,25 @@ pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Resu
     if h5::is_being_written(task.output) {
         return Err(h5::H5Error::from(h5::PlaceError::Busy(task.output.into())).into());
     }
-    check_models(pipeline)?;
     let user_plan = task
         .plan
         .map(|plan| inspect::plan(plan, Some(pipeline.prices)).map(|about| (plan, about)))
-        .transpose()?;
-    let guard = Guard::new(input, task.hash_whole)?;
-    let recording = match task.recording {
-        Some(recording) => recording,
-        None => probe::probe(input)?,
-    };
+        .transpose();
+    // Models are hashed while the recording is looked at, on another core if there is one.
+    let (models, looked_at) = std::thread::scope(|scope| {
+        let models = scope.spawn(|| check_models(pipeline));
+        let looked_at = Guard::new(input, task.hash_whole).and_then(|guard| {
+            let recording = match task.recording {
+                Some(recording) => recording,
+                None => probe::probe(input)?,
+            };
+            Ok((guard, recording))
+        });
+        (models.join(), looked_at)
+    });
+    models.map_err(|_| anyhow::anyhow!("the check of the models ended unexpectedly"))??;
+    let user_plan = user_plan?;
+    let (guard, recording) = looked_at?;
     let named = input.video_id();
     let session = Session {
         pipeline,
@@ -393,6 +404,7 @@ impl Session<'_> {
         }
         let pixels = |video: &probe::Video| u64::from(video.width) * u64::from(video.height);
         let pixels = self.recording.video.iter().map(pixels).max().unwrap_or(0);
+        memory::prepare(pixels);
         build::divide(&built.pipeline, cores(self.threads), pixels);
         Ok(built)
     }

@@ -312,15 +312,20 @@ fn by_uri(element: &gst::Element, input: &Input) -> anyhow::Result<()> {
 
 /// Most threads of a decoder: more are rarely busy.
 const MOST_DECODING: u32 = 8;
-/// Pixels that a decoder's threads may have in memory, each about four pictures: two threads at 3840 x 2160, eight at 1920 x 1080.
-const MOST_PIXELS: u64 = 8 * 3840 * 2160;
+/// Pixels that a decoder may have in memory: twenty pictures of 3840 x 2160.
+const MOST_PIXELS: u64 = 20 * 3840 * 2160;
+/// Pictures that it has there anyway, measured, those that it has given out among them.
+const PICTURES: u64 = 15;
+/// And for each of its threads.
+const PICTURES_OF_THREAD: u64 = 4;
 /// Most threads of the encoder: a batch is too small for more.
 const MOST_ENCODING: u32 = 16;
 
 /// Threads of a decoder, and of the encoder, on so many cores, for pictures of so many pixels. They work at the same time, and which of them has more to do depends on the
 /// recording: on few cores each may take all, on many the encoder half.
 fn share(cores: u32, pixels: u64) -> (u32, u32) {
-    let most = (MOST_PIXELS / (pixels.max(1).saturating_mul(4))).clamp(1, MOST_DECODING.into());
+    let pictures = (MOST_PIXELS / pixels.max(1)).saturating_sub(PICTURES);
+    let most = (pictures / PICTURES_OF_THREAD).clamp(1, MOST_DECODING.into());
     let decoding = cores.clamp(1, most as u32);
     let encoding = (cores / 2).max(cores.min(2)).clamp(1, MOST_ENCODING);
     (decoding, encoding)
@@ -437,7 +442,7 @@ mod tests {
         let shares = [1, 2, 4, 8, 16, 64].map(|cores| share(cores, 1920 * 1080));
         assert_eq!(shares, [(1, 1), (2, 2), (4, 2), (8, 4), (8, 8), (8, 16)]);
         let large = [1, 2, 64].map(|cores| share(cores, 3840 * 2160).0);
-        assert_eq!(large, [1, 2, 2]);
+        assert_eq!(large, [1, 1, 1]);
         assert_eq!([0, u64::MAX].map(|pixels| share(64, pixels).0), [8, 1]);
     }
 }
