@@ -3,11 +3,10 @@
 //! The background of a band follows `L = ln(mel + 0.001)` ten times faster down than up (a quantile near the quietest tenth, over some
 //! seconds), and fast in the first two seconds, when little is known.
 
-use crate::flux::within;
+use crate::flux::log;
 use crate::mel::BANDS;
+use crate::wide::wide;
 
-/// Added to magnitudes before their logarithm is taken.
-const LEAST: f32 = 1e-3;
 /// Share of the way that the background goes in a frame.
 const UP: f32 = 0.0015;
 const DOWN: f32 = 0.015;
@@ -43,18 +42,25 @@ impl AboveStream {
 
     /// Hears a mel frame (`[64]` magnitudes): by how much `L` lies above the background that it is part of, natural log units; finite.
     pub fn push(&mut self, mel: &Row) -> Row {
-        let level = mel.map(|m| (within(m, 1e30) + LEAST).ln());
-        if self.frames == 0 {
-            self.ground = level;
-        }
         let haste = (EARLY / (self.frames as f32 + FIRST)).max(1.0);
-        self.frames = self.frames.saturating_add(1);
         let (up, down) = ((UP * haste).min(MOST_UP), (DOWN * haste).min(MOST_DOWN));
-        std::array::from_fn(|b| {
-            let over = level[b] - self.ground[b];
-            self.ground[b] += over * if over > 0.0 { up } else { down };
-            level[b] - self.ground[b]
-        })
+        wide(
+            #[inline(always)]
+            || {
+                let level = log(mel);
+                if self.frames == 0 {
+                    self.ground = level;
+                }
+                self.frames = self.frames.saturating_add(1);
+                let mut above = [0.0; BANDS];
+                for b in 0..BANDS {
+                    let over = level[b] - self.ground[b];
+                    self.ground[b] += over * if over > 0.0 { up } else { down };
+                    above[b] = level[b] - self.ground[b];
+                }
+                above
+            },
+        )
     }
 }
 

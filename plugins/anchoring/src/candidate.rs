@@ -27,6 +27,7 @@ use crate::flux::{
 };
 use crate::mel::{BANDS, MIDDLE, STEP_TIME};
 use crate::time::Nanos;
+use crate::wide::{larger, ln, sum, wide};
 
 pub use self::likeness::{Beside, COMPARED, LIKENESS, LIKENESS_NAMES};
 use self::likeness::{Sketch, Sketches, Sound};
@@ -260,15 +261,21 @@ impl CandidateStream {
     }
 
     fn strong(&mut self, strength: Strength) {
-        let level = self.flux.level();
-        self.ring[(self.strong % RING) as usize] = Frame {
-            strength,
-            level: mean(level),
-            above: *level,
-            loudness: 0.0,
-            floor: 0.0,
-            rise: self.flux.rise_20(),
-        };
+        let frame = &mut self.ring[(self.strong % RING) as usize];
+        wide(
+            #[inline(always)]
+            || {
+                let level = self.flux.level();
+                *frame = Frame {
+                    strength,
+                    level: mean(level),
+                    above: *level,
+                    loudness: 0.0,
+                    floor: 0.0,
+                    rise: self.flux.rise_20(),
+                };
+            },
+        );
         self.strong += 1;
         if self.strong.is_multiple_of(BLOCK as u64)
             && let Some(floor) = self.floors.pop_front()
@@ -280,16 +287,25 @@ impl CandidateStream {
 
     /// The floor of the frames before `stop` that have none yet.
     fn ground(&mut self, floor: &Row, stop: u64) {
-        let log = floor.map(|f| (f + 1e-3).ln());
-        let mean_log = mean(&log);
-        for t in self.grounded..stop {
-            let frame = &mut self.ring[(t % RING) as usize];
-            for (above, log) in frame.above.iter_mut().zip(&log) {
-                *above = (*above - log).max(0.0);
-            }
-            frame.loudness = mean(&frame.above);
-            frame.floor = mean_log;
-        }
+        wide(
+            #[inline(always)]
+            || {
+                let mut log = [0.0; BANDS];
+                for (log, floor) in log.iter_mut().zip(floor) {
+                    *log = floor + 1e-3;
+                }
+                let log = ln(&log);
+                let mean_log = mean(&log);
+                for t in self.grounded..stop {
+                    let frame = &mut self.ring[(t % RING) as usize];
+                    for (above, log) in frame.above.iter_mut().zip(&log) {
+                        *above = larger(*above - log, 0.0);
+                    }
+                    frame.loudness = mean(&frame.above);
+                    frame.floor = mean_log;
+                }
+            },
+        );
         self.grounded = stop;
     }
 
@@ -471,8 +487,9 @@ impl CandidateStream {
     }
 }
 
+#[inline(always)]
 fn mean(row: &Row) -> f32 {
-    row.iter().sum::<f32>() / BANDS as f32
+    sum(row) / BANDS as f32
 }
 
 fn mean_of(values: impl ExactSizeIterator<Item = f32>) -> f32 {
@@ -493,7 +510,7 @@ fn bands<'a>(frames: impl ExactSizeIterator<Item = &'a Frame>) -> Row {
 }
 
 fn dot(a: &Row, b: &Row) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+    sum(&std::array::from_fn::<f32, BANDS, _>(|k| a[k] * b[k]))
 }
 
 fn centroid(row: &Row) -> f32 {

@@ -10,15 +10,11 @@
 //!
 //! Levels and limits come from KitchenMix recordings with and without such stretches, and were tried on noises of other colours, levels and rhythms.
 
-use std::collections::VecDeque;
-use std::fmt;
-use std::sync::Arc;
-
-use realfft::num_complex::Complex32;
-use realfft::{RealFftPlanner, RealToComplex};
-
 use crate::cue::HOP;
 use crate::mel::RATE;
+use crate::spectrum::Spectrum;
+use crate::wide::{sum, wide};
+use std::collections::VecDeque;
 
 /// Samples in a hop: 80 ms.
 const SAMPLES: usize = (HOP.get() / 1_000_000) as usize * (RATE as usize / 1000);
@@ -31,6 +27,7 @@ const SHORT: usize = 25;
 const LEAST: usize = 12;
 /// First and last FFT bin (12.5 Hz each) of the bands: 12 to 50, 50 to 120, 120 to 300, 300 to 1000, 1000 to 3000 Hz.
 const BANDS: [(usize, usize); 5] = [(1, 4), (4, 10), (10, 24), (24, 80), (80, 240)];
+const BINS: usize = 240;
 /// Mean square of silence: -85 dBFS.
 const SILENCE: f64 = 3.2e-9;
 
@@ -63,18 +60,18 @@ struct Facts {
 }
 
 /// Samples in, verdicts out, one for every whole hop.
+#[derive(Debug)]
 pub struct DeadStream {
-    fft: Arc<dyn RealToComplex<f32>>,
+    spectrum: Spectrum,
     window: Vec<f32>,
+    /// The sample before the hop, and those of the hop.
     hop: Vec<f32>,
-    windowed: Vec<f32>,
-    spectrum: Vec<Complex32>,
-    scratch: Vec<Complex32>,
-    /// The sample before the hop.
-    last: f32,
     /// Log amplitude of the last two blocks, and their last mean of three.
     blocks: Option<([f32; 2], f32)>,
     facts: VecDeque<Facts>,
+    /// The levels of each band in them, and those of the whole.
+    bands: [Sorted; BANDS.len()],
+    levels: Sorted,
     /// The level that the recording falls back to.
     calm: Option<f32>,
     clipping: bool,
@@ -82,14 +79,6 @@ pub struct DeadStream {
     wind: bool,
     roar: bool,
     verdict: Option<Trouble>,
-}
-
-impl fmt::Debug for DeadStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DeadStream")
-            .field("verdict", &self.verdict)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Default for DeadStream {
@@ -101,21 +90,20 @@ impl Default for DeadStream {
 impl DeadStream {
     /// Nothing heard yet.
     pub fn new() -> Self {
-        let fft = RealFftPlanner::<f32>::new().plan_fft_forward(SAMPLES);
         let window = (0..SAMPLES).map(|n| {
             let turn = std::f64::consts::TAU * (n as f64 + 0.5) / SAMPLES as f64;
             (0.5 - 0.5 * turn.cos()) as f32
         });
+        let mut hop = Vec::with_capacity(1 + SAMPLES);
+        hop.push(0.0);
         Self {
+            spectrum: Spectrum::new(SAMPLES, BINS),
             window: window.collect(),
-            hop: Vec::with_capacity(SAMPLES),
-            windowed: vec![0.0; SAMPLES],
-            spectrum: fft.make_output_vec(),
-            scratch: fft.make_scratch_vec(),
-            fft,
-            last: 0.0,
+            hop,
             blocks: None,
             facts: VecDeque::with_capacity(LONG),
+            bands: Default::default(),
+            levels: Sorted::default(),
             calm: None,
             clipping: false,
             handling: false,
@@ -125,11 +113,11 @@ impl DeadStream {
         }
     }
 
-    /// Hears samples in [-1, 1] and says the verdict on every hop that they complete. What is not finite counts as silence. Chunks of any
-    /// size give the same verdicts.
-    pub fn push(&mut self, mut samples: &[f32], mut each: impl FnMut(Option<Trouble>)) {
+    /// Hears samples in [-1, 1] and says the verdict on every hop that they complete, and the sum of the squares of its samples. What is
+    /// not finite counts as silence. Chunks of any size give the same verdicts.
+    pub fn push(&mut self, mut samples: &[f32], mut each: impl FnMut(Option<Trouble>, f64)) {
         while !samples.is_empty() {
-            let n = samples.len().min(SAMPLES - self.hop.len());
+            let n = samples.len().min(1 + SAMPLES - self.hop.len());
             let (now, rest) = samples.split_at(n);
             let sound = |x: &f32| {
                 if x.is_finite() {
@@ -138,12 +126,15 @@ impl DeadStream {
                     0.0
                 }
             };
-            self.hop.extend(now.iter().map(sound));
+            wide(
+                #[inline(always)]
+                || self.hop.extend(now.iter().map(sound)),
+            );
             samples = rest;
-            if self.hop.len() == SAMPLES {
-                let facts = self.measure();
-                self.hop.clear();
-                each(self.judge(facts));
+            if self.hop.len() == 1 + SAMPLES {
+                let (facts, energy) = self.measure();
+                self.hop.drain(..SAMPLES);
+                each(self.judge(facts), energy);
             }
         }
     }
@@ -153,55 +144,56 @@ impl DeadStream {
         self.verdict
     }
 
-    fn measure(&mut self) -> Facts {
+    /// The sum of the squares of the samples of the hop that is begun.
+    pub fn energy(&self) -> f64 {
+        let own = self.hop.iter().skip(1);
+        own.map(|&x| f64::from(x) * f64::from(x)).sum()
+    }
+
+    /// What is known of the hop, and the sum of the squares of its samples.
+    fn measure(&mut self) -> (Facts, f64) {
         let mut facts = Facts::default();
-        let (mut energy, mut clipped) = (0.0, 0_u32);
-        let mut before = self.last;
-        for block in self.hop.chunks(BLOCK) {
-            let mut rise = 0.0;
-            for &x in block {
-                let step = x - before;
-                energy += f64::from(x) * f64::from(x);
-                rise += step * step;
-                let flat = x.abs() > 0.2 && step.abs() < 1e-5;
-                clipped += u32::from(flat || x.abs() >= 0.98);
-                before = x;
-            }
-            let log = 0.5 * (rise / BLOCK as f32 + 1e-8).ln();
+        let (mut energy, mut clipped) = (0.0, 0.0);
+        let (before, own) = (&self.hop[..SAMPLES], &self.hop[1..]);
+        let (before, own) = (before.as_chunks::<BLOCK>().0, own.as_chunks::<BLOCK>().0);
+        for (before, own) in before.iter().zip(own) {
+            let block = wide(
+                #[inline(always)]
+                || block(before, own),
+            );
+            energy += f64::from(block.energy);
+            clipped += block.clipped;
+            let log = 0.5 * (block.rise / BLOCK as f32 + 1e-8).ln();
             let (recent, smooth) = self.blocks.unwrap_or(([log; 2], log));
             let mean = (recent[0] + recent[1] + log) / 3.0;
             facts.moved += (mean - smooth).abs();
             self.blocks = Some(([recent[1], log], mean));
         }
-        self.last = before;
         facts.level = decibel(energy / SAMPLES as f64);
-        facts.clipped = clipped as f32 / SAMPLES as f32;
-        for ((slot, x), w) in self.windowed.iter_mut().zip(&self.hop).zip(&self.window) {
-            *slot = x * w;
-        }
-        // The lengths are those that it was planned for.
-        let done = self.fft.process_with_scratch(
-            &mut self.windowed,
-            &mut self.spectrum,
-            &mut self.scratch,
-        );
+        facts.clipped = clipped / SAMPLES as f32;
         // The sum of the squared window times the number of samples; one side of the spectrum.
         let scale = f64::from(SAMPLES as u32) * f64::from(SAMPLES as u32) * 3.0 / 8.0;
+        let power = self.spectrum.power(&self.hop[1..], &self.window);
         for (level, (first, last)) in facts.bands.iter_mut().zip(BANDS) {
-            let bins = self.spectrum.get(first..last).unwrap_or_default();
-            let power: f32 = bins.iter().map(Complex32::norm_sqr).sum();
+            let power: f32 = power.get(first..last).unwrap_or_default().iter().sum();
             *level = decibel(f64::from(power) / scale);
         }
-        if done.is_err() {
-            facts.bands = Default::default();
-        }
-        facts
+        (facts, energy)
     }
 
     fn judge(&mut self, facts: Facts) -> Option<Trouble> {
-        if self.facts.len() == LONG {
-            self.facts.pop_front();
+        if self.facts.len() == LONG
+            && let Some(old) = self.facts.pop_front()
+        {
+            for (sorted, level) in self.bands.iter_mut().zip(old.bands) {
+                sorted.remove(level);
+            }
+            self.levels.remove(old.level);
         }
+        for (sorted, level) in self.bands.iter_mut().zip(facts.bands) {
+            sorted.insert(level);
+        }
+        self.levels.insert(facts.level);
         self.facts.push_back(facts);
         let silent = facts.level <= decibel(SILENCE);
         if self.facts.len() >= LEAST {
@@ -236,12 +228,8 @@ impl DeadStream {
 
     /// Wind.
     fn blown(&mut self) {
-        let mut levels = [0.0; BANDS.len()];
-        for (band, level) in levels.iter_mut().enumerate() {
-            *level = self.quantile(0.5, |f| f.bands[band]);
-        }
-        let [rumble, next, above @ ..] = levels;
-        let pause = rumble - self.quantile(0.1, |f| f.bands[0]);
+        let [rumble, next, above @ ..] = self.bands.each_ref().map(|band| band.quantile(0.5));
+        let pause = rumble - self.bands[0].quantile(0.1);
         let steep = rumble - next;
         let louder = above.into_iter().fold(f32::MIN, f32::max);
         self.wind = if self.wind {
@@ -253,10 +241,7 @@ impl DeadStream {
 
     /// Roar.
     fn covered(&mut self) {
-        let (low, high) = (
-            self.quantile(0.1, |f| f.level),
-            self.quantile(0.9, |f| f.level),
-        );
+        let (low, high) = (self.levels.quantile(0.1), self.levels.quantile(0.9));
         // It rises by 3 dB a minute.
         let calm = self.calm.map_or(low, |calm| low.min(calm + 0.004));
         self.calm = Some(calm);
@@ -268,15 +253,60 @@ impl DeadStream {
         self.roar =
             self.facts.len() == LONG && high - low < steady && low > (calm + rise).min(loud);
     }
+}
 
-    /// A quantile of the last [`LONG`] hops.
-    fn quantile(&self, share: f32, of: impl Fn(&Facts) -> f32) -> f32 {
-        let mut all: Vec<f32> = self.facts.iter().map(of).collect();
-        let at = (share * all.len().saturating_sub(1) as f32).round() as usize;
-        if at >= all.len() {
-            return 0.0;
+/// Numbers in their order.
+#[derive(Clone, Debug, Default)]
+struct Sorted(Vec<f32>);
+
+impl Sorted {
+    fn place(&self, x: f32) -> usize {
+        self.0.partition_point(|y| y.total_cmp(&x).is_lt())
+    }
+
+    fn insert(&mut self, x: f32) {
+        self.0.insert(self.place(x), x);
+    }
+
+    /// One that was inserted.
+    fn remove(&mut self, x: f32) {
+        let at = self.place(x);
+        if at < self.0.len() {
+            self.0.remove(at);
         }
-        *all.select_nth_unstable_by(at, f32::total_cmp).1
+    }
+
+    /// The number of which this share lie below; 0 where there are none.
+    fn quantile(&self, share: f32) -> f32 {
+        let at = (share * self.0.len().saturating_sub(1) as f32).round() as usize;
+        self.0.get(at).copied().unwrap_or(0.0)
+    }
+}
+
+/// What is summed over the samples of a block.
+struct Block {
+    /// Squares.
+    energy: f32,
+    /// Squares of the steps from sample to sample.
+    rise: f32,
+    /// How many are at full scale or on flat tops.
+    clipped: f32,
+}
+
+#[inline(always)]
+fn block(before: &[f32; BLOCK], own: &[f32; BLOCK]) -> Block {
+    let (mut squares, mut rises, mut clipped) = ([0.0; BLOCK], [0.0; BLOCK], [0.0; BLOCK]);
+    for i in 0..BLOCK {
+        let (x, step) = (own[i], own[i] - before[i]);
+        squares[i] = x * x;
+        rises[i] = step * step;
+        let flat = (x.abs() > 0.2) & (step.abs() < 1e-5);
+        clipped[i] = if flat | (x.abs() >= 0.98) { 1.0 } else { 0.0 };
+    }
+    Block {
+        energy: sum(&squares),
+        rise: sum(&rises),
+        clipped: sum(&clipped),
     }
 }
 

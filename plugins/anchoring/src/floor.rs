@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::mel::BANDS;
+use crate::wide::wide;
 
 /// Mel frames in a block.
 pub const BLOCK: usize = 10;
@@ -86,17 +87,55 @@ impl FloorStream {
     fn find(&mut self) {
         let place = SHARE * (self.means.len() - 1) as f32;
         let low = place as usize;
-        let mut sorted = [0.0; BLOCKS];
-        let sorted = &mut sorted[..self.means.len()];
-        for (b, floor) in self.floor.iter_mut().enumerate() {
-            for (slot, mean) in sorted.iter_mut().zip(&self.means) {
-                *slot = mean[b];
+        let means = self.means.make_contiguous();
+        wide(
+            #[inline(always)]
+            || {
+                let (below, above) = neighbours(means, low as u32);
+                for (b, floor) in self.floor.iter_mut().enumerate() {
+                    let (below, above) = (f32::from_bits(below[b]), f32::from_bits(above[b]));
+                    *floor = below + (above - below) * (place - low as f32);
+                }
+            },
+        );
+    }
+}
+
+/// By band, as bits, which have the order of numbers that are not negative: the value that `low` others are not above, and the next
+/// one; the same if there is none. The first is found bit by bit, for all bands at once.
+#[inline(always)]
+fn neighbours(rows: &[Row], low: u32) -> ([u32; BANDS], [u32; BANDS]) {
+    let mut below = [0; BANDS];
+    for bit in (0..31).rev() {
+        let mut tried = below;
+        for tried in &mut tried {
+            *tried |= 1 << bit;
+        }
+        let mut smaller = [0; BANDS];
+        for row in rows {
+            for b in 0..BANDS {
+                smaller[b] += u32::from(row[b].to_bits() < tried[b]);
             }
-            let (_, &mut below, rest) = sorted.select_nth_unstable_by(low, f32::total_cmp);
-            let above = rest.iter().copied().min_by(f32::total_cmp);
-            *floor = below + (above.unwrap_or(below) - below) * (place - low as f32);
+        }
+        for b in 0..BANDS {
+            below[b] = if smaller[b] > low { below[b] } else { tried[b] };
         }
     }
+    let (mut not_above, mut above) = ([0; BANDS], [u32::MAX; BANDS]);
+    for row in rows {
+        for b in 0..BANDS {
+            let x = row[b].to_bits();
+            not_above[b] += u32::from(x <= below[b]);
+            let larger = if x > below[b] { x } else { u32::MAX };
+            above[b] = above[b].min(larger);
+        }
+    }
+    for b in 0..BANDS {
+        if not_above[b] > low + 1 || above[b] == u32::MAX {
+            above[b] = below[b];
+        }
+    }
+    (below, above)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! After Bello et al. 2005 (spectral flux) and Böck and Widmer 2013 (SuperFlux: maximum over neighbouring bands).
 
 use crate::mel::BANDS;
+use crate::wide::{larger, ln, sum, wide};
 
 /// Lengths of the references, in frames of 10 ms; each is made odd (`R | 1`). Until so many frames were heard, a reference is all that
 /// was heard.
@@ -99,15 +100,20 @@ impl FluxStream {
 
     /// Hears mel frame `t` (`[64]` magnitudes) and says the strength of frame `t - 1`; `None` for the first. Finite for any input.
     pub fn push(&mut self, mel: &Row) -> Option<Strength> {
-        let now = mel.map(|m| (within(m, 1e30) + 1e-3).ln());
         let t = self.frames;
         self.frames += 1;
-        if t == 0 {
-            (self.before, self.last) = (now, now);
-            return None;
-        }
-        self.smooth(&now);
-        Some(self.rise(t - 1))
+        wide(
+            #[inline(always)]
+            || {
+                let now = log(mel);
+                if t == 0 {
+                    (self.before, self.last) = (now, now);
+                    return None;
+                }
+                self.smooth(&now);
+                Some(self.rise(t - 1))
+            },
+        )
     }
 
     /// The strength of the last frame, as if it came once more; `None` if there was none. Nothing may be pushed after it.
@@ -124,54 +130,71 @@ impl FluxStream {
     }
 
     /// By how much each band of that frame rose against the last fifth of a second, natural log units of magnitude, not negative.
+    #[inline(always)]
     pub(crate) fn rise_20(&self) -> Row {
         let reference = &self.references.of[R20];
-        std::array::from_fn(|b| match reference[b] {
-            f32::MIN => 0.0,
-            most => (self.level[b] - most).max(0.0),
-        })
+        let mut rise = [0.0; BANDS];
+        for b in 0..BANDS {
+            let known = reference[b] != f32::MIN;
+            rise[b] = if known {
+                larger(self.level[b] - reference[b], 0.0)
+            } else {
+                0.0
+            };
+        }
+        rise
     }
 
+    #[inline(always)]
     fn smooth(&mut self, now: &Row) {
-        let (before, last) = (&self.before, &self.last);
-        self.level = std::array::from_fn(|b| (before[b] + last[b] + now[b]) * (1.0 / 3.0));
+        for b in 0..BANDS {
+            self.level[b] = (self.before[b] + self.last[b] + now[b]) * (1.0 / 3.0);
+        }
         (self.before, self.last) = (self.last, *now);
     }
 
+    #[inline(always)]
     fn rise(&mut self, t: u64) -> Strength {
         let slot = (t % LAG as u64) as usize;
         if t >= LAG as u64 {
             self.references.push(&self.waiting[slot]);
         }
         let level = &self.level;
-        self.waiting[slot] = std::array::from_fn(|b| {
-            let (low, high) = (b.saturating_sub(1), (b + 1).min(BANDS - 1));
-            larger(larger(level[low], level[b]), level[high])
-        });
+        let loudest = &mut self.waiting[slot];
+        loudest[0] = larger(level[0], level[1]);
+        for b in 1..BANDS - 1 {
+            loudest[b] = larger(larger(level[b - 1], level[b]), level[b + 1]);
+        }
+        loudest[BANDS - 1] = larger(level[BANDS - 2], level[BANDS - 1]);
         if t < UNSURE {
             return Strength::default();
         }
-        let flux = std::array::from_fn(|r| {
-            let rise = |b: usize| (level[b] - self.references.of[r][b]).max(0.0);
-            mean(rise)
-        });
-        let clear = |b: &usize| level[*b] - self.references.of[R100][*b] > CLEAR;
-        Strength {
-            flux,
-            broad: (0..BANDS).filter(clear).count() as f32 / BANDS as f32,
+        let mut strength = Strength::default();
+        let mut rise = [0.0; BANDS];
+        for (flux, reference) in strength.flux.iter_mut().zip(&self.references.of) {
+            for b in 0..BANDS {
+                rise[b] = larger(level[b] - reference[b], 0.0);
+            }
+            *flux = sum(&rise) / BANDS as f32;
         }
+        let mut clear = [0.0; BANDS];
+        for (b, clear) in clear.iter_mut().enumerate() {
+            let rise = level[b] - self.references.of[R100][b];
+            *clear = if rise > CLEAR { 1.0 } else { 0.0 };
+        }
+        strength.broad = sum(&clear) / BANDS as f32;
+        strength
     }
 }
 
-/// The mean of something over the bands, in eight sums that are added last.
-fn mean(of: impl Fn(usize) -> f32) -> f32 {
-    let mut sums = [0.0; 8];
-    for b in (0..BANDS).step_by(sums.len()) {
-        for (i, sum) in sums.iter_mut().enumerate() {
-            *sum += of(b + i);
-        }
+/// `L` of a mel frame.
+#[inline(always)]
+pub(crate) fn log(mel: &Row) -> Row {
+    let mut shifted = [0.0; BANDS];
+    for (slot, &m) in shifted.iter_mut().zip(mel) {
+        *slot = within(m, 1e30) + 1e-3;
     }
-    sums.iter().sum::<f32>() / BANDS as f32
+    ln(&shifted)
 }
 
 /// Rows in, the largest of each band over each of [`REFERENCES`] out, at a cost that doesn't grow with their length.
@@ -201,6 +224,7 @@ impl Loudest {
         }
     }
 
+    #[inline(always)]
     fn push(&mut self, row: &Row) {
         let n = self.rows;
         self.rows = n.wrapping_add(1);
@@ -211,23 +235,23 @@ impl Loudest {
             for (of, odd) in self.of.iter_mut().zip(REFERENCES.map(|r| r | 1)) {
                 if odd > length && odd <= 2 * length {
                     let other = &ring[n.wrapping_sub(odd - length) & (length - 1)];
-                    *of = std::array::from_fn(|b| larger(most[b], other[b]));
+                    for b in 0..BANDS {
+                        of[b] = larger(most[b], other[b]);
+                    }
                 }
             }
-            let old = std::mem::replace(&mut ring[slot], most);
-            most = std::array::from_fn(|b| larger(most[b], old[b]));
+            for (most, old) in most.iter_mut().zip(&mut ring[slot]) {
+                let last = std::mem::replace(old, *most);
+                *most = larger(*most, last);
+            }
         }
     }
 }
 
 /// In [0, most]; 0 for what is no number.
+#[inline(always)]
 pub(crate) fn within(x: f32, most: f32) -> f32 {
     if x > 0.0 { x.min(most) } else { 0.0 }
-}
-
-/// As `f32::max` for numbers, and a single instruction.
-fn larger(a: f32, b: f32) -> f32 {
-    if a > b { a } else { b }
 }
 
 /// A frame in which something begins.

@@ -7,6 +7,7 @@
 //! In the order in which data flows:
 //!
 //! - [`time`]: media time in integer nanoseconds, half-open windows.
+//! - `wide`, `spectrum`: arithmetic on the widest vectors that the machine has.
 //! - [`mel`]: 16 kHz samples -> mel spectrogram frames (YAMNet's front end), streaming.
 //! - [`flux`]: mel frames -> onset strength, streaming.
 //! - [`floor`]: mel frames -> the noise floor, streaming.
@@ -49,6 +50,7 @@ pub mod plan;
 pub mod probe;
 pub mod settings;
 pub mod snap;
+mod spectrum;
 pub mod stream;
 pub mod tcn;
 pub mod tier;
@@ -56,4 +58,5 @@ pub mod time;
 pub mod uniform;
 pub mod voice;
 pub mod weights;
+mod wide;
 pub mod worth;

@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 
 use crate::cue::{COARSE, Cue, HOP, Onset, TOP, Tag};
 use crate::dead::{DeadStream, Trouble};
+use crate::flux::log;
 use crate::mel::{BANDS, FRAME, MIDDLE, MelStream, RATE, STEP, STEP_TIME};
 use crate::probe::{Probe, ProbeStream};
 use crate::time::Nanos;
 use crate::voice::VoiceStream;
+use crate::wide::wide;
 
 /// Mel frames in a patch.
 pub const PATCH_FRAMES: usize = 96;
@@ -125,7 +127,7 @@ enum Tagging {
 struct Hop {
     /// Real samples; padding doesn't count.
     samples: u32,
-    /// Sum of their squares.
+    /// Sum of their squares; known once all of them are.
     energy: f64,
     /// A sample was not finite.
     bad: bool,
@@ -147,7 +149,8 @@ impl Hop {
     }
 
     fn add(&mut self, mel: &[f32; BANDS]) {
-        for (sum, bands) in self.mel.iter_mut().zip(mel.chunks(BANDS / COARSE)) {
+        let (groups, _) = mel.as_chunks::<{ BANDS / COARSE }>();
+        for (sum, bands) in self.mel.iter_mut().zip(groups) {
             *sum += bands.iter().sum::<f32>() / bands.len() as f32;
         }
         self.frames = self.frames.saturating_add(1);
@@ -178,8 +181,8 @@ pub struct Listener {
     judged: u64,
     /// Mel frames that a push completed; kept for its memory.
     complete: Vec<[f32; BANDS]>,
-    /// Verdicts on the hops that a push completed; kept for its memory.
-    troubles: Vec<Option<Trouble>>,
+    /// Verdicts on the hops that a push completed, and their energy; kept for its memory.
+    verdicts: Vec<(Option<Trouble>, f64)>,
     probe: ProbeStream,
     /// Whether onsets come with the answers to patches.
     patchwise: bool,
@@ -225,7 +228,7 @@ impl Listener {
             dead: DeadStream::new(),
             judged: 0,
             complete: Vec::new(),
-            troubles: Vec::new(),
+            verdicts: Vec::new(),
             probe: ProbeStream::new(&hearing.probe),
             patchwise,
             voices: hearing.voices.then(VoiceStream::default),
@@ -252,32 +255,29 @@ impl Listener {
         }
         let mut rest = samples;
         while !rest.is_empty() {
-            // Up to the end of the hop, so that each hop's sum is the same for any chunk size.
             let at = (self.samples % u64::from(HOP_SAMPLES)) as usize;
             let (now, later) = rest.split_at(rest.len().min(HOP_SAMPLES as usize - at));
             let index = self.samples / u64::from(HOP_SAMPLES);
             if let Some(hop) = self.hop_mut(index) {
-                for &x in now {
-                    if x.is_finite() {
-                        hop.energy += f64::from(x) * f64::from(x);
-                    } else {
-                        hop.bad = true;
-                    }
-                }
+                hop.bad |= wide(
+                    #[inline(always)]
+                    || now.iter().fold(false, |bad, x| bad | !x.is_finite()),
+                );
                 hop.samples += now.len() as u32;
             }
             self.samples += now.len() as u64;
             rest = later;
         }
-        let mut troubles = std::mem::take(&mut self.troubles);
-        self.dead.push(samples, |trouble| troubles.push(trouble));
-        for trouble in troubles.drain(..) {
+        let mut verdicts = std::mem::take(&mut self.verdicts);
+        self.dead
+            .push(samples, |trouble, energy| verdicts.push((trouble, energy)));
+        for (trouble, energy) in verdicts.drain(..) {
             if let Some(hop) = self.hop_mut(self.judged) {
-                hop.trouble = trouble;
+                (hop.trouble, hop.energy) = (trouble, energy);
             }
             self.judged += 1;
         }
-        self.troubles = troubles;
+        self.verdicts = verdicts;
         if let Some(voices) = &mut self.voices {
             voices.push(samples);
         }
@@ -326,7 +326,11 @@ impl Listener {
         if self.naming == Naming::Nothing {
             return;
         }
-        self.recent.extend(mel.iter().map(|m| (m + 1e-3).ln()));
+        let log = wide(
+            #[inline(always)]
+            || log(mel),
+        );
+        self.recent.extend_from_slice(&log);
         if self.recent.len() == PATCH_FRAMES * BANDS {
             self.ask();
             self.recent.drain(..PATCH_STEP * BANDS);
@@ -590,8 +594,9 @@ impl Listener {
             voices.finish();
         }
         // A hop that is begun goes on as the one before it.
-        let verdict = self.dead.verdict();
+        let (verdict, energy) = (self.dead.verdict(), self.dead.energy());
         if let Some(hop) = self.hop_mut(self.judged) {
+            hop.energy = energy;
             hop.trouble = verdict.filter(|trouble| *trouble != Trouble::Silence);
         }
         self.finished = true;

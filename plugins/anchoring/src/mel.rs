@@ -4,12 +4,10 @@
 //! ln(1 + f / 700)`, triangles in mel). Source: `features.py` of YAMNet in TensorFlow's model garden.
 
 use std::fmt;
-use std::sync::Arc;
 
-use realfft::num_complex::Complex32;
-use realfft::{RealFftPlanner, RealToComplex};
-
+use crate::spectrum::Spectrum;
 use crate::time::Nanos;
+use crate::wide::wide;
 
 /// Samples per second.
 pub const RATE: u32 = 16_000;
@@ -25,30 +23,33 @@ pub const STEP_TIME: Nanos = Nanos::from_ms(10);
 pub const MIDDLE: Nanos = Nanos::new(12_500_000);
 
 const FFT: usize = 512;
-const BINS: usize = FFT / 2 + 1;
+/// Bins below the highest band's end.
+const BINS: usize = 240;
 const LOW_HZ: f64 = 125.0;
 const HIGH_HZ: f64 = 7500.0;
 /// Louder samples are no sound, and their magnitudes would overflow.
 const LOUDEST: f32 = 1e4;
 
+/// Weights of four neighbouring bins.
+type Weights = [f32; 4];
+
 /// The bins under one triangle.
 struct Band {
     first: usize,
-    weights: Vec<f32>,
+    /// Filled up with zeros.
+    weights: Vec<Weights>,
 }
 
 /// Any chunk size gives the same frames, bit for bit.
 pub struct MelStream {
-    fft: Arc<dyn RealToComplex<f32>>,
+    spectrum: Spectrum,
     window: [f32; FRAME],
     bands: Vec<Band>,
     /// The samples of the frame that is filling up.
     frame: [f32; FRAME],
     filled: usize,
-    padded: Vec<f32>,
-    spectrum: Vec<Complex32>,
-    scratch: Vec<Complex32>,
-    magnitude: [f32; BINS],
+    /// And zeros beyond the last bin, as many as a band may be filled up by.
+    magnitude: [f32; BINS + 4],
 }
 
 impl fmt::Debug for MelStream {
@@ -68,21 +69,17 @@ impl Default for MelStream {
 impl MelStream {
     /// Nothing heard yet.
     pub fn new() -> Self {
-        let fft = RealFftPlanner::<f32>::new().plan_fft_forward(FFT);
         let window = std::array::from_fn(|n| {
             let turn = std::f64::consts::TAU * n as f64 / FRAME as f64;
             (0.5 - 0.5 * turn.cos()) as f32
         });
         Self {
+            spectrum: Spectrum::new(FFT, BINS),
             window,
             bands: bands(),
             frame: [0.0; FRAME],
             filled: 0,
-            padded: vec![0.0; FFT],
-            spectrum: fft.make_output_vec(),
-            scratch: fft.make_scratch_vec(),
-            magnitude: [0.0; BINS],
-            fft,
+            magnitude: [0.0; BINS + 4],
         }
     }
 
@@ -97,13 +94,19 @@ impl MelStream {
         while !samples.is_empty() {
             let n = samples.len().min(FRAME - self.filled);
             let (now, rest) = samples.split_at(n);
-            for (slot, &x) in self.frame[self.filled..].iter_mut().zip(now) {
-                *slot = if x.is_finite() {
-                    x.clamp(-LOUDEST, LOUDEST)
-                } else {
-                    0.0
-                };
-            }
+            let free = &mut self.frame[self.filled..];
+            wide(
+                #[inline(always)]
+                || {
+                    for (slot, &x) in free.iter_mut().zip(now) {
+                        *slot = if x.is_finite() {
+                            x.clamp(-LOUDEST, LOUDEST)
+                        } else {
+                            0.0
+                        };
+                    }
+                },
+            );
             self.filled += n;
             samples = rest;
             if self.filled == FRAME {
@@ -115,26 +118,27 @@ impl MelStream {
     }
 
     fn mel(&mut self) -> [f32; BANDS] {
-        // The FFT leaves rubbish in its input.
-        self.padded[FRAME..].fill(0.0);
-        for ((slot, x), w) in self.padded.iter_mut().zip(&self.frame).zip(&self.window) {
-            *slot = x * w;
-        }
-        let done =
-            self.fft
-                .process_with_scratch(&mut self.padded, &mut self.spectrum, &mut self.scratch);
-        if done.is_err() {
-            // Only wrong lengths fail, and ours come from the FFT itself.
-            return [0.0; BANDS];
-        }
-        for (m, z) in self.magnitude.iter_mut().zip(&self.spectrum) {
-            *m = (z.re * z.re + z.im * z.im).sqrt();
-        }
-        std::array::from_fn(|b| {
-            let band = &self.bands[b];
-            let bins = &self.magnitude[band.first..];
-            band.weights.iter().zip(bins).map(|(w, m)| w * m).sum()
-        })
+        let power = self.spectrum.power(&self.frame, &self.window);
+        wide(
+            #[inline(always)]
+            || {
+                for (m, power) in self.magnitude.iter_mut().zip(power) {
+                    *m = power.sqrt();
+                }
+                let mut mel = [0.0; BANDS];
+                for (mel, band) in mel.iter_mut().zip(&self.bands) {
+                    let (bins, _) = self.magnitude[band.first..].as_chunks::<4>();
+                    let mut sums: Weights = [0.0; 4];
+                    for (weights, bins) in band.weights.iter().zip(bins) {
+                        for ((sum, w), m) in sums.iter_mut().zip(weights).zip(bins) {
+                            *sum += w * m;
+                        }
+                    }
+                    *mel = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+                }
+                mel
+            },
+        )
     }
 }
 
@@ -148,10 +152,14 @@ fn bands() -> Vec<Band> {
             let (low, centre, high) = (edge(b), edge(b + 1), edge(b + 2));
             // Bin 0 never counts.
             let first = (1..BINS).find(|&k| bin(k) > low).unwrap_or(BINS - 1);
-            let weights = (first..BINS)
+            let weights: Vec<f32> = (first..BINS)
                 .map(bin)
                 .take_while(|&m| m < high)
                 .map(|m| ((m - low) / (centre - low)).min((high - m) / (high - centre)) as f32)
+                .collect();
+            let fours = weights.chunks(4);
+            let weights = fours
+                .map(|some| std::array::from_fn(|i| some.get(i).copied().unwrap_or(0.0)))
                 .collect();
             Band { first, weights }
         })

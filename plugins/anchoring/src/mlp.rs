@@ -2,6 +2,7 @@
 
 use crate::candidate::Beside;
 use crate::weights::INPUTS;
+use crate::wide::wide;
 
 /// One layer: `y = x W + b`.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,15 +77,18 @@ impl Mlp {
             .standard
             .apply(self.inputs.iter().map(|i| all[*i]))
             .collect();
-        let mut x = own.clone();
+        let peers = self.peers.as_ref().map(|peers| peers.of(&own, beside));
+        let mut x = own;
+        let mut y = Vec::new();
         for (k, layer) in self.layers.iter().enumerate() {
-            x = layer.of(&x);
+            layer.of(&x, &mut y);
             if k + 1 < self.layers.len() {
-                relu(&mut x);
+                relu(&mut y);
             }
-            if let (0, Some(peers)) = (k, &self.peers) {
-                x.extend(peers.of(&own, beside));
+            if k == 0 {
+                y.extend(peers.iter().flatten());
             }
+            std::mem::swap(&mut x, &mut y);
         }
         x.first().copied().unwrap_or(f32::NAN)
     }
@@ -100,20 +104,23 @@ impl Peers {
         // What the candidate itself adds is the same beside each of the others.
         let (by_compared, by_own) = first.weight.split_at(self.inputs.len() * first.bias.len());
         let mut alone = first.bias.clone();
-        add(&mut alone, own.iter().copied(), by_own);
+        add(&mut alone, own, by_own);
         let (sum, most) = pooled.split_at_mut(width);
+        let (mut x, mut y) = (Vec::new(), Vec::new());
         for row in beside.rows() {
-            let compared = self.standard.apply(self.inputs.iter().map(|i| row[*i]));
-            let mut x = alone.clone();
-            add(&mut x, compared, by_compared);
+            y.clear();
+            y.extend(self.standard.apply(self.inputs.iter().map(|i| row[*i])));
+            x.clone_from(&alone);
+            add(&mut x, &y, by_compared);
             relu(&mut x);
             for layer in rest {
-                x = layer.of(&x);
-                relu(&mut x);
+                layer.of(&x, &mut y);
+                relu(&mut y);
+                std::mem::swap(&mut x, &mut y);
             }
-            for ((sum, most), x) in sum.iter_mut().zip(most.iter_mut()).zip(x) {
+            for ((sum, most), x) in sum.iter_mut().zip(most.iter_mut()).zip(&x) {
                 *sum += SUMMED * x;
-                *most = most.max(x);
+                *most = most.max(*x);
             }
         }
         pooled
@@ -121,20 +128,38 @@ impl Peers {
 }
 
 impl Dense {
-    fn of(&self, x: &[f32]) -> Vec<f32> {
-        let mut y = self.bias.clone();
-        add(&mut y, x.iter().copied(), &self.weight);
-        y
+    /// What it says of `x`, in place of what `y` held.
+    fn of(&self, x: &[f32], y: &mut Vec<f32>) {
+        y.clone_from(&self.bias);
+        add(y, x, &self.weight);
     }
 }
 
-/// `y += x W`.
-fn add(y: &mut [f32], x: impl Iterator<Item = f32>, weight: &[f32]) {
-    for (x, row) in x.zip(weight.chunks_exact(y.len())) {
-        for (y, w) in y.iter_mut().zip(row) {
-            *y += x * w;
-        }
-    }
+/// `y += x W`, eight numbers of `y` at a time.
+fn add(y: &mut [f32], x: &[f32], weight: &[f32]) {
+    const LANES: usize = 8;
+    wide(
+        #[inline(always)]
+        || {
+            let n = y.len();
+            let (eights, rest) = y.as_chunks_mut::<LANES>();
+            let done = n - rest.len();
+            for (k, y) in eights.iter_mut().enumerate() {
+                let mut sums = *y;
+                for (x, row) in x.iter().zip(weight.chunks_exact(n)) {
+                    for (sum, w) in sums.iter_mut().zip(&row[LANES * k..][..LANES]) {
+                        *sum += x * w;
+                    }
+                }
+                *y = sums;
+            }
+            for (x, row) in x.iter().zip(weight.chunks_exact(n)) {
+                for (y, w) in rest.iter_mut().zip(&row[done..]) {
+                    *y += x * w;
+                }
+            }
+        },
+    );
 }
 
 fn relu(x: &mut [f32]) {

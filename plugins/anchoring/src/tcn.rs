@@ -13,8 +13,10 @@ use std::sync::Arc;
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::above::AboveStream;
+use crate::flux::within;
 use crate::mel::BANDS;
 use crate::weights::{AboutTcn, Input};
+use crate::wide::ln;
 
 /// Outputs that are remembered, and computed at once at most.
 const MEMORY: u64 = 256;
@@ -232,7 +234,7 @@ impl TcnStream {
     pub fn push_frame(&mut self, mel: &[f32; BANDS]) {
         let shown = match &mut self.above {
             Some(above) => above.push(mel),
-            None => mel.map(|m| (m.clamp(0.0, 1e30) + LEAST).ln()),
+            None => ln(&mel.map(|m| within(m, 1e30) + LEAST)),
         };
         let standards = self.tcn.scale.iter().zip(&self.tcn.shift);
         let standardised = shown

@@ -75,7 +75,7 @@ fn wind(x: &mut [f32], cut_hz: f32, level: f32, gust_s: f32) {
 fn heard(x: &[f32]) -> Vec<Option<Trouble>> {
     let mut stream = DeadStream::new();
     let mut all = Vec::new();
-    stream.push(x, |verdict| all.push(verdict));
+    stream.push(x, |verdict, _| all.push(verdict));
     all
 }
 
@@ -186,7 +186,7 @@ proptest! {
         let mut rest = x.as_slice();
         for &size in sizes.iter().cycle() {
             let (now, later) = rest.split_at(size.min(rest.len()));
-            stream.push(now, |verdict| all.push(verdict));
+            stream.push(now, |verdict, _| all.push(verdict));
             rest = later;
             if rest.is_empty() {
                 break;
