@@ -64,9 +64,9 @@ impl Cue {
 
     /// The bands as text: two hexadecimal digits each.
     pub fn bands_text(&self) -> String {
-        self.bands
-            .iter()
-            .map(|band| format!("{band:02x}"))
+        let digits = self.bands.iter().flat_map(|band| [band >> 4, band & 15]);
+        digits
+            .filter_map(|digit| char::from_digit(digit.into(), 16))
             .collect()
     }
 

@@ -4,6 +4,8 @@
 //! custom serialized downstream events ([`Message`]) in order with the pictures, until `framepick` puts the plan entry on the picture
 //! it serves ([`tag_buffer`]). All times are in the recording's own time (stream time), integer nanoseconds.
 
+use std::fmt::Write;
+
 use anchoring::anchor::Anchor;
 use anchoring::cue::{COARSE, Cue, Onset, Tag};
 use anchoring::plan::{Entry, Header, SCHEMA};
@@ -177,9 +179,46 @@ fn cue_from_structure(s: &gst::StructureRef) -> Result<Cue, CarryError> {
     })
 }
 
-/// A cue as a line of text: the payload of a buffer of the cue stream.
+/// A cue as a line of text: the payload of a buffer of the cue stream. Written directly, as there are twelve a second: it says what
+/// [`cue_to_structure`] does.
 pub fn cue_to_text(cue: &Cue) -> String {
-    format!("{}\n", cue_to_structure(cue))
+    let mut text = String::with_capacity(256);
+    // Writing to a string doesn't fail.
+    let _ = write!(
+        text,
+        "earmark-cue, pts-ns=(gint64){}, eventness=(float){}, uncertainty=(float){}, speech=(float){}",
+        cue.pts.get(),
+        cue.eventness,
+        cue.uncertainty,
+        cue.speech
+    );
+    if !cue.tags.is_empty() {
+        let between = |i| if i == 0 { "" } else { ", " };
+        text += ", class-id=(int)< ";
+        for (i, tag) in cue.tags.iter().enumerate() {
+            let _ = write!(text, "{}{}", between(i), tag.class_id);
+        }
+        text += " >, class-p=(float)< ";
+        for (i, tag) in cue.tags.iter().enumerate() {
+            let _ = write!(text, "{}{}", between(i), tag.p);
+        }
+        text += " >";
+    }
+    if let Some(onset) = cue.onset {
+        let _ = write!(
+            text,
+            ", onset-ns=(gint64){}, onset-p=(float){}, onset-uncertainty=(float){}",
+            onset.at.get(),
+            onset.p,
+            onset.uncertainty
+        );
+    }
+    if cue.bands.iter().any(|&band| band > 0) {
+        text += ", bands=(string)";
+        text += &cue.bands_text();
+    }
+    text += ";\n";
+    text
 }
 
 /// A cue from the payload of a buffer of the cue stream.
@@ -194,12 +233,68 @@ pub fn cue_from_text(bytes: &[u8]) -> Result<Cue, CarryError> {
         rule: "must be the structure of a cue as text".into(),
     };
     let text = std::str::from_utf8(bytes).map_err(|_| no_structure())?;
+    if let Some(cue) = our_cue(text) {
+        return Ok(cue);
+    }
     let s: gst::Structure = text.trim_end().parse().map_err(|_| no_structure())?;
     if s.name() == "earmark-cue" {
         cue_from_structure(&s)
     } else {
         Err(no_structure())
     }
+}
+
+/// A cue from a line as [`cue_to_text`] writes it; `None` of any other, good or bad.
+fn our_cue(text: &str) -> Option<Cue> {
+    let mut rest = text.strip_prefix("earmark-cue")?.strip_suffix(";\n")?;
+    let share = |text: &str| -> Option<f32> {
+        let share = text.parse().ok()?;
+        (0.0..=1.0).contains(&share).then_some(share)
+    };
+    let mut cue = Cue {
+        pts: Nanos::new(value(&mut rest, ", pts-ns=(gint64)", ",")?.parse().ok()?),
+        eventness: share(value(&mut rest, ", eventness=(float)", ",")?)?,
+        uncertainty: share(value(&mut rest, ", uncertainty=(float)", ",")?)?,
+        speech: share(value(&mut rest, ", speech=(float)", ",")?)?,
+        ..Cue::default()
+    };
+    if let Some(ids) = value(&mut rest, ", class-id=(int)< ", " >") {
+        rest = rest.strip_prefix(" >")?;
+        let ps = value(&mut rest, ", class-p=(float)< ", " >")?;
+        rest = rest.strip_prefix(" >")?;
+        let (mut ids, mut ps) = (ids.split(", "), ps.split(", "));
+        for _ in 0..anchoring::cue::TOP {
+            let (Some(id), Some(p)) = (ids.next(), ps.next()) else {
+                break;
+            };
+            cue.tags.push(Tag {
+                class_id: id.parse().ok()?,
+                p: p.parse().ok()?,
+            });
+        }
+        if ids.next().is_some() || ps.next().is_some() {
+            return None;
+        }
+    }
+    if let Some(at) = value(&mut rest, ", onset-ns=(gint64)", ",") {
+        cue.onset = Some(Onset {
+            at: Nanos::new(at.parse().ok()?),
+            p: share(value(&mut rest, ", onset-p=(float)", ",")?)?,
+            uncertainty: share(value(&mut rest, ", onset-uncertainty=(float)", ",")?)?,
+        });
+    }
+    if let Some(bands) = value(&mut rest, ", bands=(string)", ",") {
+        cue.bands = Cue::bands_from_text(bands)?;
+    }
+    rest.is_empty().then_some(cue)
+}
+
+/// Takes a field that begins like this, up to its end or the text's.
+fn value<'a>(rest: &mut &'a str, begins: &str, end: &str) -> Option<&'a str> {
+    let field = rest.strip_prefix(begins)?;
+    let (value, left) = field.split_at(field.find(end).unwrap_or(field.len()));
+    *rest = left;
+    Some(value)
 }
 
 fn put_entry(s: &mut gst::StructureRef, entry: &Entry) {
@@ -513,7 +608,13 @@ mod tests {
         for cue in [cue(), plain] {
             let text = cue_to_text(&cue);
             assert!(text.ends_with('\n') && text.lines().count() == 1);
-            assert_eq!(cue_from_text(text.as_bytes()), Ok(cue));
+            assert_eq!(our_cue(&text).as_ref(), Some(&cue));
+            assert_eq!(cue_from_text(text.as_bytes()).as_ref(), Ok(&cue));
+            // As GStreamer reads it, and as GStreamer writes it.
+            let read: gst::Structure = text.trim_end().parse().unwrap();
+            assert_eq!(read, cue_to_structure(&cue));
+            let written = format!("{}\n", cue_to_structure(&cue));
+            assert_eq!(cue_from_text(written.as_bytes()), Ok(cue));
         }
     }
 
