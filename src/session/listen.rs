@@ -26,6 +26,9 @@ const KEYS_APART: Nanos = Nanos::from_ms(100);
 /// Most keyframes noted: a hundred hours at two a second.
 const MOST_KEYS: usize = 720_000;
 
+/// Patches that the tagger is shown at once: nobody waits for the cues of this pass.
+const PATCHES: u32 = 8;
+
 /// Longest cue that is read, in bytes.
 const LONGEST_CUE: usize = 1 << 16;
 
@@ -154,6 +157,12 @@ impl Session<'_> {
                 end_in(&built.pipeline, source, measuring(&measure)?)?;
             }
             if let Some(source) = &built.heard {
+                if source
+                    .factory()
+                    .is_some_and(|made| made.name() == "eventness")
+                {
+                    source.set_property("batch", PATCHES);
+                }
                 end_in(&built.pipeline, source, hearing(&ear))?;
             }
             let outcome = self.play(&built, "listen", Nanos::ZERO, report);

@@ -52,12 +52,14 @@ impl AboveStream {
                     self.ground = level;
                 }
                 self.frames = self.frames.saturating_add(1);
-                let mut above = [0.0; BANDS];
+                let (mut ground, mut above) = (self.ground, [0.0; BANDS]);
                 for b in 0..BANDS {
-                    let over = level[b] - self.ground[b];
-                    self.ground[b] += over * if over > 0.0 { up } else { down };
-                    above[b] = level[b] - self.ground[b];
+                    let over = level[b] - ground[b];
+                    let share = if over > 0.0 { up } else { down };
+                    ground[b] += over * share;
+                    above[b] = level[b] - ground[b];
                 }
+                self.ground = ground;
                 above
             },
         )

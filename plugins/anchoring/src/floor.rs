@@ -91,9 +91,9 @@ impl FloorStream {
         wide(
             #[inline(always)]
             || {
-                let (below, above) = neighbours(means, low as u32);
+                let (below, above) = neighbours(means, low as i32);
                 for (b, floor) in self.floor.iter_mut().enumerate() {
-                    let (below, above) = (f32::from_bits(below[b]), f32::from_bits(above[b]));
+                    let [below, above] = [below[b], above[b]].map(|x| f32::from_bits(x as u32));
                     *floor = below + (above - below) * (place - low as f32);
                 }
             },
@@ -104,7 +104,7 @@ impl FloorStream {
 /// By band, as bits, which have the order of numbers that are not negative: the value that `low` others are not above, and the next
 /// one; the same if there is none. The first is found bit by bit, for all bands at once.
 #[inline(always)]
-fn neighbours(rows: &[Row], low: u32) -> ([u32; BANDS], [u32; BANDS]) {
+fn neighbours(rows: &[Row], low: i32) -> ([i32; BANDS], [i32; BANDS]) {
     let mut below = [0; BANDS];
     for bit in (0..31).rev() {
         let mut tried = below;
@@ -114,24 +114,24 @@ fn neighbours(rows: &[Row], low: u32) -> ([u32; BANDS], [u32; BANDS]) {
         let mut smaller = [0; BANDS];
         for row in rows {
             for b in 0..BANDS {
-                smaller[b] += u32::from(row[b].to_bits() < tried[b]);
+                smaller[b] += i32::from((row[b].to_bits() as i32) < tried[b]);
             }
         }
         for b in 0..BANDS {
             below[b] = if smaller[b] > low { below[b] } else { tried[b] };
         }
     }
-    let (mut not_above, mut above) = ([0; BANDS], [u32::MAX; BANDS]);
+    let (mut not_above, mut above) = ([0; BANDS], [i32::MAX; BANDS]);
     for row in rows {
         for b in 0..BANDS {
-            let x = row[b].to_bits();
-            not_above[b] += u32::from(x <= below[b]);
-            let larger = if x > below[b] { x } else { u32::MAX };
+            let x = row[b].to_bits() as i32;
+            not_above[b] += i32::from(x <= below[b]);
+            let larger = if x > below[b] { x } else { i32::MAX };
             above[b] = above[b].min(larger);
         }
     }
     for b in 0..BANDS {
-        if not_above[b] > low + 1 || above[b] == u32::MAX {
+        if not_above[b] > low + 1 || above[b] == i32::MAX {
             above[b] = below[b];
         }
     }

@@ -412,6 +412,12 @@ impl Listener {
         None
     }
 
+    /// The beginning of the first patch that [`Self::next_patch`] has not come to.
+    pub fn undecided(&self) -> Nanos {
+        let at = self.first_waiting().unwrap_or(self.patches.len());
+        self.start + steps((self.patch + at as u64) * PATCH_STEP as u64)
+    }
+
     fn first_waiting(&self) -> Option<usize> {
         self.patches
             .iter()

@@ -445,6 +445,31 @@ impl Tagger {
         ))
     }
 
+    /// The same of each of `n` patches, at once: `[n, 96, 64]`.
+    ///
+    /// # Errors
+    /// The model fails, or gives another shape.
+    pub fn tag_all(
+        &mut self,
+        n: usize,
+        log_mels: &[f32],
+    ) -> Result<Vec<(Vec<Tag>, f32)>, ModelError> {
+        let Manifest {
+            input,
+            output,
+            speech_classes,
+            ..
+        } = &self.model.manifest;
+        let shape = [n, 1, input.frames.unwrap_or(96), input.bands.unwrap_or(64)];
+        let (classes, spoken) = (output.dim.max(1), speech_classes.clone());
+        self.model.run(&shape, log_mels, |scores| {
+            let patches = scores.chunks_exact(classes);
+            patches
+                .map(|one| (top(one), speech(one, &spoken)))
+                .collect()
+        })
+    }
+
     /// The embedding of one patch, row-major `[96, 64]` log mel, as [`Output::embedding`](crate::models::Output) names it.
     ///
     /// # Errors

@@ -35,6 +35,7 @@ pub(super) struct Settings {
     pub(super) vad: String,
     pub(super) speech: Speech,
     pub(super) threads: u32,
+    pub(super) batch: u32,
 }
 
 impl Default for Settings {
@@ -47,9 +48,13 @@ impl Default for Settings {
             vad: NONE.into(),
             speech: Speech::default(),
             threads: 1,
+            batch: 1,
         }
     }
 }
+
+/// How long a patch may wait for others: as much as 32 patches.
+const LONGEST_WAIT: anchoring::time::Nanos = anchoring::time::Nanos::from_ms(15_360);
 
 /// What judges patches, for the probes that do.
 enum Patchwise {
@@ -67,6 +72,9 @@ pub(super) struct Ears {
     tagger: Option<Tagger>,
     voice: Option<Voice>,
     patchwise: Option<Patchwise>,
+    /// How many patches the tagger is shown at once, and those that wait for others.
+    batch: usize,
+    held: Vec<Patch>,
 }
 
 /// What the settings ask for, without any model.
@@ -128,7 +136,11 @@ pub(super) fn hearing(
 /// How long cues wait for what comes after them; without any model loaded.
 pub(super) fn latency(settings: &Settings) -> anchoring::time::Nanos {
     let hearing = hearing(settings).map(|(hearing, _)| hearing);
-    Listener::new(anchoring::time::Nanos::ZERO, &hearing.unwrap_or_default()).latency()
+    let own = Listener::new(anchoring::time::Nanos::ZERO, &hearing.unwrap_or_default()).latency();
+    match settings.batch {
+        0 | 1 => own,
+        _ => own + LONGEST_WAIT,
+    }
 }
 
 impl Ears {
@@ -158,6 +170,8 @@ impl Ears {
             tagger,
             voice,
             patchwise,
+            batch: settings.batch.max(1) as usize,
+            held: Vec::new(),
         })
     }
 
@@ -169,15 +183,33 @@ impl Ears {
         if let Some(Patchwise::Novelty(before)) = &mut self.patchwise {
             *before = None;
         }
+        self.held.clear();
         Listener::new(start, &self.hearing)
     }
 
-    /// Answers what the listener asks, as far as it asks; says how many patches that were.
-    pub(super) fn answer(&mut self, listener: &mut Listener) -> Result<u64, ModelError> {
+    /// Answers what the listener asks, as far as it asks; says how many patches that were. Until the sound has `ended`, patches may
+    /// wait for others: which are answered together depends on their times alone.
+    pub(super) fn answer(
+        &mut self,
+        listener: &mut Listener,
+        ended: bool,
+    ) -> Result<u64, ModelError> {
         let mut patches = 0;
         while let Some(patch) = listener.next_patch() {
-            listener.tagged(self.judge(&patch)?);
+            if self.overdue(patch.pts) {
+                self.answer_held(listener)?;
+            }
             patches += 1;
+            match (&self.tagger, &self.patchwise) {
+                (Some(_), None) if self.batch > 1 => self.held.push(patch),
+                _ => listener.tagged(self.judge(&patch)?),
+            }
+            if self.held.len() == self.batch {
+                self.answer_held(listener)?;
+            }
+        }
+        if ended || self.overdue(listener.undecided()) {
+            self.answer_held(listener)?;
         }
         if let Some(voice) = &mut self.voice {
             while let Some(chunk) = listener.next_voice_chunk() {
@@ -185,6 +217,32 @@ impl Ears {
             }
         }
         Ok(patches)
+    }
+
+    /// Whether the oldest patch that waits may wait no longer.
+    fn overdue(&self, now: anchoring::time::Nanos) -> bool {
+        let oldest = self.held.first();
+        oldest.is_some_and(|oldest| now - oldest.pts >= LONGEST_WAIT)
+    }
+
+    fn answer_held(&mut self, listener: &mut Listener) -> Result<(), ModelError> {
+        let held = std::mem::take(&mut self.held);
+        let Some(tagger) = self.tagger.as_mut().filter(|_| !held.is_empty()) else {
+            return Ok(());
+        };
+        let log_mels: Vec<f32> = held
+            .iter()
+            .flat_map(|patch| &patch.log_mel)
+            .copied()
+            .collect();
+        for (tags, speech) in tagger.tag_all(held.len(), &log_mels)? {
+            listener.tagged(Answer {
+                tags,
+                speech,
+                onset: None,
+            });
+        }
+        Ok(())
     }
 
     fn judge(&mut self, patch: &Patch) -> Result<Answer, ModelError> {

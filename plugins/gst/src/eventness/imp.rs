@@ -77,12 +77,12 @@ pub struct Eventness {
 
 impl State {
     /// Lets the listener say what it can, after tagging what it wants tagged.
-    fn pump(&mut self, out: &mut Vec<Out>) -> Result<(), models::ModelError> {
+    fn pump(&mut self, ended: bool, out: &mut Vec<Out>) -> Result<(), models::ModelError> {
         let Some(listening) = &mut self.listening else {
             return Ok(());
         };
         if let Some(ears) = &mut self.ears {
-            self.stats.patches += ears.answer(&mut listening.listener)?;
+            self.stats.patches += ears.answer(&mut listening.listener, ended)?;
         }
         while let Some(cue) = listening.listener.next_cue() {
             self.stats.cues += 1;
@@ -104,7 +104,7 @@ impl State {
         if let Some(listening) = &mut self.listening {
             listening.listener.finish();
         }
-        self.pump(out)?;
+        self.pump(true, out)?;
         self.listening = None;
         Ok(())
     }
@@ -153,7 +153,7 @@ impl State {
             listening.samples += self.samples.len() as i64;
             self.stats.samples += self.samples.len() as u64;
         }
-        self.pump(out)
+        self.pump(false, out)
     }
 }
 
@@ -417,6 +417,14 @@ impl ObjectImpl for Eventness {
                     .default_value(settings.threads)
                     .mutable_ready()
                     .build(),
+                glib::ParamSpecUInt::builder("batch")
+                    .nick("Patches at once")
+                    .blurb("How many patches the tagger is shown at once, count; with more than one they wait for each other, up to 15.36 s of sound, so leave it alone where cues are awaited")
+                    .minimum(1)
+                    .maximum(64)
+                    .default_value(settings.batch)
+                    .mutable_ready()
+                    .build(),
             ]
         });
         &PROPERTIES
@@ -432,6 +440,7 @@ impl ObjectImpl for Eventness {
             "vad" => settings.vad = text(value, NONE),
             "speech" => settings.speech = value.get().unwrap_or_default(),
             "threads" => settings.threads = value.get().unwrap_or(1),
+            "batch" => settings.batch = value.get().unwrap_or(1),
             _ => {}
         }
     }
@@ -445,6 +454,7 @@ impl ObjectImpl for Eventness {
             "tagging" => settings.tagging.to_value(),
             "vad" => settings.vad.to_value(),
             "speech" => settings.speech.to_value(),
+            "batch" => settings.batch.to_value(),
             _ => settings.threads.to_value(),
         }
     }
