@@ -157,10 +157,8 @@ impl Session<'_> {
                 end_in(&built.pipeline, source, measuring(&measure)?)?;
             }
             if let Some(source) = &built.heard {
-                if source
-                    .factory()
-                    .is_some_and(|made| made.name() == "eventness")
-                {
+                let ears = source.factory().filter(|made| made.name() == "eventness");
+                if ears.is_some() && source.has_property("batch") {
                     source.set_property("batch", PATCHES);
                 }
                 end_in(&built.pipeline, source, hearing(&ear))?;

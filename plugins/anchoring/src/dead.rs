@@ -10,11 +10,12 @@
 //!
 //! Levels and limits come from KitchenMix recordings with and without such stretches, and were tried on noises of other colours, levels and rhythms.
 
+use std::collections::VecDeque;
+
 use crate::cue::HOP;
 use crate::mel::RATE;
 use crate::spectrum::Spectrum;
 use crate::wide::{sum, wide};
-use std::collections::VecDeque;
 
 /// Samples in a hop: 80 ms.
 const SAMPLES: usize = (HOP.get() / 1_000_000) as usize * (RATE as usize / 1000);
@@ -27,6 +28,7 @@ const SHORT: usize = 25;
 const LEAST: usize = 12;
 /// First and last FFT bin (12.5 Hz each) of the bands: 12 to 50, 50 to 120, 120 to 300, 300 to 1000, 1000 to 3000 Hz.
 const BANDS: [(usize, usize); 5] = [(1, 4), (4, 10), (10, 24), (24, 80), (80, 240)];
+/// As far as they reach.
 const BINS: usize = 240;
 /// Mean square of silence: -85 dBFS.
 const SILENCE: f64 = 3.2e-9;

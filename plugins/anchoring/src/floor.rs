@@ -159,6 +159,23 @@ mod tests {
     }
 
     #[test]
+    fn neighbours_are_those_of_the_sorted_column() {
+        let rows: Vec<Row> = (0..37_usize)
+            .map(|t| std::array::from_fn(|b| (t * (7 + b) % 23) as f32 * 0.1))
+            .collect();
+        for low in [0, 7, 35, 36] {
+            let (below, above) = neighbours(&rows, low as i32);
+            for b in 0..BANDS {
+                let mut column: Vec<f32> = rows.iter().map(|row| row[b]).collect();
+                column.sort_by(f32::total_cmp);
+                assert_eq!(f32::from_bits(below[b] as u32), column[low]);
+                let next = column[(low + 1).min(36)];
+                assert_eq!(f32::from_bits(above[b] as u32), next);
+            }
+        }
+    }
+
+    #[test]
     fn less_than_a_block_has_a_floor_at_the_end() {
         let mut stream = FloorStream::new();
         assert_eq!(stream.push(&[2.0; BANDS]), None);

@@ -147,8 +147,8 @@ impl FluxStream {
 
     #[inline(always)]
     fn smooth(&mut self, now: &Row) {
-        for b in 0..BANDS {
-            self.level[b] = (self.before[b] + self.last[b] + now[b]) * (1.0 / 3.0);
+        for (b, now) in now.iter().enumerate() {
+            self.level[b] = (self.before[b] + self.last[b] + now) * (1.0 / 3.0);
         }
         (self.before, self.last) = (self.last, *now);
     }

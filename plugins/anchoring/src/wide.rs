@@ -32,7 +32,7 @@ pub(crate) fn ln<const N: usize>(row: &[f32; N]) -> [f32; N] {
         series = series * part - 1.666_805_8e-1;
         series = series * part + 2.000_071_5e-1;
         series = series * part - 2.499_999_4e-1;
-        series = series * part + 3.333_333_1e-1;
+        series = series * part + 3.333_333e-1;
         let square = part * part;
         // ln 2 in two parts, the smaller first.
         let small = part * square * series - 2.121_944_4e-4 * power - 0.5 * square;

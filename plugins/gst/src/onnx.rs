@@ -445,6 +445,20 @@ impl Tagger {
         ))
     }
 
+    /// Whether it takes several patches at once: the first axis of its input is free.
+    pub fn takes_many(&mut self) -> bool {
+        let Model { loan, manifest } = &mut self.model;
+        let Ok(session) = loan.session(&manifest.name) else {
+            return false;
+        };
+        let mut inputs = session.inputs().iter();
+        let input = inputs.find(|input| input.name() == manifest.input.name);
+        match input.map(|input| input.dtype()) {
+            Some(ValueType::Tensor { shape, .. }) => shape.first().is_some_and(|&n| n < 0),
+            _ => false,
+        }
+    }
+
     /// The same of each of `n` patches, at once: `[n, 96, 64]`.
     ///
     /// # Errors

@@ -151,9 +151,11 @@ impl Ears {
     pub(super) fn load(settings: &Settings) -> Result<Self, ModelError> {
         let threads = settings.threads as usize;
         let (hearing, embedding) = hearing(settings)?;
-        let tagger = (settings.tagger != NONE)
+        let mut tagger = (settings.tagger != NONE)
             .then(|| models::load_tagger(&settings.tagger, threads))
             .transpose()?;
+        let many = tagger.as_mut().is_some_and(Tagger::takes_many);
+        let batch = if many { settings.batch.max(1) } else { 1 } as usize;
         let voice = (settings.vad != NONE)
             .then(|| models::load_voice(&settings.vad))
             .transpose()?;
@@ -170,7 +172,7 @@ impl Ears {
             tagger,
             voice,
             patchwise,
-            batch: settings.batch.max(1) as usize,
+            batch,
             held: Vec::new(),
         })
     }

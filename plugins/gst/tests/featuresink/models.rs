@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anchoring::tier::Tier;
+use gst::prelude::*;
+use gstearmark::carry::cue_from_text;
 use gstearmark::models::{
     self, ModelError, Place, load_encoder, load_probe, load_tagger, load_voice,
 };
 
-use crate::tiny;
+use crate::{feed, tiny};
 
 fn name(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -48,6 +50,56 @@ fn a_tagger_that_the_user_brings_is_run() {
     );
     assert!((tags[0].p - 0.7).abs() < 1e-5);
     assert!((speech - 0.2).abs() < 1e-5);
+}
+
+#[test]
+fn patches_shown_together_are_named_as_those_shown_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut tagger = load_tagger(name(&tiny::tagger(dir.path())), 1).unwrap();
+    assert!(tagger.takes_many());
+    let mels: Vec<Vec<f32>> = (1..4)
+        .map(|n| {
+            (0..96 * 64)
+                .map(|i| (i % 64 * n % 50) as f32 / 50.0)
+                .collect()
+        })
+        .collect();
+    let alone: Vec<_> = mels.iter().map(|mel| tagger.tag(mel).unwrap()).collect();
+    assert_eq!(tagger.tag_all(3, &mels.concat()).unwrap(), alone);
+
+    feed::init();
+    let cues = |batch: u32, step: usize| {
+        let mut ears = gst_check::Harness::new("eventness");
+        ears.set_src_caps_str(
+            "audio/x-raw, format=F32LE, rate=16000, channels=1, layout=interleaved",
+        );
+        let element = ears.element().unwrap();
+        element.set_property("tagger", name(&tiny::tagger(dir.path())));
+        element.set_property("batch", batch);
+        ears.play();
+        let samples: Vec<f32> = (0..640_000_u32)
+            .map(|n| (n * 7919 % 1000) as f32 / 1e5 * (-((n % 48_000) as f32) / 2000.0).exp())
+            .collect();
+        for (n, some) in samples.chunks(step).enumerate() {
+            let bytes: Vec<u8> = some.iter().flat_map(|x| x.to_le_bytes()).collect();
+            let mut buffer = gst::Buffer::from_mut_slice(bytes);
+            let at = gst::ClockTime::from_nseconds((n * step) as u64 * 62_500);
+            buffer.get_mut().unwrap().set_pts(at);
+            ears.push(buffer).unwrap();
+        }
+        ears.push_event(gst::event::Eos::new());
+        std::iter::from_fn(|| ears.try_pull())
+            .map(|cue| cue_from_text(&cue.map_readable().unwrap()).unwrap())
+            .collect::<Vec<_>>()
+    };
+    let alone = cues(1, 1600);
+    assert_eq!(alone.len(), 500);
+    assert!(
+        alone.iter().any(|cue| cue.tags.is_empty()) && alone.iter().any(|cue| !cue.tags.is_empty())
+    );
+    for (batch, step) in [(2, 1600), (8, 160), (8, 50_000)] {
+        assert!(cues(batch, step) == alone, "{batch} {step}");
+    }
 }
 
 #[test]
