@@ -130,6 +130,15 @@ fn an_unsupported_codec() {
     refused(&output, &file, &["odd.mp4", "zzz9"]);
 }
 
+/// H.265 fields come out of the decoder one by one, and nothing here weaves them.
+#[test]
+fn single_fields() {
+    let Some(python) = python() else { return };
+    let folder = folder("single_fields");
+    let (output, file) = run(&python, &folder, &made(&python, "mkv_h265_fields"));
+    refused(&output, &file, &["single fields", "interlace-mode"]);
+}
+
 #[test]
 fn an_existing_output_is_refused_and_kept() {
     let Some(python) = python() else { return };

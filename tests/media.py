@@ -37,6 +37,7 @@ RECORDINGS = {  # name: (extension, video options or None, audio options or None
     "webm_vp9_opus": ("webm", VP9, "-c:a libopus", ""),
     "mkv_vp9_pcm": ("mkv", VP9, "-c:a pcm_s16le", ""),
     "ts_h264_aac": ("ts", f"{X264} -g 50 -bf 2", "-c:a aac", ""),
+    "mkv_h265_fields": ("mkv", "-c:v libx265 -preset ultrafast -pix_fmt yuv420p -x265-params log-level=error:interlace=tff:keyint=50", "-c:a libopus", ""),
     "ts_h265_mp3": ("ts", f"{X265} -g 50 -bf 2", "-c:a libmp3lame", ""),
     "mp4_vfr": ("mp4", f"{X264} -g 50 -bf 2 {VFR}", "-c:a aac", ""),
     "mkv_vfr": ("mkv", f"{X264} -g 50 -bf 2 {VFR}", "-c:a libopus", ""),

@@ -86,9 +86,24 @@ impl FramePick {
                 return Err(gst::FlowError::Error);
             }
             gst::log!(CAT, imp = self, "{:?}", chosen);
-            self.src.push(out)?;
+            self.src
+                .push(out)
+                .inspect_err(|error| self.refused(*error))?;
         }
         Ok(gst::FlowSuccess::Ok)
+    }
+
+    /// Decoders tell nobody that what they gave was refused.
+    fn refused(&self, error: gst::FlowError) {
+        if error == gst::FlowError::NotNegotiated {
+            let caps = self.sink.current_caps();
+            let caps = caps.map_or("of unknown kind".into(), |caps| caps.to_string());
+            gst::element_imp_error!(
+                self,
+                gst::CoreError::Negotiation,
+                ("what follows takes no such pictures: {caps} (are they single fields, interlace-mode=alternate? then they must be woven first)")
+            );
+        }
     }
 
     fn miss(&self, entries: &[Entry]) {
