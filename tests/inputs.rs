@@ -7,8 +7,8 @@ use crate::recordings::{call, check_h5, folder, made, pipeline, python, root, sa
 /// Budget of the tests: four high pictures and a low one every second fit.
 const BUDGET: &str = "tokens_per_s: 392";
 const CLICKS: &str = "2.0,4.5,7.0,9.0";
-/// In one pass the bucket starts empty and can't pay for the first yet.
-const LATER_CLICKS: &str = "4.5,7.0,9.0";
+/// In one pass the bucket may be unable to pay for the first yet, and something weaker may have taken what the last one costs.
+const MIDDLE_CLICKS: &str = "4.5,7.0";
 
 /// What a recording is like, as far as the check must know.
 #[derive(Clone, Copy, PartialEq)]
@@ -53,7 +53,7 @@ fn holds(name: &str, kind: Kind) {
         let clicks = if planning == "global" {
             CLICKS
         } else {
-            LATER_CLICKS
+            MIDDLE_CLICKS
         };
         match kind {
             Kind::Plain | Kind::Longer => {
