@@ -69,18 +69,27 @@ fn patches_shown_together_are_named_as_those_shown_alone() {
 
     feed::init();
     let cues = |batch: u32, step: usize| {
-        let mut ears = gst_check::Harness::new("eventness");
+        // To learned probes the same stroke again is nothing new.
+        let element = gst::ElementFactory::make("eventness")
+            .property_from_str("probe", "flux")
+            .property_from_str("tagger", name(&tiny::tagger(dir.path())))
+            .property("batch", batch)
+            .build()
+            .unwrap();
+        let mut ears = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
         ears.set_src_caps_str(
             "audio/x-raw, format=F32LE, rate=16000, channels=1, layout=interleaved",
         );
-        let element = ears.element().unwrap();
-        // To learned probes the same stroke again is nothing new.
-        element.set_property("probe", "flux");
-        element.set_property("tagger", name(&tiny::tagger(dir.path())));
-        element.set_property("batch", batch);
         ears.play();
+        // Noise, louder for a while every three seconds: what the tagger says of it lies between 0 and 1.
+        let mut noise = 1_u32;
         let samples: Vec<f32> = (0..640_000_u32)
-            .map(|n| (n * 7919 % 1000) as f32 / 1e5 * (-((n % 48_000) as f32) / 2000.0).exp())
+            .map(|n| {
+                noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let white = noise as f32 / u32::MAX as f32 - 0.5;
+                let fading = (-((n % 48_000) as f32) / 4000.0).exp();
+                white * (0.1 + fading)
+            })
             .collect();
         for (n, some) in samples.chunks(step).enumerate() {
             let bytes: Vec<u8> = some.iter().flat_map(|x| x.to_le_bytes()).collect();
