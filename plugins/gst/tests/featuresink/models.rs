@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anchoring::tier::Tier;
-use gst::prelude::*;
 use gstearmark::carry::cue_from_text;
 use gstearmark::models::{
     self, ModelError, Place, load_encoder, load_probe, load_tagger, load_voice,
