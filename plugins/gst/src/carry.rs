@@ -180,7 +180,7 @@ fn cue_from_structure(s: &gst::StructureRef) -> Result<Cue, CarryError> {
 }
 
 /// A cue as a line of text: the payload of a buffer of the cue stream. Written directly, as there are twelve a second: it says what
-/// [`cue_to_structure`] does.
+/// `cue_to_structure` does.
 pub fn cue_to_text(cue: &Cue) -> String {
     let mut text = String::with_capacity(256);
     // Writing to a string doesn't fail.
