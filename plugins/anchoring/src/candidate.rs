@@ -23,11 +23,11 @@ use std::collections::VecDeque;
 
 use crate::floor::{BLOCK, FloorStream};
 use crate::flux::{
-    AROUND, FluxStream, Peak, PeakStream, R100, REACH, REFERENCES, Strength, within,
+    AROUND, FluxStream, Peak, PeakStream, R100, REACH, REFERENCES, Strength, log, within,
 };
 use crate::mel::{BANDS, MIDDLE, STEP_TIME};
 use crate::time::Nanos;
-use crate::wide::{larger, ln, sum, wide};
+use crate::wide::{larger, sum, wide};
 
 pub use self::likeness::{Beside, COMPARED, LIKENESS, LIKENESS_NAMES};
 use self::likeness::{Sketch, Sketches, Sound};
@@ -290,11 +290,7 @@ impl CandidateStream {
         wide(
             #[inline(always)]
             || {
-                let mut log = [0.0; BANDS];
-                for (log, floor) in log.iter_mut().zip(floor) {
-                    *log = floor + 1e-3;
-                }
-                let log = ln(&log);
+                let log = log(floor);
                 let mean_log = mean(&log);
                 for t in self.grounded..stop {
                     let frame = &mut self.ring[(t % RING) as usize];

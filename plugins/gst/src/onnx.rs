@@ -428,9 +428,7 @@ impl Tagger {
     /// # Errors
     /// The model fails, or gives another shape.
     pub fn scores(&mut self, log_mel: &[f32]) -> Result<Vec<f32>, ModelError> {
-        let input = &self.model.manifest.input;
-        let shape = [1, 1, input.frames.unwrap_or(96), input.bands.unwrap_or(64)];
-        self.model.run(&shape, log_mel, <[f32]>::to_vec)
+        self.all_scores(1, log_mel)
     }
     /// The five likeliest classes of one patch, likeliest first, and the probability of speech (the likeliest of the speech
     /// classes). A class whose probability is no number counts as 0.
@@ -439,10 +437,7 @@ impl Tagger {
     /// The model fails, or gives another shape.
     pub fn tag(&mut self, log_mel: &[f32]) -> Result<(Vec<Tag>, f32), ModelError> {
         let scores = self.scores(log_mel)?;
-        Ok((
-            top(&scores),
-            speech(&scores, &self.model.manifest.speech_classes),
-        ))
+        Ok(self.named(&scores))
     }
 
     /// Whether it takes several patches at once: the first axis of its input is free.
@@ -468,20 +463,23 @@ impl Tagger {
         n: usize,
         log_mels: &[f32],
     ) -> Result<Vec<(Vec<Tag>, f32)>, ModelError> {
-        let Manifest {
-            input,
-            output,
-            speech_classes,
-            ..
-        } = &self.model.manifest;
+        let scores = self.all_scores(n, log_mels)?;
+        let patches = scores.chunks_exact(self.manifest().output.dim.max(1));
+        Ok(patches.map(|one| self.named(one)).collect())
+    }
+
+    fn all_scores(&mut self, n: usize, log_mels: &[f32]) -> Result<Vec<f32>, ModelError> {
+        let input = &self.model.manifest.input;
         let shape = [n, 1, input.frames.unwrap_or(96), input.bands.unwrap_or(64)];
-        let (classes, spoken) = (output.dim.max(1), speech_classes.clone());
-        self.model.run(&shape, log_mels, |scores| {
-            let patches = scores.chunks_exact(classes);
-            patches
-                .map(|one| (top(one), speech(one, &spoken)))
-                .collect()
-        })
+        self.model.run(&shape, log_mels, <[f32]>::to_vec)
+    }
+
+    /// One patch's likeliest classes and probability of speech.
+    fn named(&self, scores: &[f32]) -> (Vec<Tag>, f32) {
+        (
+            top(scores),
+            speech(scores, &self.model.manifest.speech_classes),
+        )
     }
 
     /// The embedding of one patch, row-major `[96, 64]` log mel, as [`Output::embedding`](crate::models::Output) names it.

@@ -203,7 +203,7 @@ impl Ears {
             }
             patches += 1;
             match (&self.tagger, &self.patchwise) {
-                (Some(_), None) if self.batch > 1 => self.held.push(patch),
+                (Some(_), None) => self.held.push(patch),
                 _ => listener.tagged(self.judge(&patch)?),
             }
             if self.held.len() == self.batch {
