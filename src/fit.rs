@@ -9,6 +9,7 @@
 //! - `random`, `net`: numbers that are the same for a seed; small nets, their gradients, their optimiser.
 //! - `augment`: crops, varied.
 //! - `tcn`: the network that hears beginnings, and how it learns.
+//! - `metric`: the measure by which candidates are compared.
 //! - `judge`: the small networks that judge candidates by what it says.
 //! - `truth`: which candidates are right; calibration.
 //! - `score`: what weights are worth on other recordings.
@@ -20,6 +21,7 @@ mod card;
 mod corpus;
 mod hear;
 mod judge;
+mod metric;
 mod net;
 mod random;
 mod score;
@@ -266,9 +268,11 @@ fn train(
     }
     store::save(&part, &adam, &job)?;
     bar.finish_and_clear();
+    let metric = metric::learn(recordings);
     let mut learned = Learned {
         name,
         tcn: &adam.mean,
+        metric: &metric,
         dsp: &[],
         seen: &[],
         calibration: [Calibration::default(), Calibration::default()],

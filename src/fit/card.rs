@@ -36,7 +36,8 @@ pub(super) fn text(card: &Card<'_>) -> String {
          - **Made by** `{command}`\n\
          - **Recordings** {recordings}, {hours:.1} h, {events} events; SHA-256 of what was heard and labelled `{data}`\n\
          - **Seed** {seed}, **steps** {steps}\n\
-         - **Parts** small networks over a candidate's features and colour and how it compares with the sixteen before it, three without \
+         - **Parts** small networks over a candidate's features and colour and how it compares with the sixteen before it, also by a measure \
+         learned from spectra, three without \
          and three with the view of a causal temporal convolutional network of {size} weights on how far each band lies above its background: an output every 20 ms, {delay:.1} s late\n\
          - **Calibration** {calibration}\n\
          - **SHA-256 of the file** `{hash}`\n\n",

@@ -94,7 +94,7 @@ pub(super) fn candidates(
     mel: &[[f32; BANDS]],
     weights: &Weights,
 ) -> Vec<(Candidate, [f32; INPUTS])> {
-    let mut stream = CandidateStream::new();
+    let mut stream = CandidateStream::with(weights.metric().cloned());
     let mut tcn = weights.tcn().cloned().map(TcnStream::new);
     let mut found = Vec::new();
     let (mut waiting, mut heard) = (std::collections::VecDeque::new(), 0);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use anchoring::candidate::LIKENESS_NAMES;
+use anchoring::candidate::{LIKENESS_NAMES, Metric};
 use anchoring::mel::BANDS;
 use anchoring::weights::{
     About, AboutMlp, AboutProbe, AboutTcn, Calibration, ENTRY, ONSET, ONSET_TCN, SCHEMA,
@@ -51,6 +51,8 @@ impl Tensors {
 pub(super) struct Learned<'a> {
     pub(super) name: &'a str,
     pub(super) tcn: &'a [f32],
+    /// How candidates are compared.
+    pub(super) metric: &'a Metric,
     /// Those that see no TCN, and those that do.
     pub(super) dsp: &'a [Judge],
     pub(super) seen: &'a [Judge],
@@ -69,6 +71,9 @@ pub(super) struct Learned<'a> {
 pub(super) fn weights<'a>(learned: &Learned<'a>) -> anyhow::Result<Vec<u8>> {
     let mut tensors = Tensors::default();
     put_tcn(&mut tensors, &tcn::net(), learned.tcn);
+    tensors.add("metric.mean", &[BANDS], learned.metric.mean());
+    let weight = learned.metric.weight().as_flattened();
+    tensors.add("metric.weight", &[BANDS, BANDS], weight);
     let mut mlps = Vec::new();
     let mut probes = BTreeMap::new();
     let named = |name: &str, judges: &'a [Judge]| -> Vec<(String, &'a Judge)> {

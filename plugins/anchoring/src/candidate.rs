@@ -18,8 +18,10 @@
 //! ```
 
 mod likeness;
+mod metric;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::floor::{BLOCK, FloorStream};
 use crate::flux::{
@@ -29,8 +31,10 @@ use crate::mel::{BANDS, MIDDLE, STEP_TIME};
 use crate::time::Nanos;
 use crate::wide::{larger, sum, wide};
 
-pub use self::likeness::{Beside, COMPARED, LIKENESS, LIKENESS_NAMES};
+pub use self::likeness::{Beside, COMPARED, LEARNED, LIKENESS, LIKENESS_NAMES};
 use self::likeness::{Sketch, Sketches, Sound};
+use self::metric::Bearing;
+pub use self::metric::Metric;
 
 /// How many numbers describe a candidate.
 pub const FEATURES: usize = 22;
@@ -92,6 +96,13 @@ pub const COLOUR_NAMES: [&str; COLOURS] = [
     "later3", "later4", "later5", "later6", "later7",
 ];
 
+/// What [`Candidate::steady`] is called.
+pub const STEADY: &str = "steady";
+
+/// Frames that a candidate's spectrum is the mean of, and those of what was before it, counted back from it.
+const SOUND: u64 = 31;
+const BEFORE: (u64, u64) = (36, 5);
+
 /// Frames after a candidate that its features speak of.
 const AFTER: u64 = 40;
 /// Frames remembered: 204 before a candidate, 40 after it, one block more that waits for its floor.
@@ -121,6 +132,10 @@ pub struct Candidate {
     pub features: [f32; FEATURES],
     /// What it sounds like, in the order of [`COLOUR_NAMES`]; finite.
     pub colours: [f32; COLOURS],
+    /// Its mean log spectrum, natural log units of magnitude: the bands' mean `L[c..c+31]`.
+    pub spectrum: [f32; BANDS],
+    /// How like `L[c-36..c-5]` it is by the [`Metric`], in [-1, 1]; 0 without one.
+    pub steady: f32,
     /// How it compares with those before it.
     pub beside: Beside,
 }
@@ -137,6 +152,8 @@ impl Candidate {
 #[derive(Clone, Copy, Debug)]
 struct Frame {
     strength: Strength,
+    /// `L` by band.
+    log: Row,
     /// Mean of `L` over the bands.
     level: f32,
     /// `P` by band; `L` until the floor is known.
@@ -178,6 +195,7 @@ pub struct CandidateStream {
     waiting: VecDeque<Peak>,
     past: VecDeque<Past>,
     sketches: Sketches,
+    metric: Option<Arc<Metric>>,
     finished: bool,
 }
 
@@ -188,10 +206,16 @@ impl Default for CandidateStream {
 }
 
 impl CandidateStream {
-    /// Nothing heard yet.
+    /// Nothing heard yet; candidates are compared without a [`Metric`].
     pub fn new() -> Self {
+        Self::with(None)
+    }
+
+    /// Nothing heard yet.
+    pub fn with(metric: Option<Arc<Metric>>) -> Self {
         let nothing = Frame {
             strength: Strength::default(),
+            log: [0.0; BANDS],
             level: 0.0,
             above: [0.0; BANDS],
             loudness: 0.0,
@@ -209,6 +233,7 @@ impl CandidateStream {
             waiting: VecDeque::new(),
             past: VecDeque::new(),
             sketches: Sketches::default(),
+            metric,
             finished: false,
         }
     }
@@ -268,6 +293,7 @@ impl CandidateStream {
                 let level = self.flux.level();
                 *frame = Frame {
                     strength,
+                    log: *level,
                     level: mean(level),
                     above: *level,
                     loudness: 0.0,
@@ -423,14 +449,19 @@ impl CandidateStream {
         for (slot, group) in colours.iter_mut().zip(groups.into_iter().flatten()) {
             *slot = group.iter().sum::<f32>() / (BANDS / GROUPS) as f32;
         }
+        let spectrum = mean_row(self.after(c, 0, SOUND), |frame| &frame.log);
+        let preceding = mean_row(self.before(c, BEFORE.0, BEFORE.1), |frame| &frame.log);
+        let bearing = Bearing::new(self.metric.as_deref(), &spectrum, &preceding);
         let rows = [&body, &later, &self.risen(c)];
         // The features begin with the flux against each reference.
-        let sketch = Sketch::new(c, own.sound, rows, features[R100]);
+        let sketch = Sketch::new(c, own.sound, rows, features[R100], bearing);
         Candidate {
             frame: c,
             flux_100: peak.flux_100,
             features,
             colours,
+            spectrum,
+            steady: bearing.steady(),
             beside: self.beside(sketch),
         }
     }
@@ -495,11 +526,19 @@ fn mean_of(values: impl ExactSizeIterator<Item = f32>) -> f32 {
 
 /// The mean of `P` by band.
 fn bands<'a>(frames: impl ExactSizeIterator<Item = &'a Frame>) -> Row {
+    mean_row(frames, |frame| &frame.above)
+}
+
+/// The mean of something by band.
+fn mean_row<'a>(
+    frames: impl ExactSizeIterator<Item = &'a Frame>,
+    of: impl Fn(&Frame) -> &Row,
+) -> Row {
     let n = frames.len().max(1) as f32;
     let mut sums = [0.0; BANDS];
     for frame in frames {
-        for (sum, above) in sums.iter_mut().zip(&frame.above) {
-            *sum += above;
+        for (sum, x) in sums.iter_mut().zip(of(frame)) {
+            *sum += x;
         }
     }
     sums.map(|sum| sum / n)

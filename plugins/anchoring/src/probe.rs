@@ -289,7 +289,7 @@ impl Judge {
         let tcn = weights.tcn().filter(|_| needed).cloned();
         Self {
             tcn: tcn.map(TcnStream::new),
-            candidates: CandidateStream::new(),
+            candidates: CandidateStream::with(weights.metric().cloned()),
             frames: 0,
             last: [0.0; BANDS],
             waiting: VecDeque::new(),

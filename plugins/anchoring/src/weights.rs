@@ -10,6 +10,7 @@
 //! | `mlp.{n}.{k}.weight` | `[in, out]` | `y = x W + b`; ReLU between the layers, the last one gives one logit |
 //! | `mlp.{n}.{k}.bias` | `[out]` | |
 //! | `mlp.{n}.peers.mean`, `.scale`, `.{k}.weight`, `.{k}.bias` | as above | where `peers` names comparisons: two layers with ReLU over (comparison, inputs) of each earlier candidate; their outputs' sum times 0.3 and their maximum follow the first layer's outputs into the second |
+//! | `metric.mean`, `metric.weight` | `[64]`, `[64, 64]` | where inputs or comparisons need it: [`Metric`] |
 //! | `tcn.scale`, `tcn.shift` | `[64]` | `x = ln(mel + 0.0001) * scale + shift`, by band; if `tcn.input` is `above`, that of [`crate::above`] instead of the logarithm |
 //! | `tcn.first.weight` | `[kernel, 64, width]` | time (oldest first), in, out; stride `tcn.stride`, ReLU |
 //! | `tcn.{k}.weight` | `[kernel, width, width]` | causal, dilated: `y = x + relu(conv(x) + b)` |
@@ -28,6 +29,8 @@
 //!  "provenance": {"data": "..", "seed": "0", "sha256": ".."}}
 //! ```
 
+mod calibration;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -35,10 +38,15 @@ use std::sync::Arc;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use crate::candidate::{COLOUR_NAMES, COLOURS, Candidate, FEATURE_NAMES, FEATURES, LIKENESS_NAMES};
+use crate::candidate::{
+    COLOUR_NAMES, COLOURS, Candidate, FEATURE_NAMES, FEATURES, LEARNED, LIKENESS_NAMES, Metric,
+    STEADY,
+};
 use crate::mel::BANDS;
 use crate::mlp::{Dense, Mlp, Peers, Standard};
 use crate::tcn::{Conv, Tcn};
+
+pub use self::calibration::Calibration;
 
 /// What [`About::schema`] must say.
 pub const SCHEMA: &str = "earmark-ears/1";
@@ -50,25 +58,28 @@ pub const ONSET: &str = "onset";
 pub const ONSET_TCN: &str = "onset+tcn";
 
 /// How many numbers an MLP may be given.
-pub const INPUTS: usize = FEATURES + COLOURS + VIEW.len();
+pub const INPUTS: usize = FEATURES + COLOURS + 1 + VIEW.len();
 
 /// What an MLP may be given of a candidate, in order; the TCN's view, where there is none, is 0.
 pub fn inputs(candidate: &Candidate, view: Option<[f32; VIEW.len()]>) -> [f32; INPUTS] {
     let mut all = [0.0; INPUTS];
     let (features, rest) = all.split_at_mut(FEATURES);
-    let (colours, seen) = rest.split_at_mut(COLOURS);
+    let (colours, rest) = rest.split_at_mut(COLOURS);
+    let (steady, seen) = rest.split_at_mut(1);
     features.copy_from_slice(&candidate.features);
     colours.copy_from_slice(&candidate.colours);
+    steady.copy_from_slice(&[candidate.steady]);
     seen.copy_from_slice(&view.unwrap_or_default());
     all
 }
 
 /// The names of [`inputs`], in order.
 pub fn input_names() -> impl Iterator<Item = &'static str> {
-    FEATURE_NAMES.into_iter().chain(COLOUR_NAMES).chain(VIEW)
+    let own = FEATURE_NAMES.into_iter().chain(COLOUR_NAMES);
+    own.chain([STEADY]).chain(VIEW)
 }
 
-/// What the TCN says about a candidate at time `t` of its own clock, after [`COLOUR_NAMES`]: the largest onset logit within four
+/// What the TCN says about a candidate at time `t` of its own clock, after [`STEADY`]: the largest onset logit within four
 /// outputs of it, and the mean probability that something sounds in the seven outputs after it and in outputs 28 to 4 before it.
 pub const VIEW: [&str; 3] = ["probe_max", "probe_act_after", "probe_act_before"];
 
@@ -151,7 +162,7 @@ pub struct About {
 pub struct AboutMlp {
     /// Its part of the tensors' names.
     pub name: String,
-    /// Names of its inputs, of [`FEATURE_NAMES`], [`COLOUR_NAMES`] and [`VIEW`], in order.
+    /// Names of its inputs, of [`FEATURE_NAMES`], [`COLOUR_NAMES`], [`STEADY`] and [`VIEW`], in order.
     pub inputs: Vec<String>,
     /// What it knows of each earlier candidate, of [`LIKENESS_NAMES`], in order; none: it sees no other candidate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -203,82 +214,6 @@ pub struct AboutProbe {
     pub shift_ms: i32,
 }
 
-/// Logit -> calibrated probability: `sigmoid(logit / temperature + bias)`, then piecewise linear through `knots`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Calibration {
-    /// Positive; above 1 for a network that is surer than it should be.
-    #[serde(default = "one")]
-    pub temperature: f32,
-    /// Added to the logit after that.
-    #[serde(default)]
-    pub bias: f32,
-    /// Points `[p before, p after]` of an isotonic fit, both in 0..=1 and neither falling; none: left as it is.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub knots: Vec<[f32; 2]>,
-}
-
-impl Default for Calibration {
-    /// Logits are taken at their word.
-    fn default() -> Self {
-        Self {
-            temperature: 1.0,
-            bias: 0.0,
-            knots: Vec::new(),
-        }
-    }
-}
-
-fn one() -> f32 {
-    1.0
-}
-
-impl Calibration {
-    /// In [0, 1], not falling as the logit rises; 0 for what is no number.
-    pub fn apply(&self, logit: f32) -> f32 {
-        let p = sigmoid(logit / self.temperature + self.bias);
-        let (Some(first), Some(last)) = (self.knots.first(), self.knots.last()) else {
-            return if p.is_nan() { 0.0 } else { p };
-        };
-        let above = self.knots.partition_point(|[x, _]| *x <= p);
-        let p = match (
-            above.checked_sub(1).and_then(|i| self.knots.get(i)),
-            self.knots.get(above),
-        ) {
-            (Some([x0, y0]), Some([x1, y1])) => y0 + (y1 - y0) * (p - x0) / (x1 - x0),
-            (None, _) => first[1],
-            (_, None) => last[1],
-        };
-        if p.is_nan() { 0.0 } else { p.clamp(0.0, 1.0) }
-    }
-
-    /// What is wrong with it, if anything.
-    pub(crate) fn problem(&self) -> Option<(&'static str, String, &'static str)> {
-        if !(self.temperature.is_finite() && self.temperature > 0.0) {
-            return Some((
-                "temperature",
-                self.temperature.to_string(),
-                "must be positive",
-            ));
-        }
-        if !self.bias.is_finite() {
-            return Some(("bias", self.bias.to_string(), "must be finite"));
-        }
-        let unit = |x: &f32| (0.0..=1.0).contains(x);
-        let rising = self
-            .knots
-            .windows(2)
-            .all(|w| w[0][0] <= w[1][0] && w[0][1] <= w[1][1]);
-        if !rising || !self.knots.iter().flatten().all(unit) {
-            return Some((
-                "knots",
-                format!("{} points", self.knots.len()),
-                "must lie in 0..=1 and never fall",
-            ));
-        }
-        None
-    }
-}
-
 /// 1 / (1 + e^-x).
 pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
@@ -290,6 +225,7 @@ pub struct Weights {
     about: About,
     mlps: Vec<Mlp>,
     tcn: Option<Arc<Tcn>>,
+    metric: Option<Arc<Metric>>,
 }
 
 impl fmt::Debug for Weights {
@@ -324,7 +260,18 @@ impl Weights {
             .as_ref()
             .map(|tcn| read_tcn(tcn, &tensors).map(Arc::new))
             .transpose()?;
-        Ok(Self { about, mlps, tcn })
+        let needed = about.mlps.iter().any(AboutMlp::needs_metric);
+        let metric = if needed || tensors.tensor("metric.mean").is_ok() {
+            Some(Arc::new(read_metric(&tensors)?))
+        } else {
+            None
+        };
+        Ok(Self {
+            about,
+            mlps,
+            tcn,
+            metric,
+        })
     }
 
     /// The weights that come with the crate.
@@ -343,6 +290,10 @@ impl Weights {
     pub const fn tcn(&self) -> Option<&Arc<Tcn>> {
         self.tcn.as_ref()
     }
+    /// How candidates are compared beyond what needs no learning, if the file has it.
+    pub const fn metric(&self) -> Option<&Arc<Metric>> {
+        self.metric.as_ref()
+    }
     /// The MLP of that name.
     pub fn mlp(&self, name: &str) -> Option<&Mlp> {
         let at = self.about.mlps.iter().position(|mlp| mlp.name == name)?;
@@ -351,6 +302,13 @@ impl Weights {
     /// How a probe mixes and calibrates.
     pub fn probe(&self, name: &str) -> Option<&AboutProbe> {
         self.about.probes.get(name)
+    }
+}
+
+impl AboutMlp {
+    fn needs_metric(&self) -> bool {
+        let learned = |name: &String| name == STEADY || LEARNED.contains(&name.as_str());
+        self.inputs.iter().chain(&self.peers).any(learned)
     }
 }
 
@@ -616,6 +574,14 @@ fn read_standard(
         return Err(WeightsError::Number(format!("{own}.scale")));
     }
     Ok(Standard { mean, scale })
+}
+
+fn read_metric(tensors: &SafeTensors<'_>) -> Result<Metric, WeightsError> {
+    let (_, mean) = shaped(tensors, "metric.mean", [BANDS], 0)?;
+    let (_, weight) = shaped(tensors, "metric.weight", [BANDS, BANDS], 0)?;
+    let mut row = [0.0; BANDS];
+    row.copy_from_slice(&mean);
+    Ok(Metric::new(row, &weight))
 }
 
 /// A layer of any width.

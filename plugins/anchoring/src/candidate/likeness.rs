@@ -5,10 +5,11 @@
 
 use std::collections::VecDeque;
 
+use super::metric::Bearing;
 use crate::mel::BANDS;
 
 /// How many numbers compare two candidates.
-pub const LIKENESS: usize = 11;
+pub const LIKENESS: usize = 14;
 /// With how many earlier candidates one is compared, at most; and how long ago they may have been, in frames.
 pub const COMPARED: usize = 16;
 const OLDEST: u64 = 3000;
@@ -27,6 +28,7 @@ const OLDEST: u64 = 3000;
 /// | `longer` | how much louder `c+25..c+40` is than `c..c+9`, less the same of `c'` |
 /// | `lull` | `min pl[c'+5..c-5]` (of the last two seconds, where no candidate was in them) |
 /// | `its_lR100` | `lR100'` |
+/// | `like_sound`, `like_change`, `like_before` | by the [`super::Metric`], in [-1, 1], 0 without one: likeness of the mean `L[c..c+31]`; of how far that lies from the mean `L[c-36..c-5]`; of the latter and `L[c'..c'+31]` |
 pub const LIKENESS_NAMES: [&str; LIKENESS] = [
     "ago",
     "like10",
@@ -39,7 +41,13 @@ pub const LIKENESS_NAMES: [&str; LIKENESS] = [
     "longer",
     "lull",
     "its_lR100",
+    "like_sound",
+    "like_change",
+    "like_before",
 ];
+
+/// Those of them that need a [`super::Metric`].
+pub const LEARNED: [&str; 3] = ["like_sound", "like_change", "like_before"];
 
 type Row = [f32; BANDS];
 
@@ -77,6 +85,7 @@ pub(super) struct Sketch {
     rise: Sound,
     /// `lR100`.
     sharp: f32,
+    bearing: Bearing,
     /// The least `pl` since, as far as it was looked for.
     lull: f32,
 }
@@ -108,6 +117,7 @@ impl Sketch {
         early: Sound,
         [body, later, rise]: [&Row; 3],
         sharp: f32,
+        bearing: Bearing,
     ) -> Self {
         Self {
             frame,
@@ -116,6 +126,7 @@ impl Sketch {
             later: Sound::new(later),
             rise: Sound::new(rise),
             sharp,
+            bearing,
             lull: f32::MAX,
         }
     }
@@ -126,6 +137,7 @@ impl Sketch {
 
     fn compare(&self, earlier: &Self) -> [f32; LIKENESS] {
         let seconds = self.frame.saturating_sub(earlier.frame) as f32 * 0.01;
+        let [sound, change, before] = self.bearing.compare(&earlier.bearing);
         [
             (super::LEAST_SECONDS + seconds).ln(),
             self.early.like(&earlier.early),
@@ -138,6 +150,9 @@ impl Sketch {
             self.longer() - earlier.longer(),
             earlier.lull,
             earlier.sharp,
+            sound,
+            change,
+            before,
         ]
     }
 }

@@ -109,6 +109,49 @@ fn a_candidate_is_compared_with_those_before_it() {
 }
 
 #[test]
+fn by_the_metric_a_sound_is_like_itself_and_unlike_another() {
+    let mut frames = vec![[0.1; BANDS]; 900];
+    // Where all directions count the same, a level that is common to all bands is nothing.
+    for (at, loud) in [(300, 0..32), (450, 32..64), (600, 0..32)] {
+        for frame in &mut frames[at..at + 60] {
+            frame[loud.clone()].fill(1.0);
+        }
+    }
+    let weight: Vec<f32> = (0..BANDS * BANDS)
+        .map(|n| if n / BANDS == n % BANDS { 2.0 } else { 0.0 })
+        .collect();
+    let mean = [0.55f32.ln() / 2.0 - 0.6; BANDS];
+    let mut stream = CandidateStream::with(Some(Arc::new(Metric::new(mean, &weight))));
+    let mut found: Vec<_> = frames
+        .iter()
+        .filter_map(|mel| stream.push_frame(mel))
+        .collect();
+    found.extend(stream.finish());
+    let [other, first] = found[2].beside.rows() else {
+        panic!("{:?}", found[2].beside)
+    };
+    assert!(compared(first, "like_sound") > 0.99, "{first:?}");
+    assert!(compared(first, "like_change") > 0.99, "{first:?}");
+    assert!(compared(other, "like_sound") < 0.0, "{other:?}");
+    assert!(compared(other, "like_change") < 0.1, "{other:?}");
+    assert!(compared(first, "like_before").abs() < 0.6, "{first:?}");
+    assert!(found[2].steady < 0.9);
+    // Nothing else depends on it.
+    let plain = all(&frames);
+    assert_eq!(plain.len(), found.len());
+    for (plain, found) in plain.iter().zip(&found) {
+        assert_eq!(plain.features, found.features);
+        assert_eq!(plain.spectrum, found.spectrum);
+        assert_eq!(plain.steady, 0.0);
+        for row in plain.beside.rows() {
+            for name in LEARNED {
+                assert_eq!(compared(row, name), 0.0);
+            }
+        }
+    }
+}
+
+#[test]
 fn without_quiet_between_there_is_no_lull() {
     let mut frames = vec![[0.1; BANDS]; 700];
     for frame in &mut frames[300..460] {

@@ -179,6 +179,26 @@ fn peers_join_before_the_second_layer() {
 }
 
 #[test]
+fn what_needs_the_metric_has_it() {
+    let about = ABOUT.replace("\"snr\"", "\"steady\"");
+    assert_ne!(about, ABOUT);
+    let mut all = tensors();
+    let error = Weights::read(&file(&about, &all)).unwrap_err();
+    assert_eq!(error, WeightsError::Missing("metric.mean".into()));
+    all.push(("metric.mean", vec![BANDS], vec![-3.0; BANDS]));
+    all.push((
+        "metric.weight",
+        vec![BANDS, BANDS],
+        vec![0.5; BANDS * BANDS],
+    ));
+    let weights = Weights::read(&file(&about, &all)).unwrap();
+    assert_eq!(weights.metric().unwrap().mean()[0], -3.0);
+    all.pop();
+    all.push(("metric.weight", vec![BANDS, 3], vec![0.5; BANDS * 3]));
+    assert!(Weights::read(&file(&about, &all)).is_err());
+}
+
+#[test]
 fn a_tcn_must_fit_together() {
     let about = ABOUT.replace(
         "\"probes\"",
