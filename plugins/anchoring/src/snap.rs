@@ -23,7 +23,7 @@ pub struct Pictures<'a> {
 
 impl Pictures<'_> {
     /// The keyframe at which decoding the picture at `at` starts: its place in the list, `None` before the first.
-    fn group(&self, at: Nanos) -> Option<usize> {
+    pub(crate) fn group(&self, at: Nanos) -> Option<usize> {
         // Half a picture early is still the keyframe itself.
         let half = Nanos::new(self.frame.get() / 2);
         self.keyframes
@@ -32,7 +32,7 @@ impl Pictures<'_> {
     }
 
     /// Pictures from the keyframe to `at`, both counted.
-    fn depth(&self, group: Option<usize>, at: Nanos) -> u64 {
+    pub(crate) fn depth(&self, group: Option<usize>, at: Nanos) -> u64 {
         let key = group.map_or(Nanos::ZERO, |group| self.keyframes[group]);
         let frame = self.frame.get().max(1);
         let ahead = ((at - key).get().max(0) + frame / 2) / frame;
