@@ -3,8 +3,8 @@
 
     bench.py [SECONDS ...]      default: 600 and 3600
 
-Each recording is 1080p50 H.264 (16 Mbit/s; BENCH_SIZE for other sizes) with AAC: 20 s of hard-to-compress picture repeated without re-encoding under the shipped
-kitchen's sound; keyframes every 25 pictures, or every 250 with two B pictures between references. They are kept in target/bench (2 MB a
+Each recording is 1080p50 H.264 (16 Mbit/s; BENCH_SIZE for other sizes) with AAC: 20 s of hard-to-compress picture repeated without re-encoding under
+bench_sound.py's kitchen; keyframes every 25 pictures, or every 250 with two B pictures between references. They are kept in target/bench (2 MB a
 second). Every row is a process of its own; all that encode spend the same tokens with the same model:
 
     decode        every picture decoded and thrown away by GStreamer; no scaling, no encoding, no sound
@@ -68,8 +68,12 @@ def recording(seconds, gop):
     if not loop.exists():
         call("-f", "lavfi", "-i", f"mandelbrot=s={WIDTH}x{HEIGHT}:r=50,noise=alls=12:allf=t", "-t", 20, "-c:v", "libx264", "-preset", "veryfast", "-bf", 0 if gop < 100 else 2,
              "-g", gop, "-keyint_min", gop, "-sc_threshold", 0, "-b:v", 16_000_000 * WIDTH * HEIGHT // (1920 * 1080), "-pix_fmt", "yuv420p", loop)
-    call("-stream_loop", seconds // 20, "-i", loop, "-stream_loop", -1, "-i", ROOT / "fixtures/kitchen.mp4", "-map", "0:v", "-map", "1:a",
-         "-c:v", "copy", "-c:a", "aac", "-b:a", "128k", "-ar", 48000, "-t", seconds, partial)
+    sound = OUT / f"sound_{seconds}.s16"
+    with open(sound, "wb") as out:
+        subprocess.run([os.environ.get("EARMARK_PYTHON", ROOT / "models/built/venv/bin/python"), ROOT / "scripts/bench_sound.py", str(seconds)], stdout=out, check=True)
+    call("-stream_loop", seconds // 20, "-i", loop, "-f", "s16le", "-ar", 48000, "-ac", 1, "-i", sound, "-map", "0:v", "-map", "1:a",
+         "-c:v", "copy", "-c:a", "aac", "-b:a", "128k", "-t", seconds, partial)
+    sound.unlink()
     partial.rename(path)
     return path
 
