@@ -22,11 +22,13 @@ pub(super) struct Built {
 impl Built {
     /// The first element of this factory.
     pub(super) fn element(&self, factory: &str) -> Option<gst::Element> {
-        self.pipeline
-            .iterate_all_by_element_factory_name(factory)
-            .into_iter()
-            .flatten()
-            .next()
+        self.elements(factory).next()
+    }
+
+    /// All elements of this factory.
+    pub(super) fn elements(&self, factory: &str) -> impl Iterator<Item = gst::Element> {
+        let found = self.pipeline.iterate_all_by_element_factory_name(factory);
+        found.into_iter().flatten()
     }
 }
 
