@@ -8,6 +8,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anchoring::plan::{Header, Line, Reason};
+use anchoring::settings::AnchorSettings;
 use anchoring::tier::{Prices, Tier, Tokens};
 use anchoring::time::Nanos;
 use anyhow::{Context, bail};
@@ -153,6 +154,16 @@ pub(crate) fn tokens_text(spent: Tokens, budget: Tokens) -> String {
     )
 }
 
+/// "-300 ms; Speech 0 ms": how much later than its sound an event is looked for; `None` if not at all, or that is not known.
+fn offsets_text(config: &Value) -> Option<String> {
+    let anchors: AnchorSettings = serde_json::from_value(config.get("anchors")?.clone()).ok()?;
+    let by_class = &anchors.class_offset_ms;
+    let all = (anchors.offset_ms != 0).then(|| format!("{} ms", anchors.offset_ms));
+    let named = by_class.iter().map(|(name, ms)| format!("{name} {ms} ms"));
+    let parts: Vec<_> = all.into_iter().chain(named).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
 /// Digits in threes.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -213,6 +224,10 @@ impl fmt::Display for About {
                     format!(": {}", labels.join(", "))
                 };
                 writeln!(f, "anchors      {}{labels}", grouped(s.anchors))?;
+                let config = serde_json::from_str(&s.config).unwrap_or_default();
+                if let Some(offsets) = offsets_text(&config) {
+                    writeln!(f, "offsets      {offsets}")?;
+                }
                 writeln!(f, "cues         {}", grouped(s.cues))?;
                 writeln!(
                     f,
@@ -260,6 +275,9 @@ impl fmt::Display for About {
                     tokens_text(h.spent_tokens, h.budget_tokens)
                 )?;
                 writeln!(f, "anchors      {}", grouped(plan.anchors))?;
+                if let Some(offsets) = offsets_text(&h.config) {
+                    writeln!(f, "offsets      {offsets}")?;
+                }
                 writeln!(f, "cues         {}", grouped(plan.cues))?;
                 write!(f, "largest gap  {}", plan.largest_gap)
             }
@@ -270,6 +288,15 @@ impl fmt::Display for About {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn offsets_are_told_where_there_are_any() {
+        let text = |anchors: Value| offsets_text(&json!({ "anchors": anchors }));
+        assert_eq!(text(json!({ "pre_ms": 100, "offset_ms": 0 })), None);
+        let both = json!({ "offset_ms": -40, "class_offset_ms": { "Speech": 0 } });
+        assert_eq!(text(both).as_deref(), Some("-40 ms; Speech 0 ms"));
+        assert_eq!(offsets_text(&Value::Null), None);
+    }
 
     #[test]
     fn digits_stand_in_threes() {

@@ -419,6 +419,12 @@ fn sections(pipeline: &Pipeline, built: &gst::Pipeline) -> anyhow::Result<()> {
         // Looks are moved when the plan is made, by the command.
         .filter(|(name, _)| *name != "snap_ms")
     {
+        if name == "class_offset_ms" {
+            // Names may hold what GStreamer would read as something else.
+            let by_class = &pipeline.settings.anchors.class_offset_ms;
+            gate.set_property("class-offset-ms", anchoring::offset::text(by_class));
+            continue;
+        }
         let text = value
             .as_str()
             .map_or_else(|| value.to_string(), str::to_owned);
