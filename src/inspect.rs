@@ -1,6 +1,7 @@
 //! What is in a feature file or a plan, on one screen.
 
 mod folder;
+mod untrusted;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,20 +9,21 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anchoring::plan::{Header, Line, Reason};
-use anchoring::settings::AnchorSettings;
+use anchoring::settings::{AnchorSettings, BudgetSettings};
 use anchoring::tier::{Prices, Tier, Tokens};
 use anchoring::time::Nanos;
 use anyhow::{Context, bail};
 use gstearmark::h5;
 use serde_json::{Value, json};
 
+use self::untrusted::Untrusted;
 use crate::plan_file;
 
 /// What a file holds.
 #[derive(Debug)]
 pub enum About {
     /// A feature file.
-    Features(PathBuf, Box<h5::Summary>),
+    Features(PathBuf, Box<h5::Summary>, Untrusted),
     /// A plan.
     Plan(PathBuf, Box<PlanSummary>),
     /// A batch's folder.
@@ -41,6 +43,8 @@ pub struct PlanSummary {
     pub shares: BTreeMap<(Tier, Reason), (u64, Tokens)>,
     /// Longest time without a look, from the start to the first and from the last to the stop included.
     pub largest_gap: Nanos,
+    /// Where the sound can't be trusted; known from cues.
+    pub untrusted: Untrusted,
 }
 
 /// Looks into a file.
@@ -65,10 +69,20 @@ pub fn inspect(file: &Path) -> anyhow::Result<About> {
     if is_text {
         return Ok(About::Plan(file.into(), Box::new(plan(file, None)?)));
     }
-    Ok(About::Features(
-        file.into(),
-        Box::new(h5::read_summary(file)?),
-    ))
+    let summary = h5::read_summary(file)?;
+    let config = serde_json::from_str(&summary.config).unwrap_or_default();
+    let (cues, distrust) = (h5::read_cues(file)?, distrust(&config));
+    let mut untrusted = Untrusted::default();
+    for (&pts, &uncertainty) in cues.pts_ns.iter().zip(&cues.uncertainty) {
+        untrusted.hear(Nanos::new(pts), uncertainty, distrust);
+    }
+    Ok(About::Features(file.into(), Box::new(summary), untrusted))
+}
+
+/// From which uncertainty on the sound is not trusted.
+fn distrust(config: &Value) -> f64 {
+    let given = config["budget"]["distrust"].as_f64();
+    given.unwrap_or(BudgetSettings::default().distrust)
 }
 
 /// Reads and checks a plan, in memory that does not grow with it.
@@ -86,10 +100,15 @@ pub fn plan(file: &Path, prices: Option<Prices>) -> anyhow::Result<PlanSummary> 
                 cues: 0,
                 shares: BTreeMap::new(),
                 largest_gap: Nanos::ZERO,
+                untrusted: Untrusted::default(),
             });
         }
         (Line::Anchor(_), Some(found)) => found.anchors += 1,
-        (Line::Cue(_), Some(found)) => found.cues += 1,
+        (Line::Cue(cue), Some(found)) => {
+            found.cues += 1;
+            let distrust = distrust(&found.header.config);
+            found.untrusted.hear(cue.pts, cue.uncertainty, distrust);
+        }
         (Line::Frame(entry), Some(found)) => {
             let share = found.shares.entry((entry.tier, entry.reason)).or_default();
             *share = (share.0 + 1, share.1 + entry.tokens);
@@ -108,8 +127,8 @@ impl About {
     pub fn json(&self) -> Value {
         match self {
             Self::Folder(folder) => folder.json(),
-            Self::Features(file, summary) => {
-                json!({ "ok": true, "file": file.to_string_lossy(), "features": summary })
+            Self::Features(file, summary, untrusted) => {
+                json!({ "ok": true, "file": file.to_string_lossy(), "features": summary, "untrusted": untrusted.stretches() })
             }
             Self::Plan(file, plan) => json!({
                 "ok": true,
@@ -124,6 +143,7 @@ impl About {
                     }).collect::<Vec<_>>(),
                     "largest_gap_ns": plan.largest_gap,
                 },
+                "untrusted": plan.untrusted.stretches(),
             }),
         }
     }
@@ -181,7 +201,7 @@ impl fmt::Display for About {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(folder) => folder.fmt(f),
-            Self::Features(file, s) => {
+            Self::Features(file, s, untrusted) => {
                 writeln!(
                     f,
                     "file         {} ({}{})",
@@ -229,6 +249,9 @@ impl fmt::Display for About {
                     writeln!(f, "offsets      {offsets}")?;
                 }
                 writeln!(f, "cues         {}", grouped(s.cues))?;
+                if let Some(text) = untrusted.text() {
+                    writeln!(f, "not trusted  {text}")?;
+                }
                 writeln!(
                     f,
                     "pictures     {} of {} went to the decoder",
@@ -279,6 +302,9 @@ impl fmt::Display for About {
                     writeln!(f, "offsets      {offsets}")?;
                 }
                 writeln!(f, "cues         {}", grouped(plan.cues))?;
+                if let Some(text) = plan.untrusted.text() {
+                    writeln!(f, "not trusted  {text}")?;
+                }
                 write!(f, "largest gap  {}", plan.largest_gap)
             }
         }
