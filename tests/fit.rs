@@ -226,7 +226,7 @@ head: mine.safetensors
             &plan,
             "--overwrite",
         ];
-        earmark(&args)
+        earmark(args)
     };
     let without = plan();
     assert!(!without.status.success());
