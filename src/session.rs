@@ -133,6 +133,7 @@ pub fn run(args: &cli::Run, output: Output) -> anyhow::Result<()> {
 /// Anything that keeps the output from being complete; then there is no output.
 pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Result<Told> {
     let begun = Instant::now();
+    memory::share();
     let (pipeline, input) = (task.pipeline, task.input);
     let target =
         place::check(task.output, task.overwrite).map_err(|e| Failure::of(Class::Output, &e))?;

@@ -54,7 +54,7 @@ fn said_of(name: &str, text: &str, args: &[&str]) -> String {
 
 #[test]
 fn the_shipped_pipelines_are_fine() {
-    for name in ["gated", "uniform", "dense", "anchors_only"] {
+    for name in ["gated", "thrifty", "uniform", "dense", "anchors_only"] {
         let output = earmark(root(), &["validate", &format!("pipelines/{name}.yaml")]);
         assert!(output.status.success(), "{}", seen(&output));
     }

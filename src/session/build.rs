@@ -416,8 +416,8 @@ fn sections(pipeline: &Pipeline, built: &gst::Pipeline) -> anyhow::Result<()> {
         .flatten()
         .filter_map(|(_, section)| section.as_object())
         .flatten()
-        // Looks are moved when the plan is made, by the command.
-        .filter(|(name, _)| *name != "snap_ms")
+        // Only the command knows where keyframes are before it plans.
+        .filter(|(name, _)| !matches!(name.as_str(), "snap_ms" | "picture_tokens"))
     {
         if name == "class_offset_ms" {
             // Names may hold what GStreamer would read as something else.

@@ -219,6 +219,7 @@ impl Session<'_> {
         if let Some(container) = self.recording.duration {
             planner.expect(container - start);
         }
+        planner.see(keyframes.iter().map(|&key| key - start).collect(), frame);
         let mut again = Cues(BufReader::new(cues.try_clone()?));
         let (mut read, mut trusted) = (0, 0_u64);
         for cue in again.by_ref() {

@@ -51,6 +51,13 @@ impl Maker {
         }
     }
 
+    /// Where the recording's keyframes are, and the time from one picture to the next.
+    pub(super) fn see(&mut self, keyframes: Vec<Nanos>, frame: Nanos) {
+        if let Self::Global(planner) = self {
+            planner.see(keyframes, frame);
+        }
+    }
+
     pub(super) fn hear(&mut self, cue: &Cue) {
         match self {
             Self::Global(planner) => planner.hear(cue),

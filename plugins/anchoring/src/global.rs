@@ -7,6 +7,7 @@
 
 mod blind;
 mod board;
+mod decoding;
 mod order;
 
 use std::cmp::Reverse;
@@ -17,11 +18,13 @@ use crate::cue::{Cue, HOP};
 use crate::offset::Offsets;
 use crate::plan::{Entry, Header, Plan, PlanError, Reason, SCHEMA};
 use crate::settings::{Policy, Settings};
+use crate::snap::Pictures;
 use crate::tier::{Prices, Tier, Tokens};
 use crate::time::{Nanos, Window};
 use crate::uniform::{CLOSEST, between, needed, spread};
 use crate::worth::Worth;
 use board::Board;
+use decoding::Decoding;
 use order::Order;
 
 /// Shortest recording that can be planned, unless it is empty: 10 ms.
@@ -46,6 +49,9 @@ pub struct Planner {
     offsets: Offsets,
     candidates: Vec<Candidate>,
     trusted: Vec<Window>,
+    /// Where decoding can start, and from one picture to the next.
+    keyframes: Vec<Nanos>,
+    frame: Nanos,
 }
 
 impl Planner {
@@ -57,6 +63,8 @@ impl Planner {
             prices,
             candidates: Vec::new(),
             trusted: Vec::new(),
+            keyframes: Vec::new(),
+            frame: Nanos::new(1),
         }
     }
 
@@ -65,6 +73,13 @@ impl Planner {
     pub fn with_classes(mut self, classes: &[String]) -> Self {
         self.offsets = Offsets::new(&self.settings.anchors, classes);
         self
+    }
+
+    /// Where the recording's pictures can be decoded from, ascending, and the time from one to the next: what
+    /// [`BudgetSettings::picture_tokens`](crate::settings::BudgetSettings::picture_tokens) is reckoned by.
+    pub fn see(&mut self, keyframes: Vec<Nanos>, frame: Nanos) {
+        self.keyframes = keyframes;
+        self.frame = frame.max(Nanos::new(1));
     }
 
     /// The next cue, in the order of time.
@@ -277,7 +292,14 @@ impl Planner {
     /// The candidates worth most that the budget has, with the times of their pictures, in the order in which they are seen.
     fn choose(&self, board: &mut Board, worth: &Worth) -> Vec<(Candidate, Nanos)> {
         let looks = self.looks(board.duration);
-        let mut order = Order::new(&self.candidates, &looks, *worth, self.min_gap());
+        let pictures = Pictures {
+            keyframes: &self.keyframes,
+            frame: self.frame,
+        };
+        let per_picture = self.settings.budget.picture_tokens;
+        let decoding = Decoding::new(pictures, per_picture, self.anchor_price(), &looks);
+        let mut order =
+            Order::new(&self.candidates, &looks, *worth, self.min_gap()).weighing(decoding);
         let mut chosen: BTreeMap<Nanos, usize> = BTreeMap::new();
         while let Some((i, _)) = order.next() {
             if let Some(at) = self.place(i, looks[i], board) {

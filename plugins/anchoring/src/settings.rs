@@ -102,6 +102,9 @@ pub struct BudgetSettings {
     pub max_gap_ms: u32,
     /// Global planning: how far a look that serves no anchor may be moved to a picture that costs less to decode, ms, 0..=60000.
     pub snap_ms: u32,
+    /// Global planning: what a decoded picture counts for where anchors are weighed against each other, in tokens, 0..=100000. None of them are
+    /// spent; 0 chooses anchors whatever they cost to decode, more prefers those near a keyframe and those that share a group of pictures.
+    pub picture_tokens: f64,
     /// From this uncertainty on, the sound is not trusted, 0..=1.
     pub distrust: f64,
     /// How many events are expected to begin in a minute before anything is heard, 0..=600. A blind look is worth what it is expected to
@@ -127,6 +130,7 @@ impl Default for BudgetSettings {
             uniform_tier: Tier::Base,
             max_gap_ms: 1000,
             snap_ms: 1000,
+            picture_tokens: 0.0,
             distrust: 0.9,
             events_per_min: 15.0,
             event_s: 2.4,
@@ -261,6 +265,13 @@ impl Settings {
             0.0,
             60_000.0,
             "did you give microseconds? 0 moves nothing",
+        );
+        range(
+            "budget.picture_tokens",
+            b.picture_tokens,
+            0.0,
+            100_000.0,
+            "a price in tokens; 0 for none",
         );
         range(
             "budget.distrust",
@@ -435,6 +446,7 @@ pub(crate) mod testing {
                         uniform_tier,
                         max_gap_ms: b.1,
                         snap_ms: 1_000,
+                        picture_tokens: 0.0,
                         distrust: 0.5 + distrust / 2.0,
                         // Below 10: none at all.
                         events_per_min: (worth.0 - 10.0).max(0.0),

@@ -308,6 +308,28 @@ proptest! {
     }
 
     #[test]
+    fn what_decoding_counts_for_is_not_spent(
+        settings in checked(Policy::Gated), cues in plausible(), duration in lasting(),
+        keyframes in prop::collection::btree_set(0i64..60_000, 0..20), picture_tokens in 0.0f64..1_000.0,
+    ) {
+        let mut settings = settings;
+        settings.budget.picture_tokens = picture_tokens;
+        let planner = Planner::new(settings.clone(), Prices::default());
+        let mut planner = planner.with_classes(&classes());
+        for cue in &cues {
+            planner.hear(cue);
+        }
+        planner.see(keyframes.into_iter().map(Nanos::from_ms).collect(), Nanos::from_ms(20));
+        let weighed = planner.finish(duration, "P01_01", json!({}));
+        // Whether there can be a plan is a matter of tokens alone.
+        prop_assert_eq!(weighed.is_ok(), plan(&settings, &cues, duration).is_ok());
+        if let Ok(weighed) = weighed {
+            check(&weighed, &settings);
+            prop_assert!(largest_gap(&weighed) <= Nanos::from_ms(settings.budget.max_gap_ms.into()));
+        }
+    }
+
+    #[test]
     fn a_uniform_plan_keeps_budget_and_largest_gap(
         settings in checked(Policy::Uniform), cues in plausible(), duration in lasting(),
     ) {
