@@ -421,6 +421,12 @@ fn sections(pipeline: &Pipeline, built: &gst::Pipeline) -> anyhow::Result<()> {
         // Only the command knows where keyframes are before it plans.
         .filter(|(name, _)| !matches!(name.as_str(), "snap_ms" | "picture_tokens"))
     {
+        if name == "class_offset_ms" {
+            // Names may hold what GStreamer would read as something else.
+            let by_class = &pipeline.settings.anchors.class_offset_ms;
+            gate.set_property("class-offset-ms", anchoring::offset::text(by_class));
+            continue;
+        }
         let text = value
             .as_str()
             .map_or_else(|| value.to_string(), str::to_owned);

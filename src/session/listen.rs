@@ -218,7 +218,8 @@ impl Session<'_> {
         } = heard;
         let distrust = self.pipeline.settings.budget.distrust;
         let streaming = self.pipeline.planning == Planning::Streaming;
-        let mut planner = Maker::new(self.pipeline);
+        let labels = self.labels()?;
+        let mut planner = Maker::new(self.pipeline, &labels);
         if let Some(container) = self.recording.duration {
             planner.expect(container - start);
         }
@@ -260,7 +261,6 @@ impl Session<'_> {
             let reach = Nanos::from_ms(budget.snap_ms.into());
             snap::to_cheap(&mut plan.entries, pictures, start, stop, max_gap, reach);
         }
-        let labels = self.labels()?;
         for anchor in &mut plan.anchors {
             anchor.onset = anchor.onset + start;
             anchor.window =

@@ -26,12 +26,17 @@ pub(super) struct Streaming {
 }
 
 impl Maker {
-    pub(super) fn new(pipeline: &Pipeline) -> Self {
+    /// `classes`: the tagger's, for offsets by class.
+    pub(super) fn new(pipeline: &Pipeline, classes: &[String]) -> Self {
         let settings = pipeline.settings.clone();
         match pipeline.planning {
-            Planning::Global => Self::Global(Box::new(Planner::new(settings, pipeline.prices))),
+            Planning::Global => {
+                let planner = Planner::new(settings, pipeline.prices);
+                Self::Global(Box::new(planner.with_classes(classes)))
+            }
             Planning::Streaming => Self::Streaming(Box::new(Streaming {
-                planner: StreamPlanner::new(settings.clone(), pipeline.prices),
+                planner: StreamPlanner::new(settings.clone(), pipeline.prices)
+                    .with_classes(classes),
                 settings,
                 anchors: Vec::new(),
                 entries: Vec::new(),

@@ -19,7 +19,7 @@ const STEP: f64 = 0.02;
 
 /// Candidates that wait to be looked at.
 pub(super) struct Order<'a> {
-    /// By onset.
+    /// In the order in which they are seen.
     candidates: &'a [Candidate],
     /// Times of their pictures.
     looks: &'a [Nanos],
@@ -30,12 +30,12 @@ pub(super) struct Order<'a> {
     waiting: BinaryHeap<(u64, Reverse<usize>)>,
     /// Those that had their turn.
     gone: Vec<bool>,
-    onsets: BTreeSet<Nanos>,
+    seen: BTreeSet<Nanos>,
     taken: BTreeSet<Nanos>,
 }
 
 impl<'a> Order<'a> {
-    /// Candidates by onset, and the times of their pictures. If nothing is expected of blind looks ([`Worth::any`]), the likeliest come first.
+    /// Candidates in the order in which they are seen, and the times of their pictures. If nothing is expected of blind looks ([`Worth::any`]), the likeliest come first.
     pub(super) fn new(
         candidates: &'a [Candidate],
         looks: &'a [Nanos],
@@ -52,7 +52,7 @@ impl<'a> Order<'a> {
             waiting: (0..candidates.len())
                 .map(|i| (u64::MAX, Reverse(i)))
                 .collect(),
-            onsets: BTreeSet::new(),
+            seen: BTreeSet::new(),
             taken: BTreeSet::new(),
         }
     }
@@ -69,9 +69,9 @@ impl<'a> Order<'a> {
             if self.gone[i] {
                 continue;
             }
-            let onset = self.candidates[i].onset;
-            let near = (onset - self.min_gap + Nanos::new(1))..(onset + self.min_gap);
-            if self.onsets.range(near).next().is_some() {
+            let seen = self.candidates[i].seen;
+            let near = (seen - self.min_gap + Nanos::new(1))..(seen + self.min_gap);
+            if self.seen.range(near).next().is_some() {
                 self.gone[i] = true;
                 continue;
             }
@@ -92,7 +92,7 @@ impl<'a> Order<'a> {
 
     /// A picture of this candidate is taken at this time.
     pub(super) fn take(&mut self, i: usize, at: Nanos) {
-        self.onsets.insert(self.candidates[i].onset);
+        self.seen.insert(self.candidates[i].seen);
         self.taken.insert(at);
         if let Some(decoding) = &mut self.decoding {
             let cheaper = decoding.take(at).iter().filter(|&&i| !self.gone[i]);
@@ -105,17 +105,17 @@ impl<'a> Order<'a> {
         if !self.worth.any() {
             return self.candidates[i].p.into();
         }
-        // A picture from before the onset is meant to show it all the same.
-        let at = self.looks[i].max(self.candidates[i].onset);
+        // A picture from before the event is meant to show it all the same.
+        let at = self.looks[i].max(self.candidates[i].seen);
         let before = self.taken.range(..=at).next_back().copied();
         let after = self.taken.range(at + Nanos::new(1)..).next().copied();
         let since = before.unwrap_or(at - HORIZON).max(at - HORIZON);
-        let begun = self.candidates.partition_point(|c| c.onset <= at);
+        let begun = self.candidates.partition_point(|c| c.seen <= at);
         let recent = self.candidates[..begun].iter().rev();
         recent
-            .take_while(|c| c.onset > since)
+            .take_while(|c| c.seen > since)
             .map(|c| {
-                let lasts = |look: Nanos| self.worth.lasts((look - c.onset).seconds());
+                let lasts = |look: Nanos| self.worth.lasts((look - c.seen).seconds());
                 f64::from(c.p) * (lasts(at) - after.map_or(0.0, lasts))
             })
             .sum()
@@ -137,6 +137,7 @@ mod tests {
     fn candidate(ms: i64, p: f32) -> Candidate {
         Candidate {
             onset: Nanos::from_ms(ms),
+            seen: Nanos::from_ms(ms),
             p,
             uncertainty: 1.0 - p,
             class_id: -1,
@@ -146,7 +147,7 @@ mod tests {
     /// Pictures 60 ms after the onsets.
     fn looks(candidates: &[Candidate]) -> Vec<Nanos> {
         let after = Nanos::from_ms(60);
-        candidates.iter().map(|c| c.onset + after).collect()
+        candidates.iter().map(|c| c.seen + after).collect()
     }
 
     /// All of them, in order, with what they were worth.
@@ -245,8 +246,8 @@ mod tests {
                 let mut chosen: Vec<Nanos> = taken[..n].iter().map(|&(i, _)| at[i]).collect();
                 chosen.sort_unstable();
                 let shown: f64 = candidates.iter().map(|c| {
-                    let first = chosen.iter().find(|&&t| t >= c.onset);
-                    first.map_or(0.0, |&t| f64::from(c.p) * worth().lasts((t - c.onset).seconds()))
+                    let first = chosen.iter().find(|&&t| t >= c.seen);
+                    first.map_or(0.0, |&t| f64::from(c.p) * worth().lasts((t - c.seen).seconds()))
                 }).sum();
                 let sum: f64 = taken[..n].iter().map(|&(_, gain)| gain).sum();
                 prop_assert!((shown - sum).abs() < 1e-6, "{shown} {sum}");
