@@ -25,6 +25,7 @@ test: build ## run every test
 
 bench: build ## measure speed and memory beside other tools and the floor, for SECONDS_OF_VIDEO="600 3600"
 	@$(EARMARK_PYTHON) scripts/bench.py $(SECONDS_OF_VIDEO)
+	@$(EARMARK_PYTHON) scripts/bench_listen.py
 
 lint: setup ## check formatting, lints and documentation
 	cargo fmt --all --check

@@ -3,8 +3,8 @@
 
     bench.py [SECONDS ...]      default: 600 and 3600
 
-Each recording is 1080p50 H.264 (16 Mbit/s) with AAC: 20 s of hard-to-compress picture repeated without re-encoding under the shipped
-kitchen's sound; keyframes every 25 pictures, or every 250 with two B pictures between references. They are kept in target/bench (2 MB a
+Each recording is 1080p50 H.264 (16 Mbit/s; BENCH_SIZE for other sizes) with AAC: 20 s of hard-to-compress picture repeated without re-encoding under
+bench_sound.py's kitchen; keyframes every 25 pictures, or every 250 with two B pictures between references. They are kept in target/bench (2 MB a
 second). Every row is a process of its own; all that encode spend the same tokens with the same model:
 
     decode        every picture decoded and thrown away by GStreamer; no scaling, no encoding, no sound
@@ -13,14 +13,17 @@ second). Every row is a process of its own; all that encode spend the same token
     seek          PyAV seeks to each of the plan's pictures; onnxruntime                                      (exact times; no sound)
     uniform       earmark run pipelines/uniform.yaml
     exact         earmark run pipelines/gated.yaml with snap_ms: 0
+    followed      the same with the plan given, as the two above have it      (exact times; no sound)
     gated         earmark run pipelines/gated.yaml, as shipped
+    thrifty       earmark run pipelines/thrifty.yaml, as shipped: as many tokens, looks up to ten seconds apart
     floor listen  earmark plan on the sound alone
     floor decode  PyAV decodes exactly the compressed pictures that the plan of `gated` needs
     floor encode  onnxruntime on as many pictures of each size as that plan has, and their scaling
 
 After each table the ratios to the other tools and what is aimed at; with more than one length, how time and memory grow with it.
 
-BENCH_ROWS (a comma-separated choice), BENCH_RUNS (default 1; the median is printed), BENCH_GOP (default 25,250).
+BENCH_ROWS (a comma-separated choice), BENCH_RUNS (default 1; the median is printed), BENCH_GOP (default 25,250), BENCH_SIZE (default 1920x1080: the
+bit rate goes with the pixels; smaller pictures make room for recordings of many hours).
 """
 import json, os, pathlib, statistics, subprocess, sys, time
 
@@ -30,9 +33,13 @@ EARMARK = pathlib.Path(os.environ.get("EARMARK_BIN", ROOT / "target/release/earm
 PEERS = ROOT / "scripts/bench_peers.py"
 RUNS = int(os.environ.get("BENCH_RUNS", 1))
 GOPS = [int(gop) for gop in os.environ.get("BENCH_GOP", "25,250").split(",")]
+WIDTH, HEIGHT = (int(side) for side in os.environ.get("BENCH_SIZE", "1920x1080").split("x"))
+SIZE = f"{HEIGHT}p50"
 FLOOR = ("floor listen", "floor decode", "floor encode")
 # They take exactly the plan's pictures.
 PEERS_EXACT = ("after", "seek")
+# What listens, plans and looks.
+OURS = ("exact", "gated", "thrifty")
 # At least so many times less CPU than fps1, by GOP.
 LESS_THAN_FPS1 = {25: 7, 250: 3}
 
@@ -52,17 +59,21 @@ def python():
 
 
 def recording(seconds, gop):
-    """target/bench/1080p50_gopG_SECONDS.mp4, made once."""
-    path = OUT / f"1080p50_gop{gop}_{seconds}.mp4"
+    """target/bench/SIZE_gopG_SECONDS.mp4, made once."""
+    path = OUT / f"{SIZE}_gop{gop}_{seconds}.mp4"
     if path.exists():
         return path
     OUT.mkdir(parents=True, exist_ok=True)
-    loop, partial = OUT / f"loop_gop{gop}.mp4", path.with_suffix(".partial.mp4")
+    loop, partial = OUT / f"loop_{SIZE}_gop{gop}.mp4", path.with_suffix(".partial.mp4")
     if not loop.exists():
-        call("-f", "lavfi", "-i", "mandelbrot=s=1920x1080:r=50,noise=alls=12:allf=t", "-t", 20, "-c:v", "libx264", "-preset", "veryfast", "-bf", 0 if gop < 100 else 2,
-             "-g", gop, "-keyint_min", gop, "-sc_threshold", 0, "-b:v", "16M", "-pix_fmt", "yuv420p", loop)
-    call("-stream_loop", seconds // 20, "-i", loop, "-stream_loop", -1, "-i", ROOT / "fixtures/kitchen.mp4", "-map", "0:v", "-map", "1:a",
-         "-c:v", "copy", "-c:a", "aac", "-b:a", "128k", "-ar", 48000, "-t", seconds, partial)
+        call("-f", "lavfi", "-i", f"mandelbrot=s={WIDTH}x{HEIGHT}:r=50,noise=alls=12:allf=t", "-t", 20, "-c:v", "libx264", "-preset", "veryfast", "-bf", 0 if gop < 100 else 2,
+             "-g", gop, "-keyint_min", gop, "-sc_threshold", 0, "-b:v", 16_000_000 * WIDTH * HEIGHT // (1920 * 1080), "-pix_fmt", "yuv420p", loop)
+    sound = OUT / f"sound_{seconds}.s16"
+    with open(sound, "wb") as out:
+        subprocess.run([os.environ.get("EARMARK_PYTHON", ROOT / "models/built/venv/bin/python"), ROOT / "scripts/bench_sound.py", str(seconds)], stdout=out, check=True)
+    call("-stream_loop", seconds // 20, "-i", loop, "-f", "s16le", "-ar", 48000, "-ac", 1, "-i", sound, "-map", "0:v", "-map", "1:a",
+         "-c:v", "copy", "-c:a", "aac", "-b:a", "128k", "-t", seconds, partial)
+    sound.unlink()
     partial.rename(path)
     return path
 
@@ -86,11 +97,11 @@ def commands(media, seconds):
     exact = OUT / "exact.yaml"
     text = (ROOT / "pipelines/gated.yaml").read_text()
     exact.write_text("\n".join("  snap_ms: 0" if line.strip().startswith("snap_ms:") else line for line in text.splitlines()) + "\n")
-    sound, plans = OUT / f"sound_{seconds}.m4a", {name: OUT / f"{name}.jsonl" for name in ("exact", "gated")}
+    sound, plans = OUT / f"sound_{seconds}.m4a", {name: OUT / f"{name}.jsonl" for name in OURS}
     call("-i", media, "-vn", "-c", "copy", sound)
-    pipelines = {"uniform": ROOT / "pipelines/uniform.yaml", "exact": exact, "gated": ROOT / "pipelines/gated.yaml"}
+    pipelines = {"uniform": ROOT / "pipelines/uniform.yaml", "exact": exact, "gated": ROOT / "pipelines/gated.yaml", "thrifty": ROOT / "pipelines/thrifty.yaml"}
     for name, plan in plans.items():
-        subprocess.run([EARMARK, "plan", pipelines[name], "--input", media, "--output", plan, "--overwrite", "--quiet"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([EARMARK, "plan", pipelines[name], "--input", media, "--output", plan, "--cues", "--overwrite", "--quiet"], check=True, stdout=subprocess.DEVNULL)
     peer = [python(), PEERS]
     model = ROOT / "models/built/efficientnet-lite0.onnx"
     rows = {"decode": ["gst-launch-1.0", "-q", "filesrc", f"location={media}", "!", "qtdemux", "!", "h264parse", "!", "avdec_h264", "!", "fakesink", "sync=false"],
@@ -99,6 +110,8 @@ def commands(media, seconds):
             "seek": [*peer, "seek", model, media, plans["exact"]]}
     for name, pipeline in pipelines.items():
         rows[name] = [EARMARK, "run", pipeline, "--input", media, "--output", OUT / f"{name}.h5", "--overwrite", "--json"]
+        if name == "exact":
+            rows["followed"] = [*rows[name], "--plan", plans[name]]
     rows["floor listen"] = [EARMARK, "plan", pipelines["gated"], "--input", sound, "--output", OUT / "sound.jsonl", "--overwrite", "--json"]
     rows["floor decode"] = [*peer, "needed", model, media, plans["gated"]]
     rows["floor encode"] = [*peer, "encode", model, media, plans["gated"]]
@@ -133,14 +146,14 @@ def bench(seconds, gop):
             runs[name].append(measure(command))
     middle = {name: [statistics.median(r[k] for r in measured) for k in (0, 1, 2)] for name, measured in runs.items()}
     base = middle.get("decode", (float("nan"),) * 3)
-    print(f"\n{seconds} s of 1080p50, GOP {gop}, {os.cpu_count()} cores, median of {RUNS}")
+    print(f"\n{seconds} s of {SIZE}, GOP {gop}, {os.cpu_count()} cores, median of {RUNS}")
     print(f"{'row':<14}{'wall s':>9}{'CPU s':>9}{'peak MiB':>10}{'wall/decode':>13}{'CPU/decode':>12}  notes")
     counts = {}
     for name, (wall, cpu, peak) in middle.items():
         text, counts[name] = notes(name, runs[name][-1][3])
         print(f"{name:<14}{wall:>9.1f}{cpu:>9.1f}{peak:>10.0f}{wall / base[0]:>13.2f}{cpu / base[1]:>12.2f}  {text}", flush=True)
     for name in ("fps1", "after", "seek"):
-        for ours in ("gated", "exact"):
+        for ours in ("thrifty", "gated", "exact", "followed"):
             if name in middle and ours in middle:
                 a, b = middle[name], middle[ours]
                 print(f"{name} / {ours}: wall {a[0] / b[0]:.1f}, CPU {a[1] / b[1]:.1f}, memory {a[2] / b[2]:.1f}")
@@ -155,7 +168,7 @@ def targets(middle, counts, gop, media):
         met = "met" if (value <= target if most else value >= target) else "MISSED"
         return f"  {what:<62}{value:>8.3f}  {'<=' if most else '>='} {target:<6} {met}"
     yield f"targets, GOP {gop}"
-    for name in ("exact", "gated"):
+    for name in OURS:
         if name in middle:
             said = subprocess.run([python(), PEERS, "count", "-", media, OUT / f"{name}.jsonl"], check=True, capture_output=True, text=True).stdout
             yield line(f"{name}: pictures decoded / needed", counts[name]["decoded"] / json.loads(said)["needed"], 1.02)
@@ -163,14 +176,15 @@ def targets(middle, counts, gop, media):
         floor, (wall, cpu, _) = sum(middle[name][1] for name in FLOOR), middle["gated"]
         yield line(f"gated: CPU / floor of {floor:.1f} s", cpu / floor, 1.15)
         yield line(f"gated: wall / (floor / {os.cpu_count()} cores)", wall / (floor / os.cpu_count()), 1.25)
-    if "fps1" in middle and "gated" in middle and gop in LESS_THAN_FPS1:
-        yield line("gated: CPU of fps1 / CPU", middle["fps1"][1] / middle["gated"][1], LESS_THAN_FPS1[gop], most=False)
+    for name in ("gated", "thrifty"):
+        if "fps1" in middle and name in middle and gop in LESS_THAN_FPS1:
+            yield line(f"{name}: CPU of fps1 / CPU", middle["fps1"][1] / middle[name][1], LESS_THAN_FPS1[gop], most=False)
     peers = [name for name in PEERS_EXACT if name in middle]
-    if peers and "exact" in middle:
+    if peers and "followed" in middle:
         best = min(peers, key=lambda name: middle[name][1])
         for k, what, target in ((1, "CPU", 1), (0, "wall", 0.5), (2, "memory", 0.5)):
-            yield line(f"exact: {what} / that of the best peer, {best}", middle["exact"][k] / middle[best][k], target)
-    for name in ("exact", "gated"):
+            yield line(f"followed: {what} / that of the best peer, {best}", middle["followed"][k] / middle[best][k], target)
+    for name in OURS:
         if name in middle:
             yield line(f"{name}: peak memory, MB", middle[name][2] * 1.048576, 400)
 
@@ -191,7 +205,7 @@ def main():
     lengths = [int(x) for x in sys.argv[1:]] or [600, 3600]
     for gop in GOPS:
         measured = {seconds: bench(seconds, gop) for seconds in lengths}
-        for name in ("gated", "exact"):
+        for name in OURS:
             by_length = {seconds: middle[name] for seconds, middle in measured.items() if name in middle}
             if len(by_length) > 1:
                 growth(name, by_length)

@@ -104,10 +104,20 @@ def seek(model, recording, plan):
     return {"decoded": decoded, "pictures": encoder.finish()}
 
 
+def spare(packet):
+    """Whether no other picture refers to this one: nal_ref_idc of its first slice (H.264 with NAL units behind lengths of four bytes), else what the container says."""
+    data, at = memoryview(packet), 0
+    while packet.stream.codec_context.name == "h264" and at + 4 < len(data):
+        if data[at + 4] & 31 in (1, 5):
+            return not data[at + 4] & 96
+        at += 4 + int.from_bytes(data[at:at + 4], "big")
+    return packet.is_disposable
+
+
 def sent(recording, plan):
     """Which of a recording's compressed pictures the plan's pictures need, counted from 0 in the order of decoding."""
     container, stream = opened(recording)
-    packets = [(float(p.pts * p.time_base), p.is_keyframe, p.is_disposable) for p in container.demux(stream) if p.pts is not None]
+    packets = [(float(p.pts * p.time_base), p.is_keyframe, spare(p)) for p in container.demux(stream) if p.pts is not None]
     starts = [k for k, p in enumerate(packets) if p[1]]
     keys = [packets[k][0] for k in starts]
     half = .5 / float(stream.average_rate)

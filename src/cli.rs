@@ -410,6 +410,17 @@ pub struct EvalAnchors {
     pub plot: Option<PathBuf>,
 }
 
+/// What is fitted to what a probe says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// How likely its onsets are.
+    Calibration,
+    /// When they are: from candidates to the starts that are labelled.
+    Shift,
+    /// Which are worth saying.
+    Threshold,
+}
+
 /// `earmark fit`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -418,7 +429,9 @@ in its column video_id (the layout of EPIC-SOUNDS). A run that was stopped goes 
 
 Examples:
   earmark fit --recordings mixes --held-out others --output mine.safetensors
-  earmark fit --recordings my-kitchen --calibrate-only ears.safetensors --output mine.safetensors")]
+  earmark fit --recordings my-kitchen --calibrate-only ears.safetensors --output mine.safetensors
+  earmark fit --recordings my-kitchen --calibrate-only ears.safetensors --also shift,threshold --output mine.safetensors
+  earmark fit --recordings mixes --held-out others --embedding my-embedding.yaml --output my-head.safetensors")]
 pub struct Fit {
     /// Folder of recordings to learn from.
     #[arg(long, value_name = "FOLDER")]
@@ -428,8 +441,8 @@ pub struct Fit {
     #[arg(long, value_name = "LABELS.csv")]
     pub labels: Option<PathBuf>,
 
-    /// Folders of other recordings, on which the result is calibrated and each of which it is scored on, beside the probe flux and the
-    /// weights that are built in.
+    /// Folders of other recordings, to which calibration, threshold and shift are fitted and on each of which the result is scored, beside the
+    /// probe flux and the weights that are built in.
     #[arg(long, value_name = "FOLDER")]
     pub held_out: Vec<PathBuf>,
 
@@ -453,9 +466,27 @@ pub struct Fit {
     #[arg(long, value_name = "WEIGHTS", conflicts_with_all = ["calibration", "steps", "seed"])]
     pub calibrate_only: Option<PathBuf>,
 
+    /// With --calibrate-only: fit these too.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "PART",
+        value_delimiter = ',',
+        requires = "calibrate_only"
+    )]
+    pub also: Vec<Part>,
+
     /// Take the calibration of these weights.
     #[arg(long, value_name = "WEIGHTS")]
     pub calibration: Option<PathBuf>,
+
+    /// Learn a linear head over this embedding instead: a manifest of kind probe, or its name. Its `head` need not be there yet.
+    #[arg(long, value_name = "MANIFEST", conflicts_with_all = ["calibrate_only", "calibration", "steps", "tagger"])]
+    pub embedding: Option<String>,
+
+    /// The tagger for whose classes offsets are proposed, or none; without it, yamnet if it is there.
+    #[arg(long, value_name = "NAME")]
+    pub tagger: Option<String>,
 
     /// Replace the output and its card if they exist.
     #[arg(long)]

@@ -1,4 +1,4 @@
-//! `earmark fit`: labelled recordings -> the weights of the probes `onset` and `onset+tcn`, and their model card.
+//! `earmark fit`: labelled recordings -> the weights of the probes `onset` and `onset+tcn`, or a head over an embedding, and their model card.
 //!
 //! # Layout
 //!
@@ -12,6 +12,8 @@
 //! - `metric`: the measure by which candidates are compared.
 //! - `judge`: the small networks that judge candidates by what it says.
 //! - `truth`: which candidates are right; calibration.
+//! - `tune`: times, probabilities and thresholds of what a probe says; how far classes of labels lie from their sounds.
+//! - `embed`: a linear head over any embedding.
 //! - `score`: what weights are worth on other recordings.
 //! - `store`: the weights file, checkpoints.
 //! - `card`: the model card.
@@ -19,6 +21,7 @@
 mod augment;
 mod card;
 mod corpus;
+mod embed;
 mod hear;
 mod judge;
 mod metric;
@@ -28,32 +31,34 @@ mod score;
 mod store;
 mod tcn;
 mod truth;
+mod tune;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anchoring::head::Head;
 use anchoring::probe::Probe;
-use anchoring::weights::{Calibration, ONSET, ONSET_TCN, Weights};
+use anchoring::weights::{ONSET, ONSET_TCN, Weights};
 use anyhow::{Context, anyhow, bail};
+use gstearmark::models;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::cli::Fit;
+use crate::cli::{Fit, Part};
 use crate::commands::{Output, Usage, print};
 
 use self::corpus::Recording;
 use self::judge::Judge;
 use self::score::Score;
 use self::store::Learned;
+use self::tune::{ClassOffset, Shift, Threshold, Tuned};
 
 /// Training steps from one checkpoint to the next.
 const SAVE_EVERY: u32 = 100;
 /// Networks of each kind whose logits are averaged: one alone depends on its seed.
 const JUDGES: u64 = 3;
-/// Less likely candidates are not said.
-const THRESHOLD: f32 = 0.02;
 
 /// A folder's name and its recordings, none of which anything is learned from.
 type HeldOut = (String, Vec<Recording>);
@@ -89,43 +94,66 @@ pub fn run(args: &Fit, output: Output) -> anyhow::Result<()> {
         })
         .collect::<Result<_, _>>()?;
     let data = corpus::digest(&recordings);
-    let (bytes, calibration) = match &args.calibrate_only {
-        Some(old) => calibrate_only(old, &recordings, &data)?,
-        None => train(args, &name, &recordings, &held_out, &data, output)?,
-    };
-    let weights = Arc::new(
-        Weights::read(&bytes).context("the weights that were just made cannot be read back")?,
-    );
-    let scores = compare(&held_out, &weights)?;
-    let hash = format!("{:x}", Sha256::digest(&bytes));
-    let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
     let hours: f64 = recordings.iter().map(|one| one.duration().seconds()).sum();
-    let text = card::text(&card::Card {
+    let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
+    let about = card::About {
         name: &name,
         command: &format!("earmark {command}"),
         seed: args.seed,
-        steps: args.steps,
         recordings: recordings.len(),
         hours: hours / 3600.0,
         events: recordings.iter().map(|one| one.events.len()).sum(),
         data: &data,
-        hash: &hash,
-        calibration: &calibration,
-        scores: &scores,
-    });
+    };
+    let (bytes, text, found) = match &args.embedding {
+        Some(embedding) => head(embedding, &about, &recordings, &held_out, output)?,
+        None => {
+            let (bytes, tuning) = match &args.calibrate_only {
+                Some(old) => calibrate_only(args, old, &recordings, &data)?,
+                None => train(args, &name, &recordings, &held_out, &data, output)?,
+            };
+            let weights = Weights::read(&bytes)
+                .context("the weights that were just made cannot be read back")?;
+            let scores = compare(&held_out, &Arc::new(weights))?;
+            let text = card::text(&about, args.steps, &tuning, &hash(&bytes), &scores);
+            (bytes, text, Found { scores, tuning })
+        }
+    };
     store::write(&args.output, &bytes)?;
     store::write(&card_path, text.as_bytes())?;
     let _ = std::fs::remove_file(checkpoint(args));
-    tell(args, &card_path, &hash, &scores, output)
+    tell(args, &card_path, &hash(&bytes), &found, output)
 }
 
-fn tell(
-    args: &Fit,
-    card: &Path,
-    hash: &str,
-    scores: &[(String, String, Score)],
-    output: Output,
-) -> anyhow::Result<()> {
+/// SHA-256 in hexadecimal.
+fn hash(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
+
+/// Scores by recordings and probe.
+type Scores = Vec<(String, String, Score)>;
+
+/// What is told of what was made.
+struct Found {
+    scores: Scores,
+    tuning: Tuning,
+}
+
+/// What was fitted to what the probes say, and how.
+#[derive(Default)]
+struct Tuning {
+    /// Where the calibration comes from.
+    calibration: String,
+    /// Of which recordings the rest is.
+    on: String,
+    probes: BTreeMap<String, (Tuned, Option<Shift>, Option<Threshold>)>,
+    /// How far the labels of each class lie from its sounds.
+    offsets: Vec<ClassOffset>,
+}
+
+fn tell(args: &Fit, card: &Path, hash: &str, found: &Found, output: Output) -> anyhow::Result<()> {
+    let Found { scores, tuning } = found;
+    let yaml = tune::yaml(&tuning.offsets);
     if output.json {
         let scores: Vec<_> = scores
             .iter()
@@ -139,7 +167,17 @@ fn tell(
                     "auroc": score.auroc, "ece": score.ece, "precision": score.precision })
             })
             .collect();
-        let value = json!({ "ok": true, "weights": args.output, "card": card, "sha256": hash, "scores": scores });
+        let probes: BTreeMap<_, _> = tuning
+            .probes
+            .iter()
+            .map(|(name, (tuned, shift, threshold))| {
+                let told = json!({ "temperature": tuned.calibration.temperature, "bias": tuned.calibration.bias,
+                    "threshold": tuned.threshold, "shift_ms": tuned.shift_ms, "fitted_shift": shift, "fitted_threshold": threshold });
+                (name, told)
+            })
+            .collect();
+        let value = json!({ "ok": true, "weights": args.output, "card": card, "sha256": hash, "scores": scores, "probes": probes,
+            "offsets": tuning.offsets, "yaml": yaml });
         return print(&format!("{value:#}"));
     }
     let mut text = format!("{} and {}", args.output.display(), card.display());
@@ -152,14 +190,20 @@ fn tell(
             score::said(score.ece)
         ));
     }
+    for (name, (tuned, ..)) in &tuning.probes {
+        text.push_str(&format!(
+            "\n{name}: threshold {}, shift {} ms",
+            tuned.threshold, tuned.shift_ms
+        ));
+    }
+    if let Some(yaml) = yaml {
+        text.push_str(&format!("\nlabels lie elsewhere than their sounds; if they say when something is seen: anchors: {{ {yaml} }}"));
+    }
     print(&text)
 }
 
 /// What each probe is worth on each folder: that of no learning, those of the built-in weights, and those of these.
-fn compare(
-    held_out: &[HeldOut],
-    weights: &Arc<Weights>,
-) -> anyhow::Result<Vec<(String, String, Score)>> {
+fn compare(held_out: &[HeldOut], weights: &Arc<Weights>) -> anyhow::Result<Scores> {
     if held_out.is_empty() {
         return Ok(Vec::new());
     }
@@ -229,7 +273,7 @@ fn probes(weights: &Arc<Weights>) -> Vec<(String, Probe)> {
         .collect()
 }
 
-/// Weights, and where their calibration comes from.
+/// Weights, and what was fitted to what they say.
 fn train(
     args: &Fit,
     name: &str,
@@ -237,7 +281,7 @@ fn train(
     held_out: &[HeldOut],
     data: &str,
     output: Output,
-) -> anyhow::Result<(Vec<u8>, String)> {
+) -> anyhow::Result<(Vec<u8>, Tuning)> {
     let (seed, steps) = (args.seed, args.steps);
     let job = format!("{data} {seed} {steps}");
     let part = checkpoint(args);
@@ -275,9 +319,7 @@ fn train(
         metric: &metric,
         dsp: &[],
         seen: &[],
-        calibration: [Calibration::default(), Calibration::default()],
-        shift_ms: 0,
-        threshold: 0.0,
+        tuned: Default::default(),
         provenance: BTreeMap::new(),
     };
     let view = Weights::read(&store::weights(&learned)?)
@@ -307,33 +349,73 @@ fn train(
         ("seed".to_owned(), seed.to_string()),
         ("steps".to_owned(), steps.to_string()),
     ]);
-    let uncalibrated = Arc::new(Weights::read(&store::weights(&learned)?)?);
-    let (found, said) = match &args.calibration {
-        Some(path) => (given(path)?, format!("that of {}, made from recordings and weights of its own", path.display())),
-        None if held_out.is_empty() => (
-            fitted(recordings, &uncalibrated)?,
-            "temperature and bias, fitted to the recordings that the weights were made from: too sure of itself on others; \
-             `earmark fit --calibrate-only` fits them to yours"
-                .to_owned(),
-        ),
-        None => (
-            fitted(held_out.iter().flat_map(|(_, recordings)| recordings), &uncalibrated)?,
-            "temperature and bias, fitted to the held-out recordings".to_owned(),
-        ),
+    let plain = Arc::new(Weights::read(&store::weights(&learned)?)?);
+    let given = args.calibration.as_deref().map(given).transpose()?;
+    let all = [Part::Calibration, Part::Shift, Part::Threshold];
+    let parts = &all[usize::from(given.is_some())..];
+    let (on, whose): (Vec<&Recording>, _) = if held_out.is_empty() {
+        (
+            recordings.iter().collect(),
+            "the recordings that the weights were made from",
+        )
+    } else {
+        let all = held_out.iter().flat_map(|(_, recordings)| recordings);
+        (all.collect(), "the held-out recordings")
     };
-    let of = |probe: &str| found.get(probe).cloned().unwrap_or_default();
-    learned.calibration = [of(ONSET), of(ONSET_TCN)];
-    learned.threshold = THRESHOLD;
-    Ok((store::weights(&learned)?, said))
+    let mut tuning = tuned(
+        &on,
+        &plain,
+        &given.unwrap_or_default(),
+        parts,
+        &classes(args)?,
+    )?;
+    tuning.on = whose.to_owned();
+    tuning.calibration = match &args.calibration {
+        Some(path) => format!(
+            "that of {}, made from recordings and weights of its own",
+            path.display()
+        ),
+        None if held_out.is_empty() => format!(
+            "temperature and bias, fitted to {whose}: too sure of itself on others; `earmark fit --calibrate-only` fits them to yours"
+        ),
+        None => format!("temperature and bias, fitted to {whose}"),
+    };
+    let of = |probe: &str| {
+        let found = tuning.probes.get(probe).map(|(tuned, ..)| tuned.clone());
+        found.unwrap_or_default()
+    };
+    learned.tuned = [of(ONSET), of(ONSET_TCN)];
+    Ok((store::weights(&learned)?, tuning))
 }
 
-/// The calibrations of another weights file.
-fn given(path: &Path) -> anyhow::Result<BTreeMap<String, Calibration>> {
+/// What another weights file holds of this.
+fn given(path: &Path) -> anyhow::Result<BTreeMap<String, Tuned>> {
     let weights = read(path)?.1;
     let all = weights.about().probes.iter();
     Ok(all
-        .map(|(name, probe)| (name.clone(), probe.calibration.clone()))
+        .map(|(name, probe)| {
+            let tuned = Tuned {
+                calibration: probe.calibration.clone(),
+                threshold: probe.threshold,
+                shift_ms: probe.shift_ms,
+            };
+            (name.clone(), tuned)
+        })
         .collect())
+}
+
+/// The tagger's classes, for which offsets may be proposed; none without one, and none if the default one is not installed.
+fn classes(args: &Fit) -> anyhow::Result<Vec<String>> {
+    let list = |name: &str| {
+        let manifest = models::find(name)?.of_kind(models::Kind::Tagger)?;
+        let path = manifest.classes_path();
+        path.map_or(Ok(Vec::new()), |path| models::read_classes(&path))
+    };
+    match args.tagger.as_deref() {
+        Some("none") => Ok(Vec::new()),
+        Some(name) => Ok(list(name)?),
+        None => Ok(list("yamnet").unwrap_or_default()),
+    }
 }
 
 fn read(path: &Path) -> anyhow::Result<(Vec<u8>, Weights)> {
@@ -343,62 +425,150 @@ fn read(path: &Path) -> anyhow::Result<(Vec<u8>, Weights)> {
     Ok((bytes, weights))
 }
 
-/// Calibrations under which what the probes say of these recordings is likeliest.
-fn fitted<'a>(
-    recordings: impl IntoIterator<Item = &'a Recording> + Clone,
+/// Fits parts of what there is to fit, one after the other: when, how likely, what is worth saying. What isn't fitted stays as `given`.
+/// `weights` say every candidate, when it is found and by its logit, but shifted as given if shifts are not fitted.
+fn tuned(
+    recordings: &[&Recording],
     weights: &Arc<Weights>,
-) -> anyhow::Result<BTreeMap<String, Calibration>> {
-    let mut found = BTreeMap::new();
+    given: &BTreeMap<String, Tuned>,
+    parts: &[Part],
+    classes: &[String],
+) -> anyhow::Result<Tuning> {
+    let mut tuning = Tuning::default();
     for (name, probe) in probes(weights) {
-        let mut judged = Vec::new();
-        for one in recordings.clone() {
-            let said = score::heard(one, &probe);
-            let at: Vec<f32> = said.iter().map(|heard| heard.at.seconds() as f32).collect();
-            let events: Vec<(f32, f32)> = one.spans().collect();
-            let right = truth::truth(&events, &at);
-            let logit = |p: f32| {
-                let p = p.clamp(1e-6, 1.0 - 1e-6);
-                (p / (1.0 - p)).ln()
-            };
-            judged.extend(
-                said.iter()
-                    .zip(right)
-                    .map(|(heard, right)| (logit(heard.p), right)),
-            );
+        let mut own = given.get(&name).cloned().unwrap_or_default();
+        let mut said = tune::heard_by(recordings, &probe);
+        let mut shift = None;
+        if parts.contains(&Part::Shift) {
+            let found = tune::shift(recordings, &said);
+            own.shift_ms = found.ms;
+            said = tune::shifted(said, found.ms);
+            shift = Some(found);
         }
-        let right = judged.iter().filter(|(_, right)| *right).count();
-        if right.min(judged.len() - right) < truth::FEWEST {
-            bail!(
-                "{} onsets were heard and {right} of them begin an event: a calibration needs {} of each kind; label a few minutes more",
-                judged.len(),
-                truth::FEWEST
-            );
+        if parts.contains(&Part::Calibration) {
+            own.calibration = tune::calibration(recordings, &said)?;
         }
-        found.insert(name, truth::calibrate(&judged));
+        let said = tune::calibrated(said, &own.calibration);
+        let mut threshold = None;
+        if parts.contains(&Part::Threshold) {
+            let found = tune::threshold(recordings, &said)?;
+            own.threshold = found.value;
+            threshold = Some(found);
+        }
+        // The last probe is the best.
+        tuning.offsets = tune::by_class(recordings, &said, classes);
+        tuning.probes.insert(name, (own, shift, threshold));
     }
-    Ok(found)
+    Ok(tuning)
 }
 
-/// Other calibrations for weights that there are.
+/// Another calibration for weights that there are, and what else is asked for.
 fn calibrate_only(
+    args: &Fit,
     old: &Path,
     recordings: &[Recording],
     data: &str,
-) -> anyhow::Result<(Vec<u8>, String)> {
-    let (bytes, weights) = read(old)?;
+) -> anyhow::Result<(Vec<u8>, Tuning)> {
+    let (bytes, _) = read(old)?;
+    let given = given(old)?;
+    let mut parts = vec![Part::Calibration];
+    parts.extend(args.also.iter().filter(|part| **part != Part::Calibration));
     // Logits as they are: without calibration, and every candidate said.
-    let plain: BTreeMap<String, Calibration> = weights
-        .about()
-        .probes
-        .keys()
-        .map(|name| (name.clone(), Calibration::default()))
+    let plain: BTreeMap<String, Tuned> = given
+        .iter()
+        .map(|(name, tuned)| {
+            let shift_ms = if parts.contains(&Part::Shift) {
+                0
+            } else {
+                tuned.shift_ms
+            };
+            let plain = Tuned {
+                shift_ms,
+                ..Tuned::default()
+            };
+            (name.clone(), plain)
+        })
         .collect();
-    let plain = Arc::new(Weights::read(&store::recalibrated(&bytes, &plain, &[])?)?);
-    let found = fitted(recordings, &plain)?;
-    let note = ("calibration".to_owned(), data.to_owned());
-    let said = format!(
+    let plain = Arc::new(Weights::read(&store::retuned(&bytes, &plain, &[])?)?);
+    let on: Vec<&Recording> = recordings.iter().collect();
+    let mut tuning = tuned(&on, &plain, &given, &parts, &classes(args)?)?;
+    tuning.on = "these recordings".to_owned();
+    tuning.calibration = format!(
         "temperature and bias, fitted to these recordings; the weights are those of {}",
         old.display()
     );
-    Ok((store::recalibrated(&bytes, &found, &[note])?, said))
+    let note = ("calibration".to_owned(), data.to_owned());
+    let of = tuning.probes.iter();
+    let found = of.map(|(name, (tuned, ..))| (name.clone(), tuned.clone()));
+    let bytes = store::retuned(&bytes, &found.collect(), &[note])?;
+    Ok((bytes, tuning))
+}
+
+/// A head over an embedding, its card, and what it is worth.
+fn head(
+    embedding: &str,
+    about: &card::About<'_>,
+    recordings: &[Recording],
+    held_out: &[HeldOut],
+    output: Output,
+) -> anyhow::Result<(Vec<u8>, String, Found)> {
+    let manifest = embed::manifest(embedding)?;
+    let dim = manifest.output.dim;
+    let all = recordings.len() + held_out.iter().map(|(_, held)| held.len()).sum::<usize>();
+    let bar = bar(all as u64, "embed", output);
+    let patches = |recordings: &[Recording]| -> anyhow::Result<Vec<embed::Patches>> {
+        let one = |one: &Recording| {
+            bar.inc(1);
+            bar.set_message(one.name.clone());
+            embed::patches(one, &manifest)
+        };
+        recordings.iter().map(one).collect()
+    };
+    let own = patches(recordings)?;
+    let mut held = Vec::new();
+    for (_, recordings) in held_out {
+        held.push(patches(recordings)?);
+    }
+    bar.finish_and_clear();
+    let learned = embed::learn(recordings, &own, dim, about.seed)?;
+    let judged = if held.is_empty() {
+        embed::judged(recordings.iter().zip(&own), &learned)
+    } else {
+        let pairs = held_out.iter().zip(&held);
+        let pairs = pairs.flat_map(|((_, recordings), patches)| recordings.iter().zip(patches));
+        embed::judged(pairs, &learned)
+    };
+    let calibration = truth::calibrate(&judged);
+    let provenance = BTreeMap::from([
+        ("data".to_owned(), about.data.to_owned()),
+        ("seed".to_owned(), about.seed.to_string()),
+        ("embedding".to_owned(), manifest.name.clone()),
+        ("embedding sha256".to_owned(), manifest.sha256.clone()),
+    ]);
+    let said = embed::about(about.name, calibration, provenance);
+    let bytes = store::head(&said, &learned.weight, learned.bias)?;
+    let head =
+        Head::read(&bytes, dim).context("the head that was just made cannot be read back")?;
+    let mut scores = Vec::new();
+    for ((folder, recordings), patches) in held_out.iter().zip(&held) {
+        let flux = score::score(recordings, &Probe::Flux)?;
+        scores.push((folder.clone(), "flux".to_owned(), flux));
+        let said: Vec<_> = patches
+            .iter()
+            .map(|patches| embed::heard(patches, &head, dim))
+            .collect();
+        let own = score::score_of(recordings, &said)?;
+        scores.push((folder.clone(), manifest.name.clone(), own));
+    }
+    let on = if held.is_empty() {
+        "the recordings that it was made from: too sure of itself on others"
+    } else {
+        "the held-out recordings"
+    };
+    let text = card::head_text(about, &manifest, on, &hash(&bytes), &scores);
+    let found = Found {
+        scores,
+        tuning: Tuning::default(),
+    };
+    Ok((bytes, text, found))
 }

@@ -118,7 +118,7 @@ fn label(pipeline: &Pipeline, node: &Node) -> String {
         _ => &[],
     };
     let budget = &pipeline.settings.budget;
-    let gate = [
+    let mut gate = vec![
         (
             "policy".to_owned(),
             serde_json::to_value(budget.policy)
@@ -128,6 +128,14 @@ fn label(pipeline: &Pipeline, node: &Node) -> String {
         ),
         ("tokens-per-s".to_owned(), budget.tokens_per_s.to_string()),
     ];
+    let anchors = &pipeline.settings.anchors;
+    if anchors.offset_ms != 0 {
+        gate.push(("offset-ms".to_owned(), anchors.offset_ms.to_string()));
+    }
+    if !anchors.class_offset_ms.is_empty() {
+        let text = anchoring::offset::text(&anchors.class_offset_ms);
+        gate.push(("class-offset-ms".to_owned(), text));
+    }
     let gate: &[_] = if node.factory == "anchorgate" {
         &gate
     } else {

@@ -1,6 +1,7 @@
 //! What is in a feature file or a plan, on one screen.
 
 mod folder;
+mod untrusted;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,19 +9,21 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anchoring::plan::{Header, Line, Reason};
+use anchoring::settings::{AnchorSettings, BudgetSettings};
 use anchoring::tier::{Prices, Tier, Tokens};
 use anchoring::time::Nanos;
 use anyhow::{Context, bail};
 use gstearmark::h5;
 use serde_json::{Value, json};
 
+use self::untrusted::Untrusted;
 use crate::plan_file;
 
 /// What a file holds.
 #[derive(Debug)]
 pub enum About {
     /// A feature file.
-    Features(PathBuf, Box<h5::Summary>),
+    Features(PathBuf, Box<h5::Summary>, Untrusted),
     /// A plan.
     Plan(PathBuf, Box<PlanSummary>),
     /// A batch's folder.
@@ -40,6 +43,8 @@ pub struct PlanSummary {
     pub shares: BTreeMap<(Tier, Reason), (u64, Tokens)>,
     /// Longest time without a look, from the start to the first and from the last to the stop included.
     pub largest_gap: Nanos,
+    /// Where the sound can't be trusted; known from cues.
+    pub untrusted: Untrusted,
 }
 
 /// Looks into a file.
@@ -64,10 +69,20 @@ pub fn inspect(file: &Path) -> anyhow::Result<About> {
     if is_text {
         return Ok(About::Plan(file.into(), Box::new(plan(file, None)?)));
     }
-    Ok(About::Features(
-        file.into(),
-        Box::new(h5::read_summary(file)?),
-    ))
+    let summary = h5::read_summary(file)?;
+    let config = serde_json::from_str(&summary.config).unwrap_or_default();
+    let (cues, distrust) = (h5::read_cues(file)?, distrust(&config));
+    let mut untrusted = Untrusted::default();
+    for (&pts, &uncertainty) in cues.pts_ns.iter().zip(&cues.uncertainty) {
+        untrusted.hear(Nanos::new(pts), uncertainty, distrust);
+    }
+    Ok(About::Features(file.into(), Box::new(summary), untrusted))
+}
+
+/// From which uncertainty on the sound is not trusted.
+fn distrust(config: &Value) -> f64 {
+    let given = config["budget"]["distrust"].as_f64();
+    given.unwrap_or(BudgetSettings::default().distrust)
 }
 
 /// Reads and checks a plan, in memory that does not grow with it.
@@ -85,10 +100,15 @@ pub fn plan(file: &Path, prices: Option<Prices>) -> anyhow::Result<PlanSummary> 
                 cues: 0,
                 shares: BTreeMap::new(),
                 largest_gap: Nanos::ZERO,
+                untrusted: Untrusted::default(),
             });
         }
         (Line::Anchor(_), Some(found)) => found.anchors += 1,
-        (Line::Cue(_), Some(found)) => found.cues += 1,
+        (Line::Cue(cue), Some(found)) => {
+            found.cues += 1;
+            let distrust = distrust(&found.header.config);
+            found.untrusted.hear(cue.pts, cue.uncertainty, distrust);
+        }
         (Line::Frame(entry), Some(found)) => {
             let share = found.shares.entry((entry.tier, entry.reason)).or_default();
             *share = (share.0 + 1, share.1 + entry.tokens);
@@ -107,8 +127,8 @@ impl About {
     pub fn json(&self) -> Value {
         match self {
             Self::Folder(folder) => folder.json(),
-            Self::Features(file, summary) => {
-                json!({ "ok": true, "file": file.to_string_lossy(), "features": summary })
+            Self::Features(file, summary, untrusted) => {
+                json!({ "ok": true, "file": file.to_string_lossy(), "features": summary, "untrusted": untrusted.stretches() })
             }
             Self::Plan(file, plan) => json!({
                 "ok": true,
@@ -123,6 +143,7 @@ impl About {
                     }).collect::<Vec<_>>(),
                     "largest_gap_ns": plan.largest_gap,
                 },
+                "untrusted": plan.untrusted.stretches(),
             }),
         }
     }
@@ -153,6 +174,16 @@ pub(crate) fn tokens_text(spent: Tokens, budget: Tokens) -> String {
     )
 }
 
+/// "-300 ms; Speech 0 ms": how much later than its sound an event is looked for; `None` if not at all, or that is not known.
+fn offsets_text(config: &Value) -> Option<String> {
+    let anchors: AnchorSettings = serde_json::from_value(config.get("anchors")?.clone()).ok()?;
+    let by_class = &anchors.class_offset_ms;
+    let all = (anchors.offset_ms != 0).then(|| format!("{} ms", anchors.offset_ms));
+    let named = by_class.iter().map(|(name, ms)| format!("{name} {ms} ms"));
+    let parts: Vec<_> = all.into_iter().chain(named).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
 /// Digits in threes.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -170,7 +201,7 @@ impl fmt::Display for About {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(folder) => folder.fmt(f),
-            Self::Features(file, s) => {
+            Self::Features(file, s, untrusted) => {
                 writeln!(
                     f,
                     "file         {} ({}{})",
@@ -213,7 +244,14 @@ impl fmt::Display for About {
                     format!(": {}", labels.join(", "))
                 };
                 writeln!(f, "anchors      {}{labels}", grouped(s.anchors))?;
+                let config = serde_json::from_str(&s.config).unwrap_or_default();
+                if let Some(offsets) = offsets_text(&config) {
+                    writeln!(f, "offsets      {offsets}")?;
+                }
                 writeln!(f, "cues         {}", grouped(s.cues))?;
+                if let Some(text) = untrusted.text() {
+                    writeln!(f, "not trusted  {text}")?;
+                }
                 writeln!(
                     f,
                     "pictures     {} of {} went to the decoder",
@@ -260,7 +298,13 @@ impl fmt::Display for About {
                     tokens_text(h.spent_tokens, h.budget_tokens)
                 )?;
                 writeln!(f, "anchors      {}", grouped(plan.anchors))?;
+                if let Some(offsets) = offsets_text(&h.config) {
+                    writeln!(f, "offsets      {offsets}")?;
+                }
                 writeln!(f, "cues         {}", grouped(plan.cues))?;
+                if let Some(text) = plan.untrusted.text() {
+                    writeln!(f, "not trusted  {text}")?;
+                }
                 write!(f, "largest gap  {}", plan.largest_gap)
             }
         }
@@ -270,6 +314,15 @@ impl fmt::Display for About {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn offsets_are_told_where_there_are_any() {
+        let text = |anchors: Value| offsets_text(&json!({ "anchors": anchors }));
+        assert_eq!(text(json!({ "pre_ms": 100, "offset_ms": 0 })), None);
+        let both = json!({ "offset_ms": -40, "class_offset_ms": { "Speech": 0 } });
+        assert_eq!(text(both).as_deref(), Some("-40 ms; Speech 0 ms"));
+        assert_eq!(offsets_text(&Value::Null), None);
+    }
 
     #[test]
     fn digits_stand_in_threes() {

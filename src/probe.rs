@@ -5,6 +5,7 @@ mod cut;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use anchoring::time::Nanos;
@@ -148,6 +149,11 @@ pub enum ProbeError {
     /// A folder.
     #[error("{0} is a folder; give one recording")]
     Folder(String),
+    /// A pipe.
+    #[error(
+        "{0} is a pipe, which can be read only once; a recording is looked into before it is played: write it to a file first, or take gst-launch-1.0 with fdsrc (see README)"
+    )]
+    Pipe(String),
     /// No bytes.
     #[error("{0} is empty (0 bytes); was copying or recording it interrupted?")]
     Empty(String),
@@ -192,6 +198,9 @@ impl Input {
     /// Which of these it is not.
     pub fn new(given: &str) -> Result<Self, ProbeError> {
         let name = || given.to_owned();
+        if given == "-" || given.starts_with("fd://") {
+            return Err(ProbeError::Pipe(name()));
+        }
         let scheme = given.split_once("://").map(|(scheme, _)| scheme);
         if scheme.is_some_and(|scheme| {
             scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -232,6 +241,10 @@ impl Input {
         })?;
         if about.is_dir() {
             return Err(ProbeError::Folder(name()));
+        }
+        // Opening one would wait for whoever writes into it, and take from it what is played later.
+        if about.file_type().is_fifo() || about.file_type().is_socket() {
+            return Err(ProbeError::Pipe(name()));
         }
         if about.is_file() && about.len() == 0 {
             return Err(ProbeError::Empty(name()));
@@ -437,6 +450,14 @@ mod tests {
             Input::new(&name(folder.path())),
             Err(ProbeError::Folder(_))
         ));
+        let socket = folder.path().join("socket");
+        let _listens = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for pipe in [name(&socket), "-".into(), "fd://0".into()] {
+            assert!(
+                matches!(Input::new(&pipe), Err(ProbeError::Pipe(_))),
+                "{pipe}"
+            );
+        }
         assert!(matches!(
             Input::new(&name(&empty)),
             Err(ProbeError::Empty(_))

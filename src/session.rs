@@ -4,6 +4,7 @@
 //!
 //! - `parts`: which part of the graph a pass plays.
 //! - `build`: that part -> GStreamer elements, values and pads filled in.
+//! - `bundle`: hands sound and pictures from thread to thread in bundles, in the first pass.
 //! - `import`: sound out of HDF5 -> the source of the first pass.
 //! - `memory`: what the C library keeps of freed memory.
 //! - `listen`: the first pass: cues and the recording's length -> a plan.
@@ -16,6 +17,7 @@
 //! - `summary`: what is told at the end.
 
 mod build;
+mod bundle;
 pub mod failure;
 mod guard;
 mod import;
@@ -133,6 +135,7 @@ pub fn run(args: &cli::Run, output: Output) -> anyhow::Result<()> {
 /// Anything that keeps the output from being complete; then there is no output.
 pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Result<Told> {
     let begun = Instant::now();
+    memory::share();
     let (pipeline, input) = (task.pipeline, task.input);
     let target =
         place::check(task.output, task.overwrite).map_err(|e| Failure::of(Class::Output, &e))?;

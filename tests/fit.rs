@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::recordings::{earmark, folder};
+use super::recordings::{earmark, folder, root};
 
 const RATE: u32 = 16_000;
 const SECONDS: u32 = 60;
@@ -101,14 +101,165 @@ fn it_learns_what_begins_the_same_way_each_time() {
         assert!(score["precision"].as_f64() > Some(0.9), "{score}");
         assert!(score["ece"].as_f64() < Some(0.1), "{score}");
     }
+    for probe in ["onset", "onset+tcn"] {
+        let tuned = &said["probes"][probe];
+        // Tones begin where the labels say; a candidate's frame is 10 ms long.
+        assert!(tuned["shift_ms"].as_i64().unwrap().abs() <= 30, "{tuned}");
+        assert!(
+            tuned["fitted_shift"]["matched"].as_u64() > Some(20),
+            "{tuned}"
+        );
+        let least = tuned["threshold"].as_f64().unwrap();
+        assert!((0.01..=0.5).contains(&(least + 1e-6)), "{tuned}");
+    }
     let card = std::fs::read_to_string(outputs[0].with_extension("md")).unwrap();
     assert!(card.contains(said["sha256"].as_str().unwrap()));
+    assert!(card.contains("**Shift of `onset`**") && card.contains("on the held-out recordings"));
     let second = fit(&own, &outputs[1], &held_out);
     assert!(second.status.success(), "{}", text(&second));
     let [one, two] = outputs.map(|path| std::fs::read(path).unwrap());
     // Nothing but the name differs.
     let name = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace("\\\"one\\\"", "\\\"two\\\"");
     assert_eq!(name(&one), name(&two));
+}
+
+/// The labels of a recording, that much later, ms, and of this class.
+fn relabel(labels: &Path, ms: i64, class: &str) {
+    let text = std::fs::read_to_string(labels).unwrap();
+    let moved = text.lines().skip(1).map(|line| {
+        let times = line
+            .split(',')
+            .take(2)
+            .map(|time| time.parse::<f64>().unwrap());
+        let times: Vec<String> = times.map(|t| (t + ms as f64 / 1e3).to_string()).collect();
+        format!("{},{class}", times.join(","))
+    });
+    let lines: Vec<String> = std::iter::once("start_s,stop_s,class".into())
+        .chain(moved)
+        .collect();
+    std::fs::write(labels, lines.join("\n")).unwrap();
+}
+
+#[test]
+fn weights_as_they_are_get_what_is_asked_for() {
+    let (own, _) = recordings("fit-only");
+    let old = root().join("plugins/anchoring/weights/ears.safetensors");
+    let old = old.to_str().unwrap();
+    let json = |name: &str, more: &[&str]| -> serde_json::Value {
+        let output = own.join(format!("{name}.safetensors"));
+        let mut args = vec!["--calibrate-only", old, "--tagger", "none", "--json"];
+        args.extend(more);
+        let said = fit(&own, &output, &args);
+        assert!(said.status.success(), "{}", text(&said));
+        serde_json::from_slice(&said.stdout).unwrap()
+    };
+    let plain = json("plain", &[]);
+    let kept = &plain["probes"]["onset"];
+    assert!(
+        kept["fitted_shift"].is_null() && kept["fitted_threshold"].is_null(),
+        "{kept}"
+    );
+    let first = json("first", &["--also", "shift,threshold"]);
+    let shift = |said: &serde_json::Value| said["probes"]["onset"]["shift_ms"].as_i64().unwrap();
+    assert!(
+        first["probes"]["onset"]["fitted_threshold"].is_object(),
+        "{first}"
+    );
+    // What is labelled later is heard later, and a class of labels tells how much.
+    for name in ["a", "b"] {
+        relabel(&own.join(format!("{name}.labels.csv")), 60, "Tone");
+    }
+    let second = json("second", &["--also", "shift"]);
+    assert!((shift(&second) - shift(&first) - 60).abs() <= 3, "{second}");
+    let apart = &json("third", &[])["offsets"][0];
+    assert_eq!(apart["class"], "Tone");
+    let median = apart["median_ms"].as_f64().unwrap();
+    assert!(
+        (median - (60 + shift(&first)) as f64).abs() <= 5.0,
+        "{apart}"
+    );
+}
+
+#[test]
+fn an_embedding_gets_a_head_that_the_probe_reads() {
+    let onnx = root().join("models/built/yamnet.onnx");
+    if !onnx.exists() {
+        eprintln!("skipped: the models are not installed; `make setup` does");
+        return;
+    }
+    let (own, other) = recordings("fit-head");
+    let yamnet = std::fs::read_to_string(root().join("models/yamnet.yaml")).unwrap();
+    let sha = yamnet
+        .lines()
+        .find(|line| line.starts_with("sha256:"))
+        .unwrap();
+    let manifest = own.join("mine.yaml");
+    let text = format!(
+        "schema: earmark-model/1
+name: mine
+kind: probe
+file: {}
+{sha}
+source: {{ package: none, version: \"1\", licence: none }}
+input: {{ name: log_mel, layout: NCTF, dtype: f32, sample_rate: 16000, frames: 96, bands: 64, hop_frames: 48 }}
+output: {{ name: embedding, dim: 1024 }}
+head: mine.safetensors
+",
+        onnx.display()
+    );
+    std::fs::write(&manifest, text).unwrap();
+    let (mine, head) = (manifest.to_str().unwrap(), own.join("mine.safetensors"));
+    let pipeline = own.join("p.yaml");
+    let gated = std::fs::read_to_string(root().join("pipelines/gated.yaml")).unwrap();
+    let gated = gated.replace("probe: onset ", &format!("probe: {mine} "));
+    std::fs::write(&pipeline, gated.replace("tagger: yamnet ", "tagger: none ")).unwrap();
+    let sound = other.join("c.wav");
+    let plan = || {
+        let [pipeline, sound, plan] =
+            [&pipeline, &sound, &own.join("p.jsonl")].map(|path| path.to_str().unwrap().to_owned());
+        let args = [
+            "plan",
+            &pipeline,
+            "--input",
+            &sound,
+            "--output",
+            &plan,
+            "--overwrite",
+        ];
+        earmark(args)
+    };
+    let without = plan();
+    assert!(!without.status.success());
+    let told = String::from_utf8_lossy(&without.stderr).into_owned();
+    assert!(told.contains("fit --embedding"), "{told}");
+    let args = [
+        "--embedding",
+        mine,
+        "--held-out",
+        other.to_str().unwrap(),
+        "--json",
+    ];
+    let said = fit(&own, &head, &args);
+    assert!(
+        said.status.success(),
+        "{}",
+        String::from_utf8_lossy(&said.stderr)
+    );
+    let said: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
+    let score = said["scores"].as_array().unwrap().last().unwrap();
+    assert_eq!(score["probe"], "mine");
+    assert!(score["auroc"].as_f64() > Some(0.6), "{score}");
+    let card = std::fs::read_to_string(own.join("mine.md")).unwrap();
+    assert!(
+        card.contains("linear head over the embedding `mine`"),
+        "{card}"
+    );
+    let with = plan();
+    assert!(
+        with.status.success(),
+        "{}",
+        String::from_utf8_lossy(&with.stderr)
+    );
 }
 
 #[test]

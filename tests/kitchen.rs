@@ -290,3 +290,97 @@ fn sound(name: &str) -> std::path::PathBuf {
     std::fs::write(&file, wav).unwrap();
     file
 }
+
+/// Anchors and the times of their pictures, ms, of a plan.
+fn looked(plan: &Path) -> Vec<(i64, String, i64)> {
+    let text = std::fs::read_to_string(plan).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let anchors = lines.iter().filter(|line| line["kind"] == "anchor");
+    let look = |id: &Value| {
+        let mine = lines
+            .iter()
+            .find(|line| line["kind"] == "frame" && line["anchor"] == *id);
+        mine.unwrap()["requested_ns"].as_i64().unwrap() / 1_000_000
+    };
+    anchors
+        .map(|anchor| {
+            let label = anchor["label"].as_str().unwrap().to_owned();
+            (
+                anchor["onset_ns"].as_i64().unwrap() / 1_000_000,
+                label,
+                look(&anchor["id"]),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn offsets_move_the_pictures_and_not_the_onsets() {
+    if !ready() {
+        return;
+    }
+    let folder = folder("kitchen_offsets");
+    let input = path("fixtures/kitchen.mp4");
+    let text = std::fs::read_to_string(path("pipelines/gated.yaml")).unwrap();
+    let text = text.replace("policy: gated ", "policy: anchors_only ");
+    for planning in ["global", "streaming"] {
+        let plan = |name: &str, offsets: &str| {
+            let text = text
+                .replace("planning: global ", &format!("planning: {planning} "))
+                .replace("class_offset_ms: {} ", &format!("{offsets} "))
+                .replace("  offset_ms: 0 ", "  ");
+            let pipeline = folder.join(format!("{planning}_{name}.yaml"));
+            std::fs::write(&pipeline, text).unwrap();
+            let output = folder.join(format!("{planning}_{name}.jsonl"));
+            let [pipeline, output] = [&pipeline, &output].map(|path| path.to_str().unwrap());
+            json(
+                &folder,
+                &["plan", pipeline, "--input", &input, "--output", output],
+            );
+            looked(Path::new(output))
+        };
+        let plain = plan("plain", "offset_ms: 0");
+        assert!(plain.len() > 3, "{plain:?}");
+        let mut labels = plain.iter().map(|(_, label, _)| label);
+        let class = labels.find(|label| !label.is_empty()).unwrap();
+        let moved = plan(
+            "moved",
+            &format!("offset_ms: 150\n  class_offset_ms: {{ \"{class}\": -240 }}"),
+        );
+        let (mut named, mut others) = (0, 0);
+        for (onset, label, look) in &moved {
+            // Where the recording stops, and where the budget is a look short, pictures come a little nearer.
+            let offset = if label == class { -240 } else { 150 };
+            assert!(
+                (look - onset - offset - 60).abs() <= 1,
+                "{onset} {label} {look}"
+            );
+            *(if label == class {
+                &mut named
+            } else {
+                &mut others
+            }) += 1;
+        }
+        assert!(named > 0 && others > 0, "{moved:?}");
+    }
+    let pipeline = folder.join("streaming_moved.yaml");
+    let run = [
+        "run",
+        pipeline.to_str().unwrap(),
+        "--input",
+        &input,
+        "--output",
+        "moved.h5",
+    ];
+    let made = json(&folder, &run);
+    assert_eq!(made["ok"], true);
+    let verified = json(&folder, &["verify", "moved.h5"]);
+    assert_eq!(verified["ok"], true, "{verified}");
+    let seen = seen(&earmark(&folder, &["inspect", "moved.h5"]));
+    assert!(seen.contains("offsets      150 ms;"), "{seen}");
+    let page = json(&folder, &["report", "moved.h5", "--output", "moved.html"]);
+    assert_eq!(page["ok"], true);
+}

@@ -54,7 +54,7 @@ fn said_of(name: &str, text: &str, args: &[&str]) -> String {
 
 #[test]
 fn the_shipped_pipelines_are_fine() {
-    for name in ["gated", "uniform", "dense", "anchors_only"] {
+    for name in ["gated", "thrifty", "uniform", "dense", "anchors_only"] {
         let output = earmark(root(), &["validate", &format!("pipelines/{name}.yaml")]);
         assert!(output.status.success(), "{}", seen(&output));
     }
@@ -164,6 +164,50 @@ fn a_budget_too_small_for_the_fallback_is_told_with_both_numbers() {
     let text =
         format!("version: 1\n{GRAPH}ears: {{ tagger: none }}\nbudget: {{ tokens_per_s: 40 }}\n");
     insta::assert_snapshot!("budget", said_of("budget", &text, &[]));
+}
+
+#[test]
+fn offsets_by_class_must_name_classes_of_the_tagger() {
+    if !root().join("models/built/yamnet_class_map.csv").exists() {
+        eprintln!("skipped: the models are not installed; `make setup` does");
+        return;
+    }
+    let of = |name: &str, tagger: &str, anchors: &str| {
+        let text = format!("version: 1\n{GRAPH}ears: {{ tagger: {tagger} }}\nanchors: {anchors}\n");
+        said_of(&format!("offsets_{name}"), &text, &[])
+    };
+    let good = of(
+        "good",
+        "yamnet",
+        "{ offset_ms: -40, class_offset_ms: { \"Water tap, faucet\": -300 }, widen: before }",
+    );
+    assert!(good.starts_with("status 0"), "{good}");
+    let said = [
+        of(
+            "wrong",
+            "yamnet",
+            "{ class_offset_ms: { Water tap: -300, Speech: 0.2, Violins: 5 }, widen: left }",
+        ),
+        of(
+            "names",
+            "yamnet",
+            "{ class_offset_ms: { water tap: -300, Chopping: 5, Sdrftgz: 1 } }",
+        ),
+        of("none", "none", "{ class_offset_ms: { Speech: 5 } }"),
+        of(
+            "range",
+            "yamnet",
+            "{ offset_ms: 6000, class_offset_ms: { Speech: -9000 } }",
+        ),
+        of("limits", "yamnet", "{ max_window_ms: 500 }"),
+        of(
+            "swapped",
+            "yamnet",
+            "{ min_window_ms: 2000, max_window_ms: 1000 }",
+        ),
+        of("list", "yamnet", "{ class_offset_ms: [3] }"),
+    ];
+    insta::assert_snapshot!("offsets", said.join("\n----\n"));
 }
 
 #[test]

@@ -167,15 +167,15 @@ fn compile(
 
     let tagger = ears.text("tagger").filter(|name| name != "none");
     let encoder = features.text("model").unwrap_or_default();
-    if let Some(tagger) = &tagger {
+    let named_by = tagger.as_ref().map(|tagger| {
         sections::model(
             tagger,
             gstearmark::models::Kind::Tagger,
             ears.place("tagger"),
             "ears.tagger",
             problems,
-        );
-    }
+        )
+    });
     sections::probe(&ears, problems);
     if let Some(vad) = ears.text("vad").filter(|name| name != "none") {
         sections::model(
@@ -197,6 +197,11 @@ fn compile(
     .unwrap_or_default();
     if let Some(settings) = &settings {
         sections::check(settings, prices, &places, problems);
+        // A tagger that is not there is told already.
+        if named_by.as_ref().is_none_or(Option::is_some) {
+            let tagger = named_by.as_ref().and_then(Option::as_ref);
+            sections::class_offsets(&anchors, settings, tagger, problems);
+        }
     }
 
     let (at, graph_text) = match section("graph") {

@@ -170,6 +170,7 @@ fn typed<T: Default + DeserializeOwned + serde::Serialize>(
             Ok(_) => {
                 filled.insert(name.into(), node.json());
             }
+            Err(_) if default.is_object() => by_name(given.name, name, node, problems),
             Err(e) => {
                 let (rule, hint) = explain(name, default, node, &e.to_string(), rule_of(name));
                 problems.push(
@@ -181,6 +182,78 @@ fn typed<T: Default + DeserializeOwned + serde::Serialize>(
         }
     }
     serde_json::from_value(Value::Object(filled)).unwrap_or_default()
+}
+
+/// Reports what is no mapping of names to whole numbers, each value at its place.
+fn by_name(section: &str, name: &str, node: &Node, problems: &mut Vec<Problem>) {
+    let field = format!("{section}.{name}");
+    let Kind::Map(entries) = &node.kind else {
+        let rule = format!(
+            "must be a mapping of class names to whole numbers, as in `{name}: {{ \"Water tap, faucet\": -300 }}`"
+        );
+        problems.push(Problem::new(node.at, field, rule).value(node.shown()));
+        return;
+    };
+    for (key, node) in entries {
+        let value = node.json();
+        let fits = value.as_i64().is_some_and(|ms| i32::try_from(ms).is_ok());
+        if !fits {
+            problems.push(
+                Problem::new(
+                    node.at,
+                    format!("{field}.\"{}\"", key.name),
+                    "must be a whole number",
+                )
+                .value(node.shown())
+                .hint(numeric_mistake(name, &value)),
+            );
+        }
+    }
+}
+
+/// Reports offsets by class of what is no class of the tagger, and any without a tagger.
+pub(super) fn class_offsets(
+    anchors: &Given<'_>,
+    settings: &Settings,
+    tagger: Option<&models::Manifest>,
+    problems: &mut Vec<Problem>,
+) {
+    const KEY: &str = "class_offset_ms";
+    let given = anchors.entries.iter().find(|(key, _)| key.name == KEY);
+    let Some((_, node)) = given.filter(|_| !settings.anchors.class_offset_ms.is_empty()) else {
+        return;
+    };
+    let field = format!("anchors.{KEY}");
+    let Some(tagger) = tagger else {
+        problems.push(
+            Problem::new(node.at, field, "needs a tagger, which names the classes")
+                .value(node.shown())
+                .hint(Some("write `ears: { tagger: yamnet }`".into())),
+        );
+        return;
+    };
+    // A list that cannot be read is told where it is needed.
+    let path = tagger.classes_path();
+    let Some(classes) = path.and_then(|path| models::read_classes(&path).ok()) else {
+        return;
+    };
+    let place = |name: &str| match &node.kind {
+        Kind::Map(entries) => entries.iter().find(|(key, _)| key.name == name),
+        _ => None,
+    };
+    for (name, meant) in anchoring::offset::unknown(&settings.anchors, &classes) {
+        let at = place(name).map_or(node.at, |(key, _)| key.at);
+        let rule = format!(
+            "must be one of the {} classes of {}",
+            classes.len(),
+            tagger.name
+        );
+        problems.push(
+            Problem::new(at, field.clone(), rule)
+                .value(format!("\"{name}\""))
+                .hint(meant.map(|meant| format!("did you mean \"{meant}\"?"))),
+        );
+    }
 }
 
 /// Rule and likely mistake of a value of the wrong type.

@@ -97,6 +97,13 @@ pub struct Recording {
 pub type Hits = [Vec<f64>; 5];
 
 impl Recording {
+    /// Share of the events that the plan's looks hit.
+    pub fn recall(&self) -> f64 {
+        let spans = self.events.iter().map(|event| event.span);
+        let hit = spans.filter(|span| oracle::hit(&self.looks, *span)).count();
+        hit as f64 / self.events.len().max(1) as f64
+    }
+
     /// Who hits what at a tolerance.
     pub fn hits(&self, tolerance: Nanos) -> Hits {
         let spans: Vec<Window> = self

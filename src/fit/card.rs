@@ -2,80 +2,188 @@
 
 use std::fmt::Write;
 
+use gstearmark::models::Manifest;
+
 use super::net::Net;
 use super::score::{NAMES, Score, said};
-use super::tcn;
+use super::{Tuning, tcn, tune};
 
-/// What a card tells.
-pub(super) struct Card<'a> {
+/// What every card tells.
+pub(super) struct About<'a> {
     pub(super) name: &'a str,
     pub(super) command: &'a str,
     pub(super) seed: u64,
-    pub(super) steps: u32,
     pub(super) recordings: usize,
     pub(super) hours: f64,
     pub(super) events: usize,
     pub(super) data: &'a str,
-    /// SHA-256 of the weights file.
-    pub(super) hash: &'a str,
-    /// Where the calibration comes from.
-    pub(super) calibration: &'a str,
-    /// Scores by recordings and probe.
-    pub(super) scores: &'a [(String, String, Score)],
 }
 
-/// The card's text.
-pub(super) fn text(card: &Card<'_>) -> String {
-    let net: Net = tcn::net();
-    let mut out = String::new();
+/// Most classes whose offsets are told.
+const MOST_CLASSES: usize = 40;
+
+/// Name, and what it was made from and how.
+fn begin(out: &mut String, about: &About<'_>, what: &str) {
     // Writing to a string never fails.
     let _ = write!(
         out,
-        "# Model card: {name}\n\n\
-         Weights of the probes `onset` and `onset+tcn`: where in a recording does an event begin, and how sure is that?\n\n\
+        "# Model card: {name}\n\n{what}\n\n\
          - **Made by** `{command}`\n\
-         - **Recordings** {recordings}, {hours:.1} h, {events} events; SHA-256 of what was heard and labelled `{data}`\n\
-         - **Seed** {seed}, **steps** {steps}\n\
+         - **Recordings** {recordings}, {hours:.1} h, {events} events; SHA-256 of what was heard and labelled `{data}`\n",
+        name = about.name,
+        command = about.command,
+        recordings = about.recordings,
+        hours = about.hours,
+        events = about.events,
+        data = about.data,
+    );
+}
+
+/// The card of weights.
+pub(super) fn text(
+    about: &About<'_>,
+    steps: u32,
+    tuning: &Tuning,
+    hash: &str,
+    scores: &[(String, String, Score)],
+) -> String {
+    let net: Net = tcn::net();
+    let mut out = String::new();
+    let what = "Weights of the probes `onset` and `onset+tcn`: where in a recording does an event begin, and how sure is that?";
+    begin(&mut out, about, what);
+    let _ = write!(
+        out,
+        "- **Seed** {seed}, **steps** {steps}\n\
          - **Parts** small networks over a candidate's features and colour and how it compares with the sixteen before it, also by a measure \
          learned from spectra, three without \
          and three with the view of a causal temporal convolutional network of {size} weights on how far each band lies above its background: an output every 20 ms, {delay:.1} s late\n\
-         - **Calibration** {calibration}\n\
-         - **SHA-256 of the file** `{hash}`\n\n",
-        name = card.name,
-        command = card.command,
-        recordings = card.recordings,
-        hours = card.hours,
-        events = card.events,
-        data = card.data,
-        seed = card.seed,
-        steps = card.steps,
+         - **Calibration** {calibration}\n",
+        seed = about.seed,
         size = net.size(),
         delay = tcn::DELAY as f64 * 0.02,
-        calibration = card.calibration,
-        hash = card.hash,
+        calibration = tuning.calibration,
     );
-    if !card.scores.is_empty() {
-        let names: Vec<&str> = NAMES.iter().map(|placement| placement.name()).collect();
+    for (name, (tuned, shift, threshold)) in &tuning.probes {
+        let _ = match shift {
+            Some(found) => writeln!(
+                out,
+                "- **Shift of `{name}`** {} ms: the median of start less candidate over {} candidates within 100 ms of a start of their own \
+                 (quartiles {:.0} and {:.0} ms), on {}",
+                tuned.shift_ms,
+                found.matched,
+                found.quartiles_ms[0],
+                found.quartiles_ms[1],
+                tuning.on
+            ),
+            None => writeln!(
+                out,
+                "- **Shift of `{name}`** {} ms, as it was",
+                tuned.shift_ms
+            ),
+        };
+        let _ = match threshold {
+            Some(found) => writeln!(
+                out,
+                "- **Threshold of `{name}`** {}: the lowest whose recovery ({:.3}) can't be told from that of the best, {} ({:.3}), on {}",
+                found.value, found.recovery, found.best, found.best_recovery, tuning.on
+            ),
+            None => writeln!(
+                out,
+                "- **Threshold of `{name}`** {}, as it was",
+                tuned.threshold
+            ),
+        };
+    }
+    let _ = writeln!(out, "- **SHA-256 of the file** `{hash}`\n");
+    table(&mut out, scores);
+    offsets(&mut out, tuning);
+    out
+}
+
+/// The card of a head.
+pub(super) fn head_text(
+    about: &About<'_>,
+    embedding: &Manifest,
+    calibrated_on: &str,
+    hash: &str,
+    scores: &[(String, String, Score)],
+) -> String {
+    let mut out = String::new();
+    let what = format!(
+        "A linear head over the embedding `{}`: does something begin in the middle of a patch of sound, and how sure is that?",
+        embedding.name
+    );
+    begin(&mut out, about, &what);
+    let _ = write!(
+        out,
+        "- **Embedding** `{file}`, SHA-256 `{sha}`, {dim} numbers, divided by their length\n\
+         - **Head** logistic regression, seed {seed}; a patch is right if a start has its middle as the nearest within 0.24 s\n\
+         - **Calibration** temperature and bias, fitted to {calibrated_on}\n\
+         - **SHA-256 of the file** `{hash}`\n\n",
+        file = embedding.file.display(),
+        sha = embedding.sha256,
+        dim = embedding.output.dim,
+        seed = about.seed,
+    );
+    table(&mut out, scores);
+    out
+}
+
+fn table(out: &mut String, scores: &[(String, String, Score)]) {
+    if scores.is_empty() {
+        return;
+    }
+    let names: Vec<&str> = NAMES.iter().map(|placement| placement.name()).collect();
+    let _ = writeln!(
+        out,
+        "One look for {seconds} seconds, placed by the global planner; share of the events hit, mean over recordings.\n\n\
+         | recordings | probe | {} | recovery | AUROC | ECE | true |\n|---|---|{}---|---|---|---|",
+        names.join(" | "),
+        "---|".repeat(names.len()),
+        seconds = super::score::SECONDS,
+    );
+    for (data, probe, score) in scores {
+        let recalls: Vec<String> = score.recall.iter().map(|r| format!("{r:.3}")).collect();
         let _ = writeln!(
             out,
-            "One look for {seconds} seconds, placed by the global planner; share of the events hit, mean over recordings.\n\n\
-             | recordings | probe | {} | recovery | AUROC | ECE | true |\n|---|---|{}---|---|---|---|",
-            names.join(" | "),
-            "---|".repeat(names.len()),
-            seconds = super::score::SECONDS,
+            "| {data} | `{probe}` | {} | {:.3} | {} | {} | {:.3} |",
+            recalls.join(" | "),
+            score.recovery(),
+            said(score.auroc),
+            said(score.ece),
+            score.precision,
         );
-        for (data, probe, score) in card.scores {
-            let recalls: Vec<String> = score.recall.iter().map(|r| format!("{r:.3}")).collect();
-            let _ = writeln!(
-                out,
-                "| {data} | `{probe}` | {} | {:.3} | {} | {} | {:.3} |",
-                recalls.join(" | "),
-                score.recovery(),
-                said(score.auroc),
-                said(score.ece),
-                score.precision,
-            );
-        }
     }
-    out
+}
+
+fn offsets(out: &mut String, tuning: &Tuning) {
+    if tuning.offsets.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "\nHow far the labels of each class begin after its sounds, where an onset lies within half a second ({}).\n\n\
+         | class | events | median, ms | quartiles, ms |\n|---|---|---|---|",
+        tuning.on
+    );
+    for one in tuning.offsets.iter().take(MOST_CLASSES) {
+        let [low, high] = one.quartiles_ms;
+        let _ = writeln!(
+            out,
+            "| {} | {} | {:.0} | {low:.0} to {high:.0} |",
+            one.class,
+            one.matched,
+            one.median_ms.round() + 0.0
+        );
+    }
+    let more = tuning.offsets.len().saturating_sub(MOST_CLASSES);
+    if more > 0 {
+        let _ = writeln!(out, "\nAnd {more} classes more.");
+    }
+    if let Some(yaml) = tune::yaml(&tuning.offsets) {
+        let _ = writeln!(
+            out,
+            "\nIf the labels say when something is seen: `anchors: {{ {yaml} }}`"
+        );
+    }
 }

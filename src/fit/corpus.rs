@@ -23,6 +23,8 @@ const MOST_HOURS: f64 = 100.0;
 #[derive(Clone, Debug)]
 pub(super) struct Recording {
     pub(super) name: String,
+    /// Where it is.
+    pub(super) given: String,
     pub(super) mel: Mel,
     /// By start; all begin within the recording.
     pub(super) events: Vec<Event>,
@@ -77,6 +79,7 @@ pub(super) fn read(
         let mel = hear(&Input::new(&given)?)?;
         let mut one = Recording {
             name: labelled.name,
+            given: given.clone(),
             mel,
             events: labelled.events,
         };

@@ -48,28 +48,52 @@ impl Mel {
     }
 }
 
-/// What hears.
-struct Ear {
-    stream: MelStream,
-    mel: Mel,
-    samples: Vec<f32>,
+/// Takes samples; says whether it wants more.
+type Take = dyn FnMut(&[f32]) -> bool + Send;
+
+/// Its own where a thread that held it broke off.
+pub(super) fn lock<T: ?Sized>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn lock(ear: &Mutex<Ear>) -> MutexGuard<'_, Ear> {
-    ear.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Plays the sound of a recording as fast as it goes.
+/// Hears a recording.
 ///
 /// # Errors
 /// It is no recording, has no sound, cannot be decoded here, or is too long.
 pub(super) fn hear(input: &Input) -> anyhow::Result<Mel> {
     let name = &input.given;
-    let ear = Arc::new(Mutex::new(Ear {
-        stream: MelStream::new(),
-        mel: Mel::default(),
-        samples: Vec::new(),
-    }));
+    let ear = Arc::new(Mutex::new((MelStream::new(), Mel::default())));
+    let own = Arc::clone(&ear);
+    sound(input, move |samples| {
+        let mut ear = lock(&own);
+        let (stream, mel) = &mut *ear;
+        stream.push(samples, |frame| {
+            if mel.len() < MOST_FRAMES {
+                mel.push(frame);
+            }
+        });
+        mel.len() < MOST_FRAMES
+    })?;
+    let mel = std::mem::take(&mut lock(&ear).1);
+    if mel.len() == 0 {
+        bail!("{name} has no sound, or less than 25 ms of it");
+    }
+    if mel.len() >= MOST_FRAMES {
+        bail!("{name} lasts longer than 24 hours: cut it into pieces");
+    }
+    Ok(mel)
+}
+
+/// Plays the sound of a recording as fast as it goes: 16 kHz, mono, in portions, until there is no more or no more is wanted.
+///
+/// # Errors
+/// It is no recording, or cannot be decoded here.
+pub(super) fn sound(
+    input: &Input,
+    take: impl FnMut(&[f32]) -> bool + Send + 'static,
+) -> anyhow::Result<()> {
+    let name = &input.given;
+    let take: Arc<Mutex<Take>> = Arc::new(Mutex::new(take));
     let pipeline = gst::Pipeline::new();
     let source = gst::ElementFactory::make("uridecodebin")
         .property("uri", &input.uri)
@@ -82,7 +106,7 @@ pub(super) fn hear(input: &Input) -> anyhow::Result<Mel> {
         .build()?;
     let convert = gst::ElementFactory::make("audioconvert").build()?;
     let resample = gst::ElementFactory::make("audioresample").build()?;
-    let sink = hearing(&ear);
+    let sink = hearing(&take);
     pipeline.add_many([&source, &convert, &resample, &sink])?;
     gst::Element::link_many([&convert, &resample, &sink])?;
     let into = convert
@@ -98,15 +122,7 @@ pub(super) fn hear(input: &Input) -> anyhow::Result<Mel> {
     let stopped = pipeline.set_state(gst::State::Null);
     played?;
     stopped.with_context(|| format!("{name}: its pipeline does not stop"))?;
-    let mut ear = lock(&ear);
-    let mel = std::mem::take(&mut ear.mel);
-    if mel.len() == 0 {
-        bail!("{name} has no sound, or less than 25 ms of it");
-    }
-    if mel.len() >= MOST_FRAMES {
-        bail!("{name} lasts longer than 24 hours: cut it into pieces");
-    }
-    Ok(mel)
+    Ok(())
 }
 
 fn play(pipeline: &gst::Pipeline, name: &str) -> anyhow::Result<()> {
@@ -141,8 +157,10 @@ fn failed(name: &str, message: Option<&gst::Message>) -> anyhow::Error {
     }
 }
 
-fn hearing(ear: &Arc<Mutex<Ear>>) -> gst::Element {
-    let ear = ear.clone();
+/// A sink that gives samples away.
+fn hearing(take: &Arc<Mutex<Take>>) -> gst::Element {
+    let take = take.clone();
+    let mut samples = Vec::new();
     let hear = move |sink: &gst_app::AppSink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
         let Some(map) = sample
@@ -151,25 +169,12 @@ fn hearing(ear: &Arc<Mutex<Ear>>) -> gst::Element {
         else {
             return Ok(gst::FlowSuccess::Ok);
         };
-        let mut ear = lock(&ear);
-        let Ear {
-            stream,
-            mel,
-            samples,
-        } = &mut *ear;
         samples.clear();
         let one = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
         samples.extend(map.chunks_exact(4).map(one));
-        stream.push(samples, |frame| {
-            if mel.len() < MOST_FRAMES {
-                mel.push(frame);
-            }
-        });
-        if mel.len() < MOST_FRAMES {
-            Ok(gst::FlowSuccess::Ok)
-        } else {
-            Err(gst::FlowError::Eos)
-        }
+        let more = (*lock(&take))(&samples);
+        more.then_some(gst::FlowSuccess::Ok)
+            .ok_or(gst::FlowError::Eos)
     };
     let caps = gst::Caps::builder("audio/x-raw")
         .field("format", "F32LE")

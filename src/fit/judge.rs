@@ -41,7 +41,10 @@ pub(super) struct Row {
 }
 
 /// Means, and deviations from them.
-fn standard<'a>(width: usize, rows: impl Iterator<Item = &'a [f32]> + Clone) -> Standard {
+pub(super) fn standard<'a>(
+    width: usize,
+    rows: impl Iterator<Item = &'a [f32]> + Clone,
+) -> Standard {
     let (mut mean, mut scale, mut n) = (vec![0.0f64; width], vec![0.0f64; width], 0.0f64);
     for row in rows.clone() {
         mean.iter_mut()

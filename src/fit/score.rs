@@ -4,6 +4,7 @@
 use anchoring::cue::{Cue, HOP, Onset as Beginning};
 use anchoring::global::Planner;
 use anchoring::mel::RATE;
+use anchoring::plan::PlanError;
 use anchoring::probe::{Heard, Probe, ProbeStream};
 use anchoring::settings::Settings;
 use anchoring::tier::{Prices, Tier};
@@ -65,16 +66,25 @@ pub(super) fn heard(recording: &Recording, probe: &Probe) -> Vec<Heard> {
 /// # Errors
 /// Nothing to score.
 pub(super) fn score(recordings: &[Recording], probe: &Probe) -> anyhow::Result<Score> {
+    let said: Vec<_> = recordings.iter().map(|one| heard(one, probe)).collect();
+    score_of(recordings, &said)
+}
+
+/// Scores what was said of each recording.
+///
+/// # Errors
+/// Nothing to score.
+pub(super) fn score_of(recordings: &[Recording], said: &[Vec<Heard>]) -> anyhow::Result<Score> {
     if recordings.is_empty() {
         bail!("there is no recording to score on");
     }
     let mut score = Score::default();
     let (mut all, mut chosen) = (Vec::new(), Vec::new());
     let n = recordings.len() as f64;
-    for one in recordings {
+    let least = Settings::default().anchors.threshold;
+    for (one, said) in recordings.iter().zip(said) {
         let duration = one.duration();
-        let said = heard(one, probe);
-        let taken = looks(&said, duration)?;
+        let taken = looks(said, duration, least)?;
         let best: Vec<bool> = said
             .iter()
             .map(|heard| taken.iter().any(|(onset, _)| *onset == Some(heard.at)))
@@ -112,10 +122,16 @@ pub(super) fn score(recordings: &[Recording], probe: &Probe) -> anyhow::Result<S
     Ok(score)
 }
 
-/// Where a plan looks that pays one look for [`SECONDS`], and the onset that each look is for; ascending.
-fn looks(said: &[Heard], duration: Nanos) -> anyhow::Result<Vec<(Option<Nanos>, Nanos)>> {
+/// Where a plan looks that pays one look for [`SECONDS`], and the onset that each look is for; ascending. `least`: less likely onsets
+/// are no anchors.
+pub(super) fn looks(
+    said: &[Heard],
+    duration: Nanos,
+    least: f64,
+) -> Result<Vec<(Option<Nanos>, Nanos)>, PlanError> {
     let prices = Prices::default();
     let mut settings = Settings::default();
+    settings.anchors.threshold = least;
     // Every look at one price, and the gaps left to the onsets.
     settings.budget.fallback_tier = Tier::High;
     settings.budget.uniform_tier = Tier::High;

@@ -5,10 +5,10 @@ use std::io::Write;
 use std::path::Path;
 
 use anchoring::candidate::{LIKENESS_NAMES, Metric};
+use anchoring::head::AboutHead;
 use anchoring::mel::BANDS;
 use anchoring::weights::{
-    About, AboutMlp, AboutProbe, AboutTcn, Calibration, ENTRY, ONSET, ONSET_TCN, SCHEMA,
-    input_names,
+    About, AboutMlp, AboutProbe, AboutTcn, ENTRY, ONSET, ONSET_TCN, SCHEMA, input_names,
 };
 use anyhow::{Context, anyhow, bail};
 use safetensors::tensor::{Dtype, TensorView};
@@ -17,6 +17,7 @@ use safetensors::{SafeTensors, serialize};
 use super::judge::Judge;
 use super::net::{Adam, Net};
 use super::tcn;
+use super::tune::Tuned;
 
 /// Names of the networks, before their number: by features alone, and with the TCN's view.
 pub(super) const DSP: &str = "dsp";
@@ -57,10 +58,7 @@ pub(super) struct Learned<'a> {
     pub(super) dsp: &'a [Judge],
     pub(super) seen: &'a [Judge],
     /// Of `onset` and of `onset+tcn`.
-    pub(super) calibration: [Calibration; 2],
-    /// Added to the times of candidates, ms.
-    pub(super) shift_ms: i32,
-    pub(super) threshold: f32,
+    pub(super) tuned: [Tuned; 2],
     pub(super) provenance: BTreeMap<String, String>,
 }
 
@@ -92,13 +90,13 @@ pub(super) fn weights<'a>(learned: &Learned<'a>) -> anyhow::Result<Vec<u8>> {
             peers: LIKENESS_NAMES.map(str::to_owned).to_vec(),
         });
     }
-    let [alone, both] = learned.calibration.clone();
-    let mut probe = |name: &str, mix: &[(String, &Judge)], calibration| {
+    let [alone, both] = learned.tuned.clone();
+    let mut probe = |name: &str, mix: &[(String, &Judge)], tuned: Tuned| {
         let about = AboutProbe {
             mix: mix.iter().map(|(name, _)| name.clone()).collect(),
-            calibration,
-            threshold: learned.threshold,
-            shift_ms: learned.shift_ms,
+            calibration: tuned.calibration,
+            threshold: tuned.threshold,
+            shift_ms: tuned.shift_ms,
         };
         probes.insert(name.to_owned(), about);
     };
@@ -175,13 +173,13 @@ fn put_judge(tensors: &mut Tensors, name: &str, judge: &Judge) {
     }
 }
 
-/// The same weights with other calibrations of `onset` and `onset+tcn`; everything else stays as it is.
+/// The same weights with other calibrations, thresholds and shifts of `onset` and `onset+tcn`; everything else stays as it is.
 ///
 /// # Errors
 /// `old` is no weights file.
-pub(super) fn recalibrated(
+pub(super) fn retuned(
     old: &[u8],
-    calibration: &BTreeMap<String, Calibration>,
+    tuned: &BTreeMap<String, Tuned>,
     provenance: &[(String, String)],
 ) -> anyhow::Result<Vec<u8>> {
     let bad = |e| anyhow!("the weights cannot be read: {e}");
@@ -192,15 +190,29 @@ pub(super) fn recalibrated(
         .get(ENTRY)
         .context("the weights say nothing about themselves")?;
     let mut about: About = serde_json::from_str(text)?;
-    for (name, calibration) in calibration {
+    for (name, tuned) in tuned {
         if let Some(probe) = about.probes.get_mut(name) {
-            probe.calibration = calibration.clone();
+            probe.calibration = tuned.calibration.clone();
+            probe.threshold = tuned.threshold;
+            probe.shift_ms = tuned.shift_ms;
         }
     }
     about.provenance.extend(provenance.iter().cloned());
     metadata.insert(ENTRY.to_owned(), serde_json::to_string(&about)?);
     let sorted: BTreeMap<String, _> = tensors.tensors().into_iter().collect();
     serialize(sorted, Some(metadata)).map_err(|e| anyhow!("the weights cannot be written: {e}"))
+}
+
+/// A head over embeddings, as `anchoring::head` reads it.
+///
+/// # Errors
+/// Never, unless memory is short.
+pub(super) fn head(about: &AboutHead, weight: &[f32], bias: f32) -> anyhow::Result<Vec<u8>> {
+    let mut tensors = Tensors::default();
+    tensors.add("head.weight", &[weight.len()], weight);
+    tensors.add("head.bias", &[1], &[bias]);
+    let entry = ("head".to_owned(), serde_json::to_string(about)?);
+    tensors.bytes(BTreeMap::from([entry]))
 }
 
 /// Writes a file that appears whole or not at all.

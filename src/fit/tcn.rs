@@ -163,6 +163,7 @@ mod tests {
         };
         Recording {
             name: "made".into(),
+            given: String::new(),
             mel,
             events: (0..15).map(event).collect(),
         }

@@ -5,15 +5,15 @@ use anchoring::weights::Calibration;
 use super::net::sigmoid;
 
 /// How far from a start a candidate may lie, s; as in `earmark eval anchors`.
-const NEAR: f32 = 0.15;
+pub(super) const NEAR: f32 = 0.15;
 
-/// Each start is given to the nearest candidate, and each candidate has one.
-pub(super) fn truth(events: &[(f32, f32)], at: &[f32]) -> Vec<bool> {
+/// Each start is given to the nearest candidate within `near` seconds, and each candidate has one: rows of both, the nearest first.
+pub(super) fn pairs(events: &[(f32, f32)], at: &[f32], near: f32) -> Vec<(usize, usize)> {
     let mut pairs = Vec::new();
     for (i, (start, _)) in events.iter().enumerate() {
-        let first = at.partition_point(|t| *t < start - NEAR);
+        let first = at.partition_point(|t| *t < start - near);
         for (j, t) in at.iter().enumerate().skip(first) {
-            if *t > start + NEAR {
+            if *t > start + near {
                 break;
             }
             pairs.push(((t - start).abs(), i, j));
@@ -21,10 +21,21 @@ pub(super) fn truth(events: &[(f32, f32)], at: &[f32]) -> Vec<bool> {
     }
     pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (mut given, mut right) = (vec![false; events.len()], vec![false; at.len()]);
+    let mut matched = Vec::new();
     for (_, i, j) in pairs {
         if !given[i] && !right[j] {
             (given[i], right[j]) = (true, true);
+            matched.push((i, j));
         }
+    }
+    matched
+}
+
+/// Which candidates begin an event.
+pub(super) fn truth(events: &[(f32, f32)], at: &[f32]) -> Vec<bool> {
+    let mut right = vec![false; at.len()];
+    for (_, candidate) in pairs(events, at, NEAR) {
+        right[candidate] = true;
     }
     right
 }

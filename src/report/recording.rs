@@ -61,18 +61,19 @@ impl Shown {
     /// It is not there, of another kind, or damaged.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let summary = h5::read_summary(path)?;
-        let tables = h5::read_tables(path)?;
+        let mut tables = h5::read_tables(path)?;
         if tables.pts_ns.windows(2).any(|pair| pair[1] < pair[0])
             || tables
                 .anchors
                 .windows(2)
-                .any(|pair| pair[1].onset_ns < pair[0].onset_ns)
+                .any(|pair| pair[1].start_ns < pair[0].start_ns)
         {
             bail!(
                 "{}: its rows are not in the order of time; was it put together by hand?",
                 path.display()
             );
         }
+        by_onset(&mut tables);
         Ok(Self {
             path: path.into(),
             config: serde_json::from_str(&summary.config).unwrap_or_default(),
@@ -238,6 +239,26 @@ pub(crate) fn clock(ns: i64) -> String {
     }
 }
 
+/// Puts anchors in the order in which they are heard; where some are seen before their sound, a file has them in another.
+fn by_onset(tables: &mut Tables) {
+    let mut order: Vec<usize> = (0..tables.anchors.len()).collect();
+    order.sort_by_key(|&row| tables.anchors[row].onset_ns);
+    let mut places = vec![0; order.len()];
+    for (place, &row) in (0..).zip(&order) {
+        places[row] = place;
+    }
+    tables.anchors = order
+        .iter()
+        .map(|&row| tables.anchors[row].clone())
+        .collect();
+    for anchor in &mut tables.anchor {
+        let place = usize::try_from(*anchor)
+            .ok()
+            .and_then(|row| places.get(row));
+        *anchor = place.copied().unwrap_or(-1);
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use anchoring::plan::Reason;
@@ -325,6 +346,20 @@ pub(crate) mod tests {
         let empty = shown(&[], "x").facts();
         assert_eq!(empty.largest_gap, (0, 60_000_000_000));
         assert_eq!(empty.gaps, []);
+    }
+
+    #[test]
+    fn anchors_are_shown_as_they_are_heard() {
+        let mut tables = shown(&[5, 2, 9], "x").tables;
+        tables.anchor.push(-1);
+        by_onset(&mut tables);
+        let onsets: Vec<_> = tables
+            .anchors
+            .iter()
+            .map(|a| a.onset_ns / 1_000_000_000)
+            .collect();
+        assert_eq!(onsets, [2, 5, 9]);
+        assert_eq!(tables.anchor, [1, 0, 2, -1]);
     }
 
     #[test]

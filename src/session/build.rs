@@ -22,11 +22,13 @@ pub(super) struct Built {
 impl Built {
     /// The first element of this factory.
     pub(super) fn element(&self, factory: &str) -> Option<gst::Element> {
-        self.pipeline
-            .iterate_all_by_element_factory_name(factory)
-            .into_iter()
-            .flatten()
-            .next()
+        self.elements(factory).next()
+    }
+
+    /// All elements of this factory.
+    pub(super) fn elements(&self, factory: &str) -> impl Iterator<Item = gst::Element> {
+        let found = self.pipeline.iterate_all_by_element_factory_name(factory);
+        found.into_iter().flatten()
     }
 }
 
@@ -416,9 +418,15 @@ fn sections(pipeline: &Pipeline, built: &gst::Pipeline) -> anyhow::Result<()> {
         .flatten()
         .filter_map(|(_, section)| section.as_object())
         .flatten()
-        // Looks are moved when the plan is made, by the command.
-        .filter(|(name, _)| *name != "snap_ms")
+        // Only the command knows where keyframes are before it plans.
+        .filter(|(name, _)| !matches!(name.as_str(), "snap_ms" | "picture_tokens"))
     {
+        if name == "class_offset_ms" {
+            // Names may hold what GStreamer would read as something else.
+            let by_class = &pipeline.settings.anchors.class_offset_ms;
+            gate.set_property("class-offset-ms", anchoring::offset::text(by_class));
+            continue;
+        }
         let text = value
             .as_str()
             .map_or_else(|| value.to_string(), str::to_owned);

@@ -142,9 +142,10 @@ fn of_output(e: &H5Error) -> Class {
 fn of_probe(e: &ProbeError) -> Class {
     match e {
         ProbeError::Absent(_) => Class::InputMissing,
-        ProbeError::Folder(_) | ProbeError::Unreadable(..) | ProbeError::Name(..) => {
-            Class::InputUnreadable
-        }
+        ProbeError::Folder(_)
+        | ProbeError::Pipe(_)
+        | ProbeError::Unreadable(..)
+        | ProbeError::Name(..) => Class::InputUnreadable,
         ProbeError::Text(_)
         | ProbeError::Unknown(..)
         | ProbeError::Undecodable(..)

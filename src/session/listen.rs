@@ -17,6 +17,7 @@ use gstearmark::{carry, models};
 use crate::config::{Pipeline, Planning};
 
 use super::Session;
+use super::bundle::bundle;
 use super::maker::Maker;
 use super::parts::Part;
 use super::summary::Report;
@@ -153,6 +154,9 @@ impl Session<'_> {
         let measure = Arc::new(Mutex::new(Measure::default()));
         if has_video || self.hears() {
             let built = self.build(Part::Listen)?;
+            for queue in built.elements("queue") {
+                bundle(&queue)?;
+            }
             if let Some(source) = &built.measured {
                 end_in(&built.pipeline, source, measuring(&measure)?)?;
             }
@@ -214,10 +218,12 @@ impl Session<'_> {
         } = heard;
         let distrust = self.pipeline.settings.budget.distrust;
         let streaming = self.pipeline.planning == Planning::Streaming;
-        let mut planner = Maker::new(self.pipeline);
+        let labels = self.labels()?;
+        let mut planner = Maker::new(self.pipeline, &labels);
         if let Some(container) = self.recording.duration {
             planner.expect(container - start);
         }
+        planner.see(keyframes.iter().map(|&key| key - start).collect(), frame);
         let mut again = Cues(BufReader::new(cues.try_clone()?));
         let (mut read, mut trusted) = (0, 0_u64);
         for cue in again.by_ref() {
@@ -255,7 +261,6 @@ impl Session<'_> {
             let reach = Nanos::from_ms(budget.snap_ms.into());
             snap::to_cheap(&mut plan.entries, pictures, start, stop, max_gap, reach);
         }
-        let labels = self.labels()?;
         for anchor in &mut plan.anchors {
             anchor.onset = anchor.onset + start;
             anchor.window =
@@ -353,23 +358,41 @@ fn measuring(measure: &Arc<Mutex<Measure>>) -> anyhow::Result<gst::Element> {
         .build()?;
     let pad = sink.static_pad("sink").context("fakesink has no pad")?;
     let measure = measure.clone();
-    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+    let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+    pad.add_probe(kinds, move |pad, info| {
         let segment = pad
             .sticky_event::<gst::event::Segment>(0)
             .and_then(|event| event.segment().downcast_ref::<gst::ClockTime>().cloned());
-        if let (Some(segment), Some(buffer)) = (segment, info.buffer())
-            && let Some(at) = buffer.pts().and_then(|pts| stream_time(&segment, pts))
-        {
-            let length = buffer
-                .duration()
-                .and_then(|length| i64::try_from(length.nseconds()).ok())
-                .filter(|ns| *ns > 0);
-            let keyframe = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
-            lock(&measure).picture(at, length.map(Nanos::new), keyframe);
+        if let Some(segment) = segment {
+            let mut measure = lock(&measure);
+            let list = info.buffer_list().into_iter().flat_map(|list| list.iter());
+            for buffer in info
+                .buffer()
+                .map(|buffer| buffer.as_ref())
+                .into_iter()
+                .chain(list)
+            {
+                note(&mut measure, &segment, buffer);
+            }
         }
         gst::PadProbeReturn::Ok
     });
     Ok(sink)
+}
+
+fn note(
+    measure: &mut Measure,
+    segment: &gst::FormattedSegment<gst::ClockTime>,
+    buffer: &gst::BufferRef,
+) {
+    if let Some(at) = buffer.pts().and_then(|pts| stream_time(segment, pts)) {
+        let length = buffer
+            .duration()
+            .and_then(|length| i64::try_from(length.nseconds()).ok())
+            .filter(|ns| *ns > 0);
+        let keyframe = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        measure.picture(at, length.map(Nanos::new), keyframe);
+    }
 }
 
 /// A sink that writes cues down.

@@ -26,12 +26,17 @@ pub(super) struct Streaming {
 }
 
 impl Maker {
-    pub(super) fn new(pipeline: &Pipeline) -> Self {
+    /// `classes`: the tagger's, for offsets by class.
+    pub(super) fn new(pipeline: &Pipeline, classes: &[String]) -> Self {
         let settings = pipeline.settings.clone();
         match pipeline.planning {
-            Planning::Global => Self::Global(Box::new(Planner::new(settings, pipeline.prices))),
+            Planning::Global => {
+                let planner = Planner::new(settings, pipeline.prices);
+                Self::Global(Box::new(planner.with_classes(classes)))
+            }
             Planning::Streaming => Self::Streaming(Box::new(Streaming {
-                planner: StreamPlanner::new(settings.clone(), pipeline.prices),
+                planner: StreamPlanner::new(settings.clone(), pipeline.prices)
+                    .with_classes(classes),
                 settings,
                 anchors: Vec::new(),
                 entries: Vec::new(),
@@ -43,6 +48,13 @@ impl Maker {
     pub(super) fn expect(&mut self, stop: Nanos) {
         if let Self::Streaming(streaming) = self {
             streaming.planner.expect(stop);
+        }
+    }
+
+    /// Where the recording's keyframes are, and the time from one picture to the next.
+    pub(super) fn see(&mut self, keyframes: Vec<Nanos>, frame: Nanos) {
+        if let Self::Global(planner) = self {
+            planner.see(keyframes, frame);
         }
     }
 

@@ -42,27 +42,30 @@ impl AboveStream {
 
     /// Hears a mel frame (`[64]` magnitudes): by how much `L` lies above the background that it is part of, natural log units; finite.
     pub fn push(&mut self, mel: &Row) -> Row {
-        let haste = (EARLY / (self.frames as f32 + FIRST)).max(1.0);
-        let (up, down) = ((UP * haste).min(MOST_UP), (DOWN * haste).min(MOST_DOWN));
         wide(
             #[inline(always)]
-            || {
-                let level = log(mel);
-                if self.frames == 0 {
-                    self.ground = level;
-                }
-                self.frames = self.frames.saturating_add(1);
-                let (mut ground, mut above) = (self.ground, [0.0; BANDS]);
-                for b in 0..BANDS {
-                    let over = level[b] - ground[b];
-                    let share = if over > 0.0 { up } else { down };
-                    ground[b] += over * share;
-                    above[b] = level[b] - ground[b];
-                }
-                self.ground = ground;
-                above
-            },
+            || self.push_log(&log(mel)),
         )
+    }
+
+    /// The same of a frame's `L`.
+    #[inline(always)]
+    pub(crate) fn push_log(&mut self, level: &Row) -> Row {
+        let haste = (EARLY / (self.frames as f32 + FIRST)).max(1.0);
+        let (up, down) = ((UP * haste).min(MOST_UP), (DOWN * haste).min(MOST_DOWN));
+        if self.frames == 0 {
+            self.ground = *level;
+        }
+        self.frames = self.frames.saturating_add(1);
+        let (mut ground, mut above) = (self.ground, [0.0; BANDS]);
+        for b in 0..BANDS {
+            let over = level[b] - ground[b];
+            let share = if over > 0.0 { up } else { down };
+            ground[b] += over * share;
+            above[b] = level[b] - ground[b];
+        }
+        self.ground = ground;
+        above
     }
 }
 

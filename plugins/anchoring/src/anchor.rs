@@ -3,18 +3,20 @@
 use serde::Serialize;
 
 use crate::cue::Cue;
-use crate::settings::AnchorSettings;
+use crate::offset::Offsets;
+use crate::settings::{AnchorSettings, Widen};
 use crate::time::{Nanos, Window};
 
 /// An instant at which something begins.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(into = "Row")]
 pub struct Anchor {
-    /// Counts from 0 in the order of time; the row of `/anchors`.
+    /// Counts from 0 in the order of windows; the row of `/anchors`.
     pub id: u32,
-    /// When it begins, in the recording's time.
+    /// When its sound begins, in the recording's time.
     pub onset: Nanos,
-    /// Holds the onset and overlaps no other anchor's window.
+    /// Holds the instant at which it is expected to be seen, which is the onset if picture and sound are together ([`Offsets`]), and
+    /// overlaps no other anchor's window.
     pub window: Window,
     /// Name of the class; empty until somebody looks it up.
     pub label: String,
@@ -57,44 +59,57 @@ impl From<Anchor> for Row {
 /// An onset that may become an anchor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Candidate {
+    /// When its sound begins.
     pub(crate) onset: Nanos,
+    /// When it is expected to be seen: what planning goes by. Inside the recording, as far as that is known.
+    pub(crate) seen: Nanos,
     pub(crate) p: f32,
     pub(crate) uncertainty: f32,
     pub(crate) class_id: i32,
 }
 
 impl Candidate {
-    /// The candidate in a cue, if the sound can be trusted there and the onset is likely enough.
-    pub(crate) fn of(cue: &Cue, settings: &AnchorSettings, distrust: f64) -> Option<Self> {
+    /// The candidate in a cue, if the sound can be trusted there and the onset is likely enough. A cue that nobody named has the
+    /// offset of no class.
+    pub(crate) fn of(
+        cue: &Cue,
+        settings: &AnchorSettings,
+        offsets: &Offsets,
+        distrust: f64,
+    ) -> Option<Self> {
         let onset = cue.onset?;
         let heard = cue.trusted(distrust);
         // Written so that a NaN fails.
         let likely = onset.p > 0.0 && onset.p >= settings.threshold as f32;
+        let class_id = cue.tags.first().map_or(-1, |tag| i32::from(tag.class_id));
         (heard && likely && onset.at >= Nanos::ZERO && onset.at < Nanos::MAX).then(|| Self {
             onset: onset.at,
+            seen: (onset.at + offsets.of(class_id)).clamp(Nanos::ZERO, Nanos::MAX - Nanos::new(1)),
             p: onset.p.min(1.0),
             uncertainty: unit(onset.uncertainty),
-            class_id: cue.tags.first().map_or(-1, |tag| i32::from(tag.class_id)),
+            class_id,
         })
     }
 
-    /// `[onset - pre, onset + post)`, both sides times `1 + gain * uncertainty`, inside `[0, stop)`.
+    /// The recording turns out to end at `stop`, after the onset: what would be seen later is looked for at its end.
+    pub(crate) fn ends(&mut self, stop: Nanos) {
+        self.seen = self.seen.min(stop - Nanos::new(1)).max(Nanos::ZERO);
+    }
+
+    /// `[seen - pre, seen + post)`, widened, inside `[0, stop)`.
     pub(crate) fn window(&self, settings: &AnchorSettings, stop: Nanos) -> Window {
-        let widen =
-            1.0 + (settings.uncertainty_gain * f64::from(self.uncertainty)).clamp(0.0, 10.0);
-        let before = Nanos::from_ms(settings.pre_ms.into()).scaled(widen);
-        let after = Nanos::from_ms(settings.post_ms.max(1).into()).scaled(widen);
+        let (before, after) = sides(settings, self.uncertainty);
         holding(
-            self.onset,
-            (self.onset - before).max(Nanos::ZERO),
-            (self.onset + after).min(stop),
+            self.seen,
+            (self.seen - before).max(Nanos::ZERO),
+            (self.seen + after).min(stop),
         )
     }
 
-    /// When the picture is taken: `onset + look`, kept inside the widened window and the recording `[0, stop)`.
+    /// When the picture is taken: `seen + look`, kept inside the widened window and the recording `[0, stop)`.
     pub(crate) fn look(&self, settings: &AnchorSettings, stop: Nanos) -> Nanos {
         let window = self.window(settings, stop);
-        (self.onset + Nanos::from_ms(settings.look_ms.into()))
+        (self.seen + Nanos::from_ms(settings.look_ms.into()))
             .clamp(window.start(), window.stop() - Nanos::new(1))
     }
 
@@ -111,12 +126,44 @@ impl Candidate {
     }
 }
 
-/// `[start, stop)`, stretched where needed to hold `onset`.
-pub(crate) fn holding(onset: Nanos, start: Nanos, stop: Nanos) -> Window {
-    Window::at_least(start.min(onset), stop.max(onset + Nanos::new(1)))
+/// How far a window reaches before and after what it is for: the sides that grow are multiplied by `1 + gain * uncertainty`, then both
+/// together are kept within the limits by making that growth smaller or larger, in proportion to the sides that grow.
+fn sides(settings: &AnchorSettings, uncertainty: f32) -> (Nanos, Nanos) {
+    let widen = 1.0 + (settings.uncertainty_gain * f64::from(uncertainty)).clamp(0.0, 10.0);
+    let before = Nanos::from_ms(settings.pre_ms.into());
+    let after = Nanos::from_ms(settings.post_ms.max(1).into());
+    let (wide_before, wide_after) = match settings.widen {
+        Widen::Both => (before.scaled(widen), after.scaled(widen)),
+        Widen::Before => (before.scaled(widen), after),
+        Widen::After => (before, after.scaled(widen)),
+    };
+    let base = before + after;
+    let length = wide_before + wide_after;
+    let least = Nanos::from_ms(settings.min_window_ms.into());
+    let most = match settings.max_window_ms {
+        0 => Nanos::MAX,
+        ms => Nanos::from_ms(ms.into()).max(base),
+    };
+    let wanted = length.max(least).min(most);
+    if wanted == length {
+        return (wide_before, wide_after);
+    }
+    let growth = wanted - base;
+    let share = match settings.widen {
+        Widen::Both => before.get() as f64 / base.get() as f64,
+        Widen::Before => 1.0,
+        Widen::After => 0.0,
+    };
+    let earlier = growth.scaled(share);
+    (before + earlier, after + (growth - earlier))
 }
 
-/// Halfway between two onsets: where their windows part when they meet. Above `a`, and at most `b`, when `a < b`.
+/// `[start, stop)`, stretched where needed to hold `at`.
+pub(crate) fn holding(at: Nanos, start: Nanos, stop: Nanos) -> Window {
+    Window::at_least(start.min(at), stop.max(at + Nanos::new(1)))
+}
+
+/// Halfway between two instants: where their windows part when they meet. Above `a`, and at most `b`, when `a < b`.
 pub(crate) fn midpoint(a: Nanos, b: Nanos) -> Nanos {
     Nanos::new(a.get().midpoint(b.get()))
         .max(a + Nanos::new(1))
@@ -135,7 +182,7 @@ mod tests {
     use super::*;
     use crate::cue::testing::heard;
     use crate::settings::testing::checked;
-    use crate::settings::{Policy, Settings};
+    use crate::settings::{Policy, Settings, Widen};
 
     fn ms(ms: i64) -> Nanos {
         Nanos::from_ms(ms)
@@ -144,6 +191,7 @@ mod tests {
     fn candidate(onset: Nanos, uncertainty: f32) -> Candidate {
         Candidate {
             onset,
+            seen: onset,
             p: 1.0 - uncertainty,
             uncertainty,
             class_id: -1,
@@ -156,6 +204,56 @@ mod tests {
         let window = |uncertainty| candidate(ms(5_000), uncertainty).window(&settings, Nanos::MAX);
         assert_eq!(Some(window(0.0)), Window::new(ms(4_800), ms(5_400)));
         assert_eq!(Some(window(1.0)), Window::new(ms(4_600), ms(5_800)));
+    }
+
+    #[test]
+    fn limits_hold_whatever_the_uncertainty_and_only_the_sides_that_grow_are_moved() {
+        let of = |widen, limits: (u32, u32), uncertainty| {
+            let settings = AnchorSettings {
+                widen,
+                min_window_ms: limits.0,
+                max_window_ms: limits.1,
+                ..AnchorSettings::default()
+            };
+            let window = candidate(ms(5_000), uncertainty).window(&settings, Nanos::MAX);
+            [window.start(), window.stop()].map(|at| at.get() / 1_000_000 - 5_000)
+        };
+        use Widen::{After, Before, Both};
+        assert_eq!(of(Before, (0, 0), 1.0), [-400, 400]);
+        assert_eq!(of(After, (0, 0), 1.0), [-200, 800]);
+        // 200 and 400 grow to 900 together.
+        assert_eq!(of(Both, (0, 900), 1.0), [-300, 600]);
+        assert_eq!(of(Both, (900, 0), 0.0), [-300, 600]);
+        assert_eq!(of(Before, (0, 700), 1.0), [-300, 400]);
+        assert_eq!(of(After, (900, 0), 0.0), [-200, 700]);
+        // Within the limits nothing is changed.
+        assert_eq!(of(Both, (600, 1_200), 0.5), [-300, 600]);
+    }
+
+    #[test]
+    fn an_offset_moves_window_and_look_and_not_the_onset() {
+        let settings = AnchorSettings {
+            offset_ms: -300,
+            ..AnchorSettings::default()
+        };
+        let cue = heard(ms(5_080), &[(5_000, 1.0)]).remove(62);
+        let found = |settings: &AnchorSettings| {
+            let offsets = Offsets::new(settings, &[]);
+            Candidate::of(&cue, settings, &offsets, 0.9).unwrap()
+        };
+        let early = found(&settings);
+        assert_eq!((early.onset, early.seen), (ms(5_000), ms(4_700)));
+        let window = early.window(&settings, Nanos::MAX);
+        assert_eq!(Some(window), Window::new(ms(4_500), ms(5_100)));
+        assert_eq!(early.look(&settings, Nanos::MAX), ms(4_760));
+        let lagging = AnchorSettings {
+            offset_ms: 5_000,
+            ..settings
+        };
+        let mut late = found(&lagging);
+        assert_eq!(late.seen, ms(10_000));
+        late.ends(ms(7_000));
+        assert_eq!(late.look(&lagging, ms(7_000)), ms(7_000) - Nanos::new(1));
     }
 
     #[test]
@@ -178,7 +276,8 @@ mod tests {
     fn an_onset_that_is_unlikely_or_not_to_be_trusted_is_no_candidate() {
         let settings = AnchorSettings::default();
         let mut cue = heard(ms(80), &[(40, 0.5)]).remove(0);
-        let is = |cue: &Cue| Candidate::of(cue, &settings, 0.9).is_some();
+        let together = Offsets::default();
+        let is = |cue: &Cue| Candidate::of(cue, &settings, &together, 0.9).is_some();
         assert!(is(&cue));
         for uncertainty in [0.9, 1.0, f32::NAN] {
             cue.uncertainty = uncertainty;
@@ -197,16 +296,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_window_holds_its_onset_and_its_look(
-            settings in checked(Policy::Gated), onset in 0..i64::MAX, uncertainty in 0f32..=1.0, more in 1..i64::MAX,
+        fn a_window_holds_what_it_is_for_and_its_look(
+            settings in checked(Policy::Gated), seen in 0..i64::MAX, uncertainty in 0f32..=1.0, more in 1..i64::MAX,
         ) {
             let Settings { anchors, .. } = settings;
-            let onset = Nanos::new(onset);
-            let stop = onset + Nanos::new(more);
-            let candidate = candidate(onset, uncertainty);
+            let seen = Nanos::new(seen);
+            let stop = seen + Nanos::new(more);
+            let candidate = candidate(seen, uncertainty);
             let window = candidate.window(&anchors, stop);
-            prop_assert!(window.contains(onset) && window.stop() <= stop && window.start() >= Nanos::ZERO);
+            prop_assert!(window.contains(seen) && window.stop() <= stop && window.start() >= Nanos::ZERO);
             prop_assert!(window.contains(candidate.look(&anchors, stop)));
+            let limit = Nanos::from_ms(anchors.max_window_ms.into());
+            prop_assert!(limit == Nanos::ZERO || window.length() <= limit);
+        }
+
+        #[test]
+        fn a_window_is_never_shorter_than_its_least_nor_than_its_sides(
+            settings in checked(Policy::Gated), uncertainty in 0f32..=1.0,
+        ) {
+            let anchors = settings.anchors;
+            let window = candidate(ms(1_000_000), uncertainty).window(&anchors, Nanos::MAX);
+            let least = anchors.min_window_ms.max(anchors.pre_ms + anchors.post_ms);
+            // Each side is rounded for itself.
+            prop_assert!(window.length() + Nanos::new(1) >= Nanos::from_ms(least.into()));
+            prop_assert!(ms(1_000_000) - window.start() >= Nanos::from_ms(anchors.pre_ms.into()));
         }
 
         #[test]

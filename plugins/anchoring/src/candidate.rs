@@ -241,6 +241,15 @@ impl CandidateStream {
     /// Hears a mel frame (`[64]` magnitudes, as [`crate::mel::MelStream`] says them) and says the candidate of which everything is
     /// known now, if there is one. Candidates come in order, at least nine frames apart. Does nothing after [`Self::finish`].
     pub fn push_frame(&mut self, mel: &Row) -> Option<Candidate> {
+        let log = wide(
+            #[inline(always)]
+            || log(mel),
+        );
+        self.push_logged(mel, &log)
+    }
+
+    /// The same where the frame's `L` is known.
+    pub(crate) fn push_logged(&mut self, mel: &Row, log: &Row) -> Option<Candidate> {
         if self.finished {
             return None;
         }
@@ -248,7 +257,11 @@ impl CandidateStream {
         if let Some(floor) = self.floor.push(&mel) {
             self.floors.push_back(*floor);
         }
-        if let Some(strength) = self.flux.push(&mel) {
+        let strength = wide(
+            #[inline(always)]
+            || self.flux.push_log(log),
+        );
+        if let Some(strength) = strength {
             self.strong(strength);
         }
         self.next()

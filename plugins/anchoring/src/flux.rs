@@ -100,20 +100,23 @@ impl FluxStream {
 
     /// Hears mel frame `t` (`[64]` magnitudes) and says the strength of frame `t - 1`; `None` for the first. Finite for any input.
     pub fn push(&mut self, mel: &Row) -> Option<Strength> {
-        let t = self.frames;
-        self.frames += 1;
         wide(
             #[inline(always)]
-            || {
-                let now = log(mel);
-                if t == 0 {
-                    (self.before, self.last) = (now, now);
-                    return None;
-                }
-                self.smooth(&now);
-                Some(self.rise(t - 1))
-            },
+            || self.push_log(&log(mel)),
         )
+    }
+
+    /// The same of a frame's `L`.
+    #[inline(always)]
+    pub(crate) fn push_log(&mut self, now: &Row) -> Option<Strength> {
+        let t = self.frames;
+        self.frames += 1;
+        if t == 0 {
+            (self.before, self.last) = (*now, *now);
+            return None;
+        }
+        self.smooth(now);
+        Some(self.rise(t - 1))
     }
 
     /// The strength of the last frame, as if it came once more; `None` if there was none. Nothing may be pushed after it.

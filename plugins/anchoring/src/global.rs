@@ -7,6 +7,7 @@
 
 mod blind;
 mod board;
+mod decoding;
 mod order;
 
 use std::cmp::Reverse;
@@ -14,13 +15,16 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::anchor::{Anchor, Candidate, holding, midpoint};
 use crate::cue::{Cue, HOP};
+use crate::offset::Offsets;
 use crate::plan::{Entry, Header, Plan, PlanError, Reason, SCHEMA};
 use crate::settings::{Policy, Settings};
+use crate::snap::Pictures;
 use crate::tier::{Prices, Tier, Tokens};
 use crate::time::{Nanos, Window};
 use crate::uniform::{CLOSEST, between, needed, spread};
 use crate::worth::Worth;
 use board::Board;
+use decoding::Decoding;
 use order::Order;
 
 /// Shortest recording that can be planned, unless it is empty: 10 ms.
@@ -42,19 +46,40 @@ fn key(worth: f64) -> u64 {
 pub struct Planner {
     settings: Settings,
     prices: Prices,
+    offsets: Offsets,
     candidates: Vec<Candidate>,
     trusted: Vec<Window>,
+    /// Where decoding can start, and from one picture to the next.
+    keyframes: Vec<Nanos>,
+    frame: Nanos,
 }
 
 impl Planner {
     /// With settings that passed [`Settings::check`].
     pub fn new(settings: Settings, prices: Prices) -> Self {
         Self {
+            offsets: Offsets::new(&settings.anchors, &[]),
             settings,
             prices,
             candidates: Vec::new(),
             trusted: Vec::new(),
+            keyframes: Vec::new(),
+            frame: Nanos::new(1),
         }
+    }
+
+    /// With the tagger's class list, for offsets by class; before anything is heard.
+    #[must_use]
+    pub fn with_classes(mut self, classes: &[String]) -> Self {
+        self.offsets = Offsets::new(&self.settings.anchors, classes);
+        self
+    }
+
+    /// Where the recording's pictures can be decoded from, ascending, and the time from one to the next: what
+    /// [`BudgetSettings::picture_tokens`](crate::settings::BudgetSettings::picture_tokens) is reckoned by.
+    pub fn see(&mut self, keyframes: Vec<Nanos>, frame: Nanos) {
+        self.keyframes = keyframes;
+        self.frame = frame.max(Nanos::new(1));
     }
 
     /// The next cue, in the order of time.
@@ -67,8 +92,12 @@ impl Planner {
                 _ => self.trusted.push(hop),
             }
         }
-        self.candidates
-            .extend(Candidate::of(cue, &self.settings.anchors, distrust));
+        self.candidates.extend(Candidate::of(
+            cue,
+            &self.settings.anchors,
+            &self.offsets,
+            distrust,
+        ));
     }
 
     /// The plan of a recording of this length. `config` goes into the header as it is.
@@ -90,7 +119,10 @@ impl Planner {
         let heard = !self.trusted.is_empty();
         self.candidates
             .retain(|candidate| candidate.onset < duration);
-        self.candidates.sort_by_key(|candidate| candidate.onset);
+        for candidate in &mut self.candidates {
+            candidate.ends(duration);
+        }
+        self.candidates.sort_by_key(|candidate| candidate.seen);
         let (anchors, entries) = match self.settings.budget.policy {
             Policy::Dense => return Err(PlanError::Dense),
             Policy::Uniform => (Vec::new(), self.uniform(duration, budget, Reason::Uniform)?),
@@ -257,10 +289,17 @@ impl Planner {
             .is_some_and(|window| window.contains(at))
     }
 
-    /// The candidates worth most that the budget has, with the times of their pictures, by onset.
+    /// The candidates worth most that the budget has, with the times of their pictures, in the order in which they are seen.
     fn choose(&self, board: &mut Board, worth: &Worth) -> Vec<(Candidate, Nanos)> {
         let looks = self.looks(board.duration);
-        let mut order = Order::new(&self.candidates, &looks, *worth, self.min_gap());
+        let pictures = Pictures {
+            keyframes: &self.keyframes,
+            frame: self.frame,
+        };
+        let per_picture = self.settings.budget.picture_tokens;
+        let decoding = Decoding::new(pictures, per_picture, self.anchor_price(), &looks);
+        let mut order =
+            Order::new(&self.candidates, &looks, *worth, self.min_gap()).weighing(decoding);
         let mut chosen: BTreeMap<Nanos, usize> = BTreeMap::new();
         while let Some((i, _)) = order.next() {
             if let Some(at) = self.place(i, looks[i], board) {
@@ -290,7 +329,7 @@ impl Planner {
             .into_iter()
             .map(|(at, i)| (self.candidates[i], at))
             .collect();
-        chosen.sort_by_key(|(candidate, _)| candidate.onset);
+        chosen.sort_by_key(|(candidate, _)| candidate.seen);
         chosen
     }
 
@@ -299,11 +338,11 @@ impl Planner {
         let candidate = &self.candidates[i];
         let gap = self.max_gap().get().max(1);
         let (a, b) = board.around(at);
-        // Where the budget is a look short, the picture may come a little later or earlier, but not before the onset: just where
+        // Where the budget is a look short, the picture may come a little later or earlier, but not before the event: just where
         // the pieces on both sides hold whole gaps.
         let whole = |length: Nanos| Nanos::new(length.get().div_euclid(gap) * gap);
         let window = candidate.window(&self.settings.anchors, board.duration);
-        let may = candidate.onset..=window.stop() - Nanos::new(1);
+        let may = candidate.seen..=window.stop() - Nanos::new(1);
         let places = [at, b - whole(b - at), a + whole(at - a)];
         places
             .into_iter()
@@ -326,10 +365,11 @@ impl Planner {
         Nanos::from_ms(self.settings.anchors.min_gap_ms.into()).max(Nanos::new(1))
     }
 
-    /// Anchors and their pictures: windows that overlap part halfway between the onsets.
+    /// Anchors and their pictures: windows that overlap part halfway between what they are for.
     fn anchors(&self, duration: Nanos, chosen: &[(Candidate, Nanos)]) -> (Vec<Anchor>, Vec<Entry>) {
         let tier = self.settings.budget.anchor_tier;
         let mut anchors: Vec<Anchor> = Vec::with_capacity(chosen.len());
+        let mut last_seen = Nanos::ZERO;
         let mut entries: Vec<Entry> = Vec::with_capacity(chosen.len());
         for (id, (candidate, requested)) in (0u32..).zip(chosen) {
             let mut window = candidate.window(&self.settings.anchors, duration);
@@ -337,10 +377,11 @@ impl Planner {
                 && last.window.stop() > window.start()
             {
                 let cut =
-                    midpoint(last.onset, candidate.onset).clamp(window.start(), last.window.stop());
-                last.window = holding(last.onset, last.window.start(), cut);
-                window = holding(candidate.onset, cut, window.stop());
+                    midpoint(last_seen, candidate.seen).clamp(window.start(), last.window.stop());
+                last.window = holding(last_seen, last.window.start(), cut);
+                window = holding(candidate.seen, cut, window.stop());
             }
+            last_seen = candidate.seen;
             anchors.push(candidate.anchor(id, window));
             entries.push(Entry {
                 requested: *requested,

@@ -22,6 +22,7 @@
 //! - [`head`]: an embedding of sound -> how likely something begins.
 //! - [`listen`]: samples and tags -> [`cue`]s, one for every 80 ms.
 //! - [`cue`]: what the audio says about one hop.
+//! - [`offset`]: how much later than its sound an event is seen.
 //! - [`anchor`]: cues -> anchors with their windows.
 //! - [`tier`]: resolutions, prices, tokens.
 //! - [`settings`]: everything a user may choose, with defaults, ranges and one check.
@@ -46,6 +47,7 @@ pub mod head;
 pub mod listen;
 pub mod mel;
 pub mod mlp;
+pub mod offset;
 pub mod plan;
 pub mod probe;
 pub mod settings;

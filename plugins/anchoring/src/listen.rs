@@ -111,6 +111,13 @@ pub struct Patch {
     pub samples: Vec<f32>,
 }
 
+impl Patch {
+    /// The instant that [`Answer::onset`] speaks of.
+    pub fn middle(&self) -> Nanos {
+        self.pts + patch_middle(0)
+    }
+}
+
 /// Where a patch is.
 #[derive(Debug)]
 enum Tagging {

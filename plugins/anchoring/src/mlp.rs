@@ -135,31 +135,43 @@ impl Dense {
     }
 }
 
-/// `y += x W`, eight numbers of `y` at a time.
+/// `y += x W`. Many numbers of `y` at a time, so that none waits for its own last sum; each is the same sum in the same order.
 fn add(y: &mut [f32], x: &[f32], weight: &[f32]) {
-    const LANES: usize = 8;
+    let n = y.len();
     wide(
         #[inline(always)]
         || {
-            let n = y.len();
-            let (eights, rest) = y.as_chunks_mut::<LANES>();
-            let done = n - rest.len();
-            for (k, y) in eights.iter_mut().enumerate() {
-                let mut sums = *y;
-                for (x, row) in x.iter().zip(weight.chunks_exact(n)) {
-                    for (sum, w) in sums.iter_mut().zip(&row[LANES * k..][..LANES]) {
-                        *sum += x * w;
-                    }
-                }
-                *y = sums;
-            }
-            for (x, row) in x.iter().zip(weight.chunks_exact(n)) {
-                for (y, w) in rest.iter_mut().zip(&row[done..]) {
-                    *y += x * w;
-                }
-            }
+            let (many, rest) = y.as_chunks_mut::<32>();
+            let (some, rest) = rest.as_chunks_mut::<16>();
+            let (few, ones) = rest.as_chunks_mut::<4>();
+            let mut at = 0;
+            columns(many, x, weight, n, &mut at);
+            columns(some, x, weight, n, &mut at);
+            columns(few, x, weight, n, &mut at);
+            columns(ones.as_chunks_mut::<1>().0, x, weight, n, &mut at);
         },
     );
+}
+
+/// The same for groups of `LANES` columns, from column `at` of `n` on.
+#[inline(always)]
+fn columns<const LANES: usize>(
+    groups: &mut [[f32; LANES]],
+    x: &[f32],
+    weight: &[f32],
+    n: usize,
+    at: &mut usize,
+) {
+    for y in groups {
+        let mut sums = *y;
+        for (x, row) in x.iter().zip(weight.chunks_exact(n)) {
+            for (sum, w) in sums.iter_mut().zip(&row[*at..][..LANES]) {
+                *sum += x * w;
+            }
+        }
+        *y = sums;
+        *at += LANES;
+    }
 }
 
 fn relu(x: &mut [f32]) {

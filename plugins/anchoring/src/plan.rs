@@ -102,7 +102,7 @@ pub struct Header {
 pub struct Plan {
     /// First line.
     pub header: Header,
-    /// By onset; `id` is the index; windows are disjoint.
+    /// By window; `id` is the index; windows are disjoint.
     pub anchors: Vec<Anchor>,
     /// By requested time, strictly ascending.
     pub entries: Vec<Entry>,

@@ -14,11 +14,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::candidate::{Candidate, CandidateStream};
-use crate::flux::{FluxStream, PeakStream, REFERENCES, Strength, likelihood};
+use crate::flux::{FluxStream, PeakStream, REFERENCES, Strength, likelihood, log};
 use crate::mel::{BANDS, MIDDLE, STEP_TIME};
 use crate::tcn::TcnStream;
 use crate::time::Nanos;
 use crate::weights::{AboutProbe, ONSET, ONSET_TCN, VIEW, Weights, inputs, sigmoid};
+use crate::wide::wide;
 
 type Row = [f32; BANDS];
 
@@ -302,10 +303,14 @@ impl Judge {
     fn push_frame(&mut self, mel: &Row) {
         self.frames += 1;
         self.last = *mel;
+        let log = wide(
+            #[inline(always)]
+            || log(mel),
+        );
         if let Some(tcn) = &mut self.tcn {
-            tcn.push_frame(mel);
+            tcn.push_logged(mel, &log);
         }
-        self.waiting.extend(self.candidates.push_frame(mel));
+        self.waiting.extend(self.candidates.push_logged(mel, &log));
         self.judge();
     }
 

@@ -1,7 +1,10 @@
 //! Everything a user may choose about where to look, with defaults, ranges and one check.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use crate::offset::FURTHEST_MS;
 use crate::tier::{Prices, Tier};
 use crate::time::Nanos;
 
@@ -20,6 +23,19 @@ pub enum Policy {
     AnchorsOnly,
 }
 
+/// Which sides of a window grow with uncertainty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Widen {
+    /// Both, each in proportion to its length.
+    #[default]
+    Both,
+    /// The one before.
+    Before,
+    /// The one after.
+    After,
+}
+
 /// How cues become anchors and windows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -28,12 +44,24 @@ pub struct AnchorSettings {
     pub pre_ms: u32,
     /// Window after the onset, ms, 1..=60000.
     pub post_ms: u32,
-    /// The window grows by this times the anchor's uncertainty, 0..=10: both sides are multiplied by `1 + gain * uncertainty`.
+    /// The window grows by this times the anchor's uncertainty, 0..=10: sides that grow are multiplied by `1 + gain * uncertainty`.
     pub uncertainty_gain: f64,
+    /// Which sides grow.
+    pub widen: Widen,
+    /// Least length of a window, ms, 0..=120000: shorter ones grow to it, however certain the anchor. The recording's ends and other
+    /// anchors may cut it.
+    pub min_window_ms: u32,
+    /// Most length of a window, ms, 0..=1320000, and no less than `pre_ms + post_ms`: longer ones grow no further. 0: no limit.
+    pub max_window_ms: u32,
     /// Least distance between two anchors, ms, 0..=60000.
     pub min_gap_ms: u32,
     /// The picture is taken this long after the onset, ms, -5000..=5000; kept inside the window.
     pub look_ms: i32,
+    /// How much later than its sound an event is seen, ms, -5000..=5000: moves the window and the look, not the onset. Negative where the
+    /// picture comes first: the sound lags, or the act begins before its sound.
+    pub offset_ms: i32,
+    /// The same by class, instead of `offset_ms`, for anchors to which the tagger gives that class: its name -> ms, -5000..=5000.
+    pub class_offset_ms: BTreeMap<String, i32>,
     /// Onsets less likely than this are no anchors, 0..=1.
     pub threshold: f64,
 }
@@ -44,8 +72,13 @@ impl Default for AnchorSettings {
             pre_ms: 200,
             post_ms: 400,
             uncertainty_gain: 1.0,
+            widen: Widen::Both,
+            min_window_ms: 0,
+            max_window_ms: 0,
             min_gap_ms: 500,
             look_ms: 60,
+            offset_ms: 0,
+            class_offset_ms: BTreeMap::new(),
             threshold: 0.05,
         }
     }
@@ -69,6 +102,9 @@ pub struct BudgetSettings {
     pub max_gap_ms: u32,
     /// Global planning: how far a look that serves no anchor may be moved to a picture that costs less to decode, ms, 0..=60000.
     pub snap_ms: u32,
+    /// Global planning: what a decoded picture counts for where anchors are weighed against each other, in tokens, 0..=100000. None of them are
+    /// spent; 0 chooses anchors whatever they cost to decode, more prefers those near a keyframe and those that share a group of pictures.
+    pub picture_tokens: f64,
     /// From this uncertainty on, the sound is not trusted, 0..=1.
     pub distrust: f64,
     /// How many events are expected to begin in a minute before anything is heard, 0..=600. A blind look is worth what it is expected to
@@ -94,6 +130,7 @@ impl Default for BudgetSettings {
             uniform_tier: Tier::Base,
             max_gap_ms: 1000,
             snap_ms: 1000,
+            picture_tokens: 0.0,
             distrust: 0.9,
             events_per_min: 15.0,
             event_s: 2.4,
@@ -166,6 +203,20 @@ impl Settings {
             "a factor, 1.0 doubles the window of a wholly uncertain anchor",
         );
         range(
+            "anchors.min_window_ms",
+            f64::from(a.min_window_ms),
+            0.0,
+            120_000.0,
+            "did you give microseconds?",
+        );
+        range(
+            "anchors.max_window_ms",
+            f64::from(a.max_window_ms),
+            0.0,
+            1_320_000.0,
+            "did you give microseconds? 0 is no limit",
+        );
+        range(
             "anchors.min_gap_ms",
             f64::from(a.min_gap_ms),
             0.0,
@@ -177,6 +228,14 @@ impl Settings {
             f64::from(a.look_ms),
             -5_000.0,
             5_000.0,
+            "did you give microseconds?",
+        );
+        let furthest = f64::from(FURTHEST_MS);
+        range(
+            "anchors.offset_ms",
+            f64::from(a.offset_ms),
+            -furthest,
+            furthest,
             "did you give microseconds?",
         );
         range(
@@ -206,6 +265,13 @@ impl Settings {
             0.0,
             60_000.0,
             "did you give microseconds? 0 moves nothing",
+        );
+        range(
+            "budget.picture_tokens",
+            b.picture_tokens,
+            0.0,
+            100_000.0,
+            "a price in tokens; 0 for none",
         );
         range(
             "budget.distrust",
@@ -249,6 +315,33 @@ impl Settings {
             60_000.0,
             "did you give seconds?",
         );
+        for (name, &ms) in &a.class_offset_ms {
+            if !(-FURTHEST_MS..=FURTHEST_MS).contains(&ms) {
+                problems.push(Problem {
+                    field: "anchors.class_offset_ms",
+                    value: format!("{ms} for \"{name}\""),
+                    rule: format!("must lie in {}..={FURTHEST_MS}", -FURTHEST_MS),
+                    hint: "did you give microseconds?".into(),
+                });
+            }
+        }
+        let base = a.pre_ms.saturating_add(a.post_ms);
+        if problems.is_empty() && a.max_window_ms > 0 && a.max_window_ms < base {
+            problems.push(Problem {
+                field: "anchors.max_window_ms",
+                value: a.max_window_ms.to_string(),
+                rule: format!("must be at least pre_ms + post_ms, {base}, or 0 for no limit"),
+                hint: "windows only grow; give smaller pre_ms and post_ms for smaller ones".into(),
+            });
+        }
+        if problems.is_empty() && a.max_window_ms > 0 && a.max_window_ms < a.min_window_ms {
+            problems.push(Problem {
+                field: "anchors.max_window_ms",
+                value: a.max_window_ms.to_string(),
+                rule: format!("must be at least min_window_ms, {}", a.min_window_ms),
+                hint: "did you swap them?".into(),
+            });
+        }
         if problems.is_empty() && matches!(b.policy, Policy::Gated | Policy::Uniform) {
             let needed = self.fallback_rate(prices);
             if b.tokens_per_s < needed {
@@ -290,6 +383,16 @@ pub(crate) mod testing {
 
     use super::*;
 
+    /// The class of that number, of the list for which settings are made.
+    fn class_name(class: usize) -> String {
+        format!("class {class}")
+    }
+
+    /// That list.
+    pub(crate) fn classes() -> Vec<String> {
+        (0..8).map(class_name).collect()
+    }
+
     /// Settings that pass the check with the default prices, for a policy.
     pub(crate) fn checked(policy: Policy) -> impl Strategy<Value = Settings> {
         let tier = || prop::sample::select(Tier::ALL.to_vec());
@@ -300,17 +403,39 @@ pub(crate) mod testing {
             0u32..2_000,
             -1_000i32..2_000,
         );
+        let sides = [Widen::Both, Widen::Before, Widen::After];
+        let limits = (
+            0u32..3_000,
+            0u32..3_000,
+            prop::sample::select(sides.to_vec()),
+        );
+        let offset = || prop_oneof![2 => Just(0), 1 => -800i32..800, 1 => -5_000i32..=5_000];
+        let shape = (limits, offset(), prop::collection::vec(offset(), 0..8));
         let budget = (0u32..2_000_000, 100u32..5_000, 1f64..40.0, 100u32..3_000);
         let worth = (0f64..60.0, 0.1f64..20.0, 0f64..1.0);
+        let anchors = (anchors, shape);
         (anchors, budget, tier(), tier(), tier(), 0f64..1.0, worth).prop_map(
-            move |(a, b, anchor_tier, fallback_tier, uniform_tier, distrust, worth)| {
+            move |((a, shape), b, anchor_tier, fallback_tier, uniform_tier, distrust, worth)| {
+                let ((min_window_ms, most, widen), offset_ms, by_class) = shape;
+                let named = (0..)
+                    .zip(by_class)
+                    .map(|(class, ms)| (class_name(class), ms));
                 let mut settings = Settings {
                     anchors: AnchorSettings {
                         pre_ms: a.0,
                         post_ms: a.1,
                         uncertainty_gain: a.2,
+                        widen,
+                        min_window_ms,
+                        // Below 1000: no limit.
+                        max_window_ms: match most {
+                            0..1_000 => 0,
+                            _ => most.max(min_window_ms).max(a.0 + a.1),
+                        },
                         min_gap_ms: a.3,
                         look_ms: a.4,
+                        offset_ms,
+                        class_offset_ms: named.collect(),
                         threshold: 0.05,
                     },
                     budget: BudgetSettings {
@@ -321,6 +446,7 @@ pub(crate) mod testing {
                         uniform_tier,
                         max_gap_ms: b.1,
                         snap_ms: 1_000,
+                        picture_tokens: 0.0,
                         distrust: 0.5 + distrust / 2.0,
                         // Below 10: none at all.
                         events_per_min: (worth.0 - 10.0).max(0.0),

@@ -11,6 +11,8 @@ use crate::uniform::CLOSEST;
 
 /// Most places tried for a look; those nearest to where it was.
 const PLACES: usize = 64;
+/// How many places are tried in what an anchor's look has decoded, from that look back.
+const STEPS: i64 = 12;
 
 /// What decoding costs where.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +25,7 @@ pub struct Pictures<'a> {
 
 impl Pictures<'_> {
     /// The keyframe at which decoding the picture at `at` starts: its place in the list, `None` before the first.
-    fn group(&self, at: Nanos) -> Option<usize> {
+    pub(crate) fn group(&self, at: Nanos) -> Option<usize> {
         // Half a picture early is still the keyframe itself.
         let half = Nanos::new(self.frame.get() / 2);
         self.keyframes
@@ -32,7 +34,7 @@ impl Pictures<'_> {
     }
 
     /// Pictures from the keyframe to `at`, both counted.
-    fn depth(&self, group: Option<usize>, at: Nanos) -> u64 {
+    pub(crate) fn depth(&self, group: Option<usize>, at: Nanos) -> u64 {
         let key = group.map_or(Nanos::ZERO, |group| self.keyframes[group]);
         let frame = self.frame.get().max(1);
         let ahead = ((at - key).get().max(0) + frame / 2) / frame;
@@ -58,8 +60,8 @@ impl Pictures<'_> {
 }
 
 /// Moves the plain looks of a plan over `[start, stop)`, each by at most `reach`; those moved say what was asked for. Anchors' looks stay. The caller has made sure that no gap
-/// between neighbouring looks, or to the ends, exceeds `max_gap`; none does afterwards, and none of those that were closer than a quarter of
-/// it come closer still.
+/// between neighbouring looks, or to the ends, exceeds `max_gap`; none does afterwards, and none come closer to each
+/// other than a quarter of it, or half as close as they were.
 pub fn to_cheap(
     entries: &mut [Entry],
     pictures: Pictures<'_>,
@@ -129,7 +131,7 @@ impl Between<'_> {
         let apart = self.apart(times);
         let mut rows: Vec<Vec<Place>> = Vec::with_capacity(times.len());
         for (index, &at) in times.iter().enumerate() {
-            let mut row = self.places(index, times.len(), at);
+            let mut row = self.places(index, times.len(), at, apart);
             row.retain_mut(|place| {
                 let reached = match rows.last() {
                     None => {
@@ -198,7 +200,7 @@ impl Between<'_> {
         Some(times)
     }
 
-    /// How close looks may come: as close as they were, or a quarter of the largest gap.
+    /// How close looks may come: half as close as they were, or a quarter of the largest gap.
     fn apart(&self, times: &[Nanos]) -> Nanos {
         let edges = self
             .before
@@ -209,7 +211,9 @@ impl Between<'_> {
         let closest = edges.windows(2).map(|w| w[1] - w[0]).min();
         let quarter = Nanos::new(self.max_gap.get() / 4);
         closest
-            .map_or(quarter, |closest| closest.min(quarter))
+            .map_or(quarter, |closest| {
+                Nanos::new(closest.get() / 2).min(quarter)
+            })
             .max(Nanos::ZERO)
     }
 
@@ -227,8 +231,8 @@ impl Between<'_> {
     }
 
     /// Where look `index` of `count`, now at `at`, could go: where it is; as early as it may; keyframes; what an anchor has
-    /// decoded; and as far from an end or a keyframe as the largest gap lets the looks between be.
-    fn places(&self, index: usize, count: usize, at: Nanos) -> Vec<Place> {
+    /// decoded, in steps of the least distance; and as far from an end or a keyframe as the largest gap lets the looks between be.
+    fn places(&self, index: usize, count: usize, at: Nanos, apart: Nanos) -> Vec<Place> {
         let (low, high) = ((at - self.reach).max(self.a), (at + self.reach).min(self.b));
         let keys = self.pictures.keyframes;
         let within = |from: Nanos, to: Nanos| {
@@ -240,7 +244,10 @@ impl Between<'_> {
         places.push(low);
         for end in self.before.into_iter().chain(self.after) {
             if let Some(group) = self.pictures.group(end) {
-                places.push(at.clamp(keys[group].min(end), end));
+                let key = keys[group].min(end);
+                places.push(at.clamp(key, end));
+                let back = |n: i64| end - Nanos::new(apart.get().saturating_mul(n));
+                places.extend((1..=STEPS).map(back).filter(|&place| place >= key));
             }
         }
         let steps = |n: usize| Nanos::new(self.max_gap.get().saturating_mul(n as i64));

@@ -7,7 +7,8 @@
 //! began since the last picture, for what the bucket holds (the fuller, the fewer); if it is among the pictures that together show
 //! most of what is heard within the look-ahead; and if the largest gap can still be paid afterwards. Where the sound can't be trusted, blind
 //! looks at the uniform tier come as soon as they are worth as much ([`Worth`]); where it is missing altogether, even ones. A decision about an instant
-//! rests on what is heard up to `look_ahead_ms` after it and nothing later, so it doesn't matter in which portions cues arrive.
+//! rests on what is heard up to `look_ahead_ms` after it (and as much longer as some class is seen before its sound) and nothing later, so it doesn't
+//! matter in which portions cues arrive.
 
 mod bucket;
 mod pace;
@@ -17,6 +18,7 @@ use std::collections::VecDeque;
 use crate::anchor::{Anchor, Candidate, holding, midpoint};
 use crate::cue::{Cue, HOP};
 use crate::global::{MAX_DURATION, tiers};
+use crate::offset::Offsets;
 use crate::plan::{Entry, Reason};
 use crate::settings::{Policy, Settings};
 use crate::tier::{Prices, Tier, Tokens};
@@ -67,6 +69,7 @@ pub struct StreamPlanner {
     /// Even looks where nothing is heard: tier and distance.
     even: (Tier, Nanos),
     worth: Worth,
+    offsets: Offsets,
     /// From one anchor to the next if they were spread evenly.
     even_anchors: Nanos,
     /// What a picture at an anchor shows beside the anchor's own event.
@@ -86,11 +89,11 @@ pub struct StreamPlanner {
     stop: Option<Nanos>,
     /// By the time of their pictures.
     candidates: VecDeque<(Nanos, Candidate)>,
-    /// Onsets and probabilities of those that were settled since that picture.
+    /// When those are seen that were settled since that picture, and their probabilities.
     unseen: VecDeque<(Nanos, f32)>,
     /// When the last picture was; the recording's start before the first.
     last: Nanos,
-    /// Onset and window's stop of the last anchor.
+    /// When the last anchor is seen, and its window's stop.
     last_anchor: Option<(Nanos, Nanos)>,
     anchors: u32,
     /// The look that follows an anchor just handed out.
@@ -121,6 +124,7 @@ impl StreamPlanner {
             look_ahead: Nanos::from_ms(b.look_ahead_ms.into()),
             even: (even.0, even.1.max(CLOSEST)),
             worth,
+            offsets: Offsets::new(&settings.anchors, &[]),
             beside: worth.miss() * worth.among(even_anchors.seconds()),
             last_full: Nanos::ZERO,
             pace: Pace::default(),
@@ -140,6 +144,13 @@ impl StreamPlanner {
             settings,
             prices,
         }
+    }
+
+    /// With the tagger's class list, for offsets by class; before anything is heard.
+    #[must_use]
+    pub fn with_classes(mut self, classes: &[String]) -> Self {
+        self.offsets = Offsets::new(&self.settings.anchors, classes);
+        self
     }
 
     /// When the recording is expected to stop, if that is known: what the bucket holds is spent by then, and what the last seconds
@@ -174,7 +185,7 @@ impl StreamPlanner {
             },
         );
         let settings = &self.settings.anchors;
-        if let Some(candidate) = Candidate::of(cue, settings, distrust)
+        if let Some(candidate) = Candidate::of(cue, settings, &self.offsets, distrust)
             && candidate.onset >= from
             && candidate.onset <= stop
             && self.candidates.len() < WAITING
@@ -235,6 +246,7 @@ impl StreamPlanner {
         for (at, candidate) in &mut self.candidates {
             if candidate.onset < stop {
                 *at = (*at).min(stop - Nanos::new(1));
+                candidate.ends(stop);
             }
         }
         self.candidates.make_contiguous().sort_by_key(|&(at, _)| at);
@@ -275,7 +287,7 @@ impl StreamPlanner {
         if self.stop.is_some() {
             return Nanos::MAX;
         }
-        // Should the recording end right after an onset, its picture comes forward, but not before the onset.
+        // Should the recording end right after an onset, its picture comes forward, but not before the onset, unless it lies there.
         let onsets = self.candidates.iter().map(|(_, candidate)| candidate.onset);
         onsets
             .min()
@@ -300,15 +312,18 @@ impl StreamPlanner {
         if self.ended {
             return self.heard;
         }
-        // A picture comes before its onset by no more than this.
+        // What is seen soonest after its sound, or longest before it; and its picture lies no more than this before that.
+        let offset = self.offsets.earliest();
         let early = Nanos::from_ms(self.settings.anchors.look_ms.min(0).into());
+        let settled = self.heard + offset;
         let open = self
             .candidates
             .iter()
-            .find(|(_, candidate)| candidate.onset + self.look_ahead > self.heard);
+            .find(|(_, candidate)| candidate.seen + self.look_ahead > settled);
         // Candidates lie in the order of their pictures: the first open one has the earliest.
         open.map_or(Nanos::MAX, |&(at, _)| at)
-            .min(self.heard + early)
+            .min(self.heard)
+            .min(settled + early)
             .max(Nanos::ZERO)
     }
 
@@ -422,11 +437,11 @@ impl StreamPlanner {
 
     /// A candidate is about to be settled: looked at or not, it began.
     fn begun(&mut self, candidate: &Candidate) {
-        let old = |&(onset, _): &(Nanos, f32)| candidate.onset - onset > HORIZON;
+        let old = |&(seen, _): &(Nanos, f32)| candidate.seen - seen > HORIZON;
         while self.unseen.front().is_some_and(old) || self.unseen.len() >= WAITING {
             self.unseen.pop_front();
         }
-        self.unseen.push_back((candidate.onset, candidate.p));
+        self.unseen.push_back((candidate.seen, candidate.p));
     }
 
     /// Events that a candidate's picture is expected to be the first to show if the last one before was at `since`. If nothing is
@@ -435,17 +450,17 @@ impl StreamPlanner {
         if !self.worth.any() {
             return candidate.p.into();
         }
-        // A picture from before the onset is meant to show it all the same.
-        self.shown(since, candidate.onset, at.max(candidate.onset))
+        // A picture from before the event is meant to show it all the same.
+        self.shown(since, candidate.seen, at.max(candidate.seen))
     }
 
     /// Events that begin in `(since, until]`, as far as they are known, and still sound at an instant.
     fn shown(&self, since: Nanos, until: Nanos, at: Nanos) -> f64 {
-        let waiting = self.candidates.iter().map(|(_, c)| (c.onset, c.p));
+        let waiting = self.candidates.iter().map(|(_, c)| (c.seen, c.p));
         let begun = self.unseen.iter().copied().chain(waiting);
         begun
-            .filter(|&(onset, _)| since < onset && onset <= until)
-            .map(|(onset, p)| f64::from(p) * self.worth.lasts((at - onset).seconds()))
+            .filter(|&(seen, _)| since < seen && seen <= until)
+            .map(|(seen, p)| f64::from(p) * self.worth.lasts((at - seen).seconds()))
             .sum()
     }
 
@@ -470,9 +485,9 @@ impl StreamPlanner {
 
     /// Whether the pictures that together show most, of the candidates heard so far, leave this one out.
     fn better_without(&self, candidate: &Candidate, at: Nanos, price: f64) -> bool {
-        let end = candidate.onset + self.look_ahead;
+        let end = candidate.seen + self.look_ahead;
         let rest = self.candidates.iter();
-        let rest = rest.filter(|(_, other)| candidate.onset < other.onset && other.onset <= end);
+        let rest = rest.filter(|(_, other)| candidate.seen < other.seen && other.seen <= end);
         let this = (at, *candidate);
         let choice: Vec<&(Nanos, Candidate)> =
             std::iter::once(&this).chain(rest.take(CHOICE)).collect();
@@ -485,7 +500,7 @@ impl StreamPlanner {
             let mut most = (self.gain(other, *look, self.last_full), j == 0);
             for ((before, earlier), end) in choice.iter().zip(&ends) {
                 let sum = end.0 + self.gain(other, *look, *before);
-                if other.onset >= earlier.onset + self.min_gap && sum > most.0 {
+                if other.seen >= earlier.seen + self.min_gap && sum > most.0 {
                     most = (sum, end.1);
                 }
             }
@@ -500,13 +515,13 @@ impl StreamPlanner {
     }
 
     fn accept(&mut self, at: Nanos, candidate: &Candidate) -> Option<(Anchor, Entry)> {
-        let onset = candidate.onset;
-        let (last_onset, last_stop) = self
+        let seen = candidate.seen;
+        let (last_seen, last_stop) = self
             .last_anchor
-            .map_or((None, Nanos::ZERO), |(onset, stop)| (Some(onset), stop));
-        if last_onset.is_some_and(|last| onset < last + self.min_gap)
+            .map_or((None, Nanos::ZERO), |(seen, stop)| (Some(seen), stop));
+        if last_seen.is_some_and(|last| seen < last + self.min_gap)
             || at <= self.last
-            || self.stop.is_some_and(|stop| onset >= stop)
+            || self.stop.is_some_and(|stop| candidate.onset >= stop)
         {
             return None;
         }
@@ -533,26 +548,26 @@ impl StreamPlanner {
             self.candidates
                 .iter()
                 .map(|(_, other)| other)
-                .filter(move |other| onset < other.onset && other.onset <= onset + length)
+                .filter(move |other| seen < other.seen && other.seen <= seen + length)
         };
         let window = candidate.window(&self.settings.anchors, self.stop.unwrap_or(Nanos::MAX));
         let next = within(self.look_ahead)
-            .map(|other| other.onset)
-            .filter(|&other| other >= onset + self.min_gap)
+            .map(|other| other.seen)
+            .filter(|&other| other >= seen + self.min_gap)
             .min();
-        let cut = next.map_or(onset + self.look_ahead, |next| midpoint(onset, next));
-        let window = window_between(onset, window, last_stop, cut);
+        let cut = next.map_or(seen + self.look_ahead, |next| midpoint(seen, next));
+        let window = window_between(seen, window, last_stop, cut);
         let id = self.anchors;
         let tier = self.settings.budget.anchor_tier;
         let entry = self.take(at, tier, Reason::Anchor, Some(id))?;
         self.anchors = self.anchors.saturating_add(1);
-        self.last_anchor = Some((onset, window.stop()));
+        self.last_anchor = Some((seen, window.stop()));
         Some((candidate.anchor(id, window), entry))
     }
 }
 
-fn window_between(onset: Nanos, window: Window, from: Nanos, until: Nanos) -> Window {
-    holding(onset, window.start().max(from), window.stop().min(until))
+fn window_between(seen: Nanos, window: Window, from: Nanos, until: Nanos) -> Window {
+    holding(seen, window.start().max(from), window.stop().min(until))
 }
 
 #[cfg(test)]

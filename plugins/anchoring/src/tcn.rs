@@ -13,10 +13,10 @@ use std::sync::Arc;
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::above::AboveStream;
-use crate::flux::within;
+use crate::flux::{log, within};
 use crate::mel::BANDS;
 use crate::weights::{AboutTcn, Input};
-use crate::wide::ln;
+use crate::wide::{ln, wide};
 
 /// Outputs that are remembered, and computed at once at most.
 const MEMORY: u64 = 256;
@@ -232,16 +232,37 @@ impl TcnStream {
 
     /// Hears a mel frame (`[64]` magnitudes). Cheap: the network runs when it is asked or when 64 outputs are due.
     pub fn push_frame(&mut self, mel: &[f32; BANDS]) {
-        let shown = match &mut self.above {
-            Some(above) => above.push(mel),
-            None => ln(&mel.map(|m| within(m, 1e30) + LEAST)),
-        };
-        let standards = self.tcn.scale.iter().zip(&self.tcn.shift);
-        let standardised = shown
-            .iter()
-            .zip(standards)
-            .map(|(x, (scale, shift))| x * scale + shift);
-        self.frames.values.extend(standardised);
+        let log = wide(
+            #[inline(always)]
+            || log(mel),
+        );
+        self.push_logged(mel, &log);
+    }
+
+    /// The same where the frame's `ln(mel + 0.001)` is known.
+    pub(crate) fn push_logged(&mut self, mel: &[f32; BANDS], log: &[f32; BANDS]) {
+        let (above, tcn) = (&mut self.above, &self.tcn);
+        let standardised = wide(
+            #[inline(always)]
+            || {
+                let mut shown = match above {
+                    Some(above) => above.push_log(log),
+                    None => {
+                        let mut shifted = [0.0; BANDS];
+                        for (slot, &m) in shifted.iter_mut().zip(mel) {
+                            *slot = within(m, 1e30) + LEAST;
+                        }
+                        ln(&shifted)
+                    }
+                };
+                let standards = tcn.scale.iter().zip(&tcn.shift);
+                for (x, (scale, shift)) in shown.iter_mut().zip(standards) {
+                    *x = *x * scale + shift;
+                }
+                shown
+            },
+        );
+        self.frames.values.extend_from_slice(&standardised);
         if self.due() >= BATCH {
             self.advance();
         }

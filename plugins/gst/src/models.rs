@@ -64,6 +64,16 @@ pub enum ModelError {
         /// The file that is not there.
         file: PathBuf,
     },
+    /// A probe's head has not been learned.
+    #[error(
+        "the probe {manifest} has no head {file}: `earmark fit --embedding {manifest} --output {file}` learns one from labelled recordings"
+    )]
+    NoHead {
+        /// The probe's manifest.
+        manifest: PathBuf,
+        /// The file that is not there.
+        file: PathBuf,
+    },
     /// The ONNX file is not the one that the manifest describes.
     #[error(
         "the model file {file} was altered: its SHA-256 is {found}, but {name}.yaml says {expected}; run `make setup` to build it again"

@@ -3,11 +3,13 @@
 //! A look shows what began before it and still sounds. Between looks at `a` and `b`, one at `t` is the first to show what begins in `(a, t]` and lasts
 //! until `t`, less what the look at `b` would have shown of that anyway: the sum of `p (lasts(t - onset) - lasts(b - onset))`. So of two onsets in quick
 //! succession the later one is looked at first, and the earlier one only if it was probably over by then. Further looks only lower what a look is worth:
-//! old values are upper bounds, and few are computed anew.
+//! old values are upper bounds, and few are computed anew. Where decoding counts too, a look makes others in its group of pictures cheaper: those are
+//! asked again.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
+use super::decoding::Decoding;
 use crate::anchor::Candidate;
 use crate::time::Nanos;
 use crate::worth::{HORIZON, Worth};
@@ -17,20 +19,23 @@ const STEP: f64 = 0.02;
 
 /// Candidates that wait to be looked at.
 pub(super) struct Order<'a> {
-    /// By onset.
+    /// In the order in which they are seen.
     candidates: &'a [Candidate],
     /// Times of their pictures.
     looks: &'a [Nanos],
     worth: Worth,
     min_gap: Nanos,
+    decoding: Option<Decoding<'a>>,
     /// Upper bounds of what each is worth, in steps; equal ones in the order of time.
     waiting: BinaryHeap<(u64, Reverse<usize>)>,
-    onsets: BTreeSet<Nanos>,
+    /// Those that had their turn.
+    gone: Vec<bool>,
+    seen: BTreeSet<Nanos>,
     taken: BTreeSet<Nanos>,
 }
 
 impl<'a> Order<'a> {
-    /// Candidates by onset, and the times of their pictures. If nothing is expected of blind looks ([`Worth::any`]), the likeliest come first.
+    /// Candidates in the order in which they are seen, and the times of their pictures. If nothing is expected of blind looks ([`Worth::any`]), the likeliest come first.
     pub(super) fn new(
         candidates: &'a [Candidate],
         looks: &'a [Nanos],
@@ -42,25 +47,42 @@ impl<'a> Order<'a> {
             looks,
             worth,
             min_gap,
+            decoding: None,
+            gone: vec![false; candidates.len()],
             waiting: (0..candidates.len())
                 .map(|i| (u64::MAX, Reverse(i)))
                 .collect(),
-            onsets: BTreeSet::new(),
+            seen: BTreeSet::new(),
             taken: BTreeSet::new(),
         }
+    }
+
+    /// The same, where decoding counts too.
+    pub(super) fn weighing(mut self, decoding: Option<Decoding<'a>>) -> Self {
+        self.decoding = decoding;
+        self
     }
 
     /// The next candidate that keeps its distance, and what it is worth: events that it is expected to be the first to show.
     pub(super) fn next(&mut self) -> Option<(usize, f64)> {
         while let Some((_, Reverse(i))) = self.waiting.pop() {
-            let onset = self.candidates[i].onset;
-            let near = (onset - self.min_gap + Nanos::new(1))..(onset + self.min_gap);
-            if self.onsets.range(near).next().is_some() {
+            if self.gone[i] {
+                continue;
+            }
+            let seen = self.candidates[i].seen;
+            let near = (seen - self.min_gap + Nanos::new(1))..(seen + self.min_gap);
+            if self.seen.range(near).next().is_some() {
+                self.gone[i] = true;
                 continue;
             }
             let gain = self.gain(i);
-            let entry = ((gain / STEP) as u64, Reverse(i));
+            let share = self
+                .decoding
+                .as_ref()
+                .map_or(1.0, |d| d.share(self.looks[i]));
+            let entry = ((gain * share / STEP) as u64, Reverse(i));
             if self.waiting.peek().is_none_or(|best| entry >= *best) {
+                self.gone[i] = true;
                 return Some((i, gain));
             }
             self.waiting.push(entry);
@@ -70,25 +92,30 @@ impl<'a> Order<'a> {
 
     /// A picture of this candidate is taken at this time.
     pub(super) fn take(&mut self, i: usize, at: Nanos) {
-        self.onsets.insert(self.candidates[i].onset);
+        self.seen.insert(self.candidates[i].seen);
         self.taken.insert(at);
+        if let Some(decoding) = &mut self.decoding {
+            let cheaper = decoding.take(at).iter().filter(|&&i| !self.gone[i]);
+            self.waiting
+                .extend(cheaper.map(|&i| (u64::MAX, Reverse(i))));
+        }
     }
 
     fn gain(&self, i: usize) -> f64 {
         if !self.worth.any() {
             return self.candidates[i].p.into();
         }
-        // A picture from before the onset is meant to show it all the same.
-        let at = self.looks[i].max(self.candidates[i].onset);
+        // A picture from before the event is meant to show it all the same.
+        let at = self.looks[i].max(self.candidates[i].seen);
         let before = self.taken.range(..=at).next_back().copied();
         let after = self.taken.range(at + Nanos::new(1)..).next().copied();
         let since = before.unwrap_or(at - HORIZON).max(at - HORIZON);
-        let begun = self.candidates.partition_point(|c| c.onset <= at);
+        let begun = self.candidates.partition_point(|c| c.seen <= at);
         let recent = self.candidates[..begun].iter().rev();
         recent
-            .take_while(|c| c.onset > since)
+            .take_while(|c| c.seen > since)
             .map(|c| {
-                let lasts = |look: Nanos| self.worth.lasts((look - c.onset).seconds());
+                let lasts = |look: Nanos| self.worth.lasts((look - c.seen).seconds());
                 f64::from(c.p) * (lasts(at) - after.map_or(0.0, lasts))
             })
             .sum()
@@ -101,6 +128,7 @@ mod tests {
 
     use super::*;
     use crate::settings::BudgetSettings;
+    use crate::snap::Pictures;
 
     fn worth() -> Worth {
         Worth::new(&BudgetSettings::default())
@@ -109,6 +137,7 @@ mod tests {
     fn candidate(ms: i64, p: f32) -> Candidate {
         Candidate {
             onset: Nanos::from_ms(ms),
+            seen: Nanos::from_ms(ms),
             p,
             uncertainty: 1.0 - p,
             class_id: -1,
@@ -118,7 +147,7 @@ mod tests {
     /// Pictures 60 ms after the onsets.
     fn looks(candidates: &[Candidate]) -> Vec<Nanos> {
         let after = Nanos::from_ms(60);
-        candidates.iter().map(|c| c.onset + after).collect()
+        candidates.iter().map(|c| c.seen + after).collect()
     }
 
     /// All of them, in order, with what they were worth.
@@ -162,7 +191,50 @@ mod tests {
         assert_eq!(indexes(&all(&three, none, 0)), [2, 0, 1]);
     }
 
+    /// In which order candidates come where a keyframe stands every ten seconds, pictures are 20 ms apart and each counts for so many tokens.
+    fn weighed(candidates: &[Candidate], per_picture: f64) -> Vec<usize> {
+        let keyframes: Vec<_> = (0..10).map(|i| Nanos::from_ms(10_000 * i)).collect();
+        let pictures = Pictures {
+            keyframes: &keyframes,
+            frame: Nanos::from_ms(20),
+        };
+        let looks = looks(candidates);
+        let gap = Nanos::new(1);
+        let decoding = Decoding::new(pictures, per_picture, 784, &looks);
+        let mut order = Order::new(candidates, &looks, worth(), gap).weighing(decoding);
+        let mut taken = Vec::new();
+        while let Some((i, _)) = order.next() {
+            order.take(i, looks[i]);
+            taken.push(i);
+        }
+        taken
+    }
+
+    #[test]
+    fn where_decoding_counts_what_lies_near_a_keyframe_and_what_is_paid_for_come_first() {
+        let four = [
+            candidate(4_000, 0.3),
+            candidate(9_000, 0.9),
+            candidate(20_100, 0.5),
+            candidate(39_000, 0.8),
+        ];
+        assert_eq!(weighed(&four, 0.0), [1, 3, 2, 0]);
+        // A keyframe is near the third. The second pays for the first, which then costs nothing.
+        assert_eq!(weighed(&four, 10.0), [2, 1, 0, 3]);
+    }
+
     proptest! {
+        #[test]
+        fn where_decoding_counts_everyone_still_has_one_turn(
+            onsets in prop::collection::btree_map(0i64..90_000, 0.01f32..1.0, 0..40),
+            per_picture in 0.0f64..100.0,
+        ) {
+            let candidates: Vec<_> = onsets.into_iter().map(|(ms, p)| candidate(ms, p)).collect();
+            let mut taken = weighed(&candidates, per_picture);
+            taken.sort_unstable();
+            prop_assert!(taken.into_iter().eq(0..candidates.len()));
+        }
+
         #[test]
         fn what_looks_are_worth_adds_up_to_what_they_show(
             onsets in prop::collection::btree_map(0i64..20_000, 0.01f32..1.0, 0..12),
@@ -174,8 +246,8 @@ mod tests {
                 let mut chosen: Vec<Nanos> = taken[..n].iter().map(|&(i, _)| at[i]).collect();
                 chosen.sort_unstable();
                 let shown: f64 = candidates.iter().map(|c| {
-                    let first = chosen.iter().find(|&&t| t >= c.onset);
-                    first.map_or(0.0, |&t| f64::from(c.p) * worth().lasts((t - c.onset).seconds()))
+                    let first = chosen.iter().find(|&&t| t >= c.seen);
+                    first.map_or(0.0, |&t| f64::from(c.p) * worth().lasts((t - c.seen).seconds()))
                 }).sum();
                 let sum: f64 = taken[..n].iter().map(|&(_, gain)| gain).sum();
                 prop_assert!((shown - sum).abs() < 1e-6, "{shown} {sum}");

@@ -5,10 +5,11 @@ use serde_json::json;
 
 use super::*;
 use crate::cue::testing::{heard, plausible, wild};
-use crate::settings::testing::checked;
+use crate::settings::testing::{checked, classes};
 
 fn plan(settings: &Settings, cues: &[Cue], duration: Nanos) -> Result<Plan, PlanError> {
-    let mut planner = Planner::new(settings.clone(), Prices::default());
+    let planner = Planner::new(settings.clone(), Prices::default());
+    let mut planner = planner.with_classes(&classes());
     for cue in cues {
         planner.hear(cue);
     }
@@ -54,9 +55,15 @@ fn check(plan: &Plan, settings: &Settings) {
         assert!(Nanos::ZERO <= entry.requested && entry.requested < header.duration);
         assert_eq!(entry.anchor.is_some(), entry.reason == Reason::Anchor);
     }
+    let offsets = Offsets::new(&settings.anchors, &classes());
+    let seen = |anchor: &Anchor| {
+        let at = anchor.onset + offsets.of(anchor.class_id);
+        at.min(header.duration - Nanos::new(1)).max(Nanos::ZERO)
+    };
     for (i, anchor) in plan.anchors.iter().enumerate() {
         assert_eq!(anchor.id as usize, i);
-        assert!(anchor.window.contains(anchor.onset));
+        assert!(anchor.window.contains(seen(anchor)));
+        assert!(anchor.onset < header.duration);
         assert!(anchor.window.stop() <= header.duration);
         assert_eq!(
             plan.entries
@@ -68,7 +75,7 @@ fn check(plan: &Plan, settings: &Settings) {
     }
     for pair in plan.anchors.windows(2) {
         assert!(pair[0].window.stop() <= pair[1].window.start());
-        let apart = pair[1].onset - pair[0].onset;
+        let apart = seen(&pair[1]) - seen(&pair[0]);
         assert!(apart >= Nanos::from_ms(settings.anchors.min_gap_ms.into()));
     }
     // Written as text and read back, it is the same; with cues among the lines, too.
@@ -164,6 +171,40 @@ fn windows_that_overlap_part_halfway_between_the_onsets() {
         window(5_800, 6_400),
     ];
     assert_eq!(windows, expected);
+}
+
+#[test]
+fn offsets_move_looks_and_windows_by_class_and_anchors_follow_what_is_seen() {
+    let mut settings = Settings::default();
+    settings.anchors.offset_ms = 100;
+    let by_class = &mut settings.anchors.class_offset_ms;
+    by_class.insert("class 3".into(), -2_000);
+    settings.budget.tokens_per_s = 784.0;
+    let mut cues = heard(seconds(10), &[(3_000, 1.0), (4_000, 1.0), (1_000, 1.0)]);
+    // What sounds at 4 s was to be seen at 2 s; nobody named the others.
+    cues[50].tags = vec![crate::cue::Tag {
+        class_id: 3,
+        p: 0.9,
+    }];
+    let plan = plan(&settings, &cues, seconds(10)).unwrap();
+    check(&plan, &settings);
+    let ms = |at: Nanos| at.get() / 1_000_000;
+    let anchors: Vec<_> = plan
+        .anchors
+        .iter()
+        .map(|a| (ms(a.onset), ms(a.window.start()), ms(a.window.stop())))
+        .collect();
+    assert_eq!(
+        anchors,
+        [
+            (1_000, 900, 1_500),
+            (4_000, 1_800, 2_400),
+            (3_000, 2_900, 3_500)
+        ]
+    );
+    let looks = plan.entries.iter().filter(|entry| entry.anchor.is_some());
+    let looks: Vec<_> = looks.map(|entry| ms(entry.requested)).collect();
+    assert_eq!(looks, [1_160, 2_060, 3_160]);
 }
 
 #[test]
@@ -264,6 +305,28 @@ proptest! {
         check(&made, &settings);
         prop_assert!(largest_gap(&made) <= Nanos::from_ms(settings.budget.max_gap_ms.into()));
         prop_assert_eq!(made, plan(&settings, &cues, duration).unwrap());
+    }
+
+    #[test]
+    fn what_decoding_counts_for_is_not_spent(
+        settings in checked(Policy::Gated), cues in plausible(), duration in lasting(),
+        keyframes in prop::collection::btree_set(0i64..60_000, 0..20), picture_tokens in 0.0f64..1_000.0,
+    ) {
+        let mut settings = settings;
+        settings.budget.picture_tokens = picture_tokens;
+        let planner = Planner::new(settings.clone(), Prices::default());
+        let mut planner = planner.with_classes(&classes());
+        for cue in &cues {
+            planner.hear(cue);
+        }
+        planner.see(keyframes.into_iter().map(Nanos::from_ms).collect(), Nanos::from_ms(20));
+        let weighed = planner.finish(duration, "P01_01", json!({}));
+        // Whether there can be a plan is a matter of tokens alone.
+        prop_assert_eq!(weighed.is_ok(), plan(&settings, &cues, duration).is_ok());
+        if let Ok(weighed) = weighed {
+            check(&weighed, &settings);
+            prop_assert!(largest_gap(&weighed) <= Nanos::from_ms(settings.budget.max_gap_ms.into()));
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::{Entry, Header, Line, Reason, SCHEMA};
 use crate::anchor::Anchor;
 use crate::cue::{COARSE, Cue, HOP, Onset, TOP, Tag};
 use crate::global::{MAX_DURATION, MIN_DURATION};
+use crate::offset::FURTHEST_MS;
 use crate::tier::Tier;
 use crate::time::{Nanos, Window};
 
@@ -218,8 +219,15 @@ impl Fields {
             let rule = format!("must be later than start_ns {}", start.get());
             return Err(self.bad("stop_ns", stop.get(), &rule, "are the two mixed up?"));
         };
-        if !window.contains(onset) {
-            let rule = format!("must lie in the window [{}, {})", start.get(), stop.get());
+        // A window stands where the event is seen: at the onset, or as far from it as picture and sound may be apart.
+        let furthest = Nanos::from_ms(FURTHEST_MS.into());
+        let (from, until) = (start - furthest, stop + furthest);
+        if onset < from || onset >= until {
+            let rule = format!(
+                "must lie within {furthest} of the window [{}, {})",
+                start.get(),
+                stop.get()
+            );
             let hint = "are its units the same as the window's?";
             return Err(self.bad("onset_ns", onset.get(), &rule, hint));
         }

@@ -85,16 +85,37 @@ fn what_an_anchor_has_decoded_is_free() {
 }
 
 #[test]
+fn even_looks_far_from_keyframes_gather_in_what_is_decoded_anyway() {
+    // GOPs of five seconds; the anchor at 9 s pays for four of them.
+    let keys: Vec<_> = (0..5).map(|i| ms(5_000 * i)).collect();
+    let mut entries = plain(&[1_800, 3_600, 5_400, 7_200]);
+    entries.push(entry(ms(9_000), Reason::Anchor));
+    moved(&mut entries, &keys, 9_100, 10_000, 10_000);
+    let pictures = Pictures {
+        keyframes: &keys,
+        frame: FRAME,
+    };
+    // The anchor's own, and at most the first picture of the recording.
+    let cost = pictures.cost(entries.iter().map(|entry| entry.requested));
+    assert!(cost <= 202, "{cost}: {:?}", times(&entries));
+    let edges = times(&entries);
+    assert!(edges.windows(2).all(|w| w[1] - w[0] >= 900), "{edges:?}");
+}
+
+#[test]
 fn no_look_moves_further_than_the_reach() {
     let keys: Vec<_> = (0..4).map(|i| ms(5_000 * i)).collect();
-    let mut entries = plain(&[1_000, 3_000, 5_900, 8_000]);
+    let mut entries = plain(&[1_000, 3_000, 5_900]);
     moved(&mut entries, &keys, 10_000, 10_000, 800);
     assert_eq!(
         times(&entries)[2],
         5_100,
         "towards the keyframe, as far as it may"
     );
-    assert_eq!(times(&entries)[3], 7_200);
+    // The last look of a group of pictures pays for those before it.
+    let mut entries = plain(&[1_000, 3_000, 5_900, 8_000]);
+    moved(&mut entries, &keys, 10_000, 10_000, 800);
+    assert_eq!(times(&entries)[2..], [5_900, 7_200]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::cue::testing::{heard, plausible, wild};
-use crate::settings::testing::checked;
+use crate::settings::testing::{checked, classes};
 
 fn seconds(s: i64) -> Nanos {
     Nanos::from_ms(1_000 * s)
@@ -23,7 +23,8 @@ struct Gate {
 impl Gate {
     fn new(settings: &Settings) -> Self {
         Self {
-            planner: StreamPlanner::new(settings.clone(), Prices::default()),
+            planner: StreamPlanner::new(settings.clone(), Prices::default())
+                .with_classes(&classes()),
             settings: settings.clone(),
             decisions: Vec::new(),
             spent: 0,
@@ -105,9 +106,13 @@ impl Gate {
     /// Anchors are in order and apart, and their windows are disjoint and hold them.
     fn check_anchors(&self) {
         let anchors = self.anchors();
+        let offsets = Offsets::new(&self.settings.anchors, &classes());
+        let seen = |anchor: &Anchor| (anchor.onset + offsets.of(anchor.class_id)).max(Nanos::ZERO);
+        let last = self.planner.stop.unwrap_or(Nanos::MAX) - Nanos::new(1);
         for (i, anchor) in anchors.iter().enumerate() {
             assert_eq!(anchor.id as usize, i);
-            assert!(anchor.window.contains(anchor.onset));
+            let at = seen(anchor);
+            assert!(anchor.window.contains(at) || anchor.window.contains(at.min(last)));
             assert_eq!(
                 self.entries()
                     .filter(|e| e.anchor == Some(anchor.id))
@@ -118,7 +123,7 @@ impl Gate {
         let min_gap = Nanos::from_ms(self.settings.anchors.min_gap_ms.into());
         for pair in anchors.windows(2) {
             assert!(pair[0].window.stop() <= pair[1].window.start());
-            assert!(pair[1].onset - pair[0].onset >= min_gap);
+            assert!(seen(pair[1]) - seen(pair[0]) >= min_gap);
         }
     }
 }
@@ -236,6 +241,35 @@ fn decisions_come_no_later_than_the_look_ahead() {
         gate.hear(std::slice::from_ref(&cue));
         assert!(gate.decided + seconds(1) >= cue.pts + HOP);
     }
+}
+
+#[test]
+fn what_is_seen_before_its_sound_is_waited_for() {
+    let mut settings = Settings::default();
+    settings.anchors.offset_ms = 100;
+    let by_class = &mut settings.anchors.class_offset_ms;
+    by_class.insert("class 3".into(), -2_000);
+    let mut cues = heard(seconds(40), &[(20_000, 1.0), (28_000, 1.0), (29_000, 1.0)]);
+    cues[362].tags = vec![crate::cue::Tag {
+        class_id: 3,
+        p: 0.9,
+    }];
+    let mut gate = Gate::new(&settings);
+    for cue in cues {
+        gate.hear(std::slice::from_ref(&cue));
+        // By the look-ahead and the two seconds that a tap may come before its sound, and by what is seen later.
+        assert!(gate.decided + Nanos::from_ms(3_100) >= cue.pts + HOP);
+    }
+    gate.finish(seconds(40));
+    gate.check_anchors();
+    let looks = gate.entries().filter(|entry| entry.anchor.is_some());
+    let looks: Vec<_> = looks
+        .map(|entry| entry.requested.get() / 1_000_000)
+        .collect();
+    assert_eq!(looks, [20_160, 27_060, 28_160]);
+    let onsets = gate.anchors();
+    let onsets: Vec<_> = onsets.iter().map(|a| a.onset.get() / 1_000_000).collect();
+    assert_eq!(onsets, [20_000, 29_000, 28_000]);
 }
 
 #[test]

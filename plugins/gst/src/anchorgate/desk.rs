@@ -153,7 +153,12 @@ impl Desk {
                 tier: setup.settings.budget.uniform_tier,
                 tokens: setup.prices.of(setup.settings.budget.uniform_tier),
             },
-            None => Looks::stream(setup.settings.clone(), setup.prices, Nanos::ZERO),
+            None => Looks::stream(
+                setup.settings.clone(),
+                setup.prices,
+                &setup.labels,
+                Nanos::ZERO,
+            ),
         };
         let header = match &looks {
             Looks::Plan(file) => file.header().clone(),
@@ -625,7 +630,9 @@ impl Desk {
         self.looks = match &self.looks {
             Looks::Plan(file) => Looks::Plan(Box::new(file.again()?)),
             Looks::Stream { .. } => {
-                Looks::stream(self.setup.settings.clone(), self.setup.prices, Nanos::ZERO)
+                let setup = &self.setup;
+                let settings = setup.settings.clone();
+                Looks::stream(settings, setup.prices, &setup.labels, Nanos::ZERO)
             }
             Looks::Dense { tier, tokens } => Looks::Dense {
                 tier: *tier,

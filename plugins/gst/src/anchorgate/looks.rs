@@ -74,9 +74,15 @@ pub(super) enum Looks {
 }
 
 impl Looks {
-    pub(super) fn stream(settings: Settings, prices: Prices, origin: Nanos) -> Self {
+    /// `classes`: the tagger's, for offsets by class.
+    pub(super) fn stream(
+        settings: Settings,
+        prices: Prices,
+        classes: &[String],
+        origin: Nanos,
+    ) -> Self {
         Self::Stream {
-            planner: Box::new(StreamPlanner::new(settings, prices)),
+            planner: Box::new(StreamPlanner::new(settings, prices).with_classes(classes)),
             origin,
         }
     }

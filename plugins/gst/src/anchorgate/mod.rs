@@ -23,7 +23,7 @@ mod seek;
 mod settings;
 mod video;
 
-use anchoring::settings::Policy;
+use anchoring::settings::{Policy, Widen};
 use anchoring::tier::Tier;
 use gst::glib;
 use gst::prelude::*;
@@ -97,6 +97,42 @@ pub enum EarmarkAccess {
         nick = "seek"
     )]
     Seek,
+}
+
+/// [`Widen`] as a property.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "EarmarkWiden")]
+pub enum EarmarkWiden {
+    /// See [`Widen::Both`].
+    #[default]
+    #[enum_value(name = "Both, each in proportion to its length", nick = "both")]
+    Both,
+    /// See [`Widen::Before`].
+    #[enum_value(name = "The one before", nick = "before")]
+    Before,
+    /// See [`Widen::After`].
+    #[enum_value(name = "The one after", nick = "after")]
+    After,
+}
+
+impl From<EarmarkWiden> for Widen {
+    fn from(widen: EarmarkWiden) -> Self {
+        match widen {
+            EarmarkWiden::Both => Self::Both,
+            EarmarkWiden::Before => Self::Before,
+            EarmarkWiden::After => Self::After,
+        }
+    }
+}
+
+impl From<Widen> for EarmarkWiden {
+    fn from(widen: Widen) -> Self {
+        match widen {
+            Widen::Both => Self::Both,
+            Widen::Before => Self::Before,
+            Widen::After => Self::After,
+        }
+    }
 }
 
 impl From<EarmarkPolicy> for Policy {

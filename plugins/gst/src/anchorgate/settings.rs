@@ -4,20 +4,23 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use anchoring::settings::{Policy, Settings};
+use anchoring::offset;
+use anchoring::settings::{Policy, Settings, Widen};
 use anchoring::tier::{Prices, Tier};
 use anchoring::time::Nanos;
 use gst::glib;
 use gst::prelude::*;
 
 use super::desk::Setup;
-use super::{EarmarkAccess, EarmarkPolicy, EarmarkTier};
+use super::{EarmarkAccess, EarmarkPolicy, EarmarkTier, EarmarkWiden};
 use crate::models;
 
 /// The properties as they were set.
 #[derive(Clone, Debug)]
 pub(super) struct Properties {
     settings: Settings,
+    /// As one line; the settings' own stay empty until [`Self::setup`].
+    class_offsets: Option<String>,
     prices: [u64; 3],
     plan: Option<String>,
     classes: Option<String>,
@@ -33,6 +36,7 @@ impl Default for Properties {
         let prices = Prices::default();
         Self {
             settings: Settings::default(),
+            class_offsets: None,
             prices: Tier::ALL.map(|tier| prices.of(tier)),
             plan: None,
             classes: None,
@@ -56,6 +60,8 @@ pub(super) enum BadProperties {
     Settings(Vec<String>),
     #[error("classes: {0}")]
     Classes(#[from] models::ModelError),
+    #[error("class-offset-ms: {0}")]
+    ClassOffsets(String),
 }
 
 impl Properties {
@@ -63,17 +69,24 @@ impl Properties {
     pub(super) fn setup(&self) -> Result<Setup, BadProperties> {
         let [low, base, high] = self.prices;
         let prices = Prices::new(low, base, high).ok_or(BadProperties::Prices(self.prices))?;
-        let problems = self.settings.check(prices);
+        let labels = self.labels()?;
+        let mut settings = self.settings.clone();
         // A plan that is followed was checked when it was made.
-        if !problems.is_empty() && self.plan.is_none() {
-            let problems = problems.iter().map(ToString::to_string);
-            return Err(BadProperties::Settings(problems.collect()));
+        if self.plan.is_none() {
+            if let Some(text) = &self.class_offsets {
+                settings.anchors.class_offset_ms = class_offsets(text, &labels)?;
+            }
+            let problems = settings.check(prices);
+            if !problems.is_empty() {
+                let problems = problems.iter().map(ToString::to_string);
+                return Err(BadProperties::Settings(problems.collect()));
+            }
         }
         Ok(Setup {
-            settings: self.settings.clone(),
+            settings,
             prices,
             plan: self.plan.as_ref().map(Into::into),
-            labels: self.labels()?,
+            labels,
             video_id: self.video_id.clone().unwrap_or_default(),
             max_bytes: usize::try_from(self.max_bytes).unwrap_or(usize::MAX),
             max_lag: Nanos::from_ms(self.max_lag_ms.into()),
@@ -104,8 +117,15 @@ impl Properties {
         Duration::from_millis(self.patience_ms.into())
     }
 
+    /// How long a decision waits for what is heard after it: the look-ahead, and as much as a picture may come before its sound.
     pub(super) fn look_ahead(&self) -> Nanos {
-        Nanos::from_ms(self.settings.budget.look_ahead_ms.into())
+        let offsets = self.class_offsets.as_deref().map(offset::from_text);
+        let by_class = offsets.and_then(Result::ok).unwrap_or_default();
+        let earliest = by_class.into_values().min().unwrap_or(0);
+        let anchors = &self.settings.anchors;
+        let earliest = earliest.min(anchors.offset_ms).max(-offset::FURTHEST_MS);
+        let early = i64::from(earliest) + i64::from(anchors.look_ms.min(0));
+        Nanos::from_ms(i64::from(self.settings.budget.look_ahead_ms) - early.min(0))
     }
 
     pub(super) fn max_lag(&self) -> Nanos {
@@ -137,6 +157,28 @@ impl Properties {
     }
 }
 
+/// Offsets by class from their line; every name must be a class.
+fn class_offsets(
+    text: &str,
+    classes: &[String],
+) -> Result<std::collections::BTreeMap<String, i32>, BadProperties> {
+    let bad = BadProperties::ClassOffsets;
+    let offsets = offset::from_text(text).map_err(bad)?;
+    if classes.is_empty() && !offsets.is_empty() {
+        let text = "needs `classes`, the list that its names are of (such as classes=yamnet)";
+        return Err(bad(text.into()));
+    }
+    let given = anchoring::settings::AnchorSettings {
+        class_offset_ms: offsets,
+        ..Default::default()
+    };
+    if let Some((name, meant)) = offset::unknown(&given, classes).first() {
+        let meant = meant.map_or(String::new(), |meant| format!(" (did you mean `{meant}`?)"));
+        return Err(bad(format!("`{name}` is no class of `classes`{meant}")));
+    }
+    Ok(given.class_offset_ms)
+}
+
 struct Property {
     name: &'static str,
     nick: &'static str,
@@ -154,6 +196,7 @@ enum Field {
     Tier(fn(&mut Properties) -> &mut Tier),
     Policy(fn(&mut Properties) -> &mut Policy),
     Access(fn(&mut Properties) -> &mut EarmarkAccess),
+    Widen(fn(&mut Properties) -> &mut Widen),
 }
 
 impl Property {
@@ -218,6 +261,13 @@ impl Property {
                 .blurb(blurb)
                 .mutable_ready()
                 .build(),
+            Field::Widen(at) => {
+                glib::ParamSpecEnum::builder_with_default(name, EarmarkWiden::from(*at(defaults)))
+                    .nick(nick)
+                    .blurb(blurb)
+                    .mutable_ready()
+                    .build()
+            }
         }
     }
 
@@ -247,6 +297,11 @@ impl Property {
                 }
             }
             Field::Access(at) => put(at(properties), value),
+            Field::Widen(at) => {
+                if let Ok(widen) = value.get::<EarmarkWiden>() {
+                    *at(properties) = widen.into();
+                }
+            }
         }
     }
 
@@ -260,6 +315,7 @@ impl Property {
             Field::Tier(at) => EarmarkTier::from(*at(properties)).to_value(),
             Field::Policy(at) => EarmarkPolicy::from(*at(properties)).to_value(),
             Field::Access(at) => at(properties).to_value(),
+            Field::Widen(at) => EarmarkWiden::from(*at(properties)).to_value(),
         }
     }
 }
@@ -279,7 +335,7 @@ const fn property(
 }
 
 /// Ranges are those of [`Settings::check`].
-const PROPERTIES: [Property; 28] = [
+const PROPERTIES: [Property; 33] = [
     property(
         "policy",
         "Policy",
@@ -377,6 +433,24 @@ const PROPERTIES: [Property; 28] = [
         Field::Real(0.0, 10.0, |p| &mut p.settings.anchors.uncertainty_gain),
     ),
     property(
+        "widen",
+        "Sides that grow",
+        "Which sides of a window grow with uncertainty",
+        Field::Widen(|p| &mut p.settings.anchors.widen),
+    ),
+    property(
+        "min-window-ms",
+        "Least window",
+        "Windows are no shorter than this, ms, unless another anchor or an end of the recording cuts them",
+        Field::Uint(0, 120_000, |p| &mut p.settings.anchors.min_window_ms),
+    ),
+    property(
+        "max-window-ms",
+        "Most window",
+        "Windows grow no longer than this, ms; 0: no limit",
+        Field::Uint(0, 1_320_000, |p| &mut p.settings.anchors.max_window_ms),
+    ),
+    property(
         "min-gap-ms",
         "Least distance",
         "Least time between two anchors, ms",
@@ -387,6 +461,20 @@ const PROPERTIES: [Property; 28] = [
         "Look at",
         "The picture is taken this long after the onset, ms; kept inside the window",
         Field::Int(-5000, 5000, |p| &mut p.settings.anchors.look_ms),
+    ),
+    property(
+        "offset-ms",
+        "Offset",
+        "How much later than its sound an event is seen, ms: moves windows and looks; negative where the picture comes first",
+        Field::Int(-offset::FURTHEST_MS, offset::FURTHEST_MS, |p| {
+            &mut p.settings.anchors.offset_ms
+        }),
+    ),
+    property(
+        "class-offset-ms",
+        "Offsets by class",
+        "The same by class, instead of offset-ms: `class=ms;class=ms`, names as in `classes`, which must be set",
+        Field::Text(|p| &mut p.class_offsets),
     ),
     property(
         "threshold",
@@ -472,6 +560,26 @@ mod tests {
         let mut properties = Properties::default();
         properties.set("price-low", &1000u64.to_value());
         assert!(matches!(properties.setup(), Err(BadProperties::Prices(_))));
+        let mut properties = Properties::default();
+        properties.set("class-offset-ms", &"Water=-300".to_value());
+        let error = |properties: &Properties| properties.setup().unwrap_err().to_string();
+        assert!(error(&properties).contains("needs `classes`"));
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join("c.csv");
+        let text = "index,mid,display_name\n0,/m/1,\"Water tap, faucet\"\n";
+        std::fs::write(&list, text).unwrap();
+        properties.set("classes", &list.to_str().unwrap().to_value());
+        assert!(error(&properties).contains("did you mean `Water tap, faucet`?"));
+        properties.set("class-offset-ms", &"Water tap, faucet=soon".to_value());
+        assert!(error(&properties).contains("no `class=ms`"));
+        properties.set("class-offset-ms", &"Water tap, faucet=-6000".to_value());
+        assert!(error(&properties).contains("-5000..=5000"));
+        properties.set("class-offset-ms", &"Water tap, faucet=-300".to_value());
+        let setup = properties.setup().unwrap();
+        assert_eq!(
+            setup.settings.anchors.class_offset_ms["Water tap, faucet"],
+            -300
+        );
         let mut properties = Properties::default();
         properties.set("tokens-per-s", &1.0f64.to_value());
         let error = properties.setup().unwrap_err().to_string();

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anchoring::offset::FURTHEST_MS;
 use anchoring::plan::Reason;
 use half::f16;
 
@@ -100,15 +101,20 @@ fn rules(file: &Reading, tables: &Tables, problems: &mut Vec<String>) {
     need(pairs.into_iter().all(agree), &|| {
         "/frames/reason and /frames/anchor contradict each other".into()
     });
-    need(
-        tables.anchors.is_sorted_by_key(|anchor| anchor.onset_ns),
-        &|| "/anchors/onset_ns is not ascending".into(),
-    );
+    let windows = &tables.anchors;
+    let apart = windows.windows(2).all(|w| w[0].stop_ns <= w[1].start_ns);
+    need(apart, &|| {
+        "the windows of /anchors are not in order, or overlap".into()
+    });
+    // A window stands where the event is seen, which may be some seconds before or after its sound.
+    let furthest = i64::from(FURTHEST_MS) * 1_000_000;
     let holds = |anchor: &super::AnchorRow| {
-        anchor.start_ns <= anchor.onset_ns && anchor.onset_ns < anchor.stop_ns
+        let from = anchor.start_ns.saturating_sub(furthest);
+        let until = anchor.stop_ns.saturating_add(furthest);
+        anchor.start_ns < anchor.stop_ns && (from..until).contains(&anchor.onset_ns)
     };
     need(tables.anchors.iter().all(holds), &|| {
-        "an anchor lies outside its own window".into()
+        format!("an anchor lies more than {FURTHEST_MS} ms outside its own window")
     });
 }
 

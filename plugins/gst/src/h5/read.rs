@@ -108,7 +108,7 @@ pub struct Tables {
     pub tokens: Vec<u32>,
     /// Index into `anchors`, or -1.
     pub anchor: Vec<i32>,
-    /// The anchors, in the order of time.
+    /// The anchors, in the order of their windows.
     pub anchors: Vec<AnchorRow>,
 }
 

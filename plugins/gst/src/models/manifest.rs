@@ -302,6 +302,26 @@ impl Manifest {
     /// # Errors
     /// Missing, altered or unreadable.
     pub fn check(&self) -> Result<(), ModelError> {
+        self.check_file()?;
+        let absent = |path: Option<PathBuf>| path.filter(|file| !file.is_file());
+        let name = || self.name.clone();
+        if let Some(file) = absent(self.classes_path()) {
+            return Err(ModelError::Missing { name: name(), file });
+        }
+        match absent(self.head_path()) {
+            Some(file) => Err(ModelError::NoHead {
+                manifest: self.path.clone(),
+                file,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the ONNX file is there and the one described.
+    ///
+    /// # Errors
+    /// Missing, altered or unreadable.
+    pub fn check_file(&self) -> Result<(), ModelError> {
         let file = self.onnx_path();
         if !file.is_file() {
             return Err(ModelError::Missing {
@@ -318,14 +338,7 @@ impl Manifest {
                 found,
             });
         }
-        let others = [self.classes_path(), self.head_path()];
-        match others.into_iter().flatten().find(|file| !file.is_file()) {
-            Some(file) => Err(ModelError::Missing {
-                name: self.name.clone(),
-                file,
-            }),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// What the encoder's tiers cost; `None` for a tagger.

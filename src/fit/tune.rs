@@ -1,0 +1,418 @@
+//! What is fitted to what a probe says once its networks are made: when its onsets are, how likely they are, which are worth saying; and how
+//! far each class of labels lies from its sound.
+
+use anchoring::plan::PlanError;
+use anchoring::probe::Heard;
+use anchoring::time::Nanos;
+use anchoring::weights::Calibration;
+use anyhow::bail;
+use serde::Serialize;
+
+use super::corpus::Recording;
+use super::score::{self, looks};
+use super::truth;
+use crate::eval::measure;
+
+/// Furthest that a candidate's time is shifted, and that a start may lie from it to count, ms.
+const FURTHEST_MS: i64 = 100;
+/// What is less likely than the first is never worth a line.
+const THRESHOLDS: [f32; 12] = [
+    0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5,
+];
+/// How far a label may lie from its sound, and how likely an onset must be to be that sound.
+const APART: Nanos = Nanos::from_ms(500);
+const LIKELY: f32 = 0.1;
+/// Fewest events of a class that are told, and for which an offset is proposed.
+const TOLD: usize = 5;
+const PROPOSED: usize = 20;
+/// A smaller offset is not worth a setting, ms.
+const LEAST_MS: f64 = 20.0;
+
+/// What is fitted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Tuned {
+    pub(super) calibration: Calibration,
+    /// Less likely candidates are not said.
+    pub(super) threshold: f32,
+    /// Added to the times of candidates, ms.
+    pub(super) shift_ms: i32,
+}
+
+/// From candidates to the starts that are labelled.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(super) struct Shift {
+    /// The median, to be added to a candidate's time; 0 if too few were matched.
+    pub(super) ms: i32,
+    /// How many candidates have a start of their own within 100 ms.
+    pub(super) matched: usize,
+    /// A quarter of them lies below the first, a quarter above the second.
+    pub(super) quartiles_ms: [f64; 2],
+}
+
+/// Which candidates are worth saying.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(super) struct Threshold {
+    /// The lowest whose recovery is as good as the best one's.
+    pub(super) value: f32,
+    pub(super) recovery: f64,
+    /// The one with the highest recovery.
+    pub(super) best: f32,
+    pub(super) best_recovery: f64,
+}
+
+/// How far the labels of a class lie from its sounds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct ClassOffset {
+    pub(super) class: String,
+    /// How many of its events have an onset of their own within half a second.
+    pub(super) matched: usize,
+    pub(super) median_ms: f64,
+    pub(super) quartiles_ms: [f64; 2],
+    /// The tagger's name for it, where that is the same.
+    pub(super) tagger_class: Option<String>,
+    /// Whether `class_offset_ms` would do better with it.
+    pub(super) proposed: bool,
+}
+
+/// A value below which that share of the weight lies; `pairs` are value and weight, sorted by value.
+fn quantile(pairs: &[(f64, f64)], share: f64) -> f64 {
+    let all: f64 = pairs.iter().map(|(_, weight)| weight).sum();
+    let mut below = 0.0;
+    for (value, weight) in pairs {
+        below += weight;
+        if below >= share * all {
+            return *value;
+        }
+    }
+    pairs.last().map_or(0.0, |(value, _)| *value)
+}
+
+fn quartiles(pairs: &mut [(f64, f64)]) -> [f64; 3] {
+    pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    [0.25, 0.5, 0.75].map(|share| quantile(pairs, share))
+}
+
+fn seconds(said: &[Heard]) -> Vec<f32> {
+    let at = said.iter().map(|heard| heard.at.seconds() as f32);
+    at.collect()
+}
+
+/// What must be added to the times of candidates: the median of start less candidate, the likely ones counting more. What is no event's beginning
+/// has a start near it by chance, as often before as after.
+pub(super) fn shift(recordings: &[&Recording], said: &[Vec<Heard>]) -> Shift {
+    let mut apart = Vec::new();
+    for (one, said) in recordings.iter().zip(said) {
+        let events: Vec<(f32, f32)> = one.spans().collect();
+        for (event, candidate) in truth::pairs(&events, &seconds(said), truth::NEAR) {
+            let ns = (one.events[event].span.start() - said[candidate].at).get();
+            if ns.abs() <= FURTHEST_MS * 1_000_000 {
+                apart.push((ns as f64 / 1e6, f64::from(said[candidate].p)));
+            }
+        }
+    }
+    let [low, median, high] = quartiles(&mut apart);
+    let enough = apart.len() >= truth::FEWEST;
+    Shift {
+        ms: if enough { median.round() as i32 } else { 0 },
+        matched: apart.len(),
+        quartiles_ms: [low, high],
+    }
+}
+
+/// The same candidates at other times.
+pub(super) fn shifted(mut said: Vec<Vec<Heard>>, ms: i32) -> Vec<Vec<Heard>> {
+    let by = Nanos::from_ms(ms.into());
+    for heard in said.iter_mut().flatten() {
+        heard.at = heard.at + by;
+    }
+    said
+}
+
+/// The calibration under which what is said of these recordings is likeliest; probabilities are taken for logits as they are.
+///
+/// # Errors
+/// Too few candidates, true or false.
+pub(super) fn calibration(
+    recordings: &[&Recording],
+    said: &[Vec<Heard>],
+) -> anyhow::Result<Calibration> {
+    let mut judged = Vec::new();
+    for (one, said) in recordings.iter().zip(said) {
+        let events: Vec<(f32, f32)> = one.spans().collect();
+        let right = truth::truth(&events, &seconds(said));
+        judged.extend(said.iter().zip(right).map(|(h, right)| (logit(h.p), right)));
+    }
+    let right = judged.iter().filter(|(_, right)| *right).count();
+    if right.min(judged.len() - right) < truth::FEWEST {
+        bail!(
+            "{} onsets were heard and {right} of them begin an event: a calibration needs {} of each kind; label a few minutes more",
+            judged.len(),
+            truth::FEWEST
+        );
+    }
+    Ok(truth::calibrate(&judged))
+}
+
+fn logit(p: f32) -> f32 {
+    let p = p.clamp(1e-6, 1.0 - 1e-6);
+    (p / (1.0 - p)).ln()
+}
+
+/// The same candidates as likely as a calibration makes them.
+pub(super) fn calibrated(mut said: Vec<Vec<Heard>>, by: &Calibration) -> Vec<Vec<Heard>> {
+    for heard in said.iter_mut().flatten() {
+        heard.p = by.apply(logit(heard.p));
+        heard.uncertainty = 1.0 - heard.p;
+    }
+    said
+}
+
+/// Which candidates are worth saying, by what the global planner makes of them at one look for five seconds. It ranks candidates, so that those
+/// that are never looked at do it no harm, and what is not said can't be looked at under any setting: of thresholds whose recovery can't
+/// be told from the best (within one standard error of the recordings' differences), the lowest is taken.
+///
+/// # Errors
+/// A recording that can't be planned.
+pub(super) fn threshold(
+    recordings: &[&Recording],
+    said: &[Vec<Heard>],
+) -> Result<Threshold, PlanError> {
+    let mut shares = Vec::with_capacity(THRESHOLDS.len());
+    let (mut even, mut oracle) = (0.0, 0.0);
+    for (i, least) in THRESHOLDS.into_iter().enumerate() {
+        let mut own = Vec::with_capacity(recordings.len());
+        for (one, said) in recordings.iter().zip(said) {
+            let likely: Vec<Heard> = said.iter().filter(|h| h.p >= least).copied().collect();
+            let duration = one.duration();
+            let taken = looks(&likely, duration, 0.0)?;
+            let recording = measure::Recording {
+                duration,
+                events: one.events.clone(),
+                looks: taken.into_iter().map(|(_, at)| at).collect(),
+                ..measure::Recording::default()
+            };
+            own.push(recording.recall());
+            if i == 0 {
+                let hits = recording.hits(Nanos::ZERO);
+                let mean = |hits: &[f64]| hits.iter().sum::<f64>() / hits.len().max(1) as f64;
+                even += mean(&hits[1]);
+                oracle += mean(&hits[4]);
+            }
+        }
+        shares.push(own);
+    }
+    let n = recordings.len().max(1) as f64;
+    let mean = |own: &[f64]| own.iter().sum::<f64>() / n;
+    let recovery = |own: &[f64]| (mean(own) - even / n) / ((oracle - even) / n).max(1e-9);
+    let mut best = 0;
+    for i in 1..shares.len() {
+        if mean(&shares[i]) > mean(&shares[best]) + 1e-12 {
+            best = i;
+        }
+    }
+    let as_good = |own: &Vec<f64>| {
+        let off: Vec<f64> = shares[best].iter().zip(own).map(|(b, o)| b - o).collect();
+        let middle = mean(&off);
+        let spread = off.iter().map(|x| (x - middle).powi(2)).sum::<f64>();
+        let error = (spread / (n - 1.0).max(1.0) / n).sqrt();
+        middle <= error + 1e-12
+    };
+    let least = shares.iter().position(as_good).unwrap_or(best);
+    Ok(Threshold {
+        value: THRESHOLDS[least],
+        recovery: recovery(&shares[least]),
+        best: THRESHOLDS[best],
+        best_recovery: recovery(&shares[best]),
+    })
+}
+
+/// How far the labels of each class lie from its sounds, the most frequent first. Each event is given the likeliest onset within half a second that no
+/// likelier pair has taken. `names` are the tagger's classes.
+pub(super) fn by_class(
+    recordings: &[&Recording],
+    said: &[Vec<Heard>],
+    names: &[String],
+) -> Vec<ClassOffset> {
+    let mut apart: std::collections::BTreeMap<&str, Vec<(f64, f64)>> = Default::default();
+    for (one, said) in recordings.iter().zip(said) {
+        let mut pairs = Vec::new();
+        for (i, event) in one.events.iter().enumerate() {
+            let start = event.span.start();
+            let first = said.partition_point(|heard| heard.at < start - APART);
+            let near = said.iter().enumerate().skip(first);
+            let near = near.take_while(|(_, heard)| heard.at <= start + APART);
+            let likely = near.filter(|(_, heard)| heard.p >= LIKELY);
+            pairs.extend(likely.map(|(j, heard)| (heard.p, (start - heard.at).get(), i, j)));
+        }
+        pairs.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.abs().cmp(&b.1.abs())));
+        let (mut events, mut taken) = (vec![false; one.events.len()], vec![false; said.len()]);
+        for (_, ns, i, j) in pairs {
+            if !events[i] && !taken[j] {
+                (events[i], taken[j]) = (true, true);
+                let class = one.events[i].class.as_str();
+                apart.entry(class).or_default().push((ns as f64 / 1e6, 1.0));
+            }
+        }
+    }
+    let mut all: Vec<ClassOffset> = apart
+        .into_iter()
+        .filter(|(class, apart)| !class.is_empty() && apart.len() >= TOLD)
+        .map(|(class, mut apart)| {
+            let [low, median, high] = quartiles(&mut apart);
+            let same = |name: &&String| name.to_lowercase() == class.to_lowercase();
+            let tagger_class = names.iter().find(same).cloned();
+            // Of a median, where values are spread as the quartiles say.
+            let error = 1.253 * (high - low) / 1.349 / (apart.len() as f64).sqrt();
+            let sure = median.abs() > 2.0 * error && median.abs() >= LEAST_MS;
+            ClassOffset {
+                class: class.to_owned(),
+                matched: apart.len(),
+                median_ms: median,
+                quartiles_ms: [low, high],
+                proposed: sure && apart.len() >= PROPOSED && tagger_class.is_some(),
+                tagger_class,
+            }
+        })
+        .collect();
+    all.sort_by(|a, b| b.matched.cmp(&a.matched).then(a.class.cmp(&b.class)));
+    all
+}
+
+/// The line of a pipeline that sets what is proposed, if anything is.
+pub(super) fn yaml(offsets: &[ClassOffset]) -> Option<String> {
+    let proposed = offsets.iter().filter(|one| one.proposed);
+    let pairs: Vec<String> = proposed
+        .filter_map(|one| {
+            let name = serde_json::to_string(one.tagger_class.as_ref()?).ok()?;
+            Some(format!("{name}: {}", one.median_ms.round()))
+        })
+        .collect();
+    (!pairs.is_empty()).then(|| format!("class_offset_ms: {{ {} }}", pairs.join(", ")))
+}
+
+/// What is said of each recording by a probe.
+pub(super) fn heard_by(
+    recordings: &[&Recording],
+    probe: &anchoring::probe::Probe,
+) -> Vec<Vec<Heard>> {
+    recordings
+        .iter()
+        .map(|one| score::heard(one, probe))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use anchoring::time::Window;
+
+    use super::super::hear::Mel;
+    use super::super::random::Random;
+    use super::*;
+    use crate::eval::labels::Event;
+
+    fn event(ms: i64, class: &str) -> Event {
+        Event {
+            span: Window::new(Nanos::from_ms(ms), Nanos::from_ms(ms + 400)).unwrap(),
+            class: class.into(),
+            level: None,
+            video_id: None,
+        }
+    }
+
+    fn heard(ms: i64, p: f32) -> Heard {
+        Heard {
+            at: Nanos::from_ms(ms),
+            p,
+            uncertainty: 1.0 - p,
+        }
+    }
+
+    /// Events every three seconds or so, heard `late` ms after their labels, and as many candidates that are nothing.
+    fn made(seed: u64, late: i64, class: &str) -> (Recording, Vec<Heard>) {
+        let mut random = Random::of(seed, &[]);
+        let (mut events, mut said) = (Vec::new(), Vec::new());
+        for i in 1..60 {
+            let at = 3_000 * i + (500.0 * random.unit()) as i64;
+            events.push(event(at, class));
+            let off = (8.0 * random.normal()) as i64;
+            said.push(heard(at + late + off, random.range(0.4, 0.95)));
+            said.push(heard(
+                at + 900 + (900.0 * random.unit()) as i64,
+                random.range(0.02, 0.3),
+            ));
+        }
+        let mut mel = Mel::default();
+        (0..18_400).for_each(|_| mel.push(&[0.0; 64]));
+        let recording = Recording {
+            name: "made".into(),
+            given: String::new(),
+            mel,
+            events,
+        };
+        (recording, said)
+    }
+
+    #[test]
+    fn a_shift_is_found_and_taken_back() {
+        for late in [-60, 0, 35] {
+            let (one, said) = made(1, late, "tap");
+            let found = shift(&[&one], std::slice::from_ref(&said));
+            assert!((i64::from(found.ms) + late).abs() <= 3, "{late}: {found:?}");
+            assert!(found.matched >= 55, "{found:?}");
+            let again = shift(&[&one], &shifted(vec![said], found.ms));
+            assert!(again.ms.abs() <= 1, "{again:?}");
+        }
+        let (one, said) = made(1, 35, "tap");
+        let few = shift(&[&one], &[said[..10].to_vec()]);
+        assert_eq!(few.ms, 0);
+    }
+
+    #[test]
+    fn of_thresholds_that_are_as_good_the_lowest_is_taken() {
+        let (one, said) = made(2, 0, "tap");
+        let found = threshold(&[&one], &[said]).unwrap();
+        assert!(found.recovery > 0.9, "{found:?}");
+        assert!(found.value <= found.best && found.recovery <= found.best_recovery);
+        // What is said by chance alone harms: those must go.
+        let (one, mut said) = made(3, 0, "tap");
+        let mut random = Random::of(4, &[]);
+        for heard in &mut said {
+            heard.p = if heard.p > 0.3 {
+                random.range(0.41, 0.45)
+            } else {
+                heard.p
+            };
+        }
+        said.extend((0..2_000).map(|i| heard(50 + 90 * i, 0.06)));
+        said.sort_by_key(|heard| heard.at);
+        let found = threshold(&[&one], &[said]).unwrap();
+        assert!(found.value > 0.05 && found.value < 0.41, "{found:?}");
+    }
+
+    #[test]
+    fn classes_are_proposed_where_names_match_and_medians_are_sure() {
+        let (mut one, mut said) = made(5, 300, "water tap, FAUCET");
+        let (other, more) = made(6, 200, "stir");
+        let (third, none) = made(7, 0, "Speech");
+        let names = ["Speech", "Water tap, faucet"].map(str::to_owned);
+        let all = by_class(&[&one, &other, &third], &[said.clone(), more, none], &names);
+        let told: Vec<_> = all.iter().map(|o| (o.class.as_str(), o.proposed)).collect();
+        let expected = [
+            ("Speech", false),
+            ("stir", false),
+            ("water tap, FAUCET", true),
+        ];
+        assert_eq!(told, expected);
+        let line = yaml(&all).unwrap();
+        let ms = line
+            .strip_prefix("class_offset_ms: { \"Water tap, faucet\": ")
+            .and_then(|rest| rest.strip_suffix(" }"));
+        let ms: i64 = ms.unwrap().parse().unwrap();
+        assert!((ms + 300).abs() <= 5, "{line}");
+        // Too few.
+        one.events.truncate(15);
+        said.truncate(30);
+        let few = by_class(&[&one], &[said], &names);
+        assert_eq!((few.len(), yaml(&few)), (1, None));
+    }
+}

@@ -1,0 +1,128 @@
+//! Stretches in which the sound can't be trusted, out of cues: when each begins and ends.
+
+use anchoring::cue::HOP;
+use anchoring::time::Nanos;
+use serde::Serialize;
+
+/// Most that are kept; a recording that has more is hardly ever to be trusted.
+const MOST: usize = 10_000;
+/// Most that are told on a screen.
+const TOLD: usize = 6;
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Stretch {
+    /// When it begins, ns.
+    pub start_ns: Nanos,
+    /// When it ends, ns.
+    pub stop_ns: Nanos,
+    /// Whether there is nothing to hear at all; else the sound is there, and spoilt (clipping, wind, handling, a roar).
+    pub silent: bool,
+}
+
+/// All of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Untrusted {
+    stretches: Vec<Stretch>,
+    cues: u64,
+    /// How many cues lie in them.
+    hops: u64,
+}
+
+impl Untrusted {
+    /// The next cue, in the order of time. `distrust`: from this uncertainty on, the sound is not trusted.
+    pub fn hear(&mut self, pts: Nanos, uncertainty: f32, distrust: f64) {
+        self.cues += 1;
+        // In f32, as the planners do; written so that a NaN is not trusted.
+        let trusted = uncertainty < distrust.min(1.0) as f32;
+        if trusted {
+            return;
+        }
+        self.hops += 1;
+        let silent = uncertainty >= 1.0;
+        let stop = pts + HOP;
+        let room = self.stretches.len() < MOST;
+        match self.stretches.last_mut() {
+            Some(last) if last.stop_ns >= pts && last.silent == silent => last.stop_ns = stop,
+            _ if room => self.stretches.push(Stretch {
+                start_ns: pts,
+                stop_ns: stop,
+                silent,
+            }),
+            _ => {}
+        }
+    }
+
+    /// By time; at most 10,000.
+    pub fn stretches(&self) -> &[Stretch] {
+        &self.stretches
+    }
+
+    /// "31.280 s of 160.320 s: 12.000 to 20.000 s (silence), ..."; `None` if there were no cues.
+    pub fn text(&self) -> Option<String> {
+        let time = |hops: u64| Nanos::new((HOP.get() as u64).saturating_mul(hops) as i64);
+        if self.cues == 0 {
+            return None;
+        }
+        if self.stretches.is_empty() {
+            return Some("none".into());
+        }
+        // The longest matter most; they are told in the order of time.
+        let mut longest: Vec<&Stretch> = self.stretches.iter().collect();
+        longest.sort_by_key(|one| std::cmp::Reverse(one.stop_ns - one.start_ns));
+        longest.truncate(TOLD);
+        longest.sort_by_key(|one| one.start_ns);
+        let parts: Vec<_> = longest
+            .iter()
+            .map(|one| {
+                let why = if one.silent { "silence" } else { "spoilt" };
+                let (from, to) = (one.start_ns.seconds(), one.stop_ns.seconds());
+                format!("{from:.1} to {to:.1} s ({why})")
+            })
+            .collect();
+        let more = match self.stretches.len() - longest.len() {
+            0 => String::new(),
+            n => format!(" and {n} shorter ones"),
+        };
+        let parts = parts.join(", ");
+        Some(format!(
+            "{} of {}: {parts}{more}",
+            time(self.hops),
+            time(self.cues)
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_have_a_beginning_and_an_end_and_a_kind() {
+        let mut found = Untrusted::default();
+        assert_eq!(found.text(), None);
+        let said = [0.0, 1.0, 1.0, 0.95, 0.95, 0.0, f32::NAN, 0.0];
+        for (i, uncertainty) in (0..).zip(said) {
+            found.hear(Nanos::from_ms(80 * i), uncertainty, 0.9);
+        }
+        let ms: Vec<_> = found
+            .stretches()
+            .iter()
+            .map(|one| {
+                (
+                    one.start_ns.get() / 1_000_000,
+                    one.stop_ns.get() / 1_000_000,
+                    one.silent,
+                )
+            })
+            .collect();
+        assert_eq!(ms, [(80, 240, true), (240, 400, false), (480, 560, false)]);
+        assert_eq!(
+            found.text().unwrap(),
+            "0.400 s of 0.640 s: 0.1 to 0.2 s (silence), 0.2 to 0.4 s (spoilt), 0.5 to 0.6 s (spoilt)"
+        );
+        let mut fine = Untrusted::default();
+        fine.hear(Nanos::ZERO, 0.0, 0.9);
+        assert_eq!(fine.text().unwrap(), "none");
+    }
+}

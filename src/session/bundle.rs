@@ -1,0 +1,224 @@
+//! Hands sound and pictures from thread to thread in bundles, where nobody waits for them.
+//!
+//! A queue wakes its other side for every buffer, and a file's demuxer gives one for every 21 ms of AAC, every picture, every 4 KiB of a WAV
+//! file: the two threads then wait for each other more than they work. A probe on the queue's entry keeps what comes until it is worth
+//! a turn, and lets nothing overtake it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Context;
+use gst::prelude::*;
+
+/// A bundle is handed on when it holds as many buffers, bytes, or as much time.
+const MOST: usize = 64;
+const BYTES: usize = 1 << 20;
+const LONGEST: gst::ClockTime = gst::ClockTime::SECOND;
+/// Buffers of raw sound follow each other when no more than this lies between one's end and the other's start.
+const JITTER: gst::ClockTime = gst::ClockTime::from_mseconds(1);
+
+/// What waits for its turn.
+#[derive(Default)]
+struct Bundle {
+    buffers: Vec<gst::Buffer>,
+    bytes: usize,
+    time: gst::ClockTime,
+}
+
+impl Bundle {
+    fn push(&mut self, buffer: gst::Buffer) {
+        self.bytes += buffer.size();
+        self.time += buffer.duration().unwrap_or_default();
+        self.buffers.push(buffer);
+    }
+
+    fn is_full(&self) -> bool {
+        self.buffers.len() >= MOST || self.bytes >= BYTES || self.time >= LONGEST
+    }
+}
+
+type Shared = Arc<Mutex<Bundle>>;
+
+fn lock(bundle: &Shared) -> MutexGuard<'_, Bundle> {
+    bundle.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From now on, this queue takes buffers in bundles.
+pub(super) fn bundle(queue: &gst::Element) -> anyhow::Result<()> {
+    let pad = queue
+        .static_pad("sink")
+        .with_context(|| format!("{} has no sink pad", queue.name()))?;
+    let bundle = Shared::default();
+    let kinds = gst::PadProbeType::BUFFER
+        | gst::PadProbeType::BUFFER_LIST
+        | gst::PadProbeType::EVENT_DOWNSTREAM
+        | gst::PadProbeType::EVENT_FLUSH
+        | gst::PadProbeType::QUERY_DOWNSTREAM;
+    pad.add_probe(kinds, move |pad, info| {
+        if let Some(buffer) = info.take_buffer() {
+            let full = {
+                let mut bundle = lock(&bundle);
+                bundle.push(buffer);
+                bundle.is_full()
+            };
+            if full {
+                info.flow_res = hand_on(pad, &bundle);
+            }
+            return gst::PadProbeReturn::Handled;
+        }
+        let overtakes = match &info.data {
+            Some(gst::PadProbeData::Event(event)) => match event.type_() {
+                gst::EventType::FlushStart | gst::EventType::FlushStop => {
+                    *lock(&bundle) = Bundle::default();
+                    false
+                }
+                kind => kind.is_serialized(),
+            },
+            Some(gst::PadProbeData::Query(query)) => query.type_().is_serialized(),
+            // A list of the demuxer's own; when it is ours, nothing waits.
+            _ => true,
+        };
+        if overtakes {
+            // What is refused now is refused again with the next buffer, and the end of the stream must go on.
+            let _ = hand_on(pad, &bundle);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Ok(())
+}
+
+fn hand_on(pad: &gst::Pad, bundle: &Shared) -> Result<gst::FlowSuccess, gst::FlowError> {
+    let buffers = std::mem::take(&mut *lock(bundle)).buffers;
+    if buffers.is_empty() {
+        return Ok(gst::FlowSuccess::Ok);
+    }
+    let raw = pad.current_caps().is_some_and(|caps| is_raw(&caps));
+    let one = if raw { joined(&buffers) } else { None };
+    let list: gst::BufferList = match one {
+        Some(one) => [one].into_iter().collect(),
+        None => buffers.into_iter().collect(),
+    };
+    pad.chain_list(list)
+}
+
+/// Sound of which pieces may be put together byte by byte.
+fn is_raw(caps: &gst::CapsRef) -> bool {
+    caps.structure(0)
+        .is_some_and(|s| s.name() == "audio/x-raw" && s.get::<&str>("layout") == Ok("interleaved"))
+}
+
+/// One buffer of many that follow each other; `None` if they don't.
+fn joined(buffers: &[gst::Buffer]) -> Option<gst::Buffer> {
+    let (first, last) = (buffers.first()?, buffers.last()?);
+    let plain = |buffer: &gst::Buffer| buffer.iter_meta::<gst::Meta>().next().is_none();
+    let follows = |(one, next): (&gst::Buffer, &gst::Buffer)| {
+        let (Some(pts), Some(length), Some(then)) = (one.pts(), one.duration(), next.pts()) else {
+            return false;
+        };
+        let end = pts + length;
+        let apart = end.max(then) - end.min(then);
+        apart <= JITTER && !next.flags().contains(gst::BufferFlags::DISCONT)
+    };
+    let fit = buffers.iter().all(plain) && buffers.iter().zip(&buffers[1..]).all(follows);
+    if !fit || buffers.len() == 1 {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(buffers.iter().map(|buffer| buffer.size()).sum());
+    for buffer in buffers {
+        bytes.extend_from_slice(&buffer.map_readable().ok()?);
+    }
+    let mut one = gst::Buffer::from_mut_slice(bytes);
+    let made = one.get_mut()?;
+    made.set_flags(first.flags() & gst::BufferFlags::DISCONT);
+    made.set_pts(first.pts());
+    made.set_duration(last.pts()? + last.duration()? - first.pts()?);
+    made.set_offset(first.offset());
+    made.set_offset_end(last.offset_end());
+    Some(one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What leaves a queue that is fed so many buffers of 10 ms, a gap after so many, and the end.
+    fn played(caps: &str, count: u64, gap: u64) -> (Vec<(u64, u64, Vec<u8>)>, usize) {
+        gst::init().unwrap();
+        let queue = gst::ElementFactory::make("queue").build().unwrap();
+        bundle(&queue).unwrap();
+        let turns = Arc::new(Mutex::new(0));
+        let entry = queue.static_pad("sink").unwrap();
+        let counted = turns.clone();
+        entry.add_probe(gst::PadProbeType::BUFFER_LIST, move |_, _| {
+            *counted.lock().unwrap() += 1;
+            gst::PadProbeReturn::Ok
+        });
+        let (left, leave) = std::sync::mpsc::sync_channel(1000);
+        let sink = gst::Pad::builder(gst::PadDirection::Sink)
+            .chain_function(move |_, _, buffer: gst::Buffer| {
+                let map = buffer.map_readable().unwrap();
+                let ms = |time: Option<gst::ClockTime>| time.unwrap().mseconds();
+                let one = (ms(buffer.pts()), ms(buffer.duration()), map.to_vec());
+                left.send(Some(one)).unwrap();
+                Ok(gst::FlowSuccess::Ok)
+            })
+            .event_function(move |_, _, event| event.type_() != gst::EventType::Unknown)
+            .build();
+        let ended = Arc::new((Mutex::new(false), std::sync::Condvar::new()));
+        let end = ended.clone();
+        sink.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            if info
+                .event()
+                .is_some_and(|e| e.type_() == gst::EventType::Eos)
+            {
+                *end.0.lock().unwrap() = true;
+                end.1.notify_all();
+            }
+            gst::PadProbeReturn::Ok
+        });
+        sink.set_active(true).unwrap();
+        queue.static_pad("src").unwrap().link(&sink).unwrap();
+        queue.set_state(gst::State::Playing).unwrap();
+        let source = gst::Pad::builder(gst::PadDirection::Src).build();
+        source.set_active(true).unwrap();
+        source.link(&entry).unwrap();
+        source.push_event(gst::event::StreamStart::new("test"));
+        source.push_event(gst::event::Caps::new(&caps.parse().unwrap()));
+        let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        source.push_event(gst::event::Segment::new(&segment));
+        for n in 0..count {
+            let mut buffer = gst::Buffer::from_mut_slice(vec![n as u8; 4]);
+            let made = buffer.get_mut().unwrap();
+            let at = 10 * n + if n >= gap { 500 } else { 0 };
+            made.set_pts(gst::ClockTime::from_mseconds(at));
+            made.set_duration(gst::ClockTime::from_mseconds(10));
+            source.push(buffer).unwrap();
+        }
+        source.push_event(gst::event::Eos::new());
+        let (over, told) = (ended.0.lock().unwrap(), &ended.1);
+        drop(told.wait_while(over, |over| !*over).unwrap());
+        queue.set_state(gst::State::Null).unwrap();
+        let all = leave.try_iter().flatten().collect();
+        let turns = *turns.lock().unwrap();
+        (all, turns)
+    }
+
+    #[test]
+    fn nothing_is_lost_or_overtaken_and_turns_are_few() {
+        let (all, turns) = played("audio/x-opus", 150, 150);
+        let expected: Vec<_> = (0..150).map(|n| (10 * n, 10, vec![n as u8; 4])).collect();
+        assert_eq!(all, expected);
+        assert_eq!(turns, 3);
+    }
+
+    #[test]
+    fn pieces_of_raw_sound_become_one_where_they_follow_each_other() {
+        let caps = "audio/x-raw, format=S16LE, rate=200, channels=1, layout=interleaved";
+        let (all, turns) = played(caps, 70, 100);
+        let bytes = |from: u8, to: u8| (from..to).flat_map(|n| [n; 4]).collect::<Vec<_>>();
+        assert_eq!(all, [(0, 640, bytes(0, 64)), (640, 60, bytes(64, 70))]);
+        assert_eq!(turns, 2);
+        // Those around a hole stay as they are.
+        let (all, _) = played(caps, 64, 32);
+        assert_eq!(all.len(), 64);
+    }
+}
