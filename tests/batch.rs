@@ -186,7 +186,7 @@ fn names_that_collide_are_found_before_any_work() {
 fn a_fault_ends_only_its_own_recording() {
     let Some(python) = python() else { return };
     let place = Place::new(&python, "batch_faults", &["good", "grows"]);
-    let fifo = place.videos.join("stalls.mkv");
+    let fifo = place.videos.join("pipe.mkv");
     assert!(
         Command::new("mkfifo")
             .arg(&fifo)
@@ -194,8 +194,11 @@ fn a_fault_ends_only_its_own_recording() {
             .unwrap()
             .success()
     );
+    // A server that takes the question and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("http://{}/stalls.mkv", silent.local_addr().unwrap());
     let list = place.folder.join("list.txt");
-    std::fs::write(&list, "videos/gone.mkv\n").unwrap();
+    std::fs::write(&list, format!("videos/gone.mkv\n{uri}\n")).unwrap();
     // Grows until it is done.
     let grows = place.videos.join("grows.mkv");
     let (stop, stopped) = std::sync::mpsc::sync_channel::<()>(1);
@@ -216,11 +219,12 @@ fn a_fault_ends_only_its_own_recording() {
     grower.join().unwrap();
     assert_eq!(
         (status, &said["done"], &said["failed"]),
-        (1, &1.into(), &3.into()),
+        (1, &1.into(), &4.into()),
         "{said:#}"
     );
     for (id, class) in [
         ("stalls", "stalled"),
+        ("pipe", "input_unreadable"),
         ("gone", "input_missing"),
         ("grows", "input_changed"),
     ] {

@@ -2,7 +2,8 @@
 //!
 //! A queue wakes its other side for every buffer, and a file's demuxer gives one for every 21 ms of AAC, every picture, every 4 KiB of a WAV
 //! file: the two threads then wait for each other more than they work. A probe on the queue's entry keeps what comes until it is worth
-//! a turn, and lets nothing overtake it.
+//! a turn, and lets nothing overtake it. Until the pipeline plays nothing is kept: every sink waits for its first buffer, and a branch whose sink has one
+//! holds up the demuxer.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -60,7 +61,7 @@ pub(super) fn bundle(queue: &gst::Element) -> anyhow::Result<()> {
                 bundle.push(buffer);
                 bundle.is_full()
             };
-            if full {
+            if full || !plays(pad) {
                 info.flow_res = hand_on(pad, &bundle);
             }
             return gst::PadProbeReturn::Handled;
@@ -84,6 +85,11 @@ pub(super) fn bundle(queue: &gst::Element) -> anyhow::Result<()> {
         gst::PadProbeReturn::Ok
     });
     Ok(())
+}
+
+fn plays(pad: &gst::Pad) -> bool {
+    let queue = pad.parent_element();
+    queue.is_some_and(|queue| queue.current_state() == gst::State::Playing)
 }
 
 fn hand_on(pad: &gst::Pad, bundle: &Shared) -> Result<gst::FlowSuccess, gst::FlowError> {

@@ -140,10 +140,7 @@ fn sides(settings: &AnchorSettings, uncertainty: f32) -> (Nanos, Nanos) {
     let base = before + after;
     let length = wide_before + wide_after;
     let least = Nanos::from_ms(settings.min_window_ms.into());
-    let most = match settings.max_window_ms {
-        0 => Nanos::MAX,
-        ms => Nanos::from_ms(ms.into()).max(base),
-    };
+    let most = Nanos::from_ms(settings.max_window_ms.into()).max(base);
     let wanted = length.max(least).min(most);
     if wanted == length {
         return (wide_before, wide_after);
@@ -182,7 +179,7 @@ mod tests {
     use super::*;
     use crate::cue::testing::heard;
     use crate::settings::testing::checked;
-    use crate::settings::{Policy, Settings, Widen};
+    use crate::settings::{LONGEST_MS, Policy, Settings, Widen};
 
     fn ms(ms: i64) -> Nanos {
         Nanos::from_ms(ms)
@@ -219,13 +216,13 @@ mod tests {
             [window.start(), window.stop()].map(|at| at.get() / 1_000_000 - 5_000)
         };
         use Widen::{After, Before, Both};
-        assert_eq!(of(Before, (0, 0), 1.0), [-400, 400]);
-        assert_eq!(of(After, (0, 0), 1.0), [-200, 800]);
+        assert_eq!(of(Before, (0, LONGEST_MS), 1.0), [-400, 400]);
+        assert_eq!(of(After, (0, LONGEST_MS), 1.0), [-200, 800]);
         // 200 and 400 grow to 900 together.
         assert_eq!(of(Both, (0, 900), 1.0), [-300, 600]);
-        assert_eq!(of(Both, (900, 0), 0.0), [-300, 600]);
+        assert_eq!(of(Both, (900, LONGEST_MS), 0.0), [-300, 600]);
         assert_eq!(of(Before, (0, 700), 1.0), [-300, 400]);
-        assert_eq!(of(After, (900, 0), 0.0), [-200, 700]);
+        assert_eq!(of(After, (900, LONGEST_MS), 0.0), [-200, 700]);
         // Within the limits nothing is changed.
         assert_eq!(of(Both, (600, 1_200), 0.5), [-300, 600]);
     }
@@ -307,7 +304,7 @@ mod tests {
             prop_assert!(window.contains(seen) && window.stop() <= stop && window.start() >= Nanos::ZERO);
             prop_assert!(window.contains(candidate.look(&anchors, stop)));
             let limit = Nanos::from_ms(anchors.max_window_ms.into());
-            prop_assert!(limit == Nanos::ZERO || window.length() <= limit);
+            prop_assert!(window.length() <= limit);
         }
 
         #[test]

@@ -36,6 +36,9 @@ pub enum Widen {
     After,
 }
 
+/// The longest window that there can be: both sides at most a minute, and grown elevenfold.
+pub const LONGEST_MS: u32 = 1_320_000;
+
 /// How cues become anchors and windows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -51,7 +54,8 @@ pub struct AnchorSettings {
     /// Least length of a window, ms, 0..=120000: shorter ones grow to it, however certain the anchor. The recording's ends and other
     /// anchors may cut it.
     pub min_window_ms: u32,
-    /// Most length of a window, ms, 0..=1320000, and no less than `pre_ms + post_ms`: longer ones grow no further. 0: no limit.
+    /// Most length of a window, ms, 1..=1320000, and no less than `pre_ms + post_ms`: longer ones grow no further. By default as long as the
+    /// other settings can make one.
     pub max_window_ms: u32,
     /// Least distance between two anchors, ms, 0..=60000.
     pub min_gap_ms: u32,
@@ -74,7 +78,7 @@ impl Default for AnchorSettings {
             uncertainty_gain: 1.0,
             widen: Widen::Both,
             min_window_ms: 0,
-            max_window_ms: 0,
+            max_window_ms: LONGEST_MS,
             min_gap_ms: 500,
             look_ms: 60,
             offset_ms: 0,
@@ -212,9 +216,9 @@ impl Settings {
         range(
             "anchors.max_window_ms",
             f64::from(a.max_window_ms),
-            0.0,
-            1_320_000.0,
-            "did you give microseconds? 0 is no limit",
+            1.0,
+            f64::from(LONGEST_MS),
+            "did you give microseconds?",
         );
         range(
             "anchors.min_gap_ms",
@@ -326,15 +330,15 @@ impl Settings {
             }
         }
         let base = a.pre_ms.saturating_add(a.post_ms);
-        if problems.is_empty() && a.max_window_ms > 0 && a.max_window_ms < base {
+        if problems.is_empty() && a.max_window_ms < base {
             problems.push(Problem {
                 field: "anchors.max_window_ms",
                 value: a.max_window_ms.to_string(),
-                rule: format!("must be at least pre_ms + post_ms, {base}, or 0 for no limit"),
+                rule: format!("must be at least pre_ms + post_ms, {base}"),
                 hint: "windows only grow; give smaller pre_ms and post_ms for smaller ones".into(),
             });
         }
-        if problems.is_empty() && a.max_window_ms > 0 && a.max_window_ms < a.min_window_ms {
+        if problems.is_empty() && a.max_window_ms < a.min_window_ms {
             problems.push(Problem {
                 field: "anchors.max_window_ms",
                 value: a.max_window_ms.to_string(),
@@ -427,9 +431,8 @@ pub(crate) mod testing {
                         uncertainty_gain: a.2,
                         widen,
                         min_window_ms,
-                        // Below 1000: no limit.
                         max_window_ms: match most {
-                            0..1_000 => 0,
+                            0..1_000 => LONGEST_MS,
                             _ => most.max(min_window_ms).max(a.0 + a.1),
                         },
                         min_gap_ms: a.3,

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use anchoring::offset;
-use anchoring::settings::{Policy, Settings, Widen};
+use anchoring::settings::{LONGEST_MS, Policy, Settings, Widen};
 use anchoring::tier::{Prices, Tier};
 use anchoring::time::Nanos;
 use gst::glib;
@@ -447,8 +447,8 @@ const PROPERTIES: [Property; 33] = [
     property(
         "max-window-ms",
         "Most window",
-        "Windows grow no longer than this, ms; 0: no limit",
-        Field::Uint(0, 1_320_000, |p| &mut p.settings.anchors.max_window_ms),
+        "Windows grow no longer than this, ms",
+        Field::Uint(1, LONGEST_MS, |p| &mut p.settings.anchors.max_window_ms),
     ),
     property(
         "min-gap-ms",
