@@ -23,7 +23,8 @@ second). Every row is a process of its own; all that encode spend the same token
 After each table the ratios to the other tools and what is aimed at; with more than one length, how time and memory grow with it.
 
 BENCH_ROWS (a comma-separated choice), BENCH_RUNS (default 1; the median is printed), BENCH_GOP (default 25,250), BENCH_SIZE (default 1920x1080: the
-bit rate goes with the pixels; smaller pictures make room for recordings of many hours).
+bit rate goes with the pixels; smaller pictures make room for recordings of many hours), BENCH_SOUND (a recording as long or longer, whose sound is taken
+instead: what can be saved depends on how much there is to choose from).
 """
 import json, os, pathlib, statistics, subprocess, sys, time
 
@@ -60,7 +61,9 @@ def python():
 
 def recording(seconds, gop):
     """target/bench/SIZE_gopG_SECONDS.mp4, made once."""
-    path = OUT / f"{SIZE}_gop{gop}_{seconds}.mp4"
+    heard = os.environ.get("BENCH_SOUND")
+    name = f"_{pathlib.Path(heard).stem}" if heard else ""
+    path = OUT / f"{SIZE}_gop{gop}_{seconds}{name}.mp4"
     if path.exists():
         return path
     OUT.mkdir(parents=True, exist_ok=True)
@@ -69,11 +72,12 @@ def recording(seconds, gop):
         call("-f", "lavfi", "-i", f"mandelbrot=s={WIDTH}x{HEIGHT}:r=50,noise=alls=12:allf=t", "-t", 20, "-c:v", "libx264", "-preset", "veryfast", "-bf", 0 if gop < 100 else 2,
              "-g", gop, "-keyint_min", gop, "-sc_threshold", 0, "-b:v", 16_000_000 * WIDTH * HEIGHT // (1920 * 1080), "-pix_fmt", "yuv420p", loop)
     sound = OUT / f"sound_{seconds}.s16"
-    with open(sound, "wb") as out:
-        subprocess.run([os.environ.get("EARMARK_PYTHON", ROOT / "models/built/venv/bin/python"), ROOT / "scripts/bench_sound.py", str(seconds)], stdout=out, check=True)
-    call("-stream_loop", seconds // 20, "-i", loop, "-f", "s16le", "-ar", 48000, "-ac", 1, "-i", sound, "-map", "0:v", "-map", "1:a",
-         "-c:v", "copy", "-c:a", "aac", "-b:a", "128k", "-t", seconds, partial)
-    sound.unlink()
+    if not heard:
+        with open(sound, "wb") as out:
+            subprocess.run([os.environ.get("EARMARK_PYTHON", ROOT / "models/built/venv/bin/python"), ROOT / "scripts/bench_sound.py", str(seconds)], stdout=out, check=True)
+    source = ["-i", heard] if heard else ["-f", "s16le", "-ar", 48000, "-ac", 1, "-i", sound]
+    call("-stream_loop", seconds // 20, "-i", loop, *source, "-map", "0:v", "-map", "1:a", "-c:v", "copy", "-c:a", "aac", "-ar", 48000, "-b:a", "128k", "-t", seconds, partial)
+    sound.unlink(missing_ok=True)
     partial.rename(path)
     return path
 

@@ -16,6 +16,8 @@ use crate::worth::{HORIZON, Worth};
 
 /// Events: what differs by less is worth the same, and comes in the order of time.
 const STEP: f64 = 0.02;
+/// The same where decoding counts, and takes most of the worth of many.
+const FINE_STEP: f64 = 0.001;
 
 /// Candidates that wait to be looked at.
 pub(super) struct Order<'a> {
@@ -76,11 +78,11 @@ impl<'a> Order<'a> {
                 continue;
             }
             let gain = self.gain(i);
-            let share = self
-                .decoding
-                .as_ref()
-                .map_or(1.0, |d| d.share(self.looks[i]));
-            let entry = ((gain * share / STEP) as u64, Reverse(i));
+            let (share, step) = match &self.decoding {
+                Some(decoding) => (decoding.share(self.looks[i]), FINE_STEP),
+                None => (1.0, STEP),
+            };
+            let entry = ((gain * share / step) as u64, Reverse(i));
             if self.waiting.peek().is_none_or(|best| entry >= *best) {
                 self.gone[i] = true;
                 return Some((i, gain));
