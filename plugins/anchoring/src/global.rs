@@ -1,6 +1,6 @@
 //! The whole recording's cues -> one plan that spends the budget exactly, each token where it is expected to show the most new events ([`Worth`]).
 //!
-//! The looks that the largest gap needs are reserved first. Stretches whose sound can't be trusted get as many blind looks, at the uniform
+//! The looks that the largest gap needs are reserved first. Stretches where nothing is to be heard get as many blind looks, at the uniform
 //! tier, as are worth more there than the anchors that they cost. Then onsets become anchors, one after the other, the one that shows most first, as long
 //! as the anchor and the looks that the largest gap still needs fit the budget: an anchor is a look too, so it often saves one. What is left
 //! buys blind looks where they are worth most, and last thin looks where they are farthest apart.
@@ -36,6 +36,9 @@ pub const MAX_DURATION: Nanos = Nanos::new(360_000_000_000_000);
 /// Most looks that a plan may need: a hundred hours at a picture every 20 ms.
 pub const MAX_LOOKS: u64 = 18_000_000;
 
+/// From this uncertainty on nothing is to be heard, whatever is trusted.
+const AUDIBLE: f64 = 1.0;
+
 /// Worth as a heap's key: numbers that are not negative sort as their bits do.
 fn key(worth: f64) -> u64 {
     worth.max(0.0).to_bits()
@@ -48,7 +51,10 @@ pub struct Planner {
     prices: Prices,
     offsets: Offsets,
     candidates: Vec<Candidate>,
+    /// Where the sound can be trusted, and where anything is to be heard at all: onsets in wind or handling are worth less than they seem, but
+    /// more than blind looks.
     trusted: Vec<Window>,
+    audible: Vec<Window>,
     /// Where decoding can start, and from one picture to the next.
     keyframes: Vec<Nanos>,
     frame: Nanos,
@@ -63,6 +69,7 @@ impl Planner {
             prices,
             candidates: Vec::new(),
             trusted: Vec::new(),
+            audible: Vec::new(),
             keyframes: Vec::new(),
             frame: Nanos::new(1),
         }
@@ -85,18 +92,21 @@ impl Planner {
     /// The next cue, in the order of time.
     pub fn hear(&mut self, cue: &Cue) {
         let distrust = self.settings.budget.distrust;
-        let trusted = cue.trusted(distrust);
-        if let Some(hop) = Window::new(cue.pts, cue.pts + HOP).filter(|_| trusted) {
-            match self.trusted.last_mut() {
-                Some(last) if last.meets(hop) => *last = last.hull(hop),
-                _ => self.trusted.push(hop),
+        if let Some(hop) = Window::new(cue.pts, cue.pts + HOP) {
+            for (windows, distrust) in [(&mut self.trusted, distrust), (&mut self.audible, AUDIBLE)]
+            {
+                match windows.last_mut() {
+                    _ if !cue.trusted(distrust) => {}
+                    Some(last) if last.meets(hop) => *last = last.hull(hop),
+                    _ => windows.push(hop),
+                }
             }
         }
         self.candidates.extend(Candidate::of(
             cue,
             &self.settings.anchors,
             &self.offsets,
-            distrust,
+            AUDIBLE,
         ));
     }
 
@@ -114,8 +124,9 @@ impl Planner {
             return Err(PlanError::Duration(duration));
         }
         let budget = self.settings.budget_of(duration);
-        self.trusted
-            .retain(|window| window.stop() > Nanos::ZERO && window.start() < duration);
+        for windows in [&mut self.trusted, &mut self.audible] {
+            windows.retain(|window| window.stop() > Nanos::ZERO && window.start() < duration);
+        }
         let heard = !self.trusted.is_empty();
         self.candidates
             .retain(|candidate| candidate.onset < duration);

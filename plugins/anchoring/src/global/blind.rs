@@ -1,4 +1,4 @@
-//! Where to look without having heard anything: in stretches whose sound can't be trusted, and for what the sound didn't tell.
+//! Where to look without having heard anything: in stretches where nothing is to be heard, and for what the sound didn't tell.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,7 +14,7 @@ use crate::worth::Worth;
 impl Planner {
     /// What looks are worth in this recording.
     pub(super) fn worth(&self, duration: Nanos) -> Worth {
-        let heard = self.trusted.iter().map(|window| {
+        let heard = self.audible.iter().map(|window| {
             let (from, until) = (window.start().max(Nanos::ZERO), window.stop().min(duration));
             (until - from).seconds()
         });
@@ -28,11 +28,11 @@ impl Planner {
         worth.miss() * worth.among(duration.seconds() / anchors.max(1e-9))
     }
 
-    /// Stretches without sound that can be trusted, in order.
+    /// Stretches where nothing is to be heard, in order.
     fn deaf(&self, duration: Nanos) -> Vec<(Nanos, Nanos)> {
         let mut stretches = Vec::new();
         let mut from = Nanos::ZERO;
-        for window in &self.trusted {
+        for window in &self.audible {
             if from < window.start().min(duration) {
                 stretches.push((from, window.start().min(duration)));
             }
