@@ -1,6 +1,6 @@
 //! Stretches in which the sound can't be trusted, out of cues: when each begins and ends.
 
-use anchoring::cue::HOP;
+use anchoring::cue::{HOP, trusts};
 use anchoring::time::Nanos;
 use serde::Serialize;
 
@@ -33,9 +33,7 @@ impl Untrusted {
     /// The next cue, in the order of time. `distrust`: from this uncertainty on, the sound is not trusted.
     pub fn hear(&mut self, pts: Nanos, uncertainty: f32, distrust: f64) {
         self.cues += 1;
-        // In f32, as the planners do; written so that a NaN is not trusted.
-        let trusted = uncertainty < distrust.min(1.0) as f32;
-        if trusted {
+        if trusts(uncertainty, distrust) {
             return;
         }
         self.hops += 1;

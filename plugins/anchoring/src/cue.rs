@@ -55,11 +55,16 @@ pub struct Cue {
     pub bands: [u8; COARSE],
 }
 
+/// Whether sound of this uncertainty can be trusted: it lies below `distrust`, and below 1. NaN can't be trusted.
+pub fn trusts(uncertainty: f32, distrust: f64) -> bool {
+    // In f32, so that an uncertainty of 0.9 is not below a distrust of 0.9.
+    uncertainty < distrust.min(1.0) as f32
+}
+
 impl Cue {
-    /// Whether the sound can be trusted here: its uncertainty lies below `distrust`, and below 1. NaN can't be trusted.
+    /// Whether the sound can be trusted here: [`trusts`].
     pub fn trusted(&self, distrust: f64) -> bool {
-        // In f32, so that an uncertainty of 0.9 is not below a distrust of 0.9.
-        self.uncertainty < distrust.min(1.0) as f32
+        trusts(self.uncertainty, distrust)
     }
 
     /// The bands as text: two hexadecimal digits each.
