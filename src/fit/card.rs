@@ -54,8 +54,8 @@ pub(super) fn text(
     let _ = write!(
         out,
         "- **Seed** {seed}, **steps** {steps}\n\
-         - **Parts** small networks over a candidate's features and colour and how it compares with the sixteen before it, also by a measure \
-         learned from spectra, three without \
+         - **Parts** small networks over a candidate's features and colour and how it compares with the sixteen before it and, by a measure \
+         learned from spectra, with the last half minute, three without \
          and three with the view of a causal temporal convolutional network of {size} weights on how far each band lies above its background: an output every 20 ms, {delay:.1} s late\n\
          - **Calibration** {calibration}\n",
         seed = about.seed,

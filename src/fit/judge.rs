@@ -20,15 +20,15 @@ const BACK: usize = 32;
 /// Candidates to a step, the largest step, how often each candidate is seen, and the most and fewest steps.
 const BATCH: usize = 512;
 const RATE: f32 = 2e-3;
-const DECAY: f32 = 0.02;
+const DECAY: f32 = 0.1;
 const ROUNDS: usize = 20;
-const STEPS: u32 = 3000;
+const STEPS: u32 = 4000;
 const FEWEST: u32 = 300;
 /// Standardised inputs are cut here while learning.
 const FURTHEST: f32 = 6.0;
 /// Share of the inputs, and of the hidden units, that are left out of a step.
 const INPUTS_OUT: f32 = 0.1;
-const HIDDEN_OUT: f32 = 0.2;
+const HIDDEN_OUT: f32 = 0.3;
 /// Logit to begin with: most candidates begin nothing.
 const RARE: f32 = -1.0;
 

@@ -1,9 +1,9 @@
-//! Mel frames -> candidates: instants at which something may begin, each with the 22 numbers by which a probe judges it.
+//! Mel frames -> candidates: instants at which something may begin, each with the numbers by which a probe judges it.
 //!
 //! A candidate is a peak of onset strength ([`crate::flux`]): the strongest of the eight frames before and after it. There are one to
-//! two a second in a kitchen. [`CandidateStream::push_frame`] takes mel frames one by one and says each candidate 41 frames later, when
+//! two a second in a kitchen. [`CandidateStream::push_frame`] takes mel frames one by one and says each candidate [`DELAY`] frames later, when
 //! everything that its features speak of has been heard; no cutting of the samples into chunks can change a number. What it keeps is
-//! the last 256 frames and the candidates of the last ten seconds.
+//! the last 320 frames, the candidates of the last ten seconds and windows over the last half minute.
 //!
 //! ```
 //! use anchoring::candidate::{Candidate, CandidateStream};
@@ -19,6 +19,7 @@
 
 mod likeness;
 mod metric;
+mod surroundings;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub use self::likeness::{Beside, COMPARED, LEARNED, LIKENESS, LIKENESS_NAMES};
 use self::likeness::{Sketch, Sketches, Sound};
 use self::metric::Bearing;
 pub use self::metric::Metric;
+use self::surroundings::{Own, WINDOW, Windows};
+pub use self::surroundings::{SURROUNDING_NAMES, SURROUNDINGS};
 
 /// How many numbers describe a candidate.
 pub const FEATURES: usize = 22;
@@ -103,10 +106,12 @@ pub const STEADY: &str = "steady";
 const SOUND: u64 = 31;
 const BEFORE: (u64, u64) = (36, 5);
 
+/// So many frames later a candidate is said: what follows it for a second is compared with what was before it.
+pub const DELAY: u64 = surroundings::AHEAD + 1;
 /// Frames after a candidate that its features speak of.
 const AFTER: u64 = 40;
-/// Frames remembered: 204 before a candidate, 40 after it, one block more that waits for its floor.
-const RING: u64 = 256;
+/// Frames remembered: 209 before a candidate, and those until it is said.
+const RING: u64 = 320;
 /// How long candidates are remembered, in frames, and how near they are too near to be compared, and compared at short range.
 const MEMORY: u64 = 1000;
 const NEAR: u64 = 15;
@@ -138,6 +143,8 @@ pub struct Candidate {
     pub steady: f32,
     /// How it compares with those before it.
     pub beside: Beside,
+    /// How it lies among everything heard lately, in the order of [`SURROUNDING_NAMES`]; all 0 without a [`Metric`].
+    pub surroundings: [f32; SURROUNDINGS],
 }
 
 impl Candidate {
@@ -177,7 +184,7 @@ struct Past {
     sound: Sound,
 }
 
-/// Mel frames in, candidates out, 41 frames later.
+/// Mel frames in, candidates out, [`DELAY`] frames later.
 #[derive(Clone, Debug)]
 pub struct CandidateStream {
     flux: FluxStream,
@@ -195,6 +202,8 @@ pub struct CandidateStream {
     waiting: VecDeque<Peak>,
     past: VecDeque<Past>,
     sketches: Sketches,
+    /// Empty without a metric.
+    windows: Windows,
     metric: Option<Arc<Metric>>,
     finished: bool,
 }
@@ -233,6 +242,7 @@ impl CandidateStream {
             waiting: VecDeque::new(),
             past: VecDeque::new(),
             sketches: Sketches::default(),
+            windows: Windows::default(),
             metric,
             finished: false,
         }
@@ -267,7 +277,7 @@ impl CandidateStream {
         self.next()
     }
 
-    /// The recording ends here: the candidates that are left, judged as if nothing followed; at most six.
+    /// The recording ends here: the candidates that are left, judged as if nothing followed; at most thirteen.
     pub fn finish(&mut self) -> Vec<Candidate> {
         if self.finished {
             return Vec::new();
@@ -321,6 +331,13 @@ impl CandidateStream {
         {
             self.ground(&floor, self.strong);
         }
+        if let Some(metric) = &self.metric
+            && let Some(start) = self.windows.due(self.strong)
+        {
+            let frames = self.between(start, start + WINDOW - 1);
+            let mean = mean_row(frames, |frame| &frame.log);
+            self.windows.push(metric, &mean);
+        }
         self.waiting.extend(self.peaks.push(strength));
     }
 
@@ -346,8 +363,7 @@ impl CandidateStream {
 
     fn next(&mut self) -> Option<Candidate> {
         let peak = self.waiting.front()?;
-        // The floors of the frames that matter are known by then: they are blocks of ten, and 30 frames ahead is as far as they do.
-        let heard = self.strong > peak.frame + AFTER;
+        let heard = self.strong >= peak.frame + DELAY;
         if !heard && !self.finished {
             return None;
         }
@@ -465,6 +481,12 @@ impl CandidateStream {
         let spectrum = mean_row(self.after(c, 0, SOUND), |frame| &frame.log);
         let preceding = mean_row(self.before(c, BEFORE.0, BEFORE.1), |frame| &frame.log);
         let bearing = Bearing::new(self.metric.as_deref(), &spectrum, &preceding);
+        let surroundings = self.windows.around(&Own {
+            frame: c,
+            sound: &bearing.sound,
+            before: &bearing.before,
+            level: mean(&spectrum),
+        });
         let rows = [&body, &later, &self.risen(c)];
         // The features begin with the flux against each reference.
         let sketch = Sketch::new(c, own.sound, rows, features[R100], bearing);
@@ -476,6 +498,7 @@ impl CandidateStream {
             spectrum,
             steady: bearing.steady(),
             beside: self.beside(sketch),
+            surroundings,
         }
     }
 

@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | `energy` | sudden rises of the whole level | how large | 9 frames later |
 //! | `flux` | peaks of onset strength | `flux_100` | 9 frames later |
-//! | `onset` | the same | a small network over its features, beside those before it | 41 frames later |
+//! | `onset` | the same | a small network over its features, beside those before it and among everything heard lately | 105 frames later |
 //! | `onset+tcn` | the same | that and one that also knows what a TCN says | as late as that: about 96 frames |
 //!
 //! A frame is 10 ms. Probes that judge a whole patch of sound at once, such as a tagger's, are answered to the
@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::candidate::{Candidate, CandidateStream};
+use crate::candidate::{Candidate, CandidateStream, DELAY};
 use crate::flux::{FluxStream, PeakStream, REFERENCES, Strength, likelihood, log};
 use crate::mel::{BANDS, MIDDLE, STEP_TIME};
 use crate::tcn::TcnStream;
@@ -369,7 +369,7 @@ impl Judge {
                 .max()
                 .unwrap_or(0)
         });
-        late.max(41) - i64::from(self.about.shift_ms.min(0)) / 10
+        late.max(DELAY as i64) - i64::from(self.about.shift_ms.min(0)) / 10
     }
 }
 

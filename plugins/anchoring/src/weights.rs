@@ -40,7 +40,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::candidate::{
     COLOUR_NAMES, COLOURS, Candidate, FEATURE_NAMES, FEATURES, LEARNED, LIKENESS_NAMES, Metric,
-    STEADY,
+    STEADY, SURROUNDING_NAMES, SURROUNDINGS,
 };
 use crate::mel::BANDS;
 use crate::mlp::{Dense, Mlp, Peers, Standard};
@@ -58,17 +58,19 @@ pub const ONSET: &str = "onset";
 pub const ONSET_TCN: &str = "onset+tcn";
 
 /// How many numbers an MLP may be given.
-pub const INPUTS: usize = FEATURES + COLOURS + 1 + VIEW.len();
+pub const INPUTS: usize = FEATURES + COLOURS + 1 + SURROUNDINGS + VIEW.len();
 
 /// What an MLP may be given of a candidate, in order; the TCN's view, where there is none, is 0.
 pub fn inputs(candidate: &Candidate, view: Option<[f32; VIEW.len()]>) -> [f32; INPUTS] {
     let mut all = [0.0; INPUTS];
     let (features, rest) = all.split_at_mut(FEATURES);
     let (colours, rest) = rest.split_at_mut(COLOURS);
-    let (steady, seen) = rest.split_at_mut(1);
+    let (steady, rest) = rest.split_at_mut(1);
+    let (surroundings, seen) = rest.split_at_mut(SURROUNDINGS);
     features.copy_from_slice(&candidate.features);
     colours.copy_from_slice(&candidate.colours);
     steady.copy_from_slice(&[candidate.steady]);
+    surroundings.copy_from_slice(&candidate.surroundings);
     seen.copy_from_slice(&view.unwrap_or_default());
     all
 }
@@ -76,10 +78,10 @@ pub fn inputs(candidate: &Candidate, view: Option<[f32; VIEW.len()]>) -> [f32; I
 /// The names of [`inputs`], in order.
 pub fn input_names() -> impl Iterator<Item = &'static str> {
     let own = FEATURE_NAMES.into_iter().chain(COLOUR_NAMES);
-    own.chain([STEADY]).chain(VIEW)
+    own.chain([STEADY]).chain(SURROUNDING_NAMES).chain(VIEW)
 }
 
-/// What the TCN says about a candidate at time `t` of its own clock, after [`STEADY`]: the largest onset logit within four
+/// What the TCN says about a candidate at time `t` of its own clock, after [`SURROUNDING_NAMES`]: the largest onset logit within four
 /// outputs of it, and the mean probability that something sounds in the seven outputs after it and in outputs 28 to 4 before it.
 pub const VIEW: [&str; 3] = ["probe_max", "probe_act_after", "probe_act_before"];
 
@@ -162,7 +164,7 @@ pub struct About {
 pub struct AboutMlp {
     /// Its part of the tensors' names.
     pub name: String,
-    /// Names of its inputs, of [`FEATURE_NAMES`], [`COLOUR_NAMES`], [`STEADY`] and [`VIEW`], in order.
+    /// Names of its inputs, of [`FEATURE_NAMES`], [`COLOUR_NAMES`], [`STEADY`], [`SURROUNDING_NAMES`] and [`VIEW`], in order.
     pub inputs: Vec<String>,
     /// What it knows of each earlier candidate, of [`LIKENESS_NAMES`], in order; none: it sees no other candidate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -307,7 +309,10 @@ impl Weights {
 
 impl AboutMlp {
     fn needs_metric(&self) -> bool {
-        let learned = |name: &String| name == STEADY || LEARNED.contains(&name.as_str());
+        let learned = |name: &String| {
+            let name = name.as_str();
+            name == STEADY || LEARNED.contains(&name) || SURROUNDING_NAMES.contains(&name)
+        };
         self.inputs.iter().chain(&self.peers).any(learned)
     }
 }

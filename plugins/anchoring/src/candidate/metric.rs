@@ -52,8 +52,8 @@ impl Metric {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Bearing {
     /// Of what it sounds like, of what was before it, and of the way from there.
-    sound: Row,
-    before: Row,
+    pub(super) sound: Row,
+    pub(super) before: Row,
     change: Row,
 }
 
@@ -91,7 +91,7 @@ impl Bearing {
     }
 }
 
-fn unit(row: Row) -> Row {
+pub(super) fn unit(row: Row) -> Row {
     const LEAST: f32 = 1e-6;
     let norm = super::dot(&row, &row).sqrt() + LEAST;
     row.map(|x| x / norm)

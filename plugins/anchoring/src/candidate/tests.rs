@@ -14,6 +14,29 @@ fn all(frames: &[Row]) -> Vec<Candidate> {
     found
 }
 
+/// By a metric to which all bands count the same.
+fn metric() -> Arc<Metric> {
+    let weight: Vec<f32> = (0..BANDS * BANDS)
+        .map(|n| if n / BANDS == n % BANDS { 2.0 } else { 0.0 })
+        .collect();
+    Arc::new(Metric::new([0.55f32.ln() / 2.0 - 0.6; BANDS], &weight))
+}
+
+fn measured(frames: &[Row]) -> Vec<Candidate> {
+    let mut stream = CandidateStream::with(Some(metric()));
+    let mut found: Vec<_> = frames
+        .iter()
+        .filter_map(|mel| stream.push_frame(mel))
+        .collect();
+    found.extend(stream.finish());
+    found
+}
+
+fn surrounding(candidate: &Candidate, name: &str) -> f32 {
+    let at = SURROUNDING_NAMES.iter().position(|other| *other == name);
+    candidate.surroundings[at.unwrap()]
+}
+
 fn feature(candidate: &Candidate, name: &str) -> f32 {
     let at = FEATURE_NAMES.iter().position(|other| *other == name);
     candidate.features[at.unwrap()]
@@ -117,16 +140,7 @@ fn by_the_metric_a_sound_is_like_itself_and_unlike_another() {
             frame[loud.clone()].fill(1.0);
         }
     }
-    let weight: Vec<f32> = (0..BANDS * BANDS)
-        .map(|n| if n / BANDS == n % BANDS { 2.0 } else { 0.0 })
-        .collect();
-    let mean = [0.55f32.ln() / 2.0 - 0.6; BANDS];
-    let mut stream = CandidateStream::with(Some(Arc::new(Metric::new(mean, &weight))));
-    let mut found: Vec<_> = frames
-        .iter()
-        .filter_map(|mel| stream.push_frame(mel))
-        .collect();
-    found.extend(stream.finish());
+    let found = measured(&frames);
     let [other, first] = found[2].beside.rows() else {
         panic!("{:?}", found[2].beside)
     };
@@ -152,6 +166,49 @@ fn by_the_metric_a_sound_is_like_itself_and_unlike_another() {
 }
 
 #[test]
+fn what_was_there_already_is_known_again_though_it_had_no_beginning() {
+    // Six seconds of the low half swelling and going, with nothing for an onset; then silence, then it again, or the high half.
+    let swells =
+        |t: usize| 0.1 + 0.9 * (0.5 - 0.5 * (t as f32 / 600.0 * std::f32::consts::TAU).cos());
+    let recording = |bands: std::ops::Range<usize>| -> Vec<Row> {
+        let mut frames = vec![[0.1; BANDS]; 1_300];
+        for (t, frame) in frames[..600].iter_mut().enumerate() {
+            frame[..32].fill(swells(t));
+        }
+        for frame in &mut frames[900..1_100] {
+            frame[bands.clone()].fill(1.0);
+        }
+        frames
+    };
+    let last = |frames: &[Row]| *measured(frames).last().unwrap();
+    let (known, new) = (last(&recording(0..32)), last(&recording(32..64)));
+    assert_eq!((known.frame, new.frame), (901, 901));
+    // Three seconds of silence, and before that the swelling.
+    assert!(surrounding(&known, "now3") < 0.5 && surrounding(&new, "now3") < 0.5);
+    assert!(surrounding(&known, "now5") > 0.95, "{known:?}");
+    assert!(surrounding(&new, "now5") < 0.5, "{new:?}");
+    assert!(surrounding(&known, "loudest5").abs() < 0.2);
+    // It goes on for two seconds, as it began, unlike the last second.
+    for one in [&known, &new] {
+        for name in ["keeps1", "keeps2", "keeps3", "after"] {
+            assert!(surrounding(one, name) > 0.95, "{name} {one:?}");
+        }
+        assert!(surrounding(one, "level2").abs() < 0.1);
+        assert!(surrounding(one, "across") < 0.5);
+        assert!(surrounding(one, "behind") > 0.95 && surrounding(one, "past1") > 0.95);
+        assert!(surrounding(one, "known") < 0.5);
+        // Nothing is further back than ten seconds.
+        assert_eq!(surrounding(one, "now6"), 0.0);
+    }
+    // Without a metric nothing is known of it.
+    assert!(
+        all(&recording(0..32))
+            .iter()
+            .all(|c| c.surroundings == [0.0; SURROUNDINGS])
+    );
+}
+
+#[test]
 fn without_quiet_between_there_is_no_lull() {
     let mut frames = vec![[0.1; BANDS]; 700];
     for frame in &mut frames[300..460] {
@@ -166,15 +223,19 @@ fn without_quiet_between_there_is_no_lull() {
 }
 
 #[test]
-fn a_candidate_is_said_41_frames_later_and_judged_tells_so() {
+fn a_candidate_is_said_once_its_future_is_heard_and_judged_tells_so() {
     let mut stream = CandidateStream::new();
     for (t, mel) in two_steps().iter().enumerate() {
         let said = stream.push_frame(mel);
-        assert_eq!(said.is_some(), [301 + 41, 421 + 41].contains(&t), "{t}");
+        assert_eq!(
+            said.is_some(),
+            [301 + DELAY as usize, 421 + DELAY as usize].contains(&t),
+            "{t}"
+        );
         let judged = stream.judged();
         assert_eq!(
             judged <= 301,
-            t < 301 + 41,
+            t < 301 + DELAY as usize,
             "frame {t} heard, {judged} judged"
         );
     }
@@ -182,7 +243,7 @@ fn a_candidate_is_said_41_frames_later_and_judged_tells_so() {
 
 #[test]
 fn state_does_not_grow() {
-    let mut stream = CandidateStream::new();
+    let mut stream = CandidateStream::with(Some(metric()));
     for t in 0..20_000usize {
         let mut mel = [0.1; BANDS];
         if t % 12 == 0 {
@@ -190,8 +251,8 @@ fn state_does_not_grow() {
             mel[t / 12 * 5 % BANDS] = 8.0;
         }
         stream.push_frame(&mel);
-        assert!(stream.sketches.len() <= COMPARED);
-        assert!(stream.past.len() <= 113 && stream.waiting.len() <= 6 && stream.floors.len() <= 1);
+        assert!(stream.sketches.len() <= COMPARED && stream.windows.len() <= surroundings::KEPT);
+        assert!(stream.past.len() <= 113 && stream.waiting.len() <= 12 && stream.floors.len() <= 1);
     }
     assert!(stream.past.len() > 50, "{}", stream.past.len());
 }
@@ -209,8 +270,9 @@ proptest! {
     #[test]
     fn features_are_finite_and_candidates_in_order_whatever_comes_in(x in prop::collection::vec(any_f32(), 0..400)) {
         let frames: Vec<Row> = x.iter().map(|&m| std::array::from_fn(|b| if b % 3 == 0 { m } else { 0.5 })).collect();
-        let found = all(&frames);
+        let found = measured(&frames);
         for candidate in &found {
+            prop_assert!(candidate.surroundings.iter().all(|f| f.is_finite()), "{:?}", candidate);
             prop_assert!(candidate.features.iter().all(|f| f.is_finite()), "{:?}", candidate);
             prop_assert!(candidate.colours.iter().all(|f| f.is_finite()), "{:?}", candidate);
             prop_assert!(candidate.beside.rows().iter().flatten().all(|f| f.is_finite()), "{:?}", candidate);
@@ -220,12 +282,12 @@ proptest! {
     }
 
     #[test]
-    fn what_is_said_before_the_end_does_not_depend_on_the_end(x in prop::collection::vec(0f32..4.0, 60..400), more in 0usize..300) {
+    fn what_is_said_before_the_end_does_not_depend_on_the_end(x in prop::collection::vec(0f32..4.0, 120..500), more in 0usize..300) {
         let frames: Vec<Row> = x.iter().map(|&m| [m; BANDS]).collect();
         let some = &frames[..frames.len().saturating_sub(more)];
-        let (whole, part) = (all(&frames), all(some));
+        let (whole, part) = (measured(&frames), measured(some));
         // Until then nothing is judged without its future.
-        let sure = (some.len() as u64).saturating_sub(51);
+        let sure = (some.len() as u64).saturating_sub(DELAY + 10);
         let sure = |found: Vec<Candidate>| -> Vec<Candidate> { found.into_iter().filter(|c| c.frame < sure).collect() };
         prop_assert_eq!(sure(whole), sure(part));
     }
