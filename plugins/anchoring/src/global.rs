@@ -37,7 +37,7 @@ pub const MAX_DURATION: Nanos = Nanos::new(360_000_000_000_000);
 pub const MAX_LOOKS: u64 = 18_000_000;
 
 /// From this uncertainty on nothing is to be heard, whatever is trusted.
-const AUDIBLE: f64 = 1.0;
+pub(crate) const AUDIBLE: f64 = 1.0;
 
 /// Worth as a heap's key: numbers that are not negative sort as their bits do.
 fn key(worth: f64) -> u64 {

@@ -5,8 +5,8 @@
 //!
 //! An onset becomes an anchor if its picture is expected to be the first to show enough events, its own and those that
 //! began since the last picture, for what the bucket holds (the fuller, the fewer); if it is among the pictures that together show
-//! most of what is heard within the look-ahead; and if the largest gap can still be paid afterwards. Where the sound can't be trusted, blind
-//! looks at the uniform tier come as soon as they are worth as much ([`Worth`]); where it is missing altogether, even ones. A decision about an instant
+//! most of what is heard within the look-ahead; and if the largest gap can still be paid afterwards. Where nothing is to be heard, blind
+//! looks at the uniform tier come as soon as they are worth as much ([`Worth`]); where there are no cues at all, even ones. A decision about an instant
 //! rests on what is heard up to `look_ahead_ms` after it (and as much longer as some class is seen before its sound) and nothing later, so it doesn't
 //! matter in which portions cues arrive.
 
@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 
 use crate::anchor::{Anchor, Candidate, holding, midpoint};
 use crate::cue::{Cue, HOP};
-use crate::global::{MAX_DURATION, tiers};
+use crate::global::{AUDIBLE, MAX_DURATION, tiers};
 use crate::offset::Offsets;
 use crate::plan::{Entry, Reason};
 use crate::settings::{Policy, Settings};
@@ -53,7 +53,10 @@ pub enum Decision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sound {
     Heard,
+    /// Something is to be heard, but can't be trusted.
     Distrusted,
+    /// There are cues, and nothing is to be heard.
+    Silent,
     Missing,
 }
 
@@ -174,18 +177,16 @@ impl StreamPlanner {
         if cue.pts - from >= HOP {
             self.extend(cue.pts, Sound::Missing);
         }
-        let distrust = self.settings.budget.distrust;
-        let trusted = cue.trusted(distrust);
-        self.extend(
-            stop,
-            if trusted {
-                Sound::Heard
-            } else {
-                Sound::Distrusted
-            },
-        );
+        let sound = if cue.trusted(self.settings.budget.distrust) {
+            Sound::Heard
+        } else if cue.trusted(AUDIBLE) {
+            Sound::Distrusted
+        } else {
+            Sound::Silent
+        };
+        self.extend(stop, sound);
         let settings = &self.settings.anchors;
-        if let Some(candidate) = Candidate::of(cue, settings, &self.offsets, distrust)
+        if let Some(candidate) = Candidate::of(cue, settings, &self.offsets, AUDIBLE)
             && candidate.onset >= from
             && candidate.onset <= stop
             && self.candidates.len() < WAITING
@@ -343,8 +344,8 @@ impl StreamPlanner {
         for &(stop, sound) in &self.sounds {
             let (at, tier) = match sound {
                 Sound::Missing => self.even_look(from),
-                Sound::Heard => (self.thin_look(from), low),
-                Sound::Distrusted => {
+                Sound::Heard | Sound::Distrusted => (self.thin_look(from), low),
+                Sound::Silent => {
                     let thin = self.thin_look(from);
                     match self.blind_look(from).filter(|&at| at <= thin) {
                         Some(at) => (at, self.settings.budget.uniform_tier),

@@ -235,6 +235,29 @@ fn blind_looks_keep_their_distance_where_all_tiers_are_one() {
 }
 
 #[test]
+fn onsets_in_mistrusted_sound_are_looked_at_where_anything_is_to_be_heard() {
+    let looks = |uncertainty: f32| {
+        let mut gate = Gate::new(&Settings::default());
+        let mut cues = heard(seconds(60), &[(40_000, 0.9)]);
+        for cue in &mut cues[300..600] {
+            cue.uncertainty = uncertainty;
+        }
+        gate.hear(&cues);
+        gate.finish(seconds(60));
+        gate.check_anchors();
+        let inside = gate.entries().filter(|entry| {
+            (seconds(24)..seconds(48)).contains(&entry.requested)
+                && entry.reason == Reason::Fallback
+        });
+        let blind = inside.filter(|entry| entry.tier == Tier::Base);
+        (gate.anchors().len(), blind.count() > 0)
+    };
+    // Wind: the onset, and nothing blind. Silence: no onset, but blind looks.
+    assert_eq!(looks(0.95), (1, false));
+    assert_eq!(looks(1.0), (0, true));
+}
+
+#[test]
 fn decisions_come_no_later_than_the_look_ahead() {
     let mut gate = Gate::new(&Settings::default());
     for cue in heard(seconds(30), &[(20_000, 1.0), (25_000, 0.4)]) {
