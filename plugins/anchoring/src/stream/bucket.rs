@@ -60,11 +60,15 @@ impl Bucket {
         });
     }
 
-    /// Tokens a second that it earns next.
-    pub(super) fn income(&self) -> f64 {
-        self.pieces()
-            .next()
-            .map_or(0.0, |(rate, _)| rate as f64 / 1000.0)
+    /// Tokens that it earns from now on until an instant.
+    pub(super) fn earned(&self, until: Nanos) -> f64 {
+        let (mut at, mut units) = (self.at, 0);
+        for (rate, stop) in self.pieces() {
+            let stop = stop.min(until).max(at);
+            units += rate * i128::from((stop - at).get());
+            at = stop;
+        }
+        units as f64 / UNITS as f64
     }
 
     /// What it earns from now on: rates, each with its stop.
@@ -180,13 +184,19 @@ mod tests {
         bucket.advance(Nanos::from_ms(60_000));
         assert!(bucket.spend(50 * 196));
         bucket.advance(Nanos::from_ms(170_000));
-        assert_eq!((bucket.tokens(), bucket.income()), (19_600, 196.0));
+        let earned = |bucket: &Bucket, s: i64| bucket.earned(Nanos::from_ms(1_000 * s));
+        assert_eq!(
+            (bucket.tokens(), earned(&bucket, 172)),
+            (19_600, 2.0 * 196.0)
+        );
+        assert_eq!(earned(&bucket, 201), 5.0 * 196.0 + 25.0 * 96.0 + 196.0);
+        assert_eq!(earned(&bucket, 100), 0.0);
         assert!(bucket.spend(19_600));
         bucket.advance(Nanos::from_ms(175_000));
         assert!(bucket.spend(5 * 196));
-        assert_eq!(bucket.income(), 96.0);
+        assert_eq!(earned(&bucket, 176), 96.0);
         bucket.advance(Nanos::from_ms(200_000));
-        assert_eq!((bucket.tokens(), bucket.income()), (25 * 96, 196.0));
+        assert_eq!((bucket.tokens(), earned(&bucket, 201)), (25 * 96, 196.0));
         // Of a short recording at most a quarter.
         let mut short = Bucket::new(196.0, 100.0, 833);
         short.lend(Nanos::from_ms(20_000), 0.0);

@@ -190,8 +190,8 @@ fn what_is_expected_to_stop_soon_may_spend_its_bucket() {
     };
     assert_eq!(anchors(None), 0);
     assert_eq!(anchors(Some(seconds(30))), 1);
-    // Long over, and still going on: no harm.
-    assert_eq!(anchors(Some(seconds(1))), 1);
+    // Long over, and still going on: as if nothing had been expected.
+    assert_eq!(anchors(Some(seconds(1))), 0);
 }
 
 #[test]
@@ -211,6 +211,41 @@ fn what_the_end_earns_may_be_spent_at_the_start() {
     };
     assert_eq!(gate(None), 1);
     assert_eq!(gate(Some(seconds(100))), 3);
+}
+
+#[test]
+fn the_price_does_not_jump_where_the_loan_is_paid_back() {
+    let mut planner = StreamPlanner::new(Settings::default(), Prices::default());
+    planner.expect(seconds(400));
+    let mut last: Option<f64> = None;
+    for s in 0..395 {
+        let mut bucket = planner.bucket;
+        bucket.advance(seconds(s));
+        // Spent as it comes.
+        let tokens = bucket.tokens().saturating_sub(2_000);
+        assert!(bucket.spend(tokens));
+        planner.bucket = bucket;
+        let wanted = planner.wanted(&bucket, seconds(s));
+        assert!(
+            last.is_none_or(|last| (wanted / last - 1.0).abs() < 0.2),
+            "{s} s: {last:?} {wanted}"
+        );
+        last = Some(wanted);
+    }
+}
+
+#[test]
+fn thin_looks_are_reckoned_with_where_anchors_leave_gaps() {
+    let anchors = |max_gap_ms, tokens| {
+        let mut settings = Settings::default();
+        settings.budget.max_gap_ms = max_gap_ms;
+        StreamPlanner::new(settings, Prices::default()).anchors_a_second(tokens)
+    };
+    // Nearly every second needs one; hardly any minute does.
+    let (dense, rare) = (anchors(1_000, 196.0), anchors(60_000, 196.0));
+    assert!((dense - (196.0 - 49.0) / 784.0).abs() < 0.01, "{dense}");
+    assert!((rare - 196.0 / 784.0).abs() < 1e-6, "{rare}");
+    assert_eq!(anchors(1_000, 10.0), 0.0);
 }
 
 #[test]
