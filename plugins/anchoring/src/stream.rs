@@ -1,7 +1,8 @@
 //! Cues as they come -> plan entries within a token bucket and a bounded look-ahead.
 //!
 //! The bucket starts empty, fills at `tokens_per_s` and overflows at `burst_s`, so at every instant of the recording no more is spent than
-//! it had earned by then. If it is known when the recording stops, a quarter of the bucket is lent at the start and paid back at the end.
+//! it had earned by then. If it is known when the recording stops, half of the bucket, but no more than a quarter
+//! of the recording earns, is lent at the start and paid back at the end.
 //!
 //! An onset becomes an anchor if its picture is expected to be the first to show enough events, its own and those that
 //! began since the last picture, for what the bucket holds and will earn until the end (the more, the fewer); if it is among the pictures that together show
