@@ -16,9 +16,9 @@ mod pace;
 
 use std::collections::VecDeque;
 
-use crate::anchor::{Anchor, Candidate, holding, midpoint};
+use crate::anchor::{AUDIBLE, Anchor, Candidate, Candidates, holding, midpoint};
 use crate::cue::{Cue, HOP};
-use crate::global::{AUDIBLE, MAX_DURATION, tiers};
+use crate::global::{MAX_DURATION, tiers};
 use crate::offset::Offsets;
 use crate::plan::{Entry, Reason};
 use crate::settings::{Policy, Settings};
@@ -93,6 +93,7 @@ pub struct StreamPlanner {
     /// No cue will come any more.
     ended: bool,
     stop: Option<Nanos>,
+    ears: Candidates,
     /// By the time of their pictures.
     candidates: VecDeque<(Nanos, Candidate)>,
     /// When those are seen that were settled since that picture, and their probabilities.
@@ -141,6 +142,7 @@ impl StreamPlanner {
             heard: Nanos::ZERO,
             ended: false,
             stop: None,
+            ears: Candidates::default(),
             candidates: VecDeque::new(),
             unseen: VecDeque::new(),
             last: Nanos::ZERO,
@@ -181,7 +183,8 @@ impl StreamPlanner {
         if cue.pts - from >= HOP {
             self.extend(cue.pts, Sound::Missing);
         }
-        let sound = if cue.trusted(self.settings.budget.distrust) {
+        let distrust = self.settings.budget.distrust;
+        let sound = if cue.trusted(distrust) {
             Sound::Heard
         } else if cue.trusted(AUDIBLE) {
             Sound::Distrusted
@@ -190,7 +193,8 @@ impl StreamPlanner {
         };
         self.extend(stop, sound);
         let settings = &self.settings.anchors;
-        if let Some(candidate) = Candidate::of(cue, settings, &self.offsets, AUDIBLE)
+        let candidate = self.ears.hear(cue, settings, &self.offsets, distrust);
+        if let Some(candidate) = candidate
             && candidate.onset >= from
             && candidate.onset <= stop
             && self.candidates.len() < WAITING
