@@ -1,10 +1,12 @@
 //! What a picture must be worth now, so that the bucket is spent as fast as it fills.
 //!
-//! Where pictures cost so much that `looks` of them are taken while `events` begin, the best of them are worth [`TOP`]` * exp(-looks / (`[`SPREAD`]` * events))`
-//! and more: in kitchens of all kinds, at every level of noise, and from one look for three events to three for one event. So what must be known of a
-//! recording is how many events begin in it, and the probabilities of all its onsets tell that sooner than the few that are worth a picture. A quiet and
-//! a busy recording find their own price; until then it is the usual one. Where little time is left, a look more is worth less than another
-//! event ([`MORE_LOOKS`], [`MORE_EVENTS`]), because what is left over at the end is lost.
+//! Of pictures taken at the best onsets, `looks` of them while `events` begin, the least is worth about [`TOP`]` * exp(-looks / (`[`SPREAD`]` * events))`: so it
+//! is in kitchen recordings with the default probe, at 20 to 0 dB, from one look for three events to three looks for one. What must be known of a
+//! recording is therefore how many events begin in it, and the probabilities of all its onsets together tell that sooner than the few that are worth a
+//! picture. A quiet and a busy recording find their own price; until then it is the usual one.
+//!
+//! With few looks or little time left chance doesn't even out. What is best then can be reckoned exactly for such a law: about
+//! `exp(-(looks + 0.7) / (events + 1))`. Half of that ([`MORE_LOOKS`], [`MORE_EVENTS`]) does best, because it leaves less over.
 
 use crate::time::Nanos;
 
@@ -16,7 +18,7 @@ const USUAL_S: f64 = 90.0;
 /// More than this no picture is worth; and events for a look, by which the price falls to an e-th.
 const TOP: f64 = 1.55;
 const SPREAD: f64 = 0.6;
-/// What the law of large numbers leaves out of an optimal stopper's price.
+/// What chance adds to them.
 const MORE_LOOKS: f64 = 0.35;
 const MORE_EVENTS: f64 = 0.5;
 
