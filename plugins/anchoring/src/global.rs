@@ -13,7 +13,7 @@ mod order;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use crate::anchor::{Anchor, Candidate, holding, midpoint};
+use crate::anchor::{AUDIBLE, Anchor, Candidate, Candidates, holding, midpoint};
 use crate::cue::{Cue, HOP};
 use crate::offset::Offsets;
 use crate::plan::{Entry, Header, Plan, PlanError, Reason, SCHEMA};
@@ -36,9 +36,6 @@ pub const MAX_DURATION: Nanos = Nanos::new(360_000_000_000_000);
 /// Most looks that a plan may need: a hundred hours at a picture every 20 ms.
 pub const MAX_LOOKS: u64 = 18_000_000;
 
-/// From this uncertainty on nothing is to be heard, whatever is trusted.
-const AUDIBLE: f64 = 1.0;
-
 /// Worth as a heap's key: numbers that are not negative sort as their bits do.
 fn key(worth: f64) -> u64 {
     worth.max(0.0).to_bits()
@@ -50,6 +47,7 @@ pub struct Planner {
     settings: Settings,
     prices: Prices,
     offsets: Offsets,
+    ears: Candidates,
     candidates: Vec<Candidate>,
     /// Where the sound can be trusted, and where anything is to be heard at all: onsets in wind or handling are worth less than they seem, but
     /// more than blind looks.
@@ -67,6 +65,7 @@ impl Planner {
             offsets: Offsets::new(&settings.anchors, &[]),
             settings,
             prices,
+            ears: Candidates::default(),
             candidates: Vec::new(),
             trusted: Vec::new(),
             audible: Vec::new(),
@@ -102,12 +101,9 @@ impl Planner {
                 }
             }
         }
-        self.candidates.extend(Candidate::of(
-            cue,
-            &self.settings.anchors,
-            &self.offsets,
-            AUDIBLE,
-        ));
+        let settings = &self.settings.anchors;
+        let candidate = self.ears.hear(cue, settings, &self.offsets, distrust);
+        self.candidates.extend(candidate);
     }
 
     /// The plan of a recording of this length. `config` goes into the header as it is.

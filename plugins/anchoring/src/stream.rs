@@ -1,12 +1,13 @@
 //! Cues as they come -> plan entries within a token bucket and a bounded look-ahead.
 //!
 //! The bucket starts empty, fills at `tokens_per_s` and overflows at `burst_s`, so at every instant of the recording no more is spent than
-//! it had earned by then. If it is known when the recording stops, a quarter of the bucket is lent at the start and paid back at the end.
+//! it had earned by then. If it is known when the recording stops, half of the bucket, but no more than a quarter
+//! of the recording earns, is lent at the start and paid back at the end.
 //!
 //! An onset becomes an anchor if its picture is expected to be the first to show enough events, its own and those that
-//! began since the last picture, for what the bucket holds (the fuller, the fewer); if it is among the pictures that together show
-//! most of what is heard within the look-ahead; and if the largest gap can still be paid afterwards. Where the sound can't be trusted, blind
-//! looks at the uniform tier come as soon as they are worth as much ([`Worth`]); where it is missing altogether, even ones. A decision about an instant
+//! began since the last picture, for what the bucket holds and will earn until the end (the more, the fewer); if it is among the pictures that together show
+//! most of what is heard within the look-ahead; and if the largest gap can still be paid afterwards. Where nothing is to be heard, blind
+//! looks at the uniform tier come as soon as they are worth as much ([`Worth`]); where there are no cues at all, even ones. A decision about an instant
 //! rests on what is heard up to `look_ahead_ms` after it (and as much longer as some class is seen before its sound) and nothing later, so it doesn't
 //! matter in which portions cues arrive.
 
@@ -15,7 +16,7 @@ mod pace;
 
 use std::collections::VecDeque;
 
-use crate::anchor::{Anchor, Candidate, holding, midpoint};
+use crate::anchor::{AUDIBLE, Anchor, Candidate, Candidates, holding, midpoint};
 use crate::cue::{Cue, HOP};
 use crate::global::{MAX_DURATION, tiers};
 use crate::offset::Offsets;
@@ -28,10 +29,12 @@ use crate::worth::{HORIZON, Worth};
 use bucket::Bucket;
 use pace::Pace;
 
-/// Share of the bucket that waits for what is better than usual.
-const SPARE: f64 = 0.2;
-/// Of so many candidates that are worth the price one is taken: the others come too soon after it, or a better one follows.
-const SEEN: f64 = 1.3;
+/// Share of the bucket that waits for what is better than usual, while the end is far.
+const SPARE: f64 = 0.4;
+/// How far ahead spending is planned, in the time that it takes the bucket to fill.
+const AHEAD: f64 = 2.0;
+/// How often the number of anchors is reckoned anew with the thin looks that they save.
+const STEPS: usize = 4;
 /// Most candidates that are weighed against each other.
 const CHOICE: usize = 16;
 /// How long after what is heard the next picture is expected.
@@ -53,7 +56,10 @@ pub enum Decision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sound {
     Heard,
+    /// Something is to be heard, but can't be trusted.
     Distrusted,
+    /// There are cues, and nothing is to be heard.
+    Silent,
     Missing,
 }
 
@@ -87,6 +93,7 @@ pub struct StreamPlanner {
     /// No cue will come any more.
     ended: bool,
     stop: Option<Nanos>,
+    ears: Candidates,
     /// By the time of their pictures.
     candidates: VecDeque<(Nanos, Candidate)>,
     /// When those are seen that were settled since that picture, and their probabilities.
@@ -135,6 +142,7 @@ impl StreamPlanner {
             heard: Nanos::ZERO,
             ended: false,
             stop: None,
+            ears: Candidates::default(),
             candidates: VecDeque::new(),
             unseen: VecDeque::new(),
             last: Nanos::ZERO,
@@ -155,6 +163,7 @@ impl StreamPlanner {
 
     /// When the recording is expected to stop, if that is known: what the bucket holds is spent by then, and what the last seconds
     /// earn may be spent at the start. If it stops sooner than expected, as much as that may have been spent beyond the budget.
+    /// If it goes on for longer, it goes on as if nothing had been expected.
     pub fn expect(&mut self, stop: Nanos) {
         self.expected = Some(stop);
         if self.settings.budget.policy == Policy::Gated {
@@ -175,17 +184,17 @@ impl StreamPlanner {
             self.extend(cue.pts, Sound::Missing);
         }
         let distrust = self.settings.budget.distrust;
-        let trusted = cue.trusted(distrust);
-        self.extend(
-            stop,
-            if trusted {
-                Sound::Heard
-            } else {
-                Sound::Distrusted
-            },
-        );
+        let sound = if cue.trusted(distrust) {
+            Sound::Heard
+        } else if cue.trusted(AUDIBLE) {
+            Sound::Distrusted
+        } else {
+            Sound::Silent
+        };
+        self.extend(stop, sound);
         let settings = &self.settings.anchors;
-        if let Some(candidate) = Candidate::of(cue, settings, &self.offsets, distrust)
+        let candidate = self.ears.hear(cue, settings, &self.offsets, distrust);
+        if let Some(candidate) = candidate
             && candidate.onset >= from
             && candidate.onset <= stop
             && self.candidates.len() < WAITING
@@ -343,8 +352,8 @@ impl StreamPlanner {
         for &(stop, sound) in &self.sounds {
             let (at, tier) = match sound {
                 Sound::Missing => self.even_look(from),
-                Sound::Heard => (self.thin_look(from), low),
-                Sound::Distrusted => {
+                Sound::Heard | Sound::Distrusted => (self.thin_look(from), low),
+                Sound::Silent => {
                     let thin = self.thin_look(from);
                     match self.blind_look(from).filter(|&at| at <= thin) {
                         Some(at) => (at, self.settings.budget.uniform_tier),
@@ -442,6 +451,7 @@ impl StreamPlanner {
             self.unseen.pop_front();
         }
         self.unseen.push_back((candidate.seen, candidate.p));
+        self.pace.came(candidate.seen, candidate.p.into());
     }
 
     /// Events that a candidate's picture is expected to be the first to show if the last one before was at `since`. If nothing is
@@ -467,20 +477,43 @@ impl StreamPlanner {
     /// What a picture at an anchor must be worth.
     fn wanted(&self, bucket: &Bucket, at: Nanos) -> f64 {
         let b = &self.settings.budget;
+        let end = self.expected.filter(|&stop| stop > at);
+        let left = end.map_or(f64::INFINITY, |stop| (stop - at).seconds());
+        let ahead = AHEAD * b.burst_s;
+        let within = left.min(ahead).max(1.0);
+        // Some stays for what is better than usual: the less, the more of what is left of the recording is planned for.
+        let kept = SPARE * b.burst_s * b.tokens_per_s * (1.0 - ahead / left).max(0.0);
+        let earned = bucket.earned(at + Nanos::from_seconds(within).unwrap_or(Nanos::ZERO));
+        let tokens = (bucket.tokens() as f64 + earned - kept).max(0.0);
+        let looks = within * self.anchors_a_second(tokens / within);
+        if self.worth.any() {
+            self.pace.price(at, looks, within)
+        } else {
+            self.pace.likelihood(at, looks, within)
+        }
+    }
+
+    /// How many anchors a second so many tokens a second pay for, with the thin looks in the gaps that are larger than the largest may be: as many as
+    /// instants have between them that know nothing of each other.
+    fn anchors_a_second(&self, tokens: f64) -> f64 {
+        let b = &self.settings.budget;
         let price = self.prices.of(b.anchor_tier) as f64;
         let thin = match b.policy {
-            Policy::Gated => self.settings.fallback_rate(self.prices),
+            Policy::Gated => self.prices.of(b.fallback_tier) as f64,
             _ => 0.0,
         };
-        let left = self
-            .expected
-            .map_or(b.burst_s, |stop| (stop - at).seconds());
-        // What is in the bucket is spent while it would fill, or until the end.
-        let within = left.clamp(1.0, b.burst_s.max(1.0));
-        // Some stays for what is better than usual, until the end comes near.
-        let kept = (SPARE * b.burst_s).min(left / 4.0) * b.tokens_per_s;
-        let rate = (bucket.income() - thin).max(0.0) + (bucket.tokens() as f64 - kept) / within;
-        self.pace.price(at, SEEN * rate.max(0.0) / price)
+        let gap = self.max_gap.seconds();
+        let mut anchors = 0.0_f64;
+        for _ in 0..STEPS {
+            let more = (anchors * gap).exp_m1();
+            let looks = if more > 0.0 {
+                anchors / more
+            } else {
+                1.0 / gap
+            };
+            anchors = (tokens - thin * looks).max(0.0) / price;
+        }
+        anchors
     }
 
     /// Whether the pictures that together show most, of the candidates heard so far, leave this one out.
@@ -530,7 +563,6 @@ impl StreamPlanner {
         bucket.advance(at);
         let wanted = self.wanted(&bucket, at);
         let gain = self.gain(candidate, at, self.last_full);
-        self.pace.came(at, gain);
         if gain < wanted || !bucket.spend(price) {
             return None;
         }

@@ -11,6 +11,10 @@ use crate::time::Nanos;
 use crate::uniform::{CLOSEST, between, needed};
 use crate::worth::Worth;
 
+/// Where nothing is to be heard, there are at least so many looks to an even one: what can be had without listening is not given away
+/// for what is heard elsewhere, though the last of it is worth less.
+const UNHEARD: f64 = 0.75;
+
 impl Planner {
     /// What looks are worth in this recording.
     pub(super) fn worth(&self, duration: Nanos) -> Worth {
@@ -57,8 +61,8 @@ impl Planner {
         gains
     }
 
-    /// Times of the blind looks in stretches without sound: as many as are worth more than the anchors that they cost, and as even
-    /// anchors would be at least; evenly spread over each.
+    /// Times of the blind looks in stretches without sound: as many as are worth more than the anchors that they cost, and at least [`UNHEARD`] of
+    /// as many as even anchors would be; evenly spread over each.
     pub(super) fn blind(&self, duration: Nanos, budget: Tokens, worth: &Worth) -> Vec<Nanos> {
         if !worth.any() {
             return Vec::new();
@@ -75,8 +79,8 @@ impl Planner {
         let mut likely = self.likely(duration, worth);
         let mut counts = vec![0_u64; stretches.len()];
         let length = |i: usize| stretches[i].1 - stretches[i].0;
-        // Nowhere fewer than anchors would be if they were all there is and spread evenly: that much can be had without listening.
-        let even = budget as f64 / anchor as f64;
+        // Of anchors if they were all there is and spread evenly.
+        let even = UNHEARD * budget as f64 / anchor as f64;
         let even = |i: usize| even * length(i).seconds() / duration.seconds().max(1e-9);
         let gain = |i: usize, n: u64| {
             if (n as f64 + 0.5) < even(i) {

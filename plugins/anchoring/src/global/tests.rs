@@ -221,6 +221,24 @@ fn looks_where_nothing_can_be_trusted_say_so() {
 }
 
 #[test]
+fn silence_gets_three_quarters_of_even_looks_whatever_is_heard_elsewhere() {
+    let mut settings = Settings::default();
+    let b = &mut settings.budget;
+    (b.anchor_tier, b.uniform_tier, b.fallback_tier) = (Tier::Base, Tier::Base, Tier::Base);
+    (b.tokens_per_s, b.max_gap_ms) = (39.2, 60_000);
+    let onsets: Vec<_> = (0..25).map(|i| (2_000 * i + 1_000, 1.0)).collect();
+    let mut cues = heard(seconds(100), &onsets);
+    for cue in &mut cues[625..] {
+        cue.uncertainty = 1.0;
+    }
+    let plan = plan(&settings, &cues, seconds(100)).unwrap();
+    check(&plan, &settings);
+    let blind = plan.entries.iter().filter(|e| e.requested >= seconds(50));
+    // Three quarters of ten even ones, rounded down.
+    assert_eq!((plan.entries.len(), blind.count()), (20, 7));
+}
+
+#[test]
 fn a_duration_that_is_no_whole_number_of_looks_keeps_the_base_tier() {
     let settings = Settings::default();
     let plan = plan(&settings, &[], Nanos::from_ms(10_300)).unwrap();

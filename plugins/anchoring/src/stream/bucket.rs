@@ -42,7 +42,7 @@ impl Bucket {
         }
     }
 
-    /// The recording goes on until `stop`: what is earned in its last quarter, as far as that fills a quarter of the bucket, is there from the
+    /// The recording goes on until `stop`: what is earned in its last quarter, as far as that fills half of the bucket, is there from the
     /// start, but for `kept_per_s`. Only before anything else, and once.
     pub(super) fn lend(&mut self, stop: Nanos, kept_per_s: f64) {
         let kept = ((kept_per_s * 1000.0).ceil() as u32).into();
@@ -50,8 +50,8 @@ impl Bucket {
         {
             return;
         }
-        let quarter = i64::try_from(self.capacity / 4 / self.rate).unwrap_or(i64::MAX);
-        let length = Nanos::new(quarter.min(stop.get() / 4));
+        let half = i64::try_from(self.capacity / 2 / self.rate).unwrap_or(i64::MAX);
+        let length = Nanos::new(half.min(stop.get() / 4));
         self.level += (self.rate - kept) * i128::from(length.get());
         self.loan = Some(Loan {
             from: stop - length,
@@ -60,11 +60,15 @@ impl Bucket {
         });
     }
 
-    /// Tokens a second that it earns next.
-    pub(super) fn income(&self) -> f64 {
-        self.pieces()
-            .next()
-            .map_or(0.0, |(rate, _)| rate as f64 / 1000.0)
+    /// Tokens that it earns from now on until an instant.
+    pub(super) fn earned(&self, until: Nanos) -> f64 {
+        let (mut at, mut units) = (self.at, 0);
+        for (rate, stop) in self.pieces() {
+            let stop = stop.min(until).max(at);
+            units += rate * i128::from((stop - at).get());
+            at = stop;
+        }
+        units as f64 / UNITS as f64
     }
 
     /// What it earns from now on: rates, each with its stop.
@@ -165,28 +169,28 @@ mod tests {
 
     #[test]
     fn what_is_lent_is_paid_back_by_the_end() {
+        let s = |s: i64| Nanos::from_ms(1_000 * s);
         let mut bucket = Bucket::new(196.0, 100.0, 833);
-        bucket.lend(Nanos::from_ms(200_000), 96.0);
-        assert_eq!(bucket.tokens(), 25 * 100);
-        bucket.advance(Nanos::from_ms(10_000));
-        assert!(bucket.spend(25 * 100 + 10 * 196));
-        // The last 25 s earn what was kept.
-        assert_eq!(bucket.holds_at(165 * 196), Nanos::from_ms(175_000));
-        assert_eq!(bucket.holds_at(165 * 196 + 96), Nanos::from_ms(176_000));
-        assert_eq!(
-            bucket.holds_at(165 * 196 + 25 * 96 + 196),
-            Nanos::from_ms(201_000)
-        );
-        bucket.advance(Nanos::from_ms(60_000));
+        bucket.lend(s(300), 96.0);
+        assert_eq!(bucket.tokens(), 50 * 100);
+        bucket.advance(s(10));
+        assert!(bucket.spend(50 * 100 + 10 * 196));
+        // The last 50 s earn what was kept.
+        assert_eq!(bucket.holds_at(240 * 196), s(250));
+        assert_eq!(bucket.holds_at(240 * 196 + 96), s(251));
+        assert_eq!(bucket.holds_at(240 * 196 + 50 * 96 + 196), s(301));
+        assert_eq!(bucket.earned(s(301)), f64::from(240 * 196 + 50 * 96 + 196));
+        assert_eq!(bucket.earned(s(5)), 0.0);
+        bucket.advance(s(60));
         assert!(bucket.spend(50 * 196));
-        bucket.advance(Nanos::from_ms(170_000));
-        assert_eq!((bucket.tokens(), bucket.income()), (19_600, 196.0));
+        bucket.advance(s(170));
+        assert_eq!((bucket.tokens(), bucket.earned(s(172))), (19_600, 392.0));
         assert!(bucket.spend(19_600));
-        bucket.advance(Nanos::from_ms(175_000));
-        assert!(bucket.spend(5 * 196));
-        assert_eq!(bucket.income(), 96.0);
-        bucket.advance(Nanos::from_ms(200_000));
-        assert_eq!((bucket.tokens(), bucket.income()), (25 * 96, 196.0));
+        bucket.advance(s(250));
+        assert!(bucket.spend(80 * 196));
+        assert_eq!(bucket.earned(s(251)), 96.0);
+        bucket.advance(s(300));
+        assert_eq!((bucket.tokens(), bucket.earned(s(301))), (50 * 96, 196.0));
         // Of a short recording at most a quarter.
         let mut short = Bucket::new(196.0, 100.0, 833);
         short.lend(Nanos::from_ms(20_000), 0.0);

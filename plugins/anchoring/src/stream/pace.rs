@@ -1,56 +1,68 @@
 //! What a picture must be worth now, so that the bucket is spent as fast as it fills.
 //!
-//! What candidates were worth lately says how often something as good comes along. The price is what as many exceeded as can be paid: from what the
-//! bucket earns, and from what it holds, spread over the time in which that is to be spent. So a full bucket takes what comes and an empty one waits
-//! for the best, and a quiet or a busy recording finds its own price. Prices that jump about cost more than prices that are a little off: memory is long,
-//! and what is usual counts as much as five minutes.
-
-use std::collections::VecDeque;
+//! Of pictures taken at the best onsets, `looks` of them while `events` begin, the least is worth about [`TOP`]` * exp(-looks / (`[`SPREAD`]` * events))`: so it
+//! is in kitchen recordings with the default probe, at 20 to 0 dB, from one look for three events to three looks for one. What must be known of a
+//! recording is therefore how many events begin in it, and the probabilities of all its onsets together tell that sooner than the few that are worth a
+//! picture. A quiet and a busy recording find their own price; until then it is the usual one.
+//!
+//! With few looks or little time left chance doesn't even out. What is best then can be reckoned exactly for such a law: about
+//! `exp(-(looks + 0.7) / (events + 1))`. Half of that ([`MORE_LOOKS`], [`MORE_EVENTS`]) does best, because it leaves less over.
 
 use crate::time::Nanos;
 
-/// How far back it remembers.
-const MEMORY: Nanos = Nanos::from_ms(300_000);
-/// Most candidates that it remembers.
-const MOST: usize = 1_024;
-/// What is usual: so many candidates in so many seconds, evenly spread in the fourth root of their worth (kitchen recordings and the
-/// default probe: one in five seconds exceeds 0.47).
-const USUAL: u32 = 360;
-const USUAL_S: f64 = 300.0;
-const USUAL_POWER: i32 = 4;
+/// How far back it remembers, seconds: what is older fades.
+const MEMORY_S: f64 = 300.0;
+/// What is usual: onsets whose probabilities sum to so much a second, and how many seconds of a recording that counts for.
+const USUAL: f64 = 0.2;
+const USUAL_S: f64 = 90.0;
+/// More than this no picture is worth; and events for a look, by which the price falls to an e-th.
+const TOP: f64 = 1.55;
+const SPREAD: f64 = 0.6;
+/// What chance adds to them.
+const MORE_LOOKS: f64 = 0.35;
+const MORE_EVENTS: f64 = 0.5;
 
-/// Remembers what candidates were worth.
-#[derive(Clone, Debug, Default)]
+/// Remembers how much began.
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
-    recent: VecDeque<(Nanos, f64)>,
+    at: Nanos,
+    /// What faded away counts less, of seconds and of probabilities alike.
+    heard_s: f64,
+    expected: f64,
 }
 
 impl Pace {
-    /// A candidate came along.
-    pub(super) fn came(&mut self, at: Nanos, gain: f64) {
-        let old = |&(t, _): &(Nanos, f64)| at - t > MEMORY;
-        while self.recent.front().is_some_and(old) || self.recent.len() >= MOST {
-            self.recent.pop_front();
-        }
-        self.recent.push_back((at, gain));
+    /// An onset of this probability came along.
+    pub(super) fn came(&mut self, at: Nanos, p: f64) {
+        let mut now = self.faded(at);
+        now.expected += p;
+        *self = now;
     }
 
-    /// What `rate` candidates a second exceed, as far as is known at `at`.
-    pub(super) fn price(&self, at: Nanos, rate: f64) -> f64 {
-        let first = match self.recent.front() {
-            Some(&(t, _)) if self.recent.len() >= MOST => t,
-            _ => (at - MEMORY).max(Nanos::ZERO),
-        };
-        let usual = |i| ((f64::from(i) + 0.5) / f64::from(USUAL)).powi(USUAL_POWER);
-        let recent = self.recent.iter().map(|&(_, gain)| gain);
-        let mut gains: Vec<f64> = recent.chain((0..USUAL).map(usual)).collect();
-        let exceeding = (rate.max(0.0) * ((at - first).seconds() + USUAL_S)) as usize;
-        if exceeding >= gains.len() {
-            return 0.0;
+    fn faded(self, at: Nanos) -> Self {
+        let left = (-(at - self.at).seconds().max(0.0) / MEMORY_S).exp();
+        Self {
+            at: self.at.max(at),
+            heard_s: self.heard_s * left + MEMORY_S * (1.0 - left),
+            expected: self.expected * left,
         }
-        *gains
-            .select_nth_unstable_by(exceeding, |a, b| b.total_cmp(a))
-            .1
+    }
+
+    /// Onsets a second, as far as is known at `at`.
+    fn rate(&self, at: Nanos) -> f64 {
+        let now = self.faded(at);
+        (now.expected + USUAL * USUAL_S) / (now.heard_s + USUAL_S)
+    }
+
+    /// What a picture must be worth at `at`, if so many can be paid in the next so many seconds.
+    pub(super) fn price(&self, at: Nanos, looks: f64, seconds: f64) -> f64 {
+        let events = SPREAD * self.rate(at) * seconds.max(0.0);
+        TOP * (-(looks.max(0.0) + MORE_LOOKS) / (events + MORE_EVENTS)).exp()
+    }
+
+    /// The same where a picture counts for nothing but its own onset.
+    pub(super) fn likelihood(&self, at: Nanos, looks: f64, seconds: f64) -> f64 {
+        self.price(at, looks, seconds) / TOP
     }
 }
 
@@ -65,27 +77,49 @@ mod tests {
     #[test]
     fn the_more_can_be_paid_the_lower_the_price() {
         let pace = Pace::default();
-        let prices = [0.05, 0.2, 0.5, 1.0].map(|rate| pace.price(s(0), rate));
+        let prices = [0.0, 5.0, 20.0, 50.0, 100.0].map(|looks| pace.price(s(0), looks, 100.0));
         assert!(prices.windows(2).all(|w| w[0] > w[1]), "{prices:?}");
-        assert!((prices[1] - 0.47).abs() < 0.03);
-        assert_eq!(pace.price(s(0), 2.0), 0.0);
+        // One look in five seconds.
+        assert!((prices[2] - 0.3).abs() < 0.03, "{prices:?}");
+        assert!(prices[4] < 0.01);
+        let likelihood = pace.likelihood(s(0), 0.0, 100.0);
+        assert!((0.9..1.0).contains(&likelihood));
     }
 
     #[test]
     fn a_recording_finds_its_own_price() {
-        let usual = Pace::default().price(s(0), 0.2);
+        let price = |pace: &Pace, at| pace.price(at, 20.0, 100.0);
+        let usual = price(&Pace::default(), s(0));
         let (mut quiet, mut busy) = (Pace::default(), Pace::default());
         for i in 0..300 {
-            busy.came(s(i), 0.9);
-            quiet.came(s(i), 0.1);
+            busy.came(s(i), 0.5);
+            quiet.came(s(i), 0.05);
         }
-        assert!(quiet.price(s(300), 0.2) < usual && usual < busy.price(s(300), 0.2));
-        // Forgotten after five minutes.
-        busy.came(s(1_000), 0.5);
-        assert_eq!(busy.recent.len(), 1);
-        for _ in 0..5_000 {
-            busy.came(s(1_000), 0.5);
+        assert!(price(&quiet, s(300)) < usual && usual < price(&busy, s(300)));
+        // Known after half a minute, and forgotten after some minutes.
+        let mut early = Pace::default();
+        for i in 0..30 {
+            early.came(s(i), 0.5);
         }
-        assert_eq!(busy.recent.len(), MOST);
+        assert!(price(&early, s(30)) > 1.2 * usual);
+        assert!(price(&busy, s(2_000)) < usual);
+    }
+
+    #[test]
+    fn near_the_end_there_is_less_to_wait_for() {
+        let pace = Pace::default();
+        let prices = [100.0, 30.0, 10.0, 1.0].map(|left| pace.price(s(0), 2.0, left));
+        assert!(prices.windows(2).all(|w| w[0] > w[1]), "{prices:?}");
+        assert!(prices[3] < 0.05, "{prices:?}");
+    }
+
+    #[test]
+    fn times_that_cannot_be_are_borne() {
+        let mut pace = Pace::default();
+        for at in [Nanos::MAX, Nanos::ZERO, s(-5), s(5)] {
+            pace.came(at, 1.0);
+            let price = pace.price(at, 1.0, 10.0);
+            assert!(price > 0.0 && price <= TOP);
+        }
     }
 }

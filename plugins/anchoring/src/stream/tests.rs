@@ -190,8 +190,8 @@ fn what_is_expected_to_stop_soon_may_spend_its_bucket() {
     };
     assert_eq!(anchors(None), 0);
     assert_eq!(anchors(Some(seconds(30))), 1);
-    // Long over, and still going on: no harm.
-    assert_eq!(anchors(Some(seconds(1))), 1);
+    // Long over, and still going on: as if nothing had been expected.
+    assert_eq!(anchors(Some(seconds(1))), 0);
 }
 
 #[test]
@@ -214,6 +214,41 @@ fn what_the_end_earns_may_be_spent_at_the_start() {
 }
 
 #[test]
+fn the_price_does_not_jump_where_the_loan_is_paid_back() {
+    let mut planner = StreamPlanner::new(Settings::default(), Prices::default());
+    planner.expect(seconds(400));
+    let mut last: Option<f64> = None;
+    for s in 0..395 {
+        let mut bucket = planner.bucket;
+        bucket.advance(seconds(s));
+        // Spent as it comes.
+        let tokens = bucket.tokens().saturating_sub(2_000);
+        assert!(bucket.spend(tokens));
+        planner.bucket = bucket;
+        let wanted = planner.wanted(&bucket, seconds(s));
+        assert!(
+            last.is_none_or(|last| (wanted / last - 1.0).abs() < 0.2),
+            "{s} s: {last:?} {wanted}"
+        );
+        last = Some(wanted);
+    }
+}
+
+#[test]
+fn thin_looks_are_reckoned_with_where_anchors_leave_gaps() {
+    let anchors = |max_gap_ms, tokens| {
+        let mut settings = Settings::default();
+        settings.budget.max_gap_ms = max_gap_ms;
+        StreamPlanner::new(settings, Prices::default()).anchors_a_second(tokens)
+    };
+    // Nearly every second needs one; hardly any minute does.
+    let (dense, rare) = (anchors(1_000, 196.0), anchors(60_000, 196.0));
+    assert!((dense - (196.0 - 49.0) / 784.0).abs() < 0.01, "{dense}");
+    assert!((rare - 196.0 / 784.0).abs() < 1e-6, "{rare}");
+    assert_eq!(anchors(1_000, 10.0), 0.0);
+}
+
+#[test]
 fn blind_looks_keep_their_distance_where_all_tiers_are_one() {
     let mut settings = Settings::default();
     settings.budget.uniform_tier = Tier::High;
@@ -232,6 +267,29 @@ fn blind_looks_keep_their_distance_where_all_tiers_are_one() {
         times.windows(2).all(|w| w[1] - w[0] > seconds(1)),
         "{times:?}"
     );
+}
+
+#[test]
+fn onsets_in_mistrusted_sound_are_looked_at_where_anything_is_to_be_heard() {
+    let looks = |uncertainty: f32| {
+        let mut gate = Gate::new(&Settings::default());
+        let mut cues = heard(seconds(60), &[(40_000, 0.9)]);
+        for cue in &mut cues[300..600] {
+            cue.uncertainty = uncertainty;
+        }
+        gate.hear(&cues);
+        gate.finish(seconds(60));
+        gate.check_anchors();
+        let inside = gate.entries().filter(|entry| {
+            (seconds(24)..seconds(48)).contains(&entry.requested)
+                && entry.reason == Reason::Fallback
+        });
+        let blind = inside.filter(|entry| entry.tier == Tier::Base);
+        (gate.anchors().len(), blind.count() > 0)
+    };
+    // Wind: the onset, and nothing blind. Silence: no onset, but blind looks.
+    assert_eq!(looks(0.95), (1, false));
+    assert_eq!(looks(1.0), (0, true));
 }
 
 #[test]
