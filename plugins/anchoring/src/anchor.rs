@@ -59,8 +59,10 @@ impl From<Anchor> for Row {
 /// From this uncertainty on nothing is to be heard, whatever is trusted.
 pub(crate) const AUDIBLE: f64 = 1.0;
 
-/// So soon after silence an onset is the sound's return, and hardly ever an event's beginning.
+/// So soon after a long silence an onset is the sound's return, and hardly ever an event's beginning. Shorter silences are those of a noise gate, which
+/// opens for events.
 const RETURN: Nanos = Nanos::from_ms(100);
+const LONG: Nanos = Nanos::from_ms(10_000);
 /// What is left of its probability (half-muted kitchen recordings: 0.98, of which 0.09 came true).
 const RETURNED: f32 = 0.1;
 /// Share that a sure onset loses in wind or handling, and others in proportion to their probability: many a knock is the microphone's.
@@ -69,13 +71,13 @@ const KNOCKS: f32 = 0.3;
 /// Cues -> candidates, with what is known of the sound around them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Candidates {
-    /// Where the last silence stopped.
-    silent_until: Option<Nanos>,
+    /// Where the last silence began and stopped.
+    silence: Option<(Nanos, Nanos)>,
 }
 
 impl Candidates {
     /// The candidate in the next cue, if anything is to be heard there and the onset is likely enough. From the uncertainty `distrust` on, and
-    /// right after silence, an onset is believed less than the probe says.
+    /// right after a long silence, an onset is believed less than the probe says.
     pub(crate) fn hear(
         &mut self,
         cue: &Cue,
@@ -84,11 +86,14 @@ impl Candidates {
         distrust: f64,
     ) -> Option<Candidate> {
         if !cue.trusted(AUDIBLE) {
-            self.silent_until = Some(cue.pts + HOP);
+            let goes_on = self.silence.filter(|&(_, stop)| cue.pts - stop < HOP);
+            let start = goes_on.map_or(cue.pts, |(start, _)| start);
+            self.silence = Some((start, cue.pts + HOP));
         }
         let mut candidate = Candidate::of(cue, settings, offsets, AUDIBLE)?;
-        let silence = self.silent_until.map(|until| candidate.onset - until);
-        if silence.is_some_and(|ago| ago < RETURN) {
+        let returned =
+            |(start, stop): (Nanos, Nanos)| stop - start >= LONG && candidate.onset - stop < RETURN;
+        if self.silence.is_some_and(returned) {
             candidate.p *= RETURNED;
         }
         if !cue.trusted(distrust) {
@@ -312,14 +317,21 @@ mod tests {
     }
 
     #[test]
-    fn an_onset_is_believed_less_right_after_silence_and_in_mistrusted_sound() {
+    fn an_onset_is_believed_less_right_after_long_silence_and_in_mistrusted_sound() {
         let settings = AnchorSettings::default();
-        let onsets = [(850, 0.9), (1_650, 0.9), (2_050, 0.9), (2_450, 0.2)];
-        let mut cues = heard(ms(4_000), &onsets);
-        for cue in &mut cues[5..10] {
-            cue.uncertainty = 1.0;
+        let onsets = [
+            (12_050, 0.9),
+            (12_850, 0.9),
+            (16_050, 0.9),
+            (20_050, 0.9),
+            (20_450, 0.2),
+        ];
+        let mut cues = heard(ms(22_000), &onsets);
+        // Twelve seconds of silence, and once more two.
+        for i in (0..150).chain(175..200) {
+            cues[i].uncertainty = 1.0;
         }
-        for cue in &mut cues[25..35] {
+        for cue in &mut cues[250..260] {
             cue.uncertainty = 0.95;
         }
         let mut candidates = Candidates::default();
@@ -327,12 +339,12 @@ mod tests {
             .iter()
             .filter_map(|cue| candidates.hear(cue, &settings, &Offsets::default(), 0.9));
         let found: Vec<_> = heard.map(|c| (c.onset, c.p)).collect();
-        let expected = [0.09, 0.9, 0.9 * 0.73, 0.2 * 0.94];
+        let expected = [0.09, 0.9, 0.9, 0.9 * 0.73, 0.2 * 0.94];
         for (i, (at, p)) in found.iter().enumerate() {
             assert_eq!(*at, ms(onsets[i].0));
             assert!((p - expected[i]).abs() < 1e-6, "{found:?}");
         }
-        assert_eq!(found.len(), 4);
+        assert_eq!(found.len(), 5);
     }
 
     #[test]
