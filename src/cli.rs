@@ -476,7 +476,7 @@ pub struct Fit {
     )]
     pub also: Vec<Part>,
 
-    /// Take the calibration of these weights.
+    /// Take the calibration and the thresholds of these weights.
     #[arg(long, value_name = "WEIGHTS")]
     pub calibration: Option<PathBuf>,
 

@@ -351,8 +351,11 @@ fn train(
     ]);
     let plain = Arc::new(Weights::read(&store::weights(&learned)?)?);
     let given = args.calibration.as_deref().map(given).transpose()?;
-    let all = [Part::Calibration, Part::Shift, Part::Threshold];
-    let parts = &all[usize::from(given.is_some())..];
+    // Probabilities that are another's ask for the threshold that goes with them.
+    let parts: &[Part] = match given {
+        Some(_) => &[Part::Shift],
+        None => &[Part::Calibration, Part::Shift, Part::Threshold],
+    };
     let (on, whose): (Vec<&Recording>, _) = if held_out.is_empty() {
         (
             recordings.iter().collect(),
@@ -372,7 +375,7 @@ fn train(
     tuning.on = whose.to_owned();
     tuning.calibration = match &args.calibration {
         Some(path) => format!(
-            "that of {}, made from recordings and weights of its own",
+            "that of {}, made from recordings and weights of its own, and its thresholds",
             path.display()
         ),
         None if held_out.is_empty() => format!(

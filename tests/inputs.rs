@@ -204,7 +204,7 @@ fn the_shipped_recording_has_its_anchors_where_its_labels_say() {
         &folder("labels"),
         &fixtures.join("kitchen.mp4"),
         &fixtures.join("kitchen.labels.csv"),
-        "0.7",
+        "0.75",
     );
 }
 

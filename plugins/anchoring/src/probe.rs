@@ -349,7 +349,8 @@ impl Judge {
             let p = self.about.calibration.apply(sum / n);
             if p >= self.about.threshold {
                 let shift = Nanos::from_ms(self.about.shift_ms.into());
-                self.ready.push_back(Heard::new(candidate.at() + shift, p));
+                let at = (candidate.at() + shift).max(Nanos::ZERO);
+                self.ready.push_back(Heard::new(at, p));
             }
             self.waiting.pop_front();
         }
@@ -357,7 +358,8 @@ impl Judge {
 
     fn judged(&self) -> Nanos {
         let waiting = self.waiting.front().map_or(u64::MAX, |c| c.frame);
-        middle(waiting.min(self.candidates.judged())) + Nanos::from_ms(self.about.shift_ms.into())
+        let judged = middle(waiting.min(self.candidates.judged()));
+        (judged + Nanos::from_ms(self.about.shift_ms.into())).max(Nanos::ZERO)
     }
 
     /// In frames.
