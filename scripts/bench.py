@@ -22,9 +22,9 @@ second). Every row is a process of its own; all that encode spend the same token
 
 After each table the ratios to the other tools and what is aimed at; with more than one length, how time and memory grow with it.
 
-BENCH_ROWS (a comma-separated choice), BENCH_RUNS (default 1; the median is printed), BENCH_GOP (default 25,250), BENCH_SIZE (default 1920x1080: the
-bit rate goes with the pixels; smaller pictures make room for recordings of many hours), BENCH_SOUND (a recording as long or longer, whose sound is taken
-instead: what can be saved depends on how much there is to choose from).
+BENCH_ROWS (a comma-separated choice), BENCH_RUNS (default 1; medians are printed at the end, each run on standard error), BENCH_GOP (default 25,250),
+BENCH_SIZE (default 1920x1080: the bit rate goes with the pixels; smaller pictures make room for recordings of many hours), BENCH_SOUND (a recording
+as long or longer, whose sound is taken instead: what can be saved depends on how much there is to choose from).
 """
 import json, os, pathlib, statistics, subprocess, sys, time
 
@@ -140,14 +140,19 @@ def bench(seconds, gop):
     rows = commands(media, seconds)
     chosen = os.environ.get("BENCH_ROWS")
     if chosen:
+        unknown = set(chosen.split(",")) - set(rows)
+        if unknown:
+            sys.exit(f"BENCH_ROWS: no row {', '.join(sorted(unknown))} (there are {', '.join(rows)})")
         rows = {name: command for name, command in rows.items() if name in chosen.split(",")}
     with open(media, "rb") as f:  # the same warm page cache for all
         while f.read(1 << 24):
             pass
     runs = {name: [] for name in rows}
-    for _ in range(RUNS):
+    for run in range(RUNS):
         for name, command in rows.items():
             runs[name].append(measure(command))
+            wall, cpu, peak, _ = runs[name][-1]
+            print(f"run {run + 1} of {RUNS}, {name}: {wall:.1f} s, {cpu:.1f} CPU s, {peak:.0f} MiB", file=sys.stderr, flush=True)
     middle = {name: [statistics.median(r[k] for r in measured) for k in (0, 1, 2)] for name, measured in runs.items()}
     base = middle.get("decode", (float("nan"),) * 3)
     print(f"\n{seconds} s of {SIZE}, GOP {gop}, {os.cpu_count()} cores, median of {RUNS}")
