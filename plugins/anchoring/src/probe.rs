@@ -348,8 +348,7 @@ impl Judge {
             });
             let p = self.about.calibration.apply(sum / n);
             if p >= self.about.threshold {
-                let shift = Nanos::from_ms(self.about.shift_ms.into());
-                let at = (candidate.at() + shift).max(Nanos::ZERO);
+                let at = self.shifted(candidate.at());
                 self.ready.push_back(Heard::new(at, p));
             }
             self.waiting.pop_front();
@@ -358,8 +357,12 @@ impl Judge {
 
     fn judged(&self) -> Nanos {
         let waiting = self.waiting.front().map_or(u64::MAX, |c| c.frame);
-        let judged = middle(waiting.min(self.candidates.judged()));
-        (judged + Nanos::from_ms(self.about.shift_ms.into())).max(Nanos::ZERO)
+        self.shifted(middle(waiting.min(self.candidates.judged())))
+    }
+
+    /// What is said of that instant, never before the recording.
+    fn shifted(&self, at: Nanos) -> Nanos {
+        (at + Nanos::from_ms(self.about.shift_ms.into())).max(Nanos::ZERO)
     }
 
     /// In frames.

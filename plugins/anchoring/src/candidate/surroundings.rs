@@ -102,9 +102,9 @@ const AFTER: usize = 8;
 const SHORTLY: usize = 13;
 const FURTHER: usize = 61;
 /// Frames after a candidate that all of this speaks of.
-pub(super) const AHEAD: u64 = STEP + (LATER as u64 - 1) * WINDOW + WINDOW;
+pub(super) const AHEAD: u64 = STEP + LATER as u64 * WINDOW;
 /// Windows that are remembered: half a minute behind a candidate, and what follows it.
-pub(super) const KEPT: usize = 375 + ((BEHIND + AHEAD) / STEP) as usize + 2;
+pub(super) const KEPT: usize = LAGS[LAGS.len() - 1].1 + ((BEHIND + AHEAD) / STEP) as usize + 2;
 
 type Row = [f32; BANDS];
 
@@ -187,6 +187,11 @@ impl Windows {
             Some(start) => (start / STEP + 1).min(self.count),
             None => 0,
         };
+        // Windows behind, by how many come after them.
+        let back = |from: usize, to: usize| {
+            let place = |n: usize| behind.saturating_sub(n as u64);
+            self.range(place(to), place(from))
+        };
         let next = own.frame / STEP + 1;
         let nothing = Window {
             bearing: [0.0; BANDS],
@@ -206,10 +211,7 @@ impl Windows {
             own.before,
         ];
         for (from, to) in LAGS {
-            let range = self.range(
-                behind.saturating_sub(to as u64),
-                behind.saturating_sub(from as u64),
-            );
+            let range = back(from, to);
             if range.len() == 0 {
                 (0..COMPARED + 2).for_each(|_| say(0.0));
                 continue;
@@ -232,8 +234,7 @@ impl Windows {
             say(window.level - own.level);
         }
         let after = self.range(next, next + AFTER as u64);
-        let shortly = self.range(behind.saturating_sub(SHORTLY as u64), behind);
-        let further = self.range(behind.saturating_sub(FURTHER as u64), behind);
+        let (shortly, further) = (back(0, SHORTLY), back(0, FURTHER));
         let (known1, least1) = known(after.clone(), shortly.clone());
         let (known5, least5) = known(after.clone(), further);
         say(known1);

@@ -4,14 +4,17 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn all(frames: &[Row]) -> Vec<Candidate> {
-    let mut stream = CandidateStream::new();
+fn heard(mut stream: CandidateStream, frames: &[Row]) -> Vec<Candidate> {
     let mut found: Vec<_> = frames
         .iter()
         .filter_map(|mel| stream.push_frame(mel))
         .collect();
     found.extend(stream.finish());
     found
+}
+
+fn all(frames: &[Row]) -> Vec<Candidate> {
+    heard(CandidateStream::new(), frames)
 }
 
 /// By a metric to which all bands count the same.
@@ -23,13 +26,7 @@ fn metric() -> Arc<Metric> {
 }
 
 fn measured(frames: &[Row]) -> Vec<Candidate> {
-    let mut stream = CandidateStream::with(Some(metric()));
-    let mut found: Vec<_> = frames
-        .iter()
-        .filter_map(|mel| stream.push_frame(mel))
-        .collect();
-    found.extend(stream.finish());
-    found
+    heard(CandidateStream::with(Some(metric())), frames)
 }
 
 fn surrounding(candidate: &Candidate, name: &str) -> f32 {
