@@ -419,6 +419,8 @@ pub enum Part {
     Shift,
     /// Which are worth saying.
     Threshold,
+    /// What a voice takes from them: needs a tagger, and recordings in which somebody speaks.
+    Voice,
 }
 
 /// `earmark fit`.

@@ -32,6 +32,7 @@ mod store;
 mod tcn;
 mod truth;
 mod tune;
+mod voice;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -172,7 +173,7 @@ fn tell(args: &Fit, card: &Path, hash: &str, found: &Found, output: Output) -> a
             .iter()
             .map(|(name, (tuned, shift, threshold))| {
                 let told = json!({ "temperature": tuned.calibration.temperature, "bias": tuned.calibration.bias,
-                    "threshold": tuned.threshold, "shift_ms": tuned.shift_ms, "fitted_shift": shift, "fitted_threshold": threshold });
+                    "threshold": tuned.threshold, "shift_ms": tuned.shift_ms, "voiced": tuned.voiced, "fitted_shift": shift, "fitted_threshold": threshold });
                 (name, told)
             })
             .collect();
@@ -192,8 +193,8 @@ fn tell(args: &Fit, card: &Path, hash: &str, found: &Found, output: Output) -> a
     }
     for (name, (tuned, ..)) in &tuning.probes {
         text.push_str(&format!(
-            "\n{name}: threshold {}, shift {} ms",
-            tuned.threshold, tuned.shift_ms
+            "\n{name}: threshold {}, shift {} ms, a voice takes {}",
+            tuned.threshold, tuned.shift_ms, tuned.voiced
         ));
     }
     if let Some(yaml) = yaml {
@@ -354,7 +355,7 @@ fn train(
     // Probabilities that are another's ask for the threshold that goes with them.
     let parts: &[Part] = match given {
         Some(_) => &[Part::Shift],
-        None => &[Part::Calibration, Part::Shift, Part::Threshold],
+        None => &[Part::Calibration, Part::Shift, Part::Threshold, Part::Voice],
     };
     let (on, whose): (Vec<&Recording>, _) = if held_out.is_empty() {
         (
@@ -370,7 +371,7 @@ fn train(
         &plain,
         &given.unwrap_or_default(),
         parts,
-        &classes(args)?,
+        tagger(args)?,
     )?;
     tuning.on = whose.to_owned();
     tuning.calibration = match &args.calibration {
@@ -401,23 +402,19 @@ fn given(path: &Path) -> anyhow::Result<BTreeMap<String, Tuned>> {
                 calibration: probe.calibration.clone(),
                 threshold: probe.threshold,
                 shift_ms: probe.shift_ms,
+                voiced: probe.voiced,
             };
             (name.clone(), tuned)
         })
         .collect())
 }
 
-/// The tagger's classes, for which offsets may be proposed; none without one, and none if the default one is not installed.
-fn classes(args: &Fit) -> anyhow::Result<Vec<String>> {
-    let list = |name: &str| {
-        let manifest = models::find(name)?.of_kind(models::Kind::Tagger)?;
-        let path = manifest.classes_path();
-        path.map_or(Ok(Vec::new()), |path| models::read_classes(&path))
-    };
+/// The tagger, for whose classes offsets may be proposed and that hears voices; none if the default one is not installed.
+fn tagger(args: &Fit) -> anyhow::Result<Option<models::Tagger>> {
     match args.tagger.as_deref() {
-        Some("none") => Ok(Vec::new()),
-        Some(name) => Ok(list(name)?),
-        None => Ok(list("yamnet").unwrap_or_default()),
+        Some("none") => Ok(None),
+        Some(name) => Ok(Some(models::load_tagger(name, 1)?)),
+        None => Ok(models::load_tagger("yamnet", 1).ok()),
     }
 }
 
@@ -435,9 +432,15 @@ fn tuned(
     weights: &Arc<Weights>,
     given: &BTreeMap<String, Tuned>,
     parts: &[Part],
-    classes: &[String],
+    tagger: Option<models::Tagger>,
 ) -> anyhow::Result<Tuning> {
     let mut tuning = Tuning::default();
+    let classes = tagger
+        .as_ref()
+        .map_or_else(Vec::new, |tagger| tagger.labels().to_vec());
+    let ear = tagger
+        .filter(|_| parts.contains(&Part::Voice))
+        .map(voice::Ear::new);
     for (name, probe) in probes(weights) {
         let mut own = given.get(&name).cloned().unwrap_or_default();
         let mut said = tune::heard_by(recordings, &probe);
@@ -458,8 +461,17 @@ fn tuned(
             own.threshold = found.value;
             threshold = Some(found);
         }
+        if let Some(ear) = &ear {
+            let by = if parts.contains(&Part::Shift) {
+                own.shift_ms
+            } else {
+                0
+            };
+            let judged = tune::beside_voices(recordings, ear, &probe, by, &own.calibration)?;
+            own.voiced = voice::share(&judged).unwrap_or(own.voiced);
+        }
         // The last probe is the best.
-        tuning.offsets = tune::by_class(recordings, &said, classes);
+        tuning.offsets = tune::by_class(recordings, &said, &classes);
         tuning.probes.insert(name, (own, shift, threshold));
     }
     Ok(tuning)
@@ -494,7 +506,13 @@ fn calibrate_only(
         .collect();
     let plain = Arc::new(Weights::read(&store::retuned(&bytes, &plain, &[])?)?);
     let on: Vec<&Recording> = recordings.iter().collect();
-    let mut tuning = tuned(&on, &plain, &given, &parts, &classes(args)?)?;
+    let tagger = tagger(args)?;
+    if parts.contains(&Part::Voice) && tagger.is_none() {
+        bail!(
+            "--also voice needs a tagger, and there is none: install one (`earmark models`) or name it with --tagger"
+        );
+    }
+    let mut tuning = tuned(&on, &plain, &given, &parts, tagger)?;
     tuning.on = "these recordings".to_owned();
     tuning.calibration = format!(
         "temperature and bias, fitted to these recordings; the weights are those of {}",

@@ -1,6 +1,7 @@
 //! What a recording is, before any work: length, streams, and whether this machine can decode them.
 
 mod cut;
+mod groups;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::packages;
 
 pub(crate) use cut::cut_off;
+pub(crate) use groups::open_groups;
 
 /// How long to look at a recording before giving up.
 const TIME_LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(30);

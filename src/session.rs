@@ -408,7 +408,17 @@ impl Session<'_> {
         let pixels = |video: &probe::Video| u64::from(video.width) * u64::from(video.height);
         let pixels = self.recording.video.iter().map(pixels).max().unwrap_or(0);
         memory::prepare(pixels);
-        build::divide(&built.pipeline, cores(self.threads), pixels);
+        // One thread of avdec_h264 loses the pictures of open groups that it comes to after others were left out.
+        let h264 = |video: &probe::Video| video.media == "video/x-h264";
+        let risky = build::decoding(cores(self.threads), pixels, 1) == 1
+            && self.recording.video.iter().any(h264)
+            && matches!(part, Part::Look { .. } | Part::Stream);
+        let least = if risky && probe::open_groups(self.input) {
+            2
+        } else {
+            1
+        };
+        build::divide(&built.pipeline, cores(self.threads), pixels, least);
         Ok(built)
     }
 

@@ -1,5 +1,6 @@
 //! How a recording is read changes nothing in what is written; what did the work is told.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use gstearmark::h5::{Summary, Tables, read_features, read_summary, read_tables};
@@ -32,6 +33,30 @@ fn read(file: &Path) -> (Vec<u32>, Tables, Summary) {
         read_tables(file).unwrap(),
         read_summary(file).unwrap(),
     )
+}
+
+/// One thread of avdec_h264 loses pictures of open groups that it comes to after others were left out.
+#[test]
+fn one_core_writes_what_two_write() {
+    let Some(python) = python() else { return };
+    for name in ["mkv_h264_open_gop", "mp4_h264_open_gop", "mp4_h264_pyramid"] {
+        let input = made(&python, name);
+        let folder = folder(&format!("cores_{name}"));
+        let plan = plan(&folder, &[0.1, 1.5, 4.0, 4.04, 6.3, 8.1, 9.3, 9.9]);
+        let pipeline = pipeline(&python, &folder, "policy: uniform");
+        let written = ["1", "2"].map(|cores| {
+            let file = folder.join(format!("{cores}.h5"));
+            let mut args = call("run", &pipeline, &input, &file).to_vec();
+            args.extend(["--plan".as_ref(), plan.as_os_str()]);
+            args.extend(["--threads", cores].map(OsStr::new));
+            succeeds(args);
+            read(&file)
+        });
+        let [one, two] = &written;
+        assert_eq!(one.1.pts_ns.len(), 8, "{name}");
+        assert_eq!(one.1, two.1, "{name}");
+        assert!(one.0 == two.0, "{name}: other features");
+    }
 }
 
 #[test]

@@ -93,6 +93,11 @@ pub(super) fn text(
                 tuned.threshold
             ),
         };
+        let _ = writeln!(
+            out,
+            "- **Speech** an onset of `{name}` beside a voice counts its probability times 1 less {} of the voice's",
+            tuned.voiced
+        );
     }
     let _ = writeln!(out, "- **SHA-256 of the file** `{hash}`\n");
     table(&mut out, scores);

@@ -97,6 +97,7 @@ pub(super) fn weights<'a>(learned: &Learned<'a>) -> anyhow::Result<Vec<u8>> {
             calibration: tuned.calibration,
             threshold: tuned.threshold,
             shift_ms: tuned.shift_ms,
+            voiced: tuned.voiced,
         };
         probes.insert(name.to_owned(), about);
     };
@@ -195,6 +196,7 @@ pub(super) fn retuned(
             probe.calibration = tuned.calibration.clone();
             probe.threshold = tuned.threshold;
             probe.shift_ms = tuned.shift_ms;
+            probe.voiced = tuned.voiced;
         }
     }
     about.provenance.extend(provenance.iter().cloned());

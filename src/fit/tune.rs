@@ -1,8 +1,10 @@
 //! What is fitted to what a probe says once its networks are made: when its onsets are, how likely they are, which are worth saying; and how
 //! far each class of labels lies from its sound.
 
+use std::sync::{Arc, Mutex};
+
 use anchoring::plan::PlanError;
-use anchoring::probe::Heard;
+use anchoring::probe::{Heard, Probe};
 use anchoring::time::Nanos;
 use anchoring::weights::Calibration;
 use anyhow::bail;
@@ -10,7 +12,7 @@ use serde::Serialize;
 
 use super::corpus::Recording;
 use super::score::{self, looks};
-use super::truth;
+use super::{truth, voice};
 use crate::eval::measure;
 
 /// Furthest that a candidate's time is shifted, and that a start may lie from it to count, ms.
@@ -29,13 +31,27 @@ const PROPOSED: usize = 20;
 const LEAST_MS: f64 = 20.0;
 
 /// What is fitted.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tuned {
     pub(super) calibration: Calibration,
     /// Less likely candidates are not said.
     pub(super) threshold: f32,
     /// Added to the times of candidates, ms.
     pub(super) shift_ms: i32,
+    /// What a voice takes from them, 0..=1.
+    pub(super) voiced: f32,
+}
+
+impl Default for Tuned {
+    /// Logits are taken at their word, nothing begins in speech.
+    fn default() -> Self {
+        Self {
+            calibration: Calibration::default(),
+            threshold: 0.0,
+            shift_ms: 0,
+            voiced: 1.0,
+        }
+    }
 }
 
 /// From candidates to the starts that are labelled.
@@ -165,6 +181,30 @@ pub(super) fn calibrated(mut said: Vec<Vec<Heard>>, by: &Calibration) -> Vec<Vec
         heard.uncertainty = 1.0 - heard.p;
     }
     said
+}
+
+/// Of what is said of these recordings, shifted and calibrated: how likely each onset is, how likely a voice is there, and whether an event begins.
+///
+/// # Errors
+/// A recording cannot be played, or the tagger fails.
+pub(super) fn beside_voices(
+    recordings: &[&Recording],
+    ear: &Arc<Mutex<voice::Ear>>,
+    probe: &Probe,
+    shift_ms: i32,
+    calibration: &Calibration,
+) -> anyhow::Result<Vec<(f32, f32, bool)>> {
+    let mut judged = Vec::new();
+    for one in recordings {
+        let (said, voices): (Vec<Heard>, Vec<f32>) =
+            voice::heard(ear, one, probe)?.into_iter().unzip();
+        let said = calibrated(shifted(vec![said], shift_ms), calibration).concat();
+        let events: Vec<(f32, f32)> = one.spans().collect();
+        let right = truth::truth(&events, &seconds(&said));
+        let told = said.iter().zip(voices).zip(right);
+        judged.extend(told.map(|((heard, voice), right)| (heard.p, voice, right)));
+    }
+    Ok(judged)
 }
 
 /// Which candidates are worth saying, by what the global planner makes of them at one look for five seconds. It ranks candidates, so that those

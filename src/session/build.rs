@@ -323,19 +323,22 @@ const PICTURES_OF_THREAD: u64 = 4;
 /// Most threads of the encoder: a batch is too small for more.
 const MOST_ENCODING: u32 = 16;
 
-/// Threads of a decoder, and of the encoder, on so many cores, for pictures of so many pixels. They work at the same time, and which of them has more to do depends on the
-/// recording: on few cores each may take all, on many the encoder half.
-fn share(cores: u32, pixels: u64) -> (u32, u32) {
+/// Threads of a decoder on so many cores, for pictures of so many pixels, at least so many. Decoder and encoder work at the same time, and which of them has more to do
+/// depends on the recording: on few cores each may take all, on many the encoder half.
+pub(super) fn decoding(cores: u32, pixels: u64, least: u32) -> u32 {
     let pictures = (MOST_PIXELS / pixels.max(1)).saturating_sub(PICTURES);
     let most = (pictures / PICTURES_OF_THREAD).clamp(1, MOST_DECODING.into());
-    let decoding = cores.clamp(1, most as u32);
-    let encoding = (cores / 2).max(cores.min(2)).clamp(1, MOST_ENCODING);
-    (decoding, encoding)
+    cores.clamp(1, most as u32).max(least)
+}
+
+/// Threads of the encoder.
+fn encoding(cores: u32) -> u32 {
+    (cores / 2).max(cores.min(2)).clamp(1, MOST_ENCODING)
 }
 
 /// Divides the cores among decoders and encoder, where the pipeline does not say how many threads they have.
-pub(super) fn divide(built: &gst::Pipeline, cores: u32, pixels: u64) {
-    let (decoding, encoding) = share(cores, pixels);
+pub(super) fn divide(built: &gst::Pipeline, cores: u32, pixels: u64, least: u32) {
+    let (decoding, encoding) = (decoding(cores, pixels, least), encoding(cores));
     let limit = move |element: &gst::Element| {
         let Some(factory) = element.factory() else {
             return;
@@ -447,10 +450,12 @@ mod tests {
 
     #[test]
     fn cores_are_shared_on_small_and_on_large_machines() {
-        let shares = [1, 2, 4, 8, 16, 64].map(|cores| share(cores, 1920 * 1080));
+        let share = |cores| (decoding(cores, 1920 * 1080, 1), encoding(cores));
+        let shares = [1, 2, 4, 8, 16, 64].map(share);
         assert_eq!(shares, [(1, 1), (2, 2), (4, 2), (8, 4), (8, 8), (8, 16)]);
-        let large = [1, 2, 64].map(|cores| share(cores, 3840 * 2160).0);
+        let large = [1, 2, 64].map(|cores| decoding(cores, 3840 * 2160, 1));
         assert_eq!(large, [1, 1, 1]);
-        assert_eq!([0, u64::MAX].map(|pixels| share(64, pixels).0), [8, 1]);
+        assert_eq!([0, u64::MAX].map(|pixels| decoding(64, pixels, 1)), [8, 1]);
+        assert_eq!([1, 4].map(|cores| decoding(cores, u64::MAX, 2)), [2, 2]);
     }
 }

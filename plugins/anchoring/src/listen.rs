@@ -180,6 +180,8 @@ pub struct Listener {
     start: Nanos,
     naming: Naming,
     speech: Speech,
+    /// What a voice takes from an onset.
+    voiced: f32,
     finished: bool,
     samples: u64,
     mel: MelStream,
@@ -229,6 +231,7 @@ impl Listener {
                 hearing.naming
             },
             speech: hearing.speech,
+            voiced: hearing.probe.voiced(),
             finished: false,
             samples: 0,
             mel: MelStream::new(),
@@ -529,7 +532,7 @@ impl Listener {
             Speech::Anchor => (at, p),
             Speech::Ignore | Speech::Label => {
                 let voice = heard(at - VOICE_BEFORE, at + VOICE_AFTER);
-                (at, beside_voice(p, voice))
+                (at, beside_voice(p, voice, self.voiced))
             }
         });
         let speech = match self.speech {
@@ -646,9 +649,9 @@ fn last_hop(patch: u64) -> u64 {
     hop
 }
 
-/// How likely something other than speech begins where an onset is this likely and a voice is.
-fn beside_voice(p: f32, voice: f32) -> f32 {
-    p * (1.0 - voice)
+/// How likely something other than speech begins where an onset is this likely and a voice is, if a voice takes that much.
+pub fn beside_voice(p: f32, voice: f32, voiced: f32) -> f32 {
+    p * (1.0 - voiced * voice)
 }
 
 /// In [0, 1]; 0 for what is no number.

@@ -55,6 +55,16 @@ impl Probe {
             )
         })
     }
+
+    /// What a voice takes from an onset ([`AboutProbe::voiced`]): all of it, unless weights say otherwise.
+    pub(crate) fn voiced(&self) -> f32 {
+        let about = match self {
+            Self::Energy | Self::Flux | Self::Patches => None,
+            Self::Onset(weights) => weights.probe(ONSET),
+            Self::OnsetTcn(weights) => weights.probe(ONSET_TCN),
+        };
+        about.map_or(1.0, |about| about.voiced)
+    }
 }
 
 /// The beginning of a sound.

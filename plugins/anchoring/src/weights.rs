@@ -25,7 +25,7 @@
 //!  "mlps": [{"name": "dsp", "inputs": ["lR2", "lR20"]}, {"name": "view", "inputs": ["lR2", "probe_max"]}],
 //!  "tcn": {"stride": 2, "first_pad": 1, "dilations": [1, 2, 4], "delay": 15},
 //!  "probes": {"onset": {"mix": ["dsp"], "temperature": 1.2, "bias": -0.1, "knots": [[0, 0], [1, 0.9]]},
-//!             "onset+tcn": {"mix": ["dsp", "view"], "shift_ms": 0, "threshold": 0.02}},
+//!             "onset+tcn": {"mix": ["dsp", "view"], "shift_ms": 0, "threshold": 0.02, "voiced": 0.3}},
 //!  "provenance": {"data": "..", "seed": "0", "sha256": ".."}}
 //! ```
 
@@ -214,6 +214,14 @@ pub struct AboutProbe {
     /// Added to the time of each candidate, ms, -100..=100.
     #[serde(default)]
     pub shift_ms: i32,
+    /// What a voice takes from an onset: its probability counts times 1 less this times how likely a voice is, 0..=1. 1 for networks that never
+    /// learned to tell what else begins while somebody speaks.
+    #[serde(default = "whole")]
+    pub voiced: f32,
+}
+
+const fn whole() -> f32 {
+    1.0
 }
 
 /// 1 / (1 + e^-x).
@@ -442,6 +450,12 @@ impl About {
                 field("shift_ms"),
                 probe.shift_ms.to_string(),
                 "must lie in -100..=100",
+            )?;
+            need(
+                (0.0..=1.0).contains(&probe.voiced),
+                field("voiced"),
+                probe.voiced.to_string(),
+                "must lie in 0..=1",
             )?;
         }
         Ok(())

@@ -3,6 +3,8 @@
 use safetensors::tensor::{TensorView, serialize};
 
 use super::*;
+use crate::listen::beside_voice;
+use crate::probe::Probe;
 
 /// A file of these tensors with this entry `ears`.
 fn file(ears: &str, tensors: &[(&str, Vec<usize>, Vec<f32>)]) -> Vec<u8> {
@@ -69,6 +71,18 @@ fn the_weights_that_come_with_the_crate_have_both_probes() {
 }
 
 #[test]
+fn a_voice_takes_all_unless_the_file_says_less() {
+    let voiced = |about: &str| {
+        let weights = Weights::read(&file(about, &tensors())).unwrap();
+        Probe::Onset(Arc::new(weights)).voiced()
+    };
+    let less = ABOUT.replace("\"temperature\": 2", "\"voiced\": 0.25");
+    assert_eq!((voiced(ABOUT), voiced(&less)), (1.0, 0.25));
+    assert_eq!(Probe::Flux.voiced(), 1.0);
+    assert_eq!(beside_voice(0.8, 0.5, 0.25), 0.7);
+}
+
+#[test]
 fn what_is_no_weights_file_is_refused() {
     let good = file(ABOUT, &tensors());
     assert!(matches!(Weights::read(&[]), Err(WeightsError::Format(_))));
@@ -97,6 +111,11 @@ fn each_mistake_is_named() {
             "probes.onset.temperature",
         ),
         ("0.75, 1", "0.75, -1", "probes.onset.knots"),
+        (
+            "\"temperature\": 2",
+            "\"voiced\": 1.5",
+            "probes.onset.voiced",
+        ),
         ("\"onset\":", "\"offset\":", "`offset`"),
         (
             "\"name\": \"tiny\"",

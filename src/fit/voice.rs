@@ -1,0 +1,168 @@
+//! What a voice takes from an onset: how often something begins where a probe says so and the tagger hears somebody speak.
+
+use std::sync::{Arc, Mutex};
+
+use anchoring::listen::{Answer, Hearing, Listener, Naming, Speech, beside_voice};
+use anchoring::probe::{Heard, Probe};
+use anchoring::time::Nanos;
+use anyhow::Context;
+use gstearmark::models::Tagger;
+
+use super::corpus::Recording;
+use super::hear::{lock, sound};
+use super::truth;
+use crate::probe::Input;
+
+/// Voices less likely than this tell nothing, nor do onsets less likely than that.
+const VOICE: f32 = 0.1;
+const LIKELY: f32 = 0.02;
+/// A voice that counts as one.
+const SURE: f32 = 0.5;
+/// Shares that are tried: so many steps from 0 to 1.
+const STEPS: u16 = 20;
+
+/// An onset, and how likely somebody speaks there.
+pub(super) type Beside = (Heard, f32);
+
+/// A probe and a tagger that listen together.
+pub(super) struct Ear {
+    tagger: Tagger,
+    listener: Listener,
+    said: Vec<Beside>,
+    failed: Option<anyhow::Error>,
+}
+
+impl Ear {
+    pub(super) fn new(tagger: Tagger) -> Arc<Mutex<Self>> {
+        Arc::new(Mutex::new(Self {
+            tagger,
+            listener: Listener::new(Nanos::ZERO, &Hearing::default()),
+            said: Vec::new(),
+            failed: None,
+        }))
+    }
+
+    /// Answers what the listener asks. Says whether all went well.
+    fn answer(&mut self) -> bool {
+        while let Some(patch) = self.listener.next_patch() {
+            match self.tagger.tag_all(1, &patch.log_mel) {
+                Ok(answers) => {
+                    let speech = answers.first().map_or(0.0, |(_, speech)| *speech);
+                    self.listener.tagged(Answer {
+                        speech,
+                        ..Answer::default()
+                    });
+                }
+                Err(error) => {
+                    self.failed = Some(error.into());
+                    return false;
+                }
+            }
+        }
+        while let Some(cue) = self.listener.next_cue() {
+            if let Some(onset) = cue.onset {
+                let heard = Heard {
+                    at: onset.at,
+                    p: onset.p,
+                    uncertainty: onset.uncertainty,
+                };
+                self.said.push((heard, cue.speech));
+            }
+        }
+        true
+    }
+}
+
+/// What is heard in a recording, whoever speaks.
+///
+/// # Errors
+/// It cannot be played, or the tagger fails.
+pub(super) fn heard(
+    ear: &Arc<Mutex<Ear>>,
+    recording: &Recording,
+    probe: &Probe,
+) -> anyhow::Result<Vec<Beside>> {
+    let hearing = Hearing {
+        probe: probe.clone(),
+        naming: Naming::Onsets,
+        speech: Speech::Anchor,
+        ..Hearing::default()
+    };
+    lock(ear).listener = Listener::new(Nanos::ZERO, &hearing);
+    let own = Arc::clone(ear);
+    let played = sound(&Input::new(&recording.given)?, move |samples| {
+        let mut ear = lock(&own);
+        ear.listener.push(samples);
+        ear.answer()
+    });
+    let mut ear = lock(ear);
+    if let Some(failed) = ear.failed.take() {
+        return Err(failed);
+    }
+    played?;
+    ear.listener.finish();
+    if !ear.answer() {
+        return Err(ear.failed.take().context("the tagger failed")?);
+    }
+    Ok(std::mem::take(&mut ear.said))
+}
+
+/// The share that makes what is true of onsets beside voices likeliest; `judged` are their probability, the voice's, and whether an event begins.
+/// `None` if too few are beside a sure voice, true or false.
+pub(super) fn share(judged: &[(f32, f32, bool)]) -> Option<f32> {
+    let beside = || {
+        judged
+            .iter()
+            .filter(|(p, voice, _)| *voice >= VOICE && *p >= LIKELY)
+    };
+    let sure = beside().filter(|(_, voice, _)| *voice >= SURE);
+    let (all, right) = sure.fold((0, 0), |(all, n), (_, _, right)| {
+        (all + 1, n + usize::from(*right))
+    });
+    if right.min(all - right) < truth::FEWEST {
+        return None;
+    }
+    let loss = |share: f32| -> f64 {
+        let one = |&(p, voice, right): &(f32, f32, bool)| {
+            let p = f64::from(beside_voice(p, voice, share).clamp(1e-3, 1.0 - 1e-3));
+            -(if right { p } else { 1.0 - p }).ln()
+        };
+        beside().map(one).sum()
+    };
+    let shares = (0..=STEPS).map(|step| f32::from(step) / f32::from(STEPS));
+    shares.min_by(|a, b| loss(*a).total_cmp(&loss(*b)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::random::Random;
+    use super::*;
+
+    /// Onsets that are right as often as they say, less what a voice takes.
+    fn judged(taken: f32) -> Vec<(f32, f32, bool)> {
+        let mut random = Random::of(3, &[]);
+        let one = |_| {
+            let (p, voice) = (random.unit(), random.unit());
+            (p, voice, random.unit() < beside_voice(p, voice, taken))
+        };
+        (0..20_000).map(one).collect()
+    }
+
+    #[test]
+    fn what_a_voice_takes_is_found() {
+        for taken in [0.0, 0.3, 1.0] {
+            let found = share(&judged(taken)).unwrap_or(f32::NAN);
+            assert!((found - taken).abs() < 0.06, "{taken}: {found}");
+        }
+    }
+
+    #[test]
+    fn without_voices_nothing_is_told() {
+        let quiet: Vec<_> = judged(0.3)
+            .into_iter()
+            .map(|(p, _, right)| (p, 0.2, right))
+            .collect();
+        assert_eq!(share(&quiet), None);
+        assert_eq!(share(&[]), None);
+    }
+}
