@@ -5,7 +5,7 @@ mod drain;
 mod end;
 mod jump;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 
 use anchoring::cue::{Cue, HOP};
@@ -88,6 +88,9 @@ pub(super) enum Room {
 struct Parcel {
     events: Vec<gst::Event>,
     buffer: gst::Buffer,
+    /// When its picture is shown, and whether it is the second field of that.
+    pts: Nanos,
+    second: bool,
     /// A decoder forgets all that came before it.
     resets: bool,
 }
@@ -141,6 +144,9 @@ pub(super) struct Desk {
     longest_gop: Nanos,
     last_key: Option<Nanos>,
     jumps: Jumps,
+    /// Times of the pictures that serve an entry and have not gone yet, and whether the last one that went does.
+    wanted: BTreeSet<Nanos>,
+    passed_wanted: bool,
     pub(super) counts: Counts,
 }
 
@@ -200,6 +206,8 @@ impl Desk {
             cue_stop: Nanos::ZERO,
             longest_gop: Nanos::ZERO,
             last_key: None,
+            wanted: BTreeSet::new(),
+            passed_wanted: false,
             counts: Counts::default(),
         })
     }
@@ -413,6 +421,8 @@ impl Desk {
             payload: Parcel {
                 events: std::mem::take(&mut self.trailing),
                 buffer,
+                pts,
+                second: found.second,
                 resets: found.resets,
             },
         };
@@ -591,7 +601,8 @@ impl Desk {
         for verdict in verdicts {
             match verdict {
                 Verdict::Serve { entry, pts } => {
-                    self.say(Message::Chosen(Chosen { entry, pts, frame }))
+                    self.wanted.insert(pts);
+                    self.say(Message::Chosen(Chosen { entry, pts, frame }));
                 }
                 Verdict::Miss(entry) => {
                     self.warn(Cause::Missed);
@@ -603,7 +614,12 @@ impl Desk {
                     }
                     self.hole = None;
                     self.out.extend(parcel.events.into_iter().map(Out::Event));
-                    self.pass(parcel.buffer);
+                    let wanted = match parcel.second {
+                        true => self.passed_wanted,
+                        false => self.wanted.remove(&parcel.pts),
+                    };
+                    self.passed_wanted = wanted;
+                    self.pass(parcel.buffer, wanted);
                 }
                 Verdict::Leave(parcel) => {
                     self.out.extend(parcel.events.into_iter().map(Out::Event));
@@ -613,7 +629,11 @@ impl Desk {
         }
     }
 
-    fn pass(&mut self, mut buffer: gst::Buffer) {
+    /// Lets a unit go. One whose picture nobody wants only helps to decode others: its picture need not leave the decoder.
+    fn pass(&mut self, mut buffer: gst::Buffer, wanted: bool) {
+        if !wanted {
+            buffer.make_mut().set_flags(gst::BufferFlags::DECODE_ONLY);
+        }
         if std::mem::take(&mut self.discont) {
             buffer.make_mut().set_flags(gst::BufferFlags::DISCONT);
         } else if buffer.flags().contains(gst::BufferFlags::DISCONT) {
@@ -640,6 +660,8 @@ impl Desk {
             },
         };
         self.queue.flush();
+        self.wanted.clear();
+        self.passed_wanted = false;
         self.trailing.clear();
         self.early.clear();
         self.out.clear();

@@ -208,6 +208,26 @@ fn events_keep_their_order_and_the_header_comes_before_all_messages() {
 }
 
 #[test]
+fn what_only_helps_to_decode_others_is_flagged() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |number: u64| (number * FRAME * 1_000_000) as i64;
+    let plan = plan(folder.path(), &[at(0), at(3), at(52)]);
+    let mut gate = Gate::new(&[("plan", plan.to_str().unwrap())], false);
+    gate.pictures(0..75);
+    gate.video.push_event(gst::event::Eos::new());
+    gate.until_eos();
+    let passed: Vec<(u64, bool)> = std::iter::from_fn(|| gate.video.try_pull())
+        .map(|unit| {
+            let wanted = !unit.flags().contains(gst::BufferFlags::DECODE_ONLY);
+            (unit.pts().unwrap().mseconds() / FRAME, wanted)
+        })
+        .collect();
+    let first = [(0, true), (1, false), (2, false), (3, true)];
+    let second = [(50, false), (51, false), (52, true)];
+    assert_eq!(passed, [&first[..], &second[..]].concat());
+}
+
+#[test]
 fn ends_come_in_either_order() {
     for cues_first in [true, false] {
         let mut gate = Gate::new(&[], true);

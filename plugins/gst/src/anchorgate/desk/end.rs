@@ -18,7 +18,7 @@ impl Desk {
         let verdicts = self.queue.finish();
         self.carry_out(verdicts);
         if let Some(spare) = self.spare.take() {
-            self.pass(spare);
+            self.pass(spare, true);
         }
         let trailing = std::mem::take(&mut self.trailing);
         self.out.extend(trailing.into_iter().map(Out::Event));
