@@ -384,7 +384,8 @@ impl Judge {
                 .max()
                 .unwrap_or(0)
         });
-        late.max(DELAY as i64) - i64::from(self.about.shift_ms.min(0)) / 10
+        let earlier = self.about.shift_ms.min(0).unsigned_abs();
+        late.max(DELAY as i64) + i64::from(earlier.div_ceil(10))
     }
 }
 
