@@ -22,6 +22,8 @@ pub(crate) use groups::open_groups;
 
 /// How long to look at a recording before giving up.
 const TIME_LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(30);
+/// How long to look at a file for the first time: on some that are damaged the discoverer waits in vain, once in a while, and a second one does not.
+const FIRST_LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(5);
 
 /// Where a recording is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -283,11 +285,18 @@ impl Input {
 /// It is no recording, is broken, or cannot be decoded here.
 pub fn probe(input: &Input) -> Result<Recording, ProbeError> {
     let name = || input.given.clone();
-    let discoverer = Discoverer::new(TIME_LIMIT).map_err(|e| ProbeError::Setup(e.to_string()))?;
-    let info = discoverer.discover_uri(&input.uri).map_err(|e| {
-        let cut = input.path.as_deref().and_then(cut_off);
-        explain(&name(), &e, cut)
-    })?;
+    let discover = |limit| {
+        let discoverer = Discoverer::new(limit).map_err(|e| ProbeError::Setup(e.to_string()))?;
+        discoverer.discover_uri(&input.uri).map_err(|e| {
+            let cut = input.path.as_deref().and_then(cut_off);
+            explain(&name(), &e, cut)
+        })
+    };
+    let first = input.path.as_ref().map(|_| discover(FIRST_LIMIT));
+    let info = match first.transpose()? {
+        Some(info) if info.result() != DiscovererResult::Timeout => info,
+        _ => discover(TIME_LIMIT)?,
+    };
     let missing: Vec<_> = info
         .missing_elements_installer_details()
         .iter()
