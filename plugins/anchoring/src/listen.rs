@@ -40,9 +40,9 @@ pub const LONGEST_WINDOW: usize = 160_000;
 /// What becomes of speech.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Speech {
-    /// No anchors are made of it and cues don't tell of it.
+    /// Onsets beside a voice count less ([`AboutProbe::voiced`](crate::weights::AboutProbe::voiced)), and cues don't tell of it.
     Ignore,
-    /// No anchors are made of it, but cues tell of it.
+    /// Onsets beside a voice count less, and cues tell of it.
     #[default]
     Label,
     /// It makes anchors like any other sound, and cues tell of it.

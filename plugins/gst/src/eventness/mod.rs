@@ -19,14 +19,14 @@ glib::wrapper! {
 pub enum Speech {
     /// Neither anchors nor labels.
     #[enum_value(
-        name = "No anchors are made of speech, and cues don't tell of it",
+        name = "Onsets beside a voice count less, as the weights say, and cues don't tell of speech",
         nick = "ignore"
     )]
     Ignore,
-    /// Labels, no anchors.
+    /// Labels; hardly anchors.
     #[default]
     #[enum_value(
-        name = "No anchors are made of speech, but cues tell of it",
+        name = "Onsets beside a voice count less, as the weights say, and cues tell of speech",
         nick = "label"
     )]
     Label,
