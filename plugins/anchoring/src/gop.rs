@@ -61,7 +61,12 @@ pub enum Verdict<T> {
         pts: Nanos,
     },
     /// The unit goes to the decoder.
-    Pass(T),
+    Pass {
+        /// What it carried.
+        payload: T,
+        /// Its picture serves an entry; otherwise it only helps to decode others.
+        wanted: bool,
+    },
     /// The unit is left out, but those after it go on: nothing refers to it.
     Leave(T),
     /// These units, adjacent in decoding order and the rest of their GOP, are left out.
@@ -136,8 +141,9 @@ pub struct GopQueue<T> {
     bytes: usize,
     newest: Option<Nanos>,
     spacings: VecDeque<i64>,
-    /// The last unit that was let go of was left out.
+    /// The last picture that was let go of was left out, and served an entry.
     left: bool,
+    wanted: bool,
     /// No look at an unfinished GOP before it holds so many units.
     enough: usize,
     stats: Stats,
@@ -153,6 +159,7 @@ impl<T> Default for GopQueue<T> {
             newest: None,
             spacings: VecDeque::new(),
             left: false,
+            wanted: false,
             enough: ENOUGH,
             stats: Stats::default(),
         }
@@ -423,18 +430,18 @@ impl<T> GopQueue<T> {
         for held in units {
             let pts = held.unit.pts;
             self.bytes -= held.unit.bytes;
-            let left = match held.unit.second {
-                true => self.left,
-                false => held.unit.droppable && held.wanted.is_empty(),
-            };
-            self.left = left;
+            if !held.unit.second {
+                self.wanted = !held.wanted.is_empty();
+                self.left = held.unit.droppable && !self.wanted;
+            }
             served.extend(held.wanted.into_iter().map(|entry| (pts, entry)));
             let payload = held.unit.payload;
-            if left {
+            if self.left {
                 passed.push(Verdict::Leave(payload));
             } else {
                 self.stats.passed += 1;
-                passed.push(Verdict::Pass(payload));
+                let wanted = self.wanted;
+                passed.push(Verdict::Pass { payload, wanted });
             }
         }
         served.sort_by_key(|(pts, entry)| (entry.requested, *pts));

@@ -55,7 +55,7 @@ fn passed(verdicts: &[Verdict<usize>]) -> Vec<usize> {
     verdicts
         .iter()
         .filter_map(|verdict| match verdict {
-            Verdict::Pass(place) => Some(*place),
+            Verdict::Pass { payload: place, .. } => Some(*place),
             _ => None,
         })
         .collect()
@@ -317,7 +317,7 @@ proptest! {
         let mut places = Vec::new();
         for verdict in &verdicts {
             match verdict {
-                Verdict::Pass(place) => places.push(*place),
+                Verdict::Pass { payload: place, .. } => places.push(*place),
                 Verdict::Leave(place) => places.push(*place),
                 Verdict::Skip { left, .. } => places.extend(left),
                 _ => {}
@@ -336,7 +336,7 @@ proptest! {
         let mut so_far = 0;
         for verdict in &verdicts {
             match verdict {
-                Verdict::Pass(_) => so_far += 1,
+                Verdict::Pass { .. } => so_far += 1,
                 Verdict::Skip { .. } | Verdict::Leave(_) => {}
                 Verdict::Miss(entry) => {
                     answered += 1;
@@ -444,7 +444,7 @@ proptest! {
         let mut places = Vec::new();
         for verdict in &verdicts {
             match verdict {
-                Verdict::Pass(place) => places.push(*place),
+                Verdict::Pass { payload: place, .. } => places.push(*place),
                 Verdict::Leave(place) => places.push(*place),
                 Verdict::Skip { left, .. } => places.extend(left),
                 _ => {}

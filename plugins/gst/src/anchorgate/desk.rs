@@ -5,7 +5,7 @@ mod drain;
 mod end;
 mod jump;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use anchoring::cue::{Cue, HOP};
@@ -88,9 +88,6 @@ pub(super) enum Room {
 struct Parcel {
     events: Vec<gst::Event>,
     buffer: gst::Buffer,
-    /// When its picture is shown, and whether it is the second field of that.
-    pts: Nanos,
-    second: bool,
     /// A decoder forgets all that came before it.
     resets: bool,
 }
@@ -144,9 +141,6 @@ pub(super) struct Desk {
     longest_gop: Nanos,
     last_key: Option<Nanos>,
     jumps: Jumps,
-    /// Times of the pictures that serve an entry and have not gone yet, and whether the last one that went does.
-    wanted: BTreeSet<Nanos>,
-    passed_wanted: bool,
     pub(super) counts: Counts,
 }
 
@@ -206,8 +200,6 @@ impl Desk {
             cue_stop: Nanos::ZERO,
             longest_gop: Nanos::ZERO,
             last_key: None,
-            wanted: BTreeSet::new(),
-            passed_wanted: false,
             counts: Counts::default(),
         })
     }
@@ -421,8 +413,6 @@ impl Desk {
             payload: Parcel {
                 events: std::mem::take(&mut self.trailing),
                 buffer,
-                pts,
-                second: found.second,
                 resets: found.resets,
             },
         };
@@ -601,24 +591,21 @@ impl Desk {
         for verdict in verdicts {
             match verdict {
                 Verdict::Serve { entry, pts } => {
-                    self.wanted.insert(pts);
-                    self.say(Message::Chosen(Chosen { entry, pts, frame }));
+                    self.say(Message::Chosen(Chosen { entry, pts, frame }))
                 }
                 Verdict::Miss(entry) => {
                     self.warn(Cause::Missed);
                     self.say(Message::Miss(entry));
                 }
-                Verdict::Pass(parcel) => {
+                Verdict::Pass {
+                    payload: parcel,
+                    wanted,
+                } => {
                     if !parcel.resets {
                         self.drain();
                     }
                     self.hole = None;
                     self.out.extend(parcel.events.into_iter().map(Out::Event));
-                    let wanted = match parcel.second {
-                        true => self.passed_wanted,
-                        false => self.wanted.remove(&parcel.pts),
-                    };
-                    self.passed_wanted = wanted;
                     self.pass(parcel.buffer, wanted);
                 }
                 Verdict::Leave(parcel) => {
@@ -660,8 +647,6 @@ impl Desk {
             },
         };
         self.queue.flush();
-        self.wanted.clear();
-        self.passed_wanted = false;
         self.trailing.clear();
         self.early.clear();
         self.out.clear();
