@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
+use gstearmark::anchorgate::is_idr;
 
 use super::Input;
 
@@ -18,13 +19,13 @@ pub(crate) fn open_groups(input: &Input) -> bool {
         return false;
     }
     let pipeline = gst::Pipeline::new();
-    let open = first_keyframes(&pipeline, input).is_some_and(|keyframes| keyframes.contains(&true));
+    let open = open_among_first(&pipeline, input);
     let _ = pipeline.set_state(gst::State::Null);
-    open
+    open == Some(true)
 }
 
-/// Of each, whether it is no IDR picture.
-fn first_keyframes(pipeline: &gst::Pipeline, input: &Input) -> Option<Vec<bool>> {
+/// As above; `None` if nothing can be played.
+fn open_among_first(pipeline: &gst::Pipeline, input: &Input) -> Option<bool> {
     let source = gst::Element::make_from_uri(gst::URIType::Src, &input.uri, None).ok()?;
     let parse = gst::ElementFactory::make("parsebin").build().ok()?;
     let h264 = gst::ElementFactory::make("h264parse").build().ok()?;
@@ -51,8 +52,8 @@ fn first_keyframes(pipeline: &gst::Pipeline, input: &Input) -> Option<Vec<bool>>
     });
     pipeline.set_state(gst::State::Playing).ok()?;
     let bus = pipeline.bus()?;
-    let (mut keyframes, mut pictures, began) = (Vec::new(), 0, Instant::now());
-    while keyframes.len() < KEYFRAMES && pictures < PICTURES && began.elapsed() < LONGEST {
+    let (mut keyframes, mut pictures, began) = (0, 0, Instant::now());
+    while keyframes < KEYFRAMES && pictures < PICTURES && began.elapsed() < LONGEST {
         let Some(sample) = sink.try_pull_sample(gst::ClockTime::from_mseconds(100)) else {
             let failed = bus.pop_filtered(&[gst::MessageType::Error]).is_some();
             if sink.is_eos() || failed {
@@ -67,19 +68,18 @@ fn first_keyframes(pipeline: &gst::Pipeline, input: &Input) -> Option<Vec<bool>>
         if buffer.flags().contains(gst::BufferFlags::DELTA_UNIT) {
             continue;
         }
-        keyframes.extend(buffer.map_readable().ok().and_then(|unit| is_open(&unit)));
+        match buffer.map_readable().ok().and_then(|unit| is_open(&unit)) {
+            Some(true) => return Some(true),
+            Some(false) => keyframes += 1,
+            None => {}
+        }
     }
-    Some(keyframes)
+    Some(false)
 }
 
 /// Whether the first slice of an access unit in byte-stream format belongs to a picture that is no IDR picture; `None` without slices.
 fn is_open(unit: &[u8]) -> Option<bool> {
-    let after_start = unit.windows(4).filter(|bytes| bytes[..3] == [0, 0, 1]);
-    // nal_unit_type: 1 to 4 are slices of other pictures, 5 of an IDR picture.
-    let mut kinds = after_start.map(|bytes| bytes[3] & 0x1f);
-    kinds
-        .find(|kind| (1..=5).contains(kind))
-        .map(|kind| kind != 5)
+    is_idr(unit).map(|idr| !idr)
 }
 
 #[cfg(test)]

@@ -258,6 +258,15 @@ fn kind(codec: Codec, nal: &[u8]) -> Option<u8> {
     })
 }
 
+/// Whether the first slice of an H.264 access unit in byte-stream format belongs to an IDR picture; `None` without slices.
+pub fn is_idr(unit: &[u8]) -> Option<bool> {
+    let nals = Nals::new(unit, Framing::StartCode);
+    let mut kinds = nals.filter_map(|nal| kind(Codec::H264, nal));
+    kinds
+        .find(|kind| (1..=5).contains(kind))
+        .map(|kind| kind == 5)
+}
+
 /// Whether an SEI NAL unit holds a recovery point, and whether decoding is right from there on at once.
 fn recovery_point(nal: &[u8]) -> Option<bool> {
     let mut at = 1;

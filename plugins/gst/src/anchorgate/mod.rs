@@ -23,6 +23,8 @@ mod seek;
 mod settings;
 mod video;
 
+pub use access::is_idr;
+
 use anchoring::settings::{Policy, Widen};
 use anchoring::tier::Tier;
 use gst::glib;
