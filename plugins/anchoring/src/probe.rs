@@ -41,11 +41,7 @@ pub enum Probe {
 impl Probe {
     /// What the weights lack for this probe, as a sentence; `None` if nothing.
     pub fn lacks(&self) -> Option<String> {
-        let (weights, name) = match self {
-            Self::Energy | Self::Flux | Self::Patches => return None,
-            Self::Onset(weights) => (weights, ONSET),
-            Self::OnsetTcn(weights) => (weights, ONSET_TCN),
-        };
+        let (weights, name) = self.learned()?;
         let has: Vec<&str> = weights.about().probes.keys().map(String::as_str).collect();
         weights.probe(name).is_none().then(|| {
             format!(
@@ -58,12 +54,19 @@ impl Probe {
 
     /// What a voice takes from an onset ([`AboutProbe::voiced`]): all of it, unless weights say otherwise.
     pub(crate) fn voiced(&self) -> f32 {
-        let about = match self {
-            Self::Energy | Self::Flux | Self::Patches => None,
-            Self::Onset(weights) => weights.probe(ONSET),
-            Self::OnsetTcn(weights) => weights.probe(ONSET_TCN),
-        };
+        let about = self
+            .learned()
+            .and_then(|(weights, name)| weights.probe(name));
         about.map_or(1.0, |about| about.voiced)
+    }
+
+    /// The weights that it goes by, and its name in them.
+    const fn learned(&self) -> Option<(&Arc<Weights>, &'static str)> {
+        match self {
+            Self::Energy | Self::Flux | Self::Patches => None,
+            Self::Onset(weights) => Some((weights, ONSET)),
+            Self::OnsetTcn(weights) => Some((weights, ONSET_TCN)),
+        }
     }
 }
 

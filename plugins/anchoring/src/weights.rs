@@ -216,12 +216,8 @@ pub struct AboutProbe {
     pub shift_ms: i32,
     /// What a voice takes from an onset: its probability counts times 1 less this times how likely a voice is, 0..=1. 1 for networks that never
     /// learned to tell what else begins while somebody speaks.
-    #[serde(default = "whole")]
+    #[serde(default = "calibration::one")]
     pub voiced: f32,
-}
-
-const fn whole() -> f32 {
-    1.0
 }
 
 /// 1 / (1 + e^-x).
@@ -439,23 +435,19 @@ impl About {
             if let Some((of, value, rule)) = probe.calibration.problem() {
                 need(false, field(of), value, rule)?;
             }
-            need(
-                (0.0..=1.0).contains(&probe.threshold),
-                field("threshold"),
-                probe.threshold.to_string(),
-                "must lie in 0..=1",
-            )?;
+            for (of, share) in [("threshold", probe.threshold), ("voiced", probe.voiced)] {
+                need(
+                    (0.0..=1.0).contains(&share),
+                    field(of),
+                    share.to_string(),
+                    "must lie in 0..=1",
+                )?;
+            }
             need(
                 (-100..=100).contains(&probe.shift_ms),
                 field("shift_ms"),
                 probe.shift_ms.to_string(),
                 "must lie in -100..=100",
-            )?;
-            need(
-                (0.0..=1.0).contains(&probe.voiced),
-                field("voiced"),
-                probe.voiced.to_string(),
-                "must lie in 0..=1",
             )?;
         }
         Ok(())

@@ -29,7 +29,7 @@ impl Default for Calibration {
     }
 }
 
-fn one() -> f32 {
+pub(super) const fn one() -> f32 {
     1.0
 }
 
