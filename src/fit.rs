@@ -371,7 +371,8 @@ fn train(
         &plain,
         &given.unwrap_or_default(),
         parts,
-        tagger(args)?,
+        &classes(args)?,
+        tagger(args, parts)?,
     )?;
     tuning.on = whose.to_owned();
     tuning.calibration = match &args.calibration {
@@ -409,10 +410,25 @@ fn given(path: &Path) -> anyhow::Result<BTreeMap<String, Tuned>> {
         .collect())
 }
 
-/// The tagger, for whose classes offsets may be proposed and that hears voices; none if the default one is not installed.
-fn tagger(args: &Fit) -> anyhow::Result<Option<models::Tagger>> {
+/// The tagger's classes, for which offsets may be proposed; none without one, and none if the default one is not installed.
+fn classes(args: &Fit) -> anyhow::Result<Vec<String>> {
+    let list = |name: &str| {
+        let manifest = models::find(name)?.of_kind(models::Kind::Tagger)?;
+        let path = manifest.classes_path();
+        path.map_or(Ok(Vec::new()), |path| models::read_classes(&path))
+    };
+    match args.tagger.as_deref() {
+        Some("none") => Ok(Vec::new()),
+        Some(name) => Ok(list(name)?),
+        None => Ok(list("yamnet").unwrap_or_default()),
+    }
+}
+
+/// The tagger that hears voices, if these parts ask for one; none if the default one is not installed.
+fn tagger(args: &Fit, parts: &[Part]) -> anyhow::Result<Option<models::Tagger>> {
     match args.tagger.as_deref() {
         Some("none") => Ok(None),
+        _ if !parts.contains(&Part::Voice) => Ok(None),
         Some(name) => Ok(Some(models::load_tagger(name, 1)?)),
         None => Ok(models::load_tagger("yamnet", 1).ok()),
     }
@@ -432,15 +448,11 @@ fn tuned(
     weights: &Arc<Weights>,
     given: &BTreeMap<String, Tuned>,
     parts: &[Part],
+    classes: &[String],
     tagger: Option<models::Tagger>,
 ) -> anyhow::Result<Tuning> {
     let mut tuning = Tuning::default();
-    let classes = tagger
-        .as_ref()
-        .map_or_else(Vec::new, |tagger| tagger.labels().to_vec());
-    let ear = tagger
-        .filter(|_| parts.contains(&Part::Voice))
-        .map(voice::Ear::new);
+    let ear = tagger.map(voice::Ear::new);
     for (name, probe) in probes(weights) {
         let mut own = given.get(&name).cloned().unwrap_or_default();
         let mut said = tune::heard_by(recordings, &probe);
@@ -462,16 +474,12 @@ fn tuned(
             threshold = Some(found);
         }
         if let Some(ear) = &ear {
-            let by = if parts.contains(&Part::Shift) {
-                own.shift_ms
-            } else {
-                0
-            };
+            let by = shift.as_ref().map_or(0, |found| found.ms);
             let judged = tune::beside_voices(recordings, ear, &probe, by, &own.calibration)?;
             own.voiced = voice::share(&judged).unwrap_or(own.voiced);
         }
         // The last probe is the best.
-        tuning.offsets = tune::by_class(recordings, &said, &classes);
+        tuning.offsets = tune::by_class(recordings, &said, classes);
         tuning.probes.insert(name, (own, shift, threshold));
     }
     Ok(tuning)
@@ -506,13 +514,13 @@ fn calibrate_only(
         .collect();
     let plain = Arc::new(Weights::read(&store::retuned(&bytes, &plain, &[])?)?);
     let on: Vec<&Recording> = recordings.iter().collect();
-    let tagger = tagger(args)?;
+    let tagger = tagger(args, &parts)?;
     if parts.contains(&Part::Voice) && tagger.is_none() {
         bail!(
             "--also voice needs a tagger, and there is none: install one (`earmark models`) or name it with --tagger"
         );
     }
-    let mut tuning = tuned(&on, &plain, &given, &parts, tagger)?;
+    let mut tuning = tuned(&on, &plain, &given, &parts, &classes(args)?, tagger)?;
     tuning.on = "these recordings".to_owned();
     tuning.calibration = format!(
         "temperature and bias, fitted to these recordings; the weights are those of {}",

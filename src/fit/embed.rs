@@ -6,12 +6,12 @@ use anchoring::head::{AboutHead, SCHEMA};
 use anchoring::listen::{Answer, Hearing, Listener};
 use anchoring::probe::{Heard, Probe};
 use anchoring::time::Nanos;
-use anyhow::{Context, bail};
+use anyhow::bail;
 use gstearmark::models::{Embedder, Kind, Layout, Manifest, find};
 use half::f16;
 
 use super::corpus::Recording;
-use super::hear::{lock, sound};
+use super::hear::{self, lock};
 use super::judge::standard;
 use super::net::{Adam, After, Layer, Net, cross_entropy, rate};
 use super::random::Random;
@@ -44,34 +44,29 @@ struct Ear {
     listener: Listener,
     embedder: Embedder,
     patches: Patches,
-    failed: Option<anyhow::Error>,
 }
 
-impl Ear {
-    /// Answers what the listener asks. Says whether all went well.
-    fn answer(&mut self) -> bool {
+impl hear::Ear for Ear {
+    fn listener(&mut self) -> &mut Listener {
+        &mut self.listener
+    }
+
+    fn answer(&mut self) -> anyhow::Result<()> {
         while let Some(patch) = self.listener.next_patch() {
-            match self.embedder.embed(&patch.log_mel, &patch.samples) {
-                Ok(embedding) => {
-                    let length = embedding
-                        .iter()
-                        .map(|x| x * x)
-                        .sum::<f32>()
-                        .sqrt()
-                        .max(1e-9);
-                    let own = embedding.iter().map(|x| f16::from_f32(x / length));
-                    self.patches.embeddings.extend(own);
-                    self.patches.middles.push(patch.middle());
-                }
-                Err(error) => {
-                    self.failed = Some(error.into());
-                    return false;
-                }
-            }
+            let embedding = self.embedder.embed(&patch.log_mel, &patch.samples)?;
+            let length = embedding
+                .iter()
+                .map(|x| x * x)
+                .sum::<f32>()
+                .sqrt()
+                .max(1e-9);
+            let own = embedding.iter().map(|x| f16::from_f32(x / length));
+            self.patches.embeddings.extend(own);
+            self.patches.middles.push(patch.middle());
             self.listener.tagged(Answer::default());
         }
         while self.listener.next_cue().is_some() {}
-        true
+        Ok(())
     }
 }
 
@@ -103,25 +98,9 @@ pub(super) fn patches(recording: &Recording, manifest: &Manifest) -> anyhow::Res
         listener: Listener::new(Nanos::ZERO, &hearing),
         embedder: Embedder::new(manifest.clone(), 1)?,
         patches: Patches::default(),
-        failed: None,
     }));
-    let own = Arc::clone(&ear);
-    let played = sound(&Input::new(&recording.given)?, move |samples| {
-        let mut ear = lock(&own);
-        ear.listener.push(samples);
-        ear.answer()
-    });
-    let mut ear = lock(&ear);
-    if let Some(failed) = ear.failed.take() {
-        return Err(failed);
-    }
-    played?;
-    ear.listener.finish();
-    if !ear.answer() {
-        let failed = ear.failed.take().context("the embedding failed")?;
-        return Err(failed);
-    }
-    Ok(std::mem::take(&mut ear.patches))
+    hear::listen(&ear, &Input::new(&recording.given)?)?;
+    Ok(std::mem::take(&mut lock(&ear).patches))
 }
 
 /// Patches in whose middle an event begins: of several near a start, the nearest.

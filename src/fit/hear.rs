@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use anchoring::listen::Listener;
 use anchoring::mel::{BANDS, MelStream, RATE};
 use anyhow::{Context, anyhow, bail};
 use gst::prelude::*;
@@ -84,14 +85,49 @@ pub(super) fn hear(input: &Input) -> anyhow::Result<Mel> {
     Ok(mel)
 }
 
+/// A listener, and the model that answers it.
+pub(super) trait Ear: Send + 'static {
+    fn listener(&mut self) -> &mut Listener;
+
+    /// Answers what the listener asks, and takes what it says.
+    ///
+    /// # Errors
+    /// The model fails.
+    fn answer(&mut self) -> anyhow::Result<()>;
+}
+
+/// Lets an ear hear a whole recording.
+///
+/// # Errors
+/// It cannot be played, or the ear's model fails.
+pub(super) fn listen(ear: &Arc<Mutex<impl Ear>>, input: &Input) -> anyhow::Result<()> {
+    let (own, failed) = (Arc::clone(ear), Arc::new(Mutex::new(None)));
+    let failing = Arc::clone(&failed);
+    let played = sound(input, move |samples| {
+        let mut ear = lock(&own);
+        ear.listener().push(samples);
+        match ear.answer() {
+            Ok(()) => true,
+            Err(error) => {
+                *lock(&failing) = Some(error);
+                false
+            }
+        }
+    });
+    if let Some(failed) = lock(&failed).take() {
+        return Err(failed);
+    }
+    played?;
+    let mut ear = lock(ear);
+    ear.listener().finish();
+    ear.answer()
+}
+
 /// Plays the sound of a recording as fast as it goes: 16 kHz, mono, in portions, until there is no more or no more is wanted.
 ///
 /// # Errors
 /// It is no recording, or cannot be decoded here.
-pub(super) fn sound(
-    input: &Input,
-    take: impl FnMut(&[f32]) -> bool + Send + 'static,
-) -> anyhow::Result<()> {
+fn sound(input: &Input, take: impl FnMut(&[f32]) -> bool + Send + 'static) -> anyhow::Result<()> {
     let name = &input.given;
     let take: Arc<Mutex<Take>> = Arc::new(Mutex::new(take));
     let pipeline = gst::Pipeline::new();

@@ -113,6 +113,12 @@ fn seconds(said: &[Heard]) -> Vec<f32> {
     at.collect()
 }
 
+/// Which of what is said of a recording begins an event.
+fn right(recording: &Recording, said: &[Heard]) -> Vec<bool> {
+    let events: Vec<(f32, f32)> = recording.spans().collect();
+    truth::truth(&events, &seconds(said))
+}
+
 /// What must be added to the times of candidates: the median of start less candidate, the likely ones counting more. What is no event's beginning
 /// has a start near it by chance, as often before as after.
 pub(super) fn shift(recordings: &[&Recording], said: &[Vec<Heard>]) -> Shift {
@@ -154,8 +160,7 @@ pub(super) fn calibration(
 ) -> anyhow::Result<Calibration> {
     let mut judged = Vec::new();
     for (one, said) in recordings.iter().zip(said) {
-        let events: Vec<(f32, f32)> = one.spans().collect();
-        let right = truth::truth(&events, &seconds(said));
+        let right = right(one, said);
         judged.extend(said.iter().zip(right).map(|(h, right)| (logit(h.p), right)));
     }
     let right = judged.iter().filter(|(_, right)| *right).count();
@@ -199,8 +204,7 @@ pub(super) fn beside_voices(
         let (said, voices): (Vec<Heard>, Vec<f32>) =
             voice::heard(ear, one, probe)?.into_iter().unzip();
         let said = calibrated(shifted(vec![said], shift_ms), calibration).concat();
-        let events: Vec<(f32, f32)> = one.spans().collect();
-        let right = truth::truth(&events, &seconds(&said));
+        let right = right(one, &said);
         let told = said.iter().zip(voices).zip(right);
         judged.extend(told.map(|((heard, voice), right)| (heard.p, voice, right)));
     }

@@ -5,11 +5,10 @@ use std::sync::{Arc, Mutex};
 use anchoring::listen::{Answer, Hearing, Listener, Naming, Speech, beside_voice};
 use anchoring::probe::{Heard, Probe};
 use anchoring::time::Nanos;
-use anyhow::Context;
 use gstearmark::models::Tagger;
 
 use super::corpus::Recording;
-use super::hear::{lock, sound};
+use super::hear::{self, lock};
 use super::truth;
 use crate::probe::Input;
 
@@ -29,7 +28,6 @@ pub(super) struct Ear {
     tagger: Tagger,
     listener: Listener,
     said: Vec<Beside>,
-    failed: Option<anyhow::Error>,
 }
 
 impl Ear {
@@ -38,26 +36,22 @@ impl Ear {
             tagger,
             listener: Listener::new(Nanos::ZERO, &Hearing::default()),
             said: Vec::new(),
-            failed: None,
         }))
     }
+}
 
-    /// Answers what the listener asks. Says whether all went well.
-    fn answer(&mut self) -> bool {
+impl hear::Ear for Ear {
+    fn listener(&mut self) -> &mut Listener {
+        &mut self.listener
+    }
+
+    fn answer(&mut self) -> anyhow::Result<()> {
         while let Some(patch) = self.listener.next_patch() {
-            match self.tagger.tag_all(1, &patch.log_mel) {
-                Ok(answers) => {
-                    let speech = answers.first().map_or(0.0, |(_, speech)| *speech);
-                    self.listener.tagged(Answer {
-                        speech,
-                        ..Answer::default()
-                    });
-                }
-                Err(error) => {
-                    self.failed = Some(error.into());
-                    return false;
-                }
-            }
+            let (_, speech) = self.tagger.tag(&patch.log_mel)?;
+            self.listener.tagged(Answer {
+                speech,
+                ..Answer::default()
+            });
         }
         while let Some(cue) = self.listener.next_cue() {
             if let Some(onset) = cue.onset {
@@ -69,7 +63,7 @@ impl Ear {
                 self.said.push((heard, cue.speech));
             }
         }
-        true
+        Ok(())
     }
 }
 
@@ -89,22 +83,8 @@ pub(super) fn heard(
         ..Hearing::default()
     };
     lock(ear).listener = Listener::new(Nanos::ZERO, &hearing);
-    let own = Arc::clone(ear);
-    let played = sound(&Input::new(&recording.given)?, move |samples| {
-        let mut ear = lock(&own);
-        ear.listener.push(samples);
-        ear.answer()
-    });
-    let mut ear = lock(ear);
-    if let Some(failed) = ear.failed.take() {
-        return Err(failed);
-    }
-    played?;
-    ear.listener.finish();
-    if !ear.answer() {
-        return Err(ear.failed.take().context("the tagger failed")?);
-    }
-    Ok(std::mem::take(&mut ear.said))
+    hear::listen(ear, &Input::new(&recording.given)?)?;
+    Ok(std::mem::take(&mut lock(ear).said))
 }
 
 /// The share that makes what is true of onsets beside voices likeliest; `judged` are their probability, the voice's, and whether an event begins.
