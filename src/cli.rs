@@ -464,7 +464,8 @@ pub struct Fit {
     #[arg(long, value_name = "N", default_value_t = 450, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub steps: u32,
 
-    /// Leave these weights as they are and fit only their calibration.
+    /// Leave these weights as they are and fit only their calibration. The one that they have counts as much as eight recordings: a few
+    /// minutes of one room move it a little, hours replace it.
     #[arg(long, value_name = "WEIGHTS", conflicts_with_all = ["calibration", "steps", "seed"])]
     pub calibrate_only: Option<PathBuf>,
 

@@ -464,7 +464,8 @@ fn tuned(
             shift = Some(found);
         }
         if parts.contains(&Part::Calibration) {
-            own.calibration = tune::calibration(recordings, &said)?;
+            let before = given.get(&name).map(|tuned| &tuned.calibration);
+            own.calibration = tune::calibration(recordings, &said, before)?;
         }
         let said = tune::calibrated(said, &own.calibration);
         let mut threshold = None;
@@ -567,7 +568,7 @@ fn head(
         let pairs = pairs.flat_map(|((_, recordings), patches)| recordings.iter().zip(patches));
         embed::judged(pairs, &learned)
     };
-    let calibration = truth::calibrate(&judged);
+    let calibration = truth::calibrate(&judged, None);
     let provenance = BTreeMap::from([
         ("data".to_owned(), about.data.to_owned()),
         ("seed".to_owned(), about.seed.to_string()),

@@ -285,7 +285,7 @@ mod tests {
         let found = judged(own.iter().zip(&rows), &learned);
         let wrong = found.iter().filter(|(z, right)| (*z > 0.0) != *right);
         assert!(wrong.count() < 10);
-        let calibration = truth::calibrate(&found);
+        let calibration = truth::calibrate(&found, None);
         let about = about("made", calibration, Default::default());
         let bytes = store::head(&about, &learned.weight, learned.bias).unwrap();
         let head = Head::read(&bytes, 3).unwrap();

@@ -46,17 +46,26 @@ const ROUNDS: usize = 100;
 /// How much it takes to leave a temperature of 1 and a bias of 0.
 const STIFF: f64 = 1.0;
 
-/// The temperature and bias under which logits are likeliest (Platt 1999), held a little to 1 and 0.
-pub(super) fn calibrate(judged: &[(f32, bool)]) -> Calibration {
+/// The temperature and bias under which logits are likeliest (Platt 1999), held a little to 1 and 0. With `before`, each candidate also counts
+/// `before.1` times as one that is as likely as that calibration says: what few recordings say is no more than what they are.
+pub(super) fn calibrate(
+    judged: &[(f32, bool)],
+    before: Option<(&Calibration, f64)>,
+) -> Calibration {
     let (mut slope, mut bias) = (1.0f64, 0.0f64);
+    let prior: Vec<(f64, f64)> = judged
+        .iter()
+        .map(|(logit, _)| before.map_or((0.0, 0.0), |(b, n)| (n, f64::from(b.apply(*logit)))))
+        .collect();
     for _ in 0..ROUNDS {
         // Newton's method in two unknowns.
         let (mut g0, mut g1) = (STIFF * (slope - 1.0), STIFF * bias);
         let (mut h00, mut h01, mut h11) = (STIFF, 0.0, STIFF);
-        for &(logit, right) in judged {
+        for (&(logit, right), &(n, likely)) in judged.iter().zip(&prior) {
             let z = f64::from(logit);
             let p = f64::from(sigmoid((slope * z + bias) as f32));
-            let (off, w) = (p - f64::from(u8::from(right)), p * (1.0 - p));
+            let off = p - f64::from(u8::from(right)) + n * (p - likely);
+            let w = (1.0 + n) * p * (1.0 - p);
             g0 += off * z;
             g1 += off;
             h00 += w * z * z;
@@ -104,8 +113,29 @@ mod tests {
                 (honest * 2.5 + 0.4, random.unit() < sigmoid(honest))
             })
             .collect();
-        let found = calibrate(&judged);
+        let found = calibrate(&judged, None);
         assert!((found.temperature - 2.5).abs() < 0.15, "{found:?}");
         assert!((found.bias + 0.16).abs() < 0.1, "{found:?}");
+    }
+
+    #[test]
+    fn what_was_said_before_holds_the_more_the_less_is_known() {
+        let mut random = Random::of(6, &[]);
+        let judged: Vec<_> = (0..5_000)
+            .map(|_| {
+                let honest = random.normal() * 2.0 - 1.0;
+                (honest, random.unit() < sigmoid(honest + 1.0))
+            })
+            .collect();
+        let before = Calibration {
+            temperature: 1.0,
+            bias: -1.0,
+            knots: Vec::new(),
+        };
+        let bias = |n| calibrate(&judged, Some((&before, n))).bias;
+        assert!((calibrate(&judged, None).bias - bias(0.0)).abs() < 1e-6);
+        assert!((bias(0.0) - 1.0).abs() < 0.15);
+        assert!(bias(1.0) < 0.5 && bias(1.0) > -0.5, "{}", bias(1.0));
+        assert!((bias(1000.0) + 1.0).abs() < 0.05);
     }
 }

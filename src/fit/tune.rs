@@ -21,6 +21,8 @@ const FURTHEST_MS: i64 = 100;
 const THRESHOLDS: [f32; 12] = [
     0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5,
 ];
+/// As how many recordings a calibration that there is counts where a new one is fitted.
+const BEFORE: f64 = 8.0;
 /// How far a label may lie from its sound, and how likely an onset must be to be that sound.
 const APART: Nanos = Nanos::from_ms(500);
 const LIKELY: f32 = 0.1;
@@ -150,13 +152,15 @@ pub(super) fn shifted(mut said: Vec<Vec<Heard>>, ms: i32) -> Vec<Vec<Heard>> {
     said
 }
 
-/// The calibration under which what is said of these recordings is likeliest; probabilities are taken for logits as they are.
+/// The calibration under which what is said of these recordings is likeliest; probabilities are taken for logits as they are. One from `before`
+/// counts as much as [`BEFORE`] recordings: kitchens differ, and two of them say little of a third.
 ///
 /// # Errors
 /// Too few candidates, true or false.
 pub(super) fn calibration(
     recordings: &[&Recording],
     said: &[Vec<Heard>],
+    before: Option<&Calibration>,
 ) -> anyhow::Result<Calibration> {
     let mut judged = Vec::new();
     for (one, said) in recordings.iter().zip(said) {
@@ -171,7 +175,8 @@ pub(super) fn calibration(
             truth::FEWEST
         );
     }
-    Ok(truth::calibrate(&judged))
+    let before = before.map(|before| (before, BEFORE / recordings.len() as f64));
+    Ok(truth::calibrate(&judged, before))
 }
 
 fn logit(p: f32) -> f32 {
