@@ -8,12 +8,15 @@
 //! - `shard`: which of them are this machine's.
 //! - `resume`: which of them are done already, verified.
 //! - `estimate`: what `--dry-run` says.
+//! - `work`: handed out, tried again, noted.
 //! - `pool`: worker processes, watched.
 //! - `worker`: the other side of it.
 //! - `bars`: what is on stderr meanwhile.
+//! - `account`: how they ended, and what is printed of that.
 //! - `emit`: the same for Slurm, Kubernetes and Ray.
 //! - `status`: a line per attempt in `status.jsonl`.
 
+mod account;
 mod bars;
 mod emit;
 mod estimate;
@@ -23,6 +26,7 @@ mod pool;
 mod resume;
 mod shard;
 pub(crate) mod status;
+mod work;
 mod worker;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -33,15 +37,13 @@ use anchoring::time::Nanos;
 use anyhow::{Context, bail};
 use gstearmark::h5::ModelNote;
 use gstearmark::models;
-use serde_json::{Value, json};
 
 use crate::cli::{Batch, Hash, Resume};
-use crate::commands::{self, Output, Reported, Usage};
+use crate::commands::{Output, Usage};
 use crate::config::{Error, Pipeline, Variables};
 use crate::probe::Recording;
+use crate::session::Stop;
 use crate::session::failure::Class;
-use crate::session::{Stop, time};
-use bars::Bars;
 use inputs::Job;
 use pool::{Limits, News, Outcome, Pool, Queue};
 use resume::{Found, Wanted};
@@ -50,11 +52,6 @@ use status::{Line, Log, State};
 use worker::{Extract, Order, Reply};
 
 pub(crate) use worker::work;
-
-/// How long an output that another run writes is waited for while it does not change.
-const PATIENCE: Duration = Duration::from_secs(300);
-/// How often such an output is looked at.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// A recording of the batch, and what is known of it.
 struct Item {
@@ -92,21 +89,6 @@ struct Run<'a> {
     skipped: usize,
     begun: Instant,
 }
-
-/// How recordings ended.
-#[derive(Default)]
-struct Account {
-    done: usize,
-    done_seconds: f64,
-    elsewhere: usize,
-    failures: Vec<(String, Class, String)>,
-    stopped: usize,
-    /// Written by another run.
-    busy: Vec<Waited>,
-}
-
-/// An output that another run writes: of which recording, since when it has been as it is, and how it is (size, time of change).
-type Waited = (usize, Instant, Option<(u64, std::time::SystemTime)>);
 
 /// `earmark batch`.
 ///
@@ -398,336 +380,6 @@ impl Run<'_> {
         match &mut self.log {
             Some(log) => log.append(&line),
             None => Ok(()),
-        }
-    }
-
-    /// Works everything off and tells what came of it.
-    fn work(mut self, unusable: HashMap<usize, (Class, String)>) -> anyhow::Result<()> {
-        let total = self
-            .items
-            .iter()
-            .map(Item::length)
-            .fold(0.0, |sum, length| sum + length);
-        self.say(&format!(
-            "{} recordings to do, {:.2} h; {} are done already",
-            self.items.len(),
-            total / 3600.0,
-            self.skipped
-        ));
-        let workers = usize::from(self.args.jobs);
-        let mut bars = Bars::new(total, self.items.len(), workers, self.output.quiet);
-        let mut account = Account::default();
-        for (number, item) in self.items.iter().enumerate() {
-            if let Some(why) = &item.why {
-                bars.again(
-                    usize::MAX,
-                    &format!("{} is made again: {why}", item.job.video_id),
-                );
-            }
-            tracing::debug!("{number}: {:?}", item.job);
-        }
-        let mut numbers: Vec<_> = unusable.keys().copied().collect();
-        numbers.sort_unstable();
-        for number in numbers {
-            if let Some((class, error)) = unusable.get(&number).cloned() {
-                self.items[number].attempt = 1;
-                self.failed(
-                    number,
-                    class,
-                    error,
-                    0.0,
-                    usize::MAX,
-                    &mut account,
-                    &mut bars,
-                )?;
-            }
-        }
-        // The longest first, so that the last ones to end are short.
-        let mut order: Vec<usize> = (0..self.items.len()).collect();
-        order.sort_by(|&a, &b| self.items[b].length().total_cmp(&self.items[a].length()));
-        let mut queue: Queue = VecDeque::new();
-        for number in order {
-            let item = &self.items[number];
-            if let Some(order) = self.order(item, &item.output) {
-                queue.push_back((number, order));
-            }
-        }
-        loop {
-            self.round(&mut queue, &mut account, &mut bars)?;
-            if account.busy.is_empty() || self.stop.is_wanted() {
-                break;
-            }
-            std::thread::sleep(LOOK);
-            self.wait_for_others(&mut queue, &mut account, &mut bars)?;
-        }
-        let waiting = queue.len() + account.busy.len();
-        account.stopped += waiting;
-        bars.clear();
-        self.tell(&account)
-    }
-
-    /// Until the queue is empty or the user stops it.
-    fn round(
-        &mut self,
-        queue: &mut Queue,
-        account: &mut Account,
-        bars: &mut Bars,
-    ) -> anyhow::Result<()> {
-        let stop = self.stop.clone();
-        // The pool is lent out so that what it tells can be noted meanwhile.
-        let limits = Limits {
-            jobs: 1,
-            stall: Duration::ZERO,
-            memory: None,
-        };
-        let mut pool = std::mem::replace(&mut self.pool, Pool::new(limits));
-        let result = pool.work(queue, &stop, &mut |news, queue| match news {
-            News::Begun(place, number) => {
-                let item = &mut self.items[number];
-                item.attempt += 1;
-                bars.begin(place, &item.job.video_id, item.length());
-                Ok(())
-            }
-            News::Moved(place, stage, at_ns) => {
-                bars.moved(place, stage, Nanos::new(at_ns).seconds());
-                Ok(())
-            }
-            News::Ended(place, number, outcome, took) => {
-                let took = took.as_secs_f64();
-                match outcome {
-                    Outcome::Said(Reply::Done { said }) => {
-                        self.done(number, &said, took, place, account, bars)
-                    }
-                    Outcome::Said(Reply::Failed { class, error }) | Outcome::Lost(class, error) => {
-                        if self.again(number, class, &error, took, queue)? {
-                            let id = &self.items[number].job.video_id;
-                            let name = class.name();
-                            bars.again(
-                                place,
-                                &format!("{id} will be tried again: {name}: {error}"),
-                            );
-                            return Ok(());
-                        }
-                        self.failed(number, class, error, took, place, account, bars)
-                    }
-                    Outcome::Said(_) => Ok(()),
-                }
-            }
-        });
-        self.pool = pool;
-        result
-    }
-
-    fn done(
-        &mut self,
-        number: usize,
-        said: &Value,
-        took: f64,
-        place: usize,
-        account: &mut Account,
-        bars: &mut Bars,
-    ) -> anyhow::Result<()> {
-        let item = &self.items[number];
-        let features = &said["features"];
-        let length = Nanos::new(features["duration_ns"].as_i64().unwrap_or(0)).seconds();
-        let texts = |value: &Value| serde_json::from_value(value.clone()).unwrap_or_default();
-        let line = Line {
-            video_seconds: Some(length),
-            speed: Some(length / took.max(1e-6)),
-            frames: features["frames"].as_u64(),
-            tokens: features["spent_tokens"].as_u64(),
-            bytes: item.output.metadata().ok().map(|about| about.len()),
-            warnings: texts(&said["warnings"]),
-            versions: serde_json::from_value(features["versions"].clone()).unwrap_or_default(),
-            ..self.line(item, State::Done, took)
-        };
-        account.done += 1;
-        account.done_seconds += length;
-        let speed = length / took.max(1e-6);
-        let text = format!(
-            "{}: {} in {} ({speed:.1} x real time)",
-            item.job.video_id,
-            time(length),
-            time(took)
-        );
-        self.note(line)?;
-        bars.end(place, false, &text);
-        Ok(())
-    }
-
-    /// Whether the recording is tried again; then that is noted and it is in the queue.
-    fn again(
-        &mut self,
-        number: usize,
-        class: Class,
-        error: &str,
-        took: f64,
-        queue: &mut Queue,
-    ) -> anyhow::Result<bool> {
-        let item = &self.items[number];
-        if !class.may_pass() || item.attempt >= self.args.attempts || self.stop.is_wanted() {
-            return Ok(false);
-        }
-        let Some(order) = self.order(item, &item.output) else {
-            return Ok(false);
-        };
-        let line = Line {
-            class: Some(class),
-            error: Some(error.into()),
-            ..self.line(item, State::Failed, took)
-        };
-        self.note(line)?;
-        queue.push_back((number, order));
-        Ok(true)
-    }
-
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one call says everything about one end"
-    )]
-    fn failed(
-        &mut self,
-        number: usize,
-        class: Class,
-        error: String,
-        took: f64,
-        place: usize,
-        account: &mut Account,
-        bars: &mut Bars,
-    ) -> anyhow::Result<()> {
-        let item = &self.items[number];
-        let id = item.job.video_id.clone();
-        // Another run may have made it meanwhile.
-        if matches!(class, Class::Busy | Class::Output)
-            && self.args.resume != Resume::Overwrite
-            && item.found(self.args.resume) == Found::Good
-        {
-            let because = Some("another run made it".to_owned());
-            let line = Line {
-                because,
-                ..self.line(item, State::Skipped, took)
-            };
-            self.note(line)?;
-            account.elsewhere += 1;
-            bars.end(place, false, &format!("{id}: another run made it"));
-            return Ok(());
-        }
-        if class == Class::Busy && place != usize::MAX {
-            bars.again(
-                place,
-                &format!("{id} is being written by another run; waiting for it"),
-            );
-            account.busy.push((number, Instant::now(), None));
-            return Ok(());
-        }
-        let state = match class {
-            Class::Stopped => State::Stopped,
-            _ => State::Failed,
-        };
-        let line = Line {
-            class: Some(class),
-            error: Some(error.clone()),
-            ..self.line(item, state, took)
-        };
-        self.note(line)?;
-        if state == State::Stopped {
-            account.stopped += 1;
-        } else {
-            let text = format!("FAILED {id}: {}: {error}", class.name());
-            bars.end(place, true, &text);
-            account.failures.push((id, class, error));
-        }
-        Ok(())
-    }
-
-    /// Looks after outputs that other runs write: done, free again, or waited for too long.
-    fn wait_for_others(
-        &mut self,
-        queue: &mut Queue,
-        account: &mut Account,
-        bars: &mut Bars,
-    ) -> anyhow::Result<()> {
-        for (number, since, last) in std::mem::take(&mut account.busy) {
-            let item = &self.items[number];
-            let mut name = item.output.clone().into_os_string();
-            name.push(".partial");
-            let about = Path::new(&name).metadata().ok();
-            let now = about.and_then(|about| Some((about.len(), about.modified().ok()?)));
-            if !gstearmark::h5::is_being_written(&item.output) {
-                // Done, or given up: then it is ours.
-                let order = self.order(item, &item.output);
-                if item.found(self.args.resume) == Found::Good {
-                    let error = String::new();
-                    self.failed(number, Class::Busy, error, 0.0, usize::MAX, account, bars)?;
-                } else if let Some(order) = order {
-                    queue.push_back((number, order));
-                }
-            } else if now != last {
-                account.busy.push((number, Instant::now(), now));
-            } else if since.elapsed() < PATIENCE {
-                account.busy.push((number, since, last));
-            } else {
-                let error = format!(
-                    "another run holds {} and has not moved for {} s",
-                    item.output.display(),
-                    PATIENCE.as_secs()
-                );
-                self.failed(number, Class::Busy, error, 0.0, usize::MAX, account, bars)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn tell(&self, account: &Account) -> anyhow::Result<()> {
-        let took = self.begun.elapsed().as_secs_f64();
-        let failed = account.failures.len();
-        let ok = failed == 0 && account.stopped == 0;
-        if self.output.json {
-            commands::print(&format!(
-                "{:#}",
-                json!({
-                    "ok": ok, "output": self.args.output.to_string_lossy(), "done": account.done, "done_already": self.skipped,
-                    "done_elsewhere": account.elsewhere, "failed": failed, "not_done": account.stopped, "seconds": took,
-                    "video_seconds": account.done_seconds,
-                    "failures": account.failures.iter().map(|(id, class, error)| json!({ "video_id": id, "class": class, "error": error })).collect::<Vec<_>>(),
-                })
-            ))?;
-        } else {
-            let mut parts = vec![format!("{} done", account.done)];
-            for (n, what) in [
-                (self.skipped, "done already"),
-                (account.elsewhere, "done by another run"),
-                (failed, "FAILED"),
-                (account.stopped, "not done"),
-            ] {
-                if n > 0 {
-                    parts.push(format!("{n} {what}"));
-                }
-            }
-            let mut lines = vec![
-                format!("recordings {}", parts.join(", ")),
-                format!(
-                    "time       {} for {:.2} h of video ({:.1} h of video an hour)",
-                    time(took),
-                    account.done_seconds / 3600.0,
-                    account.done_seconds / took.max(1e-6)
-                ),
-                format!("written    {}", self.args.output.display()),
-            ];
-            lines.extend(
-                account.failures.iter().map(|(id, class, error)| {
-                    format!("failed     {id}: {}: {error}", class.name())
-                }),
-            );
-            if failed > 0 {
-                lines.push("to try what failed again, add --retry-failed".into());
-            }
-            commands::print(&lines.join("\n"))?;
-        }
-        if ok {
-            Ok(())
-        } else {
-            Err(Reported::failure().into())
         }
     }
 }
