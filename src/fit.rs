@@ -398,15 +398,7 @@ fn given(path: &Path) -> anyhow::Result<BTreeMap<String, Tuned>> {
     let weights = read(path)?.1;
     let all = weights.about().probes.iter();
     Ok(all
-        .map(|(name, probe)| {
-            let tuned = Tuned {
-                calibration: probe.calibration.clone(),
-                threshold: probe.threshold,
-                shift_ms: probe.shift_ms,
-                voiced: probe.voiced,
-            };
-            (name.clone(), tuned)
-        })
+        .map(|(name, probe)| (name.clone(), Tuned::of(probe)))
         .collect())
 }
 

@@ -7,9 +7,7 @@ use std::path::Path;
 use anchoring::candidate::{LIKENESS_NAMES, Metric};
 use anchoring::head::AboutHead;
 use anchoring::mel::BANDS;
-use anchoring::weights::{
-    About, AboutMlp, AboutProbe, AboutTcn, ENTRY, ONSET, ONSET_TCN, SCHEMA, input_names,
-};
+use anchoring::weights::{About, AboutMlp, AboutTcn, ENTRY, ONSET, ONSET_TCN, SCHEMA, input_names};
 use anyhow::{Context, anyhow, bail};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
@@ -90,16 +88,10 @@ pub(super) fn weights<'a>(learned: &Learned<'a>) -> anyhow::Result<Vec<u8>> {
             peers: LIKENESS_NAMES.map(str::to_owned).to_vec(),
         });
     }
-    let [alone, both] = learned.tuned.clone();
-    let mut probe = |name: &str, mix: &[(String, &Judge)], tuned: Tuned| {
-        let about = AboutProbe {
-            mix: mix.iter().map(|(name, _)| name.clone()).collect(),
-            calibration: tuned.calibration,
-            threshold: tuned.threshold,
-            shift_ms: tuned.shift_ms,
-            voiced: tuned.voiced,
-        };
-        probes.insert(name.to_owned(), about);
+    let [alone, both] = &learned.tuned;
+    let mut probe = |name: &str, mix: &[(String, &Judge)], tuned: &Tuned| {
+        let mix = mix.iter().map(|(name, _)| name.clone()).collect();
+        probes.insert(name.to_owned(), tuned.about(mix));
     };
     if !dsp.is_empty() {
         probe(ONSET, &dsp, alone);
@@ -193,10 +185,7 @@ pub(super) fn retuned(
     let mut about: About = serde_json::from_str(text)?;
     for (name, tuned) in tuned {
         if let Some(probe) = about.probes.get_mut(name) {
-            probe.calibration = tuned.calibration.clone();
-            probe.threshold = tuned.threshold;
-            probe.shift_ms = tuned.shift_ms;
-            probe.voiced = tuned.voiced;
+            *probe = tuned.about(std::mem::take(&mut probe.mix));
         }
     }
     about.provenance.extend(provenance.iter().cloned());

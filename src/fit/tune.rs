@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use anchoring::plan::PlanError;
 use anchoring::probe::{Heard, Probe};
 use anchoring::time::Nanos;
-use anchoring::weights::Calibration;
+use anchoring::weights::{AboutProbe, Calibration};
 use anyhow::bail;
 use serde::Serialize;
 
@@ -52,6 +52,29 @@ impl Default for Tuned {
             threshold: 0.0,
             shift_ms: 0,
             voiced: 1.0,
+        }
+    }
+}
+
+impl Tuned {
+    /// What a weights file says of a probe.
+    pub(super) fn of(probe: &AboutProbe) -> Self {
+        Self {
+            calibration: probe.calibration.clone(),
+            threshold: probe.threshold,
+            shift_ms: probe.shift_ms,
+            voiced: probe.voiced,
+        }
+    }
+
+    /// What a weights file says of a probe that averages these networks.
+    pub(super) fn about(&self, mix: Vec<String>) -> AboutProbe {
+        AboutProbe {
+            mix,
+            calibration: self.calibration.clone(),
+            threshold: self.threshold,
+            shift_ms: self.shift_ms,
+            voiced: self.voiced,
         }
     }
 }
