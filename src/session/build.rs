@@ -422,7 +422,12 @@ fn sections(pipeline: &Pipeline, built: &gst::Pipeline) -> anyhow::Result<()> {
         .filter_map(|(_, section)| section.as_object())
         .flatten()
         // Only the command knows where keyframes are before it plans.
-        .filter(|(name, _)| !matches!(name.as_str(), "snap_ms" | "picture_tokens"))
+        .filter(|(name, _)| {
+            !matches!(
+                name.as_str(),
+                "snap_ms" | "picture_tokens" | "anchor_snap_ms"
+            )
+        })
     {
         if name == "class_offset_ms" {
             // Names may hold what GStreamer would read as something else.

@@ -249,6 +249,7 @@ impl Session<'_> {
         plan.header.duration = stop;
         for entry in &mut plan.entries {
             entry.requested = entry.requested + start;
+            entry.asked = entry.asked.map(|asked| asked + start);
         }
         let budget = &self.pipeline.settings.budget;
         let global = budget.policy == anchoring::settings::Policy::Gated && !streaming;

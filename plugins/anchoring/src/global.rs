@@ -305,25 +305,30 @@ impl Planner {
         };
         let per_picture = self.settings.budget.picture_tokens;
         let decoding = Decoding::new(pictures, per_picture, self.anchor_price(), &looks);
-        let mut order =
-            Order::new(&self.candidates, &looks, *worth, self.min_gap()).weighing(decoding);
-        let mut chosen: BTreeMap<Nanos, usize> = BTreeMap::new();
-        while let Some((i, _)) = order.next() {
-            if let Some(at) = self.place(i, looks[i], board) {
+        let keyframes = match &decoding {
+            Some(_) => self.keyframes_after(&looks, board.duration),
+            None => Vec::new(),
+        };
+        let mut order = Order::new(&self.candidates, &looks, *worth, self.min_gap())
+            .weighing(decoding, keyframes);
+        // Which, and when its picture was to be taken, by when it is.
+        let mut chosen: BTreeMap<Nanos, (usize, Nanos)> = BTreeMap::new();
+        while let Some((i, look, _)) = order.next() {
+            if let Some(at) = self.place(i, look, board) {
                 order.take(i, at);
-                chosen.insert(at, i);
-            } else if let Some((&next, &j)) = chosen.range(looks[i]..).next()
+                chosen.insert(at, (i, look));
+            } else if let Some((&next, &(j, other))) = chosen.range(look..).next()
                 && board.is_nearly_enough(self.anchor_price())
             {
                 // The picture that comes next may make room.
                 board.remove(next, self.anchor_price());
-                let at = self.place(i, looks[i], board);
-                let moved = at.and_then(|_| self.place(j, looks[j], board));
+                let at = self.place(i, look, board);
+                let moved = at.and_then(|_| self.place(j, other, board));
                 if let (Some(at), Some(moved)) = (at, moved) {
                     chosen.remove(&next);
-                    chosen.insert(moved, j);
+                    chosen.insert(moved, (j, other));
                     order.take(i, at);
-                    chosen.insert(at, i);
+                    chosen.insert(at, (i, look));
                 } else {
                     if let Some(at) = at {
                         board.remove(at, self.anchor_price());
@@ -334,7 +339,7 @@ impl Planner {
         }
         let mut chosen: Vec<_> = chosen
             .into_iter()
-            .map(|(at, i)| (self.candidates[i], at))
+            .map(|(at, (i, _))| (self.candidates[i], at))
             .collect();
         chosen.sort_by_key(|(candidate, _)| candidate.seen);
         chosen
@@ -368,6 +373,18 @@ impl Planner {
         self.candidates.iter().map(look).collect()
     }
 
+    /// Where the pictures of the candidates may wait for a keyframe: the next one, if it is near enough and lies inside the window.
+    fn keyframes_after(&self, looks: &[Nanos], duration: Nanos) -> Vec<Option<Nanos>> {
+        let reach = Nanos::from_ms(self.settings.budget.anchor_snap_ms.into());
+        let after = |(candidate, &look): (&Candidate, &Nanos)| {
+            let next = self.keyframes.partition_point(|key| *key <= look);
+            let window = candidate.window(&self.settings.anchors, duration);
+            let keyframe = self.keyframes.get(next).copied();
+            keyframe.filter(|key| *key - look <= reach && *key < window.stop())
+        };
+        self.candidates.iter().zip(looks).map(after).collect()
+    }
+
     fn min_gap(&self) -> Nanos {
         Nanos::from_ms(self.settings.anchors.min_gap_ms.into()).max(Nanos::new(1))
     }
@@ -390,9 +407,12 @@ impl Planner {
             }
             last_seen = candidate.seen;
             anchors.push(candidate.anchor(id, window));
+            // One that waits for a keyframe says since when.
+            let look = candidate.look(&self.settings.anchors, duration);
+            let waits = *requested > look && self.keyframes.binary_search(requested).is_ok();
             entries.push(Entry {
                 requested: *requested,
-                asked: None,
+                asked: waits.then_some(look),
                 tier,
                 tokens: self.prices.of(tier),
                 reason: Reason::Anchor,

@@ -109,6 +109,9 @@ pub struct BudgetSettings {
     /// Global planning: what a decoded picture counts for where anchors are weighed against each other, in tokens, 0..=100000. None of them are
     /// spent; 0 chooses anchors whatever they cost to decode, more prefers those near a keyframe and those that share a group of pictures.
     pub picture_tokens: f64,
+    /// Global planning, where `picture_tokens` are more than 0: how long an anchor's picture may wait for a keyframe inside its window, ms, 0..=60000. It does
+    /// where what that saves outweighs what is over by then.
+    pub anchor_snap_ms: u32,
     /// From this uncertainty on, the sound is not trusted, 0..=1.
     pub distrust: f64,
     /// How many events are expected to begin in a minute before anything is heard, 0..=600. A blind look is worth what it is expected to
@@ -135,6 +138,7 @@ impl Default for BudgetSettings {
             max_gap_ms: 1000,
             snap_ms: 1000,
             picture_tokens: 0.0,
+            anchor_snap_ms: 0,
             distrust: 0.9,
             events_per_min: 15.0,
             event_s: 2.4,
@@ -276,6 +280,13 @@ impl Settings {
             0.0,
             100_000.0,
             "a price in tokens; 0 for none",
+        );
+        range(
+            "budget.anchor_snap_ms",
+            f64::from(b.anchor_snap_ms),
+            0.0,
+            60_000.0,
+            "did you give microseconds? 0: no picture of an anchor waits",
         );
         range(
             "budget.distrust",
@@ -450,6 +461,7 @@ pub(crate) mod testing {
                         max_gap_ms: b.1,
                         snap_ms: 1_000,
                         picture_tokens: 0.0,
+                        anchor_snap_ms: 0,
                         distrust: 0.5 + distrust / 2.0,
                         // Below 10: none at all.
                         events_per_min: (worth.0 - 10.0).max(0.0),

@@ -53,8 +53,8 @@ impl Planner {
         let looks = self.looks(duration);
         let mut order = Order::new(&self.candidates, &looks, *worth, self.min_gap());
         let mut gains = Vec::new();
-        while let Some((i, gain)) = order.next() {
-            order.take(i, looks[i]);
+        while let Some((i, at, gain)) = order.next() {
+            order.take(i, at);
             gains.push(gain);
         }
         gains.reverse();

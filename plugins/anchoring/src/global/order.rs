@@ -4,7 +4,7 @@
 //! until `t`, less what the look at `b` would have shown of that anyway: the sum of `p (lasts(t - onset) - lasts(b - onset))`. So of two onsets in quick
 //! succession the later one is looked at first, and the earlier one only if it was probably over by then. Further looks only lower what a look is worth:
 //! old values are upper bounds, and few are computed anew. Where decoding counts too, a look makes others in its group of pictures cheaper: those are
-//! asked again.
+//! asked again; and a look may wait for the next keyframe, if what it saves is worth more than what is over by then.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -25,6 +25,8 @@ pub(super) struct Order<'a> {
     candidates: &'a [Candidate],
     /// Times of their pictures.
     looks: &'a [Nanos],
+    /// Where they may wait for a keyframe: when that is.
+    keyframes: Vec<Option<Nanos>>,
     worth: Worth,
     min_gap: Nanos,
     decoding: Option<Decoding<'a>>,
@@ -47,6 +49,7 @@ impl<'a> Order<'a> {
         Self {
             candidates,
             looks,
+            keyframes: Vec::new(),
             worth,
             min_gap,
             decoding: None,
@@ -59,14 +62,20 @@ impl<'a> Order<'a> {
         }
     }
 
-    /// The same, where decoding counts too.
-    pub(super) fn weighing(mut self, decoding: Option<Decoding<'a>>) -> Self {
+    /// The same, where decoding counts too, and where pictures may be taken at these times instead.
+    pub(super) fn weighing(
+        mut self,
+        decoding: Option<Decoding<'a>>,
+        keyframes: Vec<Option<Nanos>>,
+    ) -> Self {
         self.decoding = decoding;
+        self.keyframes = keyframes;
         self
     }
 
-    /// The next candidate that keeps its distance, and what it is worth: events that it is expected to be the first to show.
-    pub(super) fn next(&mut self) -> Option<(usize, f64)> {
+    /// The next candidate that keeps its distance, when its picture is best taken, and what that is worth: events that it is expected to be the first
+    /// to show.
+    pub(super) fn next(&mut self) -> Option<(usize, Nanos, f64)> {
         while let Some((_, Reverse(i))) = self.waiting.pop() {
             if self.gone[i] {
                 continue;
@@ -77,15 +86,15 @@ impl<'a> Order<'a> {
                 self.gone[i] = true;
                 continue;
             }
-            let gain = self.gain(i);
-            let (share, step) = match &self.decoding {
-                Some(decoding) => (decoding.share(self.looks[i]), FINE_STEP),
-                None => (1.0, STEP),
+            let (at, gain, weighed) = self.best(i);
+            let step = match self.decoding {
+                Some(_) => FINE_STEP,
+                None => STEP,
             };
-            let entry = ((gain * share / step) as u64, Reverse(i));
+            let entry = ((weighed / step) as u64, Reverse(i));
             if self.waiting.peek().is_none_or(|best| entry >= *best) {
                 self.gone[i] = true;
-                return Some((i, gain));
+                return Some((i, at, gain));
             }
             self.waiting.push(entry);
         }
@@ -103,12 +112,24 @@ impl<'a> Order<'a> {
         }
     }
 
-    fn gain(&self, i: usize) -> f64 {
+    /// When a candidate's picture is best taken, what it is worth then, and the same less what decoding counts for.
+    fn best(&self, i: usize) -> (Nanos, f64, f64) {
+        let weigh = |at: Nanos| {
+            let gain = self.gain(i, at);
+            let share = self.decoding.as_ref().map_or(1.0, |d| d.share(at));
+            (at, gain, gain * share)
+        };
+        let own = weigh(self.looks[i]);
+        let keyframe = self.keyframes.get(i).copied().flatten().map(weigh);
+        keyframe.filter(|later| later.2 > own.2).unwrap_or(own)
+    }
+
+    fn gain(&self, i: usize, at: Nanos) -> f64 {
         if !self.worth.any() {
             return self.candidates[i].p.into();
         }
         // A picture from before the event is meant to show it all the same.
-        let at = self.looks[i].max(self.candidates[i].seen);
+        let at = at.max(self.candidates[i].seen);
         let before = self.taken.range(..=at).next_back().copied();
         let after = self.taken.range(at + Nanos::new(1)..).next().copied();
         let since = before.unwrap_or(at - HORIZON).max(at - HORIZON);
@@ -162,8 +183,9 @@ mod tests {
             Nanos::from_ms(min_gap).max(Nanos::new(1)),
         );
         let mut taken = Vec::new();
-        while let Some((i, gain)) = order.next() {
-            order.take(i, looks[i]);
+        while let Some((i, at, gain)) = order.next() {
+            assert_eq!(at, looks[i]);
+            order.take(i, at);
             taken.push((i, gain));
         }
         taken
@@ -195,6 +217,12 @@ mod tests {
 
     /// In which order candidates come where a keyframe stands every ten seconds, pictures are 20 ms apart and each counts for so many tokens.
     fn weighed(candidates: &[Candidate], per_picture: f64) -> Vec<usize> {
+        let taken = waiting(candidates, per_picture, 0);
+        taken.into_iter().map(|(i, _)| i).collect()
+    }
+
+    /// The same and when, where pictures may wait so long for a keyframe.
+    fn waiting(candidates: &[Candidate], per_picture: f64, reach: i64) -> Vec<(usize, i64)> {
         let keyframes: Vec<_> = (0..10).map(|i| Nanos::from_ms(10_000 * i)).collect();
         let pictures = Pictures {
             keyframes: &keyframes,
@@ -203,11 +231,17 @@ mod tests {
         let looks = looks(candidates);
         let gap = Nanos::new(1);
         let decoding = Decoding::new(pictures, per_picture, 784, &looks);
-        let mut order = Order::new(candidates, &looks, worth(), gap).weighing(decoding);
+        let near = |look: &Nanos| {
+            let next = keyframes.iter().find(|key| *key > look);
+            next.copied()
+                .filter(|key| *key - *look <= Nanos::from_ms(reach))
+        };
+        let later = looks.iter().map(near).collect();
+        let mut order = Order::new(candidates, &looks, worth(), gap).weighing(decoding, later);
         let mut taken = Vec::new();
-        while let Some((i, _)) = order.next() {
-            order.take(i, looks[i]);
-            taken.push(i);
+        while let Some((i, at, _)) = order.next() {
+            order.take(i, at);
+            taken.push((i, at.get() / 1_000_000));
         }
         taken
     }
@@ -223,6 +257,17 @@ mod tests {
         assert_eq!(weighed(&four, 0.0), [1, 3, 2, 0]);
         // A keyframe is near the third. The second pays for the first, which then costs nothing.
         assert_eq!(weighed(&four, 10.0), [2, 1, 0, 3]);
+    }
+
+    #[test]
+    fn a_look_waits_for_a_keyframe_where_that_saves_more_than_is_over_by_then() {
+        // The first lies deep in its group of pictures and just before the next; the second is deep, but far from it.
+        let two = [candidate(9_700, 0.9), candidate(15_000, 0.9)];
+        assert_eq!(waiting(&two, 10.0, 0), [(1, 15_060), (0, 9_760)]);
+        assert_eq!(waiting(&two, 10.0, 400), [(0, 10_000), (1, 15_060)]);
+        assert_eq!(waiting(&two, 10.0, 100), waiting(&two, 10.0, 0));
+        // For next to nothing it doesn't wait.
+        assert_eq!(waiting(&two, 0.001, 400), [(1, 15_060), (0, 9_760)]);
     }
 
     proptest! {

@@ -329,9 +329,11 @@ proptest! {
     fn what_decoding_counts_for_is_not_spent(
         settings in checked(Policy::Gated), cues in plausible(), duration in lasting(),
         keyframes in prop::collection::btree_set(0i64..60_000, 0..20), picture_tokens in 0.0f64..1_000.0,
+        anchor_snap_ms in 0u32..3_000,
     ) {
         let mut settings = settings;
         settings.budget.picture_tokens = picture_tokens;
+        settings.budget.anchor_snap_ms = anchor_snap_ms;
         let planner = Planner::new(settings.clone(), Prices::default());
         let mut planner = planner.with_classes(&classes());
         for cue in &cues {
