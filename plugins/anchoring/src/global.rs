@@ -41,6 +41,15 @@ fn key(worth: f64) -> u64 {
     worth.max(0.0).to_bits()
 }
 
+/// A candidate that becomes an anchor.
+struct Chosen {
+    candidate: Candidate,
+    /// When its picture is taken.
+    at: Nanos,
+    /// Since when it waits for a keyframe, if it does.
+    asked: Option<Nanos>,
+}
+
 /// Hears every cue, then plans. Keeps candidates and the stretches that can be trusted, never the cues.
 #[derive(Clone, Debug)]
 pub struct Planner {
@@ -296,8 +305,8 @@ impl Planner {
             .is_some_and(|window| window.contains(at))
     }
 
-    /// The candidates worth most that the budget has, with the times of their pictures, in the order in which they are seen.
-    fn choose(&self, board: &mut Board, worth: &Worth) -> Vec<(Candidate, Nanos)> {
+    /// The candidates worth most that the budget has, in the order in which they are seen.
+    fn choose(&self, board: &mut Board, worth: &Worth) -> Vec<Chosen> {
         let looks = self.looks(board.duration);
         let pictures = Pictures {
             keyframes: &self.keyframes,
@@ -339,9 +348,13 @@ impl Planner {
         }
         let mut chosen: Vec<_> = chosen
             .into_iter()
-            .map(|(at, (i, _))| (self.candidates[i], at))
+            .map(|(at, (i, look))| Chosen {
+                candidate: self.candidates[i],
+                at,
+                asked: (look != looks[i]).then_some(looks[i]),
+            })
             .collect();
-        chosen.sort_by_key(|(candidate, _)| candidate.seen);
+        chosen.sort_by_key(|chosen| chosen.candidate.seen);
         chosen
     }
 
@@ -390,12 +403,20 @@ impl Planner {
     }
 
     /// Anchors and their pictures: windows that overlap part halfway between what they are for.
-    fn anchors(&self, duration: Nanos, chosen: &[(Candidate, Nanos)]) -> (Vec<Anchor>, Vec<Entry>) {
+    fn anchors(&self, duration: Nanos, chosen: &[Chosen]) -> (Vec<Anchor>, Vec<Entry>) {
         let tier = self.settings.budget.anchor_tier;
         let mut anchors: Vec<Anchor> = Vec::with_capacity(chosen.len());
         let mut last_seen = Nanos::ZERO;
         let mut entries: Vec<Entry> = Vec::with_capacity(chosen.len());
-        for (id, (candidate, requested)) in (0u32..).zip(chosen) {
+        for (
+            id,
+            Chosen {
+                candidate,
+                at,
+                asked,
+            },
+        ) in (0u32..).zip(chosen)
+        {
             let mut window = candidate.window(&self.settings.anchors, duration);
             if let Some(last) = anchors.last_mut()
                 && last.window.stop() > window.start()
@@ -407,12 +428,9 @@ impl Planner {
             }
             last_seen = candidate.seen;
             anchors.push(candidate.anchor(id, window));
-            // One that waits for a keyframe says since when.
-            let look = candidate.look(&self.settings.anchors, duration);
-            let waits = *requested > look && self.keyframes.binary_search(requested).is_ok();
             entries.push(Entry {
-                requested: *requested,
-                asked: waits.then_some(look),
+                requested: *at,
+                asked: *asked,
                 tier,
                 tokens: self.prices.of(tier),
                 reason: Reason::Anchor,
