@@ -9,6 +9,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
+use super::memory::PictureAllocator;
 use super::pending::Pending;
 use crate::carry::{self, Message};
 use crate::pads;
@@ -167,6 +168,14 @@ impl FramePick {
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
     }
 
+    fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        let answered = gst::Pad::query_default(pad, Some(&*self.obj()), query);
+        if answered && let gst::QueryViewMut::Allocation(allocation) = query.view_mut() {
+            offer(allocation);
+        }
+        answered
+    }
+
     fn report(&self) {
         let stats = self.state().stats;
         let message = carry::stats_message(
@@ -181,6 +190,31 @@ impl FramePick {
         );
         // Without a bus there is nobody to tell.
         let _ = self.obj().post_message(message);
+    }
+}
+
+/// Offers the decoder memory that is copied only when somebody writes, and a pool to decode into, where what follows takes pictures in system
+/// memory, laid out as the decoder likes, and has no memory of its own.
+fn offer(allocation: &mut gst::query::Allocation) {
+    let (caps, _) = allocation.get_owned();
+    let Some(caps) = caps else { return };
+    let plain = caps
+        .features(0)
+        .is_none_or(|features| features.is_equal(&gst::CAPS_FEATURES_MEMORY_SYSTEM_MEMORY));
+    let free = allocation.find_allocation_meta::<gst_video::VideoMeta>();
+    let (true, Some(_), Ok(info)) = (plain, free, gst_video::VideoInfo::from_caps(&caps)) else {
+        return;
+    };
+    let first = allocation.allocation_params().next();
+    let allocator = PictureAllocator::default();
+    match first {
+        None => allocation.add_allocation_param(Some(&allocator), gst::AllocationParams::default()),
+        Some((None, params)) => allocation.set_nth_allocation_param(0, Some(&allocator), params),
+        Some((Some(_), _)) => return,
+    }
+    if allocation.allocation_pools().next().is_none() {
+        let size = u32::try_from(info.size()).unwrap_or(u32::MAX);
+        allocation.add_allocation_pool(Some(&gst_video::VideoBufferPool::new()), size, 0, 0);
     }
 }
 
@@ -201,6 +235,9 @@ impl ObjectSubclass for FramePick {
             })
             .event_function(|pad, parent, event| {
                 Self::catch_panic_pad_function(parent, || false, |this| this.sink_event(pad, event))
+            })
+            .query_function(|pad, parent, query| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.sink_query(pad, query))
             })
             .flags(
                 gst::PadFlags::PROXY_CAPS

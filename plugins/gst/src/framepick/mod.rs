@@ -1,6 +1,11 @@
 //! Decoded frames -> exactly the chosen ones, each tagged with its plan entry.
 
 mod imp;
+#[expect(
+    unsafe_code,
+    reason = "GStreamer calls an allocator through C functions; nothing wraps them"
+)]
+mod memory;
 mod pending;
 
 use gst::glib;
