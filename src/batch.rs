@@ -83,7 +83,6 @@ struct Run<'a> {
     stop: Stop,
     shard: Option<Shard>,
     log: Option<Log>,
-    pool: Pool,
     threads: u32,
     items: Vec<Item>,
     skipped: usize,
@@ -120,7 +119,7 @@ pub fn run(args: &Batch, output: Output) -> anyhow::Result<()> {
         Some(mib) => Some(mib << 20),
         None => pool::memory_of_machine().map(|all| all / 10 * 9 / workers as u64),
     };
-    let pool = Pool::new(Limits {
+    let mut pool = Pool::new(Limits {
         jobs: workers,
         stall: Duration::from_secs(args.listening.stall_timeout),
         memory,
@@ -132,7 +131,6 @@ pub fn run(args: &Batch, output: Output) -> anyhow::Result<()> {
         stop,
         shard,
         log: None,
-        pool,
         threads: (cores / workers).max(1) as u32,
         items,
         skipped: 0,
@@ -147,16 +145,16 @@ pub fn run(args: &Batch, output: Output) -> anyhow::Result<()> {
     }
     if let Some(engine) = args.emit {
         // What can't be read has no length; the part that gets it will say why.
-        run.look()?;
+        run.look(&mut pool)?;
         return run.emit(engine);
     }
-    run.keep_mine()?;
+    run.keep_mine(&mut pool)?;
     run.leave_out_what_is_done()?;
-    let unusable = run.look()?;
+    let unusable = run.look(&mut pool)?;
     if args.dry_run {
-        return run.dry_run(&unusable);
+        return run.dry_run(&unusable, &mut pool);
     }
-    run.work(unusable)
+    run.work(unusable, &mut pool)
 }
 
 /// Every recording with what its output must be; pipelines are checked once per set of variables.
@@ -234,13 +232,13 @@ impl Run<'_> {
     }
 
     /// Leaves only this shard's recordings.
-    fn keep_mine(&mut self) -> anyhow::Result<()> {
+    fn keep_mine(&mut self, pool: &mut Pool) -> anyhow::Result<()> {
         let Some(shard) = self.shard else {
             return Ok(());
         };
         if self.items.iter().any(|item| item.job.duration_s.is_none()) {
             // Every shard must see the same lengths; what can't be read has none, and is somebody's all the same.
-            self.look()?;
+            self.look(pool)?;
         }
         let lengths: Vec<_> = self
             .items
@@ -294,7 +292,7 @@ impl Run<'_> {
     }
 
     /// Has the workers look at every recording that nobody has looked at; those that cannot be used, by their number.
-    fn look(&mut self) -> anyhow::Result<HashMap<usize, (Class, String)>> {
+    fn look(&mut self, pool: &mut Pool) -> anyhow::Result<HashMap<usize, (Class, String)>> {
         let mut queue: Queue = VecDeque::new();
         for (number, item) in self.items.iter().enumerate() {
             if item.recording.is_none() {
@@ -308,7 +306,7 @@ impl Run<'_> {
         let mut unusable = HashMap::new();
         let mut tries: HashMap<usize, u32> = HashMap::new();
         let (items, attempts) = (&mut self.items, self.args.attempts);
-        self.pool.work(&mut queue, &self.stop, &mut |news, queue| {
+        pool.work(&mut queue, &self.stop, &mut |news, queue| {
             if let News::Ended(_, number, outcome, _) = news {
                 match outcome {
                     Outcome::Said(Reply::Probed { recording }) => {

@@ -28,6 +28,7 @@ pub(super) struct Bars {
     done: f64,
     ended: usize,
     failed: usize,
+    /// By worker.
     places: Vec<Place>,
     shown: Shown,
 }
@@ -79,7 +80,7 @@ impl Bars {
                 done: 0.0,
             };
         }
-        self.show(place, "begins");
+        self.show(Some(place), "begins");
     }
 
     /// A worker played its recording up to `at` seconds.
@@ -91,12 +92,12 @@ impl Bars {
             }
             .clamp(0.0, place.length);
         }
-        self.show(place, stage);
+        self.show(Some(place), stage);
     }
 
-    /// A recording is done with: `said` is told, on a terminal only if it failed.
-    pub(super) fn end(&mut self, place: usize, failed: bool, said: &str) {
-        if let Some(place) = self.places.get_mut(place) {
+    /// A recording is done with, at the worker that had it: `said` is told, on a terminal only if it failed.
+    pub(super) fn end(&mut self, place: Option<usize>, failed: bool, said: &str) {
+        if let Some(place) = place.and_then(|place| self.places.get_mut(place)) {
             self.done += place.length;
             *place = Place::default();
         }
@@ -115,8 +116,8 @@ impl Bars {
     }
 
     /// It will be tried again.
-    pub(super) fn again(&mut self, place: usize, said: &str) {
-        if let Some(place) = self.places.get_mut(place) {
+    pub(super) fn again(&mut self, place: Option<usize>, said: &str) {
+        if let Some(place) = place.and_then(|place| self.places.get_mut(place)) {
             *place = Place::default();
         }
         match &self.shown {
@@ -127,7 +128,7 @@ impl Bars {
         }
     }
 
-    fn show(&mut self, place: usize, stage: &str) {
+    fn show(&mut self, place: Option<usize>, stage: &str) {
         let text = self.text();
         let done = self.now();
         let share = |done: f64, total: f64| (1000.0 * done / total.max(1e-9)) as u64;
@@ -135,7 +136,8 @@ impl Bars {
             Shown::Bars(_, over, each) => {
                 over.set_position(share(done, self.total));
                 over.set_message(text);
-                if let (Some(bar), Some(at)) = (each.get(place), self.places.get(place)) {
+                let at = place.and_then(|place| each.get(place).zip(self.places.get(place)));
+                if let Some((bar, at)) = at {
                     bar.set_position(share(at.done, at.length));
                     bar.set_message(format!("{} {stage}", at.name));
                 }
@@ -196,7 +198,7 @@ mod tests {
         bars.moved(0, "listen", 1800.0);
         assert!((bars.now() - 270.0).abs() < 1e-9);
         bars.moved(0, "look", 1800.0);
-        bars.end(0, false, "");
+        bars.end(Some(0), false, "");
         let text = bars.text();
         assert!(
             text.starts_with("1 of 2 recordings, 0.5 of 2.0 h, 18.0 h of video an hour, 5:0"),

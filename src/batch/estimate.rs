@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use serde_json::{Value, json};
 
-use super::pool::{News, Outcome, Queue};
+use super::pool::{News, Outcome, Pool, Queue};
 use super::status::{self, State};
 use super::worker::Reply;
 use super::{Item, Run};
@@ -29,8 +29,9 @@ struct Rates {
 impl Run<'_> {
     /// Tells what would be done.
     pub(super) fn dry_run(
-        mut self,
+        self,
         unusable: &HashMap<usize, (Class, String)>,
+        pool: &mut Pool,
     ) -> anyhow::Result<()> {
         let usable: Vec<usize> = (0..self.items.len())
             .filter(|number| !unusable.contains_key(number))
@@ -38,7 +39,7 @@ impl Run<'_> {
         let total: f64 = usable.iter().map(|&n| self.items[n].length()).sum();
         let rates = match self.rates_of_before()? {
             Some(rates) => Some(rates),
-            None => self.rates_of_a_sample(&usable)?,
+            None => self.rates_of_a_sample(&usable, pool)?,
         };
         let workers = f64::from(self.args.jobs).min(usable.len().max(1) as f64);
         let longest = usable.iter().map(|&n| self.items[n].length());
@@ -116,7 +117,11 @@ impl Run<'_> {
     }
 
     /// From the shortest recording, made now and thrown away.
-    fn rates_of_a_sample(&mut self, usable: &[usize]) -> anyhow::Result<Option<Rates>> {
+    fn rates_of_a_sample(
+        &self,
+        usable: &[usize],
+        pool: &mut Pool,
+    ) -> anyhow::Result<Option<Rates>> {
         let with_length = usable.iter().filter(|&&n| self.items[n].length() > 0.0);
         let shortest = with_length
             .min_by(|&&a, &&b| self.items[a].length().total_cmp(&self.items[b].length()));
@@ -135,7 +140,7 @@ impl Run<'_> {
         let mut queue: Queue = VecDeque::new();
         queue.extend(self.order(item, &output).map(|order| (number, order)));
         let mut took = None;
-        self.pool.work(&mut queue, &self.stop, &mut |news, _| {
+        pool.work(&mut queue, &self.stop, &mut |news, _| {
             if let News::Ended(_, _, Outcome::Said(Reply::Done { said }), _) = news {
                 took = said.get("seconds").and_then(Value::as_f64);
             }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::account::Account;
 use super::bars::Bars;
-use super::pool::{Limits, News, Outcome, Pool, Queue};
+use super::pool::{News, Outcome, Pool, Queue};
 use super::resume::Found;
 use super::status::{Line, State};
 use super::worker::Reply;
@@ -25,7 +25,11 @@ const LOOK: Duration = Duration::from_secs(1);
 
 impl Run<'_> {
     /// Works everything off and tells what came of it.
-    pub(super) fn work(mut self, unusable: HashMap<usize, (Class, String)>) -> anyhow::Result<()> {
+    pub(super) fn work(
+        mut self,
+        unusable: HashMap<usize, (Class, String)>,
+        pool: &mut Pool,
+    ) -> anyhow::Result<()> {
         let total = self
             .items
             .iter()
@@ -42,10 +46,9 @@ impl Run<'_> {
         let mut account = Account::new(bars);
         for (number, item) in self.items.iter().enumerate() {
             if let Some(why) = &item.why {
-                account.bars.again(
-                    usize::MAX,
-                    &format!("{} is made again: {why}", item.job.video_id),
-                );
+                account
+                    .bars
+                    .again(None, &format!("{} is made again: {why}", item.job.video_id));
             }
             tracing::debug!("{number}: {:?}", item.job);
         }
@@ -54,7 +57,7 @@ impl Run<'_> {
         for number in numbers {
             if let Some((class, error)) = unusable.get(&number).cloned() {
                 self.items[number].attempt = 1;
-                self.failed(number, class, error, 0.0, usize::MAX, &mut account)?;
+                self.failed(number, class, error, 0.0, None, &mut account)?;
             }
         }
         // The longest first, so that the last ones to end are short.
@@ -68,7 +71,7 @@ impl Run<'_> {
             }
         }
         loop {
-            self.round(&mut queue, &mut account)?;
+            self.round(pool, &mut queue, &mut account)?;
             if account.busy.is_empty() || self.stop.is_wanted() {
                 break;
             }
@@ -83,16 +86,14 @@ impl Run<'_> {
     }
 
     /// Until the queue is empty or the user stops it.
-    fn round(&mut self, queue: &mut Queue, account: &mut Account) -> anyhow::Result<()> {
+    fn round(
+        &mut self,
+        pool: &mut Pool,
+        queue: &mut Queue,
+        account: &mut Account,
+    ) -> anyhow::Result<()> {
         let stop = self.stop.clone();
-        // The pool is lent out so that what it tells can be noted meanwhile.
-        let limits = Limits {
-            jobs: 1,
-            stall: Duration::ZERO,
-            memory: None,
-        };
-        let mut pool = std::mem::replace(&mut self.pool, Pool::new(limits));
-        let result = pool.work(queue, &stop, &mut |news, queue| match news {
+        pool.work(queue, &stop, &mut |news, queue| match news {
             News::Begun(place, number) => {
                 let item = &mut self.items[number];
                 item.attempt += 1;
@@ -116,19 +117,17 @@ impl Run<'_> {
                             let id = &self.items[number].job.video_id;
                             let name = class.name();
                             account.bars.again(
-                                place,
+                                Some(place),
                                 &format!("{id} will be tried again: {name}: {error}"),
                             );
                             return Ok(());
                         }
-                        self.failed(number, class, error, took, place, account)
+                        self.failed(number, class, error, took, Some(place), account)
                     }
                     Outcome::Said(_) => Ok(()),
                 }
             }
-        });
-        self.pool = pool;
-        result
+        })
     }
 
     fn done(
@@ -163,7 +162,7 @@ impl Run<'_> {
             time(took)
         );
         self.note(line)?;
-        account.bars.end(place, false, &text);
+        account.bars.end(Some(place), false, &text);
         Ok(())
     }
 
@@ -199,7 +198,7 @@ impl Run<'_> {
         class: Class,
         error: String,
         took: f64,
-        place: usize,
+        place: Option<usize>,
         account: &mut Account,
     ) -> anyhow::Result<()> {
         let item = &self.items[number];
@@ -221,7 +220,7 @@ impl Run<'_> {
                 .end(place, false, &format!("{id}: another run made it"));
             return Ok(());
         }
-        if class == Class::Busy && place != usize::MAX {
+        if class == Class::Busy && place.is_some() {
             account.bars.again(
                 place,
                 &format!("{id} is being written by another run; waiting for it"),
@@ -262,7 +261,7 @@ impl Run<'_> {
                 let order = self.order(item, &item.output);
                 if item.found(self.args.resume) == Found::Good {
                     let error = String::new();
-                    self.failed(number, Class::Busy, error, 0.0, usize::MAX, account)?;
+                    self.failed(number, Class::Busy, error, 0.0, None, account)?;
                 } else if let Some(order) = order {
                     queue.push_back((number, order));
                 }
@@ -276,7 +275,7 @@ impl Run<'_> {
                     item.output.display(),
                     PATIENCE.as_secs()
                 );
-                self.failed(number, Class::Busy, error, 0.0, usize::MAX, account)?;
+                self.failed(number, Class::Busy, error, 0.0, None, account)?;
             }
         }
         Ok(())
