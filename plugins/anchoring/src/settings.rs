@@ -143,7 +143,7 @@ impl Default for BudgetSettings {
             events_per_min: 15.0,
             event_s: 2.4,
             miss_rate: 0.3,
-            burst_s: 100.0,
+            burst_s: 200.0,
             look_ahead_ms: 1000,
         }
     }

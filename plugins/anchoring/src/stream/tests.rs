@@ -387,10 +387,11 @@ fn cues_that_come_after_they_were_given_up_change_nothing() {
 fn a_full_bucket_spends_plain_looks() {
     let settings = Settings::default();
     let mut gate = Gate::new(&settings);
-    gate.hear(&heard(seconds(300), &[]));
-    gate.finish(seconds(300));
-    // 100 s worth may stay in the bucket.
-    assert!(gate.spent >= settings.budget_of(seconds(199)));
+    gate.hear(&heard(seconds(600), &[]));
+    gate.finish(seconds(600));
+    // What the bucket holds may stay in it.
+    assert_eq!(settings.budget.burst_s, 200.0);
+    assert!(gate.spent >= settings.budget_of(seconds(399)));
     assert!(gate.entries().all(|entry| entry.tier == Tier::Low));
 }
 
