@@ -167,6 +167,14 @@ fn a_budget_too_small_for_the_fallback_is_told_with_both_numbers() {
 }
 
 #[test]
+fn an_anchor_that_may_wait_needs_a_price_of_pictures() {
+    let text = format!(
+        "version: 1\n{GRAPH}ears: {{ tagger: none }}\nbudget: {{ anchor_snap_ms: 1000 }}\n"
+    );
+    insta::assert_snapshot!("wait", said_of("wait", &text, &[]));
+}
+
+#[test]
 fn offsets_by_class_must_name_classes_of_the_tagger() {
     if !root().join("models/built/yamnet_class_map.csv").exists() {
         eprintln!("skipped: the models are not installed; `make setup` does");

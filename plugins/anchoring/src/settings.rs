@@ -357,6 +357,15 @@ impl Settings {
                 hint: "did you swap them?".into(),
             });
         }
+        if problems.is_empty() && b.anchor_snap_ms > 0 && b.picture_tokens == 0.0 {
+            problems.push(Problem {
+                field: "budget.anchor_snap_ms",
+                value: b.anchor_snap_ms.to_string(),
+                rule: "must be 0 where budget.picture_tokens is 0".into(),
+                hint: "what a wait saves is reckoned by picture_tokens; did you leave it out?"
+                    .into(),
+            });
+        }
         if problems.is_empty() && matches!(b.policy, Policy::Gated | Policy::Uniform) {
             let needed = self.fallback_rate(prices);
             if b.tokens_per_s < needed {
