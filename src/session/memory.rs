@@ -14,8 +14,9 @@ pub(super) fn share() {
 }
 
 /// Left to itself, the C library of most Linux systems keeps freed blocks of up to 32 MiB, so that a picture of 3840 x 2160 pixels, which takes 12 MB,
-/// is never given back. Giving back costs time, which only shows with pictures so large.
+/// is never given back. Giving back costs time, which doesn't show beside decoding pictures so large. So it is with what encoding one takes.
 pub(super) fn prepare(pixels: u64) {
+    gstearmark::onnx::spare_memory(pixels > LARGE);
     if pixels > LARGE {
         give_back();
     }
