@@ -272,15 +272,19 @@ mod tests {
         pool
     }
 
+    fn filled(size: u32, byte: u8) -> gst::Buffer {
+        let mut buffer = pool(size).acquire_buffer(None).unwrap();
+        buffer.get_mut().unwrap().map_writable().unwrap().fill(byte);
+        buffer
+    }
+
     fn start(memory: &gst::MemoryRef) -> *const u8 {
         memory.map_readable().unwrap().as_ptr()
     }
 
     #[test]
     fn a_copy_shares_until_it_is_written_to() {
-        let pool = pool(1000);
-        let mut buffer = pool.acquire_buffer(None).unwrap();
-        buffer.get_mut().unwrap().map_writable().unwrap().fill(1);
+        let buffer = filled(1000, 1);
         let mut copy = buffer.copy_deep().unwrap();
         assert_eq!(start(buffer.peek_memory(0)), start(copy.peek_memory(0)));
         copy.get_mut().unwrap().map_writable().unwrap()[3] = 2;
@@ -291,9 +295,7 @@ mod tests {
 
     #[test]
     fn a_copy_stays_what_it_was_when_the_original_is_written_to() {
-        let pool = pool(1000);
-        let mut buffer = pool.acquire_buffer(None).unwrap();
-        buffer.get_mut().unwrap().map_writable().unwrap().fill(1);
+        let mut buffer = filled(1000, 1);
         let copy = buffer.copy_deep().unwrap();
         buffer.get_mut().unwrap().map_writable().unwrap().fill(7);
         assert!(copy.map_readable().unwrap().iter().all(|byte| *byte == 1));
@@ -308,9 +310,7 @@ mod tests {
     /// What a decoder does with a picture that it gives out and still refers to.
     #[test]
     fn a_buffer_in_use_is_copied_for_nothing() {
-        let pool = pool(1000);
-        let mut buffer = pool.acquire_buffer(None).unwrap();
-        buffer.get_mut().unwrap().map_writable().unwrap().fill(5);
+        let buffer = filled(1000, 5);
         let mapped = buffer.clone().into_mapped_buffer_readable().unwrap();
         let mut out = buffer.clone();
         out.make_mut().set_pts(gst::ClockTime::SECOND);
