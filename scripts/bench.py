@@ -54,7 +54,8 @@ def python():
     venv = OUT / "venv"
     if not (venv / "ready").exists():
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        subprocess.run([venv / "bin/pip", "install", "--quiet", "-r", ROOT / "scripts/bench-requirements.txt"], check=True)
+        install = ["install", "--quiet", "--require-hashes", "--only-binary", ":all:", "--no-deps", "-r"]
+        subprocess.run([venv / "bin/pip", *install, ROOT / "scripts/bench-requirements.txt"], check=True)
         (venv / "ready").touch()
     return venv / "bin/python"
 

@@ -10,7 +10,9 @@
 
 Prints what it did as one line of JSON.
 """
-import bisect, json, subprocess, sys
+import bisect, json, os, subprocess, sys
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import av
 import numpy as np
 import onnxruntime

@@ -14,6 +14,7 @@ PACKAGES=(
   libhdf5-dev hdf5-tools
   ffmpeg espeak-ng  # the tests and fixtures/make_kitchen.py make recordings with them
   graphviz          # `earmark graph` draws with it
+  strace            # the tests watch with it that nothing leaves
 )
 
 # at_least FOUND WANTED: is version FOUND at least WANTED?
@@ -108,7 +109,8 @@ virtual_environment() {
   say "installing the Python packages of $wanted into $venv"
   rm -rf "$venv"
   python3 -m venv "$venv" || fail "python3 could not make a virtual environment in $venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps -r "$wanted" ||
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps \
+    -r "$wanted" ||
     fail "pip could not install $wanted; is there a network?"
   cp "$wanted" "$venv/requirements.installed"
 }

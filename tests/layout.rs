@@ -84,3 +84,38 @@ fn no_queue_is_unbounded() {
         assert_eq!(naming(&all, word), Vec::<String>::new(), "`{word}`");
     }
 }
+
+/// Everything that pip brings is named by the SHA-256 of its file.
+#[test]
+fn pip_takes_only_what_it_is_given_the_hash_of() {
+    let calls = ["scripts/setup.sh", "scripts/bench.py", "models/build.py"];
+    for file in calls {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        assert!(text.contains("--require-hashes"), "{file}");
+    }
+    for file in [
+        "models/requirements.txt",
+        "models/sources.txt",
+        "scripts/bench-requirements.txt",
+    ] {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        let text = text.replace("\\\n", " ");
+        let entries: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert!(entries.len() > 2, "{file}");
+        for entry in entries {
+            assert!(
+                entry.contains("==") && entry.contains("--hash=sha256:"),
+                "{file}: {entry}"
+            );
+        }
+    }
+    // The lock is of what is wanted.
+    let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();
+    let locked = read("models/requirements.txt").to_lowercase();
+    for line in read("models/requirements.in").lines() {
+        let wanted = line.trim().to_lowercase().replace('_', "-");
+        if !wanted.is_empty() && !wanted.starts_with('#') {
+            assert!(locked.contains(&format!("{wanted} ")), "{wanted}");
+        }
+    }
+}

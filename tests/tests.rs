@@ -29,6 +29,9 @@ mod validate;
 // The command line itself; nothing is played.
 mod commands;
 
+// What leaves the process: no socket but the input's, no file but ours.
+mod privacy;
+
 // The shipped recording from end to end.
 mod kitchen;
 

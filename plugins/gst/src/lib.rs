@@ -34,6 +34,7 @@ use gst::glib;
 pub use plugin::plugin_desc::plugin_register_static;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    onnx::forbid_telemetry();
     carry::register_meta();
     eventness::register(plugin)?;
     anchorgate::register(plugin)?;

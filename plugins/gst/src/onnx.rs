@@ -1,6 +1,7 @@
 //! ONNX Runtime: the one file that names `ort`. Encoders and taggers, ready to run; what runs them is in `provider` beside it.
 
 mod provider;
+mod telemetry;
 
 use std::fs::File;
 use std::io::Read;
@@ -17,6 +18,7 @@ use ort::session::Session;
 use ort::value::{TensorElementType, TensorRef, ValueType};
 
 pub use provider::{Place, Provider, providers};
+pub use telemetry::forbid as forbid_telemetry;
 
 use crate::models::{Layout, Manifest, Memory, ModelError, TierSpec, search_dirs};
 
@@ -111,6 +113,8 @@ fn environment(manifest: Option<&Path>) -> Result<(Environment, PathBuf), ModelE
     let mut dirs = search_dirs();
     dirs.extend(manifest.and_then(Path::parent).map(Path::to_path_buf));
     let library = library_in(&dirs)?;
+    // What a program did to its environment since the plugin was loaded doesn't count.
+    forbid_telemetry();
     let environment = ort::init_from(&library)
         .map_err(|err| ModelError::Runtime(err.to_string()))?
         .with_name("earmark")
