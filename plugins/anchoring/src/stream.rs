@@ -1,8 +1,7 @@
 //! Cues as they come -> plan entries within a token bucket and a bounded look-ahead.
 //!
 //! The bucket starts empty, fills at `tokens_per_s` and overflows at `burst_s`, so at every instant of the recording no more is spent than
-//! it had earned by then. If it is known when the recording stops, half of the bucket, but no more than a quarter
-//! of the recording earns, is lent at the start and paid back at the end.
+//! it had earned by then: wherever it turns out to end, the budget is kept. When it is expected to stop only decides how long the bucket saves.
 //!
 //! An onset becomes an anchor if its picture is expected to be the first to show enough events, its own and those that
 //! began since the last picture, for what the bucket holds and will earn until the end (the more, the fewer); if it is among the pictures that together show
@@ -161,15 +160,10 @@ impl StreamPlanner {
         self
     }
 
-    /// When the recording is expected to stop, if that is known: what the bucket holds is spent by then, and what the last seconds
-    /// earn may be spent at the start. If it stops sooner than expected, as much as that may have been spent beyond the budget.
-    /// If it goes on for longer, it goes on as if nothing had been expected.
-    pub fn expect(&mut self, stop: Nanos) {
+    /// When the recording is expected to stop, if anybody says so: what the bucket holds is spent by then. Containers are wrong at times, so nothing
+    /// is spent on the strength of it that has not been earned. If the recording goes on for longer, it goes on as if nothing had been expected.
+    pub const fn expect(&mut self, stop: Nanos) {
         self.expected = Some(stop);
-        if self.settings.budget.policy == Policy::Gated {
-            self.bucket
-                .lend(stop, self.settings.fallback_rate(self.prices));
-        }
     }
 
     /// The next cue, in the order of time; one that lies before what was heard or given up already, or more than a hundred hours
