@@ -25,6 +25,7 @@ mod listen;
 mod maker;
 mod memory;
 mod parts;
+mod pictures;
 pub(crate) mod place;
 mod play;
 mod progress;

@@ -15,6 +15,9 @@ mod fit;
 // Every input that must work: containers, codecs, oddities of time.
 mod inputs;
 
+// Where it looks: recordings that are cut, silent, sparse in pictures.
+mod planning;
+
 // How a recording is read, and what does the work.
 mod reading;
 

@@ -20,6 +20,7 @@ use super::Session;
 use super::bundle::bundle;
 use super::maker::Maker;
 use super::parts::Part;
+use super::pictures::Pictures;
 use super::summary::Report;
 
 /// Keyframes closer than this to the last one noted are not noted.
@@ -51,6 +52,8 @@ pub(super) struct Heard {
     keyframes: Vec<Nanos>,
     /// From one picture to the next, on average.
     frame: Nanos,
+    /// When each picture is shown.
+    pictures: Pictures,
 }
 
 /// A plan and the cues that it was made from.
@@ -84,7 +87,7 @@ struct Ear {
 }
 
 /// First and last time of pictures, and where decoding can start.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Measure {
     /// No two closer than [`KEYS_APART`], at most [`MOST_KEYS`].
     keyframes: Vec<Nanos>,
@@ -92,11 +95,13 @@ struct Measure {
     first: Option<Nanos>,
     last: Nanos,
     stop: Nanos,
+    pictures: Pictures,
 }
 
 impl Measure {
     fn picture(&mut self, at: Nanos, length: Option<Nanos>, keyframe: bool) {
         self.count += 1;
+        self.pictures.note(at);
         let far = self
             .keyframes
             .last()
@@ -203,6 +208,7 @@ impl Session<'_> {
             stop,
             frame: measure.frame(),
             keyframes: measure.keyframes,
+            pictures: measure.pictures,
         })
     }
 
@@ -215,6 +221,7 @@ impl Session<'_> {
             stop,
             keyframes,
             frame,
+            pictures: shown,
         } = heard;
         let distrust = self.pipeline.settings.budget.distrust;
         let streaming = self.pipeline.planning == Planning::Streaming;
@@ -253,7 +260,7 @@ impl Session<'_> {
         }
         let budget = &self.pipeline.settings.budget;
         let global = budget.policy == anchoring::settings::Policy::Gated && !streaming;
-        if global && !plan.anchors.is_empty() {
+        if global {
             let max_gap = Nanos::from_ms(budget.max_gap_ms.into());
             let pictures = snap::Pictures {
                 keyframes: &keyframes,
@@ -262,6 +269,8 @@ impl Session<'_> {
             let reach = Nanos::from_ms(budget.snap_ms.into());
             snap::to_cheap(&mut plan.entries, pictures, start, stop, max_gap, reach);
         }
+        let twice = plan.once_each(shown.times()?);
+        tracing::debug!("{twice} looks would have been served by pictures that serve others");
         for anchor in &mut plan.anchors {
             anchor.onset = anchor.onset + start;
             anchor.window =

@@ -7,7 +7,7 @@ use anchoring::global::{MAX_DURATION, MIN_DURATION, Planner};
 use anchoring::plan::{Anchor, Entry, Header, Plan, PlanError, SCHEMA};
 use anchoring::settings::Settings;
 use anchoring::stream::{Decision, StreamPlanner};
-use anchoring::time::Nanos;
+use anchoring::time::{Nanos, Window};
 
 use crate::config::{Pipeline, Planning};
 
@@ -87,6 +87,11 @@ impl Maker {
         streaming.entries.retain(|entry| entry.requested < duration);
         let kept: HashSet<u32> = streaming.entries.iter().filter_map(|e| e.anchor).collect();
         streaming.anchors.retain(|anchor| kept.contains(&anchor.id));
+        // A window that was settled before the end was known may reach beyond it.
+        for anchor in &mut streaming.anchors {
+            let stop = anchor.window.stop().min(duration);
+            anchor.window = Window::new(anchor.window.start(), stop).unwrap_or(anchor.window);
+        }
         Ok(Plan {
             header: Header {
                 schema: SCHEMA.into(),

@@ -41,6 +41,12 @@ fn key(worth: f64) -> u64 {
     worth.max(0.0).to_bits()
 }
 
+/// A place in line for things numbered in the order of time, in which neighbours stand far apart: what is served in this order until the budget is
+/// spent is served everywhere. Its own inverse.
+const fn scattered(i: usize) -> usize {
+    i.reverse_bits()
+}
+
 /// A candidate that becomes an anchor.
 struct Chosen {
     candidate: Candidate,
@@ -255,7 +261,7 @@ impl Planner {
             .map(|&(a, b)| needed(a, b, self.max_gap()))
             .collect();
         let mut left = board.left() / price;
-        // What is left goes where the looks are farthest apart, the earliest first.
+        // What is left goes where the looks are farthest apart, of places alike all over the recording.
         let piece = |i: usize, looks: u64| {
             let (a, b) = gaps[i];
             i128::from((b - a).get()) / (i128::from(looks) + 1)
@@ -263,17 +269,18 @@ impl Planner {
         let mut widest: BinaryHeap<(i128, Reverse<usize>)> = looks
             .iter()
             .enumerate()
-            .map(|(i, &n)| (piece(i, n), Reverse(i)))
+            .map(|(i, &n)| (piece(i, n), Reverse(scattered(i))))
             .collect();
         while left > 0
-            && let Some((_, Reverse(i))) = widest.pop()
+            && let Some((_, Reverse(place))) = widest.pop()
         {
+            let i = scattered(place);
             if piece(i, looks[i] + 1) < i128::from(CLOSEST.get()) {
                 continue;
             }
             looks[i] += 1;
             left -= 1;
-            widest.push((piece(i, looks[i]), Reverse(i)));
+            widest.push((piece(i, looks[i]), Reverse(place)));
         }
         for (&(a, b), &n) in gaps.iter().zip(&looks) {
             entries.extend(between(a, b, n).map(|at| self.plain(at, tier)));
@@ -313,7 +320,7 @@ impl Planner {
             frame: self.frame,
         };
         let per_picture = self.settings.budget.picture_tokens;
-        let decoding = Decoding::new(pictures, per_picture, self.anchor_price(), &looks);
+        let decoding = Decoding::new(pictures, per_picture, self.anchor_price());
         let keyframes = match &decoding {
             Some(_) => self.keyframes_after(&looks, board.duration),
             None => Vec::new(),
@@ -323,7 +330,7 @@ impl Planner {
         // Which, and when its picture was to be taken, by when it is.
         let mut chosen: BTreeMap<Nanos, (usize, Nanos)> = BTreeMap::new();
         while let Some((i, look, _)) = order.next() {
-            if let Some(at) = self.place(i, look, board) {
+            if let Some(at) = self.place(i, look, board, |at| order.fits(i, at)) {
                 order.take(i, at);
                 chosen.insert(at, (i, look));
             } else if let Some((&next, &(j, other))) = chosen.range(look..).next()
@@ -331,11 +338,15 @@ impl Planner {
             {
                 // The picture that comes next may make room.
                 board.remove(next, self.anchor_price());
-                let at = self.place(i, look, board);
-                let moved = at.and_then(|_| self.place(j, other, board));
+                let at = self.place(i, look, board, |at| order.fits(i, at));
+                let moved = at.and_then(|at| {
+                    let fits = |to| order.fits(j, to) && order.fit((i, at), (j, to));
+                    self.place(j, other, board, fits)
+                });
                 if let (Some(at), Some(moved)) = (at, moved) {
                     chosen.remove(&next);
                     chosen.insert(moved, (j, other));
+                    order.moved(j, moved);
                     order.take(i, at);
                     chosen.insert(at, (i, look));
                 } else {
@@ -358,8 +369,14 @@ impl Planner {
         chosen
     }
 
-    /// Takes a candidate's picture, if the budget has it; when.
-    fn place(&self, i: usize, at: Nanos, board: &mut Board) -> Option<Nanos> {
+    /// Takes a candidate's picture where it fits, if the budget has it; when.
+    fn place(
+        &self,
+        i: usize,
+        at: Nanos,
+        board: &mut Board,
+        fits: impl Fn(Nanos) -> bool,
+    ) -> Option<Nanos> {
         let candidate = &self.candidates[i];
         let gap = self.max_gap().get().max(1);
         let (a, b) = board.around(at);
@@ -372,7 +389,9 @@ impl Planner {
         places
             .into_iter()
             .enumerate()
-            .find(|&(i, t)| (i == 0 || may.contains(&t)) && board.place(t, self.anchor_price()))
+            .find(|&(i, t)| {
+                (i == 0 || may.contains(&t)) && fits(t) && board.place(t, self.anchor_price())
+            })
             .map(|(_, t)| t)
     }
 
@@ -402,11 +421,11 @@ impl Planner {
         Nanos::from_ms(self.settings.anchors.min_gap_ms.into()).max(Nanos::new(1))
     }
 
-    /// Anchors and their pictures: windows that overlap part halfway between what they are for.
+    /// Anchors and their pictures: windows that overlap part halfway between what they are for, or just beside a picture that lies beyond.
     fn anchors(&self, duration: Nanos, chosen: &[Chosen]) -> (Vec<Anchor>, Vec<Entry>) {
         let tier = self.settings.budget.anchor_tier;
         let mut anchors: Vec<Anchor> = Vec::with_capacity(chosen.len());
-        let mut last_seen = Nanos::ZERO;
+        let mut last = (Nanos::ZERO, Nanos::ZERO);
         let mut entries: Vec<Entry> = Vec::with_capacity(chosen.len());
         for (
             id,
@@ -418,15 +437,18 @@ impl Planner {
         ) in (0u32..).zip(chosen)
         {
             let mut window = candidate.window(&self.settings.anchors, duration);
-            if let Some(last) = anchors.last_mut()
-                && last.window.stop() > window.start()
+            if let Some(before) = anchors.last_mut()
+                && before.window.stop() > window.start()
             {
-                let cut =
-                    midpoint(last_seen, candidate.seen).clamp(window.start(), last.window.stop());
-                last.window = holding(last_seen, last.window.start(), cut);
+                let (last_seen, last_at) = last;
+                let cut = midpoint(last_seen, candidate.seen)
+                    .clamp(window.start(), before.window.stop())
+                    .min(*at)
+                    .max(last_at + Nanos::new(1));
+                before.window = holding(last_seen, before.window.start(), cut);
                 window = holding(candidate.seen, cut, window.stop());
             }
-            last_seen = candidate.seen;
+            last = (candidate.seen, *at);
             anchors.push(candidate.anchor(id, window));
             entries.push(Entry {
                 requested: *at,

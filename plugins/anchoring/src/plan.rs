@@ -4,6 +4,7 @@
 //! frames that name it, so that a reader needs constant memory. All anchors first and then all frames reads as well.
 
 mod line;
+mod once;
 mod read;
 
 use serde::{Deserialize, Serialize};

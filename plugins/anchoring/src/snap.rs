@@ -11,6 +11,8 @@ use crate::uniform::CLOSEST;
 
 /// Most places tried for a look; those nearest to where it was.
 const PLACES: usize = 64;
+/// Most looks that are placed together: of more in a row every so-manieth stays.
+const TOGETHER: usize = 256;
 /// How many places are tried in what an anchor's look has decoded, from that look back.
 const STEPS: i64 = 12;
 
@@ -79,6 +81,7 @@ pub fn to_cheap(
     while from < entries.len() {
         let run = entries[from..]
             .iter()
+            .take(TOGETHER)
             .take_while(|entry| entry.reason != Reason::Anchor)
             .count();
         let after = entries.get(from + run).map(|entry| entry.requested);

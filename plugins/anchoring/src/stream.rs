@@ -548,6 +548,8 @@ impl StreamPlanner {
             .map_or((None, Nanos::ZERO), |(seen, stop)| (Some(seen), stop));
         if last_seen.is_some_and(|last| seen < last + self.min_gap)
             || at <= self.last
+            // The window before can't part from one that would hold both the event and its picture.
+            || seen.min(at) < last_stop
             || self.stop.is_some_and(|stop| candidate.onset >= stop)
         {
             return None;
@@ -582,6 +584,7 @@ impl StreamPlanner {
             .filter(|&other| other >= seen + self.min_gap)
             .min();
         let cut = next.map_or(seen + self.look_ahead, |next| midpoint(seen, next));
+        let cut = cut.max(at + Nanos::new(1));
         let window = window_between(seen, window, last_stop, cut);
         let id = self.anchors;
         let tier = self.settings.budget.anchor_tier;

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use super::board::Board;
 use super::order::Order;
-use super::{Planner, key};
+use super::{Planner, key, scattered};
 use crate::tier::Tokens;
 use crate::time::Nanos;
 use crate::uniform::{CLOSEST, between, needed};
@@ -90,12 +90,14 @@ impl Planner {
             }
         };
         let mut best: BinaryHeap<(u64, Reverse<usize>)> = (0..stretches.len())
-            .map(|i| (key(gain(i, 0)), Reverse(i)))
+            .map(|i| (key(gain(i, 0)), Reverse(scattered(i))))
             .collect();
         let mut sum: Tokens = 0;
         loop {
             let onset = likely.last().map(|&p| key(p + beside));
-            let blind = best.peek().map(|&(gain, Reverse(i))| (gain, i));
+            let blind = best
+                .peek()
+                .map(|&(gain, Reverse(place))| (gain, scattered(place)));
             let (price, stretch) = match (onset, blind) {
                 (None, None) => break,
                 (Some(p), Some((gain, _))) if p > gain => (anchor, None),
@@ -115,7 +117,7 @@ impl Planner {
                         continue;
                     }
                     counts[i] += 1;
-                    best.push((key(gain(i, counts[i])), Reverse(i)));
+                    best.push((key(gain(i, counts[i])), Reverse(scattered(i))));
                 }
             }
             if affordable {
@@ -154,9 +156,10 @@ impl Planner {
         };
         let mut left = board.left();
         let mut best: BinaryHeap<(u64, Reverse<usize>)> = (0..gaps.len())
-            .map(|i| (key(gain(i, 0)), Reverse(i)))
+            .map(|i| (key(gain(i, 0)), Reverse(scattered(i))))
             .collect();
-        while let Some((worth, Reverse(i))) = best.pop() {
+        while let Some((worth, Reverse(place))) = best.pop() {
+            let i = scattered(place);
             let n = counts[i];
             let length = (gaps[i].1 - gaps[i].0).get();
             if worth == 0 || length < CLOSEST.get().saturating_mul(n as i64 + 2) {
@@ -168,7 +171,7 @@ impl Planner {
             };
             left = rest;
             counts[i] += 1;
-            best.push((key(gain(i, n + 1)), Reverse(i)));
+            best.push((key(gain(i, n + 1)), Reverse(place)));
         }
         let parts = gaps.iter().zip(&counts);
         let times: Vec<Nanos> = parts.flat_map(|(&(a, b), &n)| between(a, b, n)).collect();

@@ -3,21 +3,42 @@
 //! A look shows what began before it and still sounds. Between looks at `a` and `b`, one at `t` is the first to show what begins in `(a, t]` and lasts
 //! until `t`, less what the look at `b` would have shown of that anyway: the sum of `p (lasts(t - onset) - lasts(b - onset))`. So of two onsets in quick
 //! succession the later one is looked at first, and the earlier one only if it was probably over by then. Further looks only lower what a look is worth:
-//! old values are upper bounds, and few are computed anew. Where decoding counts too, a look makes others in its group of pictures cheaper: those are
-//! asked again; and a look may wait for the next keyframe, if what it saves is worth more than what is over by then.
+//! old values are upper bounds, and few are computed anew. Of those worth the same, the one farthest from what is taken comes first: a sound that
+//! repeats for an hour is looked at all over the hour.
+//!
+//! Where decoding counts too, a look makes others in its group of pictures cheaper, and may wait for the next keyframe if what it saves is worth more than
+//! what is over by then. An upper bound then also allows for half of the way to a picture being paid by others: whoever is far away is asked
+//! anew as often as that way is halved, not as often as somebody is taken, and so one group that lasts for hours is ordered as fast as many short ones.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::decoding::Decoding;
+use super::scattered;
 use crate::anchor::Candidate;
 use crate::time::Nanos;
 use crate::worth::{HORIZON, Worth};
 
-/// Events: what differs by less is worth the same, and comes in the order of time.
+/// Events: what differs by less is worth the same.
 const STEP: f64 = 0.02;
 /// The same where decoding counts, and takes most of the worth of many.
 const FINE_STEP: f64 = 0.001;
+
+/// Upper bounds of what a candidate is worth, in steps, and of how far it is from what is taken; then the place in line of those alike.
+type Turn = (u64, Nanos, Reverse<usize>);
+
+/// What is known about a candidate's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits {
+    /// Nothing that holds.
+    Unasked,
+    /// A bound that allows for half of the way being paid by others.
+    Roughly(Turn),
+    /// A bound that holds until somebody pays for anything on the way.
+    Closely(Turn),
+    /// It had its turn.
+    Gone,
+}
 
 /// Candidates that wait to be looked at.
 pub(super) struct Order<'a> {
@@ -30,12 +51,15 @@ pub(super) struct Order<'a> {
     worth: Worth,
     min_gap: Nanos,
     decoding: Option<Decoding<'a>>,
-    /// Upper bounds of what each is worth, in steps; equal ones in the order of time.
-    waiting: BinaryHeap<(u64, Reverse<usize>)>,
-    /// Those that had their turn.
-    gone: Vec<bool>,
-    seen: BTreeSet<Nanos>,
+    /// One for everybody who still waits.
+    turns: BTreeSet<Turn>,
+    waits: Vec<Waits>,
+    /// When those taken are seen: who, and when the picture is.
+    seen: BTreeMap<Nanos, (usize, Nanos)>,
     taken: BTreeSet<Nanos>,
+    /// How often somebody was asked.
+    #[cfg(test)]
+    asked: std::cell::Cell<usize>,
 }
 
 impl<'a> Order<'a> {
@@ -53,12 +77,12 @@ impl<'a> Order<'a> {
             worth,
             min_gap,
             decoding: None,
-            gone: vec![false; candidates.len()],
-            waiting: (0..candidates.len())
-                .map(|i| (u64::MAX, Reverse(i)))
-                .collect(),
-            seen: BTreeSet::new(),
+            turns: (0..candidates.len()).map(first).collect(),
+            waits: vec![Waits::Unasked; candidates.len()],
+            seen: BTreeMap::new(),
             taken: BTreeSet::new(),
+            #[cfg(test)]
+            asked: std::cell::Cell::new(0),
         }
     }
 
@@ -76,52 +100,117 @@ impl<'a> Order<'a> {
     /// The next candidate that keeps its distance, when its picture is best taken, and what that is worth: events that it is expected to be the first
     /// to show.
     pub(super) fn next(&mut self) -> Option<(usize, Nanos, f64)> {
-        while let Some((_, Reverse(i))) = self.waiting.pop() {
-            if self.gone[i] {
+        while let Some((.., Reverse(place))) = self.turns.pop_last() {
+            let i = scattered(place);
+            let Some((at, gain, weighed)) = self.best(i, false) else {
+                self.waits[i] = Waits::Gone;
                 continue;
-            }
-            let seen = self.candidates[i].seen;
-            let near = (seen - self.min_gap + Nanos::new(1))..(seen + self.min_gap);
-            if self.seen.range(near).next().is_some() {
-                self.gone[i] = true;
-                continue;
-            }
-            let (at, gain, weighed) = self.best(i);
-            let step = match self.decoding {
-                Some(_) => FINE_STEP,
-                None => STEP,
             };
-            let entry = ((weighed / step) as u64, Reverse(i));
-            if self.waiting.peek().is_none_or(|best| entry >= *best) {
-                self.gone[i] = true;
+            let turn = self.turn(i, weighed);
+            if self.turns.last().is_none_or(|best| turn >= *best) {
+                self.waits[i] = Waits::Gone;
                 return Some((i, at, gain));
             }
-            self.waiting.push(entry);
+            self.wait(i, turn);
         }
         None
     }
 
+    /// Whether a candidate's picture may be taken at this time: what is seen keeps its distance, and windows can part so that each holds what it is
+    /// for and its picture.
+    pub(super) fn fits(&self, i: usize, at: Nanos) -> bool {
+        let own = (self.candidates[i].seen, at);
+        let others =
+            |(&seen, &(who, at)): (&Nanos, &(usize, Nanos))| (who != i).then_some((seen, at));
+        let before = self.seen.range(..own.0).rev().find_map(others);
+        let after = self.seen.range(own.0..).find_map(others);
+        let apart =
+            |a: (Nanos, Nanos), b: (Nanos, Nanos)| b.0 - a.0 >= self.min_gap && parted(a, b);
+        before.is_none_or(|before| apart(before, own))
+            && after.is_none_or(|after| apart(own, after))
+    }
+
+    /// The same of two that are not taken yet, beside each other.
+    pub(super) fn fit(&self, (i, at): (usize, Nanos), (j, other): (usize, Nanos)) -> bool {
+        let (a, b) = (
+            (self.candidates[i].seen, at),
+            (self.candidates[j].seen, other),
+        );
+        parted(a.min(b), a.max(b))
+    }
+
     /// A picture of this candidate is taken at this time.
     pub(super) fn take(&mut self, i: usize, at: Nanos) {
-        self.seen.insert(self.candidates[i].seen);
+        self.seen.insert(self.candidates[i].seen, (i, at));
         self.taken.insert(at);
-        if let Some(decoding) = &mut self.decoding {
-            let cheaper = decoding.take(at).iter().filter(|&&i| !self.gone[i]);
-            self.waiting
-                .extend(cheaper.map(|&i| (u64::MAX, Reverse(i))));
+        let cheaper = self.decoding.as_mut().map(|decoding| decoding.take(at));
+        for who in cheaper.into_iter().flatten() {
+            let (Waits::Roughly(turn) | Waits::Closely(turn)) = self.waits[who] else {
+                continue;
+            };
+            self.turns.remove(&turn);
+            self.turns.insert(first(who));
+            self.waits[who] = Waits::Unasked;
         }
     }
 
-    /// When a candidate's picture is best taken, what it is worth then, and the same less what decoding counts for.
-    fn best(&self, i: usize) -> (Nanos, f64, f64) {
+    /// The picture of a candidate that was taken is taken at this time instead.
+    pub(super) fn moved(&mut self, i: usize, at: Nanos) {
+        self.seen.insert(self.candidates[i].seen, (i, at));
+    }
+
+    /// A candidate's place in line if it is worth so much.
+    fn turn(&self, i: usize, weighed: f64) -> Turn {
+        let seen = self.candidates[i].seen;
+        let before = self.seen.range(..=seen).next_back();
+        let after = self.seen.range(seen..).next();
+        let beside = before.into_iter().chain(after);
+        let far = beside.map(|(other, _)| other.distance(seen)).min();
+        let step = match self.decoding {
+            Some(_) => FINE_STEP,
+            None => STEP,
+        };
+        (
+            (weighed / step) as u64,
+            far.unwrap_or(Nanos::MAX),
+            Reverse(scattered(i)),
+        )
+    }
+
+    /// Puts a candidate back in line that is worth so much now.
+    fn wait(&mut self, i: usize, mut turn: Turn) {
+        let roughly = self.decoding.is_some() && self.waits[i] == Waits::Unasked;
+        if roughly && let Some((.., most)) = self.best(i, true) {
+            turn.0 = self.turn(i, most).0.max(turn.0);
+        }
+        if let Some(decoding) = &mut self.decoding {
+            for at in places(self.looks, &self.keyframes, i) {
+                decoding.tell(i, decoding.share(at, roughly));
+            }
+        }
+        self.waits[i] = if roughly {
+            Waits::Roughly(turn)
+        } else {
+            Waits::Closely(turn)
+        };
+        self.turns.insert(turn);
+    }
+
+    /// When a candidate's picture is best taken, what it is worth then, and the same less what decoding counts for: now, or with room for half of that being
+    /// paid by others. `None` if it can't be taken any more.
+    fn best(&self, i: usize, room: bool) -> Option<(Nanos, f64, f64)> {
+        #[cfg(test)]
+        self.asked.set(self.asked.get() + 1);
         let weigh = |at: Nanos| {
             let gain = self.gain(i, at);
-            let share = self.decoding.as_ref().map_or(1.0, |d| d.share(at));
+            let share = self.decoding.as_ref().map_or(1.0, |d| d.share(at, room).of);
             (at, gain, gain * share)
         };
-        let own = weigh(self.looks[i]);
-        let keyframe = self.keyframes.get(i).copied().flatten().map(weigh);
-        keyframe.filter(|later| later.2 > own.2).unwrap_or(own)
+        let fitting = places(self.looks, &self.keyframes, i).filter(|&at| self.fits(i, at));
+        // The earlier of two that are alike.
+        fitting
+            .map(weigh)
+            .reduce(|own, later| if later.2 > own.2 { later } else { own })
     }
 
     fn gain(&self, i: usize, at: Nanos) -> f64 {
@@ -143,6 +232,26 @@ impl<'a> Order<'a> {
             })
             .sum()
     }
+}
+
+/// Before anything is known.
+fn first(i: usize) -> Turn {
+    (u64::MAX, Nanos::MAX, Reverse(scattered(i)))
+}
+
+/// When a candidate's picture may be taken: when it is best seen, and where it may wait for a keyframe.
+fn places(
+    looks: &[Nanos],
+    keyframes: &[Option<Nanos>],
+    i: usize,
+) -> impl Iterator<Item = Nanos> + use<> {
+    let keyframe = keyframes.get(i).copied().flatten();
+    std::iter::once(looks[i]).chain(keyframe)
+}
+
+/// Whether two windows can part, so that what the first is for and its picture lie before, the second one's after.
+fn parted(first: (Nanos, Nanos), second: (Nanos, Nanos)) -> bool {
+    first.0.max(first.1) < second.0.min(second.1)
 }
 
 #[cfg(test)]
@@ -215,6 +324,110 @@ mod tests {
         assert_eq!(indexes(&all(&three, none, 0)), [2, 0, 1]);
     }
 
+    #[test]
+    fn of_equals_those_far_from_what_is_taken_come_first() {
+        // A sound every 20 s for an hour, and 24 looks.
+        let loops: Vec<_> = (0..180).map(|i| candidate(20_000 * i, 0.9)).collect();
+        let mut taken: Vec<i64> = indexes(&all(&loops, worth(), 500)[..24])
+            .into_iter()
+            .map(|i| 20 * i as i64)
+            .collect();
+        taken.sort_unstable();
+        for third in 0..3 {
+            let inside = taken.iter().filter(|&&s| s / 1_200 == third).count();
+            assert!((6..=10).contains(&inside), "{taken:?}");
+        }
+        let gaps = taken.windows(2).map(|w| w[1] - w[0]);
+        assert!(gaps.max().unwrap() <= 2 * 3_600 / 24, "{taken:?}");
+        // What is worth more comes first wherever it lies.
+        let mut one = loops;
+        one[1].p = 1.0;
+        assert_eq!(all(&one, worth(), 500)[0].0, 1);
+    }
+
+    #[test]
+    fn no_window_would_leave_out_its_own_picture() {
+        // 100 ms apart, pictures 60 ms later: the windows can part between. 50 ms: they can't.
+        let two = |apart: i64| [candidate(1_000, 0.9), candidate(1_000 + apart, 0.8)];
+        assert_eq!(all(&two(100), worth(), 0).len(), 2);
+        assert_eq!(all(&two(50), worth(), 0).len(), 1);
+    }
+
+    #[test]
+    fn one_group_of_hours_asks_no_more_of_each_than_a_short_one() {
+        // A sound every 1 to 3 s, likely or not as it comes, and one keyframe; a quarter of them is taken.
+        let asked = |hours: i64| {
+            let candidates: Vec<_> = (0..1_800 * hours)
+                .map(|i| {
+                    candidate(
+                        2_000 * i + (i * 7_919) % 1_000,
+                        0.05 + ((i * 6_151) % 89) as f32 / 100.0,
+                    )
+                })
+                .collect();
+            let looks = looks(&candidates);
+            let pictures = Pictures {
+                keyframes: &[Nanos::ZERO],
+                frame: Nanos::from_ms(40),
+            };
+            let decoding = Decoding::new(pictures, 10.0, 784);
+            let gap = Nanos::from_ms(500);
+            let mut order =
+                Order::new(&candidates, &looks, worth(), gap).weighing(decoding, Vec::new());
+            for _ in 0..450 * hours {
+                let (i, at, _) = order.next().unwrap();
+                order.take(i, at);
+            }
+            assert!(order.turns.len() <= candidates.len());
+            order.asked.get() as f64 / candidates.len() as f64
+        };
+        let (short, long) = (asked(1), asked(8));
+        assert!(long < 1.5 * short + 5.0, "{short} {long}");
+    }
+
+    /// Times of pictures, of the keyframes that they may wait for, and of all keyframes: one every ten seconds.
+    fn with_keyframes(
+        candidates: &[Candidate],
+        reach: i64,
+    ) -> (Vec<Nanos>, Vec<Option<Nanos>>, Vec<Nanos>) {
+        let keyframes: Vec<_> = (0..10).map(|i| Nanos::from_ms(10_000 * i)).collect();
+        let looks = looks(candidates);
+        let near = |look: &Nanos| {
+            let next = keyframes.iter().find(|key| *key > look);
+            next.copied()
+                .filter(|key| *key - *look <= Nanos::from_ms(reach))
+        };
+        let later = looks.iter().map(near).collect();
+        (looks, later, keyframes)
+    }
+
+    /// What decoding alone decides, asked in the plainest way: everybody anew after each look.
+    fn plainly(candidates: &[Candidate], per_picture: f64, reach: i64) -> Vec<f64> {
+        let (looks, later, keyframes) = with_keyframes(candidates, reach);
+        let pictures = Pictures {
+            keyframes: &keyframes,
+            frame: Nanos::from_ms(20),
+        };
+        let gap = Nanos::new(1);
+        let decoding = Decoding::new(pictures, per_picture, 784);
+        let mut order = Order::new(candidates, &looks, worth(), gap).weighing(decoding, later);
+        let mut left: Vec<usize> = (0..candidates.len()).collect();
+        let mut worths = Vec::new();
+        loop {
+            left.retain(|&i| order.best(i, false).is_some());
+            let best = left.iter().filter_map(|&i| {
+                let (at, _, weighed) = order.best(i, false)?;
+                Some((order.turn(i, weighed), i, at))
+            });
+            let Some((turn, i, at)) = best.max() else {
+                return worths;
+            };
+            left.retain(|&other| other != i);
+            order.take(i, at);
+            worths.push(turn.0 as f64);
+        }
+    }
+
     /// In which order candidates come where a keyframe stands every ten seconds, pictures are 20 ms apart and each counts for so many tokens.
     fn weighed(candidates: &[Candidate], per_picture: f64) -> Vec<usize> {
         let taken = waiting(candidates, per_picture, 0);
@@ -223,20 +436,13 @@ mod tests {
 
     /// The same and when, where pictures may wait so long for a keyframe.
     fn waiting(candidates: &[Candidate], per_picture: f64, reach: i64) -> Vec<(usize, i64)> {
-        let keyframes: Vec<_> = (0..10).map(|i| Nanos::from_ms(10_000 * i)).collect();
+        let (looks, later, keyframes) = with_keyframes(candidates, reach);
         let pictures = Pictures {
             keyframes: &keyframes,
             frame: Nanos::from_ms(20),
         };
-        let looks = looks(candidates);
         let gap = Nanos::new(1);
-        let decoding = Decoding::new(pictures, per_picture, 784, &looks);
-        let near = |look: &Nanos| {
-            let next = keyframes.iter().find(|key| *key > look);
-            next.copied()
-                .filter(|key| *key - *look <= Nanos::from_ms(reach))
-        };
-        let later = looks.iter().map(near).collect();
+        let decoding = Decoding::new(pictures, per_picture, 784);
         let mut order = Order::new(candidates, &looks, worth(), gap).weighing(decoding, later);
         let mut taken = Vec::new();
         while let Some((i, at, _)) = order.next() {
@@ -278,8 +484,31 @@ mod tests {
         ) {
             let candidates: Vec<_> = onsets.into_iter().map(|(ms, p)| candidate(ms, p)).collect();
             let mut taken = weighed(&candidates, per_picture);
+            let fit = taken.len();
             taken.sort_unstable();
-            prop_assert!(taken.into_iter().eq(0..candidates.len()));
+            taken.dedup();
+            // But for those whose windows would leave out somebody's picture.
+            let close = candidates.windows(2).filter(|w| w[1].seen - w[0].seen <= Nanos::from_ms(60));
+            prop_assert!(taken.len() == fit && fit + close.count() >= candidates.len());
+        }
+
+        #[test]
+        fn who_comes_next_is_worth_as_much_as_if_everybody_were_asked_anew(
+            onsets in prop::collection::btree_map(0i64..90_000, 0.01f32..1.0, 0..60),
+            per_picture in 0.0f64..100.0, reach in 0i64..2_000,
+        ) {
+            let candidates: Vec<_> = onsets.into_iter().map(|(ms, p)| candidate(ms, p)).collect();
+            let (looks, later, keyframes) = with_keyframes(&candidates, reach);
+            let pictures = Pictures { keyframes: &keyframes, frame: Nanos::from_ms(20) };
+            let decoding = Decoding::new(pictures, per_picture, 784);
+            let mut order = Order::new(&candidates, &looks, worth(), Nanos::new(1)).weighing(decoding, later);
+            let mut worths = Vec::new();
+            while let Some((i, at, _)) = order.next() {
+                let (_, _, weighed) = order.best(i, false).unwrap();
+                worths.push(order.turn(i, weighed).0 as f64);
+                order.take(i, at);
+            }
+            prop_assert_eq!(worths, plainly(&candidates, per_picture, reach));
         }
 
         #[test]

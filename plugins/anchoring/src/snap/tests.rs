@@ -46,6 +46,16 @@ fn moved(entries: &mut [Entry], keyframes: &[Nanos], stop: i64, gap: i64, reach:
 }
 
 #[test]
+fn hours_without_an_anchor_are_placed_piece_by_piece() {
+    let keys: Vec<_> = (0..2_000).map(|i| ms(1_000 * i)).collect();
+    let times_before: Vec<_> = (0..1_999).map(|i| 1_000 * i + 500).collect();
+    let mut entries = plain(&times_before);
+    moved(&mut entries, &keys, 2_000_000, 2_000, 1_000);
+    let stay = times(&entries).iter().filter(|at| *at % 1_000 != 0).count();
+    assert_eq!(stay, 1_999 / (TOGETHER + 1));
+}
+
+#[test]
 fn looks_step_from_keyframe_to_keyframe() {
     let keys: Vec<_> = (0..20).map(|i| ms(500 * i)).collect();
     let mut entries = plain(&[700, 1_500, 2_300, 3_100, 3_900]);

@@ -109,12 +109,12 @@ impl Gate {
             assert_eq!(anchor.id as usize, i);
             let at = seen(anchor);
             assert!(anchor.window.contains(at) || anchor.window.contains(at.min(last)));
-            assert_eq!(
-                self.entries()
-                    .filter(|e| e.anchor == Some(anchor.id))
-                    .count(),
-                1
-            );
+            let looks: Vec<_> = self
+                .entries()
+                .filter(|e| e.anchor == Some(anchor.id))
+                .collect();
+            assert_eq!(looks.len(), 1);
+            assert!(anchor.window.contains(looks[0].requested), "{anchor:?}");
         }
         let min_gap = Nanos::from_ms(self.settings.anchors.min_gap_ms.into());
         for pair in anchors.windows(2) {
