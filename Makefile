@@ -1,6 +1,6 @@
 # Earmark's entry points; the work itself is in scripts/. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: setup build demo test bench lint install uninstall clean distclean help
+.PHONY: setup build demo test bench lint docs install uninstall clean distclean help
 
 INPUT ?= fixtures/kitchen.mp4
 OUTPUT ?=
@@ -31,6 +31,15 @@ lint: setup ## check formatting, lints and documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
+
+# What `make docs` builds the guide with; it is compiled once.
+MDBOOK := target/tools/bin/mdbook
+
+docs: $(MDBOOK) ## build the guide into target/guide
+	$(MDBOOK) build docs
+
+$(MDBOOK):
+	cargo install mdbook --version 0.5.4 --locked --no-default-features --root target/tools
 
 install: ## install what `make build` made under PREFIX=/usr/local (DESTDIR is honoured)
 	@scripts/install.sh install

@@ -49,3 +49,6 @@ mod batch;
 
 // Pages and drawings of feature files.
 mod report;
+
+// The guide: complete, current, and every command in it runs.
+mod guide;

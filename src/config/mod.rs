@@ -3,6 +3,7 @@
 mod graph;
 mod problem;
 mod properties;
+pub mod reference;
 mod sections;
 mod tree;
 mod variables;

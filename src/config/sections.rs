@@ -333,7 +333,7 @@ fn rule_of_budget(name: &str) -> Option<String> {
     rule_beyond("budget", name)
 }
 
-fn rule_beyond(section: &str, name: &str) -> Option<String> {
+pub(super) fn rule_beyond(section: &str, name: &str) -> Option<String> {
     let mut all = json_of(&Settings::default());
     let field = all.get_mut(section)?.get_mut(name)?;
     *field = if field.is_f64() {
@@ -514,7 +514,7 @@ pub(super) fn probe(ears: &Properties, problems: &mut Vec<Problem>) {
 pub(super) const GATE: [&str; 4] = ["access", "max_bytes", "max_lag_ms", "patience_ms"];
 
 /// The tagger is chosen under `ears`, and the sink only records its name; what else it records is the command's to say.
-fn is_key(section: &str, key: &str) -> bool {
+pub(super) fn is_key(section: &str, key: &str) -> bool {
     match section {
         "gate" => GATE.contains(&key),
         "features" => !["tagger", "attributes", "warnings"].contains(&key),

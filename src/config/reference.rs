@@ -1,0 +1,180 @@
+//! What every key of a pipeline takes, for the guide: read from the elements' own properties, so that it can't go stale.
+
+use gst::glib;
+
+use super::properties;
+use super::sections::{GATE, is_key, rule_beyond};
+
+/// A key of a pipeline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reference {
+    /// The section it stands in: `anchors`.
+    pub section: &'static str,
+    /// Its name in YAML: `pre_ms`.
+    pub key: String,
+    /// What it takes: `whole number, 0 to 60000`, `low, base or high`.
+    pub takes: String,
+    /// Its value where it is left out.
+    pub default: String,
+    /// What it does, in one line.
+    pub what: String,
+}
+
+/// The sections with what each is about and the element that takes its keys.
+const SECTIONS: [(&str, &str, &str); 5] = [
+    ("ears", "eventness", "How to listen."),
+    (
+        "gate",
+        "anchorgate",
+        "How encoded video is read and how long it waits for the sound.",
+    ),
+    (
+        "anchors",
+        "anchorgate",
+        "How onsets become anchors and windows.",
+    ),
+    ("budget", "anchorgate", "What may be spent, and on what."),
+    (
+        "features",
+        "featuresink",
+        "How frames are encoded and written.",
+    ),
+];
+
+/// Keys of `budget` that only global planning knows, which happens before any element runs, with what they do.
+const GLOBAL_ONLY: [(&str, &str); 3] = [
+    (
+        "snap_ms",
+        "global planning: how far a frame that serves no anchor may move to a picture that costs less to decode, ms",
+    ),
+    (
+        "picture_tokens",
+        "global planning: decode-cost penalty per decoded picture, tokens; weighs anchors against each other and is not charged to the budget",
+    ),
+    (
+        "anchor_snap_ms",
+        "global planning, with picture_tokens above 0: how long an anchor's frame may wait for a keyframe inside its window, ms",
+    ),
+];
+
+/// Every key of every section, in the order in which pipelines give them; empty where the elements are not registered.
+pub fn reference() -> Vec<Reference> {
+    SECTIONS
+        .iter()
+        .flat_map(|&(section, factory, _)| {
+            let specs = properties::factory(factory)
+                .map(|factory| properties::own(&factory))
+                .unwrap_or_default();
+            let mut keys: Vec<Reference> = specs
+                .iter()
+                .filter(|spec| belongs(section, &name(spec)))
+                .map(|spec| of(section, spec))
+                .collect();
+            if section == "budget" {
+                keys.insert(1.min(keys.len()), planning());
+                keys.extend(GLOBAL_ONLY.map(|(key, what)| global_only(key, what)));
+            }
+            keys
+        })
+        .collect()
+}
+
+/// The page of the guide that lists them.
+pub fn page() -> String {
+    let keys = reference();
+    let mut page = String::from(
+        "# Every key of a pipeline\n\n\
+         A pipeline is a YAML file: `version: 1`, a `graph` (gst-launch text) and the sections below. Every section and every key may be\n\
+         left out. Unknown keys, wrong types and values out of range are errors; `earmark validate` reports all of them at once.\n\n\
+         Variables: `${input}` and `${output}` come from the command line, any other `${name}` from `--set name=value`.\n\n\
+         <!-- Generated from the elements' properties: EARMARK_WRITE_GUIDE=1 cargo test --test tests guide writes it anew. -->\n",
+    );
+    for (section, _, about) in SECTIONS {
+        page += &format!(
+            "\n## {section}\n\n{about}\n\n| key | takes | default | what it does |\n|---|---|---|---|\n"
+        );
+        for key in keys.iter().filter(|key| key.section == section) {
+            let cell = |text: &str| text.replace('|', "\\|").replace('<', "&lt;");
+            page += &format!(
+                "| `{}` | {} | {} | {} |\n",
+                key.key,
+                cell(&key.takes),
+                cell(&key.default),
+                cell(&key.what)
+            );
+        }
+    }
+    page
+}
+
+fn name(spec: &glib::ParamSpec) -> String {
+    spec.name().replace('-', "_")
+}
+
+/// Whether a property of the section's element is a key of the section.
+fn belongs(section: &str, key: &str) -> bool {
+    let settings = serde_json::to_value(anchoring::settings::Settings::default());
+    let of = |section: &str| {
+        settings
+            .as_ref()
+            .is_ok_and(|all| all[section].get(key).is_some())
+    };
+    match section {
+        "gate" => GATE.contains(&key),
+        "anchors" | "budget" => of(section),
+        _ => is_key(section, key),
+    }
+}
+
+fn of(section: &'static str, spec: &glib::ParamSpec) -> Reference {
+    let key = name(spec);
+    // GStreamer has no type for a mapping.
+    let mapping = key == "class_offset_ms";
+    let default = match properties::default(spec) {
+        serde_json::Value::String(text) if text.is_empty() => String::new(),
+        serde_json::Value::String(text) => format!("`{text}`"),
+        _ if mapping => "`{}`".into(),
+        other => format!("`{other}`"),
+    };
+    Reference {
+        section,
+        takes: if mapping {
+            "mapping of class names to milliseconds, -5000 to 5000".into()
+        } else {
+            properties::rule(spec)
+                .trim_start_matches("must be ")
+                .trim_start_matches("a ")
+                .replace("..=", " to ")
+                .replace(" in ", ", ")
+        },
+        default: if mapping { "`{}`".into() } else { default },
+        what: spec.blurb().unwrap_or_default().to_owned(),
+        key,
+    }
+}
+
+/// The one key that no element takes: the command makes one pass or two.
+fn planning() -> Reference {
+    Reference {
+        section: "budget",
+        key: "planning".into(),
+        takes: "global or streaming".into(),
+        default: "`global` for files with sound".into(),
+        what: "global: hear the whole recording first, then plan it exactly; streaming: plan behind the sound, in one pass".into(),
+    }
+}
+
+fn global_only(key: &str, what: &str) -> Reference {
+    let settings = serde_json::to_value(anchoring::settings::BudgetSettings::default());
+    let default = settings.ok().and_then(|budget| budget.get(key).cloned());
+    let whole = default.as_ref().is_some_and(serde_json::Value::is_u64);
+    let range = rule_beyond("budget", key).unwrap_or_default();
+    let range = range.trim_start_matches("lie in ").replace("..=", " to ");
+    Reference {
+        section: "budget",
+        key: key.into(),
+        takes: format!("{}, {range}", if whole { "whole number" } else { "number" }),
+        default: default.map_or(String::new(), |value| format!("`{value}`")),
+        what: what.into(),
+    }
+}
