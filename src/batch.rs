@@ -35,8 +35,7 @@ use std::time::{Duration, Instant};
 
 use anchoring::time::Nanos;
 use anyhow::{Context, bail};
-use gstearmark::h5::ModelNote;
-use gstearmark::models;
+use gstearmark::models::{self, used};
 
 use crate::cli::{Batch, Hash, Resume};
 use crate::commands::{Output, Usage};
@@ -86,6 +85,8 @@ struct Run<'a> {
     threads: u32,
     items: Vec<Item>,
     skipped: usize,
+    /// Not done, and not asked for: by name, and why.
+    left_out: Vec<(String, String)>,
     begun: Instant,
 }
 
@@ -134,6 +135,7 @@ pub fn run(args: &Batch, output: Output) -> anyhow::Result<()> {
         threads: (cores / workers).max(1) as u32,
         items,
         skipped: 0,
+        left_out: Vec::new(),
         begun,
     };
     if !args.dry_run {
@@ -201,19 +203,9 @@ fn want(
 ) -> anyhow::Result<Wanted> {
     let given = Variables::new(pairs).map_err(Usage)?;
     let pipeline = Pipeline::parse(&args.pipeline.pipeline, text, &given).map_err(Error::from)?;
-    let mut notes = Vec::new();
-    for (role, name) in [
-        ("encoder", Some(&pipeline.encoder)),
-        ("tagger", pipeline.tagger.as_ref()),
-    ] {
-        let Some(name) = name else { continue };
-        let manifest = models::find(name)?;
-        manifest.check()?;
-        notes.push(ModelNote {
-            role: role.into(),
-            name: manifest.name,
-            sha256: manifest.sha256,
-        });
+    let mut notes = used::of(&models::find(&pipeline.encoder)?)?;
+    if let Some(named) = pipeline.listening() {
+        notes.extend(used::listening(named)?);
     }
     Ok(Wanted {
         config: pipeline.config,
@@ -255,7 +247,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Leaves out what is done already, and notes why the rest is not.
+    /// Leaves out what is done already, and with `--retry-failed` what did not fail; notes why the rest is not done.
     fn leave_out_what_is_done(&mut self) -> anyhow::Result<()> {
         let (lines, _) = status::read(&self.args.output)?;
         let last: BTreeMap<String, State> = status::last(&lines)
@@ -266,14 +258,27 @@ impl Run<'_> {
         for mut item in std::mem::take(&mut self.items) {
             let before = last.get(&item.job.video_id);
             let failed = matches!(before, Some(State::Failed | State::Stopped));
-            if self.args.retry_failed && !failed {
-                self.skipped += 1;
-                continue;
-            }
-            match item.found(self.args.resume) {
-                Found::Absent => {}
-                Found::Other(why) => item.why = Some(why),
-                Found::Good => {
+            // What was not asked for is done only if it is there.
+            let (resume, wanted) = match (self.args.retry_failed && !failed, self.args.resume) {
+                (true, Resume::Overwrite) => (Resume::Verify, false),
+                (unwanted, resume) => (resume, !unwanted),
+            };
+            match (item.found(resume), wanted) {
+                (Found::Absent, true) => {}
+                (Found::Other(why), true) => item.why = Some(why),
+                (Found::Absent, false) => {
+                    let why = match before {
+                        Some(_) => "its output is gone",
+                        None => "it was never tried",
+                    };
+                    self.left_out.push((item.job.video_id, why.to_owned()));
+                    continue;
+                }
+                (Found::Other(why), false) => {
+                    self.left_out.push((item.job.video_id, why));
+                    continue;
+                }
+                (Found::Good, _) => {
                     self.skipped += 1;
                     if !matches!(before, Some(State::Done | State::Skipped)) {
                         let because = Some("found complete".to_owned());
@@ -354,6 +359,7 @@ impl Run<'_> {
     fn line(&self, item: &Item, state: State, seconds: f64) -> Line {
         Line {
             at: status::now(),
+            serial: 0,
             video_id: item.job.video_id.clone(),
             input: item.job.input.clone(),
             state,

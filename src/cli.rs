@@ -202,7 +202,7 @@ pub struct Plan {
 pub enum Resume {
     /// It is marked complete and its tables agree.
     Skip,
-    /// That, and it was made by the same pipeline, models and variables from the same recording.
+    /// That, and it was made by the same pipeline, models (files, manifests, weights) and variables from the same recording.
     Verify,
     /// Never: everything is made again.
     Overwrite,
@@ -264,7 +264,7 @@ pub struct Batch {
     #[arg(long, value_enum, default_value_t = Hash::Ends)]
     pub hash: Hash,
 
-    /// Only what failed the last time.
+    /// Only what failed the last time. What never did and is not done either is left out and told; then the exit status is 1.
     #[arg(long)]
     pub retry_failed: bool,
 

@@ -445,6 +445,10 @@ impl Session<'_> {
                 .to_string(),
         );
         sink.set_property("tagger", self.pipeline.tagger.as_deref().unwrap_or("none"));
+        if let Some(named) = self.pipeline.listening() {
+            let notes = models::used::listening(named)?;
+            sink.set_property("models", serde_json::to_string(&notes)?);
+        }
         Ok(())
     }
 

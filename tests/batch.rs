@@ -410,3 +410,87 @@ fn kills_damage_nothing() {
     assert!(output.status.success(), "{}", said(&output));
     print!("{}", String::from_utf8_lossy(&output.stdout));
 }
+
+/// What never failed is done only if it is there: what is left out is told, and was not done.
+#[test]
+fn retrying_what_failed_does_not_call_the_rest_done() {
+    let Some(python) = python() else { return };
+    let place = Place::new(&python, "batch_retry", &["P01", "P02"]);
+    assert_eq!(place.batch(&[]).0, 0);
+    assert_eq!(place.batch(&["--retry-failed"]).0, 0);
+    let (from, to) = (place.videos.join("P01.mkv"), place.videos.join("P03.mkv"));
+    std::fs::copy(from, to).unwrap();
+    std::fs::remove_file(place.out.join("P02.h5")).unwrap();
+    let (status, said) = place.batch(&["--retry-failed"]);
+    assert_eq!(
+        (status, &said["done"], &said["done_already"], &said["ok"]),
+        (1, &0.into(), &1.into(), &false.into()),
+        "{said:#}"
+    );
+    let left_out: Vec<_> = said["left_out"].as_array().unwrap().iter().collect();
+    let because = |id: &str| {
+        let one = left_out.iter().find(|one| one["video_id"] == id);
+        one.unwrap()["because"].as_str().unwrap().to_owned()
+    };
+    assert!(because("P02").contains("gone"), "{said:#}");
+    assert!(because("P03").contains("never tried"), "{said:#}");
+    let (status, said) = place.batch(&[]);
+    assert_eq!((status, &said["done"]), (0, &2.into()), "{said:#}");
+    // With nothing to do, nothing takes no time, not less.
+    let mut args = place.args(&["--dry-run"]);
+    args.retain(|arg| *arg != "--json");
+    let text = crate::recordings::said(&earmark(args));
+    assert!(
+        text.contains(" 0.00 h") && !text.contains("-0.00"),
+        "{text}"
+    );
+}
+
+/// What a manifest says, and weights, are part of what made a file.
+#[test]
+fn other_manifests_and_weights_are_other_models() {
+    let Some(python) = python() else { return };
+    let place = Place::new(&python, "batch_models", &["P01"]);
+    let encoder = made(&python, "encoder");
+    let manifest = place.folder.join(encoder.file_name().unwrap());
+    let text = std::fs::read_to_string(&encoder).unwrap();
+    std::fs::write(&manifest, &text).unwrap();
+    let onnx = encoder.with_extension("onnx");
+    std::fs::copy(&onnx, place.folder.join(onnx.file_name().unwrap())).unwrap();
+    let weights = place.folder.join("mine.safetensors");
+    let own = std::fs::read(root().join("plugins/anchoring/weights/ears.safetensors")).unwrap();
+    std::fs::write(&weights, &own).unwrap();
+    let yaml = std::fs::read_to_string(&place.pipeline).unwrap();
+    let yaml = yaml.replace(encoder.to_str().unwrap(), manifest.to_str().unwrap());
+    let probe = format!("probe: onset, weights: {}", weights.display());
+    std::fs::write(&place.pipeline, yaml.replace("probe: flux", &probe)).unwrap();
+    assert_eq!(place.batch(&[]).0, 0);
+    assert_eq!(place.batch(&[]).1["done_already"], 1);
+    let again = |word: &str| {
+        let (status, said) = place.batch(&[]);
+        assert_eq!((status, &said["done"]), (0, &1.into()), "{word}: {said:#}");
+        let because = place.last("P01")["because"].to_string();
+        assert!(because.contains(word), "{word}: {because}");
+        assert_eq!(place.batch(&[]).1["done_already"], 1);
+    };
+    let other = text.replace("std: [255, 255, 255]", "std: [255, 255, 254]");
+    assert_ne!(other, text);
+    std::fs::write(&manifest, &other).unwrap();
+    again("manifest");
+    // A remark changes nothing.
+    std::fs::write(&manifest, format!("# a remark\n{other}")).unwrap();
+    assert_eq!(place.batch(&[]).1["done_already"], 1);
+    // The same numbers under another name are another file.
+    let name = b"name\\\":\\\"ears";
+    let at = own.windows(name.len()).position(|bytes| bytes == name);
+    let end = at.unwrap() + name.len();
+    let mut own = own;
+    own[end - 4..end].copy_from_slice(b"sear");
+    std::fs::write(&weights, own).unwrap();
+    again("weights");
+    let models = earmark(["inspect".as_ref(), place.out.join("P01.h5").as_os_str()]);
+    let models = crate::recordings::said(&models);
+    for word in ["encoder", "tagger", "classes", "weights mine.safetensors"] {
+        assert!(models.contains(word), "{word}: {models}");
+    }
+}

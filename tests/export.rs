@@ -20,6 +20,7 @@ struct Made {
     rows: i64,
     dim: usize,
     precision: Precision,
+    encoder: &'static str,
 }
 
 const P01: Made = Made {
@@ -27,6 +28,7 @@ const P01: Made = Made {
     rows: 700,
     dim: 6,
     precision: Precision::F32,
+    encoder: "0",
 };
 
 /// Writes a feature file: a picture now and then, an anchor with a dear picture for every seventh.
@@ -37,7 +39,8 @@ fn make(file: &Path, made: Made) {
         models: vec![ModelNote {
             role: "encoder".into(),
             name: "e".into(),
-            sha256: "0".into(),
+            sha256: made.encoder.into(),
+            ..ModelNote::default()
         }],
         thumbnails: true,
         further: [("audio_track".to_owned(), "0".to_owned())].into(),
@@ -276,6 +279,20 @@ fn what_cannot_be_exported_is_told_beforehand() {
         "parquet",
         &[],
         &["6 numbers", "7"],
+    );
+    make(
+        &file("as_wide.h5"),
+        Made {
+            id: "P06",
+            encoder: "1",
+            ..P01
+        },
+    );
+    refused(
+        &[&p01, &file("as_wide.h5")],
+        "hdf5",
+        &[],
+        &["as_wide.h5", "was encoded by"],
     );
     // A name that would leave the folder.
     make(

@@ -10,6 +10,9 @@ use crate::commands::{self, Reported};
 use crate::session::failure::Class;
 use crate::session::time;
 
+/// Most recordings that were left out that are told by name; JSON has all.
+const TOLD: usize = 20;
+
 /// How recordings ended.
 pub(super) struct Account {
     pub(super) done: usize,
@@ -17,6 +20,8 @@ pub(super) struct Account {
     pub(super) elsewhere: usize,
     pub(super) failures: Vec<(String, Class, String)>,
     pub(super) stopped: usize,
+    /// Neither done nor tried, for they had not failed: by name, and why.
+    pub(super) left_out: Vec<(String, String)>,
     /// Written by another run.
     pub(super) busy: Vec<Waited>,
     /// What is on stderr meanwhile.
@@ -34,6 +39,7 @@ impl Account {
             elsewhere: 0,
             failures: Vec::new(),
             stopped: 0,
+            left_out: Vec::new(),
             busy: Vec::new(),
             bars,
         }
@@ -51,7 +57,7 @@ impl Account {
         json: bool,
     ) -> anyhow::Result<()> {
         let failed = self.failures.len();
-        let ok = failed == 0 && self.stopped == 0;
+        let ok = failed == 0 && self.stopped == 0 && self.left_out.is_empty();
         if json {
             commands::print(&format!(
                 "{:#}",
@@ -59,6 +65,7 @@ impl Account {
                     "ok": ok, "output": folder.to_string_lossy(), "done": self.done, "done_already": already,
                     "done_elsewhere": self.elsewhere, "failed": failed, "not_done": self.stopped, "seconds": took,
                     "video_seconds": self.done_seconds,
+                    "left_out": self.left_out.iter().map(|(id, why)| json!({ "video_id": id, "because": why })).collect::<Vec<_>>(),
                     "failures": self.failures.iter().map(|(id, class, error)| json!({ "video_id": id, "class": class, "error": error })).collect::<Vec<_>>(),
                 })
             ))?;
@@ -69,6 +76,7 @@ impl Account {
                 (self.elsewhere, "done by another run"),
                 (failed, "FAILED"),
                 (self.stopped, "not done"),
+                (self.left_out.len(), "left out"),
             ] {
                 if n > 0 {
                     parts.push(format!("{n} {what}"));
@@ -84,6 +92,14 @@ impl Account {
                 ),
                 format!("written    {}", folder.display()),
             ];
+            let told = self.left_out.iter().take(TOLD);
+            lines.extend(told.map(|(id, why)| format!("left out   {id}: {why}")));
+            if let Some(more @ 1..) = self.left_out.len().checked_sub(TOLD) {
+                lines.push(format!("left out   and {more} more"));
+            }
+            if !self.left_out.is_empty() {
+                lines.push("they had not failed: without --retry-failed they are done, too".into());
+            }
             lines.extend(
                 self.failures.iter().map(|(id, class, error)| {
                     format!("failed     {id}: {}: {error}", class.name())

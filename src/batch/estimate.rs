@@ -36,7 +36,8 @@ impl Run<'_> {
         let usable: Vec<usize> = (0..self.items.len())
             .filter(|number| !unusable.contains_key(number))
             .collect();
-        let total: f64 = usable.iter().map(|&n| self.items[n].length()).sum();
+        // The sum of nothing is -0.0.
+        let total = usable.iter().map(|&n| self.items[n].length()).sum::<f64>() + 0.0;
         let rates = match self.rates_of_before()? {
             Some(rates) => Some(rates),
             None => self.rates_of_a_sample(&usable, pool)?,
@@ -63,6 +64,7 @@ impl Run<'_> {
                 "ok": true, "recordings": usable.len(), "video_seconds": total, "done_already": self.skipped,
                 "expected_seconds": expected.map(|(seconds, _)| seconds), "expected_bytes": expected.map(|(_, bytes)| bytes as u64),
                 "learnt_from": rates.as_ref().map(|rates| &rates.from),
+                "left_out": self.left_out.iter().map(|(id, why)| json!({ "video_id": id, "because": why })).collect::<Vec<_>>(),
                 "again": again.iter().map(|(id, why)| json!({ "video_id": id, "because": why })).collect::<Vec<_>>(),
                 "unusable": bad.iter().map(|(item, class, error)| json!({ "video_id": item.job.video_id, "class": class, "error": error })).collect::<Vec<_>>(),
             });
@@ -85,6 +87,8 @@ impl Run<'_> {
             _ => "expected   nothing to do".into(),
         });
         lines.push(format!("left out   {} done already", self.skipped));
+        let others = self.left_out.iter().map(|(id, why)| format!("{id}: {why}"));
+        named(&mut lines, "left out", others);
         named(
             &mut lines,
             "again",

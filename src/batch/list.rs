@@ -27,10 +27,12 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Job>> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the list {name}; is it text?"))?;
     let extension = path.extension().unwrap_or_default().to_string_lossy();
+    // Some editors and spreadsheets begin text with a mark.
+    let text = text.trim_start_matches('\u{feff}');
     let jobs = match extension.to_lowercase().as_str() {
-        "csv" => csv(&text, path),
-        "jsonl" | "ndjson" => jsonl(&text, path),
-        _ => plain(&text, path),
+        "csv" => csv(text, path),
+        "jsonl" | "ndjson" => jsonl(text, path),
+        _ => plain(text, path),
     };
     let jobs = jobs.with_context(|| format!("the list {name}"))?;
     if jobs.is_empty() {
@@ -177,6 +179,17 @@ mod tests {
                 ("P03", "https://h/P03.mp4")
             ]
         );
+    }
+
+    #[test]
+    fn a_mark_before_the_text_is_no_part_of_it() {
+        for (name, text) in [
+            ("l.txt", "\u{feff}P01.mp4\n"),
+            ("l.csv", "\u{feff}\"input\"\nP01.mp4\n"),
+            ("l.jsonl", "\u{feff}{\"input\":\"P01.mp4\"}\n"),
+        ] {
+            assert_eq!(list(name, text).unwrap()[0].input, "LIST/P01.mp4", "{name}");
+        }
     }
 
     #[test]

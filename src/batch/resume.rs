@@ -15,7 +15,7 @@ use crate::probe::Input;
 pub(super) struct Wanted {
     /// The resolved pipeline.
     pub config: Value,
-    /// Encoder, and tagger if there is one.
+    /// Encoder, and everything that listens.
     pub models: Vec<ModelNote>,
     /// Variables, the recording's own included.
     pub variables: BTreeMap<String, String>,
@@ -76,13 +76,8 @@ fn made_as(file: &Summary, wanted: &Wanted) -> Option<String> {
         let names = differing(&config, &wanted.config);
         return Some(format!("the pipeline was another ({names})"));
     }
-    if file.models != wanted.models {
-        let changed = wanted
-            .models
-            .iter()
-            .find(|model| !file.models.contains(model));
-        let what = changed.map_or("fewer", |model| model.name.as_str());
-        return Some(format!("the models were others ({what})"));
+    if let Some(why) = models_differ(&file.models, &wanted.models) {
+        return Some(why);
     }
     let further = |name: &str| file.further.get(name).map(String::as_str);
     if further("audio_track") != Some(wanted.audio_track.to_string().as_str()) {
@@ -98,6 +93,48 @@ fn made_as(file: &Summary, wanted: &Wanted) -> Option<String> {
         return Some("it followed a plan that was given".into());
     }
     None
+}
+
+/// What is different in the models. Files of versions that noted neither manifests nor weights don't say by which they were made, so they don't count.
+fn models_differ(made: &[ModelNote], wanted: &[ModelNote]) -> Option<String> {
+    if made == wanted {
+        return None;
+    }
+    for model in wanted {
+        let (role, name) = (&model.role, &model.name);
+        let Some(before) = made.iter().find(|made| made.role == *role) else {
+            // Every file that notes weights notes manifests.
+            if made.iter().all(|made| made.manifest_sha256.is_none()) {
+                break;
+            }
+            return Some(format!("the models were others (no {role}, now {name})"));
+        };
+        if before.sha256 != model.sha256 {
+            return Some(format!("the models were others ({role} {name})"));
+        }
+        match &before.manifest_sha256 {
+            None if model.manifest_sha256.is_some() => break,
+            same if *same != model.manifest_sha256 => {
+                return Some(format!(
+                    "the models were others (what the manifest of the {role} {name} says)"
+                ));
+            }
+            _ if before.name != *name => {
+                return Some(format!(
+                    "the models were others ({role} {}, now {name})",
+                    before.name
+                ));
+            }
+            _ => {}
+        }
+    }
+    if made.iter().all(|made| made.manifest_sha256.is_none()) {
+        return Some(
+            "it does not say which manifests and weights made it, as files of older versions don't; --resume skip takes it as it is"
+                .into(),
+        );
+    }
+    Some("the models were others (there were more)".into())
 }
 
 /// Sections that differ, for the message.
@@ -165,6 +202,46 @@ mod tests {
             json!({"budget": 2, "ears": 2, "x": 1}),
         );
         assert_eq!(differing(&a, &b), "budget, x");
+    }
+
+    #[test]
+    fn models_are_told_apart_by_file_manifest_and_weights() {
+        let note = |role: &str, sha: &str, manifest: Option<&str>| ModelNote {
+            role: role.into(),
+            name: "m".into(),
+            sha256: sha.into(),
+            manifest_sha256: manifest.map(Into::into),
+        };
+        let now = [note("encoder", "a", Some("x")), note("weights", "b", None)];
+        assert_eq!(models_differ(&now, &now), None);
+        for (made, word) in [
+            (
+                vec![note("encoder", "z", Some("x")), now[1].clone()],
+                "encoder m",
+            ),
+            (
+                vec![note("encoder", "a", Some("y")), now[1].clone()],
+                "manifest",
+            ),
+            (
+                vec![now[0].clone(), note("weights", "c", None)],
+                "weights m",
+            ),
+            (vec![now[0].clone()], "no weights"),
+            (vec![note("encoder", "a", None)], "older versions"),
+            (vec![note("encoder", "z", None)], "encoder m"),
+            (
+                vec![
+                    now[0].clone(),
+                    now[1].clone(),
+                    note("voice", "v", Some("v")),
+                ],
+                "more",
+            ),
+        ] {
+            let why = models_differ(&made, &now).unwrap_or_default();
+            assert!(why.contains(word), "{word}: {why}");
+        }
     }
 
     #[test]

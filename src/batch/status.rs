@@ -14,6 +14,8 @@ use crate::session::failure::Class;
 
 /// Longest line that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
+/// How far from its end a log is looked through for what others wrote, in bytes.
+const END: u64 = 1 << 16;
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -43,8 +45,11 @@ impl State {
 /// One attempt.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Line {
-    /// When it ended, UTC, RFC 3339.
+    /// When it ended, UTC, RFC 3339, by the clock of its machine.
     pub at: String,
+    /// Later than that of every line that whoever wrote it could have read (Lamport 1978), so that clocks don't matter; 0 in lines of older versions.
+    #[serde(default)]
+    pub serial: u64,
     /// Which recording.
     pub video_id: String,
     /// Where it came from.
@@ -96,6 +101,8 @@ pub(crate) struct Line {
 pub(super) struct Log {
     file: File,
     path: PathBuf,
+    /// The highest serial that was seen.
+    serial: u64,
 }
 
 impl Log {
@@ -111,37 +118,47 @@ impl Log {
             .create(true)
             .open(&path)
             .with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { file, path })
+        let (lines, _) = read(folder)?;
+        let serial = lines.iter().map(|line| line.serial).max().unwrap_or(0);
+        Ok(Self { file, path, serial })
     }
 
-    /// Appends a line and brings it to the disk.
+    /// Appends a line, the serial of which is set here, and brings it to the disk.
     pub(super) fn append(&mut self, line: &Line) -> anyhow::Result<()> {
-        let mut text = serde_json::to_string(line)?;
-        text.push('\n');
-        self.write(&text)
-            .with_context(|| format!("cannot write {}", self.path.display()))
-    }
-
-    fn write(&mut self, text: &str) -> std::io::Result<()> {
         // Two runs may share the file; where there are no locks, one write of a line is as whole as it gets.
         let locked = self.file.lock().is_ok();
-        let torn = self.file.seek(SeekFrom::End(-1)).is_ok() && {
-            let mut last = [b'\n'];
-            self.file.read_exact(&mut last).is_ok() && last != [b'\n']
-        };
-        let text = if torn {
-            format!("\n{text}")
-        } else {
-            text.to_owned()
-        };
-        let result = self
-            .file
-            .write_all(text.as_bytes())
-            .and_then(|()| self.file.sync_data());
+        let result = self.write(line.clone());
         if locked {
             let _ = self.file.unlock();
         }
-        result
+        result.with_context(|| format!("cannot write {}", self.path.display()))
+    }
+
+    fn write(&mut self, mut line: Line) -> std::io::Result<()> {
+        let end = self.end()?;
+        // Another run may have written since.
+        let lines = end.split(|byte| *byte == b'\n');
+        let others = lines.filter_map(|text| serde_json::from_slice::<Line>(text).ok());
+        let others = others.map(|line| line.serial).max().unwrap_or(0);
+        self.serial = self.serial.max(others).saturating_add(1);
+        line.serial = self.serial;
+        let mut text = serde_json::to_string(&line)?;
+        text.push('\n');
+        if end.last().is_some_and(|last| *last != b'\n') {
+            // A line that was torn.
+            text.insert(0, '\n');
+        }
+        self.file.write_all(text.as_bytes())?;
+        self.file.sync_data()
+    }
+
+    /// The last bytes of the file.
+    fn end(&mut self) -> std::io::Result<Vec<u8>> {
+        let bytes = self.file.metadata()?.len();
+        self.file.seek(SeekFrom::Start(bytes.saturating_sub(END)))?;
+        let mut end = Vec::new();
+        Read::take(&mut self.file, END).read_to_end(&mut end)?;
+        Ok(end)
     }
 }
 
@@ -154,14 +171,19 @@ fn is_log(name: &str) -> bool {
             .is_some_and(|part| part.contains("-of-"))
 }
 
-/// All attempts in a folder, in the order of their end, and how many lines could not be read.
+/// All attempts in a folder, in the order of their end, and how many lines could not be read. Those of one log are in the order in which they were
+/// written; those of several are merged by serial, and by clock only where that says nothing.
 ///
 /// # Errors
 /// The folder or a log in it cannot be read.
 pub(crate) fn read(folder: &Path) -> anyhow::Result<(Vec<Line>, usize)> {
     let (mut lines, mut unread) = (Vec::new(), 0);
+    let sorted = |mut lines: Vec<((u64, String), Line)>| -> Vec<Line> {
+        lines.sort_by(|a, b| a.0.cmp(&b.0));
+        lines.into_iter().map(|(_, line)| line).collect()
+    };
     let entries = match std::fs::read_dir(folder) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((lines, 0)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
         entries => entries.with_context(|| format!("cannot read {}", folder.display()))?,
     };
     let mut logs: Vec<PathBuf> = entries
@@ -174,6 +196,8 @@ pub(crate) fn read(folder: &Path) -> anyhow::Result<(Vec<Line>, usize)> {
         let cannot = || format!("cannot read {}", log.display());
         let mut reader = BufReader::new(File::open(&log).with_context(cannot)?);
         let mut text = Vec::new();
+        // No line comes before one that stands above it.
+        let mut least = (0, String::new());
         loop {
             text.clear();
             let n = Read::take(&mut reader, LONGEST)
@@ -183,15 +207,18 @@ pub(crate) fn read(folder: &Path) -> anyhow::Result<(Vec<Line>, usize)> {
                 break;
             }
             match serde_json::from_slice(&text) {
-                Ok(line) => lines.push(line),
+                Ok(line) => {
+                    let line: Line = line;
+                    least = least.max((line.serial, line.at.clone()));
+                    lines.push((least.clone(), line));
+                }
                 Err(_) if text.trim_ascii().is_empty() => {}
                 // A line that was being written when the power went.
                 Err(_) => unread += 1,
             }
         }
     }
-    lines.sort_by(|a: &Line, b| a.at.cmp(&b.at));
-    Ok((lines, unread))
+    Ok((sorted(lines), unread))
 }
 
 /// The last attempt at each recording.
@@ -247,6 +274,7 @@ pub(super) mod tests {
     pub(crate) fn line(id: &str, state: State, at: &str) -> Line {
         Line {
             at: at.into(),
+            serial: 0,
             video_id: id.into(),
             input: format!("{id}.mp4"),
             state,
@@ -272,6 +300,35 @@ pub(super) mod tests {
         assert_eq!(stamp(0, 0), "1970-01-01T00:00:00.000Z");
         assert_eq!(stamp(951_782_400, 7), "2000-02-29T00:00:00.007Z");
         assert_eq!(stamp(4_102_444_799, 0), "2099-12-31T23:59:59.000Z");
+    }
+
+    #[test]
+    fn the_order_of_attempts_is_not_told_by_clocks() {
+        let folder = tempfile::tempdir().unwrap();
+        let shard = |index, count| Some(Shard { index, count });
+        // One log: what was written last is last, wherever clocks stand.
+        let mut log = Log::open(folder.path(), None).unwrap();
+        let mut other = Log::open(folder.path(), None).unwrap();
+        log.append(&line("a", State::Failed, "2026-01-01T12:00:00Z"))
+            .unwrap();
+        other
+            .append(&line("a", State::Done, "2026-01-01T11:00:00Z"))
+            .unwrap();
+        // Several: another machine, whose clock is late, divides the batch otherwise.
+        let mut log = Log::open(folder.path(), shard(0, 2)).unwrap();
+        log.append(&line("b", State::Failed, "2026-01-01T13:00:00Z"))
+            .unwrap();
+        let mut log = Log::open(folder.path(), shard(1, 3)).unwrap();
+        log.append(&line("b", State::Done, "2026-01-01T10:00:00Z"))
+            .unwrap();
+        let (lines, _) = read(folder.path()).unwrap();
+        let serials: Vec<u64> = lines.iter().map(|line| line.serial).collect();
+        assert_eq!(serials, [1, 2, 3, 4]);
+        let last = last(&lines);
+        assert_eq!(
+            (last["a"].state, last["b"].state),
+            (State::Done, State::Done)
+        );
     }
 
     #[test]

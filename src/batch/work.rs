@@ -82,6 +82,7 @@ impl Run<'_> {
         account.stopped += waiting;
         account.bars.clear();
         let took = self.begun.elapsed().as_secs_f64();
+        account.left_out = std::mem::take(&mut self.left_out);
         account.tell(self.skipped, took, &self.args.output, self.output.json)
     }
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anchoring::settings::{Policy, Settings};
 use anchoring::tier::Prices;
+use gstearmark::models::used::Named;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -120,6 +121,18 @@ impl Pipeline {
             Some(pipeline) if problems.is_empty() => Ok(pipeline),
             _ => Err(Problems::new(file, problems)),
         }
+    }
+
+    /// What the section `ears` names, if anything of the graph listens.
+    pub fn listening(&self) -> Option<Named<'_>> {
+        self.find("eventness")?;
+        let text = |key: &str| self.config["ears"][key].as_str().unwrap_or_default();
+        Some(Named {
+            probe: text("probe"),
+            weights: text("weights"),
+            tagger: text("tagger"),
+            vad: text("vad"),
+        })
     }
 
     /// The first element of this factory.

@@ -124,8 +124,37 @@ fn together(sources: &[Source]) -> Vec<String> {
                     )
                 }),
         );
+        let alike = |source: &&Source| source.dim() == first.dim();
+        let other = sources
+            .iter()
+            .filter(alike)
+            .find(|source| encoders_differ(first, source));
+        wrong.extend(other.map(|other| {
+            format!(
+                "{} was encoded by {}, {} by {}, or by other settings of it: their numbers can't be compared; export them apart",
+                first.path.display(),
+                first.encoder(),
+                other.path.display(),
+                other.encoder()
+            )
+        }));
     }
     wrong
+}
+
+/// Whether two files are known to come from different encoders. What an older version did not note is not held against it.
+fn encoders_differ(one: &Source, other: &Source) -> bool {
+    let encoder = |source: &Source| {
+        let mut models = source.summary.models.iter();
+        models.find(|model| model.role == "encoder").cloned()
+    };
+    match (encoder(one), encoder(other)) {
+        (Some(one), Some(other)) => {
+            let manifests = one.manifest_sha256.zip(other.manifest_sha256);
+            one.sha256 != other.sha256 || manifests.is_some_and(|(one, other)| one != other)
+        }
+        _ => false,
+    }
 }
 
 fn stopped(stop: &Stop) -> anyhow::Result<()> {

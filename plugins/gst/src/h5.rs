@@ -149,14 +149,18 @@ pub enum Precision {
 }
 
 /// A model that had a part in a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelNote {
-    /// `encoder` or `tagger`.
+    /// `encoder`, `tagger`, `voice`, `probe`; or of a file that one of them goes by: `weights`, `classes`, `head`.
     pub role: String,
-    /// Name of its manifest.
+    /// Name of its manifest, or of the file; `built in` for weights that are.
     pub name: String,
-    /// SHA-256 of its ONNX file.
+    /// SHA-256 of its file, lower-case hexadecimal.
     pub sha256: String,
+    /// SHA-256 of what its manifest says ([`Manifest::canonical_sha256`](crate::models::Manifest::canonical_sha256)); `None` where there is no manifest,
+    /// and in files of versions that did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_sha256: Option<String>,
 }
 
 /// What a dataset may hold.

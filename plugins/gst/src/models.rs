@@ -1,6 +1,7 @@
 //! Model manifests (`models/*.yaml`): read, checked, found by name, and tied to their ONNX files by SHA-256.
 
 mod manifest;
+pub mod used;
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -122,6 +123,9 @@ pub enum ModelError {
     /// A probe that cannot listen.
     #[error("{0}")]
     Probe(String),
+    /// What an application says of the models that listened is no list of them.
+    #[error("the property models is no JSON array of role, name and sha256: {0}")]
+    Notes(serde_json::Error),
     /// The model failed, or gave something else than its manifest says.
     #[error("the model `{name}` failed: {message}")]
     Run {

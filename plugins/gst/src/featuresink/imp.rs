@@ -30,8 +30,8 @@ use super::settings::{self, Settings};
 use super::thumbnail;
 use super::work::{Job, Picture, Report, Work};
 use crate::carry::{self, Message};
-use crate::h5::{self, Closing, ModelNote, Opening, Writer};
-use crate::models::{self, Encoder, Input, Kind, ModelError};
+use crate::h5::{self, Closing, Opening, Writer};
+use crate::models::{self, Encoder, Input, ModelError};
 use crate::pads;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -692,18 +692,6 @@ fn cue(started: &mut Started, buffer: &gst::Buffer) -> Result<Job, gst::ErrorMes
 }
 
 fn opening(settings: &Settings, encoder: &Encoder) -> Result<Opening, ModelError> {
-    let note = |role: Kind, manifest: &models::Manifest| ModelNote {
-        role: role.to_string(),
-        name: manifest.name.clone(),
-        sha256: manifest.sha256.clone(),
-    };
-    let mut used = vec![note(Kind::Encoder, encoder.manifest())];
-    if !matches!(settings.tagger.as_str(), "" | "none") {
-        used.push(note(
-            Kind::Tagger,
-            &models::find(&settings.tagger)?.of_kind(Kind::Tagger)?,
-        ));
-    }
     let (major, minor, micro, _) = gst::version();
     Ok(Opening {
         dim: encoder.dim(),
@@ -711,7 +699,7 @@ fn opening(settings: &Settings, encoder: &Encoder) -> Result<Opening, ModelError
         input_uri: settings.input_uri.clone(),
         input_bytes: settings.input_bytes,
         streams: settings.streams.clone(),
-        models: used,
+        models: models::used::noted(encoder.manifest(), &settings.models, &settings.tagger)?,
         thumbnails: settings.thumbnails,
         provider: encoder.place().to_string(),
         versions: BTreeMap::from([

@@ -37,6 +37,7 @@ pub(super) struct Settings {
     pub(super) provider: Provider,
     pub(super) device: u32,
     pub(super) tagger: String,
+    pub(super) models: String,
     pub(super) streams: String,
     pub(super) thumbnails: bool,
     pub(super) times: String,
@@ -60,6 +61,7 @@ impl Default for Settings {
             provider: Provider::default(),
             device: 0,
             tagger: "none".into(),
+            models: String::new(),
             streams: String::new(),
             thumbnails: false,
             times: String::new(),
@@ -142,6 +144,7 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
                 .mutable_ready()
                 .build(),
             text("tagger", "Tagger", "The tagger that made the cues (manifest name or path, or none), for the file's attributes", &standard.tagger),
+            text("models", "Models", "Every model that listened, as a JSON array of role, name, sha256 and manifest_sha256, for the file's attributes; empty: the tagger", ""),
             text("streams", "Streams", "Descriptions of the recording's streams as JSON, for the file's attributes", ""),
             glib::ParamSpecBoolean::builder("thumbnails")
                 .nick("Thumbnails")
@@ -222,6 +225,7 @@ impl Settings {
             "provider" => self.provider = value.get().unwrap_or(self.provider),
             "device" => self.device = value.get().unwrap_or(self.device),
             "tagger" => self.tagger = text(),
+            "models" => self.models = text(),
             "streams" => self.streams = text(),
             "thumbnails" => self.thumbnails = value.get().unwrap_or(self.thumbnails),
             "times" => self.times = text(),
@@ -247,6 +251,7 @@ impl Settings {
             "provider" => self.provider.to_value(),
             "device" => self.device.to_value(),
             "tagger" => self.tagger.to_value(),
+            "models" => self.models.to_value(),
             "streams" => self.streams.to_value(),
             "thumbnails" => self.thumbnails.to_value(),
             "times" => self.times.to_value(),
