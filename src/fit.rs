@@ -184,9 +184,9 @@ fn tell(args: &Fit, card: &Path, hash: &str, found: &Found, output: Output) -> a
     let mut text = format!("{} and {}", args.output.display(), card.display());
     for (data, probe, score) in scores {
         text.push_str(&format!(
-            "\n{data}  {probe}: recall {:.3}, recovery {:.3}, AUROC {}, ECE {}",
+            "\n{data}  {probe}: recall {:.3}, recovery {}, AUROC {}, ECE {}",
             score.recall[0],
-            score.recovery(),
+            score::said(score.recovery()),
             score::said(score.auroc),
             score::said(score.ece)
         ));

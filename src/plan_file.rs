@@ -40,7 +40,12 @@ pub(crate) fn read(
                 name()
             );
         }
-        if let Some(line) = reader.feed(line.trim_end()).with_context(name)? {
+        let text = match number {
+            // Some editors begin text with a mark.
+            1 => line.trim_start_matches('\u{feff}').trim_end(),
+            _ => line.trim_end(),
+        };
+        if let Some(line) = reader.feed(text).with_context(name)? {
             any = true;
             each(line);
         }

@@ -257,3 +257,142 @@ fn plans_without_labels_are_refused() {
         assert!(seen(&output).contains(word), "{word}: {}", seen(&output));
     }
 }
+
+/// A plan of a minute, with looks at these times, ms, and anchors: onset and start of their windows.
+fn plan(folder: &std::path::Path, name: &str, looks: &[i64], anchors: &[(i64, i64)]) {
+    let ns = |ms: i64| ms * 1_000_000;
+    let header = format!(
+        r#"{{"kind":"plan","schema":"earmark-plan/1","video_id":"{name}","duration_ns":60000000000,"budget_tokens":19600,"spent_tokens":{},"config":{{}}}}"#,
+        784 * looks.len()
+    );
+    let anchors = anchors.iter().enumerate().map(|(id, &(onset, start))| {
+        format!(
+            r#"{{"kind":"anchor","id":{id},"onset_ns":{},"start_ns":{},"stop_ns":{},"score":0.9,"uncertainty":0.1}}"#,
+            ns(onset),
+            ns(start),
+            ns(start + 300)
+        )
+    });
+    let looks = looks.iter().map(|&at| {
+        format!(
+            r#"{{"kind":"frame","requested_ns":{},"tier":"high","tokens":784,"reason":"uniform"}}"#,
+            ns(at)
+        )
+    });
+    let lines: Vec<String> = std::iter::once(header)
+        .chain(anchors)
+        .chain(looks)
+        .collect();
+    std::fs::write(
+        folder.join(format!("{name}.jsonl")),
+        lines.join("\n") + "\n",
+    )
+    .unwrap();
+}
+
+/// What `earmark eval anchors` finds.
+#[track_caller]
+fn found(folder: &std::path::Path, args: &[&str]) -> serde_json::Value {
+    let output = earmark(folder, &[&["eval", "anchors"], args, &["--json"]].concat());
+    assert!(output.status.success(), "{}", seen(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn anchors_whose_windows_an_offset_moved_past_each_other_are_judged_by_their_onsets() {
+    let folder = folder("eval_permuted");
+    plan(&folder, "p", &[10_000], &[(4_000, 1_000), (2_000, 2_000)]);
+    std::fs::write(folder.join("p.csv"), "start_s,stop_s\n2,2.5\n4,4.5\n").unwrap();
+    let found = found(&folder, &["--plan", "p.jsonl", "--labels", "p.csv"]);
+    assert_eq!(found["anchors"]["precision"], 1.0, "{found:#}");
+}
+
+#[test]
+fn where_little_is_measured_it_is_said_and_no_interval_is_given() {
+    let folder = folder("eval_few");
+    // Even looks find all there is, so there is nothing to recover.
+    plan(&folder, "p", &[30_100], &[]);
+    std::fs::write(folder.join("p.csv"), "start_s,stop_s\n29.9,30.5\n").unwrap();
+    let args = ["--plan", "p.jsonl", "--labels", "p.csv"];
+    let few = found(&folder, &args);
+    let plan_found = &few["recall"][0]["plan"];
+    assert_eq!(
+        (&plan_found["value"], &plan_found["low"]),
+        (&1.0.into(), &serde_json::Value::Null)
+    );
+    assert!(few["recall"][0]["recovery"].is_null(), "{few:#}");
+    assert_eq!(
+        (&few["resampled_by"], &few["resampled_units"]),
+        (&"nothing".into(), &1.into())
+    );
+    let text = seen(&earmark(
+        &folder,
+        &[&["eval", "anchors"], &args[..]].concat(),
+    ));
+    assert!(text.contains("intervals    none: only 1 minute"), "{text}");
+    let shares = text.split("waste").next().unwrap();
+    for word in ["NaN", "inf", " to "] {
+        assert!(!shares.contains(word), "{word}: {text}");
+    }
+}
+
+#[test]
+fn an_event_without_length_is_an_instant() {
+    let folder = folder("eval_instant");
+    plan(&folder, "p", &[5_200], &[(2_000, 2_000)]);
+    std::fs::write(folder.join("p.csv"), "start_s,stop_s\n2,2\n5,5.5\n").unwrap();
+    let found = found(&folder, &["--plan", "p.jsonl", "--labels", "p.csv"]);
+    assert_eq!(
+        (&found["events"], &found["anchors"]["precision"]),
+        (&2.into(), &1.0.into())
+    );
+    assert!(
+        found["warnings"][0]
+            .as_str()
+            .unwrap()
+            .contains("1 of 2 events stop when they start")
+    );
+}
+
+#[test]
+fn a_spreadsheets_labels_of_many_recordings_are_understood() {
+    let folder = folder("eval_quoted");
+    for name in ["a", "b"] {
+        plan(&folder, name, &[10_000], &[]);
+    }
+    let labels = "\u{feff}\"video_id\",\"start_s\",\"stop_s\"\r\n\"a\",9,11\r\n\"b\",1,2\r\n";
+    std::fs::write(folder.join("all.csv"), labels).unwrap();
+    let found = found(
+        &folder,
+        &["--plan", "a.jsonl", "b.jsonl", "--labels", "all.csv"],
+    );
+    assert_eq!(
+        (&found["each"][0]["plan"], &found["each"][1]["plan"]),
+        (&1.0.into(), &0.0.into())
+    );
+}
+
+#[test]
+fn what_is_given_twice_to_eval_is_refused() {
+    let folder = folder("eval_twice");
+    plan(&folder, "p", &[10_000], &[]);
+    std::fs::copy(folder.join("p.jsonl"), folder.join("q.jsonl")).unwrap();
+    std::fs::create_dir(folder.join("other")).unwrap();
+    for name in ["p.csv", "other/p.csv"] {
+        std::fs::write(folder.join(name), "start_s,stop_s\n2,2.5\n").unwrap();
+    }
+    for (plans, labels, word) in [
+        (&["p.jsonl", "p.jsonl"][..], &["p.csv"][..], "given twice"),
+        (&["p.jsonl", "q.jsonl"], &["p.csv"], "q.jsonl"),
+        (
+            &["p.jsonl"],
+            &["p.csv", "other/p.csv"],
+            "which are its labels",
+        ),
+    ] {
+        let args = [&["eval", "anchors", "--plan"], plans, &["--labels"], labels].concat();
+        let output = earmark(&folder, &args);
+        assert_eq!(output.status.code(), Some(2), "{}", seen(&output));
+        assert!(seen(&output).contains(word), "{word}: {}", seen(&output));
+    }
+}

@@ -3,19 +3,25 @@
 //! Columns by name, in any order: `start_s`, `stop_s`, `class` and, if they are known, `snr_db` (how loud) and `video_id` (many recordings in one
 //! file); or those of EPIC-SOUNDS: `start_timestamp`, `stop_timestamp` (`HH:MM:SS.sss`), `class`, `video_id`. Other columns are passed over.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anchoring::time::{Nanos, Window};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
+/// How long an event is that stops when it starts: no look is expected to fall into it.
+pub const INSTANT: Nanos = Nanos::new(1);
 /// Most events that are read from one file.
 const MOST: usize = 4_000_000;
+
+/// Longest first line that is read, in bytes.
+const LONGEST_LINE: u64 = 1 << 20;
 
 /// Something that sounds from its start until its stop.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Half-open, in the recording's time.
+    /// Half-open, in the recording's time; [`INSTANT`] long where it stops when it starts.
     pub span: Window,
     /// What it is; empty if the labels don't say.
     pub class: String,
@@ -67,9 +73,11 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Event>> {
             })
         };
         let (from, until) = (time(start, "the start")?, time(stop, "the stop")?);
+        // A stroke that is labelled by its instant.
+        let until = if until == from { from + INSTANT } else { until };
         let Some(span) = Window::new(from, until) else {
             bail!(
-                "{} line {line}: the event stops at {until}, and starts at {from}: it must stop later (are the columns swapped?)",
+                "{} line {line}: the event stops at {until}, and starts at {from}: it must not stop before (are the columns swapped?)",
                 name()
             );
         };
@@ -85,6 +93,20 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Event>> {
     }
     events.sort_by_key(|event| (event.span.start(), event.span.stop()));
     Ok(events)
+}
+
+/// Whether the file has a column that says whose its events are.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn names_recordings(path: &Path) -> anyhow::Result<bool> {
+    let cannot = || format!("cannot read {}", path.display());
+    let file = std::fs::File::open(path).with_context(cannot)?;
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .from_reader(std::io::BufReader::new(file.take(LONGEST_LINE)));
+    let header = reader.headers().with_context(cannot)?;
+    Ok(header.iter().any(|column| column == "video_id"))
 }
 
 /// Seconds, or hours, minutes and seconds between colons.
@@ -126,7 +148,7 @@ pub fn notes(labels: &Path) -> anyhow::Result<Option<Notes>> {
     };
     let text = std::fs::read_to_string(&beside)
         .with_context(|| format!("cannot read {}", beside.display()))?;
-    let given: Given = serde_json::from_str(&text).with_context(|| {
+    let given: Given = serde_json::from_str(text.trim_start_matches('\u{feff}')).with_context(|| {
         format!(
             "{}: must hold `dead` as [[start_s, stop_s, kind]] and `speech` as [[start_s, stop_s]]",
             beside.display()
@@ -172,6 +194,26 @@ mod tests {
         assert_eq!(own[0].class, "open, close");
         assert_eq!((own[0].level, epic[0].level), (Some(-3.0), None));
         assert_eq!(epic[0].video_id.as_deref(), Some("P01_11"));
+    }
+
+    #[test]
+    fn programs_that_mark_and_quote_what_they_write_are_understood() {
+        let text = "\u{feff}\"video_id\",\"start_s\",\"stop_s\"\r\n\"P01\",1,2\r\n";
+        let events = read_text(text).unwrap();
+        assert_eq!(events[0].video_id.as_deref(), Some("P01"));
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        assert!(names_recordings(file.path()).unwrap());
+    }
+
+    #[test]
+    fn an_event_that_stops_when_it_starts_is_an_instant() {
+        let events = read_text("start_s,stop_s\n1,2\n3,3\n").unwrap();
+        let last = events[1].span;
+        assert_eq!(
+            (last.start(), last.length()),
+            (Nanos::from_ms(3_000), INSTANT)
+        );
     }
 
     #[test]

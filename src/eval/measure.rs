@@ -83,7 +83,7 @@ pub struct Recording {
     pub notes: Option<Notes>,
     /// The looks that count, ascending.
     pub looks: Vec<Nanos>,
-    /// Anchors, by time.
+    /// Anchors, in the order of their windows.
     pub anchors: Vec<Onset>,
     /// Their windows.
     pub windows: Vec<Window>,
@@ -145,7 +145,7 @@ impl Recording {
             by(&even),
             spans.iter().map(random).collect(),
             shifted,
-            by(&oracle::place(&spans, n)),
+            oracle::shares(&spans, n),
         ]
     }
 
@@ -178,8 +178,21 @@ impl Recording {
             .filter(move |event| event.span.contains(at))
     }
 
-    /// Which of these onsets, by time, are the beginning of an event: each start is given to the nearest, and each onset has one.
-    pub fn true_onsets(&self, onsets: &[Onset]) -> Vec<bool> {
+    /// Which of these onsets, in any order, are the beginning of an event: each start is given to the nearest, and each onset has one.
+    pub fn true_onsets(&self, given: &[Onset]) -> Vec<bool> {
+        // Anchors come in the order of their windows, which offsets by class move.
+        let mut order: Vec<usize> = (0..given.len()).collect();
+        order.sort_by_key(|&i| given[i].at);
+        let onsets: Vec<Onset> = order.iter().map(|&i| given[i]).collect();
+        let mut found = vec![false; given.len()];
+        for (place, right) in order.into_iter().zip(self.true_in_order(&onsets)) {
+            found[place] = right;
+        }
+        found
+    }
+
+    /// The same of onsets by time.
+    fn true_in_order(&self, onsets: &[Onset]) -> Vec<bool> {
         let mut pairs = Vec::new();
         let mut first = 0;
         for (i, event) in self.events.iter().enumerate() {
@@ -377,6 +390,8 @@ mod tests {
         };
         let found = r.true_onsets(&[900, 1_020, 1_140, 3_151].map(onset));
         assert_eq!(found, [false, true, false, false]);
+        let found = r.true_onsets(&[3_020, 1_140, 1_020, 900].map(onset));
+        assert_eq!(found, [true, false, true, false]);
     }
 
     #[test]

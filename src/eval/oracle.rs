@@ -2,68 +2,90 @@
 //!
 //! A look that hits a set of events may be moved to the latest of their starts, so only starts need be tried. How many events `k` looks hit at most
 //! is concave in `k` (the constraints have consecutive ones), so a price per look finds it: for a price, the best set of looks follows
-//! in one pass over the starts.
+//! in one pass over the starts. Many sets hit as many. Which of them is taken says nothing, so each event is told by how many of a few drawn at random
+//! it is hit.
 
 use anchoring::time::{Nanos, Window};
 
-/// Times of at most `looks` looks, ascending, that together hit as many of `spans` as can be.
-pub(super) fn place(spans: &[Window], looks: usize) -> Vec<Nanos> {
+use super::bootstrap::Random;
+
+/// How many of the best sets are drawn.
+const DRAWS: usize = 10;
+/// What tells sets apart that hit as many: a number below this for every event.
+const TIE: usize = 1 << 16;
+/// The same recording gives the same sets.
+const SEED: u64 = 2;
+
+/// For each span the share of the best sets of `looks` looks that hit it. The shares add up to the most that so many looks can hit.
+pub(super) fn shares(spans: &[Window], looks: usize) -> Vec<f64> {
+    let mut times = vec![0_usize; spans.len()];
+    let mut random = Random(SEED);
+    // Worth so much more than all that tells equals apart that one event more always decides.
+    let event = TIE.saturating_mul(spans.len() + 1);
+    for _ in 0..DRAWS {
+        let worth = |_| (event + random.below(TIE)) as i64;
+        let worths: Vec<i64> = (0..spans.len()).map(worth).collect();
+        let placed = place(spans, &worths, looks);
+        for (times, span) in times.iter_mut().zip(spans) {
+            *times += usize::from(hit(&placed, *span));
+        }
+    }
+    times.iter().map(|n| *n as f64 / DRAWS as f64).collect()
+}
+
+/// Times of at most `looks` looks, ascending, that together hit spans worth as much as can be.
+fn place(spans: &[Window], worths: &[i64], looks: usize) -> Vec<Nanos> {
     let mut starts: Vec<Nanos> = spans.iter().map(|span| span.start()).collect();
     starts.sort_unstable();
     starts.dedup();
-    let active = active(spans, &starts);
-    // Any two prices next to each other, the higher of which needs too few looks.
-    let dearest = active.iter().map(Vec::len).max().unwrap_or(0) as i64;
-    let mut chosen = Vec::new();
-    for price in (0..=dearest).rev() {
-        let (few, many) = (
-            best(&starts, &active, price, false),
-            best(&starts, &active, price, true),
-        );
-        if few.len() <= looks {
-            chosen = few;
-        }
-        if many.len() <= looks {
-            chosen = many;
+    let active = active(spans, worths, &starts);
+    // The lowest price at which not too many looks pay: what one more would bring is never more at a lower one.
+    let dearest = active.iter().map(|all| all.iter().map(|(_, w)| w).sum());
+    let (mut low, mut high) = (0_i64, dearest.max().unwrap_or(0));
+    while low < high {
+        let price = low + (high - low) / 2;
+        if best(&starts, &active, price).len() <= looks {
+            high = price;
         } else {
-            break;
+            low = price + 1;
         }
     }
+    let chosen = best(&starts, &active, low);
     fill(spans, &starts, chosen, looks)
 }
 
-/// For every start, the starts of the events that sound then, the latest first.
-fn active(spans: &[Window], starts: &[Nanos]) -> Vec<Vec<Nanos>> {
-    let mut sorted: Vec<&Window> = spans.iter().collect();
-    sorted.sort_by_key(|span| span.start());
-    let mut sounding: Vec<Window> = Vec::new();
+/// For every start, the events that sound then, the latest first: how many starts lie before it, and what it is worth.
+fn active(spans: &[Window], worths: &[i64], starts: &[Nanos]) -> Vec<Vec<(usize, i64)>> {
+    let mut sorted: Vec<(&Window, i64)> = spans.iter().zip(worths.iter().copied()).collect();
+    sorted.sort_by_key(|(span, _)| span.start());
+    let mut sounding: Vec<(Window, usize, i64)> = Vec::new();
     let mut next = sorted.into_iter().peekable();
     let mut all = Vec::with_capacity(starts.len());
-    for &at in starts {
-        sounding.retain(|span| span.contains(at));
-        while let Some(span) = next.next_if(|span| span.start() <= at) {
-            sounding.push(*span);
+    for (place, &at) in starts.iter().enumerate() {
+        sounding.retain(|(span, ..)| span.contains(at));
+        while let Some((span, worth)) = next.next_if(|(span, _)| span.start() <= at) {
+            sounding.push((*span, place, worth));
         }
-        let mut from: Vec<Nanos> = sounding.iter().map(|span| span.start()).collect();
-        from.sort_unstable_by(|a, b| b.cmp(a));
-        all.push(from);
+        // They are in the order of their starts.
+        let latest = sounding.iter().rev();
+        all.push(latest.map(|&(_, before, worth)| (before, worth)).collect());
     }
     all
 }
 
-/// The looks that hit most, each hit worth 1 and each look costing `price`; of equals those with the fewest looks, or with `more` the most.
-fn best(starts: &[Nanos], active: &[Vec<Nanos>], price: i64, more: bool) -> Vec<Nanos> {
-    // (worth, looks in the order of preference, previous look) of the best set whose last look is at a start, and the best up to it.
-    let side = if more { 1 } else { -1 };
+/// The looks that bring most, each costing `price`; of equals one with the fewest looks.
+fn best(starts: &[Nanos], active: &[Vec<(usize, i64)>], price: i64) -> Vec<Nanos> {
+    // (worth, fewer looks, previous look) of the best set whose last look is at a start, and the best up to it.
     let mut ending: Vec<(i64, i64, Option<usize>)> = Vec::with_capacity(starts.len());
     let mut so_far: Vec<(i64, i64, Option<usize>)> = vec![(0, 0, None)];
     for sounding in active {
         let mut best: Option<(i64, i64, Option<usize>)> = None;
-        for (n, &from) in (1i64..).zip(sounding) {
-            // The look before lies before `from`, so that the `n` latest events are new.
-            let before = starts.partition_point(|&at| at < from);
-            let (worth, count, last) = so_far[before];
-            let found = (worth + n - price, count + side, last);
+        let mut new = 0;
+        for &(before, own) in sounding {
+            // The look before lies before this event's start, so that it and all later ones are new.
+            new += own;
+            let (worth, fewer, last) = so_far[before];
+            let found = (worth + new - price, fewer - 1, last);
             if best.is_none_or(|b| (found.0, found.1) > (b.0, b.1)) {
                 best = Some(found);
             }
@@ -123,7 +145,7 @@ fn fill(spans: &[Window], starts: &[Nanos], mut chosen: Vec<Nanos>, looks: usize
 
 /// How many open events a look at each start would hit; starts without any are left out.
 fn gained(open: &[Window], starts: &[Nanos]) -> Vec<(Nanos, usize)> {
-    let both = active(open, starts);
+    let both = active(open, &vec![1; open.len()], starts);
     let pairs = starts
         .iter()
         .zip(both)
@@ -167,40 +189,50 @@ mod tests {
         go(spans, starts, looks, from, &mut Vec::new())
     }
 
+    /// A few spans, anywhere.
+    fn made(random: &mut Random) -> Vec<Window> {
+        let n = 1 + random.below(10);
+        let span = |_| {
+            let start = Nanos::from_ms(random.below(40) as i64);
+            Window::new(start, start + Nanos::from_ms(1 + random.below(15) as i64))
+        };
+        (0..n).filter_map(span).collect()
+    }
+
     #[test]
     fn no_set_of_looks_hits_more() {
-        let mut state = 7_u64;
-        let mut random = |n: u64| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            (state >> 33) % n
-        };
+        let mut random = Random(7);
         for _ in 0..200 {
-            let spans: Vec<Window> = (0..1 + random(10))
-                .filter_map(|_| {
-                    let start = Nanos::from_ms(random(40) as i64);
-                    Window::new(start, start + Nanos::from_ms(1 + random(15) as i64))
-                })
-                .collect();
+            let spans = made(&mut random);
             let mut starts: Vec<Nanos> = spans.iter().map(|span| span.start()).collect();
             starts.sort_unstable();
             starts.dedup();
             for looks in 0..6 {
-                let placed = place(&spans, looks);
+                let placed = place(&spans, &vec![1; spans.len()], looks);
                 assert!(placed.len() <= looks);
                 assert!(placed.windows(2).all(|w| w[0] < w[1]));
-                assert_eq!(
-                    hits(&spans, &placed),
-                    brute(&spans, &starts, looks, 0),
-                    "{spans:?} {looks}"
-                );
+                let most = brute(&spans, &starts, looks, 0);
+                assert_eq!(hits(&spans, &placed), most, "{spans:?} {looks}");
+                let all: f64 = shares(&spans, looks).iter().sum();
+                assert!((all - most as f64).abs() < 1e-9, "{spans:?} {looks}: {all}");
             }
         }
     }
 
     #[test]
     fn nothing_asks_for_no_looks() {
-        assert!(place(&[], 5).is_empty());
+        assert!(place(&[], &[], 5).is_empty());
+        assert!(shares(&[], 5).is_empty());
+    }
+
+    #[test]
+    fn of_events_of_which_any_may_be_hit_none_is_preferred() {
+        let at = |i: i64| Window::new(Nanos::from_ms(100 * i), Nanos::from_ms(100 * i + 50));
+        let spans: Vec<Window> = (0..40).filter_map(at).collect();
+        let shares = shares(&spans, 20);
+        for half in shares.chunks(20) {
+            let hit: f64 = half.iter().sum();
+            assert!((hit - 10.0).abs() < 2.5, "{shares:?}");
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! Which plan belongs to which labels, and what of both is measured.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anchoring::plan::{Header, Line};
@@ -11,10 +10,8 @@ use anyhow::{Context, bail};
 
 use super::labels::{self, Event};
 use super::measure::{Hop, Onset, Recording};
-use crate::plan_file;
-
-/// Longest first line of a labels file that is read, in bytes.
-const LONGEST_LINE: u64 = 1 << 20;
+use crate::commands::Usage;
+use crate::{fingerprint, plan_file};
 
 /// A recording and what its plan says of itself.
 pub(super) struct Pair {
@@ -24,23 +21,39 @@ pub(super) struct Pair {
     /// What the looks that count cost.
     pub tokens: Tokens,
     /// What must be said about it.
-    pub warning: Option<String>,
+    pub warnings: Vec<String>,
 }
 
 /// Reads every plan with its labels.
 ///
 /// # Errors
-/// A file cannot be read, or a plan has no labels.
+/// A file cannot be read, a plan has no labels, or it is given twice.
 pub(super) fn read(
     plans: &[PathBuf],
     labels: &[PathBuf],
     least: Option<Tier>,
 ) -> anyhow::Result<Vec<Pair>> {
     let mut read: Vec<(usize, Vec<Event>)> = Vec::new();
-    let mut pairs = Vec::with_capacity(plans.len());
+    let mut pairs: Vec<Pair> = Vec::with_capacity(plans.len());
+    let mut contents: HashMap<String, &Path> = HashMap::new();
+    let mut recordings: HashMap<(usize, String), &Path> = HashMap::new();
     for path in plans {
         let plan = plan(path)?;
+        let hash =
+            fingerprint::sha256(path).with_context(|| format!("cannot read {}", path.display()))?;
+        if let Some(other) = contents.insert(hash, path) {
+            bail!(Usage(format!(
+                "the plan {} is given twice{}: it would count for two recordings",
+                path.display(),
+                if other == path {
+                    String::new()
+                } else {
+                    format!(", {} being the same", other.display())
+                }
+            )));
+        }
         let index = find(path, &plan.header, labels, plans.len())?;
+        let other = recordings.insert((index, plan.header.video_id.clone()), path);
         if read.last().is_none_or(|(last, _)| *last != index) {
             // One file for many recordings is read once.
             read.clear();
@@ -54,6 +67,13 @@ pub(super) fn read(
             events.unwrap_or_default(),
             least,
         )?);
+        if let (Some(other), Some(pair)) = (other, pairs.last_mut()) {
+            pair.warnings.push(format!(
+                "{} and {} are plans of one recording, and count as two: means lean towards it, and intervals are too narrow",
+                other.display(),
+                path.display()
+            ));
+        }
     }
     Ok(pairs)
 }
@@ -75,14 +95,22 @@ fn find(plan: &Path, header: &Header, labels: &[PathBuf], plans: usize) -> anyho
         if plans == 1 || only == stem(plan) || only == header.video_id {
             return Ok(0);
         }
-        if has_video_ids(&labels[0])? {
+        if labels::names_recordings(&labels[0])? {
             return Ok(0);
         }
     }
     for wanted in [stem(plan), header.video_id.clone()] {
-        if let Some(index) = labels.iter().position(|path| stem(path) == wanted) {
-            return Ok(index);
+        let mut found = (0..labels.len()).filter(|&index| stem(&labels[index]) == wanted);
+        let Some(index) = found.next() else { continue };
+        if let Some(other) = found.find(|other| labels[*other] != labels[index]) {
+            bail!(Usage(format!(
+                "{} and {} both have the name of {}: which are its labels?",
+                labels[index].display(),
+                labels[other].display(),
+                plan.display()
+            )));
         }
+        return Ok(index);
     }
     bail!(
         "{} (video id {}) has no labels: none of the files given with --labels is called {}.labels.csv or {}.csv",
@@ -91,15 +119,6 @@ fn find(plan: &Path, header: &Header, labels: &[PathBuf], plans: usize) -> anyho
         stem(plan),
         header.video_id
     )
-}
-
-fn has_video_ids(labels: &Path) -> anyhow::Result<bool> {
-    let mut first = String::new();
-    let file = File::open(labels).with_context(|| format!("cannot open {}", labels.display()))?;
-    let mut file = BufReader::new(file).take(LONGEST_LINE);
-    file.read_line(&mut first)
-        .with_context(|| format!("cannot read {}", labels.display()))?;
-    Ok(first.split(',').any(|column| column.trim() == "video_id"))
 }
 
 /// What of a plan is measured.
@@ -188,12 +207,22 @@ fn pair(
         );
     }
     let late = all - events.len();
-    let warning = (late > 0).then(|| {
-        format!(
+    let mut warnings = Vec::new();
+    if late > 0 {
+        warnings.push(format!(
             "{}: {late} of {all} events begin after the recording's end at {duration}, and don't count",
             labels.display()
-        )
-    });
+        ));
+    }
+    let instants = |event: &&Event| event.span.length() <= labels::INSTANT;
+    let instants = events.iter().filter(instants).count();
+    if instants > 0 {
+        warnings.push(format!(
+            "{}: {instants} of {} events stop when they start: as instants they count for anchors, and without tolerance no look hits them",
+            labels.display(),
+            events.len()
+        ));
+    }
     let fine = plan.looks.iter().any(|&(_, tier, _)| tier >= Tier::Base);
     let least = least.unwrap_or(if fine { Tier::Base } else { Tier::Low });
     let looks = || plan.looks.iter().filter(|(_, tier, _)| *tier >= least);
@@ -207,7 +236,7 @@ fn pair(
     Ok(Pair {
         least,
         tokens: looks().map(|(.., tokens)| tokens).sum(),
-        warning,
+        warnings,
         recording: Recording {
             name: name.to_string_lossy().into_owned(),
             duration,

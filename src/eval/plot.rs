@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::results::{Onsets, Recall, Results};
+use super::text::NO_RECOVERY;
 
 const WIDTH: f64 = 960.0;
 const BAR: f64 = 18.0;
@@ -67,27 +68,27 @@ fn recall(svg: &mut String, r: &Recall, left: f64, top: f64) -> f64 {
         let fill = if name == "plan" { OURS } else { THEIRS };
         rect(svg, label, y + 2.0, e.value * length, BAR - 4.0, fill);
         let middle = y + BAR / 2.0;
+        let (low, high) = (e.low.unwrap_or(e.value), e.high.unwrap_or(e.value));
         line(
             svg,
-            (label + e.low * length, middle),
-            (label + e.high * length, middle),
+            (label + low * length, middle),
+            (label + high * length, middle),
             INK,
         );
-        let beyond = label + e.high.max(e.value) * length + 6.0;
+        let beyond = label + high.max(e.value) * length + 6.0;
         text(svg, beyond, y + 13.0, "start", &format!("{:.3}", e.value));
         y += BAR;
     }
-    let recovery = &r.recovery;
-    text(
-        svg,
-        label,
-        y + 14.0,
-        "start",
-        &format!(
-            "recovery {:.3} ({:.3} to {:.3})",
-            recovery.value, recovery.low, recovery.high
-        ),
-    );
+    let recovery = match &r.recovery {
+        None => format!("recovery - {NO_RECOVERY}"),
+        Some(e) => match (e.low, e.high) {
+            (Some(low), Some(high)) => {
+                format!("recovery {:.3} ({low:.3} to {high:.3})", e.value)
+            }
+            _ => format!("recovery {:.3}", e.value),
+        },
+    };
+    text(svg, label, y + 14.0, "start", &recovery);
     y + 30.0 - top
 }
 
@@ -122,7 +123,7 @@ pub(super) fn svg(results: &Results) -> String {
     let mut body = String::new();
     let mut y = 34.0;
     let title = format!(
-        "{} recordings, {:.0} s, {} events, {} looks; intervals 95 %, by {}",
+        "{} recordings, {:.0} s, {} events, {} looks; intervals: {}",
         results.recordings, results.duration_s, results.events, results.looks, results.resampled_by
     );
     text(&mut body, 20.0, y, "start", &title);

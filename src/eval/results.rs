@@ -4,11 +4,10 @@ use anchoring::time::Nanos;
 use serde::Serialize;
 
 use super::bootstrap::{self, Estimate};
+use super::labels::Event;
 use super::measure::{self, Bin, Hits, Onset, Placement, Recording, within};
 use super::pairs::Pair;
 
-/// Fewer recordings than this are resampled by blocks.
-const FEW: usize = 5;
 /// Length of a block.
 const BLOCK: Nanos = Nanos::from_ms(60_000);
 /// Tolerances: none, and half a second.
@@ -29,8 +28,9 @@ pub struct Results {
     pub tokens: u64,
     /// The tier from which on a look counts.
     pub least_tier: String,
-    /// What the intervals were drawn from: `recording` or `block`.
-    pub resampled_by: &'static str,
+    /// What the intervals were drawn from.
+    #[serde(flatten)]
+    pub resampled_by: Resampled,
     /// Who hit how much, by tolerance.
     pub recall: Vec<Recall>,
     /// How many looks found nothing new.
@@ -51,6 +51,22 @@ pub struct Results {
     pub warnings: Vec<String>,
 }
 
+/// What intervals are drawn from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(
+    tag = "resampled_by",
+    content = "resampled_units",
+    rename_all = "lowercase"
+)]
+pub enum Resampled {
+    /// So many recordings.
+    Recording(usize),
+    /// So many minutes in which an event begins, of few recordings: what other recordings are like they don't say.
+    Block(usize),
+    /// Nothing: so many such minutes say too little.
+    Nothing(usize),
+}
+
 /// Share of events hit at a tolerance.
 #[derive(Clone, Debug, Serialize)]
 pub struct Recall {
@@ -68,8 +84,8 @@ pub struct Recall {
     pub oracle: Estimate,
     /// `plan - uniform`.
     pub gain: Estimate,
-    /// `(plan - uniform) / (oracle - uniform)`.
-    pub recovery: Estimate,
+    /// `(plan - uniform) / (oracle - uniform)`; `None` where even looks hit as much as can be hit.
+    pub recovery: Option<Estimate>,
 }
 
 /// Shares of the looks, mean over recordings.
@@ -169,6 +185,13 @@ impl Sum {
         }
     }
 
+    fn join(&mut self, other: &Self) {
+        self.events += other.events;
+        for (sum, hits) in self.hit.iter_mut().zip(other.hit) {
+            *sum += hits;
+        }
+    }
+
     fn share(&self, placement: Placement) -> f64 {
         self.hit[placement as usize] / self.events.max(1.0)
     }
@@ -177,12 +200,12 @@ impl Sum {
 /// Measures all pairs.
 pub(super) fn measure(pairs: &[Pair], seed: u64) -> Results {
     let recordings: Vec<&Recording> = pairs.iter().map(|pair| &pair.recording).collect();
-    let by_block = recordings.len() < FEW;
+    let by = resampled_by(&recordings);
     let mut recall = Vec::new();
     let mut exact: Vec<Hits> = Vec::new();
     for tolerance in TOLERANCES {
         let hits: Vec<Hits> = recordings.iter().map(|r| r.hits(tolerance)).collect();
-        recall.push(recall_of(&recordings, &hits, tolerance, by_block, seed));
+        recall.push(recall_of(&recordings, &hits, tolerance, by, seed));
         if tolerance == Nanos::ZERO {
             exact = hits;
         }
@@ -210,7 +233,7 @@ pub(super) fn measure(pairs: &[Pair], seed: u64) -> Results {
         looks: recordings.iter().map(|r| r.looks.len()).sum(),
         tokens: pairs.iter().map(|pair| pair.tokens).sum(),
         least_tier: tiers.join(" or "),
-        resampled_by: if by_block { "block" } else { "recording" },
+        resampled_by: by,
         recall,
         waste: waste(&recordings),
         anchors: onsets(&recordings, |r| &r.anchors),
@@ -221,8 +244,29 @@ pub(super) fn measure(pairs: &[Pair], seed: u64) -> Results {
         each: each.collect(),
         warnings: pairs
             .iter()
-            .filter_map(|pair| pair.warning.clone())
+            .flat_map(|pair| pair.warnings.clone())
             .collect(),
+    }
+}
+
+/// Which minute of its recording an event begins in.
+fn block(event: &Event) -> i64 {
+    event.span.start().get() / BLOCK.get()
+}
+
+/// Recordings, if there are enough; else the minutes in which something begins, if there are enough of those.
+fn resampled_by(recordings: &[&Recording]) -> Resampled {
+    if recordings.len() >= bootstrap::FEWEST {
+        return Resampled::Recording(recordings.len());
+    }
+    let blocks = recordings.iter().map(|r| {
+        let mut own: Vec<i64> = r.events.iter().map(block).collect();
+        own.dedup();
+        own.len()
+    });
+    match blocks.sum() {
+        n if n < bootstrap::FEWEST => Resampled::Nothing(n),
+        n => Resampled::Block(n),
     }
 }
 
@@ -230,59 +274,74 @@ fn recall_of(
     recordings: &[&Recording],
     hits: &[Hits],
     tolerance: Nanos,
-    by_block: bool,
+    by: Resampled,
     seed: u64,
 ) -> Recall {
-    let units: Vec<Vec<Sum>> = recordings
-        .iter()
-        .zip(hits)
-        .map(|(r, hits)| {
-            let blocks = if by_block {
-                r.duration.get() / BLOCK.get() + 1
-            } else {
-                1
-            };
-            let mut sums = vec![Sum::default(); blocks as usize];
-            for (i, event) in r.events.iter().enumerate() {
-                let block = if by_block {
-                    event.span.start().get() / BLOCK.get()
-                } else {
-                    0
-                };
-                sums[block as usize].add(hits, i);
+    let by_recording = matches!(by, Resampled::Recording(_));
+    // Of which recording, and what was hit there: all of a recording, or a minute of it in which something begins.
+    let mut units: Vec<(usize, Sum)> = Vec::new();
+    for (of, (r, hits)) in recordings.iter().zip(hits).enumerate() {
+        let mut last = None;
+        for (i, event) in r.events.iter().enumerate() {
+            let block = Some(block(event)).filter(|_| !by_recording);
+            if last != Some((of, block)) {
+                last = Some((of, block));
+                units.push((of, Sum::default()));
             }
-            sums
-        })
-        .collect();
-    let statistics = |groups: &[Vec<Sum>]| {
-        let mut means = [0.0; 5];
-        let mut counted = 0.0_f64;
-        for group in groups {
-            let events: f64 = group.iter().map(|sum| sum.events).sum();
-            if events == 0.0 {
-                continue;
-            }
-            counted += 1.0;
-            for (i, mean) in means.iter_mut().enumerate() {
-                *mean += group.iter().map(|sum| sum.hit[i]).sum::<f64>() / events;
+            if let Some((_, sum)) = units.last_mut() {
+                sum.add(hits, i);
             }
         }
-        let means = means.map(|sum| sum / counted.max(1.0));
+    }
+    let statistics = |drawn: &[&(usize, Sum)]| {
+        // A recording that is drawn twice counts twice; two minutes of one count as one recording.
+        let n = if by_recording {
+            drawn.len()
+        } else {
+            recordings.len()
+        };
+        let mut groups = vec![Sum::default(); n];
+        for (i, (of, sum)) in drawn.iter().enumerate() {
+            groups[if by_recording { i } else { *of }].join(sum);
+        }
+        groups.retain(|group| group.events > 0.0);
+        let mean = |placement: Placement| {
+            let shares = groups.iter().map(|group| group.share(placement));
+            shares.sum::<f64>() / groups.len() as f64
+        };
+        let means = Placement::ALL.map(mean);
         let [plan, uniform, _, _, oracle] = means;
         let mut all = means.to_vec();
-        all.extend([plan - uniform, (plan - uniform) / (oracle - uniform)]);
+        all.extend([plan - uniform, recovery(plan, uniform, oracle)]);
         all
     };
-    let found = bootstrap::estimate(&units, by_block, seed, statistics);
+    let found = bootstrap::estimate(&units, seed, statistics);
+    let of = |place: usize| found[place].unwrap_or(NOTHING);
     Recall {
         tolerance_s: tolerance.seconds(),
-        plan: found[0],
-        uniform: found[1],
-        random: found[2],
-        shifted: found[3],
-        oracle: found[4],
-        gain: found[5],
+        plan: of(0),
+        uniform: of(1),
+        random: of(2),
+        shifted: of(3),
+        oracle: of(4),
+        gain: of(5),
         recovery: found[6],
+    }
+}
+
+/// Of no events.
+const NOTHING: Estimate = Estimate {
+    value: 0.0,
+    low: None,
+    high: None,
+};
+
+/// What of the way from even looks to all-knowing ones is made; no number where there is no such way.
+pub fn recovery(plan: f64, uniform: f64, oracle: f64) -> f64 {
+    if oracle - uniform > 1e-9 {
+        (plan - uniform) / (oracle - uniform)
+    } else {
+        f64::NAN
     }
 }
 

@@ -2,15 +2,42 @@
 
 use std::fmt;
 
-use super::bootstrap::Estimate;
-use super::results::{Onsets, Recall, Results};
+use super::bootstrap::{Estimate, FEWEST};
+use super::results::{Onsets, Recall, Resampled, Results};
 use crate::inspect::grouped;
 
 /// Most classes that are listed; JSON has all.
 const CLASSES: usize = 20;
+/// Why there is no recovery.
+pub(super) const NO_RECOVERY: &str = "(even looks hit all that as many can hit)";
 
 fn interval(e: &Estimate) -> String {
-    format!("{:.3}  {:.3} to {:.3}", e.value, e.low, e.high)
+    match (e.low, e.high) {
+        (Some(low), Some(high)) => format!("{:.3}  {low:.3} to {high:.3}", e.value),
+        _ => format!("{:.3}", e.value),
+    }
+}
+
+impl fmt::Display for Resampled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let minutes = |n: usize| match n {
+            1 => "1 minute in which an event begins".to_owned(),
+            n => format!("{n} minutes in which an event begins"),
+        };
+        match self {
+            Self::Recording(n) => write!(f, "95 %, resampled by recording ({n})"),
+            Self::Block(n) => write!(
+                f,
+                "95 %, resampled by block ({}); of other recordings they don't tell",
+                minutes(*n)
+            ),
+            Self::Nothing(n) => write!(
+                f,
+                "none: only {}; {FEWEST} are needed, or {FEWEST} recordings",
+                minutes(*n)
+            ),
+        }
+    }
 }
 
 impl fmt::Display for Recall {
@@ -23,11 +50,13 @@ impl fmt::Display for Recall {
             ("time-shifted", &self.shifted),
             ("oracle", &self.oracle),
             ("gain", &self.gain),
-            ("recovery", &self.recovery),
         ] {
             writeln!(f, "  {name:<13}{}", interval(e))?;
         }
-        Ok(())
+        match &self.recovery {
+            Some(e) => writeln!(f, "  {:<13}{}", "recovery", interval(e)),
+            None => writeln!(f, "  {:<13}-  {NO_RECOVERY}", "recovery"),
+        }
     }
 }
 
@@ -59,7 +88,7 @@ impl fmt::Display for Results {
             self.least_tier,
             grouped(self.tokens)
         )?;
-        writeln!(f, "intervals    95 %, resampled by {}\n", self.resampled_by)?;
+        writeln!(f, "intervals    {}\n", self.resampled_by)?;
         for recall in &self.recall {
             writeln!(f, "{recall}")?;
         }

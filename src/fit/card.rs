@@ -84,8 +84,12 @@ pub(super) fn text(
         let _ = match threshold {
             Some(found) => writeln!(
                 out,
-                "- **Threshold of `{name}`** {}: the lowest whose recovery ({:.3}) can't be told from that of the best, {} ({:.3}), on {}",
-                found.value, found.recovery, found.best, found.best_recovery, tuning.on
+                "- **Threshold of `{name}`** {}: the lowest whose recovery ({}) can't be told from that of the best, {} ({}), on {}",
+                found.value,
+                said(found.recovery),
+                found.best,
+                said(found.best_recovery),
+                tuning.on
             ),
             None => writeln!(
                 out,
@@ -151,9 +155,9 @@ fn table(out: &mut String, scores: &[(String, String, Score)]) {
         let recalls: Vec<String> = score.recall.iter().map(|r| format!("{r:.3}")).collect();
         let _ = writeln!(
             out,
-            "| {data} | `{probe}` | {} | {:.3} | {} | {} | {:.3} |",
+            "| {data} | `{probe}` | {} | {} | {} | {} | {:.3} |",
             recalls.join(" | "),
-            score.recovery(),
+            said(score.recovery()),
             said(score.auroc),
             said(score.ece),
             score.precision,

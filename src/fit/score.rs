@@ -13,6 +13,7 @@ use anyhow::bail;
 
 use super::corpus::Recording;
 use crate::eval::measure::{self, Onset, Placement};
+use crate::eval::results::recovery;
 
 /// One look for so many seconds.
 pub(super) const SECONDS: f64 = 5.0;
@@ -31,10 +32,10 @@ pub(super) struct Score {
 }
 
 impl Score {
-    /// `(plan - uniform) / (oracle - uniform)`.
-    pub(super) fn recovery(&self) -> f64 {
+    /// `(plan - uniform) / (oracle - uniform)`; `None` where even looks hit as much as can be hit.
+    pub(super) fn recovery(&self) -> Option<f64> {
         let [plan, uniform, .., oracle] = self.recall;
-        (plan - uniform) / (oracle - uniform).max(1e-9)
+        Some(recovery(plan, uniform, oracle)).filter(|recovery| recovery.is_finite())
     }
 }
 

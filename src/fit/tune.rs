@@ -14,6 +14,7 @@ use super::corpus::Recording;
 use super::score::{self, looks};
 use super::{truth, voice};
 use crate::eval::measure;
+use crate::eval::results::recovery;
 
 /// Furthest that a candidate's time is shifted, and that a start may lie from it to count, ms.
 const FURTHEST_MS: i64 = 100;
@@ -95,10 +96,10 @@ pub(super) struct Shift {
 pub(super) struct Threshold {
     /// The lowest whose recovery is as good as the best one's.
     pub(super) value: f32,
-    pub(super) recovery: f64,
+    pub(super) recovery: Option<f64>,
     /// The one with the highest recovery.
     pub(super) best: f32,
-    pub(super) best_recovery: f64,
+    pub(super) best_recovery: Option<f64>,
 }
 
 /// How far the labels of a class lie from its sounds.
@@ -275,7 +276,9 @@ pub(super) fn threshold(
     }
     let n = recordings.len().max(1) as f64;
     let mean = |own: &[f64]| own.iter().sum::<f64>() / n;
-    let recovery = |own: &[f64]| (mean(own) - even / n) / ((oracle - even) / n).max(1e-9);
+    let recovery = |own: &[f64]| {
+        Some(recovery(mean(own), even / n, oracle / n)).filter(|recovery| recovery.is_finite())
+    };
     let mut best = 0;
     for i in 1..shares.len() {
         if mean(&shares[i]) > mean(&shares[best]) + 1e-12 {
@@ -443,7 +446,7 @@ mod tests {
     fn of_thresholds_that_are_as_good_the_lowest_is_taken() {
         let (one, said) = made(2, 0, "tap");
         let found = threshold(&[&one], &[said]).unwrap();
-        assert!(found.recovery > 0.9, "{found:?}");
+        assert!(found.recovery > Some(0.9), "{found:?}");
         assert!(found.value <= found.best && found.recovery <= found.best_recovery);
         // What is said by chance alone harms: those must go.
         let (one, mut said) = made(3, 0, "tap");
