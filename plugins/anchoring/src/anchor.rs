@@ -24,7 +24,8 @@ pub struct Anchor {
     pub class_id: i32,
     /// How likely something begins here, in [0, 1].
     pub score: f32,
-    /// How unsure that is, in [0, 1].
+    /// `1 - score`, in [0, 1]: what windows widen by. It knows nothing beside the score: neither the probes' disagreement nor the trust in the sound tells more
+    /// of which anchors are false.
     pub uncertainty: f32,
 }
 
@@ -111,7 +112,6 @@ pub(crate) struct Candidate {
     /// When it is expected to be seen: what planning goes by. Inside the recording, as far as that is known.
     pub(crate) seen: Nanos,
     pub(crate) p: f32,
-    pub(crate) uncertainty: f32,
     pub(crate) class_id: i32,
 }
 
@@ -133,7 +133,6 @@ impl Candidate {
             onset: onset.at,
             seen: (onset.at + offsets.of(class_id)).clamp(Nanos::ZERO, Nanos::MAX - Nanos::new(1)),
             p: onset.p.min(1.0),
-            uncertainty: unit(onset.uncertainty),
             class_id,
         })
     }
@@ -145,7 +144,7 @@ impl Candidate {
 
     /// `[seen - pre, seen + post)`, widened, inside `[0, stop)`.
     pub(crate) fn window(&self, settings: &AnchorSettings, stop: Nanos) -> Window {
-        let (before, after) = sides(settings, self.uncertainty);
+        let (before, after) = sides(settings, 1.0 - self.p);
         holding(
             self.seen,
             (self.seen - before).max(Nanos::ZERO),
@@ -168,7 +167,7 @@ impl Candidate {
             label: String::new(),
             class_id: self.class_id,
             score: self.p,
-            uncertainty: self.uncertainty,
+            uncertainty: 1.0 - self.p,
         }
     }
 }
@@ -214,11 +213,6 @@ pub(crate) fn midpoint(a: Nanos, b: Nanos) -> Nanos {
         .min(b)
 }
 
-/// Kept in [0, 1]; NaN is as uncertain as can be.
-fn unit(x: f32) -> f32 {
-    if x.is_nan() { 1.0 } else { x.clamp(0.0, 1.0) }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -237,7 +231,6 @@ mod tests {
             onset,
             seen: onset,
             p: 1.0 - uncertainty,
-            uncertainty,
             class_id: -1,
         }
     }
@@ -345,6 +338,18 @@ mod tests {
             assert!((p - expected[i]).abs() < 1e-6, "{found:?}");
         }
         assert_eq!(found.len(), 5);
+        // Who is believed less is the more uncertain, and has the wider window.
+        let mut candidates = Candidates::default();
+        let heard = cues
+            .iter()
+            .filter_map(|cue| candidates.hear(cue, &settings, &Offsets::default(), 0.9));
+        for candidate in heard {
+            let window = candidate.window(&settings, Nanos::MAX);
+            let anchor = candidate.anchor(0, window);
+            assert_eq!(anchor.uncertainty, 1.0 - anchor.score);
+            let wide = Nanos::from_ms(600).scaled(1.0 + f64::from(anchor.uncertainty));
+            assert!(window.length().distance(wide) <= Nanos::new(2));
+        }
     }
 
     #[test]

@@ -271,7 +271,6 @@ mod tests {
             onset: Nanos::from_ms(ms),
             seen: Nanos::from_ms(ms),
             p,
-            uncertainty: 1.0 - p,
             class_id: -1,
         }
     }

@@ -249,14 +249,15 @@ impl Fields {
                     self.bad("class_id", value, rule, "is it the label?")
                 })?,
         };
+        let score = self.share_or("score", 1.0)?;
         Ok(Anchor {
             id,
             onset,
             window,
             label,
             class_id,
-            score: self.share_or("score", 1.0)?,
-            uncertainty: self.share_or("uncertainty", 0.0)?,
+            score,
+            uncertainty: self.share_or("uncertainty", 1.0 - score)?,
         })
     }
 

@@ -429,7 +429,7 @@ const PROPERTIES: [Property; 33] = [
     property(
         "uncertainty-gain",
         "Widening",
-        "Windows grow by this times the anchor's uncertainty, factor",
+        "Windows grow by this times the anchor's uncertainty (1 - score), factor",
         Field::Real(0.0, 10.0, |p| &mut p.settings.anchors.uncertainty_gain),
     ),
     property(
