@@ -75,6 +75,8 @@ pub fn to_cheap(
     if pictures.keyframes.is_empty() {
         return;
     }
+    // Where there is no anchor, no look has decoded anything for others: they share what they decode themselves.
+    let gather = entries.iter().all(|entry| entry.reason != Reason::Anchor);
     let mut from = 0;
     // The fixed look before the run; the first run has none.
     let mut before = None;
@@ -95,6 +97,7 @@ pub fn to_cheap(
             b: after.unwrap_or(stop),
             max_gap,
             reach,
+            gather,
         };
         for (look, at) in looks.iter_mut().zip(between.place(&times)) {
             look.asked = Some(look.first_asked()).filter(|asked| *asked != at);
@@ -114,6 +117,8 @@ struct Between<'a> {
     b: Nanos,
     max_gap: Nanos,
     reach: Nanos,
+    /// Looks may follow a keyframe in steps of the least distance.
+    gather: bool,
 }
 
 /// Where a look could go, and the cheapest way to get there.
@@ -233,8 +238,9 @@ impl Between<'_> {
         place.depth.saturating_sub(self.known(place.group))
     }
 
-    /// Where look `index` of `count`, now at `at`, could go: where it is; as early as it may; keyframes; what an anchor has
-    /// decoded, in steps of the least distance; and as far from an end or a keyframe as the largest gap lets the looks between be.
+    /// Where look `index` of `count`, now at `at`, could go: where it is; as early as it may; keyframes; what an anchor has decoded, in steps of
+    /// the least distance; without any anchor what follows a keyframe, in such steps; and as far from an end or a keyframe as the largest gap
+    /// lets the looks between be.
     fn places(&self, index: usize, count: usize, at: Nanos, apart: Nanos) -> Vec<Place> {
         let (low, high) = ((at - self.reach).max(self.a), (at + self.reach).min(self.b));
         let keys = self.pictures.keyframes;
@@ -251,6 +257,12 @@ impl Between<'_> {
                 places.push(at.clamp(key, end));
                 let back = |n: i64| end - Nanos::new(apart.get().saturating_mul(n));
                 places.extend((1..=STEPS).map(back).filter(|&place| place >= key));
+            }
+        }
+        if self.gather {
+            let step = |n: i64| Nanos::new(apart.get().saturating_mul(n));
+            for &key in within(low - step(STEPS), high) {
+                places.extend((1..=STEPS).map(|n| key + step(n)));
             }
         }
         let steps = |n: usize| Nanos::new(self.max_gap.get().saturating_mul(n as i64));

@@ -56,6 +56,24 @@ fn hours_without_an_anchor_are_placed_piece_by_piece() {
 }
 
 #[test]
+fn without_an_anchor_looks_gather_behind_keyframes() {
+    let keys: Vec<_> = (0..40).map(|i| ms(10_000 * i)).collect();
+    let even: Vec<_> = (0..400).map(|i| 1_000 * i + 500).collect();
+    let mut entries = plain(&even);
+    let pictures = Pictures {
+        keyframes: &keys,
+        frame: FRAME,
+    };
+    let cost = |entries: &[Entry]| pictures.cost(entries.iter().map(|entry| entry.requested));
+    let before = cost(&entries);
+    moved(&mut entries, &keys, 400_000, 10_000, 10_000);
+    // Half as close as they were: ten looks lie in the first half of each group.
+    assert!(10 * cost(&entries) < 6 * before);
+    let closest = times(&entries).windows(2).map(|w| w[1] - w[0]).min();
+    assert_eq!((entries.len(), closest), (400, Some(500)));
+}
+
+#[test]
 fn looks_step_from_keyframe_to_keyframe() {
     let keys: Vec<_> = (0..20).map(|i| ms(500 * i)).collect();
     let mut entries = plain(&[700, 1_500, 2_300, 3_100, 3_900]);
