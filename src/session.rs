@@ -104,7 +104,7 @@ pub(crate) struct Task<'a> {
 /// `earmark run`.
 ///
 /// # Errors
-/// Anything that keeps the output from being complete; then there is no output.
+/// Anything that keeps the output from being complete; then there is no output, but what was done is kept beside it.
 pub fn run(args: &cli::Run, output: Output) -> anyhow::Result<()> {
     let stop = Stop::new()?;
     let mut pipeline = commands::read(&args.pipeline)?;
@@ -133,7 +133,7 @@ pub fn run(args: &cli::Run, output: Output) -> anyhow::Result<()> {
 /// Listens, plans, looks, encodes and writes.
 ///
 /// # Errors
-/// Anything that keeps the output from being complete; then there is no output.
+/// Anything that keeps the output from being complete; then there is no output, but what was done is kept beside it.
 pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Result<Told> {
     let begun = Instant::now();
     memory::share();
@@ -273,10 +273,7 @@ pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Resu
         sink.set_property("warnings", warnings.all().join("\n"));
     })?;
     let outcome = session.play(&built, part.stage(), Nanos::ZERO, &report);
-    if let Some(refusal) = refused.get() {
-        return Err(refusal);
-    }
-    report.looked(outcome?);
+    report.looked(outcome.map_err(|e| refused.instead(e))?);
     drop(plan);
     report.finish()
 }

@@ -24,6 +24,9 @@ mod reading;
 // Every input that must be refused clearly.
 mod bad_input;
 
+// Runs that end before their recording.
+mod ends;
+
 // What the folders promise.
 mod layout;
 // Pipelines: everything wrong is reported at once, with its place.

@@ -517,7 +517,14 @@ pub(super) const GATE: [&str; 4] = ["access", "max_bytes", "max_lag_ms", "patien
 pub(super) fn is_key(section: &str, key: &str) -> bool {
     match section {
         "gate" => GATE.contains(&key),
-        "features" => !["tagger", "models", "attributes", "warnings"].contains(&key),
+        "features" => ![
+            "tagger",
+            "models",
+            "attributes",
+            "warnings",
+            "incomplete_because",
+        ]
+        .contains(&key),
         _ => true,
     }
 }

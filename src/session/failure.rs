@@ -98,6 +98,11 @@ impl Failure {
         })
     }
 
+    /// The same failure, and something to be said about it.
+    pub(crate) fn also(e: anyhow::Error, text: &str) -> anyhow::Error {
+        Self::error(class_of(&e), format!("{e:#}; {text}"))
+    }
+
     /// What is known to have gone wrong with this kind of thing, unless the system says that the disk is full.
     pub(crate) fn of(class: Class, e: &anyhow::Error) -> anyhow::Error {
         let full = e.chain().any(is_full);

@@ -21,9 +21,18 @@ pub(super) struct Guard {
 pub(super) struct Refused(Arc<OnceLock<(Class, String)>>);
 
 impl Refused {
-    pub(super) fn get(&self) -> Option<anyhow::Error> {
-        let (class, text) = self.0.get()?;
-        Some(Failure::error(*class, text))
+    /// The error of a pass by its true class; what was said after the reason stays.
+    pub(super) fn instead(&self, e: anyhow::Error) -> anyhow::Error {
+        let Some((class, text)) = self.0.get() else {
+            return e;
+        };
+        let said = format!("{e:#}");
+        let said = if said.starts_with(text) {
+            said
+        } else {
+            text.clone()
+        };
+        Failure::error(*class, said)
     }
 }
 

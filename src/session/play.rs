@@ -11,7 +11,7 @@ use gst::prelude::*;
 use gstearmark::pads::stream_time;
 
 use super::build::Built;
-use super::failure::{Class, Failure, of_element};
+use super::failure::{Class, Failure, class_of, of_element};
 use super::progress::{Progress, Watch};
 use crate::graph;
 use crate::probe::Missing;
@@ -71,6 +71,9 @@ impl Warnings {
             .clone()
     }
 }
+
+/// What stays of a file that was not finished, in words; and whether they are part of an error already.
+type Kept = Arc<Mutex<Option<(String, bool)>>>;
 
 /// What a pass left behind.
 #[derive(Debug, Default)]
@@ -134,7 +137,7 @@ impl Gauge {
     }
 }
 
-/// Stops the graph however the pass ends, so that nothing half-written stays.
+/// Stops the graph however the pass ends.
 struct Playing<'a>(&'a gst::Pipeline);
 
 impl Drop for Playing<'_> {
@@ -144,24 +147,61 @@ impl Drop for Playing<'_> {
 }
 
 impl Player<'_> {
-    /// Plays to the end.
+    /// Plays to the end. Any other end says why in what is kept of the file, and what is kept in the error.
     pub(super) fn play(&self, built: &Built) -> anyhow::Result<Outcome> {
+        let kept = Kept::default();
+        let playing = Playing(&built.pipeline);
+        let outcome = self.follow(built, &kept);
+        if let Err(e) = &outcome {
+            let because = match class_of(e) {
+                Class::Stopped => "the user stopped the run".into(),
+                _ => format!("{e:#}"),
+            };
+            for sink in built.elements("featuresink") {
+                sink.set_property("warnings", self.warnings.all().join("\n"));
+                sink.set_property("incomplete-because", &because);
+            }
+        }
+        // Now the sink puts away what it has.
+        drop(playing);
+        let kept = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        outcome.map_err(|e| match kept {
+            Some((_, true)) => e,
+            Some((text, false)) => Failure::also(e, &text),
+            None if class_of(&e) == Class::Stopped => Failure::also(e, "nothing was written"),
+            None => e,
+        })
+    }
+
+    fn follow(&self, built: &Built, kept: &Kept) -> anyhow::Result<Outcome> {
         let begun = Instant::now();
         let pipeline = &built.pipeline;
         let bus = pipeline.bus().context("the graph has no bus")?;
         let gauges = gauges(pipeline);
-        let warnings = self.warnings.clone();
+        let failed = Arc::new(AtomicBool::new(false));
+        let (warnings, kept, noted) = (self.warnings.clone(), kept.clone(), failed.clone());
         // At once, so that a warning is known before the end of the stream is.
         bus.set_sync_handler(move |_, message| {
-            if let gst::MessageView::Warning(warning) = message.view() {
-                warn(&warnings, &warning.error(), warning.src());
+            match message.view() {
+                gst::MessageView::Warning(warning) => {
+                    warn(&warnings, &warning.error(), warning.src());
+                }
+                gst::MessageView::Error(_) => noted.store(true, Ordering::SeqCst),
+                gst::MessageView::Element(element) => {
+                    if let Some(told) = element.structure().and_then(kept_text) {
+                        *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+                    }
+                }
+                _ => {}
             }
             gst::BusSyncReply::Pass
         });
+        for sink in built.elements("featuresink") {
+            hold_the_end(&sink, &failed);
+        }
         let mut progress = Progress::new(self.stage, self.start, self.duration, self.watch);
         let mut outcome = Outcome::default();
         let mut missing: Vec<Missing> = Vec::new();
-        let playing = Playing(pipeline);
         if let Err(e) = pipeline.set_state(gst::State::Playing) {
             // The bus says why.
             let said = bus.iter().find_map(|message| match message.view() {
@@ -176,10 +216,7 @@ impl Player<'_> {
         loop {
             if self.stop.is_wanted() {
                 progress.clear();
-                return Err(Failure::error(
-                    Class::Stopped,
-                    "stopped; nothing was written",
-                ));
+                return Err(Failure::error(Class::Stopped, "stopped"));
             }
             let message = bus.timed_pop(TICK);
             let counts: Vec<_> = gauges
@@ -215,7 +252,6 @@ impl Player<'_> {
                 _ => {}
             }
         }
-        drop(playing);
         progress.clear();
         outcome.took = begun.elapsed();
         Ok(outcome)
@@ -324,6 +360,31 @@ fn warn(warnings: &Warnings, error: &gst::glib::Error, source: Option<&gst::Obje
         _ => said.to_owned(),
     };
     warnings.push(text);
+}
+
+/// What a sink says of a file that it did not finish.
+fn kept_text(structure: &gst::StructureRef) -> Option<(String, bool)> {
+    if structure.name() != "earmark-kept" {
+        return None;
+    }
+    Some((structure.get("text").ok()?, structure.get("told").ok()?))
+}
+
+/// Sources send the end of the stream after an error, too; after one, no file is complete.
+fn hold_the_end(sink: &gst::Element, failed: &Arc<AtomicBool>) {
+    let failed = failed.clone();
+    let Some(pad) = sink.static_pad("sink") else {
+        return;
+    };
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        let is_end = info
+            .event()
+            .is_some_and(|event| event.type_() == gst::EventType::Eos);
+        if is_end && failed.load(Ordering::SeqCst) {
+            return gst::PadProbeReturn::Drop;
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 /// The numbers of a stage, added to what the stage reported before.

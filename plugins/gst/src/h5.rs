@@ -24,7 +24,7 @@ pub use read::{
 };
 pub use recover::recover;
 pub use sound::{Sound, SoundFile};
-pub use write::{Closing, Opening, Row, Totals, Writer};
+pub use write::{Closing, Kept, Opening, Row, Totals, Writer};
 
 /// The `schema` attribute of every file that this version writes and reads.
 pub const SCHEMA: &str = "earmark/1";
@@ -52,6 +52,9 @@ pub const ATTRIBUTES: [&str; 20] = [
     "warnings",
     "times",
 ];
+
+/// The attribute that says why a file is not complete, where somebody knew; a text.
+pub const BECAUSE: &str = "incomplete_because";
 
 /// `/cues/class_id` where the tagger named no class.
 pub const NO_CLASS: u16 = u16::MAX;
@@ -232,6 +235,9 @@ struct Column<T> {
     rows: usize,
     width: Option<usize>,
     waiting: Vec<T>,
+    /// Rows a chunk.
+    chunk: usize,
+    gzip: bool,
 }
 
 /// How a column is laid out.
@@ -254,16 +260,49 @@ impl<T: Cell> Column<T> {
     fn waiting(&self) -> usize {
         self.waiting.len() / self.width.unwrap_or(1).max(1)
     }
+
+    /// Whether the rows given so far fill chunks of so many rows.
+    fn ends_at(&self, chunk: usize) -> bool {
+        (self.rows + self.waiting()).is_multiple_of(chunk)
+    }
 }
 
 /// A column, whatever it holds.
 trait Append {
-    /// Writes the rows that wait.
+    /// Writes the rows that wait; all of them or none.
     fn append(&mut self) -> hdf5::Result<()>;
+
+    /// Most bytes that writing them adds to the file, what describes them aside.
+    fn need(&self) -> u64;
 }
 
 impl<T: Cell> Append for Column<T> {
     fn append(&mut self) -> hdf5::Result<()> {
+        let from = self.rows;
+        self.extend().inspect_err(|_| {
+            // What has no contents must not look like rows.
+            let _ = match self.width {
+                None => self.dataset.resize((from,)),
+                Some(width) => self.dataset.resize((from, width)),
+            };
+        })
+    }
+
+    fn need(&self) -> u64 {
+        let (from, to) = (self.rows, self.rows + self.waiting());
+        // A compressed chunk is written anew; any other has its place from its first row on.
+        let had = if self.gzip {
+            from / self.chunk
+        } else {
+            from.div_ceil(self.chunk)
+        };
+        let chunks = to.div_ceil(self.chunk).saturating_sub(had);
+        (chunks * self.chunk * self.width.unwrap_or(1) * size_of::<T>()) as u64
+    }
+}
+
+impl<T: Cell> Column<T> {
+    fn extend(&mut self) -> hdf5::Result<()> {
         let (from, to) = (self.rows, self.rows + self.waiting());
         if from == to {
             return Ok(());
@@ -327,6 +366,8 @@ impl Table {
             rows: 0,
             width: shape.wide.map(|(width, _)| width),
             waiting: Vec::new(),
+            chunk: shape.chunk,
+            gzip: shape.gzip,
         })
     }
 }

@@ -36,6 +36,8 @@ struct State {
     segment: Option<gst::FormattedSegment<gst::ClockTime>>,
     listening: Option<Listening>,
     samples: Vec<f32>,
+    /// A cue has passed since the segment, the flush or the start; the first one is marked.
+    goes_on: bool,
     stats: Stats,
 }
 
@@ -93,6 +95,9 @@ impl State {
                 let segment = self.segment.as_ref();
                 buffer.set_pts(segment.and_then(|s| pads::buffer_time(s, cue.pts)));
                 buffer.set_duration(gst::ClockTime::from_nseconds(HOP.get() as u64));
+                if !std::mem::replace(&mut self.goes_on, true) {
+                    buffer.set_flags(gst::BufferFlags::DISCONT);
+                }
             }
             out.push(Out::Buffer(buffer));
         }
@@ -242,7 +247,11 @@ impl Eventness {
                 };
                 // What was heard belongs to the old segment.
                 let pushed = self.work(|state, out| state.finish(out));
-                self.state().segment = Some(segment);
+                {
+                    let mut state = self.state();
+                    state.segment = Some(segment);
+                    state.goes_on = false;
+                }
                 if pushed.is_err() {
                     return false;
                 }
@@ -262,6 +271,7 @@ impl Eventness {
                 let mut state = self.state();
                 state.listening = None;
                 state.segment = None;
+                state.goes_on = false;
             }
             gst::EventView::Eos(_) => {
                 let pushed = self.work(|state, out| state.finish(out));

@@ -4,37 +4,43 @@
 //! (`work`) encodes and writes. At the end of the stream the streaming thread waits for the worker, so whoever sees the pipeline's
 //! EOS finds the file.
 //!
-//! Locks: `settings` and `state` are never held together, nor while something waits.
+//! The file is opened between READY and PAUSED and closed on the way back; so one element can write one file after another.
+//!
+//! A pause takes nothing from the stream: whoever waits for the worker then waits for PLAYING as well (`wait_preroll`), and goes on.
+//! A flush begins the stream anew, and so the file, as in `filesink`: what came before it does not count. After the end of the stream
+//! only a flush brings something new; the file that was finished in the same run is then replaced.
+//!
+//! Locks: `settings` and `state` are never held together, nor while something waits. What is known for the closing has a lock of its
+//! own, taken last: the worker needs it where it fails.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use anchoring::plan::Entry;
-use anchoring::tier::Tier;
 use anchoring::time::Nanos;
-use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
+use crossbeam_channel::{RecvTimeoutError, SendTimeoutError, bounded};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
-use gst_video::prelude::*;
 
-use super::messages::{self, file_message, model_message, settings_message, work_message};
-use super::planar::{Colours, Plane, Planes};
-use super::prepare::{Pixels, Preparer, Turn};
+use super::known::Known;
+use super::lock;
+use super::messages::{self, kept_structure, kept_text, work_message};
+use super::pixels::pixels;
+use super::prepare::{Preparer, Turn};
 use super::settings::{self, Settings};
+use super::start;
 use super::thumbnail;
-use super::work::{Job, Picture, Report, Work};
+use super::work::{End, Job, Picture, Report};
+use super::worker::Worker;
 use crate::carry::{self, Message};
-use crate::h5::{self, Closing, Opening, Writer};
-use crate::models::{self, Encoder, Input, ModelError};
+use crate::models::{self, Input};
 use crate::pads;
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
         "featuresink",
         gst::DebugColorFlags::empty(),
@@ -44,34 +50,27 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 
 /// How often whoever waits looks whether it should stop waiting.
 const TICK: Duration = Duration::from_millis(50);
-/// Pictures that may wait for the worker.
-const QUEUE: usize = 16;
+/// While started: between READY and PAUSED and back.
+pub(super) struct Started {
+    pub(super) worker: Worker,
+    /// Shared with the worker.
+    pub(super) known: Arc<Mutex<Known>>,
+    /// A flush came, and nothing since.
+    pub(super) flushed: bool,
 
-/// While started.
-struct Started {
-    /// `None` once the end of the stream was handed over.
-    jobs: Option<Sender<Job>>,
-    worker: JoinHandle<()>,
-    /// The worker's last word; it has posted its error itself.
-    outcome: Receiver<Result<Option<Report>, ()>>,
-    stop: Arc<AtomicBool>,
-
-    input: Input,
+    pub(super) input: Input,
     /// Side and price of low, base and high.
-    tiers: [models::TierSpec; 3],
-    preparer: Preparer,
+    pub(super) tiers: [models::TierSpec; 3],
+    pub(super) preparer: Preparer,
     /// `None` before caps, and with caps of cues.
-    info: Option<gst_video::VideoInfo>,
+    pub(super) info: Option<gst_video::VideoInfo>,
     /// From the tags of the stream and of the whole container; the stream's own wins.
-    stream_turn: Option<Turn>,
-    global_turn: Option<Turn>,
-    closing: Closing,
-    /// Latest instant of any picture or cue.
-    latest: Nanos,
-    warned_of_prices: bool,
-    scaling: Duration,
+    pub(super) stream_turn: Option<Turn>,
+    pub(super) global_turn: Option<Turn>,
+    pub(super) warned_of_prices: bool,
+    pub(super) scaling: Duration,
     /// Most jobs that waited for the worker at once.
-    most_waiting: usize,
+    pub(super) most_waiting: usize,
 }
 
 /// Holds properties and state.
@@ -79,12 +78,8 @@ struct Started {
 pub struct FeatureSink {
     settings: Mutex<Settings>,
     state: Mutex<Option<Started>>,
-    /// Set while the pad flushes or goes down: nobody may wait.
-    flushing: AtomicBool,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Set while the pad flushes or goes down, or the element pauses: whoever waits lets others in.
+    unlocked: AtomicBool,
 }
 
 #[glib::object_subclass]
@@ -108,7 +103,8 @@ impl ObjectImpl for FeatureSink {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        if pspec.name() != "warnings" && lock(&self.state).is_some() {
+        let any_time = pspec.flags().contains(gst::PARAM_FLAG_MUTABLE_PLAYING);
+        if !any_time && lock(&self.state).is_some() {
             gst::error!(
                 CAT,
                 imp = self,
@@ -163,37 +159,36 @@ impl ElementImpl for FeatureSink {
         });
         TEMPLATES.as_ref()
     }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::ReadyToPaused {
+            self.open().map_err(|message| {
+                self.post_error_message(message);
+                gst::StateChangeError
+            })?;
+        }
+        let changed = self.parent_change_state(transition);
+        match transition {
+            // The streaming thread is gone: nothing more comes.
+            gst::StateChange::PausedToReady => self.close(),
+            gst::StateChange::ReadyToPaused if changed.is_err() => self.close(),
+            _ => {}
+        }
+        changed
+    }
 }
 
 impl BaseSinkImpl for FeatureSink {
-    fn start(&self) -> Result<(), gst::ErrorMessage> {
-        let settings = lock(&self.settings).clone();
-        let started = self.begin(&settings)?;
-        self.flushing.store(false, Ordering::SeqCst);
-        *lock(&self.state) = Some(started);
-        Ok(())
-    }
-
-    fn stop(&self) -> Result<(), gst::ErrorMessage> {
-        if let Some(Started {
-            jobs, worker, stop, ..
-        }) = lock(&self.state).take()
-        {
-            stop.store(true, Ordering::SeqCst);
-            drop(jobs);
-            // A panic there was reported when its outcome was missing.
-            let _ = worker.join();
-        }
-        Ok(())
-    }
-
     fn unlock(&self) -> Result<(), gst::ErrorMessage> {
-        self.flushing.store(true, Ordering::SeqCst);
+        self.unlocked.store(true, Ordering::SeqCst);
         Ok(())
     }
 
     fn unlock_stop(&self) -> Result<(), gst::ErrorMessage> {
-        self.flushing.store(false, Ordering::SeqCst);
+        self.unlocked.store(false, Ordering::SeqCst);
         Ok(())
     }
 
@@ -216,13 +211,14 @@ impl BaseSinkImpl for FeatureSink {
             };
         let decoder = info.as_ref().and_then(|_| self.decoder());
         if let Some(started) = lock(&self.state).as_mut() {
+            lock(&started.known).caps(info.is_some(), decoder);
             started.info = info;
-            started.closing.decoder = decoder.unwrap_or_default();
         }
         Ok(())
     }
 
     fn render(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.begin_anew()?;
         let job = {
             let mut state = lock(&self.state);
             let started = state.as_mut().ok_or(gst::FlowError::Flushing)?;
@@ -260,6 +256,12 @@ impl BaseSinkImpl for FeatureSink {
                 true
             }
             gst::EventView::Eos(_) => self.finish(),
+            gst::EventView::FlushStop(_) => {
+                if let Some(started) = lock(&self.state).as_mut() {
+                    started.flushed = true;
+                }
+                true
+            }
             _ => true,
         };
         // An event that was not handled goes no further: after an error there is no EOS message.
@@ -268,104 +270,48 @@ impl BaseSinkImpl for FeatureSink {
 }
 
 impl FeatureSink {
-    /// Checks everything that can be checked before the first picture, and starts the worker.
-    fn begin(&self, settings: &Settings) -> Result<Started, gst::ErrorMessage> {
-        if settings.location.is_empty() {
-            return Err(settings_message(
-                "the property location is empty: name the HDF5 file to write",
-            ));
-        }
-        if !settings.streams.is_empty()
-            && serde_json::from_str::<serde_json::Value>(&settings.streams).is_err()
-        {
-            return Err(settings_message("the property streams is no JSON"));
-        }
-        let Ok(earlier) = serde_json::from_str::<Vec<serde_json::Value>>(match &*settings.times {
-            "" => "[]",
-            times => times,
-        }) else {
-            return Err(settings_message("the property times is no JSON array"));
-        };
-        settings.further().map_err(|text| settings_message(&text))?;
-        let location = settings.place().map_err(|text| settings_message(&text))?;
-        let threads = settings.threads as usize;
-        let encoder = models::load_encoder(&settings.model, threads, settings.runs_on())
-            .map_err(|err| model_message(&err))?;
-        let mut warnings = Vec::new();
-        if let Some(why) = encoder.instead() {
-            let wanted = settings.runs_on();
-            warnings.push(format!(
-                "the encoder runs on the processor, not on {wanted}: {why}"
-            ));
-            gst::element_imp_warning!(self, gst::LibraryError::Init, ("{}", warnings[0]));
-        }
-        gst::info!(CAT, imp = self, "the encoder runs on {}", encoder.place());
-        let tiers = encoder
-            .manifest()
-            .tiers
-            .ok_or_else(|| settings_message("the encoder has no tiers"))?;
-        let tiers = Tier::ALL.map(|tier| tiers.of(tier));
-        let opening = opening(settings, &encoder).map_err(|err| model_message(&err))?;
-        let writer = Writer::create(&location, settings.overwrite, &opening)
-            .map_err(|err| file_message(&err))?;
+    fn open(&self) -> Result<(), gst::ErrorMessage> {
+        let settings = lock(&self.settings).clone();
+        let started = start::begin(self, &settings)?;
+        self.unlocked.store(false, Ordering::SeqCst);
+        *lock(&self.state) = Some(started);
+        Ok(())
+    }
 
-        let input = encoder.manifest().input.clone();
-        let work = Work::new(
-            encoder,
-            writer,
-            tiers.map(|tier| tier.px),
-            settings.batch as usize,
-            settings.thumbnails,
-            earlier,
-        );
-        let (jobs, queue) = bounded(QUEUE);
-        let (done, outcome) = bounded(1);
-        let stop = Arc::new(AtomicBool::new(false));
-        let worker = std::thread::Builder::new()
-            .name("earmark-features".into())
-            .spawn({
-                let stop = Arc::clone(&stop);
-                let element = self.obj().downgrade();
-                move || {
-                    let result = work.run(&queue, &stop).map_err(|err| {
-                        let message = work_message(&err);
-                        if let Some(element) = element.upgrade() {
-                            element.imp().post_error_message(message);
-                        }
-                    });
-                    // Before the queue goes, so that whoever finds it gone finds the outcome.
-                    let _ = done.send(result);
-                }
-            })
-            .map_err(|err| {
-                gst::error_msg!(gst::ResourceError::Failed, ("cannot start a thread: {err}"))
-            })?;
-        let stem = location
-            .file_stem()
-            .map(|stem| stem.to_string_lossy().into_owned());
-        Ok(Started {
-            jobs: Some(jobs),
-            worker,
-            outcome,
-            stop,
-            input,
-            tiers,
-            preparer: Preparer::default(),
-            info: None,
-            stream_turn: None,
-            global_turn: None,
-            closing: Closing {
-                video_id: stem.unwrap_or_default(),
-                duration: Nanos::new(-1),
-                rotation: Turn::default().name().into(),
-                warnings,
-                ..Closing::default()
-            },
-            latest: Nanos::ZERO,
-            warned_of_prices: false,
-            scaling: Duration::ZERO,
-            most_waiting: 0,
-        })
+    /// Puts away what is there, if the end of the stream did not.
+    fn close(&self) {
+        let Some(started) = lock(&self.state).take() else {
+            return;
+        };
+        let settings = lock(&self.settings).clone();
+        {
+            let mut known = lock(&started.known);
+            for warning in settings.warnings.lines() {
+                known.warn(warning.into());
+            }
+        }
+        started.worker.leave(match &*settings.incomplete_because {
+            "" => "the pipeline was stopped before the end of the stream".into(),
+            because => because.into(),
+        });
+    }
+
+    /// Tells how the worker ended, at once and from its thread: why, if it failed, and what stays.
+    pub(super) fn ended(&self, end: &End) {
+        let kept = end.kept.as_ref();
+        if let Some(kept) = kept {
+            self.tell(kept_structure(kept, end.error.is_some()));
+        }
+        match (&end.error, kept) {
+            (Some(err), kept) => self.post_error_message(work_message(err, kept)),
+            // An application that stopped the pipeline without a word may not read the bus any more either, as gst-launch-1.0.
+            (None, Some(kept)) if lock(&self.settings).incomplete_because.is_empty() => {
+                let text = format!("stopped before the end of the stream; {}", kept_text(kept));
+                gst::element_imp_warning!(self, gst::StreamError::Failed, ("{text}"));
+                glib::g_message!("earmark", "{text}");
+            }
+            _ => {}
+        }
     }
 
     /// The element that decodes what comes here.
@@ -443,8 +389,11 @@ impl FeatureSink {
         let par = (info.par().numer(), info.par().denom());
         let size = (info.width(), info.height());
         let shape = thumbnail::shape(size, par, turn, started.input.fit);
-        started.closing.rotation = turn.name().into();
-        started.latest = started.latest.max(pts);
+        {
+            let mut known = lock(&started.known);
+            known.turned(turn.name());
+            known.reached(pts);
+        }
         self.check_price(started, &chosen.entry);
         Ok(Job::Picture(Picture {
             pts,
@@ -466,44 +415,38 @@ impl FeatureSink {
             entry.tokens, entry.tier
         );
         gst::element_imp_warning!(self, gst::StreamError::Format, ("{text}"));
-        started.closing.warnings.push(text);
+        lock(&started.known).warn(text);
     }
 
     /// Takes a message of `anchorgate` or `framepick`.
     fn message(&self, message: Message) -> bool {
+        if self.begin_anew().is_err() {
+            return false;
+        }
         let job = {
-            let mut state = lock(&self.state);
-            let Some(started) = state.as_mut() else {
+            let state = lock(&self.state);
+            let Some(started) = state.as_ref() else {
                 return false;
             };
-            let closing = &mut started.closing;
+            let mut known = lock(&started.known);
             match message {
                 Message::Plan(header) => {
-                    if !header.video_id.is_empty() {
-                        closing.video_id = header.video_id;
-                    }
-                    closing.duration = header.duration;
-                    closing.budget_tokens = header.budget_tokens;
-                    closing.config = header.config.to_string();
+                    known.plan(header);
                     return true;
                 }
                 Message::Summary(summary) => {
-                    closing.duration = summary.duration;
-                    closing.budget_tokens = summary.budget_tokens;
-                    closing.pictures_seen = summary.pictures_seen;
-                    closing.pictures_passed = summary.pictures_passed;
-                    closing.warnings.extend(summary.warnings);
+                    known.summary(summary);
                     return true;
                 }
                 Message::Miss(_) => {
-                    closing.frames_missed += 1;
+                    known.missed();
                     return true;
                 }
                 // The picture brings it along.
                 Message::Chosen(_) => return true,
                 Message::Anchor(anchor) => Job::Anchor(anchor),
                 Message::Cue(cue) => {
-                    started.latest = started.latest.max(cue.pts);
+                    known.reached(cue.pts);
                     Job::Cue(cue)
                 }
             }
@@ -527,16 +470,27 @@ impl FeatureSink {
         }
     }
 
-    /// Gives the worker a job, waiting for room unless the pad flushes.
+    /// After a flush, has the worker begin anew before it gets anything.
+    fn begin_anew(&self) -> Result<(), gst::FlowError> {
+        match lock(&self.state).as_mut() {
+            Some(started) if started.flushed => {
+                started.flushed = false;
+                started.scaling = Duration::ZERO;
+                lock(&started.known).anew();
+            }
+            _ => return Ok(()),
+        }
+        self.hand_over(Job::Anew)
+    }
+
+    /// Gives the worker a job, waiting for room. Unless the pad flushes, the job is given, whatever pauses come between.
     fn hand_over(&self, mut job: Job) -> Result<(), gst::FlowError> {
         let jobs = match lock(&self.state).as_ref() {
             None => return Err(gst::FlowError::Flushing),
-            Some(started) => started.jobs.clone().ok_or(gst::FlowError::Eos)?,
+            Some(started) => started.worker.jobs(),
         };
         loop {
-            if self.flushing.load(Ordering::SeqCst) {
-                return Err(gst::FlowError::Flushing);
-            }
+            self.give_way()?;
             match jobs.send_timeout(job, TICK) {
                 Ok(()) => {
                     if let Some(started) = lock(&self.state).as_mut() {
@@ -545,77 +499,65 @@ impl FeatureSink {
                     return Ok(());
                 }
                 Err(SendTimeoutError::Timeout(back)) => job = back,
-                Err(SendTimeoutError::Disconnected(_)) => {
-                    // It has said why, unless it panicked.
-                    self.outcome(Duration::ZERO);
-                    return Err(gst::FlowError::Error);
-                }
+                // The worker has said why.
+                Err(SendTimeoutError::Disconnected(_)) => return Err(gst::FlowError::Error),
             }
         }
     }
 
-    /// The worker's last word, if it comes in time. Posts an error if it never can.
-    fn outcome(&self, patience: Duration) -> Option<Result<Option<Report>, ()>> {
-        let outcome = lock(&self.state).as_ref()?.outcome.clone();
-        match outcome.recv_timeout(patience) {
-            Ok(outcome) => Some(outcome),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => {
-                self.post_error_message(gst::error_msg!(
-                    gst::StreamError::Failed,
-                    ("the thread that encodes and writes ended unexpectedly")
-                ));
-                Some(Err(()))
-            }
+    /// Where the base class wants the streaming thread back: lets it pause or flush. Ok once playing goes on.
+    fn give_way(&self) -> Result<(), gst::FlowError> {
+        if self.unlocked.load(Ordering::SeqCst) {
+            gst::debug!(CAT, imp = self, "unlocked while waiting for the worker");
+            self.obj().wait_preroll()?;
         }
+        Ok(())
     }
 
     /// The end of the stream: waits until the file is in place. False if there will be none.
     fn finish(&self) -> bool {
-        let settings = lock(&self.settings).clone();
-        let last = match lock(&self.state).as_mut() {
+        if self.begin_anew().is_err() {
+            return false;
+        }
+        let warnings = lock(&self.settings).warnings.clone();
+        let (done, report) = bounded(1);
+        let last = match lock(&self.state).as_ref() {
             None => return false,
-            Some(started) if started.jobs.is_none() => return true, // a second end
             Some(started) => {
-                let closing = &mut started.closing;
-                if !settings.video_id.is_empty() {
-                    closing.video_id = settings.video_id;
-                }
-                if !settings.config.is_empty() {
-                    closing.config = settings.config;
-                }
-                if closing.duration < Nanos::ZERO {
-                    closing.duration = started.latest;
-                }
-                let mut closing = closing.clone();
-                for warning in settings.warnings.lines().map(str::to_owned) {
-                    if !warning.is_empty() && !closing.warnings.contains(&warning) {
-                        closing.warnings.push(warning);
-                    }
+                let mut known = lock(&started.known);
+                for warning in warnings.lines() {
+                    known.warn(warning.into());
                 }
                 Job::Finish {
-                    closing: Box::new(closing),
+                    closing: Box::new(known.closing()),
                     scaling: started.scaling,
+                    done,
                 }
             }
         };
         if self.hand_over(last).is_err() {
             return false;
         }
-        if let Some(started) = lock(&self.state).as_mut() {
-            started.jobs = None;
-        }
         loop {
-            match self.outcome(TICK) {
-                Some(Ok(Some(report))) => {
+            match report.recv_timeout(TICK) {
+                Ok(report) => {
                     self.report(&report);
                     return true;
                 }
-                Some(_) => return false,
-                None if self.flushing.load(Ordering::SeqCst) => return false,
-                None => {}
+                // It failed, and says why before it is over.
+                Err(_) if self.worker_is_over() => return false,
+                Err(_) if self.give_way().is_err() => return false,
+                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK / 10),
+                Err(RecvTimeoutError::Timeout) => {}
             }
         }
+    }
+
+    fn worker_is_over(&self) -> bool {
+        let state = lock(&self.state);
+        state
+            .as_ref()
+            .is_none_or(|started| started.worker.is_over())
     }
 
     /// Tells the bus what was done.
@@ -626,58 +568,17 @@ impl FeatureSink {
                 (started.scaling, started.most_waiting)
             });
         for stats in messages::stats(report, scaling, most_waiting) {
-            let message = gst::message::Element::builder(stats)
-                .src(&*self.obj())
-                .build();
-            // Fails only where there is no bus.
-            let _ = self.obj().post_message(message);
+            self.tell(stats);
         }
     }
-}
 
-/// The pixels of a mapped picture.
-fn pixels<'a>(
-    frame: &'a gst_video::VideoFrameRef<&gst::BufferRef>,
-) -> Result<Pixels<'a>, gst::glib::BoolError> {
-    let stride = |plane: usize| {
-        let stride = frame.plane_stride().get(plane).copied();
-        stride
-            .and_then(|stride| usize::try_from(stride).ok())
-            .unwrap_or(0)
-    };
-    if frame.format() == gst_video::VideoFormat::Rgb {
-        return Ok(Pixels::Rgb(frame.plane_data(0)?, stride(0)));
+    fn tell(&self, structure: gst::Structure) {
+        let message = gst::message::Element::builder(structure)
+            .src(&*self.obj())
+            .build();
+        // Fails only where there is no bus.
+        let _ = self.obj().post_message(message);
     }
-    let info = frame.info();
-    let plane = |component: u32| -> Result<Plane<'a>, gst::glib::BoolError> {
-        let index = info.format_info().plane()[component as usize];
-        let data = frame.plane_data(index)?;
-        let offset = info.format_info().poffset()[component as usize] as usize;
-        Ok(Plane {
-            data: data.get(offset..).unwrap_or_default(),
-            stride: stride(index as usize),
-            step: info.format_info().pixel_stride()[component as usize] as usize,
-        })
-    };
-    let colorimetry = info.colorimetry();
-    // What a stream that says nothing most likely means: standard definition has its own primaries.
-    let usual = match info.height() {
-        ..=576 => (0.299, 0.114),
-        _ => (0.2126, 0.0722),
-    };
-    let (kr, kb) = colorimetry.matrix().kr_kb().unwrap_or(usual);
-    Ok(Pixels::Planes(Planes {
-        width: info.width() as usize,
-        height: info.height() as usize,
-        y: plane(0)?,
-        u: plane(1)?,
-        v: plane(2)?,
-        colours: Colours {
-            kr: kr as f32,
-            kb: kb as f32,
-            full: colorimetry.range() == gst_video::VideoColorRange::Range0_255,
-        },
-    }))
 }
 
 /// A buffer of the cue stream: recordings without pictures.
@@ -687,27 +588,6 @@ fn cue(started: &mut Started, buffer: &gst::Buffer) -> Result<Job, gst::ErrorMes
     };
     let data = buffer.map_readable().map_err(|err| wrong(&err))?;
     let cue = carry::cue_from_text(&data).map_err(|err| wrong(&err))?;
-    started.latest = started.latest.max(cue.pts);
+    lock(&started.known).reached(cue.pts);
     Ok(Job::Cue(cue))
-}
-
-fn opening(settings: &Settings, encoder: &Encoder) -> Result<Opening, ModelError> {
-    let (major, minor, micro, _) = gst::version();
-    Ok(Opening {
-        dim: encoder.dim(),
-        precision: settings.precision.into(),
-        input_uri: settings.input_uri.clone(),
-        input_bytes: settings.input_bytes,
-        streams: settings.streams.clone(),
-        models: models::used::noted(encoder.manifest(), &settings.models, &settings.tagger)?,
-        thumbnails: settings.thumbnails,
-        provider: encoder.place().to_string(),
-        versions: BTreeMap::from([
-            ("earmark".into(), env!("CARGO_PKG_VERSION").into()),
-            ("gstreamer".into(), format!("{major}.{minor}.{micro}")),
-            ("hdf5".into(), h5::library_version()),
-            ("onnxruntime".into(), crate::onnx::runtime_version()?),
-        ]),
-        further: settings.further().unwrap_or_default(),
-    })
 }

@@ -7,36 +7,38 @@ use anchoring::plan::Reason;
 use anchoring::tier::Tier;
 
 use super::partial::PlaceError;
-use super::work::{Report, WorkError};
-use crate::h5::H5Error;
+use super::work::{Report, WorkError, for_a_shell};
+use crate::h5::{H5Error, Kept};
 use crate::models::ModelError;
 
-fn place_message(err: &PlaceError) -> gst::ErrorMessage {
+fn place_message(err: &PlaceError, also: &str) -> gst::ErrorMessage {
     match err {
-        PlaceError::Busy(_) => gst::error_msg!(gst::ResourceError::Busy, ("{err}")),
+        PlaceError::Busy(_) => gst::error_msg!(gst::ResourceError::Busy, ("{err}{also}")),
         PlaceError::System { source, .. } if source.kind() == ErrorKind::StorageFull => {
-            gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{err}"))
+            gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{err}{also}"))
         }
-        _ => gst::error_msg!(gst::ResourceError::OpenWrite, ("{err}")),
+        _ => gst::error_msg!(gst::ResourceError::OpenWrite, ("{err}{also}")),
     }
 }
 
-pub(super) fn file_message(err: &H5Error) -> gst::ErrorMessage {
+/// `also` follows the text.
+pub(super) fn file_message(err: &H5Error, also: &str) -> gst::ErrorMessage {
     match err {
-        H5Error::Place(err) => place_message(err),
-        H5Error::Full(_) => gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{err}")),
-        H5Error::Row { .. } => gst::error_msg!(gst::StreamError::Format, ("{err}")),
-        _ => gst::error_msg!(gst::ResourceError::Write, ("{err}")),
+        H5Error::Place(err) => place_message(err, also),
+        H5Error::Full(_) => gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{err}{also}")),
+        H5Error::Row { .. } => gst::error_msg!(gst::StreamError::Format, ("{err}{also}")),
+        _ => gst::error_msg!(gst::ResourceError::Write, ("{err}{also}")),
     }
 }
 
-pub(super) fn model_message(err: &ModelError) -> gst::ErrorMessage {
+/// `also` follows the text.
+pub(super) fn model_message(err: &ModelError, also: &str) -> gst::ErrorMessage {
     match err {
         ModelError::Unknown { .. } | ModelError::Missing { .. } | ModelError::Runtime(_) => {
-            gst::error_msg!(gst::ResourceError::NotFound, ("{err}"))
+            gst::error_msg!(gst::ResourceError::NotFound, ("{err}{also}"))
         }
-        ModelError::Run { .. } => gst::error_msg!(gst::StreamError::Failed, ("{err}")),
-        _ => gst::error_msg!(gst::ResourceError::OpenRead, ("{err}")),
+        ModelError::Run { .. } => gst::error_msg!(gst::StreamError::Failed, ("{err}{also}")),
+        _ => gst::error_msg!(gst::ResourceError::OpenRead, ("{err}{also}")),
     }
 }
 
@@ -44,11 +46,40 @@ pub(super) fn settings_message(text: &str) -> gst::ErrorMessage {
     gst::error_msg!(gst::ResourceError::Settings, ("{text}"))
 }
 
-pub(super) fn work_message(err: &WorkError) -> gst::ErrorMessage {
+/// What the worker failed at, and what stays.
+pub(super) fn work_message(err: &WorkError, kept: Option<&Kept>) -> gst::ErrorMessage {
+    let also = kept.map_or_else(String::new, |kept| format!("; {}", kept_text(kept)));
     match err {
-        WorkError::Model(err) => model_message(err),
-        WorkError::File(err) => file_message(err),
+        WorkError::Model(err) => model_message(err, &also),
+        WorkError::File(err) => file_message(err, &also),
+        WorkError::Panic(_) => gst::error_msg!(gst::LibraryError::Failed, ("{err}{also}")),
     }
+}
+
+/// What stays of a file that was not finished, and what makes a file of it.
+pub(super) fn kept_text(kept: &Kept) -> String {
+    let Kept { path, totals } = kept;
+    let rows = match totals.frames {
+        0 => format!("{} cues", totals.cues),
+        1 => "1 picture".into(),
+        frames => format!("{frames} pictures"),
+    };
+    let path = for_a_shell(path);
+    format!(
+        "what was done until then ({rows}) is kept in {path}: `earmark recover {path}` makes a file of it"
+    )
+}
+
+/// The same for a program; `told` if people know it from an error already.
+pub(super) fn kept_structure(kept: &Kept, told: bool) -> gst::Structure {
+    gst::Structure::builder("earmark-kept")
+        .field("location", kept.path.display().to_string())
+        .field("frames", kept.totals.frames)
+        .field("anchors", kept.totals.anchors)
+        .field("cues", kept.totals.cues)
+        .field("text", kept_text(kept))
+        .field("told", told)
+        .build()
 }
 
 /// What was done: a structure for encoding and one for writing.

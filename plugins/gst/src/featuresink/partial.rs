@@ -46,13 +46,23 @@ pub(crate) fn is_held(target: &Path) -> bool {
     matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
+/// Whether `path` is where `target` is written before it gets its name.
+pub(crate) fn is_partial_of(path: &Path, target: &Path) -> bool {
+    let Ok(path) = path.canonicalize() else {
+        return false;
+    };
+    partial_name(target)
+        .canonicalize()
+        .is_ok_and(|partial| partial == path)
+}
+
 fn partial_name(target: &Path) -> PathBuf {
     let mut name = target.as_os_str().to_owned();
     name.push(".partial");
     PathBuf::from(name)
 }
 
-/// `<target>.partial`, locked. Dropping it takes the file away; only [`Partial::commit`] leaves something behind.
+/// `<target>.partial`, locked. Dropping it takes the file away; only [`Partial::commit`] and [`Partial::keep`] leave something behind.
 ///
 /// The lock is on the file itself, so it ends with the process, and what a killed process left is taken over.
 #[derive(Debug)]
@@ -61,7 +71,7 @@ pub(crate) struct Partial {
     path: PathBuf,
     file: File,
     overwrite: bool,
-    committed: bool,
+    stays: bool,
 }
 
 impl Partial {
@@ -77,7 +87,7 @@ impl Partial {
             path,
             file,
             overwrite,
-            committed: false,
+            stays: false,
         };
         // Another run may have finished between the first look and the lock.
         check_place(target, overwrite)?;
@@ -89,19 +99,64 @@ impl Partial {
         &self.path
     }
 
+    /// From now on the file stays, whatever happens: there is something in it that is worth having.
+    pub(crate) fn keep(&mut self) {
+        self.stays = true;
+    }
+
+    /// Brings what was written to the disk.
+    ///
+    /// # Errors
+    /// The disk is full or gone.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Makes sure that so many bytes can be added, so that a full disk is known before the file is touched. What is not used
+    /// goes back at the end. Where the file system can't promise room, nothing is known.
+    ///
+    /// # Errors
+    /// There is no room: the disk is full, a quota is used up, or the file may not grow so far.
+    pub(crate) fn reserve(&self, bytes: u64) -> io::Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::Errno;
+        let size = self.file.metadata()?.len();
+        let most = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+        if most.is_some_and(|most| size + bytes > most) {
+            return Err(Errno::FBIG.into());
+        }
+        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, size, bytes) {
+            Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => Err(errno.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives room back that was reserved and not used.
+    pub(crate) fn release(&self) {
+        // Cutting a file to the size that it has frees what lies behind its end.
+        let size = self.file.metadata().map(|about| about.len());
+        let _ = size.and_then(|size| self.file.set_len(size));
+    }
+
     /// Brings what was written to the disk and gives it its name, all or nothing.
     ///
     /// # Errors
     /// The disk is full or gone, or the target has appeared meanwhile and may not be overwritten.
     pub(crate) fn commit(mut self) -> Result<(), PlaceError> {
+        self.release();
         self.file
             .sync_all()
             .map_err(|source| self.system("write", source))?;
-        if !self.overwrite && self.target.exists() {
-            return Err(PlaceError::Exists(self.target.clone()));
-        }
-        fs::rename(&self.path, &self.target).map_err(|source| self.system("rename", source))?;
-        self.committed = true;
+        let renamed = if self.overwrite {
+            fs::rename(&self.path, &self.target)
+        } else {
+            rename_to_new(&self.path, &self.target)
+        };
+        renamed.map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => PlaceError::Exists(self.target.clone()),
+            _ => self.system("rename", source),
+        })?;
+        self.stays = true;
         // The name is safe only once its folder is; some file systems cannot sync folders, and then there is nothing to do.
         if let Ok(folder) = File::open(folder_of(&self.target)) {
             let _ = folder.sync_all();
@@ -120,9 +175,35 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        if !self.committed {
+        if !self.stays {
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+/// Renames a file unless something bears the new name, in one step where the file system can.
+fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::io::Errno;
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // Of the kernel, or of a file system that knows no such rename.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+            renamed => return Ok(renamed?),
+        }
+    }
+    link_to_new(from, to)
+}
+
+/// The same where there is no such rename: a link is made in one step as well. Without links either, another run may come between
+/// the look and the rename.
+fn link_to_new(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Ok(()) => fs::remove_file(from),
+        Err(err) if err.kind() == io::ErrorKind::AlreadyExists => Err(err),
+        Err(_) if to.symlink_metadata().is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(_) => fs::rename(from, to),
     }
 }
 
@@ -152,6 +233,24 @@ fn check_place(target: &Path, overwrite: bool) -> Result<(), PlaceError> {
         return Err(PlaceError::Exists(target.into()));
     }
     Ok(())
+}
+
+/// Which file bears a name; another one that bears it later differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity([u64; 4]);
+
+/// `None` if there is none.
+#[cfg(unix)]
+pub(crate) fn identity(path: &Path) -> Option<Identity> {
+    use std::os::unix::fs::MetadataExt;
+    let about = path.symlink_metadata().ok()?;
+    let written = [about.mtime() as u64, about.mtime_nsec() as u64];
+    Some(Identity([about.dev(), about.ino(), written[0], written[1]]))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn identity(_path: &Path) -> Option<Identity> {
+    None
 }
 
 /// Opens and locks `path`. Between the two, another run may finish and rename the file away; then the lock would be on its result,
@@ -283,6 +382,37 @@ mod tests {
         assert!(matches!(partial.commit(), Err(PlaceError::Exists(_))));
         assert_eq!(fs::read_to_string(&target).unwrap(), "other");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn either_way_of_renaming_replaces_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let [from, to] = ["from", "to"].map(|name| dir.path().join(name));
+        for rename in [rename_to_new, link_to_new] {
+            fs::write(&from, "new").unwrap();
+            fs::write(&to, "old").unwrap();
+            let refused = rename(&from, &to).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(fs::read_to_string(&to).unwrap(), "old");
+            fs::remove_file(&to).unwrap();
+            rename(&from, &to).unwrap();
+            assert_eq!(fs::read_to_string(&to).unwrap(), "new");
+            assert!(!from.exists());
+        }
+    }
+
+    #[test]
+    fn what_is_to_stay_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("a.h5");
+        let mut partial = Partial::claim(&target, false).unwrap();
+        fs::write(partial.path(), "half").unwrap();
+        partial.reserve(1 << 20).unwrap();
+        partial.release();
+        partial.keep();
+        let path = partial.path().to_owned();
+        drop(partial);
+        assert_eq!(fs::read_to_string(path).unwrap(), "half");
     }
 
     #[test]

@@ -98,6 +98,17 @@ impl<R> Rows<R> {
         Some(ready)
     }
 
+    /// The earliest row that is ready, whatever is missing before it.
+    pub(super) fn pop_ready(&mut self) -> Option<R> {
+        while let Some(slot) = self.slots.pop_front() {
+            self.first += 1;
+            if slot.is_some() {
+                return slot;
+            }
+        }
+        None
+    }
+
     /// How many places are reserved and not yet given out.
     pub(super) fn waiting(&self) -> usize {
         self.slots.len()
@@ -137,6 +148,11 @@ mod tests {
         rows.fill(tickets[4], 4);
         assert_eq!(rows.pop(), Some(4));
         assert_eq!(rows.reserve(), 5);
+        let ready = rows.reserve();
+        rows.fill(ready, 6);
+        assert_eq!(rows.pop(), None);
+        assert_eq!([rows.pop_ready(), rows.pop_ready()], [Some(6), None]);
+        assert_eq!(rows.reserve(), 7);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use gst::glib;
 use gst::prelude::*;
 
-use crate::h5::{ATTRIBUTES, Precision};
+use crate::h5::{ATTRIBUTES, BECAUSE, Precision};
 use crate::models::{Place, Provider};
 
 /// How features are stored.
@@ -43,6 +43,8 @@ pub(super) struct Settings {
     pub(super) times: String,
     pub(super) attributes: String,
     pub(super) warnings: String,
+    pub(super) flush_s: u32,
+    pub(super) incomplete_because: String,
 }
 
 impl Default for Settings {
@@ -67,6 +69,8 @@ impl Default for Settings {
             times: String::new(),
             attributes: String::new(),
             warnings: String::new(),
+            flush_s: 10,
+            incomplete_because: String::new(),
         }
     }
 }
@@ -93,7 +97,7 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
         };
         let standard = Settings::default();
         vec![
-            text("location", "Location", "The HDF5 file to write, as a path or a file:// URI; until it is finished it is LOCATION.partial", ""),
+            text("location", "Location", "The HDF5 file to write, as a path or a file:// URI; until the end of the stream it is LOCATION.partial, and any other end leaves that", ""),
             text("model", "Model", "The encoder: name of a model manifest, or path of one ending in .yaml", &standard.model),
             glib::ParamSpecUInt::builder("batch")
                 .nick("Batch")
@@ -159,6 +163,19 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
                 .blurb("What the application warned of, one a line, for the file's attributes; may be set until the end of the stream")
                 .mutable_playing()
                 .build(),
+            glib::ParamSpecUInt::builder("flush-s")
+                .nick("Flush")
+                .blurb("Seconds after which what was encoded or heard is on the disk, full batch or not: most that a kill or a power cut can cost")
+                .minimum(1)
+                .maximum(3600)
+                .default_value(standard.flush_s)
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecString::builder("incomplete-because")
+                .nick("Incomplete because")
+                .blurb("Why the application stops before the end of the stream, for the attribute of that name in what is kept; an application that sets it tells people itself")
+                .mutable_playing()
+                .build(),
         ]
     });
     PROPERTIES.as_ref()
@@ -193,7 +210,7 @@ impl Settings {
             .map_err(|err| format!("the property attributes is no JSON object of texts: {err}"))?;
         match further
             .keys()
-            .find(|name| ATTRIBUTES.contains(&name.as_str()))
+            .find(|name| ATTRIBUTES.contains(&name.as_str()) || *name == BECAUSE)
         {
             Some(taken) => Err(format!(
                 "the property attributes names `{taken}`, which the file has anyway"
@@ -231,6 +248,8 @@ impl Settings {
             "times" => self.times = text(),
             "attributes" => self.attributes = text(),
             "warnings" => self.warnings = text(),
+            "flush-s" => self.flush_s = value.get().unwrap_or(self.flush_s),
+            "incomplete-because" => self.incomplete_because = text(),
             _ => {}
         }
     }
@@ -257,6 +276,8 @@ impl Settings {
             "times" => self.times.to_value(),
             "attributes" => self.attributes.to_value(),
             "warnings" => self.warnings.to_value(),
+            "flush-s" => self.flush_s.to_value(),
+            "incomplete-because" => self.incomplete_because.to_value(),
             _ => return None,
         })
     }

@@ -1,22 +1,28 @@
 //! What the sink does with what it gets, on a thread of its own: batches, embeddings, rows, the file.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anchoring::anchor::Anchor;
 use anchoring::cue::Cue;
 use anchoring::plan::Entry;
 use anchoring::time::Nanos;
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvError, RecvTimeoutError, Sender};
 
+use super::known::Known;
+use super::partial::{Identity, identity};
 use super::prepare::normalise;
 use super::rows::{Batch, Batches, Rows, batch_sizes};
 use super::thumbnail::Thumbnails;
-use crate::h5::{Closing, H5Error, Row, Totals, Writer};
+use super::worker::{Leaving, guarded};
+use crate::h5::{Closing, H5Error, Kept, Opening, Row, Totals, Writer};
 use crate::models::{Encoder, ModelError};
 
 /// Rows that may wait for an incomplete batch before every batch goes as it is.
 const MOST_WAITING: usize = 128;
+/// How long pictures that wait are still encoded once the worker was told to leave; what is left then is lost.
+const LAST: Duration = Duration::from_secs(3);
 
 /// What the streaming thread hands over.
 #[derive(Debug)]
@@ -27,12 +33,21 @@ pub(super) enum Job {
     Anchor(Anchor),
     /// A cue.
     Cue(Cue),
-    /// Nothing more comes.
+    /// The stream begins anew, and so does the file.
+    Anew,
+    /// The end of the stream.
     Finish {
         /// What is known only now.
         closing: Box<Closing>,
         /// Time spent scaling pictures.
         scaling: Duration,
+        /// Told when the file is in place; gone without a word if it never will be.
+        done: Sender<Report>,
+    },
+    /// Nothing more comes, and no end of the stream: what is there is kept.
+    Leave {
+        /// Why.
+        because: String,
     },
 }
 
@@ -58,6 +73,9 @@ pub(super) enum WorkError {
     /// The file failed.
     #[error(transparent)]
     File(#[from] H5Error),
+    /// A mistake in here.
+    #[error("the thread that encodes and writes ended unexpectedly: {0}")]
+    Panic(String),
 }
 
 /// What was done.
@@ -75,67 +93,150 @@ pub(super) struct Report {
     pub(super) batches: u64,
 }
 
+/// How the work ended.
+#[derive(Debug)]
+pub(super) struct End {
+    /// Why it ended on its own, if it did.
+    pub(super) error: Option<WorkError>,
+    /// What stays of a file that was begun and not finished.
+    pub(super) kept: Option<Kept>,
+}
+
+/// Where and how the file is written.
+pub(super) struct Place {
+    pub(super) target: PathBuf,
+    pub(super) overwrite: bool,
+    pub(super) opening: Opening,
+    /// How long anything may wait in memory.
+    pub(super) flush: Duration,
+}
+
 /// Encoder and file, and what is between them.
 pub(super) struct Work {
     encoder: Encoder,
-    writer: Writer,
+    place: Place,
+    /// `None` once the file is finished, until a flush begins the stream anew.
+    writer: Option<Writer>,
+    /// The file that was finished; this run may replace it.
+    ours: Option<Identity>,
+    /// What could not be given its name.
+    kept: Option<Kept>,
     batches: Batches<Picture>,
     rows: Rows<Row>,
     px: [usize; 3],
     numbers: Vec<f32>,
     /// `None` where nobody wants them.
     thumbnails: Option<Thumbnails>,
+    /// Since when something has been waiting in memory.
+    since: Option<Instant>,
+    leaving: Leaving,
     /// What earlier passes took, and when this one began.
     times: (Vec<serde_json::Value>, Instant),
     report: Report,
 }
 
 impl Work {
-    /// `px`: sides of low, base and high. `batch`: pictures of the low tier that go through the encoder together. `earlier`: what
-    /// earlier passes took, for the file.
+    /// Opens the file. `px`: sides of low, base and high. `batch`: pictures of the low tier that go through the encoder together.
+    /// `earlier`: what earlier passes took, for the file.
     pub(super) fn new(
         encoder: Encoder,
-        writer: Writer,
+        place: Place,
         px: [usize; 3],
         batch: usize,
-        thumbnails: bool,
         earlier: Vec<serde_json::Value>,
-    ) -> Self {
-        Self {
+        leaving: Leaving,
+    ) -> Result<Self, H5Error> {
+        let writer = Writer::create(&place.target, place.overwrite, &place.opening)?;
+        Ok(Self {
             encoder,
-            writer,
+            writer: Some(writer),
+            ours: None,
+            kept: None,
             batches: Batches::new(batch_sizes(batch, px)),
             rows: Rows::default(),
             px,
             numbers: Vec::new(),
-            thumbnails: thumbnails.then(Thumbnails::default),
+            thumbnails: place.opening.thumbnails.then(Thumbnails::default),
+            place,
+            since: None,
+            leaving,
             times: (earlier, Instant::now()),
             report: Report::default(),
+        })
+    }
+
+    /// Works until it is told to leave, or fails; then closes what is there.
+    pub(super) fn run(mut self, jobs: &Receiver<Job>, known: &Mutex<Known>) -> End {
+        let worked = guarded(|| self.work(jobs));
+        let (because, error) = match worked {
+            Ok(because) => (because, None),
+            Err(err) => {
+                // Whatever failed, pictures that only waited for their batch may still get in.
+                let _ = guarded(|| self.rest());
+                (err.to_string(), Some(err))
+            }
+        };
+        let known = super::lock(known).clone();
+        let kept = guarded(|| Ok(self.keep(&known, &because)));
+        End {
+            error,
+            kept: kept.ok().flatten(),
         }
     }
 
-    /// Works until the job that finishes the file, and reports. `None` when there is no such job: `stop` was set, or nobody can send
-    /// one any more; then there is no file.
-    pub(super) fn run(
-        mut self,
-        jobs: &Receiver<Job>,
-        stop: &AtomicBool,
-    ) -> Result<Option<Report>, WorkError> {
-        for job in jobs {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(None);
-            }
+    /// Why it was told to leave.
+    fn work(&mut self, jobs: &Receiver<Job>) -> Result<String, WorkError> {
+        loop {
+            let job = match self.since {
+                None => jobs
+                    .recv()
+                    .map_err(|RecvError| RecvTimeoutError::Disconnected),
+                Some(since) => jobs.recv_deadline(since + self.place.flush),
+            };
             match job {
-                Job::Picture(picture) => self.take(picture)?,
-                Job::Anchor(anchor) => self.write(|writer| writer.anchor(&anchor))?,
-                Job::Cue(cue) => self.write(|writer| writer.cue(&cue))?,
-                Job::Finish { closing, scaling } => return self.finish(*closing, scaling, stop),
+                Ok(Job::Leave { because }) => {
+                    self.rest()?;
+                    return Ok(because);
+                }
+                Ok(job) => self.take(job)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok("the element is gone".into()),
+            }
+            if self
+                .since
+                .is_some_and(|since| since.elapsed() >= self.place.flush)
+            {
+                self.sync()?;
             }
         }
-        Ok(None)
     }
 
-    fn take(&mut self, picture: Picture) -> Result<(), WorkError> {
+    fn take(&mut self, job: Job) -> Result<(), WorkError> {
+        match job {
+            Job::Anew => return self.anew(),
+            Job::Finish {
+                closing,
+                scaling,
+                done,
+            } => {
+                let report = self.finish(*closing, scaling)?;
+                // Whoever waited for it may have been flushed meanwhile.
+                let _ = done.send(report);
+                return Ok(());
+            }
+            Job::Leave { .. } => return Ok(()),
+            Job::Picture(picture) => self.picture(picture)?,
+            Job::Anchor(anchor) => self.write(|writer| writer.anchor(&anchor))?,
+            Job::Cue(cue) => self.write(|writer| writer.cue(&cue))?,
+        }
+        self.since.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    fn picture(&mut self, picture: Picture) -> Result<(), WorkError> {
+        if self.is_late() {
+            return Ok(());
+        }
         let ticket = self.rows.reserve();
         if let Some(batch) = self.batches.push(picture.entry.tier, ticket, picture) {
             self.encode(batch)?;
@@ -205,28 +306,105 @@ impl Work {
         what: impl FnOnce(&mut Writer) -> Result<(), H5Error>,
     ) -> Result<(), WorkError> {
         let begun = Instant::now();
-        what(&mut self.writer)?;
+        what(self.writer()?)?;
         self.report.writing += begun.elapsed();
         Ok(())
     }
 
-    fn finish(
-        mut self,
-        mut closing: Closing,
-        scaling: Duration,
-        stop: &AtomicBool,
-    ) -> Result<Option<Report>, WorkError> {
-        while let Some(batch) = self.batches.drain() {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(None);
+    /// The file, opened once more if the one before is finished.
+    fn writer(&mut self) -> Result<&mut Writer, H5Error> {
+        match &mut self.writer {
+            Some(writer) => Ok(writer),
+            none => {
+                let place = &self.place;
+                let is_ours = self.ours.is_some() && self.ours == identity(&place.target);
+                let overwrite = place.overwrite || is_ours;
+                let writer = Writer::create(&place.target, overwrite, &place.opening)?;
+                Ok(none.insert(writer))
             }
+        }
+    }
+
+    /// What waits in memory goes to the disk: batches as they are, rows, cues.
+    fn sync(&mut self) -> Result<(), WorkError> {
+        while let Some(batch) = self.batches.drain() {
+            self.encode(batch)?;
+        }
+        self.write(Writer::sync)?;
+        self.since = None;
+        Ok(())
+    }
+
+    /// Encodes what waits, for as long as there is time.
+    fn rest(&mut self) -> Result<(), WorkError> {
+        while !self.is_late()
+            && let Some(batch) = self.batches.drain()
+        {
+            self.encode(batch)?;
+        }
+        Ok(())
+    }
+
+    fn is_late(&self) -> bool {
+        let since = self.leaving.get();
+        since.is_some_and(|since| since.elapsed() >= LAST)
+    }
+
+    /// Forgets what came so far.
+    fn anew(&mut self) -> Result<(), WorkError> {
+        while self.batches.drain().is_some() {}
+        self.rows = Rows::default();
+        self.report = Report::default();
+        self.since = None;
+        if let Some(writer) = self.writer.take() {
+            self.writer = Some(if *writer.totals() == Totals::default() {
+                writer
+            } else {
+                writer.anew(&self.place.opening)?
+            });
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, mut closing: Closing, scaling: Duration) -> Result<Report, WorkError> {
+        while let Some(batch) = self.batches.drain() {
             self.encode(batch)?;
         }
         let begun = Instant::now();
         closing.times = self.times(scaling);
-        self.report.totals = self.writer.finish(&closing)?;
+        self.writer()?.complete(&closing)?;
+        if let Some(mut writer) = self.writer.take() {
+            let (path, totals) = (writer.path().to_owned(), writer.totals().clone());
+            writer.hold();
+            self.report.totals = writer.commit().inspect_err(|_| {
+                self.kept = Some(Kept { path, totals });
+            })?;
+        }
+        self.ours = identity(&self.place.target);
+        self.since = None;
         self.report.writing += begun.elapsed();
-        Ok(Some(self.report))
+        Ok(std::mem::take(&mut self.report))
+    }
+
+    /// Closes a file that was begun and not finished. Without a picture there is nothing in it that listening once more would not
+    /// give, unless nobody sends pictures.
+    fn keep(&mut self, known: &Known, because: &str) -> Option<Kept> {
+        if let Some(kept) = self.kept.take() {
+            return Some(kept);
+        }
+        let mut writer = self.writer.take()?;
+        // Rows that are ready; others may be missing between them.
+        while let Some(row) = self.rows.pop_ready() {
+            if writer.frame(&row).is_err() {
+                break;
+            }
+        }
+        if known.has_pictures() && writer.totals().frames == 0 {
+            return None;
+        }
+        let mut closing = known.closing();
+        closing.times = self.times(Duration::ZERO);
+        writer.keep(&closing, because)
     }
 
     /// What every pass took, this one last, as JSON. The last writes are not in it: it is written with them.
@@ -245,4 +423,14 @@ impl Work {
         }));
         serde_json::Value::from(all).to_string()
     }
+}
+
+/// A path as a shell takes it.
+pub(super) fn for_a_shell(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
+    if text.chars().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }

@@ -30,6 +30,8 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 struct State {
     segment: Option<gst::FormattedSegment<gst::ClockTime>>,
     pending: Pending,
+    /// A frame has passed since the segment, the flush or the start; the first one is marked.
+    goes_on: bool,
     stats: Stats,
 }
 
@@ -86,6 +88,9 @@ impl FramePick {
                 );
                 return Err(gst::FlowError::Error);
             }
+            if !std::mem::replace(&mut self.state().goes_on, true) {
+                out.make_mut().set_flags(gst::BufferFlags::DISCONT);
+            }
             gst::log!(CAT, imp = self, "{:?}", chosen);
             self.src
                 .push(out)
@@ -129,12 +134,15 @@ impl FramePick {
                     );
                     return false;
                 };
-                self.state().segment = Some(segment);
+                let mut state = self.state();
+                state.segment = Some(segment);
+                state.goes_on = false;
             }
             gst::EventView::FlushStop(_) => {
                 let mut state = self.state();
                 state.pending.clear();
                 state.segment = None;
+                state.goes_on = false;
             }
             gst::EventView::Gap(gap) => {
                 let (pts, _) = gap.get();

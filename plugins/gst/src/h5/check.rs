@@ -7,7 +7,7 @@ use anchoring::plan::Reason;
 use half::f16;
 
 use super::read::{Tables, tables};
-use super::{H5Error, Reading};
+use super::{BECAUSE, H5Error, Reading};
 
 /// Rows of features that are in memory at a time.
 const TOGETHER: usize = 256;
@@ -23,7 +23,10 @@ pub fn check(path: &Path) -> Result<Vec<String>, H5Error> {
     let mut problems = Vec::new();
     match file.attribute::<bool>("complete") {
         Ok(true) => {}
-        Ok(false) => problems.push("it is not complete: the run that wrote it did not end".into()),
+        Ok(false) => problems.push(match file.text(BECAUSE) {
+            Ok(because) => format!("it is not complete: {because}"),
+            Err(_) => "it is not complete: the run that wrote it did not end".into(),
+        }),
         Err(err) => problems.push(format!("`complete` cannot be read: {err}")),
     }
     if let Err(err) = super::read_summary(path) {

@@ -39,6 +39,12 @@ pub fn recover(from: &Path, to: &Path) -> Result<Totals, H5Error> {
         provider: text("provider"),
         further,
     };
+    if crate::featuresink::partial::is_partial_of(from, to) {
+        return Err(H5Error::Place(super::PlaceError::Place {
+            path: to.into(),
+            problem: "the copy would be made where the damaged file is; name another output".into(),
+        }));
+    }
     let mut writer = Writer::create(to, false, &opening)?;
     let (rows, _) = whole_anchors(&file).unwrap_or_default();
     for (id, row) in rows.into_iter().enumerate() {
@@ -63,6 +69,11 @@ pub fn recover(from: &Path, to: &Path) -> Result<Totals, H5Error> {
     let stem = stem.trim_end_matches(".partial").trim_end_matches(".h5");
     let or = |text: String, other: &str| if text.is_empty() { other.into() } else { text };
     let duration = file.attribute::<i64>("duration_ns");
+    let mut warnings: Vec<String> = serde_json::from_str(&text("warnings")).unwrap_or_default();
+    warnings.push(format!(
+        "recovered from {}, whose run did not end",
+        from.display()
+    ));
     writer.leave(&Closing {
         video_id: or(text("video_id"), stem),
         duration: duration.map_or(last, Nanos::new),
@@ -74,10 +85,7 @@ pub fn recover(from: &Path, to: &Path) -> Result<Totals, H5Error> {
         decoder: text("decoder"),
         rotation: text("rotation"),
         times: text("times"),
-        warnings: vec![format!(
-            "recovered from {}, whose run did not end",
-            from.display()
-        )],
+        warnings,
     })
 }
 
@@ -230,5 +238,9 @@ mod tests {
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(problems[0].contains("not complete"));
         assert!(recover(&torn, &saved).is_err());
+        // While it is written, the copy would bear the name of what it is made of.
+        let refused = recover(&torn, &dir.path().join("torn.h5")).unwrap_err();
+        assert!(refused.to_string().contains("another output"), "{refused}");
+        assert!(torn.exists());
     }
 }

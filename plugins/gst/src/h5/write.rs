@@ -1,7 +1,8 @@
 //! Writing a file: rows wait in rounds, rounds are flushed, and the file gets its name when it is whole.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use anchoring::anchor::Anchor;
 use anchoring::cue::{COARSE, Cue, TOP};
@@ -12,8 +13,8 @@ use half::f16;
 use serde::Serialize;
 
 use super::{
-    Append, Bytes, Column, H5Error, ModelNote, NO_CLASS, Output, Precision, ReasonCode, SCHEMA,
-    Shape, Text, TierCode, text,
+    Append, BECAUSE, Bytes, Column, H5Error, ModelNote, NO_CLASS, Output, Precision, ReasonCode,
+    SCHEMA, Shape, Text, TierCode, text,
 };
 use crate::featuresink::partial::Partial;
 
@@ -21,6 +22,8 @@ use crate::featuresink::partial::Partial;
 const CHUNK_ROWS: usize = 1024;
 /// Pictures that wait in memory before they are written and flushed; a chunk of `/frames/features`, so that each is compressed once.
 const ROUND: usize = 64;
+/// Bytes that are reserved beyond the rows: what describes them in the file, and its closing.
+const SPARE: u64 = 128 << 10;
 
 /// What is known before the first row.
 #[derive(Clone, Debug, Default)]
@@ -314,7 +317,16 @@ impl Cues {
     }
 }
 
-/// A file being written. Unless it is finished, dropping it leaves nothing behind.
+/// What stays of a file that was not finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Where: `<target>.partial`.
+    pub path: PathBuf,
+    /// What it holds.
+    pub totals: Totals,
+}
+
+/// A file being written. Unless it is finished or kept, dropping it leaves nothing behind.
 pub struct Writer {
     // Dropped in this order: HDF5 lets go of the file before it is taken away.
     frames: Frames,
@@ -324,6 +336,10 @@ pub struct Writer {
     partial: Partial,
     dim: usize,
     totals: Totals,
+    /// What of it is in the file.
+    written: Totals,
+    /// Bytes of texts and pictures that wait.
+    loose: u64,
     last: Nanos,
 }
 
@@ -333,7 +349,28 @@ impl Writer {
     /// # Errors
     /// There is no place for it, or the disk is full.
     pub fn create(target: &Path, overwrite: bool, opening: &Opening) -> Result<Self, H5Error> {
-        let partial = Partial::claim(target, overwrite)?;
+        Self::begin(Partial::claim(target, overwrite)?, opening)
+    }
+
+    /// Forgets what was written and starts the same file once more.
+    ///
+    /// # Errors
+    /// The disk is full or gone.
+    pub fn anew(self, opening: &Opening) -> Result<Self, H5Error> {
+        let Self {
+            frames,
+            anchors,
+            cues,
+            output,
+            partial,
+            ..
+        } = self;
+        drop((frames, anchors, cues));
+        output.close()?;
+        Self::begin(partial, opening)
+    }
+
+    fn begin(partial: Partial, opening: &Opening) -> Result<Self, H5Error> {
         let output = Output::create(partial.path())?;
         output.put_text("schema", SCHEMA)?;
         output.put("complete", &false)?;
@@ -354,10 +391,19 @@ impl Writer {
             partial,
             dim: opening.dim,
             totals: Totals::default(),
+            written: Totals::default(),
+            loose: 0,
             last: Nanos::new(i64::MIN),
         };
         writer.output.flush()?;
+        let reserved = writer.partial.reserve(SPARE);
+        reserved.map_err(|err| lost(&writer.partial, &err))?;
         Ok(writer)
+    }
+
+    /// Where it is written: `<target>.partial`.
+    pub fn path(&self) -> &Path {
+        self.partial.path()
     }
 
     /// What was given so far.
@@ -375,8 +421,9 @@ impl Writer {
         self.totals.frames += 1;
         self.totals.spent_tokens += row.entry.tokens;
         self.totals.by_tier_and_reason[row.entry.tier as usize][row.entry.reason as usize] += 1;
+        self.loose += row.thumbnail.len() as u64;
         self.frames.push(row);
-        if self.frames.pts_ns.waiting() < ROUND {
+        if !self.frames.pts_ns.ends_at(ROUND) {
             return Ok(());
         }
         self.flush()
@@ -394,12 +441,12 @@ impl Writer {
             )));
         }
         self.totals.anchors += 1;
+        self.loose += anchor.label.len() as u64;
         self.anchors.push(anchor);
-        if self.anchors.onset_ns.waiting() < CHUNK_ROWS {
+        if !self.anchors.onset_ns.ends_at(CHUNK_ROWS) {
             return Ok(());
         }
-        self.output.append(self.anchors.columns())?;
-        self.output.flush()
+        self.flush()
     }
 
     /// Appends a cue.
@@ -409,46 +456,50 @@ impl Writer {
     pub fn cue(&mut self, cue: &Cue) -> Result<(), H5Error> {
         self.totals.cues += 1;
         self.cues.push(cue);
-        if self.cues.pts_ns.waiting() < CHUNK_ROWS {
+        if !self.cues.pts_ns.ends_at(CHUNK_ROWS) {
             return Ok(());
         }
-        self.output.append(self.cues.columns())?;
-        self.output.flush()
+        self.flush_cues()
+    }
+
+    /// Writes everything that waits and brings it to the disk: from here on it outlives the process and the machine.
+    ///
+    /// # Errors
+    /// The disk is full or gone.
+    pub fn sync(&mut self) -> Result<(), H5Error> {
+        if self.written == self.totals {
+            return Ok(());
+        }
+        self.flush_cues()?;
+        self.flush()?;
+        let synced = self.partial.sync();
+        synced.map_err(|err| lost(&self.partial, &err))
     }
 
     /// Writes the rest, says that the file is complete, and gives it its name.
     ///
     /// # Errors
     /// The disk is full, or the target has appeared meanwhile.
-    pub fn finish(self, closing: &Closing) -> Result<Totals, H5Error> {
-        self.end(closing, true)
+    pub fn finish(mut self, closing: &Closing) -> Result<Totals, H5Error> {
+        self.complete(closing)?;
+        self.commit()
     }
 
-    /// As [`Writer::finish`], but the file says that it is not complete.
-    pub(super) fn leave(self, closing: &Closing) -> Result<Totals, H5Error> {
-        self.end(closing, false)
-    }
-
-    fn end(mut self, closing: &Closing, complete: bool) -> Result<Totals, H5Error> {
-        self.output.append(self.cues.columns())?;
+    /// The first half of [`Writer::finish`]: writes the rest and says that the file is complete. What fails here can still be kept.
+    ///
+    /// # Errors
+    /// The disk is full.
+    pub fn complete(&mut self, closing: &Closing) -> Result<(), H5Error> {
+        self.flush_cues()?;
         self.flush()?;
-        let output = &self.output;
-        output.put_text("video_id", &closing.video_id)?;
-        output.put("duration_ns", &closing.duration.get())?;
-        output.put_text("config", &closing.config)?;
-        output.put("budget_tokens", &closing.budget_tokens)?;
-        output.put("spent_tokens", &self.totals.spent_tokens)?;
-        output.put("frames_missed", &closing.frames_missed)?;
-        output.put("pictures_seen", &closing.pictures_seen)?;
-        output.put("pictures_passed", &closing.pictures_passed)?;
-        output.put_text("decoder", &closing.decoder)?;
-        output.put_text("rotation", &closing.rotation)?;
-        output.put_text("times", &closing.times)?;
-        output.put_text("warnings", &json(&closing.warnings))?;
-        output.flush()?;
-        // Last of all, in a flush of its own.
-        output.put("complete", &complete)?;
-        output.flush()?;
+        self.close(closing, true)
+    }
+
+    /// The second half: gives the file its name.
+    ///
+    /// # Errors
+    /// The target has appeared meanwhile, or the disk is gone.
+    pub fn commit(self) -> Result<Totals, H5Error> {
         let Self {
             frames,
             anchors,
@@ -464,11 +515,101 @@ impl Writer {
         Ok(totals)
     }
 
+    /// From now on the file stays where it is, whatever happens, unless it gets its name.
+    pub fn hold(&mut self) {
+        self.partial.keep();
+    }
+
+    /// As [`Writer::finish`], but the file says that it is not complete.
+    pub(super) fn leave(mut self, closing: &Closing) -> Result<Totals, H5Error> {
+        self.flush_cues()?;
+        self.flush()?;
+        self.close(closing, false)?;
+        self.commit()
+    }
+
+    /// Closes the file where it is: not complete, and why. `None`, and no file, if there is nothing in it. Never fails: what the
+    /// disk has no room for any more is lost, what is on it is kept.
+    pub fn keep(mut self, closing: &Closing, because: &str) -> Option<Kept> {
+        let mut wrote = self.flush_cues();
+        wrote = self.flush().and(wrote);
+        if self.written == Totals::default() {
+            return None;
+        }
+        self.partial.keep();
+        let closed = self
+            .output
+            .put_text(BECAUSE, because)
+            .and_then(|()| self.close(closing, false));
+        let Self {
+            frames,
+            anchors,
+            cues,
+            output,
+            partial,
+            written,
+            ..
+        } = self;
+        drop((frames, anchors, cues));
+        // Whatever fails here, the rounds that were flushed are there.
+        let _ = wrote.and(closed).and(output.close());
+        partial.release();
+        Some(Kept {
+            path: partial.path().into(),
+            totals: written,
+        })
+    }
+
+    /// Writes what is known only at the end.
+    fn close(&mut self, closing: &Closing, complete: bool) -> Result<(), H5Error> {
+        let output = &self.output;
+        output.put_text("video_id", &closing.video_id)?;
+        output.put("duration_ns", &closing.duration.get())?;
+        output.put_text("config", &closing.config)?;
+        output.put("budget_tokens", &closing.budget_tokens)?;
+        output.put("spent_tokens", &self.written.spent_tokens)?;
+        output.put("frames_missed", &closing.frames_missed)?;
+        output.put("pictures_seen", &closing.pictures_seen)?;
+        output.put("pictures_passed", &closing.pictures_passed)?;
+        output.put_text("decoder", &closing.decoder)?;
+        output.put_text("rotation", &closing.rotation)?;
+        output.put_text("times", &closing.times)?;
+        output.put_text("warnings", &json(&closing.warnings))?;
+        output.flush()?;
+        // Last of all, in a flush of its own.
+        output.put("complete", &complete)?;
+        output.flush()
+    }
+
     /// Writes the pictures that wait, and the anchors they name before them.
     fn flush(&mut self) -> Result<(), H5Error> {
-        self.output.append(self.anchors.columns())?;
-        self.output.append(self.frames.columns())?;
-        self.output.flush()
+        let mut columns: Vec<&mut dyn Append> = self.anchors.columns().into();
+        columns.extend(self.frames.columns());
+        let need: u64 = columns.iter().map(|column| column.need()).sum();
+        self.partial
+            .reserve(need + self.loose + SPARE)
+            .map_err(|err| lost(&self.partial, &err))?;
+        self.output.append(columns)?;
+        self.output.flush()?;
+        self.loose = 0;
+        self.written = Totals {
+            cues: self.written.cues,
+            ..self.totals.clone()
+        };
+        Ok(())
+    }
+
+    /// Writes the cues that wait.
+    fn flush_cues(&mut self) -> Result<(), H5Error> {
+        let columns = self.cues.columns();
+        let need: u64 = columns.iter().map(|column| column.need()).sum();
+        self.partial
+            .reserve(need + SPARE)
+            .map_err(|err| lost(&self.partial, &err))?;
+        self.output.append(columns)?;
+        self.output.flush()?;
+        self.written.cues = self.totals.cues;
+        Ok(())
     }
 
     fn check(&self, row: &Row) -> Result<(), H5Error> {
@@ -513,6 +654,19 @@ impl Writer {
             path: self.partial.path().into(),
             message,
         }
+    }
+}
+
+fn lost(partial: &Partial, err: &std::io::Error) -> H5Error {
+    let path = partial.path().to_owned();
+    match err.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            H5Error::Full(path)
+        }
+        _ => H5Error::Write {
+            path,
+            message: err.to_string(),
+        },
     }
 }
 

@@ -210,6 +210,62 @@ fn a_flush_forgets_the_sound_before_it() {
     assert_eq!(cues[0].1.pts, Nanos::from_ms(60_000));
 }
 
+/// Which of the buffers that came out are marked as the first after a break.
+fn breaks(harness: &mut Harness) -> Vec<usize> {
+    let buffers = std::iter::from_fn(|| harness.try_pull());
+    let marked = buffers.map(|buffer| buffer.flags().contains(gst::BufferFlags::DISCONT));
+    marked
+        .enumerate()
+        .filter_map(|(n, marked)| marked.then_some(n))
+        .collect()
+}
+
+#[test]
+fn the_first_cue_after_a_segment_or_a_flush_is_marked() {
+    let mut listener = listener();
+    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    listener.push(sound(0, 1000)).unwrap();
+    // What was heard before the segment is said before it.
+    listener.push_event(gst::event::Segment::new(&segment));
+    assert_eq!(breaks(&mut listener), [0]);
+    listener.push(sound(1000, 1000)).unwrap();
+    listener.push_event(gst::event::FlushStart::new());
+    listener.push_event(gst::event::FlushStop::new(true));
+    listener.push_event(gst::event::Segment::new(&segment));
+    while listener.try_pull().is_some() {}
+    listener.push(sound(60_000, 1000)).unwrap();
+    listener.push_event(gst::event::Eos::new());
+    assert_eq!(breaks(&mut listener), [0]);
+}
+
+#[test]
+fn the_first_frame_after_a_segment_or_a_flush_is_marked() {
+    let mut picker = picker();
+    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    let look = |picker: &mut Harness, ms: u64| {
+        picker.push_event(Message::Chosen(chosen(ms as i64)).to_event());
+        picker.push(frame(ms)).unwrap();
+    };
+    for ms in [0, 40] {
+        look(&mut picker, ms);
+    }
+    assert_eq!(breaks(&mut picker), [0]);
+    picker.push_event(gst::event::Segment::new(&segment));
+    // A frame that nobody chose does not count.
+    picker.push(frame(80)).unwrap();
+    for ms in [120, 160] {
+        look(&mut picker, ms);
+    }
+    assert_eq!(breaks(&mut picker), [0]);
+    picker.push_event(gst::event::FlushStart::new());
+    picker.push_event(gst::event::FlushStop::new(true));
+    picker.push_event(gst::event::Segment::new(&segment));
+    for ms in [0, 40] {
+        look(&mut picker, ms);
+    }
+    assert_eq!(breaks(&mut picker), [0]);
+}
+
 #[test]
 fn silence_and_what_is_no_number_make_no_onset() {
     let mut listener = listener();

@@ -87,6 +87,27 @@ fn mean_colour() -> Vec<u8> {
     )
 }
 
+/// As above, the slow way: the picture is blurred again and again before.
+fn slow_colour() -> Vec<u8> {
+    let names = ["picture", "a", "b", "c", "d"];
+    let wide: [(&str, &[u8]); 3] = [
+        ("kernel_shape", &[9, 9]),
+        ("strides", &[1, 1]),
+        ("pads", &[4, 4, 4, 4]),
+    ];
+    let blurs = names.windows(2);
+    let mut nodes: Vec<Vec<u8>> = blurs
+        .map(|pair| node("AveragePool", pair[0], pair[1], &wide))
+        .collect();
+    nodes.push(node("GlobalAveragePool", "d", "pooled", &[]));
+    nodes.push(node("Flatten", "pooled", "colour", &[]));
+    model(
+        &nodes,
+        &value("picture", &[None, Some(3), None, None]),
+        &value("colour", &[None, Some(3)]),
+    )
+}
+
 /// Low-tier picture `[N, 3, 112, 112]` -> the mean of each channel in each quarter, `[N, 12]`.
 fn quarters() -> Vec<u8> {
     let kernel: &[u8] = &[56, 56];
@@ -126,6 +147,11 @@ fn band_means() -> Vec<u8> {
 /// Writes an encoder that gives each picture's mean colour in 0..=1; `change` edits the manifest. Returns the manifest's path.
 pub(crate) fn encoder(dir: &Path, change: impl Fn(String) -> String) -> PathBuf {
     encoder_of(dir, &mean_colour(), change)
+}
+
+/// Writes an encoder that takes its time. Returns the manifest's path.
+pub(crate) fn slow_encoder(dir: &Path) -> PathBuf {
+    encoder_of(dir, &slow_colour(), |m| m)
 }
 
 /// Writes an encoder that gives the mean colour of each quarter of a low-tier picture. Returns the manifest's path.

@@ -1,0 +1,200 @@
+//! Runs that end before their recording: what was done is kept, closed with the reason, and said where; in gst-launch-1.0 as well.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::recordings::{call, earmark, folder, made, pipeline, python, said, succeeds};
+
+const DENSE: &str = "tokens_per_s: 5000, policy: dense, planning: streaming";
+
+/// Every picture is looked at, and waits a while before it is.
+fn slow(python: &Path, folder: &Path) -> PathBuf {
+    let path = pipeline(python, folder, DENSE);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let text = text
+        .replace("framepick !", "framepick ! identity sleep-time=50000 !")
+        .replace("precision: f32", "precision: f32, flush_s: 1");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// Waits until pictures are in the file, interrupts, and gives what was said.
+#[track_caller]
+fn interrupt(mut child: Child, partial: &Path) -> Output {
+    let begun = Instant::now();
+    let size = || partial.metadata().map_or(0, |about| about.len());
+    let mut opened = 0;
+    // Grown since it was opened: the first rows are there.
+    while opened == 0 || size() <= opened {
+        assert!(begun.elapsed() < Duration::from_secs(100), "nothing comes");
+        assert!(child.try_wait().unwrap().is_none(), "it ended on its own");
+        if opened == 0 {
+            opened = size();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let sent = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+    child.wait_with_output().unwrap()
+}
+
+/// What is kept is whole but for its end, and a file is made of it.
+#[track_caller]
+fn kept(partial: &Path, because: &str) {
+    let verify = earmark(["verify".as_ref(), partial.as_os_str()]);
+    let text = said(&verify);
+    assert_eq!(verify.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("not complete") && text.contains(because),
+        "{text}"
+    );
+    let saved = partial.with_extension("saved.h5");
+    let recover = ["recover".as_ref(), partial.as_os_str(), "--output".as_ref()];
+    succeeds(recover.into_iter().chain([saved.as_os_str()]));
+    let inspect = succeeds(["inspect".as_ref(), saved.as_os_str(), "--json".as_ref()]);
+    let value: serde_json::Value = serde_json::from_slice(&inspect.stdout).unwrap();
+    assert!(value["frames"].as_u64() > Some(0), "{value:#}");
+}
+
+#[test]
+fn an_interrupt_keeps_what_was_done_and_says_so() {
+    let Some(python) = python() else { return };
+    let folder = folder("ends_interrupt");
+    let (input, slow) = (made(&python, "mkv_h264_pcm"), slow(&python, &folder));
+    let file = folder.join("features.h5");
+    let partial = folder.join("features.h5.partial");
+    let child = Command::new(env!("CARGO_BIN_EXE_earmark"))
+        .args(call("run", &slow, &input, &file))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = interrupt(child, &partial);
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for word in [
+        "stopped",
+        "earmark recover",
+        "features.h5.partial",
+        "pictures",
+    ] {
+        assert!(text.contains(word), "`{word}` is not in: {text}");
+    }
+    assert!(!file.exists());
+    kept(&partial, "the user stopped the run");
+    // The next run takes its place over.
+    let whole = pipeline(&python, &folder, DENSE);
+    succeeds(call("run", &whole, &input, &file));
+    assert!(file.exists() && !partial.exists());
+}
+
+/// The plugin that was built with this test, in a folder of its own.
+fn plugin(folder: &Path) -> Option<PathBuf> {
+    let built = Path::new(env!("CARGO_BIN_EXE_earmark")).parent().unwrap();
+    let name = "libgstearmark.so";
+    let found = [built.join("deps").join(name), built.join(name)];
+    let Some(found) = found.into_iter().find(|path| path.exists()) else {
+        eprintln!("skipped: {name} is not beside the command");
+        return None;
+    };
+    let plugins = folder.join("plugins");
+    std::fs::create_dir(&plugins).unwrap();
+    std::os::unix::fs::symlink(found, plugins.join(name)).unwrap();
+    Some(plugins)
+}
+
+#[test]
+fn gst_launch_keeps_what_was_done_and_says_so() {
+    let Some(python) = python() else { return };
+    let folder = folder("ends_gst_launch");
+    let Some(plugins) = plugin(&folder) else {
+        return;
+    };
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let line = format!(
+        "filesrc location={} ! parsebin ! anchorgate policy=dense tokens-per-s=5000 ! decodebin ! framepick ! identity sleep-time=50000 ! videoconvert ! featuresink model={} flush-s=1 location={}",
+        text(&made(&python, "mp4_no_audio")),
+        text(&made(&python, "encoder")),
+        text(&folder.join("features.h5")),
+    );
+    let child = Command::new("gst-launch-1.0")
+        .args(line.split_whitespace())
+        .env("GST_PLUGIN_PATH", &plugins)
+        .env("GST_REGISTRY", folder.join("registry.bin"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(child) = child else {
+        eprintln!("skipped: gst-launch-1.0 is not installed");
+        return;
+    };
+    let partial = folder.join("features.h5.partial");
+    let output = interrupt(child, &partial);
+    let text = said(&output);
+    assert!(text.contains("earmark recover"), "{text}");
+    assert!(text.contains("features.h5.partial"), "{text}");
+    kept(&partial, "stopped before the end of the stream");
+}
+
+/// A limit on the size of files stands in for a disk that fills up.
+#[test]
+fn a_disk_that_fills_up_keeps_what_fits() {
+    let Some(python) = python() else { return };
+    let folder = folder("ends_full");
+    let input = made(&python, "mkv_h264_pcm");
+    let pipeline = pipeline(&python, &folder, DENSE);
+    let whole = folder.join("whole.h5");
+    let run = call("run", &pipeline, &input, &whole);
+    succeeds(run.into_iter().chain(["--thumbnails".as_ref()]));
+    let blocks = whole.metadata().unwrap().len() / 1024 * 3 / 4;
+    let file = folder.join("features.h5");
+    let line = format!("trap '' XFSZ; ulimit -f {blocks}; exec timeout 120 \"$@\"");
+    let output = Command::new("bash")
+        .args(["-c", &line, "bash", env!("CARGO_BIN_EXE_earmark")])
+        .args(call("run", &pipeline, &input, &file))
+        .arg("--thumbnails")
+        .output()
+        .unwrap();
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for word in ["the disk is full", "earmark recover", "features.h5.partial"] {
+        assert!(text.contains(word), "`{word}` is not in: {text}");
+    }
+    assert!(!file.exists());
+    kept(&folder.join("features.h5.partial"), "the disk is full");
+}
+
+/// The recording goes away while it is read: an error at its end, after every picture.
+#[test]
+fn a_recording_that_changes_while_it_is_read_keeps_what_was_done() {
+    let Some(python) = python() else { return };
+    let folder = folder("ends_changes");
+    let input = folder.join("recording.mkv");
+    std::fs::copy(made(&python, "mkv_h264_pcm"), &input).unwrap();
+    let (file, slow) = (folder.join("features.h5"), slow(&python, &folder));
+    let child = Command::new(env!("CARGO_BIN_EXE_earmark"))
+        .args(call("run", &slow, &input, &file))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let partial = folder.join("features.h5.partial");
+    let begun = Instant::now();
+    while !partial.exists() && begun.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Its source has it open by then.
+    std::thread::sleep(Duration::from_secs(1));
+    std::fs::remove_file(&input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("recording.mkv") && text.contains("earmark recover"),
+        "{text}"
+    );
+    kept(&partial, "recording.mkv");
+}
