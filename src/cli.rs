@@ -1,6 +1,7 @@
 //! The command line: what may be typed, and its help.
 
 mod exchange;
+mod reader;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use exchange::{Export, ExportFormat, Fill, ImportAudio};
+pub use reader::{Reader, Task};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -61,6 +63,9 @@ pub enum Command {
     /// Play recordings for `earmark batch`, as told on stdin.
     #[command(hide = true)]
     Worker,
+    /// Read a file that may be damaged, for the other commands.
+    #[command(hide = true)]
+    Reader(Reader),
     /// Check a pipeline and report everything that is wrong with it.
     Validate(Validate),
     /// Draw a pipeline: elements, pads, caps, links.

@@ -11,7 +11,9 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::{Cli, Command, Eval, Format, Graph, Inspect, Models, PipelineArgs};
 use crate::config::{self, Pipeline, Variables};
 use crate::session::Watch;
-use crate::{batch, doctor, eval, export, fit, graph, inspect, plot, report, session, verify};
+use crate::{
+    batch, doctor, eval, export, fit, graph, guard, inspect, plot, report, session, verify,
+};
 
 /// Something is wrong with the command line or the pipeline.
 const WRONG: u8 = 2;
@@ -74,6 +76,10 @@ pub fn run(cli: Cli) -> ExitCode {
 }
 
 fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
+    if let Command::Reader(args) = &command {
+        // It needs little, and has little.
+        return guard::read(args);
+    }
     crate::init().context("GStreamer cannot start")?;
     match command {
         Command::Validate(args) => validate(&args.pipeline, output),
@@ -89,6 +95,7 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Run(args) => session::run(&args, output),
         Command::Batch(args) => batch::run(&args, output),
         Command::Worker => batch::work(),
+        Command::Reader(args) => guard::read(&args),
         Command::Plan(args) => session::plan(&args, output),
         Command::Report(args) => report::report(&args, output),
         Command::Plot(args) => plot::plot(&args, output),

@@ -22,7 +22,7 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use crate::cli::{self, ExportFormat, Fill};
-use crate::commands::{self, Output, Usage};
+use crate::commands::{self, Output, Reported, Usage};
 use crate::inspect::grouped;
 use crate::session::{Stop, place};
 use actionformer::Grid;
@@ -65,7 +65,7 @@ pub fn run(args: &cli::Export, output: Output) -> anyhow::Result<()> {
     };
     let paths = source::paths(&args.files)?;
     let checking = bar(paths.len(), "checking");
-    let sources = source::check(&paths, &stop, &checking)?;
+    let (sources, skipped) = source::check(&paths, &stop, &checking)?;
     checking.finish_and_clear();
     let job = Job {
         sources: &sources,
@@ -81,7 +81,11 @@ pub fn run(args: &cli::Export, output: Output) -> anyhow::Result<()> {
         ExportFormat::Parquet => parquet::write(&job),
     }?;
     job.bar.finish_and_clear();
-    tell(args, &sources, &written, output)
+    tell(args, &sources, &skipped, &written, output)?;
+    match skipped.is_empty() {
+        true => Ok(()),
+        false => Err(Reported::failure().into()),
+    }
 }
 
 fn grid(args: &cli::Export) -> Result<Grid, Usage> {
@@ -100,9 +104,13 @@ fn grid(args: &cli::Export) -> Result<Grid, Usage> {
 fn tell(
     args: &cli::Export,
     sources: &[Source],
+    skipped: &[String],
     written: &Written,
     output: Output,
 ) -> anyhow::Result<()> {
+    for why in skipped {
+        eprintln!("skipped: {why}");
+    }
     let frames: usize = sources.iter().map(Source::frames).sum();
     let dim = sources.first().map_or(0, Source::dim);
     if output.json {
@@ -116,7 +124,8 @@ fn tell(
             .map(|s| json!({ "video_id": s.id(), "from": s.path.to_string_lossy(), "frames": s.frames(), "files": files.get(&s.id().to_owned()) }))
             .collect();
         let mut value = json!({
-            "ok": true, "output": args.output.to_string_lossy(), "recordings": recordings, "frames": frames, "dim": dim,
+            "ok": skipped.is_empty(), "output": args.output.to_string_lossy(), "recordings": recordings, "frames": frames, "dim": dim,
+            "skipped": skipped,
         });
         if !written.more.is_null() {
             value["actionformer"] = written.more.clone();
@@ -133,6 +142,12 @@ fn tell(
         format!("written    {}", args.output.display()),
     ];
     lines.extend(written.notes.iter().cloned());
+    if !skipped.is_empty() {
+        lines.push(format!(
+            "skipped    {} files; they are named on stderr",
+            skipped.len()
+        ));
+    }
     commands::print(&lines.join("\n"))
 }
 
@@ -183,6 +198,7 @@ impl Job<'_> {
             let names = names(source.id());
             let files: Vec<_> = names.iter().map(|name| folder.join(name)).collect();
             self.publish(&files, |opened| write(source, opened))?;
+            source.done();
             all.insert(source.id().to_owned(), files);
             self.bar.inc(1);
         }

@@ -17,6 +17,7 @@ use gstearmark::h5;
 use serde_json::{Value, json};
 
 use self::untrusted::Untrusted;
+use crate::guard::Readable;
 use crate::plan_file;
 
 /// What a file holds.
@@ -69,9 +70,10 @@ pub fn inspect(file: &Path) -> anyhow::Result<About> {
     if is_text {
         return Ok(About::Plan(file.into(), Box::new(plan(file, None)?)));
     }
-    let summary = h5::read_summary(file)?;
+    let features = Readable::open(file, h5::Parts::Tables)?;
+    let summary = features.summary()?;
     let config = serde_json::from_str(&summary.config).unwrap_or_default();
-    let (cues, distrust) = (h5::read_cues(file)?, distrust(&config));
+    let (cues, distrust) = (h5::read_cues(features.path())?, distrust(&config));
     let mut untrusted = Untrusted::default();
     for (&pts, &uncertainty) in cues.pts_ns.iter().zip(&cues.uncertainty) {
         untrusted.hear(Nanos::new(pts), uncertainty, distrust);

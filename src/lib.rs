@@ -14,6 +14,7 @@
 //! - [`session`]: recording and pipeline -> plan and features.
 //! - [`batch`]: many recordings -> worker processes, a status line each, features.
 //! - [`inspect`]: a file that Earmark wrote -> one screen of text.
+//! - `guard`: a feature file -> one that is safe to read here.
 //! - `plan_file`: a plan's file, line by line.
 //! - [`eval`]: plans against labels.
 //! - [`report`]: a feature file -> a page for people.
@@ -34,6 +35,7 @@ pub mod export;
 pub mod fingerprint;
 pub mod fit;
 pub mod graph;
+mod guard;
 pub mod inspect;
 pub mod launch;
 pub mod packages;

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::cli::{Recover, Verify};
 use crate::commands::{self, Output, Reported};
+use crate::guard;
 use crate::inspect::grouped;
 
 /// `earmark verify`.
@@ -30,9 +31,9 @@ pub fn verify(args: &Verify, output: Output) -> anyhow::Result<()> {
     let mut bad = 0;
     let mut told = Vec::new();
     for file in &files {
-        let problems = match h5::check(file) {
+        let problems = match guard::check(file) {
             Ok(problems) => problems,
-            Err(e) => vec![e.to_string()],
+            Err(e) => vec![format!("{e:#}")],
         };
         bad += usize::from(!problems.is_empty());
         if !output.json {
@@ -85,7 +86,7 @@ pub fn recover(args: &Recover, output: Output) -> anyhow::Result<()> {
             args.file.display()
         );
     }
-    let totals = h5::recover(&args.file, &to)?;
+    let totals = guard::recover(&args.file, &to)?;
     commands::print(&if output.json {
         format!(
             "{:#}",

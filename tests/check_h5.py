@@ -18,7 +18,7 @@ import numpy as np
 
 TIERS, REASONS = ["low", "base", "high"], ["anchor", "fallback", "uniform"]
 FRAMES = {"features": ("f4", "f2"), "pts_ns": "i8", "requested_ns": "i8", "asked_ns": "i8", "tier": "u1", "reason": "u1", "tokens": "u4", "anchor": "i4"}
-ANCHORS = {"onset_ns": "i8", "start_ns": "i8", "stop_ns": "i8", "score": "f4", "uncertainty": "f4", "class_id": "i4", "label": "O"}
+ANCHORS = {"onset_ns": "i8", "start_ns": "i8", "stop_ns": "i8", "score": "f4", "uncertainty": "f4", "class_id": "i4", "label": "S256"}
 CUES = {"pts_ns": "i8", "eventness": "f4", "uncertainty": "f4", "speech": "f4", "class_id": "u2", "class_p": "f2", "bands": "u1"}
 ATTRIBUTES = ["schema", "complete", "video_id", "input_uri", "input_bytes", "duration_ns", "config", "budget_tokens", "spent_tokens"]
 
@@ -29,10 +29,10 @@ def need(condition, message):
 
 
 def schema(f):
-    """The shapes, types and attributes of `earmark/1`."""
+    """The shapes, types and attributes of `earmark/2`."""
     for name in ATTRIBUTES:
         need(name in f.attrs, f"root attribute `{name}` is missing")
-    need(f.attrs["schema"] == "earmark/1", f"schema is {f.attrs['schema']!r}")
+    need(f.attrs["schema"] == b"earmark/2", f"schema is {f.attrs['schema']!r}")
     need(bool(f.attrs["complete"]), "`complete` is not set")
     for group, columns in (("frames", FRAMES), ("anchors", ANCHORS), ("cues", CUES)):
         rows = {f[group][c].shape[0] for c in columns}

@@ -90,7 +90,7 @@ def safetensors(out, sources, _):
 
 def hdf5(out, sources, _):
     with h5py.File(out) as merged:
-        need(bool(merged.attrs["complete"]) and merged.attrs["schema"] == "earmark-merged/1", f"{dict(merged.attrs)}")
+        need(bool(merged.attrs["complete"]) and merged.attrs["schema"] == b"earmark-merged/2", f"{dict(merged.attrs)}")
         need(set(merged) == set(sources), f"groups {sorted(merged)}")
         for id, f in sources.items():
             group, count = merged[id], 0
@@ -150,7 +150,7 @@ def main():
     sources = {}
     for file in files:
         f = h5py.File(file)
-        sources[f.attrs["video_id"]] = f
+        sources[f.attrs["video_id"].decode()] = f
     {"actionformer": actionformer, "npy": npy, "safetensors": safetensors, "hdf5": hdf5, "parquet": parquet}[kind](pathlib.Path(out), sources, fill)
 
 

@@ -41,6 +41,9 @@ mod privacy;
 // The shipped recording from end to end.
 mod kitchen;
 
+// Feature files that are damaged, or of an older schema.
+mod damage;
+
 // Feature files in other programs' formats.
 mod export;
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use gstearmark::h5::{self, ModelNote, Summary};
+use gstearmark::h5::{ModelNote, Summary};
 use serde_json::Value;
 
 use super::inputs::{Job, is_uri};
 use crate::fingerprint::Fingerprint;
+use crate::guard;
 use crate::probe::Input;
 
 /// What a finished output must have been made with.
@@ -62,8 +63,8 @@ fn complete(output: &Path) -> Result<Option<Summary>, String> {
     if output.symlink_metadata().is_err() {
         return Ok(None);
     }
-    match h5::read_summary(output) {
-        Err(e) => Err(format!("it cannot be read ({e})")),
+    match guard::summary(output) {
+        Err(e) => Err(format!("it cannot be read ({e:#})")),
         Ok(file) if !file.complete => Err("it is not complete".into()),
         Ok(file) => Ok(Some(file)),
     }

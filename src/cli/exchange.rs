@@ -39,7 +39,7 @@ Examples:
   earmark export features/ --format hdf5 --output all.h5
   earmark export features/ --format parquet --output all.parquet
 
-Only complete files are taken, and each is read in full first. Features become 32-bit floats (hdf5 keeps them as they are).
+Only complete files are taken, and each is read in full first; one that is damaged is left out and named, and the exit status is 1. Features become 32-bit floats (hdf5 keeps them as they are).
 
 actionformer: cell k of the grid stands for the time from k to k + 1 strides, its middle at (k + 0.5) strides. In it is the dearest picture
 taken then, else what --fill says. Beside `feats` [T, D] are `valid` [T] (a picture was taken there), `row` [T] (which row of /frames, -1 for

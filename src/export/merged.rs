@@ -13,7 +13,8 @@ pub(super) fn write(job: &Job<'_>) -> anyhow::Result<Written> {
     let mut merger = Merger::create(job.output, job.overwrite)?;
     for source in job.sources {
         source.go_on()?;
-        merger.add(&source.path, source.id())?;
+        merger.add(source.readable()?.path(), source.id())?;
+        source.done();
         job.bar.inc(1);
     }
     merger.finish()?;

@@ -78,6 +78,7 @@ fn all(job: &Job<'_>, file: &File) -> anyhow::Result<()> {
             group.close()?;
             Ok(())
         })?;
+        source.done();
         job.bar.inc(1);
     }
     writer.close()?;

@@ -1,13 +1,16 @@
 //! The files that are exported: found, read in full and held against each other before anything is written.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{anyhow, bail};
-use gstearmark::h5::{self, Features, Summary, Tables};
+use gstearmark::h5::{self, Features, Parts, Summary, Tables};
 use indicatif::ProgressBar;
 
+use crate::guard::{self, Readable};
 use crate::session::Stop;
 use crate::session::failure::{Class, Failure};
 use crate::verify::features_in;
@@ -22,6 +25,8 @@ pub(super) struct Source {
     pub(super) path: PathBuf,
     summary: Summary,
     stop: Stop,
+    /// While it is written.
+    open: RefCell<Option<Rc<Readable>>>,
 }
 
 /// The files that are named, and those of the folders that are.
@@ -41,12 +46,13 @@ pub(super) fn paths(given: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Reads every file in full; everything that is wrong with any of them is told at once.
+/// Reads every file in full: those that can be exported, and why the others can't be. That none can be, or that they don't fit
+/// together, is an error; everything that is wrong with any of them is told at once.
 pub(super) fn check(
     paths: &[PathBuf],
     stop: &Stop,
     bar: &ProgressBar,
-) -> anyhow::Result<Vec<Source>> {
+) -> anyhow::Result<(Vec<Source>, Vec<String>)> {
     let (mut sources, mut wrong) = (Vec::new(), Vec::new());
     for path in paths {
         stopped(stop)?;
@@ -56,10 +62,11 @@ pub(super) fn check(
         }
         bar.inc(1);
     }
-    wrong.extend(together(&sources));
-    if wrong.is_empty() {
-        return Ok(sources);
+    let apart = together(&sources);
+    if apart.is_empty() && !sources.is_empty() {
+        return Ok((sources, wrong));
     }
+    wrong.extend(apart);
     let more = wrong.len().saturating_sub(MOST);
     wrong.truncate(MOST);
     if more > 0 {
@@ -70,13 +77,13 @@ pub(super) fn check(
 
 fn source(path: &Path, stop: &Stop) -> anyhow::Result<Source> {
     let name = path.display();
-    let summary = h5::read_summary(path)?;
+    let summary = guard::summary(path)?;
     if !summary.complete {
         bail!(
             "{name} is not complete: the run that wrote it did not end; make it again, or leave it out"
         );
     }
-    let problems = h5::check(path)?;
+    let problems = guard::check(path)?;
     if !problems.is_empty() {
         bail!("{name} is damaged: {}", problems.join("; "));
     }
@@ -92,6 +99,7 @@ fn source(path: &Path, stop: &Stop) -> anyhow::Result<Source> {
         path: path.into(),
         summary,
         stop: stop.clone(),
+        open: RefCell::new(None),
     })
 }
 
@@ -193,13 +201,27 @@ impl Source {
         encoder.map_or(String::new(), |m| format!("{} {}", m.name, m.sha256))
     }
 
+    /// What of it can be read; the same until [`Source::done`].
+    pub(super) fn readable(&self) -> anyhow::Result<Rc<Readable>> {
+        if let Some(open) = &*self.open.borrow() {
+            return Ok(open.clone());
+        }
+        let open = Rc::new(Readable::open(&self.path, Parts::All)?);
+        Ok(self.open.borrow_mut().insert(open).clone())
+    }
+
+    /// It is not read any more.
+    pub(super) fn done(&self) {
+        self.open.replace(None);
+    }
+
     /// Whether the user lets it go on.
     pub(super) fn go_on(&self) -> anyhow::Result<()> {
         stopped(&self.stop)
     }
 
     pub(super) fn tables(&self) -> anyhow::Result<Tables> {
-        Ok(h5::read_tables(&self.path)?)
+        Ok(h5::read_tables(self.readable()?.path())?)
     }
 
     /// Every picture's features in order, so many rows at a time.
@@ -208,7 +230,7 @@ impl Source {
         together: usize,
         mut each: impl FnMut(Range<usize>, &[f32]) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let features = Features::open(&self.path)?;
+        let features = Features::open(self.readable()?.path())?;
         for at in (0..self.frames()).step_by(together) {
             stopped(&self.stop)?;
             let rows = at..(at + together).min(self.frames());
@@ -221,7 +243,7 @@ impl Source {
     pub(super) fn rows(&self) -> anyhow::Result<Rows<'_>> {
         Ok(Rows {
             source: self,
-            features: Features::open(&self.path)?,
+            features: Features::open(self.readable()?.path())?,
             start: 0,
             block: Vec::new(),
         })

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use gstearmark::h5;
 use serde_json::{Value, json};
 
 use super::grouped;
 use crate::batch::status::{self, Line, State};
+use crate::guard;
 use crate::session::time;
 use crate::verify::features_in;
 
@@ -58,14 +58,14 @@ pub(super) fn folder(folder: &Path) -> anyhow::Result<Folder> {
     for file in features_in(folder)? {
         let id = file.file_stem().unwrap_or_default().to_string_lossy();
         let row = rows.entry(id.into_owned()).or_default();
-        row.file = Some(match h5::read_summary(&file) {
+        row.file = Some(match guard::summary(&file) {
             Ok(s) => Ok((
                 s.complete,
                 s.frames,
                 s.spent_tokens,
                 s.duration_ns as f64 / 1e9,
             )),
-            Err(e) => Err(e.to_string()),
+            Err(e) => Err(format!("{e:#}")),
         });
     }
     let mut partial: Vec<String> = std::fs::read_dir(folder)?

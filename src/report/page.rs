@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use super::detail::Strip;
 use super::recording::{OfClass, Shown, clock};
 use super::truth::Standing;
+use crate::guard::Readable;
 use crate::inspect::grouped;
 
 /// No page is larger, bytes.
@@ -313,6 +314,7 @@ fn thumbnails(run: &Shown, room: usize) -> anyhow::Result<(Value, usize)> {
         .copied()
         .chain(spread.filter_map(|at| plain.get(at).copied()))
         .collect();
+    let file = run.file.as_ref().map_or(run.path.as_path(), Readable::path);
     let mut wanted = Vec::new();
     let mut used = 0;
     // Lengths are not known before reading, so read in the order of wishes, some at a time.
@@ -321,7 +323,7 @@ fn thumbnails(run: &Shown, room: usize) -> anyhow::Result<(Value, usize)> {
         wanted.clear();
         wanted.extend_from_slice(some);
         wanted.sort_unstable();
-        h5::read_thumbnails(&run.path, &wanted, |row, jpeg| {
+        h5::read_thumbnails(file, &wanted, |row, jpeg| {
             // Base64, quotes, a comma, the row.
             let cost = jpeg.len().div_ceil(3) * 4 + 12;
             if !jpeg.is_empty() && used + cost <= room {

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anchoring::time::Nanos;
 use anyhow::bail;
-use gstearmark::h5::{self, CueColumns, Summary, Tables};
+use gstearmark::h5::{self, CueColumns, Parts, Summary, Tables};
 use serde_json::Value;
 
 use super::truth::{self, Fate, Standing, Verdict};
 use crate::eval::labels::Event;
+use crate::guard::Readable;
 
 /// Most stretches without a look that are listed.
 const MOST_GAPS: usize = 500;
@@ -19,6 +20,8 @@ const MOST_GAPS: usize = 500;
 pub(crate) struct Shown {
     /// The file.
     pub path: PathBuf,
+    /// What its pictures are read from, if there is a file.
+    pub file: Option<Readable>,
     pub summary: Summary,
     pub tables: Tables,
     pub cues: CueColumns,
@@ -60,8 +63,9 @@ impl Shown {
     /// # Errors
     /// It is not there, of another kind, or damaged.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let summary = h5::read_summary(path)?;
-        let mut tables = h5::read_tables(path)?;
+        let file = Readable::open(path, Parts::Tables)?;
+        let summary = file.summary()?;
+        let mut tables = h5::read_tables(file.path())?;
         if tables.pts_ns.windows(2).any(|pair| pair[1] < pair[0])
             || tables
                 .anchors
@@ -77,7 +81,8 @@ impl Shown {
         Ok(Self {
             path: path.into(),
             config: serde_json::from_str(&summary.config).unwrap_or_default(),
-            cues: h5::read_cues(path)?,
+            cues: h5::read_cues(file.path())?,
+            file: Some(file),
             summary,
             tables,
             verdict: None,
@@ -273,6 +278,7 @@ pub(crate) mod tests {
         let n = seconds.len();
         Shown {
             path: "kitchen.h5".into(),
+            file: None,
             summary: Summary {
                 schema: h5::SCHEMA.into(),
                 complete: true,

@@ -1,9 +1,11 @@
 //! Files that appear only when they are finished: checks beforehand, a temporary file beside, one rename.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
+use gstearmark::disk;
 use tempfile::NamedTempFile;
 
 /// Where an output will be.
@@ -77,15 +79,17 @@ pub(crate) fn publish(file: NamedTempFile, target: &Target, overwrite: bool) -> 
         .sync_all()
         .with_context(|| format!("cannot write {name}"))?;
     readable_by_others(file.as_file());
-    if overwrite {
-        file.persist(&target.file).map_err(|e| e.error)
-    } else {
-        file.persist_noclobber(&target.file).map_err(|e| e.error)
-    }
-    .with_context(|| format!("cannot write {name}"))?;
-    File::open(&target.folder)
-        .and_then(|folder| folder.sync_all())
-        .with_context(|| format!("cannot sync {}", target.folder.display()))
+    // As a feature file gets its name, on file systems of every kind.
+    let (_file, path) = file.into_parts();
+    disk::put(&disk::System, &path, &target.file, overwrite).map_err(|e| match e.kind() {
+        ErrorKind::AlreadyExists => {
+            anyhow!("the output {name} exists already; pass --overwrite to replace it")
+        }
+        _ => anyhow::Error::new(e).context(format!("cannot write {name}")),
+    })?;
+    // It is not temporary any more.
+    let _ = path.keep();
+    Ok(())
 }
 
 /// A file that an element opens by name, whose name ends with this process, whatever ends it: nothing is left behind.

@@ -15,12 +15,14 @@
 //! - [`featuresink`]: chosen frames -> features in an HDF5 file.
 //! - [`carry`]: cues, anchors, plan entries <-> GStreamer structures.
 //! - [`h5`]: the HDF5 file.
+//! - [`disk`]: giving a finished file its name.
 //! - [`models`], [`onnx`]: manifests and the models they describe.
 //! - [`pads`]: pad templates, and the recording's time of what passes a pad.
 
 pub mod anchorgate;
 pub mod branch;
 pub mod carry;
+pub mod disk;
 pub mod eventness;
 pub mod featuresink;
 pub mod framepick;

@@ -1,4 +1,4 @@
-//! `featuresink`: chosen pictures, anchors and cues -> one HDF5 file of features (schema `earmark/1`).
+//! `featuresink`: chosen pictures, anchors and cues -> one HDF5 file of features (schema `earmark/2`).
 //!
 //! # Layout
 //!

@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::disk::{self, Disk};
+
 /// Why a file cannot be put in place.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
@@ -56,6 +58,13 @@ pub(crate) fn is_partial_of(path: &Path, target: &Path) -> bool {
         .is_ok_and(|partial| partial == path)
 }
 
+/// Takes away what a run that died left of this output.
+pub(crate) fn remove_stale(target: &Path) {
+    if !is_held(target) {
+        let _ = fs::remove_file(partial_name(target));
+    }
+}
+
 fn partial_name(target: &Path) -> PathBuf {
     let mut name = target.as_os_str().to_owned();
     name.push(".partial");
@@ -81,7 +90,7 @@ impl Partial {
     /// The folder is missing or may not be written, the target exists and `overwrite` is false, or another run holds it.
     pub(crate) fn claim(target: &Path, overwrite: bool) -> Result<Self, PlaceError> {
         check_place(target, overwrite)?;
-        let (path, file) = lock(target, partial_name(target))?;
+        let (path, file) = lock(&disk::System, target, partial_name(target))?;
         let partial = Self {
             target: target.into(),
             path,
@@ -138,6 +147,11 @@ impl Partial {
         let _ = size.and_then(|size| self.file.set_len(size));
     }
 
+    /// The file itself, locked.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Brings what was written to the disk and gives it its name, all or nothing.
     ///
     /// # Errors
@@ -147,20 +161,13 @@ impl Partial {
         self.file
             .sync_all()
             .map_err(|source| self.system("write", source))?;
-        let renamed = if self.overwrite {
-            fs::rename(&self.path, &self.target)
-        } else {
-            rename_to_new(&self.path, &self.target)
-        };
-        renamed.map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => PlaceError::Exists(self.target.clone()),
-            _ => self.system("rename", source),
+        disk::put(&disk::System, &self.path, &self.target, self.overwrite).map_err(|source| {
+            match source.kind() {
+                io::ErrorKind::AlreadyExists => PlaceError::Exists(self.target.clone()),
+                _ => self.system("rename", source),
+            }
         })?;
         self.stays = true;
-        // The name is safe only once its folder is; some file systems cannot sync folders, and then there is nothing to do.
-        if let Ok(folder) = File::open(folder_of(&self.target)) {
-            let _ = folder.sync_all();
-        }
         Ok(())
     }
 
@@ -178,32 +185,6 @@ impl Drop for Partial {
         if !self.stays {
             let _ = fs::remove_file(&self.path);
         }
-    }
-}
-
-/// Renames a file unless something bears the new name, in one step where the file system can.
-fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::fs::{CWD, RenameFlags, renameat_with};
-        use rustix::io::Errno;
-        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-            // Of the kernel, or of a file system that knows no such rename.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
-            renamed => return Ok(renamed?),
-        }
-    }
-    link_to_new(from, to)
-}
-
-/// The same where there is no such rename: a link is made in one step as well. Without links either, another run may come between
-/// the look and the rename.
-fn link_to_new(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::hard_link(from, to) {
-        Ok(()) => fs::remove_file(from),
-        Err(err) if err.kind() == io::ErrorKind::AlreadyExists => Err(err),
-        Err(_) if to.symlink_metadata().is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
-        Err(_) => fs::rename(from, to),
     }
 }
 
@@ -256,10 +237,10 @@ pub(crate) fn identity(_path: &Path) -> Option<Identity> {
 /// Opens and locks `path`. Between the two, another run may finish and rename the file away; then the lock would be on its result,
 /// so try again until the locked file is the one that bears the name. Where the file system knows no locks, as some shared ones, the
 /// name is this run's own instead: of two runs each writes a whole file, and the one renamed last stays.
-fn lock(target: &Path, path: PathBuf) -> Result<(PathBuf, File), PlaceError> {
+fn lock(disk: &impl Disk, target: &Path, path: PathBuf) -> Result<(PathBuf, File), PlaceError> {
     for _ in 0..100 {
         let file = open(target, &path, false)?;
-        match file.try_lock() {
+        match disk.lock(&file) {
             Ok(()) => {}
             // Somebody may only be looking.
             Err(TryLockError::WouldBlock) => {
@@ -267,6 +248,10 @@ fn lock(target: &Path, path: PathBuf) -> Result<(PathBuf, File), PlaceError> {
                 continue;
             }
             Err(TryLockError::Error(_)) => {
+                // What was made only to be locked goes; what another run left there may be worth recovering.
+                if file.metadata().is_ok_and(|about| about.len() == 0) {
+                    let _ = fs::remove_file(&path);
+                }
                 drop(file);
                 let own = own_name(&path);
                 return open(target, &own, true).map(|file| (own, file));
@@ -336,6 +321,7 @@ fn same_file(_file: &File, path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::tests::Poor;
 
     #[test]
     fn a_commit_leaves_the_target_and_nothing_else() {
@@ -385,23 +371,6 @@ mod tests {
     }
 
     #[test]
-    fn either_way_of_renaming_replaces_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let [from, to] = ["from", "to"].map(|name| dir.path().join(name));
-        for rename in [rename_to_new, link_to_new] {
-            fs::write(&from, "new").unwrap();
-            fs::write(&to, "old").unwrap();
-            let refused = rename(&from, &to).unwrap_err();
-            assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
-            assert_eq!(fs::read_to_string(&to).unwrap(), "old");
-            fs::remove_file(&to).unwrap();
-            rename(&from, &to).unwrap();
-            assert_eq!(fs::read_to_string(&to).unwrap(), "new");
-            assert!(!from.exists());
-        }
-    }
-
-    #[test]
     fn what_is_to_stay_stays() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("a.h5");
@@ -448,6 +417,18 @@ mod tests {
         assert_ne!(first, second);
         open(&target, &first, true).unwrap();
         assert!(open(&target, &first, true).is_err());
+        fs::remove_file(first).unwrap();
+        let poor = Poor {
+            locks: true,
+            ..Poor::default()
+        };
+        // Only its own file is there; what is worth recovering stays.
+        let (own, _file) = lock(&poor, &target, partial_name(&target)).unwrap();
+        assert!(own.exists());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        fs::write(partial_name(&target), "rows").unwrap();
+        lock(&poor, &target, partial_name(&target)).unwrap();
+        assert_eq!(fs::read_to_string(partial_name(&target)).unwrap(), "rows");
     }
 
     #[test]

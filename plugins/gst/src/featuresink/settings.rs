@@ -152,7 +152,7 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
             text("streams", "Streams", "Descriptions of the recording's streams as JSON, for the file's attributes", ""),
             glib::ParamSpecBoolean::builder("thumbnails")
                 .nick("Thumbnails")
-                .blurb("Keep a small JPEG of every picture, as /frames/thumbnails: 2 to 12 KB each")
+                .blurb("Keep a small JPEG of every picture, as /thumbnails/jpeg: 2 to 12 KB each")
                 .default_value(standard.thumbnails)
                 .mutable_ready()
                 .build(),

@@ -1,4 +1,4 @@
-//! Checking a file in full: every dataset is read, every rule of the schema held against it.
+//! Checking a file in full: every dataset is read and held against its digest, and every rule of the schema against it.
 
 use std::path::Path;
 
@@ -6,22 +6,42 @@ use anchoring::offset::FURTHEST_MS;
 use anchoring::plan::Reason;
 use half::f16;
 
-use super::read::{Tables, tables};
-use super::{BECAUSE, H5Error, Reading};
+use super::contents::{contents, merged};
+use super::read::{Tables, summary, tables};
+use super::reading::{Reading, sealed};
+use super::{BECAUSE, H5Error, MERGED};
 
 /// Rows of features that are in memory at a time.
 const TOGETHER: usize = 256;
 /// Most problems that are told of a file.
 const MOST: usize = 20;
 
-/// Everything that is wrong with a file, in words; nothing if it is whole and complete.
+/// Everything that is wrong with a file of one recording or of many, in words; nothing if it is whole and complete.
 ///
 /// # Errors
-/// Not there, or not of this schema.
+/// Not there, not of this schema, or not sealed.
 pub fn check(path: &Path) -> Result<Vec<String>, H5Error> {
-    let file = Reading::open(path)?;
+    Ok(problems(&Reading::open_sealed(path)?, None))
+}
+
+/// As [`check`], of a file of either schema, sealed or not. HDF5 may crash at it: call this in a process that may die.
+///
+/// # Errors
+/// Not there, or not of these schemas.
+pub fn check_unsealed(path: &Path) -> Result<Vec<String>, H5Error> {
+    let file = Reading::open_unsealed(path)?;
+    let seal = match sealed(path) {
+        Err(H5Error::Unsealed { message, .. }) if !file.is_old() => Some(message),
+        _ => None,
+    };
+    Ok(problems(&file, seal))
+}
+
+/// `seal`: what is wrong with that.
+fn problems(file: &Reading, seal: Option<String>) -> Vec<String> {
     let mut problems = Vec::new();
-    match file.attribute::<bool>("complete") {
+    let complete = file.truth("complete");
+    match &complete {
         Ok(true) => {}
         Ok(false) => problems.push(match file.text(BECAUSE) {
             Ok(because) => format!("it is not complete: {because}"),
@@ -29,23 +49,61 @@ pub fn check(path: &Path) -> Result<Vec<String>, H5Error> {
         }),
         Err(err) => problems.push(format!("`complete` cannot be read: {err}")),
     }
-    if let Err(err) = super::read_summary(path) {
-        problems.push(err.to_string());
-    }
-    rows(&file, &mut problems);
-    match tables(&file) {
-        Err(err) => problems.push(err.to_string()),
-        Ok(tables) => {
-            rules(&file, &tables, &mut problems);
-            features(&file, tables.pts_ns.len(), &mut problems);
+    if file.schema == MERGED {
+        merged(file, &mut problems);
+    } else {
+        // A run that did not end left no digests.
+        let told = problems.len();
+        if !file.is_old() && (file.has_attribute("digests") || seal.is_none()) {
+            contents(file, &file.file, "", &mut problems);
+        }
+        if problems.len() == told {
+            schema(file, &mut problems);
         }
     }
-    if let Err(err) = cues(&file, &mut problems) {
-        problems.push(err.to_string());
+    match seal {
+        Some(seal) if problems.is_empty() => {
+            problems.push(format!(
+                "{seal}; every dataset and attribute is as it was written"
+            ));
+        }
+        Some(seal) if !matches!(complete, Ok(false)) || file.has_attribute("digests") => {
+            problems.push(seal);
+        }
+        _ => {}
     }
     problems.dedup();
     problems.truncate(MOST);
-    Ok(problems)
+    problems
+}
+
+/// The rules of the schema.
+fn schema(file: &Reading, problems: &mut Vec<String>) {
+    if let Err(err) = summary(file) {
+        problems.push(told(file, &err));
+    }
+    rows(file, problems);
+    match tables(file) {
+        Err(err) => problems.push(told(file, &err)),
+        Ok(tables) => {
+            rules(file, &tables, problems);
+            features(file, tables.pts_ns.len(), problems);
+            thumbnails(file, tables.pts_ns.len(), problems);
+        }
+    }
+    if let Err(err) = cues(file, problems) {
+        problems.push(told(file, &err));
+    }
+}
+
+/// An error without the file's name, which stands before every problem.
+fn told(file: &Reading, err: &H5Error) -> String {
+    let text = err.to_string();
+    let name = file.path.display().to_string();
+    match text.strip_prefix(&name) {
+        Some(rest) => format!("it{rest}"),
+        None => text,
+    }
 }
 
 /// Every group's columns share their length, and say their units and axes.
@@ -84,12 +142,12 @@ fn rules(file: &Reading, tables: &Tables, problems: &mut Vec<String>) {
         "/frames/pts_ns is not ascending".into()
     });
     let spent: u64 = tables.tokens.iter().copied().map(u64::from).sum();
-    if let Ok(told) = file.attribute::<u64>("spent_tokens") {
+    if let Ok(told) = file.number("spent_tokens") {
         need(told == spent, &|| {
             format!("spent_tokens is {told}, the rows' tokens add up to {spent}")
         });
     }
-    if let Ok(budget) = file.attribute::<u64>("budget_tokens") {
+    if let Ok(budget) = file.number("budget_tokens") {
         need(budget == 0 || spent <= budget, &|| {
             format!("spent {spent} tokens of {budget}")
         });
@@ -119,6 +177,24 @@ fn rules(file: &Reading, tables: &Tables, problems: &mut Vec<String>) {
     need(tables.anchors.iter().all(holds), &|| {
         format!("an anchor lies more than {FURTHEST_MS} ms outside its own window")
     });
+    let likely = |p: f32| (0.0..=1.0).contains(&p);
+    let sure = |anchor: &super::AnchorRow| likely(anchor.score) && likely(anchor.uncertainty);
+    need(tables.anchors.iter().all(sure), &|| {
+        "/anchors/score or /anchors/uncertainty holds values outside [0, 1]".into()
+    });
+}
+
+/// Every JPEG can be read.
+fn thumbnails(file: &Reading, rows: usize, problems: &mut Vec<String>) {
+    if !file.has_thumbnails() {
+        return;
+    }
+    for at in (0..rows).step_by(TOGETHER) {
+        if let Err(err) = file.thumbnails(at..(at + TOGETHER).min(rows)) {
+            problems.push(told(file, &err));
+            return;
+        }
+    }
 }
 
 /// Every number can be read and is one.
@@ -128,7 +204,7 @@ fn features(file: &Reading, rows: usize, problems: &mut Vec<String>) {
         let until = (at + TOGETHER).min(rows);
         match file.block(at..until) {
             Err(err) => {
-                problems.push(format!("rows {at} to {}: {err}", until - 1));
+                problems.push(format!("rows {at} to {}: {}", until - 1, told(file, &err)));
                 return;
             }
             Ok((numbers, _)) if numbers.iter().any(|x| !x.is_finite()) => {

@@ -4,17 +4,24 @@ use std::path::Path;
 
 use half::f16;
 
+use super::output::{Append, Cell, Column, Digests, Output, Shape, Table};
+use super::reading::Reading;
+use super::value::{self, Label};
 use super::{
-    Append, Bytes, Cell, Column, Dataset, Error, FloatSize, Group, H5Error, IntSize, Output,
-    Reading, ReasonCode, Shape, Table, Text, TierCode, TypeDescriptor, failed, put,
+    Dataset, Error, FloatSize, H5Error, IntSize, ReasonCode, TierCode, TypeDescriptor, failed,
 };
 use crate::featuresink::partial::Partial;
 
 /// The `schema` attribute of a file of many recordings.
-pub const MERGED: &str = "earmark-merged/1";
+pub const MERGED: &str = "earmark-merged/2";
 
 /// The groups that are copied, and what their leading axis counts.
-const GROUPS: [(&str, &str); 3] = [("frames", "frame"), ("anchors", "anchor"), ("cues", "hop")];
+const GROUPS: [(&str, &str); 4] = [
+    ("frames", "frame"),
+    ("anchors", "anchor"),
+    ("cues", "hop"),
+    ("thumbnails", "byte"),
+];
 
 /// Rows of a chunk where a dataset has none.
 const CHUNK_ROWS: usize = 1024;
@@ -34,9 +41,11 @@ impl Merger {
     /// There is no place for it, or the disk is full.
     pub fn create(target: &Path, overwrite: bool) -> Result<Self, H5Error> {
         let partial = Partial::claim(target, overwrite)?;
-        let output = Output::create(partial.path())?;
-        output.put_text("schema", MERGED)?;
-        output.put("complete", &false)?;
+        let mut output = Output::create(partial.path())?;
+        output.put("schema", MERGED)?;
+        output.put("complete", false)?;
+        // Those of the recordings come in between.
+        output.next();
         Ok(Self { output, partial })
     }
 
@@ -46,19 +55,44 @@ impl Merger {
     /// The file cannot be read, or the disk is full.
     pub fn add(&mut self, from: &Path, video_id: &str) -> Result<(), H5Error> {
         let file = Reading::open(from)?;
-        let write = |e: Error| failed(&self.output.path, &e);
+        let path = self.output.path.clone();
+        let write = |e: Error| failed(&path, &e);
         let group = self.output.file.create_group(video_id).map_err(write)?;
-        copy_attributes(&file, &group)?;
+        for name in file.file.attr_names().unwrap_or_default() {
+            // Of the copy its own are written.
+            if ["digests", "sha256"].contains(&name.as_str()) {
+                continue;
+            }
+            let value = value::get(&file.file, &name).map_err(|e| file.foreign(&name, &e))?;
+            self.output.put_at(&group, &name, &value)?;
+        }
+        let mut columns = Vec::new();
         for (name, axis) in GROUPS {
+            let names = file.columns_of(name);
+            if names.is_empty() {
+                continue;
+            }
             let table = Table {
                 group: group.create_group(name).map_err(write)?,
+                name: name.into(),
                 axis,
-                path: self.output.path.clone(),
+                path: path.clone(),
             };
-            for column in file.columns_of(name) {
-                copy_column(&file, &format!("{name}/{column}"), &column, &table)?;
+            for column in names {
+                let from = format!("{name}/{column}");
+                let digests = &mut self.output.digests;
+                columns.push(copy_column(&file, &from, &column, &table, digests)?);
             }
         }
+        // What is not flushed has no place yet.
+        self.output.flush()?;
+        let all = columns
+            .iter_mut()
+            .map(|column| column.as_mut() as &mut dyn Append);
+        self.output.note(all)?;
+        self.output.note_texts()?;
+        self.output.put_digests(&group)?;
+        self.output.next();
         self.output.flush()
     }
 
@@ -67,35 +101,31 @@ impl Merger {
     /// # Errors
     /// The disk is full, or the target has appeared meanwhile.
     pub fn finish(self) -> Result<(), H5Error> {
-        self.output.put("complete", &true)?;
-        let Self { output, partial } = self;
+        let Self {
+            mut output,
+            partial,
+        } = self;
+        output.digests.attribute("schema", &MERGED.into());
+        output.digests.attribute("complete", &true.into());
+        output.put_digests(&output.root())?;
         output.flush()?;
-        output.close()?;
+        output.put("complete", true)?;
+        output.flush()?;
+        output.seal(&partial)?;
         Ok(partial.commit()?)
     }
 }
 
-/// Attributes are texts, whole numbers and truth values.
-fn copy_attributes(file: &Reading, to: &Group) -> Result<(), H5Error> {
-    for name in file.file.attr_names().unwrap_or_default() {
-        let copied =
-            file.file
-                .attr(&name)
-                .and_then(|from| match from.dtype()?.to_descriptor()? {
-                    TypeDescriptor::Boolean => put(to, &name, &from.read_scalar::<bool>()?),
-                    TypeDescriptor::Integer(_) => put(to, &name, &from.read_scalar::<i64>()?),
-                    TypeDescriptor::Unsigned(_) => put(to, &name, &from.read_scalar::<u64>()?),
-                    _ => put(to, &name, &from.read_scalar::<Text>()?),
-                });
-        copied.map_err(|e| file.foreign(&name, &e))?;
-    }
-    Ok(())
-}
-
 /// Copies a dataset by what it holds.
-fn copy_column(file: &Reading, from: &str, name: &str, to: &Table) -> Result<(), H5Error> {
+fn copy_column(
+    file: &Reading,
+    from: &str,
+    name: &str,
+    to: &Table,
+    digests: &mut Digests,
+) -> Result<Box<dyn Append>, H5Error> {
     let foreign = |e: Error| file.foreign(from, &e);
-    let dataset = file.file.dataset(from).map_err(foreign)?;
+    let dataset = file.dataset(from)?;
     let kind = dataset.dtype().and_then(|dtype| dtype.to_descriptor());
     let copy = match (name, kind.map_err(foreign)?) {
         ("tier", _) => copy::<TierCode>,
@@ -107,35 +137,42 @@ fn copy_column(file: &Reading, from: &str, name: &str, to: &Table) -> Result<(),
         (_, TypeDescriptor::Unsigned(IntSize::U1)) => copy::<u8>,
         (_, TypeDescriptor::Unsigned(IntSize::U2)) => copy::<u16>,
         (_, TypeDescriptor::Unsigned(IntSize::U4)) => copy::<u32>,
-        (_, TypeDescriptor::VarLenUnicode) => copy::<Text>,
-        (_, TypeDescriptor::VarLenArray(_)) => copy::<Bytes>,
+        (_, TypeDescriptor::Unsigned(IntSize::U8)) => copy::<u64>,
+        (_, TypeDescriptor::FixedUnicode(value::LABEL)) => copy::<Label>,
         (_, other) => {
             return Err(foreign(Error::from(format!("it holds {other}"))));
         }
     };
-    copy(file, &dataset, name, to)
+    copy(file, &dataset, name, to, digests)
 }
 
 /// Copies a dataset a chunk at a time, with its units, axes, chunks and whether it is compressed.
-fn copy<T: Cell>(file: &Reading, from: &Dataset, name: &str, to: &Table) -> Result<(), H5Error> {
+fn copy<T: Cell + 'static>(
+    file: &Reading,
+    from: &Dataset,
+    name: &str,
+    to: &Table,
+    digests: &mut Digests,
+) -> Result<Box<dyn Append>, H5Error> {
     let foreign = |e: Error| file.foreign(name, &e);
     let shape = from.shape();
     let (rows, width) = (shape.first().copied().unwrap_or(0), shape.get(1).copied());
-    let said = |name: &str| from.attr(name).and_then(|a| a.read_scalar::<Text>());
-    let (units, axes) = (
-        said("units").map_err(foreign)?,
-        said("axes").map_err(foreign)?,
-    );
+    let units = value::text_of(from, "units").map_err(foreign)?;
+    let axes = value::text_of(from, "axes").map_err(foreign)?;
     let chunk = from.chunk().and_then(|chunk| chunk.first().copied());
     let chunk = chunk.unwrap_or(CHUNK_ROWS).max(1);
-    let across = axes.as_str().split(", ").nth(1).unwrap_or_default();
-    let mut column: Column<T> = to.column(&Shape {
-        name,
-        units: units.as_str(),
-        wide: width.map(|width| (width, across)),
-        chunk,
-        gzip: !from.filters().is_empty(),
-    })?;
+    let across = axes.split(", ").nth(1).unwrap_or_default();
+    let mut column: Column<T> = to.column(
+        &Shape {
+            name,
+            units: &units,
+            wide: width.map(|width| (width, across)),
+            chunk,
+            // A checksum is one filter.
+            gzip: from.filters().len() > 1,
+        },
+        digests,
+    )?;
     for at in (0..rows).step_by(chunk) {
         let some = at..(at + chunk).min(rows);
         let block = match width {
@@ -149,5 +186,5 @@ fn copy<T: Cell>(file: &Reading, from: &Dataset, name: &str, to: &Table) -> Resu
         column.waiting = block.map_err(foreign)?;
         column.append().map_err(|e| failed(&to.path, &e))?;
     }
-    Ok(())
+    Ok(Box::new(column))
 }

@@ -9,7 +9,9 @@ use anchoring::plan::Reason;
 use anchoring::tier::{Tier, Tokens};
 use serde::Serialize;
 
-use super::{Bytes, H5Error, ModelNote, Precision, Reading, ReasonCode, Text, TierCode};
+use super::reading::Reading;
+use super::value::{Label, read_label};
+use super::{H5Error, H5Type, ModelNote, OldText, Precision, ReasonCode, TierCode};
 
 /// Thumbnails in memory at once.
 const TOGETHER: usize = 64;
@@ -30,7 +32,7 @@ pub struct Share {
 /// A file at a glance.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
-    /// `earmark/1`.
+    /// `earmark/2`.
     pub schema: String,
     /// Whether it was finished; if not, only what follows from the tables is set.
     pub complete: bool,
@@ -137,13 +139,18 @@ pub struct AnchorRow {
 /// Not there, not of this schema, or damaged.
 pub fn read_summary(path: &Path) -> Result<Summary, H5Error> {
     let file = Reading::open(path)?;
-    let complete: bool = file.attribute("complete")?;
-    let tables = tables(&file)?;
+    summary(&file)
+}
+
+pub(super) fn summary(file: &Reading) -> Result<Summary, H5Error> {
+    let path = &file.path;
+    let complete = file.truth("complete")?;
+    let tables = tables(file)?;
     let [frames, dim] = file.shape("frames/features")?[..] else {
         return Err(foreign(path, "/frames/features is not [N, D]"));
     };
     // The end of a run sets these; an unfinished file does without.
-    let number = |name: &str| match file.attribute::<u64>(name) {
+    let number = |name: &str| match file.number(name) {
         Err(_) if !complete => Ok(0),
         other => other,
     };
@@ -151,12 +158,12 @@ pub fn read_summary(path: &Path) -> Result<Summary, H5Error> {
         Err(_) if !complete => Ok(String::new()),
         other => other,
     };
-    let duration_ns = match file.attribute::<i64>("duration_ns") {
+    let duration_ns = match file.signed("duration_ns") {
         Err(_) if !complete => 0,
         other => other?,
     };
     Ok(Summary {
-        schema: text("schema")?,
+        schema: file.schema.clone(),
         complete,
         video_id: text("video_id")?,
         input_uri: text("input_uri")?,
@@ -173,7 +180,7 @@ pub fn read_summary(path: &Path) -> Result<Summary, H5Error> {
         pictures_passed: number("pictures_passed")?,
         anchors: tables.anchors.len() as u64,
         top_labels: top_labels(&tables.anchors),
-        cues: file.shape("cues/pts_ns")?.first().copied().unwrap_or(0) as u64,
+        cues: file.height("cues/pts_ns")? as u64,
         models: json(path, "models", &text("models")?)?,
         versions: json(path, "versions", &text("versions")?)?,
         streams: json(path, "streams", &text("streams")?)?,
@@ -183,7 +190,7 @@ pub fn read_summary(path: &Path) -> Result<Summary, H5Error> {
         rotation: text("rotation")?,
         warnings: json(path, "warnings", &text("warnings")?)?,
         times: json(path, "times", &file.text("times").unwrap_or_default())?,
-        thumbnails: file.has("frames/thumbnails"),
+        thumbnails: file.has_thumbnails(),
         further: file.further(),
     })
 }
@@ -216,7 +223,11 @@ pub struct CueColumns {
 /// # Errors
 /// Not there, not of this schema, or damaged.
 pub fn read_cues(path: &Path) -> Result<CueColumns, H5Error> {
-    let file = Reading::open(path)?;
+    cues(&Reading::open(path)?)
+}
+
+pub(super) fn cues(file: &Reading) -> Result<CueColumns, H5Error> {
+    let path = &file.path;
     let cues = CueColumns {
         pts_ns: file.column("cues/pts_ns")?,
         eventness: file.column("cues/eventness")?,
@@ -248,18 +259,14 @@ pub fn read_thumbnails(
     mut each: impl FnMut(usize, &[u8]),
 ) -> Result<(), H5Error> {
     let file = Reading::open(path)?;
-    if !file.has("frames/thumbnails") {
+    if !file.has_thumbnails() {
         return Ok(());
     }
-    let rows = file
-        .shape("frames/thumbnails")?
-        .first()
-        .copied()
-        .unwrap_or(0);
+    let rows = file.height("frames/pts_ns")?;
     let mut wanted = wanted.iter().copied().filter(|row| *row < rows).peekable();
     while let Some(&first) = wanted.peek() {
         let until = (first + TOGETHER).min(rows);
-        let pictures: Vec<Bytes> = file.rows("frames/thumbnails", first..until)?;
+        let pictures = file.thumbnails(first..until)?;
         while let Some(row) = wanted.next_if(|row| (first..until).contains(row)) {
             if let Some(picture) = pictures.get(row - first) {
                 each(row, picture);
@@ -299,9 +306,12 @@ impl Features {
 }
 
 /// Tier and reason of every frame.
-pub(super) fn codes(file: &Reading) -> Result<(Vec<Tier>, Vec<Reason>), H5Error> {
-    let tiers: Vec<TierCode> = file.column("frames/tier")?;
-    let reasons: Vec<ReasonCode> = file.column("frames/reason")?;
+pub(super) fn codes(
+    file: &Reading,
+    columns: &impl Columns,
+) -> Result<(Vec<Tier>, Vec<Reason>), H5Error> {
+    let tiers: Vec<TierCode> = columns.column(file, "frames/tier", 1)?;
+    let reasons: Vec<ReasonCode> = columns.column(file, "frames/reason", 1)?;
     let tier = |code: &TierCode| Tier::ALL.get(usize::from(code.0)).copied();
     let reason = |code: &ReasonCode| Reason::ALL.get(usize::from(code.0)).copied();
     let unknown = |name: &str| foreign(&file.path, &format!("{name} holds a value without a name"));
@@ -314,7 +324,7 @@ pub(super) fn codes(file: &Reading) -> Result<(Vec<Tier>, Vec<Reason>), H5Error>
 }
 
 pub(super) fn tables(file: &Reading) -> Result<Tables, H5Error> {
-    let (tier, reason) = codes(file)?;
+    let (tier, reason) = codes(file, &Whole)?;
     let requested_ns = file.column("frames/requested_ns")?;
     let tables = Tables {
         pts_ns: file.column("frames/pts_ns")?,
@@ -345,7 +355,7 @@ pub(super) fn tables(file: &Reading) -> Result<Tables, H5Error> {
 }
 
 /// `/frames/asked_ns`, or what stands for it.
-pub(super) fn asked(file: &Reading, requested: &[i64]) -> Result<Vec<i64>, H5Error> {
+fn asked(file: &Reading, requested: &[i64]) -> Result<Vec<i64>, H5Error> {
     match file.has("frames/asked_ns") {
         true => file.column("frames/asked_ns"),
         false => Ok(requested.to_vec()),
@@ -353,7 +363,7 @@ pub(super) fn asked(file: &Reading, requested: &[i64]) -> Result<Vec<i64>, H5Err
 }
 
 fn anchors(file: &Reading) -> Result<Vec<AnchorRow>, H5Error> {
-    let (rows, longest) = whole_anchors(file)?;
+    let (rows, longest) = anchors_by(file, &Whole)?;
     if rows.len() == longest {
         Ok(rows)
     } else {
@@ -364,18 +374,56 @@ fn anchors(file: &Reading) -> Result<Vec<AnchorRow>, H5Error> {
     }
 }
 
+/// How columns are read.
+pub(super) trait Columns {
+    /// Whether what is missing is an error.
+    fn strict(&self) -> bool;
+
+    /// A column of so many numbers a row.
+    fn column<T: H5Type>(
+        &self,
+        file: &Reading,
+        name: &str,
+        width: usize,
+    ) -> Result<Vec<T>, H5Error>;
+}
+
+/// In full, or it is an error.
+pub(super) struct Whole;
+
+impl Columns for Whole {
+    fn strict(&self) -> bool {
+        true
+    }
+
+    fn column<T: H5Type>(&self, file: &Reading, name: &str, _: usize) -> Result<Vec<T>, H5Error> {
+        file.column(name)
+    }
+}
+
 /// The anchors that every column has, and how many the longest has.
-pub(super) fn whole_anchors(file: &Reading) -> Result<(Vec<AnchorRow>, usize), H5Error> {
-    let onsets: Vec<i64> = file.column("anchors/onset_ns")?;
-    let starts: Vec<i64> = file.column("anchors/start_ns")?;
-    let stops: Vec<i64> = file.column("anchors/stop_ns")?;
-    let scores: Vec<f32> = file.column("anchors/score")?;
-    let uncertainties: Vec<f32> = file.column("anchors/uncertainty")?;
-    let classes: Vec<i32> = file.column("anchors/class_id")?;
-    // Of a file that was being written, HDF5 1.10 can look for a text for ever: its heap may be half there.
-    let labels: Vec<Text> = match file.attribute("complete")? {
-        true => file.column("anchors/label")?,
-        false => vec![Text::default(); onsets.len()],
+pub(super) fn anchors_by(
+    file: &Reading,
+    columns: &impl Columns,
+) -> Result<(Vec<AnchorRow>, usize), H5Error> {
+    let onsets: Vec<i64> = columns.column(file, "anchors/onset_ns", 1)?;
+    let starts: Vec<i64> = columns.column(file, "anchors/start_ns", 1)?;
+    let stops: Vec<i64> = columns.column(file, "anchors/stop_ns", 1)?;
+    let scores: Vec<f32> = columns.column(file, "anchors/score", 1)?;
+    let uncertainties: Vec<f32> = columns.column(file, "anchors/uncertainty", 1)?;
+    let classes: Vec<i32> = columns.column(file, "anchors/class_id", 1)?;
+    let labels: Vec<String> = match (file.is_old(), file.truth("complete")?) {
+        (false, _) => {
+            let labels: Vec<Label> = columns.column(file, "anchors/label", 1)?;
+            labels.iter().map(read_label).collect()
+        }
+        (true, true) => {
+            let labels: Vec<OldText> = columns.column(file, "anchors/label", 1)?;
+            let text = |label: &OldText| String::from_utf8_lossy(label.as_bytes()).into_owned();
+            labels.iter().map(text).collect()
+        }
+        // Of a file that was being written, HDF5 1.10 can look for a text for ever: its heap may be half there.
+        (true, false) => vec![String::new(); onsets.len()],
     };
     let row = |k: usize| {
         Some(AnchorRow {
@@ -385,7 +433,7 @@ pub(super) fn whole_anchors(file: &Reading) -> Result<(Vec<AnchorRow>, usize), H
             score: *scores.get(k)?,
             uncertainty: *uncertainties.get(k)?,
             class_id: *classes.get(k)?,
-            label: labels.get(k)?.as_str().to_owned(),
+            label: labels.get(k)?.clone(),
         })
     };
     let lengths = [

@@ -1,55 +1,171 @@
-//! Saving what can be saved of a file whose writer was killed: the rows that all columns of a table have, in a new file that says it
-//! is not complete.
+//! A new file of what can be read of another: of one whose writer was killed, the rows that all columns of a table have; of one that
+//! is not sealed, everything, or it is an error.
+//!
+//! Both open files that may crash HDF5: call them in a process that may die.
 
 use std::path::Path;
 
 use anchoring::anchor::Anchor;
-use anchoring::cue::{Cue, TOP, Tag};
+use anchoring::cue::{COARSE, Cue, TOP, Tag};
 use anchoring::plan::Entry;
 use anchoring::time::{Nanos, Window};
 use half::f16;
 
-use super::read::{asked, codes, whole_anchors};
-use super::{Closing, H5Error, NO_CLASS, Opening, Reading, Row, Totals, Writer};
+use super::read::{Columns, Whole, anchors_by, codes};
+use super::reading::Reading;
+use super::{Closing, H5Error, H5Type, NO_CLASS, Opening, Row, Totals, Writer};
 
 /// Rows that are in memory at a time.
-const TOGETHER: usize = 256;
+const TOGETHER: usize = 64;
+
+/// What of a file is copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// Everything.
+    All,
+    /// Everything but the features, for which zeros stand.
+    Tables,
+}
+
+/// Copies a file of either schema, complete or not, to a sealed one that says the same, which must not be there; its schema.
+///
+/// # Errors
+/// Something cannot be read or is not as a writer leaves it, or the copy cannot be written.
+pub fn copy(from: &Path, to: &Path, parts: Parts) -> Result<String, H5Error> {
+    let file = Reading::open_unsealed(from)?;
+    let complete = file.truth("complete")?;
+    let opening = opening(&file, file.further(), true)?;
+    let mut writer = Writer::create_copy(to, &opening, file.has("cues/bands"))?;
+    rows(&file, &Whole, &mut writer, parts)?;
+    let closing = closing(&file, Nanos::ZERO);
+    match complete {
+        true => writer.finish(&closing)?,
+        false => writer.leave(&closing)?,
+    };
+    Ok(file.schema.clone())
+}
 
 /// Copies what can be read of `from` to `to`, which must not be there; what was saved.
 ///
 /// # Errors
 /// Nothing can be read, or the copy cannot be written.
 pub fn recover(from: &Path, to: &Path) -> Result<Totals, H5Error> {
-    let file = Reading::open(from).or_else(|first| Reading::open_torn(from).map_err(|_| first))?;
-    let text = |name: &str| file.text(name).unwrap_or_default();
-    let number = |name: &str| file.attribute::<u64>(name).unwrap_or(0);
-    let json = |name: &str| serde_json::from_str(&text(name)).unwrap_or_default();
-    let dim = file.shape("frames/features")?.get(1).copied().unwrap_or(0);
-    let mut further = file.further();
-    further.insert("recovered_from".into(), from.display().to_string());
-    let opening = Opening {
-        dim,
-        precision: file.precision()?,
-        input_uri: text("input_uri"),
-        input_bytes: number("input_bytes"),
-        streams: text("streams"),
-        models: json("models"),
-        versions: serde_json::from_str(&text("versions")).unwrap_or_default(),
-        thumbnails: false,
-        provider: text("provider"),
-        further,
-    };
+    let file = Reading::open_unsealed(from)
+        .or_else(|first| Reading::open_torn(from).map_err(|_| first))?;
     if crate::featuresink::partial::is_partial_of(from, to) {
         return Err(H5Error::Place(super::PlaceError::Place {
             path: to.into(),
             problem: "the copy would be made where the damaged file is; name another output".into(),
         }));
     }
-    let mut writer = Writer::create(to, false, &opening)?;
-    let (rows, _) = whole_anchors(&file).unwrap_or_default();
+    let mut further = file.further();
+    further.insert("recovered_from".into(), from.display().to_string());
+    let mut writer = Writer::create(to, false, &opening(&file, further, !file.is_old())?)?;
+    let last = rows(&file, &Readable, &mut writer, Parts::All)?;
+    let mut closing = closing(&file, last);
+    if closing.video_id.is_empty() {
+        let stem = from.file_name().unwrap_or_default().to_string_lossy();
+        let stem = stem.trim_end_matches(".partial").trim_end_matches(".h5");
+        closing.video_id = stem.into();
+    }
+    closing.warnings.push(format!(
+        "recovered from {}, whose run did not end",
+        from.display()
+    ));
+    writer.leave(&closing)
+}
+
+/// As far as it can be read.
+struct Readable;
+
+impl Columns for Readable {
+    fn strict(&self) -> bool {
+        false
+    }
+
+    fn column<T: H5Type>(
+        &self,
+        file: &Reading,
+        name: &str,
+        width: usize,
+    ) -> Result<Vec<T>, H5Error> {
+        file.readable(name, width, TOGETHER)
+    }
+}
+
+fn opening(
+    file: &Reading,
+    further: std::collections::BTreeMap<String, String>,
+    thumbnails: bool,
+) -> Result<Opening, H5Error> {
+    let text = |name: &str| file.text(name).unwrap_or_default();
+    let [_, dim] = file.shape("frames/features")?[..] else {
+        return Err(file.damaged("/frames/features is not [N, D]".into()));
+    };
+    Ok(Opening {
+        dim,
+        precision: file.precision()?,
+        input_uri: text("input_uri"),
+        input_bytes: file.number("input_bytes").unwrap_or(0),
+        streams: text("streams"),
+        models: serde_json::from_str(&text("models")).unwrap_or_default(),
+        versions: serde_json::from_str(&text("versions")).unwrap_or_default(),
+        thumbnails: thumbnails && file.has_thumbnails(),
+        provider: text("provider"),
+        further,
+    })
+}
+
+/// `last`: until when something was read.
+fn closing(file: &Reading, last: Nanos) -> Closing {
+    let text = |name: &str| file.text(name).unwrap_or_default();
+    let number = |name: &str| file.number(name).unwrap_or(0);
+    Closing {
+        video_id: text("video_id"),
+        duration: file.signed("duration_ns").map_or(last, Nanos::new),
+        config: text("config"),
+        budget_tokens: number("budget_tokens"),
+        frames_missed: number("frames_missed"),
+        pictures_seen: number("pictures_seen"),
+        pictures_passed: number("pictures_passed"),
+        decoder: text("decoder"),
+        rotation: text("rotation"),
+        times: text("times"),
+        warnings: serde_json::from_str(&text("warnings")).unwrap_or_default(),
+    }
+}
+
+/// Copies every table; until when something was read.
+fn rows(
+    file: &Reading,
+    columns: &impl Columns,
+    writer: &mut Writer,
+    parts: Parts,
+) -> Result<Nanos, H5Error> {
+    anchors(file, columns, writer)?;
+    let heard = cues(file, columns, writer)?;
+    Ok(frames(file, columns, writer, parts)?.max(heard))
+}
+
+/// Whether what a table's columns hold is what they say: rows that only some of them have are an error, unless the file is torn.
+fn agree(file: &Reading, table: &str, lengths: &[usize], strict: bool) -> Result<usize, H5Error> {
+    let least = lengths.iter().min().copied().unwrap_or(0);
+    match strict && lengths.iter().any(|length| *length != least) {
+        true => Err(file.damaged(format!("the columns of /{table} differ in length"))),
+        false => Ok(least),
+    }
+}
+
+fn anchors(file: &Reading, columns: &impl Columns, writer: &mut Writer) -> Result<(), H5Error> {
+    let (rows, longest) = anchors_by(file, columns)?;
+    agree(file, "anchors", &[rows.len(), longest], columns.strict())?;
     for (id, row) in rows.into_iter().enumerate() {
         let window = Window::new(Nanos::new(row.start_ns), Nanos::new(row.stop_ns));
         let (Some(window), Ok(id)) = (window, u32::try_from(id)) else {
+            if columns.strict() {
+                let why = format!("the window of anchor {id} ends before it begins");
+                return Err(file.damaged(why));
+            }
             break;
         };
         writer.anchor(&Anchor {
@@ -62,94 +178,92 @@ pub fn recover(from: &Path, to: &Path) -> Result<Totals, H5Error> {
             uncertainty: row.uncertainty,
         })?;
     }
-    let mut last = Nanos::ZERO;
-    copy_cues(&file, &mut writer, &mut last);
-    copy_frames(&file, &mut writer, dim, &mut last)?;
-    let stem = from.file_name().unwrap_or_default().to_string_lossy();
-    let stem = stem.trim_end_matches(".partial").trim_end_matches(".h5");
-    let or = |text: String, other: &str| if text.is_empty() { other.into() } else { text };
-    let duration = file.attribute::<i64>("duration_ns");
-    let mut warnings: Vec<String> = serde_json::from_str(&text("warnings")).unwrap_or_default();
-    warnings.push(format!(
-        "recovered from {}, whose run did not end",
-        from.display()
-    ));
-    writer.leave(&Closing {
-        video_id: or(text("video_id"), stem),
-        duration: duration.map_or(last, Nanos::new),
-        config: text("config"),
-        budget_tokens: number("budget_tokens"),
-        frames_missed: number("frames_missed"),
-        pictures_seen: number("pictures_seen"),
-        pictures_passed: number("pictures_passed"),
-        decoder: text("decoder"),
-        rotation: text("rotation"),
-        times: text("times"),
-        warnings,
-    })
+    Ok(())
 }
 
-/// As many whole rows as can be read.
-fn copy_cues(file: &Reading, writer: &mut Writer, last: &mut Nanos) {
-    let read = || -> Result<_, H5Error> {
-        Ok((
-            file.column::<i64>("cues/pts_ns")?,
-            [
-                file.column::<f32>("cues/eventness")?,
-                file.column::<f32>("cues/uncertainty")?,
-                file.column::<f32>("cues/speech")?,
-            ],
-            file.column::<u16>("cues/class_id")?,
-            file.column::<f16>("cues/class_p")?,
-        ))
+fn cues(file: &Reading, columns: &impl Columns, writer: &mut Writer) -> Result<Nanos, H5Error> {
+    let pts: Vec<i64> = columns.column(file, "cues/pts_ns", 1)?;
+    let eventness: Vec<f32> = columns.column(file, "cues/eventness", 1)?;
+    let uncertainty: Vec<f32> = columns.column(file, "cues/uncertainty", 1)?;
+    let speech: Vec<f32> = columns.column(file, "cues/speech", 1)?;
+    let (ids, ps): (Vec<u16>, Vec<f16>) = match file.has("cues/class_id") {
+        true => (
+            columns.column(file, "cues/class_id", TOP)?,
+            columns.column(file, "cues/class_p", TOP)?,
+        ),
+        // Whoever reads cues can do without.
+        false => (
+            vec![NO_CLASS; pts.len() * TOP],
+            vec![f16::ZERO; pts.len() * TOP],
+        ),
     };
-    let Ok((pts, [eventness, uncertainty, speech], ids, ps)) = read() else {
-        return;
+    let bands: Vec<u8> = match file.has("cues/bands") {
+        true => columns.column(file, "cues/bands", COARSE)?,
+        false => vec![0; pts.len() * COARSE],
     };
-    for (k, pts) in pts.into_iter().enumerate() {
-        let numbers = (eventness.get(k), uncertainty.get(k), speech.get(k));
-        let (Some(&eventness), Some(&uncertainty), Some(&speech)) = numbers else {
-            return;
-        };
+    let lengths = [
+        pts.len(),
+        eventness.len(),
+        uncertainty.len(),
+        speech.len(),
+        ids.len() / TOP,
+        ps.len() / TOP,
+        bands.len() / COARSE,
+    ];
+    let mut last = Nanos::ZERO;
+    for k in 0..agree(file, "cues", &lengths, columns.strict())? {
         let classes = k * TOP..(k + 1) * TOP;
-        let (Some(ids), Some(ps)) = (ids.get(classes.clone()), ps.get(classes)) else {
-            return;
-        };
-        let tags = ids.iter().zip(ps).filter(|(id, _)| **id != NO_CLASS);
+        let tags = ids[classes.clone()].iter().zip(&ps[classes]);
+        let mut coarse = [0; COARSE];
+        coarse.copy_from_slice(&bands[k * COARSE..(k + 1) * COARSE]);
         let cue = Cue {
-            pts: Nanos::new(pts),
-            eventness,
-            uncertainty,
-            speech,
+            pts: Nanos::new(pts[k]),
+            eventness: eventness[k],
+            uncertainty: uncertainty[k],
+            speech: speech[k],
             tags: tags
+                .filter(|(id, _)| **id != NO_CLASS)
                 .map(|(id, p)| Tag {
                     class_id: *id,
                     p: p.to_f32(),
                 })
                 .collect(),
+            bands: coarse,
             ..Cue::default()
         };
-        if writer.cue(&cue).is_err() {
-            return;
+        match writer.cue(&cue) {
+            Ok(()) => last = last.max(cue.pts),
+            Err(H5Error::Row { message, .. }) if columns.strict() => {
+                return Err(file.damaged(message));
+            }
+            Err(H5Error::Row { .. }) => break,
+            Err(err) => return Err(err),
         }
-        *last = (*last).max(cue.pts);
     }
+    Ok(last)
 }
 
-fn copy_frames(
+fn frames(
     file: &Reading,
+    columns: &impl Columns,
     writer: &mut Writer,
-    dim: usize,
-    last: &mut Nanos,
-) -> Result<(), H5Error> {
-    let pts: Vec<i64> = file.column("frames/pts_ns")?;
-    let requested: Vec<i64> = file.column("frames/requested_ns")?;
-    let asked = asked(file, &requested)?;
-    let (tiers, reasons) = codes(file)?;
-    let tokens: Vec<u32> = file.column("frames/tokens")?;
-    let anchor: Vec<i32> = file.column("frames/anchor")?;
-    let have = file.shape("frames/features")?.first().copied().unwrap_or(0);
-    let whole = [
+    parts: Parts,
+) -> Result<Nanos, H5Error> {
+    let strict = columns.strict();
+    let pts: Vec<i64> = columns.column(file, "frames/pts_ns", 1)?;
+    let requested: Vec<i64> = columns.column(file, "frames/requested_ns", 1)?;
+    let asked = match file.has("frames/asked_ns") {
+        true => columns.column(file, "frames/asked_ns", 1)?,
+        false => requested.clone(),
+    };
+    let (tiers, reasons) = codes(file, columns)?;
+    let tokens: Vec<u32> = columns.column(file, "frames/tokens", 1)?;
+    let anchor: Vec<i32> = columns.column(file, "frames/anchor", 1)?;
+    let (have, dim) = match file.shape("frames/features")?[..] {
+        [have, dim] => (have, dim),
+        _ => (0, 0),
+    };
+    let lengths = [
         pts.len(),
         requested.len(),
         asked.len(),
@@ -159,15 +273,29 @@ fn copy_frames(
         anchor.len(),
         have,
     ];
-    let rows = whole.into_iter().min().unwrap_or(0);
-    let mut at = 0;
-    while at < rows {
-        let until = (at + TOGETHER).min(rows);
-        // What can't be read any more ends the copy, not the work.
-        let Ok((numbers, _)) = file.block(at..until) else {
-            return Ok(());
+    let rows = agree(file, "frames", &lengths, strict)?;
+    let mut last = Nanos::ZERO;
+    for at in (0..rows).step_by(TOGETHER) {
+        let some = at..(at + TOGETHER).min(rows);
+        let numbers = match parts {
+            Parts::Tables => vec![0.0; some.len() * dim],
+            Parts::All => match file.block(some.clone()) {
+                Ok((numbers, _)) => numbers,
+                Err(err) if strict => return Err(err),
+                // What can't be read any more ends the copy, not the work.
+                Err(_) => return Ok(last),
+            },
         };
-        for (k, features) in (at..until).zip(numbers.chunks_exact(dim.max(1))) {
+        let jpegs = match writer.has_thumbnails() {
+            false => Vec::new(),
+            true => match file.thumbnails(some.clone()) {
+                Err(err) if strict => return Err(err),
+                // Of a torn file they may be missing; the features are worth more.
+                jpegs => jpegs.unwrap_or_default(),
+            },
+        };
+        let mut jpegs = jpegs.into_iter();
+        for (k, features) in some.zip(numbers.chunks_exact(dim.max(1))) {
             let row = Row {
                 pts: Nanos::new(pts[k]),
                 entry: Entry {
@@ -179,17 +307,17 @@ fn copy_frames(
                     anchor: u32::try_from(anchor[k]).ok(),
                 },
                 features: features.to_vec(),
-                thumbnail: Vec::new(),
+                thumbnail: jpegs.next().unwrap_or_default(),
             };
             match writer.frame(&row) {
-                Ok(()) => *last = (*last).max(row.pts),
-                Err(H5Error::Row { .. }) => return Ok(()),
+                Ok(()) => last = last.max(row.pts),
+                Err(H5Error::Row { message, .. }) if strict => return Err(file.damaged(message)),
+                Err(H5Error::Row { .. }) => return Ok(last),
                 Err(err) => return Err(err),
             }
         }
-        at = until;
     }
-    Ok(())
+    Ok(last)
 }
 
 #[cfg(test)]

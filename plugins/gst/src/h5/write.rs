@@ -5,23 +5,17 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anchoring::anchor::Anchor;
-use anchoring::cue::{COARSE, Cue, TOP};
+use anchoring::cue::Cue;
 use anchoring::plan::Entry;
 use anchoring::tier::Tokens;
 use anchoring::time::Nanos;
-use half::f16;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{
-    Append, BECAUSE, Bytes, Column, H5Error, ModelNote, NO_CLASS, Output, Precision, ReasonCode,
-    SCHEMA, Shape, Text, TierCode, text,
-};
+use super::output::{Append, Output};
+use super::tables::{Anchors, CHUNK_ROWS, Cues, Frames, ROUND};
+use super::{BECAUSE, H5Error, ModelNote, Precision, SCHEMA};
 use crate::featuresink::partial::Partial;
 
-/// Rows a chunk of every dataset but `/frames/features`.
-const CHUNK_ROWS: usize = 1024;
-/// Pictures that wait in memory before they are written and flushed; a chunk of `/frames/features`, so that each is compressed once.
-const ROUND: usize = 64;
 /// Bytes that are reserved beyond the rows: what describes them in the file, and its closing.
 const SPARE: u64 = 128 << 10;
 
@@ -91,7 +85,7 @@ pub struct Row {
 }
 
 /// What was written, counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Rows of `/frames`.
     pub frames: u64,
@@ -103,218 +97,6 @@ pub struct Totals {
     pub cues: u64,
     /// Frames by tier (low, base, high) and reason (anchor, fallback, uniform).
     pub by_tier_and_reason: [[u64; 3]; 3],
-}
-
-/// Features in either precision.
-enum Features {
-    F32(Column<f32>),
-    F16(Column<f16>),
-}
-
-struct Frames {
-    features: Features,
-    pts_ns: Column<i64>,
-    requested_ns: Column<i64>,
-    asked_ns: Column<i64>,
-    tier: Column<TierCode>,
-    reason: Column<ReasonCode>,
-    tokens: Column<u32>,
-    anchor: Column<i32>,
-    thumbnails: Option<Column<Bytes>>,
-}
-
-struct Anchors {
-    onset_ns: Column<i64>,
-    start_ns: Column<i64>,
-    stop_ns: Column<i64>,
-    score: Column<f32>,
-    uncertainty: Column<f32>,
-    class_id: Column<i32>,
-    label: Column<Text>,
-}
-
-struct Cues {
-    pts_ns: Column<i64>,
-    eventness: Column<f32>,
-    uncertainty: Column<f32>,
-    speech: Column<f32>,
-    class_id: Column<u16>,
-    class_p: Column<f16>,
-    bands: Column<u8>,
-}
-
-/// A column of one number per row.
-fn plain<'a>(name: &'a str, units: &'a str) -> Shape<'a> {
-    Shape {
-        name,
-        units,
-        wide: None,
-        chunk: CHUNK_ROWS,
-        gzip: false,
-    }
-}
-
-impl Frames {
-    fn create(output: &Output, opening: &Opening) -> Result<Self, H5Error> {
-        let table = output.table("frames", "frame")?;
-        let (dim, precision) = (opening.dim, opening.precision);
-        // Compressed: the average of rectified maps is mostly zeros, so that half the space is saved.
-        let shape = Shape {
-            wide: Some((dim, "feature")),
-            chunk: ROUND,
-            gzip: true,
-            ..plain("features", "1")
-        };
-        Ok(Self {
-            features: match precision {
-                Precision::F32 => Features::F32(table.column(&shape)?),
-                Precision::F16 => Features::F16(table.column(&shape)?),
-            },
-            pts_ns: table.column(&plain("pts_ns", "ns"))?,
-            requested_ns: table.column(&plain("requested_ns", "ns"))?,
-            asked_ns: table.column(&plain("asked_ns", "ns"))?,
-            tier: table.column(&plain("tier", "tier"))?,
-            reason: table.column(&plain("reason", "reason"))?,
-            tokens: table.column(&plain("tokens", "token"))?,
-            anchor: table.column(&plain("anchor", "row of /anchors, -1 for none"))?,
-            thumbnails: if opening.thumbnails {
-                Some(table.column(&plain("thumbnails", "JPEG"))?)
-            } else {
-                None
-            },
-        })
-    }
-
-    fn push(&mut self, row: &Row) {
-        match &mut self.features {
-            Features::F32(column) => column.waiting.extend_from_slice(&row.features),
-            Features::F16(column) => column
-                .waiting
-                .extend(row.features.iter().map(|x| f16::from_f32(*x))),
-        }
-        self.pts_ns.push(row.pts.get());
-        self.requested_ns.push(row.entry.requested.get());
-        self.asked_ns.push(row.entry.first_asked().get());
-        self.tier.push(TierCode(row.entry.tier as u8));
-        self.reason.push(ReasonCode(row.entry.reason as u8));
-        self.tokens.push(row.entry.tokens as u32);
-        self.anchor
-            .push(row.entry.anchor.map_or(-1, |id| id as i32));
-        if let Some(column) = &mut self.thumbnails {
-            column.push(Bytes::from_slice(&row.thumbnail));
-        }
-    }
-
-    fn columns(&mut self) -> Vec<&mut dyn Append> {
-        let features: &mut dyn Append = match &mut self.features {
-            Features::F32(column) => column,
-            Features::F16(column) => column,
-        };
-        let mut columns: Vec<&mut dyn Append> = vec![
-            features,
-            &mut self.pts_ns,
-            &mut self.requested_ns,
-            &mut self.asked_ns,
-            &mut self.tier,
-            &mut self.reason,
-            &mut self.tokens,
-            &mut self.anchor,
-        ];
-        if let Some(column) = &mut self.thumbnails {
-            columns.push(column);
-        }
-        columns
-    }
-}
-
-impl Anchors {
-    fn create(output: &Output) -> Result<Self, H5Error> {
-        let table = output.table("anchors", "anchor")?;
-        Ok(Self {
-            onset_ns: table.column(&plain("onset_ns", "ns"))?,
-            start_ns: table.column(&plain("start_ns", "ns"))?,
-            stop_ns: table.column(&plain("stop_ns", "ns"))?,
-            score: table.column(&plain("score", "probability"))?,
-            uncertainty: table.column(&plain("uncertainty", "probability"))?,
-            class_id: table.column(&plain("class_id", "class, -1 for none"))?,
-            label: table.column(&plain("label", "text"))?,
-        })
-    }
-
-    fn push(&mut self, anchor: &Anchor) {
-        self.onset_ns.push(anchor.onset.get());
-        self.start_ns.push(anchor.window.start().get());
-        self.stop_ns.push(anchor.window.stop().get());
-        self.score.push(anchor.score);
-        self.uncertainty.push(anchor.uncertainty);
-        self.class_id.push(anchor.class_id);
-        self.label.push(text(&anchor.label));
-    }
-
-    fn columns(&mut self) -> [&mut dyn Append; 7] {
-        [
-            &mut self.onset_ns,
-            &mut self.start_ns,
-            &mut self.stop_ns,
-            &mut self.score,
-            &mut self.uncertainty,
-            &mut self.class_id,
-            &mut self.label,
-        ]
-    }
-}
-
-impl Cues {
-    // Compressed: they are many and alike. A round of cues is a chunk of cues, so that each chunk is compressed once.
-    fn create(output: &Output) -> Result<Self, H5Error> {
-        let table = output.table("cues", "hop")?;
-        let packed = |name, units| Shape {
-            gzip: true,
-            ..plain(name, units)
-        };
-        let wide = |name, units| Shape {
-            wide: Some((TOP, "class")),
-            ..packed(name, units)
-        };
-        Ok(Self {
-            pts_ns: table.column(&packed("pts_ns", "ns"))?,
-            eventness: table.column(&packed("eventness", "probability"))?,
-            uncertainty: table.column(&packed("uncertainty", "probability"))?,
-            speech: table.column(&packed("speech", "probability"))?,
-            class_id: table.column(&wide("class_id", "class, 65535 for none"))?,
-            class_p: table.column(&wide("class_p", "probability"))?,
-            bands: table.column(&Shape {
-                wide: Some((COARSE, "band")),
-                ..packed("bands", "0.4 dB above -60 dB")
-            })?,
-        })
-    }
-
-    fn push(&mut self, cue: &Cue) {
-        self.pts_ns.push(cue.pts.get());
-        self.eventness.push(cue.eventness);
-        self.uncertainty.push(cue.uncertainty);
-        self.speech.push(cue.speech);
-        for k in 0..TOP {
-            let tag = cue.tags.get(k);
-            self.class_id.push(tag.map_or(NO_CLASS, |tag| tag.class_id));
-            self.class_p
-                .push(tag.map_or(f16::ZERO, |tag| f16::from_f32(tag.p)));
-        }
-        self.bands.waiting.extend_from_slice(&cue.bands);
-    }
-
-    fn columns(&mut self) -> [&mut dyn Append; 7] {
-        [
-            &mut self.pts_ns,
-            &mut self.eventness,
-            &mut self.uncertainty,
-            &mut self.speech,
-            &mut self.class_id,
-            &mut self.class_p,
-            &mut self.bands,
-        ]
-    }
 }
 
 /// What stays of a file that was not finished.
@@ -338,9 +120,8 @@ pub struct Writer {
     totals: Totals,
     /// What of it is in the file.
     written: Totals,
-    /// Bytes of texts and pictures that wait.
-    loose: u64,
     last: Nanos,
+    last_cue: Nanos,
 }
 
 impl Writer {
@@ -349,7 +130,16 @@ impl Writer {
     /// # Errors
     /// There is no place for it, or the disk is full.
     pub fn create(target: &Path, overwrite: bool, opening: &Opening) -> Result<Self, H5Error> {
-        Self::begin(Partial::claim(target, overwrite)?, opening)
+        Self::begin(Partial::claim(target, overwrite)?, opening, true)
+    }
+
+    /// As [`Writer::create`], of what is new; a copy of a file of a version that kept no `/cues/bands` has none.
+    pub(super) fn create_copy(
+        target: &Path,
+        opening: &Opening,
+        bands: bool,
+    ) -> Result<Self, H5Error> {
+        Self::begin(Partial::claim(target, false)?, opening, bands)
     }
 
     /// Forgets what was written and starts the same file once more.
@@ -367,33 +157,33 @@ impl Writer {
         } = self;
         drop((frames, anchors, cues));
         output.close()?;
-        Self::begin(partial, opening)
+        Self::begin(partial, opening, true)
     }
 
-    fn begin(partial: Partial, opening: &Opening) -> Result<Self, H5Error> {
-        let output = Output::create(partial.path())?;
-        output.put_text("schema", SCHEMA)?;
-        output.put("complete", &false)?;
-        output.put_text("input_uri", &opening.input_uri)?;
-        output.put("input_bytes", &opening.input_bytes)?;
-        output.put_text("streams", &opening.streams)?;
-        output.put_text("models", &json(&opening.models))?;
-        output.put_text("versions", &json(&opening.versions))?;
-        output.put_text("provider", &opening.provider)?;
+    fn begin(partial: Partial, opening: &Opening, bands: bool) -> Result<Self, H5Error> {
+        let mut output = Output::create(partial.path())?;
+        output.put("schema", SCHEMA)?;
+        output.put("complete", false)?;
+        output.put("input_uri", opening.input_uri.as_str())?;
+        output.put("input_bytes", opening.input_bytes)?;
+        output.put("streams", opening.streams.as_str())?;
+        output.put("models", json(&opening.models).as_str())?;
+        output.put("versions", json(&opening.versions).as_str())?;
+        output.put("provider", opening.provider.as_str())?;
         for (name, value) in &opening.further {
-            output.put_text(name, value)?;
+            output.put(name, value.as_str())?;
         }
         let writer = Self {
-            frames: Frames::create(&output, opening)?,
-            anchors: Anchors::create(&output)?,
-            cues: Cues::create(&output)?,
+            frames: Frames::create(&mut output, opening)?,
+            anchors: Anchors::create(&mut output)?,
+            cues: Cues::create(&mut output, bands)?,
             output,
             partial,
             dim: opening.dim,
             totals: Totals::default(),
             written: Totals::default(),
-            loose: 0,
             last: Nanos::new(i64::MIN),
+            last_cue: Nanos::new(i64::MIN),
         };
         writer.output.flush()?;
         let reserved = writer.partial.reserve(SPARE);
@@ -411,6 +201,10 @@ impl Writer {
         &self.totals
     }
 
+    pub(super) fn has_thumbnails(&self) -> bool {
+        self.frames.thumbnails.is_some()
+    }
+
     /// Appends a picture; pictures come in the order of `pts`, after the anchors they name.
     ///
     /// # Errors
@@ -421,7 +215,6 @@ impl Writer {
         self.totals.frames += 1;
         self.totals.spent_tokens += row.entry.tokens;
         self.totals.by_tier_and_reason[row.entry.tier as usize][row.entry.reason as usize] += 1;
-        self.loose += row.thumbnail.len() as u64;
         self.frames.push(row);
         if !self.frames.pts_ns.ends_at(ROUND) {
             return Ok(());
@@ -441,7 +234,6 @@ impl Writer {
             )));
         }
         self.totals.anchors += 1;
-        self.loose += anchor.label.len() as u64;
         self.anchors.push(anchor);
         if !self.anchors.onset_ns.ends_at(CHUNK_ROWS) {
             return Ok(());
@@ -449,11 +241,18 @@ impl Writer {
         self.flush()
     }
 
-    /// Appends a cue.
+    /// Appends a cue; cues come in the order of time.
     ///
     /// # Errors
-    /// The disk is full.
+    /// Out of order; or the disk is full.
     pub fn cue(&mut self, cue: &Cue) -> Result<(), H5Error> {
+        if cue.pts < self.last_cue {
+            return Err(self.bad_row(format!(
+                "the sound at {} was heard after that at {}: its times step back; do the recording's sound and its container agree?",
+                cue.pts, self.last_cue
+            )));
+        }
+        self.last_cue = cue.pts;
         self.totals.cues += 1;
         self.cues.push(cue);
         if !self.cues.pts_ns.ends_at(CHUNK_ROWS) {
@@ -510,7 +309,7 @@ impl Writer {
             ..
         } = self;
         drop((frames, anchors, cues));
-        output.close()?;
+        output.seal(&partial)?;
         partial.commit()?;
         Ok(totals)
     }
@@ -539,7 +338,7 @@ impl Writer {
         self.partial.keep();
         let closed = self
             .output
-            .put_text(BECAUSE, because)
+            .put(BECAUSE, because)
             .and_then(|()| self.close(closing, false));
         let Self {
             frames,
@@ -552,7 +351,7 @@ impl Writer {
         } = self;
         drop((frames, anchors, cues));
         // Whatever fails here, the rounds that were flushed are there.
-        let _ = wrote.and(closed).and(output.close());
+        let _ = wrote.and(closed).and(output.seal(&partial));
         partial.release();
         Some(Kept {
             path: partial.path().into(),
@@ -560,24 +359,32 @@ impl Writer {
         })
     }
 
-    /// Writes what is known only at the end.
+    /// Writes what is known only at the end; again, if it did not get through.
     fn close(&mut self, closing: &Closing, complete: bool) -> Result<(), H5Error> {
-        let output = &self.output;
-        output.put_text("video_id", &closing.video_id)?;
-        output.put("duration_ns", &closing.duration.get())?;
-        output.put_text("config", &closing.config)?;
-        output.put("budget_tokens", &closing.budget_tokens)?;
-        output.put("spent_tokens", &self.written.spent_tokens)?;
-        output.put("frames_missed", &closing.frames_missed)?;
-        output.put("pictures_seen", &closing.pictures_seen)?;
-        output.put("pictures_passed", &closing.pictures_passed)?;
-        output.put_text("decoder", &closing.decoder)?;
-        output.put_text("rotation", &closing.rotation)?;
-        output.put_text("times", &closing.times)?;
-        output.put_text("warnings", &json(&closing.warnings))?;
+        let output = &mut self.output;
+        output.put("video_id", closing.video_id.as_str())?;
+        output.put("duration_ns", closing.duration.get())?;
+        output.put("config", closing.config.as_str())?;
+        output.put("budget_tokens", closing.budget_tokens)?;
+        output.put("spent_tokens", self.written.spent_tokens)?;
+        output.put("frames_missed", closing.frames_missed)?;
+        output.put("pictures_seen", closing.pictures_seen)?;
+        output.put("pictures_passed", closing.pictures_passed)?;
+        output.put("decoder", closing.decoder.as_str())?;
+        output.put("rotation", closing.rotation.as_str())?;
+        output.put("times", closing.times.as_str())?;
+        output.put("warnings", json(&closing.warnings).as_str())?;
+        output.flush()?;
+        output.stretches.clear();
+        output.note(self.frames.columns())?;
+        output.note(self.anchors.columns())?;
+        output.note(self.cues.columns())?;
+        output.note_texts()?;
+        output.digests.attribute("complete", &complete.into());
+        output.put_digests(&output.root())?;
         output.flush()?;
         // Last of all, in a flush of its own.
-        output.put("complete", &complete)?;
+        output.put("complete", complete)?;
         output.flush()
     }
 
@@ -587,11 +394,10 @@ impl Writer {
         columns.extend(self.frames.columns());
         let need: u64 = columns.iter().map(|column| column.need()).sum();
         self.partial
-            .reserve(need + self.loose + SPARE)
+            .reserve(need + SPARE)
             .map_err(|err| lost(&self.partial, &err))?;
         self.output.append(columns)?;
         self.output.flush()?;
-        self.loose = 0;
         self.written = Totals {
             cues: self.written.cues,
             ..self.totals.clone()

@@ -146,7 +146,10 @@ fn a_kill_at_any_instant_leaves_finished_files_whole() {
             } else {
                 partial += 1;
                 // What cannot be opened claims nothing; what claims to be complete must be, down to the last row.
-                if let Ok(summary) = read_summary(&path) {
+                let aside = tempfile::tempdir().unwrap();
+                let copy = aside.path().join("copy");
+                let copied = h5::copy(&path, &copy, h5::Parts::Tables);
+                if let Ok(summary) = copied.and_then(|_| read_summary(&copy)) {
                     opened += 1;
                     assert!(!summary.complete || summary.frames == rows as u64);
                 }

@@ -1,5 +1,5 @@
 """Reads with h5py what the test in sink.rs wrote: FILE PRECISION."""
-import io, json, sys
+import hashlib, io, json, sys
 import h5py
 import numpy as np
 from PIL import Image
@@ -8,7 +8,7 @@ TIERS, REASONS = {"low": 0, "base": 1, "high": 2}, {"anchor": 0, "fallback": 1, 
 
 with h5py.File(sys.argv[1]) as f:
     a = f.attrs
-    assert a["schema"] == "earmark/1" and a["complete"] == True and a["video_id"] == "kitchen", dict(a)  # noqa: E712
+    assert a["schema"] == b"earmark/2" and a["complete"] == True and a["video_id"] == b"kitchen", dict(a)  # noqa: E712
     assert a["duration_ns"] == 30_000_000_000 and a["budget_tokens"] == 5880 and a["spent_tokens"] == f["frames/tokens"][:].sum()
     assert a["frames_missed"] == 1 and a["pictures_seen"] == 250 and a["pictures_passed"] == 20
     assert json.loads(a["warnings"]) == ["one thing"] and json.loads(a["models"])[0]["name"] == "colour"
@@ -32,10 +32,21 @@ with h5py.File(sys.argv[1]) as f:
     assert np.abs(f["frames/features"][:].astype("f4") - colours).max() < 2e-3, "a row holds another picture"
     assert f["frames/tier"][1] == TIERS["high"] and f["frames/anchor"][6] == 1 and f["frames/reason"][7] == REASONS["fallback"]
     assert (f["cues/bands"][:] == (np.arange(375 * 16) % 256).reshape(375, 16)).all()
-    assert ("thumbnails" in f["frames"]) == (sys.argv[2] == "f16")
-    for k, side in ((0, 96), (1, 288), (7, 160)) if "thumbnails" in f["frames"] else ():
-        picture = Image.open(io.BytesIO(f["frames/thumbnails"][k].tobytes()))
+    assert ("thumbnail_stop" in f["frames"]) == ("thumbnails" in f) == (sys.argv[2] == "f16")
+    for k, side in ((0, 96), (1, 288), (7, 160)) if "thumbnails" in f else ():
+        stop = np.concatenate([[0], f["frames/thumbnail_stop"][:]])
+        picture = Image.open(io.BytesIO(f["thumbnails/jpeg"][stop[k]:stop[k + 1]].tobytes()))
         assert picture.format == "JPEG" and picture.size == (side, side * 3 // 4), (k, picture.size)
         assert np.abs(np.array(picture.convert("RGB")).astype(int).mean((0, 1)) - colours[k] * 255).max() < 4, "a thumbnail shows another picture"
     assert (f["cues/pts_ns"][:] == np.arange(375) * 80_000_000).all()
     assert (f["cues/class_id"][5] == np.arange(5)).all() and (f["cues/class_id"][0] == 65535).all() and f["cues/class_p"][5, 0] == 0.5
+
+    digests = json.loads(a["digests"])
+    assert hashlib.sha256(a["digests"]).hexdigest().encode() == a["sha256"]
+    there = {f"{g}/{n}" for g in ("frames", "anchors", "cues", "thumbnails") if g in f for n in f[g]}
+    assert there == set(digests["datasets"]) and set(a) - {"digests", "sha256"} == {n for n in digests["attributes"] if "/" not in n}
+    for name, digest in digests["datasets"].items():
+        d = f[name]
+        assert hashlib.sha256(d[:].tobytes()).hexdigest() == digest and d.fletcher32, name
+        assert h5py.check_vlen_dtype(d.dtype) is None and d.dtype != object, f"{name} has a variable length"
+    assert all(a.get_id(n).dtype != object for n in a), "an attribute has a variable length"

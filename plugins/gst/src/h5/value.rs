@@ -1,0 +1,219 @@
+//! Attributes and labels: numbers, truth values and text of fixed length.
+
+use super::{
+    Dataset, Done, Error, Extent, FixedUnicode, Group, H5Type, Location, OldText, TypeDescriptor,
+};
+
+/// Bytes of a label; one that is longer ends in `…`.
+pub(super) const LABEL: usize = 256;
+/// `/anchors/label` of a row: UTF-8, zeros after its end.
+pub(super) type Label = FixedUnicode<LABEL>;
+
+/// Longest text that is an attribute: HDF5 takes less than 64 KiB for one with all that is around it.
+const LONGEST: usize = 32 << 10;
+/// Where longer ones are: a dataset of bytes for each, in a group beside what they describe.
+pub(super) const TEXTS: &str = "texts";
+/// Longest text that is read.
+const MOST_TEXT: usize = 64 << 20;
+
+/// What an attribute holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    Text(String),
+    Bool(bool),
+    Signed(i64),
+    Unsigned(u64),
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        // A zero byte would end it.
+        Self::Text(text.replace('\0', "\u{fffd}"))
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Signed(value)
+    }
+}
+
+impl From<u64> for Value {
+    fn from(value: u64) -> Self {
+        Self::Unsigned(value)
+    }
+}
+
+impl std::fmt::Display for Value {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Bool(value) => value.fmt(f),
+            Self::Signed(value) => value.fmt(f),
+            Self::Unsigned(value) => value.fmt(f),
+        }
+    }
+}
+
+/// A label, cut where it is too long.
+pub(super) fn label(text: &str) -> Label {
+    let text = text.replace('\0', "\u{fffd}");
+    if let Ok(label) = text.parse() {
+        return label;
+    }
+    let mut end = LABEL - '…'.len_utf8();
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &text[..end]).parse().unwrap_or_default()
+}
+
+/// Text of fixed length, as far as it is UTF-8.
+pub(super) fn read_label(label: &Label) -> String {
+    String::from_utf8_lossy(label.as_bytes()).into_owned()
+}
+
+/// Sets an attribute that is text no longer than 32 KiB, a number or a truth value; it is new, or has the same size.
+pub(super) fn put(at: &Location, name: &str, value: &Value) -> Done<()> {
+    match value {
+        Value::Bool(value) => scalar(at, name, value),
+        Value::Signed(value) => scalar(at, name, value),
+        Value::Unsigned(value) => scalar(at, name, value),
+        // Few sizes, for a size is a type here; the rest is zeros.
+        Value::Text(text) => match text.len() {
+            0..=16 => fixed::<16>(at, name, text),
+            17..=64 => fixed::<64>(at, name, text),
+            65..=256 => fixed::<256>(at, name, text),
+            257..=1024 => fixed::<1024>(at, name, text),
+            1025..=4096 => fixed::<4096>(at, name, text),
+            4097..=16384 => fixed::<16384>(at, name, text),
+            16385..=LONGEST => fixed::<LONGEST>(at, name, text),
+            long => Err(Error::from(format!(
+                "a text of {long} bytes is no attribute"
+            ))),
+        },
+    }
+}
+
+fn fixed<const N: usize>(at: &Location, name: &str, text: &str) -> Done<()> {
+    let text: FixedUnicode<N> = text
+        .parse()
+        .map_err(|_| Error::from("a text is longer than its attribute"))?;
+    // One of another size would cut it.
+    if let Ok(attribute) = at.attr(name)
+        && attribute.dtype()?.size() != N
+    {
+        at.delete_attr(name)?;
+    }
+    scalar(at, name, &text)
+}
+
+fn scalar<T: H5Type>(at: &Location, name: &str, value: &T) -> Done<()> {
+    match at.attr(name) {
+        Ok(attribute) => attribute.write_scalar(value),
+        Err(_) => at.new_attr::<T>().create(name)?.write_scalar(value),
+    }
+}
+
+/// Sets an attribute of a group, however long; of a long text, the dataset that holds it.
+pub(super) fn set(at: &Group, name: &str, value: &Value) -> Done<Option<Dataset>> {
+    let text = match value {
+        Value::Text(text) if text.len() > LONGEST => text,
+        _ => {
+            if at.link_exists(TEXTS) && at.link_exists(&format!("{TEXTS}/{name}")) {
+                at.unlink(&format!("{TEXTS}/{name}"))?;
+            }
+            return put(at, name, value).map(|()| None);
+        }
+    };
+    let texts = match at.link_exists(TEXTS) {
+        true => at.group(TEXTS)?,
+        false => at.create_group(TEXTS)?,
+    };
+    let dataset = match texts.link_exists(name) {
+        true => {
+            let dataset = texts.dataset(name)?;
+            dataset.resize((text.len(),))?;
+            dataset
+        }
+        false => texts
+            .new_dataset::<u8>()
+            .deflate(4)
+            .fletcher32()
+            .chunk((LONGEST,))
+            .shape((Extent::resizable(text.len()),))
+            .create(name)?,
+    };
+    dataset.write_raw(text.as_bytes())?;
+    put(&dataset, "units", &"UTF-8".into())?;
+    put(&dataset, "axes", &"byte".into())?;
+    put(at, name, &format!("see {TEXTS}/{name}").as_str().into())?;
+    Ok(Some(dataset))
+}
+
+/// An attribute of a group, in files of either schema.
+pub(super) fn get(at: &Group, name: &str) -> Done<Value> {
+    let long = format!("{TEXTS}/{name}");
+    if at.link_exists(TEXTS) && at.link_exists(&long) {
+        let dataset = at.dataset(&long)?;
+        if dataset.size() > MOST_TEXT {
+            return Err(Error::from(format!(
+                "it says that it is {} bytes of text, more than {MOST_TEXT}",
+                dataset.size()
+            )));
+        }
+        return Ok(Value::Text(utf8(&dataset.read_raw()?)?));
+    }
+    let attribute = at.attr(name)?;
+    Ok(match attribute.dtype()?.to_descriptor()? {
+        TypeDescriptor::Boolean => Value::Bool(attribute.read_scalar::<u8>()? != 0),
+        TypeDescriptor::Integer(_) => Value::Signed(attribute.read_scalar()?),
+        TypeDescriptor::Unsigned(_) => Value::Unsigned(attribute.read_scalar()?),
+        TypeDescriptor::VarLenUnicode => {
+            Value::Text(utf8(attribute.read_scalar::<OldText>()?.as_bytes())?)
+        }
+        // No more than that fits into an attribute of ours.
+        TypeDescriptor::FixedUnicode(bytes) if bytes <= LONGEST => {
+            let text = attribute.read_scalar::<FixedUnicode<LONGEST>>()?;
+            Value::Text(utf8(text.as_bytes())?)
+        }
+        other => return Err(Error::from(format!("it is {other}"))),
+    })
+}
+
+/// A short text of a dataset's, in files of either schema.
+pub(super) fn text_of(at: &Location, name: &str) -> Done<String> {
+    let attribute = at.attr(name)?;
+    match attribute.dtype()?.to_descriptor()? {
+        TypeDescriptor::VarLenUnicode => utf8(attribute.read_scalar::<OldText>()?.as_bytes()),
+        TypeDescriptor::FixedUnicode(bytes) if bytes <= LABEL => {
+            utf8(attribute.read_scalar::<Label>()?.as_bytes())
+        }
+        other => Err(Error::from(format!("it is {other}"))),
+    }
+}
+
+fn utf8(bytes: &[u8]) -> Done<String> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| Error::from("it is no UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_that_is_too_long_is_cut_between_characters() {
+        let of = |text: &str| read_label(&label(text));
+        assert_eq!(of("Käse"), "Käse");
+        assert_eq!(of(&"x".repeat(LABEL)), "x".repeat(LABEL));
+        let long = of(&"ä".repeat(LABEL));
+        assert!(long.len() <= LABEL && long.ends_with("ä…"), "{long}");
+        assert_eq!(of("a\0b"), "a\u{fffd}b");
+    }
+}
