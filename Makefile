@@ -1,8 +1,9 @@
 # Earmark's entry points; the work itself is in scripts/. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: setup build demo test bench lint docs install uninstall clean distclean help
+.PHONY: setup build demo test bench fuzz lint docs install uninstall clean distclean help
 
 INPUT ?= fixtures/kitchen.mp4
+FUZZ_SECONDS ?= 3600
 OUTPUT ?=
 
 PREFIX ?= /usr/local
@@ -14,23 +15,27 @@ setup: ## install what is missing: system packages, ONNX Runtime, models
 	@scripts/setup.sh
 
 build: setup ## build target/release/earmark and target/release/libgstearmark.so
-	cargo build --release --workspace --locked
+	cargo build --release --workspace --exclude earmark-fuzz --locked
 
 demo: build ## extract features from INPUT=fixtures/kitchen.mp4 to OUTPUT=target/demo/<name>.h5, and a page to look at
 	@scripts/demo.sh
 
 # In release, so that demo and test share one build.
 test: build ## run every test
-	cargo test --release --workspace --locked
+	cargo test --release --workspace --exclude earmark-fuzz --locked
 
 bench: build ## measure speed and memory beside other tools and the floor, for SECONDS_OF_VIDEO="600 3600"
 	@$(EARMARK_PYTHON) scripts/bench.py $(SECONDS_OF_VIDEO)
 	@$(EARMARK_PYTHON) scripts/bench_listen.py
 
-lint: setup ## check formatting, lints and documentation
+fuzz: setup ## feed spoilt input to everything that reads what others wrote, FUZZ_SECONDS=3600 a target, two targets at a time
+	cargo run --release --package earmark-fuzz --locked -- --seconds $(FUZZ_SECONDS) --jobs 2
+
+lint: setup ## check formatting, lints, documentation, and the crates against deny.toml
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
+	@scripts/deny.sh
 
 # What `make docs` builds the guide with; it is compiled once.
 MDBOOK := target/tools/bin/mdbook

@@ -38,7 +38,7 @@ use anyhow::{Context, bail};
 use gstearmark::models::{self, used};
 
 use crate::cli::{Batch, Hash, Resume};
-use crate::commands::{Output, Usage};
+use crate::commands::{self, Output, Usage};
 use crate::config::{Error, Pipeline, Variables};
 use crate::probe::Recording;
 use crate::session::Stop;
@@ -216,10 +216,16 @@ fn want(
     })
 }
 
+/// How many recordings a list names; what the fuzz targets read lists with.
+#[doc(hidden)]
+pub fn listed(path: &Path) -> anyhow::Result<usize> {
+    Ok(list::read(path)?.len())
+}
+
 impl Run<'_> {
     fn say(&self, text: &str) {
         if !self.output.quiet {
-            eprintln!("{text}");
+            commands::tell(text);
         }
     }
 

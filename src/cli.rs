@@ -545,7 +545,8 @@ pub struct Report {
     #[arg(long)]
     pub time_decoding: bool,
 
-    /// Serve the page, and the recording with it, instead of writing a file.
+    /// Serve the page, and the recording with it, instead of writing a file; only to who asks by this address, by localhost where it is
+    /// this machine's alone, or by the machine's name where it is not.
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:8000")]
     pub serve: Option<std::net::SocketAddr>,
 }

@@ -1,10 +1,12 @@
 //! What each command does with its arguments; mapped to an exit status.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use clap::Parser;
+use gstearmark::visible::visible;
 use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
@@ -62,8 +64,8 @@ pub fn run(cli: Cli) -> ExitCode {
     let filter = EnvFilter::try_from_env("EARMARK_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(|| Told)
+        .with_ansi(false)
         .try_init();
     let output = Output {
         json: cli.json,
@@ -116,8 +118,8 @@ fn report(e: &anyhow::Error, output: Output) -> u8 {
     };
     match wrong {
         // Every problem begins with its own place.
-        Some(config::Error::Wrong(problems)) => eprintln!("{problems}"),
-        _ => eprintln!("error: {e:#}"),
+        Some(config::Error::Wrong(problems)) => tell(&problems.to_string()),
+        _ => tell(&format!("error: {e:#}")),
     }
     if output.json {
         let problems = match wrong {
@@ -133,13 +135,46 @@ fn report(e: &anyhow::Error, output: Output) -> u8 {
     status
 }
 
-/// To stdout; a closed pipe is the reader's choice, no failure.
+/// To stdout, with nothing in it that a terminal obeys; a closed pipe is the reader's choice, no failure. [`tell`] is its like for stderr:
+/// nothing else writes to either.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    match writeln!(std::io::stdout().lock(), "{text}") {
+    match writeln!(std::io::stdout().lock(), "{}", visible(text)) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(e).context("cannot write to stdout")
         }
         _ => Ok(()),
+    }
+}
+
+/// To stderr, with nothing in it that a terminal obeys. Nobody is left to be told that it failed.
+pub(crate) fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", visible(text));
+}
+
+/// Where log lines go.
+struct Told;
+
+impl Write for Told {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        std::io::stderr().write_all(visible(&text).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
+}
+
+/// Reads the command line; help and what is wrong with it are told, and end the program. Wildcards bring names that somebody else chose.
+pub fn typed() -> Cli {
+    match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) if e.use_stderr() => {
+            tell(e.render().to_string().trim_end());
+            std::process::exit(e.exit_code());
+        }
+        Err(e) => e.exit(),
     }
 }
 

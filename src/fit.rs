@@ -43,6 +43,7 @@ use anchoring::probe::Probe;
 use anchoring::weights::{ONSET, ONSET_TCN, Weights};
 use anyhow::{Context, anyhow, bail};
 use gstearmark::models;
+use gstearmark::visible::line;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -239,7 +240,7 @@ fn listen(folder: &Path, labels: Option<&Path>, output: Output) -> anyhow::Resul
     let recordings = corpus::read(folder, labels, |i, all, name| {
         bar.set_length(all as u64);
         bar.set_position(i as u64);
-        bar.set_message(name.to_owned());
+        bar.set_message(line(name).into_owned());
     })?;
     bar.finish_and_clear();
     Ok(recordings)
@@ -541,7 +542,7 @@ fn head(
     let patches = |recordings: &[Recording]| -> anyhow::Result<Vec<embed::Patches>> {
         let one = |one: &Recording| {
             bar.inc(1);
-            bar.set_message(one.name.clone());
+            bar.set_message(line(&one.name).into_owned());
             embed::patches(one, &manifest)
         };
         recordings.iter().map(one).collect()

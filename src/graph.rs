@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
+use gstearmark::visible::line;
 
 use crate::config::Pipeline;
 use crate::launch::{End, Node};
@@ -206,14 +207,15 @@ fn pad(pipeline: &Pipeline, end: &End, direction: gst::PadDirection) -> Pad {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
+    line(text)
+        .replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")
 }
 
 fn quoted(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"")
+    line(text).replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 /// The picture that graphviz makes of [`dot`]'s text.

@@ -14,6 +14,7 @@ use anchoring::tier::{Prices, Tier, Tokens};
 use anchoring::time::Nanos;
 use anyhow::{Context, bail};
 use gstearmark::h5;
+use gstearmark::visible::line;
 use serde_json::{Value, json};
 
 use self::untrusted::Untrusted;
@@ -181,7 +182,9 @@ fn offsets_text(config: &Value) -> Option<String> {
     let anchors: AnchorSettings = serde_json::from_value(config.get("anchors")?.clone()).ok()?;
     let by_class = &anchors.class_offset_ms;
     let all = (anchors.offset_ms != 0).then(|| format!("{} ms", anchors.offset_ms));
-    let named = by_class.iter().map(|(name, ms)| format!("{name} {ms} ms"));
+    let named = by_class
+        .iter()
+        .map(|(name, ms)| format!("{} {ms} ms", line(name)));
     let parts: Vec<_> = all.into_iter().chain(named).collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }
@@ -214,9 +217,9 @@ impl fmt::Display for About {
                 writeln!(
                     f,
                     "recording    {}, {}, {}",
-                    s.video_id,
+                    line(&s.video_id),
                     Nanos::new(s.duration_ns),
-                    s.input_uri
+                    line(&s.input_uri)
                 )?;
                 writeln!(
                     f,
@@ -238,7 +241,7 @@ impl fmt::Display for About {
                 let labels: Vec<_> = s
                     .top_labels
                     .iter()
-                    .map(|(label, n)| format!("{label} {n}"))
+                    .map(|(label, n)| format!("{} {n}", line(label)))
                     .collect();
                 let labels = if labels.is_empty() {
                     String::new()
@@ -267,14 +270,14 @@ impl fmt::Display for About {
                         format!(
                             "{} {} ({})",
                             m.role,
-                            m.name,
+                            line(&m.name),
                             m.sha256.get(..12).unwrap_or(&m.sha256)
                         )
                     })
                     .collect();
                 write!(f, "models       {}", models.join(", "))?;
                 for warning in &s.warnings {
-                    write!(f, "\nwarning      {warning}")?;
+                    write!(f, "\nwarning      {}", line(warning))?;
                 }
                 if s.frames_missed > 0 {
                     write!(
@@ -288,7 +291,7 @@ impl fmt::Display for About {
             Self::Plan(file, plan) => {
                 let h = &plan.header;
                 writeln!(f, "file         {} ({})", file.display(), h.schema)?;
-                writeln!(f, "recording    {}, {}", h.video_id, h.duration)?;
+                writeln!(f, "recording    {}, {}", line(&h.video_id), h.duration)?;
                 let shares = plan
                     .shares
                     .iter()

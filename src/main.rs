@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
     // First of all, for this process and its workers: nothing has loaded ONNX Runtime yet.
     gstearmark::onnx::forbid_telemetry();
-    earmark::commands::run(earmark::cli::Cli::parse())
+    earmark::commands::run(earmark::commands::typed())
 }

@@ -83,6 +83,23 @@ pub fn report(args: &cli::Report, output: Output) -> anyhow::Result<()> {
     commands::print(&format!("report     {}", target.display()))
 }
 
+/// The page of a feature file alone, as HTML; what the fuzz targets read a file with.
+#[doc(hidden)]
+pub fn page_of(file: &Path) -> anyhow::Result<String> {
+    let source = Source {
+        file: file.into(),
+        labels: None,
+        video: None,
+    };
+    Ok(source.page(None, None, false)?.html)
+}
+
+/// A connection on which these bytes come, to a server that serves this file as features and as recording; for the fuzz targets.
+#[doc(hidden)]
+pub fn answer_bytes(file: &Path, bytes: &[u8]) {
+    serve::answer_bytes(file, bytes);
+}
+
 /// What a page is made from.
 #[derive(Clone, Debug)]
 struct Source {

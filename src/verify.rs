@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use gstearmark::h5;
+use gstearmark::visible::line;
 use serde_json::json;
 
 use crate::cli::{Recover, Verify};
@@ -38,7 +39,7 @@ pub fn verify(args: &Verify, output: Output) -> anyhow::Result<()> {
         bad += usize::from(!problems.is_empty());
         if !output.json {
             for problem in &problems {
-                commands::print(&format!("{}: {problem}", file.display()))?;
+                commands::print(&line(&format!("{}: {problem}", file.display())))?;
             }
         }
         told.push(json!({ "file": file.to_string_lossy(), "ok": problems.is_empty(), "problems": problems }));

@@ -396,3 +396,79 @@ fn what_is_given_twice_to_eval_is_refused() {
         assert!(seen(&output).contains(word), "{word}: {}", seen(&output));
     }
 }
+
+/// Whatever a file says, a terminal does nothing about it.
+#[test]
+fn control_characters_of_files_are_shown_not_sent() {
+    let folder = folder("control_characters");
+    let plan = r#"{"kind":"plan","schema":"earmark-plan/1","video_id":"x\u001b[2J\u009b1m\u202e\ny","duration_ns":10000000000,"budget_tokens":1960,"spent_tokens":49,"config":{"anchors":{"class_offset_ms":{"a\u001bb\nc":-300}}}}
+{"kind":"frame","requested_ns":5000000000,"tier":"low","tokens":49,"reason":"uniform","anchor":null}
+"#;
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+    write("plan.jsonl", plan);
+    write(
+        "bad.jsonl",
+        &plan.replace("frame", "fr\\u001b]0;x\\u0007me"),
+    );
+    write(
+        "labels.csv",
+        "start_s,stop_s,class\n1,2,\u{1b}[31mtap\u{9b}\n",
+    );
+    write(
+        "pipeline.yaml",
+        "version: 1\n\"k\\ey\": \"\\e[2J\\x9b\"\ngraph: \"filesrc na\\eme=\\x9bx ! fakesink\"\n",
+    );
+    write(
+        "labels2.csv",
+        "start_s,stop_s,class\n1,\u{1b}[31m\u{9b},tap\n",
+    );
+    for (args, shown) in [
+        (
+            &["inspect", "plan.jsonl"][..],
+            Some("x\\u001b[2J\\u009b1m\\u202e\\u000ay"),
+        ),
+        (&["inspect", "plan.jsonl", "--json"], None),
+        (&["inspect", "bad.jsonl"], None),
+        (&["validate", "pipeline.yaml"], None),
+        (&["validate", "pipeline.yaml", "--json"], None),
+        (
+            &[
+                "eval",
+                "anchors",
+                "--plan",
+                "plan.jsonl",
+                "--labels",
+                "labels.csv",
+            ],
+            Some("\\u001b[31mtap\\u009b"),
+        ),
+        (
+            &[
+                "eval",
+                "anchors",
+                "--plan",
+                "plan.jsonl",
+                "--labels",
+                "labels2.csv",
+            ],
+            None,
+        ),
+        (
+            &["inspect", "no\u{1b}[2Jfile\u{9b}"],
+            Some("no\\u001b[2Jfile\\u009b"),
+        ),
+        (&["frob\u{1b}[2J\u{9b}"], None),
+    ] {
+        let output = earmark(&folder, args);
+        let text = seen(&output);
+        let acts = |c: &char| c.is_control() && *c != '\n' && *c != '\t' || *c == '\u{202e}';
+        assert!(!text.chars().any(|c| acts(&c)), "{args:?}: {text:?}");
+        assert!(
+            shown.is_none_or(|shown| text.contains(shown)),
+            "{args:?}: {text}"
+        );
+        if args.contains(&"--json") {
+            serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap();
+        }
+    }
+}

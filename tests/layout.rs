@@ -76,6 +76,28 @@ fn every_file_begins_with_what_it_is() {
     assert!(without.is_empty(), "{without:?}");
 }
 
+/// What reaches a terminal goes through one place, where control characters are made visible.
+#[test]
+fn one_file_writes_to_the_terminal() {
+    let all = sources(&root().join("src"));
+    for word in [
+        "println!",
+        "eprintln!",
+        "eprint!",
+        "print!",
+        "dbg!",
+        "io::stderr().write",
+        "io::stdout().write",
+    ] {
+        let named = naming(&all, word);
+        let other: Vec<_> = named
+            .iter()
+            .filter(|file| *file != "src/commands.rs")
+            .collect();
+        assert!(other.is_empty(), "`{word}` in {other:?}");
+    }
+}
+
 #[test]
 fn no_queue_is_unbounded() {
     let mut all = sources(&root().join("plugins"));

@@ -267,7 +267,7 @@ fn a_page_is_served_with_its_recording_in_parts() {
     let Some(python) = python() else { return };
     let (gated, _) = runs(&python);
     let script = "
-import http.client, subprocess, sys
+import http.client, socket, subprocess, sys
 server = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, text=True)
 try:
     at = server.stdout.readline().split('http://')[1].strip().rstrip('/')
@@ -281,6 +281,26 @@ try:
     status, kind, part, body = ask('/video/0', Range='bytes=100-299')
     assert status == 206 and kind == 'video/mp4' and len(body) == 200 and part.startswith('bytes 100-299/'), (status, kind, part)
     assert [ask(path)[0] for path in ('/video/1', '/report/7', '/../etc/passwd', '/report/0')] == [404, 404, 404, 200]
+    port = at.split(':')[1]
+    for host, wanted in (('evil.example', 403), ('evil.example:' + port, 403), ('localhost.evil.example', 403), ('localhost:' + port, 200), ('127.0.0.1', 200)):
+        for path in ('/', '/report/0', '/video/0'):
+            assert ask(path, Host=host)[0] == wanted, (host, path)
+    def raw(text):
+        s = socket.create_connection(('127.0.0.1', int(port)), 60)
+        s.sendall(text.encode())
+        return s
+    def status(text):
+        return int(raw(text).makefile('rb').readline().split()[1])
+    assert status('GET / HTTP/1.1\\r\\nHost: evil.example\\r\\nHost: localhost\\r\\n\\r\\n') in (400, 403)
+    assert status('GET / HTTP/1.0\\r\\n\\r\\n') in (400, 403)
+    assert status('GET http://evil.example/ HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n') == 403
+    # Who never ends a header is sent away, however many they are, and who is quiet between two requests, too.
+    slow = [raw('GET / HTTP/1.1\\r\\nHost: loc') for _ in range(100)]
+    quiet = raw('GET /report/9 HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n')
+    assert ask('/')[0] == 200
+    for s in slow + [quiet]:
+        while s.recv(1 << 16):
+            pass
 finally:
     server.terminate()
     server.wait(10)
@@ -292,6 +312,56 @@ finally:
         .arg(gated)
         .arg("--video")
         .arg(root().join("fixtures/kitchen.mp4"))
+        .args(["--serve", "127.0.0.1:0"])
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", said(&done));
+}
+
+/// A folder is served without what its links lead to elsewhere.
+#[test]
+fn links_out_of_a_served_folder_are_not_followed() {
+    let Some(python) = python() else { return };
+    let (gated, uniform) = runs(&python);
+    let folder = folder("report_links");
+    let link = std::os::unix::fs::symlink::<PathBuf, PathBuf>;
+    for inner in ["features", "videos", "elsewhere"] {
+        std::fs::create_dir(folder.join(inner)).unwrap();
+    }
+    let video = root().join("fixtures/kitchen.mp4");
+    std::fs::copy(&gated, folder.join("features/a.h5")).unwrap();
+    std::fs::copy(&uniform, folder.join("elsewhere/b.h5")).unwrap();
+    link(folder.join("elsewhere/b.h5"), folder.join("features/b.h5")).unwrap();
+    link("a.h5".into(), folder.join("features/c.h5")).unwrap();
+    link(video.clone(), folder.join("videos/a.mp4")).unwrap();
+    std::fs::copy(&video, folder.join("videos/c.mp4")).unwrap();
+    let script = "
+import http.client, subprocess, sys
+server = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+try:
+    at = server.stdout.readline().split('http://')[1].strip().rstrip('/')
+    def ask(path):
+        c = http.client.HTTPConnection(at, timeout=60)
+        c.request('GET', path)
+        r = c.getresponse()
+        return r.status, r.read()
+    assert [ask(f'/report/{n}')[0] for n in range(3)] == [200, 500, 200]
+    assert b'leads out' in ask('/report/1')[1]
+    assert b'leads out' in ask('/')[1]
+    assert [ask(f'/video/{n}')[0] for n in range(3)] == [404, 404, 200]
+finally:
+    server.terminate()
+    server.wait(10)
+said = server.stderr.read()
+assert 'b.h5' in said and 'a.mp4' in said and 'c.mp4' not in said, said
+";
+    let done = Command::new("timeout")
+        .arg("120")
+        .arg(&python)
+        .args(["-c", script, env!("CARGO_BIN_EXE_earmark"), "report"])
+        .arg(folder.join("features"))
+        .arg("--video")
+        .arg(folder.join("videos"))
         .args(["--serve", "127.0.0.1:0"])
         .output()
         .unwrap();

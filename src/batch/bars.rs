@@ -3,8 +3,10 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+use gstearmark::visible::{line, visible};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::commands;
 use crate::session::time;
 
 /// How often a line is written where there is no terminal.
@@ -105,11 +107,11 @@ impl Bars {
         self.failed += usize::from(failed);
         let number = format!("{}/{}", self.ended, self.count);
         match &self.shown {
-            Shown::Lines(_) => eprintln!("{number} {said}"),
+            Shown::Lines(_) => commands::tell(&format!("{number} {said}")),
             Shown::Bars(all, ..) if failed => {
-                let _ = all.println(said);
+                let _ = all.println(visible(said));
             }
-            Shown::Nothing if failed => eprintln!("{said}"),
+            Shown::Nothing if failed => commands::tell(said),
             _ => {}
         }
         self.show(place, "");
@@ -122,9 +124,9 @@ impl Bars {
         }
         match &self.shown {
             Shown::Bars(all, ..) => {
-                let _ = all.println(said);
+                let _ = all.println(visible(said));
             }
-            _ => eprintln!("{said}"),
+            _ => commands::tell(said),
         }
     }
 
@@ -139,12 +141,12 @@ impl Bars {
                 let at = place.and_then(|place| each.get(place).zip(self.places.get(place)));
                 if let Some((bar, at)) = at {
                     bar.set_position(share(at.done, at.length));
-                    bar.set_message(format!("{} {stage}", at.name));
+                    bar.set_message(format!("{} {stage}", line(&at.name)));
                 }
             }
             Shown::Lines(last) if last.elapsed() >= LINES => {
                 *last = Instant::now();
-                eprintln!("batch: {text}");
+                commands::tell(&format!("batch: {text}"));
             }
             Shown::Lines(_) | Shown::Nothing => {}
         }

@@ -14,6 +14,7 @@ use anyhow::{Context, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::worker::{LONGEST_LINE, Order, Reply};
+use crate::commands;
 use crate::session::Stop;
 use crate::session::failure::Class;
 
@@ -239,7 +240,7 @@ impl Pool {
                 }
                 let text = String::from_utf8_lossy(&line).trim_end().to_owned();
                 if aloud {
-                    eprintln!("{text}");
+                    commands::tell(&text);
                 }
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 if kept.len() == LAST_LINES {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use gstearmark::visible::line;
+
 use super::bootstrap::{Estimate, FEWEST};
 use super::results::{Onsets, Recall, Resampled, Results};
 use crate::inspect::grouped;
@@ -127,7 +129,7 @@ impl fmt::Display for Results {
             if group.by == "class" && i >= CLASSES {
                 continue;
             }
-            let name = format!("{} {}", group.by, group.name);
+            let name = format!("{} {}", group.by, line(&group.name));
             writeln!(
                 f,
                 "  {name:<40}{:>7}{:>7.3}{:>9.3}{:>8.3}",
@@ -142,7 +144,7 @@ impl fmt::Display for Results {
             )?;
         }
         for warning in &self.warnings {
-            writeln!(f, "warning      {warning}")?;
+            writeln!(f, "warning      {}", line(warning))?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use gstearmark::visible::line;
 use serde_json::{Value, json};
 
 use super::grouped;
@@ -143,7 +144,7 @@ impl fmt::Display for Folder {
                     .and_then(|line| line.speed)
                     .map(|speed| format!("{speed:.1} x"))),
             );
-            writeln!(f, "{}", text.trim_end())?;
+            writeln!(f, "{}", line(text.trim_end()))?;
         }
         let counts: Vec<_> = counts
             .iter()
@@ -153,7 +154,8 @@ impl fmt::Display for Folder {
         for name in &self.partial {
             write!(
                 f,
-                "\n{name} was not finished, or is being written; `earmark recover` saves what it holds"
+                "\n{} was not finished, or is being written; `earmark recover` saves what it holds",
+                line(name)
             )?;
         }
         if self.unread > 0 {

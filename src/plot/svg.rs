@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Context;
+use gstearmark::visible::line;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, context};
 use serde_json::json;
@@ -31,7 +32,7 @@ pub(super) fn svg(drawing: &Drawing) -> anyhow::Result<Vec<u8>> {
         .add_template("plot.svg", TEMPLATE)
         .context("the drawing's template is broken")?;
     let context = context! {
-        width => drawing.width, height => drawing.height, back => &drawing.back, words => &drawing.words, shapes => Serde(shapes),
+        width => drawing.width, height => drawing.height, back => &drawing.back, words => line(&drawing.words), shapes => Serde(shapes),
     };
     let text = environment
         .get_template("plot.svg")
@@ -68,13 +69,14 @@ mod tests {
             width: 10.0,
             height: 10.0,
             back: "#ffffff".into(),
-            words: "</title><script>alert(1)</script>".into(),
+            words: "</title><script>alert(1)</script>\u{1b}[2J\u{0}\n".into(),
             ..Drawing::default()
         };
         drawing.text(1.0, 2.0, 10.0, Align::Left, "#000000", "<script>");
         let text = String::from_utf8(svg(&drawing).unwrap()).unwrap();
         assert!(!text.contains("<script"), "{text}");
-        assert!(text.contains("&lt;script&gt;"));
+        assert!(text.contains("&lt;script&gt;") && text.contains("\\u001b[2J\\u0000\\u000a"));
+        assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text}");
     }
 
     #[test]

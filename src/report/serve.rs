@@ -1,4 +1,16 @@
 //! The pages over HTTP: each made when it is asked for, with the recordings in parts as the player wants them.
+//!
+//! # Layout
+//!
+//! - `host`: by which names the server may be asked.
+//! - `connections`: how many at once, and how long each may take.
+//! - `inside`: which files may be served.
+//! - `fed`: a connection that is made of bytes.
+
+mod connections;
+mod fed;
+mod host;
+mod inside;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,14 +19,24 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use tokio::sync::Semaphore;
 use tower_http::services::ServeFile;
 
+pub(super) use self::fed::answer_bytes;
+use self::host::Names;
+use self::inside::Inside;
 use super::{Source, folder, page};
 use crate::cli;
 use crate::commands::{self, Output};
+
+/// Pages that are made at once; each takes the memory of its file and of what is shown of it.
+const PAGES: usize = 2;
+/// Threads that read files and make pages.
+const THREADS: usize = 8;
 
 /// What is served.
 struct Served {
@@ -23,6 +45,8 @@ struct Served {
     folder: Option<PathBuf>,
     compare: Option<PathBuf>,
     time_decoding: bool,
+    inside: Inside,
+    pages: Semaphore,
 }
 
 /// Serves until the process is stopped.
@@ -33,18 +57,59 @@ pub(super) fn serve(args: &cli::Report, address: SocketAddr, output: Output) -> 
     if args.output.is_some() {
         return Err(commands::Usage("--serve writes no file; leave --output out".into()).into());
     }
-    let served = if args.file.is_dir() {
-        let sources = folder::files(&args.file)?
-            .iter()
-            .map(|file| folder::source(file, args))
-            .collect();
-        Served {
-            sources,
-            folder: Some(args.file.clone()),
-            compare: None,
-            time_decoding: false,
+    let served = Served::new(args)?;
+    if !address.ip().is_loopback() && !output.quiet {
+        commands::tell(&format!(
+            "warning: whoever reaches {address} sees the reports and the recordings"
+        ));
+    }
+    let out = served.leading_out();
+    if !out.is_empty() && !output.quiet {
+        commands::tell(&format!(
+            "warning: links that lead out of what is served are not followed: {}",
+            out.join(", ")
+        ));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(THREADS)
+        .build()
+        .context("cannot start the server")?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen at {address}; is the port taken?"))?;
+        let at = listener.local_addr().unwrap_or(address);
+        commands::print(&format!("serving    http://{at}/"))?;
+        match connections::answer(listener, router(served, Names::new(at.ip()))).await {}
+    })
+}
+
+impl Served {
+    fn new(args: &cli::Report) -> anyhow::Result<Self> {
+        let named = [
+            Some(&args.file),
+            args.labels.as_ref(),
+            args.video.as_ref(),
+            args.compare.as_ref(),
+        ];
+        let inside = Inside::new(named.into_iter().flatten().map(PathBuf::as_path));
+        let pages = Semaphore::new(PAGES);
+        if args.file.is_dir() {
+            let files = folder::files(&args.file)?;
+            return Ok(Self {
+                sources: files
+                    .iter()
+                    .map(|file| folder::source(file, args))
+                    .collect(),
+                folder: Some(args.file.clone()),
+                compare: None,
+                time_decoding: false,
+                inside,
+                pages,
+            });
         }
-    } else {
         let source = Source {
             file: args.file.clone(),
             labels: args.labels.clone(),
@@ -55,62 +120,79 @@ pub(super) fn serve(args: &cli::Report, address: SocketAddr, output: Output) -> 
         }
         // What is wrong is better said now than to the browser.
         source.page(args.compare.as_deref(), None, false)?;
-        Served {
+        Ok(Self {
             sources: vec![source],
             folder: None,
             compare: args.compare.clone(),
             time_decoding: args.time_decoding,
-        }
-    };
-    if !address.ip().is_loopback() && !output.quiet {
-        eprintln!("warning: whoever reaches {address} sees the reports and the recordings");
+            inside,
+            pages,
+        })
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .context("cannot start the server")?;
-    runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind(address)
-            .await
-            .with_context(|| format!("cannot listen at {address}; is the port taken?"))?;
-        let at = listener.local_addr().unwrap_or(address);
-        commands::print(&format!("serving    http://{at}/"))?;
-        axum::serve(listener, router(served))
-            .await
-            .context("the server failed")
-    })
+
+    /// Files that are links out of what is served, at most five.
+    fn leading_out(&self) -> Vec<String> {
+        let files = self.sources.iter().flat_map(|source| {
+            let more = [source.labels.as_ref(), source.video.as_ref()];
+            [Some(&source.file)].into_iter().chain(more).flatten()
+        });
+        let out = files.filter(|file| file.is_file() && self.inside.file(file).is_err());
+        out.take(5).map(|file| file.display().to_string()).collect()
+    }
+
+    fn page(&self, number: usize) -> anyhow::Result<String> {
+        let source = self.sources.get(number).context("no such recording")?;
+        let source = self.inside.source(source)?;
+        let compare = self.compare.as_deref();
+        let compare = compare.map(|other| self.inside.file(other)).transpose()?;
+        let video = source.video.as_ref().map(|_| format!("/video/{number}"));
+        let made = source.page(compare.as_deref(), video.as_deref(), self.time_decoding)?;
+        Ok(made.html)
+    }
+
+    fn index(&self, folder: &std::path::Path) -> anyhow::Result<String> {
+        let row = |(number, source): (usize, &Source)| {
+            let name = folder::name(&source.file, folder);
+            let href = format!("/report/{number}");
+            match self.inside.source(source).and_then(|source| source.shown()) {
+                Ok(shown) => folder::row(&name, &href, Ok(&shown)),
+                Err(e) => folder::row(&name, &href, Err(e)),
+            }
+        };
+        let rows: Vec<_> = self.sources.iter().enumerate().map(row).collect();
+        let title = folder.file_name().unwrap_or(folder.as_os_str());
+        page::index(&title.to_string_lossy(), &rows)
+    }
 }
 
-fn router(served: Served) -> Router {
+fn router(served: Served, names: Names) -> Router {
     Router::new()
         .route("/", get(first))
         .route("/report/{number}", get(one))
         .route("/video/{number}", get(video))
         .with_state(Arc::new(served))
+        .layer(from_fn_with_state(Arc::new(names), host::only_ours))
+        .layer(map_response(for_this_page_alone))
+}
+
+/// No other page may take, frame or reinterpret what is answered.
+async fn for_this_page_alone(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        ("cross-origin-resource-policy", "same-origin"),
+        ("referrer-policy", "no-referrer"),
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 async fn first(State(served): State<Arc<Served>>) -> Response {
-    if served.folder.is_none() {
-        return answer(move || made(&served, 0)).await;
-    }
-    answer(move || {
-        let folder = served.folder.clone().unwrap_or_default();
-        let rows: Vec<_> = served
-            .sources
-            .iter()
-            .enumerate()
-            .map(|(number, source)| {
-                let name = folder::name(&source.file, &folder);
-                let href = format!("/report/{number}");
-                match source.shown() {
-                    Ok(shown) => folder::row(&name, &href, Ok(&shown)),
-                    Err(e) => folder::row(&name, &href, Err(e)),
-                }
-            })
-            .collect();
-        let title = folder.file_name().unwrap_or(folder.as_os_str());
-        page::index(&title.to_string_lossy(), &rows)
+    answer(served, |served| match &served.folder {
+        Some(folder) => served.index(folder),
+        None => served.page(0),
     })
     .await
 }
@@ -119,7 +201,7 @@ async fn one(State(served): State<Arc<Served>>, Path(number): Path<usize>) -> Re
     if number >= served.sources.len() {
         return StatusCode::NOT_FOUND.into_response();
     }
-    answer(move || made(&served, number)).await
+    answer(served, move |served| served.page(number)).await
 }
 
 async fn video(
@@ -128,7 +210,8 @@ async fn video(
     request: Request,
 ) -> Response {
     let source = served.sources.get(number);
-    let Some(video) = source.and_then(|source| source.video.as_ref()) else {
+    let video = source.and_then(|source| source.video.as_ref());
+    let Some(video) = video.and_then(|video| served.inside.file(video).ok()) else {
         return StatusCode::NOT_FOUND.into_response();
     };
     match ServeFile::new(video).try_call(request).await {
@@ -137,20 +220,17 @@ async fn video(
     }
 }
 
-fn made(served: &Served, number: usize) -> anyhow::Result<String> {
-    let source = served.sources.get(number).context("no such recording")?;
-    let video = source.video.as_ref().map(|_| format!("/video/{number}"));
-    let made = source.page(
-        served.compare.as_deref(),
-        video.as_deref(),
-        served.time_decoding,
-    )?;
-    Ok(made.html)
-}
-
 /// Makes a page where it keeps nobody waiting.
-async fn answer(make: impl FnOnce() -> anyhow::Result<String> + Send + 'static) -> Response {
-    match tokio::task::spawn_blocking(make).await {
+async fn answer(
+    served: Arc<Served>,
+    make: impl FnOnce(&Served) -> anyhow::Result<String> + Send + 'static,
+) -> Response {
+    // It is never closed.
+    let Ok(_turn) = served.pages.acquire().await else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    let making = Arc::clone(&served);
+    match tokio::task::spawn_blocking(move || make(&making)).await {
         Ok(Ok(html)) => ([(header::CACHE_CONTROL, "no-store")], Html(html)).into_response(),
         Ok(Err(e)) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{e:#}")).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

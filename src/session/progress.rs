@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use anchoring::time::Nanos;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::commands;
+
 /// How often a line is written where there is no terminal.
 const LINES: Duration = Duration::from_secs(10);
 
@@ -88,7 +90,7 @@ impl Progress {
             Shown::Lines(last) if last.elapsed() >= LINES => {
                 *last = Instant::now();
                 let stage = self.stage;
-                eprintln!("{stage}: {text}");
+                commands::tell(&format!("{stage}: {text}"));
             }
             Shown::Told(tell, last) if last.elapsed() >= TOLD => {
                 *last = Instant::now();

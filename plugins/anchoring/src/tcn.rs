@@ -10,13 +10,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use pulp::{Arch, Simd, WithSimd};
+use fearless_simd::prelude::*;
 
 use crate::above::AboveStream;
 use crate::flux::{log, within};
 use crate::mel::BANDS;
 use crate::weights::{AboutTcn, Input};
-use crate::wide::{ln, wide};
+use crate::wide::{Kernel, dispatch, ln, wide};
 
 /// Outputs that are remembered, and computed at once at most.
 const MEMORY: u64 = 256;
@@ -75,7 +75,7 @@ impl Conv {
     /// `n` rows of the output, `[n, to]`. The first row of `x` is the oldest tap of the first of them.
     fn run(&self, x: &[f32], stride: usize, n: usize, out: &mut Vec<f32>) {
         out.resize(n * self.to, 0.0);
-        Arch::new().dispatch(Convolve {
+        dispatch(Convolve {
             conv: self,
             x,
             stride,
@@ -321,6 +321,7 @@ impl TcnStream {
     }
 }
 
+/// What a convolution reads and writes.
 struct Convolve<'a> {
     conv: &'a Conv,
     /// Rows from the first tap of the first output on.
@@ -329,27 +330,18 @@ struct Convolve<'a> {
     out: &'a mut [f32],
 }
 
-impl WithSimd for Convolve<'_> {
-    type Output = ();
-
+impl Kernel for Convolve<'_> {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self {
-            conv,
-            x,
-            stride,
-            out,
-        } = self;
-        let (weight, _) = S::as_simd_f32s(&conv.weight);
-        let (bias, _) = S::as_simd_f32s(&conv.bias);
+    fn run<S: Simd>(self, simd: S) {
+        let width = self.conv.to;
         let mut at = 0;
-        let mut blocks = out.chunks_exact_mut(4 * conv.to);
+        let mut blocks = self.out.chunks_exact_mut(4 * width);
         for block in &mut blocks {
-            rows::<S, 4>(simd, conv, weight, bias, x, stride, at, block);
+            rows::<S, 4>(simd, self.conv, self.x, self.stride, at, block);
             at += 4;
         }
-        for row in blocks.into_remainder().chunks_exact_mut(conv.to) {
-            rows::<S, 1>(simd, conv, weight, bias, x, stride, at, row);
+        for row in blocks.into_remainder().chunks_exact_mut(width) {
+            rows::<S, 1>(simd, self.conv, self.x, self.stride, at, row);
             at += 1;
         }
     }
@@ -357,29 +349,22 @@ impl WithSimd for Convolve<'_> {
 
 /// `R` rows of the output, from row `at` on.
 #[inline(always)]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "all of them are needed in the innermost loops"
-)]
 fn rows<S: Simd, const R: usize>(
     simd: S,
     conv: &Conv,
-    weight: &[S::f32s],
-    bias: &[S::f32s],
     x: &[f32],
     stride: usize,
     at: usize,
     out: &mut [f32],
 ) {
-    let vectors = bias.len();
-    let (out, _) = S::as_mut_simd_f32s(out);
+    let vectors = conv.to / S::f32s::LEN;
     let mut v = 0;
     while v < vectors {
         if vectors - v >= 3 {
-            tile::<S, R, 3>(simd, conv, weight, bias, x, stride, at, out, v);
+            tile::<S, R, 3>(simd, conv, x, stride, at, out, v);
             v += 3;
         } else {
-            tile::<S, R, 1>(simd, conv, weight, bias, x, stride, at, out, v);
+            tile::<S, R, 1>(simd, conv, x, stride, at, out, v);
             v += 1;
         }
     }
@@ -387,42 +372,41 @@ fn rows<S: Simd, const R: usize>(
 
 /// `V` vectors of `R` rows.
 #[inline(always)]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "all of them are needed in the innermost loops"
-)]
 fn tile<S: Simd, const R: usize, const V: usize>(
     simd: S,
     conv: &Conv,
-    weight: &[S::f32s],
-    bias: &[S::f32s],
     x: &[f32],
     stride: usize,
     at: usize,
-    out: &mut [S::f32s],
+    out: &mut [f32],
     v: usize,
 ) {
-    let vectors = bias.len();
-    let start: [S::f32s; V] = std::array::from_fn(|i| bias[v + i]);
-    let mut sums = [start; R];
+    let first = v * S::f32s::LEN;
+    let load = |row: &[f32]| -> [S::f32s; V] {
+        let row = &row[first..][..V * S::f32s::LEN];
+        std::array::from_fn(|j| S::f32s::from_slice(simd, &row[j * S::f32s::LEN..][..S::f32s::LEN]))
+    };
+    let mut sums = [load(&conv.bias); R];
     for k in 0..conv.kernel {
         let taps: [&[f32]; R] = std::array::from_fn(|r| {
             let row = (at + r) * stride + k * conv.dilation;
             &x[row * conv.from..][..conv.from]
         });
-        let weights = &weight[k * conv.from * vectors..][..conv.from * vectors];
-        for (i, weights) in weights.chunks_exact(vectors).enumerate() {
-            let weights: [S::f32s; V] = std::array::from_fn(|j| weights[v + j]);
+        let weights = &conv.weight[k * conv.from * conv.to..][..conv.from * conv.to];
+        for (i, weights) in weights.chunks_exact(conv.to).enumerate() {
+            let weights = load(weights);
             for r in 0..R {
-                let x = simd.splat_f32s(taps[r][i]);
+                let x = S::f32s::splat(simd, taps[r][i]);
                 for j in 0..V {
-                    sums[r][j] = simd.mul_add_e_f32s(weights[j], x, sums[r][j]);
+                    sums[r][j] = weights[j].mul_add(x, sums[r][j]);
                 }
             }
         }
     }
-    for (r, row) in sums.iter().enumerate() {
-        out[r * vectors + v..][..V].copy_from_slice(row);
+    for (row, out) in sums.iter().zip(out.chunks_exact_mut(conv.to)) {
+        for (sum, out) in row.iter().zip(out[first..].chunks_exact_mut(S::f32s::LEN)) {
+            sum.store_slice(out);
+        }
     }
 }
 

@@ -4,14 +4,36 @@
 //! stand. Nothing is added or multiplied in another order or
 //! rounded otherwise on one machine than on another.
 
-use pulp::Arch;
+use fearless_simd::{Level, Simd};
 
 /// Sums that are made side by side and added last.
 const LANES: usize = 8;
 
 /// Does some work on the widest vectors. The closure and what it calls must be `#[inline(always)]`, or are compiled for any machine.
 pub(crate) fn wide<R>(work: impl FnOnce() -> R) -> R {
-    Arch::new().dispatch(work)
+    // Wider ones gain nothing here, and make some processors run slower.
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    if let Some(simd) = Level::new().as_avx2() {
+        return simd.vectorize(work);
+    }
+    work()
+}
+
+/// Work that is written in vectors. `run` must be `#[inline(always)]`, as what it calls.
+pub(crate) trait Kernel {
+    fn run<S: Simd>(self, simd: S);
+}
+
+/// Runs a kernel on the widest vectors.
+pub(crate) fn dispatch(kernel: impl Kernel) {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    if let Some(simd) = Level::new().as_avx2() {
+        return simd.vectorize(
+            #[inline(always)]
+            || kernel.run(simd),
+        );
+    }
+    fearless_simd::dispatch!(Level::baseline(), simd => kernel.run(simd));
 }
 
 /// Natural logarithms of normal numbers, not negative, not infinite; to about one in ten millions. After the Cephes library's `logf`.

@@ -18,6 +18,7 @@
 //! - [`disk`]: giving a finished file its name.
 //! - [`models`], [`onnx`]: manifests and the models they describe.
 //! - [`pads`]: pad templates, and the recording's time of what passes a pad.
+//! - [`visible`]: text that others wrote -> text that does nothing to a terminal.
 
 pub mod anchorgate;
 pub mod branch;
@@ -30,6 +31,7 @@ pub mod h5;
 pub mod models;
 pub mod onnx;
 pub mod pads;
+pub mod visible;
 
 use gst::glib;
 

@@ -1,0 +1,173 @@
+//! A little of everything that Earmark writes: an anchor, a cue, a plan, messages, a feature file.
+
+use std::path::Path;
+
+use anchoring::anchor::Anchor;
+use anchoring::cue::{Cue, Onset, Tag};
+use anchoring::plan::{Entry, Header, Line, Reason, SCHEMA};
+use anchoring::tier::Tier;
+use anchoring::time::{Nanos, Window};
+use anyhow::Context;
+use gstearmark::carry::{self, Chosen, Message, Summary};
+use gstearmark::h5::{self, Closing, Opening, Precision, Row, Writer};
+
+fn anchor(id: u32, ms: i64) -> anyhow::Result<Anchor> {
+    let window = Window::new(Nanos::from_ms(ms - 200), Nanos::from_ms(ms + 400));
+    Ok(Anchor {
+        id,
+        onset: Nanos::from_ms(ms),
+        window: window.context("the window is empty")?,
+        label: "Water tap, faucet".into(),
+        class_id: 364,
+        score: 0.9,
+        uncertainty: 0.1,
+    })
+}
+
+fn cue(ms: i64) -> Cue {
+    Cue {
+        pts: Nanos::from_ms(ms),
+        eventness: 0.5,
+        uncertainty: 0.25,
+        speech: 0.125,
+        tags: vec![
+            Tag {
+                class_id: 0,
+                p: 0.5,
+            },
+            Tag {
+                class_id: 364,
+                p: 0.25,
+            },
+        ],
+        onset: Some(Onset {
+            at: Nanos::from_ms(ms + 10),
+            p: 0.75,
+            uncertainty: 0.25,
+        }),
+        bands: std::array::from_fn(|band| band as u8 * 9),
+    }
+}
+
+fn entry(ms: i64, anchor: Option<u32>) -> Entry {
+    Entry {
+        requested: Nanos::from_ms(ms),
+        asked: anchor.is_none().then(|| Nanos::from_ms(ms - 40)),
+        tier: if anchor.is_some() {
+            Tier::High
+        } else {
+            Tier::Low
+        },
+        tokens: if anchor.is_some() { 784 } else { 49 },
+        reason: if anchor.is_some() {
+            Reason::Anchor
+        } else {
+            Reason::Uniform
+        },
+        anchor,
+    }
+}
+
+fn header() -> Header {
+    Header {
+        schema: SCHEMA.into(),
+        video_id: "P01".into(),
+        duration: Nanos::from_ms(10_000),
+        budget_tokens: 1960,
+        spent_tokens: 833,
+        config:
+            "{\"anchors\":{\"class_offset_ms\":{\"Speech\":-300}},\"budget\":{\"distrust\":0.9}}"
+                .parse()
+                .unwrap_or_default(),
+    }
+}
+
+pub(super) fn plan() -> anyhow::Result<Vec<Vec<u8>>> {
+    let lines = [
+        Line::Plan(header()),
+        Line::Cue(cue(0)),
+        Line::Anchor(anchor(0, 2000)?),
+        Line::Frame(entry(2100, Some(0))),
+        Line::Frame(entry(5000, None)),
+    ];
+    let text: Vec<_> = lines
+        .iter()
+        .map(|line| line.to_text().to_string())
+        .collect();
+    Ok(vec![text.join("\n").into_bytes()])
+}
+
+pub(super) fn messages() -> anyhow::Result<Vec<Vec<u8>>> {
+    let chosen = Chosen {
+        entry: entry(2100, Some(0)),
+        pts: Nanos::from_ms(2120),
+        frame: Nanos::from_ms(40),
+    };
+    let summary = Summary {
+        duration: Nanos::from_ms(10_000),
+        budget_tokens: 1960,
+        pictures_seen: 250,
+        pictures_passed: 20,
+        warnings: vec!["the sound ends early".into(), "b".into()],
+    };
+    let all = [
+        Message::Plan(header()),
+        Message::Cue(cue(80)),
+        Message::Anchor(anchor(0, 2000)?),
+        Message::Chosen(chosen),
+        Message::Miss(entry(5000, None)),
+        Message::Summary(summary),
+    ];
+    let texts = all.iter().map(|message| message.to_structure().to_string());
+    let texts = texts.chain([carry::cue_to_text(&cue(160))]);
+    Ok(texts.map(String::into_bytes).collect())
+}
+
+/// Two files: one with everything in it, one with nothing.
+pub(super) fn features() -> anyhow::Result<Vec<Vec<u8>>> {
+    let path = std::env::temp_dir().join(format!("earmark-fuzz-{}.h5", std::process::id()));
+    let mut seeds = Vec::new();
+    for (rows, thumbnails, precision) in [(20, true, Precision::F16), (0, false, Precision::F32)] {
+        let opening = Opening {
+            dim: 8,
+            precision,
+            input_uri: "file:///a.mp4".into(),
+            streams: "[]".into(),
+            thumbnails,
+            ..Opening::default()
+        };
+        let mut writer = Writer::create(&path, true, &opening)?;
+        for k in 0..rows {
+            let id = u32::try_from(k)?;
+            writer.anchor(&anchor(id, 500 * k + 300)?)?;
+            writer.cue(&cue(80 * k))?;
+            writer.frame(&Row {
+                pts: Nanos::from_ms(500 * k + 310),
+                entry: entry(500 * k + 300, Some(id)),
+                features: vec![k as f32; 8],
+                thumbnail: vec![0xff, 0xd8, 0xff, k as u8],
+            })?;
+        }
+        writer.finish(&Closing {
+            video_id: "P01".into(),
+            duration: Nanos::from_ms(10_000),
+            config: "{}".into(),
+            budget_tokens: 784 * 20,
+            warnings: vec!["one".into()],
+            ..Closing::default()
+        })?;
+        seeds.push(std::fs::read(&path)?);
+        std::fs::remove_file(&path)?;
+    }
+    Ok(seeds)
+}
+
+/// Everything that reads such a file.
+pub(super) fn read_features(path: &Path) {
+    let _ = h5::check(path);
+    if let Ok(about) = earmark::inspect::inspect(path) {
+        let _ = (about.to_string(), about.json());
+    }
+    let _ = h5::read_features(path);
+    let _ = earmark::report::page_of(path);
+}

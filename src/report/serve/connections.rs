@@ -1,0 +1,140 @@
+//! Connections to the server: how many at once, and how long each may keep it waiting.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::{Sleep, sleep};
+
+/// Most connections at once; who comes later waits.
+const MOST: usize = 64;
+/// How long a request's first lines may take, and a connection may lie idle between two requests.
+const HEADERS: Duration = Duration::from_secs(10);
+/// How long a client may take no byte of an answer.
+const STALL: Duration = Duration::from_secs(30);
+/// Most header lines of a request, and bytes of what is read and not yet understood.
+const MOST_HEADERS: usize = 64;
+const MOST_BYTES: usize = 64 << 10;
+/// What a failure to accept (too many open files) is waited out for.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Answers whoever connects, until the process ends.
+pub(super) async fn answer(listener: TcpListener, router: Router) -> Infallible {
+    let places = Arc::new(Semaphore::new(MOST));
+    loop {
+        // It is never closed, so that there is always a place in the end.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            continue;
+        };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(_) => {
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let router = router.clone();
+        tokio::spawn(async move {
+            converse(TokioIo::new(stream), router).await;
+            drop(place);
+        });
+    }
+}
+
+/// One connection, to its end. What goes wrong on it concerns nobody else.
+pub(super) async fn converse<T: Read + Write + Unpin>(stream: T, router: Router) {
+    let service = TowerToHyperService::new(router);
+    let _ = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS)
+        .max_headers(MOST_HEADERS)
+        .max_buf_size(MOST_BYTES)
+        .serve_connection(Impatient::new(stream), service)
+        .await;
+}
+
+/// A stream that fails when nobody takes what is written.
+struct Impatient<T> {
+    stream: T,
+    /// Runs while something can't be written.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl<T> Impatient<T> {
+    fn new(stream: T) -> Self {
+        Self {
+            stream,
+            stalled: None,
+        }
+    }
+
+    fn watch<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL)));
+        match stalled.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<T: Read + Unpin> Read for Impatient<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<T: Write + Unpin> Write for Impatient<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.watch(cx, written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.watch(cx, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.watch(cx, shut)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.watch(cx, written)
+    }
+}

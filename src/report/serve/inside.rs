@@ -1,0 +1,91 @@
+//! Which files may be served: those that were named, and what lies in the folders that were, links resolved. Looked at anew whenever a
+//! file is asked for: what lay inside then may be a link out by now.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use crate::report::Source;
+
+/// Files and folders, resolved.
+#[derive(Debug)]
+pub(super) struct Inside(Vec<PathBuf>);
+
+impl Inside {
+    /// What of these is there.
+    pub(super) fn new<'a>(named: impl IntoIterator<Item = &'a Path>) -> Self {
+        let resolved = named
+            .into_iter()
+            .filter_map(|path| path.canonicalize().ok());
+        Self(resolved.collect())
+    }
+
+    /// Where a file really lies.
+    ///
+    /// # Errors
+    /// It is none, or lies elsewhere.
+    pub(super) fn file(&self, path: &Path) -> anyhow::Result<PathBuf> {
+        let resolved = path
+            .canonicalize()
+            .with_context(|| format!("cannot open {}", path.display()))?;
+        if !self.0.iter().any(|root| resolved.starts_with(root)) {
+            bail!(
+                "{} is a link that leads out of what is served; name where it leads on the command line",
+                path.display()
+            );
+        }
+        if !resolved.is_file() {
+            bail!("{} is no file", path.display());
+        }
+        Ok(resolved)
+    }
+
+    /// A source with every file where it really lies; a recording that lies elsewhere is left out.
+    ///
+    /// # Errors
+    /// The features or the labels are no file inside.
+    pub(super) fn source(&self, source: &Source) -> anyhow::Result<Source> {
+        let labels = source.labels.as_deref();
+        let video = source.video.as_deref();
+        Ok(Source {
+            file: self.file(&source.file)?,
+            labels: labels.map(|labels| self.file(labels)).transpose()?,
+            video: video.and_then(|video| self.file(video).ok()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_out_of_the_folder_is_refused_and_one_within_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (inner, outer) = (folder.path().join("in"), folder.path().join("out"));
+        for path in [&inner, &outer] {
+            std::fs::create_dir(path).unwrap();
+            std::fs::write(path.join("a.h5"), "").unwrap();
+        }
+        let link = std::os::unix::fs::symlink::<PathBuf, PathBuf>;
+        link(outer.join("a.h5"), inner.join("out.h5")).unwrap();
+        link(outer.clone(), inner.join("folder")).unwrap();
+        link("a.h5".into(), inner.join("within.h5")).unwrap();
+        let inside = Inside::new([inner.as_path()]);
+        for (name, ok) in [
+            ("a.h5", true),
+            ("within.h5", true),
+            ("out.h5", false),
+            ("folder/a.h5", false),
+            ("../out/a.h5", false),
+            ("missing.h5", false),
+            (".", false),
+        ] {
+            assert_eq!(inside.file(&inner.join(name)).is_ok(), ok, "{name}");
+        }
+        // Named as it is, it is meant.
+        let named = Inside::new([inner.join("out.h5").as_path()]);
+        assert!(named.file(&inner.join("out.h5")).is_ok());
+        assert!(named.file(&inner.join("a.h5")).is_err());
+    }
+}
