@@ -1,7 +1,9 @@
 //! What a recording is, before any work: length, streams, and whether this machine can decode them.
 
+mod codec;
 mod cut;
 mod groups;
+mod tracks;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -19,6 +21,7 @@ use crate::packages;
 
 pub(crate) use cut::cut_off;
 pub(crate) use groups::open_groups;
+pub(crate) use tracks::{PictureTrack, picture_tracks};
 
 /// How long to look at a recording before giving up.
 const TIME_LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(30);
@@ -138,10 +141,35 @@ impl fmt::Display for Missing {
             }
             _ => write!(
                 f,
-                ": no GStreamer plugin known to Earmark decodes it (gstreamer1.0-libav brings most decoders); convert the recording, say with ffmpeg"
+                ": no GStreamer plugin known to Earmark decodes it (gstreamer1.0-libav brings most decoders); {}",
+                conversion("IN")
             ),
         }
     }
+}
+
+/// Whether what a scheme stands for goes on for ever, or as long as a camera does.
+fn is_live(scheme: &str) -> bool {
+    const LIVE: [&str; 7] = ["rtsp", "rtp", "udp", "srt", "rtmp", "rist", "v4l2"];
+    let scheme = scheme.to_ascii_lowercase();
+    LIVE.iter().any(|live| scheme.starts_with(live))
+}
+
+/// What helps where a codec doesn't.
+pub(crate) fn conversion(given: &str) -> String {
+    format!(
+        "convert it, for example `ffmpeg -i {} -c:v libx264 -crf 18 -c:a copy OUT.mkv`",
+        quoted(given)
+    )
+}
+
+/// As a shell takes it.
+fn quoted(given: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:".contains(c);
+    if given.chars().all(plain) {
+        return given.to_owned();
+    }
+    format!("'{}'", given.replace('\'', r"'\''"))
 }
 
 /// Why a recording cannot be used.
@@ -187,6 +215,16 @@ pub enum ProbeError {
     /// A codec that nothing here decodes.
     #[error("{0} cannot be decoded here: {1}")]
     Undecodable(String, Missing),
+    /// It never ends.
+    #[error(
+        "{0} is a live source: it has no end, and `earmark run`, `plan` and `batch` take recordings only (no command of this version takes live sources). Record it first, for example `ffmpeg -i {1} -c copy -t 600 OUT.mkv`, or build a pipeline of the elements for gst-launch-1.0 (see README)"
+    )]
+    Live(String, String),
+    /// GStreamer's demuxer leaves its pictures out.
+    #[error(
+        "{0} has a video track of {1:.1} s in a file of {2:.1} s; GStreamer's MP4 demuxer takes a track under a fifth of the file for a preview and leaves it out. In another container it is read: `ffmpeg -i {3} -c copy OUT.mkv`"
+    )]
+    LeftOut(String, f64, f64, String),
     /// Neither pictures nor sound.
     #[error("{0} has neither video nor audio that can be used")]
     Nothing(String),
@@ -212,6 +250,9 @@ impl Input {
                     .chars()
                     .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
         }) {
+            if scheme.is_some_and(is_live) {
+                return Err(ProbeError::Live(name(), quoted(given)));
+            }
             if !given.starts_with("file://") {
                 return Ok(Self {
                     given: name(),
@@ -297,11 +338,21 @@ pub fn probe(input: &Input) -> Result<Recording, ProbeError> {
         Some(info) if info.result() != DiscovererResult::Timeout => info,
         _ => discover(TIME_LIMIT)?,
     };
-    let missing: Vec<_> = info
+    let mut missing: Vec<_> = info
         .missing_elements_installer_details()
         .iter()
         .map(|detail| Missing::from_detail(detail))
         .collect();
+    if let Some(path) = &input.path {
+        for missing in missing
+            .iter_mut()
+            .filter(|missing| missing.media.contains("unknown"))
+        {
+            if let Some(codec) = codec::named(path) {
+                missing.what = format!("decoder for {codec}");
+            }
+        }
+    }
     let video: Vec<_> = info
         .video_streams()
         .iter()
@@ -315,6 +366,13 @@ pub fn probe(input: &Input) -> Result<Recording, ProbeError> {
             return Err(ProbeError::Name(name(), "GStreamer cannot open it".into()));
         }
         _ => {}
+    }
+    let tracks = input.path.as_deref().map(picture_tracks);
+    if video.is_empty()
+        && let Some(track) = tracks.iter().flatten().find(|track| track.is_left_out())
+    {
+        let (track, whole) = track.seconds;
+        return Err(ProbeError::LeftOut(name(), track, whole, quoted(&name())));
     }
     let recording = Recording {
         uri: input.uri.clone(),
@@ -463,6 +521,18 @@ mod tests {
         ));
         let socket = folder.path().join("socket");
         let _listens = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for live in [
+            "rtsp://camera/1",
+            "RTSPT://camera/1",
+            "udp://0.0.0.0:5000",
+            "v4l2:///dev/video0",
+        ] {
+            let refused = Input::new(live).unwrap_err().to_string();
+            assert!(
+                refused.contains("live source") && refused.contains("ffmpeg -i"),
+                "{refused}"
+            );
+        }
         for pipe in [name(&socket), "-".into(), "fd://0".into()] {
             assert!(
                 matches!(Input::new(&pipe), Err(ProbeError::Pipe(_))),

@@ -58,6 +58,11 @@ pub(crate) use play::Stop;
 pub(crate) use progress::{Moved, Watch, time};
 pub(crate) use summary::Told;
 
+/// Pictures may end so many seconds before the file does without a word.
+const SHORT: f64 = 1.0;
+/// And so many before their track does.
+const LOST: f64 = 0.5;
+
 /// What every pass needs.
 struct Session<'a> {
     pipeline: &'a Pipeline,
@@ -194,6 +199,7 @@ pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Resu
             "the recording is cut off: its container speaks of {named} bytes, but {there} are there; what is there is used"
         ));
     }
+    session.warn_of_short_pictures(&report);
     // The plan must outlive the pass that reads it.
     let plan: Option<place::Passed>;
     let global =
@@ -312,6 +318,7 @@ pub fn plan(args: &cli::Plan, output: Output) -> anyhow::Result<()> {
     session.check()?;
     let report = Report::new(&args.output, begun);
     session.warn_of_no_audio(&report);
+    session.warn_of_short_pictures(&report);
     session
         .write_plan(report, &target, args.cues, args.overwrite)?
         .print(output)
@@ -372,6 +379,50 @@ impl Session<'_> {
         }
     }
 
+    /// The tracks of pictures that an MP4 file itself speaks of.
+    fn picture_tracks(&self) -> Vec<probe::PictureTrack> {
+        match &self.input.path {
+            Some(path) if !self.recording.video.is_empty() => probe::picture_tracks(path),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Pictures that end long before the file does.
+    fn warn_of_short_pictures(&self, report: &Report) {
+        let tracks = self.picture_tracks();
+        let Some(track) = tracks.first().filter(|_| tracks.len() == 1) else {
+            return;
+        };
+        let (lasts, whole) = track.seconds;
+        if lasts + SHORT < whole {
+            let edits = match track.edits {
+                0 | 1 => String::new(),
+                edits => format!(", put together of {edits} edits,"),
+            };
+            report.warn(format!(
+                "the video track{edits} lasts {lasts:.1} s, the file {whole:.1} s: no pictures are taken after it"
+            ));
+        }
+    }
+
+    /// Pictures that could not be read as far as the file says; `until` is the end of the last one.
+    fn warn_of_lost_pictures(&self, until: Nanos, report: &Report) {
+        let tracks = self.picture_tracks();
+        let Some(track) = tracks.first().filter(|_| tracks.len() == 1) else {
+            return;
+        };
+        let (lasts, _) = track.seconds;
+        if until.seconds() + LOST < lasts {
+            report.warn(format!(
+                "pictures could be read up to {until}, but the file speaks of {lasts:.1} s of them ({}): the rest is missing",
+                match track.edits {
+                    0 | 1 => "is it damaged?".to_owned(),
+                    edits => format!("it is put together of {edits} edits"),
+                }
+            ));
+        }
+    }
+
     /// Listens and writes the plan.
     fn write_plan(
         &self,
@@ -399,6 +450,11 @@ impl Session<'_> {
             self.input,
             &parts::choose(&self.pipeline.graph, part, has_video, has_audio),
             self.audio_track,
+            // Beside a video, a stream of images is something else.
+            self.recording
+                .video
+                .iter()
+                .all(|video| video.media.starts_with("image/")),
         )?;
         if let Some(feed) = &self.feed {
             feed.join(&built)?;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Reads a file that Earmark wrote with h5py and checks it against its own rules, its plan, its recording and known labels.
 
-    check_h5.py FILE.h5 [--plan PLAN.jsonl] [--recording MEDIA] [--clicks 2.0,4.5] [--labels LABELS.csv [--onsets SHARE]] [--turned]
+    check_h5.py FILE.h5 [--plan PLAN.jsonl] [--recording MEDIA] [--clicks 2.0,4.5] [--labels LABELS.csv [--onsets SHARE]] [--turned] [--even 25]
 
 --plan       every row is a frame of the plan, in order: same time asked for, tier, tokens, reason, anchor
 --recording  (made by media.py, encoded by its `cells` model) every row shows the picture that its pts_ns names, and that
@@ -9,6 +9,7 @@
 --clicks     each of these times has an anchor within 50 ms
 --labels     (start_s, stop_s, class) of the anchors a share (--onsets, 0.75 by default) begins within 100 ms of an event's start, and more
              events have a picture at an anchor than evenly spaced pictures would find
+--even       the recording's pictures are shown evenly, so many a second, the first at 0, whatever ffprobe makes of a file that does not say
 --turned     the recording is stored turned by 90 degrees; the features must be upright
 Prints what it checked; any failure ends it with a message and status 1. Needs h5py and numpy; ffprobe for --recording.
 """
@@ -87,11 +88,13 @@ def against_plan(f, frames, anchors, path):
     need(head["budget_tokens"] == int(f.attrs["budget_tokens"]), "budget_tokens differs from the plan's")
 
 
-def against_recording(frames, path, turned, numbered):
+def against_recording(frames, path, turned, numbered, even=None):
     """The number in each picture says which it is; ffprobe says when that one is shown."""
     text = subprocess.run(["ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp_time", "-of", "csv=p=0", path],
                           check=True, capture_output=True, text=True).stdout
     shown = np.array([float(x.strip(",")) for x in text.split() if x.strip(",") not in ("", "N/A")])
+    if even:
+        shown = np.arange(300) / even
     cells = frames["features"].astype("f4").reshape(-1, 3, 8, 8).mean(1)
     if turned:
         cells = np.rot90(cells, 1, (1, 2))
@@ -103,6 +106,7 @@ def against_recording(frames, path, turned, numbered):
     need(((number >= 0) & (number < len(shown))).all(), f"a picture numbered {number.max()} of {len(shown)}")
     pts, asked = frames["pts_ns"] / 1e9, frames["requested_ns"] / 1e9
     offset = np.median(pts - shown[number])
+    need(not even or abs(offset) < .0015, f"pictures are {offset:.3f} s late")
     off = np.abs(pts - shown[number] - offset)
     # matroskademux 1.22 first says that the recording begins with its first picture, and corrects itself where the sound begins sooner: what it
     # has given out until then stays early by as much (7 ms with Opus).
@@ -139,6 +143,7 @@ def main():
     p.add_argument("--labels")
     p.add_argument("--onsets", type=float, default=.75)
     p.add_argument("--turned", action="store_true")
+    p.add_argument("--even", type=float)
     p.add_argument("--numbered", type=int, default=0, help="so many pictures were numbered before the start was cut off")
     a = p.parse_args()
     with h5py.File(a.file) as f:
@@ -147,7 +152,7 @@ def main():
         if a.plan:
             against_plan(f, frames, anchors, a.plan)
         if a.recording:
-            against_recording(frames, a.recording, a.turned, a.numbered)
+            against_recording(frames, a.recording, a.turned, a.numbered, a.even)
         for click in a.clicks.split(",") if a.clicks else []:
             off = np.abs(anchors["onset_ns"] / 1e9 - float(click))
             need(len(off) and off.min() <= .05, f"no anchor within 50 ms of {click} s (nearest {off.min() if len(off) else 'none'})")

@@ -19,6 +19,9 @@ X265 = "-c:v libx265 -preset ultrafast -pix_fmt yuv420p -crf 20 -x265-params log
 VP8 = "-c:v libvpx -deadline realtime -cpu-used 8 -b:v 1M -g 50"
 VP9 = "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -row-mt 1 -b:v 1M -g 50"
 AV1 = "-c:v libsvtav1 -preset 12 -g 50 -crf 30 -pix_fmt yuv420p"
+MJPEG = "-c:v mjpeg -q:v 4 -pix_fmt yuvj420p"
+MPEG = "-c:v mpeg{}video -b:v 1M -g 25 -bf 2"
+PCM = "-c:a pcm_s16le"
 # Pictures at uneven times: a jitter, and a hole of 0.8 s in every 60 pictures.
 VFR = "-vf settb=1/90000,setpts='(N/25+0.012*mod(N\\,3)+0.8*floor(N/60))/TB' -fps_mode vfr -enc_time_base 1/90000"
 
@@ -57,6 +60,47 @@ RECORDINGS = {  # name: (extension, video options or None, audio options or None
     "mkv_two_tracks": ("mkv", f"{X264} -g 50 -bf 2", "-c:a libopus", "two tracks"),
     "mp4_no_audio": ("mp4", f"{X264} -g 50 -bf 2", None, ""),
     "mkv_silent": ("mkv", f"{X264} -g 50 -bf 2", "-c:a libopus", "silent"),
+    # Other codecs, five seconds each: pictures that stand alone,
+    "avi_mjpeg": ("avi", MJPEG, PCM, "-t 5"),
+    "mov_mjpeg": ("mov", MJPEG, PCM, "-t 5"),
+    "mkv_mjpeg": ("mkv", MJPEG, PCM, "-t 5"),
+    "mov_prores": ("mov", "-c:v prores_ks -profile:v 0 -pix_fmt yuv422p10le", PCM, "-t 5"),
+    "mov_cineform": ("mov", "-c:v cfhd -pix_fmt yuv422p10le", PCM, "-t 5"),
+    "mov_dnxhd": ("mov", "-vf scale=1280:720 -c:v dnxhd -b:v 60M -pix_fmt yuv422p", PCM, "-t 2.6"),
+    "avi_dv": ("avi", "-vf scale=720:576 -c:v dvvideo -pix_fmt yuv420p", PCM, "-t 5"),
+    "avi_huffyuv": ("avi", "-c:v huffyuv -pix_fmt yuv422p", PCM, "-t 5"),
+    "mkv_png": ("mkv", "-c:v png", PCM, "-t 5"),
+    "avi_raw": ("avi", "-c:v rawvideo -pix_fmt bgr24", PCM, "-t 3"),
+    "mkv_raw": ("mkv", "-c:v rawvideo -pix_fmt yuv420p", PCM, "-t 3"),
+    # FFV1 whose keyframes are rare and whose keyframes are all,
+    "mkv_ffv1_groups": ("mkv", "-c:v ffv1 -level 3 -g 25 -context 1 -pix_fmt yuv420p", PCM, "-t 5"),
+    "avi_ffv1": ("avi", "-c:v ffv1 -level 3 -g 1 -pix_fmt yuv420p", PCM, "-t 5"),
+    # groups of pictures,
+    "mpg_mpeg1": ("mpg", MPEG.format(1), "-c:a mp2", "-t 5"),
+    "mpg_mpeg2": ("mpg", MPEG.format(2), "-c:a mp2", "-t 5"),
+    "mkv_mpeg2": ("mkv", MPEG.format(2), "-c:a mp2", "-t 5"),
+    "mp4_mpeg4": ("mp4", "-c:v mpeg4 -b:v 1M -g 25 -bf 2", "-c:a aac", "-t 5"),
+    "flv_flv1": ("flv", "-c:v flv -b:v 1M -g 25", "-c:a libmp3lame -ar 44100", "-t 5"),
+    "wmv_wmv2": ("wmv", "-c:v wmv2 -b:v 1M -g 25", "-c:a wmav2", "-t 5"),
+    "mkv_theora": ("mkv", "-c:v libtheora -b:v 1M -g 25", "-c:a libvorbis", "-t 5"),
+    "avi_vp8": ("avi", VP8, PCM, "-t 5"),
+    # of which the gate knows nothing,
+    "mov_qtrle": ("mov", "-c:v qtrle -g 25", PCM, "-t 5"),
+    "avi_zmbv": ("avi", "-c:v zmbv -pix_fmt bgr0 -g 25", PCM, "-t 5"),
+    # and without presentation times: with and without pictures that are shown in another order, and what can't be put in order.
+    "avi_h264": ("avi", f"{X264} -g 9999 -keyint_min 9999 -sc_threshold 0 -bf 0", PCM, "-t 5"),
+    "avi_h264_b": ("avi", f"{X264} -g 25 -bf 2", PCM, "-t 5"),
+    "avi_h264_pyramid": ("avi", f"{X264} -g 50 -bf 4 -b-pyramid normal -refs 4", PCM, "-t 5"),
+    "avi_mpeg2_b": ("avi", MPEG.format(2), PCM, "-t 5"),
+    "avi_mpeg4_b": ("avi", "-c:v mpeg4 -b:v 1M -g 25 -bf 2", PCM, "-t 5"),
+    "h264_alone": ("h264", f"{X264} -g 25 -bf 2", None, "-t 5"),
+    "m2v_alone": ("m2v", MPEG.format(2), None, "-t 5"),
+    "avi_xvid_packed": ("avi", "-c:v libxvid -b:v 1M -g 25 -bf 2", PCM, "-t 5"),
+    "h265_alone": ("h265", f"{X265} -g 25 -bf 2", None, "-t 5"),
+    "avi_h265": ("avi", f"{X265} -g 25 -bf 2", PCM, "-t 5"),
+    "avi_utvideo": ("avi", "-c:v utvideo -pix_fmt yuv420p", PCM, "-t 5"),
+    "mp4_short_video": ("mp4", f"{X264} -g 50 -bf 2", "-c:a aac", "short video"),
+    "mp4_two_edits": ("mp4", f"{X264} -g 50 -bf 2", "-c:a aac", "two edits"),
     "m4a_no_video": ("m4a", None, "-c:a aac", ""),
     "wav_no_video": ("wav", None, "-c:a pcm_s16le", ""),
 }
@@ -108,7 +152,8 @@ def make(name, folder):
     run = subprocess.Popen(command + [str(path)], stdin=subprocess.PIPE)
     if video is not None:
         rng = np.random.default_rng(3)
-        for i in range(FPS * SECONDS):
+        seconds = float(more.split()[1]) if more.startswith("-t ") else SECONDS
+        for i in range(int(FPS * seconds)):
             run.stdin.write(picture(i, rng).tobytes())
     run.stdin.close()
     if run.wait():
@@ -121,16 +166,20 @@ def make(name, folder):
         again(path, ["-ss", "1.3"], ["-c", "copy"])
     if more == "no first keyframe":
         without_start(path)
+    if more == "short video":
+        again(path, ["-t", "1.5"], ["-c", "copy", "-map", "0:v", "-map", "1:a"], ["-i"])
+    if more == "two edits":
+        edit(path, [(0, 3), (5, 8)])
     if more == "resized":
         resize(path, video.split())
     return path
 
 
-def again(path, before, after):
-    """Sends a recording through ffmpeg once more."""
+def again(path, before, after, twice=()):
+    """Sends a recording through ffmpeg once more; with `twice`, what stands before its name when it is read a second time."""
     old = path.with_name("old_" + path.name)
     path.rename(old)
-    subprocess.run(["ffmpeg", "-y", "-loglevel", "error", *before, "-i", str(old), *after, str(path)], check=True)
+    subprocess.run(["ffmpeg", "-y", "-loglevel", "error", *before, "-i", str(old), *(twice and [*twice, str(old)]), *after, str(path)], check=True)
     old.unlink()
 
 
@@ -152,6 +201,43 @@ def without_start(path):
     packets = [data[at:at + 188] for at in range(0, len(data), 188)]
     tables = [p for p in packets if int.from_bytes(p[1:3], "big") & 0x1fff in (0, 0x11, 0x1000)][:3]
     path.write_bytes(b"".join(tables + packets[len(packets) // 10:]))
+
+
+def edit(path, cuts):
+    """Gives an MP4 file's pictures an edit list of stretches (in seconds). The box `moov` must stand last, where ffmpeg puts it."""
+    data = path.read_bytes()
+
+    def boxes(at, stop):
+        while at + 8 <= stop:
+            size = int.from_bytes(data[at:at + 4], "big")
+            yield data[at + 4:at + 8], at, at + size
+            at += size
+
+    def find(names, at, stop):
+        for name, start, end in boxes(at, stop):
+            if name == names[0]:
+                yield from [(start, end)] if len(names) == 1 else find(names[1:], start + 8, end)
+
+    word = lambda at: int.from_bytes(data[at:at + 4], "big")
+    movie = next(find([b"moov"], 0, len(data)))
+    scale = word(next(find([b"mvhd"], movie[0] + 8, movie[1]))[0] + 20)
+    for track in find([b"trak"], movie[0] + 8, movie[1]):
+        inside = lambda *names: next(find(names, track[0] + 8, track[1]))
+        if data[inside(b"mdia", b"hdlr")[0] + 16:][:4] != b"vide":
+            continue
+        ticks, old = word(inside(b"mdia", b"mdhd")[0] + 20), inside(b"edts")
+        first = word(inside(b"edts", b"elst")[0] + 20)
+        entries = [n.to_bytes(4, "big") for a, b in cuts for n in (int((b - a) * scale), int(a * ticks) + first, 1 << 16)]
+        entries = len(cuts).to_bytes(4, "big") + b"".join(entries)
+        box = lambda name, inner: (len(inner) + 8).to_bytes(4, "big") + name + inner
+        new = box(b"edts", box(b"elst", bytes(4) + entries))
+        out = bytearray(data[:old[0]] + new + data[old[1]:])
+        header = inside(b"tkhd")[0]
+        out[header + 28:header + 32] = int(sum(b - a for a, b in cuts) * scale).to_bytes(4, "big")
+        for outer in (movie, track):
+            out[outer[0]:outer[0] + 4] = (word(outer[0]) + len(new) - (old[1] - old[0])).to_bytes(4, "big")
+        path.write_bytes(out)
+        return
 
 
 def rotate(path):

@@ -18,6 +18,9 @@ mod inputs;
 // Where it looks: recordings that are cut, silent, sparse in pictures.
 mod planning;
 
+// Codecs by containers, pictures without times, colours.
+mod codecs;
+
 // How a recording is read, and what does the work.
 mod reading;
 

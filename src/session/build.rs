@@ -7,7 +7,7 @@ use gst::prelude::*;
 
 use super::parts::{Choice, Role};
 use crate::config::Pipeline;
-use crate::probe::Input;
+use crate::probe::{Input, ProbeError};
 
 /// What was built, not yet started.
 pub(super) struct Built {
@@ -49,6 +49,7 @@ pub(super) fn build(
     input: &Input,
     choice: &Choice,
     audio_track: usize,
+    images: bool,
 ) -> anyhow::Result<Built> {
     let graph = &pipeline.graph;
     let names = graph.names();
@@ -112,7 +113,8 @@ pub(super) fn build(
         let parted = (0..graph.links.len())
             .any(|link| above[graph.links[link].from.node] && is_chosen(link));
         if let Some(source) = element(node).filter(|_| !links.is_empty()) {
-            link_later(&source, links, if parted { 0 } else { audio_track });
+            let audio_track = if parted { 0 } else { audio_track };
+            link_later(&source, links, audio_track, images, &input.given);
         }
     }
     if choice.short {
@@ -155,7 +157,14 @@ fn appears_later(factory: &str, pad: Option<&str>) -> bool {
 }
 
 /// Links pads as they appear: pictures to the video branch, the chosen audio track to the audio branch.
-fn link_later(source: &gst::Element, links: Vec<Waiting>, audio_track: usize) {
+fn link_later(
+    source: &gst::Element,
+    links: Vec<Waiting>,
+    audio_track: usize,
+    images: bool,
+    name_of_input: &str,
+) {
+    let given = name_of_input.to_owned();
     let links = Arc::new(Mutex::new((links, 0_usize)));
     source.connect_pad_added(move |source, pad| {
         if pad.direction() != gst::PadDirection::Src {
@@ -163,7 +172,7 @@ fn link_later(source: &gst::Element, links: Vec<Waiting>, audio_track: usize) {
         }
         let mut guard = links.lock().unwrap_or_else(PoisonError::into_inner);
         let (links, audio_seen) = &mut *guard;
-        let carries = role(pad);
+        let carries = role(pad, images);
         let is_chosen = carries != Role::Audio || *audio_seen == audio_track;
         *audio_seen += usize::from(carries == Role::Audio);
         let name = pad.name();
@@ -182,6 +191,11 @@ fn link_later(source: &gst::Element, links: Vec<Waiting>, audio_track: usize) {
                 }
                 // Another stream may fit; what fits nothing is nobody's concern.
                 Err(e) if link.role == Role::Other => tracing::debug!("{name} does not fit: {e}"),
+                Err(_) if link.role == Role::Video => {
+                    let text = not_taken(pad, &given);
+                    gst::element_error!(source, gst::StreamError::CodecNotFound, ("{text}"));
+                    return;
+                }
                 Err(e) => {
                     gst::element_error!(source, gst::StreamError::Format, ["{e}"]);
                     return;
@@ -192,8 +206,23 @@ fn link_later(source: &gst::Element, links: Vec<Waiting>, audio_track: usize) {
     });
 }
 
-/// What a pad carries, by its stream or its caps.
-fn role(pad: &gst::Pad) -> Role {
+/// Why pictures don't reach the gate, and what helps.
+fn not_taken(pad: &gst::Pad, given: &str) -> String {
+    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+    let media = caps.structure(0).map(|s| s.name().as_str());
+    let codec = match media {
+        Some(_) if caps.is_fixed() => gst_pbutils::pb_utils_get_codec_description(&caps).into(),
+        _ => String::from("pictures of unknown kind"),
+    };
+    format!(
+        "{codec} ({}) is nothing that the gate takes: {}",
+        media.unwrap_or("unknown"),
+        crate::probe::conversion(given)
+    )
+}
+
+/// What a pad carries, by its stream or its caps. With `images`, image formats are pictures that move.
+fn role(pad: &gst::Pad, images: bool) -> Role {
     let caps = pad
         .current_caps()
         .or_else(|| pad.stream().and_then(|stream| stream.caps()))
@@ -203,6 +232,7 @@ fn role(pad: &gst::Pad) -> Role {
     };
     match media.split('/').next() {
         Some("video") => Role::Video,
+        Some("image") if images => Role::Video,
         Some("audio") => Role::Audio,
         _ => Role::Other,
     }
@@ -377,6 +407,9 @@ fn remote(built: &gst::Pipeline, file: &gst::Element, input: &Input) -> anyhow::
         let scheme = input.uri.split(':').next().unwrap_or_default();
         anyhow!("{}: nothing here reads {scheme}:// ({}); gstreamer1.0-plugins-good and -bad bring most sources", input.given, e.message())
     })?;
+    if source.static_pad("src").is_none() {
+        return Err(ProbeError::Live(input.given.clone(), input.uri.clone()).into());
+    }
     let next = file
         .static_pad("src")
         .and_then(|pad| pad.peer())

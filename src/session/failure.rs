@@ -149,11 +149,13 @@ fn of_probe(e: &ProbeError) -> Class {
         ProbeError::Absent(_) => Class::InputMissing,
         ProbeError::Folder(_)
         | ProbeError::Pipe(_)
+        | ProbeError::Live(..)
         | ProbeError::Unreadable(..)
         | ProbeError::Name(..) => Class::InputUnreadable,
         ProbeError::Text(_)
         | ProbeError::Unknown(..)
         | ProbeError::Undecodable(..)
+        | ProbeError::LeftOut(..)
         | ProbeError::Nothing(_) => Class::InputForeign,
         ProbeError::Empty(_) | ProbeError::CutOff(..) => Class::InputTruncated,
         ProbeError::Broken(..) => Class::InputCorrupt,

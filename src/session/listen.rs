@@ -11,6 +11,7 @@ use anchoring::snap;
 use anchoring::time::{Nanos, Window};
 use anyhow::{Context, bail};
 use gst::prelude::*;
+use gstearmark::anchorgate::{Order, Stamp};
 use gstearmark::pads::stream_time;
 use gstearmark::{carry, models};
 
@@ -18,6 +19,7 @@ use crate::config::{Pipeline, Planning};
 
 use super::Session;
 use super::bundle::bundle;
+use super::failure::{Class, Failure};
 use super::maker::Maker;
 use super::parts::Part;
 use super::pictures::Pictures;
@@ -89,6 +91,9 @@ struct Ear {
 /// First and last time of pictures, and where decoding can start.
 #[derive(Debug, Default)]
 struct Measure {
+    /// Times of pictures that have only decoding times.
+    order: Order<Picture>,
+    failed: Option<anyhow::Error>,
     /// No two closer than [`KEYS_APART`], at most [`MOST_KEYS`].
     keyframes: Vec<Nanos>,
     count: u64,
@@ -96,6 +101,13 @@ struct Measure {
     last: Nanos,
     stop: Nanos,
     pictures: Pictures,
+}
+
+/// What is kept of a picture whose time is not known yet.
+#[derive(Debug)]
+struct Picture {
+    length: Option<Nanos>,
+    keyframe: bool,
 }
 
 impl Measure {
@@ -177,6 +189,10 @@ impl Session<'_> {
             if let Some(failed) = lock(&ear).failed.take() {
                 return Err(failed);
             }
+            if let Some(failed) = lock(&measure).failed.take() {
+                let text = format!("{}: {failed:#}", self.input.given);
+                return Err(Failure::error(Class::InputForeign, text));
+            }
             report.listened(outcome?);
         }
         let mut ear = lock(&ear);
@@ -187,6 +203,9 @@ impl Session<'_> {
         cues.rewind()?;
         let container = self.recording.duration.unwrap_or(Nanos::ZERO);
         let measure = std::mem::take(&mut *lock(&measure));
+        if let Some((_, stop)) = measure.span() {
+            self.warn_of_lost_pictures(stop, report);
+        }
         let (start, stop) = match measure.span() {
             Some(span) => span,
             None if has_video => bail!("{} holds no picture that can be read", self.input.given),
@@ -368,13 +387,28 @@ fn measuring(measure: &Arc<Mutex<Measure>>) -> anyhow::Result<gst::Element> {
         .build()?;
     let pad = sink.static_pad("sink").context("fakesink has no pad")?;
     let measure = measure.clone();
-    let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+    let kinds = gst::PadProbeType::BUFFER
+        | gst::PadProbeType::BUFFER_LIST
+        | gst::PadProbeType::EVENT_DOWNSTREAM;
     pad.add_probe(kinds, move |pad, info| {
         let segment = pad
             .sticky_event::<gst::event::Segment>(0)
             .and_then(|event| event.segment().downcast_ref::<gst::ClockTime>().cloned());
+        let mut measure = lock(&measure);
+        if let Some(event) = info.event() {
+            let caps = match event.view() {
+                gst::EventView::Caps(caps) => Some(caps.caps_owned()),
+                gst::EventView::Segment(_) | gst::EventView::Eos(_) => None,
+                _ => return gst::PadProbeReturn::Ok,
+            };
+            if let Some(segment) = &segment {
+                note_ordered(&mut measure, segment, true);
+            }
+            if let Some(caps) = caps {
+                measure.order.set_caps(&caps);
+            }
+        }
         if let Some(segment) = segment {
-            let mut measure = lock(&measure);
             let list = info.buffer_list().into_iter().flat_map(|list| list.iter());
             for buffer in info
                 .buffer()
@@ -382,7 +416,17 @@ fn measuring(measure: &Arc<Mutex<Measure>>) -> anyhow::Result<gst::Element> {
                 .into_iter()
                 .chain(list)
             {
-                note(&mut measure, &segment, buffer);
+                if let Err(e) = note(&mut measure, &segment, buffer)
+                    && measure.failed.is_none()
+                {
+                    measure.failed = Some(e);
+                    drop(measure);
+                    // Ends the pass; the reason is told from here.
+                    if let Some(sink) = pad.parent_element() {
+                        gst::element_error!(sink, gst::StreamError::Format, ["no times"]);
+                    }
+                    return gst::PadProbeReturn::Ok;
+                }
             }
         }
         gst::PadProbeReturn::Ok
@@ -394,14 +438,56 @@ fn note(
     measure: &mut Measure,
     segment: &gst::FormattedSegment<gst::ClockTime>,
     buffer: &gst::BufferRef,
+) -> anyhow::Result<()> {
+    let Some(stamp) = Stamp::of(buffer) else {
+        return Ok(());
+    };
+    let length = stamp
+        .duration
+        .and_then(|length| i64::try_from(length).ok())
+        .filter(|ns| *ns > 0);
+    let picture = Picture {
+        length: length.map(Nanos::new),
+        keyframe: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
+    };
+    let known = if measure.order.passes(stamp) {
+        Some(picture)
+    } else {
+        let map = buffer.map_readable().context("cannot read a picture")?;
+        let taken = measure.order.take(stamp, &map, picture);
+        taken.context("the pictures carry no presentation times")?
+    };
+    match known.zip(buffer.pts()) {
+        Some((picture, pts)) => note_at(measure, segment, pts, &picture),
+        None => note_ordered(measure, segment, false),
+    }
+    Ok(())
+}
+
+/// Notes pictures whose times have become known; all, if no more come.
+fn note_ordered(
+    measure: &mut Measure,
+    segment: &gst::FormattedSegment<gst::ClockTime>,
+    drain: bool,
 ) {
-    if let Some(at) = buffer.pts().and_then(|pts| stream_time(segment, pts)) {
-        let length = buffer
-            .duration()
-            .and_then(|length| i64::try_from(length.nseconds()).ok())
-            .filter(|ns| *ns > 0);
-        let keyframe = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
-        measure.picture(at, length.map(Nanos::new), keyframe);
+    while let Some((picture, pts, _)) = measure.order.next(drain) {
+        note_at(
+            measure,
+            segment,
+            gst::ClockTime::from_nseconds(pts),
+            &picture,
+        );
+    }
+}
+
+fn note_at(
+    measure: &mut Measure,
+    segment: &gst::FormattedSegment<gst::ClockTime>,
+    pts: gst::ClockTime,
+    picture: &Picture,
+) {
+    if let Some(at) = stream_time(segment, pts) {
+        measure.picture(at, picture.length, picture.keyframe);
     }
 }
 

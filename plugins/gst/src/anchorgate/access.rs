@@ -8,6 +8,7 @@
 use anchoring::time::Nanos;
 
 use super::av1::Av1;
+use super::codecs::{self, Keys};
 use super::fields::Fields;
 
 /// Streams without a single recovery point exist: after this long, a picture of intra slices has to do.
@@ -15,7 +16,7 @@ const PATIENCE: Nanos = Nanos::from_ms(12_000);
 
 /// How units are cut into NAL units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Framing {
+pub(super) enum Framing {
     /// Each NAL unit after a length of this many bytes.
     Length(usize),
     /// Each NAL unit after a start code.
@@ -23,7 +24,7 @@ enum Framing {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Codec {
+pub(super) enum Codec {
     H264,
     H265,
     /// MPEG-1 or MPEG-2.
@@ -34,6 +35,10 @@ enum Codec {
 #[derive(Debug, Default)]
 pub(super) struct Access {
     nal: Option<(Codec, Framing)>,
+    /// By what keyframes of other codecs are known.
+    keys: Keys,
+    /// One has come.
+    begun: bool,
     /// Codecs whose keyframes always reset the decoder.
     resetting: bool,
     av1: Option<Av1>,
@@ -71,24 +76,17 @@ impl Access {
         let Some(s) = caps.structure(0) else {
             return;
         };
-        let codec = match s.name().as_str() {
-            "video/x-h264" => Codec::H264,
-            "video/x-h265" => Codec::H265,
-            "video/mpeg" if matches!(s.get("mpegversion"), Ok(1i32 | 2)) => Codec::Mpeg2,
-            name => {
-                self.resetting = matches!(name, "video/x-vp8" | "video/x-vp9" | "video/x-av1");
-                if name == "video/x-av1" {
-                    let data = s.get::<gst::Buffer>("codec_data").ok();
-                    let map = data.as_ref().and_then(|data| data.map_readable().ok());
-                    self.av1 = Some(Av1::new(map.as_deref()));
-                }
-                return;
+        let Some((codec, framing)) = framing(s) else {
+            let name = s.name().as_str();
+            self.keys = codecs::keys(name);
+            self.resetting = matches!(self.keys, Keys::Every | Keys::Ffv1)
+                || matches!(name, "video/x-vp8" | "video/x-vp9" | "video/x-av1");
+            if name == "video/x-av1" {
+                let data = s.get::<gst::Buffer>("codec_data").ok();
+                let map = data.as_ref().and_then(|data| data.map_readable().ok());
+                self.av1 = Some(Av1::new(map.as_deref()));
             }
-        };
-        let framing = match s.get::<&str>("stream-format") {
-            _ if codec == Codec::Mpeg2 => Framing::StartCode,
-            Ok("byte-stream") => Framing::StartCode,
-            _ => Framing::Length(length_size(codec, s)),
+            return;
         };
         self.nal = Some((codec, framing));
         if let (Codec::H264, Ok(data)) = (codec, s.get::<gst::Buffer>("codec_data"))
@@ -103,6 +101,13 @@ impl Access {
     /// Looks at a unit that the parser calls a keyframe or not.
     pub(super) fn look(&mut self, keyframe: bool, pts: Nanos, unit: &[u8]) -> Found {
         let Some((codec, framing)) = self.nal else {
+            let keyframe = match self.keys {
+                Keys::Marked => keyframe,
+                Keys::Every => true,
+                Keys::Ffv1 => codecs::is_ffv1_key(unit),
+                Keys::First => keyframe && !self.begun,
+            };
+            self.begun |= keyframe;
             let av1 = self.av1.as_mut();
             return Found {
                 start: keyframe,
@@ -117,6 +122,7 @@ impl Access {
         let mut droppable = false;
         let mut has_sets = false;
         let (mut second, mut slices) = (false, 0);
+        let mut intra = false;
         // temporal_reference
         let mut number = 0;
         for nal in Nals::new(unit, framing) {
@@ -161,11 +167,14 @@ impl Access {
                     resets = matches!(kind, 19 | 20);
                     break;
                 }
+                // A sequence header.
+                (Codec::Mpeg2, 0xb3) => has_sets = true,
                 (Codec::Mpeg2, 0) => {
                     if slices == 0 {
                         // temporal_reference takes ten bits, then picture_coding_type three: 1 is intra, 3 is bidirectional.
                         let coded = nal.get(2).map_or(0, |byte| byte >> 3 & 7);
                         (droppable, damaged, clean) = (coded == 3, coded != 1, coded == 1);
+                        intra = clean;
                     }
                     if !self.interlaced {
                         break;
@@ -183,6 +192,8 @@ impl Access {
                 _ => {}
             }
         }
+        // Matroska files may mark none of them.
+        let keyframe = keyframe || intra && has_sets;
         let waited = self.last.is_none_or(|last| pts - last >= PATIENCE);
         let start = keyframe && !second && (clean || (waited && !damaged));
         if start {
@@ -196,6 +207,16 @@ impl Access {
             second,
             sets: missing.then(|| self.sets.iter().flat_map(|(_, set)| set.clone()).collect()),
         }
+    }
+
+    /// Whether a decoder can start at all keyframes, and not only at the first.
+    pub(super) fn knows_keyframes(&self) -> bool {
+        self.keys != Keys::First
+    }
+
+    /// The stream is entered anew.
+    pub(super) fn flush(&mut self) {
+        self.begun = false;
     }
 
     /// As [`Self::look`], where what came before is not known: only what the unit itself says counts.
@@ -228,6 +249,22 @@ impl Access {
     }
 }
 
+/// The codec and how its units are cut, of those that are looked into.
+pub(super) fn framing(s: &gst::StructureRef) -> Option<(Codec, Framing)> {
+    let codec = match s.name().as_str() {
+        "video/x-h264" => Codec::H264,
+        "video/x-h265" => Codec::H265,
+        "video/mpeg" if matches!(s.get("mpegversion"), Ok(1i32 | 2)) => Codec::Mpeg2,
+        _ => return None,
+    };
+    let framing = match s.get::<&str>("stream-format") {
+        _ if codec == Codec::Mpeg2 => Framing::StartCode,
+        Ok("byte-stream") => Framing::StartCode,
+        _ => Framing::Length(length_size(codec, s)),
+    };
+    Some((codec, framing))
+}
+
 /// Bytes of the length before each NAL unit, from the decoder configuration; 4 if it does not say.
 fn length_size(codec: Codec, s: &gst::StructureRef) -> usize {
     let place = match codec {
@@ -242,14 +279,14 @@ fn length_size(codec: Codec, s: &gst::StructureRef) -> usize {
 }
 
 /// A NAL unit without what follows it.
-fn ended(nal: &[u8], framing: Framing) -> &[u8] {
+pub(super) fn ended(nal: &[u8], framing: Framing) -> &[u8] {
     match framing {
         Framing::StartCode => whole(nal),
         Framing::Length(_) => nal,
     }
 }
 
-fn kind(codec: Codec, nal: &[u8]) -> Option<u8> {
+pub(super) fn kind(codec: Codec, nal: &[u8]) -> Option<u8> {
     let first = *nal.first()?;
     Some(match codec {
         Codec::H264 => first & 0x1f,
@@ -298,13 +335,13 @@ fn recovery_point(nal: &[u8]) -> Option<bool> {
 
 /// The NAL units of an access unit, without lengths or start codes. In a byte stream each reaches to the end of the unit: where
 /// it ends is only searched for when asked, because slices come last and are large. Stops at anything malformed.
-struct Nals<'a> {
+pub(super) struct Nals<'a> {
     rest: &'a [u8],
     framing: Framing,
 }
 
 impl<'a> Nals<'a> {
-    fn new(unit: &'a [u8], framing: Framing) -> Self {
+    pub(super) fn new(unit: &'a [u8], framing: Framing) -> Self {
         Self {
             rest: unit,
             framing,

@@ -17,19 +17,23 @@ pub(super) enum Cause {
     Late,
     /// Plan entries without a picture.
     Missed,
+    /// A codec of which it is not known where decoding can start.
+    Unknown,
 }
 
 /// What the words mention.
-pub(super) struct Circumstances {
+pub(super) struct Circumstances<'a> {
     pub(super) anchors_only: bool,
     pub(super) cue_stop: Nanos,
     pub(super) held_bytes: usize,
     pub(super) held_time: Nanos,
+    /// GStreamer's media type of the pictures.
+    pub(super) media: &'a str,
 }
 
 impl Cause {
     /// What happened, the likely reason, and what is done about it.
-    pub(super) fn text(self, at: &Circumstances) -> String {
+    pub(super) fn text(self, at: &Circumstances<'_>) -> String {
         let stop = at.cue_stop;
         let done = if at.anchors_only {
             "no pictures are taken there"
@@ -50,6 +54,10 @@ impl Cause {
             Self::Late => format!(
                 "cues stay behind: none beyond {stop} while {} of video ({} bytes) waits (has the sound stopped?); {done}",
                 at.held_time, at.held_bytes
+            ),
+            Self::Unknown => format!(
+                "the gate does not know where a decoder can start in {}: every picture up to the last one chosen is decoded (FFV1, H.264 or Motion JPEG would save decoding)",
+                at.media
             ),
             Self::Missed => {
                 "some plan entries lie where the recording has no picture; they are missing in the result".into()

@@ -18,7 +18,10 @@ use anchoring::time::Nanos;
 use super::EarmarkAccess;
 use super::access::Access;
 use super::causes::{Cause, Circumstances};
+use super::colours;
 use super::looks::{Item, Looks, PlanFile, PlanFileError};
+use super::order::{Order, Stamp};
+use super::shown::Unordered;
 use crate::carry::{self, CarryError, Chosen, Message, Summary};
 use crate::pads;
 use drain::Hole;
@@ -46,6 +49,12 @@ pub(super) enum DeskError {
     Plan(#[from] PlanFileError),
     #[error(transparent)]
     Cue(#[from] CarryError),
+    #[error("the pictures carry no presentation times: {0}")]
+    Unordered(#[from] Unordered),
+    #[error(
+        "a picture of {wanted} bytes is announced, but {there} bytes came: the container takes another codec for raw pictures (AVI does so with H.265); convert it, for example `ffmpeg -i IN -c:v libx264 -crf 18 -c:a copy OUT.mkv`"
+    )]
+    NotRaw { wanted: usize, there: usize },
     #[error(
         "seeking led astray, and not back to {0}: is the recording being changed? (access=linear reads it through)"
     )]
@@ -110,6 +119,12 @@ pub(super) struct Desk {
     header: Header,
     queue: GopQueue<Parcel>,
     access: Access,
+    /// Presentation times, where there are only decoding times.
+    order: Order<gst::Buffer>,
+    /// GStreamer's media type of the pictures.
+    media: String,
+    /// Bytes of a picture that isn't encoded.
+    raw: Option<usize>,
     segment: Option<gst::FormattedSegment<gst::ClockTime>>,
     /// Serialized events that came after the last unit.
     trailing: Vec<gst::Event>,
@@ -178,6 +193,9 @@ impl Desk {
             header,
             queue: GopQueue::new(),
             access: Access::default(),
+            order: Order::default(),
+            media: String::new(),
+            raw: None,
             segment: None,
             trailing: Vec::new(),
             out: VecDeque::new(),
@@ -278,13 +296,34 @@ impl Desk {
     }
 
     /// A serialized event of the video, other than EOS.
-    pub(super) fn video_event(&mut self, event: gst::Event) -> Result<(), DeskError> {
+    pub(super) fn video_event(&mut self, mut event: gst::Event) -> Result<(), DeskError> {
+        if let gst::EventView::Caps(caps) = event.view()
+            && let Some(right) = colours::put_right(caps.caps())
+        {
+            event = gst::event::Caps::builder(&right)
+                .seqnum(event.seqnum())
+                .build();
+        }
         let mut begins = false;
         match event.view() {
             // A GAP in the middle of a GOP would make the decoder forget its pictures.
             gst::EventView::Gap(_) => return Ok(()),
-            gst::EventView::Caps(caps) => self.access.set_caps(caps.caps()),
+            gst::EventView::Caps(caps) => {
+                self.drain_order()?;
+                self.order.set_caps(caps.caps());
+                self.access.set_caps(caps.caps());
+                let media = caps.caps().structure(0).map(|s| s.name().to_string());
+                self.media = media.unwrap_or_default();
+                let raw = gst_video::VideoInfo::from_caps(caps.caps()).ok();
+                self.raw = raw
+                    .filter(|_| self.media == "video/x-raw")
+                    .map(|raw| raw.size());
+                if !self.access.knows_keyframes() {
+                    self.warn(Cause::Unknown);
+                }
+            }
             gst::EventView::Segment(segment) => {
+                self.drain_order()?;
                 let segment = segment.segment().clone();
                 let segment = segment.downcast::<gst::ClockTime>().ok();
                 if let Some(segment) = &segment {
@@ -348,7 +387,46 @@ impl Desk {
     }
 
     /// An encoded picture.
-    pub(super) fn unit(&mut self, mut buffer: gst::Buffer) -> Result<(), DeskError> {
+    pub(super) fn unit(&mut self, buffer: gst::Buffer) -> Result<(), DeskError> {
+        let Some(stamp) = Stamp::of(&buffer) else {
+            self.out_bytes += buffer.size();
+            self.out.push_back(Out::Buffer(buffer));
+            return Ok(());
+        };
+        if self.order.passes(stamp) {
+            return self.timed_unit(buffer);
+        }
+        let known = match buffer.clone().map_readable() {
+            Ok(map) => self.order.take(stamp, &map, buffer)?,
+            Err(_) => Some(buffer),
+        };
+        match known {
+            Some(buffer) => self.timed_unit(buffer),
+            None => self.take_ordered(false),
+        }
+    }
+
+    /// Units whose presentation times have become known; all, if no more come.
+    fn take_ordered(&mut self, drain: bool) -> Result<(), DeskError> {
+        while let Some((mut buffer, pts, dts)) = self.order.next(drain) {
+            let made = buffer.make_mut();
+            made.set_pts(gst::ClockTime::from_nseconds(pts));
+            made.set_dts(gst::ClockTime::from_nseconds(dts));
+            self.timed_unit(buffer)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn drain_order(&mut self) -> Result<(), DeskError> {
+        self.take_ordered(true)
+    }
+
+    /// An encoded picture whose time is known as well as it can be.
+    fn timed_unit(&mut self, mut buffer: gst::Buffer) -> Result<(), DeskError> {
+        if let Some(wanted) = self.raw.filter(|&wanted| buffer.size() < wanted) {
+            let there = buffer.size();
+            return Err(DeskError::NotRaw { wanted, there });
+        }
         let frame = self.queue.frame();
         let duration = buffer
             .duration()
@@ -375,6 +453,9 @@ impl Desk {
             Ok(map) => self.access.look(keyframe, pts, &map),
             Err(_) => super::access::Found::default(),
         };
+        if found.second && self.order.is_derived() {
+            return Err(Unordered::Fields.into());
+        }
         // Both fields make one picture, and are shown from the first one's time on.
         let first = self.previous.filter(|_| found.second);
         let stop = pts + duration.unwrap_or(frame);
@@ -508,7 +589,7 @@ impl Desk {
     }
 
     fn warn(&mut self, cause: Cause) {
-        let about_cues = cause != Cause::Missed;
+        let about_cues = !matches!(cause, Cause::Missed | Cause::Unknown);
         if self.causes.contains(&cause) || (about_cues && !self.needs_cues()) {
             return;
         }
@@ -519,6 +600,7 @@ impl Desk {
             cue_stop: self.cue_stop,
             held_bytes: bytes,
             held_time: time,
+            media: &self.media,
         });
         self.warnings.push(text);
     }
@@ -647,6 +729,8 @@ impl Desk {
             },
         };
         self.queue.flush();
+        self.order.flush();
+        self.access.flush();
         self.trailing.clear();
         self.early.clear();
         self.out.clear();

@@ -9,6 +9,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
+use super::codecs;
 use super::desk::{Desk, DeskError};
 use super::settings::Properties;
 use crate::{carry, pads};
@@ -144,7 +145,7 @@ impl AnchorGate {
             DeskError::Astray(_) => {
                 gst::element_imp_error!(self, gst::ResourceError::Seek, ("{error}"));
             }
-            DeskError::Cue(_) => {
+            DeskError::Cue(_) | DeskError::Unordered(_) | DeskError::NotRaw { .. } => {
                 gst::element_imp_error!(self, gst::StreamError::Format, ("{error}"));
             }
         }
@@ -376,39 +377,7 @@ impl ElementImpl for AnchorGate {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let au = |name: &str| {
-                gst::Structure::builder(name)
-                    .field("alignment", "au")
-                    .build()
-            };
-            let video = gst::Caps::builder_full()
-                .structure(au("video/x-h264"))
-                .structure(au("video/x-h265"))
-                .structure(gst::Structure::new_empty("video/x-vp8"))
-                .structure(
-                    gst::Structure::builder("video/x-vp9")
-                        .field("alignment", "super-frame")
-                        .build(),
-                )
-                .structure(
-                    gst::Structure::builder("video/x-av1")
-                        .field("alignment", "tu")
-                        .build(),
-                )
-                .structure(
-                    gst::Structure::builder("video/mpeg")
-                        .field("mpegversion", gst::List::new([1i32, 2, 4]))
-                        .field("systemstream", false)
-                        .build(),
-                )
-                .structure(gst::Structure::new_empty("video/x-h263"))
-                .structure(gst::Structure::new_empty("video/x-theora"))
-                .structure(gst::Structure::new_empty("video/x-wmv"))
-                .structure(gst::Structure::new_empty("video/x-dv"))
-                .structure(gst::Structure::new_empty("video/x-prores"))
-                .structure(gst::Structure::new_empty("image/jpeg"))
-                .structure(gst::Structure::new_empty("image/png"))
-                .build();
+            let video = codecs::caps();
             let cues = gst::Caps::new_empty_simple(carry::CUE_CAPS);
             let mut both = video.clone();
             both.merge(cues.clone());

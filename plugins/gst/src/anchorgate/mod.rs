@@ -8,22 +8,31 @@
 //! - `looks`: where plan entries come from: a plan file, the planner behind the cues, or every picture.
 //! - `causes`: what it warns of.
 //! - `seek`: jumps over what no look needs.
+//! - `codecs`: what is taken, and by what its keyframes are known.
 //! - `access`, `av1`, `fields`: where a decoder can really start, what it can do without, and what only goes together.
+//! - `colours`: caps whose colours a demuxer gets wrong.
+//! - `order`, `shown`: when pictures are shown that come without presentation times.
 
 mod access;
 mod av1;
 mod causes;
+mod codecs;
+mod colours;
 mod cues;
 mod desk;
 mod fields;
 mod imp;
 mod looks;
+mod order;
 mod push;
 mod seek;
 mod settings;
+mod shown;
 mod video;
 
 pub use access::is_idr;
+pub use order::{Order, Stamp};
+pub use shown::Unordered;
 
 use anchoring::settings::{Policy, Widen};
 use anchoring::tier::Tier;

@@ -26,6 +26,7 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
+use super::colours;
 use super::known::Known;
 use super::lock;
 use super::messages::{self, kept_structure, kept_text, work_message};
@@ -202,13 +203,14 @@ impl BaseSinkImpl for FeatureSink {
     }
 
     fn set_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
-        let info =
-            match caps.structure(0).map(|s| s.name().as_str()) {
-                Some(carry::CUE_CAPS) => None,
-                _ => Some(gst_video::VideoInfo::from_caps(caps).map_err(|_| {
+        let info = match caps.structure(0).map(|s| s.name().as_str()) {
+            Some(carry::CUE_CAPS) => None,
+            _ => Some(
+                gst_video::VideoInfo::from_caps(&colours::named(caps)).map_err(|_| {
                     gst::loggable_error!(CAT, "these are no caps of pictures: {caps}")
-                })?),
-            };
+                })?,
+            ),
+        };
         let decoder = info.as_ref().and_then(|_| self.decoder());
         if let Some(started) = lock(&self.state).as_mut() {
             lock(&started.known).caps(info.is_some(), decoder);

@@ -7,6 +7,7 @@
 //! - `start`: what has to be right before the first picture.
 //! - `messages`: what the bus is told.
 //! - `pixels`: a mapped picture -> its planes.
+//! - `colours`: caps of full range that name no matrix.
 //! - `planar`: luma and chroma -> a small RGB square, without a full-size RGB picture in between.
 //! - `prepare`: a decoded picture -> an upright square -> what the encoder takes.
 //! - `thumbnail`: what the encoder takes -> a small JPEG.
@@ -16,6 +17,7 @@
 //! - `work`: what it does.
 //! - `partial`: a file that is whole or not there.
 
+mod colours;
 mod imp;
 mod known;
 mod messages;

@@ -12,6 +12,7 @@ impl Desk {
         if std::mem::replace(&mut self.finished, true) {
             return Ok(());
         }
+        self.drain_order()?;
         self.note_early_end(self.video_stop);
         self.looks.finish(self.video_stop);
         self.read_looks(Nanos::MAX)?;

@@ -170,6 +170,7 @@ impl Desk {
 
     /// What was on its way from the old place is gone.
     pub(in super::super) fn flushed(&mut self) {
+        self.order.flush();
         if let State::Sought(to) = self.jumps.state {
             self.jumps.state = State::Landing(to);
         }
@@ -178,7 +179,7 @@ impl Desk {
     /// Wants a jump if the next look is so far away that it pays.
     pub(super) fn consider_jump(&mut self) {
         let jumps = &self.jumps;
-        if jumps.off || jumps.state != State::Reading {
+        if jumps.off || jumps.state != State::Reading || !self.access.knows_keyframes() {
             return;
         }
         let (Some(newest), Some(key)) = (self.queue.newest(), self.last_key) else {
