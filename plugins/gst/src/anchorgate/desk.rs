@@ -453,9 +453,6 @@ impl Desk {
             Ok(map) => self.access.look(keyframe, pts, &map),
             Err(_) => super::access::Found::default(),
         };
-        if found.second && self.order.is_derived() {
-            return Err(Unordered::Fields.into());
-        }
         // Both fields make one picture, and are shown from the first one's time on.
         let first = self.previous.filter(|_| found.second);
         let stop = pts + duration.unwrap_or(frame);

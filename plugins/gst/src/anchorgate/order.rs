@@ -15,6 +15,9 @@ const FRAME: u64 = 40_000_000;
 /// Most units that are held: no codec in use keeps a picture back for longer.
 const MOST: usize = 64;
 
+/// So many units in a row may lack a time that cannot be found, before that is an error: second fields have none, nor have the first units of a cut stream.
+const MOST_WITHOUT: u32 = 8;
+
 /// What a container says of a unit, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stamp {
@@ -71,6 +74,8 @@ pub struct Order<T> {
     times: VecDeque<u64>,
     /// When the next unit is decoded, should it not say.
     next: u64,
+    /// Units in a row without a time.
+    without: u32,
     /// The last decoding time that was given out.
     last: Option<u64>,
     /// Real presentation times are so much later than the decoding times in their order.
@@ -85,6 +90,7 @@ impl<T> Default for Order<T> {
             held: VecDeque::new(),
             times: VecDeque::new(),
             next: 0,
+            without: 0,
             last: None,
             offset: 0,
         }
@@ -104,19 +110,19 @@ impl<T> Order<T> {
         self.held.clear();
         self.times.clear();
         self.next = 0;
+        self.without = 0;
         self.last = None;
         self.offset = 0;
         self.shown.forget();
     }
 
-    /// Whether presentation times are made here.
-    pub fn is_derived(&self) -> bool {
-        self.mode == Mode::Derived
-    }
-
     /// Whether the next unit's time is known without a look at it, so that it need not be taken.
-    pub fn passes(&self, stamp: Stamp) -> bool {
-        self.mode == Mode::Given && stamp.pts.is_some()
+    pub fn passes(&mut self, stamp: Stamp) -> bool {
+        let passes = self.mode == Mode::Given && stamp.pts.is_some();
+        if passes {
+            self.without = 0;
+        }
+        passes
     }
 
     /// Takes a unit; gives it back at once if its time is known. Otherwise [`Self::next`] gives it, or later units.
@@ -139,12 +145,21 @@ impl<T> Order<T> {
             self.mode = Mode::Given;
             return Ok(Some(payload));
         }
+        let key = match key {
+            Err(Unordered::H265 | Unordered::Fields)
+                if self.mode != Mode::Derived && self.without < MOST_WITHOUT =>
+            {
+                self.without += 1;
+                return Ok(Some(payload));
+            }
+            key => key?,
+        };
         self.mode = Mode::Derived;
         let time = stamp.dts.unwrap_or(self.next);
         self.next = time + stamp.duration.unwrap_or(FRAME);
         self.times.push_back(time);
         self.held.push_back(Held {
-            key: key?,
+            key,
             stamp,
             time: None,
             payload,
@@ -202,6 +217,28 @@ impl<T> Order<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_that_cannot_be_found_may_be_missing_now_and_then() {
+        gst::init().unwrap();
+        let mut order = Order::default();
+        order.set_caps(&gst::Caps::new_empty_simple("video/x-h265"));
+        let mut take = |pts| {
+            order.take(
+                Stamp {
+                    pts,
+                    ..Stamp::default()
+                },
+                &[],
+                (),
+            )
+        };
+        for n in 0..100 {
+            assert_eq!(take((n % 2 == 0).then_some(n)), Ok(Some(())));
+        }
+        let missing = (0..20).map(|_| take(None)).find(Result::is_err);
+        assert_eq!(missing, Some(Err(Unordered::H265)));
+    }
 
     /// Times of MPEG-2 pictures of these types, 40 ms apart in decoding order; pictures of type `I` have their decoding time as a presentation time, too.
     fn shown(types: &str, avi: bool) -> Vec<u64> {

@@ -117,6 +117,14 @@ impl Shown {
                 // picture_coding_type 3 is bidirectional.
                 let picture = nals.find(|nal| nal.first() == Some(&0));
                 let coded = picture.and_then(|nal| nal.get(2));
+                // The picture coding extension follows; picture_structure 3 is a whole picture.
+                let extension = nals.next().filter(|nal| {
+                    nal.first() == Some(&0xb5) && nal.get(1).is_some_and(|byte| byte >> 4 == 8)
+                });
+                let structure = extension.and_then(|nal| nal.get(3));
+                if structure.is_some_and(|byte| byte & 3 != 3) {
+                    return Err(Unordered::Fields);
+                }
                 Ok(self.between(coded.is_some_and(|byte| byte >> 3 & 7 == 3)))
             }
             None if self.mpeg4 => {
