@@ -449,7 +449,7 @@ pub struct Fit {
     pub labels: Option<PathBuf>,
 
     /// Folders of other recordings, to which calibration, threshold and shift are fitted and on each of which the result is scored, beside the
-    /// probe flux and the weights that are built in.
+    /// probe flux and the weights that are built in: each recording by what is fitted to the others. One that is learned from, too, is refused.
     #[arg(long, value_name = "FOLDER")]
     pub held_out: Vec<PathBuf>,
 

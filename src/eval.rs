@@ -17,7 +17,7 @@ mod oracle;
 mod pairs;
 mod plot;
 pub mod results;
-mod text;
+pub(crate) mod text;
 
 use anyhow::Context;
 use serde_json::json;

@@ -14,18 +14,24 @@
 //! - `truth`: which candidates are right; calibration.
 //! - `tune`: times, probabilities and thresholds of what a probe says; how far classes of labels lie from their sounds.
 //! - `embed`: a linear head over any embedding.
+//! - `overlap`: whether a held-out recording is learned from, too.
 //! - `score`: what weights are worth on other recordings.
+//! - `cross`: the same where what is fitted is fitted to the other held-out ones.
+//! - `compare`: several probes beside each other.
 //! - `store`: the weights file, checkpoints.
 //! - `card`: the model card.
 
 mod augment;
 mod card;
+mod compare;
 mod corpus;
+mod cross;
 mod embed;
 mod hear;
 mod judge;
 mod metric;
 mod net;
+mod overlap;
 mod random;
 mod score;
 mod store;
@@ -51,11 +57,12 @@ use sha2::{Digest, Sha256};
 use crate::cli::{Fit, Part};
 use crate::commands::{Output, Usage, print};
 
+use self::compare::{Crossed, Scores, compare};
 use self::corpus::Recording;
 use self::judge::Judge;
-use self::score::Score;
+use self::score::{Sample, Score};
 use self::store::Learned;
-use self::tune::{ClassOffset, Shift, Threshold, Tuned};
+use self::tune::{ClassOffset, Fitted, Shift, Threshold, Tuned};
 
 /// Training steps from one checkpoint to the next.
 const SAVE_EVERY: u32 = 100;
@@ -85,6 +92,18 @@ pub fn run(args: &Fit, output: Output) -> anyhow::Result<()> {
     }
     let name = args.output.file_stem().unwrap_or_default();
     let name = name.to_string_lossy().into_owned();
+    let real = |folder: &PathBuf| folder.canonicalize().unwrap_or_else(|_| folder.clone());
+    if let Some(same) = args
+        .held_out
+        .iter()
+        .find(|folder| real(folder) == real(&args.recordings))
+    {
+        return Err(Usage(format!(
+            "{} is to be learned from and held out: hold out other recordings",
+            same.display()
+        ))
+        .into());
+    }
     let recordings = listen(&args.recordings, args.labels.as_deref(), output)?;
     let held_out: Vec<HeldOut> = args
         .held_out
@@ -95,6 +114,7 @@ pub fn run(args: &Fit, output: Output) -> anyhow::Result<()> {
             anyhow::Ok((name.to_string_lossy().into_owned(), recordings))
         })
         .collect::<Result<_, _>>()?;
+    overlap::refuse(&recordings, &held_out)?;
     let data = corpus::digest(&recordings);
     let hours: f64 = recordings.iter().map(|one| one.duration().seconds()).sum();
     let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
@@ -116,7 +136,7 @@ pub fn run(args: &Fit, output: Output) -> anyhow::Result<()> {
             };
             let weights = Weights::read(&bytes)
                 .context("the weights that were just made cannot be read back")?;
-            let scores = compare(&held_out, &Arc::new(weights))?;
+            let scores = compare(&held_out, &Arc::new(weights), &tuning.crossed)?;
             let text = card::text(&about, args.steps, &tuning, &hash(&bytes), &scores);
             (bytes, text, Found { scores, tuning })
         }
@@ -131,9 +151,6 @@ pub fn run(args: &Fit, output: Output) -> anyhow::Result<()> {
 fn hash(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
-
-/// Scores by recordings and probe.
-type Scores = Vec<(String, String, Score)>;
 
 /// What is told of what was made.
 struct Found {
@@ -151,6 +168,8 @@ struct Tuning {
     probes: BTreeMap<String, (Tuned, Option<Shift>, Option<Threshold>)>,
     /// How far the labels of each class lie from its sounds.
     offsets: Vec<ClassOffset>,
+    /// What is said of the recordings that are scored, where they are fitted to.
+    crossed: Crossed,
 }
 
 fn tell(args: &Fit, card: &Path, hash: &str, found: &Found, output: Output) -> anyhow::Result<()> {
@@ -165,7 +184,7 @@ fn tell(args: &Fit, card: &Path, hash: &str, found: &Found, output: Output) -> a
                     .map(|placement| placement.name())
                     .zip(score.recall)
                     .collect();
-                json!({ "recordings": data, "probe": probe, "recall": recall, "recovery": score.recovery(),
+                json!({ "recordings": data, "probe": probe, "figures": score.sample.name(), "recall": recall, "recovery": score.recovery(),
                     "auroc": score.auroc, "ece": score.ece, "precision": score.precision })
             })
             .collect();
@@ -185,11 +204,12 @@ fn tell(args: &Fit, card: &Path, hash: &str, found: &Found, output: Output) -> a
     let mut text = format!("{} and {}", args.output.display(), card.display());
     for (data, probe, score) in scores {
         text.push_str(&format!(
-            "\n{data}  {probe}: recall {:.3}, recovery {}, AUROC {}, ECE {}",
+            "\n{data}  {probe}: recall {:.3}, recovery {}, AUROC {}, ECE {} ({})",
             score.recall[0],
             score::said(score.recovery()),
             score::said(score.auroc),
-            score::said(score.ece)
+            score::said(score.ece),
+            score.sample.name()
         ));
     }
     for (name, (tuned, ..)) in &tuning.probes {
@@ -202,37 +222,6 @@ fn tell(args: &Fit, card: &Path, hash: &str, found: &Found, output: Output) -> a
         text.push_str(&format!("\nlabels lie elsewhere than their sounds; if they say when something is seen: anchors: {{ {yaml} }}"));
     }
     print(&text)
-}
-
-/// What each probe is worth on each folder: that of no learning, those of the built-in weights, and those of these.
-fn compare(held_out: &[HeldOut], weights: &Arc<Weights>) -> anyhow::Result<Scores> {
-    if held_out.is_empty() {
-        return Ok(Vec::new());
-    }
-    let built_in = Arc::new(Weights::embedded().context("the built-in weights")?);
-    let mut all = vec![("flux".to_owned(), Probe::Flux)];
-    let old = probes(&built_in).into_iter();
-    all.extend(old.map(|(name, probe)| (format!("{name} (built in)"), probe)));
-    all.extend(probes(weights));
-    let mut scores = Vec::new();
-    for (folder, recordings) in held_out {
-        let folder_scores = std::thread::scope(|scope| {
-            let run: Vec<_> = all
-                .iter()
-                .map(|(name, probe)| (name, scope.spawn(|| score::score(recordings, probe))))
-                .collect();
-            run.into_iter()
-                .map(|(name, run)| {
-                    let score = run
-                        .join()
-                        .map_err(|_| anyhow!("scoring {name} on {folder} broke off"))??;
-                    Ok((folder.clone(), name.clone(), score))
-                })
-                .collect::<anyhow::Result<Vec<_>>>()
-        })?;
-        scores.extend(folder_scores);
-    }
-    Ok(scores)
 }
 
 fn listen(folder: &Path, labels: Option<&Path>, output: Output) -> anyhow::Result<Vec<Recording>> {
@@ -374,6 +363,7 @@ fn train(
         parts,
         &classes(args)?,
         tagger(args, parts)?,
+        !held_out.is_empty(),
     )?;
     tuning.on = whose.to_owned();
     tuning.calibration = match &args.calibration {
@@ -434,8 +424,8 @@ fn read(path: &Path) -> anyhow::Result<(Vec<u8>, Weights)> {
     Ok((bytes, weights))
 }
 
-/// Fits parts of what there is to fit, one after the other: when, how likely, what is worth saying. What isn't fitted stays as `given`.
-/// `weights` say every candidate, when it is found and by its logit, but shifted as given if shifts are not fitted.
+/// Fits what is asked for to what each probe says of recordings. `weights` say every candidate, when it is found and by its logit, but shifted as given
+/// if shifts are not fitted. `cross`: the same recordings are scored, so that what others say of each is kept, too.
 fn tuned(
     recordings: &[&Recording],
     weights: &Arc<Weights>,
@@ -443,30 +433,23 @@ fn tuned(
     parts: &[Part],
     classes: &[String],
     tagger: Option<models::Tagger>,
+    cross: bool,
 ) -> anyhow::Result<Tuning> {
     let mut tuning = Tuning::default();
     let ear = tagger.map(voice::Ear::new);
     for (name, probe) in probes(weights) {
-        let mut own = given.get(&name).cloned().unwrap_or_default();
-        let mut said = tune::heard_by(recordings, &probe);
-        let mut shift = None;
-        if parts.contains(&Part::Shift) {
-            let found = tune::shift(recordings, &said);
-            own.shift_ms = found.ms;
-            said = tune::shifted(said, found.ms);
-            shift = Some(found);
+        let given = given.get(&name);
+        let raw = tune::heard_by(recordings, &probe);
+        if cross {
+            let said = cross::said(recordings, &raw, given, parts);
+            tuning.crossed.insert(name.clone(), said);
         }
-        if parts.contains(&Part::Calibration) {
-            let before = given.get(&name).map(|tuned| &tuned.calibration);
-            own.calibration = tune::calibration(recordings, &said, before)?;
-        }
-        let said = tune::calibrated(said, &own.calibration);
-        let mut threshold = None;
-        if parts.contains(&Part::Threshold) {
-            let found = tune::threshold(recordings, &said)?;
-            own.threshold = found.value;
-            threshold = Some(found);
-        }
+        let (fitted, said) = tune::fit(recordings, raw, given, parts)?;
+        let Fitted {
+            tuned: mut own,
+            shift,
+            threshold,
+        } = fitted;
         if let Some(ear) = &ear {
             let by = shift.as_ref().map_or(0, |found| found.ms);
             let judged = tune::beside_voices(recordings, ear, &probe, by, &own.calibration)?;
@@ -514,7 +497,7 @@ fn calibrate_only(
             "--also voice needs a tagger, and there is none: install one (`earmark models`) or name it with --tagger"
         );
     }
-    let mut tuning = tuned(&on, &plain, &given, &parts, &classes(args)?, tagger)?;
+    let mut tuning = tuned(&on, &plain, &given, &parts, &classes(args)?, tagger, false)?;
     tuning.on = "these recordings".to_owned();
     tuning.calibration = format!(
         "temperature and bias, fitted to these recordings; the weights are those of {}",
@@ -572,15 +555,37 @@ fn head(
     let bytes = store::head(&said, &learned.weight, learned.bias)?;
     let head =
         Head::read(&bytes, dim).context("the head that was just made cannot be read back")?;
+    let pairs = held_out.iter().zip(&held);
+    let pairs: Vec<(&Recording, &embed::Patches)> = pairs
+        .flat_map(|((_, recordings), patches)| recordings.iter().zip(patches))
+        .collect();
+    // What is said of a recording by the head as it is, unless others can say how likely its patches are.
+    let mut said: Vec<_> = pairs
+        .iter()
+        .map(|(_, patches)| embed::heard(patches, &head, dim))
+        .collect();
+    for (own, others) in cross::folds(pairs.len()) {
+        let judged = embed::judged(others.iter().map(|&i| pairs[i]), &learned);
+        let about = embed::about(about.name, truth::calibrate(&judged, None), BTreeMap::new());
+        let head = Head::read(&store::head(&about, &learned.weight, learned.bias)?, dim)?;
+        for i in own {
+            said[i] = embed::heard(pairs[i].1, &head, dim);
+        }
+    }
+    let sample = if pairs.len() < 2 {
+        Sample::In
+    } else {
+        Sample::Out
+    };
     let mut scores = Vec::new();
-    for ((folder, recordings), patches) in held_out.iter().zip(&held) {
+    let mut first = 0;
+    for (folder, recordings) in held_out {
         let flux = score::score(recordings, &Probe::Flux)?;
         scores.push((folder.clone(), "flux".to_owned(), flux));
-        let said: Vec<_> = patches
-            .iter()
-            .map(|patches| embed::heard(patches, &head, dim))
-            .collect();
-        let own = score::score_of(recordings, &said)?;
+        let these = first..first + recordings.len();
+        first = these.end;
+        let own = score::score_of(recordings, &said[these])?;
+        let own = Score { sample, ..own };
         scores.push((folder.clone(), manifest.name.clone(), own));
     }
     let on = if held.is_empty() {

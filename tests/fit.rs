@@ -72,6 +72,7 @@ fn recordings(name: &str) -> (PathBuf, PathBuf) {
 #[test]
 fn it_learns_what_begins_the_same_way_each_time() {
     let (own, other) = recordings("fit-same");
+    recording(&other, "d", 4);
     let outputs = ["one", "two"].map(|name| own.join(format!("{name}.safetensors")));
     let held_out = [
         "--steps",
@@ -92,6 +93,14 @@ fn it_learns_what_begins_the_same_way_each_time() {
         scores.iter().any(|score| score["probe"] == "flux"),
         "{scores:?}"
     );
+    for score in scores {
+        let figures = match score["probe"].as_str().unwrap() {
+            "flux" => "nothing learned",
+            "onset" | "onset+tcn" => "out of sample",
+            _ => "made elsewhere",
+        };
+        assert_eq!(score["figures"], figures, "{score}");
+    }
     for score in scores.iter().filter(ours) {
         assert!(
             score["recall"]["plan"].as_f64() > score["recall"]["uniform"].as_f64(),
@@ -115,6 +124,7 @@ fn it_learns_what_begins_the_same_way_each_time() {
     let card = std::fs::read_to_string(outputs[0].with_extension("md")).unwrap();
     assert!(card.contains(said["sha256"].as_str().unwrap()));
     assert!(card.contains("**Shift of `onset`**") && card.contains("on the held-out recordings"));
+    assert!(card.contains("| out of sample |") && card.contains("- **out of sample**: "));
     let second = fit(&own, &outputs[1], &held_out);
     assert!(second.status.success(), "{}", text(&second));
     let [one, two] = outputs.map(|path| std::fs::read(path).unwrap());
@@ -249,6 +259,8 @@ head: mine.safetensors
     let said: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
     let score = said["scores"].as_array().unwrap().last().unwrap();
     assert_eq!(score["probe"], "mine");
+    // Of one recording no other says how likely a patch is.
+    assert_eq!(score["figures"], "in sample");
     assert!(score["auroc"].as_f64() > Some(0.6), "{score}");
     let card = std::fs::read_to_string(own.join("mine.md")).unwrap();
     assert!(
@@ -261,6 +273,21 @@ head: mine.safetensors
         "{}",
         String::from_utf8_lossy(&with.stderr)
     );
+}
+
+#[test]
+fn what_is_learned_from_is_not_held_out() {
+    let (own, other) = recordings("fit-overlap");
+    std::fs::copy(own.join("b.wav"), other.join("z.wav")).unwrap();
+    std::fs::copy(own.join("b.labels.csv"), other.join("z.labels.csv")).unwrap();
+    let output = own.join("w.safetensors");
+    for (held_out, word) in [(&own, "hold out other"), (&other, "z.wav")] {
+        let more = ["--steps", "1", "--held-out", held_out.to_str().unwrap()];
+        let said = fit(&own, &output, &more);
+        assert_eq!(said.status.code(), Some(2), "{}", text(&said));
+        assert!(text(&said).contains(word), "{word}: {}", text(&said));
+        assert!(!output.exists());
+    }
 }
 
 #[test]

@@ -15,9 +15,16 @@ pub(super) const NO_RECOVERY: &str = "(even looks hit all that as many can hit)"
 
 fn interval(e: &Estimate) -> String {
     match (e.low, e.high) {
-        (Some(low), Some(high)) => format!("{:.3}  {low:.3} to {high:.3}", e.value),
-        _ => format!("{:.3}", e.value),
+        (Some(low), Some(high)) => {
+            format!("{}  {} to {}", three(e.value), three(low), three(high))
+        }
+        _ => three(e.value),
     }
+}
+
+/// Three digits, and no less than nothing where that is nothing.
+pub(crate) fn three(x: f64) -> String {
+    format!("{:.3}", (x * 1e3).round() / 1e3 + 0.0)
 }
 
 impl fmt::Display for Resampled {
@@ -147,5 +154,17 @@ impl fmt::Display for Results {
             writeln!(f, "warning      {}", line(warning))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_never_less_than_nothing() {
+        for (x, text) in [(-0.0, "0.000"), (-0.0004, "0.000"), (-0.0006, "-0.001")] {
+            assert_eq!(three(x), text);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use gstearmark::models::Manifest;
 
 use super::net::Net;
-use super::score::{NAMES, Score, said};
+use super::score::{NAMES, Sample, Score, said};
 use super::{Tuning, tcn, tune};
 
 /// What every card tells.
@@ -84,7 +84,7 @@ pub(super) fn text(
         let _ = match threshold {
             Some(found) => writeln!(
                 out,
-                "- **Threshold of `{name}`** {}: the lowest whose recovery ({}) can't be told from that of the best, {} ({}), on {}",
+                "- **Threshold of `{name}`** {}: the lowest whose recovery ({}) can't be told from that of the best, {} ({}), on {}, in sample",
                 found.value,
                 said(found.recovery),
                 found.best,
@@ -105,6 +105,10 @@ pub(super) fn text(
     }
     let _ = writeln!(out, "- **SHA-256 of the file** `{hash}`\n");
     table(&mut out, scores);
+    let why = tuning.crossed.values().find_map(|said| said.as_ref().err());
+    if let Some(why) = why {
+        let _ = writeln!(out, "\nThey are in sample because {why}.");
+    }
     offsets(&mut out, tuning);
     out
 }
@@ -146,7 +150,7 @@ fn table(out: &mut String, scores: &[(String, String, Score)]) {
     let _ = writeln!(
         out,
         "One look for {seconds} seconds, placed by the global planner; share of the events hit, mean over recordings.\n\n\
-         | recordings | probe | {} | recovery | AUROC | ECE | true |\n|---|---|{}---|---|---|---|",
+         | recordings | probe | {} | recovery | AUROC | ECE | true | figures |\n|---|---|{}---|---|---|---|---|",
         names.join(" | "),
         "---|".repeat(names.len()),
         seconds = super::score::SECONDS,
@@ -155,13 +159,20 @@ fn table(out: &mut String, scores: &[(String, String, Score)]) {
         let recalls: Vec<String> = score.recall.iter().map(|r| format!("{r:.3}")).collect();
         let _ = writeln!(
             out,
-            "| {data} | `{probe}` | {} | {} | {} | {} | {:.3} |",
+            "| {data} | `{probe}` | {} | {} | {} | {} | {:.3} | {} |",
             recalls.join(" | "),
             said(score.recovery()),
             said(score.auroc),
             said(score.ece),
             score.precision,
+            score.sample.name(),
         );
+    }
+    let _ = writeln!(out);
+    for sample in [Sample::Out, Sample::In, Sample::Elsewhere, Sample::Nothing] {
+        if scores.iter().any(|(.., score)| score.sample == sample) {
+            let _ = writeln!(out, "- **{}**: {}.", sample.name(), sample.meaning());
+        }
     }
 }
 
@@ -171,7 +182,7 @@ fn offsets(out: &mut String, tuning: &Tuning) {
     }
     let _ = writeln!(
         out,
-        "\nHow far the labels of each class begin after its sounds, where an onset lies within half a second ({}).\n\n\
+        "\nHow far the labels of each class begin after its sounds, where an onset lies within half a second ({}, in sample).\n\n\
          | class | events | median, ms | quartiles, ms |\n|---|---|---|---|",
         tuning.on
     );

@@ -14,13 +14,61 @@ use anyhow::bail;
 use super::corpus::Recording;
 use crate::eval::measure::{self, Onset, Placement};
 use crate::eval::results::recovery;
+use crate::eval::text::three;
 
 /// One look for so many seconds.
 pub(super) const SECONDS: f64 = 5.0;
 
+/// Whether a score is one of recordings that nothing was learned from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Sample {
+    /// There is nothing that could have been learned.
+    #[default]
+    Nothing,
+    /// Made elsewhere, and not fitted here; of which recordings isn't known.
+    Elsewhere,
+    /// Neither made from the recording that is scored nor fitted to it.
+    Out,
+    /// Not made from the recording, but fitted to it.
+    In,
+}
+
+impl Sample {
+    /// In how many words there is room for in a table.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing learned",
+            Self::Elsewhere => "made elsewhere",
+            Self::Out => "out of sample",
+            Self::In => "in sample",
+        }
+    }
+
+    /// In a sentence.
+    pub(super) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Nothing => "there is nothing to learn or to fit",
+            Self::Elsewhere => {
+                "the networks come from elsewhere and nothing was fitted to these recordings; whether the networks were made from them isn't known here"
+            }
+            Self::Out => {
+                "the networks were not made from these recordings, and what is fitted to held-out ones (calibration, shift, threshold) was fitted, for \
+                 each recording that is scored, to others: held-out recordings are dealt into five parts at most, and each is scored by what the other parts \
+                 say. The file itself has what all of them say"
+            }
+            Self::In => {
+                "the networks were not made from these recordings, but what is fitted (calibration, shift, threshold) was fitted to the very ones that are \
+                 scored: on others it is worth less"
+            }
+        }
+    }
+}
+
 /// Means over recordings.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Score {
+    /// Whether that holds of other recordings.
+    pub(super) sample: Sample,
     /// Share of the events hit, by [`Placement`].
     pub(super) recall: [f64; 5],
     /// Area under the ROC curve of uncertainty, over all onsets said, if some are true and some false.
@@ -41,7 +89,7 @@ impl Score {
 
 /// A number that may be missing.
 pub(super) fn said(number: Option<f64>) -> String {
-    number.map_or_else(|| "-".to_owned(), |number| format!("{number:.3}"))
+    number.map_or_else(|| "-".to_owned(), three)
 }
 
 /// What a probe hears in a recording.

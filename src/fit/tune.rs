@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::corpus::Recording;
 use super::score::{self, looks};
 use super::{truth, voice};
+use crate::cli::Part;
 use crate::eval::measure;
 use crate::eval::results::recovery;
 
@@ -363,6 +364,50 @@ pub(super) fn yaml(offsets: &[ClassOffset]) -> Option<String> {
         })
         .collect();
     (!pairs.is_empty()).then(|| format!("class_offset_ms: {{ {} }}", pairs.join(", ")))
+}
+
+/// What was fitted, and how.
+pub(super) struct Fitted {
+    pub(super) tuned: Tuned,
+    pub(super) shift: Option<Shift>,
+    pub(super) threshold: Option<Threshold>,
+}
+
+/// Fits parts of what there is to fit to what is said of recordings, one after the other: when, how likely, what is worth saying. What isn't fitted stays
+/// as `given`. Also gives what is said then, before the threshold.
+///
+/// # Errors
+/// Too few candidates, or a recording that can't be planned.
+pub(super) fn fit(
+    recordings: &[&Recording],
+    mut said: Vec<Vec<Heard>>,
+    given: Option<&Tuned>,
+    parts: &[Part],
+) -> anyhow::Result<(Fitted, Vec<Vec<Heard>>)> {
+    let mut tuned = given.cloned().unwrap_or_default();
+    let (mut by, mut least) = (None, None);
+    if parts.contains(&Part::Shift) {
+        let found = shift(recordings, &said);
+        tuned.shift_ms = found.ms;
+        said = shifted(said, found.ms);
+        by = Some(found);
+    }
+    if parts.contains(&Part::Calibration) {
+        let before = given.map(|tuned| &tuned.calibration);
+        tuned.calibration = calibration(recordings, &said, before)?;
+    }
+    let said = calibrated(said, &tuned.calibration);
+    if parts.contains(&Part::Threshold) {
+        let found = threshold(recordings, &said)?;
+        tuned.threshold = found.value;
+        least = Some(found);
+    }
+    let fitted = Fitted {
+        tuned,
+        shift: by,
+        threshold: least,
+    };
+    Ok((fitted, said))
 }
 
 /// What is said of each recording by a probe.

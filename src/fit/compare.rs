@@ -1,0 +1,69 @@
+//! What probes are worth on held-out recordings, beside each other, and which of the figures are out of sample.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anchoring::probe::{Heard, Probe};
+use anchoring::weights::Weights;
+use anyhow::{Context, anyhow};
+
+use super::score::{self, Sample, Score};
+use super::{HeldOut, probes};
+
+/// Scores by recordings and probe.
+pub(super) type Scores = Vec<(String, String, Score)>;
+/// By probe what is said of all held-out recordings, where each is judged by what is fitted to others; or why there is none.
+pub(super) type Crossed = BTreeMap<String, Result<Vec<Vec<Heard>>, String>>;
+
+/// What each probe is worth on each folder: that of no learning, those of the built-in weights, and those of these.
+///
+/// # Errors
+/// Nothing to score.
+pub(super) fn compare(
+    held_out: &[HeldOut],
+    weights: &Arc<Weights>,
+    crossed: &Crossed,
+) -> anyhow::Result<Scores> {
+    if held_out.is_empty() {
+        return Ok(Vec::new());
+    }
+    let built_in = Arc::new(Weights::embedded().context("the built-in weights")?);
+    let mut all = vec![("flux".to_owned(), Probe::Flux, Sample::Nothing)];
+    let old = probes(&built_in).into_iter();
+    all.extend(old.map(|(name, probe)| (format!("{name} (built in)"), probe, Sample::Elsewhere)));
+    all.extend(probes(weights).into_iter().map(|(name, probe)| {
+        let sample = match crossed.get(&name) {
+            Some(Ok(_)) => Sample::Out,
+            Some(Err(_)) => Sample::In,
+            None => Sample::Elsewhere,
+        };
+        (name, probe, sample)
+    }));
+    let mut scores = Vec::new();
+    let mut first = 0;
+    for (folder, recordings) in held_out {
+        let these = first..first + recordings.len();
+        first = these.end;
+        let one = |name: &str, probe: &Probe| match crossed.get(name) {
+            Some(Ok(said)) => score::score_of(recordings, &said[these.clone()]),
+            _ => score::score(recordings, probe),
+        };
+        let folder_scores = std::thread::scope(|scope| {
+            let run: Vec<_> = all
+                .iter()
+                .map(|(name, probe, sample)| (name, sample, scope.spawn(|| one(name, probe))))
+                .collect();
+            run.into_iter()
+                .map(|(name, sample, run)| {
+                    let score = run
+                        .join()
+                        .map_err(|_| anyhow!("scoring {name} on {folder} broke off"))??;
+                    let sample = *sample;
+                    Ok((folder.clone(), name.clone(), Score { sample, ..score }))
+                })
+                .collect::<anyhow::Result<Vec<_>>>()
+        })?;
+        scores.extend(folder_scores);
+    }
+    Ok(scores)
+}

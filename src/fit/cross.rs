@@ -1,0 +1,139 @@
+//! Cross-fitting (Schick 1986; Chernozhukov et al. 2018): what is fitted to the held-out recordings is judged on each by what the others say of it.
+
+use anchoring::probe::Heard;
+
+use super::corpus::Recording;
+use super::tune::{self, Tuned};
+use crate::cli::Part;
+
+/// Recordings are dealt into so many parts at most; each is judged by what is fitted to the other parts.
+const FOLDS: usize = 5;
+
+/// For each part of `n` recordings: which are in it, and which are not. None if there are no others.
+pub(super) fn folds(n: usize) -> impl Iterator<Item = (Vec<usize>, Vec<usize>)> {
+    let folds = if n < 2 { 0 } else { n.min(FOLDS) };
+    (0..folds).map(move |fold| (0..n).partition(|i| i % folds == fold))
+}
+
+/// What is said of each recording where shift, calibration and threshold are fitted to others. `raw` is what is said of it before.
+///
+/// # Errors
+/// In words, why that can't be done.
+pub(super) fn said(
+    recordings: &[&Recording],
+    raw: &[Vec<Heard>],
+    given: Option<&Tuned>,
+    parts: &[Part],
+) -> Result<Vec<Vec<Heard>>, String> {
+    if recordings.len() < 2 {
+        return Err("there is one held-out recording, and no other to fit to".into());
+    }
+    let mut all = vec![Vec::new(); recordings.len()];
+    for (own, others) in folds(recordings.len()) {
+        let these: Vec<&Recording> = others.iter().map(|&i| recordings[i]).collect();
+        let said: Vec<Vec<Heard>> = others.iter().map(|&i| raw[i].clone()).collect();
+        let (fitted, _) = tune::fit(&these, said, given, parts).map_err(|e| format!("{e:#}"))?;
+        for i in own {
+            all[i] = applied(raw[i].clone(), &fitted.tuned, parts);
+        }
+    }
+    Ok(all)
+}
+
+/// What is said of a recording as the file would say it.
+fn applied(raw: Vec<Heard>, tuned: &Tuned, parts: &[Part]) -> Vec<Heard> {
+    let mut said = vec![raw];
+    if parts.contains(&Part::Shift) {
+        said = tune::shifted(said, tuned.shift_ms);
+    }
+    let mut said = tune::calibrated(said, &tuned.calibration).concat();
+    said.retain(|heard| heard.p >= tuned.threshold);
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use anchoring::time::{Nanos, Window};
+
+    use super::super::hear::Mel;
+    use super::super::random::Random;
+    use super::*;
+    use crate::eval::labels::Event;
+
+    /// Events every three seconds, heard that much late, and as many candidates that are nothing.
+    fn made(seed: u64, late: i64) -> (Recording, Vec<Heard>) {
+        let mut random = Random::of(seed, &[]);
+        let (mut events, mut said) = (Vec::new(), Vec::new());
+        let mut hear = |ms: i64, p: f32| {
+            let at = Nanos::from_ms(ms);
+            said.push(Heard {
+                at,
+                p,
+                uncertainty: 1.0 - p,
+            });
+        };
+        for i in 1..40 {
+            let at = 3_000 * i;
+            events.push(Event {
+                span: Window::new(Nanos::from_ms(at), Nanos::from_ms(at + 400)).unwrap(),
+                class: String::new(),
+                level: None,
+                video_id: None,
+            });
+            hear(at + late, random.range(0.4, 0.9));
+            hear(at + 1_500, random.range(0.05, 0.5));
+        }
+        let mut mel = Mel::default();
+        (0..12_300).for_each(|_| mel.push(&[0.0; 64]));
+        let recording = Recording {
+            name: "made".into(),
+            given: String::new(),
+            mel,
+            events,
+        };
+        (recording, said)
+    }
+
+    const PARTS: [Part; 3] = [Part::Calibration, Part::Shift, Part::Threshold];
+
+    #[test]
+    fn a_recording_has_no_say_in_what_it_is_judged_by() {
+        let made: Vec<_> = (1..=7).map(|seed| made(seed, 20)).collect();
+        let recordings: Vec<&Recording> = made.iter().map(|(one, _)| one).collect();
+        let raw: Vec<Vec<Heard>> = made.iter().map(|(_, said)| said.clone()).collect();
+        let before = said(&recordings, &raw, None, &PARTS).unwrap();
+        // The labels of the fourth say something else.
+        let mut other = made[3].0.clone();
+        let later = |event: &Event| Event {
+            span: Window::new(
+                event.span.start() + Nanos::from_ms(80),
+                event.span.stop() + Nanos::from_ms(80),
+            )
+            .unwrap(),
+            ..event.clone()
+        };
+        other.events = other.events.iter().step_by(2).map(later).collect();
+        let mut changed = recordings.clone();
+        changed[3] = &other;
+        let after = said(&changed, &raw, None, &PARTS).unwrap();
+        assert_eq!(after[3], before[3]);
+        assert!((0..7).any(|i| i != 3 && after[i] != before[i]));
+        // Fitted to all of them, its own say would be in it.
+        let fit = |recordings| tune::fit(recordings, raw.clone(), None, &PARTS).unwrap().0;
+        assert_ne!(fit(&recordings).tuned, fit(&changed).tuned);
+    }
+
+    #[test]
+    fn each_recording_is_in_one_part_and_of_one_there_is_none() {
+        for n in 2..12 {
+            let mut own: Vec<usize> = folds(n).flat_map(|(own, _)| own).collect();
+            own.sort_unstable();
+            assert_eq!(own, (0..n).collect::<Vec<_>>());
+            assert!(folds(n).all(|(own, others)| own.len() + others.len() == n));
+            assert!(folds(n).all(|(_, others)| !others.is_empty()));
+        }
+        assert_eq!(folds(1).count(), 0);
+        let (one, raw) = made(1, 0);
+        assert!(said(&[&one], &[raw], None, &PARTS).is_err());
+    }
+}
