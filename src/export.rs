@@ -109,7 +109,7 @@ fn tell(
     output: Output,
 ) -> anyhow::Result<()> {
     for why in skipped {
-        eprintln!("skipped: {why}");
+        commands::tell(&format!("skipped: {why}"));
     }
     let frames: usize = sources.iter().map(Source::frames).sum();
     let dim = sources.first().map_or(0, Source::dim);

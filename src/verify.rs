@@ -59,6 +59,12 @@ pub fn verify(args: &Verify, output: Output) -> anyhow::Result<()> {
     }
 }
 
+/// Everything that is wrong with a file; what the fuzz targets read one with.
+#[doc(hidden)]
+pub fn problems(file: &Path) -> anyhow::Result<Vec<String>> {
+    guard::check(file)
+}
+
 /// The feature files of a folder, in the order of their names; what is still being written is none.
 pub(crate) fn features_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder)

@@ -2,6 +2,7 @@
 //! window, or turns the order of letters round. What shows text shows it through here.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
 /// The text with every control character as `\u001b`; lines and tabs stay. JSON stays JSON, and means the same.
 pub fn visible(text: &str) -> Cow<'_, str> {
@@ -11,6 +12,11 @@ pub fn visible(text: &str) -> Cow<'_, str> {
 /// The same on one line: for names and labels that stand in a text of several lines.
 pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, acts)
+}
+
+/// What something says, made safe to show: the elements' messages, which other programs print as they are.
+pub(crate) fn shown(what: &dyn Display) -> String {
+    visible(&what.to_string()).into_owned()
 }
 
 /// Whether a character does something instead of showing something: control characters, and those that turn the direction of text or

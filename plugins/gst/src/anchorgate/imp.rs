@@ -12,6 +12,7 @@ use gst::subclass::prelude::*;
 use super::codecs;
 use super::desk::{Desk, DeskError};
 use super::settings::Properties;
+use crate::visible::shown;
 use crate::{carry, pads};
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -133,20 +134,20 @@ impl AnchorGate {
     pub(super) fn tell(&self) {
         let news = self.state().desk.as_mut().map(Desk::news);
         for text in news.unwrap_or_default() {
-            gst::element_imp_warning!(self, gst::StreamError::Failed, ("{text}"));
+            gst::element_imp_warning!(self, gst::StreamError::Failed, ("{}", shown(&text)));
         }
     }
 
     pub(super) fn fail(&self, error: &DeskError) -> gst::FlowError {
         match error {
             DeskError::Plan(_) => {
-                gst::element_imp_error!(self, gst::ResourceError::Read, ("{error}"));
+                gst::element_imp_error!(self, gst::ResourceError::Read, ("{}", shown(&error)));
             }
             DeskError::Astray(_) => {
-                gst::element_imp_error!(self, gst::ResourceError::Seek, ("{error}"));
+                gst::element_imp_error!(self, gst::ResourceError::Seek, ("{}", shown(&error)));
             }
             DeskError::Cue(_) | DeskError::Unordered(_) | DeskError::NotRaw { .. } => {
-                gst::element_imp_error!(self, gst::StreamError::Format, ("{error}"));
+                gst::element_imp_error!(self, gst::StreamError::Format, ("{}", shown(&error)));
             }
         }
         gst::FlowError::Error
@@ -239,7 +240,7 @@ impl AnchorGate {
                 Ok(())
             }
             Err(error) => {
-                gst::element_imp_error!(self, gst::LibraryError::Settings, ("{error}"));
+                gst::element_imp_error!(self, gst::LibraryError::Settings, ("{}", shown(&error)));
                 Err(gst::StateChangeError)
             }
         }

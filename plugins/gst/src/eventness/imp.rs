@@ -11,6 +11,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::ears::{self, Ears, NONE, Settings};
+use crate::visible::shown;
 use crate::{carry, models, pads};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -211,7 +212,7 @@ impl Eventness {
             worked
         };
         if let Err(error) = worked {
-            gst::element_imp_error!(self, gst::LibraryError::Failed, ("{error}"));
+            gst::element_imp_error!(self, gst::LibraryError::Failed, ("{}", shown(&error)));
             return Err(gst::FlowError::Error);
         }
         for out in out {
@@ -335,7 +336,7 @@ impl Eventness {
         match Ears::load(&settings) {
             Ok(ears) => state.ears = Some(ears),
             Err(error) => {
-                gst::element_imp_error!(self, gst::LibraryError::Settings, ("{error}"));
+                gst::element_imp_error!(self, gst::LibraryError::Settings, ("{}", shown(&error)));
                 return Err(gst::StateChangeError);
             }
         }

@@ -40,6 +40,7 @@ use super::worker::Worker;
 use crate::carry::{self, Message};
 use crate::models::{self, Input};
 use crate::pads;
+use crate::visible::shown;
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -242,7 +243,10 @@ impl BaseSinkImpl for FeatureSink {
             gst::EventView::CustomDownstream(_) => match Message::from_event(&event) {
                 Some(Ok(message)) => self.message(message),
                 Some(Err(err)) => {
-                    self.post_error_message(gst::error_msg!(gst::StreamError::Format, ("{err}")));
+                    self.post_error_message(gst::error_msg!(
+                        gst::StreamError::Format,
+                        ("{}", shown(&err))
+                    ));
                     false
                 }
                 None => true,
@@ -309,7 +313,7 @@ impl FeatureSink {
             // An application that stopped the pipeline without a word may not read the bus any more either, as gst-launch-1.0.
             (None, Some(kept)) if lock(&self.settings).incomplete_because.is_empty() => {
                 let text = format!("stopped before the end of the stream; {}", kept_text(kept));
-                gst::element_imp_warning!(self, gst::StreamError::Failed, ("{text}"));
+                gst::element_imp_warning!(self, gst::StreamError::Failed, ("{}", shown(&text)));
                 glib::g_message!("earmark", "{text}");
             }
             _ => {}
@@ -351,9 +355,8 @@ impl FeatureSink {
             ));
         };
         let chosen = match carry::buffer_tag(buffer) {
-            Some(chosen) => {
-                chosen.map_err(|err| gst::error_msg!(gst::StreamError::Format, ("{err}")))?
-            }
+            Some(chosen) => chosen
+                .map_err(|err| gst::error_msg!(gst::StreamError::Format, ("{}", shown(&err))))?,
             None => {
                 return Err(gst::error_msg!(
                     gst::StreamError::Format,
@@ -416,7 +419,7 @@ impl FeatureSink {
             "the plan pays {} tokens for a picture of tier {}, but the encoder's manifest says {price}: was it made for another model?",
             entry.tokens, entry.tier
         );
-        gst::element_imp_warning!(self, gst::StreamError::Format, ("{text}"));
+        gst::element_imp_warning!(self, gst::StreamError::Format, ("{}", shown(&text)));
         lock(&started.known).warn(text);
     }
 
@@ -586,7 +589,10 @@ impl FeatureSink {
 /// A buffer of the cue stream: recordings without pictures.
 fn cue(started: &mut Started, buffer: &gst::Buffer) -> Result<Job, gst::ErrorMessage> {
     let wrong = |why: &dyn std::fmt::Display| {
-        gst::error_msg!(gst::StreamError::Format, ("a cue cannot be read: {why}"))
+        gst::error_msg!(
+            gst::StreamError::Format,
+            ("a cue cannot be read: {}", shown(&why))
+        )
     };
     let data = buffer.map_readable().map_err(|err| wrong(&err))?;
     let cue = carry::cue_from_text(&data).map_err(|err| wrong(&err))?;

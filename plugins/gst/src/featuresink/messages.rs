@@ -10,14 +10,24 @@ use super::partial::PlaceError;
 use super::work::{Report, WorkError, for_a_shell};
 use crate::h5::{H5Error, Kept};
 use crate::models::ModelError;
+use crate::visible::shown;
 
 fn place_message(err: &PlaceError, also: &str) -> gst::ErrorMessage {
     match err {
-        PlaceError::Busy(_) => gst::error_msg!(gst::ResourceError::Busy, ("{err}{also}")),
+        PlaceError::Busy(_) => gst::error_msg!(
+            gst::ResourceError::Busy,
+            ("{}", shown(&format_args!("{err}{also}")))
+        ),
         PlaceError::System { source, .. } if source.kind() == ErrorKind::StorageFull => {
-            gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{err}{also}"))
+            gst::error_msg!(
+                gst::ResourceError::NoSpaceLeft,
+                ("{}", shown(&format_args!("{err}{also}")))
+            )
         }
-        _ => gst::error_msg!(gst::ResourceError::OpenWrite, ("{err}{also}")),
+        _ => gst::error_msg!(
+            gst::ResourceError::OpenWrite,
+            ("{}", shown(&format_args!("{err}{also}")))
+        ),
     }
 }
 
@@ -25,9 +35,18 @@ fn place_message(err: &PlaceError, also: &str) -> gst::ErrorMessage {
 pub(super) fn file_message(err: &H5Error, also: &str) -> gst::ErrorMessage {
     match err {
         H5Error::Place(err) => place_message(err, also),
-        H5Error::Full(_) => gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{err}{also}")),
-        H5Error::Row { .. } => gst::error_msg!(gst::StreamError::Format, ("{err}{also}")),
-        _ => gst::error_msg!(gst::ResourceError::Write, ("{err}{also}")),
+        H5Error::Full(_) => gst::error_msg!(
+            gst::ResourceError::NoSpaceLeft,
+            ("{}", shown(&format_args!("{err}{also}")))
+        ),
+        H5Error::Row { .. } => gst::error_msg!(
+            gst::StreamError::Format,
+            ("{}", shown(&format_args!("{err}{also}")))
+        ),
+        _ => gst::error_msg!(
+            gst::ResourceError::Write,
+            ("{}", shown(&format_args!("{err}{also}")))
+        ),
     }
 }
 
@@ -35,15 +54,24 @@ pub(super) fn file_message(err: &H5Error, also: &str) -> gst::ErrorMessage {
 pub(super) fn model_message(err: &ModelError, also: &str) -> gst::ErrorMessage {
     match err {
         ModelError::Unknown { .. } | ModelError::Missing { .. } | ModelError::Runtime(_) => {
-            gst::error_msg!(gst::ResourceError::NotFound, ("{err}{also}"))
+            gst::error_msg!(
+                gst::ResourceError::NotFound,
+                ("{}", shown(&format_args!("{err}{also}")))
+            )
         }
-        ModelError::Run { .. } => gst::error_msg!(gst::StreamError::Failed, ("{err}{also}")),
-        _ => gst::error_msg!(gst::ResourceError::OpenRead, ("{err}{also}")),
+        ModelError::Run { .. } => gst::error_msg!(
+            gst::StreamError::Failed,
+            ("{}", shown(&format_args!("{err}{also}")))
+        ),
+        _ => gst::error_msg!(
+            gst::ResourceError::OpenRead,
+            ("{}", shown(&format_args!("{err}{also}")))
+        ),
     }
 }
 
 pub(super) fn settings_message(text: &str) -> gst::ErrorMessage {
-    gst::error_msg!(gst::ResourceError::Settings, ("{text}"))
+    gst::error_msg!(gst::ResourceError::Settings, ("{}", shown(&text)))
 }
 
 /// What the worker failed at, and what stays.
@@ -52,7 +80,10 @@ pub(super) fn work_message(err: &WorkError, kept: Option<&Kept>) -> gst::ErrorMe
     match err {
         WorkError::Model(err) => model_message(err, &also),
         WorkError::File(err) => file_message(err, &also),
-        WorkError::Panic(_) => gst::error_msg!(gst::LibraryError::Failed, ("{err}{also}")),
+        WorkError::Panic(_) => gst::error_msg!(
+            gst::LibraryError::Failed,
+            ("{}", shown(&format_args!("{err}{also}")))
+        ),
     }
 }
 

@@ -13,6 +13,7 @@ use super::memory::PictureAllocator;
 use super::pending::Pending;
 use crate::carry::{self, Message};
 use crate::pads;
+use crate::visible::shown;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -166,7 +167,7 @@ impl FramePick {
                     return true;
                 }
                 Some(Err(error)) => {
-                    gst::element_imp_error!(self, gst::StreamError::Format, ("{error}"));
+                    gst::element_imp_error!(self, gst::StreamError::Format, ("{}", shown(&error)));
                     return false;
                 }
                 _ => {}
