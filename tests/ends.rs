@@ -56,7 +56,7 @@ fn kept(partial: &Path, because: &str) {
     succeeds(recover.into_iter().chain([saved.as_os_str()]));
     let inspect = succeeds(["inspect".as_ref(), saved.as_os_str(), "--json".as_ref()]);
     let value: serde_json::Value = serde_json::from_slice(&inspect.stdout).unwrap();
-    assert!(value["frames"].as_u64() > Some(0), "{value:#}");
+    assert!(value["features"]["frames"].as_u64() > Some(0), "{value:#}");
 }
 
 #[test]
