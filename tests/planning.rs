@@ -142,6 +142,13 @@ fn where_looks_are_denser_than_pictures_each_picture_is_paid_for_once() {
         assert_eq!((all, policy, tokens), (pictures.len(), policy, tokens));
         assert!(all >= 15, "{all}");
     }
+    // In one pass, too, as far as the container says how far pictures lie apart.
+    let budget = "policy: uniform, tokens_per_s: 1960, planning: streaming";
+    let pipeline = pipeline(&python, &folder, budget);
+    let file = folder.join("streaming.h5");
+    succeeds(call("run", &pipeline, &sparse, &file));
+    let frames = inspected(&file)["frames"].as_u64().unwrap();
+    assert!((15..=21).contains(&frames), "{frames}");
 }
 
 #[test]

@@ -71,6 +71,8 @@ pub struct StreamPlanner {
     max_gap: Nanos,
     min_gap: Nanos,
     look_ahead: Nanos,
+    /// Least distance of a plain look from the look before it.
+    closest: Nanos,
     /// Even looks where nothing is heard: tier and distance.
     even: (Tier, Nanos),
     worth: Worth,
@@ -128,6 +130,7 @@ impl StreamPlanner {
             max_gap,
             min_gap: Nanos::from_ms(settings.anchors.min_gap_ms.into()).max(Nanos::new(1)),
             look_ahead: Nanos::from_ms(b.look_ahead_ms.into()),
+            closest: Nanos::new(1),
             even: (even.0, even.1.max(CLOSEST)),
             worth,
             offsets: Offsets::new(&settings.anchors, &[]),
@@ -164,6 +167,12 @@ impl StreamPlanner {
     /// is spent on the strength of it that has not been earned. If the recording goes on for longer, it goes on as if nothing had been expected.
     pub const fn expect(&mut self, stop: Nanos) {
         self.expected = Some(stop);
+    }
+
+    /// How far pictures lie apart, if that is known: plain looks keep this distance, for the picture of a closer one is paid for already. Where it is more than
+    /// `max_gap_ms`, every picture is looked at.
+    pub fn see(&mut self, frame: Nanos) {
+        self.closest = frame.max(Nanos::new(1));
     }
 
     /// The next cue, in the order of time; one that lies before what was heard or given up already, or more than a hundred hours
@@ -342,7 +351,7 @@ impl StreamPlanner {
             self.sounds.pop_front();
         }
         let low = self.settings.budget.fallback_tier;
-        let mut from = self.last + Nanos::new(1);
+        let mut from = self.last + self.closest;
         for &(stop, sound) in &self.sounds {
             let (at, tier) = match sound {
                 Sound::Missing => self.even_look(from),

@@ -238,6 +238,38 @@ fn silence_gets_three_quarters_of_even_looks_whatever_is_heard_elsewhere() {
     assert_eq!((plan.entries.len(), blind.count()), (20, 7));
 }
 
+/// How many of these lie in each third.
+fn thirds(times: impl IntoIterator<Item = Nanos>, duration: Nanos) -> [usize; 3] {
+    let mut counts = [0; 3];
+    for at in times {
+        counts[(3 * at.get() / duration.get()) as usize] += 1;
+    }
+    counts
+}
+
+#[test]
+fn what_is_alike_is_taken_all_over_the_recording() {
+    let (duration, mut settings) = (seconds(600), Settings::default());
+    // A sound every ten seconds, and anchors for a quarter of them.
+    settings.budget.tokens_per_s = 70.0;
+    let onsets: Vec<_> = (0..60).map(|i| (10_000 * i + 5_000, 0.9)).collect();
+    let made = plan(&settings, &heard(duration, &onsets), duration).unwrap();
+    check(&made, &settings);
+    let anchors = thirds(made.anchors.iter().map(|anchor| anchor.onset), duration);
+    assert!(anchors.iter().all(|n| (4..=8).contains(n)), "{anchors:?}");
+    // Thirty stretches of silence, and blind looks for half of them.
+    settings.budget.tokens_per_s = 54.0;
+    let mut cues = heard(duration, &[]);
+    for (i, cue) in cues.iter_mut().enumerate() {
+        cue.uncertainty = if i / 125 % 2 == 0 { 1.0 } else { 0.0 };
+    }
+    let made = plan(&settings, &cues, duration).unwrap();
+    check(&made, &settings);
+    let blind = made.entries.iter().filter(|entry| entry.tier == Tier::Base);
+    let blind = thirds(blind.map(|entry| entry.requested), duration);
+    assert!(blind.iter().all(|n| (3..=9).contains(n)), "{blind:?}");
+}
+
 #[test]
 fn a_duration_that_is_no_whole_number_of_looks_keeps_the_base_tier() {
     let settings = Settings::default();

@@ -387,6 +387,29 @@ fn a_full_bucket_spends_plain_looks() {
 }
 
 #[test]
+fn no_plain_look_is_closer_than_pictures_are() {
+    let mut settings = Settings::default();
+    settings.budget.tokens_per_s = 1_960.0;
+    settings.budget.max_gap_ms = 300;
+    for policy in [Policy::Gated, Policy::Uniform] {
+        settings.budget.policy = policy;
+        let mut gate = Gate::new(&settings);
+        gate.planner.see(seconds(1));
+        let mut cues = heard(seconds(30), &[(5_000, 0.9), (12_000, 0.9)]);
+        for cue in &mut cues[200..300] {
+            cue.uncertainty = 1.0;
+        }
+        gate.hear(&cues);
+        gate.finish(seconds(30));
+        let looks: Vec<_> = gate.entries().collect();
+        assert!(looks.len() >= 25, "{}", looks.len());
+        let close =
+            |w: &&[&Entry]| w[1].anchor.is_none() && w[1].requested - w[0].requested < seconds(1);
+        assert_eq!(looks.windows(2).filter(close).count(), 0);
+    }
+}
+
+#[test]
 fn anchors_only_has_no_looks() {
     let mut settings = Settings::default();
     settings.budget.policy = Policy::AnchorsOnly;

@@ -116,6 +116,8 @@ pub(super) struct Counts {
 pub(super) struct Desk {
     setup: Setup,
     looks: Looks,
+    /// From one picture to the next, as the stream says.
+    frame: Option<Nanos>,
     header: Header,
     queue: GopQueue<Parcel>,
     access: Access,
@@ -190,6 +192,7 @@ impl Desk {
             jumps: Jumps::new(setup.access),
             setup,
             looks,
+            frame: None,
             header,
             queue: GopQueue::new(),
             access: Access::default(),
@@ -312,6 +315,8 @@ impl Desk {
                 self.drain_order()?;
                 self.order.set_caps(caps.caps());
                 self.access.set_caps(caps.caps());
+                self.frame = frame_of(caps.caps());
+                self.looks.see(self.frame);
                 let media = caps.caps().structure(0).map(|s| s.name().to_string());
                 self.media = media.unwrap_or_default();
                 let raw = gst_video::VideoInfo::from_caps(caps.caps()).ok();
@@ -725,6 +730,7 @@ impl Desk {
                 tokens: *tokens,
             },
         };
+        self.looks.see(self.frame);
         self.queue.flush();
         self.order.flush();
         self.access.flush();
@@ -747,4 +753,11 @@ impl Desk {
         }
         Ok(())
     }
+}
+
+/// From one picture to the next, where the stream says so.
+fn frame_of(caps: &gst::CapsRef) -> Option<Nanos> {
+    let rate = caps.structure(0)?.get::<gst::Fraction>("framerate").ok()?;
+    let (pictures, seconds) = (i64::from(rate.numer()), i64::from(rate.denom()));
+    (pictures > 0).then(|| Nanos::new(seconds * 1_000_000_000 / pictures))
 }

@@ -131,6 +131,13 @@ impl Looks {
         }
     }
 
+    /// How far pictures lie apart, if that is known.
+    pub(super) fn see(&mut self, frame: Option<Nanos>) {
+        if let (Self::Stream { planner, .. }, Some(frame)) = (self, frame) {
+            planner.see(frame);
+        }
+    }
+
     pub(super) fn no_more_cues(&mut self) {
         if let Self::Stream { planner, .. } = self {
             planner.no_more_cues();
