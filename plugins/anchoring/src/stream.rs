@@ -39,6 +39,9 @@ const CHOICE: usize = 16;
 /// How long after what is heard the next picture is expected.
 const LATER: Nanos = Nanos::from_ms(2_500);
 
+/// No pictures are believed to lie further apart.
+const SLOWEST: Nanos = Nanos::from_ms(2_000);
+
 /// Most candidates that may wait; more than a minute of the densest onsets. Further ones are let go.
 const WAITING: usize = 1_024;
 
@@ -170,9 +173,9 @@ impl StreamPlanner {
     }
 
     /// How far pictures lie apart, if that is known: plain looks keep this distance, for the picture of a closer one is paid for already. Where it is more than
-    /// `max_gap_ms`, every picture is looked at.
+    /// `max_gap_ms`, every picture is looked at. Containers are wrong at times: of more than two seconds, two are believed.
     pub fn see(&mut self, frame: Nanos) {
-        self.closest = frame.max(Nanos::new(1));
+        self.closest = frame.clamp(Nanos::new(1), SLOWEST);
     }
 
     /// The next cue, in the order of time; one that lies before what was heard or given up already, or more than a hundred hours
