@@ -12,8 +12,8 @@ use super::{H5Error, NO_CLASS, Opening, Precision, ReasonCode, Row, TierCode};
 pub(super) const CHUNK_ROWS: usize = 1024;
 /// Pictures that wait in memory before they are written and flushed; a chunk of `/frames/features`, so that each is compressed once.
 pub(super) const ROUND: usize = 64;
-/// Bytes a chunk of JPEGs.
-const CHUNK_BYTES: usize = 64 << 10;
+/// Bytes a chunk of JPEGs: what is kept of a dataset while it is written. HDF5 1.10 takes time by the square of their number to say where chunks are.
+const CHUNK_BYTES: usize = 128 << 10;
 
 /// Features in either precision.
 enum Features {
