@@ -7,6 +7,8 @@
 //! - `bundle`: hands sound and pictures from thread to thread in bundles, in the first pass.
 //! - `import`: sound out of HDF5 -> the source of the first pass.
 //! - `memory`: what the C library keeps of freed memory.
+//! - `sound`: raw sound put right before it is mixed down: stamps that stand still, channels in opposite phase.
+//! - `spans`: when sound and pictures begin and end, and what is told of it.
 //! - `listen`: the first pass: cues and the recording's length -> a plan.
 //! - `maker`: cues -> a plan, by either way of planning.
 //! - `play`: runs a pass to its end; errors in words, a watchdog, ^C.
@@ -29,6 +31,8 @@ mod pictures;
 pub(crate) mod place;
 mod play;
 mod progress;
+mod sound;
+mod spans;
 mod summary;
 
 use std::collections::BTreeMap;
@@ -242,12 +246,17 @@ pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Resu
         Part::Stream
     };
 
-    let built = session.build(part)?;
+    let mut built = session.build(part)?;
     let gate = built
         .element("anchorgate")
         .context("the graph has no anchorgate")?;
     if let Some(plan) = &plan {
         gate.set_property("plan", plan.name());
+        let words = match task.plan {
+            Some(path) => path.display().to_string(),
+            None => "that was made of what was heard".into(),
+        };
+        built.plan = Some((plan.name(), words));
     }
     let sink = built
         .element("featuresink")
@@ -270,11 +279,11 @@ pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Resu
     let trust = built
         .element("eventness")
         .filter(|_| plan.is_none())
-        .map(|ears| listen::watch(&ears, pipeline));
+        .map(|ears| listen::watch(&ears, has_video.then_some(&gate), pipeline));
     let warnings = report.warnings().clone();
     let refused = guard.stand_before(&sink, move |sink| {
-        if trust.as_ref().is_some_and(listen::Trust::nothing) {
-            warnings.push(listen::NOTHING);
+        for warning in trust.iter().flat_map(listen::Trust::warnings) {
+            warnings.push(warning);
         }
         sink.set_property("warnings", warnings.all().join("\n"));
     })?;
@@ -521,7 +530,9 @@ impl Session<'_> {
             watch: &self.watch,
             stop: &self.stop,
             warnings: report.warnings(),
+            plan: built.plan.as_ref(),
         };
+        sound::mend(&built.pipeline, report.warnings());
         player.play(built)
     }
 }

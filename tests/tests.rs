@@ -15,6 +15,9 @@ mod fit;
 // Every input that must work: containers, codecs, oddities of time.
 mod inputs;
 
+// Sound that is late, short, wrongly stamped or out of phase, and timestamps that jump.
+mod sound;
+
 // Where it looks: recordings that are cut, silent, sparse in pictures.
 mod planning;
 

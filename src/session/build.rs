@@ -17,6 +17,8 @@ pub(super) struct Built {
     pub measured: Option<gst::Element>,
     /// Its source pad gives cues.
     pub heard: Option<gst::Element>,
+    /// What the plan's file is called between us and the gate, and what to a person.
+    pub plan: Option<(String, String)>,
 }
 
 impl Built {
@@ -129,6 +131,7 @@ pub(super) fn build(
     Ok(Built {
         measured: source(choice.measured),
         heard: source(choice.heard),
+        plan: None,
         pipeline: built,
     })
 }
@@ -223,14 +226,18 @@ fn not_taken(pad: &gst::Pad, given: &str) -> String {
 
 /// What a pad carries, by its stream or its caps. With `images`, image formats are pictures that move.
 fn role(pad: &gst::Pad, images: bool) -> Role {
-    let caps = pad
-        .current_caps()
-        .or_else(|| pad.stream().and_then(|stream| stream.caps()))
-        .unwrap_or_else(|| pad.query_caps(None));
-    let Some(media) = caps.structure(0).map(|s| s.name().to_string()) else {
-        return Role::Other;
-    };
-    match media.split('/').next() {
+    let current = pad.current_caps();
+    // A stream keeps the caps that it had before a tag was taken off it, such as application/x-id3.
+    let stream = || pad.stream().and_then(|stream| stream.caps());
+    let found = current.or_else(stream).map(|caps| role_of(&caps, images));
+    match found {
+        Some(role) if role != Role::Other => role,
+        _ => role_of(&pad.query_caps(None), images),
+    }
+}
+
+fn role_of(caps: &gst::Caps, images: bool) -> Role {
+    match caps.structure(0).and_then(|s| s.name().split('/').next()) {
         Some("video") => Role::Video,
         Some("image") if images => Role::Video,
         Some("audio") => Role::Audio,
@@ -485,6 +492,30 @@ fn sections(pipeline: &Pipeline, built: &gst::Pipeline) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pad_carries_what_it_can_give_whatever_its_stream_was_before() {
+        gst::init().unwrap();
+        let caps: gst::Caps = "audio/mpeg, mpegversion=1".parse().unwrap();
+        let template = gst::PadTemplate::new(
+            "src",
+            gst::PadDirection::Src,
+            gst::PadPresence::Always,
+            &caps,
+        )
+        .unwrap();
+        let pad = gst::Pad::from_template(&template);
+        pad.set_active(true).unwrap();
+        let tagged = gst::Stream::new(
+            Some("mp3"),
+            Some(&gst::Caps::new_empty_simple("application/x-id3")),
+            gst::StreamType::UNKNOWN,
+            gst::StreamFlags::empty(),
+        );
+        let start = gst::event::StreamStart::builder("mp3").stream(tagged);
+        pad.push_event(start.build());
+        assert_eq!(role(&pad, false), Role::Audio);
+    }
 
     #[test]
     fn cores_are_shared_on_small_and_on_large_machines() {

@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Seek, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anchoring::cue::{Cue, HOP};
-use anchoring::plan::{Line, Plan};
+use anchoring::global::MAX_DURATION;
+use anchoring::holes::{Cuts, Finder, LEAST};
+use anchoring::plan::{Line, Plan, PlanError};
 use anchoring::snap;
 use anchoring::time::{Nanos, Window};
 use anyhow::{Context, bail};
@@ -23,6 +25,7 @@ use super::failure::{Class, Failure};
 use super::maker::Maker;
 use super::parts::Part;
 use super::pictures::Pictures;
+use super::spans::{self, Span};
 use super::summary::Report;
 
 /// Keyframes closer than this to the last one noted are not noted.
@@ -32,6 +35,9 @@ const MOST_KEYS: usize = 720_000;
 
 /// Patches that the tagger is shown at once: nobody waits for the cues of this pass.
 const PATCHES: u32 = 8;
+
+/// Most holes noted.
+const MOST_HOLES: usize = 10_000;
 
 /// Longest cue that is read, in bytes.
 const LONGEST_CUE: usize = 1 << 16;
@@ -56,6 +62,10 @@ pub(super) struct Heard {
     frame: Nanos,
     /// When each picture is shown.
     pictures: Pictures,
+    /// From when to when something was heard, if anything was.
+    sound: Option<Span>,
+    /// Where there are no pictures for long; without video, where nothing is heard. Nothing is planned there.
+    holes: Vec<Window>,
 }
 
 /// A plan and the cues that it was made from.
@@ -84,7 +94,12 @@ impl Iterator for Cues {
 struct Ear {
     file: BufWriter<File>,
     count: u64,
+    /// The first cue's time and the last one's.
+    first: Option<Nanos>,
+    last: Nanos,
     stop: Nanos,
+    /// Where nothing is heard for long; at most [`MOST_HOLES`].
+    holes: Vec<Window>,
     failed: Option<anyhow::Error>,
 }
 
@@ -101,6 +116,10 @@ struct Measure {
     last: Nanos,
     stop: Nanos,
     pictures: Pictures,
+    finder: Finder,
+    /// At most [`MOST_HOLES`], and how long they are together.
+    holes: Vec<Window>,
+    missing: Nanos,
 }
 
 /// What is kept of a picture whose time is not known yet.
@@ -114,6 +133,14 @@ impl Measure {
     fn picture(&mut self, at: Nanos, length: Option<Nanos>, keyframe: bool) {
         self.count += 1;
         self.pictures.note(at);
+        let hole = self.finder.picture(at);
+        if let Some(hole) = hole.filter(|_| self.holes.len() < MOST_HOLES) {
+            self.missing = self.missing + (hole.stop() - hole.start());
+            // The picture before it is shown as long as any other.
+            let shown = self.frame().min(LEAST.scaled(0.5));
+            self.holes
+                .extend(Window::new(hole.start() + shown, hole.stop()));
+        }
         let far = self
             .keyframes
             .last()
@@ -132,7 +159,9 @@ impl Measure {
 
     /// From one picture to the next on average, at least a millisecond.
     fn frame(&self) -> Nanos {
-        let length = self.first.map_or(Nanos::ZERO, |first| self.last - first);
+        let length = self
+            .first
+            .map_or(Nanos::ZERO, |first| self.last - first - self.missing);
         let usual = length.get()
             / i64::try_from(self.count)
                 .unwrap_or(i64::MAX)
@@ -165,7 +194,10 @@ impl Session<'_> {
         let ear = Arc::new(Mutex::new(Ear {
             file: BufWriter::new(tempfile::tempfile().context("cannot make a temporary file")?),
             count: 0,
+            first: None,
+            last: Nanos::ZERO,
             stop: Nanos::ZERO,
+            holes: Vec::new(),
             failed: None,
         }));
         let measure = Arc::new(Mutex::new(Measure::default()));
@@ -182,7 +214,7 @@ impl Session<'_> {
                 if ears.is_some() && source.has_property("batch") {
                     source.set_property("batch", PATCHES);
                 }
-                end_in(&built.pipeline, source, hearing(&ear))?;
+                end_in(&built.pipeline, source, hearing(&ear)?)?;
             }
             let outcome = self.play(&built, "listen", Nanos::ZERO, report);
             // What the bus says only repeats it.
@@ -228,6 +260,12 @@ impl Session<'_> {
             frame: measure.frame(),
             keyframes: measure.keyframes,
             pictures: measure.pictures,
+            sound: ear.first.map(|first| (first, ear.stop)),
+            holes: if has_video {
+                measure.holes
+            } else {
+                std::mem::take(&mut ear.holes)
+            },
         })
     }
 
@@ -241,23 +279,38 @@ impl Session<'_> {
             keyframes,
             frame,
             pictures: shown,
+            sound,
+            holes,
         } = heard;
+        let has_video = !self.recording.video.is_empty();
+        if let Some(sound) = sound.filter(|_| has_video) {
+            for hint in spans::hints((start, stop), sound) {
+                report.warn(hint);
+            }
+        }
+        // The planner's time begins at 0 and knows no holes.
+        let cuts = Cuts::new(holes.iter().filter_map(|hole| {
+            Window::new((hole.start() - start).max(Nanos::ZERO), hole.stop() - start)
+        }));
+        let planned = |at: Nanos| cuts.shorten(at - start).0;
+        if let Some(text) = told(&holes, has_video) {
+            report.warn(text);
+        }
         let distrust = self.pipeline.settings.budget.distrust;
         let streaming = self.pipeline.planning == Planning::Streaming;
         let labels = self.labels()?;
         let mut planner = Maker::new(self.pipeline, &labels);
         if let Some(container) = self.recording.duration {
-            planner.expect(container - start);
+            planner.expect(planned(container));
         }
-        planner.see(keyframes.iter().map(|&key| key - start).collect(), frame);
+        planner.see(keyframes.iter().map(|&key| planned(key)).collect(), frame);
         let mut again = Cues(BufReader::new(cues.try_clone()?));
         let (mut read, mut trusted) = (0, 0_u64);
         for cue in again.by_ref() {
             read += 1;
             trusted += u64::from(cue.trusted(distrust));
-            // The planner's recording begins at 0.
-            if cue.pts + HOP > start {
-                planner.hear(&later(cue, Nanos::ZERO - start));
+            if let Some(cue) = moved(cue, start, &cuts) {
+                planner.hear(&cue);
             }
         }
         if read != count {
@@ -271,11 +324,15 @@ impl Session<'_> {
         {
             report.warn(NOTHING);
         }
-        let mut plan = planner.finish(stop - start, self.video_id, self.pipeline.config.clone())?;
+        if stop > MAX_DURATION {
+            return Err(PlanError::Duration(stop).into());
+        }
+        let mut plan =
+            planner.finish(planned(stop), self.video_id, self.pipeline.config.clone())?;
         plan.header.duration = stop;
         for entry in &mut plan.entries {
-            entry.requested = entry.requested + start;
-            entry.asked = entry.asked.map(|asked| asked + start);
+            entry.requested = cuts.lengthen(entry.requested) + start;
+            entry.asked = entry.asked.map(|asked| cuts.lengthen(asked) + start);
         }
         let budget = &self.pipeline.settings.budget;
         let global = budget.policy == anchoring::settings::Policy::Gated && !streaming;
@@ -291,10 +348,10 @@ impl Session<'_> {
         let twice = plan.once_each(shown.times()?);
         tracing::debug!("{twice} looks would have been served by pictures that serve others");
         for anchor in &mut plan.anchors {
-            anchor.onset = anchor.onset + start;
+            let window = cuts.lengthen_window(anchor.window, anchor.onset);
+            anchor.onset = cuts.lengthen(anchor.onset) + start;
             anchor.window =
-                Window::new(anchor.window.start() + start, anchor.window.stop() + start)
-                    .unwrap_or(anchor.window);
+                Window::new(window.start() + start, window.stop() + start).unwrap_or(window);
             let class = usize::try_from(anchor.class_id).ok();
             if let Some(label) = class.and_then(|class| labels.get(class)) {
                 anchor.label.clone_from(label);
@@ -320,49 +377,132 @@ impl Session<'_> {
     }
 }
 
-/// The same cue at another time.
-fn later(mut cue: Cue, by: Nanos) -> Cue {
-    cue.pts = cue.pts + by;
-    if let Some(onset) = &mut cue.onset {
-        onset.at = onset.at + by;
+/// A cue in the planner's time: from the recording's start on, without what is cut out. `None` where it lies outside that.
+fn moved(mut cue: Cue, start: Nanos, cuts: &Cuts) -> Option<Cue> {
+    if cue.pts + HOP <= start {
+        return None;
     }
-    cue
+    let (pts, gone) = cuts.shorten(cue.pts - start);
+    let onset = cue
+        .onset
+        .map(|onset| (onset, cuts.shorten(onset.at - start)));
+    cue.pts = pts;
+    cue.onset = onset.and_then(|(mut onset, (at, gone))| {
+        onset.at = at;
+        (!gone).then_some(onset)
+    });
+    (!gone).then_some(cue)
 }
 
-/// How many cues came, and how many of them can be trusted.
+/// What a person is told of holes.
+fn told(holes: &[Window], has_video: bool) -> Option<String> {
+    let first = holes.first()?;
+    let (from, to) = (first.start(), first.stop());
+    let lacks = if has_video {
+        "has no pictures"
+    } else {
+        "has no sound"
+    };
+    let more = match holes.len() - 1 {
+        0 => String::new(),
+        1 => ", and one more such hole".into(),
+        n => format!(", and {n} more such holes"),
+    };
+    Some(format!(
+        "the recording {lacks} from {from} to {to} ({}){more}: nothing is planned there, and nothing is earned",
+        to - from
+    ))
+}
+
+/// What came by in a pass that the gate plans.
 pub(super) struct Trust {
-    cues: Arc<AtomicU64>,
-    trusted: Arc<AtomicU64>,
+    seen: Arc<Seen>,
+}
+
+/// How many cues came, how many of them can be trusted, and when cues and pictures begin and end, in nanoseconds.
+struct Seen {
+    cues: AtomicU64,
+    trusted: AtomicU64,
+    sound: [AtomicI64; 2],
+    pictures: [AtomicI64; 2],
+}
+
+impl Seen {
+    fn span([from, to]: &[AtomicI64; 2]) -> Option<Span> {
+        let (from, to) = (from.load(Ordering::Relaxed), to.load(Ordering::Relaxed));
+        (from < to).then_some((Nanos::new(from), Nanos::new(to)))
+    }
+
+    fn came([first, last]: &[AtomicI64; 2], from: Nanos, to: Nanos) {
+        first.fetch_min(from.get(), Ordering::Relaxed);
+        last.fetch_max(to.get(), Ordering::Relaxed);
+    }
 }
 
 impl Trust {
-    /// Whether something was listened to and nothing was heard.
-    pub(super) fn nothing(&self) -> bool {
-        self.cues.load(Ordering::Relaxed) > 0 && self.trusted.load(Ordering::Relaxed) == 0
+    /// What is to be told at the end.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let seen = &self.seen;
+        if seen.cues.load(Ordering::Relaxed) == 0 {
+            return Vec::new();
+        }
+        let mut warnings = Vec::new();
+        if seen.trusted.load(Ordering::Relaxed) == 0 {
+            warnings.push(NOTHING.into());
+        }
+        if let (Some(pictures), Some(sound)) = (Seen::span(&seen.pictures), Seen::span(&seen.sound))
+        {
+            // That the sound ends early the gate says itself.
+            let hints = spans::hints(pictures, sound).into_iter();
+            warnings.extend(hints.filter(|hint| !hint.starts_with("the sound ends")));
+        }
+        warnings
     }
 }
 
-/// Counts the cues of a pass that the gate plans.
-pub(super) fn watch(ears: &gst::Element, pipeline: &Pipeline) -> Trust {
-    let trust = Trust {
-        cues: Arc::default(),
-        trusted: Arc::default(),
-    };
+/// Watches the cues of a pass that the gate plans, and its pictures if there are any.
+pub(super) fn watch(
+    ears: &gst::Element,
+    gate: Option<&gst::Element>,
+    pipeline: &Pipeline,
+) -> Trust {
+    let nothing = || [AtomicI64::new(i64::MAX), AtomicI64::new(i64::MIN)];
+    let seen = Arc::new(Seen {
+        cues: AtomicU64::new(0),
+        trusted: AtomicU64::new(0),
+        sound: nothing(),
+        pictures: nothing(),
+    });
     let distrust = pipeline.settings.budget.distrust;
     for pad in ears.src_pads() {
-        let (cues, trusted) = (trust.cues.clone(), trust.trusted.clone());
+        let seen = seen.clone();
         pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
             let cue = info
                 .buffer()
                 .and_then(|buffer| carry::cue_from_text(&buffer.map_readable().ok()?).ok());
-            cues.fetch_add(1, Ordering::Relaxed);
-            if cue.is_some_and(|cue| cue.trusted(distrust)) {
-                trusted.fetch_add(1, Ordering::Relaxed);
+            seen.cues.fetch_add(1, Ordering::Relaxed);
+            if let Some(cue) = cue {
+                Seen::came(&seen.sound, cue.pts, cue.pts + HOP);
+                let trusted = u64::from(cue.trusted(distrust));
+                seen.trusted.fetch_add(trusted, Ordering::Relaxed);
             }
             gst::PadProbeReturn::Ok
         });
     }
-    trust
+    if let Some(pad) = gate.and_then(|gate| gate.static_pad("video")) {
+        let seen = seen.clone();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+            if let Some(pts) = info.buffer().and_then(|buffer| buffer.pts())
+                && let Some(event) = pad.sticky_event::<gst::event::Segment>(0)
+                && let Some(segment) = event.segment().downcast_ref::<gst::ClockTime>()
+                && let Some(at) = stream_time(segment, pts)
+            {
+                Seen::came(&seen.pictures, at.max(Nanos::ZERO), at);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+    Trust { seen }
 }
 
 /// Ends a branch that would have gone on to the gate.
@@ -377,15 +517,21 @@ fn end_in(
         .with_context(|| format!("{} does not link to {}", source.name(), sink.name()))
 }
 
-/// A sink that notes the times of pictures.
-fn measuring(measure: &Arc<Mutex<Measure>>) -> anyhow::Result<gst::Element> {
+/// A sink to which nothing comes but the end. One that takes its first buffer holds it until everything plays, and with it the demuxer, which
+/// may have seconds of pictures to go to the first sound, or of sound to the first picture.
+fn end(name: &str) -> anyhow::Result<(gst::Element, gst::Pad)> {
     let sink = gst::ElementFactory::make("fakesink")
-        .name("measure")
+        .name(name)
         .property("sync", false)
-        // Waiting for its first picture would block the demuxer before the first cue is heard.
         .property("async", false)
         .build()?;
     let pad = sink.static_pad("sink").context("fakesink has no pad")?;
+    Ok((sink, pad))
+}
+
+/// A sink that notes the times of pictures.
+fn measuring(measure: &Arc<Mutex<Measure>>) -> anyhow::Result<gst::Element> {
+    let (sink, pad) = end("measure")?;
     let measure = measure.clone();
     let kinds = gst::PadProbeType::BUFFER
         | gst::PadProbeType::BUFFER_LIST
@@ -429,7 +575,8 @@ fn measuring(measure: &Arc<Mutex<Measure>>) -> anyhow::Result<gst::Element> {
                 }
             }
         }
-        gst::PadProbeReturn::Ok
+        drop(info.data.take());
+        gst::PadProbeReturn::Handled
     });
     Ok(sink)
 }
@@ -492,33 +639,26 @@ fn note_at(
 }
 
 /// A sink that writes cues down.
-fn hearing(ear: &Arc<Mutex<Ear>>) -> gst::Element {
+fn hearing(ear: &Arc<Mutex<Ear>>) -> anyhow::Result<gst::Element> {
+    let (sink, pad) = end("hear")?;
     let ear = ear.clone();
-    let hear = move |sink: &gst_app::AppSink| {
-        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         let mut ear = lock(&ear);
-        let written = sample
+        let written = info
             .buffer()
             .map_or(Ok(()), |buffer| write_cue(&mut ear, buffer));
-        written.map(|()| gst::FlowSuccess::Ok).map_err(|e| {
+        drop(info.take_buffer());
+        let Err(e) = written else {
+            return gst::PadProbeReturn::Handled;
+        };
+        if let Some(sink) = pad.parent_element() {
             gst::element_error!(sink, gst::ResourceError::Write, ["{e:#}"]);
-            ear.failed = Some(e);
-            gst::FlowError::Error
-        })
-    };
-    gst_app::AppSink::builder()
-        .name("hear")
-        .caps(&gst::Caps::builder(carry::CUE_CAPS).build())
-        .sync(false)
-        .async_(false)
-        .max_buffers(64)
-        .callbacks(
-            gst_app::AppSinkCallbacks::builder()
-                .new_sample(hear)
-                .build(),
-        )
-        .build()
-        .upcast()
+        }
+        ear.failed = Some(e);
+        info.flow_res = Err(gst::FlowError::Error);
+        gst::PadProbeReturn::Handled
+    });
+    Ok(sink)
 }
 
 fn write_cue(ear: &mut Ear, buffer: &gst::BufferRef) -> anyhow::Result<()> {
@@ -527,6 +667,15 @@ fn write_cue(ear: &mut Ear, buffer: &gst::BufferRef) -> anyhow::Result<()> {
         bail!("a cue of {} bytes: the limit is {LONGEST_CUE}", map.len());
     }
     let cue = carry::cue_from_text(&map)?;
+    // Whatever gives cues, they ascend from here on.
+    if ear.first.is_some() && cue.pts <= ear.last {
+        return Ok(());
+    }
+    if ear.first.is_some() && cue.pts - ear.stop >= LEAST && ear.holes.len() < MOST_HOLES {
+        ear.holes.extend(Window::new(ear.stop, cue.pts));
+    }
+    ear.first.get_or_insert(cue.pts);
+    ear.last = cue.pts;
     ear.stop = ear.stop.max(cue.pts + HOP);
     ear.count += 1;
     writeln!(ear.file, "{}", Line::Cue(cue).to_text())
@@ -557,5 +706,36 @@ mod tests {
         assert_eq!(measure.span(), Some((Nanos::ZERO, Nanos::from_ms(160))));
         measure.picture(Nanos::from_ms(160), Some(Nanos::from_ms(40)), false);
         assert_eq!(measure.span(), Some((Nanos::ZERO, Nanos::from_ms(200))));
+    }
+
+    #[test]
+    fn a_hole_counts_neither_as_time_between_pictures_nor_as_planned_time() {
+        let mut measure = Measure::default();
+        let year = 365 * 24 * 3600 * 1000;
+        for n in 0..500 {
+            let at = 40 * n + if n < 250 { 0 } else { year };
+            measure.picture(Nanos::from_ms(at), None, n % 50 == 0);
+        }
+        assert!(measure.frame() < Nanos::from_ms(41), "{}", measure.frame());
+        let cuts = Cuts::new(measure.holes);
+        let (planned, _) = cuts.shorten(Nanos::from_ms(year + 20_000));
+        assert!(planned < Nanos::from_ms(21_000), "{planned}");
+        let text = told(&cuts.holes().collect::<Vec<_>>(), true).unwrap();
+        assert!(text.contains("no pictures from 10.000 s"), "{text}");
+    }
+
+    #[test]
+    fn cues_inside_a_hole_are_not_planned() {
+        let second = |s: i64| Nanos::from_ms(1000 * s);
+        let cuts = Cuts::new(Window::new(second(10), second(70)));
+        let cue = |s: i64| Cue {
+            pts: second(s),
+            ..Cue::default()
+        };
+        let at = |s: i64| moved(cue(s), second(1), &cuts).map(|cue| cue.pts);
+        assert_eq!(at(0), None);
+        assert_eq!(at(5), Some(second(4)));
+        assert_eq!(at(40), None);
+        assert_eq!(at(80), Some(second(19)));
     }
 }

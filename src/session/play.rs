@@ -100,6 +100,8 @@ pub(super) struct Player<'a> {
     pub stop: &'a Stop,
     /// Where warnings of elements go, as they are posted.
     pub warnings: &'a Warnings,
+    /// What the plan's file is called between us and the gate, and what to a person.
+    pub plan: Option<&'a (String, String)>,
 }
 
 /// A place where movement is seen.
@@ -117,6 +119,11 @@ impl Gauge {
             at: Arc::default(),
         };
         for pad in element.sink_pads() {
+            // What comes to an end there may be taken out at its very pad, before anybody else sees it.
+            let pad = match stage {
+                "demux" => pad.peer().unwrap_or(pad),
+                _ => pad,
+            };
             let (count, at) = (gauge.count.clone(), gauge.at.clone());
             let kinds = gst::PadProbeType::BUFFER
                 | gst::PadProbeType::BUFFER_LIST
@@ -293,6 +300,10 @@ impl Player<'_> {
                 format!("{} cannot be decoded here: {missing}", self.name),
             );
         }
+        let said = match self.plan {
+            Some((file, words)) => said.replace(file.as_str(), words),
+            None => said,
+        };
         let ours = OURS.contains(&factory.as_str());
         let class = of_element(&error.error(), ours);
         if ours {

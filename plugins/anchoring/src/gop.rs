@@ -25,6 +25,11 @@ const DEFAULT_FRAME: Nanos = Nanos::from_ms(40);
 const SPACINGS: usize = 33;
 /// No codec in use reorders pictures further than this.
 const REORDER: usize = 17;
+/// An entry further from every picture than this, and than so many frames, lies in a hole.
+const FAR: Nanos = Nanos::from_ms(500);
+const FAR_FRAMES: f64 = 5.0;
+/// No more than this from one picture to the next counts as time held.
+const LONGEST_STEP: Nanos = Nanos::from_ms(2_000);
 /// So many units of an unfinished GOP are worth a look at what can go already.
 const ENOUGH: usize = 32;
 
@@ -80,6 +85,9 @@ pub enum Verdict<T> {
     },
     /// No picture can serve the entry: it lies more than a frame outside the pictures that are left.
     Miss(Entry),
+    /// The entry lies in a hole of the recording, and the picture at its edge is taken already, at that tier or a better one; or it is
+    /// an anchor's, of which no picture there shows anything.
+    Fold(Entry),
 }
 
 /// What has happened so far, never reset.
@@ -93,6 +101,8 @@ pub struct Stats {
     pub served: u64,
     /// Entries that no picture could serve.
     pub missed: u64,
+    /// Entries in a hole of which another has the picture.
+    pub folded: u64,
     /// Units dropped because no keyframe had come yet.
     pub dropped_before_keyframe: u64,
 }
@@ -140,6 +150,8 @@ pub struct GopQueue<T> {
     before_whole: bool,
     bytes: usize,
     newest: Option<Nanos>,
+    /// Where pictures lie further apart than [`LONGEST_STEP`], and by how much.
+    steps: VecDeque<(Nanos, Nanos)>,
     spacings: VecDeque<i64>,
     /// The last picture that was let go of was left out, and served an entry.
     left: bool,
@@ -157,6 +169,7 @@ impl<T> Default for GopQueue<T> {
             before_whole: false,
             bytes: 0,
             newest: None,
+            steps: VecDeque::new(),
             spacings: VecDeque::new(),
             left: false,
             wanted: false,
@@ -178,6 +191,12 @@ impl<T> GopQueue<T> {
         if !unit.keyframe && self.gops.is_empty() {
             self.stats.dropped_before_keyframe += 1;
             return Some(unit.payload);
+        }
+        if let Some(newest) = self.newest
+            && unit.pts - newest > LONGEST_STEP
+        {
+            let more = unit.pts - newest - LONGEST_STEP;
+            self.steps.push_back((unit.pts, more));
         }
         self.newest = Some(self.newest.map_or(unit.pts, |at| at.max(unit.pts)));
         self.bytes += unit.bytes;
@@ -305,13 +324,15 @@ impl<T> GopQueue<T> {
     pub fn held_bytes(&self) -> usize {
         self.bytes
     }
-    /// From the first unit held to the newest picture.
+    /// From the first unit held to the newest picture; where pictures lie more than two seconds apart, two seconds.
     pub fn held_time(&self) -> Nanos {
         let first = self.gops.front().and_then(|gop| gop.units.front());
-        match (first, self.newest) {
-            (Some(first), Some(newest)) => (newest - first.unit.pts).max(Nanos::ZERO),
-            _ => Nanos::ZERO,
-        }
+        let (Some(first), Some(newest)) = (first, self.newest) else {
+            return Nanos::ZERO;
+        };
+        let inside = self.steps.iter().filter(|(at, _)| *at > first.unit.pts);
+        let more = inside.fold(Nanos::ZERO, |sum, (_, more)| sum + *more);
+        (newest - first.unit.pts - more).max(Nanos::ZERO)
     }
     /// Where the oldest part ends that can go alone: the second GOP's keyframe, or the newest picture if there is one GOP only.
     pub fn oldest_until(&self) -> Option<Nanos> {
@@ -366,6 +387,9 @@ impl<T> GopQueue<T> {
         let Some(mut gop) = self.gops.pop_front() else {
             return;
         };
+        while self.steps.front().is_some_and(|(at, _)| *at <= gop.key) {
+            self.steps.pop_front();
+        }
         let leading_wanted = self.gops.front().is_some_and(|next| {
             next.units
                 .iter()
@@ -497,6 +521,7 @@ impl<T> GopQueue<T> {
             return;
         };
         let frame = self.frame();
+        let far = FAR.max(frame.scaled(FAR_FRAMES));
         let gap = |pair: Option<&[Candidate]>| {
             pair.map_or(frame, |pair| (pair[1].pts - pair[0].pts).max(frame))
         };
@@ -531,7 +556,13 @@ impl<T> GopQueue<T> {
                 .get_mut(nearest.gop)
                 .and_then(|gop| gop.units.get_mut(nearest.unit))
             {
-                held.wanted.push(entry);
+                let taken = held.wanted.iter().any(|other| other.tier >= entry.tier);
+                if (taken || entry.anchor.is_some()) && at.distance(nearest.pts) > far {
+                    self.stats.folded += 1;
+                    verdicts.push(Verdict::Fold(entry));
+                } else {
+                    held.wanted.push(entry);
+                }
             }
         }
     }

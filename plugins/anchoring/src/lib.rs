@@ -8,6 +8,7 @@
 //!
 //! - [`time`]: media time in integer nanoseconds, half-open windows.
 //! - `wide`, `spectrum`: arithmetic on the widest vectors that the machine has.
+//! - [`stretch`]: stamped samples -> when they sound; times never go back.
 //! - [`mel`]: 16 kHz samples -> mel spectrogram frames (YAMNet's front end), streaming.
 //! - [`flux`]: mel frames -> onset strength, streaming.
 //! - [`floor`]: mel frames -> the noise floor, streaming.
@@ -29,6 +30,7 @@
 //! - [`worth`]: what a look is expected to show.
 //! - [`uniform`]: evenly spaced looks and the largest gap.
 //! - [`plan`]: the plan, its entries, its checks, its text form (`plan.jsonl`).
+//! - [`holes`]: the times of pictures -> where there are none, and a recording's time without those.
 //! - [`global`]: the whole recording's cues -> one plan that spends the budget exactly.
 //! - [`snap`]: plain looks moved to keyframes, where they are cheap.
 //! - [`stream`]: cues as they come -> plan entries within a token bucket and a bounded look-ahead.
@@ -44,6 +46,7 @@ pub mod flux;
 pub mod global;
 pub mod gop;
 pub mod head;
+pub mod holes;
 pub mod listen;
 pub mod mel;
 pub mod mlp;
@@ -54,6 +57,7 @@ pub mod settings;
 pub mod snap;
 mod spectrum;
 pub mod stream;
+pub mod stretch;
 pub mod tcn;
 pub mod tier;
 pub mod time;

@@ -164,7 +164,10 @@ impl ProbeStream {
     pub fn eventness(&self) -> Option<(Nanos, f32)> {
         let (frame, strength) = match &self.0 {
             Kind::Peaks(peaks) => peaks.last?,
-            Kind::Judge(judge) => judge.candidates.last()?,
+            Kind::Judge(judge) => {
+                let (frame, strength) = judge.candidates.last()?;
+                (frame.checked_sub(judge.ahead)?, strength)
+            }
             Kind::Patches { .. } => return None,
         };
         Some((middle(frame), likelihood(strength.flux_100())))
@@ -286,6 +289,32 @@ struct Judge {
     /// Candidates that wait for the TCN.
     waiting: VecDeque<Candidate>,
     ready: VecDeque<Heard>,
+    /// The first frames, until [`OPENING`] of them have come: only then is known whether the recording begins with a beginning.
+    opening: Option<Vec<Row>>,
+    /// Frames that were put before the first one.
+    ahead: u64,
+}
+
+/// A stroke within the first [`STROKE`] frames has nothing before it that it could rise from. Where they are much louder than the frames
+/// from [`AFTERWARDS`] to [`OPENING`], [`BACKGROUND`] frames of what those sound like are heard before them.
+const OPENING: usize = 40;
+const STROKE: usize = 6;
+const AFTERWARDS: usize = 20;
+const BACKGROUND: usize = 100;
+/// How much louder, as the bands' mean in natural log units of magnitude.
+const LOUDER: f32 = 1.5;
+
+/// Whether these first frames begin with a stroke.
+fn begins_loud(opening: &[Row]) -> bool {
+    let level = |row: &Row| log(row).iter().sum::<f32>() / BANDS as f32;
+    let loudest = opening
+        .iter()
+        .take(STROKE)
+        .map(level)
+        .fold(f32::MIN, f32::max);
+    let after = opening.get(AFTERWARDS..).unwrap_or_default();
+    let quiet = after.iter().map(level).sum::<f32>() / after.len().max(1) as f32;
+    !after.is_empty() && loudest - quiet > LOUDER
 }
 
 /// Outputs beside a candidate in which the TCN's onset logit is sought, and the ranges over which its activity is averaged.
@@ -308,12 +337,45 @@ impl Judge {
             last: [0.0; BANDS],
             waiting: VecDeque::new(),
             ready: VecDeque::new(),
+            opening: Some(Vec::with_capacity(OPENING)),
+            ahead: 0,
             weights,
             about,
         }
     }
 
     fn push_frame(&mut self, mel: &Row) {
+        self.hear(mel);
+        let Some(opening) = &mut self.opening else {
+            return;
+        };
+        opening.push(*mel);
+        if opening.len() < OPENING {
+            return;
+        }
+        let opening = self.opening.take().unwrap_or_default();
+        if begins_loud(&opening) {
+            self.begin_again(&opening);
+        }
+    }
+
+    /// Hears the first frames once more, after what they fade into. Nothing has been said of them yet.
+    fn begin_again(&mut self, opening: &[Row]) {
+        self.candidates = CandidateStream::with(self.weights.metric().cloned());
+        if self.tcn.is_some() {
+            self.tcn = self.weights.tcn().cloned().map(TcnStream::new);
+        }
+        self.waiting.clear();
+        self.ready.clear();
+        self.frames = 0;
+        self.ahead = BACKGROUND as u64;
+        let background = opening[AFTERWARDS..].iter().cycle().take(BACKGROUND);
+        for mel in background.chain(opening) {
+            self.hear(mel);
+        }
+    }
+
+    fn hear(&mut self, mel: &Row) {
         self.frames += 1;
         self.last = *mel;
         let log = wide(
@@ -328,6 +390,7 @@ impl Judge {
     }
 
     fn finish(&mut self) {
+        self.opening = None;
         self.waiting.extend(self.candidates.finish());
         if let (Some(tcn), Some(last)) = (&mut self.tcn, self.waiting.back()) {
             // The network hears its last frame go on.
@@ -360,7 +423,9 @@ impl Judge {
                 (sum + soft(mlp.logit(&all, &candidate.beside)), n + 1.0)
             });
             let p = self.about.calibration.apply(sum / n);
-            if p >= self.about.threshold {
+            // A frame sees a little of what follows it.
+            let own = candidate.frame + 2 >= self.ahead;
+            if own && p >= self.about.threshold {
                 let at = self.shifted(candidate.at());
                 self.ready.push_back(Heard::new(at, p));
             }
@@ -369,13 +434,17 @@ impl Judge {
     }
 
     fn judged(&self) -> Nanos {
+        if self.opening.is_some() {
+            return Nanos::ZERO;
+        }
         let waiting = self.waiting.front().map_or(u64::MAX, |c| c.frame);
         self.shifted(middle(waiting.min(self.candidates.judged())))
     }
 
     /// What is said of that instant, never before the recording.
     fn shifted(&self, at: Nanos) -> Nanos {
-        (at + Nanos::from_ms(self.about.shift_ms.into())).max(Nanos::ZERO)
+        let ahead = Nanos::new(STEP_TIME.get() * self.ahead as i64);
+        (at - ahead + Nanos::from_ms(self.about.shift_ms.into())).max(Nanos::ZERO)
     }
 
     /// In frames.

@@ -102,6 +102,10 @@ pub struct StreamPlanner {
     candidates: VecDeque<(Nanos, Candidate)>,
     /// When those are seen that were settled since that picture, and their probabilities.
     unseen: VecDeque<(Nanos, f32)>,
+    /// Where there are no pictures, ascending; those that looks have gone past are forgotten.
+    holes: VecDeque<Window>,
+    /// The end of the last of them.
+    beyond: Nanos,
     /// When the last picture was; the recording's start before the first.
     last: Nanos,
     /// When the last anchor is seen, and its window's stop.
@@ -150,6 +154,8 @@ impl StreamPlanner {
             ears: Candidates::default(),
             candidates: VecDeque::new(),
             unseen: VecDeque::new(),
+            holes: VecDeque::new(),
+            beyond: Nanos::ZERO,
             last: Nanos::ZERO,
             last_anchor: None,
             anchors: 0,
@@ -183,7 +189,7 @@ impl StreamPlanner {
     pub fn hear(&mut self, cue: &Cue) {
         let stop = cue.pts + HOP;
         let from = self.heard;
-        if stop <= from || self.ended || stop - from > MAX_DURATION {
+        if stop <= from || self.ended || stop - from.max(self.beyond) > MAX_DURATION {
             return;
         }
         if cue.pts - from >= HOP {
@@ -233,9 +239,29 @@ impl StreamPlanner {
     /// again and again, also after [`Self::no_more_cues`].
     pub fn missing_until(&mut self, until: Nanos) {
         if until > self.heard && self.stop.is_none() {
-            let until = until.min(self.heard + MAX_DURATION);
+            let until = until.min(self.heard.max(self.beyond) + MAX_DURATION);
             self.extend(until, Sound::Missing);
         }
+    }
+
+    /// There are no pictures between these two: no plain look is planned inside. Holes come in the order of time; of more than a
+    /// thousand that wait the last are not heeded.
+    pub fn hole(&mut self, hole: Window) {
+        let follows = self
+            .holes
+            .back()
+            .is_none_or(|last| last.stop() <= hole.start());
+        if follows && self.holes.len() < WAITING {
+            self.holes.push_back(hole);
+            self.beyond = hole.stop();
+        }
+    }
+
+    /// A look there, or where the hole ends in which that lies.
+    fn where_pictures_are(&self, at: Nanos) -> Nanos {
+        let next = self.holes.partition_point(|hole| hole.stop() <= at);
+        let hole = self.holes.get(next).filter(|hole| hole.start() < at);
+        hole.map_or(at, |hole| hole.stop())
     }
 
     /// No cue will come any more: what was heard is decided at once; what follows is planned once [`Self::missing_until`] or
@@ -249,7 +275,7 @@ impl StreamPlanner {
         if self.stop.is_some() {
             return;
         }
-        let stop = stop.min(self.heard + MAX_DURATION);
+        let stop = stop.min(self.heard.max(self.beyond) + MAX_DURATION);
         // Sound and picture seldom end together: less than a hop is not worth a word.
         let tail = self.sounds.back().filter(|_| stop - self.heard < HOP);
         let sound = tail.map_or(Sound::Missing, |&(_, sound)| sound);
@@ -353,6 +379,13 @@ impl StreamPlanner {
         {
             self.sounds.pop_front();
         }
+        while self
+            .holes
+            .front()
+            .is_some_and(|hole| hole.stop() <= self.last)
+        {
+            self.holes.pop_front();
+        }
         let low = self.settings.budget.fallback_tier;
         let mut from = self.last + self.closest;
         for &(stop, sound) in &self.sounds {
@@ -367,6 +400,7 @@ impl StreamPlanner {
                     }
                 }
             };
+            let at = self.where_pictures_are(at);
             if at < stop.min(until) {
                 let even = self.settings.budget.policy == Policy::Uniform;
                 let reason = if even || sound == Sound::Heard {

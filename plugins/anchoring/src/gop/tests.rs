@@ -124,6 +124,31 @@ fn a_tie_goes_to_the_earlier_picture_and_two_entries_may_share_one() {
 }
 
 #[test]
+fn a_hole_of_any_length_takes_the_pictures_at_its_edges_once() {
+    let units = [
+        (0, true),
+        (40, false),
+        (80, false),
+        (3_600_000, true),
+        (3_600_040, false),
+    ];
+    let wanted: Vec<i64> = (0..3_600).map(|s| 1_000 * s).collect();
+    let verdicts = run(&units, &wanted);
+    assert_eq!(
+        served(&verdicts),
+        [(0, 0), (1000, 80), (1_801_000, 3_600_000)]
+    );
+    let folded = |verdict: &&Verdict<usize>| matches!(verdict, Verdict::Fold(_));
+    assert_eq!(verdicts.iter().filter(folded).count(), 3_597);
+    // Nor does it count as time held.
+    let mut queue = GopQueue::new();
+    for unit in stream(&units) {
+        queue.push(unit);
+    }
+    assert_eq!(queue.held_time(), Nanos::from_ms(80 + 2_000 + 40));
+}
+
+#[test]
 fn an_entry_just_before_a_keyframe_takes_the_keyframe() {
     let verdicts = run(&CLOSED, &[150]);
     assert_eq!(served(&verdicts), [(150, 160)]);
@@ -338,6 +363,11 @@ proptest! {
             match verdict {
                 Verdict::Pass { .. } => so_far += 1,
                 Verdict::Skip { .. } | Verdict::Leave(_) => {}
+                Verdict::Fold(entry) => {
+                    answered += 1;
+                    let far = |(pts, _): &(i64, usize)| pts.abs_diff(entry.requested.get()) > 500_000_000;
+                    prop_assert!(shown.iter().all(far));
+                }
                 Verdict::Miss(entry) => {
                     answered += 1;
                     let at = entry.requested;

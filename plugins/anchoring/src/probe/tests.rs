@@ -113,3 +113,41 @@ fn weights_that_are_not_made_for_a_probe_say_so() {
         assert_eq!(probe.lacks(), None);
     }
 }
+
+/// A stroke has nothing before it to rise from where the recording begins with it.
+#[test]
+fn a_knock_within_the_first_frames_is_heard_and_steady_noise_there_is_none() {
+    let judges = || all_probes().into_iter().skip(2);
+    let calm = frames(6).split_off(300);
+    let mut state = 7u32;
+    let noise: Vec<Row> = (0..600)
+        .map(|_| {
+            std::array::from_fn(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                0.05 + 0.02 * (state >> 8) as f32 / 16_777_216.0
+            })
+        })
+        .collect();
+    for probe in judges() {
+        for at in [0, 2, 4] {
+            let mut begins = noise.clone();
+            for (row, knocked) in begins[at..].iter_mut().zip(&calm[50..150]) {
+                *row = *knocked;
+            }
+            let found = heard(&probe, &begins);
+            let first = found.first().map(|onset| (onset.at.seconds(), onset.p));
+            let (when, p) = first.unwrap();
+            assert!(
+                (when - 0.01 * at as f64).abs() < 0.05,
+                "{probe:?} {at}: {when}"
+            );
+            assert!(p > 0.3, "{probe:?} {at}: {p}");
+        }
+        let steady = heard(&probe, &noise);
+        let early = steady.iter().filter(|onset| onset.at < Nanos::from_ms(300));
+        assert!(
+            early.clone().all(|onset| onset.p < 0.1),
+            "{probe:?}: {steady:?}"
+        );
+    }
+}

@@ -515,3 +515,27 @@ proptest! {
         gate.check_anchors();
     }
 }
+
+#[test]
+fn a_hole_in_the_pictures_is_gone_past_whatever_its_length() {
+    let year = seconds(365 * 24 * 3600);
+    for policy in [Policy::Gated, Policy::Uniform] {
+        let mut settings = Settings::default();
+        settings.budget.policy = policy;
+        let mut planner = StreamPlanner::new(settings, Prices::default());
+        planner.missing_until(seconds(10));
+        planner.hole(Window::new(seconds(10), year).unwrap());
+        planner.missing_until(year + seconds(10));
+        planner.finish(year + seconds(10));
+        let looks: Vec<Nanos> = std::iter::from_fn(|| planner.next())
+            .filter_map(|decision| match decision {
+                Decision::Look(entry) => Some(entry.requested),
+                Decision::Anchor(_) => None,
+            })
+            .collect();
+        assert!((10..60).contains(&looks.len()), "{}", looks.len());
+        let inside = |at: &&Nanos| seconds(10) < **at && **at < year;
+        assert_eq!(looks.iter().filter(inside).count(), 0);
+        assert!(looks.contains(&year) && looks.last() > Some(&(year + seconds(8))));
+    }
+}

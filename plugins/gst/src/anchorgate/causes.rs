@@ -1,6 +1,6 @@
 //! What the gate warns of, in words.
 
-use anchoring::time::Nanos;
+use anchoring::time::{Nanos, Window};
 
 /// What makes the gate fall back to uniform looks, or leave a plan unfulfilled. Each is said once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,27 @@ pub(super) enum Cause {
     Missed,
     /// A codec of which it is not known where decoding can start.
     Unknown,
+    /// Cues that lie before what was heard.
+    Back,
+    /// No pictures for long.
+    Hole(Window),
+    /// Plan entries in a hole.
+    Folded,
+}
+
+impl Cause {
+    /// Whether it matters only where the plan is made from cues.
+    pub(super) const fn about_cues(self) -> bool {
+        !matches!(
+            self,
+            Self::Missed | Self::Unknown | Self::Hole(_) | Self::Folded
+        )
+    }
+
+    /// Whether both are the same news.
+    pub(super) fn like(self, other: Self) -> bool {
+        std::mem::discriminant(&self) == std::mem::discriminant(&other)
+    }
 }
 
 /// What the words mention.
@@ -59,6 +80,18 @@ impl Cause {
                 "the gate does not know where a decoder can start in {}: every picture up to the last one chosen is decoded (FFV1, H.264 or Motion JPEG would save decoding)",
                 at.media
             ),
+            Self::Back => format!(
+                "some cues lie before {stop}, where what was heard had come to; they are left out (does what makes them go back in time?)"
+            ),
+            Self::Hole(hole) => format!(
+                "the recording has no pictures from {} to {} ({}): nothing is planned there; further such holes are not told",
+                hole.start(),
+                hole.stop(),
+                hole.stop() - hole.start()
+            ),
+            Self::Folded => {
+                "some plan entries lie in a hole of the recording, far from any picture: those at its edges are taken once".into()
+            }
             Self::Missed => {
                 "some plan entries lie where the recording has no picture; they are missing in the result".into()
             }

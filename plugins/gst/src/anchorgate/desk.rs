@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use anchoring::cue::{Cue, HOP};
 use anchoring::gop::{GopQueue, Unit, Verdict};
+use anchoring::holes::Finder;
 use anchoring::plan::{Header, SCHEMA};
 use anchoring::settings::{Policy, Settings};
 use anchoring::tier::Prices;
@@ -154,6 +155,10 @@ pub(super) struct Desk {
     previous: Option<Nanos>,
     video_stop: Nanos,
     cue_stop: Nanos,
+    /// The last cue's time since the start or the last flush.
+    last_cue: Option<Nanos>,
+    /// Holes in the pictures.
+    finder: Finder,
     /// Longest time between two keyframes, and the last of them.
     longest_gop: Nanos,
     last_key: Option<Nanos>,
@@ -219,6 +224,8 @@ impl Desk {
             previous: None,
             video_stop: Nanos::ZERO,
             cue_stop: Nanos::ZERO,
+            last_cue: None,
+            finder: Finder::default(),
             longest_gop: Nanos::ZERO,
             last_key: None,
             counts: Counts::default(),
@@ -484,6 +491,12 @@ impl Desk {
                 self.spare = Some(buffer.clone());
             }
         }
+        if let Some(hole) = self.finder.picture(pts).filter(|_| !landing)
+            && matches!(self.looks, Looks::Stream { .. })
+        {
+            self.looks.hole(hole);
+            self.warn(Cause::Hole(hole));
+        }
         let unit = Unit {
             pts,
             keyframe: found.start,
@@ -525,6 +538,12 @@ impl Desk {
     pub(super) fn cue(&mut self, payload: &[u8]) -> Result<(), DeskError> {
         let cue = carry::cue_from_text(payload)?;
         self.ears = Ears::Hearing;
+        // A hop may begin before the last one ends, where sound goes on anew, but not before that one begins.
+        if self.last_cue.is_some_and(|last| cue.pts <= last) {
+            self.warn(Cause::Back);
+            return self.progress();
+        }
+        self.last_cue = Some(cue.pts);
         self.looks.hear(&cue);
         self.cue_stop = self.cue_stop.max(cue.pts + HOP);
         let planned = matches!(&self.looks, Looks::Plan(file) if file.has_cues());
@@ -591,8 +610,8 @@ impl Desk {
     }
 
     fn warn(&mut self, cause: Cause) {
-        let about_cues = !matches!(cause, Cause::Missed | Cause::Unknown);
-        if self.causes.contains(&cause) || (about_cues && !self.needs_cues()) {
+        let told = self.causes.iter().any(|told| told.like(cause));
+        if told || (cause.about_cues() && !self.needs_cues()) {
             return;
         }
         self.causes.push(cause);
@@ -636,7 +655,12 @@ impl Desk {
         {
             self.looks.missing_until(newest);
         }
-        self.read_looks(newest.unwrap_or(Nanos::ZERO))?;
+        // Without pictures nothing is ahead of them, and what is decided is told.
+        let until = match &self.looks {
+            Looks::Stream { .. } => newest.unwrap_or(Nanos::MAX),
+            _ => newest.unwrap_or(Nanos::ZERO),
+        };
+        self.read_looks(until)?;
         let verdicts = self.queue.release(self.looks.decided_until());
         self.carry_out(verdicts);
         if self.looks.ahead().is_some() {
@@ -676,6 +700,14 @@ impl Desk {
             match verdict {
                 Verdict::Serve { entry, pts } => {
                     self.say(Message::Chosen(Chosen { entry, pts, frame }))
+                }
+                Verdict::Fold(entry) => {
+                    self.counts.entries = self.counts.entries.saturating_sub(1);
+                    self.counts.tokens = self.counts.tokens.saturating_sub(entry.tokens);
+                    // A plan made here has its hole told already.
+                    if matches!(self.looks, Looks::Plan(_)) {
+                        self.warn(Cause::Folded);
+                    }
                 }
                 Verdict::Miss(entry) => {
                     self.warn(Cause::Missed);
@@ -744,6 +776,8 @@ impl Desk {
         self.hole = None;
         self.previous = None;
         self.last_key = None;
+        self.last_cue = None;
+        self.finder = Finder::default();
         self.jumps.flush();
         self.entered = false;
         self.started = false;

@@ -9,8 +9,10 @@ use anchoring::plan::{Anchor, BadPlan, Entry, Header, Line, PlanReader, Reason};
 use anchoring::settings::Settings;
 use anchoring::stream::{Decision, StreamPlanner};
 use anchoring::tier::{Prices, Tier};
-use anchoring::time::Nanos;
+use anchoring::time::{Nanos, Window};
 
+/// A planner behind the cues is asked so far beyond the pictures, no further: sound that jumps ahead is no work until they follow.
+const AHEAD: Nanos = Nanos::from_ms(120_000);
 /// Longest line of a plan; the header holds a whole configuration.
 const LONGEST_LINE: u64 = 1 << 20;
 
@@ -68,6 +70,8 @@ pub(super) enum Looks {
     Stream {
         planner: Box<StreamPlanner>,
         origin: Nanos,
+        /// A look that lies too far beyond the pictures to be given out.
+        held: Option<Entry>,
     },
     /// Every picture.
     Dense { tier: Tier, tokens: u64 },
@@ -84,6 +88,7 @@ impl Looks {
         Self::Stream {
             planner: Box::new(StreamPlanner::new(settings, prices).with_classes(classes)),
             origin,
+            held: None,
         }
     }
 
@@ -104,7 +109,10 @@ impl Looks {
 
     /// A cue of the recording.
     pub(super) fn hear(&mut self, cue: &Cue) {
-        if let Self::Stream { planner, origin } = self {
+        if let Self::Stream {
+            planner, origin, ..
+        } = self
+        {
             if *origin == Nanos::ZERO {
                 planner.hear(cue);
             } else if cue.pts >= *origin {
@@ -119,14 +127,31 @@ impl Looks {
     }
 
     pub(super) fn missing_until(&mut self, until: Nanos) {
-        if let Self::Stream { planner, origin } = self {
+        if let Self::Stream {
+            planner, origin, ..
+        } = self
+        {
             planner.missing_until(until - *origin);
+        }
+    }
+
+    /// There are no pictures between these two.
+    pub(super) fn hole(&mut self, hole: Window) {
+        if let Self::Stream {
+            planner, origin, ..
+        } = self
+            && let Some(hole) = Window::new(hole.start() - *origin, hole.stop() - *origin)
+        {
+            planner.hole(hole);
         }
     }
 
     /// When the recording is expected to stop.
     pub(super) fn expect(&mut self, stop: Nanos) {
-        if let Self::Stream { planner, origin } = self {
+        if let Self::Stream {
+            planner, origin, ..
+        } = self
+        {
             planner.expect(stop - *origin);
         }
     }
@@ -145,7 +170,10 @@ impl Looks {
     }
 
     pub(super) fn finish(&mut self, stop: Nanos) {
-        if let Self::Stream { planner, origin } = self {
+        if let Self::Stream {
+            planner, origin, ..
+        } = self
+        {
             planner.finish((stop - *origin).max(Nanos::ZERO));
         }
     }
@@ -154,24 +182,23 @@ impl Looks {
     pub(super) fn next(&mut self, until: Nanos) -> Result<Option<Item>, PlanFileError> {
         match self {
             Self::Plan(file) => file.next(until),
-            Self::Stream { planner, origin } => Ok(planner.next().map(|decision| match decision {
-                Decision::Anchor(mut anchor) => {
-                    if *origin != Nanos::ZERO {
-                        anchor.onset = anchor.onset + *origin;
-                        let window = anchor.window;
-                        anchor.window = anchoring::time::Window::new(
-                            window.start() + *origin,
-                            window.stop() + *origin,
-                        )
-                        .unwrap_or(window);
+            Self::Stream {
+                planner,
+                origin,
+                held,
+            } => {
+                let item = match held.take() {
+                    Some(entry) => Some(Item::Look(entry)),
+                    None => planner.next().map(|decision| placed(decision, *origin)),
+                };
+                match item {
+                    Some(Item::Look(entry)) if entry.requested > until + AHEAD => {
+                        *held = Some(entry);
+                        Ok(None)
                     }
-                    Item::Anchor(anchor)
+                    item => Ok(item),
                 }
-                Decision::Look(mut entry) => {
-                    entry.requested = entry.requested + *origin;
-                    Item::Look(entry)
-                }
-            })),
+            }
             Self::Dense { .. } => Ok(None),
         }
     }
@@ -194,8 +221,34 @@ impl Looks {
                 None if file.ended => Nanos::MAX,
                 None => Nanos::ZERO,
             },
-            Self::Stream { planner, origin } => planner.decided_until() + *origin,
+            Self::Stream {
+                planner,
+                origin,
+                held,
+            } => {
+                let decided = planner.decided_until() + *origin;
+                held.map_or(decided, |entry| entry.requested.min(decided))
+            }
             Self::Dense { .. } => Nanos::MAX,
+        }
+    }
+}
+
+/// What a planner decided, in the recording's time.
+fn placed(decision: Decision, origin: Nanos) -> Item {
+    match decision {
+        Decision::Anchor(mut anchor) => {
+            if origin != Nanos::ZERO {
+                anchor.onset = anchor.onset + origin;
+                let window = anchor.window;
+                anchor.window =
+                    Window::new(window.start() + origin, window.stop() + origin).unwrap_or(window);
+            }
+            Item::Anchor(anchor)
+        }
+        Decision::Look(mut entry) => {
+            entry.requested = entry.requested + origin;
+            Item::Look(entry)
         }
     }
 }

@@ -75,6 +75,7 @@ pub(super) struct Ears {
     /// How many patches the tagger is shown at once, and those that wait for others.
     batch: usize,
     held: Vec<Patch>,
+    latency: anchoring::time::Nanos,
 }
 
 /// What the settings ask for, without any model.
@@ -136,8 +137,12 @@ pub(super) fn hearing(
 /// How long cues wait for what comes after them; without any model loaded.
 pub(super) fn latency(settings: &Settings) -> anchoring::time::Nanos {
     let hearing = hearing(settings).map(|(hearing, _)| hearing);
-    let own = Listener::new(anchoring::time::Nanos::ZERO, &hearing.unwrap_or_default()).latency();
-    match settings.batch {
+    waits(&hearing.unwrap_or_default(), settings.batch)
+}
+
+fn waits(hearing: &Hearing, batch: u32) -> anchoring::time::Nanos {
+    let own = Listener::new(anchoring::time::Nanos::ZERO, hearing).latency();
+    match batch {
         0 | 1 => own,
         _ => own + LONGEST_WAIT,
     }
@@ -168,6 +173,7 @@ impl Ears {
             _ => None,
         };
         Ok(Self {
+            latency: waits(&hearing, settings.batch),
             hearing,
             tagger,
             voice,
@@ -175,6 +181,11 @@ impl Ears {
             batch,
             held: Vec::new(),
         })
+    }
+
+    /// As [`latency`], once and for all.
+    pub(super) const fn latency(&self) -> anchoring::time::Nanos {
+        self.latency
     }
 
     /// Somebody who hears sound that begins at `start`; what was heard before is forgotten.

@@ -1,10 +1,13 @@
 //! `eventness`: pads, properties and state.
 
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use anchoring::cue::HOP;
 use anchoring::listen::Listener;
+use anchoring::stretch::{Arrival, Stretch};
 use anchoring::time::Nanos;
 use gst::glib;
 use gst::prelude::*;
@@ -23,11 +26,15 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 });
 
 const RATE: i64 = 16_000;
-/// Timestamps further than this from the count of samples are a hole, not jitter.
-const HOLE: Nanos = Nanos::from_ms(40);
+/// Samples remembered, to know what comes a second time: two seconds of them.
+const REMEMBERED: usize = 2 * RATE as usize;
+/// So many are compared, at most.
+const COMPARED: usize = 4096;
+/// The latency is not known yet.
+const UNKNOWN: i64 = -1;
 
 /// Stopped (nothing loaded, no segment); waiting for sound (no listener: at the start, after a flush, a hole or a gap);
-/// or listening, with a listener that has counted every sample since `start`.
+/// or listening. When what is heard sounds, [`Stretch`] says.
 ///
 /// One lock. It is held while the models work, since only the streaming thread waits for it, and never while something
 /// is pushed or posted.
@@ -35,25 +42,24 @@ const HOLE: Nanos = Nanos::from_ms(40);
 struct State {
     ears: Option<Ears>,
     segment: Option<gst::FormattedSegment<gst::ClockTime>>,
-    listening: Option<Listening>,
+    listening: Option<Listener>,
+    stretch: Stretch,
     samples: Vec<f32>,
     /// A cue has passed since the segment, the flush or the start; the first one is marked.
     goes_on: bool,
+    /// The last of them that were heard.
+    last: VecDeque<f32>,
+    /// What a person is to be told, each once.
+    news: Vec<String>,
+    told: Told,
     stats: Stats,
 }
 
-struct Listening {
-    listener: Listener,
-    /// Time of the first sample in the recording.
-    start: Nanos,
-    samples: i64,
-}
-
-impl Listening {
-    fn stop(&self) -> Nanos {
-        let ns = i128::from(self.samples) * 1_000_000_000 / i128::from(RATE);
-        self.start + Nanos::new(ns as i64)
-    }
+/// What a person was told of.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    hole: bool,
+    back: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -76,6 +82,8 @@ pub struct Eventness {
     src: gst::Pad,
     settings: Mutex<Settings>,
     state: Mutex<State>,
+    /// Its own, in nanoseconds, from the start on; [`UNKNOWN`] before.
+    latency: AtomicI64,
 }
 
 impl State {
@@ -85,9 +93,9 @@ impl State {
             return Ok(());
         };
         if let Some(ears) = &mut self.ears {
-            self.stats.patches += ears.answer(&mut listening.listener, ended)?;
+            self.stats.patches += ears.answer(listening, ended)?;
         }
-        while let Some(cue) = listening.listener.next_cue() {
+        while let Some(cue) = listening.next_cue() {
             self.stats.cues += 1;
             self.stats.onsets += u64::from(cue.onset.is_some());
             let mut buffer = gst::Buffer::from_slice(carry::cue_to_text(&cue).into_bytes());
@@ -108,7 +116,7 @@ impl State {
     /// The sound is interrupted here: says what is left to say.
     fn finish(&mut self, out: &mut Vec<Out>) -> Result<(), models::ModelError> {
         if let Some(listening) = &mut self.listening {
-            listening.listener.finish();
+            listening.finish();
         }
         self.pump(true, out)?;
         self.listening = None;
@@ -129,38 +137,99 @@ impl State {
         let stated = buffer
             .pts()
             .and_then(|pts| pads::stream_time(&segment, pts));
-        let expected = self.listening.as_ref().map(Listening::stop);
-        let interrupted = match (stated, expected) {
-            (Some(stated), Some(expected)) => stated.distance(expected) > HOLE,
-            (_, None) => true,
-            (None, Some(_)) => false,
-        };
-        if interrupted {
-            self.finish(out)?;
-            let start = stated.unwrap_or(Nanos::ZERO);
-            if let Some(gap) = gap(&segment, expected, start) {
-                out.push(Out::Event(gap));
+        {
+            let Ok(map) = buffer.map_readable() else {
+                return Ok(());
+            };
+            self.samples.clear();
+            let bytes = map.chunks_exact(size);
+            self.samples
+                .extend(bytes.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+        }
+        let (samples, last) = (&self.samples, &self.last);
+        let arrival = self.stretch.arrive(stated, |by| repeats(samples, last, by));
+        let (begin, skip) = match arrival {
+            Arrival::Follow { skip, back } => {
+                if let Some(by) = back.filter(|_| !std::mem::replace(&mut self.told.back, true)) {
+                    let at = stated.unwrap_or(Nanos::ZERO);
+                    self.news.push(format!(
+                        "the sound's times step back, first by {by} at {at} (were packets lost, or does its clock run fast?): it goes on by its samples, and what comes twice is left out"
+                    ));
+                }
+                (None, skip)
             }
-            self.listening = self.ears.as_mut().map(|ears| Listening {
-                listener: ears.listener(start),
-                start,
-                samples: 0,
-            });
-        }
-        let Ok(map) = buffer.map_readable() else {
-            return Ok(());
+            Arrival::Begin { at, skip, hole } => {
+                self.finish(out)?;
+                if let Some(gap) = gap(&segment, hole, at) {
+                    out.push(Out::Event(gap));
+                }
+                if let Some(from) = hole {
+                    self.missing(from, at);
+                }
+                (Some(at), skip)
+            }
         };
-        self.samples.clear();
-        let bytes = map.chunks_exact(size);
-        self.samples
-            .extend(bytes.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
-        if let Some(listening) = &mut self.listening {
-            listening.listener.push(&self.samples);
-            listening.samples += self.samples.len() as i64;
-            self.stats.samples += self.samples.len() as u64;
+        let samples = self.samples.get(skip..).unwrap_or_default();
+        if samples.is_empty() {
+            return Ok(());
         }
+        if let Some(start) = begin {
+            self.last.clear();
+            self.listening = self.ears.as_mut().map(|ears| ears.listener(start));
+        }
+        if let Some(listening) = &mut self.listening {
+            listening.push(samples);
+            self.stretch.hear(begin, samples.len());
+            self.stats.samples += samples.len() as u64;
+        }
+        let spare = samples.len().saturating_sub(REMEMBERED);
+        let surplus = (self.last.len() + samples.len() - spare).saturating_sub(REMEMBERED);
+        self.last.drain(..surplus.min(self.last.len()));
+        self.last.extend(&samples[spare..]);
         self.pump(false, out)
     }
+
+    /// Upstream says that nothing sounds before `until`; whether that is news.
+    fn silent(
+        &mut self,
+        until: Option<Nanos>,
+        out: &mut Vec<Out>,
+    ) -> Result<(), models::ModelError> {
+        let silent = until.and_then(|until| self.stretch.silent(until));
+        if let Some((from, until)) = silent {
+            self.finish(out)?;
+            let segment = self.segment.clone();
+            let gap = segment.and_then(|segment| gap(&segment, Some(from), until));
+            out.extend(gap.map(Out::Event));
+            self.missing(from, until);
+        }
+        Ok(())
+    }
+
+    /// Nothing sounds between these.
+    fn missing(&mut self, from: Nanos, until: Nanos) {
+        if !std::mem::replace(&mut self.told.hole, true) {
+            let length = until - from;
+            self.news.push(format!(
+                "the sound has a hole of {length} at {from} (was something lost on the way?): nothing is heard there; further holes are not told"
+            ));
+        }
+    }
+}
+
+/// Whether samples are those that ended so many samples ago.
+fn repeats(samples: &[f32], last: &VecDeque<f32>, by: usize) -> bool {
+    let Some(from) = last.len().checked_sub(by) else {
+        return false;
+    };
+    let (mut apart, mut all) = (0.0_f64, 0.0_f64);
+    for (a, b) in samples.iter().zip(last.range(from..)).take(COMPARED) {
+        let (a, b) = (f64::from(*a), f64::from(*b));
+        apart += (a - b) * (a - b);
+        all += a * a;
+    }
+    // Silence is like any other silence.
+    all > 1e-6 && apart < 0.01 * all
 }
 
 /// The GAP event for `[from, to)`.
@@ -205,12 +274,15 @@ impl Eventness {
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let began = Instant::now();
         let mut out = Vec::new();
-        let worked = {
+        let (worked, news) = {
             let mut state = self.state();
             let worked = work(&mut state, &mut out);
             state.stats.busy_ns += began.elapsed().as_nanos() as u64;
-            worked
+            (worked, std::mem::take(&mut state.news))
         };
+        for news in news {
+            gst::element_imp_warning!(self, gst::StreamError::Decode, ("{news}"));
+        }
         if let Err(error) = worked {
             gst::element_imp_error!(self, gst::LibraryError::Failed, ("{}", shown(&error)));
             return Err(gst::FlowError::Error);
@@ -252,20 +324,23 @@ impl Eventness {
                     let mut state = self.state();
                     state.segment = Some(segment);
                     state.goes_on = false;
+                    state.stretch.enter();
                 }
                 if pushed.is_err() {
                     return false;
                 }
             }
             gst::EventView::Gap(gap) => {
-                let (_, length) = gap.get();
-                let hole = gst::ClockTime::from_nseconds(HOLE.get() as u64);
-                if length.is_none_or(|length| length <= hole) {
-                    // The next buffer's time tells whether anything is missing at all.
-                    return true;
-                }
-                if self.work(|state, out| state.finish(out)).is_err() {
-                    return false;
+                let (pts, length) = gap.get();
+                let until = pts + length.unwrap_or(gst::ClockTime::ZERO);
+                if self.state().stretch.sounds() {
+                    // What is told downstream begins where the sound ended, and only if that is more than jitter.
+                    let told = self.work(|state, out| {
+                        let segment = state.segment.as_ref();
+                        let until = segment.and_then(|segment| pads::stream_time(segment, until));
+                        state.silent(until, out)
+                    });
+                    return told.is_ok();
                 }
             }
             gst::EventView::FlushStop(_) => {
@@ -273,6 +348,8 @@ impl Eventness {
                 state.listening = None;
                 state.segment = None;
                 state.goes_on = false;
+                state.stretch = Stretch::default();
+                state.last.clear();
             }
             gst::EventView::Eos(_) => {
                 let pushed = self.work(|state, out| state.finish(out));
@@ -294,8 +371,10 @@ impl Eventness {
                     return false;
                 }
                 let (live, min, max) = upstream.result();
-                let settings = self.settings().clone();
-                let own = ears::latency(&settings);
+                let own = match self.latency.load(Ordering::Relaxed) {
+                    UNKNOWN => ears::latency(&self.settings().clone()),
+                    known => Nanos::new(known),
+                };
                 let own = gst::ClockTime::from_nseconds(own.get().max(0) as u64);
                 latency.set(live, min + own, max.map(|max| max + own));
                 true
@@ -334,7 +413,10 @@ impl Eventness {
         let settings = self.settings().clone();
         let mut state = State::default();
         match Ears::load(&settings) {
-            Ok(ears) => state.ears = Some(ears),
+            Ok(ears) => {
+                self.latency.store(ears.latency().get(), Ordering::Relaxed);
+                state.ears = Some(ears);
+            }
             Err(error) => {
                 gst::element_imp_error!(self, gst::LibraryError::Settings, ("{}", shown(&error)));
                 return Err(gst::StateChangeError);
@@ -378,6 +460,7 @@ impl ObjectSubclass for Eventness {
             src,
             settings: Mutex::default(),
             state: Mutex::default(),
+            latency: AtomicI64::new(UNKNOWN),
         }
     }
 }
@@ -522,6 +605,7 @@ impl ElementImpl for Eventness {
         let done = self.parent_change_state(transition)?;
         if transition == gst::StateChange::PausedToReady {
             *self.state() = State::default();
+            self.latency.store(UNKNOWN, Ordering::Relaxed);
         }
         Ok(done)
     }

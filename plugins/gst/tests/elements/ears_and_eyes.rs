@@ -470,3 +470,129 @@ fn decoders_are_offered_memory_that_is_copied_only_when_somebody_writes() {
     let elsewhere = PICTURES.replace("x-raw", "x-raw(memory:DMABuf)");
     assert_eq!(offered(any_layout, &elsewhere), (vec![], 0));
 }
+
+/// As [`sound`], stamped otherwise.
+fn stamped(from: u64, ms: u64, stamp: u64) -> gst::Buffer {
+    let mut buffer = sound(from, ms);
+    buffer
+        .make_mut()
+        .set_pts(gst::ClockTime::from_mseconds(stamp));
+    buffer
+}
+
+/// What is heard of buffers `(from, ms, stamp)`: onsets in seconds, and every cue's time in nanoseconds.
+fn heard(buffers: &[(u64, u64, u64)]) -> (Vec<f64>, Vec<i64>, Vec<String>) {
+    let mut listener = listener();
+    let bus = gst::Bus::new();
+    listener.element().unwrap().set_bus(Some(&bus));
+    for &(from, ms, stamp) in buffers {
+        listener.push(stamped(from, ms, stamp)).unwrap();
+    }
+    listener.push_event(gst::event::Eos::new());
+    let cues = cues(&mut listener);
+    let likely = cues.iter().filter_map(|(_, cue)| cue.onset);
+    let likely = likely.filter(|onset| onset.p > 0.3);
+    let warnings = bus.iter().filter_map(|message| match message.view() {
+        gst::MessageView::Warning(warning) => Some(warning.error().to_string()),
+        _ => None,
+    });
+    (
+        likely.map(|onset| onset.at.seconds()).collect(),
+        cues.iter().map(|(_, cue)| cue.pts.get()).collect(),
+        warnings.collect(),
+    )
+}
+
+#[test]
+fn sound_whose_times_step_back_goes_on_by_its_samples() {
+    let every = |ms: u64, stamp: &dyn Fn(u64) -> u64| -> Vec<(u64, u64, u64)> {
+        let starts = (0..6000).step_by(ms as usize);
+        starts.map(|from| (from, ms, stamp(from))).collect()
+    };
+    for (name, buffers) in [
+        ("a clock 2 % fast", every(100, &|from| from * 98 / 100)),
+        ("stamps that stand still", every(40, &|_| 0)),
+        ("blocks counted as half", every(80, &|from| from / 2)),
+        (
+            "a stall",
+            every(100, &|from| if from < 3000 { from } else { from - 700 }),
+        ),
+    ] {
+        let (onsets, cues, warnings) = heard(&buffers);
+        assert!(cues.windows(2).all(|w| w[0] < w[1]), "{name}: {cues:?}");
+        assert!((74..=76).contains(&cues.len()), "{name}: {}", cues.len());
+        let clear = onsets.iter().filter(|at| (*at - at.round()).abs() < 0.05);
+        assert!(clear.count() >= 3, "{name}: {onsets:?}");
+        assert_eq!(warnings.len(), 1, "{name}: {warnings:?}");
+        assert!(warnings[0].contains("step back"), "{name}: {warnings:?}");
+    }
+}
+
+#[test]
+fn what_comes_twice_is_heard_once_and_a_hole_stays_one() {
+    let twice = [(0, 2000, 0), (1500, 2500, 1500)];
+    let (_, cues, warnings) = heard(&twice);
+    assert_eq!((cues.len(), warnings.len()), (50, 1), "{warnings:?}");
+    // A loss: a hole, after which the stamps step back by some of it.
+    let lost = [(0, 2000, 0), (3000, 300, 3000), (3300, 2700, 2700)];
+    let (_, cues, warnings) = heard(&lost);
+    assert!(cues.windows(2).all(|w| w[0] < w[1]), "{cues:?}");
+    assert!(
+        cues.iter()
+            .all(|at| !(2_000_000_000..3_000_000_000).contains(at))
+    );
+    assert!(
+        cues.last().is_some_and(|at| *at > 5_900_000_000),
+        "{cues:?}"
+    );
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    // Years are a hole like any other.
+    let year = 365 * 24 * 3_600_000;
+    let (_, cues, _) = heard(&[(0, 1000, 0), (1000, 1000, year)]);
+    assert!((25..=26).contains(&cues.len()), "{}", cues.len());
+}
+
+#[test]
+fn short_gaps_add_up_to_a_hole() {
+    let mut listener = listener();
+    listener.push(sound(0, 1000)).unwrap();
+    for number in 0..10 {
+        let gap = gst::event::Gap::builder(gst::ClockTime::from_mseconds(1000 + 20 * number))
+            .duration(gst::ClockTime::from_mseconds(20));
+        assert!(listener.push_event(gap.build()));
+    }
+    // All that was heard is said, though no sound has come since.
+    assert!((12..=13).contains(&cues(&mut listener).len()));
+    let said = events(&mut listener);
+    let until = said.iter().filter_map(|event| match event.view() {
+        gst::EventView::Gap(gap) => Some(gap.get().0 + gap.get().1.unwrap()),
+        _ => None,
+    });
+    assert_eq!(until.max(), Some(gst::ClockTime::from_mseconds(1200)));
+}
+
+#[test]
+fn the_latency_is_known_without_reading_weights_again() {
+    init();
+    let folder = tempfile::tempdir().unwrap();
+    let weights = folder.path().join("mine.safetensors");
+    let built_in = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../anchoring/weights/ears.safetensors"
+    );
+    let Ok(_) = std::fs::copy(built_in, &weights) else {
+        eprintln!("skipped: {built_in} is not there");
+        return;
+    };
+    let mut listener = listener();
+    let element = listener.element().unwrap();
+    element.set_state(gst::State::Ready).unwrap();
+    element.set_property("probe", "onset+tcn");
+    element.set_property("weights", weights.to_str().unwrap());
+    listener.play();
+    listener.set_upstream_latency(gst::ClockTime::ZERO);
+    let first = listener.query_latency().unwrap();
+    // Without the file another probe's latency would be told.
+    std::fs::remove_file(&weights).unwrap();
+    assert_eq!(listener.query_latency().unwrap(), first);
+}

@@ -334,6 +334,50 @@ fn cues_that_make_progress_are_waited_for_at_the_bound() {
 }
 
 #[test]
+fn a_jump_of_the_pictures_is_one_hole() {
+    // A day; nobody hears anything, so that all looks are even ones.
+    let day = 24 * 3600 * 1000 / FRAME;
+    let mut gate = Gate::new(&[("max-gap-ms", "100")], false);
+    gate.pictures(0..100);
+    gate.pictures(day..day + 100);
+    gate.video.push_event(gst::event::Eos::new());
+    let events = gate.until_eos();
+    assert!(served(&events) <= 100, "{}", served(&events));
+    assert!(messages(&events).len() < 250, "{}", messages(&events).len());
+    let holes = gate.warnings();
+    let holes: Vec<_> = holes.iter().filter(|w| w.contains("no pictures")).collect();
+    assert_eq!(holes.len(), 1, "{holes:?}");
+}
+
+#[test]
+fn cues_that_step_back_are_left_out_and_said_once() {
+    let mut gate = Gate::new(&[], true);
+    gate.pictures(0..25);
+    gate.hear(0, 2);
+    gate.hear(0, 2);
+    gate.hear(2, 4);
+    gate.pictures(25..100);
+    gate.cues
+        .as_mut()
+        .unwrap()
+        .push_event(gst::event::Eos::new());
+    gate.video.push_event(gst::event::Eos::new());
+    let events = gate.until_eos();
+    let cues: Vec<Nanos> = messages(&events)
+        .into_iter()
+        .filter_map(|message| match message {
+            Message::Cue(cue) => Some(cue.pts),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(cues.len(), 50);
+    assert!(cues.windows(2).all(|w| w[0] < w[1]), "{cues:?}");
+    let warnings = gate.warnings();
+    let back = warnings.iter().filter(|w| w.contains("lie before"));
+    assert_eq!(back.count(), 1, "{warnings:?}");
+}
+
+#[test]
 fn an_unlinked_cues_pad_is_said_once_and_held_against_nothing() {
     let mut gate = Gate::new(&[], false);
     gate.pictures(0..250);
