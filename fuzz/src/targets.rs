@@ -123,7 +123,9 @@ pub(crate) const TARGETS: [Target; 11] = [
         feed: |_, input| {
             let _ = carry::cue_from_text(input);
             let text = String::from_utf8_lossy(input);
-            if let Ok(structure) = text.parse::<gst::Structure>()
+            // The wrapper of GStreamer's parser panics at a zero byte; whoever calls it must look before.
+            if !text.contains('\0')
+                && let Ok(structure) = text.trim_end().parse::<gst::Structure>()
                 && let Some(Ok(message)) = Message::from_structure(&structure)
             {
                 // What is taken is given on.

@@ -236,6 +236,10 @@ pub fn cue_from_text(bytes: &[u8]) -> Result<Cue, CarryError> {
     if let Some(cue) = our_cue(text) {
         return Ok(cue);
     }
+    // GStreamer's parser takes C strings, and its wrapper panics where there is none.
+    if text.contains('\0') {
+        return Err(no_structure());
+    }
     let s: gst::Structure = text.trim_end().parse().map_err(|_| no_structure())?;
     if s.name() == "earmark-cue" {
         cue_from_structure(&s)
@@ -582,6 +586,13 @@ mod tests {
                 warnings: vec!["no cues".into(), "a, b; c".into()],
             }),
         ]
+    }
+
+    #[test]
+    fn a_cue_with_a_zero_byte_is_refused() {
+        gst::init().unwrap();
+        assert!(cue_from_text(b"\0").is_err());
+        assert!(cue_from_text(b"earmark-cue, pts-ns=(gint64)0\0;\n").is_err());
     }
 
     #[test]
