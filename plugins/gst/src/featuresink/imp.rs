@@ -35,6 +35,7 @@ use super::prepare::{Preparer, Turn};
 use super::settings::{self, Settings};
 use super::start;
 use super::thumbnail;
+use super::trouble::Trouble;
 use super::work::{End, Job, Picture, Report};
 use super::worker::Worker;
 use crate::carry::{self, Message};
@@ -57,6 +58,8 @@ pub(super) struct Started {
     pub(super) worker: Worker,
     /// Shared with the worker.
     pub(super) known: Arc<Mutex<Known>>,
+    /// What went wrong elsewhere in the pipeline.
+    pub(super) trouble: Option<Trouble>,
     /// A flush came, and nothing since.
     pub(super) flushed: bool,
 
@@ -261,7 +264,8 @@ impl BaseSinkImpl for FeatureSink {
                 self.tags(tag.tag());
                 true
             }
-            gst::EventView::Eos(_) => self.finish(),
+            // After an error there is no end, only a stop; the base class goes on as with any sink.
+            gst::EventView::Eos(_) => self.is_in_trouble() || self.finish(),
             gst::EventView::FlushStop(_) => {
                 if let Some(started) = lock(&self.state).as_mut() {
                     started.flushed = true;
@@ -296,10 +300,14 @@ impl FeatureSink {
                 known.warn(warning.into());
             }
         }
-        started.worker.leave(match &*settings.incomplete_because {
-            "" => "the pipeline was stopped before the end of the stream".into(),
-            because => because.into(),
-        });
+        let trouble = started.trouble.as_ref().and_then(Trouble::said);
+        started
+            .worker
+            .leave(match (&*settings.incomplete_because, trouble) {
+                ("", None) => "the pipeline was stopped before the end of the stream".into(),
+                ("", Some(error)) => error.into(),
+                (because, _) => because.into(),
+            });
     }
 
     /// Tells how the worker ended, at once and from its thread: why, if it failed, and what stays.
@@ -556,6 +564,16 @@ impl FeatureSink {
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
+    }
+
+    /// Whether something failed elsewhere, and the worker did not.
+    fn is_in_trouble(&self) -> bool {
+        let state = lock(&self.state);
+        let trouble = state.as_ref().and_then(|started| started.trouble.as_ref());
+        trouble.and_then(Trouble::said).is_some()
+            && state
+                .as_ref()
+                .is_some_and(|started| !started.worker.is_over())
     }
 
     fn worker_is_over(&self) -> bool {

@@ -12,6 +12,7 @@
 //! - `prepare`: a decoded picture -> an upright square -> what the encoder takes.
 //! - `thumbnail`: what the encoder takes -> a small JPEG.
 //! - `rows`: pictures -> batches; embeddings -> rows in the order of the pictures.
+//! - `trouble`: errors of other elements.
 //! - `known`: what the closing says, as far as it is known.
 //! - `worker`: the thread that encodes and writes, and its queue.
 //! - `work`: what it does.
@@ -29,6 +30,7 @@ mod rows;
 mod settings;
 mod start;
 mod thumbnail;
+mod trouble;
 mod work;
 mod worker;
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anchoring::tier::Tier;
+use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::imp::{CAT, FeatureSink, Started};
@@ -12,6 +13,7 @@ use super::known::Known;
 use super::messages::{file_message, model_message, settings_message};
 use super::prepare::Preparer;
 use super::settings::Settings;
+use super::trouble::Trouble;
 use super::work::{Place, Work};
 use super::worker::{Leaving, Worker};
 use crate::h5::{self, Opening};
@@ -90,6 +92,7 @@ pub(super) fn begin(sink: &FeatureSink, settings: &Settings) -> Result<Started, 
     Ok(Started {
         worker,
         known,
+        trouble: Trouble::watch(sink.obj().upcast_ref()),
         flushed: false,
         input,
         tiers,

@@ -370,6 +370,30 @@ fn one_run_after_another() {
     assert_eq!(rows(&second).0.len(), 60);
 }
 
+/// A source that fails sends the end of the stream after its error: the file is not complete for that, and says what went wrong.
+#[test]
+fn an_end_after_an_error_is_none() {
+    let Some(place) = Place::new(Tier::Low) else {
+        return;
+    };
+    let model = tiny::encoder(place.dir.path(), |m| m);
+    let run = place.run(&place.featuresink(&model));
+    run.state(gst::State::Paused);
+    let element = run.pipeline.by_name("encoded").unwrap();
+    gst::element_error!(element, gst::ResourceError::Read, ("the server went away"));
+    assert!(run.error().unwrap().contains("server went away"));
+    run.state(gst::State::Playing);
+    run.end();
+    run.state(gst::State::Null);
+    assert!(!place.output().exists());
+    let partial = place.dir.path().join("out.h5.partial");
+    assert_eq!(
+        h5::check(&partial).unwrap(),
+        ["it is not complete: encoded: the server went away"]
+    );
+    assert_eq!(read_tables(&partial).unwrap().pts_ns.len(), 60);
+}
+
 /// Sixty pauses, most of them while the streaming thread waits for the encoder.
 #[test]
 fn pauses_change_nothing() {
