@@ -307,13 +307,16 @@ impl<T> GopQueue<T> {
         verdicts
     }
 
-    /// Forgets all units and entries; the next unit must be a keyframe again. Statistics stay.
-    pub fn flush(&mut self) {
-        let stats = self.stats;
-        *self = Self {
-            stats,
+    /// Forgets all units and entries, and gives back what the units carried, in decoding order; the next unit must be a keyframe again.
+    /// Statistics stay.
+    pub fn flush(&mut self) -> Vec<T> {
+        let fresh = Self {
+            stats: self.stats,
             ..Self::default()
         };
+        let old = std::mem::replace(self, fresh);
+        let units = old.gops.into_iter().flat_map(|gop| gop.units);
+        units.map(|held| held.unit.payload).collect()
     }
 
     /// Whether no unit is held.

@@ -8,6 +8,8 @@ use std::collections::HashSet;
 
 use gst::prelude::*;
 
+use crate::pads::{self, Linked};
+
 /// The elements of a branch that nothing feeds, upstream first where they are linked.
 #[derive(Debug)]
 pub struct Unfed {
@@ -37,25 +39,26 @@ impl Unfed {
             }
         }
     }
+
+    /// Undoes [`Self::retire`]: the elements take part in their bin's next change of state again.
+    pub fn restore(&self) {
+        for element in &self.elements {
+            element.set_locked_state(false);
+        }
+    }
 }
 
 /// The branch that should feed sink pad `pad` of `element`, if nothing feeds it and nothing will.
 ///
 /// Nothing will when every element beside it that may still add pads is itself unfed, lies behind `element`, or lies
-/// before one of the pads `done`, at which all data has come, so that their demuxer has no further pads to add. Looks no
-/// further than the bin that holds `element`. `None` when in doubt.
+/// before one of the pads `done`, at which all data has come, so that their demuxer has no further pads to add. Looks at all that is in
+/// the outermost bin, through the ghost pads of plain bins. `None` when in doubt.
 pub fn unfed(element: &gst::Element, pad: &gst::Pad, done: &[&gst::Pad]) -> Option<Unfed> {
-    let bin = element
-        .parent()
-        .and_then(|parent| parent.downcast::<gst::Bin>().ok())?;
-    let all: Vec<gst::Element> = bin
-        .children()
-        .into_iter()
-        .filter(|child| child != element)
-        .collect();
+    let outermost = std::iter::successors(element.parent(), |bin| bin.parent()).last();
+    let mut all = Vec::new();
+    collect(&outermost.and_downcast::<gst::Bin>()?, element, &mut all);
     let dead = dead(&all);
-    let fed = |pad: &gst::Pad| source_of(pad).is_some_and(|source| !dead.contains(&source));
-    if fed(pad) {
+    if is_fed(pad, &dead) {
         return None;
     }
     let mut beyond = downstream(element);
@@ -96,6 +99,30 @@ pub fn unfed(element: &gst::Element, pad: &gst::Pad, done: &[&gst::Pad]) -> Opti
     Some(Unfed { elements })
 }
 
+/// The elements in a bin other than `element`, and those in plain bins in it and in bins around `element`.
+fn collect(bin: &gst::Bin, element: &gst::Element, all: &mut Vec<gst::Element>) {
+    for child in bin.children() {
+        match child.downcast_ref::<gst::Bin>() {
+            Some(bin) if pads::is_plain(bin) || element.has_as_ancestor(bin) => {
+                collect(bin, element, all);
+            }
+            _ if child == *element => {}
+            _ => all.push(child),
+        }
+    }
+}
+
+/// Whether something may come to a sink pad: what it comes from is not seen, or is not dead.
+fn is_fed(pad: &gst::Pad, dead: &HashSet<gst::Element>) -> bool {
+    match pads::linked(pad) {
+        Linked::Nothing => false,
+        Linked::Elsewhere => true,
+        Linked::Pad(pad) => pad
+            .parent_element()
+            .is_none_or(|source| !dead.contains(&source)),
+    }
+}
+
 /// Elements that have inputs, none of which is fed.
 fn dead(all: &[gst::Element]) -> HashSet<gst::Element> {
     let mut dead = HashSet::new();
@@ -106,10 +133,7 @@ fn dead(all: &[gst::Element]) -> HashSet<gst::Element> {
                 .pad_template_list()
                 .iter()
                 .any(|template| template.direction() == gst::PadDirection::Sink);
-            let fed = element
-                .sink_pads()
-                .iter()
-                .any(|pad| source_of(pad).is_some_and(|source| !dead.contains(&source)));
+            let fed = element.sink_pads().iter().any(|pad| is_fed(pad, &dead));
             if takes_input && !fed {
                 dead.insert(element.clone());
             }
@@ -129,7 +153,7 @@ fn adds_pads(element: &gst::Element) -> bool {
 
 /// The element linked to a sink pad.
 fn source_of(pad: &gst::Pad) -> Option<gst::Element> {
-    pad.peer()?.parent_element()
+    pads::linked(pad).element()
 }
 
 /// Every element from which links lead to a sink pad.
@@ -150,7 +174,7 @@ fn downstream(element: &gst::Element) -> HashSet<gst::Element> {
     let mut todo = vec![element.clone()];
     while let Some(element) = todo.pop() {
         for pad in element.src_pads() {
-            if let Some(next) = pad.peer().and_then(|peer| peer.parent_element())
+            if let Some(next) = pads::linked(&pad).element()
                 && found.insert(next.clone())
             {
                 todo.push(next);

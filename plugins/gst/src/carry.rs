@@ -15,6 +15,8 @@ use gst::glib;
 
 /// Caps of the cue stream: one buffer a hop, its payload the cue's structure as a line of text.
 pub const CUE_CAPS: &str = "application/x-earmark-cues";
+/// Name of the structure that brings the plan's header.
+pub(crate) const PLAN: &str = "earmark-plan";
 /// Name of the meta that a chosen picture carries.
 pub const ENTRY_META: &str = "EarmarkEntry";
 
@@ -394,7 +396,7 @@ impl Message {
     /// As a structure; the name says which message it is.
     pub fn to_structure(&self) -> gst::Structure {
         match self {
-            Self::Plan(header) => gst::Structure::builder("earmark-plan")
+            Self::Plan(header) => gst::Structure::builder(PLAN)
                 .field("video-id", &header.video_id)
                 .field("duration-ns", header.duration.get())
                 .field("budget-tokens", header.budget_tokens)
@@ -438,7 +440,7 @@ impl Message {
     /// A field is missing, has the wrong type or is out of range.
     pub fn from_structure(s: &gst::StructureRef) -> Option<Result<Self, CarryError>> {
         Some(match s.name().as_str() {
-            "earmark-plan" => header_from_structure(s).map(Self::Plan),
+            PLAN => header_from_structure(s).map(Self::Plan),
             "earmark-cue" => cue_from_structure(s).map(Self::Cue),
             "earmark-anchor" => anchor_from_structure(s).map(Self::Anchor),
             "earmark-entry" => get_chosen(s).map(Self::Chosen),

@@ -25,14 +25,82 @@ pub(crate) fn known(template: Option<gst::PadTemplate>) -> gst::PadTemplate {
     template.expect("a template of this name")
 }
 
+/// Nothing here can be pulled from: pictures come when they are chosen.
+pub(crate) fn push_only(
+    category: gst::DebugCategory,
+    mode: gst::PadMode,
+    active: bool,
+) -> Result<(), gst::LoggableError> {
+    if active && mode != gst::PadMode::Push {
+        return Err(gst::loggable_error!(category, "works in push mode only"));
+    }
+    Ok(())
+}
+
+/// What a pad is linked to, through ghost pads.
+pub(crate) enum Linked {
+    /// Nothing.
+    Nothing,
+    /// A pad of an element, or of a bin that is one to those who use it, as a decodebin.
+    Pad(gst::Pad),
+    /// Beyond what can be seen from here.
+    Elsewhere,
+}
+
+impl Linked {
+    /// The element whose pad it is.
+    pub(crate) fn element(&self) -> Option<gst::Element> {
+        match self {
+            Self::Pad(pad) => pad.parent_element(),
+            Self::Nothing | Self::Elsewhere => None,
+        }
+    }
+}
+
+/// Whether a bin only holds elements together: who asks what is linked to what looks into it. Other bins stand for what is in them.
+pub(crate) fn is_plain(bin: &gst::Bin) -> bool {
+    bin.pad_template_list().is_empty()
+}
+
+/// What a pad is linked to, in either direction.
+pub(crate) fn linked(pad: &gst::Pad) -> Linked {
+    let Some(mut peer) = pad.peer() else {
+        return Linked::Nothing;
+    };
+    loop {
+        // The inner side of a bin's ghost pad: on outside.
+        let outside = peer.parent().and_downcast::<gst::GhostPad>();
+        // A bin's ghost pad: on inside.
+        let inside = peer.downcast_ref::<gst::GhostPad>().filter(|ghost| {
+            let bin = ghost.parent().and_downcast::<gst::Bin>();
+            bin.is_some_and(|bin| is_plain(&bin))
+        });
+        let next = match (outside, inside) {
+            (Some(ghost), _) => match ghost.peer() {
+                // Whoever holds the outermost bin may still link it.
+                None if ghost.parent().and_then(|bin| bin.parent()).is_none() => {
+                    return Linked::Elsewhere;
+                }
+                next => next,
+            },
+            (None, Some(ghost)) => ghost.target(),
+            (None, None) if peer.parent_element().is_none() => return Linked::Elsewhere,
+            (None, None) => return Linked::Pad(peer),
+        };
+        match next {
+            Some(next) => peer = next,
+            None => return Linked::Nothing,
+        }
+    }
+}
+
 /// The elements from which data comes to a sink pad, the nearest first, each with what is inside it if it is a bin. Follows the first
-/// sink pad of each.
+/// sink pad of each, and ghost pads into and out of plain bins.
 pub(crate) fn before(pad: &gst::Pad) -> Vec<(gst::Element, Vec<gst::Element>)> {
     let mut found: Vec<(gst::Element, Vec<gst::Element>)> = Vec::new();
     let mut next = Some(pad.clone());
     while let Some(element) = next
-        .and_then(|pad| pad.peer())
-        .and_then(|peer| peer.parent_element())
+        .and_then(|pad| linked(&pad).element())
         .filter(|element| found.iter().all(|(known, _)| known != element))
     {
         next = element.sink_pads().into_iter().next();

@@ -511,4 +511,62 @@ mod tests {
         let cra = [0, 0, 1, 0x2a, 1, 0xff];
         assert!(h265.look(true, ms(0), &[&vps[..], &cra[..]].concat()).start);
     }
+
+    use proptest::prelude::*;
+
+    /// Every way in which a unit is looked into, with what is parsed of its caps.
+    fn any_access(data: &[u8]) -> Vec<Access> {
+        gst::init().unwrap();
+        let kinds = [
+            ("video/x-h264", "avc"),
+            ("video/x-h264", "byte-stream"),
+            ("video/x-h265", "hvc1"),
+            ("video/x-h265", "byte-stream"),
+            ("video/mpeg", ""),
+            ("video/x-av1", ""),
+        ];
+        let access = kinds.map(|(codec, format)| {
+            let caps = gst::Caps::builder(codec)
+                .field("stream-format", format)
+                .field("mpegversion", 2i32)
+                .field("interlace-mode", "mixed")
+                .field("codec_data", gst::Buffer::from_slice(data.to_vec()));
+            let mut access = Access::default();
+            access.set_caps(&caps.build());
+            access
+        });
+        access.into()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        #[test]
+        fn no_bytes_panic(
+            data in proptest::collection::vec(any::<u8>(), 0..64),
+            units in proptest::collection::vec(
+                proptest::collection::vec(prop_oneof![
+                    // Start codes, lengths, and headers of all that is looked into.
+                    Just(vec![0, 0, 1]),
+                    Just(vec![0, 0, 0, 3]),
+                    (0u8..=255).prop_map(|byte| vec![byte]),
+                    proptest::collection::vec(any::<u8>(), 0..24),
+                    Just(SPS[3..].to_vec()),
+                    Just(IDR[3..].to_vec()),
+                    Just(RECOVERY[3..].to_vec()),
+                    Just(vec![0x0a, 4, 0, 0, 0, 2]),
+                ], 0..12).prop_map(|parts| parts.concat()),
+                0..6,
+            ),
+        ) {
+            for mut access in any_access(&data) {
+                for (number, unit) in units.iter().enumerate() {
+                    access.look(number % 2 == 0, ms(40 * number as i64), unit);
+                    access.look_anew(true, ms(40 * number as i64), unit);
+                    access.look(false, ms(40), &data);
+                }
+            }
+            is_idr(&data);
+        }
+    }
 }

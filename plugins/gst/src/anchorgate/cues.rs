@@ -1,18 +1,37 @@
 //! The cues pad: cues are heard, and a branch that nothing feeds is found.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anchoring::time::Nanos;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::causes::Cause;
-use super::desk::Desk;
+use super::desk::{Desk, Ears};
 use super::imp::{AnchorGate, CAT, CHECK, Flow};
 use crate::{branch, pads};
 
+/// Where sound and pictures have sources of their own and the sound is flushed first, it waits this long for the pictures' flush.
+const TOGETHER: Duration = Duration::from_secs(1);
+
 impl AnchorGate {
+    /// Waits while what is heard is of a recording, or of a place in it, that the video has not come to yet.
+    fn wait_for_video(&self, begins: bool) {
+        let mut state = self.state();
+        loop {
+            let ahead = state.cues_ahead;
+            let flush_due = ahead.is_some_and(|since| since.elapsed() < TOGETHER);
+            let ended = state.desk.as_ref().map(|desk| desk.ears) == Some(Ears::Ended);
+            let waits = flush_due || (begins && ended && ahead.is_none() && !state.cues_stale);
+            if !waits || state.cues_flushing || state.desk.is_none() || state.flow.is_err() {
+                return;
+            }
+            state = self.wait(state, CHECK);
+        }
+    }
+
     pub(super) fn cues_chain(&self, buffer: &gst::Buffer) -> Flow {
+        self.wait_for_video(false);
         let began = Instant::now();
         let heard = {
             let Ok(map) = buffer.map_readable() else {
@@ -57,8 +76,12 @@ impl AnchorGate {
 
     pub(super) fn cues_event(&self, event: &gst::Event) -> bool {
         // A file knows how long it is, a camera does not.
-        let begins = matches!(event.view(), gst::EventView::Segment(_));
-        let stop = begins.then(|| self.cues.peer_query_duration::<gst::ClockTime>());
+        let enters = matches!(event.view(), gst::EventView::Segment(_));
+        let begins = enters || matches!(event.view(), gst::EventView::StreamStart(_));
+        if event.is_serialized() && event.type_() != gst::EventType::FlushStop {
+            self.wait_for_video(begins);
+        }
+        let stop = enters.then(|| self.cues.peer_query_duration::<gst::ClockTime>());
         let mut state = self.state();
         let mut done = Ok(());
         match event.view() {
@@ -70,9 +93,14 @@ impl AnchorGate {
                 state.cues_flushing = false;
                 state.cues_stale = false;
                 state.cue_segment = None;
+                // Of two flushes that belong together, this is the second or the first.
+                let second = std::mem::take(&mut state.video_ahead);
+                state.cues_ahead = (!second).then(Instant::now);
             }
             gst::EventView::Segment(segment) => {
-                state.cues_stale = false;
+                if std::mem::take(&mut state.cues_stale) {
+                    state.video_ahead = false;
+                }
                 let segment = segment.segment().clone();
                 let segment = segment.downcast::<gst::ClockTime>().ok();
                 if let (Some(segment), Some(desk)) = (&segment, &mut state.desk) {
@@ -95,7 +123,7 @@ impl AnchorGate {
                     done = desk.silence(until);
                 }
             }
-            gst::EventView::Eos(_) if !state.cues_stale => {
+            gst::EventView::Eos(_) | gst::EventView::SegmentDone(_) if !state.cues_stale => {
                 if let Some(desk) = &mut state.desk {
                     done = desk.cues_end();
                 }
@@ -144,10 +172,7 @@ impl AnchorGate {
         };
         deaf.map_err(|error| self.fail(&error))?;
         self.tell();
-        if !unfed.elements().is_empty() {
-            gst::info!(CAT, imp = self, "setting aside {:?}", unfed.elements());
-            element.call_async(move |_| unfed.retire());
-        }
+        self.set_aside(unfed);
         Ok(())
     }
 
@@ -171,11 +196,10 @@ impl AnchorGate {
             let eos = gst::event::Eos::builder();
             let eos = eos.build();
             state.video_ended = Some((eos, Instant::now()));
+            state.sound_only = true;
             self.changed.notify_all();
         }
         gst::info!(CAT, imp = self, "no video: the cues are the stream");
-        if !unfed.elements().is_empty() {
-            element.call_async(move |_| unfed.retire());
-        }
+        self.set_aside(unfed);
     }
 }

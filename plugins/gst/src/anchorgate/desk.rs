@@ -1,6 +1,7 @@
 //! What the gate holds and what it lets go of: units and events in, units and events out, in order. No pads, no threads,
 //! no clock.
 
+mod again;
 mod drain;
 mod end;
 mod jump;
@@ -60,6 +61,10 @@ pub(super) enum DeskError {
         "seeking led astray, and not back to {0}: is the recording being changed? (access=linear reads it through)"
     )]
     Astray(Nanos),
+    #[error(
+        "{spent} tokens were spent of a budget of {budget}: the recording ended earlier than it said (is it cut off?)"
+    )]
+    Overspent { spent: u64, budget: u64 },
 }
 
 /// What is known of the cues.
@@ -108,6 +113,8 @@ pub(super) struct Counts {
     pub(super) anchors: u64,
     pub(super) entries: u64,
     pub(super) tokens: u64,
+    /// Of the pictures that were let through since the recording was entered.
+    pub(super) spent: u64,
     /// Most that was held at once.
     pub(super) most_bytes: usize,
     pub(super) most_time: Nanos,
@@ -480,7 +487,12 @@ impl Desk {
                 .prepend_memory(gst::Memory::from_slice(sets));
         }
         if shown {
-            self.video_stop = self.video_stop.max(stop);
+            // Where the segment ends inside a picture, so does the recording.
+            let end = self.segment.as_ref().and_then(|segment| {
+                let stop = segment.stop()?;
+                pads::stream_time(segment, stop)
+            });
+            self.video_stop = self.video_stop.max(end.map_or(stop, |end| stop.min(end)));
         }
         if found.start {
             if let Some(last) = self.last_key {
@@ -699,7 +711,8 @@ impl Desk {
         for verdict in verdicts {
             match verdict {
                 Verdict::Serve { entry, pts } => {
-                    self.say(Message::Chosen(Chosen { entry, pts, frame }))
+                    self.counts.spent += entry.tokens;
+                    self.say(Message::Chosen(Chosen { entry, pts, frame }));
                 }
                 Verdict::Fold(entry) => {
                     self.counts.entries = self.counts.entries.saturating_sub(1);
@@ -746,46 +759,6 @@ impl Desk {
         self.spare = None;
         self.out_bytes += buffer.size();
         self.out.push_back(Out::Buffer(buffer));
-    }
-
-    /// The recording is entered anew: nothing held counts any more. Counts and warnings stay.
-    pub(super) fn flush(&mut self) -> Result<(), DeskError> {
-        self.looks = match &self.looks {
-            Looks::Plan(file) => Looks::Plan(Box::new(file.again()?)),
-            Looks::Stream { .. } => {
-                let setup = &self.setup;
-                let settings = setup.settings.clone();
-                Looks::stream(settings, setup.prices, &setup.labels, Nanos::ZERO)
-            }
-            Looks::Dense { tier, tokens } => Looks::Dense {
-                tier: *tier,
-                tokens: *tokens,
-            },
-        };
-        self.looks.see(self.frame);
-        self.queue.flush();
-        self.order.flush();
-        self.access.flush();
-        self.trailing.clear();
-        self.early.clear();
-        self.out.clear();
-        self.out_bytes = 0;
-        self.segment = None;
-        self.spare = None;
-        self.discont = true;
-        self.hole = None;
-        self.previous = None;
-        self.last_key = None;
-        self.last_cue = None;
-        self.finder = Finder::default();
-        self.jumps.flush();
-        self.entered = false;
-        self.started = false;
-        self.finished = false;
-        if self.ears != Ears::Deaf {
-            self.ears = Ears::Waiting;
-        }
-        Ok(())
     }
 }
 

@@ -3,12 +3,15 @@
 //! In H.264 both fields bear one frame_num and opposite parity (ITU-T H.264, 7.4.1.2.4 and 7.4.3), in MPEG-2 one temporal_reference and opposite
 //! picture_structure (ISO/IEC 13818-2, 6.3.9 and 6.3.10).
 
+use std::collections::BTreeMap;
+
 use h264_reader::Context;
-use h264_reader::avcc::AvcDecoderConfigurationRecord;
-use h264_reader::nal::pps::{PicParamSetId, PicParameterSet};
-use h264_reader::nal::sps::{FrameMbsFlags, SeqParameterSet};
+use h264_reader::nal::sps::{FrameMbsFlags, SeqParamSetId, SeqParameterSet};
 use h264_reader::nal::{Nal, RefNal};
 use h264_reader::rbsp::BitRead;
+
+/// pic_parameter_set_id is no larger (ITU-T H.264, 7.4.2.2).
+const LAST_PPS: u32 = 255;
 
 /// The last field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,16 +25,39 @@ struct Field {
 /// What is known of the fields of a stream.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
+    /// Sequence parameter sets only.
     sets: Context,
+    /// Which sequence parameter set a picture parameter set goes by.
+    goes_by: BTreeMap<u32, SeqParamSetId>,
     last: Option<Field>,
 }
 
 impl Fields {
-    /// Parameter sets out of a decoder configuration; what can't be read may still come with the pictures.
+    /// Parameter sets out of a decoder configuration (avcC; ISO/IEC 14496-15, 5.3.3.1) as far as it can be read; what can't may still come with the
+    /// pictures. h264-reader's own reader of these panics where a set is shorter than it says.
     pub(super) fn configure(&mut self, data: &[u8]) {
-        let record = AvcDecoderConfigurationRecord::try_from(data).ok();
-        if let Some(sets) = record.and_then(|record| record.create_context().ok()) {
-            self.sets = sets;
+        // configurationVersion, profile, compatibility, level, length size; then the sets, each kind after their number, each set after its length.
+        let Some(([1, ..], mut rest)) = data.split_first_chunk::<5>() else {
+            return;
+        };
+        for (kind, mask) in [(7, 0x1f), (8, 0xff)] {
+            let Some((count, sets)) = rest.split_first() else {
+                return;
+            };
+            rest = sets;
+            for _ in 0..count & mask {
+                let Some((length, sets)) = rest.split_first_chunk() else {
+                    return;
+                };
+                let length = usize::from(u16::from_be_bytes(*length));
+                let Some((set, sets)) = sets.split_at_checked(length) else {
+                    return;
+                };
+                rest = sets;
+                if set.first().is_some_and(|header| header & 0x1f == kind) {
+                    self.learn(kind, set);
+                }
+            }
         }
     }
 
@@ -40,13 +66,19 @@ impl Fields {
         if nal.is_empty() {
             return;
         }
-        let bits = RefNal::new(nal, &[], true).rbsp_bits();
+        let mut bits = RefNal::new(nal, &[], true).rbsp_bits();
         if kind == 7 {
             if let Ok(set) = SeqParameterSet::from_bits(bits) {
                 self.sets.put_seq_param_set(set);
             }
-        } else if let Ok(set) = PicParameterSet::from_bits(&self.sets, bits) {
-            self.sets.put_pic_param_set(set);
+            return;
+        }
+        // No more than these two numbers matters here.
+        let number = bits.read_ue("pic_parameter_set_id").ok();
+        let by = bits.read_ue("seq_parameter_set_id").ok();
+        let by = by.and_then(|by| SeqParamSetId::from_u32(by).ok());
+        if let (Some(number @ 0..=LAST_PPS), Some(by)) = (number, by) {
+            self.goes_by.insert(number, by);
         }
     }
 
@@ -97,8 +129,7 @@ impl Fields {
         bits.read_ue("first_mb_in_slice").ok()?;
         bits.read_ue("slice_type").ok()?;
         let set = bits.read_ue("pic_parameter_set_id").ok()?;
-        let set = self.sets.pps_by_id(PicParamSetId::from_u32(set).ok()?)?;
-        let set = self.sets.sps_by_id(set.seq_parameter_set_id)?;
+        let set = self.sets.sps_by_id(*self.goes_by.get(&set)?)?;
         if set.frame_mbs_flags == FrameMbsFlags::Frames {
             return None;
         }
@@ -151,6 +182,77 @@ mod tests {
             fields.learn(7, bytes);
             fields.learn(8, bytes);
             assert!(!fields.slice(bytes, true) && !fields.possible());
+        }
+    }
+
+    /// Main profile, 64 x 64, pictures that may be coded as fields.
+    const SPS: &[u8] = &[0x67, 77, 0, 30, 0xda, 0x11, 0x12];
+    const PPS: &[u8] = &[0x68, 0xce, 0x3c, 0x80];
+
+    fn avcc(sets: &[&[u8]], more: &[&[u8]]) -> Vec<u8> {
+        let mut data = vec![1, 77, 0, 30, 0xff, 0xe0 | sets.len() as u8];
+        let put = |data: &mut Vec<u8>, set: &[u8]| {
+            data.extend((set.len() as u16).to_be_bytes());
+            data.extend(set);
+        };
+        sets.iter().for_each(|set| put(&mut data, set));
+        data.push(more.len() as u8);
+        more.iter().for_each(|set| put(&mut data, set));
+        data
+    }
+
+    #[test]
+    fn a_configuration_is_read_as_far_as_it_goes() {
+        let whole = avcc(&[SPS], &[PPS]);
+        let mut fields = Fields::default();
+        fields.configure(&whole);
+        assert_eq!((fields.sets.sps().count(), fields.goes_by.len()), (1, 1));
+        for end in 0..whole.len() {
+            Fields::default().configure(&whole[..end]);
+        }
+        // Sets without a byte, as a number of them that is not there; what follows an empty one still counts.
+        for sets in [avcc(&[&[]], &[]), avcc(&[SPS], &[&[]]), avcc(&[PPS], &[])] {
+            let mut fields = Fields::default();
+            fields.configure(&sets);
+            assert!(fields.goes_by.is_empty());
+        }
+        let mut fields = Fields::default();
+        fields.configure(&avcc(&[&[], SPS], &[&[], PPS]));
+        assert_eq!((fields.sets.sps().count(), fields.goes_by.len()), (1, 1));
+    }
+
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn no_bytes_panic(
+            mut data in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..80),
+                Just(avcc(&[SPS], &[PPS])),
+                Just(avcc(&[SPS, SPS], &[PPS, PPS])),
+            ],
+            hits in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..6),
+            end in any::<proptest::sample::Index>(),
+            cut in any::<bool>(),
+        ) {
+            for (at, byte) in hits {
+                if !data.is_empty() {
+                    let at = at.index(data.len());
+                    data[at] = byte;
+                }
+            }
+            if cut && !data.is_empty() {
+                data.truncate(end.index(data.len()));
+            }
+            let mut fields = Fields::default();
+            fields.configure(&data);
+            fields.learn(7, &data);
+            fields.learn(8, data.get(1..).unwrap_or_default());
+            fields.possible();
+            fields.slice(&data, true);
+            fields.slice(data.get(2..).unwrap_or_default(), false);
         }
     }
 }

@@ -12,6 +12,7 @@ use gst::subclass::prelude::*;
 use super::codecs;
 use super::desk::{Desk, DeskError};
 use super::settings::Properties;
+use crate::branch::Unfed;
 use crate::visible::shown;
 use crate::{carry, pads};
 
@@ -45,9 +46,18 @@ pub(super) struct State {
     pub(super) desk: Option<Desk>,
     /// The source pad is active: the task may run.
     pub(super) pushing: bool,
+    /// Inactive, or somebody else's flush is under way.
     pub(super) video_flushing: bool,
+    /// The flush of a jump is under way.
+    pub(super) own_flush: bool,
     pub(super) cues_flushing: bool,
     pub(super) cues_stale: bool,
+    /// The cues were flushed, and the video's flush, if it comes, is part of the same: so long is it waited for.
+    pub(super) cues_ahead: Option<Instant>,
+    /// The video was flushed, and the cues' flush, if it comes, is part of the same.
+    pub(super) video_ahead: bool,
+    /// There is no video: what is heard is the stream.
+    pub(super) sound_only: bool,
     pub(super) video_seen: bool,
     /// The video's EOS, and when it came.
     pub(super) video_ended: Option<(gst::Event, Instant)>,
@@ -75,8 +85,12 @@ impl State {
             pushing: false,
             // The source pad is activated first, and its task must not take the others' rest for a flush.
             video_flushing: false,
+            own_flush: false,
             cues_flushing: false,
             cues_stale: false,
+            cues_ahead: None,
+            video_ahead: false,
+            sound_only: false,
             video_seen: false,
             video_ended: None,
             cue_segment: None,
@@ -91,6 +105,11 @@ impl State {
         }
     }
 
+    /// Nothing may come from the video pad.
+    pub(super) fn is_flushing(&self) -> bool {
+        self.video_flushing || self.own_flush
+    }
+
     pub(super) fn check_due(&mut self) -> bool {
         let now = Instant::now();
         let due = self.next_check <= now;
@@ -101,7 +120,17 @@ impl State {
     }
 }
 
+/// Branches that were set aside because nothing fed them.
+#[derive(Default)]
+pub(super) struct Aside {
+    /// How often the gate was started; `None` while it is stopped.
+    run: Option<u64>,
+    runs: u64,
+    branches: Vec<Unfed>,
+}
+
 pub struct AnchorGate {
+    pub(super) aside: Mutex<Aside>,
     pub(super) video: gst::Pad,
     pub(super) cues: gst::Pad,
     pub(super) src: gst::Pad,
@@ -149,6 +178,9 @@ impl AnchorGate {
             DeskError::Cue(_) | DeskError::Unordered(_) | DeskError::NotRaw { .. } => {
                 gst::element_imp_error!(self, gst::StreamError::Format, ("{}", shown(&error)));
             }
+            DeskError::Overspent { .. } => {
+                gst::element_imp_error!(self, gst::StreamError::Failed, ("{}", shown(&error)));
+            }
         }
         gst::FlowError::Error
     }
@@ -163,7 +195,33 @@ impl AnchorGate {
         live
     }
 
-    pub(super) fn activate(&self, pad: &gst::Pad, active: bool) -> Result<(), gst::LoggableError> {
+    fn aside(&self) -> MutexGuard<'_, Aside> {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets a branch aside, from a thread of its own, until the gate stops.
+    pub(super) fn set_aside(&self, unfed: Unfed) {
+        let run = self.aside().run;
+        if unfed.elements().is_empty() || run.is_none() {
+            return;
+        }
+        gst::info!(CAT, imp = self, "setting aside {:?}", unfed.elements());
+        self.obj().call_async(move |element| {
+            let mut aside = element.imp().aside();
+            if aside.run == run {
+                unfed.retire();
+                aside.branches.push(unfed);
+            }
+        });
+    }
+
+    pub(super) fn activate(
+        &self,
+        pad: &gst::Pad,
+        mode: gst::PadMode,
+        active: bool,
+    ) -> Result<(), gst::LoggableError> {
+        pads::push_only(CAT.clone(), mode, active)?;
         {
             let mut state = self.state();
             if *pad == self.video {
@@ -237,6 +295,9 @@ impl AnchorGate {
                     desk: Some(desk),
                     ..State::new()
                 };
+                let mut aside = self.aside();
+                aside.runs += 1;
+                aside.run = Some(aside.runs);
                 Ok(())
             }
             Err(error) => {
@@ -254,11 +315,11 @@ impl ObjectSubclass for AnchorGate {
     type ParentType = gst::Element;
 
     fn with_class(class: &Self::Class) -> Self {
-        let activate = |pad: &gst::Pad, parent: Option<&gst::Object>, active| {
+        let activate = |pad: &gst::Pad, parent: Option<&gst::Object>, mode, active| {
             Self::catch_panic_pad_function(
                 parent,
                 || Err(gst::loggable_error!(CAT, "panicked before")),
-                |this| this.activate(pad, active),
+                |this| this.activate(pad, mode, active),
             )
         };
         let video = gst::Pad::builder_from_template(&pads::known(class.pad_template("video")))
@@ -283,7 +344,9 @@ impl ObjectSubclass for AnchorGate {
                     |this| this.video_query(pad, query),
                 )
             })
-            .activatemode_function(move |pad, parent, _, active| activate(pad, parent, active))
+            .activatemode_function(move |pad, parent, mode, active| {
+                activate(pad, parent, mode, active)
+            })
             .build();
         let cues = gst::Pad::builder_from_template(&pads::known(class.pad_template("cues")))
             .chain_function(|_, parent, buffer| {
@@ -299,7 +362,9 @@ impl ObjectSubclass for AnchorGate {
             .query_function(|pad, parent, query| {
                 Self::catch_panic_pad_function(parent, || false, |this| this.cues_query(pad, query))
             })
-            .activatemode_function(move |pad, parent, _, active| activate(pad, parent, active))
+            .activatemode_function(move |pad, parent, mode, active| {
+                activate(pad, parent, mode, active)
+            })
             .build();
         let src = gst::Pad::builder_from_template(&pads::known(class.pad_template("src")))
             .event_function(|_, parent, event| {
@@ -308,9 +373,12 @@ impl ObjectSubclass for AnchorGate {
             .query_function(|pad, parent, query| {
                 Self::catch_panic_pad_function(parent, || false, |this| this.src_query(pad, query))
             })
-            .activatemode_function(move |pad, parent, _, active| activate(pad, parent, active))
+            .activatemode_function(move |pad, parent, mode, active| {
+                activate(pad, parent, mode, active)
+            })
             .build();
         Self {
+            aside: Mutex::default(),
             video,
             cues,
             src,
@@ -401,6 +469,12 @@ impl ElementImpl for AnchorGate {
         let done = self.parent_change_state(transition)?;
         if transition == gst::StateChange::PausedToReady {
             *self.state() = State::new();
+            // Another recording may feed them.
+            let mut aside = self.aside();
+            aside.run = None;
+            for unfed in aside.branches.drain(..) {
+                unfed.restore();
+            }
         }
         Ok(done)
     }

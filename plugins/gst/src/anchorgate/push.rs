@@ -9,7 +9,7 @@ use gst::subclass::prelude::*;
 use super::causes::Cause;
 use super::desk::{DeskError, Ears, Out, To};
 use super::imp::{AnchorGate, CAT, CHECK, Flow, State};
-use crate::carry;
+use crate::{carry, pads};
 
 /// After this long with nothing to push, the decoder is made to give out what it holds.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -175,7 +175,17 @@ impl AnchorGate {
         match event.view() {
             // The decoder behind the gate must not skip what was chosen.
             gst::EventView::Qos(_) => true,
-            _ => self.video.push_event(event),
+            // Each goes to whatever plays sound and pictures; where that is one source, it goes there once.
+            gst::EventView::Seek(_) | gst::EventView::Latency(_) => {
+                let upstream = self.upstream();
+                let taken = upstream.push_event(event.clone());
+                if *upstream != self.cues && self.cues.is_linked() && self.sources_differ() {
+                    let heard = self.cues.push_event(event);
+                    gst::debug!(CAT, imp = self, "sent up pad cues, too: {heard}");
+                }
+                taken
+            }
+            _ => self.upstream().push_event(event),
         }
     }
 
@@ -183,26 +193,36 @@ impl AnchorGate {
         let serialized = query.is_serialized();
         match query.view_mut() {
             gst::QueryViewMut::Latency(latency) => {
-                let mut upstream = gst::query::Latency::new();
-                if !self.video.peer_query(&mut upstream) {
+                let told = |pad: &gst::Pad| {
+                    let mut query = gst::query::Latency::new();
+                    pad.peer_query(&mut query).then(|| query.result())
+                };
+                let upstream = self.upstream();
+                let Some((live, min, max)) = told(upstream) else {
                     return false;
-                }
-                let (live, mut min, max) = upstream.result();
-                let mut ears = gst::query::Latency::new();
-                if self.cues.peer_query(&mut ears) && ears.result().0 {
-                    min = min.max(ears.result().1);
-                }
+                };
+                let ears = (*upstream != self.cues).then(|| told(&self.cues)).flatten();
+                let (hears_live, heard) = ears.map_or((false, min), |(live, min, _)| (live, min));
                 let (ahead, lag) = {
                     let properties = self.properties();
                     (properties.look_ahead(), properties.max_lag())
                 };
-                let own = ahead + self.state().latency;
                 let time = |nanos: Nanos| gst::ClockTime::from_nseconds(nanos.get().max(0) as u64);
-                latency.set(
-                    live,
-                    min + time(own),
-                    max.map(|max| max + time(own.max(lag))),
-                );
+                let (own, lag) = (time(ahead + self.state().latency), time(lag));
+                // Pictures wait for what is heard of them, and so long they are kept here.
+                let late = if hears_live {
+                    heard.saturating_sub(min)
+                } else {
+                    gst::ClockTime::ZERO
+                };
+                let own = own + late;
+                let max = max.map(|max| max.max(min) + own.max(lag));
+                latency.set(live || hears_live, min + own, max);
+                true
+            }
+            gst::QueryViewMut::Scheduling(scheduling) => {
+                scheduling.set(gst::SchedulingFlags::SEQUENTIAL, 1, -1, 0);
+                scheduling.add_scheduling_modes([gst::PadMode::Push]);
                 true
             }
             gst::QueryViewMut::Caps(caps) => {
@@ -227,7 +247,24 @@ impl AnchorGate {
                 gst::Pad::query_default(pad, Some(&*self.obj()), query)
             }
             _ if serialized => false,
-            _ => self.video.peer_query(query),
+            _ => self.upstream().peer_query(query),
         }
+    }
+
+    /// The pad that what goes out comes from.
+    fn upstream(&self) -> &gst::Pad {
+        let sound = !self.video.is_linked() && self.cues.is_linked();
+        if sound || self.state().sound_only {
+            &self.cues
+        } else {
+            &self.video
+        }
+    }
+
+    /// Whether sound and pictures come from elements of their own, as far as that can be seen.
+    fn sources_differ(&self) -> bool {
+        let source = |pad| pads::before(pad).pop().map(|(element, _)| element);
+        let (pictures, sound) = (source(&self.video), source(&self.cues));
+        pictures.is_none() || pictures != sound
     }
 }

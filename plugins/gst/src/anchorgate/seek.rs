@@ -24,7 +24,7 @@ impl AnchorGate {
             return;
         }
         let mut state = self.state();
-        while !state.video_flushing
+        while !state.is_flushing()
             && state.pushing
             && state.flow.is_ok()
             && state.desk.as_ref().is_some_and(|desk| desk.holds_up())
@@ -58,10 +58,21 @@ impl AnchorGate {
             gst::SeekType::None,
             gst::ClockTime::NONE,
         );
+        {
+            let mut state = self.state();
+            let sought = state.desk.as_ref().is_some_and(|desk| desk.is_sought(to));
+            if state.video_flushing || !sought {
+                return;
+            }
+            state.seeker = Some(std::thread::current().id());
+        }
         gst::debug!(CAT, imp = self, "seeking: {to:?}");
-        self.state().seeker = Some(std::thread::current().id());
         let sought = self.video.push_event(seek);
-        self.state().seeker = None;
+        {
+            let mut state = self.state();
+            state.seeker = None;
+            state.own_flush = false;
+        }
         if !sought {
             gst::debug!(CAT, imp = self, "{to:?} was refused");
         }

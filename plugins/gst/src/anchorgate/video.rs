@@ -24,7 +24,7 @@ impl AnchorGate {
         }
         let (stored, grown) = {
             let mut state = self.state();
-            if state.video_flushing {
+            if state.is_flushing() {
                 return Err(gst::FlowError::Flushing);
             }
             if state.video_ended.is_some() {
@@ -70,7 +70,7 @@ impl AnchorGate {
         loop {
             let (room, full) = {
                 let mut state = self.state();
-                if state.video_flushing {
+                if state.is_flushing() {
                     return Err(gst::FlowError::Flushing);
                 }
                 state.flow?;
@@ -117,7 +117,7 @@ impl AnchorGate {
             }
             let state = self.state();
             let still = state.desk.as_ref().is_some_and(|desk| !full || desk.full());
-            if still && !state.video_flushing && state.flow.is_ok() {
+            if still && !state.is_flushing() && state.flow.is_ok() {
                 drop(self.wait(state, CHECK));
             }
         }
@@ -126,13 +126,14 @@ impl AnchorGate {
     pub(super) fn video_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::FlushStart(_) if self.is_seeking() => {
-                self.state().video_flushing = true;
+                self.state().own_flush = true;
                 self.changed.notify_all();
                 true
             }
             gst::EventView::FlushStop(_) if self.is_seeking() => {
                 let mut state = self.state();
-                state.video_flushing = false;
+                // Somebody else's flush may be under way as well, and ends by itself.
+                state.own_flush = false;
                 state.video_ended = None;
                 if let Some(desk) = &mut state.desk {
                     desk.flushed();
@@ -143,7 +144,14 @@ impl AnchorGate {
                 {
                     let mut state = self.state();
                     state.video_flushing = true;
-                    state.cues_stale = !state.cues_flushing && state.cues_touched;
+                    // Cues that were flushed before are those of the new place already.
+                    if state.cues_ahead.is_none() {
+                        state.cues_stale = !state.cues_flushing && state.cues_touched;
+                        state.video_ahead = state.cues_touched;
+                    }
+                    if let Some(desk) = &mut state.desk {
+                        desk.cancel_jump();
+                    }
                     self.changed.notify_all();
                 }
                 let pushed = self.src.push_event(event);
@@ -157,8 +165,11 @@ impl AnchorGate {
                     state.video_flushing = false;
                     state.video_ended = None;
                     state.video_seen = false;
+                    state.cues_ahead = None;
                     state.flow = Ok(gst::FlowSuccess::Ok);
-                    state.desk.as_mut().map_or(Ok(()), Desk::flush)
+                    let flushed = state.desk.as_mut().map_or(Ok(()), Desk::flush);
+                    self.changed.notify_all();
+                    flushed
                 };
                 let pushed = self.src.push_event(event);
                 if let Err(error) = flushed {
@@ -171,10 +182,14 @@ impl AnchorGate {
                 }
                 pushed
             }
-            gst::EventView::Eos(_) => {
+            // What a seek asked for is over: for what is held that is the end, too.
+            gst::EventView::Eos(_) | gst::EventView::SegmentDone(_) => {
                 self.wait_for_jump();
                 let astray = {
                     let mut state = self.state();
+                    if state.is_flushing() {
+                        return false;
+                    }
                     let desk = state.desk.as_mut().filter(|desk| desk.is_landing());
                     let astray = desk.map(|desk| desk.astray());
                     self.changed.notify_all();
@@ -221,9 +236,12 @@ impl AnchorGate {
             }
             _ if event.is_serialized() => {
                 self.wait_for_jump();
+                if !self.begin_again(&event) {
+                    return false;
+                }
                 let taken = {
                     let mut state = self.state();
-                    if state.video_flushing {
+                    if state.is_flushing() {
                         return false;
                     }
                     let taken = state.desk.as_mut().map(|desk| desk.video_event(event));
@@ -243,6 +261,41 @@ impl AnchorGate {
                 gst::log!(CAT, imp = self, "passing on {:?} of {}", event, pad.name());
                 self.src.push_event(event)
             }
+        }
+    }
+
+    /// Another stream follows the one that has ended, or another segment the one that is done: waits until that has gone out. Whether
+    /// anything may come now.
+    fn begin_again(&self, event: &gst::Event) -> bool {
+        let mut state = self.state();
+        loop {
+            let Some((end, _)) = &state.video_ended else {
+                return true;
+            };
+            let again = match event.type_() {
+                gst::EventType::StreamStart => true,
+                gst::EventType::Segment => end.type_() == gst::EventType::SegmentDone,
+                _ => false,
+            };
+            if !again {
+                return true;
+            }
+            if state.is_flushing() || !state.pushing || state.flow.is_err() {
+                return false;
+            }
+            let Some(desk) = &mut state.desk else {
+                return false;
+            };
+            if desk.finished() {
+                let begun = desk.begin_again();
+                state.video_ended = None;
+                state.video_seen = false;
+                state.sound_only = false;
+                self.changed.notify_all();
+                drop(state);
+                return begun.map_err(|error| self.fail(&error)).is_ok();
+            }
+            state = self.wait(state, CHECK);
         }
     }
 

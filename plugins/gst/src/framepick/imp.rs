@@ -177,6 +177,14 @@ impl FramePick {
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
     }
 
+    /// A decoder that were told of a late picture would skip others, chosen ones among them.
+    fn src_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        match event.view() {
+            gst::EventView::Qos(_) => true,
+            _ => gst::Pad::event_default(pad, Some(&*self.obj()), event),
+        }
+    }
+
     fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
         let answered = gst::Pad::query_default(pad, Some(&*self.obj()), query);
         if answered && let gst::QueryViewMut::Allocation(allocation) = query.view_mut() {
@@ -248,18 +256,15 @@ impl ObjectSubclass for FramePick {
             .query_function(|pad, parent, query| {
                 Self::catch_panic_pad_function(parent, || false, |this| this.sink_query(pad, query))
             })
-            .flags(
-                gst::PadFlags::PROXY_CAPS
-                    | gst::PadFlags::PROXY_ALLOCATION
-                    | gst::PadFlags::PROXY_SCHEDULING,
-            )
+            .activatemode_function(|_, _, mode, active| pads::push_only(CAT.clone(), mode, active))
+            .flags(gst::PadFlags::PROXY_CAPS | gst::PadFlags::PROXY_ALLOCATION)
             .build();
         let src = gst::Pad::builder_from_template(&pads::known(class.pad_template("src")))
-            .flags(
-                gst::PadFlags::PROXY_CAPS
-                    | gst::PadFlags::PROXY_ALLOCATION
-                    | gst::PadFlags::PROXY_SCHEDULING,
-            )
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.src_event(pad, event))
+            })
+            .activatemode_function(|_, _, mode, active| pads::push_only(CAT.clone(), mode, active))
+            .flags(gst::PadFlags::PROXY_CAPS | gst::PadFlags::PROXY_ALLOCATION)
             .build();
         Self {
             sink,

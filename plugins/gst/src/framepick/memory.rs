@@ -145,7 +145,8 @@ unsafe extern "C" fn map(
 ) -> glib::ffi::gpointer {
     // SAFETY: GStreamer calls it for memory of this allocator only.
     let mut held = unsafe { Piece::of(memory) }.held();
-    if flags & gst::ffi::GST_MAP_WRITE != 0 && Arc::strong_count(&held.block) > 1 {
+    // That nobody shares it is seen only after all that they did with it; a plain count would not say so.
+    if flags & gst::ffi::GST_MAP_WRITE != 0 && Arc::get_mut(&mut held.block).is_none() {
         // Another block would leave those behind who have mapped it already.
         let own = (held.mapped == 0).then(|| held.block.duplicate()).flatten();
         let Some(own) = own else {

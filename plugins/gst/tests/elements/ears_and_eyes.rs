@@ -320,7 +320,7 @@ fn a_tagger_that_is_not_there_is_named_when_the_element_starts() {
     let _ = listener.set_state(gst::State::Null);
 }
 
-fn picker() -> Harness {
+pub(crate) fn picker() -> Harness {
     init();
     let mut picker = Harness::new("framepick");
     picker.set_live(false);
@@ -328,13 +328,13 @@ fn picker() -> Harness {
     picker
 }
 
-fn frame(ms: u64) -> gst::Buffer {
+pub(crate) fn frame(ms: u64) -> gst::Buffer {
     let mut buffer = gst::Buffer::from_mut_slice(vec![0u8; 8 * 8 * 3]);
     buffer.make_mut().set_pts(gst::ClockTime::from_mseconds(ms));
     buffer
 }
 
-fn chosen(ms: i64) -> Chosen {
+pub(crate) fn chosen(ms: i64) -> Chosen {
     Chosen {
         entry: entry(ms * 1_000_000),
         pts: Nanos::from_ms(ms),

@@ -14,15 +14,15 @@ use crate::support::{ffmpeg, init, plan, run};
 const FRAME: u64 = 40;
 const GOP: u64 = 25;
 
-struct Gate {
-    video: Harness,
+pub(crate) struct Gate {
+    pub(crate) video: Harness,
     /// `None` where nothing is linked to pad `cues`.
-    cues: Option<Harness>,
-    bus: gst::Bus,
+    pub(crate) cues: Option<Harness>,
+    pub(crate) bus: gst::Bus,
 }
 
 impl Gate {
-    fn new(properties: &[(&str, &str)], linked: bool) -> Self {
+    pub(crate) fn new(properties: &[(&str, &str)], linked: bool) -> Self {
         init();
         let element = gst::ElementFactory::make("anchorgate").build().unwrap();
         for (name, value) in properties {
@@ -41,11 +41,11 @@ impl Gate {
         Self { video, cues, bus }
     }
 
-    fn element(&self) -> gst::Element {
+    pub(crate) fn element(&self) -> gst::Element {
         self.video.element().unwrap()
     }
 
-    fn number(&self, name: &str) -> u64 {
+    pub(crate) fn number(&self, name: &str) -> u64 {
         let stats: gst::Structure = self.element().property("stats");
         stats.get(name).unwrap()
     }
@@ -63,41 +63,19 @@ impl Gate {
         self.video.push(buffer)
     }
 
-    fn pictures(&mut self, numbers: std::ops::Range<u64>) {
+    pub(crate) fn pictures(&mut self, numbers: std::ops::Range<u64>) {
         for number in numbers {
             self.picture(number, 100).unwrap();
         }
     }
 
     /// Cues of 80 ms each from `from` to `until`, with an onset at every whole second.
-    fn hear(&mut self, from: u64, until: u64) {
-        let cues = self.cues.as_mut().unwrap();
-        for number in from * 25 / 2..until * 25 / 2 {
-            let pts = Nanos::new(HOP.get() * number as i64);
-            let second = Nanos::new(pts.get().div_euclid(1_000_000_000) * 1_000_000_000);
-            let onset = (second - pts).get().abs() < HOP.get() && pts >= second;
-            let cue = Cue {
-                pts,
-                eventness: 0.5,
-                uncertainty: 0.1,
-                speech: 0.0,
-                tags: Vec::new(),
-                onset: (onset && pts.get() - second.get() < HOP.get()).then_some(Onset {
-                    at: pts + Nanos::from_ms(10),
-                    p: 0.9,
-                    uncertainty: 0.1,
-                }),
-                ..Cue::default()
-            };
-            let mut buffer = gst::Buffer::from_slice(carry::cue_to_text(&cue).into_bytes());
-            let time = gst::ClockTime::from_nseconds(pts.get() as u64);
-            buffer.make_mut().set_pts(time);
-            cues.push(buffer).unwrap();
-        }
+    pub(crate) fn hear(&mut self, from: u64, until: u64) {
+        cues_between(self.cues.as_mut().unwrap(), from, until);
     }
 
     /// Everything that comes out up to EOS: events by kind, buffers as `picture`.
-    fn until_eos(&mut self) -> Vec<gst::Event> {
+    pub(crate) fn until_eos(&mut self) -> Vec<gst::Event> {
         let mut events = Vec::new();
         let began = Instant::now();
         loop {
@@ -117,7 +95,7 @@ impl Gate {
         }
     }
 
-    fn warnings(&self) -> Vec<String> {
+    pub(crate) fn warnings(&self) -> Vec<String> {
         std::iter::from_fn(|| self.bus.pop_filtered(&[gst::MessageType::Warning]))
             .map(|message| match message.view() {
                 gst::MessageView::Warning(warning) => warning.error().to_string(),
@@ -127,12 +105,38 @@ impl Gate {
     }
 }
 
-fn messages(events: &[gst::Event]) -> Vec<Message> {
+/// See [`Gate::hear`].
+pub(crate) fn cues_between(cues: &mut Harness, from: u64, until: u64) {
+    for number in from * 25 / 2..until * 25 / 2 {
+        let pts = Nanos::new(HOP.get() * number as i64);
+        let second = Nanos::new(pts.get().div_euclid(1_000_000_000) * 1_000_000_000);
+        let onset = (second - pts).get().abs() < HOP.get() && pts >= second;
+        let cue = Cue {
+            pts,
+            eventness: 0.5,
+            uncertainty: 0.1,
+            speech: 0.0,
+            tags: Vec::new(),
+            onset: (onset && pts.get() - second.get() < HOP.get()).then_some(Onset {
+                at: pts + Nanos::from_ms(10),
+                p: 0.9,
+                uncertainty: 0.1,
+            }),
+            ..Cue::default()
+        };
+        let mut buffer = gst::Buffer::from_slice(carry::cue_to_text(&cue).into_bytes());
+        let time = gst::ClockTime::from_nseconds(pts.get() as u64);
+        buffer.make_mut().set_pts(time);
+        cues.push(buffer).unwrap();
+    }
+}
+
+pub(crate) fn messages(events: &[gst::Event]) -> Vec<Message> {
     let ours = events.iter().filter_map(|event| Message::from_event(event));
     ours.map(Result::unwrap).collect()
 }
 
-fn served(events: &[gst::Event]) -> usize {
+pub(crate) fn served(events: &[gst::Event]) -> usize {
     let chosen = |message: &&Message| matches!(message, Message::Chosen(_));
     messages(events).iter().filter(chosen).count()
 }

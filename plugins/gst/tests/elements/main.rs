@@ -24,6 +24,18 @@ mod branches;
 #[cfg(test)]
 mod gate;
 
+/// Beginning anew: flushes, further streams and segments, and what goes upstream.
+#[cfg(test)]
+mod again;
+
+/// What GStreamer's own scenarios do to a pipeline, and seeks that come together.
+#[cfg(test)]
+mod scenarios;
+
+/// Elements in bins, and pipelines that are used twice.
+#[cfg(test)]
+mod bins;
+
 /// Listener and picker alone.
 #[cfg(test)]
 mod ears_and_eyes;

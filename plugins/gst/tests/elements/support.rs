@@ -223,6 +223,42 @@ pub(crate) fn run(pipeline: &gst::Pipeline) -> Ended {
     ended
 }
 
+/// A pipeline that links pads whenever they come, not only the first time, as a launch line does: (from, to, how their caps begin).
+pub(crate) fn linking(line: &str, links: &[(&str, &str, &'static str)]) -> gst::Pipeline {
+    init();
+    let pipeline = gst::parse::launch(line).unwrap();
+    let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
+    for (from, to, begin) in links {
+        let sink = pipeline.by_name(to).unwrap().static_pad("sink").unwrap();
+        let begin = *begin;
+        let from = pipeline.by_name(from).unwrap();
+        from.connect_pad_added(move |_, pad| {
+            let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+            let fits = caps
+                .structure(0)
+                .is_some_and(|s| s.name().starts_with(begin));
+            if fits && !sink.is_linked() {
+                pad.link(&sink).unwrap();
+            }
+        });
+    }
+    pipeline
+}
+
+/// Does what may not hang on a thread of its own.
+#[track_caller]
+pub(crate) fn in_time<T: Send + 'static>(
+    what: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let (done, waiting) = std::sync::mpsc::sync_channel(1);
+    std::thread::spawn(move || done.send(work()));
+    match waiting.recv_timeout(std::time::Duration::from_secs(40)) {
+        Ok(result) => result,
+        Err(error) => panic!("{what}: {error}"),
+    }
+}
+
 fn text_of(message: gst::Message) -> String {
     match message.view() {
         gst::MessageView::Error(error) => format!("{} {:?}", error.error(), error.debug()),

@@ -24,6 +24,12 @@ impl Desk {
         let trailing = std::mem::take(&mut self.trailing);
         self.out.extend(trailing.into_iter().map(Out::Event));
         let duration = self.video_stop.max(self.cue_stop);
+        if let Looks::Stream { .. } = self.looks {
+            let (spent, budget) = (self.counts.spent, self.setup.settings.budget_of(duration));
+            if spent > budget {
+                return Err(DeskError::Overspent { spent, budget });
+            }
+        }
         let stats = self.queue.stats();
         if !self.started {
             // Messages may not come before a segment; without one there is nobody to read them.
@@ -44,11 +50,15 @@ impl Desk {
         };
         self.say(Message::Summary(summary));
         // A decoder keeps events for the next picture and would lose these at the end; a GAP takes them through.
-        let stop = self.segment.as_ref();
-        let stop = stop.and_then(|segment| pads::buffer_time(segment, self.video_stop));
-        if let Some(from) = stop.filter(|_| self.passed_any) {
-            let length = gst::ClockTime::ZERO;
-            self.hole = Some(Hole { from, length });
+        if self.passed_any {
+            let from = self
+                .segment
+                .as_ref()
+                .and_then(|segment| pads::buffer_time(segment, self.video_stop).or(segment.stop()));
+            self.hole = Some(Hole {
+                from: from.unwrap_or_default(),
+                length: gst::ClockTime::ZERO,
+            });
             self.drain();
         }
         self.out.push_back(Out::Event(eos));

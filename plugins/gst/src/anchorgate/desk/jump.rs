@@ -168,6 +168,17 @@ impl Desk {
         }
     }
 
+    /// Somebody else goes elsewhere: the jump that is under way is none any more.
+    pub(in super::super) fn cancel_jump(&mut self) {
+        self.jumps.state = State::Reading;
+        self.jumps.tried = None;
+    }
+
+    /// Whether this jump is still to be made.
+    pub(in super::super) fn is_sought(&self, to: To) -> bool {
+        self.jumps.state == State::Sought(to)
+    }
+
     /// What was on its way from the old place is gone.
     pub(in super::super) fn flushed(&mut self) {
         self.order.flush();
