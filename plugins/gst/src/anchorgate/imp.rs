@@ -221,7 +221,7 @@ impl AnchorGate {
         mode: gst::PadMode,
         active: bool,
     ) -> Result<(), gst::LoggableError> {
-        pads::push_only(CAT.clone(), mode, active)?;
+        pads::push_only(*CAT, mode, active)?;
         {
             let mut state = self.state();
             if *pad == self.video {

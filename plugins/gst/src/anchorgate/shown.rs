@@ -72,9 +72,8 @@ impl Shown {
         }
         if matches!(self.codec, Some((Codec::H264, _))) {
             for nal in parameter_sets(&data) {
-                match kind(Codec::H264, nal) {
-                    Some(kind @ (7 | 8)) => self.learn(kind, nal),
-                    _ => {}
+                if let Some(kind @ (7 | 8)) = kind(Codec::H264, nal) {
+                    self.learn(kind, nal);
                 }
             }
         }

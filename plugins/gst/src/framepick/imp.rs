@@ -256,14 +256,14 @@ impl ObjectSubclass for FramePick {
             .query_function(|pad, parent, query| {
                 Self::catch_panic_pad_function(parent, || false, |this| this.sink_query(pad, query))
             })
-            .activatemode_function(|_, _, mode, active| pads::push_only(CAT.clone(), mode, active))
+            .activatemode_function(|_, _, mode, active| pads::push_only(*CAT, mode, active))
             .flags(gst::PadFlags::PROXY_CAPS | gst::PadFlags::PROXY_ALLOCATION)
             .build();
         let src = gst::Pad::builder_from_template(&pads::known(class.pad_template("src")))
             .event_function(|pad, parent, event| {
                 Self::catch_panic_pad_function(parent, || false, |this| this.src_event(pad, event))
             })
-            .activatemode_function(|_, _, mode, active| pads::push_only(CAT.clone(), mode, active))
+            .activatemode_function(|_, _, mode, active| pads::push_only(*CAT, mode, active))
             .flags(gst::PadFlags::PROXY_CAPS | gst::PadFlags::PROXY_ALLOCATION)
             .build();
         Self {
