@@ -329,8 +329,8 @@ fn links_out_of_a_served_folder_are_not_followed() {
         std::fs::create_dir(folder.join(inner)).unwrap();
     }
     let video = root().join("fixtures/kitchen.mp4");
-    std::fs::copy(&gated, folder.join("features/a.h5")).unwrap();
-    std::fs::copy(&uniform, folder.join("elsewhere/b.h5")).unwrap();
+    std::fs::copy(gated, folder.join("features/a.h5")).unwrap();
+    std::fs::copy(uniform, folder.join("elsewhere/b.h5")).unwrap();
     link(folder.join("elsewhere/b.h5"), folder.join("features/b.h5")).unwrap();
     link("a.h5".into(), folder.join("features/c.h5")).unwrap();
     link(video.clone(), folder.join("videos/a.mp4")).unwrap();

@@ -316,7 +316,7 @@ mod tests {
                 assert!(layout.opposed(&opposite), "{layout:?}");
                 layout.turn(&mut opposite);
                 assert_eq!(opposite, sound(layout, 1.0), "{layout:?}");
-                assert!(!layout.opposed(&[]) && !layout.opposed(&vec![0; 100]));
+                assert!(!layout.opposed(&[]) && !layout.opposed(&[0; 100]));
             }
         }
     }
