@@ -553,6 +553,8 @@ fn measuring(measure: &Arc<Mutex<Measure>>) -> anyhow::Result<gst::Element> {
             if let Some(caps) = caps {
                 measure.order.set_caps(&caps);
             }
+            // Events go on: the end of the stream is one.
+            return gst::PadProbeReturn::Ok;
         }
         if let Some(segment) = segment {
             let list = info.buffer_list().into_iter().flat_map(|list| list.iter());
