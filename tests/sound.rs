@@ -104,7 +104,7 @@ fn times_that_step_back_are_no_error() {
         "adpcm.avi",
         &[""],
         &base,
-        "-c:v copy -c:a adpcm_ms",
+        "-c:v copy -bsf:v h264_mp4toannexb -c:a adpcm_ms",
     );
     hears("adpcm", &adpcm, &CLICKS[..2], &["times step back"]);
     let still = make(

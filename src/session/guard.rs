@@ -27,10 +27,12 @@ impl Refused {
             return e;
         };
         let said = format!("{e:#}");
-        let said = if said.starts_with(text) {
-            said
-        } else {
-            text.clone()
+        let kept = said.split_once("; ").map(|(_, kept)| kept);
+        let said = match (said.find(text.as_str()), kept) {
+            (Some(at), _) => said.split_at(at).1.to_owned(),
+            // What ended the pass was noticed elsewhere first.
+            (None, Some(kept)) if kept.contains("earmark recover") => format!("{text}; {kept}"),
+            (None, _) => text.clone(),
         };
         Failure::error(*class, said)
     }
@@ -95,7 +97,8 @@ impl Guard {
                 };
                 let _ = said.0.set((class, text.clone()));
                 gst::element_error!(sink, gst::ResourceError::Read, ["{text}"]);
-                return gst::PadProbeReturn::Drop;
+                drop(info.data.take());
+                return gst::PadProbeReturn::Handled;
             }
             last(&sink);
             gst::PadProbeReturn::Ok

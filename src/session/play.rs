@@ -392,7 +392,8 @@ fn hold_the_end(sink: &gst::Element, failed: &Arc<AtomicBool>) {
             .event()
             .is_some_and(|event| event.type_() == gst::EventType::Eos);
         if is_end && failed.load(Ordering::SeqCst) {
-            return gst::PadProbeReturn::Drop;
+            drop(info.data.take());
+            return gst::PadProbeReturn::Handled;
         }
         gst::PadProbeReturn::Ok
     });

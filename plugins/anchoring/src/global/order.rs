@@ -24,8 +24,12 @@ const STEP: f64 = 0.02;
 /// The same where decoding counts, and takes most of the worth of many.
 const FINE_STEP: f64 = 0.001;
 
-/// Upper bounds of what a candidate is worth, in steps, and of how far it is from what is taken; then the place in line of those alike.
-type Turn = (u64, Nanos, Reverse<usize>);
+/// Candidates closer than this are neighbours: of those worth the same the earlier comes first, as the beginning of what they are heard of.
+const NEIGHBOURS: i64 = 2_000_000_000;
+
+/// Upper bounds of what a candidate is worth, in steps, and of how far it is from what is taken, in neighbourhoods; then the place in line of its
+/// neighbourhood, and its own there.
+type Turn = (u64, u64, Reverse<usize>, Reverse<usize>);
 
 /// What is known about a candidate's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +81,9 @@ impl<'a> Order<'a> {
             worth,
             min_gap,
             decoding: None,
-            turns: (0..candidates.len()).map(first).collect(),
+            turns: (0..candidates.len())
+                .map(|i| first(candidates, i))
+                .collect(),
             waits: vec![Waits::Unasked; candidates.len()],
             seen: BTreeMap::new(),
             taken: BTreeSet::new(),
@@ -100,8 +106,7 @@ impl<'a> Order<'a> {
     /// The next candidate that keeps its distance, when its picture is best taken, and what that is worth: events that it is expected to be the first
     /// to show.
     pub(super) fn next(&mut self) -> Option<(usize, Nanos, f64)> {
-        while let Some((.., Reverse(place))) = self.turns.pop_last() {
-            let i = scattered(place);
+        while let Some((.., Reverse(i))) = self.turns.pop_last() {
             let Some((at, gain, weighed)) = self.best(i, false) else {
                 self.waits[i] = Waits::Gone;
                 continue;
@@ -149,7 +154,7 @@ impl<'a> Order<'a> {
                 continue;
             };
             self.turns.remove(&turn);
-            self.turns.insert(first(who));
+            self.turns.insert(first(self.candidates, who));
             self.waits[who] = Waits::Unasked;
         }
     }
@@ -172,8 +177,9 @@ impl<'a> Order<'a> {
         };
         (
             (weighed / step) as u64,
-            far.unwrap_or(Nanos::MAX),
-            Reverse(scattered(i)),
+            far.map_or(u64::MAX, |far| (far.get() / NEIGHBOURS) as u64),
+            neighbourhood(self.candidates, i),
+            Reverse(i),
         )
     }
 
@@ -235,8 +241,13 @@ impl<'a> Order<'a> {
 }
 
 /// Before anything is known.
-fn first(i: usize) -> Turn {
-    (u64::MAX, Nanos::MAX, Reverse(scattered(i)))
+fn first(candidates: &[Candidate], i: usize) -> Turn {
+    (u64::MAX, u64::MAX, neighbourhood(candidates, i), Reverse(i))
+}
+
+/// The place in line of a candidate's neighbourhood.
+fn neighbourhood(candidates: &[Candidate], i: usize) -> Reverse<usize> {
+    Reverse(scattered((candidates[i].seen.get() / NEIGHBOURS) as usize))
 }
 
 /// When a candidate's picture may be taken: when it is best seen, and where it may wait for a keyframe.

@@ -30,6 +30,8 @@ const RATE: i64 = 16_000;
 const REMEMBERED: usize = 2 * RATE as usize;
 /// So many are compared, at most.
 const COMPARED: usize = 4096;
+/// Holes of the sound shorter than this are not told.
+const TOLD_HOLE: Nanos = Nanos::from_ms(250);
 /// The latency is not known yet.
 const UNKNOWN: i64 = -1;
 
@@ -206,10 +208,10 @@ impl State {
         Ok(())
     }
 
-    /// Nothing sounds between these.
+    /// Nothing sounds between these. What a decoder or a demuxer rounds off, or leaves at the end, is not worth a word.
     fn missing(&mut self, from: Nanos, until: Nanos) {
-        if !std::mem::replace(&mut self.told.hole, true) {
-            let length = until - from;
+        let length = until - from;
+        if length >= TOLD_HOLE && !std::mem::replace(&mut self.told.hole, true) {
             self.news.push(format!(
                 "the sound has a hole of {length} at {from} (was something lost on the way?): nothing is heard there; further holes are not told"
             ));

@@ -491,7 +491,7 @@ fn heard(buffers: &[(u64, u64, u64)]) -> (Vec<f64>, Vec<i64>, Vec<String>) {
     listener.push_event(gst::event::Eos::new());
     let cues = cues(&mut listener);
     let likely = cues.iter().filter_map(|(_, cue)| cue.onset);
-    let likely = likely.filter(|onset| onset.p > 0.3);
+    let likely = likely.filter(|onset| onset.p > 0.05);
     let warnings = bus.iter().filter_map(|message| match message.view() {
         gst::MessageView::Warning(warning) => Some(warning.error().to_string()),
         _ => None,

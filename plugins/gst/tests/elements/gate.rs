@@ -341,7 +341,7 @@ fn cues_that_make_progress_are_waited_for_at_the_bound() {
 fn a_jump_of_the_pictures_is_one_hole() {
     // A day; nobody hears anything, so that all looks are even ones.
     let day = 24 * 3600 * 1000 / FRAME;
-    let mut gate = Gate::new(&[("max-gap-ms", "100")], false);
+    let mut gate = Gate::new(&[("max-gap-ms", "100"), ("tokens-per-s", "1000")], false);
     gate.pictures(0..100);
     gate.pictures(day..day + 100);
     gate.video.push_event(gst::event::Eos::new());

@@ -16,7 +16,7 @@ with h5py.File(sys.argv[1]) as f:
     for group, rows in (("frames", 30), ("anchors", 5), ("cues", 375)):
         for name, d in f[group].items():
             assert d.shape[0] == rows and d.chunks and d.attrs["units"] and d.attrs["axes"], (group, name, d.shape)
-            assert len(d.attrs["axes"].split(", ")) == d.ndim
+            assert len(d.attrs["axes"].decode().split(", ")) == d.ndim
     assert h5py.check_enum_dtype(f["frames/tier"].dtype) == TIERS and h5py.check_enum_dtype(f["frames/reason"].dtype) == REASONS
     types = {"frames/features": sys.argv[2].replace("f32", "<f4").replace("f16", "<f2"), "frames/pts_ns": "<i8", "frames/requested_ns": "<i8", "frames/asked_ns": "<i8",
              "frames/tokens": "<u4", "frames/anchor": "<i4", "anchors/onset_ns": "<i8", "anchors/start_ns": "<i8", "anchors/stop_ns": "<i8",

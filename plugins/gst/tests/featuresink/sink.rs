@@ -228,8 +228,11 @@ fn files_without_thumbnails_or_bands_are_read() {
         .status()
         .unwrap();
     assert!(done.success());
-    assert!(read_cues(&feed.output()).unwrap().bands.is_empty());
-    assert!(summary(&feed).times.is_null());
+    // The seal is broken: only a copy is read.
+    let copy = feed.output().with_file_name("copy.h5");
+    gstearmark::h5::copy(&feed.output(), &copy, gstearmark::h5::Parts::All).unwrap();
+    assert!(read_cues(&copy).unwrap().bands.is_empty());
+    assert!(read_summary(&copy).unwrap().times.is_null());
 }
 
 #[test]
