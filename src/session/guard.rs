@@ -96,7 +96,7 @@ impl Guard {
                     Class::InputMissing
                 };
                 let _ = said.0.set((class, text.clone()));
-                gst::element_error!(sink, gst::ResourceError::Read, ["{text}"]);
+                gst::element_error!(sink, gst::ResourceError::Read, ("{text}"));
                 drop(info.data.take());
                 return gst::PadProbeReturn::Handled;
             }

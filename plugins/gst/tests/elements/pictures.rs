@@ -58,6 +58,23 @@ pub(crate) fn compare(name: &str, file: &Path, folder: &Path, unreachable: usize
         .map(|(chosen, ..)| chosen.unwrap().entry.requested.get());
     let mut answered: Vec<i64> = answered.chain(missed).collect();
     answered.sort_unstable();
+    // In a hole of the recording, what a picture shows that is taken anyway is not taken again.
+    let times: Vec<i64> = times
+        .into_iter()
+        .filter(|time| {
+            let folded = !answered.contains(time);
+            if folded {
+                let nearest = all.iter().map(|(at, _)| *at);
+                let nearest = nearest.min_by_key(|at| (at - time).abs()).unwrap();
+                assert!((nearest - time).abs() > 100_000_000, "{name}: {time}");
+                assert!(
+                    gated.pictures.iter().any(|(_, at, _)| *at == nearest),
+                    "{name}: {time}"
+                );
+            }
+            !folded
+        })
+        .collect();
     assert_eq!(answered, times, "{name}");
     for (chosen, at, hash) in &gated.pictures {
         let entry = chosen.unwrap().entry;

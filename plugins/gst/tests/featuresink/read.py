@@ -34,7 +34,7 @@ with h5py.File(sys.argv[1]) as f:
     assert (f["cues/bands"][:] == (np.arange(375 * 16) % 256).reshape(375, 16)).all()
     assert ("thumbnail_stop" in f["frames"]) == ("thumbnails" in f) == (sys.argv[2] == "f16")
     for k, side in ((0, 96), (1, 288), (7, 160)) if "thumbnails" in f else ():
-        stop = np.concatenate([[0], f["frames/thumbnail_stop"][:]])
+        stop = np.concatenate([[0], f["frames/thumbnail_stop"][:]]).astype(int)
         picture = Image.open(io.BytesIO(f["thumbnails/jpeg"][stop[k]:stop[k + 1]].tobytes()))
         assert picture.format == "JPEG" and picture.size == (side, side * 3 // 4), (k, picture.size)
         assert np.abs(np.array(picture.convert("RGB")).astype(int).mean((0, 1)) - colours[k] * 255).max() < 4, "a thumbnail shows another picture"
