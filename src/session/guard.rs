@@ -27,12 +27,10 @@ impl Refused {
             return e;
         };
         let said = format!("{e:#}");
-        let kept = said.split_once("; ").map(|(_, kept)| kept);
-        let said = match (said.find(text.as_str()), kept) {
-            (Some(at), _) => said.split_at(at).1.to_owned(),
-            // What ended the pass was noticed elsewhere first.
-            (None, Some(kept)) if kept.contains("earmark recover") => format!("{text}; {kept}"),
-            (None, _) => text.clone(),
+        // The error that the guard posts says it, and behind it what is kept.
+        let said = match said.find(text.as_str()) {
+            Some(at) => said.split_at(at).1.to_owned(),
+            None => text.clone(),
         };
         Failure::error(*class, said)
     }
