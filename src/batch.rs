@@ -4,7 +4,7 @@
 //!
 //! In the order of a recording's way:
 //!
-//! - `inputs`, `list`: what was named -> recordings, each with a name of its own.
+//! - `job`, `inputs`, `list`: what was named -> recordings, each with a name of its own.
 //! - `shard`: which of them are this machine's.
 //! - `resume`: which of them are done already, verified.
 //! - `estimate`: what `--dry-run` says.
@@ -21,6 +21,7 @@ mod bars;
 mod emit;
 mod estimate;
 mod inputs;
+mod job;
 mod list;
 mod pool;
 mod resume;
@@ -38,12 +39,13 @@ use anyhow::{Context, bail};
 use gstearmark::models::{self, used};
 
 use crate::cli::{Batch, Hash, Resume};
-use crate::commands::{self, Output, Usage};
-use crate::config::{Error, Pipeline, Variables};
-use crate::probe::Recording;
-use crate::session::Stop;
-use crate::session::failure::Class;
-use inputs::Job;
+use crate::failure::Class;
+use crate::failure::Usage;
+use crate::pipeline::{Error, Pipeline, Variables};
+use crate::recording::Recording;
+use crate::stop::Stop;
+use crate::terminal::{self, Output};
+use job::Job;
 use pool::{Limits, News, Outcome, Pool, Queue};
 use resume::{Found, Wanted};
 use shard::Shard;
@@ -225,7 +227,7 @@ pub fn listed(path: &Path) -> anyhow::Result<usize> {
 impl Run<'_> {
     fn say(&self, text: &str) {
         if !self.output.quiet {
-            commands::tell(text);
+            terminal::tell(text);
         }
     }
 
@@ -353,7 +355,7 @@ impl Run<'_> {
             input: item.job.input.clone(),
             recording: item.recording.clone()?,
             video_id: item.job.video_id.clone(),
-            output: inputs::text(output),
+            output: job::text(output),
             overwrite: item.why.is_some() || self.args.resume == Resume::Overwrite,
             audio_track: item.wanted.audio_track,
             threads: Some(self.threads),

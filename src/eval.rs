@@ -1,4 +1,4 @@
-//! `earmark eval`: plans against labels.
+//! Plans against labels.
 //!
 //! # Layout
 //!
@@ -19,30 +19,26 @@ mod plot;
 pub mod results;
 pub(crate) mod text;
 
-use anyhow::Context;
-use serde_json::json;
+use std::path::PathBuf;
 
-use crate::cli::EvalAnchors;
-use crate::commands::{Output, print};
+use anchoring::tier::Tier;
+
+use results::Results;
+
+pub(crate) use plot::svg;
 
 /// Resampling begins here; the same plans give the same intervals.
 const SEED: u64 = 1;
 
-/// `earmark eval anchors`.
+/// Scores plans against labels, paired by name; looks of `tier` or above count.
 ///
 /// # Errors
 /// A plan or its labels cannot be read, or there is nothing to measure.
-pub fn anchors(args: &EvalAnchors, output: Output) -> anyhow::Result<()> {
-    let pairs = pairs::read(&args.plan, &args.labels, args.tier)?;
-    let results = results::measure(&pairs, SEED);
-    if let Some(file) = &args.plot {
-        std::fs::write(file, plot::svg(&results))
-            .with_context(|| format!("cannot write {}", file.display()))?;
-    }
-    if output.json {
-        let mut value = serde_json::to_value(&results)?;
-        value["ok"] = json!(true);
-        return print(&format!("{value:#}"));
-    }
-    print(results.to_string().trim_end())
+pub fn anchors(
+    plans: &[PathBuf],
+    labels: &[PathBuf],
+    tier: Option<Tier>,
+) -> anyhow::Result<Results> {
+    let pairs = pairs::read(plans, labels, tier)?;
+    Ok(results::measure(&pairs, SEED))
 }

@@ -22,9 +22,11 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use crate::cli::{self, ExportFormat, Fill};
-use crate::commands::{self, Output, Reported, Usage};
-use crate::inspect::grouped;
-use crate::session::{Stop, place};
+use crate::failure::{Reported, Usage};
+use crate::files;
+use crate::stop::Stop;
+use crate::terminal::grouped;
+use crate::terminal::{self, Output};
 use actionformer::Grid;
 use source::Source;
 
@@ -84,7 +86,7 @@ pub fn run(args: &cli::Export, output: Output) -> anyhow::Result<()> {
     tell(args, &sources, &skipped, &written, output)?;
     match skipped.is_empty() {
         true => Ok(()),
-        false => Err(Reported::failure().into()),
+        false => Err(Reported.into()),
     }
 }
 
@@ -109,7 +111,7 @@ fn tell(
     output: Output,
 ) -> anyhow::Result<()> {
     for why in skipped {
-        commands::tell(&format!("skipped: {why}"));
+        terminal::tell(&format!("skipped: {why}"));
     }
     let frames: usize = sources.iter().map(Source::frames).sum();
     let dim = sources.first().map_or(0, Source::dim);
@@ -130,7 +132,7 @@ fn tell(
         if !written.more.is_null() {
             value["actionformer"] = written.more.clone();
         }
-        return commands::print(&format!("{value:#}"));
+        return terminal::print(&format!("{value:#}"));
     }
     let mut lines = vec![
         format!(
@@ -148,7 +150,7 @@ fn tell(
             skipped.len()
         ));
     }
-    commands::print(&lines.join("\n"))
+    terminal::print(&lines.join("\n"))
 }
 
 impl Job<'_> {
@@ -213,8 +215,8 @@ impl Job<'_> {
     ) -> anyhow::Result<()> {
         let mut targets = Vec::new();
         for file in files {
-            let target = place::check(file, self.overwrite)?;
-            let partial = place::temporary(&target, ".partial")?;
+            let target = files::check(file, self.overwrite)?;
+            let partial = files::temporary(&target, ".partial")?;
             targets.push((target, partial));
         }
         let opened: Vec<File> = targets
@@ -227,7 +229,7 @@ impl Job<'_> {
         };
         write(&opened).with_context(names)?;
         for (target, partial) in targets {
-            place::publish(partial, &target, self.overwrite)?;
+            files::publish(partial, &target, self.overwrite)?;
         }
         Ok(())
     }

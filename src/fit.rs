@@ -55,7 +55,8 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::cli::{Fit, Part};
-use crate::commands::{Output, Usage, print};
+use crate::failure::Usage;
+use crate::terminal::{Output, print};
 
 use self::compare::{Crossed, Scores, compare};
 use self::corpus::Recording;

@@ -1,25 +1,21 @@
 //! What is in a feature file or a plan, on one screen.
 
 mod folder;
-mod untrusted;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anchoring::plan::{Header, Line, Reason};
-use anchoring::settings::{AnchorSettings, BudgetSettings};
-use anchoring::tier::{Prices, Tier, Tokens};
+use anchoring::settings::AnchorSettings;
 use anchoring::time::Nanos;
 use anyhow::{Context, bail};
 use gstearmark::h5;
 use gstearmark::visible::line;
 use serde_json::{Value, json};
 
-use self::untrusted::Untrusted;
-use crate::guard::Readable;
-use crate::plan_file;
+use crate::outputs::features::Readable;
+use crate::outputs::{PlanSummary, Untrusted, distrust, summarize};
+use crate::terminal::{grouped, shares_text, tokens_text};
 
 /// What a file holds.
 #[derive(Debug)]
@@ -30,23 +26,6 @@ pub enum About {
     Plan(PathBuf, Box<PlanSummary>),
     /// A batch's folder.
     Folder(Box<folder::Folder>),
-}
-
-/// A plan at a glance.
-#[derive(Debug)]
-pub struct PlanSummary {
-    /// Its first line.
-    pub header: Header,
-    /// How many anchors.
-    pub anchors: u64,
-    /// How many cue lines.
-    pub cues: u64,
-    /// Pictures and tokens by tier and reason.
-    pub shares: BTreeMap<(Tier, Reason), (u64, Tokens)>,
-    /// Longest time without a look, from the start to the first and from the last to the stop included.
-    pub largest_gap: Nanos,
-    /// Where the sound can't be trusted; known from cues.
-    pub untrusted: Untrusted,
 }
 
 /// Looks into a file.
@@ -69,7 +48,7 @@ pub fn inspect(file: &Path) -> anyhow::Result<About> {
     let mut first = [0; 1];
     let is_text = std::io::Read::read(&mut File::open(file)?, &mut first)? == 1 && first[0] == b'{';
     if is_text {
-        return Ok(About::Plan(file.into(), Box::new(plan(file, None)?)));
+        return Ok(About::Plan(file.into(), Box::new(summarize(file, None)?)));
     }
     let features = Readable::open(file, h5::Parts::Tables)?;
     let summary = features.summary()?;
@@ -80,49 +59,6 @@ pub fn inspect(file: &Path) -> anyhow::Result<About> {
         untrusted.hear(Nanos::new(pts), uncertainty, distrust);
     }
     Ok(About::Features(file.into(), Box::new(summary), untrusted))
-}
-
-/// From which uncertainty on the sound is not trusted.
-fn distrust(config: &Value) -> f64 {
-    let given = config["budget"]["distrust"].as_f64();
-    given.unwrap_or(BudgetSettings::default().distrust)
-}
-
-/// Reads and checks a plan, in memory that does not grow with it.
-///
-/// # Errors
-/// It cannot be read, or a line of it is wrong.
-pub fn plan(file: &Path, prices: Option<Prices>) -> anyhow::Result<PlanSummary> {
-    let mut found: Option<PlanSummary> = None;
-    let mut last = Nanos::ZERO;
-    plan_file::read(file, prices, |line| match (line, &mut found) {
-        (Line::Plan(header), found) => {
-            *found = Some(PlanSummary {
-                header,
-                anchors: 0,
-                cues: 0,
-                shares: BTreeMap::new(),
-                largest_gap: Nanos::ZERO,
-                untrusted: Untrusted::default(),
-            });
-        }
-        (Line::Anchor(_), Some(found)) => found.anchors += 1,
-        (Line::Cue(cue), Some(found)) => {
-            found.cues += 1;
-            let distrust = distrust(&found.header.config);
-            found.untrusted.hear(cue.pts, cue.uncertainty, distrust);
-        }
-        (Line::Frame(entry), Some(found)) => {
-            let share = found.shares.entry((entry.tier, entry.reason)).or_default();
-            *share = (share.0 + 1, share.1 + entry.tokens);
-            found.largest_gap = found.largest_gap.max(entry.requested - last);
-            last = entry.requested;
-        }
-        _ => {}
-    })?;
-    let mut found = found.with_context(|| format!("{} has no header", file.display()))?;
-    found.largest_gap = found.largest_gap.max(found.header.duration - last);
-    Ok(found)
 }
 
 impl About {
@@ -152,31 +88,6 @@ impl About {
     }
 }
 
-/// "3 high (anchor), 12 low (uniform)".
-pub(crate) fn shares_text(shares: impl Iterator<Item = (Tier, Reason, u64)>) -> String {
-    let parts: Vec<_> = shares
-        .map(|(tier, reason, frames)| format!("{frames} {tier} ({reason})"))
-        .collect();
-    if parts.is_empty() {
-        "none".into()
-    } else {
-        parts.join(", ")
-    }
-}
-
-/// "1,568 of 1,960 tokens (80 %)".
-pub(crate) fn tokens_text(spent: Tokens, budget: Tokens) -> String {
-    if budget == 0 {
-        return format!("{} tokens, no budget", grouped(spent));
-    }
-    format!(
-        "{} of {} tokens ({:.1} %)",
-        grouped(spent),
-        grouped(budget),
-        spent as f64 * 100.0 / budget as f64
-    )
-}
-
 /// "-300 ms; Speech 0 ms": how much later than its sound an event is looked for; `None` if not at all, or that is not known.
 fn offsets_text(config: &Value) -> Option<String> {
     let anchors: AnchorSettings = serde_json::from_value(config.get("anchors")?.clone()).ok()?;
@@ -187,19 +98,6 @@ fn offsets_text(config: &Value) -> Option<String> {
         .map(|(name, ms)| format!("{} {ms} ms", line(name)));
     let parts: Vec<_> = all.into_iter().chain(named).collect();
     (!parts.is_empty()).then(|| parts.join("; "))
-}
-
-/// Digits in threes.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 impl fmt::Display for About {
@@ -327,13 +225,5 @@ mod tests {
         let both = json!({ "offset_ms": -40, "class_offset_ms": { "Speech": 0 } });
         assert_eq!(text(both).as_deref(), Some("-40 ms; Speech 0 ms"));
         assert_eq!(offsets_text(&Value::Null), None);
-    }
-
-    #[test]
-    fn digits_stand_in_threes() {
-        assert_eq!(
-            [0, 12, 123, 1234, 1_234_567].map(grouped),
-            ["0", "12", "123", "1,234", "1,234,567"]
-        );
     }
 }

@@ -2,49 +2,41 @@
 //!
 //! # Layout
 //!
-//! In reading order:
+//! From the top down; each imports only what stands below it:
 //!
-//! - [`cli`]: what may be typed.
-//! - [`commands`]: what each command does, and its exit status.
-//! - [`launch`]: gst-launch text -> elements and links, with places.
-//! - [`config`]: YAML -> a checked pipeline, or everything that is wrong at once.
-//! - [`graph`]: a pipeline -> a drawing.
-//! - [`fingerprint`]: a recording -> what tells its bytes from another's.
-//! - [`probe`]: a recording -> its streams, or why it cannot be used.
-//! - [`session`]: recording and pipeline -> plan and features.
-//! - [`batch`]: many recordings -> worker processes, a status line each, features.
-//! - [`inspect`]: a file that Earmark wrote -> one screen of text.
-//! - `guard`: a feature file -> one that is safe to read here.
-//! - `plan_file`: a plan's file, line by line.
-//! - [`eval`]: plans against labels.
-//! - [`report`]: a feature file -> a page for people.
-//! - [`plot`]: a feature file -> a drawing for papers.
+//! - [`commands`]: what each command does with its arguments, and its exit status.
 //! - [`fit`]: labelled recordings -> weights.
+//! - [`report`]: a feature file -> a page for people, a drawing for papers.
 //! - [`export`]: feature files -> what other programs read.
-//! - [`verify`]: such a file -> what is wrong with it, and what can be saved of it.
-//! - [`doctor`]: this machine -> what it lacks.
-//! - [`packages`]: which Debian package brings an element.
+//! - [`inspect`]: a file that Earmark wrote -> one screen of text.
+//! - [`batch`]: many recordings -> worker processes, a status line each, features.
+//! - [`session`]: recording and pipeline -> plan and features.
+//! - [`eval`]: plans against labels.
+//! - [`outputs`]: feature files and plans, read back.
+//! - [`pipeline`]: YAML and gst-launch text -> a checked pipeline, or everything that is wrong at once.
+//! - [`recording`]: a recording -> its streams and fingerprint, or why it cannot be used.
+//! - [`machine`]: this machine -> what it has and lacks.
+//! - `files`: outputs that appear only when they are finished.
+//! - `terminal`, `failure`, `stop`: what is told, why not, whether to go on.
+//! - [`cli`]: what may be typed.
 
 pub mod batch;
 pub mod cli;
 pub mod commands;
-pub mod config;
-pub mod doctor;
 pub mod eval;
 pub mod export;
-pub mod fingerprint;
+pub mod failure;
+mod files;
 pub mod fit;
-pub mod graph;
-mod guard;
 pub mod inspect;
-pub mod launch;
-pub mod packages;
-mod plan_file;
-pub mod plot;
-pub mod probe;
+pub mod machine;
+pub mod outputs;
+pub mod pipeline;
+pub mod recording;
 pub mod report;
 pub mod session;
-pub mod verify;
+mod stop;
+pub mod terminal;
 
 use std::sync::OnceLock;
 

@@ -6,6 +6,7 @@
 //! - `truth`: labels against what was heard and seen.
 //! - `detail`: cues -> levels of detail.
 //! - `page`: all of it -> one HTML file. `assets/` holds its template, style and scripts, and uPlot with its licence.
+//! - [`plot`]: a feature file -> a drawing for papers.
 //! - `decoding`: how long decoding everything would take, by decoding some.
 //! - `folder`: a folder of feature files -> their pages and an index.
 //! - `serve`: the same pages over HTTP, with the recordings.
@@ -14,6 +15,7 @@ mod decoding;
 mod detail;
 mod folder;
 mod page;
+pub mod plot;
 mod recording;
 mod serve;
 mod truth;
@@ -25,14 +27,11 @@ use anyhow::{Context, bail};
 use serde_json::json;
 
 use crate::cli;
-use crate::commands::{self, Output, Usage};
 use crate::eval::labels;
-use crate::session::place;
-pub(crate) use detail::{Level, Strip};
-#[cfg(test)]
-pub(crate) use recording::tests as recording_tests;
-pub(crate) use recording::{Shown, clock};
-pub(crate) use truth::{Fate, Standing};
+use crate::failure::Usage;
+use crate::files;
+use crate::terminal::{self, Output};
+use recording::{Shown, clock};
 
 /// `earmark report`.
 ///
@@ -57,7 +56,7 @@ pub fn report(args: &cli::Report, output: Output) -> anyhow::Result<()> {
         Some(target) => target.clone(),
         None => args.file.with_extension("html"),
     };
-    let place = place::check(&target, args.overwrite)?;
+    let place = files::check(&target, args.overwrite)?;
     let source = Source {
         file: args.file.clone(),
         labels: args.labels.clone(),
@@ -75,12 +74,12 @@ pub fn report(args: &cli::Report, output: Output) -> anyhow::Result<()> {
     )?;
     write(&place, &made.html, args.overwrite)?;
     if output.json {
-        return commands::print(&format!(
+        return terminal::print(&format!(
             "{:#}",
             json!({ "ok": true, "file": args.file, "report": target, "bytes": made.html.len(), "events": made.events, "found": made.found, "seen": made.seen, "missed": made.missed })
         ));
     }
-    commands::print(&format!("report     {}", target.display()))
+    terminal::print(&format!("report     {}", target.display()))
 }
 
 /// The page of a feature file alone, as HTML; what the fuzz targets read a file with.
@@ -160,7 +159,7 @@ impl Source {
 ///
 /// # Errors
 /// One of them cannot be read, or they don't fit together.
-pub(crate) fn shown(file: &Path, labels: Option<&Path>) -> anyhow::Result<Shown> {
+fn shown(file: &Path, labels: Option<&Path>) -> anyhow::Result<Shown> {
     let mut run = Shown::read(file)?;
     if let Some(labels) = labels {
         run.judge(&labels::read(labels)?, labels)?;
@@ -169,7 +168,7 @@ pub(crate) fn shown(file: &Path, labels: Option<&Path>) -> anyhow::Result<Shown>
 }
 
 /// Two runs are shown on one axis only if the axis is the same.
-pub(crate) fn same_recording(run: &Shown, other: &Shown) -> anyhow::Result<()> {
+fn same_recording(run: &Shown, other: &Shown) -> anyhow::Result<()> {
     let (a, b) = (run.duration_ns(), other.duration_ns());
     // Without sound a recording may end with its last picture.
     if (a - b).abs() > 2_000_000_000 {
@@ -184,11 +183,11 @@ pub(crate) fn same_recording(run: &Shown, other: &Shown) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write(place: &place::Target, html: &str, overwrite: bool) -> anyhow::Result<()> {
-    let mut file = place::temporary(place, ".partial")?;
+fn write(place: &files::Target, html: &str, overwrite: bool) -> anyhow::Result<()> {
+    let mut file = files::temporary(place, ".partial")?;
     file.write_all(html.as_bytes())
         .with_context(|| format!("cannot write {}", place.file.display()))?;
-    place::publish(file, place, overwrite)
+    files::publish(file, place, overwrite)
 }
 
 /// How a page names the recording: relative to itself, so that both can be moved together.

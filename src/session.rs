@@ -10,30 +10,33 @@
 //! - `sound`: raw sound put right before it is mixed down: stamps that stand still, channels in opposite phase.
 //! - `spans`: when sound and pictures begin and end, and what is told of it.
 //! - `listen`: the first pass: cues and the recording's length -> a plan.
+//! - `taps`, `measure`, `pictures`, `cue_file`: what that pass notes of pictures and sound.
 //! - `maker`: cues -> a plan, by either way of planning.
+//! - `trust`: whether anything could be heard in a pass that the gate plans.
 //! - `play`: runs a pass to its end; errors in words, a watchdog, ^C.
-//! - `place`: files that appear only when they are finished.
 //! - `guard`: the recording's fingerprint, and that it stays the same until the end.
-//! - `failure`: why not, by class.
-//! - `progress`: what is on stderr meanwhile.
-//! - `summary`: what is told at the end.
+//! - `cause`: the class of an error.
+//! - `warnings`, `summary`: what is told at the end.
 
 mod build;
 mod bundle;
-pub mod failure;
+mod cause;
+mod cue_file;
 mod guard;
 mod import;
 mod listen;
 mod maker;
+mod measure;
 mod memory;
 mod parts;
 mod pictures;
-pub(crate) mod place;
 mod play;
-mod progress;
 mod sound;
 mod spans;
 mod summary;
+mod taps;
+mod trust;
+mod warnings;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -45,21 +48,20 @@ use anyhow::Context;
 use gst::prelude::*;
 use gstearmark::{h5, models};
 
-use crate::cli;
-use crate::commands::{self, Output};
-use crate::config::{Pipeline, Planning};
-use crate::probe::{self, Input, Recording};
-use crate::{fingerprint, inspect};
-use failure::{Class, Failure};
+use crate::failure::{Class, Failure};
+use crate::files;
+use crate::outputs;
+use crate::pipeline::{Pipeline, Planning};
+use crate::recording::{self, Input, Recording, fingerprint};
+use crate::stop::Stop;
+use crate::terminal::Watch;
 use guard::Guard;
 use parts::Part;
 use play::{Outcome, Player};
 use summary::Report;
 
-pub use import::import_audio;
-
-pub(crate) use play::Stop;
-pub(crate) use progress::{Moved, Watch, time};
+pub(crate) use cause::class_of;
+pub(crate) use import::import_audio;
 pub(crate) use summary::Told;
 
 /// Pictures may end so many seconds before the file does without a word.
@@ -110,33 +112,24 @@ pub(crate) struct Task<'a> {
     pub stall: Duration,
 }
 
-/// `earmark run`.
-///
-/// # Errors
-/// Anything that keeps the output from being complete; then there is no output, but what was done is kept beside it.
-pub fn run(args: &cli::Run, output: Output) -> anyhow::Result<()> {
-    let stop = Stop::new()?;
-    let mut pipeline = commands::read(&args.pipeline)?;
-    if args.thumbnails {
-        pipeline.keep_thumbnails();
-    }
-    place::check(&args.output, args.overwrite)?;
-    let input = Input::from_os(&args.input)?;
-    let task = Task {
-        pipeline: &pipeline,
-        input: &input,
-        recording: None,
-        video_id: None,
-        output: &args.output,
-        overwrite: args.overwrite,
-        plan: args.plan.as_deref(),
-        variables: args.pipeline.variables(),
-        audio_track: args.listening.audio_track,
-        threads: args.listening.threads,
-        hash_whole: false,
-        stall: Duration::from_secs(args.listening.stall_timeout),
-    };
-    extract(task, output.watch(), &stop)?.print(output)
+/// One recording, and the plan that is made of its sound.
+pub(crate) struct PlanTask<'a> {
+    /// How.
+    pub pipeline: &'a Pipeline,
+    /// The recording.
+    pub input: &'a Input,
+    /// The plan to write.
+    pub output: &'a Path,
+    /// Whether a file that is there may be replaced.
+    pub overwrite: bool,
+    /// Whether cues are written, too.
+    pub cues: bool,
+    /// Which audio track, from 0.
+    pub audio_track: usize,
+    /// Processor cores to use; `None` for all.
+    pub threads: Option<u32>,
+    /// How long nothing may move.
+    pub stall: Duration,
 }
 
 /// Listens, plans, looks, encodes and writes.
@@ -148,14 +141,14 @@ pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Resu
     memory::share();
     let (pipeline, input) = (task.pipeline, task.input);
     let target =
-        place::check(task.output, task.overwrite).map_err(|e| Failure::of(Class::Output, &e))?;
-    place::differs(task.output, input.path.as_deref())?;
+        files::check(task.output, task.overwrite).map_err(|e| Failure::of(Class::Output, &e))?;
+    files::differs(task.output, input.path.as_deref())?;
     if h5::is_being_written(task.output) {
         return Err(h5::H5Error::from(h5::PlaceError::Busy(task.output.into())).into());
     }
     let user_plan = task
         .plan
-        .map(|plan| inspect::plan(plan, Some(pipeline.prices)).map(|about| (plan, about)))
+        .map(|plan| outputs::summarize(plan, Some(pipeline.prices)).map(|about| (plan, about)))
         .transpose();
     // Models are hashed while the recording is looked at, on another core if there is one.
     let (models, looked_at) = std::thread::scope(|scope| {
@@ -163,7 +156,7 @@ pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Resu
         let looked_at = Guard::new(input, task.hash_whole).and_then(|guard| {
             let recording = match task.recording {
                 Some(recording) => recording,
-                None => probe::probe(input)?,
+                None => recording::probe(input)?,
             };
             Ok((guard, recording))
         });
@@ -198,14 +191,14 @@ pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Resu
             ),
         ));
     }
-    if let Some((named, there)) = input.path.as_deref().and_then(probe::cut_off) {
+    if let Some((named, there)) = input.path.as_deref().and_then(recording::cut_off) {
         report.warn(format!(
             "the recording is cut off: its container speaks of {named} bytes, but {there} are there; what is there is used"
         ));
     }
     session.warn_of_short_pictures(&report);
     // The plan must outlive the pass that reads it.
-    let plan: Option<place::Passed>;
+    let plan: Option<files::Passed>;
     let global =
         pipeline.planning == Planning::Global && pipeline.settings.budget.policy != Policy::Dense;
     if !has_video {
@@ -222,7 +215,7 @@ pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Resu
         let mut made = session.plan(heard, &report)?;
         made.plan.entries.clear();
         made.plan.header.spent_tokens = 0;
-        plan = Some(place::Passed::new(|file| {
+        plan = Some(files::Passed::new(|file| {
             listen::write(&made.plan, None, file)
         })?);
         Part::Cues
@@ -230,14 +223,14 @@ pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Resu
         plan = None;
         Part::Cues
     } else if let Some((path, about)) = &user_plan {
-        plan = Some(place::Passed::open(path)?);
+        plan = Some(files::Passed::open(path)?);
         Part::Look {
             listen: about.cues == 0 && hears,
         }
     } else if global {
         let heard = session.listen(&mut report)?;
         let made = session.plan(heard, &report)?;
-        plan = Some(place::Passed::new(|file| {
+        plan = Some(files::Passed::new(|file| {
             listen::write(&made.plan, Some(made.cues), file)
         })?);
         Part::Look { listen: false }
@@ -272,17 +265,17 @@ pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Resu
         further.insert("plan_sha256".into(), hash);
     }
     session.describe(&gate, &sink)?;
-    sink.set_property("location", place::location(&target.file)?);
+    sink.set_property("location", files::location(&target.file)?);
     sink.set_property("overwrite", task.overwrite);
     sink.set_property("attributes", serde_json::to_string(&further)?);
     sink.set_property("times", report.times_so_far().to_string());
     let trust = built
         .element("eventness")
         .filter(|_| plan.is_none())
-        .map(|ears| listen::watch(&ears, has_video.then_some(&gate), pipeline));
+        .map(|ears| trust::watch(&ears, has_video.then_some(&gate), pipeline));
     let warnings = report.warnings().clone();
     let refused = guard.stand_before(&sink, move |sink| {
-        for warning in trust.iter().flat_map(listen::Trust::warnings) {
+        for warning in trust.iter().flat_map(trust::Trust::warnings) {
             warnings.push(warning);
         }
         sink.set_property("warnings", warnings.all().join("\n"));
@@ -293,44 +286,37 @@ pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Resu
     report.finish()
 }
 
-/// `earmark plan`.
+/// Listens and writes a plan.
 ///
 /// # Errors
 /// Anything that keeps the plan from being complete; then there is none.
-pub fn plan(args: &cli::Plan, output: Output) -> anyhow::Result<()> {
+pub(crate) fn plan(task: &PlanTask<'_>, watch: Watch, stop: &Stop) -> anyhow::Result<Told> {
     let begun = Instant::now();
-    let stop = Stop::new()?;
-    let pipeline = commands::read(&args.pipeline)?;
-    if pipeline.settings.budget.policy == Policy::Dense {
-        return Err(anchoring::plan::PlanError::Dense.into());
-    }
-    let target = place::check(&args.output, args.overwrite)?;
-    let input = Input::from_os(&args.input)?;
-    place::differs(&args.output, input.path.as_deref())?;
+    let (pipeline, input) = (task.pipeline, task.input);
+    let target = files::check(task.output, task.overwrite)?;
+    files::differs(task.output, input.path.as_deref())?;
     if let Some(tagger) = &pipeline.tagger {
         models::find(tagger)?.check()?;
     }
-    let recording = probe::probe(&input)?;
+    let recording = recording::probe(input)?;
     let named = input.video_id();
     let session = Session {
-        pipeline: &pipeline,
-        input: &input,
+        pipeline,
+        input,
         recording: &recording,
         video_id: &named,
-        audio_track: args.listening.audio_track,
-        threads: args.listening.threads,
-        stall: Duration::from_secs(args.listening.stall_timeout),
-        watch: output.watch(),
-        stop,
+        audio_track: task.audio_track,
+        threads: task.threads,
+        stall: task.stall,
+        watch,
+        stop: stop.clone(),
         feed: None,
     };
     session.check()?;
-    let report = Report::new(&args.output, begun);
+    let report = Report::new(task.output, begun);
     session.warn_of_no_audio(&report);
     session.warn_of_short_pictures(&report);
-    session
-        .write_plan(report, &target, args.cues, args.overwrite)?
-        .print(output)
+    session.write_plan(report, &target, task.cues, task.overwrite)
 }
 
 /// How many processor cores to use, if so many are wanted.
@@ -389,9 +375,9 @@ impl Session<'_> {
     }
 
     /// The tracks of pictures that an MP4 file itself speaks of.
-    fn picture_tracks(&self) -> Vec<probe::PictureTrack> {
+    fn picture_tracks(&self) -> Vec<recording::PictureTrack> {
         match &self.input.path {
-            Some(path) if !self.recording.video.is_empty() => probe::picture_tracks(path),
+            Some(path) if !self.recording.video.is_empty() => recording::picture_tracks(path),
             _ => Vec::new(),
         }
     }
@@ -436,7 +422,7 @@ impl Session<'_> {
     fn write_plan(
         &self,
         mut report: Report,
-        target: &place::Target,
+        target: &files::Target,
         cues: bool,
         overwrite: bool,
     ) -> anyhow::Result<Told> {
@@ -445,9 +431,9 @@ impl Session<'_> {
             report.warn(warning);
         }
         let made = self.plan(heard, &report)?;
-        let file = place::temporary(target, ".partial")?;
+        let file = files::temporary(target, ".partial")?;
         listen::write(&made.plan, cues.then_some(made.cues), file.as_file())?;
-        place::publish(file, target, overwrite)?;
+        files::publish(file, target, overwrite)?;
         Ok(report.finish_plan(&made.plan))
     }
 
@@ -468,15 +454,15 @@ impl Session<'_> {
         if let Some(feed) = &self.feed {
             feed.join(&built)?;
         }
-        let pixels = |video: &probe::Video| u64::from(video.width) * u64::from(video.height);
+        let pixels = |video: &recording::Video| u64::from(video.width) * u64::from(video.height);
         let pixels = self.recording.video.iter().map(pixels).max().unwrap_or(0);
         memory::prepare(pixels);
         // One thread of avdec_h264 loses the pictures of open groups that it comes to after others were left out.
-        let h264 = |video: &probe::Video| video.media == "video/x-h264";
+        let h264 = |video: &recording::Video| video.media == "video/x-h264";
         let risky = build::decoding(cores(self.threads), pixels, 1) == 1
             && self.recording.video.iter().any(h264)
             && matches!(part, Part::Look { .. } | Part::Stream);
-        let least = if risky && probe::open_groups(self.input) {
+        let least = if risky && recording::open_groups(self.input) {
             2
         } else {
             1
@@ -495,7 +481,7 @@ impl Session<'_> {
             .and_then(|tagger| models::find(tagger).ok())
             && let Some(classes) = manifest.classes_path()
         {
-            gate.set_property("classes", commands::text_of(&classes)?);
+            gate.set_property("classes", files::text_of(&classes)?);
         }
         sink.set_property("video-id", self.video_id);
         sink.set_property("input-uri", &self.recording.uri);

@@ -108,7 +108,7 @@ fn every_link_leads_somewhere() {
 fn the_reference_of_keys_is_current() {
     earmark::init().unwrap();
     let page = root().join("docs/src/pipeline.md");
-    let text = earmark::config::reference::page();
+    let text = earmark::pipeline::reference::page();
     if std::env::var_os("EARMARK_WRITE_GUIDE").is_some() {
         std::fs::write(&page, &text).unwrap();
     }
@@ -122,7 +122,7 @@ fn the_reference_of_keys_is_current() {
 #[test]
 fn every_setting_is_in_the_reference() {
     earmark::init().unwrap();
-    let reference = earmark::config::reference::reference();
+    let reference = earmark::pipeline::reference::reference();
     let settings = serde_json::to_value(anchoring::settings::Settings::default()).unwrap();
     for section in ["anchors", "budget"] {
         for key in settings[section].as_object().unwrap().keys() {
@@ -141,7 +141,7 @@ fn every_setting_is_in_the_reference() {
 #[test]
 fn every_key_of_the_shipped_pipelines_is_in_the_reference() {
     earmark::init().unwrap();
-    let keys: HashSet<_> = earmark::config::reference::reference()
+    let keys: HashSet<_> = earmark::pipeline::reference::reference()
         .into_iter()
         .map(|key| format!("  {}:", key.key))
         .collect();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anchoring::head::Head;
 use anchoring::weights::Weights;
 use anyhow::Context;
-use earmark::config::{Pipeline, Variables};
+use earmark::pipeline::{Pipeline, Variables};
 use gstearmark::carry::{self, Message};
 use gstearmark::models::Manifest;
 

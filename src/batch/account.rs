@@ -6,9 +6,10 @@ use std::time::{Instant, SystemTime};
 use serde_json::json;
 
 use super::bars::Bars;
-use crate::commands::{self, Reported};
-use crate::session::failure::Class;
-use crate::session::time;
+use crate::failure::Class;
+use crate::failure::Reported;
+use crate::terminal;
+use crate::terminal::time;
 
 /// Most recordings that were left out that are told by name; JSON has all.
 const TOLD: usize = 20;
@@ -59,7 +60,7 @@ impl Account {
         let failed = self.failures.len();
         let ok = failed == 0 && self.stopped == 0 && self.left_out.is_empty();
         if json {
-            commands::print(&format!(
+            terminal::print(&format!(
                 "{:#}",
                 json!({
                     "ok": ok, "output": folder.to_string_lossy(), "done": self.done, "done_already": already,
@@ -108,12 +109,8 @@ impl Account {
             if failed > 0 {
                 lines.push("to try what failed again, add --retry-failed".into());
             }
-            commands::print(&lines.join("\n"))?;
+            terminal::print(&lines.join("\n"))?;
         }
-        if ok {
-            Ok(())
-        } else {
-            Err(Reported::failure().into())
-        }
+        if ok { Ok(()) } else { Err(Reported.into()) }
     }
 }

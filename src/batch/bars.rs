@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use gstearmark::visible::{line, visible};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::commands;
-use crate::session::time;
+use crate::terminal;
+use crate::terminal::time;
 
 /// How often a line is written where there is no terminal.
 const LINES: Duration = Duration::from_secs(10);
@@ -107,11 +107,11 @@ impl Bars {
         self.failed += usize::from(failed);
         let number = format!("{}/{}", self.ended, self.count);
         match &self.shown {
-            Shown::Lines(_) => commands::tell(&format!("{number} {said}")),
+            Shown::Lines(_) => terminal::tell(&format!("{number} {said}")),
             Shown::Bars(all, ..) if failed => {
                 let _ = all.println(visible(said));
             }
-            Shown::Nothing if failed => commands::tell(said),
+            Shown::Nothing if failed => terminal::tell(said),
             _ => {}
         }
         self.show(place, "");
@@ -126,7 +126,7 @@ impl Bars {
             Shown::Bars(all, ..) => {
                 let _ = all.println(visible(said));
             }
-            _ => commands::tell(said),
+            _ => terminal::tell(said),
         }
     }
 
@@ -146,7 +146,7 @@ impl Bars {
             }
             Shown::Lines(last) if last.elapsed() >= LINES => {
                 *last = Instant::now();
-                commands::tell(&format!("batch: {text}"));
+                terminal::tell(&format!("batch: {text}"));
             }
             Shown::Lines(_) | Shown::Nothing => {}
         }

@@ -7,9 +7,11 @@ use anyhow::{Context, bail};
 use minijinja::{Environment, Value as Filled, context};
 use serde_json::json;
 
-use super::{Item, Run, inputs};
+use super::{Item, Run, job};
 use crate::cli::{Batch, Engine, Hash, Resume};
-use crate::commands::{self, Usage};
+use crate::failure::Usage;
+use crate::files;
+use crate::terminal;
 
 /// The list that the parts share, in the output folder.
 const LIST: &str = "recordings.jsonl";
@@ -54,7 +56,7 @@ impl Run<'_> {
                 mount => plain(&root_of(self.items.iter(), &output))?,
             },
         )?;
-        commands::print(filled.trim_end())
+        terminal::print(filled.trim_end())
     }
 }
 
@@ -85,9 +87,9 @@ fn line(item: &Item) -> anyhow::Result<String> {
     for (name, value) in &job.variables {
         object.insert(name.clone(), value.clone().into());
     }
-    let input = match inputs::is_uri(&job.input) {
+    let input = match job::is_uri(&job.input) {
         true => job.input.clone(),
-        false => inputs::text(&absolute(Path::new(&job.input))?),
+        false => job::text(&absolute(Path::new(&job.input))?),
     };
     object.insert("input".into(), input.into());
     object.insert("video_id".into(), job.video_id.clone().into());
@@ -101,7 +103,7 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn plain(path: &Path) -> anyhow::Result<String> {
-    let text = commands::text_of(path)?;
+    let text = files::text_of(path)?;
     if text.contains('\n') {
         bail!(Usage(format!("{text:?} holds a line break; rename it")));
     }
@@ -111,7 +113,7 @@ fn plain(path: &Path) -> anyhow::Result<String> {
 /// The folder below which everything lies: where the volume is mounted.
 fn root_of<'a>(items: impl Iterator<Item = &'a Item>, output: &Path) -> PathBuf {
     let mut root = output.to_path_buf();
-    for item in items.filter(|item| !inputs::is_uri(&item.job.input)) {
+    for item in items.filter(|item| !job::is_uri(&item.job.input)) {
         let Ok(path) = std::path::absolute(&item.job.input) else {
             continue;
         };

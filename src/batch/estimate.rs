@@ -8,10 +8,10 @@ use super::pool::{News, Outcome, Pool, Queue};
 use super::status::{self, State};
 use super::worker::Reply;
 use super::{Item, Run};
-use crate::commands;
-use crate::inspect::grouped;
-use crate::session::failure::Class;
-use crate::session::time;
+use crate::failure::Class;
+use crate::terminal;
+use crate::terminal::grouped;
+use crate::terminal::time;
 
 /// Names that are told of each kind.
 const NAMED: usize = 20;
@@ -68,7 +68,7 @@ impl Run<'_> {
                 "again": again.iter().map(|(id, why)| json!({ "video_id": id, "because": why })).collect::<Vec<_>>(),
                 "unusable": bad.iter().map(|(item, class, error)| json!({ "video_id": item.job.video_id, "class": class, "error": error })).collect::<Vec<_>>(),
             });
-            return commands::print(&format!("{value:#}"));
+            return terminal::print(&format!("{value:#}"));
         }
         let mut lines = vec![format!(
             "to do      {} recordings, {:.2} h; {} at a time, {} threads each",
@@ -98,7 +98,7 @@ impl Run<'_> {
             format!("{}: {}: {error}", item.job.video_id, class.name())
         });
         named(&mut lines, "unusable", bad);
-        commands::print(&lines.join("\n"))
+        terminal::print(&lines.join("\n"))
     }
 
     /// From what was done in this folder before.

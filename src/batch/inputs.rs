@@ -1,14 +1,15 @@
 //! What was named on the command line -> recordings, each with a name of its own.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 
+use super::job::{Job, is_uri};
 use super::list;
-use crate::commands::Usage;
+use crate::failure::Usage;
 
 /// What a folder is searched for.
 const MEDIA: [&str; 22] = [
@@ -23,76 +24,6 @@ const MOST: usize = 1_000_000;
 const DEEPEST: usize = 64;
 /// Longest name of a recording, in bytes: a file's name less what is put around it.
 const LONGEST_NAME: usize = 200;
-
-/// One recording of a batch.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Job {
-    /// Its name, and that of its output.
-    pub video_id: String,
-    /// A path (or `file://` where that is no UTF-8) or a URI.
-    pub input: String,
-    /// Variables of its own.
-    pub variables: BTreeMap<String, String>,
-    /// Its audio track, if that is not everybody's.
-    pub audio_track: Option<usize>,
-    /// Its length in seconds, if a list says.
-    pub duration_s: Option<f64>,
-    /// Where it was named, for messages.
-    pub named_in: String,
-}
-
-impl Job {
-    /// A recording that only has a name.
-    pub(super) fn new(path: &Path, named_in: &str) -> Self {
-        let input = text(path);
-        Self {
-            video_id: stem(path.as_os_str()),
-            input,
-            variables: BTreeMap::new(),
-            audio_track: None,
-            duration_s: None,
-            named_in: named_in.into(),
-        }
-    }
-
-    /// Its output in this folder.
-    pub(super) fn output(&self, folder: &Path) -> PathBuf {
-        folder.join(format!("{}.h5", self.video_id))
-    }
-}
-
-/// A path as text; as a URI where it is no UTF-8.
-pub(super) fn text(path: &Path) -> String {
-    match path.to_str() {
-        Some(text) => text.into(),
-        None => std::path::absolute(path)
-            .ok()
-            .and_then(|path| gst::glib::filename_to_uri(path, None).ok())
-            .map_or_else(|| path.to_string_lossy().into_owned(), Into::into),
-    }
-}
-
-/// The name of a recording, from its path or URI.
-pub(super) fn stem(input: &OsStr) -> String {
-    let text = input.to_string_lossy();
-    let path = match is_uri(&text) {
-        true => text.split(['?', '#']).next().unwrap_or_default(),
-        false => &text,
-    };
-    Path::new(path)
-        .file_stem()
-        .map(|stem| stem.to_string_lossy().into_owned())
-        .unwrap_or_default()
-}
-
-pub(super) fn is_uri(text: &str) -> bool {
-    text.split_once("://").is_some_and(|(scheme, _)| {
-        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-    })
-}
 
 /// Everything that was named, in order, without the same twice.
 ///

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-use super::inputs::{Job, is_uri, stem};
+use super::job::{Job, is_uri, stem, text};
 
 /// Largest list file, in bytes.
 const LARGEST: u64 = 256 << 20;
@@ -115,7 +115,7 @@ fn job(mut fields: BTreeMap<String, String>, list: &Path, line: usize) -> anyhow
         given
     } else {
         let folder = list.parent().unwrap_or(Path::new("."));
-        super::inputs::text(&folder.join(&given))
+        text(&folder.join(&given))
     };
     let audio_track = fields
         .remove("audio_track")

@@ -14,9 +14,9 @@ use anyhow::{Context, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::worker::{LONGEST_LINE, Order, Reply};
-use crate::commands;
-use crate::session::Stop;
-use crate::session::failure::Class;
+use crate::failure::Class;
+use crate::stop::Stop;
+use crate::terminal;
 
 /// Replies that may wait.
 const EVENTS: usize = 1024;
@@ -240,7 +240,7 @@ impl Pool {
                 }
                 let text = String::from_utf8_lossy(&line).trim_end().to_owned();
                 if aloud {
-                    commands::tell(&text);
+                    terminal::tell(&text);
                 }
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 if kept.len() == LAST_LINES {

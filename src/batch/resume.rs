@@ -6,10 +6,10 @@ use std::path::Path;
 use gstearmark::h5::{ModelNote, Summary};
 use serde_json::Value;
 
-use super::inputs::{Job, is_uri};
-use crate::fingerprint::Fingerprint;
-use crate::guard;
-use crate::probe::Input;
+use super::job::{Job, is_uri};
+use crate::outputs::features;
+use crate::recording::Input;
+use crate::recording::fingerprint::Fingerprint;
 
 /// What a finished output must have been made with.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ fn complete(output: &Path) -> Result<Option<Summary>, String> {
     if output.symlink_metadata().is_err() {
         return Ok(None);
     }
-    match guard::summary(output) {
+    match features::summary(output) {
         Err(e) => Err(format!("it cannot be read ({e:#})")),
         Ok(file) if !file.complete => Err("it is not complete".into()),
         Ok(file) => Ok(Some(file)),

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 
-use crate::commands::Usage;
+use crate::failure::Usage;
 
 /// One of several parts of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use super::shard::Shard;
-use crate::session::failure::Class;
+use crate::failure::Class;
 
 /// Longest line that is read, in bytes.
 const LONGEST: u64 = 1 << 20;

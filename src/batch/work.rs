@@ -15,8 +15,8 @@ use super::status::{Line, State};
 use super::worker::Reply;
 use super::{Item, Run};
 use crate::cli::Resume;
-use crate::session::failure::Class;
-use crate::session::time;
+use crate::failure::Class;
+use crate::terminal::time;
 
 /// How long an output that another run writes is waited for while it does not change.
 const PATIENCE: Duration = Duration::from_secs(300);

@@ -13,10 +13,12 @@ use crossbeam_channel::bounded;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::config::{Pipeline, Variables};
-use crate::probe::{self, Input, Recording};
-use crate::session::failure::{Class, Failure, class_of};
-use crate::session::{self, Moved, Stop, Task, Watch};
+use crate::failure::{Class, Failure};
+use crate::pipeline::{Pipeline, Variables};
+use crate::recording::{self, Input, Recording};
+use crate::session::{self, Task, class_of};
+use crate::stop::Stop;
+use crate::terminal::{Moved, Watch};
 
 /// Longest order or reply, in bytes.
 pub(super) const LONGEST_LINE: u64 = 16 << 20;
@@ -118,7 +120,7 @@ pub(crate) fn work() -> anyhow::Result<()> {
         }
         let reply = match order {
             Order::Probe { input } => Input::new(&input)
-                .and_then(|input| probe::probe(&input))
+                .and_then(|input| recording::probe(&input))
                 .map(|recording| Reply::Probed { recording })
                 .map_err(Into::into),
             Order::Extract(order) => extract(&order, &mut known, &voice, &stop),
@@ -157,7 +159,7 @@ fn extract(
         let variables =
             Variables::new(&pairs).map_err(|text| Failure::error(Class::Configuration, text))?;
         let pipeline = Pipeline::parse(&order.pipeline, &order.text, &variables)
-            .map_err(crate::config::Error::from)?;
+            .map_err(crate::pipeline::Error::from)?;
         *known = Some((order.text.clone(), order.variables.clone(), pipeline));
     }
     let Some((_, _, pipeline)) = known else {
@@ -191,7 +193,7 @@ fn extract(
     Ok(Reply::Done { said: told.value })
 }
 
-/// The path that a text names; see [`super::inputs::text`].
+/// The path that a text names; see [`super::job::text`].
 pub(super) fn path_of(text: &str) -> anyhow::Result<PathBuf> {
     if !text.starts_with("file://") {
         return Ok(text.into());

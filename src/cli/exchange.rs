@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::PipelineArgs;
+use super::pipeline::PipelineArgs;
 
 /// What a feature file becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -10,8 +10,9 @@ use anyhow::{Context, bail};
 
 use super::labels::{self, Event};
 use super::measure::{Hop, Onset, Recording};
-use crate::commands::Usage;
-use crate::{fingerprint, plan_file};
+use crate::failure::Usage;
+use crate::outputs::plan;
+use crate::recording::fingerprint;
 
 /// A recording and what its plan says of itself.
 pub(super) struct Pair {
@@ -136,7 +137,7 @@ fn plan(path: &Path) -> anyhow::Result<Given> {
     let (mut looks, mut anchors, mut windows) = (Vec::new(), Vec::new(), Vec::new());
     let (mut onsets, mut hops) = (Vec::new(), Vec::new());
     let mut distrust = 0.9;
-    plan_file::read(path, None, |line| match line {
+    plan::read(path, None, |line| match line {
         Line::Plan(found) => {
             let configured = &found.config["budget"]["distrust"];
             distrust = configured.as_f64().unwrap_or(distrust);

@@ -119,7 +119,7 @@ fn reliability(svg: &mut String, title: &str, onsets: &Onsets, left: f64, top: f
 }
 
 /// The whole drawing.
-pub(super) fn svg(results: &Results) -> String {
+pub(crate) fn svg(results: &Results) -> String {
     let mut body = String::new();
     let mut y = 34.0;
     let title = format!(

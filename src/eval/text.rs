@@ -6,7 +6,7 @@ use gstearmark::visible::line;
 
 use super::bootstrap::{Estimate, FEWEST};
 use super::results::{Onsets, Recall, Resampled, Results};
-use crate::inspect::grouped;
+use crate::terminal::grouped;
 
 /// Most classes that are listed; JSON has all.
 const CLASSES: usize = 20;

@@ -15,7 +15,7 @@ use super::npy::{Kind, header, seconds};
 use super::source::{Source, bytes};
 use super::{Job, Written};
 use crate::cli::Fill;
-use crate::inspect::grouped;
+use crate::terminal::grouped;
 
 /// ActionFormer's `default_fps`: a frame is a millisecond.
 const FPS: u32 = 1000;

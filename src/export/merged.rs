@@ -6,10 +6,10 @@ use gstearmark::h5::Merger;
 use serde_json::Value;
 
 use super::{Job, Written};
-use crate::session::place;
+use crate::files;
 
 pub(super) fn write(job: &Job<'_>) -> anyhow::Result<Written> {
-    place::check(job.output, job.overwrite)?;
+    files::check(job.output, job.overwrite)?;
     let mut merger = Merger::create(job.output, job.overwrite)?;
     for source in job.sources {
         source.go_on()?;

@@ -10,10 +10,9 @@ use anyhow::{anyhow, bail};
 use gstearmark::h5::{self, Features, Parts, Summary, Tables};
 use indicatif::ProgressBar;
 
-use crate::guard::{self, Readable};
-use crate::session::Stop;
-use crate::session::failure::{Class, Failure};
-use crate::verify::features_in;
+use crate::failure::{Class, Failure};
+use crate::outputs::features::{self, Readable, features_in};
+use crate::stop::Stop;
 
 /// Rows of features that are usually in memory at a time.
 pub(super) const TOGETHER: usize = 256;
@@ -77,13 +76,13 @@ pub(super) fn check(
 
 fn source(path: &Path, stop: &Stop) -> anyhow::Result<Source> {
     let name = path.display();
-    let summary = guard::summary(path)?;
+    let summary = features::summary(path)?;
     if !summary.complete {
         bail!(
             "{name} is not complete: the run that wrote it did not end; make it again, or leave it out"
         );
     }
-    let problems = guard::check(path)?;
+    let problems = features::check(path)?;
     if !problems.is_empty() {
         bail!("{name} is damaged: {}", problems.join("; "));
     }

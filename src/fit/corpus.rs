@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::hear::{Mel, hear};
 use crate::eval::labels::{self, Event};
-use crate::probe::Input;
+use crate::recording::Input;
 
 /// Files that may hold sound.
 const SOUNDS: [&str; 14] = [

@@ -16,7 +16,7 @@ use super::judge::standard;
 use super::net::{Adam, After, Layer, Net, cross_entropy, rate};
 use super::random::Random;
 use super::truth;
-use crate::probe::Input;
+use crate::recording::Input;
 
 /// How far from a start the middle of a patch may lie, s: half a patch's step.
 const NEAR: f32 = 0.24;

@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use gst::prelude::*;
 use half::f16;
 
-use crate::probe::Input;
+use crate::recording::Input;
 
 /// Longest recording: 24 hours of frames.
 const MOST_FRAMES: usize = 24 * 3600 * 100;

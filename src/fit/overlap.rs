@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::HeldOut;
 use super::corpus::Recording;
-use crate::commands::Usage;
+use crate::failure::Usage;
 
 /// One in so many frames is compared. What it sounds like says which, so that a copy and a piece of it are compared in the same ones.
 const ONE_IN: u64 = 16;

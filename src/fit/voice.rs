@@ -10,7 +10,7 @@ use gstearmark::models::Tagger;
 use super::corpus::Recording;
 use super::hear::{self, lock};
 use super::truth;
-use crate::probe::Input;
+use crate::recording::Input;
 
 /// Voices less likely than this tell nothing, nor do onsets less likely than that.
 const VOICE: f32 = 0.1;

@@ -7,11 +7,9 @@ use std::path::{Path, PathBuf};
 use gstearmark::visible::line;
 use serde_json::{Value, json};
 
-use super::grouped;
 use crate::batch::status::{self, Line, State};
-use crate::guard;
-use crate::session::time;
-use crate::verify::features_in;
+use crate::outputs::features::{self, features_in};
+use crate::terminal::{grouped, time};
 
 /// A batch's folder at a glance.
 #[derive(Debug)]
@@ -59,7 +57,7 @@ pub(super) fn folder(folder: &Path) -> anyhow::Result<Folder> {
     for file in features_in(folder)? {
         let id = file.file_stem().unwrap_or_default().to_string_lossy();
         let row = rows.entry(id.into_owned()).or_default();
-        row.file = Some(match guard::summary(&file) {
+        row.file = Some(match features::summary(&file) {
             Ok(s) => Ok((
                 s.complete,
                 s.frames,

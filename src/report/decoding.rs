@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use gst::prelude::*;
 use serde_json::{Value, json};
 
-use crate::commands;
+use crate::files;
 
 /// How long to decode, at most.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -24,7 +24,7 @@ pub(super) fn time(video: &Path, all: u64) -> anyhow::Result<Value> {
     let make = |factory: &str| gst::ElementFactory::make(factory).build();
     let pipeline = gst::Pipeline::new();
     let (source, demux, decoder) = (make("filesrc")?, make("parsebin")?, make("decodebin")?);
-    source.set_property("location", commands::text_of(&whole)?);
+    source.set_property("location", files::text_of(&whole)?);
     let sink = gst::ElementFactory::make("fakesink")
         .property("sync", false)
         .property("enable-last-sample", false)

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::recording::{Shown, clock};
 use super::{Source, encoded, link, page};
 use crate::cli;
-use crate::commands::{self, Output};
-use crate::session::place;
+use crate::files;
+use crate::terminal::{self, Output};
 
 /// How deep folders are searched.
 const DEEPEST: usize = 8;
@@ -116,7 +116,7 @@ pub(super) fn write(args: &cli::Report, output: Output) -> anyhow::Result<()> {
     }
     std::fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
     let index = into.join("index.html");
-    let index_place = place::check(&index, args.overwrite)?;
+    let index_place = files::check(&index, args.overwrite)?;
     let (mut rows, mut failed) = (Vec::new(), Vec::new());
     for file in files(&args.file)? {
         let source = source(&file, args);
@@ -126,7 +126,7 @@ pub(super) fn write(args: &cli::Report, output: Output) -> anyhow::Result<()> {
         let href = format!("./{}", encoded(own.as_bytes()));
         let target = into.join(&own);
         let made = source.shown().and_then(|shown| {
-            let place = place::check(&target, args.overwrite)?;
+            let place = files::check(&target, args.overwrite)?;
             let video = source.video.as_deref();
             let video = video.map(|video| link(video, &target)).transpose()?;
             let html = page::page(&shown, None, video.as_deref(), None)?;
@@ -146,12 +146,12 @@ pub(super) fn write(args: &cli::Report, output: Output) -> anyhow::Result<()> {
     super::write(&index_place, &html, args.overwrite)?;
     let done = rows.len() - failed.len();
     if output.json {
-        commands::print(&format!(
+        terminal::print(&format!(
             "{:#}",
             json!({ "ok": failed.is_empty(), "report": index, "pages": done, "failed": failed })
         ))?;
     } else {
-        commands::print(&format!(
+        terminal::print(&format!(
             "report     {} ({done} recordings)",
             index.display()
         ))?;

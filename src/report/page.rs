@@ -16,8 +16,8 @@ use sha2::{Digest, Sha256};
 use super::detail::Strip;
 use super::recording::{OfClass, Shown, clock};
 use super::truth::Standing;
-use crate::guard::Readable;
-use crate::inspect::grouped;
+use crate::outputs::features::Readable;
+use crate::terminal::grouped;
 
 /// No page is larger, bytes.
 pub(crate) const MOST_BYTES: usize = 15_000_000;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::truth::{self, Fate, Standing, Verdict};
 use crate::eval::labels::Event;
-use crate::guard::Readable;
+use crate::outputs::features::Readable;
 
 /// Most stretches without a look that are listed.
 const MOST_GAPS: usize = 500;

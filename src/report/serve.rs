@@ -31,7 +31,8 @@ use self::host::Names;
 use self::inside::Inside;
 use super::{Source, folder, page};
 use crate::cli;
-use crate::commands::{self, Output};
+use crate::failure::Usage;
+use crate::terminal::{self, Output};
 
 /// Pages that are made at once; each takes the memory of its file and of what is shown of it.
 const PAGES: usize = 2;
@@ -55,17 +56,17 @@ struct Served {
 /// The files cannot be read, or nobody can listen at the address.
 pub(super) fn serve(args: &cli::Report, address: SocketAddr, output: Output) -> anyhow::Result<()> {
     if args.output.is_some() {
-        return Err(commands::Usage("--serve writes no file; leave --output out".into()).into());
+        return Err(Usage("--serve writes no file; leave --output out".into()).into());
     }
     let served = Served::new(args)?;
     if !address.ip().is_loopback() && !output.quiet {
-        commands::tell(&format!(
+        terminal::tell(&format!(
             "warning: whoever reaches {address} sees the reports and the recordings"
         ));
     }
     let out = served.leading_out();
     if !out.is_empty() && !output.quiet {
-        commands::tell(&format!(
+        terminal::tell(&format!(
             "warning: links that lead out of what is served are not followed: {}",
             out.join(", ")
         ));
@@ -81,7 +82,7 @@ pub(super) fn serve(args: &cli::Report, address: SocketAddr, output: Output) -> 
             .await
             .with_context(|| format!("cannot listen at {address}; is the port taken?"))?;
         let at = listener.local_addr().unwrap_or(address);
-        commands::print(&format!("serving    http://{at}/"))?;
+        terminal::print(&format!("serving    http://{at}/"))?;
         match connections::answer(listener, router(served, Names::new(at.ip()))).await {}
     })
 }

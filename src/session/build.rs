@@ -6,8 +6,9 @@ use anyhow::{Context, anyhow};
 use gst::prelude::*;
 
 use super::parts::{Choice, Role};
-use crate::config::Pipeline;
-use crate::probe::{Input, ProbeError};
+use crate::files;
+use crate::pipeline::Pipeline;
+use crate::recording::{Input, ProbeError};
 
 /// What was built, not yet started.
 pub(super) struct Built {
@@ -220,7 +221,7 @@ fn not_taken(pad: &gst::Pad, given: &str) -> String {
     format!(
         "{codec} ({}) is nothing that the gate takes: {}",
         media.unwrap_or("unknown"),
-        crate::probe::conversion(given)
+        crate::recording::conversion(given)
     )
 }
 
@@ -318,7 +319,7 @@ fn fill(pipeline: &Pipeline, input: &Input, built: &gst::Pipeline) -> anyhow::Re
                             filled.clone_from(&text);
                             break;
                         }
-                        Some(path) => crate::commands::text_of(path)?.to_owned(),
+                        Some(path) => files::text_of(path)?.to_owned(),
                         None if element.factory().is_some_and(|f| f.name() == "filesrc") => {
                             remote(built, &element, input)?;
                             String::new()

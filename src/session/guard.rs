@@ -7,9 +7,9 @@ use std::sync::{Arc, OnceLock};
 use anyhow::Context;
 use gst::prelude::*;
 
-use super::failure::{Class, Failure};
-use crate::fingerprint::{Fingerprint, State};
-use crate::probe::{Input, ProbeError};
+use crate::failure::{Class, Failure};
+use crate::recording::fingerprint::{Fingerprint, State};
+use crate::recording::{Input, ProbeError};
 
 /// What the recording was before anything was read; nothing for what is no file.
 pub(super) struct Guard {

@@ -18,14 +18,16 @@ use gstearmark::h5::{Sound, SoundFile};
 use gstearmark::models;
 use serde_json::json;
 
+use super::Session;
 use super::build::Built;
-use super::place::{self, Target};
-use super::summary::Report;
-use super::{Session, Stop};
+use super::summary::{Report, Told};
 use crate::cli;
-use crate::commands::{self, Output, Usage};
-use crate::config::Pipeline;
-use crate::probe::{Audio, Input, Recording};
+use crate::failure::Usage;
+use crate::files::{self, Target};
+use crate::pipeline::Pipeline;
+use crate::recording::{Audio, Input, Recording};
+use crate::stop::Stop;
+use crate::terminal::{self, Output};
 
 /// Samples of a block: 170 ms at 24 kHz.
 const BLOCK: usize = 4096;
@@ -39,9 +41,12 @@ const MOST_NAMES: usize = 5;
 /// # Errors
 /// The file or what is asked of it is wrong, before anything is heard; or anything that keeps a plan from being complete. Plans that
 /// were finished before stay.
-pub fn import_audio(args: &cli::ImportAudio, output: Output) -> anyhow::Result<()> {
-    let stop = Stop::new()?;
-    let pipeline = commands::read(&args.pipeline)?;
+pub(crate) fn import_audio(
+    args: &cli::ImportAudio,
+    pipeline: &Pipeline,
+    stop: &Stop,
+    output: Output,
+) -> anyhow::Result<()> {
     if pipeline.settings.budget.policy == Policy::Dense {
         return Err(PlanError::Dense.into());
     }
@@ -60,15 +65,15 @@ pub fn import_audio(args: &cli::ImportAudio, output: Output) -> anyhow::Result<(
     let targets = places(&sounds, args)?;
     let mut told = Vec::new();
     for ((id, sound), target) in sounds.into_iter().zip(targets) {
-        let plan = one(&id, sound, &target, args, &pipeline, &stop, output)?;
+        let plan = one(&id, sound, &target, args, pipeline, stop, output)?;
         if !output.json {
-            commands::print(&plan.text)?;
+            terminal::print(&plan.text)?;
         }
         told.push(plan.value);
     }
     if output.json {
         let value = json!({ "ok": true, "output": args.output.to_string_lossy(), "plans": told });
-        commands::print(&format!("{value:#}"))?;
+        terminal::print(&format!("{value:#}"))?;
     }
     Ok(())
 }
@@ -132,7 +137,7 @@ fn places(sounds: &[(String, Sound)], args: &cli::ImportAudio) -> anyhow::Result
         .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     sounds
         .iter()
-        .map(|(id, _)| place::check(&folder.join(format!("{id}.jsonl")), args.overwrite))
+        .map(|(id, _)| files::check(&folder.join(format!("{id}.jsonl")), args.overwrite))
         .collect()
 }
 
@@ -144,7 +149,7 @@ fn one(
     pipeline: &Pipeline,
     stop: &Stop,
     output: Output,
-) -> anyhow::Result<super::Told> {
+) -> anyhow::Result<Told> {
     let begun = Instant::now();
     let input = input(&args.file, id);
     let samples = sound.samples() as u64;

@@ -9,7 +9,7 @@ use anchoring::settings::Settings;
 use anchoring::stream::{Decision, StreamPlanner};
 use anchoring::time::{Nanos, Window};
 
-use crate::config::{Pipeline, Planning};
+use crate::pipeline::{Pipeline, Planning};
 
 /// Plans the whole recording, or as one pass would.
 pub(super) enum Maker {

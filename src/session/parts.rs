@@ -1,6 +1,6 @@
 //! Which part of the graph a pass plays: a choice of elements and links, and what stands in for the rest.
 
-use crate::launch::Graph;
+use crate::pipeline::launch::Graph;
 
 /// A pass over a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,14 +153,14 @@ fn roles(graph: &Graph) -> Vec<Role> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::At;
+    use crate::pipeline::At;
 
     const GATED: &str = "filesrc ! parsebin name=demux  demux. ! queue name=v ! gate.video
         demux. ! queue name=a ! decodebin name=d ! eventness name=ears ! gate.cues
         anchorgate name=gate ! decodebin name=b ! framepick ! featuresink";
 
     fn built(part: Part, has_video: bool, has_audio: bool) -> (String, Choice, Graph) {
-        let (graph, problems) = crate::launch::parse(GATED, At { line: 1, column: 1 });
+        let (graph, problems) = crate::pipeline::launch::parse(GATED, At { line: 1, column: 1 });
         assert_eq!(problems, []);
         let choice = choose(&graph, part, has_video, has_audio);
         let names = graph.names();

@@ -11,66 +11,18 @@ use gst::prelude::*;
 use gstearmark::pads::stream_time;
 
 use super::build::Built;
-use super::failure::{Class, Failure, class_of, of_element};
-use super::progress::{Progress, Watch};
-use crate::graph;
-use crate::probe::Missing;
+use super::cause::{also, class_of, of_element};
+use super::warnings::Warnings;
+use crate::failure::{Class, Failure};
+use crate::pipeline::drawing;
+use crate::recording::Missing;
+use crate::stop::Stop;
+use crate::terminal::{Progress, Watch};
 
 /// How often the clock is looked at.
 const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
 /// Our elements.
 const OURS: [&str; 4] = ["eventness", "anchorgate", "framepick", "featuresink"];
-/// Most warnings that are kept.
-const MOST_WARNINGS: usize = 20;
-
-/// Whether the user wants to stop: ^C or SIGTERM. A second one ends the program at once.
-#[derive(Clone, Debug)]
-pub(crate) struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    pub(crate) fn new() -> anyhow::Result<Self> {
-        // A file that may not grow further is then an error of the write, not the end of the program.
-        signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())
-            .context("cannot listen for signals")?;
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())
-                .context("cannot listen for ^C")?;
-            signal_hook::flag::register(signal, stop.clone()).context("cannot listen for ^C")?;
-        }
-        Ok(Self(stop))
-    }
-
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// As ^C would.
-    pub(crate) fn now(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// What was warned of, each once.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Warnings(Arc<Mutex<Vec<String>>>);
-
-impl Warnings {
-    pub(super) fn push(&self, text: impl Into<String>) {
-        let text = text.into();
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !all.contains(&text) && all.len() < MOST_WARNINGS {
-            all.push(text);
-        }
-    }
-
-    pub(super) fn all(&self) -> Vec<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-}
 
 /// What stays of a file that was not finished, in words; and whether they are part of an error already.
 type Kept = Arc<Mutex<Option<(String, bool)>>>;
@@ -174,8 +126,8 @@ impl Player<'_> {
         let kept = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
         outcome.map_err(|e| match kept {
             Some((_, true)) => e,
-            Some((text, false)) => Failure::also(e, &text),
-            None if class_of(&e) == Class::Stopped => Failure::also(e, "nothing was written"),
+            Some((text, false)) => also(e, &text),
+            None if class_of(&e) == Class::Stopped => also(e, "nothing was written"),
             None => e,
         })
     }
@@ -310,7 +262,7 @@ impl Player<'_> {
             return Failure::error(class, said);
         }
         let detail = detail(error.debug().as_deref());
-        let stage = graph::stage(&factory);
+        let stage = drawing::stage(&factory);
         Failure::error(
             class,
             format!("{}: {stage} ({factory}): {said}{detail}", self.name),
@@ -365,7 +317,7 @@ fn warn(warnings: &Warnings, error: &gst::glib::Error, source: Option<&gst::Obje
     let text = match factory {
         Some(factory) if !ours => format!(
             "{} ({}): {said}",
-            graph::stage(&factory.name()),
+            drawing::stage(&factory.name()),
             factory.name()
         ),
         _ => said.to_owned(),

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use gst::prelude::*;
 
-use super::play::Warnings;
+use super::warnings::Warnings;
 
 /// One in so many samples is looked at.
 const STRIDE: usize = 4;

@@ -2,6 +2,9 @@
 
 use anchoring::time::Nanos;
 
+/// Most holes noted.
+pub(super) const MOST_HOLES: usize = 10_000;
+
 /// Sound and pictures that begin less than this apart begin together.
 const LATE: Nanos = Nanos::from_ms(1_000);
 /// Sound or pictures that go on for less than this without the other end together.

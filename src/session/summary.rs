@@ -9,10 +9,9 @@ use anchoring::time::Nanos;
 use gstearmark::h5;
 use serde_json::{Value, json};
 
-use super::play::{Outcome, Warnings};
-use super::progress::time;
-use crate::commands::{self, Output};
-use crate::inspect::{grouped, shares_text, tokens_text};
+use super::play::Outcome;
+use super::warnings::Warnings;
+use crate::terminal::{self, Output, grouped, shares_text, time, tokens_text};
 
 /// Collects what happens.
 pub(super) struct Report {
@@ -32,11 +31,11 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    pub(super) fn print(&self, output: Output) -> anyhow::Result<()> {
+    pub(crate) fn print(&self, output: Output) -> anyhow::Result<()> {
         if output.json {
-            commands::print(&format!("{:#}", self.value))
+            terminal::print(&format!("{:#}", self.value))
         } else {
-            commands::print(&self.text)
+            terminal::print(&self.text)
         }
     }
 }

@@ -164,7 +164,7 @@ pub(super) fn features() -> anyhow::Result<Vec<Vec<u8>>> {
 
 /// Everything that reads such a file.
 pub(super) fn read_features(path: &Path) {
-    let _ = earmark::verify::problems(path);
+    let _ = earmark::outputs::features::check(path);
     let _ = h5::check(path);
     if let Ok(about) = earmark::inspect::inspect(path) {
         let _ = (about.to_string(), about.json());

@@ -1,0 +1,93 @@
+//! One recording: `earmark run` and `earmark plan`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::pipeline::PipelineArgs;
+
+/// `earmark run`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  earmark run pipelines/gated.yaml --input kitchen.mp4 --output kitchen.h5
+  earmark run pipelines/uniform.yaml --input https://example.org/kitchen.webm --output kitchen.h5 --overwrite
+  earmark run pipelines/gated.yaml --input two-tracks.mkv --output out.h5 --audio-track 1 --json")]
+pub struct Run {
+    /// The pipeline and its variables.
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+
+    /// The recording: a path or a URI.
+    #[arg(long, short, value_name = "FILE|URI")]
+    pub input: OsString,
+
+    /// The HDF5 file to write. It appears only when it is complete.
+    #[arg(long, short, value_name = "FILE.h5")]
+    pub output: PathBuf,
+
+    /// Follow this plan instead of making one.
+    #[arg(long, value_name = "PLAN.jsonl")]
+    pub plan: Option<PathBuf>,
+
+    /// Replace the output if it exists.
+    #[arg(long)]
+    pub overwrite: bool,
+
+    /// Keep a small JPEG of every picture too, for `earmark report`; `features: { thumbnails: true }` does the same.
+    #[arg(long)]
+    pub thumbnails: bool,
+
+    /// Options of listening.
+    #[command(flatten)]
+    pub listening: Listening,
+}
+
+/// Options of the commands that play a recording.
+#[derive(Debug, Args)]
+pub struct Listening {
+    /// Which audio track to listen to, from 0.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub audio_track: usize,
+
+    /// Processor cores to use, 1..=1024; without it, all of them. Decoder and encoder share them.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+
+    /// Give up when nothing moves for this long, seconds, 1..=86400.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub stall_timeout: u64,
+}
+
+/// `earmark plan`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  earmark plan pipelines/gated.yaml --input kitchen.mp4 --output kitchen.jsonl
+  earmark plan pipelines/gated.yaml --input sound.wav --output sound.jsonl --cues")]
+pub struct Plan {
+    /// The pipeline and its variables.
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+
+    /// The recording or sound file: a path or a URI.
+    #[arg(long, short, value_name = "FILE|URI")]
+    pub input: OsString,
+
+    /// The plan to write, one JSON object a line.
+    #[arg(long, short, value_name = "PLAN.jsonl")]
+    pub output: PathBuf,
+
+    /// Write the cues too: what was heard, every 80 ms.
+    #[arg(long)]
+    pub cues: bool,
+
+    /// Replace the output if it exists.
+    #[arg(long)]
+    pub overwrite: bool,
+
+    /// Options of listening.
+    #[command(flatten)]
+    pub listening: Listening,
+}

@@ -1,0 +1,78 @@
+//! Files that Earmark wrote: `earmark inspect`, `earmark verify`, `earmark recover`, and the child that reads what may be damaged.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// `earmark inspect`.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// A feature file (.h5), a plan (.jsonl), or the folder of a batch.
+    pub file: PathBuf,
+}
+
+/// `earmark verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  earmark verify kitchen.h5
+  earmark verify features/ --json
+
+Exit status: 0 when every file is whole and complete, 1 otherwise.")]
+pub struct Verify {
+    /// Feature files, or folders of them.
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub files: Vec<PathBuf>,
+}
+
+/// `earmark recover`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  earmark recover features/P01_01.h5.partial --output P01_01.saved.h5")]
+pub struct Recover {
+    /// The file that a killed run left.
+    pub file: PathBuf,
+
+    /// The file to write, which is marked as not complete; without it, NAME.recovered.h5 beside.
+    #[arg(long, short, value_name = "FILE.h5")]
+    pub output: Option<PathBuf>,
+}
+
+/// What is done with the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Task {
+    /// Copy it to a sealed file.
+    Copy,
+    /// Copy it without its features.
+    CopyTables,
+    /// Say what is wrong with it.
+    Check,
+    /// Save what can be read of it.
+    Recover,
+}
+
+impl Task {
+    /// As it is typed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::CopyTables => "copy-tables",
+            Self::Check => "check",
+            Self::Recover => "recover",
+        }
+    }
+}
+
+/// `earmark reader`.
+#[derive(Debug, Args)]
+pub struct Reader {
+    /// What to do.
+    pub task: Task,
+
+    /// The file.
+    pub file: PathBuf,
+
+    /// Where to write, if anything is written.
+    pub to: Option<PathBuf>,
+}

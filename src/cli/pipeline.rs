@@ -1,0 +1,64 @@
+//! Pipelines: what every command that reads one shares; `earmark validate` and `earmark graph`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// What commands that read a pipeline share.
+#[derive(Debug, Args)]
+pub struct PipelineArgs {
+    /// The pipeline, YAML; pipelines/gated.yaml is a good start.
+    pub pipeline: PathBuf,
+
+    /// Value of ${NAME} in the pipeline; may be given several times.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+}
+
+impl PipelineArgs {
+    /// What was set, by name.
+    pub(crate) fn variables(&self) -> BTreeMap<String, String> {
+        let pair = |pair: &String| {
+            let (name, value) = pair.split_once('=')?;
+            Some((name.to_owned(), value.to_owned()))
+        };
+        self.set.iter().filter_map(pair).collect()
+    }
+}
+
+/// `earmark validate`.
+#[derive(Debug, Args)]
+pub struct Validate {
+    /// The pipeline and its variables.
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+}
+
+/// How a graph is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Graphviz's language.
+    Dot,
+    /// A picture; needs graphviz.
+    Svg,
+}
+
+/// `earmark graph`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  earmark graph pipelines/gated.yaml --format svg --output gated.svg")]
+pub struct Graph {
+    /// The pipeline and its variables.
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+
+    /// Graphviz text, or a picture of it.
+    #[arg(long, value_enum, default_value_t = Format::Dot)]
+    pub format: Format,
+
+    /// Write to a file instead of stdout.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}

@@ -1,0 +1,10 @@
+//! `earmark batch`.
+
+use crate::batch;
+use crate::cli::Batch;
+use crate::terminal::Output;
+
+/// Extracts features from many recordings.
+pub(super) fn run(args: &Batch, output: Output) -> anyhow::Result<()> {
+    batch::run(args, output)
+}

@@ -1,0 +1,23 @@
+//! `earmark eval`.
+
+use anyhow::Context;
+use serde_json::json;
+
+use crate::cli::EvalAnchors;
+use crate::eval;
+use crate::terminal::{Output, print};
+
+/// `earmark eval anchors`: scores plans against labels.
+pub(super) fn anchors(args: &EvalAnchors, output: Output) -> anyhow::Result<()> {
+    let results = eval::anchors(&args.plan, &args.labels, args.tier)?;
+    if let Some(file) = &args.plot {
+        std::fs::write(file, eval::svg(&results))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    if output.json {
+        let mut value = serde_json::to_value(&results)?;
+        value["ok"] = json!(true);
+        return print(&format!("{value:#}"));
+    }
+    print(results.to_string().trim_end())
+}

@@ -1,0 +1,10 @@
+//! `earmark export`.
+
+use crate::cli::Export;
+use crate::export;
+use crate::terminal::Output;
+
+/// Turns feature files into what other programs read.
+pub(super) fn run(args: &Export, output: Output) -> anyhow::Result<()> {
+    export::run(args, output)
+}

@@ -1,0 +1,10 @@
+//! `earmark fit`.
+
+use crate::cli::Fit;
+use crate::fit;
+use crate::terminal::Output;
+
+/// Makes weights from labelled recordings.
+pub(super) fn run(args: &Fit, output: Output) -> anyhow::Result<()> {
+    fit::run(args, output)
+}

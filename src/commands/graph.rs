@@ -1,0 +1,26 @@
+//! `earmark graph`.
+
+use anyhow::Context;
+
+use super::read;
+use crate::cli::{Format, Graph};
+use crate::pipeline::drawing;
+use crate::terminal::{Output, print};
+
+/// Draws a pipeline.
+pub(super) fn run(args: &Graph, output: Output) -> anyhow::Result<()> {
+    let pipeline = read(&args.pipeline)?;
+    let dot = drawing::dot(&pipeline);
+    let drawn = match args.format {
+        Format::Dot => dot.into_bytes(),
+        Format::Svg => drawing::svg(&dot)?,
+    };
+    if let Some(file) = &args.output {
+        std::fs::write(file, &drawn).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    match (&args.output, output.json) {
+        (None, false) => print(String::from_utf8_lossy(&drawn).trim_end()),
+        (Some(_), false) => Ok(()),
+        (_, true) => print(&format!("{:#}", drawing::json(&pipeline))),
+    }
+}

@@ -1,0 +1,40 @@
+//! `earmark plan`.
+
+use std::time::Duration;
+
+use anchoring::plan::PlanError;
+use anchoring::settings::Policy;
+
+use super::read;
+use crate::cli::Plan;
+use crate::files;
+use crate::recording::Input;
+use crate::session::{self, PlanTask};
+use crate::stop::Stop;
+use crate::terminal::Output;
+
+/// Listens and writes a plan.
+///
+/// # Errors
+/// Anything that keeps the plan from being complete; then there is none.
+pub(super) fn run(args: &Plan, output: Output) -> anyhow::Result<()> {
+    let stop = Stop::new()?;
+    let pipeline = read(&args.pipeline)?;
+    if pipeline.settings.budget.policy == Policy::Dense {
+        return Err(PlanError::Dense.into());
+    }
+    // Before the input is opened: what is cheap to know is said first.
+    files::check(&args.output, args.overwrite)?;
+    let input = Input::from_os(&args.input)?;
+    let task = PlanTask {
+        pipeline: &pipeline,
+        input: &input,
+        output: &args.output,
+        overwrite: args.overwrite,
+        cues: args.cues,
+        audio_track: args.listening.audio_track,
+        threads: args.listening.threads,
+        stall: Duration::from_secs(args.listening.stall_timeout),
+    };
+    session::plan(&task, output.watch(), &stop)?.print(output)
+}

@@ -1,0 +1,9 @@
+//! `earmark reader`, which the other commands start.
+
+use crate::cli::Reader;
+use crate::outputs::reader;
+
+/// Reads a file that may be damaged, as this process's parent asks.
+pub(super) fn run(args: &Reader) -> anyhow::Result<()> {
+    reader::serve(args.task, &args.file, args.to.as_deref())
+}

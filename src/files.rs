@@ -1,0 +1,179 @@
+//! Files that appear only when they are finished: checks beforehand, a temporary file beside, one rename.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail};
+use gstearmark::disk;
+use tempfile::NamedTempFile;
+
+/// Where an output will be.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// The file.
+    pub file: PathBuf,
+    /// Its folder.
+    folder: PathBuf,
+}
+
+/// The output can be written: its folder is there and takes files, and nothing is there that may not be replaced.
+pub(crate) fn check(file: &Path, overwrite: bool) -> anyhow::Result<Target> {
+    let name = file.display();
+    let folder = match file.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => bail!("the output {name} is no file name"),
+    };
+    match std::fs::symlink_metadata(file) {
+        Ok(about) if about.is_dir() => bail!("the output {name} is a folder; give a file in it"),
+        Ok(_) if !overwrite => {
+            bail!("the output {name} exists already; pass --overwrite to replace it")
+        }
+        _ => {}
+    }
+    if !folder.is_dir() {
+        bail!(
+            "the output's folder {} does not exist; make it first, or is the path mistyped?",
+            folder.display()
+        );
+    }
+    // Permissions say too little (mounts, quotas), so one file is tried.
+    tempfile::Builder::new()
+        .prefix(".earmark-")
+        .tempfile_in(folder)
+        .with_context(|| format!("the output's folder {} cannot be written", folder.display()))?;
+    Ok(Target {
+        file: file.into(),
+        folder: folder.into(),
+    })
+}
+
+/// The output is not the input.
+pub(crate) fn differs(output: &Path, input: Option<&Path>) -> anyhow::Result<()> {
+    let same = |input: &Path| Some(output.canonicalize().ok()? == input.canonicalize().ok()?);
+    if input.and_then(same) == Some(true) {
+        bail!("the output {} is the input itself", output.display());
+    }
+    Ok(())
+}
+
+/// A file beside the target that goes away unless it is published.
+pub(crate) fn temporary(target: &Target, suffix: &str) -> anyhow::Result<NamedTempFile> {
+    let name = target
+        .file
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    tempfile::Builder::new()
+        .prefix(&format!(".{name}."))
+        .suffix(suffix)
+        .tempfile_in(&target.folder)
+        .with_context(|| format!("cannot write into {}", target.folder.display()))
+}
+
+/// Makes a finished temporary file the target: synced, renamed, its folder synced.
+pub(crate) fn publish(file: NamedTempFile, target: &Target, overwrite: bool) -> anyhow::Result<()> {
+    let name = target.file.display();
+    file.as_file()
+        .sync_all()
+        .with_context(|| format!("cannot write {name}"))?;
+    readable_by_others(file.as_file());
+    // As a feature file gets its name, on file systems of every kind.
+    let (_file, path) = file.into_parts();
+    disk::put(&disk::System, &path, &target.file, overwrite).map_err(|e| match e.kind() {
+        ErrorKind::AlreadyExists => {
+            anyhow!("the output {name} exists already; pass --overwrite to replace it")
+        }
+        _ => anyhow::Error::new(e).context(format!("cannot write {name}")),
+    })?;
+    // It is not temporary any more.
+    let _ = path.keep();
+    Ok(())
+}
+
+/// A file that an element opens by name, whose name ends with this process, whatever ends it: nothing is left behind.
+pub(crate) struct Passed(File);
+
+impl Passed {
+    /// Writes a nameless one.
+    pub(crate) fn new(write: impl FnOnce(&File) -> anyhow::Result<()>) -> anyhow::Result<Self> {
+        let mut file = tempfile::tempfile().context("cannot make a temporary file")?;
+        write(&file)?;
+        std::io::Seek::rewind(&mut file)?;
+        Ok(Self(file))
+    }
+
+    /// One that is there, whatever it is called.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        let open = File::open(path).with_context(|| format!("cannot open {}", path.display()));
+        Ok(Self(open?))
+    }
+
+    /// Its name, for as long as this lives.
+    pub(crate) fn name(&self) -> String {
+        use std::os::fd::AsRawFd;
+        format!("/dev/fd/{}", self.0.as_raw_fd())
+    }
+}
+
+/// A path for an element's property: as it is, or as a URI where it is no text.
+pub(crate) fn location(path: &Path) -> anyhow::Result<String> {
+    if let Some(text) = path.to_str() {
+        return Ok(text.into());
+    }
+    let whole = std::path::absolute(path)?;
+    let uri = gst::glib::filename_to_uri(&whole, None)
+        .with_context(|| format!("{} is no path that can be written to", path.display()))?;
+    Ok(uri.into())
+}
+
+/// A path as text, for messages and GStreamer.
+///
+/// # Errors
+/// It is not UTF-8.
+pub(crate) fn text_of(path: &Path) -> anyhow::Result<&str> {
+    path.to_str()
+        .with_context(|| format!("{} is not UTF-8; rename it", path.display()))
+}
+
+/// Temporary files are private; finished ones are as public as any other file.
+fn readable_by_others(file: &File) {
+    use std::os::unix::fs::PermissionsExt;
+    let _ = file.set_permissions(std::fs::Permissions::from_mode(0o644));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_stays_unless_it_may_be_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.jsonl");
+        let target = check(&file, false).unwrap();
+        publish(temporary(&target, ".partial").unwrap(), &target, false).unwrap();
+        assert!(
+            check(&file, false)
+                .unwrap_err()
+                .to_string()
+                .contains("--overwrite")
+        );
+        assert!(publish(temporary(&target, ".partial").unwrap(), &target, false).is_err());
+        publish(temporary(&target, ".partial").unwrap(), &target, true).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(
+            check(folder.path(), true)
+                .unwrap_err()
+                .to_string()
+                .contains("folder")
+        );
+        assert!(
+            check(&folder.path().join("a/b"), true)
+                .unwrap_err()
+                .to_string()
+                .contains("does not exist")
+        );
+        assert!(differs(&file, Some(&file)).is_err());
+    }
+}

@@ -1,0 +1,299 @@
+//! What this machine lacks, and the command that puts it there.
+
+use std::path::Path;
+use std::process::Command;
+
+use gstearmark::models;
+use serde::Serialize;
+
+use super::packages;
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// What it is for: `GStreamer`, `MP4`, `H.264`, ...
+    pub topic: &'static str,
+    /// What was looked at: an element, a library, a model.
+    pub what: String,
+    /// Whether Earmark cannot do its work without it.
+    pub needed: bool,
+    /// Whether it is there.
+    pub ok: bool,
+    /// Its version or place, or what is wrong with it.
+    pub detail: String,
+    /// The command that fixes it, if it is not there.
+    pub fix: Option<String>,
+}
+
+/// Elements by what they are for. One of each list is enough; the first is what Debian brings.
+const ELEMENTS: [(&str, &[&str], bool); 23] = [
+    ("graph", &["parsebin"], true),
+    ("graph", &["decodebin"], true),
+    ("graph", &["audioconvert"], true),
+    ("graph", &["audioresample"], true),
+    ("graph", &["videoconvert"], true),
+    ("MP4", &["qtdemux"], true),
+    ("MKV, WebM", &["matroskademux"], true),
+    ("MPEG-TS", &["tsdemux"], true),
+    ("WAV", &["wavparse"], false),
+    ("H.264", &["h264parse"], true),
+    (
+        "H.264",
+        &[
+            "avdec_h264",
+            "openh264dec",
+            "vah264dec",
+            "nvh264dec",
+            "v4l2h264dec",
+        ],
+        true,
+    ),
+    ("H.265", &["h265parse"], true),
+    (
+        "H.265",
+        &[
+            "avdec_h265",
+            "libde265dec",
+            "vah265dec",
+            "nvh265dec",
+            "v4l2h265dec",
+        ],
+        true,
+    ),
+    ("VP8", &["vp8dec", "avdec_vp8"], true),
+    ("VP9", &["vp9parse"], true),
+    ("VP9", &["vp9dec", "avdec_vp9"], true),
+    ("AV1", &["av1dec", "dav1ddec", "avdec_av1"], false),
+    ("AAC", &["aacparse"], true),
+    ("AAC", &["avdec_aac", "faad", "fdkaacdec"], true),
+    ("Opus", &["opusdec", "avdec_opus"], true),
+    ("Vorbis", &["vorbisdec", "avdec_vorbis"], true),
+    ("MP3", &["mpg123audiodec", "avdec_mp3"], true),
+    ("http(s)", &["souphttpsrc", "curlhttpsrc"], false),
+];
+
+/// Looks at everything.
+pub fn examine() -> Vec<Finding> {
+    let mut findings = vec![gstreamer()];
+    findings.extend(
+        ["eventness", "anchorgate", "framepick", "featuresink"].map(|name| Finding {
+            topic: "Earmark",
+            what: name.into(),
+            needed: true,
+            ok: gst::ElementFactory::find(name).is_some(),
+            detail: "built into this command".into(),
+            fix: None,
+        }),
+    );
+    findings.extend(
+        ELEMENTS
+            .iter()
+            .map(|(topic, names, needed)| element(topic, names, *needed)),
+    );
+    findings.push(hdf5());
+    findings.push(onnx_runtime());
+    findings.extend(models_found());
+    findings.push(command(
+        "graphviz",
+        "dot",
+        "-V",
+        "for `earmark graph --format svg`",
+        "sudo apt-get install graphviz",
+    ));
+    findings.push(command(
+        "ffmpeg",
+        "ffmpeg",
+        "-version",
+        "the tests make recordings with it",
+        "sudo apt-get install ffmpeg",
+    ));
+    findings.push(python());
+    findings
+}
+
+fn gstreamer() -> Finding {
+    let (major, minor, micro, _) = gst::version();
+    let ok = (major, minor) >= (1, 22);
+    Finding {
+        topic: "GStreamer",
+        what: "libgstreamer-1.0".into(),
+        needed: true,
+        ok,
+        detail: format!(
+            "{major}.{minor}.{micro}{}",
+            if ok { "" } else { "; 1.22 or newer is needed" }
+        ),
+        fix: (!ok).then(|| "make setup".into()),
+    }
+}
+
+fn element(topic: &'static str, names: &[&'static str], needed: bool) -> Finding {
+    let found = names
+        .iter()
+        .find_map(|name| gst::ElementFactory::find(name));
+    let first = names.first().copied().unwrap_or_default();
+    match found {
+        Some(factory) => {
+            use gst::prelude::*;
+            let plugin = factory
+                .plugin()
+                .map(|plugin| plugin.version().to_string())
+                .unwrap_or_default();
+            Finding {
+                topic,
+                what: factory.name().to_string(),
+                needed,
+                ok: true,
+                detail: plugin,
+                fix: None,
+            }
+        }
+        None => Finding {
+            topic,
+            what: first.into(),
+            needed,
+            ok: false,
+            detail: if names.len() > 1 {
+                format!("none of {}", names.join(", "))
+            } else {
+                "no such element".into()
+            },
+            fix: packages::of_element(first)
+                .map(|package| format!("sudo apt-get install {package}")),
+        },
+    }
+}
+
+fn hdf5() -> Finding {
+    let version = gstearmark::h5::library_version();
+    Finding {
+        topic: "HDF5",
+        what: "libhdf5".into(),
+        needed: true,
+        ok: true,
+        detail: version,
+        fix: None,
+    }
+}
+
+fn onnx_runtime() -> Finding {
+    let result = gstearmark::onnx::runtime_path()
+        .and_then(|path| Ok((path, gstearmark::onnx::runtime_version()?)));
+    let providers = gstearmark::onnx::providers().unwrap_or_default();
+    let providers: Vec<_> = providers.iter().map(|provider| provider.name()).collect();
+    let (ok, detail) = match result {
+        Ok((path, version)) => (
+            true,
+            format!(
+                "{version} with {}, {}",
+                providers.join(", "),
+                path.display()
+            ),
+        ),
+        Err(e) => (false, e.to_string()),
+    };
+    Finding {
+        topic: "ONNX Runtime",
+        what: "libonnxruntime".into(),
+        needed: true,
+        ok,
+        detail,
+        fix: (!ok).then(|| "make setup".into()),
+    }
+}
+
+fn models_found() -> Vec<Finding> {
+    let listed = models::list();
+    if listed.is_empty() {
+        let dirs: Vec<_> = models::search_dirs()
+            .iter()
+            .map(|dir| dir.display().to_string())
+            .collect();
+        return vec![Finding {
+            topic: "models",
+            what: "manifests".into(),
+            needed: true,
+            ok: false,
+            detail: format!("none in {}", dirs.join(", ")),
+            fix: Some("make setup, or name their folder in EARMARK_MODELS".into()),
+        }];
+    }
+    listed
+        .into_iter()
+        .map(|listed| {
+            let result = listed.manifest.and_then(|manifest| manifest.check());
+            Finding {
+                topic: "models",
+                what: listed
+                    .path
+                    .file_stem()
+                    .map(|stem| stem.to_string_lossy().into_owned())
+                    .unwrap_or_default(),
+                needed: true,
+                ok: result.is_ok(),
+                detail: match &result {
+                    Ok(()) => listed.path.display().to_string(),
+                    Err(e) => e.to_string(),
+                },
+                fix: result.is_err().then(|| "make setup".into()),
+            }
+        })
+        .collect()
+}
+
+/// The first line that a program says about itself.
+fn says(program: &Path, argument: &str) -> Option<String> {
+    let output = Command::new(program).arg(argument).output().ok()?;
+    let text = if output.stdout.is_empty() {
+        output.stderr
+    } else {
+        output.stdout
+    };
+    let line = String::from_utf8_lossy(&text)
+        .lines()
+        .next()?
+        .trim()
+        .to_owned();
+    output.status.success().then_some(line)
+}
+
+fn command(
+    topic: &'static str,
+    program: &str,
+    argument: &str,
+    purpose: &str,
+    fix: &str,
+) -> Finding {
+    let said = says(Path::new(program), argument);
+    Finding {
+        topic,
+        what: program.into(),
+        needed: false,
+        ok: said.is_some(),
+        detail: said.clone().unwrap_or_else(|| purpose.into()),
+        fix: said.is_none().then(|| fix.into()),
+    }
+}
+
+fn python() -> Finding {
+    let program = std::env::var_os("EARMARK_PYTHON").unwrap_or_else(|| "python3".into());
+    let check = "import sys, h5py, numpy, onnx; print('Python', sys.version.split()[0], 'h5py', h5py.__version__)";
+    let output = Command::new(&program)
+        .args(["-c", check])
+        .output()
+        .ok()
+        .filter(|output| output.status.success());
+    Finding {
+        topic: "Python",
+        what: program.to_string_lossy().into_owned(),
+        needed: false,
+        ok: output.is_some(),
+        detail: match &output {
+            Some(output) => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+            None => "no h5py, numpy and onnx here; only the tests use them".into(),
+        },
+        fix: output
+            .is_none()
+            .then(|| "make setup, then EARMARK_PYTHON=models/built/venv/bin/python".into()),
+    }
+}

@@ -1,0 +1,405 @@
+//! A pipeline: YAML -> checked, or everything that is wrong with it at once.
+//!
+//! # Layout
+//!
+//! - `problem`: what is wrong, and where.
+//! - `tree`: YAML with a place for every key and value.
+//! - `variables`: `${NAME}`, filled in.
+//! - [`launch`]: gst-launch text -> elements and links, with places.
+//! - `properties`: values against what elements say of their properties.
+//! - `sections`: typed sections: ears, anchors, budget, features, gate.
+//! - `checks`: the graph as a whole.
+//! - [`reference`]: every key, for the guide.
+//! - [`drawing`]: a checked pipeline, drawn.
+
+mod checks;
+pub mod drawing;
+pub mod launch;
+mod problem;
+mod properties;
+pub mod reference;
+mod sections;
+mod tree;
+mod variables;
+
+use std::path::{Path, PathBuf};
+
+use anchoring::settings::{Policy, Settings};
+use anchoring::tier::Prices;
+use gstearmark::models::used::Named;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use problem::did_you_mean;
+pub use problem::{At, Problem, Problems};
+pub use variables::{Slot, Variables};
+
+use sections::Given;
+use tree::{Key, Kind, Node};
+
+/// The only version there is.
+const VERSION: i64 = 1;
+/// What a pipeline may hold.
+const KEYS: [&str; 7] = [
+    "version", "graph", "ears", "gate", "anchors", "budget", "features",
+];
+
+/// How a recording is planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Planning {
+    /// A first pass over the audio plans the whole recording; the budget is exact.
+    Global,
+    /// One pass; the budget is a token bucket.
+    Streaming,
+}
+
+/// A pipeline in which nothing is wrong.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// Where it was read.
+    pub file: PathBuf,
+    /// gst-launch text without remarks; variables whose values could be misread stand as markers.
+    pub text: String,
+    /// The same, read.
+    pub graph: launch::Graph,
+    /// What the markers stand for.
+    pub slots: Vec<Slot>,
+    /// The sections `anchors` and `budget`.
+    pub settings: Settings,
+    /// How recordings are planned.
+    pub planning: Planning,
+    /// What a picture of each tier costs with the chosen encoder.
+    pub prices: Prices,
+    /// The tagger of the section `ears`; `None` for none.
+    pub tagger: Option<String>,
+    /// The encoder of the section `features`, by name.
+    pub encoder: String,
+    /// Properties of the section `ears` by GStreamer's names.
+    pub ears: Vec<(String, String)>,
+    /// Properties of the section `gate` by GStreamer's names.
+    pub gate: Vec<(String, String)>,
+    /// Properties of the section `features` by GStreamer's names.
+    pub features: Vec<(String, String)>,
+    /// All of it with every default filled in, as the output records it.
+    pub config: serde_json::Value,
+}
+
+/// Why there is no pipeline.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read the pipeline {file}: {source}")]
+    Read {
+        /// Which file.
+        file: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// It can be read, and something is wrong with it.
+    #[error(transparent)]
+    Wrong(#[from] Problems),
+}
+
+impl Pipeline {
+    /// As `features: { thumbnails: true }`, whatever the pipeline says.
+    pub fn keep_thumbnails(&mut self) {
+        self.features.retain(|(name, _)| name != "thumbnails");
+        self.features.push(("thumbnails".into(), "true".into()));
+        if let Some(features) = self.config.get_mut("features") {
+            features["thumbnails"] = true.into();
+        }
+    }
+
+    /// Reads and checks a pipeline.
+    ///
+    /// # Errors
+    /// The file cannot be read, or anything in it is wrong: then everything that is, at once.
+    pub fn read(file: &Path, variables: &Variables) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(file).map_err(|source| Error::Read {
+            file: file.into(),
+            source,
+        })?;
+        Ok(Self::parse(file, &text, variables)?)
+    }
+
+    /// Checks the text of a pipeline; `file` is for messages.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn parse(file: &Path, text: &str, variables: &Variables) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let pipeline = compile(file, text, variables, &mut problems);
+        match pipeline {
+            Some(pipeline) if problems.is_empty() => Ok(pipeline),
+            _ => Err(Problems::new(file, problems)),
+        }
+    }
+
+    /// What the section `ears` names, if anything of the graph listens.
+    pub fn listening(&self) -> Option<Named<'_>> {
+        self.find("eventness")?;
+        let text = |key: &str| self.config["ears"][key].as_str().unwrap_or_default();
+        Some(Named {
+            probe: text("probe"),
+            weights: text("weights"),
+            tagger: text("tagger"),
+            vad: text("vad"),
+        })
+    }
+
+    /// The first element of this factory.
+    pub fn find(&self, factory: &str) -> Option<&launch::Node> {
+        self.graph.nodes.iter().find(|node| node.factory == factory)
+    }
+}
+
+/// Pushes what is wrong; `None` if there is too little to make a pipeline of.
+fn compile(
+    file: &Path,
+    text: &str,
+    variables: &Variables,
+    problems: &mut Vec<Problem>,
+) -> Option<Pipeline> {
+    let mut root = match tree::parse(text) {
+        Ok(root) => root,
+        Err(more) => {
+            problems.extend(more);
+            return None;
+        }
+    };
+    let mut used = variables::Used::default();
+    let top = top(&mut root, variables, &mut used, problems)?;
+    let section = |name: &str| top.iter().find(|(key, _)| key.name == name);
+
+    version(section("version"), problems);
+    let anchors = Given::section("anchors", section("anchors"), problems);
+    let budget = Given::section("budget", section("budget"), problems);
+    let (settings, planning, places) = sections::settings(&anchors, &budget, problems);
+    let ears = sections::properties(
+        "eventness",
+        &Given::section("ears", section("ears"), problems),
+        problems,
+    );
+    let gate = sections::properties(
+        "anchorgate",
+        &Given::section("gate", section("gate"), problems),
+        problems,
+    );
+    let features = sections::properties(
+        "featuresink",
+        &Given::section("features", section("features"), problems),
+        problems,
+    );
+
+    let tagger = ears.text("tagger").filter(|name| name != "none");
+    let encoder = features.text("model").unwrap_or_default();
+    let named_by = tagger.as_ref().map(|tagger| {
+        sections::model(
+            tagger,
+            gstearmark::models::Kind::Tagger,
+            ears.place("tagger"),
+            "ears.tagger",
+            problems,
+        )
+    });
+    sections::probe(&ears, problems);
+    if let Some(vad) = ears.text("vad").filter(|name| name != "none") {
+        sections::model(
+            &vad,
+            gstearmark::models::Kind::Voice,
+            ears.place("vad"),
+            "ears.vad",
+            problems,
+        );
+    }
+    let prices = sections::model(
+        &encoder,
+        gstearmark::models::Kind::Encoder,
+        features.place("model"),
+        "features.model",
+        problems,
+    )
+    .and_then(|manifest| manifest.prices())
+    .unwrap_or_default();
+    if let Some(settings) = &settings {
+        sections::check(settings, prices, &places, problems);
+        // A tagger that is not there is told already.
+        if named_by.as_ref().is_none_or(Option::is_some) {
+            let tagger = named_by.as_ref().and_then(Option::as_ref);
+            sections::class_offsets(&anchors, settings, tagger, problems);
+        }
+    }
+
+    let (at, graph_text) = match section("graph") {
+        Some((
+            _,
+            Node {
+                at,
+                kind: Kind::Scalar { text, .. },
+            },
+        )) if !text.trim().is_empty() => (*at, text),
+        Some((key, node)) => {
+            problems
+                .push(Problem::new(key.at, "graph", "must be gst-launch text").value(node.shown()));
+            return None;
+        }
+        None => {
+            problems.push(Problem::new(
+                At { line: 1, column: 1 },
+                "graph",
+                "is missing: gst-launch text from source to featuresink",
+            ));
+            return None;
+        }
+    };
+    let raw = raw_graph(text, at, graph_text);
+    let (filled, slots) = variables.fill(&raw, at, &mut used, problems);
+    let (graph, wrong) = launch::parse(&filled, at);
+    let read_well = wrong.is_empty();
+    problems.extend(wrong);
+    let policy = settings
+        .as_ref()
+        .map_or(Policy::Gated, |settings| settings.budget.policy);
+    let context = checks::Context {
+        at,
+        policy,
+        has_ears: section("ears").is_some(),
+        read_well,
+    };
+    let text = launch::without_remarks(&filled);
+    checks::check(&graph, &text, &context, problems);
+    variables.unused(&used, problems);
+
+    let settings = settings?;
+    let planning = plan_way(planning, policy, &budget, problems);
+    let config = json!({
+        "version": VERSION,
+        "graph": graph_text.trim_end(),
+        "ears": ears.resolved,
+        "gate": gate.resolved,
+        "anchors": settings.anchors,
+        "budget": sections::with_planning(&settings.budget, planning),
+        "features": features.resolved,
+    });
+    Some(Pipeline {
+        file: file.into(),
+        text,
+        graph,
+        slots,
+        settings,
+        planning,
+        prices,
+        tagger,
+        encoder,
+        ears: ears.values,
+        gate: gate.values,
+        features: features.values,
+        config,
+    })
+}
+
+/// The document's entries, variables filled in outside the graph; unknown keys are reported.
+fn top<'a>(
+    root: &'a mut Node,
+    variables: &Variables,
+    used: &mut variables::Used,
+    problems: &mut Vec<Problem>,
+) -> Option<&'a [(Key, Node)]> {
+    let place = root.at;
+    let shown = root.shown();
+    let Kind::Map(entries) = &mut root.kind else {
+        problems.push(
+            Problem::new(
+                place,
+                "the file",
+                format!("a pipeline is a mapping of {}", problem::either(&KEYS)),
+            )
+            .value(shown),
+        );
+        return None;
+    };
+    for (key, node) in entries.iter_mut() {
+        if !KEYS.contains(&key.name.as_str()) {
+            problems.push(
+                Problem::new(
+                    key.at,
+                    key.name.clone(),
+                    format!("is no key of a pipeline: {}", problem::either(&KEYS)),
+                )
+                .hint(sections::belongs_to(&key.name).or_else(|| did_you_mean(&key.name, KEYS))),
+            );
+        }
+        if key.name != "graph" {
+            variables.fill_values(node, used, problems);
+        }
+    }
+    Some(entries)
+}
+
+fn version(given: Option<&(Key, Node)>, problems: &mut Vec<Problem>) {
+    match given {
+        None => problems.push(Problem::new(
+            At { line: 1, column: 1 },
+            "version",
+            format!("is missing; write `version: {VERSION}`"),
+        )),
+        Some((_, node)) if node.json() != VERSION => problems.push(
+            Problem::new(
+                node.at,
+                "version",
+                format!("must be {VERSION}, the only version there is"),
+            )
+            .value(node.shown())
+            .hint(Some("was this written for a newer Earmark?".into())),
+        ),
+        Some(_) => {}
+    }
+}
+
+/// The graph with its lines where they stand in the file, so that places come out right. YAML strips the indentation of a
+/// literal block; every other style is one place.
+fn raw_graph(file: &str, at: At, graph: &str) -> String {
+    let lines: Vec<_> = file
+        .lines()
+        .skip(at.line - 1)
+        .take(graph.lines().count())
+        .collect();
+    let literal = lines.len() == graph.lines().count()
+        && lines
+            .iter()
+            .zip(graph.lines())
+            .all(|(a, b)| a.trim() == b.trim());
+    if literal {
+        graph.into()
+    } else {
+        graph.replace('\n', " ")
+    }
+}
+
+fn plan_way(
+    given: Option<Planning>,
+    policy: Policy,
+    budget: &Given<'_>,
+    problems: &mut Vec<Problem>,
+) -> Planning {
+    match (given, policy) {
+        (Some(Planning::Global), Policy::Dense) => {
+            problems.push(
+                Problem::new(
+                    budget.place("planning"),
+                    "budget.planning",
+                    "must be streaming with the policy dense",
+                )
+                .value("global")
+                .hint(Some(
+                    "dense takes every picture: there is nothing to plan".into(),
+                )),
+            );
+            Planning::Streaming
+        }
+        (Some(planning), _) => planning,
+        (None, Policy::Dense) => Planning::Streaming,
+        (None, _) => Planning::Global,
+    }
+}

@@ -1,0 +1,92 @@
+//! The first pass's view of the sound: cues, written down as lines of a plan and read back.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::sync::{Arc, Mutex};
+
+use anchoring::cue::{Cue, HOP};
+use anchoring::holes::LEAST;
+use anchoring::plan::Line;
+use anchoring::time::{Nanos, Window};
+use anyhow::{Context, bail};
+use gst::prelude::*;
+use gstearmark::carry;
+
+use super::spans::MOST_HOLES;
+use super::taps::{end, lock};
+
+/// Longest cue that is read, in bytes.
+const LONGEST_CUE: usize = 1 << 16;
+
+/// Cues kept in a file.
+pub(super) struct Cues(pub BufReader<File>);
+
+impl Iterator for Cues {
+    type Item = Cue;
+    fn next(&mut self) -> Option<Cue> {
+        let mut line = String::new();
+        // Our own file: a line that does not read would be the disk's fault, and ends the cues.
+        let read = self.0.read_line(&mut line).ok()?;
+        match Line::parse(line.trim_end(), 0).ok().filter(|_| read > 0)? {
+            Line::Cue(cue) => Some(cue),
+            _ => None,
+        }
+    }
+}
+
+/// Where the first pass writes.
+pub(super) struct Ear {
+    pub file: BufWriter<File>,
+    pub count: u64,
+    /// The first cue's time and the last one's.
+    pub first: Option<Nanos>,
+    pub last: Nanos,
+    pub stop: Nanos,
+    /// Where nothing is heard for long; at most [`MOST_HOLES`].
+    pub holes: Vec<Window>,
+    pub failed: Option<anyhow::Error>,
+}
+
+/// A sink that writes cues down.
+pub(super) fn hearing(ear: &Arc<Mutex<Ear>>) -> anyhow::Result<gst::Element> {
+    let (sink, pad) = end("hear")?;
+    let ear = ear.clone();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        let mut ear = lock(&ear);
+        let written = info
+            .buffer()
+            .map_or(Ok(()), |buffer| write_cue(&mut ear, buffer));
+        drop(info.take_buffer());
+        let Err(e) = written else {
+            return gst::PadProbeReturn::Handled;
+        };
+        if let Some(sink) = pad.parent_element() {
+            gst::element_error!(sink, gst::ResourceError::Write, ["{e:#}"]);
+        }
+        ear.failed = Some(e);
+        info.flow_res = Err(gst::FlowError::Error);
+        gst::PadProbeReturn::Handled
+    });
+    Ok(sink)
+}
+
+fn write_cue(ear: &mut Ear, buffer: &gst::BufferRef) -> anyhow::Result<()> {
+    let map = buffer.map_readable().context("cannot read a cue")?;
+    if map.len() > LONGEST_CUE {
+        bail!("a cue of {} bytes: the limit is {LONGEST_CUE}", map.len());
+    }
+    let cue = carry::cue_from_text(&map)?;
+    // Whatever gives cues, they ascend from here on.
+    if ear.first.is_some() && cue.pts <= ear.last {
+        return Ok(());
+    }
+    if ear.first.is_some() && cue.pts - ear.stop >= LEAST && ear.holes.len() < MOST_HOLES {
+        ear.holes.extend(Window::new(ear.stop, cue.pts));
+    }
+    ear.first.get_or_insert(cue.pts);
+    ear.last = cue.pts;
+    ear.stop = ear.stop.max(cue.pts + HOP);
+    ear.count += 1;
+    writeln!(ear.file, "{}", Line::Cue(cue).to_text())
+        .context("cannot write cues to a temporary file; is the disk full?")
+}

@@ -1,0 +1,108 @@
+//! Watches a pass that the gate plans: whether anything could be heard, and when sound and pictures begin and end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use anchoring::cue::HOP;
+use anchoring::time::Nanos;
+use gst::prelude::*;
+use gstearmark::carry;
+use gstearmark::pads::stream_time;
+
+use super::spans::{self, Span};
+use crate::pipeline::Pipeline;
+
+/// Said once when every cue is silence.
+pub(super) const NOTHING: &str =
+    "nothing can be heard in the recording: evenly spaced looks (uniform fallback)";
+
+/// What came by in a pass that the gate plans.
+pub(super) struct Trust {
+    seen: Arc<Seen>,
+}
+
+/// How many cues came, how many of them can be trusted, and when cues and pictures begin and end, in nanoseconds.
+struct Seen {
+    cues: AtomicU64,
+    trusted: AtomicU64,
+    sound: [AtomicI64; 2],
+    pictures: [AtomicI64; 2],
+}
+
+impl Seen {
+    fn span([from, to]: &[AtomicI64; 2]) -> Option<Span> {
+        let (from, to) = (from.load(Ordering::Relaxed), to.load(Ordering::Relaxed));
+        (from < to).then_some((Nanos::new(from), Nanos::new(to)))
+    }
+
+    fn came([first, last]: &[AtomicI64; 2], from: Nanos, to: Nanos) {
+        first.fetch_min(from.get(), Ordering::Relaxed);
+        last.fetch_max(to.get(), Ordering::Relaxed);
+    }
+}
+
+impl Trust {
+    /// What is to be told at the end.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let seen = &self.seen;
+        if seen.cues.load(Ordering::Relaxed) == 0 {
+            return Vec::new();
+        }
+        let mut warnings = Vec::new();
+        if seen.trusted.load(Ordering::Relaxed) == 0 {
+            warnings.push(NOTHING.into());
+        }
+        if let (Some(pictures), Some(sound)) = (Seen::span(&seen.pictures), Seen::span(&seen.sound))
+        {
+            // That the sound ends early the gate says itself.
+            let hints = spans::hints(pictures, sound).into_iter();
+            warnings.extend(hints.filter(|hint| !hint.starts_with("the sound ends")));
+        }
+        warnings
+    }
+}
+
+/// Watches the cues of a pass that the gate plans, and its pictures if there are any.
+pub(super) fn watch(
+    ears: &gst::Element,
+    gate: Option<&gst::Element>,
+    pipeline: &Pipeline,
+) -> Trust {
+    let nothing = || [AtomicI64::new(i64::MAX), AtomicI64::new(i64::MIN)];
+    let seen = Arc::new(Seen {
+        cues: AtomicU64::new(0),
+        trusted: AtomicU64::new(0),
+        sound: nothing(),
+        pictures: nothing(),
+    });
+    let distrust = pipeline.settings.budget.distrust;
+    for pad in ears.src_pads() {
+        let seen = seen.clone();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let cue = info
+                .buffer()
+                .and_then(|buffer| carry::cue_from_text(&buffer.map_readable().ok()?).ok());
+            seen.cues.fetch_add(1, Ordering::Relaxed);
+            if let Some(cue) = cue {
+                Seen::came(&seen.sound, cue.pts, cue.pts + HOP);
+                let trusted = u64::from(cue.trusted(distrust));
+                seen.trusted.fetch_add(trusted, Ordering::Relaxed);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+    if let Some(pad) = gate.and_then(|gate| gate.static_pad("video")) {
+        let seen = seen.clone();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+            if let Some(pts) = info.buffer().and_then(|buffer| buffer.pts())
+                && let Some(event) = pad.sticky_event::<gst::event::Segment>(0)
+                && let Some(segment) = event.segment().downcast_ref::<gst::ClockTime>()
+                && let Some(at) = stream_time(segment, pts)
+            {
+                Seen::came(&seen.pictures, at.max(Nanos::ZERO), at);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+    Trust { seen }
+}

@@ -1,0 +1,154 @@
+//! What is on stderr meanwhile: a bar on a terminal, a line now and then elsewhere, nothing when quiet.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anchoring::time::Nanos;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::numbers::time;
+use super::tell;
+
+/// How often a line is written where there is no terminal.
+const LINES: Duration = Duration::from_secs(10);
+
+/// How often a program that asked is told.
+const TOLD: Duration = Duration::from_millis(250);
+
+/// Who is told how far a pass is.
+#[derive(Clone)]
+pub(crate) enum Watch {
+    /// A person: a bar on a terminal, lines elsewhere.
+    Person,
+    /// Nobody.
+    Nobody,
+    /// A program.
+    Program(Arc<dyn Fn(&Moved) + Send + Sync>),
+}
+
+/// How far a pass is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Moved {
+    /// Which pass.
+    pub stage: &'static str,
+    /// Up to where the recording was played.
+    pub at: Nanos,
+    /// Grows while anything moves.
+    pub count: u64,
+}
+
+/// The progress of one pass.
+pub(crate) struct Progress {
+    stage: &'static str,
+    start: Nanos,
+    length: Option<Nanos>,
+    begun: Instant,
+    shown: Shown,
+}
+
+enum Shown {
+    Bar(ProgressBar),
+    Lines(Instant),
+    Told(Arc<dyn Fn(&Moved) + Send + Sync>, Instant),
+    Nothing,
+}
+
+impl Progress {
+    pub(crate) fn new(
+        stage: &'static str,
+        start: Nanos,
+        stop: Option<Nanos>,
+        watch: &Watch,
+    ) -> Self {
+        let length = stop
+            .map(|stop| stop - start)
+            .filter(|length| *length > Nanos::ZERO);
+        let shown = match watch {
+            Watch::Nobody => Shown::Nothing,
+            Watch::Program(tell) => Shown::Told(tell.clone(), Instant::now()),
+            Watch::Person if std::io::stderr().is_terminal() => Shown::Bar(bar(stage, length)),
+            Watch::Person => Shown::Lines(Instant::now()),
+        };
+        Self {
+            stage,
+            start,
+            length,
+            begun: Instant::now(),
+            shown,
+        }
+    }
+
+    /// The recording was played up to here; `count` grows while anything moves.
+    pub(crate) fn at(&mut self, now: Nanos, count: u64) {
+        let done = (now - self.start).max(Nanos::ZERO);
+        let text = self.text(done);
+        match &mut self.shown {
+            Shown::Bar(bar) => {
+                bar.set_position(done.get().unsigned_abs() / 1_000_000);
+                bar.set_message(text);
+            }
+            Shown::Lines(last) if last.elapsed() >= LINES => {
+                *last = Instant::now();
+                let stage = self.stage;
+                tell(&format!("{stage}: {text}"));
+            }
+            Shown::Told(tell, last) if last.elapsed() >= TOLD => {
+                *last = Instant::now();
+                tell(&Moved {
+                    stage: self.stage,
+                    at: now,
+                    count,
+                });
+            }
+            Shown::Lines(_) | Shown::Told(..) | Shown::Nothing => {}
+        }
+    }
+
+    /// "12.3 of 60.0 s, 24.1 x real time, 2 s left".
+    fn text(&self, done: Nanos) -> String {
+        let took = self.begun.elapsed().as_secs_f64().max(1e-3);
+        let speed = done.seconds() / took;
+        match self.length {
+            Some(length) => {
+                let left = (length - done).max(Nanos::ZERO).seconds() / speed.max(1e-3);
+                let left = if done > Nanos::ZERO {
+                    format!(", {} left", time(left))
+                } else {
+                    String::new()
+                };
+                format!(
+                    "{} of {}, {speed:.1} x real time{left}",
+                    time(done.seconds()),
+                    time(length.seconds())
+                )
+            }
+            None => format!("{}, {speed:.1} x real time", time(done.seconds())),
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn clear(&self) {
+        if let Shown::Bar(bar) = &self.shown {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar(stage: &'static str, length: Option<Nanos>) -> ProgressBar {
+    let bar = match length {
+        Some(length) => ProgressBar::new(length.get().unsigned_abs() / 1_000_000),
+        None => ProgressBar::new_spinner(),
+    };
+    bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(8));
+    let template = if length.is_some() {
+        "{prefix:>8} {bar:30} {percent:>3} %  {msg}"
+    } else {
+        "{prefix:>8} {spinner} {msg}"
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_prefix(stage);
+    bar
+}
