@@ -55,7 +55,7 @@ class Encoder:
 def looks(path):
     """[(seconds, px)] of a plan."""
     lines = [json.loads(line) for line in open(path)]
-    return [(x["requested_ns"] / 1e9, PX[x["tier"]]) for x in lines if x["kind"] == "frame"]
+    return [(x["planned_ns"] / 1e9, PX[x["tier"]]) for x in lines if x["kind"] == "frame"]
 
 
 def opened(path):

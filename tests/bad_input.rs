@@ -281,9 +281,9 @@ fn a_bad_plan_names_its_line() {
     let plan = folder.join("plan.jsonl");
     std::fs::write(
         &plan,
-        r#"{"kind":"plan","schema":"earmark-plan/1","video_id":"x","duration_ns":10000000000,"budget_tokens":1960,"spent_tokens":98,"config":{}}
-{"kind":"frame","requested_ns":5000000000,"tier":"low","tokens":49,"reason":"uniform","anchor":null}
-{"kind":"frame","requested_ns":1000000000,"tier":"low","tokens":49,"reason":"uniform","anchor":null}
+        r#"{"kind":"plan","schema":"earmark-plan/2","video_id":"x","duration_ns":10000000000,"budget_tokens":1960,"spent_tokens":98,"config":{}}
+{"kind":"frame","planned_ns":5000000000,"tier":"low","tokens":49,"reason":"uniform","anchor":null}
+{"kind":"frame","planned_ns":1000000000,"tier":"low","tokens":49,"reason":"uniform","anchor":null}
 "#,
     )
     .unwrap();

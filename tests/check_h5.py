@@ -17,8 +17,8 @@ import argparse, csv, json, subprocess, sys
 import h5py
 import numpy as np
 
-TIERS, REASONS = ["low", "base", "high"], ["anchor", "fallback", "uniform"]
-FRAMES = {"features": ("f4", "f2"), "pts_ns": "i8", "requested_ns": "i8", "asked_ns": "i8", "tier": "u1", "reason": "u1", "tokens": "u4", "anchor": "i4"}
+TIERS, REASONS = ["low", "base", "high"], ["anchor", "untrusted", "background", "uniform"]
+FRAMES = {"features": ("f4", "f2"), "pts_ns": "i8", "planned_ns": "i8", "asked_ns": "i8", "tier": "u1", "reason": "u1", "tokens": "u4", "anchor": "i4"}
 ANCHORS = {"onset_ns": "i8", "start_ns": "i8", "stop_ns": "i8", "score": "f4", "uncertainty": "f4", "class_id": "i4", "label": "S256"}
 CUES = {"pts_ns": "i8", "eventness": "f4", "uncertainty": "f4", "speech": "f4", "class_id": "u2", "class_p": "f2", "bands": "u1"}
 ATTRIBUTES = ["schema", "complete", "video_id", "input_uri", "input_bytes", "duration_ns", "config", "budget_tokens", "spent_tokens"]
@@ -56,7 +56,7 @@ def rules(f):
     spent = int(frames["tokens"].sum())
     need(spent == int(f.attrs["spent_tokens"]), f"spent_tokens is {f.attrs['spent_tokens']}, the rows' tokens add up to {spent}")
     need(spent <= int(f.attrs["budget_tokens"]), f"spent {spent} of {f.attrs['budget_tokens']}")
-    for name in ("frames/pts_ns", "frames/requested_ns", "cues/pts_ns"):
+    for name in ("frames/pts_ns", "frames/planned_ns", "cues/pts_ns"):
         need((np.diff(f[name][:]) >= 0).all(), f"/{name} is not ascending")
     need(np.isfinite(frames["features"].astype("f4")).all(), "features are not finite")
     of_anchor = frames["reason"] == 0
@@ -77,8 +77,8 @@ def against_plan(f, frames, anchors, path):
     missed = int(f.attrs.get("frames_missed", 0))
     need(len(wanted) == len(frames["pts_ns"]) + missed, f"the plan has {len(wanted)} frames, the file {len(frames['pts_ns'])} and {missed} missed")
     need(len(planned) == len(anchors["onset_ns"]), f"the plan has {len(planned)} anchors, the file {len(anchors['onset_ns'])}")
-    rows = list(zip(frames["requested_ns"].tolist(), frames["asked_ns"].tolist(), (TIERS[t] for t in frames["tier"]), frames["tokens"].tolist(), (REASONS[r] for r in frames["reason"]), frames["anchor"].tolist()))
-    asked = [(x["requested_ns"], x.get("asked_ns", x["requested_ns"]), x["tier"], x["tokens"], x["reason"], -1 if x.get("anchor") is None else x["anchor"]) for x in wanted]
+    rows = list(zip(frames["planned_ns"].tolist(), frames["asked_ns"].tolist(), (TIERS[t] for t in frames["tier"]), frames["tokens"].tolist(), (REASONS[r] for r in frames["reason"]), frames["anchor"].tolist()))
+    asked = [(x["planned_ns"], x.get("asked_ns", x["planned_ns"]), x["tier"], x["tokens"], x["reason"], -1 if x.get("anchor") is None else x["anchor"]) for x in wanted]
     extra = [r for r in rows if r not in set(asked)]
     need(not extra, f"rows that the plan did not ask for: {extra[:3]}")
     need(missed or rows == asked, "the rows are not the plan's frames in order")
@@ -104,7 +104,7 @@ def against_recording(frames, path, turned, numbered, even=None):
     # What was cut off the start was numbered too.
     number = ((contrast > 0) * (1 << np.arange(12))).sum(1) - max(0, numbered - len(shown))
     need(((number >= 0) & (number < len(shown))).all(), f"a picture numbered {number.max()} of {len(shown)}")
-    pts, asked = frames["pts_ns"] / 1e9, frames["requested_ns"] / 1e9
+    pts, asked = frames["pts_ns"] / 1e9, frames["planned_ns"] / 1e9
     offset = np.median(pts - shown[number])
     need(not even or abs(offset) < .0015, f"pictures are {offset:.3f} s late")
     off = np.abs(pts - shown[number] - offset)

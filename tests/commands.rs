@@ -157,7 +157,7 @@ fn inspect_refuses_what_earmark_did_not_write() {
 fn judged(folder: &std::path::Path) {
     let frame = |ms: i64, tier: &str, tokens: u64, rest: &str| {
         format!(
-            r#"{{"kind":"frame","requested_ns":{},"tier":"{tier}","tokens":{tokens},{rest}}}"#,
+            r#"{{"kind":"frame","planned_ns":{},"tier":"{tier}","tokens":{tokens},{rest}}}"#,
             ms * 1_000_000
         )
     };
@@ -170,12 +170,12 @@ fn judged(folder: &std::path::Path) {
         )
     };
     let plan = [
-        r#"{"kind":"plan","schema":"earmark-plan/1","video_id":"kitchen","duration_ns":10000000000,"budget_tokens":1960,"spent_tokens":1813,"config":{}}"#.to_owned(),
+        r#"{"kind":"plan","schema":"earmark-plan/2","video_id":"kitchen","duration_ns":10000000000,"budget_tokens":1960,"spent_tokens":1813,"config":{}}"#.to_owned(),
         anchor(0, 1_010, 0.9),
         frame(1_050, "high", 784, r#""reason":"anchor","anchor":0"#),
         anchor(1, 4_000, 0.25),
         frame(4_050, "high", 784, r#""reason":"anchor","anchor":1"#),
-        frame(6_000, "base", 196, r#""reason":"fallback""#),
+        frame(6_000, "base", 196, r#""reason":"untrusted""#),
         frame(8_000, "low", 49, r#""reason":"uniform""#),
     ];
     std::fs::write(folder.join("kitchen.jsonl"), plan.join("\n") + "\n").unwrap();
@@ -262,7 +262,7 @@ fn plans_without_labels_are_refused() {
 fn plan(folder: &std::path::Path, name: &str, looks: &[i64], anchors: &[(i64, i64)]) {
     let ns = |ms: i64| ms * 1_000_000;
     let header = format!(
-        r#"{{"kind":"plan","schema":"earmark-plan/1","video_id":"{name}","duration_ns":60000000000,"budget_tokens":19600,"spent_tokens":{},"config":{{}}}}"#,
+        r#"{{"kind":"plan","schema":"earmark-plan/2","video_id":"{name}","duration_ns":60000000000,"budget_tokens":19600,"spent_tokens":{},"config":{{}}}}"#,
         784 * looks.len()
     );
     let anchors = anchors.iter().enumerate().map(|(id, &(onset, start))| {
@@ -275,7 +275,7 @@ fn plan(folder: &std::path::Path, name: &str, looks: &[i64], anchors: &[(i64, i6
     });
     let looks = looks.iter().map(|&at| {
         format!(
-            r#"{{"kind":"frame","requested_ns":{},"tier":"high","tokens":784,"reason":"uniform"}}"#,
+            r#"{{"kind":"frame","planned_ns":{},"tier":"high","tokens":784,"reason":"uniform"}}"#,
             ns(at)
         )
     });
@@ -401,8 +401,8 @@ fn what_is_given_twice_to_eval_is_refused() {
 #[test]
 fn control_characters_of_files_are_shown_not_sent() {
     let folder = folder("control_characters");
-    let plan = r#"{"kind":"plan","schema":"earmark-plan/1","video_id":"x\u001b[2J\u009b1m\u202e\ny","duration_ns":10000000000,"budget_tokens":1960,"spent_tokens":49,"config":{"anchors":{"class_offset_ms":{"a\u001bb\nc":-300}}}}
-{"kind":"frame","requested_ns":5000000000,"tier":"low","tokens":49,"reason":"uniform","anchor":null}
+    let plan = r#"{"kind":"plan","schema":"earmark-plan/2","video_id":"x\u001b[2J\u009b1m\u202e\ny","duration_ns":10000000000,"budget_tokens":1960,"spent_tokens":49,"config":{"anchors":{"class_offset_ms":{"a\u001bb\nc":-300}}}}
+{"kind":"frame","planned_ns":5000000000,"tier":"low","tokens":49,"reason":"uniform","anchor":null}
 "#;
     let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
     write("plan.jsonl", plan);

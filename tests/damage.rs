@@ -52,12 +52,12 @@ fn make(file: &Path, precision: Precision, thumbnails: bool, sound: bool) {
             writer.anchor(&anchor).unwrap();
         }
         let entry = Entry {
-            requested: at,
+            planned: at,
             tier: Tier::Low,
             tokens: 49,
             reason: match of_anchor {
                 true => Reason::Anchor,
-                false => Reason::Uniform,
+                false => Reason::Background,
             },
             asked: None,
             anchor: of_anchor.then_some(id),

@@ -67,13 +67,13 @@ fn make(file: &Path, made: Made) {
         }
         let tier = if of_anchor { Tier::High } else { Tier::Low };
         let entry = Entry {
-            requested: at - Nanos::from_ms(3),
+            planned: at - Nanos::from_ms(3),
             tier,
             tokens: Prices::default().of(tier),
             reason: if of_anchor {
                 Reason::Anchor
             } else {
-                Reason::Uniform
+                Reason::Background
             },
             asked: None,
             anchor: of_anchor.then(|| anchors - 1),

@@ -303,7 +303,7 @@ fn looked(plan: &Path) -> Vec<(i64, String, i64)> {
         let mine = lines
             .iter()
             .find(|line| line["kind"] == "frame" && line["anchor"] == *id);
-        mine.unwrap()["requested_ns"].as_i64().unwrap() / 1_000_000
+        mine.unwrap()["planned_ns"].as_i64().unwrap() / 1_000_000
     };
     anchors
         .map(|anchor| {

@@ -135,7 +135,7 @@ fn where_looks_are_denser_than_pictures_each_picture_is_paid_for_once() {
         // A picture a second.
         let mut pictures: Vec<_> = frames
             .iter()
-            .map(|frame| (frame["requested_ns"].as_i64().unwrap() + 499_999_999) / 1_000_000_000)
+            .map(|frame| (frame["planned_ns"].as_i64().unwrap() + 499_999_999) / 1_000_000_000)
             .collect();
         let all = pictures.len();
         pictures.dedup();

@@ -10,7 +10,7 @@ import json, pathlib, struct, sys
 import h5py
 import numpy as np
 
-TIERS, REASONS = ["low", "base", "high"], ["anchor", "fallback", "uniform"]
+TIERS, REASONS = ["low", "base", "high"], ["anchor", "untrusted", "background", "uniform"]
 # The layout as safetensors documents it: little-endian, by these names.
 DTYPES = {"F32": "<f4", "I64": "<i8", "I32": "<i4", "U8": "u1"}
 
@@ -84,7 +84,7 @@ def safetensors(out, sources, _):
             same(have, f["frames"][name][:].astype(dtype), f"{id}: {name}")
             end = stop
         need(end == len(body), f"{id}: {len(body) - end} bytes too many")
-        need(set(header) == {"features", "pts_ns", "requested_ns", "tokens", "tier", "reason", "anchor"}, f"{id}: {sorted(header)}")
+        need(set(header) == {"features", "pts_ns", "planned_ns", "tokens", "tier", "reason", "anchor"}, f"{id}: {sorted(header)}")
         print(f"  {id}: {len(header)} tensors")
 
 
@@ -125,7 +125,7 @@ def parquet(out, sources, _):
         rows = slice(at, at + n)
         need(set(frame["video_id"][rows]) == {id}, f"rows {at} to {at + n} are not of {id}")
         same(frame["pts_s"][rows], f["frames/pts_ns"][:] / 1e9, f"{id}: pts_s")
-        same(frame["requested_s"][rows], f["frames/requested_ns"][:] / 1e9, f"{id}: requested_s")
+        same(frame["requested_s"][rows], f["frames/planned_ns"][:] / 1e9, f"{id}: requested_s")
         same(frame["tokens"][rows], f["frames/tokens"][:], f"{id}: tokens")
         same(frame["tier"][rows], [TIERS[t] for t in f["frames/tier"]], f"{id}: tier")
         same(frame["reason"][rows], [REASONS[r] for r in f["frames/reason"]], f"{id}: reason")

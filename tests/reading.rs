@@ -12,13 +12,13 @@ use crate::recordings::{call, folder, made, pipeline, python, said, succeeds};
 fn plan(folder: &Path, seconds: &[f64]) -> std::path::PathBuf {
     let spent = 49 * seconds.len();
     let mut text = json!({
-        "kind": "plan", "schema": "earmark-plan/1", "video_id": "x", "duration_ns": 10_000_000_000_i64,
+        "kind": "plan", "schema": "earmark-plan/2", "video_id": "x", "duration_ns": 10_000_000_000_i64,
         "budget_tokens": spent, "spent_tokens": spent,
     })
     .to_string();
     for at in seconds {
         let at = (at * 1e9) as i64;
-        let frame = json!({ "kind": "frame", "requested_ns": at, "tier": "low", "tokens": 49, "reason": "uniform" });
+        let frame = json!({ "kind": "frame", "planned_ns": at, "tier": "low", "tokens": 49, "reason": "uniform" });
         text += &format!("\n{frame}");
     }
     let path = folder.join("plan.jsonl");
@@ -117,7 +117,7 @@ fn a_look_that_was_moved_keeps_the_time_asked_for() {
         let file = folder.join(format!("{snap_ms}.h5"));
         succeeds(call("run", &pipeline, &input, &file));
         let tables = read_tables(&file).unwrap();
-        let moved = tables.requested_ns != tables.asked_ns;
+        let moved = tables.planned_ns != tables.asked_ns;
         assert_eq!(moved, snap_ms > 0);
         asked.push(tables.asked_ns);
     }

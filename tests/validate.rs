@@ -167,6 +167,14 @@ fn a_budget_too_small_for_the_fallback_is_told_with_both_numbers() {
 }
 
 #[test]
+fn keys_of_earlier_versions_are_refused_with_their_new_names() {
+    let text = format!(
+        "version: 1\n{GRAPH}ears: {{ tagger: none }}\nbudget: {{ fallback_tier: low, uniform_tier: base, picture_tokens: 10 }}\n"
+    );
+    insta::assert_snapshot!("renamed", said_of("renamed", &text, &[]));
+}
+
+#[test]
 fn an_anchor_that_may_wait_needs_a_price_of_pictures() {
     let text = format!(
         "version: 1\n{GRAPH}ears: {{ tagger: none }}\nbudget: {{ anchor_snap_ms: 1000 }}\n"

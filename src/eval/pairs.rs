@@ -150,7 +150,7 @@ fn plan(path: &Path) -> anyhow::Result<Given> {
                 uncertainty: anchor.uncertainty.into(),
             });
         }
-        Line::Frame(entry) => looks.push((entry.requested, entry.tier, entry.tokens)),
+        Line::Frame(entry) => looks.push((entry.planned, entry.tier, entry.tokens)),
         Line::Cue(cue) => {
             hops.push(Hop {
                 at: cue.pts,

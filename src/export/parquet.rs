@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `video_id` | text | the recording |
 //! | `pts_s`, `requested_s` | double | when the picture is shown; when the plan wanted one, seconds |
-//! | `tier`, `reason` | text | low, base, high; anchor, fallback, uniform |
+//! | `tier`, `reason` | text | low, base, high; anchor, untrusted, background, uniform |
 //! | `tokens` | int32 | its price |
 //! | `anchor`, `label` | int32, text; may be null | row of the recording's anchors, and what sounds there |
 //! | `features` | list of float | D numbers |
@@ -100,7 +100,7 @@ fn block<W: Write + Send>(
     };
     put::<ByteArrayType>(group, &text(&|_| source.id().into()), None, None)?;
     put::<DoubleType>(group, &seconds(&tables.pts_ns), None, None)?;
-    put::<DoubleType>(group, &seconds(&tables.requested_ns), None, None)?;
+    put::<DoubleType>(group, &seconds(&tables.planned_ns), None, None)?;
     put::<ByteArrayType>(group, &text(&|k| tables.tier[k].name().into()), None, None)?;
     put::<ByteArrayType>(
         group,

@@ -41,9 +41,9 @@ fn one(source: &Source, file: &File) -> anyhow::Result<()> {
             bytes(&tables.pts_ns, i64::to_le_bytes),
         ),
         (
-            "requested_ns",
+            "planned_ns",
             Dtype::I64,
-            bytes(&tables.requested_ns, i64::to_le_bytes),
+            bytes(&tables.planned_ns, i64::to_le_bytes),
         ),
         ("tokens", Dtype::I32, bytes(&tokens, i32::to_le_bytes)),
         (

@@ -182,8 +182,8 @@ pub(super) fn looks(
     let mut settings = Settings::default();
     settings.anchors.threshold = least;
     // Every look at one price, and the gaps left to the onsets.
-    settings.budget.fallback_tier = Tier::High;
-    settings.budget.uniform_tier = Tier::High;
+    settings.budget.background_tier = Tier::High;
+    settings.budget.untrusted_tier = Tier::High;
     settings.budget.max_gap_ms = 60_000;
     settings.budget.tokens_per_s = prices.of(Tier::High) as f64 / SECONDS;
     let mut planner = Planner::new(settings, prices);
@@ -206,7 +206,7 @@ pub(super) fn looks(
     let onset = |id: u32| Some(plan.anchors.get(id as usize)?.onset);
     let looks = plan.entries.iter();
     Ok(looks
-        .map(|entry| (entry.anchor.and_then(onset), entry.requested))
+        .map(|entry| (entry.anchor.and_then(onset), entry.planned))
         .collect())
 }
 

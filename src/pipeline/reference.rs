@@ -48,12 +48,12 @@ const GLOBAL_ONLY: [(&str, &str); 3] = [
         "global planning: how far a frame that serves no anchor may move to a picture that costs less to decode, ms",
     ),
     (
-        "picture_tokens",
+        "decode_penalty_tokens",
         "global planning: decode-cost penalty per decoded picture, tokens; weighs anchors against each other and is not charged to the budget",
     ),
     (
         "anchor_snap_ms",
-        "global planning, with picture_tokens above 0: how long an anchor's frame may wait for a keyframe inside its window, ms",
+        "global planning, with decode_penalty_tokens above 0: how long an anchor's frame may wait for a keyframe inside its window, ms",
     ),
 ];
 

@@ -61,9 +61,28 @@ impl<'a> Given<'a> {
                 format!("{}.{}", self.name, key.name),
                 format!("is no key of `{}`: {}", self.name, either(names)),
             )
-            .hint(did_you_mean(&key.name, names.iter().copied()).or(elsewhere)),
+            .hint(
+                renamed(&key.name)
+                    .or(did_you_mean(&key.name, names.iter().copied()))
+                    .or(elsewhere),
+            ),
         );
     }
+}
+
+/// Keys of earlier versions and what they are called now.
+const RENAMED: [(&str, &str); 3] = [
+    ("fallback_tier", "background_tier"),
+    ("uniform_tier", "untrusted_tier"),
+    ("picture_tokens", "decode_penalty_tokens"),
+];
+
+/// "`fallback_tier` is now called `background_tier`", for a key of an earlier version.
+fn renamed(key: &str) -> Option<String> {
+    RENAMED
+        .iter()
+        .find(|(old, _)| *old == key)
+        .map(|(old, new)| format!("`{old}` is now called `{new}`"))
 }
 
 /// "`pre_ms` belongs to `anchors`", for a key that stands in the wrong place.

@@ -257,7 +257,7 @@ fn data(run: &Shown) -> Value {
         "frames": {
             "n": tables.pts_ns.len(),
             "at": times(tables.pts_ns.iter().copied()),
-            "planned": times(tables.requested_ns.iter().copied()),
+            "planned": times(tables.planned_ns.iter().copied()),
             "asked": times(tables.asked_ns.iter().copied()),
             "tier": bytes(&tables.tier.iter().map(|tier| *tier as u8).collect::<Vec<_>>()),
             "reason": bytes(&tables.reason.iter().map(|reason| *reason as u8).collect::<Vec<_>>()),

@@ -312,7 +312,7 @@ pub(crate) mod tests {
             },
             tables: Tables {
                 pts_ns: seconds.iter().map(|s| s * ns).collect(),
-                requested_ns: seconds.iter().map(|s| s * ns).collect(),
+                planned_ns: seconds.iter().map(|s| s * ns).collect(),
                 asked_ns: seconds.iter().map(|s| s * ns).collect(),
                 tier: vec![Tier::High; n],
                 reason: vec![Reason::Anchor; n],

@@ -184,10 +184,10 @@ mod tests {
     fn run(onsets_ms: &[i64], looks: &[(i64, Tier)]) -> Tables {
         Tables {
             pts_ns: looks.iter().map(|(ms, _)| ms * 1_000_000).collect(),
-            requested_ns: looks.iter().map(|(ms, _)| ms * 1_000_000).collect(),
+            planned_ns: looks.iter().map(|(ms, _)| ms * 1_000_000).collect(),
             asked_ns: looks.iter().map(|(ms, _)| ms * 1_000_000).collect(),
             tier: looks.iter().map(|(_, tier)| *tier).collect(),
-            reason: vec![Reason::Uniform; looks.len()],
+            reason: vec![Reason::Background; looks.len()],
             tokens: vec![49; looks.len()],
             anchor: vec![-1; looks.len()],
             anchors: onsets_ms

@@ -466,7 +466,7 @@ fn sections(pipeline: &Pipeline, built: &gst::Pipeline) -> anyhow::Result<()> {
         .filter(|(name, _)| {
             !matches!(
                 name.as_str(),
-                "snap_ms" | "picture_tokens" | "anchor_snap_ms"
+                "snap_ms" | "decode_penalty_tokens" | "anchor_snap_ms"
             )
         })
     {

@@ -203,7 +203,7 @@ impl Session<'_> {
             planner.finish(planned(stop), self.video_id, self.pipeline.config.clone())?;
         plan.header.duration = stop;
         for entry in &mut plan.entries {
-            entry.requested = cuts.lengthen(entry.requested) + start;
+            entry.planned = cuts.lengthen(entry.planned) + start;
             entry.asked = entry.asked.map(|asked| cuts.lengthen(asked) + start);
         }
         let budget = &self.pipeline.settings.budget;

@@ -84,7 +84,7 @@ impl Maker {
         streaming.planner.finish(duration);
         streaming.drain();
         // Cues may go on after the last picture.
-        streaming.entries.retain(|entry| entry.requested < duration);
+        streaming.entries.retain(|entry| entry.planned < duration);
         let kept: HashSet<u32> = streaming.entries.iter().filter_map(|e| e.anchor).collect();
         streaming.anchors.retain(|anchor| kept.contains(&anchor.id));
         // A window that was settled before the end was known may reach beyond it.

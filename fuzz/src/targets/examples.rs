@@ -51,7 +51,7 @@ fn cue(ms: i64) -> Cue {
 
 fn entry(ms: i64, anchor: Option<u32>) -> Entry {
     Entry {
-        requested: Nanos::from_ms(ms),
+        planned: Nanos::from_ms(ms),
         asked: anchor.is_none().then(|| Nanos::from_ms(ms - 40)),
         tier: if anchor.is_some() {
             Tier::High
@@ -62,7 +62,7 @@ fn entry(ms: i64, anchor: Option<u32>) -> Entry {
         reason: if anchor.is_some() {
             Reason::Anchor
         } else {
-            Reason::Uniform
+            Reason::Background
         },
         anchor,
     }

@@ -97,7 +97,7 @@ impl Planner {
     }
 
     /// Where the recording's pictures can be decoded from, ascending, and the time from one to the next: what
-    /// [`BudgetSettings::picture_tokens`](crate::settings::BudgetSettings::picture_tokens) is reckoned by.
+    /// [`BudgetSettings::decode_penalty_tokens`](crate::settings::BudgetSettings::decode_penalty_tokens) is reckoned by.
     pub fn see(&mut self, keyframes: Vec<Nanos>, frame: Nanos) {
         self.keyframes = keyframes;
         self.frame = frame.max(Nanos::new(1));
@@ -150,7 +150,7 @@ impl Planner {
             Policy::Uniform => (Vec::new(), self.uniform(duration, budget, Reason::Uniform)?),
             Policy::Gated if !heard => (
                 Vec::new(),
-                self.uniform(duration, budget, Reason::Fallback)?,
+                self.uniform(duration, budget, Reason::Untrusted)?,
             ),
             Policy::Gated => self.gated(duration, budget)?,
             Policy::AnchorsOnly => {
@@ -219,8 +219,8 @@ impl Planner {
                 && let Some(looks) = spread(duration, n, self.max_gap())
             {
                 return Ok(looks
-                    .map(|requested| Entry {
-                        requested,
+                    .map(|planned| Entry {
+                        planned,
                         asked: None,
                         tier,
                         tokens,
@@ -239,12 +239,12 @@ impl Planner {
         duration: Nanos,
         budget: Tokens,
     ) -> Result<(Vec<Anchor>, Vec<Entry>), PlanError> {
-        let tier = self.settings.budget.fallback_tier;
+        let tier = self.settings.budget.background_tier;
         let price = self.prices.of(tier);
         let reserve = self.reserve(duration, budget, tier)?;
         let mut board = Board::new(duration, budget, Some((price, self.max_gap())), reserve);
         let worth = self.worth(duration);
-        let blind_tier = self.settings.budget.uniform_tier;
+        let blind_tier = self.settings.budget.untrusted_tier;
         let blind_price = self.prices.of(blind_tier);
         let mut blind = self.blind(duration, budget, &worth);
         blind.retain(|&at| board.place(at, blind_price));
@@ -285,21 +285,21 @@ impl Planner {
         for (&(a, b), &n) in gaps.iter().zip(&looks) {
             entries.extend(between(a, b, n).map(|at| self.plain(at, tier)));
         }
-        entries.sort_by_key(|entry| entry.requested);
+        entries.sort_by_key(|entry| entry.planned);
         Ok((anchors, entries))
     }
 
     /// A look at no anchor.
-    fn plain(&self, requested: Nanos, tier: Tier) -> Entry {
+    fn plain(&self, planned: Nanos, tier: Tier) -> Entry {
         Entry {
-            requested,
+            planned,
             asked: None,
             tier,
             tokens: self.prices.of(tier),
-            reason: if self.trusts(requested) {
-                Reason::Uniform
+            reason: if self.trusts(planned) {
+                Reason::Background
             } else {
-                Reason::Fallback
+                Reason::Untrusted
             },
             anchor: None,
         }
@@ -319,7 +319,7 @@ impl Planner {
             keyframes: &self.keyframes,
             frame: self.frame,
         };
-        let per_picture = self.settings.budget.picture_tokens;
+        let per_picture = self.settings.budget.decode_penalty_tokens;
         let decoding = Decoding::new(pictures, per_picture, self.anchor_price());
         let keyframes = match &decoding {
             Some(_) => self.keyframes_after(&looks, board.duration),
@@ -451,7 +451,7 @@ impl Planner {
             last = (candidate.seen, *at);
             anchors.push(candidate.anchor(id, window));
             entries.push(Entry {
-                requested: *at,
+                planned: *at,
                 asked: *asked,
                 tier,
                 tokens: self.prices.of(tier),
@@ -459,14 +459,17 @@ impl Planner {
                 anchor: Some(id),
             });
         }
-        entries.sort_by_key(|entry| entry.requested);
+        entries.sort_by_key(|entry| entry.planned);
         (anchors, entries)
     }
 }
 
 /// The tiers of even looks, the preferred first: from the uniform tier down to the fallback tier.
 pub(crate) fn tiers(settings: &Settings) -> Vec<Tier> {
-    let (best, least) = (settings.budget.uniform_tier, settings.budget.fallback_tier);
+    let (best, least) = (
+        settings.budget.untrusted_tier,
+        settings.budget.background_tier,
+    );
     Tier::ALL
         .into_iter()
         .rev()

@@ -11,7 +11,7 @@
 //!   the GOP before. When one is wanted, that GOP passes whole; and no GOP goes before the next one's leading pictures
 //!   are known. They can't reach back further than that one GOP.
 //! - **Presentation order is only known up to a keyframe.** Every picture shown before a keyframe is in the stream before
-//!   the first picture that is shown after it. So entries requested before a keyframe are resolved once its leading
+//!   the first picture that is shown after it. So entries planned before a keyframe are resolved once its leading
 //!   pictures are known.
 
 use std::collections::VecDeque;
@@ -229,11 +229,11 @@ impl<T> GopQueue<T> {
     pub fn want(&mut self, entry: Entry) {
         let at = self
             .waiting
-            .partition_point(|other| other.requested <= entry.requested);
+            .partition_point(|other| other.planned <= entry.planned);
         self.waiting.insert(at, entry);
     }
 
-    /// Lets go of every GOP that the plan is decided for: every entry requested before `decided_until` has been given to
+    /// Lets go of every GOP that the plan is decided for: every entry planned before `decided_until` has been given to
     /// [`Self::want`].
     pub fn release(&mut self, decided_until: Nanos) -> Vec<Verdict<T>> {
         let mut verdicts = Vec::new();
@@ -357,7 +357,7 @@ impl<T> GopQueue<T> {
         let Some(last) = self.waiting.back() else {
             return true;
         };
-        let later = |held: &&Held<T>| held.unit.pts > last.requested;
+        let later = |held: &&Held<T>| held.unit.pts > last.planned;
         let units = self.gops.iter().flat_map(|gop| &gop.units);
         units.filter(later).count() > REORDER
     }
@@ -471,7 +471,7 @@ impl<T> GopQueue<T> {
                 passed.push(Verdict::Pass { payload, wanted });
             }
         }
-        served.sort_by_key(|(pts, entry)| (entry.requested, *pts));
+        served.sort_by_key(|(pts, entry)| (entry.planned, *pts));
         self.stats.served += served.len() as u64;
         verdicts.extend(
             served
@@ -482,7 +482,7 @@ impl<T> GopQueue<T> {
     }
 
     /// Pictures of the first two GOPs that can be shown, in order of time. Later ones can't be nearest to an entry that is
-    /// requested before the second GOP's keyframe.
+    /// planned before the second GOP's keyframe.
     fn candidates(&self) -> Vec<Candidate> {
         let mut all = Vec::new();
         for (g, gop) in self.gops.iter().take(2).enumerate() {
@@ -531,11 +531,11 @@ impl<T> GopQueue<T> {
         let before = gap(candidates.windows(2).next());
         let after = gap(candidates.windows(2).last()).max(last.duration.unwrap_or(Nanos::ZERO));
         while let Some(entry) = self.waiting.pop_front() {
-            if entry.requested >= horizon && horizon != Nanos::MAX {
+            if entry.planned >= horizon && horizon != Nanos::MAX {
                 self.waiting.push_front(entry);
                 break;
             }
-            let at = entry.requested;
+            let at = entry.planned;
             if at + before < first.pts || last.pts + after < at {
                 self.stats.missed += 1;
                 verdicts.push(Verdict::Miss(entry));

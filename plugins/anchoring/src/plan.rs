@@ -15,8 +15,12 @@ use crate::tier::{Tier, Tokens};
 use crate::time::Nanos;
 pub use read::{BadPlan, PlanReader};
 
-/// The `schema` of every header that this version writes and reads.
-pub const SCHEMA: &str = "earmark-plan/1";
+/// The `schema` of every header that this version writes.
+pub const SCHEMA: &str = "earmark-plan/2";
+
+/// The schema before it, which is still read: its frames say `requested_ns` for `planned_ns`, `fallback` for `untrusted` and `uniform`
+/// for `background`, too.
+pub const OLD_SCHEMA: &str = "earmark-plan/1";
 
 /// Why a picture is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,21 +28,29 @@ pub const SCHEMA: &str = "earmark-plan/1";
 pub enum Reason {
     /// Something begins there.
     Anchor,
-    /// The audio could not be trusted or was missing there.
-    Fallback,
-    /// A plain look between anchors.
+    /// The sound is missing there or can't be trusted.
+    Untrusted,
+    /// Nothing begins there; it is taken so that nothing goes unseen.
+    Background,
+    /// The policy listens to nothing: uniform or dense.
     Uniform,
 }
 
 impl Reason {
     /// Every reason, in the order of the HDF5 enum.
-    pub const ALL: [Self; 3] = [Self::Anchor, Self::Fallback, Self::Uniform];
+    pub const ALL: [Self; 4] = [
+        Self::Anchor,
+        Self::Untrusted,
+        Self::Background,
+        Self::Uniform,
+    ];
 
     /// The name used in plans and HDF5.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Anchor => "anchor",
-            Self::Fallback => "fallback",
+            Self::Untrusted => "untrusted",
+            Self::Background => "background",
             Self::Uniform => "uniform",
         }
     }
@@ -56,17 +68,19 @@ impl std::str::FromStr for Reason {
         Self::ALL
             .into_iter()
             .find(|reason| reason.name() == text)
-            .ok_or_else(|| format!("`{text}` is no reason: anchor, fallback or uniform"))
+            .ok_or_else(|| {
+                format!("`{text}` is no reason: anchor, untrusted, background or uniform")
+            })
     }
 }
 
 /// One picture to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Entry {
-    /// The time to look at, in the recording's time.
-    #[serde(rename = "requested_ns")]
-    pub requested: Nanos,
-    /// The time that was asked for before the look was moved to a picture that costs less to decode; `None` if it was not moved.
+    /// The time of the plan, after snapping, in the recording's time.
+    #[serde(rename = "planned_ns")]
+    pub planned: Nanos,
+    /// The time that was asked for, before snapping moved it to a frame that costs less to decode; `None` if it was not moved.
     #[serde(rename = "asked_ns", skip_serializing_if = "Option::is_none")]
     pub asked: Option<Nanos>,
     /// Resolution.
@@ -105,7 +119,7 @@ pub struct Plan {
     pub header: Header,
     /// By window; `id` is the index; windows are disjoint.
     pub anchors: Vec<Anchor>,
-    /// By requested time, strictly ascending.
+    /// By planned time, strictly ascending.
     pub entries: Vec<Entry>,
 }
 
@@ -126,7 +140,7 @@ pub enum Line {
 impl Entry {
     /// The time that was asked for, moved or not.
     pub fn first_asked(&self) -> Nanos {
-        self.asked.unwrap_or(self.requested)
+        self.asked.unwrap_or(self.planned)
     }
 }
 
@@ -155,7 +169,7 @@ impl Plan {
         let mut entries = self.entries.iter().peekable();
         let body = std::iter::from_fn(move || {
             // Anchors come before whatever lies at or after their windows' starts, and before the frames that name them.
-            let frame = entries.peek().map(|entry| entry.requested);
+            let frame = entries.peek().map(|entry| entry.planned);
             let named = entries.peek().and_then(|entry| entry.anchor);
             let cue = cues.peek().map(|cue| cue.pts);
             let first = [frame, cue].into_iter().flatten().min();

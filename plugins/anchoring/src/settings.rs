@@ -99,17 +99,17 @@ pub struct BudgetSettings {
     /// Tier of the picture at an anchor.
     pub anchor_tier: Tier,
     /// Tier of the thin looks between anchors and where the sound can't be trusted.
-    pub fallback_tier: Tier,
+    pub background_tier: Tier,
     /// Tier of the looks where there is no audio at all, and of the policies `uniform` and `dense`.
-    pub uniform_tier: Tier,
+    pub untrusted_tier: Tier,
     /// Largest time between two looks (and from the start to the first, from the last to the stop), ms, 1..=3600000.
     pub max_gap_ms: u32,
     /// Global planning: how far a look that serves no anchor may be moved to a picture that costs less to decode, ms, 0..=60000.
     pub snap_ms: u32,
     /// Global planning: what a decoded picture counts for where anchors are weighed against each other, in tokens, 0..=100000. None of them are
     /// spent; 0 chooses anchors whatever they cost to decode, more prefers those near a keyframe and those that share a group of pictures.
-    pub picture_tokens: f64,
-    /// Global planning, where `picture_tokens` are more than 0: how long an anchor's picture may wait for a keyframe inside its window, ms, 0..=60000. It does
+    pub decode_penalty_tokens: f64,
+    /// Global planning, where `decode_penalty_tokens` are more than 0: how long an anchor's picture may wait for a keyframe inside its window, ms, 0..=60000. It does
     /// where what that saves outweighs what is over by then.
     pub anchor_snap_ms: u32,
     /// From this uncertainty on, the sound is not trusted, 0..=1.
@@ -133,11 +133,11 @@ impl Default for BudgetSettings {
             policy: Policy::Gated,
             tokens_per_s: 196.0,
             anchor_tier: Tier::High,
-            fallback_tier: Tier::Low,
-            uniform_tier: Tier::Base,
+            background_tier: Tier::Low,
+            untrusted_tier: Tier::Base,
             max_gap_ms: 1000,
             snap_ms: 1000,
-            picture_tokens: 0.0,
+            decode_penalty_tokens: 0.0,
             anchor_snap_ms: 0,
             distrust: 0.9,
             events_per_min: 15.0,
@@ -275,8 +275,8 @@ impl Settings {
             "did you give microseconds? 0 moves nothing",
         );
         range(
-            "budget.picture_tokens",
-            b.picture_tokens,
+            "budget.decode_penalty_tokens",
+            b.decode_penalty_tokens,
             0.0,
             100_000.0,
             "a price in tokens; 0 for none",
@@ -357,13 +357,14 @@ impl Settings {
                 hint: "did you swap them?".into(),
             });
         }
-        if problems.is_empty() && b.anchor_snap_ms > 0 && b.picture_tokens == 0.0 {
+        if problems.is_empty() && b.anchor_snap_ms > 0 && b.decode_penalty_tokens == 0.0 {
             problems.push(Problem {
                 field: "budget.anchor_snap_ms",
                 value: b.anchor_snap_ms.to_string(),
-                rule: "must be 0 where budget.picture_tokens is 0".into(),
-                hint: "what a wait saves is reckoned by picture_tokens; did you leave it out?"
-                    .into(),
+                rule: "must be 0 where budget.decode_penalty_tokens is 0".into(),
+                hint:
+                    "what a wait saves is reckoned by decode_penalty_tokens; did you leave it out?"
+                        .into(),
             });
         }
         if problems.is_empty() && matches!(b.policy, Policy::Gated | Policy::Uniform) {
@@ -374,8 +375,8 @@ impl Settings {
                     value: b.tokens_per_s.to_string(),
                     rule: format!(
                         "must be at least {needed}: one {} picture ({} tokens) every {} ms",
-                        b.fallback_tier,
-                        prices.of(b.fallback_tier),
+                        b.background_tier,
+                        prices.of(b.background_tier),
                         b.max_gap_ms
                     ),
                     hint: "too small for even the fallback; raise it, or raise budget.max_gap_ms"
@@ -388,7 +389,7 @@ impl Settings {
 
     /// Tokens per second that the largest gap alone costs.
     pub fn fallback_rate(&self, prices: Prices) -> f64 {
-        prices.of(self.budget.fallback_tier) as f64 * 1000.0
+        prices.of(self.budget.background_tier) as f64 * 1000.0
             / f64::from(self.budget.max_gap_ms.max(1))
     }
 
@@ -439,7 +440,15 @@ pub(crate) mod testing {
         let worth = (0f64..60.0, 0.1f64..20.0, 0f64..1.0);
         let anchors = (anchors, shape);
         (anchors, budget, tier(), tier(), tier(), 0f64..1.0, worth).prop_map(
-            move |((a, shape), b, anchor_tier, fallback_tier, uniform_tier, distrust, worth)| {
+            move |(
+                (a, shape),
+                b,
+                anchor_tier,
+                background_tier,
+                untrusted_tier,
+                distrust,
+                worth,
+            )| {
                 let ((min_window_ms, most, widen), offset_ms, by_class) = shape;
                 let named = (0..)
                     .zip(by_class)
@@ -465,11 +474,11 @@ pub(crate) mod testing {
                         policy,
                         tokens_per_s: 1.0,
                         anchor_tier,
-                        fallback_tier,
-                        uniform_tier,
+                        background_tier,
+                        untrusted_tier,
                         max_gap_ms: b.1,
                         snap_ms: 1_000,
-                        picture_tokens: 0.0,
+                        decode_penalty_tokens: 0.0,
                         anchor_snap_ms: 0,
                         distrust: 0.5 + distrust / 2.0,
                         // Below 10: none at all.

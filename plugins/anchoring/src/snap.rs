@@ -86,9 +86,9 @@ pub fn to_cheap(
             .take(TOGETHER)
             .take_while(|entry| entry.reason != Reason::Anchor)
             .count();
-        let after = entries.get(from + run).map(|entry| entry.requested);
+        let after = entries.get(from + run).map(|entry| entry.planned);
         let looks = &mut entries[from..from + run];
-        let times: Vec<Nanos> = looks.iter().map(|entry| entry.requested).collect();
+        let times: Vec<Nanos> = looks.iter().map(|entry| entry.planned).collect();
         let between = Between {
             pictures,
             before,
@@ -101,7 +101,7 @@ pub fn to_cheap(
         };
         for (look, at) in looks.iter_mut().zip(between.place(&times)) {
             look.asked = Some(look.first_asked()).filter(|asked| *asked != at);
-            look.requested = at;
+            look.planned = at;
         }
         before = after;
         from += run + 1;

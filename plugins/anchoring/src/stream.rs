@@ -122,14 +122,14 @@ impl StreamPlanner {
     pub fn new(settings: Settings, prices: Prices) -> Self {
         let b = &settings.budget;
         let max_gap = Nanos::from_ms(b.max_gap_ms.max(1).into());
-        let least =
-            prices.of(b.fallback_tier) + prices.of(b.anchor_tier).max(prices.of(b.uniform_tier));
+        let least = prices.of(b.background_tier)
+            + prices.of(b.anchor_tier).max(prices.of(b.untrusted_tier));
         let bucket = Bucket::new(b.tokens_per_s, b.burst_s, least);
         let even = tiers(&settings)
             .into_iter()
             .map(|tier| (tier, bucket.time_for(prices.of(tier))))
             .find(|&(_, distance)| distance <= max_gap)
-            .unwrap_or((b.fallback_tier, max_gap));
+            .unwrap_or((b.background_tier, max_gap));
         let worth = Worth::new(b);
         let even_anchors = bucket.time_for(prices.of(b.anchor_tier));
         Self {
@@ -323,7 +323,7 @@ impl StreamPlanner {
         }
     }
 
-    /// Once [`Self::next`] gave `None`, every entry requested before this has been handed out. [`Nanos::MAX`] after [`Self::finish`].
+    /// Once [`Self::next`] gave `None`, every entry planned before this has been handed out. [`Nanos::MAX`] after [`Self::finish`].
     pub fn decided_until(&self) -> Nanos {
         if self.stop.is_some() {
             return Nanos::MAX;
@@ -386,7 +386,7 @@ impl StreamPlanner {
         {
             self.holes.pop_front();
         }
-        let low = self.settings.budget.fallback_tier;
+        let low = self.settings.budget.background_tier;
         let mut from = self.last + self.closest;
         for &(stop, sound) in &self.sounds {
             let (at, tier) = match sound {
@@ -395,18 +395,17 @@ impl StreamPlanner {
                 Sound::Silent => {
                     let thin = self.thin_look(from);
                     match self.blind_look(from).filter(|&at| at <= thin) {
-                        Some(at) => (at, self.settings.budget.uniform_tier),
+                        Some(at) => (at, self.settings.budget.untrusted_tier),
                         None => (thin, low),
                     }
                 }
             };
             let at = self.where_pictures_are(at);
             if at < stop.min(until) {
-                let even = self.settings.budget.policy == Policy::Uniform;
-                let reason = if even || sound == Sound::Heard {
-                    Reason::Uniform
-                } else {
-                    Reason::Fallback
+                let reason = match (self.settings.budget.policy, sound) {
+                    (Policy::Uniform, _) => Reason::Uniform,
+                    (_, Sound::Heard) => Reason::Background,
+                    _ => Reason::Untrusted,
                 };
                 return Some((at, tier, reason));
             }
@@ -417,7 +416,7 @@ impl StreamPlanner {
 
     /// A look when the largest gap is over, or when the bucket is full; not before it is paid.
     fn thin_look(&self, from: Nanos) -> Nanos {
-        let price = self.prices.of(self.settings.budget.fallback_tier);
+        let price = self.prices.of(self.settings.budget.background_tier);
         let due = self.last + self.max_gap;
         let full = self.bucket.full_at().max(self.last + CLOSEST);
         due.min(full).max(self.bucket.holds_at(price)).max(from)
@@ -432,7 +431,7 @@ impl StreamPlanner {
         let wanted = self.wanted(&self.bucket, from) + self.beside;
         let worth = self.worth.apart(wanted).and_then(Nanos::from_seconds);
         let gap = worth.map_or(self.even_anchors, |gap| gap.min(self.even_anchors));
-        let price = self.prices.of(self.settings.budget.uniform_tier);
+        let price = self.prices.of(self.settings.budget.untrusted_tier);
         let due = (self.last_full + gap).max(self.last + CLOSEST);
         Some(due.max(self.bucket.holds_at(price)).max(from))
     }
@@ -446,7 +445,7 @@ impl StreamPlanner {
         if even <= due.max(from) {
             return (even, tier);
         }
-        let low = self.settings.budget.fallback_tier;
+        let low = self.settings.budget.background_tier;
         let thin = due.max(self.bucket.holds_at(self.prices.of(low))).max(from);
         if thin < even {
             (thin, low)
@@ -470,12 +469,12 @@ impl StreamPlanner {
         }
         self.spent = self.spent.saturating_add(tokens);
         self.last = at;
-        if tier >= self.settings.budget.uniform_tier || anchor.is_some() {
+        if tier >= self.settings.budget.untrusted_tier || anchor.is_some() {
             self.last_full = at;
             self.unseen.clear();
         }
         Some(Entry {
-            requested: at,
+            planned: at,
             asked: None,
             tier,
             tokens,
@@ -539,7 +538,7 @@ impl StreamPlanner {
         let b = &self.settings.budget;
         let price = self.prices.of(b.anchor_tier) as f64;
         let thin = match b.policy {
-            Policy::Gated => self.prices.of(b.fallback_tier) as f64,
+            Policy::Gated => self.prices.of(b.background_tier) as f64,
             _ => 0.0,
         };
         let gap = self.max_gap.seconds();
@@ -613,7 +612,7 @@ impl StreamPlanner {
         }
         if self.settings.budget.policy == Policy::Gated {
             bucket.advance(at + self.max_gap);
-            if !bucket.spend(self.prices.of(self.settings.budget.fallback_tier)) {
+            if !bucket.spend(self.prices.of(self.settings.budget.background_tier)) {
                 return None;
             }
         }

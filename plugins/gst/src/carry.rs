@@ -304,7 +304,7 @@ fn value<'a>(rest: &mut &'a str, begins: &str, end: &str) -> Option<&'a str> {
 }
 
 fn put_entry(s: &mut gst::StructureRef, entry: &Entry) {
-    s.set("requested-ns", entry.requested.get());
+    s.set("planned-ns", entry.planned.get());
     if let Some(asked) = entry.asked {
         s.set("asked-ns", asked.get());
     }
@@ -317,7 +317,7 @@ fn put_entry(s: &mut gst::StructureRef, entry: &Entry) {
 fn get_entry(s: &gst::StructureRef) -> Result<Entry, CarryError> {
     let anchor = get::<i64>(s, "anchor")?;
     Ok(Entry {
-        requested: nanos(s, "requested-ns")?,
+        planned: nanos(s, "planned-ns")?,
         asked: if s.has_field("asked-ns") {
             Some(nanos(s, "asked-ns")?)
         } else {
@@ -520,11 +520,11 @@ mod tests {
 
     fn entry(anchor: Option<u32>) -> Entry {
         Entry {
-            requested: Nanos::new(1_234_567_891),
+            planned: Nanos::new(1_234_567_891),
             asked: anchor.is_none().then_some(Nanos::new(1_234_000_000)),
             tier: Tier::High,
             tokens: 784,
-            reason: anchor.map_or(Reason::Fallback, |_| Reason::Anchor),
+            reason: anchor.map_or(Reason::Untrusted, |_| Reason::Anchor),
             anchor,
         }
     }

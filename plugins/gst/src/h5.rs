@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::featuresink::partial::PlaceError;
 pub use check::{check, check_unsealed};
-use codes::{ReasonCode, TierCode};
+use codes::{OldReasonCode, ReasonCode, TierCode};
 pub use merge::{MERGED, Merger};
 pub use read::{
     AnchorRow, CueColumns, Features, Share, Summary, Tables, read_cues, read_features,
@@ -232,6 +232,17 @@ mod codes {
     #[repr(transparent)]
     pub(super) struct ReasonCode(pub(super) u8);
 
+    /// A [`ReasonCode`] under the names of the schema before: the same numbers.
+    #[derive(Clone, Copy, Debug)]
+    #[repr(transparent)]
+    pub(super) struct OldReasonCode(pub(super) u8);
+
+    impl From<OldReasonCode> for ReasonCode {
+        fn from(old: OldReasonCode) -> Self {
+            Self(old.0)
+        }
+    }
+
     fn named(names: impl Iterator<Item = &'static str>) -> TypeDescriptor {
         TypeDescriptor::Enum(EnumType {
             size: IntSize::U1,
@@ -257,6 +268,13 @@ mod codes {
     unsafe impl H5Type for ReasonCode {
         fn type_descriptor() -> TypeDescriptor {
             named(Reason::ALL.into_iter().map(Reason::name))
+        }
+    }
+
+    // SAFETY: as above.
+    unsafe impl H5Type for OldReasonCode {
+        fn type_descriptor() -> TypeDescriptor {
+            named(["anchor", "fallback", "uniform"].into_iter())
         }
     }
 }

@@ -57,7 +57,7 @@
   const why = (run, k) => {
     const anchor = run.frames.anchor[k], reason = Earmark.REASONS[run.frames.reason[k]];
     if (anchor >= 0) return `a sound begins at ${Earmark.clock(run.anchors.onset[anchor], 1)}`;
-    return reason === "fallback" ? "the sound can't be trusted here" : "a plain look, so that no stretch goes unseen";
+    return reason === "untrusted" ? "the sound can't be trusted here" : reason === "uniform" ? "an even frame: the policy doesn't listen" : "a background frame, so that no stretch goes unseen";
   };
 
   // What is known of an item: a heading, pairs, a picture.
@@ -152,7 +152,7 @@
     const budget = data.runs[0].budget;
     if (budget) tables.push([[0, data.runs[0].duration], [0, budget]]);
     const axis = { stroke: colour("soft"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") } };
-    const names = ["anchor", "fallback"];
+    const names = ["anchor", "untrusted"];
     chart = new uPlot({
       width: Math.max(200, box.clientWidth), height: 240,
       scales: { x: { time: false } },

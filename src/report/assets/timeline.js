@@ -40,7 +40,7 @@ Earmark.lower = (column, x) => {
 };
 
 Earmark.TIERS = ["low", "base", "high"];
-Earmark.REASONS = ["anchor", "fallback", "uniform"];
+Earmark.REASONS = ["anchor", "untrusted", "background", "uniform"];
 Earmark.FATES = ["found", "seen", "missed"];
 Earmark.STANDINGS = ["right", "inside", "false"];
 
@@ -71,9 +71,10 @@ Earmark.Timeline = class {
     this.backdrop = null;
     const style = getComputedStyle(document.documentElement);
     this.ink = {};
-    for (const name of ["back", "raised", "ink", "soft", "line", "focus", "found", "seen", "missed", "false", "anchor", "uniform", "fallback", "gap", "unsure", "speech"])
+    for (const name of ["back", "raised", "ink", "soft", "line", "focus", "found", "seen", "missed", "false", "anchor", "background", "untrusted", "gap", "unsure", "speech"])
       this.ink[name] = style.getPropertyValue("--" + name).trim();
     this.ink.right = this.ink.inside = this.ink.found;
+    this.ink.uniform = this.ink.background;
     this.anchorShade = this.shade(this.ink.anchor);
     const dark = style.colorScheme.includes("dark");
     // Quiet to loud: from the page's ground to blue and yellow-white, or to blue and black.
@@ -400,7 +401,7 @@ Earmark.Timeline = class {
     for (let k = first; k < last; k++) {
       const here = Math.floor(this.x(at[k]) / 1.5);
       if (here !== column) { bar(best); column = here; best = k; continue; }
-      const rank = j => frames.tier[j] * 4 + (2 - frames.reason[j]);
+      const rank = j => frames.tier[j] * 4 + (3 - frames.reason[j]);
       if (rank(k) > rank(best)) best = k;
     }
     bar(best);

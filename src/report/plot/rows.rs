@@ -387,8 +387,8 @@ impl Sheet<'_> {
             };
             let colour = match run.tables.reason[row] {
                 Reason::Anchor => self.theme.anchor,
-                Reason::Fallback => self.theme.fallback,
-                Reason::Uniform => self.theme.uniform,
+                Reason::Untrusted => self.theme.untrusted,
+                Reason::Background | Reason::Uniform => self.theme.background,
             };
             let x = self.x(run.tables.pts_ns[row] as f64 / 1e9);
             self.drawing.rect(
@@ -499,9 +499,9 @@ impl Sheet<'_> {
             ]);
         }
         marks.extend([
-            (theme.anchor, "picture at an anchor"),
-            (theme.uniform, "plain look"),
-            (theme.fallback, "sound not trusted"),
+            (theme.anchor, "frame at an anchor"),
+            (theme.background, "background frame"),
+            (theme.untrusted, "frame where sound is not trusted"),
         ]);
         let mut x = LEFT;
         self.y += 8.0;

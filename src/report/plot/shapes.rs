@@ -21,8 +21,8 @@ pub(super) struct Theme {
     pub missed: Colour,
     pub false_anchor: Colour,
     pub anchor: Colour,
-    pub uniform: Colour,
-    pub fallback: Colour,
+    pub background: Colour,
+    pub untrusted: Colour,
     pub unsure: Colour,
     /// Quiet to loud.
     pub shades: [Colour; 5],
@@ -41,8 +41,8 @@ impl Theme {
                 missed: "#ff8a3d",
                 false_anchor: "#ff8a3d",
                 anchor: "#56b4e9",
-                uniform: "#8f98a3",
-                fallback: "#e08fbb",
+                background: "#8f98a3",
+                untrusted: "#e08fbb",
                 unsure: "#4a505b",
                 shades: ["#14161a", "#143c6e", "#3c82be", "#bec8aa", "#fff0be"],
             }
@@ -57,8 +57,8 @@ impl Theme {
                 missed: "#b84a00",
                 false_anchor: "#b84a00",
                 anchor: "#0072b2",
-                uniform: "#7d858f",
-                fallback: "#a8497f",
+                background: "#7d858f",
+                untrusted: "#a8497f",
                 unsure: "#c9ccd1",
                 shades: ["#ffffff", "#c8daeb", "#699bcd", "#1e508c", "#081632"],
             }

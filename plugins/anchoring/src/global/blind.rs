@@ -70,9 +70,9 @@ impl Planner {
         let b = &self.settings.budget;
         let (anchor, look) = (
             self.prices.of(b.anchor_tier),
-            self.prices.of(b.uniform_tier),
+            self.prices.of(b.untrusted_tier),
         );
-        let thin = self.prices.of(b.fallback_tier);
+        let thin = self.prices.of(b.background_tier);
         let least = needed(Nanos::ZERO, duration, self.max_gap());
         let stretches = self.deaf(duration);
         let beside = self.beside(duration, budget, worth);
@@ -134,8 +134,8 @@ impl Planner {
 
     /// Blind looks for what is left, where they are worth most: between pictures that are far apart.
     pub(super) fn fill(&self, board: &mut Board, worth: &Worth) -> Vec<Nanos> {
-        let price = self.prices.of(self.settings.budget.uniform_tier);
-        let thin = self.prices.of(self.settings.budget.fallback_tier);
+        let price = self.prices.of(self.settings.budget.untrusted_tier);
+        let thin = self.prices.of(self.settings.budget.background_tier);
         let gaps = board.gaps();
         let mut counts = vec![0_u64; gaps.len()];
         let gain = |i: usize, n: u64| {

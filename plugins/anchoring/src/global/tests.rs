@@ -30,7 +30,7 @@ fn count(plan: &Plan, tier: Tier) -> usize {
 /// The longest of start to first, look to look, last to stop.
 fn largest_gap(plan: &Plan) -> Nanos {
     let mut edges = vec![Nanos::ZERO];
-    edges.extend(plan.entries.iter().map(|entry| entry.requested));
+    edges.extend(plan.entries.iter().map(|entry| entry.planned));
     edges.push(plan.header.duration);
     edges
         .windows(2)
@@ -46,13 +46,9 @@ fn check(plan: &Plan, settings: &Settings) {
     let spent: Tokens = plan.entries.iter().map(|entry| entry.tokens).sum();
     assert_eq!(header.spent_tokens, spent);
     assert!(spent <= header.budget_tokens);
-    assert!(
-        plan.entries
-            .windows(2)
-            .all(|w| w[0].requested < w[1].requested)
-    );
+    assert!(plan.entries.windows(2).all(|w| w[0].planned < w[1].planned));
     for entry in &plan.entries {
-        assert!(Nanos::ZERO <= entry.requested && entry.requested < header.duration);
+        assert!(Nanos::ZERO <= entry.planned && entry.planned < header.duration);
         assert_eq!(entry.anchor.is_some(), entry.reason == Reason::Anchor);
     }
     let offsets = Offsets::new(&settings.anchors, &classes());
@@ -71,7 +67,7 @@ fn check(plan: &Plan, settings: &Settings) {
             .filter(|e| e.anchor == Some(anchor.id))
             .collect();
         assert_eq!(looks.len(), 1);
-        assert!(anchor.window.contains(looks[0].requested), "{anchor:?}");
+        assert!(anchor.window.contains(looks[0].planned), "{anchor:?}");
     }
     for pair in plan.anchors.windows(2) {
         assert!(pair[0].window.stop() <= pair[1].window.start());
@@ -124,7 +120,7 @@ fn a_picture_is_taken_shortly_after_the_onset() {
         .iter()
         .find(|entry| entry.anchor == Some(0))
         .unwrap();
-    assert_eq!(picture.requested, Nanos::from_ms(3_060));
+    assert_eq!(picture.planned, Nanos::from_ms(3_060));
     let window = plan.anchors[0].window;
     // 200 and 400 ms, widened by the uncertainty of 0.2.
     assert!(window.start().distance(Nanos::from_ms(2_760)) < Nanos::from_ms(1));
@@ -203,7 +199,7 @@ fn offsets_move_looks_and_windows_by_class_and_anchors_follow_what_is_seen() {
         ]
     );
     let looks = plan.entries.iter().filter(|entry| entry.anchor.is_some());
-    let looks: Vec<_> = looks.map(|entry| ms(entry.requested)).collect();
+    let looks: Vec<_> = looks.map(|entry| ms(entry.planned)).collect();
     assert_eq!(looks, [1_160, 2_060, 3_160]);
 }
 
@@ -215,8 +211,8 @@ fn looks_where_nothing_can_be_trusted_say_so() {
     }
     let plan = plan(&Settings::default(), &cues, seconds(10)).unwrap();
     for entry in &plan.entries {
-        let dead = (seconds(4)..seconds(8)).contains(&entry.requested);
-        assert_eq!(entry.reason == Reason::Fallback, dead, "{entry:?}");
+        let dead = (seconds(4)..seconds(8)).contains(&entry.planned);
+        assert_eq!(entry.reason == Reason::Untrusted, dead, "{entry:?}");
     }
 }
 
@@ -224,7 +220,7 @@ fn looks_where_nothing_can_be_trusted_say_so() {
 fn silence_gets_three_quarters_of_even_looks_whatever_is_heard_elsewhere() {
     let mut settings = Settings::default();
     let b = &mut settings.budget;
-    (b.anchor_tier, b.uniform_tier, b.fallback_tier) = (Tier::Base, Tier::Base, Tier::Base);
+    (b.anchor_tier, b.untrusted_tier, b.background_tier) = (Tier::Base, Tier::Base, Tier::Base);
     (b.tokens_per_s, b.max_gap_ms) = (39.2, 60_000);
     let onsets: Vec<_> = (0..25).map(|i| (2_000 * i + 1_000, 1.0)).collect();
     let mut cues = heard(seconds(100), &onsets);
@@ -233,7 +229,7 @@ fn silence_gets_three_quarters_of_even_looks_whatever_is_heard_elsewhere() {
     }
     let plan = plan(&settings, &cues, seconds(100)).unwrap();
     check(&plan, &settings);
-    let blind = plan.entries.iter().filter(|e| e.requested >= seconds(50));
+    let blind = plan.entries.iter().filter(|e| e.planned >= seconds(50));
     // Three quarters of ten even ones, rounded down.
     assert_eq!((plan.entries.len(), blind.count()), (20, 7));
 }
@@ -266,7 +262,7 @@ fn what_is_alike_is_taken_all_over_the_recording() {
     let made = plan(&settings, &cues, duration).unwrap();
     check(&made, &settings);
     let blind = made.entries.iter().filter(|entry| entry.tier == Tier::Base);
-    let blind = thirds(blind.map(|entry| entry.requested), duration);
+    let blind = thirds(blind.map(|entry| entry.planned), duration);
     assert!(blind.iter().all(|n| (3..=9).contains(n)), "{blind:?}");
 }
 
@@ -325,7 +321,7 @@ fn cues_are_merged_by_time_and_read_back() {
     let time = |line: &crate::plan::Line| match line {
         crate::plan::Line::Plan(_) => Nanos::ZERO,
         crate::plan::Line::Anchor(anchor) => anchor.window.start(),
-        crate::plan::Line::Frame(entry) => entry.requested,
+        crate::plan::Line::Frame(entry) => entry.planned,
         crate::plan::Line::Cue(cue) => cue.pts,
     };
     assert!(
@@ -360,11 +356,11 @@ proptest! {
     #[test]
     fn what_decoding_counts_for_is_not_spent(
         settings in checked(Policy::Gated), cues in plausible(), duration in lasting(),
-        keyframes in prop::collection::btree_set(0i64..60_000, 0..20), picture_tokens in 0.0f64..1_000.0,
+        keyframes in prop::collection::btree_set(0i64..60_000, 0..20), decode_penalty_tokens in 0.0f64..1_000.0,
         anchor_snap_ms in 0u32..3_000,
     ) {
         let mut settings = settings;
-        settings.budget.picture_tokens = picture_tokens;
+        settings.budget.decode_penalty_tokens = decode_penalty_tokens;
         settings.budget.anchor_snap_ms = anchor_snap_ms;
         let planner = Planner::new(settings.clone(), Prices::default());
         let mut planner = planner.with_classes(&classes());
@@ -421,7 +417,7 @@ proptest! {
         even.budget.policy = Policy::Uniform;
         let mut expected = plan(&even, &[], duration).unwrap();
         for entry in &mut expected.entries {
-            entry.reason = Reason::Fallback;
+            entry.reason = Reason::Untrusted;
         }
         prop_assert_eq!(&expected, &plan(&settings, &[], duration).unwrap());
         prop_assert_eq!(&expected, &plan(&settings, &cues, duration).unwrap());

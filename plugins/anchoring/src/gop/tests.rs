@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 fn entry(ms: i64) -> Entry {
     Entry {
-        requested: Nanos::from_ms(ms),
+        planned: Nanos::from_ms(ms),
         asked: None,
         tier: Tier::Low,
         tokens: 49,
@@ -66,7 +66,7 @@ fn served(verdicts: &[Verdict<usize>]) -> Vec<(i64, i64)> {
         .iter()
         .filter_map(|verdict| match verdict {
             Verdict::Serve { entry, pts } => {
-                Some((entry.requested.get() / 1_000_000, pts.get() / 1_000_000))
+                Some((entry.planned.get() / 1_000_000, pts.get() / 1_000_000))
             }
             _ => None,
         })
@@ -193,7 +193,7 @@ fn entries_far_outside_are_missed_and_near_ones_served() {
     let missed: Vec<_> = verdicts
         .iter()
         .filter_map(|verdict| match verdict {
-            Verdict::Miss(entry) => Some(entry.requested.get() / 1_000_000),
+            Verdict::Miss(entry) => Some(entry.planned.get() / 1_000_000),
             _ => None,
         })
         .collect();
@@ -365,17 +365,17 @@ proptest! {
                 Verdict::Skip { .. } | Verdict::Leave(_) => {}
                 Verdict::Fold(entry) => {
                     answered += 1;
-                    let far = |(pts, _): &(i64, usize)| pts.abs_diff(entry.requested.get()) > 500_000_000;
+                    let far = |(pts, _): &(i64, usize)| pts.abs_diff(entry.planned.get()) > 500_000_000;
                     prop_assert!(shown.iter().all(far));
                 }
                 Verdict::Miss(entry) => {
                     answered += 1;
-                    let at = entry.requested;
+                    let at = entry.planned;
                     prop_assert!(at < units[0].pts || at.get() > shown.last().unwrap().0);
                 }
                 Verdict::Serve { entry, pts } => {
                     answered += 1;
-                    let at = entry.requested.get();
+                    let at = entry.planned.get();
                     let best = shown.iter().map(|(pts, _)| (pts.abs_diff(at), *pts)).min().unwrap();
                     prop_assert_eq!(pts.get(), best.1);
                     let place = shown.iter().find(|(time, _)| *time == pts.get()).unwrap().1;

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use serde_json::{Map, Value};
 
 use super::read::BadPlan;
-use super::{Entry, Header, Line, Reason, SCHEMA};
+use super::{Entry, Header, Line, OLD_SCHEMA, Reason, SCHEMA};
 use crate::anchor::Anchor;
 use crate::cue::{COARSE, Cue, HOP, Onset, TOP, Tag};
 use crate::global::{MAX_DURATION, MIN_DURATION};
@@ -164,7 +164,7 @@ impl Fields {
 
     fn header(&mut self) -> Result<Header, BadPlan> {
         let schema = self.text("schema")?;
-        if schema != SCHEMA {
+        if ![SCHEMA, OLD_SCHEMA].contains(&schema.as_str()) {
             let rule = format!("must be {SCHEMA}");
             return Err(self.bad("schema", schema, &rule, "was it made by another version?"));
         }
@@ -201,7 +201,7 @@ impl Fields {
             return Err(self.bad("config", config, "must be a JSON object", hint));
         }
         Ok(Header {
-            schema,
+            schema: SCHEMA.into(),
             video_id,
             duration,
             budget_tokens,
@@ -262,7 +262,12 @@ impl Fields {
     }
 
     fn frame(&mut self) -> Result<Entry, BadPlan> {
-        let requested = self.instant("requested_ns")?;
+        // Plans of the schema before this one use two other names.
+        let time = match self.map.contains_key("requested_ns") {
+            true => "requested_ns",
+            false => "planned_ns",
+        };
+        let planned = self.instant(time)?;
         let asked = match self.map.get("asked_ns") {
             None | Some(Value::Null) => {
                 self.map.remove("asked_ns");
@@ -272,7 +277,13 @@ impl Fields {
         };
         let tier: Tier = self.one_of("tier")?;
         let tokens = self.count("tokens", u64::from(u32::MAX))?;
-        let reason: Reason = self.one_of("reason")?;
+        let reason = match self.map.get("reason").and_then(Value::as_str) {
+            Some("fallback") => {
+                self.map.remove("reason");
+                Reason::Untrusted
+            }
+            _ => self.one_of("reason")?,
+        };
         let anchor = match self.map.get("anchor") {
             None | Some(Value::Null) => {
                 self.map.remove("anchor");
@@ -282,7 +293,7 @@ impl Fields {
         };
         match (reason, anchor) {
             (Reason::Anchor, None) => {
-                let hint = "leave the anchor's id out only for the reasons fallback and uniform";
+                let hint = "leave the anchor's id out only for the reasons background, untrusted and uniform";
                 Err(self.bad(
                     "anchor",
                     "missing",
@@ -290,12 +301,12 @@ impl Fields {
                     hint,
                 ))
             }
-            (Reason::Fallback | Reason::Uniform, Some(id)) => {
+            (Reason::Untrusted | Reason::Background | Reason::Uniform, Some(id)) => {
                 let rule = format!("a frame of reason {reason} names no anchor");
                 Err(self.bad("anchor", id, &rule, "should the reason be anchor?"))
             }
             _ => Ok(Entry {
-                requested,
+                planned,
                 asked,
                 tier,
                 tokens,

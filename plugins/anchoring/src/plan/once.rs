@@ -12,7 +12,7 @@ impl Plan {
         let mut before = None;
         let mut kept: Vec<(Nanos, Entry)> = Vec::with_capacity(self.entries.len());
         for &entry in &self.entries {
-            let at = entry.requested;
+            let at = entry.planned;
             while let Some(picture) = pictures.next_if(|picture| *picture < at) {
                 before = Some(picture);
             }
@@ -107,7 +107,7 @@ mod tests {
             let mut after = before.clone();
             let gone = after.once_each(pictures.iter().copied());
             prop_assert_eq!(before.entries.len() - after.entries.len(), gone);
-            let served = |plan: &Plan| plan.entries.iter().map(|e| serves(&pictures, e.requested)).collect::<Vec<_>>();
+            let served = |plan: &Plan| plan.entries.iter().map(|e| serves(&pictures, e.planned)).collect::<Vec<_>>();
             let mut all = served(&before);
             all.dedup();
             prop_assert_eq!(served(&after), all);
@@ -117,7 +117,7 @@ mod tests {
             prop_assert_eq!(read.as_ref(), Ok(&after));
             for entry in &after.entries {
                 let anchor = entry.anchor.map(|id| &after.anchors[id as usize]);
-                prop_assert!(anchor.is_none_or(|anchor| anchor.window.contains(entry.requested)));
+                prop_assert!(anchor.is_none_or(|anchor| anchor.window.contains(entry.planned)));
             }
             let looks = after.entries.iter().filter(|entry| entry.anchor.is_some());
             prop_assert_eq!(looks.count(), after.anchors.len());

@@ -167,11 +167,11 @@ impl PlanReader {
     }
 
     fn frame(&mut self, entry: &Entry, duration: Nanos, budget: Tokens) -> Result<(), BadPlan> {
-        let requested = entry.requested;
-        if requested >= duration {
+        let planned = entry.planned;
+        if planned >= duration {
             return Err(self.bad(
-                "requested_ns",
-                requested.get(),
+                "planned_ns",
+                planned.get(),
                 format!(
                     "must lie below the recording's duration_ns {}",
                     duration.get()
@@ -191,11 +191,11 @@ impl PlanReader {
             ));
         }
         if let Some(last) = self.last_frame
-            && requested <= last
+            && planned <= last
         {
             return Err(self.bad(
-                "requested_ns",
-                requested.get(),
+                "planned_ns",
+                planned.get(),
                 format!(
                     "frames are in the order of time; the last one is at {}",
                     last.get()
@@ -238,7 +238,7 @@ impl PlanReader {
                 "were frames added by hand? raise budget_tokens too",
             ));
         }
-        self.last_frame = Some(requested);
+        self.last_frame = Some(planned);
         Ok(())
     }
 

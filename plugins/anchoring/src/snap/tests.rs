@@ -12,9 +12,9 @@ fn ms(ms: i64) -> Nanos {
     Nanos::from_ms(ms)
 }
 
-fn entry(requested: Nanos, reason: Reason) -> Entry {
+fn entry(planned: Nanos, reason: Reason) -> Entry {
     Entry {
-        requested,
+        planned,
         asked: None,
         tier: Tier::Low,
         tokens: 49,
@@ -26,14 +26,14 @@ fn entry(requested: Nanos, reason: Reason) -> Entry {
 fn plain(times: &[i64]) -> Vec<Entry> {
     times
         .iter()
-        .map(|&at| entry(ms(at), Reason::Uniform))
+        .map(|&at| entry(ms(at), Reason::Background))
         .collect()
 }
 
 fn times(entries: &[Entry]) -> Vec<i64> {
     entries
         .iter()
-        .map(|entry| entry.requested.get() / 1_000_000)
+        .map(|entry| entry.planned.get() / 1_000_000)
         .collect()
 }
 
@@ -64,7 +64,7 @@ fn without_an_anchor_looks_gather_behind_keyframes() {
         keyframes: &keys,
         frame: FRAME,
     };
-    let cost = |entries: &[Entry]| pictures.cost(entries.iter().map(|entry| entry.requested));
+    let cost = |entries: &[Entry]| pictures.cost(entries.iter().map(|entry| entry.planned));
     let before = cost(&entries);
     moved(&mut entries, &keys, 400_000, 10_000, 10_000);
     // Half as close as they were: ten looks lie in the first half of each group.
@@ -84,13 +84,13 @@ fn looks_step_from_keyframe_to_keyframe() {
         "{:?}",
         times(&entries)
     );
-    assert_eq!(entries[5].requested, ms(4_700));
+    assert_eq!(entries[5].planned, ms(4_700));
     // What was asked for stays known, and a second move doesn't change it.
     let asked = [700, 1_500, 2_300, 3_100, 3_900, 4_700].map(ms);
     assert!(
         entries
             .iter()
-            .all(|entry| entry.asked != Some(entry.requested))
+            .all(|entry| entry.asked != Some(entry.planned))
     );
     assert!(entries.iter().filter(|entry| entry.asked.is_some()).count() >= 4);
     for _ in 0..2 {
@@ -124,7 +124,7 @@ fn even_looks_far_from_keyframes_gather_in_what_is_decoded_anyway() {
         frame: FRAME,
     };
     // The anchor's own, and at most the first picture of the recording.
-    let cost = pictures.cost(entries.iter().map(|entry| entry.requested));
+    let cost = pictures.cost(entries.iter().map(|entry| entry.planned));
     assert!(cost <= 202, "{cost}: {:?}", times(&entries));
     let edges = times(&entries);
     assert!(edges.windows(2).all(|w| w[1] - w[0] >= 900), "{edges:?}");
@@ -191,7 +191,7 @@ proptest! {
         let mut a = Nanos::ZERO;
         for b in anchors.into_iter().map(ms).chain([stop]) {
             let n = needed(a, b, gap) + more;
-            entries.extend(between(a, b, n).map(|at| entry(at, Reason::Uniform)));
+            entries.extend(between(a, b, n).map(|at| entry(at, Reason::Background)));
             if b < stop {
                 entries.push(entry(b, Reason::Anchor));
             }
@@ -203,14 +203,14 @@ proptest! {
         for (old, new) in before.iter().zip(&entries) {
             prop_assert_eq!((old.tier, old.reason, old.tokens), (new.tier, new.reason, new.tokens));
             prop_assert!(old.reason != Reason::Anchor || old == new);
-            prop_assert!(old.requested.distance(new.requested) <= ms(reach));
+            prop_assert!(old.planned.distance(new.planned) <= ms(reach));
         }
         let mut edges = vec![Nanos::ZERO];
-        edges.extend(entries.iter().map(|entry| entry.requested));
+        edges.extend(entries.iter().map(|entry| entry.planned));
         edges.push(stop);
         prop_assert!(edges.windows(2).all(|w| w[0] <= w[1] && w[1] - w[0] <= gap), "{edges:?}");
         let pictures = Pictures { keyframes: &keys, frame: FRAME };
-        let cost = |entries: &[Entry]| pictures.cost(entries.iter().map(|entry| entry.requested));
+        let cost = |entries: &[Entry]| pictures.cost(entries.iter().map(|entry| entry.planned));
         prop_assert!(cost(&entries) <= cost(&before));
     }
 }

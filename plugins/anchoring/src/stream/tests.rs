@@ -40,12 +40,12 @@ impl Gate {
             if let Decision::Look(entry) = &decision {
                 // No more is spent than the recording had earned by then, whenever it was expected to stop: wherever it is cut, the budget is kept.
                 self.spent += entry.tokens;
-                assert!(self.spent <= self.settings.budget_of(entry.requested));
+                assert!(self.spent <= self.settings.budget_of(entry.planned));
                 assert_eq!(self.spent, self.planner.spent());
-                assert!(entry.requested >= self.decided, "{entry:?} came late");
+                assert!(entry.planned >= self.decided, "{entry:?} came late");
                 assert_eq!(entry.tokens, Prices::default().of(entry.tier));
                 if let Some(last) = self.entries().last() {
-                    assert!(last.requested < entry.requested);
+                    assert!(last.planned < entry.planned);
                 }
                 if let Some(id) = entry.anchor {
                     let before = self.decisions.last();
@@ -90,7 +90,7 @@ impl Gate {
     /// The longest of start to first, look to look, last to `stop`.
     fn largest_gap(&self, stop: Nanos) -> Nanos {
         let mut edges = vec![Nanos::ZERO];
-        edges.extend(self.entries().map(|entry| entry.requested));
+        edges.extend(self.entries().map(|entry| entry.planned));
         edges.push(stop);
         edges
             .windows(2)
@@ -114,7 +114,7 @@ impl Gate {
                 .filter(|e| e.anchor == Some(anchor.id))
                 .collect();
             assert_eq!(looks.len(), 1);
-            assert!(anchor.window.contains(looks[0].requested), "{anchor:?}");
+            assert!(anchor.window.contains(looks[0].planned), "{anchor:?}");
         }
         let min_gap = Nanos::from_ms(self.settings.anchors.min_gap_ms.into());
         for pair in anchors.windows(2) {
@@ -149,7 +149,7 @@ fn a_likely_onset_becomes_an_anchor_once_the_bucket_has_it() {
         .find(|entry| entry.anchor == Some(0))
         .unwrap();
     assert_eq!(
-        (picture.requested, picture.tier),
+        (picture.planned, picture.tier),
         (Nanos::from_ms(20_060), Tier::High)
     );
     assert!(gate.largest_gap(seconds(30)) <= seconds(1));
@@ -242,8 +242,8 @@ fn thin_looks_are_reckoned_with_where_anchors_leave_gaps() {
 #[test]
 fn blind_looks_keep_their_distance_where_all_tiers_are_one() {
     let mut settings = Settings::default();
-    settings.budget.uniform_tier = Tier::High;
-    settings.budget.fallback_tier = Tier::High;
+    settings.budget.untrusted_tier = Tier::High;
+    settings.budget.background_tier = Tier::High;
     settings.budget.max_gap_ms = 60_000;
     let mut gate = Gate::new(&settings);
     let mut cues = heard(seconds(60), &[]);
@@ -252,7 +252,7 @@ fn blind_looks_keep_their_distance_where_all_tiers_are_one() {
     }
     gate.hear(&cues);
     gate.finish(seconds(60));
-    let times: Vec<_> = gate.entries().map(|entry| entry.requested).collect();
+    let times: Vec<_> = gate.entries().map(|entry| entry.planned).collect();
     assert!(times.len() > 8, "{times:?}");
     assert!(
         times.windows(2).all(|w| w[1] - w[0] > seconds(1)),
@@ -272,8 +272,7 @@ fn onsets_in_mistrusted_sound_are_looked_at_where_anything_is_to_be_heard() {
         gate.finish(seconds(60));
         gate.check_anchors();
         let inside = gate.entries().filter(|entry| {
-            (seconds(24)..seconds(48)).contains(&entry.requested)
-                && entry.reason == Reason::Fallback
+            (seconds(24)..seconds(48)).contains(&entry.planned) && entry.reason == Reason::Untrusted
         });
         let blind = inside.filter(|entry| entry.tier == Tier::Base);
         (gate.anchors().len(), blind.count() > 0)
@@ -312,9 +311,7 @@ fn what_is_seen_before_its_sound_is_waited_for() {
     gate.finish(seconds(40));
     gate.check_anchors();
     let looks = gate.entries().filter(|entry| entry.anchor.is_some());
-    let looks: Vec<_> = looks
-        .map(|entry| entry.requested.get() / 1_000_000)
-        .collect();
+    let looks: Vec<_> = looks.map(|entry| entry.planned.get() / 1_000_000).collect();
     assert_eq!(looks, [20_160, 27_060, 28_160]);
     let onsets = gate.anchors();
     let onsets: Vec<_> = onsets.iter().map(|a| a.onset.get() / 1_000_000).collect();
@@ -332,13 +329,13 @@ fn no_cues_at_all_give_the_uniform_looks() {
         silent.drain();
     }
     silent.finish(seconds(10));
-    let times: Vec<_> = silent.entries().map(|entry| entry.requested).collect();
+    let times: Vec<_> = silent.entries().map(|entry| entry.planned).collect();
     // The bucket holds a look once a second; the one at 10 s is no longer in the recording.
     assert_eq!(times, (1..10).map(seconds).collect::<Vec<_>>());
     assert!(
         silent
             .entries()
-            .all(|e| e.tier == Tier::Base && e.reason == Reason::Fallback)
+            .all(|e| e.tier == Tier::Base && e.reason == Reason::Untrusted)
     );
 
     let mut even = Gate::new(&uniform(&settings));
@@ -347,7 +344,7 @@ fn no_cues_at_all_give_the_uniform_looks() {
     assert_eq!(
         times,
         even.entries()
-            .map(|entry| entry.requested)
+            .map(|entry| entry.planned)
             .collect::<Vec<_>>()
     );
     assert!(
@@ -367,8 +364,8 @@ fn cues_that_come_after_they_were_given_up_change_nothing() {
     assert!(gate.anchors().is_empty());
     for entry in gate.entries() {
         assert_eq!(
-            entry.reason == Reason::Fallback,
-            entry.requested < seconds(25),
+            entry.reason == Reason::Untrusted,
+            entry.planned < seconds(25),
             "{entry:?}"
         );
     }
@@ -404,7 +401,7 @@ fn no_plain_look_is_closer_than_pictures_are() {
         let looks: Vec<_> = gate.entries().collect();
         assert!(looks.len() >= 25, "{}", looks.len());
         let close =
-            |w: &&[&Entry]| w[1].anchor.is_none() && w[1].requested - w[0].requested < seconds(1);
+            |w: &&[&Entry]| w[1].anchor.is_none() && w[1].planned - w[0].planned < seconds(1);
         assert_eq!(looks.windows(2).filter(close).count(), 0);
     }
 }
@@ -474,8 +471,8 @@ proptest! {
         even.finish(stop);
         let even: Vec<Entry> = even
             .entries()
-            .filter(|entry| entry.requested < stop)
-            .map(|&entry| Entry { reason: Reason::Fallback, ..entry })
+            .filter(|entry| entry.planned < stop)
+            .map(|&entry| Entry { reason: Reason::Untrusted, ..entry })
             .collect();
         prop_assert_eq!(silent.entries().copied().collect::<Vec<_>>(), even);
     }
@@ -529,7 +526,7 @@ fn a_hole_in_the_pictures_is_gone_past_whatever_its_length() {
         planner.finish(year + seconds(10));
         let looks: Vec<Nanos> = std::iter::from_fn(|| planner.next())
             .filter_map(|decision| match decision {
-                Decision::Look(entry) => Some(entry.requested),
+                Decision::Look(entry) => Some(entry.planned),
                 Decision::Anchor(_) => None,
             })
             .collect();

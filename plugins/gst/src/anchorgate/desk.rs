@@ -179,8 +179,8 @@ impl Desk {
         let looks = match &setup.plan {
             Some(path) => Looks::Plan(Box::new(PlanFile::open(path, setup.prices)?)),
             None if policy == Policy::Dense => Looks::Dense {
-                tier: setup.settings.budget.uniform_tier,
-                tokens: setup.prices.of(setup.settings.budget.uniform_tier),
+                tier: setup.settings.budget.untrusted_tier,
+                tokens: setup.prices.of(setup.settings.budget.untrusted_tier),
             },
             None => Looks::stream(
                 setup.settings.clone(),

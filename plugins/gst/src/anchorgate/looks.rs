@@ -96,7 +96,7 @@ impl Looks {
     pub(super) fn dense_entry(&self, pts: Nanos) -> Option<Entry> {
         match *self {
             Self::Dense { tier, tokens } => Some(Entry {
-                requested: pts,
+                planned: pts,
                 asked: None,
                 tier,
                 tokens,
@@ -192,7 +192,7 @@ impl Looks {
                     None => planner.next().map(|decision| placed(decision, *origin)),
                 };
                 match item {
-                    Some(Item::Look(entry)) if entry.requested > until + AHEAD => {
+                    Some(Item::Look(entry)) if entry.planned > until + AHEAD => {
                         *held = Some(entry);
                         Ok(None)
                     }
@@ -208,16 +208,16 @@ impl Looks {
     pub(super) fn ahead(&self) -> Option<Option<Nanos>> {
         match self {
             Self::Plan(file) if file.ended => Some(None),
-            Self::Plan(file) => Some(Some(file.ahead?.requested)),
+            Self::Plan(file) => Some(Some(file.ahead?.planned)),
             Self::Stream { .. } | Self::Dense { .. } => None,
         }
     }
 
-    /// Every entry requested before this has been given out, once [`Self::next`] gave nothing.
+    /// Every entry planned before this has been given out, once [`Self::next`] gave nothing.
     pub(super) fn decided_until(&self) -> Nanos {
         match self {
             Self::Plan(file) => match file.ahead {
-                Some(entry) => entry.requested,
+                Some(entry) => entry.planned,
                 None if file.ended => Nanos::MAX,
                 None => Nanos::ZERO,
             },
@@ -227,7 +227,7 @@ impl Looks {
                 held,
             } => {
                 let decided = planner.decided_until() + *origin;
-                held.map_or(decided, |entry| entry.requested.min(decided))
+                held.map_or(decided, |entry| entry.planned.min(decided))
             }
             Self::Dense { .. } => Nanos::MAX,
         }
@@ -247,7 +247,7 @@ fn placed(decision: Decision, origin: Nanos) -> Item {
             Item::Anchor(anchor)
         }
         Decision::Look(mut entry) => {
-            entry.requested = entry.requested + origin;
+            entry.planned = entry.planned + origin;
             Item::Look(entry)
         }
     }
@@ -338,7 +338,7 @@ impl PlanFile {
 
     fn next(&mut self, until: Nanos) -> Result<Option<Item>, PlanFileError> {
         if let Some(entry) = self.ahead {
-            if entry.requested > until {
+            if entry.planned > until {
                 return Ok(None);
             }
             self.ahead = None;
@@ -351,7 +351,7 @@ impl PlanFile {
             match self.line()? {
                 Some(Line::Anchor(anchor)) => return Ok(Some(Item::Anchor(anchor))),
                 Some(Line::Cue(cue)) => return Ok(Some(Item::Cue(cue))),
-                Some(Line::Frame(entry)) if entry.requested <= until => {
+                Some(Line::Frame(entry)) if entry.planned <= until => {
                     return Ok(Some(Item::Look(entry)));
                 }
                 Some(Line::Frame(entry)) => {

@@ -76,11 +76,11 @@ mod tests {
     fn chosen(ms: i64) -> Chosen {
         Chosen {
             entry: Entry {
-                requested: Nanos::from_ms(ms),
+                planned: Nanos::from_ms(ms),
                 asked: None,
                 tier: Tier::Low,
                 tokens: 49,
-                reason: Reason::Uniform,
+                reason: Reason::Background,
                 anchor: None,
             },
             pts: Nanos::from_ms(ms),

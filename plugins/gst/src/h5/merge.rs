@@ -5,10 +5,12 @@ use std::path::Path;
 use half::f16;
 
 use super::output::{Append, Cell, Column, Digests, Output, Shape, Table};
+use super::read::planned;
 use super::reading::Reading;
 use super::value::{self, Label};
 use super::{
-    Dataset, Error, FloatSize, H5Error, IntSize, ReasonCode, TierCode, TypeDescriptor, failed,
+    Dataset, Error, FloatSize, H5Error, H5Type, IntSize, OldReasonCode, ReasonCode, TierCode,
+    TypeDescriptor, failed,
 };
 use crate::featuresink::partial::Partial;
 
@@ -80,6 +82,10 @@ impl Merger {
             };
             for column in names {
                 let from = format!("{name}/{column}");
+                let column = match from == planned(&file) {
+                    true => "planned_ns".into(),
+                    false => column,
+                };
                 let digests = &mut self.output.digests;
                 columns.push(copy_column(&file, &from, &column, &table, digests)?);
             }
@@ -128,17 +134,18 @@ fn copy_column(
     let dataset = file.dataset(from)?;
     let kind = dataset.dtype().and_then(|dtype| dtype.to_descriptor());
     let copy = match (name, kind.map_err(foreign)?) {
-        ("tier", _) => copy::<TierCode>,
-        ("reason", _) => copy::<ReasonCode>,
-        (_, TypeDescriptor::Float(FloatSize::U2)) => copy::<f16>,
-        (_, TypeDescriptor::Float(FloatSize::U4)) => copy::<f32>,
-        (_, TypeDescriptor::Integer(IntSize::U4)) => copy::<i32>,
-        (_, TypeDescriptor::Integer(IntSize::U8)) => copy::<i64>,
-        (_, TypeDescriptor::Unsigned(IntSize::U1)) => copy::<u8>,
-        (_, TypeDescriptor::Unsigned(IntSize::U2)) => copy::<u16>,
-        (_, TypeDescriptor::Unsigned(IntSize::U4)) => copy::<u32>,
-        (_, TypeDescriptor::Unsigned(IntSize::U8)) => copy::<u64>,
-        (_, TypeDescriptor::FixedUnicode(value::LABEL)) => copy::<Label>,
+        ("tier", _) => copy::<TierCode, TierCode>,
+        ("reason", _) if file.is_old() => copy::<OldReasonCode, ReasonCode>,
+        ("reason", _) => copy::<ReasonCode, ReasonCode>,
+        (_, TypeDescriptor::Float(FloatSize::U2)) => copy::<f16, f16>,
+        (_, TypeDescriptor::Float(FloatSize::U4)) => copy::<f32, f32>,
+        (_, TypeDescriptor::Integer(IntSize::U4)) => copy::<i32, i32>,
+        (_, TypeDescriptor::Integer(IntSize::U8)) => copy::<i64, i64>,
+        (_, TypeDescriptor::Unsigned(IntSize::U1)) => copy::<u8, u8>,
+        (_, TypeDescriptor::Unsigned(IntSize::U2)) => copy::<u16, u16>,
+        (_, TypeDescriptor::Unsigned(IntSize::U4)) => copy::<u32, u32>,
+        (_, TypeDescriptor::Unsigned(IntSize::U8)) => copy::<u64, u64>,
+        (_, TypeDescriptor::FixedUnicode(value::LABEL)) => copy::<Label, Label>,
         (_, other) => {
             return Err(foreign(Error::from(format!("it holds {other}"))));
         }
@@ -147,7 +154,7 @@ fn copy_column(
 }
 
 /// Copies a dataset a chunk at a time, with its units, axes, chunks and whether it is compressed.
-fn copy<T: Cell + 'static>(
+fn copy<F: H5Type, T: Cell + From<F> + 'static>(
     file: &Reading,
     from: &Dataset,
     name: &str,
@@ -177,11 +184,11 @@ fn copy<T: Cell + 'static>(
         let some = at..(at + chunk).min(rows);
         let block = match width {
             None => from
-                .read_slice_1d::<T, _>(some)
-                .map(|a| a.into_iter().collect()),
+                .read_slice_1d::<F, _>(some)
+                .map(|a| a.into_iter().map(T::from).collect()),
             Some(_) => from
-                .read_slice_2d::<T, _>((some, ..))
-                .map(|a| a.into_iter().collect()),
+                .read_slice_2d::<F, _>((some, ..))
+                .map(|a| a.into_iter().map(T::from).collect()),
         };
         column.waiting = block.map_err(foreign)?;
         column.append().map_err(|e| failed(&to.path, &e))?;

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::reading::Reading;
 use super::value::{Label, read_label};
-use super::{H5Error, H5Type, ModelNote, OldText, Precision, ReasonCode, TierCode};
+use super::{H5Error, H5Type, ModelNote, OldReasonCode, OldText, Precision, ReasonCode, TierCode};
 
 /// Thumbnails in memory at once.
 const TOGETHER: usize = 64;
@@ -98,8 +98,8 @@ pub struct Tables {
     /// When each picture was shown.
     pub pts_ns: Vec<i64>,
     /// The time the plan wants looked at.
-    pub requested_ns: Vec<i64>,
-    /// The time asked for before looks were moved to pictures that cost less to decode; as `requested_ns` in files of versions that
+    pub planned_ns: Vec<i64>,
+    /// The time asked for before looks were moved to pictures that cost less to decode; as `planned_ns` in files of versions that
     /// did not say.
     pub asked_ns: Vec<i64>,
     /// Its resolution.
@@ -311,7 +311,13 @@ pub(super) fn codes(
     columns: &impl Columns,
 ) -> Result<(Vec<Tier>, Vec<Reason>), H5Error> {
     let tiers: Vec<TierCode> = columns.column(file, "frames/tier", 1)?;
-    let reasons: Vec<ReasonCode> = columns.column(file, "frames/reason", 1)?;
+    let reasons: Vec<ReasonCode> = match file.is_old() {
+        false => columns.column(file, "frames/reason", 1)?,
+        true => {
+            let old: Vec<OldReasonCode> = columns.column(file, "frames/reason", 1)?;
+            old.into_iter().map(ReasonCode::from).collect()
+        }
+    };
     let tier = |code: &TierCode| Tier::ALL.get(usize::from(code.0)).copied();
     let reason = |code: &ReasonCode| Reason::ALL.get(usize::from(code.0)).copied();
     let unknown = |name: &str| foreign(&file.path, &format!("{name} holds a value without a name"));
@@ -325,11 +331,11 @@ pub(super) fn codes(
 
 pub(super) fn tables(file: &Reading) -> Result<Tables, H5Error> {
     let (tier, reason) = codes(file, &Whole)?;
-    let requested_ns = file.column("frames/requested_ns")?;
+    let planned_ns = file.column(planned(file))?;
     let tables = Tables {
         pts_ns: file.column("frames/pts_ns")?,
-        asked_ns: asked(file, &requested_ns)?,
-        requested_ns,
+        asked_ns: asked(file, &planned_ns)?,
+        planned_ns,
         tier,
         reason,
         tokens: file.column("frames/tokens")?,
@@ -338,7 +344,7 @@ pub(super) fn tables(file: &Reading) -> Result<Tables, H5Error> {
     };
     let rows = tables.pts_ns.len();
     let columns = [
-        tables.requested_ns.len(),
+        tables.planned_ns.len(),
         tables.asked_ns.len(),
         tables.tier.len(),
         tables.reason.len(),
@@ -354,11 +360,19 @@ pub(super) fn tables(file: &Reading) -> Result<Tables, H5Error> {
     Ok(tables)
 }
 
+/// What the column of planned times is called.
+pub(super) fn planned(file: &Reading) -> &'static str {
+    match file.is_old() {
+        true => "frames/requested_ns",
+        false => "frames/planned_ns",
+    }
+}
+
 /// `/frames/asked_ns`, or what stands for it.
-fn asked(file: &Reading, requested: &[i64]) -> Result<Vec<i64>, H5Error> {
+fn asked(file: &Reading, planned: &[i64]) -> Result<Vec<i64>, H5Error> {
     match file.has("frames/asked_ns") {
         true => file.column("frames/asked_ns"),
-        false => Ok(requested.to_vec()),
+        false => Ok(planned.to_vec()),
     }
 }
 

@@ -251,10 +251,10 @@ fn frames(
 ) -> Result<Nanos, H5Error> {
     let strict = columns.strict();
     let pts: Vec<i64> = columns.column(file, "frames/pts_ns", 1)?;
-    let requested: Vec<i64> = columns.column(file, "frames/requested_ns", 1)?;
+    let planned: Vec<i64> = columns.column(file, super::read::planned(file), 1)?;
     let asked = match file.has("frames/asked_ns") {
         true => columns.column(file, "frames/asked_ns", 1)?,
-        false => requested.clone(),
+        false => planned.clone(),
     };
     let (tiers, reasons) = codes(file, columns)?;
     let tokens: Vec<u32> = columns.column(file, "frames/tokens", 1)?;
@@ -265,7 +265,7 @@ fn frames(
     };
     let lengths = [
         pts.len(),
-        requested.len(),
+        planned.len(),
         asked.len(),
         tiers.len(),
         reasons.len(),
@@ -299,8 +299,8 @@ fn frames(
             let row = Row {
                 pts: Nanos::new(pts[k]),
                 entry: Entry {
-                    requested: Nanos::new(requested[k]),
-                    asked: Some(Nanos::new(asked[k])).filter(|_| asked[k] != requested[k]),
+                    planned: Nanos::new(planned[k]),
+                    asked: Some(Nanos::new(asked[k])).filter(|_| asked[k] != planned[k]),
                     tier: tiers[k],
                     tokens: tokens[k].into(),
                     reason: reasons[k],
@@ -336,11 +336,11 @@ mod tests {
         let mut writer = Writer::create(&target, false, &opening).unwrap();
         for k in 0..100 {
             let entry = Entry {
-                requested: Nanos::from_ms(k),
+                planned: Nanos::from_ms(k),
                 asked: None,
                 tier: anchoring::tier::Tier::Low,
                 tokens: 49,
-                reason: anchoring::plan::Reason::Uniform,
+                reason: anchoring::plan::Reason::Background,
                 anchor: None,
             };
             let row = Row {

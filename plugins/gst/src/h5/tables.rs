@@ -24,7 +24,7 @@ enum Features {
 pub(super) struct Frames {
     features: Features,
     pub(super) pts_ns: Column<i64>,
-    requested_ns: Column<i64>,
+    planned_ns: Column<i64>,
     asked_ns: Column<i64>,
     tier: Column<TierCode>,
     reason: Column<ReasonCode>,
@@ -91,7 +91,7 @@ impl Frames {
         let mut frames = Self {
             features,
             pts_ns: table.column(&plain("pts_ns", "ns"), digests)?,
-            requested_ns: table.column(&plain("requested_ns", "ns"), digests)?,
+            planned_ns: table.column(&plain("planned_ns", "ns"), digests)?,
             asked_ns: table.column(&plain("asked_ns", "ns"), digests)?,
             tier: table.column(&plain("tier", "tier"), digests)?,
             reason: table.column(&plain("reason", "reason"), digests)?,
@@ -126,7 +126,7 @@ impl Frames {
                 .extend(row.features.iter().map(|x| f16::from_f32(*x))),
         }
         self.pts_ns.push(row.pts.get());
-        self.requested_ns.push(row.entry.requested.get());
+        self.planned_ns.push(row.entry.planned.get());
         self.asked_ns.push(row.entry.first_asked().get());
         self.tier.push(TierCode(row.entry.tier as u8));
         self.reason.push(ReasonCode(row.entry.reason as u8));
@@ -148,7 +148,7 @@ impl Frames {
         let mut columns: Vec<&mut dyn Append> = vec![
             features,
             &mut self.pts_ns,
-            &mut self.requested_ns,
+            &mut self.planned_ns,
             &mut self.asked_ns,
             &mut self.tier,
             &mut self.reason,

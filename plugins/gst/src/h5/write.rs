@@ -95,8 +95,8 @@ pub struct Totals {
     pub anchors: u64,
     /// Rows of `/cues`.
     pub cues: u64,
-    /// Frames by tier (low, base, high) and reason (anchor, fallback, uniform).
-    pub by_tier_and_reason: [[u64; 3]; 3],
+    /// Frames by tier (low, base, high) and reason (anchor, untrusted, background, uniform).
+    pub by_tier_and_reason: [[u64; 4]; 3],
 }
 
 /// What stays of a file that was not finished.

@@ -38,7 +38,7 @@ fn cues(ended: &Ended) -> usize {
 fn check_frame(ended: &Ended) {
     for (chosen, at, _) in &ended.pictures {
         let chosen = chosen.unwrap();
-        assert!(chosen.entry.requested.get().abs_diff(*at) <= 40_000_000);
+        assert!(chosen.entry.planned.get().abs_diff(*at) <= 40_000_000);
     }
     assert!(matches!(ended.messages[0], Message::Plan(_)));
     assert!(matches!(ended.messages.last(), Some(Message::Summary(_))));
@@ -94,7 +94,11 @@ fn a_silent_recording_ends_and_is_looked_at_evenly_with_one_warning() {
         check_frame(&ended);
         let entries = entries(&ended);
         assert!(entries.len() > 10, "{name}: {}", entries.len());
-        assert!(entries.iter().all(|entry| entry.reason == Reason::Fallback));
+        assert!(
+            entries
+                .iter()
+                .all(|entry| entry.reason == Reason::Untrusted)
+        );
     }
 }
 
@@ -196,11 +200,11 @@ fn sound_that_stops_early_is_said_once() {
         ended.warnings
     );
     check_frame(&ended);
-    let late = |entry: &&anchoring::plan::Entry| entry.requested.seconds() > 6.0;
+    let late = |entry: &&anchoring::plan::Entry| entry.planned.seconds() > 6.0;
     let entries = entries(&ended);
     let late: Vec<_> = entries.iter().filter(late).collect();
     assert!(late.len() > 8);
-    assert!(late.iter().all(|entry| entry.reason == Reason::Fallback));
+    assert!(late.iter().all(|entry| entry.reason == Reason::Untrusted));
 }
 
 #[test]

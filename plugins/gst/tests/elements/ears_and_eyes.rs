@@ -346,7 +346,7 @@ fn picked(picker: &mut Harness) -> Vec<(u64, i64)> {
     std::iter::from_fn(|| picker.try_pull())
         .map(|buffer| {
             let chosen = carry::buffer_tag(&buffer).unwrap().unwrap();
-            let asked = chosen.entry.requested.get() / 1_000_000;
+            let asked = chosen.entry.planned.get() / 1_000_000;
             (buffer.pts().unwrap().mseconds(), asked)
         })
         .collect()
@@ -356,7 +356,7 @@ fn missed(picker: &mut Harness) -> Vec<i64> {
     events(picker)
         .iter()
         .filter_map(|event| match Message::from_event(event) {
-            Some(Ok(Message::Miss(entry))) => Some(entry.requested.get() / 1_000_000),
+            Some(Ok(Message::Miss(entry))) => Some(entry.planned.get() / 1_000_000),
             _ => None,
         })
         .collect()

@@ -327,7 +327,7 @@ fn cues_that_make_progress_are_waited_for_at_the_bound() {
     let warnings = gate.warnings();
     assert!(warnings.is_empty(), "{warnings:?}");
     let fallback = messages(&events).iter().any(|message| {
-        matches!(message, Message::Chosen(chosen) if chosen.entry.reason == anchoring::plan::Reason::Fallback)
+        matches!(message, Message::Chosen(chosen) if chosen.entry.reason == anchoring::plan::Reason::Untrusted)
     });
     assert!(!fallback);
 }
@@ -433,7 +433,7 @@ fn a_flush_forgets_what_is_held_and_begins_anew() {
     let times: Vec<f64> = messages
         .iter()
         .filter_map(|message| match message {
-            Message::Chosen(chosen) => Some(chosen.entry.requested.seconds()),
+            Message::Chosen(chosen) => Some(chosen.entry.planned.seconds()),
             _ => None,
         })
         .collect();

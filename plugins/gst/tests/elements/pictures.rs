@@ -55,7 +55,7 @@ pub(crate) fn compare(name: &str, file: &Path, folder: &Path, unreachable: usize
     let answered = gated
         .pictures
         .iter()
-        .map(|(chosen, ..)| chosen.unwrap().entry.requested.get());
+        .map(|(chosen, ..)| chosen.unwrap().entry.planned.get());
     let mut answered: Vec<i64> = answered.chain(missed).collect();
     answered.sort_unstable();
     // In a hole of the recording, what a picture shows that is taken anyway is not taken again.
@@ -78,7 +78,7 @@ pub(crate) fn compare(name: &str, file: &Path, folder: &Path, unreachable: usize
     assert_eq!(answered, times, "{name}");
     for (chosen, at, hash) in &gated.pictures {
         let entry = chosen.unwrap().entry;
-        let asked = entry.requested.get();
+        let asked = entry.planned.get();
         let nearest = all
             .iter()
             .min_by_key(|(at, _)| (at.abs_diff(asked), *at))

@@ -35,7 +35,7 @@ fn summary(ended: &Ended) -> Summary {
 fn seen(ended: &Ended) -> (Vec<(i64, i64, u64)>, Vec<i64>, i64) {
     assert_eq!(ended.error, None);
     let picture = |(chosen, at, hash): &(Option<gstearmark::carry::Chosen>, i64, u64)| {
-        (chosen.unwrap().entry.requested.get(), *at, *hash)
+        (chosen.unwrap().entry.planned.get(), *at, *hash)
     };
     (
         ended.pictures.iter().map(picture).collect(),

@@ -80,11 +80,11 @@ pub(crate) fn plan_and(folder: &Path, times: &[i64], rest: i64) -> PathBuf {
 
 pub(crate) fn entry(ns: i64) -> Entry {
     Entry {
-        requested: Nanos::new(ns),
+        planned: Nanos::new(ns),
         asked: None,
         tier: Tier::Low,
         tokens: Prices::default().of(Tier::Low),
-        reason: Reason::Uniform,
+        reason: Reason::Background,
         anchor: None,
     }
 }
@@ -114,7 +114,7 @@ impl Ended {
         self.messages
             .iter()
             .filter_map(|message| match message {
-                Message::Miss(entry) => Some(entry.requested.get()),
+                Message::Miss(entry) => Some(entry.planned.get()),
                 _ => None,
             })
             .collect()

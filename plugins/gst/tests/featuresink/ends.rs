@@ -11,7 +11,7 @@ use gstearmark::h5::{self, Summary, read_summary, read_tables};
 use crate::feed::{Feed, anchor, cue, entry};
 
 fn low(ms: i64) -> anchoring::plan::Entry {
-    entry(ms, Tier::Low, Reason::Uniform, None)
+    entry(ms, Tier::Low, Reason::Background, None)
 }
 
 /// What was left where the file is written, which is whole but for its end.

@@ -24,7 +24,7 @@ pub(crate) fn init() {
 
 pub(crate) fn entry(ms: i64, tier: Tier, reason: Reason, anchor: Option<u32>) -> Entry {
     Entry {
-        requested: Nanos::from_ms(ms),
+        planned: Nanos::from_ms(ms),
         asked: None,
         tier,
         tokens: Prices::default().of(tier),

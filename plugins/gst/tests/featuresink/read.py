@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 from PIL import Image
 
-TIERS, REASONS = {"low": 0, "base": 1, "high": 2}, {"anchor": 0, "fallback": 1, "uniform": 2}
+TIERS, REASONS = {"low": 0, "base": 1, "high": 2}, {"anchor": 0, "untrusted": 1, "background": 2, "uniform": 3}
 
 with h5py.File(sys.argv[1]) as f:
     a = f.attrs
@@ -18,7 +18,7 @@ with h5py.File(sys.argv[1]) as f:
             assert d.shape[0] == rows and d.chunks and d.attrs["units"] and d.attrs["axes"], (group, name, d.shape)
             assert len(d.attrs["axes"].decode().split(", ")) == d.ndim
     assert h5py.check_enum_dtype(f["frames/tier"].dtype) == TIERS and h5py.check_enum_dtype(f["frames/reason"].dtype) == REASONS
-    types = {"frames/features": sys.argv[2].replace("f32", "<f4").replace("f16", "<f2"), "frames/pts_ns": "<i8", "frames/requested_ns": "<i8", "frames/asked_ns": "<i8",
+    types = {"frames/features": sys.argv[2].replace("f32", "<f4").replace("f16", "<f2"), "frames/pts_ns": "<i8", "frames/planned_ns": "<i8", "frames/asked_ns": "<i8",
              "frames/tokens": "<u4", "frames/anchor": "<i4", "anchors/onset_ns": "<i8", "anchors/start_ns": "<i8", "anchors/stop_ns": "<i8",
              "anchors/score": "<f4", "anchors/uncertainty": "<f4", "anchors/class_id": "<i4", "cues/pts_ns": "<i8", "cues/eventness": "<f4",
              "cues/uncertainty": "<f4", "cues/speech": "<f4", "cues/class_id": "<u2", "cues/class_p": "<f2", "cues/bands": "|u1"}
@@ -27,10 +27,10 @@ with h5py.File(sys.argv[1]) as f:
     assert h5py.check_string_dtype(label.dtype).encoding == "utf-8" and label.asstr()[2] == 'Käfer, "2"'
 
     ms = np.arange(30) * 1000 + 40
-    assert (f["frames/pts_ns"][:] == ms * 1_000_000).all() and (f["frames/requested_ns"][:] == (ms - 3) * 1_000_000).all()
+    assert (f["frames/pts_ns"][:] == ms * 1_000_000).all() and (f["frames/planned_ns"][:] == (ms - 3) * 1_000_000).all()
     colours = np.stack([ms % 251, ms // 251 % 251, np.full(30, 200)], 1) / 255
     assert np.abs(f["frames/features"][:].astype("f4") - colours).max() < 2e-3, "a row holds another picture"
-    assert f["frames/tier"][1] == TIERS["high"] and f["frames/anchor"][6] == 1 and f["frames/reason"][7] == REASONS["fallback"]
+    assert f["frames/tier"][1] == TIERS["high"] and f["frames/anchor"][6] == 1 and f["frames/reason"][7] == REASONS["untrusted"]
     assert (f["cues/bands"][:] == (np.arange(375 * 16) % 256).reshape(375, 16)).all()
     assert ("thumbnail_stop" in f["frames"]) == ("thumbnails" in f) == (sys.argv[2] == "f16")
     for k, side in ((0, 96), (1, 288), (7, 160)) if "thumbnails" in f else ():

@@ -113,7 +113,7 @@ fn plan(dir: &Path, tier: Tier) -> PathBuf {
     let looks: Vec<_> = (0..SECONDS * 2)
         .map(|k| match k % 10 {
             1 => entry(500 * k, tier, Reason::Anchor, Some((k / 10) as u32)),
-            _ => entry(500 * k, tier, Reason::Uniform, None),
+            _ => entry(500 * k, tier, Reason::Background, None),
         })
         .collect();
     let spent = looks.iter().map(|look| look.tokens).sum();
@@ -434,7 +434,7 @@ fn pauses_change_nothing() {
             .collect();
         let anchors: Vec<_> = tables.anchors.iter().map(|x| format!("{x:?}")).collect();
         (
-            (tables.pts_ns, tables.requested_ns, tables.asked_ns, codes),
+            (tables.pts_ns, tables.planned_ns, tables.asked_ns, codes),
             (
                 tables.tokens,
                 tables.anchor,

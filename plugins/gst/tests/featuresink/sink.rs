@@ -29,15 +29,15 @@ fn feed_all(feed: &mut Feed) {
                 Reason::Anchor,
                 Some((second / 5) as u32),
             ),
-            7..=9 => entry(ms - 3, Tier::Base, Reason::Fallback, None),
-            _ => entry(ms - 3, Tier::Low, Reason::Uniform, None),
+            7..=9 => entry(ms - 3, Tier::Base, Reason::Untrusted, None),
+            _ => entry(ms - 3, Tier::Low, Reason::Background, None),
         };
         feed.picture(ms, what).unwrap();
     }
     feed.send(&Message::Miss(entry(
         30_000,
         Tier::Low,
-        Reason::Uniform,
+        Reason::Background,
         None,
     )));
     feed.summary(30_000, 30 * 196);
@@ -69,7 +69,7 @@ fn pictures_anchors_and_cues_are_written_in_order() {
             .collect::<Vec<i64>>()
     );
     assert_eq!(
-        tables.requested_ns,
+        tables.planned_ns,
         (0..30)
             .map(|s| (s * 1000 + 37) * 1_000_000)
             .collect::<Vec<i64>>()
@@ -140,14 +140,14 @@ fn a_look_that_was_moved_keeps_the_time_asked_for() {
     feed.plan(2_000, 392);
     let moved = anchoring::plan::Entry {
         asked: Some(anchoring::time::Nanos::from_ms(300)),
-        ..entry(37, Tier::Low, Reason::Uniform, None)
+        ..entry(37, Tier::Low, Reason::Background, None)
     };
     feed.picture(40, moved).unwrap();
-    feed.picture(1_040, entry(1_037, Tier::Low, Reason::Uniform, None))
+    feed.picture(1_040, entry(1_037, Tier::Low, Reason::Background, None))
         .unwrap();
     assert!(feed.end());
     let tables = read_tables(&feed.output()).unwrap();
-    assert_eq!(tables.requested_ns, [37_000_000, 1_037_000_000]);
+    assert_eq!(tables.planned_ns, [37_000_000, 1_037_000_000]);
     assert_eq!(tables.asked_ns, [300_000_000, 1_037_000_000]);
 }
 
@@ -162,7 +162,7 @@ fn a_provider_that_is_not_there_is_told_and_the_processor_does_the_work() {
         let mut feed = Feed::new(|sink| sink.set_property("provider", provider));
         feed.pictures_of(322, 180);
         feed.plan(2_000, 392);
-        feed.picture(40, entry(37, Tier::Low, Reason::Uniform, None))
+        feed.picture(40, entry(37, Tier::Low, Reason::Background, None))
             .unwrap();
         assert!(feed.end());
         let s = summary(&feed);
@@ -271,7 +271,7 @@ fn a_change_of_size_in_mid_stream_is_followed() {
     for (k, (width, height)) in [(64, 48), (1920, 1080), (1, 1)].into_iter().enumerate() {
         feed.pictures_of(width, height);
         let ms = 1000 * k as i64;
-        feed.picture(ms, entry(ms, Tier::Low, Reason::Uniform, None))
+        feed.picture(ms, entry(ms, Tier::Low, Reason::Background, None))
             .unwrap();
     }
     assert!(feed.end());
@@ -286,7 +286,7 @@ fn rows_bear_the_recordings_own_time() {
     segment.set_start(gst::ClockTime::from_seconds(3600));
     segment.set_time(gst::ClockTime::ZERO);
     assert!(feed.event(gst::event::Segment::new(&segment)));
-    feed.picture(3_600_040, entry(40, Tier::Low, Reason::Uniform, None))
+    feed.picture(3_600_040, entry(40, Tier::Low, Reason::Background, None))
         .unwrap();
     assert!(feed.end());
     assert_eq!(read_tables(&feed.output()).unwrap().pts_ns, [40_000_000]);
@@ -360,7 +360,7 @@ fn a_turned_recording_is_stood_upright_as_videoflip_does() {
             .map(|(row, column)| f32::from(upright[(row * 64 + column) * 3]) / 255.0)
             .to_vec();
 
-        feed.tagged(buffer, 0, entry(0, Tier::Low, Reason::Uniform, None))
+        feed.tagged(buffer, 0, entry(0, Tier::Low, Reason::Background, None))
             .unwrap();
         assert!(feed.end());
         assert_eq!(summary(&feed).rotation, tag);
@@ -393,9 +393,9 @@ fn a_picture_without_an_entry_is_refused() {
 fn pictures_out_of_order_are_refused() {
     let mut feed = Feed::new(|sink| sink.set_property("batch", 1u32));
     feed.pictures_of(64, 48);
-    feed.picture(1000, entry(1000, Tier::Low, Reason::Uniform, None))
+    feed.picture(1000, entry(1000, Tier::Low, Reason::Background, None))
         .unwrap();
-    let _ = feed.picture(0, entry(0, Tier::Low, Reason::Uniform, None));
+    let _ = feed.picture(0, entry(0, Tier::Low, Reason::Background, None));
     assert!(!feed.end());
     let err = feed.error().unwrap();
     let text = err.to_string();
@@ -504,7 +504,7 @@ fn the_second_of_two_runs_is_refused() {
     second.set_state(gst::State::Null).unwrap();
     first.pictures_of(8, 8);
     first
-        .picture(0, entry(0, Tier::Low, Reason::Uniform, None))
+        .picture(0, entry(0, Tier::Low, Reason::Background, None))
         .unwrap();
     assert!(first.end());
     assert_eq!(summary(&first).frames, 1);
@@ -531,7 +531,7 @@ fn an_old_file_is_replaced_only_when_the_new_one_is_finished() {
         std::fs::write(sink.property::<String>("location"), "old").unwrap();
     });
     feed.pictures_of(8, 8);
-    feed.picture(0, entry(0, Tier::Low, Reason::Uniform, None))
+    feed.picture(0, entry(0, Tier::Low, Reason::Background, None))
         .unwrap();
     assert_eq!(std::fs::read_to_string(feed.output()).unwrap(), "old");
     assert!(feed.end());

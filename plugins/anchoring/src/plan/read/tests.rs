@@ -4,12 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-const HEADER: &str = r#"{"kind":"plan","schema":"earmark-plan/1","video_id":"v","duration_ns":10000000000,"budget_tokens":1960,"spent_tokens":833,"config":{}}"#;
+const HEADER: &str = r#"{"kind":"plan","schema":"earmark-plan/2","video_id":"v","duration_ns":10000000000,"budget_tokens":1960,"spent_tokens":833,"config":{}}"#;
 const ANCHOR: &str = r#"{"kind":"anchor","id":0,"onset_ns":3000000000,"start_ns":2800000000,"stop_ns":3400000000,"label":"Chop","class_id":4,"score":0.5,"uncertainty":0.5}"#;
-const HIGH: &str = r#"{"kind":"frame","requested_ns":3060000000,"tier":"high","tokens":784,"reason":"anchor","anchor":0}"#;
+const HIGH: &str = r#"{"kind":"frame","planned_ns":3060000000,"tier":"high","tokens":784,"reason":"anchor","anchor":0}"#;
 const LOW: &str =
-    r#"{"kind":"frame","requested_ns":4000000000,"tier":"low","tokens":49,"reason":"uniform"}"#;
-const MOVED: &str = r#"{"kind":"frame","requested_ns":4000000000,"asked_ns":4250000000,"tier":"low","tokens":49,"reason":"uniform"}"#;
+    r#"{"kind":"frame","planned_ns":4000000000,"tier":"low","tokens":49,"reason":"uniform"}"#;
+const MOVED: &str = r#"{"kind":"frame","planned_ns":4000000000,"asked_ns":4250000000,"tier":"low","tokens":49,"reason":"uniform"}"#;
 const CUE: &str = r#"{"kind":"cue","pts_ns":80000000,"eventness":0.5,"uncertainty":0.0,"speech":0.25,"classes":[[388,0.75],[2,0.5]],"onset_ns":100000000,"onset_p":0.5,"onset_uncertainty":0.5}"#;
 
 fn read(lines: &[&str]) -> Result<Plan, BadPlan> {
@@ -38,6 +38,23 @@ fn a_plan_reads_as_it_is_written() {
     for (i, text) in lines.iter().enumerate() {
         assert_eq!(Line::parse(text, i as u64).unwrap().to_text(), *text);
     }
+}
+
+#[test]
+fn a_plan_of_the_schema_before_reads_under_its_own_names() {
+    let old = |line: &str| {
+        line.replace("plan/2", "plan/1")
+            .replace("planned_ns", "requested_ns")
+    };
+    let untrusted = old(LOW).replace("uniform", "fallback");
+    let plan = read(&[&old(HEADER), ANCHOR, &old(HIGH), &untrusted]).unwrap();
+    assert_eq!(plan.header.schema, super::super::SCHEMA);
+    assert_eq!(plan.entries[0].planned, Nanos::from_ms(3_060));
+    assert_eq!(plan.entries[1].reason, super::super::Reason::Untrusted);
+    assert_eq!(
+        Line::parse(&untrusted, 0).unwrap().to_text(),
+        LOW.replace("uniform", "untrusted")
+    );
 }
 
 #[test]
@@ -108,13 +125,13 @@ fn a_file_that_is_no_plan_is_refused() {
         "misspelt",
     );
     refused(&[HEADER, HEADER], 2, "kind", "plan", "one header", "joined");
-    let schema = HEADER.replace("plan/1", "plan/9");
+    let schema = HEADER.replace("plan/2", "plan/9");
     refused(
         &[&schema],
         1,
         "schema",
         "earmark-plan/9",
-        "earmark-plan/1",
+        "earmark-plan/2",
         "version",
     );
 }
@@ -245,21 +262,21 @@ fn a_frame_that_cannot_be_is_refused() {
     };
     check(
         with("4000000000", "4000"),
-        "requested_ns",
+        "planned_ns",
         "4000",
         "order of time",
         "sorted as text",
     );
     check(
         with("4000000000", "4.0"),
-        "requested_ns",
+        "planned_ns",
         "4.0",
         "nanoseconds",
         "seconds",
     );
     check(
         with("4000000000", "14000000000"),
-        "requested_ns",
+        "planned_ns",
         "14000000000",
         "duration_ns",
         "another",
@@ -289,7 +306,7 @@ fn a_frame_that_cannot_be_is_refused() {
         with("uniform", "because"),
         "reason",
         "because",
-        "anchor, fallback or uniform",
+        "anchor, untrusted, background or uniform",
         "misspelt",
     );
     check(
