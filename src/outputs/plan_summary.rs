@@ -63,8 +63,8 @@ pub fn summarize(file: &Path, prices: Option<Prices>) -> anyhow::Result<PlanSumm
         (Line::Frame(entry), Some(found)) => {
             let share = found.shares.entry((entry.tier, entry.reason)).or_default();
             *share = (share.0 + 1, share.1 + entry.tokens);
-            found.largest_gap = found.largest_gap.max(entry.requested - last);
-            last = entry.requested;
+            found.largest_gap = found.largest_gap.max(entry.planned - last);
+            last = entry.planned;
         }
         _ => {}
     })?;
