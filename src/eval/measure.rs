@@ -4,6 +4,7 @@
 //! equal shares), `random` (its expectation), `shifted` (the plan's own looks moved around the recording: the same rhythm, heard elsewhere) and `oracle` (the
 //! looks that hit most, knowing the labels). Recovery is `(plan - uniform) / (oracle - uniform)`.
 
+use anchoring::tier::{Prices, Tier, Tokens};
 use anchoring::time::{Nanos, Window};
 use anchoring::uniform::spread;
 
@@ -83,6 +84,12 @@ pub struct Recording {
     pub notes: Option<Notes>,
     /// The looks that count, ascending.
     pub looks: Vec<Nanos>,
+    /// Every frame of the plan, ascending, with its tier.
+    pub frames: Vec<(Nanos, Tier)>,
+    /// What all of them cost together.
+    pub spent: Tokens,
+    /// What a frame costs.
+    pub prices: Prices,
     /// Anchors, in the order of their windows.
     pub anchors: Vec<Onset>,
     /// Their windows.
@@ -104,8 +111,30 @@ impl Recording {
         hit as f64 / self.events.len().max(1) as f64
     }
 
-    /// Who hits what at a tolerance.
+    /// Who hits what at a tolerance, with as many looks as the plan has.
     pub fn hits(&self, tolerance: Nanos) -> Hits {
+        self.hits_by(&self.looks, self.looks.len(), tolerance)
+    }
+
+    /// The frames of this tier or above.
+    pub fn frames_of(&self, tier: Tier) -> Vec<Nanos> {
+        let fine = self.frames.iter().filter(|(_, own)| *own >= tier);
+        fine.map(|&(at, _)| at).collect()
+    }
+
+    /// How many frames of this tier all of the plan's tokens pay for.
+    pub fn affordable(&self, tier: Tier) -> usize {
+        (self.spent / self.prices.of(tier).max(1)) as usize
+    }
+
+    /// Who hits what without tolerance, at this tier or above and at equal tokens: the plan by its frames of such tiers, everybody else by
+    /// as many frames of this very tier as all of the plan's tokens pay for.
+    pub fn hits_at(&self, tier: Tier) -> Hits {
+        self.hits_by(&self.frames_of(tier), self.affordable(tier), Nanos::ZERO)
+    }
+
+    /// Who hits what: the plan by its own looks, the others by `n`.
+    fn hits_by(&self, looks: &[Nanos], n: usize, tolerance: Nanos) -> Hits {
         let spans: Vec<Window> = self
             .events
             .iter()
@@ -116,7 +145,6 @@ impl Recording {
                 )
             })
             .collect();
-        let n = self.looks.len();
         let by = |looks: &[Nanos]| -> Vec<f64> {
             let hit = |span: &Window| f64::from(u8::from(oracle::hit(looks, *span)));
             spans.iter().map(hit).collect()
@@ -130,8 +158,7 @@ impl Recording {
         let mut shifted = vec![0.0; spans.len()];
         for shift in 1..=SHIFTS {
             let by_much = self.duration.get() / (SHIFTS + 1) * shift;
-            let mut moved: Vec<Nanos> = self
-                .looks
+            let mut moved: Vec<Nanos> = looks
                 .iter()
                 .map(|at| Nanos::new((at.get() + by_much) % self.duration.get().max(1)))
                 .collect();
@@ -141,7 +168,7 @@ impl Recording {
             }
         }
         [
-            by(&self.looks),
+            by(looks),
             by(&even),
             spans.iter().map(random).collect(),
             shifted,
@@ -373,6 +400,28 @@ mod tests {
         assert_eq!(oracle, [1.0, 1.0, 1.0]);
         assert_eq!(r.hits(Nanos::from_ms(2_100))[0], [1.0, 1.0, 1.0]);
         assert_eq!(r.waste(), (1, 0));
+    }
+
+    #[test]
+    fn at_equal_tokens_others_have_as_many_frames_of_a_tier_as_the_plan_pays_for() {
+        let mut r = recording(&[(1_000, 2_000), (4_800, 5_200), (7_400, 7_600)], &[]);
+        let at = |ms, tier| (Nanos::from_ms(ms), tier);
+        r.frames = vec![
+            at(1_500, Tier::High),
+            at(3_000, Tier::Low),
+            at(7_500, Tier::Base),
+        ];
+        r.spent = 784 + 49 + 196;
+        assert_eq!(Tier::ALL.map(|tier| r.affordable(tier)), [21, 5, 1]);
+        // One even frame of the high tier is at 5 s.
+        let [plan, uniform, ..] = r.hits_at(Tier::High);
+        assert_eq!((plan, uniform), (vec![1.0, 0.0, 0.0], vec![0.0, 1.0, 0.0]));
+        // Five of the base tier are at 1, 3, 5, 7 and 9 s.
+        let [plan, uniform, ..] = r.hits_at(Tier::Base);
+        assert_eq!((plan, uniform), (vec![1.0, 0.0, 1.0], vec![1.0, 1.0, 0.0]));
+        let [plan, uniform, _, _, oracle] = r.hits_at(Tier::Low);
+        assert_eq!((plan, oracle), (vec![1.0, 0.0, 1.0], vec![1.0; 3]));
+        assert_eq!(uniform.len(), 3);
     }
 
     #[test]

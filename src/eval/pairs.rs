@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anchoring::plan::{Header, Line};
-use anchoring::tier::{Tier, Tokens};
+use anchoring::tier::{Prices, Tier, Tokens};
 use anchoring::time::Window;
 use anyhow::{Context, bail};
 
@@ -173,6 +173,16 @@ fn plan(path: &Path) -> anyhow::Result<Given> {
     })
 }
 
+/// What frames cost in a plan; of tiers that it doesn't use, what they cost by default.
+fn prices(looks: &[(anchoring::time::Nanos, Tier, Tokens)]) -> Prices {
+    let default = Prices::default();
+    let price = |tier: Tier| {
+        let own = looks.iter().find(|(_, own, _)| *own == tier);
+        own.map_or(default.of(tier), |(.., tokens)| *tokens)
+    };
+    Prices::new(price(Tier::Low), price(Tier::Base), price(Tier::High)).unwrap_or(default)
+}
+
 fn pair(
     path: &Path,
     plan: Given,
@@ -244,6 +254,9 @@ fn pair(
             events,
             notes: labels::notes(labels)?,
             looks: looks().map(|&(at, ..)| at).collect(),
+            frames: plan.looks.iter().map(|&(at, tier, _)| (at, tier)).collect(),
+            spent: plan.looks.iter().map(|(.., tokens)| tokens).sum(),
+            prices: prices(&plan.looks),
             anchors: plan.anchors,
             windows: plan.windows,
             onsets: plan.onsets,

@@ -1,5 +1,6 @@
 //! All recordings together: means, intervals, groups.
 
+use anchoring::tier::Tier;
 use anchoring::time::Nanos;
 use serde::Serialize;
 
@@ -26,12 +27,16 @@ pub struct Results {
     pub looks: usize,
     /// Their price.
     pub tokens: u64,
+    /// The price of all frames of the plans.
+    pub spent_tokens: u64,
     /// The tier from which on a look counts.
     pub least_tier: String,
     /// What the intervals were drawn from.
     #[serde(flatten)]
     pub resampled_by: Resampled,
-    /// Who hit how much, by tolerance.
+    /// Who saw how much at which tier, everybody spending the same tokens; the dearest tier first.
+    pub equal_tokens: Vec<AtTier>,
+    /// Who hit how much with the same number of looks, by tolerance.
     pub recall: Vec<Recall>,
     /// How many looks found nothing new.
     pub waste: Waste,
@@ -65,6 +70,20 @@ pub enum Resampled {
     Block(usize),
     /// Nothing: so many such minutes say too little.
     Nothing(usize),
+}
+
+/// Share of events seen at a tier or above, by everybody for the same tokens.
+#[derive(Clone, Debug, Serialize)]
+pub struct AtTier {
+    /// The least tier that counts.
+    pub tier: Tier,
+    /// The plan's frames of this tier or above.
+    pub plan_frames: usize,
+    /// The frames of this tier that all of the plan's tokens pay for: what the others take.
+    pub other_frames: usize,
+    /// Who saw how much.
+    #[serde(flatten)]
+    pub recall: Recall,
 }
 
 /// Share of events hit at a tolerance.
@@ -210,6 +229,16 @@ pub(super) fn measure(pairs: &[Pair], seed: u64) -> Results {
             exact = hits;
         }
     }
+    let at_tier = |tier: Tier| {
+        let hits: Vec<Hits> = recordings.iter().map(|r| r.hits_at(tier)).collect();
+        AtTier {
+            tier,
+            plan_frames: recordings.iter().map(|r| r.frames_of(tier).len()).sum(),
+            other_frames: recordings.iter().map(|r| r.affordable(tier)).sum(),
+            recall: recall_of(&recordings, &hits, Nanos::ZERO, by, seed),
+        }
+    };
+    let equal_tokens = Tier::ALL.into_iter().rev().map(at_tier).collect();
     let each = recordings.iter().zip(&exact).map(|(r, hits)| {
         let mut sum = Sum::default();
         (0..r.events.len()).for_each(|i| sum.add(hits, i));
@@ -234,6 +263,8 @@ pub(super) fn measure(pairs: &[Pair], seed: u64) -> Results {
         tokens: pairs.iter().map(|pair| pair.tokens).sum(),
         least_tier: tiers.join(" or "),
         resampled_by: by,
+        spent_tokens: recordings.iter().map(|r| r.spent).sum(),
+        equal_tokens,
         recall,
         waste: waste(&recordings),
         anchors: onsets(&recordings, |r| &r.anchors),

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use anchoring::tier::Tier;
 use gstearmark::visible::line;
 
 use super::bootstrap::{Estimate, FEWEST};
-use super::results::{Onsets, Recall, Resampled, Results};
+use super::results::{AtTier, Onsets, Recall, Resampled, Results};
 use crate::terminal::grouped;
 
 /// Most classes that are listed; JSON has all.
@@ -69,6 +70,52 @@ impl fmt::Display for Recall {
     }
 }
 
+/// Which tiers count.
+fn tiers(least: Tier) -> String {
+    match least {
+        Tier::Low => "any tier".into(),
+        Tier::Base => "base or high tier".into(),
+        Tier::High => "high tier".into(),
+    }
+}
+
+fn equal_tokens(f: &mut fmt::Formatter<'_>, spent: u64, tiers_seen: &[AtTier]) -> fmt::Result {
+    writeln!(
+        f,
+        "share of events seen, everybody spending {} tokens",
+        grouped(spent)
+    )?;
+    writeln!(
+        f,
+        "  {:<20}{:>7}{:>9}{:>8}{:>14}{:>8}   frames of the plan, of the others",
+        "at", "plan", "uniform", "random", "time-shifted", "oracle"
+    )?;
+    for at in tiers_seen {
+        let r = &at.recall;
+        writeln!(
+            f,
+            "  {:<20}{:>7}{:>9}{:>8}{:>14}{:>8}   {}, {}",
+            tiers(at.tier),
+            three(r.plan.value),
+            three(r.uniform.value),
+            three(r.random.value),
+            three(r.shifted.value),
+            three(r.oracle.value),
+            grouped(at.plan_frames as u64),
+            grouped(at.other_frames as u64),
+        )?;
+    }
+    for at in tiers_seen {
+        writeln!(
+            f,
+            "  gain over uniform, {:<18}{}",
+            tiers(at.tier),
+            interval(&at.recall.gain)
+        )?;
+    }
+    writeln!(f)
+}
+
 fn onsets(f: &mut fmt::Formatter<'_>, name: &str, o: &Onsets) -> fmt::Result {
     let auroc = o.auroc.map_or("-".into(), |x| format!("{x:.3}"));
     writeln!(
@@ -98,6 +145,8 @@ impl fmt::Display for Results {
             grouped(self.tokens)
         )?;
         writeln!(f, "intervals    {}\n", self.resampled_by)?;
+        equal_tokens(f, self.spent_tokens, &self.equal_tokens)?;
+        writeln!(f, "with equal numbers of frames, not of tokens:")?;
         for recall in &self.recall {
             writeln!(f, "{recall}")?;
         }
