@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 
 use anchoring::time::Nanos;
 use anyhow::{Context, bail};
-use gstearmark::models::{self, used};
+use gstearmark::models::{self, notes};
 
 use crate::cli::{Batch, Hash, Resume};
 use crate::failure::Class;
@@ -205,9 +205,9 @@ fn want(
 ) -> anyhow::Result<Wanted> {
     let given = Variables::new(pairs).map_err(Usage)?;
     let pipeline = Pipeline::parse(&args.pipeline.pipeline, text, &given).map_err(Error::from)?;
-    let mut notes = used::of(&models::find(&pipeline.encoder)?)?;
+    let mut notes = notes::of(&models::find(&pipeline.encoder)?)?;
     if let Some(named) = pipeline.listening() {
-        notes.extend(used::listening(named)?);
+        notes.extend(notes::listening(named)?);
     }
     Ok(Wanted {
         config: pipeline.config,

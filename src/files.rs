@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use gstearmark::disk;
+use gstearmark::atomic_file;
 use tempfile::NamedTempFile;
 
 /// Where an output will be.
@@ -81,7 +81,9 @@ pub(crate) fn publish(file: NamedTempFile, target: &Target, overwrite: bool) -> 
     readable_by_others(file.as_file());
     // As a feature file gets its name, on file systems of every kind.
     let (_file, path) = file.into_parts();
-    disk::put(&disk::System, &path, &target.file, overwrite).map_err(|e| match e.kind() {
+    atomic_file::put(&atomic_file::System, &path, &target.file, overwrite).map_err(|e| match e
+        .kind()
+    {
         ErrorKind::AlreadyExists => {
             anyhow!("the output {name} exists already; pass --overwrite to replace it")
         }

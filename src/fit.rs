@@ -49,7 +49,8 @@ use anchoring::probe::Probe;
 use anchoring::weights::{ONSET, ONSET_TCN, Weights};
 use anyhow::{Context, anyhow, bail};
 use gstearmark::models;
-use gstearmark::visible::line;
+use gstearmark::onnx;
+use gstearmark::printable::line;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -409,12 +410,12 @@ fn classes(args: &Fit) -> anyhow::Result<Vec<String>> {
 }
 
 /// The tagger that hears voices, if these parts ask for one; none if the default one is not installed.
-fn tagger(args: &Fit, parts: &[Part]) -> anyhow::Result<Option<models::Tagger>> {
+fn tagger(args: &Fit, parts: &[Part]) -> anyhow::Result<Option<onnx::Tagger>> {
     match args.tagger.as_deref() {
         Some("none") => Ok(None),
         _ if !parts.contains(&Part::Voice) => Ok(None),
-        Some(name) => Ok(Some(models::load_tagger(name, 1)?)),
-        None => Ok(models::load_tagger("yamnet", 1).ok()),
+        Some(name) => Ok(Some(onnx::load_tagger(name, 1)?)),
+        None => Ok(onnx::load_tagger("yamnet", 1).ok()),
     }
 }
 
@@ -433,7 +434,7 @@ fn tuned(
     given: &BTreeMap<String, Tuned>,
     parts: &[Part],
     classes: &[String],
-    tagger: Option<models::Tagger>,
+    tagger: Option<onnx::Tagger>,
     cross: bool,
 ) -> anyhow::Result<Tuning> {
     let mut tuning = Tuning::default();

@@ -10,7 +10,7 @@ use anchoring::settings::AnchorSettings;
 use anchoring::time::Nanos;
 use anyhow::{Context, bail};
 use gstearmark::h5;
-use gstearmark::visible::line;
+use gstearmark::printable::line;
 use serde_json::{Value, json};
 
 use crate::outputs::features::Readable;

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 use anchoring::settings::{Policy, Settings};
 use anchoring::tier::Prices;
-use gstearmark::models::used::Named;
+use gstearmark::models::notes::Named;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 

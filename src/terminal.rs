@@ -13,7 +13,7 @@ mod progress;
 use std::io::Write;
 
 use anyhow::Context;
-use gstearmark::visible::visible;
+use gstearmark::printable::visible;
 
 pub(crate) use numbers::{grouped, shares_text, time, tokens_text};
 pub(crate) use progress::{Moved, Progress, Watch};

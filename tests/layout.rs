@@ -40,8 +40,8 @@ fn naming(sources: &[(PathBuf, String)], word: &str) -> Vec<String> {
 fn one_file_names_ort_and_one_names_hdf5() {
     let mut all = sources(&root().join("plugins"));
     all.extend(sources(&root().join("src")));
-    assert_eq!(naming(&all, "ort::"), ["plugins/gst/src/onnx.rs"]);
-    assert_eq!(naming(&all, "hdf5::"), ["plugins/gst/src/h5.rs"]);
+    assert_eq!(naming(&all, "ort::"), ["plugins/gst/src/onnx/mod.rs"]);
+    assert_eq!(naming(&all, "hdf5::"), ["plugins/gst/src/h5/mod.rs"]);
 }
 
 #[test]

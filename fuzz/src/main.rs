@@ -59,7 +59,7 @@ fn main() -> ExitCode {
 
 /// To stderr, which is a terminal's: what is told of inputs is escaped.
 fn say(text: &str) {
-    eprintln!("{}", gstearmark::visible::visible(text));
+    eprintln!("{}", gstearmark::printable::visible(text));
 }
 
 fn args() -> anyhow::Result<Args> {

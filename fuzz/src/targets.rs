@@ -6,8 +6,8 @@ use anchoring::head::Head;
 use anchoring::weights::Weights;
 use anyhow::Context;
 use earmark::pipeline::{Pipeline, Variables};
-use gstearmark::carry::{self, Message};
 use gstearmark::models::Manifest;
+use gstearmark::structures::{self, Message};
 
 mod examples;
 
@@ -121,7 +121,7 @@ pub(crate) const TARGETS: [Target; 11] = [
         file: "input.txt",
         seeds: examples::messages,
         feed: |_, input| {
-            let _ = carry::cue_from_text(input);
+            let _ = structures::cue_from_text(input);
             let text = String::from_utf8_lossy(input);
             // The wrapper of GStreamer's parser panics at a zero byte; whoever calls it must look before.
             if !text.contains('\0')

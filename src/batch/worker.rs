@@ -85,7 +85,7 @@ pub(super) enum Reply {
 /// # Errors
 /// stdin or stdout fail.
 pub(crate) fn work() -> anyhow::Result<()> {
-    gstearmark::models::keep_sessions(KEPT_MODELS);
+    gstearmark::onnx::keep_sessions(KEPT_MODELS);
     let stop = Stop::new()?;
     let (sender, orders) = bounded::<Order>(1);
     let master_gone = stop.clone();

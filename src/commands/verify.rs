@@ -1,7 +1,7 @@
 //! `earmark verify`: what is wrong with feature files.
 
 use anyhow::bail;
-use gstearmark::visible::line;
+use gstearmark::printable::line;
 use serde_json::json;
 
 use crate::cli::Verify;

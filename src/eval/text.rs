@@ -3,7 +3,7 @@
 use std::fmt;
 
 use anchoring::tier::Tier;
-use gstearmark::visible::line;
+use gstearmark::printable::line;
 
 use super::bootstrap::{Estimate, FEWEST};
 use super::results::{AtTier, Onsets, Recall, Resampled, Results};

@@ -7,7 +7,8 @@ use anchoring::listen::{Answer, Hearing, Listener};
 use anchoring::probe::{Heard, Probe};
 use anchoring::time::Nanos;
 use anyhow::bail;
-use gstearmark::models::{Embedder, Kind, Layout, Manifest, find};
+use gstearmark::models::{Kind, Layout, Manifest, find};
+use gstearmark::onnx::Embedder;
 use half::f16;
 
 use super::corpus::Recording;

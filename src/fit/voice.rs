@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use anchoring::listen::{Answer, Hearing, Listener, Naming, Speech, beside_voice};
 use anchoring::probe::{Heard, Probe};
 use anchoring::time::Nanos;
-use gstearmark::models::Tagger;
+use gstearmark::onnx::Tagger;
 
 use super::corpus::Recording;
 use super::hear::{self, lock};

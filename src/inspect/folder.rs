@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use gstearmark::visible::line;
+use gstearmark::printable::line;
 use serde_json::{Value, json};
 
 use crate::batch::status::{self, Line, State};

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
-use gstearmark::visible::line;
+use gstearmark::printable::line;
 
 use super::Pipeline;
 use super::launch::{End, Node};

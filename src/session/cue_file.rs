@@ -10,7 +10,7 @@ use anchoring::plan::Line;
 use anchoring::time::{Nanos, Window};
 use anyhow::{Context, bail};
 use gst::prelude::*;
-use gstearmark::carry;
+use gstearmark::structures;
 
 use super::spans::MOST_HOLES;
 use super::taps::{end, lock};
@@ -75,7 +75,7 @@ fn write_cue(ear: &mut Ear, buffer: &gst::BufferRef) -> anyhow::Result<()> {
     if map.len() > LONGEST_CUE {
         bail!("a cue of {} bytes: the limit is {LONGEST_CUE}", map.len());
     }
-    let cue = carry::cue_from_text(&map)?;
+    let cue = structures::cue_from_text(&map)?;
     // Whatever gives cues, they ascend from here on.
     if ear.first.is_some() && cue.pts <= ear.last {
         return Ok(());

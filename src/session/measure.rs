@@ -6,7 +6,7 @@ use anchoring::holes::{Finder, LEAST};
 use anchoring::time::{Nanos, Window};
 use anyhow::Context;
 use gst::prelude::*;
-use gstearmark::anchorgate::{Order, Stamp};
+use gstearmark::anchorgate::{DisplayTimes, Timestamps};
 use gstearmark::pads::stream_time;
 
 use super::pictures::Pictures;
@@ -22,7 +22,7 @@ const MOST_KEYS: usize = 720_000;
 #[derive(Debug, Default)]
 pub(super) struct Measure {
     /// Times of pictures that have only decoding times.
-    order: Order<Picture>,
+    order: DisplayTimes<Picture>,
     pub failed: Option<anyhow::Error>,
     /// No two closer than [`KEYS_APART`], at most [`MOST_KEYS`].
     pub keyframes: Vec<Nanos>,
@@ -157,7 +157,7 @@ fn note(
     segment: &gst::FormattedSegment<gst::ClockTime>,
     buffer: &gst::BufferRef,
 ) -> anyhow::Result<()> {
-    let Some(stamp) = Stamp::of(buffer) else {
+    let Some(stamp) = Timestamps::of(buffer) else {
         return Ok(());
     };
     let length = stamp

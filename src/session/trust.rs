@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use anchoring::cue::HOP;
 use anchoring::time::Nanos;
 use gst::prelude::*;
-use gstearmark::carry;
 use gstearmark::pads::stream_time;
+use gstearmark::structures;
 
 use super::spans::{self, Span};
 use crate::pipeline::Pipeline;
@@ -81,7 +81,7 @@ pub(super) fn watch(
         pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
             let cue = info
                 .buffer()
-                .and_then(|buffer| carry::cue_from_text(&buffer.map_readable().ok()?).ok());
+                .and_then(|buffer| structures::cue_from_text(&buffer.map_readable().ok()?).ok());
             seen.cues.fetch_add(1, Ordering::Relaxed);
             if let Some(cue) = cue {
                 Seen::came(&seen.sound, cue.pts, cue.pts + HOP);

@@ -8,8 +8,8 @@ use anchoring::plan::{Entry, Header, Line, Reason, SCHEMA};
 use anchoring::tier::Tier;
 use anchoring::time::{Nanos, Window};
 use anyhow::Context;
-use gstearmark::carry::{self, Chosen, Message, Summary};
 use gstearmark::h5::{self, Closing, Opening, Precision, Row, Writer};
+use gstearmark::structures::{self, Chosen, Message, Summary};
 
 fn anchor(id: u32, ms: i64) -> anyhow::Result<Anchor> {
     let window = Window::new(Nanos::from_ms(ms - 200), Nanos::from_ms(ms + 400));
@@ -119,7 +119,7 @@ pub(super) fn messages() -> anyhow::Result<Vec<Vec<u8>>> {
         Message::Summary(summary),
     ];
     let texts = all.iter().map(|message| message.to_structure().to_string());
-    let texts = texts.chain([carry::cue_to_text(&cue(160))]);
+    let texts = texts.chain([structures::cue_to_text(&cue(160))]);
     Ok(texts.map(String::into_bytes).collect())
 }
 

@@ -8,22 +8,25 @@
 //!
 //! # Layout
 //!
+//! The elements, in the order of the flow:
+//!
 //! - [`eventness`]: sound -> cues.
 //! - [`anchorgate`]: encoded pictures and cues -> the pictures worth decoding.
-//! - [`branch`]: takes a branch that nothing feeds out of a running pipeline.
 //! - [`framepick`]: decoded frames -> exactly the chosen ones, tagged with their plan entry.
 //! - [`featuresink`]: chosen frames -> features in an HDF5 file.
-//! - [`carry`]: cues, anchors, plan entries <-> GStreamer structures.
+//!
+//! What they stand on; none of these imports an element:
+//!
+//! - [`structures`]: cues, anchors, plan entries <-> GStreamer structures.
+//! - [`models`]: manifests. [`onnx`]: the models they describe, ready to run.
 //! - [`h5`]: the HDF5 file.
-//! - [`disk`]: giving a finished file its name.
-//! - [`models`], [`onnx`]: manifests and the models they describe.
+//! - [`atomic_file`]: files that are whole or not there.
 //! - [`pads`]: pad templates, and the recording's time of what passes a pad.
-//! - [`visible`]: text that others wrote -> text that does nothing to a terminal.
+//! - [`unfed_branch`]: takes a branch that nothing feeds out of a running pipeline.
+//! - [`printable`]: text that others wrote -> text that does nothing to a terminal.
 
 pub mod anchorgate;
-pub mod branch;
-pub mod carry;
-pub mod disk;
+pub mod atomic_file;
 pub mod eventness;
 pub mod featuresink;
 pub mod framepick;
@@ -31,7 +34,9 @@ pub mod h5;
 pub mod models;
 pub mod onnx;
 pub mod pads;
-pub mod visible;
+pub mod printable;
+pub mod structures;
+pub mod unfed_branch;
 
 use gst::glib;
 
@@ -39,7 +44,7 @@ pub use plugin::plugin_desc::plugin_register_static;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     onnx::forbid_telemetry();
-    carry::register_meta();
+    structures::register_meta();
     eventness::register(plugin)?;
     anchorgate::register(plugin)?;
     framepick::register(plugin)?;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Context;
-use gstearmark::visible::line;
+use gstearmark::printable::line;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, context};
 use serde_json::json;

@@ -9,12 +9,12 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::codecs;
-use super::desk::{Desk, DeskError};
+use super::codec;
+use super::queue::{GateError, GateQueue};
 use super::settings::Properties;
-use crate::branch::Unfed;
-use crate::visible::shown;
-use crate::{carry, pads};
+use crate::printable::shown;
+use crate::unfed_branch::UnfedBranch;
+use crate::{pads, structures};
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -38,12 +38,12 @@ pub(super) type Flow = Result<gst::FlowSuccess, gst::FlowError>;
 // `state` is held nothing is pushed, posted or asked of a pad, a peer or the bin. Whatever waits does so on `changed`,
 // which gives `state` up; deactivating a pad or flushing it marks `state` and wakes all, so that the stream lock comes free.
 
-/// Stopped: no desk. Started: a desk, and each of the three pads either active or flushing on its own.
+/// Stopped: no queue. Started: a queue, and each of the three pads either active or flushing on its own.
 ///
-/// Video: nothing seen -> seen -> ended (EOS kept) -> finished (the desk has let go of everything, EOS is on its way).
-/// Cues: see [`super::desk::Ears`]; stale from a flush of the video until the cues flush too or begin a new segment.
+/// Video: nothing seen -> seen -> ended (EOS kept) -> finished (the queue has let go of everything, EOS is on its way).
+/// Cues: see [`super::queue::CueState`]; stale from a flush of the video until the cues flush too or begin a new segment.
 pub(super) struct State {
-    pub(super) desk: Option<Desk>,
+    pub(super) queue: Option<GateQueue>,
     /// The source pad is active: the task may run.
     pub(super) pushing: bool,
     /// Inactive, or somebody else's flush is under way.
@@ -81,7 +81,7 @@ impl State {
     pub(super) fn new() -> Self {
         let now = Instant::now();
         Self {
-            desk: None,
+            queue: None,
             pushing: false,
             // The source pad is activated first, and its task must not take the others' rest for a flush.
             video_flushing: false,
@@ -126,7 +126,7 @@ pub(super) struct Aside {
     /// How often the gate was started; `None` while it is stopped.
     run: Option<u64>,
     runs: u64,
-    branches: Vec<Unfed>,
+    branches: Vec<UnfedBranch>,
 }
 
 pub struct AnchorGate {
@@ -159,26 +159,26 @@ impl AnchorGate {
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Posts what the desk warns of. Call without the lock.
-    pub(super) fn tell(&self) {
-        let news = self.state().desk.as_mut().map(Desk::news);
+    /// Posts what the queue warns of. Call without the lock.
+    pub(super) fn post_warnings(&self) {
+        let news = self.state().queue.as_mut().map(GateQueue::take_warnings);
         for text in news.unwrap_or_default() {
             gst::element_imp_warning!(self, gst::StreamError::Failed, ("{}", shown(&text)));
         }
     }
 
-    pub(super) fn fail(&self, error: &DeskError) -> gst::FlowError {
+    pub(super) fn fail(&self, error: &GateError) -> gst::FlowError {
         match error {
-            DeskError::Plan(_) => {
+            GateError::Plan(_) => {
                 gst::element_imp_error!(self, gst::ResourceError::Read, ("{}", shown(&error)));
             }
-            DeskError::Astray(_) => {
+            GateError::Astray(_) => {
                 gst::element_imp_error!(self, gst::ResourceError::Seek, ("{}", shown(&error)));
             }
-            DeskError::Cue(_) | DeskError::Unordered(_) | DeskError::NotRaw { .. } => {
+            GateError::Cue(_) | GateError::Unordered(_) | GateError::NotRaw { .. } => {
                 gst::element_imp_error!(self, gst::StreamError::Format, ("{}", shown(&error)));
             }
-            DeskError::Overspent { .. } => {
+            GateError::Overspent { .. } => {
                 gst::element_imp_error!(self, gst::StreamError::Failed, ("{}", shown(&error)));
             }
         }
@@ -200,7 +200,7 @@ impl AnchorGate {
     }
 
     /// Sets a branch aside, from a thread of its own, until the gate stops.
-    pub(super) fn set_aside(&self, unfed: Unfed) {
+    pub(super) fn set_aside(&self, unfed: UnfedBranch) {
         let run = self.aside().run;
         if unfed.elements().is_empty() || run.is_none() {
             return;
@@ -254,16 +254,16 @@ impl AnchorGate {
 
     pub(super) fn numbers(&self) -> Vec<(&'static str, u64)> {
         let state = self.state();
-        let Some(desk) = &state.desk else {
+        let Some(queue) = &state.queue else {
             return Vec::new();
         };
-        let units = desk.gop_stats();
-        let counts = desk.counts;
-        let (bytes, time) = desk.held();
+        let units = queue.gop_stats();
+        let counts = queue.counts;
+        let (bytes, time) = queue.held();
         vec![
-            ("units-seen", desk.units_read()),
+            ("units-seen", queue.units_read()),
             ("units-passed", units.passed),
-            ("jumps", desk.jumps()),
+            ("jumps", queue.jumps()),
             ("units-before-keyframe", units.dropped_before_keyframe),
             ("served", units.served),
             ("missed", units.missed),
@@ -280,19 +280,20 @@ impl AnchorGate {
     }
 
     pub(super) fn report(&self) {
-        let message = carry::stats_message(&*self.obj(), "gate", &self.numbers());
+        let message = structures::stats_message(&*self.obj(), "gate", &self.numbers());
         // Without a bus there is nobody to tell.
         let _ = self.obj().post_message(message);
     }
 
     pub(super) fn start(&self) -> Result<(), gst::StateChangeError> {
         let setup = self.properties().setup();
-        let desk = setup.map_err(|error| error.to_string());
-        let desk = desk.and_then(|setup| Desk::new(setup).map_err(|error| error.to_string()));
-        match desk {
-            Ok(desk) => {
+        let queue = setup.map_err(|error| error.to_string());
+        let queue =
+            queue.and_then(|setup| GateQueue::new(setup).map_err(|error| error.to_string()));
+        match queue {
+            Ok(queue) => {
                 *self.state() = State {
-                    desk: Some(desk),
+                    queue: Some(queue),
                     ..State::new()
                 };
                 let mut aside = self.aside();
@@ -446,8 +447,8 @@ impl ElementImpl for AnchorGate {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let video = codecs::caps();
-            let cues = gst::Caps::new_empty_simple(carry::CUE_CAPS);
+            let video = codec::caps();
+            let cues = gst::Caps::new_empty_simple(structures::CUE_CAPS);
             let mut both = video.clone();
             both.merge(cues.clone());
             vec![

@@ -2,190 +2,35 @@
 //!
 //! # Layout
 //!
-//! - `imp`: threads, state, locks; `video`, `cues` and `push` are its pads.
-//! - `settings`: properties.
-//! - `desk`: what is held and what is let go of, in order.
-//! - `looks`: where plan entries come from: a plan file, the planner behind the cues, or every picture.
-//! - `causes`: what it warns of.
-//! - `seek`: jumps over what no look needs.
-//! - `codecs`: what is taken, and by what its keyframes are known.
-//! - `access`, `av1`, `fields`: where a decoder can really start, what it can do without, and what only goes together.
-//! - `colours`: caps whose colours a demuxer gets wrong.
-//! - `order`, `shown`: when pictures are shown that come without presentation times.
+//! - `imp`: threads, state, locks; `video_pad`, `cues_pad` and `src_pad` are its pads. `seeking`: jumps over what no look needs.
+//! - `settings`: properties; `enums`: what some of them can be.
+//! - `queue`: what is held and what is let go of, in order.
+//! - `entry_source`: where plan entries come from: a plan file (`plan_file`), the planner behind the cues, or every picture.
+//! - `warning`: what it warns of.
+//! - `codec`: what is known of encoded video.
 
-mod access;
-mod av1;
-mod causes;
-mod codecs;
-mod colours;
-mod cues;
-mod desk;
-mod fields;
+mod codec;
+mod cues_pad;
+mod entry_source;
+mod enums;
 mod imp;
-mod looks;
-mod order;
-mod push;
-mod seek;
+mod plan_file;
+mod queue;
+mod seeking;
 mod settings;
-mod shown;
-mod video;
+mod src_pad;
+mod video_pad;
+mod warning;
 
-pub use access::is_idr;
-pub use order::{Order, Stamp};
-pub use shown::Unordered;
-
-use anchoring::settings::{Policy, Widen};
-use anchoring::tier::Tier;
 use gst::glib;
 use gst::prelude::*;
+
+pub use codec::{DisplayTimes, Timestamps, UnknownOrder, is_idr};
+pub use enums::{EarmarkAccess, EarmarkPolicy, EarmarkTier, EarmarkWiden};
 
 glib::wrapper! {
     /// `anchorgate`: holds encoded video until the plan around it is decided, then lets through what the plan wants.
     pub struct AnchorGate(ObjectSubclass<imp::AnchorGate>) @extends gst::Element, gst::Object;
-}
-
-/// [`Policy`] as a property.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
-#[enum_type(name = "EarmarkPolicy")]
-pub enum EarmarkPolicy {
-    /// See [`Policy::Gated`].
-    #[default]
-    #[enum_value(
-        name = "Anchors first, a thin uniform look everywhere else",
-        nick = "gated"
-    )]
-    Gated,
-    /// See [`Policy::Uniform`].
-    #[enum_value(
-        name = "Evenly spaced looks; the sound decides nothing",
-        nick = "uniform"
-    )]
-    Uniform,
-    /// See [`Policy::Dense`].
-    #[enum_value(name = "Every picture; no budget", nick = "dense")]
-    Dense,
-    /// See [`Policy::AnchorsOnly`].
-    #[enum_value(
-        name = "Anchors only; no largest gap, no fallback",
-        nick = "anchors_only"
-    )]
-    AnchorsOnly,
-}
-
-/// [`Tier`] as a property.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
-#[enum_type(name = "EarmarkTier")]
-pub enum EarmarkTier {
-    /// See [`Tier::Low`].
-    #[default]
-    #[enum_value(name = "112 px, 49 tokens", nick = "low")]
-    Low,
-    /// See [`Tier::Base`].
-    #[enum_value(name = "224 px, 196 tokens", nick = "base")]
-    Base,
-    /// See [`Tier::High`].
-    #[enum_value(name = "448 px, 784 tokens", nick = "high")]
-    High,
-}
-
-/// How a recording is read where a plan says which pictures are wanted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
-#[enum_type(name = "EarmarkAccess")]
-pub enum EarmarkAccess {
-    /// Seeks where a jump saves more than it costs.
-    #[default]
-    #[enum_value(
-        name = "Jumps over what no look needs where that saves reading",
-        nick = "auto"
-    )]
-    Auto,
-    /// Reads all.
-    #[enum_value(name = "Reads all of it", nick = "linear")]
-    Linear,
-    /// Seeks wherever the next look may lie beyond the next keyframe.
-    #[enum_value(
-        name = "Jumps wherever the next look lies further than a keyframe",
-        nick = "seek"
-    )]
-    Seek,
-}
-
-/// [`Widen`] as a property.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
-#[enum_type(name = "EarmarkWiden")]
-pub enum EarmarkWiden {
-    /// See [`Widen::Both`].
-    #[default]
-    #[enum_value(name = "Both, each in proportion to its length", nick = "both")]
-    Both,
-    /// See [`Widen::Before`].
-    #[enum_value(name = "The one before", nick = "before")]
-    Before,
-    /// See [`Widen::After`].
-    #[enum_value(name = "The one after", nick = "after")]
-    After,
-}
-
-impl From<EarmarkWiden> for Widen {
-    fn from(widen: EarmarkWiden) -> Self {
-        match widen {
-            EarmarkWiden::Both => Self::Both,
-            EarmarkWiden::Before => Self::Before,
-            EarmarkWiden::After => Self::After,
-        }
-    }
-}
-
-impl From<Widen> for EarmarkWiden {
-    fn from(widen: Widen) -> Self {
-        match widen {
-            Widen::Both => Self::Both,
-            Widen::Before => Self::Before,
-            Widen::After => Self::After,
-        }
-    }
-}
-
-impl From<EarmarkPolicy> for Policy {
-    fn from(policy: EarmarkPolicy) -> Self {
-        match policy {
-            EarmarkPolicy::Gated => Self::Gated,
-            EarmarkPolicy::Uniform => Self::Uniform,
-            EarmarkPolicy::Dense => Self::Dense,
-            EarmarkPolicy::AnchorsOnly => Self::AnchorsOnly,
-        }
-    }
-}
-
-impl From<Policy> for EarmarkPolicy {
-    fn from(policy: Policy) -> Self {
-        match policy {
-            Policy::Gated => Self::Gated,
-            Policy::Uniform => Self::Uniform,
-            Policy::Dense => Self::Dense,
-            Policy::AnchorsOnly => Self::AnchorsOnly,
-        }
-    }
-}
-
-impl From<EarmarkTier> for Tier {
-    fn from(tier: EarmarkTier) -> Self {
-        match tier {
-            EarmarkTier::Low => Self::Low,
-            EarmarkTier::Base => Self::Base,
-            EarmarkTier::High => Self::High,
-        }
-    }
-}
-
-impl From<Tier> for EarmarkTier {
-    fn from(tier: Tier) -> Self {
-        match tier {
-            Tier::Low => Self::Low,
-            Tier::Base => Self::Base,
-            Tier::High => Self::High,
-        }
-    }
 }
 
 pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {

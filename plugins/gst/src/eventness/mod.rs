@@ -1,12 +1,21 @@
 //! Sound -> cues: a timed stream of what is heard, one cue for every 80 ms.
+//!
+//! # Layout
+//!
+//! - `settings`: the properties.
+//! - `imp`: pads and locks.
+//! - `state`: samples in, cues out.
+//! - `sound_models`: probe, tagger and voice detector, ready to run.
 
-mod ears;
 mod imp;
+mod settings;
+mod sound_models;
+mod state;
 
 use gst::glib;
 use gst::prelude::*;
 
-pub use ears::PROBES;
+pub use crate::models::PROBES;
 
 glib::wrapper! {
     /// `eventness`: listens to mono 16 kHz sound and says when something begins, how sure that is, and what it may be.
@@ -80,13 +89,13 @@ pub fn check_probe(
     weights: &str,
     tagger: &str,
 ) -> Result<(), crate::models::ModelError> {
-    let settings = ears::Settings {
+    let settings = settings::Settings {
         probe: probe.into(),
         weights: weights.into(),
         tagger: tagger.into(),
-        ..ears::Settings::default()
+        ..settings::Settings::default()
     };
-    ears::hearing(&settings).map(|_| ())
+    sound_models::hearing(&settings).map(|_| ())
 }
 
 pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {

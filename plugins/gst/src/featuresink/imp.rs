@@ -14,11 +14,9 @@
 //! own, taken last: the worker needs it where it fails.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
 
-use anchoring::plan::Entry;
-use anchoring::time::Nanos;
 use crossbeam_channel::{RecvTimeoutError, SendTimeoutError, bounded};
 use gst::glib;
 use gst::prelude::*;
@@ -26,63 +24,24 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
-use super::colours;
-use super::known::Known;
-use super::lock;
+use super::error_watch::ErrorWatch;
+use super::frame::named;
+use super::job::{Ending, Job, Report};
 use super::messages::{self, kept_structure, kept_text, work_message};
-use super::pixels::pixels;
-use super::prepare::{Preparer, Turn};
 use super::settings::{self, Settings};
-use super::start;
-use super::thumbnail;
-use super::trouble::Trouble;
-use super::work::{End, Job, Picture, Report};
-use super::worker::Worker;
-use crate::carry::{self, Message};
-use crate::models::{self, Input};
-use crate::pads;
-use crate::visible::shown;
-
-pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "featuresink",
-        gst::DebugColorFlags::empty(),
-        Some("Features to HDF5"),
-    )
-});
+use super::start::{self, Started};
+use super::{CAT, lock};
+use crate::printable::shown;
+use crate::structures::{self, Message};
 
 /// How often whoever waits looks whether it should stop waiting.
 const TICK: Duration = Duration::from_millis(50);
-/// While started: between READY and PAUSED and back.
-pub(super) struct Started {
-    pub(super) worker: Worker,
-    /// Shared with the worker.
-    pub(super) known: Arc<Mutex<Known>>,
-    /// What went wrong elsewhere in the pipeline.
-    pub(super) trouble: Option<Trouble>,
-    /// A flush came, and nothing since.
-    pub(super) flushed: bool,
-
-    pub(super) input: Input,
-    /// Side and price of low, base and high.
-    pub(super) tiers: [models::TierSpec; 3],
-    pub(super) preparer: Preparer,
-    /// `None` before caps, and with caps of cues.
-    pub(super) info: Option<gst_video::VideoInfo>,
-    /// From the tags of the stream and of the whole container; the stream's own wins.
-    pub(super) stream_turn: Option<Turn>,
-    pub(super) global_turn: Option<Turn>,
-    pub(super) warned_of_prices: bool,
-    pub(super) scaling: Duration,
-    /// Most jobs that waited for the worker at once.
-    pub(super) most_waiting: usize,
-}
 
 /// Holds properties and state.
 #[derive(Default)]
 pub struct FeatureSink {
     settings: Mutex<Settings>,
-    state: Mutex<Option<Started>>,
+    pub(super) state: Mutex<Option<Started>>,
     /// Set while the pad flushes or goes down, or the element pauses: whoever waits lets others in.
     unlocked: AtomicBool,
 }
@@ -152,7 +111,7 @@ impl ElementImpl for FeatureSink {
                     gst_video::VideoFormat::Rgb,
                 ])
                 .build();
-            caps.merge(gst::Caps::new_empty_simple(carry::CUE_CAPS));
+            caps.merge(gst::Caps::new_empty_simple(structures::CUE_CAPS));
             gst::PadTemplate::new(
                 "sink",
                 gst::PadDirection::Sink,
@@ -207,17 +166,16 @@ impl BaseSinkImpl for FeatureSink {
     }
 
     fn set_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
-        let info = match caps.structure(0).map(|s| s.name().as_str()) {
-            Some(carry::CUE_CAPS) => None,
-            _ => Some(
-                gst_video::VideoInfo::from_caps(&colours::named(caps)).map_err(|_| {
+        let info =
+            match caps.structure(0).map(|s| s.name().as_str()) {
+                Some(structures::CUE_CAPS) => None,
+                _ => Some(gst_video::VideoInfo::from_caps(&named(caps)).map_err(|_| {
                     gst::loggable_error!(CAT, "these are no caps of pictures: {caps}")
-                })?,
-            ),
-        };
+                })?),
+            };
         let decoder = info.as_ref().and_then(|_| self.decoder());
         if let Some(started) = lock(&self.state).as_mut() {
-            lock(&started.known).caps(info.is_some(), decoder);
+            lock(&started.closing).caps(info.is_some(), decoder);
             started.info = info;
         }
         Ok(())
@@ -229,8 +187,8 @@ impl BaseSinkImpl for FeatureSink {
             let mut state = lock(&self.state);
             let started = state.as_mut().ok_or(gst::FlowError::Flushing)?;
             match started.info.clone() {
-                Some(info) => self.picture(started, buffer, &info),
-                None => cue(started, buffer),
+                Some(info) => self.frame_job(started, buffer, &info),
+                None => Self::cue_job(started, buffer),
             }
         };
         let job = job.map_err(|message| {
@@ -244,7 +202,7 @@ impl BaseSinkImpl for FeatureSink {
     fn event(&self, event: gst::Event) -> bool {
         let handled = match event.view() {
             gst::EventView::CustomDownstream(_) => match Message::from_event(&event) {
-                Some(Ok(message)) => self.message(message),
+                Some(Ok(message)) => self.take_message(message),
                 Some(Err(err)) => {
                     self.post_error_message(gst::error_msg!(
                         gst::StreamError::Format,
@@ -261,7 +219,7 @@ impl BaseSinkImpl for FeatureSink {
                 true
             }
             gst::EventView::Tag(tag) => {
-                self.tags(tag.tag());
+                self.take_tags(tag.tag());
                 true
             }
             // After an error there is no end, only a stop; the base class goes on as with any sink.
@@ -282,7 +240,12 @@ impl BaseSinkImpl for FeatureSink {
 impl FeatureSink {
     fn open(&self) -> Result<(), gst::ErrorMessage> {
         let settings = lock(&self.settings).clone();
-        let started = start::begin(self, &settings)?;
+        let sink = self.obj().downgrade();
+        let started = start::begin(&self.obj(), &settings, move |ending| {
+            if let Some(sink) = sink.upgrade() {
+                sink.imp().work_ended(&ending);
+            }
+        })?;
         self.unlocked.store(false, Ordering::SeqCst);
         *lock(&self.state) = Some(started);
         Ok(())
@@ -295,15 +258,15 @@ impl FeatureSink {
         };
         let settings = lock(&self.settings).clone();
         {
-            let mut known = lock(&started.known);
+            let mut closing = lock(&started.closing);
             for warning in settings.warnings.lines() {
-                known.warn(warning.into());
+                closing.warn(warning.into());
             }
         }
-        let trouble = started.trouble.as_ref().and_then(Trouble::said);
+        let error = started.errors.as_ref().and_then(ErrorWatch::first_error);
         started
             .worker
-            .leave(match (&*settings.incomplete_because, trouble) {
+            .leave(match (&*settings.incomplete_because, error) {
                 ("", None) => "the pipeline was stopped before the end of the stream".into(),
                 ("", Some(error)) => error.into(),
                 (because, _) => because.into(),
@@ -311,7 +274,7 @@ impl FeatureSink {
     }
 
     /// Tells how the worker ended, at once and from its thread: why, if it failed, and what stays.
-    pub(super) fn ended(&self, end: &End) {
+    pub(super) fn work_ended(&self, end: &Ending) {
         let kept = end.kept.as_ref();
         if let Some(kept) = kept {
             self.tell(kept_structure(kept, end.error.is_some()));
@@ -328,168 +291,13 @@ impl FeatureSink {
         }
     }
 
-    /// The element that decodes what comes here.
-    fn decoder(&self) -> Option<String> {
-        let kinds = gst::ElementFactoryType::DECODER | gst::ElementFactoryType::MEDIA_VIDEO;
-        let pad = self.obj().static_pad("sink")?;
-        let decodes = |element: &gst::Element| {
-            let factory = element.factory()?;
-            factory.has_type(kinds).then(|| factory.name().to_string())
-        };
-        let decoder = pads::before(&pad)
-            .iter()
-            .find_map(|(_, inside)| inside.iter().find_map(decodes));
-        gst::info!(CAT, imp = self, "decoded by {decoder:?}");
-        decoder
-    }
-
-    /// A tagged picture, scaled.
-    fn picture(
-        &self,
-        started: &mut Started,
-        buffer: &gst::Buffer,
-        info: &gst_video::VideoInfo,
-    ) -> Result<Job, gst::ErrorMessage> {
-        let segment = self.obj().segment();
-        let pts = buffer.pts().and_then(|pts| {
-            segment
-                .downcast_ref::<gst::ClockTime>()?
-                .to_stream_time(pts)
-        });
-        let Some(pts) = pts.map(|pts| Nanos::new(pts.nseconds() as i64)) else {
-            return Err(gst::error_msg!(
-                gst::StreamError::Format,
-                ("a picture has no time in the recording")
-            ));
-        };
-        let chosen = match carry::buffer_tag(buffer) {
-            Some(chosen) => chosen
-                .map_err(|err| gst::error_msg!(gst::StreamError::Format, ("{}", shown(&err))))?,
-            None => {
-                return Err(gst::error_msg!(
-                    gst::StreamError::Format,
-                    ("the picture at {pts} carries no plan entry: put framepick before featuresink, and anchorgate before the decoder")
-                ));
-            }
-        };
-        let unreadable = |why: &dyn std::fmt::Display| {
-            gst::error_msg!(
-                gst::StreamError::Decode,
-                ("the picture at {pts} cannot be read: {why}")
-            )
-        };
-        let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, info)
-            .map_err(|err| unreadable(&err))?;
-        let pixels = pixels(&frame).map_err(|err| unreadable(&err))?;
-
-        let turn = started
-            .stream_turn
-            .or(started.global_turn)
-            .unwrap_or_default();
-        let tier = started.tiers[chosen.entry.tier as usize];
-        let begun = Instant::now();
-        let square = started
-            .preparer
-            .scale(
-                (info.width() as usize, info.height() as usize),
-                &pixels,
-                tier.px,
-                turn,
-                &started.input,
-            )
-            .map_err(|err| unreadable(&err))?;
-        started.scaling += begun.elapsed();
-        let par = (info.par().numer(), info.par().denom());
-        let size = (info.width(), info.height());
-        let shape = thumbnail::shape(size, par, turn, started.input.fit);
-        {
-            let mut known = lock(&started.known);
-            known.turned(turn.name());
-            known.reached(pts);
-        }
-        self.check_price(started, &chosen.entry);
-        Ok(Job::Picture(Picture {
-            pts,
-            entry: chosen.entry,
-            square,
-            shape,
-        }))
-    }
-
-    /// Says once when a plan was priced for another encoder.
-    fn check_price(&self, started: &mut Started, entry: &Entry) {
-        let price = started.tiers[entry.tier as usize].tokens;
-        if entry.tokens == price || started.warned_of_prices {
-            return;
-        }
-        started.warned_of_prices = true;
-        let text = format!(
-            "the plan pays {} tokens for a picture of tier {}, but the encoder's manifest says {price}: was it made for another model?",
-            entry.tokens, entry.tier
-        );
-        gst::element_imp_warning!(self, gst::StreamError::Format, ("{}", shown(&text)));
-        lock(&started.known).warn(text);
-    }
-
-    /// Takes a message of `anchorgate` or `framepick`.
-    fn message(&self, message: Message) -> bool {
-        if self.begin_anew().is_err() {
-            return false;
-        }
-        let job = {
-            let state = lock(&self.state);
-            let Some(started) = state.as_ref() else {
-                return false;
-            };
-            let mut known = lock(&started.known);
-            match message {
-                Message::Plan(header) => {
-                    known.plan(header);
-                    return true;
-                }
-                Message::Summary(summary) => {
-                    known.summary(summary);
-                    return true;
-                }
-                Message::Miss(_) => {
-                    known.missed();
-                    return true;
-                }
-                // The picture brings it along.
-                Message::Chosen(_) => return true,
-                Message::Anchor(anchor) => Job::Anchor(anchor),
-                Message::Cue(cue) => {
-                    known.reached(cue.pts);
-                    Job::Cue(cue)
-                }
-            }
-        };
-        self.hand_over(job).is_ok()
-    }
-
-    fn tags(&self, tags: &gst::TagListRef) {
-        let Some(tag) = tags.get::<gst::tags::ImageOrientation>() else {
-            return;
-        };
-        let turn = Turn::from_tag(tag.get());
-        if turn.is_none() {
-            gst::warning!(CAT, imp = self, "unknown image-orientation {}", tag.get());
-        }
-        if let Some(started) = lock(&self.state).as_mut() {
-            match tags.scope() {
-                gst::TagScope::Global => started.global_turn = turn,
-                _ => started.stream_turn = turn,
-            }
-        }
-    }
-
     /// After a flush, has the worker begin anew before it gets anything.
-    fn begin_anew(&self) -> Result<(), gst::FlowError> {
+    pub(super) fn begin_anew(&self) -> Result<(), gst::FlowError> {
         match lock(&self.state).as_mut() {
             Some(started) if started.flushed => {
                 started.flushed = false;
                 started.scaling = Duration::ZERO;
-                lock(&started.known).anew();
+                lock(&started.closing).anew();
             }
             _ => return Ok(()),
         }
@@ -497,7 +305,7 @@ impl FeatureSink {
     }
 
     /// Gives the worker a job, waiting for room. Unless the pad flushes, the job is given, whatever pauses come between.
-    fn hand_over(&self, mut job: Job) -> Result<(), gst::FlowError> {
+    pub(super) fn hand_over(&self, mut job: Job) -> Result<(), gst::FlowError> {
         let jobs = match lock(&self.state).as_ref() {
             None => return Err(gst::FlowError::Flushing),
             Some(started) => started.worker.jobs(),
@@ -537,12 +345,12 @@ impl FeatureSink {
         let last = match lock(&self.state).as_ref() {
             None => return false,
             Some(started) => {
-                let mut known = lock(&started.known);
+                let mut closing = lock(&started.closing);
                 for warning in warnings.lines() {
-                    known.warn(warning.into());
+                    closing.warn(warning.into());
                 }
                 Job::Finish {
-                    closing: Box::new(known.closing()),
+                    closing: Box::new(closing.closing()),
                     scaling: started.scaling,
                     done,
                 }
@@ -569,8 +377,8 @@ impl FeatureSink {
     /// Whether something failed elsewhere, and the worker did not.
     fn is_in_trouble(&self) -> bool {
         let state = lock(&self.state);
-        let trouble = state.as_ref().and_then(|started| started.trouble.as_ref());
-        trouble.and_then(Trouble::said).is_some()
+        let error = state.as_ref().and_then(|started| started.errors.as_ref());
+        error.and_then(ErrorWatch::first_error).is_some()
             && state
                 .as_ref()
                 .is_some_and(|started| !started.worker.is_over())
@@ -602,18 +410,4 @@ impl FeatureSink {
         // Fails only where there is no bus.
         let _ = self.obj().post_message(message);
     }
-}
-
-/// A buffer of the cue stream: recordings without pictures.
-fn cue(started: &mut Started, buffer: &gst::Buffer) -> Result<Job, gst::ErrorMessage> {
-    let wrong = |why: &dyn std::fmt::Display| {
-        gst::error_msg!(
-            gst::StreamError::Format,
-            ("a cue cannot be read: {}", shown(&why))
-        )
-    };
-    let data = buffer.map_readable().map_err(|err| wrong(&err))?;
-    let cue = carry::cue_from_text(&data).map_err(|err| wrong(&err))?;
-    lock(&started.known).reached(cue.pts);
-    Ok(Job::Cue(cue))
 }

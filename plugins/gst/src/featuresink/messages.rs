@@ -6,11 +6,13 @@ use std::time::Duration;
 use anchoring::plan::Reason;
 use anchoring::tier::Tier;
 
-use super::partial::PlaceError;
-use super::work::{Report, WorkError, for_a_shell};
+use std::path::Path;
+
+use super::job::{Report, WorkError};
+use crate::atomic_file::PlaceError;
 use crate::h5::{H5Error, Kept};
 use crate::models::ModelError;
-use crate::visible::shown;
+use crate::printable::shown;
 
 fn place_message(err: &PlaceError, also: &str) -> gst::ErrorMessage {
     match err {
@@ -149,4 +151,14 @@ pub(super) fn stats(
         .field("cues", totals.cues)
         .build();
     [encode, write]
+}
+
+/// A path as a shell takes it.
+fn for_a_shell(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
+    if text.chars().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }

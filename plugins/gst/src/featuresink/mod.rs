@@ -5,39 +5,39 @@
 //! - `settings`: the properties.
 //! - `imp`: pads and state.
 //! - `start`: what has to be right before the first picture.
-//! - `messages`: what the bus is told.
-//! - `pixels`: a mapped picture -> its planes.
-//! - `colours`: caps of full range that name no matrix.
-//! - `planar`: luma and chroma -> a small RGB square, without a full-size RGB picture in between.
-//! - `prepare`: a decoded picture -> an upright square -> what the encoder takes.
-//! - `thumbnail`: what the encoder takes -> a small JPEG.
-//! - `rows`: pictures -> batches; embeddings -> rows in the order of the pictures.
-//! - `trouble`: errors of other elements.
-//! - `known`: what the closing says, as far as it is known.
+//! - `intake`: pictures, cues and messages -> jobs. `frame`: a decoded frame -> what the encoder takes.
+//! - `job`: what is handed to the worker.
 //! - `worker`: the thread that encodes and writes, and its queue.
-//! - `work`: what it does.
-//! - `partial`: a file that is whole or not there.
+//! - `work`: what it does. `batches`: pictures -> batches, embeddings -> rows in the order of the pictures.
+//! - `closing`: what the file's closing says, as far as it is known.
+//! - `error_watch`: errors of other elements.
+//! - `messages`: what the bus is told.
 
-mod colours;
+mod batches;
+mod closing;
+mod error_watch;
+mod frame;
 mod imp;
-mod known;
+mod intake;
+mod job;
 mod messages;
-pub(crate) mod partial;
-mod pixels;
-mod planar;
-mod prepare;
-mod rows;
 mod settings;
 mod start;
-mod thumbnail;
-mod trouble;
 mod work;
 mod worker;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use gst::glib;
 use gst::prelude::*;
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "featuresink",
+        gst::DebugColorFlags::empty(),
+        Some("Features to HDF5"),
+    )
+});
 
 glib::wrapper! {
     /// The element `featuresink`.

@@ -8,7 +8,7 @@ use gst::glib;
 use gst::prelude::*;
 
 use crate::h5::{ATTRIBUTES, BECAUSE, Precision};
-use crate::models::{Place, Provider};
+use crate::onnx::{Place, Provider};
 
 /// How features are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
@@ -191,7 +191,7 @@ impl Settings {
     }
 
     /// The property `location` as a path; one that begins with `file://` is a URI, which can name any file.
-    pub(super) fn place(&self) -> Result<PathBuf, String> {
+    pub(super) fn path(&self) -> Result<PathBuf, String> {
         if !self.location.starts_with("file://") {
             return Ok(PathBuf::from(&self.location));
         }

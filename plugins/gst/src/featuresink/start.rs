@@ -6,21 +6,51 @@ use std::time::Duration;
 
 use anchoring::tier::Tier;
 use gst::prelude::*;
-use gst::subclass::prelude::*;
 
-use super::imp::{CAT, FeatureSink, Started};
-use super::known::Known;
+use super::closing::ClosingDraft;
+use super::error_watch::ErrorWatch;
+use super::frame::{Orientation, Scaler};
+use super::job::Ending;
 use super::messages::{file_message, model_message, settings_message};
-use super::prepare::Preparer;
 use super::settings::Settings;
-use super::trouble::Trouble;
-use super::work::{Place, Work};
+use super::work::{Target, Work};
 use super::worker::{Leaving, Worker};
+use super::{CAT, FeatureSink};
 use crate::h5::{self, Opening};
-use crate::models::{self, Encoder, ModelError};
+use crate::models::{self, Input, ModelError};
+use crate::onnx::{self, Encoder};
+
+/// While started: between READY and PAUSED and back.
+pub(super) struct Started {
+    pub(super) worker: Worker,
+    /// Shared with the worker.
+    pub(super) closing: Arc<Mutex<ClosingDraft>>,
+    /// What went wrong elsewhere in the pipeline.
+    pub(super) errors: Option<ErrorWatch>,
+    /// A flush came, and nothing since.
+    pub(super) flushed: bool,
+
+    pub(super) input: Input,
+    /// Side and price of low, base and high.
+    pub(super) tiers: [models::TierSpec; 3],
+    pub(super) scaler: Scaler,
+    /// `None` before caps, and with caps of cues.
+    pub(super) info: Option<gst_video::VideoInfo>,
+    /// From the tags of the stream and of the whole container; the stream's own wins.
+    pub(super) stream_turn: Option<Orientation>,
+    pub(super) global_turn: Option<Orientation>,
+    pub(super) warned_of_prices: bool,
+    pub(super) scaling: Duration,
+    /// Most jobs that waited for the worker at once.
+    pub(super) most_waiting: usize,
+}
 
 /// Checks everything that can be checked before the first picture, and starts the worker.
-pub(super) fn begin(sink: &FeatureSink, settings: &Settings) -> Result<Started, gst::ErrorMessage> {
+pub(super) fn begin(
+    sink: &FeatureSink,
+    settings: &Settings,
+    ended: impl FnOnce(Ending) + Send + 'static,
+) -> Result<Started, gst::ErrorMessage> {
     if settings.location.is_empty() {
         return Err(settings_message(
             "the property location is empty: name the HDF5 file to write",
@@ -38,9 +68,9 @@ pub(super) fn begin(sink: &FeatureSink, settings: &Settings) -> Result<Started, 
         return Err(settings_message("the property times is no JSON array"));
     };
     settings.further().map_err(|text| settings_message(&text))?;
-    let location = settings.place().map_err(|text| settings_message(&text))?;
+    let location = settings.path().map_err(|text| settings_message(&text))?;
     let threads = settings.threads as usize;
-    let encoder = models::load_encoder(&settings.model, threads, settings.runs_on())
+    let encoder = onnx::load_encoder(&settings.model, threads, settings.runs_on())
         .map_err(|err| model_message(&err, ""))?;
     let mut warnings = Vec::new();
     if let Some(why) = encoder.instead() {
@@ -48,9 +78,9 @@ pub(super) fn begin(sink: &FeatureSink, settings: &Settings) -> Result<Started, 
         warnings.push(format!(
             "the encoder runs on the processor, not on {wanted}: {why}"
         ));
-        gst::element_imp_warning!(sink, gst::LibraryError::Init, ("{}", warnings[0]));
+        gst::element_warning!(sink, gst::LibraryError::Init, ("{}", warnings[0]));
     }
-    gst::info!(CAT, imp = sink, "the encoder runs on {}", encoder.place());
+    gst::info!(CAT, obj = sink, "the encoder runs on {}", encoder.place());
     let tiers = encoder
         .manifest()
         .tiers
@@ -60,43 +90,37 @@ pub(super) fn begin(sink: &FeatureSink, settings: &Settings) -> Result<Started, 
     let input = encoder.manifest().input.clone();
     let stem = location.file_stem().map(|stem| stem.to_string_lossy());
     let stem = stem.unwrap_or_default().into_owned();
-    let known = Known::new(&settings.video_id, &settings.config, stem, warnings);
-    let known = Arc::new(Mutex::new(known));
+    let closing = ClosingDraft::new(&settings.video_id, &settings.config, stem, warnings);
+    let closing = Arc::new(Mutex::new(closing));
     let leaving = Leaving::default();
-    let place = Place {
-        target: location,
+    let target = Target {
+        path: location,
         overwrite: settings.overwrite,
         opening,
         flush: Duration::from_secs(settings.flush_s.into()),
     };
     let work = Work::new(
         encoder,
-        place,
+        target,
         tiers.map(|tier| tier.px),
         settings.batch as usize,
         earlier,
         leaving.clone(),
     )
     .map_err(|err| file_message(&err, ""))?;
-    let (shared, element) = (known.clone(), sink.obj().downgrade());
-    let worker = Worker::start(
-        leaving,
-        move |jobs| work.run(jobs, &shared),
-        move |end| {
-            if let Some(element) = element.upgrade() {
-                element.imp().ended(&end);
-            }
-        },
-    )
-    .map_err(|err| gst::error_msg!(gst::ResourceError::Failed, ("cannot start a thread: {err}")))?;
+    let shared = closing.clone();
+    let worker =
+        Worker::start(leaving, move |jobs| work.run(jobs, &shared), ended).map_err(|err| {
+            gst::error_msg!(gst::ResourceError::Failed, ("cannot start a thread: {err}"))
+        })?;
     Ok(Started {
         worker,
-        known,
-        trouble: Trouble::watch(sink.obj().upcast_ref()),
+        closing,
+        errors: ErrorWatch::start(sink.upcast_ref()),
         flushed: false,
         input,
         tiers,
-        preparer: Preparer::default(),
+        scaler: Scaler::default(),
         info: None,
         stream_turn: None,
         global_turn: None,
@@ -114,14 +138,14 @@ fn opening(settings: &Settings, encoder: &Encoder) -> Result<Opening, ModelError
         input_uri: settings.input_uri.clone(),
         input_bytes: settings.input_bytes,
         streams: settings.streams.clone(),
-        models: models::used::noted(encoder.manifest(), &settings.models, &settings.tagger)?,
+        models: models::notes::noted(encoder.manifest(), &settings.models, &settings.tagger)?,
         thumbnails: settings.thumbnails,
         provider: encoder.place().to_string(),
         versions: BTreeMap::from([
             ("earmark".into(), env!("CARGO_PKG_VERSION").into()),
             ("gstreamer".into(), format!("{major}.{minor}.{micro}")),
             ("hdf5".into(), h5::library_version()),
-            ("onnxruntime".into(), crate::onnx::runtime_version()?),
+            ("onnxruntime".into(), onnx::runtime_version()?),
         ]),
         further: settings.further().unwrap_or_default(),
     })

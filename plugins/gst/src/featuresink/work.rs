@@ -1,110 +1,28 @@
 //! What the sink does with what it gets, on a thread of its own: batches, embeddings, rows, the file.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use anchoring::anchor::Anchor;
-use anchoring::cue::Cue;
-use anchoring::plan::Entry;
-use anchoring::time::Nanos;
-use crossbeam_channel::{Receiver, RecvError, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvError, RecvTimeoutError};
 
-use super::known::Known;
-use super::partial::{Identity, identity};
-use super::prepare::normalise;
-use super::rows::{Batch, Batches, Rows, batch_sizes};
-use super::thumbnail::Thumbnails;
+use super::batches::{Batch, Batches, Rows, batch_sizes};
+use super::closing::ClosingDraft;
+use super::frame::{Thumbnails, normalise};
+use super::job::{Ending, Job, Picture, Report, WorkError};
 use super::worker::{Leaving, guarded};
+use crate::atomic_file::{Identity, identity};
 use crate::h5::{Closing, H5Error, Kept, Opening, Row, Totals, Writer};
-use crate::models::{Encoder, ModelError};
+use crate::onnx::Encoder;
 
 /// Rows that may wait for an incomplete batch before every batch goes as it is.
 const MOST_WAITING: usize = 128;
 /// How long pictures that wait are still encoded once the worker was told to leave; what is left then is lost.
 const LAST: Duration = Duration::from_secs(3);
 
-/// What the streaming thread hands over.
-#[derive(Debug)]
-pub(super) enum Job {
-    /// A chosen picture.
-    Picture(Picture),
-    /// An anchor; comes before the pictures that name it.
-    Anchor(Anchor),
-    /// A cue.
-    Cue(Cue),
-    /// The stream begins anew, and so does the file.
-    Anew,
-    /// The end of the stream.
-    Finish {
-        /// What is known only now.
-        closing: Box<Closing>,
-        /// Time spent scaling pictures.
-        scaling: Duration,
-        /// Told when the file is in place; gone without a word if it never will be.
-        done: Sender<Report>,
-    },
-    /// Nothing more comes, and no end of the stream: what is there is kept.
-    Leave {
-        /// Why.
-        because: String,
-    },
-}
-
-/// A chosen picture, ready for the encoder but for its numbers' range.
-#[derive(Debug)]
-pub(super) struct Picture {
-    /// Its presentation time.
-    pub(super) pts: Nanos,
-    /// The plan entry it serves.
-    pub(super) entry: Entry,
-    /// Upright square of the tier's side, RGB, row-major, 3 bytes a pixel.
-    pub(super) square: Vec<u8>,
-    /// As of [`super::thumbnail::shape`].
-    pub(super) shape: (usize, usize),
-}
-
-/// Why there is no file.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum WorkError {
-    /// The encoder failed.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// The file failed.
-    #[error(transparent)]
-    File(#[from] H5Error),
-    /// A mistake in here.
-    #[error("the thread that encodes and writes ended unexpectedly: {0}")]
-    Panic(String),
-}
-
-/// What was done.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Report {
-    /// What the file holds.
-    pub(super) totals: Totals,
-    /// Time spent in the encoder.
-    pub(super) encoding: Duration,
-    /// Time spent on thumbnails.
-    pub(super) drawing: Duration,
-    /// Time spent writing.
-    pub(super) writing: Duration,
-    /// Batches encoded.
-    pub(super) batches: u64,
-}
-
-/// How the work ended.
-#[derive(Debug)]
-pub(super) struct End {
-    /// Why it ended on its own, if it did.
-    pub(super) error: Option<WorkError>,
-    /// What stays of a file that was begun and not finished.
-    pub(super) kept: Option<Kept>,
-}
-
 /// Where and how the file is written.
-pub(super) struct Place {
-    pub(super) target: PathBuf,
+pub(super) struct Target {
+    pub(super) path: PathBuf,
     pub(super) overwrite: bool,
     pub(super) opening: Opening,
     /// How long anything may wait in memory.
@@ -114,7 +32,7 @@ pub(super) struct Place {
 /// Encoder and file, and what is between them.
 pub(super) struct Work {
     encoder: Encoder,
-    place: Place,
+    target: Target,
     /// `None` once the file is finished, until a flush begins the stream anew.
     writer: Option<Writer>,
     /// The file that was finished; this run may replace it.
@@ -140,13 +58,13 @@ impl Work {
     /// `earlier`: what earlier passes took, for the file.
     pub(super) fn new(
         encoder: Encoder,
-        place: Place,
+        target: Target,
         px: [usize; 3],
         batch: usize,
         earlier: Vec<serde_json::Value>,
         leaving: Leaving,
     ) -> Result<Self, H5Error> {
-        let writer = Writer::create(&place.target, place.overwrite, &place.opening)?;
+        let writer = Writer::create(&target.path, target.overwrite, &target.opening)?;
         Ok(Self {
             encoder,
             writer: Some(writer),
@@ -156,8 +74,8 @@ impl Work {
             rows: Rows::default(),
             px,
             numbers: Vec::new(),
-            thumbnails: place.opening.thumbnails.then(Thumbnails::default),
-            place,
+            thumbnails: target.opening.thumbnails.then(Thumbnails::default),
+            target,
             since: None,
             leaving,
             times: (earlier, Instant::now()),
@@ -166,7 +84,7 @@ impl Work {
     }
 
     /// Works until it is told to leave, or fails; then closes what is there.
-    pub(super) fn run(mut self, jobs: &Receiver<Job>, known: &Mutex<Known>) -> End {
+    pub(super) fn run(mut self, jobs: &Receiver<Job>, known: &Mutex<ClosingDraft>) -> Ending {
         let worked = guarded(|| self.work(jobs));
         let (because, error) = match worked {
             Ok(because) => (because, None),
@@ -178,7 +96,7 @@ impl Work {
         };
         let known = super::lock(known).clone();
         let kept = guarded(|| Ok(self.keep(&known, &because)));
-        End {
+        Ending {
             error,
             kept: kept.ok().flatten(),
         }
@@ -191,7 +109,7 @@ impl Work {
                 None => jobs
                     .recv()
                     .map_err(|RecvError| RecvTimeoutError::Disconnected),
-                Some(since) => jobs.recv_deadline(since + self.place.flush),
+                Some(since) => jobs.recv_deadline(since + self.target.flush),
             };
             match job {
                 Ok(Job::Leave { because }) => {
@@ -204,7 +122,7 @@ impl Work {
             }
             if self
                 .since
-                .is_some_and(|since| since.elapsed() >= self.place.flush)
+                .is_some_and(|since| since.elapsed() >= self.target.flush)
             {
                 self.sync()?;
             }
@@ -316,10 +234,10 @@ impl Work {
         match &mut self.writer {
             Some(writer) => Ok(writer),
             none => {
-                let place = &self.place;
-                let is_ours = self.ours.is_some() && self.ours == identity(&place.target);
-                let overwrite = place.overwrite || is_ours;
-                let writer = Writer::create(&place.target, overwrite, &place.opening)?;
+                let target = &self.target;
+                let is_ours = self.ours.is_some() && self.ours == identity(&target.path);
+                let overwrite = target.overwrite || is_ours;
+                let writer = Writer::create(&target.path, overwrite, &target.opening)?;
                 Ok(none.insert(writer))
             }
         }
@@ -360,7 +278,7 @@ impl Work {
             self.writer = Some(if *writer.totals() == Totals::default() {
                 writer
             } else {
-                writer.anew(&self.place.opening)?
+                writer.anew(&self.target.opening)?
             });
         }
         Ok(())
@@ -380,7 +298,7 @@ impl Work {
                 self.kept = Some(Kept { path, totals });
             })?;
         }
-        self.ours = identity(&self.place.target);
+        self.ours = identity(&self.target.path);
         self.since = None;
         self.report.writing += begun.elapsed();
         Ok(std::mem::take(&mut self.report))
@@ -388,7 +306,7 @@ impl Work {
 
     /// Closes a file that was begun and not finished. Without a picture there is nothing in it that listening once more would not
     /// give, unless nobody sends pictures.
-    fn keep(&mut self, known: &Known, because: &str) -> Option<Kept> {
+    fn keep(&mut self, known: &ClosingDraft, because: &str) -> Option<Kept> {
         if let Some(kept) = self.kept.take() {
             return Some(kept);
         }
@@ -423,14 +341,4 @@ impl Work {
         }));
         serde_json::Value::from(all).to_string()
     }
-}
-
-/// A path as a shell takes it.
-pub(super) fn for_a_shell(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
-    if text.chars().all(plain) {
-        return text;
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::work::{Job, WorkError};
+use super::job::{Job, WorkError};
 
 /// Pictures that may wait for the worker.
 const QUEUE: usize = 16;

@@ -11,9 +11,9 @@ use gst::subclass::prelude::*;
 
 use super::memory::PictureAllocator;
 use super::pending::Pending;
-use crate::carry::{self, Message};
 use crate::pads;
-use crate::visible::shown;
+use crate::printable::shown;
+use crate::structures::{self, Message};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -81,7 +81,7 @@ impl FramePick {
             } else {
                 std::mem::take(&mut buffer)
             };
-            if let Err(error) = carry::tag_buffer(out.make_mut(), &chosen) {
+            if let Err(error) = structures::tag_buffer(out.make_mut(), &chosen) {
                 gst::element_imp_error!(
                     self,
                     gst::LibraryError::Failed,
@@ -195,7 +195,7 @@ impl FramePick {
 
     fn report(&self) {
         let stats = self.state().stats;
-        let message = carry::stats_message(
+        let message = structures::stats_message(
             &*self.obj(),
             "pick",
             &[

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use anchoring::plan::Entry;
 use anchoring::time::Nanos;
 
-use crate::carry::Chosen;
+use crate::structures::Chosen;
 
 /// Most entries that may wait; the decoder holds far fewer frames.
 const MOST: usize = 1 << 20;

@@ -12,7 +12,7 @@ use super::{
     Dataset, Error, FloatSize, H5Error, H5Type, IntSize, OldReasonCode, ReasonCode, TierCode,
     TypeDescriptor, failed,
 };
-use crate::featuresink::partial::Partial;
+use crate::atomic_file::Partial;
 
 /// The `schema` attribute of a file of many recordings.
 pub const MERGED: &str = "earmark-merged/2";

@@ -14,7 +14,7 @@ use super::{
     Dataset, Done, Error, Extent, File, Group, H5Error, H5Type, PlaceError, ReasonCode, TierCode,
     failed, named,
 };
-use crate::featuresink::partial::Partial;
+use crate::atomic_file::Partial;
 
 /// Bytes of chunks that a dataset keeps while it is written.
 const CHUNK_CACHE: usize = 128 << 10;

@@ -52,7 +52,7 @@ pub fn copy(from: &Path, to: &Path, parts: Parts) -> Result<String, H5Error> {
 pub fn recover(from: &Path, to: &Path) -> Result<Totals, H5Error> {
     let file = Reading::open_unsealed(from)
         .or_else(|first| Reading::open_torn(from).map_err(|_| first))?;
-    if crate::featuresink::partial::is_partial_of(from, to) {
+    if crate::atomic_file::is_partial_of(from, to) {
         return Err(H5Error::Place(super::PlaceError::Place {
             path: to.into(),
             problem: "the copy would be made where the damaged file is; name another output".into(),

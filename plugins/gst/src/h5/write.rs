@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::output::{Append, Output};
 use super::tables::{Anchors, CHUNK_ROWS, Cues, Frames, ROUND};
 use super::{BECAUSE, H5Error, ModelNote, Precision, SCHEMA};
-use crate::featuresink::partial::Partial;
+use crate::atomic_file::Partial;
 
 /// Bytes that are reserved beyond the rows: what describes them in the file, and its closing.
 const SPARE: u64 = 128 << 10;

@@ -4,8 +4,8 @@ use std::fmt;
 
 use gst::glib;
 
-use super::environment;
 use super::ep::{self, ExecutionProvider, ExecutionProviderDispatch};
+use super::runtime::environment;
 use crate::models::ModelError;
 
 /// An execution provider of ONNX Runtime.
@@ -102,11 +102,14 @@ impl fmt::Display for Place {
 }
 
 impl Place {
-    /// What a session is to be given: nothing for the processor.
+    /// What a session is given. `spare`: the processor gives memory back after every run.
     ///
     /// # Errors
     /// The library has no such provider, in words.
-    pub(super) fn dispatch(self) -> Result<Option<ExecutionProviderDispatch>, String> {
+    pub(super) fn execution_provider(
+        self,
+        spare: bool,
+    ) -> Result<ExecutionProviderDispatch, String> {
         if !self.provider.is_built_in() {
             return Err(format!(
                 "the ONNX Runtime library was built without {} (`earmark doctor` says what it has)",
@@ -114,8 +117,8 @@ impl Place {
             ));
         }
         let device = i32::try_from(self.device).unwrap_or(i32::MAX);
-        let dispatch = match self.provider {
-            Provider::Cpu => return Ok(None),
+        let provider = match self.provider {
+            Provider::Cpu => return Ok(ep::CPU::default().with_arena_allocator(!spare).build()),
             Provider::Cuda => ep::CUDA::default().with_device_id(device).build(),
             Provider::TensorRt => ep::TensorRT::default().with_device_id(device).build(),
             Provider::OpenVino => ep::OpenVINO::default()
@@ -123,6 +126,6 @@ impl Place {
                 .build(),
             Provider::MiGraphX => ep::MIGraphX::default().with_device_id(device).build(),
         };
-        Ok(Some(dispatch.error_on_failure()))
+        Ok(provider.error_on_failure())
     }
 }

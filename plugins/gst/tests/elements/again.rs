@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anchoring::plan::Reason;
 use gst::prelude::*;
 use gst_check::Harness;
-use gstearmark::carry::{CUE_CAPS, Message};
+use gstearmark::structures::{CUE_CAPS, Message};
 
 use crate::ears_and_eyes::{chosen, frame, picker};
 use crate::gate::{Gate, cues_between, messages, served};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anchoring::plan::Reason;
 use gst::prelude::*;
-use gstearmark::carry;
+use gstearmark::structures;
 
 use crate::support::{Ended, ffmpeg, init, linking, plan, run};
 
@@ -18,7 +18,9 @@ fn entries(pipeline: &gst::Pipeline) -> (Ended, Vec<anchoring::plan::Entry>) {
     let pad = pipeline.by_name("out").unwrap().static_pad("sink").unwrap();
     let (noted, seen) = std::sync::mpsc::sync_channel(10_000);
     let probe = pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        let chosen = info.buffer().and_then(|buffer| carry::buffer_tag(buffer));
+        let chosen = info
+            .buffer()
+            .and_then(|buffer| structures::buffer_tag(buffer));
         let _ = noted.try_send(chosen.unwrap().unwrap().entry);
         gst::PadProbeReturn::Ok
     });

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anchoring::plan::Reason;
-use gstearmark::carry::Message;
+use gstearmark::structures::Message;
 
 use crate::support::{Ended, ffmpeg, launch, plan};
 

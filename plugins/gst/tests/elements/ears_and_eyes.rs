@@ -4,7 +4,7 @@ use anchoring::cue::{Cue, HOP};
 use anchoring::time::Nanos;
 use gst::prelude::*;
 use gst_check::Harness;
-use gstearmark::carry::{self, Chosen, Message};
+use gstearmark::structures::{self, Chosen, Message};
 
 use crate::support::{entry, init};
 
@@ -41,7 +41,7 @@ fn sound(from: u64, ms: u64) -> gst::Buffer {
 fn cues(listener: &mut Harness) -> Vec<(gst::Buffer, Cue)> {
     std::iter::from_fn(|| listener.try_pull())
         .map(|buffer| {
-            let cue = carry::cue_from_text(&buffer.map_readable().unwrap()).unwrap();
+            let cue = structures::cue_from_text(&buffer.map_readable().unwrap()).unwrap();
             (buffer, cue)
         })
         .collect()
@@ -345,7 +345,7 @@ pub(crate) fn chosen(ms: i64) -> Chosen {
 fn picked(picker: &mut Harness) -> Vec<(u64, i64)> {
     std::iter::from_fn(|| picker.try_pull())
         .map(|buffer| {
-            let chosen = carry::buffer_tag(&buffer).unwrap().unwrap();
+            let chosen = structures::buffer_tag(&buffer).unwrap().unwrap();
             let asked = chosen.entry.planned.get() / 1_000_000;
             (buffer.pts().unwrap().mseconds(), asked)
         })

@@ -6,7 +6,7 @@ use anchoring::cue::{Cue, HOP, Onset};
 use anchoring::time::Nanos;
 use gst::prelude::*;
 use gst_check::Harness;
-use gstearmark::carry::{self, CUE_CAPS, Message};
+use gstearmark::structures::{self, CUE_CAPS, Message};
 
 use crate::support::{ffmpeg, init, plan, run};
 
@@ -124,7 +124,7 @@ pub(crate) fn cues_between(cues: &mut Harness, from: u64, until: u64) {
             }),
             ..Cue::default()
         };
-        let mut buffer = gst::Buffer::from_slice(carry::cue_to_text(&cue).into_bytes());
+        let mut buffer = gst::Buffer::from_slice(structures::cue_to_text(&cue).into_bytes());
         let time = gst::ClockTime::from_nseconds(pts.get() as u64);
         buffer.make_mut().set_pts(time);
         cues.push(buffer).unwrap();
@@ -314,7 +314,7 @@ fn cues_that_make_progress_are_waited_for_at_the_bound() {
                 uncertainty: 0.1,
                 ..Cue::default()
             };
-            let text = carry::cue_to_text(&cue).into_bytes();
+            let text = structures::cue_to_text(&cue).into_bytes();
             cues.push(gst::Buffer::from_slice(text)).unwrap();
         }
         cues.push_event(gst::event::Eos::new());
@@ -542,7 +542,9 @@ fn a_flushing_seek_goes_on_from_there() {
         let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let noted = seen.clone();
         pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-            let chosen = info.buffer().and_then(|buffer| carry::buffer_tag(buffer));
+            let chosen = info
+                .buffer()
+                .and_then(|buffer| structures::buffer_tag(buffer));
             noted.lock().unwrap().extend(chosen.map(Result::unwrap));
             gst::PadProbeReturn::Ok
         });

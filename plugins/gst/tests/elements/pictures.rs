@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gstearmark::carry::Message;
+use gstearmark::structures::Message;
 
 use crate::support::{ffmpeg, launch, plan};
 

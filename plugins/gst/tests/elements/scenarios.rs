@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gst::prelude::*;
-use gstearmark::carry;
+use gstearmark::structures;
 
 use crate::support::{ffmpeg, in_time, linking, plan, run};
 
@@ -104,7 +104,7 @@ fn note(pipeline: &gst::Pipeline) -> Arc<Mutex<Vec<f64>>> {
         match &info.data {
             Some(gst::PadProbeData::Event(_)) => noted.lock().unwrap().clear(),
             Some(gst::PadProbeData::Buffer(buffer)) => {
-                let chosen = carry::buffer_tag(buffer).unwrap().unwrap();
+                let chosen = structures::buffer_tag(buffer).unwrap().unwrap();
                 noted.lock().unwrap().push(chosen.pts.seconds());
             }
             _ => {}

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gstearmark::carry::{Message, Summary};
+use gstearmark::structures::{Message, Summary};
 
 use crate::support::{Ended, ffmpeg, launch, plan, plan_and};
 
@@ -34,7 +34,7 @@ fn summary(ended: &Ended) -> Summary {
 /// Entry, time and bytes of every picture, what was missed, and how long the recording is.
 fn seen(ended: &Ended) -> (Vec<(i64, i64, u64)>, Vec<i64>, i64) {
     assert_eq!(ended.error, None);
-    let picture = |(chosen, at, hash): &(Option<gstearmark::carry::Chosen>, i64, u64)| {
+    let picture = |(chosen, at, hash): &(Option<gstearmark::structures::Chosen>, i64, u64)| {
         (chosen.unwrap().entry.planned.get(), *at, *hash)
     };
     (

@@ -12,7 +12,7 @@ use anchoring::plan::{Entry, Header, Line, Reason, SCHEMA};
 use anchoring::tier::{Prices, Tier};
 use anchoring::time::Nanos;
 use gst::prelude::*;
-use gstearmark::carry::{self, Message};
+use gstearmark::structures::{self, Message};
 
 /// No test pipeline may take longer than this.
 const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(60);
@@ -93,7 +93,7 @@ pub(crate) fn entry(ns: i64) -> Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Ended {
     /// Each picture at `name=out`: its entry if it has one, its time in the recording, the hash of its bytes.
-    pub(crate) pictures: Vec<(Option<carry::Chosen>, i64, u64)>,
+    pub(crate) pictures: Vec<(Option<structures::Chosen>, i64, u64)>,
     /// Our messages that came to `name=out`.
     pub(crate) messages: Vec<Message>,
     pub(crate) warnings: Vec<String>,
@@ -144,7 +144,7 @@ pub(crate) fn launch(line: &str) -> Ended {
             Some(gst::PadProbeData::Buffer(buffer)) => {
                 let mut hasher = DefaultHasher::new();
                 buffer.map_readable().unwrap().as_slice().hash(&mut hasher);
-                let chosen = carry::buffer_tag(buffer).map(Result::unwrap);
+                let chosen = structures::buffer_tag(buffer).map(Result::unwrap);
                 seen.pictures
                     .push((chosen, time_at(pad, buffer), hasher.finish()));
             }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anchoring::plan::Reason;
 use anchoring::tier::Tier;
 use gst::prelude::*;
-use gstearmark::carry::Message;
 use gstearmark::h5::{self, Summary, read_summary, read_tables};
+use gstearmark::structures::Message;
 
 use crate::feed::{Feed, anchor, cue, entry};
 

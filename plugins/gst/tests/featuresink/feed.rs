@@ -9,7 +9,7 @@ use anchoring::tier::{Prices, Tier};
 use anchoring::time::{Nanos, Window};
 use gst::glib;
 use gst::prelude::*;
-use gstearmark::carry::{self, Chosen, Message, Summary};
+use gstearmark::structures::{self, Chosen, Message, Summary};
 
 use crate::tiny;
 
@@ -112,7 +112,7 @@ impl Feed {
 
     pub(crate) fn cues_only(&mut self) {
         self.harness
-            .set_src_caps(gst::Caps::new_empty_simple(carry::CUE_CAPS));
+            .set_src_caps(gst::Caps::new_empty_simple(structures::CUE_CAPS));
     }
 
     pub(crate) fn event(&mut self, event: gst::Event) -> bool {
@@ -185,7 +185,7 @@ impl Feed {
             pts: Nanos::from_ms(ms),
             frame: Nanos::from_ms(40),
         };
-        carry::tag_buffer(buffer.make_mut(), &chosen).unwrap();
+        structures::tag_buffer(buffer.make_mut(), &chosen).unwrap();
         self.push(buffer)
     }
 

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anchoring::tier::Tier;
-use gstearmark::carry::cue_from_text;
-use gstearmark::models::{
-    self, ModelError, Place, load_encoder, load_probe, load_tagger, load_voice,
-};
+use gstearmark::models::{self, ModelError};
+use gstearmark::onnx::{Place, load_encoder, load_probe, load_tagger, load_voice};
+use gstearmark::structures::cue_from_text;
 
 use crate::{feed, tiny};
 

@@ -4,9 +4,9 @@ use anchoring::plan::Reason;
 use anchoring::tier::Tier;
 use gst::glib;
 use gst::prelude::*;
-use gstearmark::carry::{Message, cue_to_text};
 use gstearmark::h5::{Summary, read_cues, read_summary, read_tables, read_thumbnails};
 use gstearmark::onnx::{Provider, providers};
+use gstearmark::structures::{Message, cue_to_text};
 
 use crate::feed::{self, Feed, anchor, cue, entry};
 use crate::tiny;

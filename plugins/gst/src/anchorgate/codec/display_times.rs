@@ -1,0 +1,319 @@
+//! When pictures are shown that come with decoding times only, as out of AVI files and elementary streams.
+//!
+//! Decoding times name the instants at which something is shown; which picture it is follows from the order in which the codec shows them. The picture
+//! with `n` others before it, in that order, is shown at the `n`th time. In H.264 the order is the picture order count (ITU-T H.264, 8.2.1); in MPEG-1,
+//! MPEG-2 and MPEG-4 Part 2 a picture that others refer to is shown when the next such picture comes (ISO/IEC 13818-2, 6.1.1.11); elsewhere it is the
+//! order of decoding.
+
+use std::collections::VecDeque;
+
+use super::display_order::{DisplayOrder, UnknownOrder};
+
+/// Assumed from one picture to the next where nothing says it.
+const FRAME: u64 = 40_000_000;
+
+/// Most units that are held: no codec in use keeps a picture back for longer.
+const MOST: usize = 64;
+
+/// So many units in a row may lack a time that cannot be found, before that is an error: second fields have none, nor have the first units of a cut stream.
+const MOST_WITHOUT: u32 = 8;
+
+/// What a container says of a unit, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timestamps {
+    /// When it is shown.
+    pub pts: Option<u64>,
+    /// When it is decoded.
+    pub dts: Option<u64>,
+    /// How long it lasts.
+    pub duration: Option<u64>,
+}
+
+impl Timestamps {
+    /// From a buffer; `None` for a header that a decoder must have seen before the first picture, as Theora has.
+    pub fn of(buffer: &gst::BufferRef) -> Option<Self> {
+        let nanos = |time: Option<gst::ClockTime>| time.map(gst::ClockTime::nseconds);
+        let stamp = Self {
+            pts: nanos(buffer.pts()),
+            dts: nanos(buffer.dts()),
+            duration: nanos(buffer.duration()),
+        };
+        let timed = stamp.pts.or(stamp.dts).is_some();
+        (timed || !buffer.flags().contains(gst::BufferFlags::HEADER)).then_some(stamp)
+    }
+}
+
+/// A unit whose turn has not come.
+#[derive(Debug)]
+struct Held<T> {
+    key: i64,
+    stamp: Timestamps,
+    /// When it is shown, once that is sure.
+    time: Option<u64>,
+    payload: T,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Mode {
+    /// No unit has come.
+    #[default]
+    Unknown,
+    /// Units have presentation times.
+    Given,
+    /// They have none.
+    Derived,
+}
+
+/// Units in, units with the time at which they are shown out, in the same order. Holds 64 units at most.
+#[derive(Debug)]
+pub struct DisplayTimes<T> {
+    shown: DisplayOrder,
+    mode: Mode,
+    held: VecDeque<Held<T>>,
+    /// Decoding times at which nothing is shown yet.
+    times: VecDeque<u64>,
+    /// When the next unit is decoded, should it not say.
+    next: u64,
+    /// Units in a row without a time.
+    without: u32,
+    /// The last decoding time that was given out.
+    last: Option<u64>,
+    /// Real presentation times are so much later than the decoding times in their order.
+    offset: i64,
+}
+
+impl<T> Default for DisplayTimes<T> {
+    fn default() -> Self {
+        Self {
+            shown: DisplayOrder::default(),
+            mode: Mode::Unknown,
+            held: VecDeque::new(),
+            times: VecDeque::new(),
+            next: 0,
+            without: 0,
+            last: None,
+            offset: 0,
+        }
+    }
+}
+
+impl<T> DisplayTimes<T> {
+    /// New caps. What is held must have been drained.
+    pub fn set_caps(&mut self, caps: &gst::CapsRef) {
+        self.flush();
+        self.shown.set_caps(caps);
+    }
+
+    /// Forgets all units; what comes next follows nothing.
+    pub fn flush(&mut self) {
+        self.mode = Mode::Unknown;
+        self.held.clear();
+        self.times.clear();
+        self.next = 0;
+        self.without = 0;
+        self.last = None;
+        self.offset = 0;
+        self.shown.forget();
+    }
+
+    /// Whether the next unit's time is known without a look at it, so that it need not be taken.
+    pub fn passes(&mut self, stamp: Timestamps) -> bool {
+        let passes = self.mode == Mode::Given && stamp.pts.is_some();
+        if passes {
+            self.without = 0;
+        }
+        passes
+    }
+
+    /// Takes a unit; gives it back at once if its time is known. Otherwise [`Self::next`] gives it, or later units.
+    ///
+    /// # Errors
+    /// It has no presentation time, and none can be found.
+    pub fn take(
+        &mut self,
+        stamp: Timestamps,
+        unit: &[u8],
+        payload: T,
+    ) -> Result<Option<T>, UnknownOrder> {
+        if self.passes(stamp) {
+            return Ok(Some(payload));
+        }
+        // An AVI file's first picture has a time and stands first; parameter sets come with it.
+        let key = self.shown.key(unit);
+        if self.mode == Mode::Unknown
+            && let Some(pts) = stamp.pts
+        {
+            let dts = stamp.dts.unwrap_or(pts);
+            self.offset = pts.cast_signed() - dts.cast_signed();
+            self.next = dts + stamp.duration.unwrap_or(FRAME);
+            self.last = Some(dts);
+            self.mode = Mode::Given;
+            return Ok(Some(payload));
+        }
+        let key = match key {
+            Err(UnknownOrder::H265 | UnknownOrder::Fields)
+                if self.mode != Mode::Derived && self.without < MOST_WITHOUT =>
+            {
+                self.without += 1;
+                return Ok(Some(payload));
+            }
+            key => key?,
+        };
+        self.mode = Mode::Derived;
+        let time = stamp.dts.unwrap_or(self.next);
+        self.next = time + stamp.duration.unwrap_or(FRAME);
+        self.times.push_back(time);
+        self.held.push_back(Held {
+            key,
+            stamp,
+            time: None,
+            payload,
+        });
+        self.show(self.shown.reorder());
+        Ok(None)
+    }
+
+    /// Gives the next times to the pictures that come first, until so many are left whose place is not sure.
+    fn show(&mut self, left: usize) {
+        let waiting = |held: &&mut Held<T>| held.time.is_none();
+        while self.held.iter().filter(|held| held.time.is_none()).count() > left {
+            // A stream that never comes to its first picture is taken as it is stored.
+            let first = match self.held.len() > MOST {
+                true => self.held.iter_mut().find(waiting),
+                false => self
+                    .held
+                    .iter_mut()
+                    .filter(waiting)
+                    .min_by_key(|held| held.key),
+            };
+            let (Some(first), Some(time)) = (first, self.times.pop_front()) else {
+                return;
+            };
+            if let (Some(pts), Some(dts)) = (first.stamp.pts, first.stamp.dts)
+                && pts != dts
+            {
+                // A real one: an AVI file's are the decoding times again.
+                self.offset = pts.cast_signed() - time.cast_signed();
+            }
+            first.time = Some(time.saturating_add_signed(self.offset));
+        }
+    }
+
+    /// The next unit, its presentation time as soon as that is sure (of the last ones, with `drain`, because no more come), and a decoding time that
+    /// grows and never lies after a presentation time still to come: parsers put right what breaks that, wrongly.
+    pub fn next(&mut self, drain: bool) -> Option<(T, u64, u64)> {
+        if drain {
+            self.show(0);
+        }
+        let time = self.held.front()?.time?;
+        let later = self.held.iter().filter_map(|held| held.time).min();
+        let unsure = self.times.front().copied();
+        let least = later.into_iter().chain(unsure).min().unwrap_or(time);
+        let dts = match self.last {
+            Some(last) if least > last && time > least => last + (least - last).div_ceil(2),
+            _ => least,
+        };
+        self.last = Some(dts);
+        let Held { payload, .. } = self.held.pop_front()?;
+        Some((payload, time, dts))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_cannot_be_found_may_be_missing_now_and_then() {
+        gst::init().unwrap();
+        let mut order = DisplayTimes::default();
+        order.set_caps(&gst::Caps::new_empty_simple("video/x-h265"));
+        let mut take = |pts| {
+            order.take(
+                Timestamps {
+                    pts,
+                    ..Timestamps::default()
+                },
+                &[],
+                (),
+            )
+        };
+        for n in 0..100 {
+            assert_eq!(take((n % 2 == 0).then_some(n)), Ok(Some(())));
+        }
+        let missing = (0..20).map(|_| take(None)).find(Result::is_err);
+        assert_eq!(missing, Some(Err(UnknownOrder::H265)));
+    }
+
+    /// Times of MPEG-2 pictures of these types, 40 ms apart in decoding order; pictures of type `I` have their decoding time as a presentation time, too.
+    fn shown(types: &str, avi: bool) -> Vec<u64> {
+        gst::init().unwrap();
+        let mut order = DisplayTimes::default();
+        let caps = gst::Caps::builder("video/mpeg")
+            .field("mpegversion", 2i32)
+            .build();
+        order.set_caps(&caps);
+        let mut times = vec![];
+        for (n, kind) in types.chars().enumerate() {
+            let dts = 40 * n as u64;
+            let coded = match kind {
+                'I' => 1,
+                'P' => 2,
+                _ => 3,
+            };
+            let unit = [0, 0, 1, 0, 0, coded << 3, 0];
+            let stamp = Timestamps {
+                pts: (avi && kind == 'I').then_some(dts),
+                dts: Some(dts),
+                duration: Some(40),
+            };
+            if order.take(stamp, &unit, n).unwrap().is_some() {
+                times.push(dts);
+            }
+            times.extend(std::iter::from_fn(|| order.next(false)).map(|(_, time, _)| time));
+        }
+        times.extend(std::iter::from_fn(|| order.next(true)).map(|(_, time, _)| time));
+        times
+    }
+
+    #[test]
+    fn a_picture_that_others_refer_to_is_shown_when_the_next_one_comes() {
+        for avi in [false, true] {
+            assert_eq!(shown("IPPP", avi), [0, 40, 80, 120]);
+            assert_eq!(
+                shown("IPBBPBBIBB", avi),
+                [0, 120, 40, 80, 240, 160, 200, 360, 280, 320]
+            );
+            let long = "IPBB".to_owned() + &"PBB".repeat(30);
+            let times = shown(&long, avi);
+            let mut sorted = times.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..94).map(|n| 40 * n).collect::<Vec<_>>());
+            assert_eq!(times[91..], [40 * 93, 40 * 91, 40 * 92]);
+        }
+    }
+
+    #[test]
+    fn given_times_pass_and_real_ones_among_others_set_the_clock() {
+        gst::init().unwrap();
+        let mut order = DisplayTimes::default();
+        order.set_caps(&gst::Caps::new_empty_simple("video/x-vp8"));
+        let mut take = |pts, dts| {
+            let stamp = Timestamps {
+                pts,
+                dts,
+                duration: None,
+            };
+            match order.take(stamp, &[], ()).unwrap() {
+                Some(()) => pts,
+                None => order.next(false).map(|(_, time, _)| time),
+            }
+        };
+        assert_eq!(take(Some(7), Some(5)), Some(7));
+        assert_eq!(take(Some(8), None), Some(8));
+        assert_eq!(take(None, Some(9)), Some(11));
+        assert_eq!(take(Some(14), Some(10)), Some(14));
+        assert_eq!(take(None, Some(11)), Some(15));
+        assert_eq!(take(None, None), Some(15 + FRAME));
+    }
+}

@@ -1,0 +1,205 @@
+//! Where plan entries come from: a plan file, the planner behind the cues, or every picture.
+
+use anchoring::cue::Cue;
+use anchoring::plan::{Entry, Reason};
+use anchoring::settings::Settings;
+use anchoring::stream::{Decision, StreamPlanner};
+use anchoring::tier::{Prices, Tier};
+use anchoring::time::{Nanos, Window};
+
+use super::plan_file::{Item, PlanFile, PlanFileError};
+
+/// A planner behind the cues is asked so far beyond the pictures, no further: sound that jumps ahead is no work until they follow.
+const AHEAD: Nanos = Nanos::from_ms(120_000);
+
+/// Where plan entries come from.
+#[derive(Debug)]
+pub(super) enum EntrySource {
+    /// Read as the pictures come.
+    Plan(Box<PlanFile>),
+    /// Planned behind the cues. The planner's time begins at `origin`, where the recording is entered.
+    Stream {
+        planner: Box<StreamPlanner>,
+        origin: Nanos,
+        /// A look that lies too far beyond the pictures to be given out.
+        held: Option<Entry>,
+    },
+    /// Every picture.
+    Dense { tier: Tier, tokens: u64 },
+}
+
+impl EntrySource {
+    /// `classes`: the tagger's, for offsets by class.
+    pub(super) fn stream(
+        settings: Settings,
+        prices: Prices,
+        classes: &[String],
+        origin: Nanos,
+    ) -> Self {
+        Self::Stream {
+            planner: Box::new(StreamPlanner::new(settings, prices).with_classes(classes)),
+            origin,
+            held: None,
+        }
+    }
+
+    /// The entry that every picture gets, if every picture gets one.
+    pub(super) fn dense_entry(&self, pts: Nanos) -> Option<Entry> {
+        match *self {
+            Self::Dense { tier, tokens } => Some(Entry {
+                planned: pts,
+                asked: None,
+                tier,
+                tokens,
+                reason: Reason::Uniform,
+                anchor: None,
+            }),
+            _ => None,
+        }
+    }
+
+    /// A cue of the recording.
+    pub(super) fn hear(&mut self, cue: &Cue) {
+        if let Self::Stream {
+            planner, origin, ..
+        } = self
+        {
+            if *origin == Nanos::ZERO {
+                planner.hear(cue);
+            } else if cue.pts >= *origin {
+                let mut cue = cue.clone();
+                cue.pts = cue.pts - *origin;
+                if let Some(onset) = &mut cue.onset {
+                    onset.at = onset.at - *origin;
+                }
+                planner.hear(&cue);
+            }
+        }
+    }
+
+    pub(super) fn missing_until(&mut self, until: Nanos) {
+        if let Self::Stream {
+            planner, origin, ..
+        } = self
+        {
+            planner.missing_until(until - *origin);
+        }
+    }
+
+    /// There are no pictures between these two.
+    pub(super) fn hole(&mut self, hole: Window) {
+        if let Self::Stream {
+            planner, origin, ..
+        } = self
+            && let Some(hole) = Window::new(hole.start() - *origin, hole.stop() - *origin)
+        {
+            planner.hole(hole);
+        }
+    }
+
+    /// When the recording is expected to stop.
+    pub(super) fn expect(&mut self, stop: Nanos) {
+        if let Self::Stream {
+            planner, origin, ..
+        } = self
+        {
+            planner.expect(stop - *origin);
+        }
+    }
+
+    /// How far pictures lie apart, if that is known.
+    pub(super) fn see(&mut self, frame: Option<Nanos>) {
+        if let (Self::Stream { planner, .. }, Some(frame)) = (self, frame) {
+            planner.see(frame);
+        }
+    }
+
+    pub(super) fn no_more_cues(&mut self) {
+        if let Self::Stream { planner, .. } = self {
+            planner.no_more_cues();
+        }
+    }
+
+    pub(super) fn finish(&mut self, stop: Nanos) {
+        if let Self::Stream {
+            planner, origin, ..
+        } = self
+        {
+            planner.finish((stop - *origin).max(Nanos::ZERO));
+        }
+    }
+
+    /// The next thing the plan says about the time up to `until`.
+    pub(super) fn next(&mut self, until: Nanos) -> Result<Option<Item>, PlanFileError> {
+        match self {
+            Self::Plan(file) => file.next(until),
+            Self::Stream {
+                planner,
+                origin,
+                held,
+            } => {
+                let item = match held.take() {
+                    Some(entry) => Some(Item::Entry(entry)),
+                    None => planner.next().map(|decision| placed(decision, *origin)),
+                };
+                match item {
+                    Some(Item::Entry(entry)) if entry.planned > until + AHEAD => {
+                        *held = Some(entry);
+                        Ok(None)
+                    }
+                    item => Ok(item),
+                }
+            }
+            Self::Dense { .. } => Ok(None),
+        }
+    }
+
+    /// Once [`Self::next`] gave nothing: the plan file's next look, `Some(None)` if there is none any more. `None` where looks are not
+    /// known beforehand.
+    pub(super) fn ahead(&self) -> Option<Option<Nanos>> {
+        match self {
+            Self::Plan(file) if file.has_ended() => Some(None),
+            Self::Plan(file) => Some(Some(file.ahead()?.planned)),
+            Self::Stream { .. } | Self::Dense { .. } => None,
+        }
+    }
+
+    /// Every entry planned before this has been given out, once [`Self::next`] gave nothing.
+    pub(super) fn decided_until(&self) -> Nanos {
+        match self {
+            Self::Plan(file) => match file.ahead() {
+                Some(entry) => entry.planned,
+                None if file.has_ended() => Nanos::MAX,
+                None => Nanos::ZERO,
+            },
+            Self::Stream {
+                planner,
+                origin,
+                held,
+            } => {
+                let decided = planner.decided_until() + *origin;
+                held.map_or(decided, |entry| entry.planned.min(decided))
+            }
+            Self::Dense { .. } => Nanos::MAX,
+        }
+    }
+}
+
+/// What a planner decided, in the recording's time.
+fn placed(decision: Decision, origin: Nanos) -> Item {
+    match decision {
+        Decision::Anchor(mut anchor) => {
+            if origin != Nanos::ZERO {
+                anchor.onset = anchor.onset + origin;
+                let window = anchor.window;
+                anchor.window =
+                    Window::new(window.start() + origin, window.stop() + origin).unwrap_or(window);
+            }
+            Item::Anchor(anchor)
+        }
+        Decision::Look(mut entry) => {
+            entry.planned = entry.planned + origin;
+            Item::Entry(entry)
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The settings' enums as GObject has them: what `gst-inspect-1.0` lists and `gst-launch-1.0` takes.
+
+use anchoring::settings::{Policy, Widen};
+use anchoring::tier::Tier;
+use gst::glib;
+
+/// [`Policy`] as a property.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "EarmarkPolicy")]
+pub enum EarmarkPolicy {
+    /// See [`Policy::Gated`].
+    #[default]
+    #[enum_value(
+        name = "Anchors first, a thin uniform look everywhere else",
+        nick = "gated"
+    )]
+    Gated,
+    /// See [`Policy::Uniform`].
+    #[enum_value(
+        name = "Evenly spaced looks; the sound decides nothing",
+        nick = "uniform"
+    )]
+    Uniform,
+    /// See [`Policy::Dense`].
+    #[enum_value(name = "Every picture; no budget", nick = "dense")]
+    Dense,
+    /// See [`Policy::AnchorsOnly`].
+    #[enum_value(
+        name = "Anchors only; no largest gap, no fallback",
+        nick = "anchors_only"
+    )]
+    AnchorsOnly,
+}
+
+/// [`Tier`] as a property.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "EarmarkTier")]
+pub enum EarmarkTier {
+    /// See [`Tier::Low`].
+    #[default]
+    #[enum_value(name = "112 px, 49 tokens", nick = "low")]
+    Low,
+    /// See [`Tier::Base`].
+    #[enum_value(name = "224 px, 196 tokens", nick = "base")]
+    Base,
+    /// See [`Tier::High`].
+    #[enum_value(name = "448 px, 784 tokens", nick = "high")]
+    High,
+}
+
+/// How a recording is read where a plan says which pictures are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "EarmarkAccess")]
+pub enum EarmarkAccess {
+    /// Seeks where a jump saves more than it costs.
+    #[default]
+    #[enum_value(
+        name = "JumpState over what no look needs where that saves reading",
+        nick = "auto"
+    )]
+    Auto,
+    /// Reads all.
+    #[enum_value(name = "Reads all of it", nick = "linear")]
+    Linear,
+    /// Seeks wherever the next look may lie beyond the next keyframe.
+    #[enum_value(
+        name = "JumpState wherever the next look lies further than a keyframe",
+        nick = "seek"
+    )]
+    Seek,
+}
+
+/// [`Widen`] as a property.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "EarmarkWiden")]
+pub enum EarmarkWiden {
+    /// See [`Widen::Both`].
+    #[default]
+    #[enum_value(name = "Both, each in proportion to its length", nick = "both")]
+    Both,
+    /// See [`Widen::Before`].
+    #[enum_value(name = "The one before", nick = "before")]
+    Before,
+    /// See [`Widen::After`].
+    #[enum_value(name = "The one after", nick = "after")]
+    After,
+}
+
+impl From<EarmarkWiden> for Widen {
+    fn from(widen: EarmarkWiden) -> Self {
+        match widen {
+            EarmarkWiden::Both => Self::Both,
+            EarmarkWiden::Before => Self::Before,
+            EarmarkWiden::After => Self::After,
+        }
+    }
+}
+
+impl From<Widen> for EarmarkWiden {
+    fn from(widen: Widen) -> Self {
+        match widen {
+            Widen::Both => Self::Both,
+            Widen::Before => Self::Before,
+            Widen::After => Self::After,
+        }
+    }
+}
+
+impl From<EarmarkPolicy> for Policy {
+    fn from(policy: EarmarkPolicy) -> Self {
+        match policy {
+            EarmarkPolicy::Gated => Self::Gated,
+            EarmarkPolicy::Uniform => Self::Uniform,
+            EarmarkPolicy::Dense => Self::Dense,
+            EarmarkPolicy::AnchorsOnly => Self::AnchorsOnly,
+        }
+    }
+}
+
+impl From<Policy> for EarmarkPolicy {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Gated => Self::Gated,
+            Policy::Uniform => Self::Uniform,
+            Policy::Dense => Self::Dense,
+            Policy::AnchorsOnly => Self::AnchorsOnly,
+        }
+    }
+}
+
+impl From<EarmarkTier> for Tier {
+    fn from(tier: EarmarkTier) -> Self {
+        match tier {
+            EarmarkTier::Low => Self::Low,
+            EarmarkTier::Base => Self::Base,
+            EarmarkTier::High => Self::High,
+        }
+    }
+}
+
+impl From<Tier> for EarmarkTier {
+    fn from(tier: Tier) -> Self {
+        match tier {
+            Tier::Low => Self::Low,
+            Tier::Base => Self::Base,
+            Tier::High => Self::High,
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Cues, and what is done where there are none.
+
+use anchoring::cue::{Cue, HOP};
+use anchoring::time::Nanos;
+
+use super::super::warning::Warning;
+use super::{CueState, EntrySource, GateError, GateQueue, Message};
+use crate::structures;
+
+impl GateQueue {
+    /// A cue.
+    pub(in super::super) fn cue(&mut self, payload: &[u8]) -> Result<(), GateError> {
+        let cue = structures::cue_from_text(payload)?;
+        self.cue_state = CueState::Arriving;
+        // A hop may begin before the last one ends, where sound goes on anew, but not before that one begins.
+        if self.last_cue.is_some_and(|last| cue.pts <= last) {
+            self.warn(Warning::Back);
+            return self.progress();
+        }
+        self.last_cue = Some(cue.pts);
+        self.entries.hear(&cue);
+        self.cue_stop = self.cue_stop.max(cue.pts + HOP);
+        let planned = matches!(&self.entries, EntrySource::Plan(file) if file.has_cues());
+        if !planned {
+            self.keep_cue(cue);
+        }
+        self.progress()
+    }
+
+    pub(super) fn keep_cue(&mut self, cue: Cue) {
+        self.counts.cues += 1;
+        self.send(Message::Cue(cue));
+    }
+
+    /// There is nothing to hear before `until`.
+    pub(in super::super) fn no_sound_until(&mut self, until: Nanos) -> Result<(), GateError> {
+        if matches!(self.cue_state, CueState::Waiting | CueState::Late) {
+            self.cue_state = CueState::Arriving;
+        }
+        self.entries.missing_until(until);
+        self.note_early_end(until);
+        self.progress()
+    }
+
+    /// The sound is over.
+    pub(in super::super) fn cues_ended(&mut self) -> Result<(), GateError> {
+        self.cue_state = CueState::Ended;
+        self.entries.no_more_cues();
+        if self.counts.cues == 0 && self.cue_stop == Nanos::ZERO {
+            self.warn(Warning::NoneCame);
+        }
+        self.progress()
+    }
+
+    /// No cue is to be expected. Should one come after all, it is heard.
+    pub(in super::super) fn expect_no_cues(&mut self, cause: Warning) -> Result<(), GateError> {
+        self.cue_state = CueState::Absent;
+        self.warn(cause);
+        self.progress()
+    }
+
+    /// The cues stay behind: plans the oldest part held without them and lets go of it.
+    pub(in super::super) fn continue_without_cues(&mut self) -> Result<(), GateError> {
+        self.cue_state = CueState::Late;
+        self.warn(Warning::Late);
+        if let Some(until) = self.gops.oldest_until() {
+            self.entries.missing_until(until);
+        }
+        self.progress()?;
+        if self.is_over_limit() {
+            let verdicts = self.gops.overflow();
+            self.carry_out(verdicts);
+        }
+        Ok(())
+    }
+
+    /// Warns if the recording has gone on to `until` without cues for so long that it shows.
+    pub(super) fn note_early_end(&mut self, until: Nanos) {
+        // A look every largest gap goes on; less than that is no news.
+        let tail = Nanos::from_ms(i64::from(self.setup.settings.budget.max_gap_ms).max(2000));
+        if self.counts.cues > 0 && until - self.cue_stop > tail {
+            self.warn(Warning::EndedEarly);
+        }
+    }
+}

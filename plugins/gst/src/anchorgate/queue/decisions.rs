@@ -1,0 +1,136 @@
+//! What the plan says next, and what is let go of because of it.
+
+use anchoring::gop::Verdict;
+use anchoring::time::Nanos;
+
+use super::super::plan_file::Item;
+use super::super::warning::Warning;
+use super::{
+    Chosen, CueState, EntrySource, GateError, GateQueue, Message, Outgoing, Room, UnitWithEvents,
+};
+
+impl GateQueue {
+    pub(super) fn is_over_limit(&self) -> bool {
+        // What waits to be pushed has a bound of its own, and a slow decoder is no reason to do without cues.
+        self.gops.held_bytes() > self.setup.max_bytes || self.gops.held_time() > self.setup.max_lag
+    }
+
+    /// Makes room for the next unit, if that is needed and can be done by what is decided.
+    pub(in super::super) fn make_room(&mut self) -> Room {
+        if !self.is_over_limit() || self.gops.held_bytes() == 0 {
+            return Room::Enough;
+        }
+        let until = self.gops.oldest_until().unwrap_or(Nanos::ZERO);
+        if self.entries.decided_until() < until && self.needs_cues() && self.cues_may_come() {
+            return Room::NeedsCues;
+        }
+        let verdicts = self.gops.overflow();
+        self.carry_out(verdicts);
+        Room::Freed
+    }
+
+    /// Hears what the plan says next and lets go of what is decided.
+    pub(super) fn progress(&mut self) -> Result<(), GateError> {
+        let newest = self.gops.newest();
+        let deaf = matches!(self.cue_state, CueState::Ended | CueState::Absent);
+        if let Some(newest) = newest
+            && (deaf || !self.needs_cues())
+        {
+            self.entries.missing_until(newest);
+        }
+        // Without pictures nothing is ahead of them, and what is decided is told.
+        let until = match &self.entries {
+            EntrySource::Stream { .. } => newest.unwrap_or(Nanos::MAX),
+            _ => newest.unwrap_or(Nanos::ZERO),
+        };
+        self.read_entries(until)?;
+        let verdicts = self.gops.release(self.entries.decided_until());
+        self.carry_out(verdicts);
+        if self.entries.ahead().is_some() {
+            let verdicts = self.gops.advance(self.entries.decided_until());
+            self.carry_out(verdicts);
+        }
+        self.consider_jump();
+        Ok(())
+    }
+
+    pub(super) fn read_entries(&mut self, until: Nanos) -> Result<(), GateError> {
+        while let Some(item) = self.entries.next(until)? {
+            match item {
+                Item::Entry(entry) => {
+                    self.counts.entries += 1;
+                    self.counts.tokens += entry.tokens;
+                    self.gops.want(entry);
+                }
+                Item::Anchor(mut anchor) => {
+                    let label = usize::try_from(anchor.class_id).ok();
+                    let label = label.and_then(|class| self.setup.labels.get(class));
+                    if let Some(label) = label.filter(|_| anchor.label.is_empty()) {
+                        anchor.label.clone_from(label);
+                    }
+                    self.counts.anchors += 1;
+                    self.send(Message::Anchor(anchor));
+                }
+                Item::Cue(cue) => self.keep_cue(cue),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn carry_out(&mut self, verdicts: Vec<Verdict<UnitWithEvents>>) {
+        let frame = self.gops.frame();
+        for verdict in verdicts {
+            match verdict {
+                Verdict::Serve { entry, pts } => {
+                    self.counts.spent += entry.tokens;
+                    self.send(Message::Chosen(Chosen { entry, pts, frame }));
+                }
+                Verdict::Fold(entry) => {
+                    self.counts.entries = self.counts.entries.saturating_sub(1);
+                    self.counts.tokens = self.counts.tokens.saturating_sub(entry.tokens);
+                    // A plan made here has its hole told already.
+                    if matches!(self.entries, EntrySource::Plan(_)) {
+                        self.warn(Warning::Folded);
+                    }
+                }
+                Verdict::Miss(entry) => {
+                    self.warn(Warning::Missed);
+                    self.send(Message::Miss(entry));
+                }
+                Verdict::Pass {
+                    payload: parcel,
+                    wanted,
+                } => {
+                    if !parcel.resets {
+                        self.drain();
+                    }
+                    self.skipped = None;
+                    self.out
+                        .extend(parcel.events.into_iter().map(Outgoing::Event));
+                    self.pass(parcel.buffer, wanted);
+                }
+                Verdict::Leave(parcel) => {
+                    self.out
+                        .extend(parcel.events.into_iter().map(Outgoing::Event));
+                }
+                Verdict::Skip { from, to, left } => self.skip(to - from, left),
+            }
+        }
+    }
+
+    /// Lets a unit go. One whose picture nobody wants only helps to decode others: its picture need not leave the decoder.
+    pub(super) fn pass(&mut self, mut buffer: gst::Buffer, wanted: bool) {
+        if !wanted {
+            buffer.make_mut().set_flags(gst::BufferFlags::DECODE_ONLY);
+        }
+        if std::mem::take(&mut self.discont) {
+            buffer.make_mut().set_flags(gst::BufferFlags::DISCONT);
+        } else if buffer.flags().contains(gst::BufferFlags::DISCONT) {
+            buffer.make_mut().unset_flags(gst::BufferFlags::DISCONT);
+        }
+        self.passed_any = true;
+        self.first_keyframe = None;
+        self.out_bytes += buffer.size();
+        self.out.push_back(Outgoing::Buffer(buffer));
+    }
+}

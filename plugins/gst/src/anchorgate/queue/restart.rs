@@ -1,0 +1,97 @@
+//! Beginning anew: after a flush, and where another stream or segment follows one that has ended.
+
+use anchoring::time::Nanos;
+
+use super::{CueState, EntrySource, Finder, GateError, GateQueue, Outgoing};
+use crate::structures;
+
+impl GateQueue {
+    /// The recording is entered anew: nothing held counts any more. Counts and warnings stay.
+    pub(in super::super) fn flush(&mut self) -> Result<(), GateError> {
+        self.renew()?;
+        let held = self.gops.flush();
+        let out = std::mem::take(&mut self.out);
+        let waiting = out.into_iter().filter_map(|out| match out {
+            Outgoing::Event(event) => Some(event),
+            Outgoing::Buffer(_) => None,
+        });
+        let held = held.into_iter().flat_map(|parcel| parcel.events);
+        let trailing = std::mem::take(&mut self.trailing_events);
+        for event in waiting.chain(held).chain(trailing) {
+            self.keep(event);
+        }
+        self.pending_messages.clear();
+        self.out_bytes = 0;
+        Ok(())
+    }
+
+    /// Another stream or segment follows the one whose end has gone out.
+    pub(in super::super) fn restart(&mut self) -> Result<(), GateError> {
+        self.renew()?;
+        // Nothing is held any more, but where it was is known.
+        self.gops.flush();
+        self.header_sent = false;
+        self.video_stop = Nanos::ZERO;
+        self.cue_stop = Nanos::ZERO;
+        Ok(())
+    }
+
+    /// What is known of the recording is forgotten; counts, warnings and what waits to be pushed stay.
+    fn renew(&mut self) -> Result<(), GateError> {
+        self.entries = match &self.entries {
+            EntrySource::Plan(file) => EntrySource::Plan(Box::new(file.again()?)),
+            EntrySource::Stream { .. } => {
+                let setup = &self.setup;
+                let settings = setup.settings.clone();
+                EntrySource::stream(settings, setup.prices, &setup.labels, Nanos::ZERO)
+            }
+            EntrySource::Dense { tier, tokens } => EntrySource::Dense {
+                tier: *tier,
+                tokens: *tokens,
+            },
+        };
+        self.entries.see(self.frame);
+        self.order.flush();
+        self.access.flush();
+        self.counts.spent = 0;
+        self.segment = None;
+        self.first_keyframe = None;
+        self.discont = true;
+        self.skipped = None;
+        self.previous = None;
+        self.last_key = None;
+        self.last_cue = None;
+        self.holes = Finder::default();
+        self.jumps.flush();
+        self.entered = false;
+        self.started = false;
+        self.finished = false;
+        if self.cue_state != CueState::Absent {
+            self.cue_state = CueState::Waiting;
+        }
+        Ok(())
+    }
+
+    /// What a flush leaves of the events that wait, as in a queue: those that stick to a pad (stream, caps, tags), of a kind the last; what
+    /// was not told yet of the plan is told later.
+    fn keep(&mut self, event: gst::Event) {
+        if !event.is_sticky() {
+            let header = event.structure().map(gst::StructureRef::name);
+            if header.is_some_and(|name| name == structures::HEADER) {
+                self.header_sent = false;
+            }
+            return;
+        }
+        if matches!(event.type_(), gst::EventType::Segment | gst::EventType::Eos) {
+            return;
+        }
+        let kind = |event: &gst::Event| {
+            let name = event.structure().map(|s| s.name().to_string());
+            (event.type_(), name)
+        };
+        let new = kind(&event);
+        self.out
+            .retain(|out| !matches!(out, Outgoing::Event(old) if kind(old) == new));
+        self.out.push_back(Outgoing::Event(event));
+    }
+}

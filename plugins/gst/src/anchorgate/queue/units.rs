@@ -1,0 +1,154 @@
+//! Access units, once their presentation times are known.
+
+use anchoring::gop::Unit;
+use anchoring::time::Nanos;
+
+use super::super::codec::{Found, Timestamps};
+use super::super::warning::Warning;
+use super::jump::Arrival;
+use super::{CueState, EntrySource, GateError, GateQueue, Outgoing, UnitWithEvents};
+use crate::pads;
+
+impl GateQueue {
+    /// An encoded picture.
+    pub(in super::super) fn unit(&mut self, buffer: gst::Buffer) -> Result<(), GateError> {
+        let Some(stamp) = Timestamps::of(&buffer) else {
+            self.out_bytes += buffer.size();
+            self.out.push_back(Outgoing::Buffer(buffer));
+            return Ok(());
+        };
+        if self.order.passes(stamp) {
+            return self.timed_unit(buffer);
+        }
+        let known = match buffer.clone().map_readable() {
+            Ok(map) => self.order.take(stamp, &map, buffer)?,
+            Err(_) => Some(buffer),
+        };
+        match known {
+            Some(buffer) => self.timed_unit(buffer),
+            None => self.take_ordered(false),
+        }
+    }
+
+    /// Units whose presentation times have become known; all, if no more come.
+    pub(super) fn take_ordered(&mut self, drain: bool) -> Result<(), GateError> {
+        while let Some((mut buffer, pts, dts)) = self.order.next(drain) {
+            let made = buffer.make_mut();
+            made.set_pts(gst::ClockTime::from_nseconds(pts));
+            made.set_dts(gst::ClockTime::from_nseconds(dts));
+            self.timed_unit(buffer)?;
+        }
+        Ok(())
+    }
+
+    pub(in super::super) fn drain_order(&mut self) -> Result<(), GateError> {
+        self.take_ordered(true)
+    }
+
+    /// An encoded picture whose time is known as well as it can be.
+    pub(super) fn timed_unit(&mut self, mut buffer: gst::Buffer) -> Result<(), GateError> {
+        if let Some(wanted) = self.raw.filter(|&wanted| buffer.size() < wanted) {
+            let there = buffer.size();
+            return Err(GateError::NotRaw { wanted, there });
+        }
+        let frame = self.gops.frame();
+        let duration = buffer
+            .duration()
+            .map(|duration| Nanos::new(duration.nseconds() as i64));
+        let time = buffer.pts().or(buffer.dts());
+        let stated = self.segment.as_ref().zip(time);
+        let stated = stated.and_then(|(segment, time)| pads::stream_time(segment, time));
+        let pts = stated
+            .or(self.previous.map(|previous| previous + frame))
+            .unwrap_or(Nanos::ZERO);
+        let inside = |segment: &gst::FormattedSegment<gst::ClockTime>| {
+            time.is_none_or(|time| {
+                segment.start().is_none_or(|start| start <= time)
+                    && segment.stop().is_none_or(|stop| time < stop)
+            })
+        };
+        let flags = buffer.flags();
+        let shown = self.segment.as_ref().is_none_or(inside)
+            && !flags.contains(gst::BufferFlags::DECODE_ONLY);
+        let keyframe = !flags.contains(gst::BufferFlags::DELTA_UNIT);
+        let landing = self.jumps.is_landing();
+        let found = match buffer.map_readable() {
+            Ok(map) if landing => self.access.look_anew(keyframe, pts, &map),
+            Ok(map) => self.access.look(keyframe, pts, &map),
+            Err(_) => Found::default(),
+        };
+        // Both fields make one picture, and are shown from the first one's time on.
+        let first = self.previous.filter(|_| found.second);
+        let stop = pts + duration.unwrap_or(frame);
+        let pts = first.unwrap_or(pts);
+        if self.classify_arrival(pts, time, found.start)? == Arrival::Drop {
+            return Ok(());
+        }
+        self.previous = Some(pts);
+        self.jumps.unit_taken(pts, time, found.start);
+        if let Some(sets) = found.sets {
+            buffer
+                .make_mut()
+                .prepend_memory(gst::Memory::from_slice(sets));
+        }
+        if shown {
+            // Where the segment ends inside a picture, so does the recording.
+            let end = self.segment.as_ref().and_then(|segment| {
+                let stop = segment.stop()?;
+                pads::stream_time(segment, stop)
+            });
+            self.video_stop = self.video_stop.max(end.map_or(stop, |end| stop.min(end)));
+        }
+        if found.start {
+            if let Some(last) = self.last_key {
+                self.longest_gop = self.longest_gop.max(pts - last);
+            }
+            self.last_key = Some(pts);
+            if !self.passed_any && self.first_keyframe.is_none() {
+                self.first_keyframe = Some(buffer.clone());
+            }
+        }
+        if let Some(hole) = self.holes.picture(pts).filter(|_| !landing)
+            && matches!(self.entries, EntrySource::Stream { .. })
+        {
+            self.entries.hole(hole);
+            self.warn(Warning::Hole(hole));
+        }
+        let unit = Unit {
+            pts,
+            keyframe: found.start,
+            shown,
+            droppable: found.droppable,
+            second: found.second,
+            // What the bookkeeping of a unit takes counts too, so that tiny units are bounded.
+            bytes: buffer.size() + 512,
+            duration,
+            payload: UnitWithEvents {
+                events: std::mem::take(&mut self.trailing_events),
+                buffer,
+                resets: found.resets,
+            },
+        };
+        if shown
+            && !found.second
+            && let Some(entry) = self.entries.dense_entry(pts)
+        {
+            self.counts.entries += 1;
+            self.counts.tokens += entry.tokens;
+            self.gops.want(entry);
+        }
+        if let Some(parcel) = self.gops.push(unit) {
+            // Nothing can decode it; what came before it still counts.
+            self.out
+                .extend(parcel.events.into_iter().map(Outgoing::Event));
+            self.discont = true;
+        }
+        let (bytes, time) = self.held();
+        self.counts.most_bytes = self.counts.most_bytes.max(bytes);
+        self.counts.most_time = self.counts.most_time.max(time);
+        if self.cue_state == CueState::Ended {
+            self.note_early_end(self.video_stop);
+        }
+        self.progress()
+    }
+}

@@ -1,0 +1,233 @@
+//! The gate's properties and what is made of them.
+
+mod properties;
+
+use std::path::Path;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use anchoring::offset;
+use anchoring::settings::Settings;
+use anchoring::tier::{Prices, Tier};
+use anchoring::time::Nanos;
+use gst::glib;
+
+use super::EarmarkAccess;
+use super::queue::Setup;
+use crate::models;
+use properties::PROPERTIES;
+
+/// The properties as they were set.
+#[derive(Clone, Debug)]
+pub(super) struct Properties {
+    settings: Settings,
+    /// As one line; the settings' own stay empty until [`Self::setup`].
+    class_offsets: Option<String>,
+    prices: [u64; 3],
+    plan: Option<String>,
+    classes: Option<String>,
+    video_id: Option<String>,
+    max_bytes: u64,
+    max_lag_ms: u32,
+    patience_ms: u32,
+    access: EarmarkAccess,
+}
+
+impl Default for Properties {
+    fn default() -> Self {
+        let prices = Prices::default();
+        Self {
+            settings: Settings::default(),
+            class_offsets: None,
+            prices: Tier::ALL.map(|tier| prices.of(tier)),
+            plan: None,
+            classes: None,
+            video_id: None,
+            max_bytes: 128 << 20,
+            max_lag_ms: 30_000,
+            patience_ms: 5_000,
+            access: EarmarkAccess::default(),
+        }
+    }
+}
+
+/// Properties that don't go together, or name what is not there.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BadProperties {
+    #[error(
+        "prices are {0:?}: they must rise, 0 < price-low <= price-base <= price-high (did you swap them?)"
+    )]
+    Prices([u64; 3]),
+    #[error("{}", .0.join("; "))]
+    Settings(Vec<String>),
+    #[error("classes: {0}")]
+    Classes(#[from] models::ModelError),
+    #[error("class-offset-ms: {0}")]
+    ClassOffsets(String),
+}
+
+impl Properties {
+    /// Checks everything and reads the class list.
+    pub(super) fn setup(&self) -> Result<Setup, BadProperties> {
+        let [low, base, high] = self.prices;
+        let prices = Prices::new(low, base, high).ok_or(BadProperties::Prices(self.prices))?;
+        let labels = self.labels()?;
+        let mut settings = self.settings.clone();
+        // A plan that is followed was checked when it was made.
+        if self.plan.is_none() {
+            if let Some(text) = &self.class_offsets {
+                settings.anchors.class_offset_ms = class_offsets(text, &labels)?;
+            }
+            let problems = settings.check(prices);
+            if !problems.is_empty() {
+                let problems = problems.iter().map(ToString::to_string);
+                return Err(BadProperties::Settings(problems.collect()));
+            }
+        }
+        Ok(Setup {
+            settings,
+            prices,
+            plan: self.plan.as_ref().map(Into::into),
+            labels,
+            video_id: self.video_id.clone().unwrap_or_default(),
+            max_bytes: usize::try_from(self.max_bytes).unwrap_or(usize::MAX),
+            max_lag: Nanos::from_ms(self.max_lag_ms.into()),
+            access: self.access,
+        })
+    }
+
+    fn labels(&self) -> Result<Vec<String>, models::ModelError> {
+        let Some(classes) = &self.classes else {
+            return Ok(Vec::new());
+        };
+        let path = Path::new(classes);
+        if path.extension().is_some_and(|extension| extension == "csv") {
+            return models::read_classes(path);
+        }
+        match models::find(classes)?.classes_path() {
+            Some(path) => models::read_classes(&path),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    pub(super) fn access(&self) -> EarmarkAccess {
+        self.access
+    }
+
+    /// Wall time to wait for cues.
+    pub(super) fn patience(&self) -> Duration {
+        Duration::from_millis(self.patience_ms.into())
+    }
+
+    /// How long a decision waits for what is heard after it: the look-ahead, and as much as a picture may come before its sound.
+    pub(super) fn look_ahead(&self) -> Nanos {
+        let offsets = self.class_offsets.as_deref().map(offset::from_text);
+        let by_class = offsets.and_then(Result::ok).unwrap_or_default();
+        let earliest = by_class.into_values().min().unwrap_or(0);
+        let anchors = &self.settings.anchors;
+        let earliest = earliest.min(anchors.offset_ms).max(-offset::FURTHEST_MS);
+        let early = i64::from(earliest) + i64::from(anchors.look_ms.min(0));
+        Nanos::from_ms(i64::from(self.settings.budget.look_ahead_ms) - early.min(0))
+    }
+
+    pub(super) fn max_lag(&self) -> Nanos {
+        Nanos::from_ms(self.max_lag_ms.into())
+    }
+
+    pub(super) fn specs() -> &'static [glib::ParamSpec] {
+        static SPECS: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let mut defaults = Properties::default();
+            PROPERTIES
+                .iter()
+                .map(|property| property.spec(&mut defaults))
+                .collect()
+        });
+        &SPECS
+    }
+
+    /// Takes a value that GObject has checked against the property's type and range.
+    pub(super) fn set(&mut self, name: &str, value: &glib::Value) {
+        if let Some(property) = PROPERTIES.iter().find(|property| property.name == name) {
+            property.set(self, value);
+        }
+    }
+
+    /// `None` if there is no such property here.
+    pub(super) fn get(&self, name: &str) -> Option<glib::Value> {
+        let property = PROPERTIES.iter().find(|property| property.name == name)?;
+        Some(property.get(&mut self.clone()))
+    }
+}
+
+/// Offsets by class from their line; every name must be a class.
+fn class_offsets(
+    text: &str,
+    classes: &[String],
+) -> Result<std::collections::BTreeMap<String, i32>, BadProperties> {
+    let bad = BadProperties::ClassOffsets;
+    let offsets = offset::from_text(text).map_err(bad)?;
+    if classes.is_empty() && !offsets.is_empty() {
+        let text = "needs `classes`, the list that its names are of (such as classes=yamnet)";
+        return Err(bad(text.into()));
+    }
+    let given = anchoring::settings::AnchorSettings {
+        class_offset_ms: offsets,
+        ..Default::default()
+    };
+    if let Some((name, meant)) = offset::unknown(&given, classes).first() {
+        let meant = meant.map_or(String::new(), |meant| format!(" (did you mean `{meant}`?)"));
+        return Err(bad(format!("`{name}` is no class of `classes`{meant}")));
+    }
+    Ok(given.class_offset_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use gst::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_property_can_be_set_and_read_back() {
+        let mut properties = Properties::default();
+        for (property, spec) in PROPERTIES.iter().zip(Properties::specs()) {
+            assert_eq!(property.name, spec.name());
+            let default = properties.get(property.name).unwrap();
+            properties.set(property.name, &default);
+        }
+        properties.set("look-ms", &(-20i32).to_value());
+        assert_eq!(properties.settings.anchors.look_ms, -20);
+        assert!(properties.setup().is_ok());
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        let mut properties = Properties::default();
+        properties.set("price-low", &1000u64.to_value());
+        assert!(matches!(properties.setup(), Err(BadProperties::Prices(_))));
+        let mut properties = Properties::default();
+        properties.set("class-offset-ms", &"Water=-300".to_value());
+        let error = |properties: &Properties| properties.setup().unwrap_err().to_string();
+        assert!(error(&properties).contains("needs `classes`"));
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join("c.csv");
+        let text = "index,mid,display_name\n0,/m/1,\"Water tap, faucet\"\n";
+        std::fs::write(&list, text).unwrap();
+        properties.set("classes", &list.to_str().unwrap().to_value());
+        assert!(error(&properties).contains("did you mean `Water tap, faucet`?"));
+        properties.set("class-offset-ms", &"Water tap, faucet=soon".to_value());
+        assert!(error(&properties).contains("no `class=ms`"));
+        properties.set("class-offset-ms", &"Water tap, faucet=-6000".to_value());
+        assert!(error(&properties).contains("-5000..=5000"));
+        properties.set("class-offset-ms", &"Water tap, faucet=-300".to_value());
+        let setup = properties.setup().unwrap();
+        assert_eq!(
+            setup.settings.anchors.class_offset_ms["Water tap, faucet"],
+            -300
+        );
+        let mut properties = Properties::default();
+        properties.set("tokens-per-s", &1.0f64.to_value());
+        let error = properties.setup().unwrap_err().to_string();
+        assert!(error.contains("tokens_per_s"), "{error}");
+    }
+}

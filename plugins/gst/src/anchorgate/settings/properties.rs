@@ -1,0 +1,370 @@
+//! The table of the gate's properties: name, text, range and place of each.
+
+use anchoring::offset;
+use anchoring::settings::{LONGEST_MS, Policy, Widen};
+use anchoring::tier::Tier;
+use gst::glib;
+use gst::prelude::*;
+
+use super::Properties;
+use crate::anchorgate::{EarmarkAccess, EarmarkPolicy, EarmarkTier, EarmarkWiden};
+
+/// A property of the element.
+pub(super) struct Property {
+    pub(super) name: &'static str,
+    nick: &'static str,
+    blurb: &'static str,
+    field: Field,
+}
+
+/// Type, range and place of a property.
+enum Field {
+    Uint(u32, u32, fn(&mut Properties) -> &mut u32),
+    Uint64(u64, u64, fn(&mut Properties) -> &mut u64),
+    Int(i32, i32, fn(&mut Properties) -> &mut i32),
+    Real(f64, f64, fn(&mut Properties) -> &mut f64),
+    Text(fn(&mut Properties) -> &mut Option<String>),
+    Tier(fn(&mut Properties) -> &mut Tier),
+    Policy(fn(&mut Properties) -> &mut Policy),
+    Access(fn(&mut Properties) -> &mut EarmarkAccess),
+    Widen(fn(&mut Properties) -> &mut Widen),
+}
+
+impl Property {
+    pub(super) fn spec(&self, defaults: &mut Properties) -> glib::ParamSpec {
+        let Self {
+            name, nick, blurb, ..
+        } = *self;
+        match self.field {
+            Field::Uint(low, high, at) => glib::ParamSpecUInt::builder(name)
+                .nick(nick)
+                .blurb(blurb)
+                .minimum(low)
+                .maximum(high)
+                .default_value(*at(defaults))
+                .mutable_ready()
+                .build(),
+            Field::Uint64(low, high, at) => glib::ParamSpecUInt64::builder(name)
+                .nick(nick)
+                .blurb(blurb)
+                .minimum(low)
+                .maximum(high)
+                .default_value(*at(defaults))
+                .mutable_ready()
+                .build(),
+            Field::Int(low, high, at) => glib::ParamSpecInt::builder(name)
+                .nick(nick)
+                .blurb(blurb)
+                .minimum(low)
+                .maximum(high)
+                .default_value(*at(defaults))
+                .mutable_ready()
+                .build(),
+            Field::Real(low, high, at) => glib::ParamSpecDouble::builder(name)
+                .nick(nick)
+                .blurb(blurb)
+                .minimum(low)
+                .maximum(high)
+                .default_value(*at(defaults))
+                .mutable_ready()
+                .build(),
+            Field::Text(_) => glib::ParamSpecString::builder(name)
+                .nick(nick)
+                .blurb(blurb)
+                .mutable_ready()
+                .build(),
+            Field::Tier(at) => {
+                glib::ParamSpecEnum::builder_with_default(name, EarmarkTier::from(*at(defaults)))
+                    .nick(nick)
+                    .blurb(blurb)
+                    .mutable_ready()
+                    .build()
+            }
+            Field::Policy(at) => {
+                glib::ParamSpecEnum::builder_with_default(name, EarmarkPolicy::from(*at(defaults)))
+                    .nick(nick)
+                    .blurb(blurb)
+                    .mutable_ready()
+                    .build()
+            }
+            Field::Access(at) => glib::ParamSpecEnum::builder_with_default(name, *at(defaults))
+                .nick(nick)
+                .blurb(blurb)
+                .mutable_ready()
+                .build(),
+            Field::Widen(at) => {
+                glib::ParamSpecEnum::builder_with_default(name, EarmarkWiden::from(*at(defaults)))
+                    .nick(nick)
+                    .blurb(blurb)
+                    .mutable_ready()
+                    .build()
+            }
+        }
+    }
+
+    pub(super) fn set(&self, properties: &mut Properties, value: &glib::Value) {
+        fn put<'a, T: glib::value::FromValue<'a>>(place: &mut T, value: &'a glib::Value) {
+            if let Ok(value) = value.get() {
+                *place = value;
+            }
+        }
+        match self.field {
+            Field::Uint(_, _, at) => put(at(properties), value),
+            Field::Uint64(_, _, at) => put(at(properties), value),
+            Field::Int(_, _, at) => put(at(properties), value),
+            Field::Real(_, _, at) => put(at(properties), value),
+            Field::Text(at) => {
+                let text: Option<String> = value.get().unwrap_or_default();
+                *at(properties) = text.filter(|text| !text.is_empty());
+            }
+            Field::Tier(at) => {
+                if let Ok(tier) = value.get::<EarmarkTier>() {
+                    *at(properties) = tier.into();
+                }
+            }
+            Field::Policy(at) => {
+                if let Ok(policy) = value.get::<EarmarkPolicy>() {
+                    *at(properties) = policy.into();
+                }
+            }
+            Field::Access(at) => put(at(properties), value),
+            Field::Widen(at) => {
+                if let Ok(widen) = value.get::<EarmarkWiden>() {
+                    *at(properties) = widen.into();
+                }
+            }
+        }
+    }
+
+    pub(super) fn get(&self, properties: &mut Properties) -> glib::Value {
+        match self.field {
+            Field::Uint(_, _, at) => at(properties).to_value(),
+            Field::Uint64(_, _, at) => at(properties).to_value(),
+            Field::Int(_, _, at) => at(properties).to_value(),
+            Field::Real(_, _, at) => at(properties).to_value(),
+            Field::Text(at) => at(properties).to_value(),
+            Field::Tier(at) => EarmarkTier::from(*at(properties)).to_value(),
+            Field::Policy(at) => EarmarkPolicy::from(*at(properties)).to_value(),
+            Field::Access(at) => at(properties).to_value(),
+            Field::Widen(at) => EarmarkWiden::from(*at(properties)).to_value(),
+        }
+    }
+}
+
+const fn property(
+    name: &'static str,
+    nick: &'static str,
+    blurb: &'static str,
+    field: Field,
+) -> Property {
+    Property {
+        name,
+        nick,
+        blurb,
+        field,
+    }
+}
+
+/// Ranges are those of [`Settings::check`].
+pub(super) const PROPERTIES: [Property; 33] = [
+    property(
+        "policy",
+        "Policy",
+        "What decides where to look; `plan` overrides it",
+        Field::Policy(|p| &mut p.settings.budget.policy),
+    ),
+    property(
+        "plan",
+        "Plan file",
+        "Path of a plan.jsonl to follow; unset: plan as the cues come",
+        Field::Text(|p| &mut p.plan),
+    ),
+    property(
+        "tokens-per-s",
+        "Budget",
+        "Visual tokens to spend per second of recording",
+        Field::Real(0.001, 1e6, |p| &mut p.settings.budget.tokens_per_s),
+    ),
+    property(
+        "burst-s",
+        "Burst",
+        "How much the token bucket holds, in seconds of tokens-per-s",
+        Field::Real(1.0, 3600.0, |p| &mut p.settings.budget.burst_s),
+    ),
+    property(
+        "anchor-tier",
+        "Anchor tier",
+        "Resolution of the picture at an anchor",
+        Field::Tier(|p| &mut p.settings.budget.anchor_tier),
+    ),
+    property(
+        "background-tier",
+        "Background tier",
+        "Resolution of background frames: frames without an anchor, taken so that nothing goes unseen",
+        Field::Tier(|p| &mut p.settings.budget.background_tier),
+    ),
+    property(
+        "untrusted-tier",
+        "Untrusted tier",
+        "Resolution of frames where there is no sound or it can't be trusted, and of the policies uniform and dense, which trust no sound",
+        Field::Tier(|p| &mut p.settings.budget.untrusted_tier),
+    ),
+    property(
+        "max-gap-ms",
+        "Largest gap",
+        "Largest time between two looks, ms",
+        Field::Uint(1, 3_600_000, |p| &mut p.settings.budget.max_gap_ms),
+    ),
+    property(
+        "distrust",
+        "Distrust",
+        "From this uncertainty on, the sound is not trusted",
+        Field::Real(0.0, 1.0, |p| &mut p.settings.budget.distrust),
+    ),
+    property(
+        "events-per-min",
+        "Expected events",
+        "How many events are expected to begin in a minute; 0: blind looks where the sound can't be trusted are worth nothing",
+        Field::Real(0.0, 600.0, |p| &mut p.settings.budget.events_per_min),
+    ),
+    property(
+        "event-s",
+        "Length of events",
+        "How long events last: half of them longer than 0.4 times this, seconds",
+        Field::Real(0.01, 3600.0, |p| &mut p.settings.budget.event_s),
+    ),
+    property(
+        "miss-rate",
+        "Missed events",
+        "Share of the events that the sound is expected not to tell of where it can be trusted",
+        Field::Real(0.0, 1.0, |p| &mut p.settings.budget.miss_rate),
+    ),
+    property(
+        "look-ahead-ms",
+        "Look-ahead",
+        "How far the planner hears ahead before it decides, ms",
+        Field::Uint(100, 60_000, |p| &mut p.settings.budget.look_ahead_ms),
+    ),
+    property(
+        "pre-ms",
+        "Before the onset",
+        "Window before an anchor's onset, ms",
+        Field::Uint(0, 60_000, |p| &mut p.settings.anchors.pre_ms),
+    ),
+    property(
+        "post-ms",
+        "After the onset",
+        "Window after an anchor's onset, ms",
+        Field::Uint(1, 60_000, |p| &mut p.settings.anchors.post_ms),
+    ),
+    property(
+        "uncertainty-gain",
+        "Widening",
+        "Windows grow by this times the anchor's uncertainty (1 - score), factor",
+        Field::Real(0.0, 10.0, |p| &mut p.settings.anchors.uncertainty_gain),
+    ),
+    property(
+        "widen",
+        "Sides that grow",
+        "Which sides of a window grow with uncertainty",
+        Field::Widen(|p| &mut p.settings.anchors.widen),
+    ),
+    property(
+        "min-window-ms",
+        "Least window",
+        "Windows are no shorter than this, ms, unless another anchor or an end of the recording cuts them",
+        Field::Uint(0, 120_000, |p| &mut p.settings.anchors.min_window_ms),
+    ),
+    property(
+        "max-window-ms",
+        "Most window",
+        "Windows grow no longer than this, ms",
+        Field::Uint(1, LONGEST_MS, |p| &mut p.settings.anchors.max_window_ms),
+    ),
+    property(
+        "min-gap-ms",
+        "Least distance",
+        "Least time between two anchors, ms",
+        Field::Uint(0, 60_000, |p| &mut p.settings.anchors.min_gap_ms),
+    ),
+    property(
+        "look-ms",
+        "Look at",
+        "The picture is taken this long after the onset, ms; kept inside the window",
+        Field::Int(-5000, 5000, |p| &mut p.settings.anchors.look_ms),
+    ),
+    property(
+        "offset-ms",
+        "Offset",
+        "How much later than its sound an event is seen, ms: moves windows and looks; negative where the picture comes first",
+        Field::Int(-offset::FURTHEST_MS, offset::FURTHEST_MS, |p| {
+            &mut p.settings.anchors.offset_ms
+        }),
+    ),
+    property(
+        "class-offset-ms",
+        "Offsets by class",
+        "The same by class, instead of offset-ms: `class=ms;class=ms`, names as in `classes`, which must be set",
+        Field::Text(|p| &mut p.class_offsets),
+    ),
+    property(
+        "threshold",
+        "Threshold",
+        "Onsets less likely than this are no anchors, probability",
+        Field::Real(0.0, 1.0, |p| &mut p.settings.anchors.threshold),
+    ),
+    property(
+        "price-low",
+        "Price of low",
+        "What a picture of tier low costs, tokens",
+        Field::Uint64(1, u32::MAX as u64, |p| &mut p.prices[0]),
+    ),
+    property(
+        "price-base",
+        "Price of base",
+        "What a picture of tier base costs, tokens",
+        Field::Uint64(1, u32::MAX as u64, |p| &mut p.prices[1]),
+    ),
+    property(
+        "price-high",
+        "Price of high",
+        "What a picture of tier high costs, tokens",
+        Field::Uint64(1, u32::MAX as u64, |p| &mut p.prices[2]),
+    ),
+    property(
+        "classes",
+        "Class list",
+        "Where anchors get their labels: a CSV file (index,mid,display_name), or a tagger's name; unset: no labels",
+        Field::Text(|p| &mut p.classes),
+    ),
+    property(
+        "video-id",
+        "Video id",
+        "Name of the recording, sent on with the plan; a plan file has its own",
+        Field::Text(|p| &mut p.video_id),
+    ),
+    property(
+        "max-bytes",
+        "Most bytes",
+        "Most encoded video that may wait for cues, bytes; then the oldest goes on without them",
+        Field::Uint64(1 << 20, 1 << 36, |p| &mut p.max_bytes),
+    ),
+    property(
+        "max-lag-ms",
+        "Longest lag",
+        "Most encoded video that may wait for cues, ms of recording; then the oldest goes on without them",
+        Field::Uint(1000, 3_600_000, |p| &mut p.max_lag_ms),
+    ),
+    property(
+        "patience-ms",
+        "Patience",
+        "How long to wait for cues that make no progress, ms of wall time; not at all when live",
+        Field::Uint(0, 3_600_000, |p| &mut p.patience_ms),
+    ),
+    property(
+        "access",
+        "Access",
+        "With a plan and no cues, from a local MP4 or Matroska file: whether what lies between two looks is read; the pictures are the same",
+        Field::Access(|p| &mut p.access),
+    ),
+];

@@ -1,0 +1,243 @@
+//! What listens: the probe, the tagger and the voice detector that the properties name, ready to run.
+
+use std::sync::Arc;
+
+use anchoring::head::{Head, novelty};
+use anchoring::listen::{Answer, Hearing, Listener, Naming, Patch};
+use anchoring::probe::Probe;
+
+use super::settings::{NONE, Settings};
+use crate::models::{self, Kind, Layout, ModelError, PROBES};
+use crate::onnx::{self, Embedder, Tagger, Voice};
+
+/// How long a patch may wait for others: as much as 32 patches.
+const LONGEST_WAIT: anchoring::time::Nanos = anchoring::time::Nanos::from_ms(15_360);
+
+/// What judges patches, for the probes that do.
+enum Patchwise {
+    /// The largest probability of any class.
+    Loudest,
+    /// How unlike the patch before it an embedding is.
+    Novelty(Option<Vec<f32>>),
+    /// Any embedding with a head.
+    Head(Box<(Embedder, Head)>),
+}
+
+/// Everything that listens.
+pub(super) struct SoundModels {
+    hearing: Hearing,
+    tagger: Option<Tagger>,
+    voice: Option<Voice>,
+    patchwise: Option<Patchwise>,
+    /// How many patches the tagger is shown at once, and those that wait for others.
+    batch: usize,
+    held: Vec<Patch>,
+    latency: anchoring::time::Nanos,
+}
+
+/// What the settings ask for, without any model.
+///
+/// # Errors
+/// Something is unknown or doesn't fit together.
+pub(super) fn hearing(
+    settings: &Settings,
+) -> Result<(Hearing, Option<models::Manifest>), ModelError> {
+    let mut embedding = None;
+    let learned = |make: fn(Arc<models::Weights>) -> Probe| {
+        let probe = make(Arc::new(models::load_weights(&settings.weights)?));
+        match probe.lacks() {
+            Some(lack) => Err(ModelError::Probe(lack)),
+            None => Ok(probe),
+        }
+    };
+    let probe = match settings.probe.as_str() {
+        "energy" => Probe::Energy,
+        "flux" => Probe::Flux,
+        "onset" => learned(Probe::Onset)?,
+        "onset+tcn" => learned(Probe::OnsetTcn)?,
+        "tagger" | "tagger-novelty" if settings.tagger == NONE => {
+            return Err(ModelError::Probe(format!(
+                "the probe {} needs a tagger, but `tagger` is none: name one, such as yamnet",
+                settings.probe
+            )));
+        }
+        "tagger" | "tagger-novelty" => Probe::Patches,
+        name => {
+            let manifest = models::find(name).map_err(|error| match error {
+                ModelError::Unknown { .. } => ModelError::Probe(format!(
+                    "there is no probe `{name}`: it must be {}, or a model of kind probe (`earmark models` lists them)",
+                    PROBES.join(", ")
+                )),
+                error => error,
+            })?;
+            embedding = Some(manifest.of_kind(Kind::Probe)?);
+            Probe::Patches
+        }
+    };
+    let window = embedding
+        .as_ref()
+        .filter(|manifest| manifest.input.layout == Layout::Nt)
+        .and_then(|manifest| manifest.input.samples);
+    let hearing = Hearing {
+        probe,
+        naming: match settings.tagger.as_str() {
+            NONE => Naming::Nothing,
+            _ => settings.tagging.into(),
+        },
+        window: window.unwrap_or(0),
+        voices: settings.vad != NONE,
+        speech: settings.speech.into(),
+    };
+    Ok((hearing, embedding))
+}
+
+/// How long cues wait for what comes after them; without any model loaded.
+pub(super) fn latency(settings: &Settings) -> anchoring::time::Nanos {
+    let hearing = hearing(settings).map(|(hearing, _)| hearing);
+    waits(&hearing.unwrap_or_default(), settings.batch)
+}
+
+fn waits(hearing: &Hearing, batch: u32) -> anchoring::time::Nanos {
+    let own = Listener::new(anchoring::time::Nanos::ZERO, hearing).latency();
+    match batch {
+        0 | 1 => own,
+        _ => own + LONGEST_WAIT,
+    }
+}
+
+impl SoundModels {
+    /// Loads what the settings name.
+    ///
+    /// # Errors
+    /// Something is unknown, altered, of the wrong kind, or doesn't fit together.
+    pub(super) fn load(settings: &Settings) -> Result<Self, ModelError> {
+        let threads = settings.threads as usize;
+        let (hearing, embedding) = hearing(settings)?;
+        let mut tagger = (settings.tagger != NONE)
+            .then(|| onnx::load_tagger(&settings.tagger, threads))
+            .transpose()?;
+        let many = tagger.as_mut().is_some_and(Tagger::takes_many);
+        let batch = if many { settings.batch.max(1) } else { 1 } as usize;
+        let voice = (settings.vad != NONE)
+            .then(|| onnx::load_voice(&settings.vad))
+            .transpose()?;
+        let patchwise = match settings.probe.as_str() {
+            "tagger" => Some(Patchwise::Loudest),
+            "tagger-novelty" => Some(Patchwise::Novelty(None)),
+            name if embedding.is_some() => {
+                Some(Patchwise::Head(Box::new(onnx::load_probe(name, threads)?)))
+            }
+            _ => None,
+        };
+        Ok(Self {
+            latency: waits(&hearing, settings.batch),
+            hearing,
+            tagger,
+            voice,
+            patchwise,
+            batch,
+            held: Vec::new(),
+        })
+    }
+
+    /// As [`latency`], once and for all.
+    pub(super) const fn latency(&self) -> anchoring::time::Nanos {
+        self.latency
+    }
+
+    /// Somebody who hears sound that begins at `start`; what was heard before is forgotten.
+    pub(super) fn listener(&mut self, start: anchoring::time::Nanos) -> Listener {
+        if let Some(voice) = &mut self.voice {
+            voice.reset();
+        }
+        if let Some(Patchwise::Novelty(before)) = &mut self.patchwise {
+            *before = None;
+        }
+        self.held.clear();
+        Listener::new(start, &self.hearing)
+    }
+
+    /// Answers what the listener asks, as far as it asks; says how many patches that were. Until the sound has `ended`, patches may
+    /// wait for others: which are answered together depends on their times alone.
+    pub(super) fn answer(
+        &mut self,
+        listener: &mut Listener,
+        ended: bool,
+    ) -> Result<u64, ModelError> {
+        let mut patches = 0;
+        while let Some(patch) = listener.next_patch() {
+            if self.overdue(patch.pts) {
+                self.answer_held(listener)?;
+            }
+            patches += 1;
+            match (&self.tagger, &self.patchwise) {
+                (Some(_), None) => self.held.push(patch),
+                _ => listener.tagged(self.judge(&patch)?),
+            }
+            if self.held.len() == self.batch {
+                self.answer_held(listener)?;
+            }
+        }
+        if ended || self.overdue(listener.undecided()) {
+            self.answer_held(listener)?;
+        }
+        if let Some(voice) = &mut self.voice {
+            while let Some(chunk) = listener.next_voice_chunk() {
+                listener.voice(voice.hear(&chunk)?);
+            }
+        }
+        Ok(patches)
+    }
+
+    /// Whether the oldest patch that waits may wait no longer.
+    fn overdue(&self, now: anchoring::time::Nanos) -> bool {
+        let oldest = self.held.first();
+        oldest.is_some_and(|oldest| now - oldest.pts >= LONGEST_WAIT)
+    }
+
+    fn answer_held(&mut self, listener: &mut Listener) -> Result<(), ModelError> {
+        let held = std::mem::take(&mut self.held);
+        let Some(tagger) = self.tagger.as_mut().filter(|_| !held.is_empty()) else {
+            return Ok(());
+        };
+        let log_mels: Vec<f32> = held
+            .iter()
+            .flat_map(|patch| &patch.log_mel)
+            .copied()
+            .collect();
+        for (tags, speech) in tagger.tag_all(held.len(), &log_mels)? {
+            listener.tagged(Answer {
+                tags,
+                speech,
+                onset: None,
+            });
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, patch: &Patch) -> Result<Answer, ModelError> {
+        let (tags, speech) = match &mut self.tagger {
+            Some(tagger) => tagger.tag(&patch.log_mel)?,
+            None => Default::default(),
+        };
+        let onset = match (&mut self.patchwise, &mut self.tagger) {
+            (Some(Patchwise::Loudest), _) => tags.first().map(|tag| tag.p),
+            (Some(Patchwise::Novelty(before)), Some(tagger)) => {
+                let now = tagger.embed(&patch.log_mel)?;
+                let p = before.as_ref().map_or(0.0, |before| novelty(before, &now));
+                *before = Some(now);
+                Some(p)
+            }
+            (Some(Patchwise::Head(probe)), _) => {
+                let (embedder, head) = probe.as_mut();
+                Some(head.judge(&embedder.embed(&patch.log_mel, &patch.samples)?))
+            }
+            _ => None,
+        };
+        Ok(Answer {
+            tags,
+            speech,
+            onset,
+        })
+    }
+}

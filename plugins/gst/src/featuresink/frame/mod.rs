@@ -1,0 +1,23 @@
+//! A decoded frame -> what the encoder takes, and a thumbnail of it.
+//!
+//! # Layout
+//!
+//! - `colorimetry`: caps of full range that name no matrix.
+//! - `pixels`: a mapped frame -> its planes.
+//! - `prepare`: planes -> an upright square -> numbers. `scale`, `planes` and `orientation` do the parts.
+//! - `thumbnail`: the square -> a small JPEG.
+
+mod colorimetry;
+mod orientation;
+mod pixels;
+mod planes;
+mod prepare;
+mod scale;
+mod thumbnail;
+
+pub(super) use colorimetry::named;
+pub(super) use orientation::Orientation;
+pub(super) use pixels::pixels;
+pub(super) use prepare::normalise;
+pub(super) use scale::Scaler;
+pub(super) use thumbnail::{Thumbnails, shape};

@@ -1,0 +1,251 @@
+//! A decoded picture -> what the encoder takes: scaled to a square, turned upright, normalised.
+
+use std::borrow::Cow;
+
+use fast_image_resize::pixels::U8x3;
+
+use super::orientation::Orientation;
+use super::planes::Planes;
+use super::scale::{ScaleError, Scaler};
+use crate::models::{Colour, Input, Layout};
+
+/// Pixels of a decoded picture, as they lie in memory.
+pub(in super::super) enum Pixels<'a> {
+    /// RGB, rows so many bytes apart.
+    Rgb(&'a [u8], usize),
+    /// Luma and chroma.
+    Planes(Planes<'a>),
+}
+
+impl Scaler {
+    /// A picture as an upright square of side `px`, RGB, row-major, 3 bytes a pixel.
+    ///
+    /// # Errors
+    /// The picture is empty or shorter than it says.
+    pub(in super::super) fn square(
+        &mut self,
+        (width, height): (usize, usize),
+        pixels: &Pixels<'_>,
+        px: usize,
+        turn: Orientation,
+        input: &Input,
+    ) -> Result<Vec<u8>, ScaleError> {
+        let square = match pixels {
+            Pixels::Rgb(data, stride) => {
+                let packed = pack(width, height, *stride, data)
+                    .ok_or_else(|| ScaleError::new(width, height, px, "its data is too short"))?;
+                // Typed, so that code for these kinds of pixel alone is compiled and not that for every other.
+                self.resize::<U8x3>(width, height, &packed, px, input)?
+            }
+            Pixels::Planes(planes) => planes.scale(self, px, input)?,
+        };
+        Ok(upright(square, px, turn))
+    }
+}
+
+/// The rows without what lies between them.
+fn pack(width: usize, height: usize, stride: usize, data: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let row = width * 3;
+    if height == 0 || width == 0 || stride < row || data.len() < stride * (height - 1) + row {
+        return None;
+    }
+    Some(if stride == row {
+        Cow::Borrowed(&data[..row * height])
+    } else {
+        let mut packed = Vec::with_capacity(row * height);
+        for line in data.chunks(stride).take(height) {
+            packed.extend_from_slice(&line[..row]);
+        }
+        Cow::Owned(packed)
+    })
+}
+
+/// A square picture, turned.
+fn upright(square: Vec<u8>, px: usize, turn: Orientation) -> Vec<u8> {
+    if turn == Orientation::default() {
+        return square;
+    }
+    let mut turned = Vec::with_capacity(square.len());
+    for row in 0..px {
+        for column in 0..px {
+            let (r, c) = turn.source(px, row, column);
+            let at = (r * px + c) * 3;
+            turned.extend_from_slice(&square[at..at + 3]);
+        }
+    }
+    turned
+}
+
+/// Appends a square RGB picture of side `px` to `batch`, as the model wants it: `(x - mean) / std` in its channel order and layout.
+pub(in super::super) fn normalise(picture: &[u8], px: usize, input: &Input, batch: &mut Vec<f32>) {
+    let mean = input.mean.unwrap_or([0.0; 3]);
+    let scale = input.std.unwrap_or([1.0; 3]).map(|std| 1.0 / std);
+    // Channel `c` of the model is byte `from[c]` of a pixel.
+    let from = match input.colour {
+        Colour::Rgb => [0, 1, 2],
+        Colour::Bgr => [2, 1, 0],
+    };
+    batch.reserve(px * px * 3);
+    if input.layout == Layout::Nhwc {
+        for pixel in picture.chunks_exact(3) {
+            batch.extend((0..3).map(|c| (f32::from(pixel[from[c]]) - mean[c]) * scale[c]));
+        }
+    } else {
+        for c in 0..3 {
+            batch.extend(
+                picture
+                    .chunks_exact(3)
+                    .map(|pixel| (f32::from(pixel[from[c]]) - mean[c]) * scale[c]),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::{Dtype, Fit, Resize};
+
+    fn input() -> Input {
+        Input {
+            name: "x".into(),
+            layout: Layout::Nchw,
+            dtype: Dtype::F32,
+            colour: Colour::Rgb,
+            mean: Some([1.0, 2.0, 3.0]),
+            std: Some([2.0, 2.0, 4.0]),
+            resize: Resize::Bicubic,
+            fit: Fit::Squash,
+            sample_rate: None,
+            frames: None,
+            bands: None,
+            hop_frames: None,
+            samples: None,
+        }
+    }
+
+    /// Left half red, right half blue, with `pad` bytes after each row.
+    fn halves(width: usize, height: usize, pad: usize) -> Vec<u8> {
+        (0..height)
+            .flat_map(|_| {
+                (0..width)
+                    .flat_map(|x| {
+                        if x < width / 2 {
+                            [250, 0, 0]
+                        } else {
+                            [0, 0, 250]
+                        }
+                    })
+                    .chain(std::iter::repeat_n(77, pad))
+                    .collect::<Vec<u8>>()
+            })
+            .collect()
+    }
+
+    fn pixel(square: &[u8], px: usize, row: usize, column: usize) -> [u8; 3] {
+        let at = (row * px + column) * 3;
+        [square[at], square[at + 1], square[at + 2]]
+    }
+
+    #[test]
+    fn squashing_keeps_the_whole_field_of_view() {
+        let data = halves(64, 16, 4);
+        let square = Scaler::default()
+            .square(
+                (64, 16),
+                &Pixels::Rgb(&data, 64 * 3 + 4),
+                8,
+                Orientation::default(),
+                &input(),
+            )
+            .unwrap();
+        assert_eq!(pixel(&square, 8, 4, 0), [250, 0, 0]);
+        assert_eq!(pixel(&square, 8, 4, 7), [0, 0, 250]);
+    }
+
+    #[test]
+    fn cropping_keeps_the_middle() {
+        let mut data = halves(64, 16, 0);
+        for row in data.chunks_mut(64 * 3) {
+            row[..16 * 3].fill(9);
+        }
+        let crop = Input {
+            fit: Fit::Crop,
+            ..input()
+        };
+        let square = Scaler::default()
+            .square(
+                (64, 16),
+                &Pixels::Rgb(&data, 64 * 3),
+                16,
+                Orientation::default(),
+                &crop,
+            )
+            .unwrap();
+        assert_eq!(pixel(&square, 16, 8, 0), [250, 0, 0]);
+        assert_eq!(pixel(&square, 16, 8, 15), [0, 0, 250]);
+    }
+
+    #[test]
+    fn every_turn_stands_a_picture_upright() {
+        // The upright picture: 0 1 / 2 3.
+        for (tag, turn) in Orientation::ALL {
+            let stored: [u8; 4] = match tag {
+                "rotate-0" => [0, 1, 2, 3],
+                "rotate-90" => [1, 3, 0, 2],
+                "rotate-180" => [3, 2, 1, 0],
+                "rotate-270" => [2, 0, 3, 1],
+                "flip-rotate-0" => [1, 0, 3, 2],
+                "flip-rotate-90" => [3, 1, 2, 0],
+                "flip-rotate-180" => [2, 3, 0, 1],
+                _ => [0, 2, 1, 3],
+            };
+            let square: Vec<u8> = stored.iter().flat_map(|v| [*v; 3]).collect();
+            let upright: Vec<u8> = upright(square, 2, turn).chunks(3).map(|p| p[0]).collect();
+            assert_eq!(upright, [0, 1, 2, 3], "{tag}");
+            assert_eq!(Orientation::from_tag(tag), Some(turn));
+            assert_eq!(turn.name(), tag);
+        }
+    }
+
+    #[test]
+    fn short_and_empty_pictures_are_refused() {
+        let mut preparer = Scaler::default();
+        for (width, height, stride, len) in
+            [(0, 4, 0, 0), (4, 0, 12, 0), (4, 4, 12, 47), (4, 4, 11, 100)]
+        {
+            let data = vec![0; len];
+            assert!(
+                preparer
+                    .square(
+                        (width, height),
+                        &Pixels::Rgb(&data, stride),
+                        8,
+                        Orientation::default(),
+                        &input()
+                    )
+                    .is_err()
+            );
+        }
+    }
+
+    #[test]
+    fn normalising_follows_layout_and_colour() {
+        let mut batch = Vec::new();
+        let picture = [1, 2, 3, 5, 6, 7];
+        normalise(&picture, 1, &input(), &mut batch);
+        assert_eq!(batch, [0.0, 2.0, 0.0, 2.0, 0.0, 1.0]);
+        batch.clear();
+        normalise(
+            &picture,
+            1,
+            &Input {
+                layout: Layout::Nhwc,
+                colour: Colour::Bgr,
+                ..input()
+            },
+            &mut batch,
+        );
+        assert_eq!(batch, [1.0, 0.0, -0.5, 3.0, 2.0, 0.5]);
+    }
+}

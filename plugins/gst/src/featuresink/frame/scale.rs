@@ -1,0 +1,71 @@
+//! Scaling to a square, as the model's manifest says.
+
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
+
+use crate::models::{Fit, Input, Resize};
+
+/// Why a picture cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("a picture of {width} x {height} pixels cannot be scaled to {px} x {px}: {message}")]
+pub(in super::super) struct ScaleError {
+    width: usize,
+    height: usize,
+    px: usize,
+    message: String,
+}
+
+impl ScaleError {
+    pub(super) fn new(width: usize, height: usize, px: usize, why: impl ToString) -> Self {
+        Self {
+            width,
+            height,
+            px,
+            message: why.to_string(),
+        }
+    }
+}
+
+/// Scales pictures. Keeps its buffers.
+#[derive(Default)]
+pub(in super::super) struct Scaler {
+    resizer: Resizer,
+}
+
+impl Scaler {
+    /// Pixels of one kind, packed, as a square of side `px`.
+    ///
+    /// # Errors
+    /// The data is too short, or a side is 0.
+    pub(super) fn resize<P: PixelTrait>(
+        &mut self,
+        width: usize,
+        height: usize,
+        packed: &[u8],
+        px: usize,
+        input: &Input,
+    ) -> Result<Vec<u8>, ScaleError> {
+        let fail = |err: &dyn std::fmt::Display| ScaleError::new(width, height, px, err);
+        let source = TypedImageRef::<P>::from_buffer(width as u32, height as u32, packed)
+            .map_err(|err| fail(&err))?;
+        let mut square = vec![0; px * px * P::size()];
+        let mut scaled = TypedImage::<P>::from_buffer(px as u32, px as u32, &mut square)
+            .map_err(|err| fail(&err))?;
+        let filter = match input.resize {
+            Resize::Bicubic => FilterType::CatmullRom,
+            Resize::Bilinear => FilterType::Bilinear,
+            Resize::Area => FilterType::Box,
+        };
+        let mut options = ResizeOptions::new()
+            .resize_alg(ResizeAlg::Convolution(filter))
+            .use_alpha(false);
+        if input.fit == Fit::Crop {
+            options = options.fit_into_destination(None);
+        }
+        self.resizer
+            .resize_typed(&source, &mut scaled, &options)
+            .map_err(|err| fail(&err))?;
+        drop(scaled);
+        Ok(square)
+    }
+}

@@ -1,0 +1,144 @@
+//! A prepared picture -> a small JPEG for people to look at. Made from what the encoder sees, on the worker's thread.
+
+use anchoring::tier::Tier;
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+
+use super::orientation::Orientation;
+use crate::models::Fit;
+
+/// JPEG's own scale, 1..=100.
+const QUALITY: u8 = 70;
+
+/// The longer side of a thumbnail: large at anchors' tier, small where the look was thin.
+const fn side(tier: Tier) -> usize {
+    match tier {
+        Tier::Low => 96,
+        Tier::Base => 160,
+        Tier::High => 288,
+    }
+}
+
+/// Width and height of what was squashed into the encoder's square, upright and with square pixels; the square itself where it was
+/// cropped. `par`: a pixel's own shape.
+pub(in super::super) fn shape(
+    (width, height): (u32, u32),
+    par: (i32, i32),
+    turn: Orientation,
+    fit: Fit,
+) -> (usize, usize) {
+    let part = |length: u32, factor: i32| length as usize * factor.clamp(1, 1 << 16) as usize;
+    let (width, height) = (part(width, par.0), part(height, par.1));
+    match fit {
+        Fit::Crop => (1, 1),
+        Fit::Squash if turn.quarters % 2 == 1 => (height, width),
+        Fit::Squash => (width, height),
+    }
+}
+
+/// Makes thumbnails. Keeps its buffers.
+#[derive(Default)]
+pub(in super::super) struct Thumbnails {
+    resizer: Resizer,
+    scaled: Vec<u8>,
+}
+
+impl Thumbnails {
+    /// A square RGB picture of side `px` as JPEG, stretched to the shape (width, height) that was squashed into it; empty if it
+    /// cannot be made, which costs a thumbnail and nothing else.
+    pub(in super::super) fn jpeg(
+        &mut self,
+        square: &[u8],
+        px: usize,
+        shape: (usize, usize),
+        tier: Tier,
+    ) -> Vec<u8> {
+        self.try_jpeg(square, px, shape, side(tier))
+            .unwrap_or_default()
+    }
+
+    fn try_jpeg(
+        &mut self,
+        square: &[u8],
+        px: usize,
+        (width, height): (usize, usize),
+        side: usize,
+    ) -> Option<Vec<u8>> {
+        let longer = width.max(height);
+        let part = |length: usize| (side * length).checked_div(longer).map(|n| n.max(1));
+        let (width, height) = (part(width)?, part(height)?);
+        let source = TypedImageRef::<U8x3>::from_buffer(px as u32, px as u32, square).ok()?;
+        self.scaled.resize(width * height * 3, 0);
+        let mut scaled =
+            TypedImage::<U8x3>::from_buffer(width as u32, height as u32, &mut self.scaled).ok()?;
+        let options = ResizeOptions::new()
+            .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+            .use_alpha(false);
+        self.resizer
+            .resize_typed(&source, &mut scaled, &options)
+            .ok()?;
+        drop(scaled);
+        let mut jpeg = Vec::new();
+        let mut encoder = Encoder::new(&mut jpeg, QUALITY);
+        encoder.set_sampling_factor(SamplingFactor::F_2_2);
+        encoder.set_optimized_huffman_tables(true);
+        encoder
+            .encode(&self.scaled, width as u16, height as u16, ColorType::Rgb)
+            .ok()?;
+        Some(jpeg)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Width and height from the start-of-frame marker.
+    fn size(jpeg: &[u8]) -> (u16, u16) {
+        let at = jpeg
+            .windows(2)
+            .position(|w| w == [0xff, 0xc0])
+            .expect("a baseline JPEG");
+        let number = |k: usize| u16::from_be_bytes([jpeg[at + k], jpeg[at + k + 1]]);
+        (number(7), number(5))
+    }
+
+    #[test]
+    fn thumbnails_have_the_shape_of_the_picture_and_the_size_of_the_tier() {
+        let mut thumbnails = Thumbnails::default();
+        for (tier, shape, expected) in [
+            (Tier::Low, (1920, 1080), (96, 54)),
+            (Tier::Base, (1080, 1920), (90, 160)),
+            (Tier::High, (640, 480), (288, 216)),
+            (Tier::High, (10_000, 1), (288, 1)),
+        ] {
+            let jpeg = thumbnails.jpeg(&[90; 64 * 64 * 3], 64, shape, tier);
+            assert_eq!(size(&jpeg), expected, "{tier} {shape:?}");
+        }
+    }
+
+    #[test]
+    fn a_shape_is_upright_and_has_square_pixels() {
+        let quarter = Orientation {
+            quarters: 1,
+            mirror: false,
+        };
+        let plain = Orientation::default();
+        assert_eq!(
+            shape((720, 576), (16, 15), plain, Fit::Squash),
+            (11_520, 8_640)
+        );
+        assert_eq!(shape((640, 360), (1, 1), quarter, Fit::Squash), (360, 640));
+        assert_eq!(shape((640, 360), (0, 0), plain, Fit::Squash), (640, 360));
+        assert_eq!(shape((640, 360), (1, 1), plain, Fit::Crop), (1, 1));
+    }
+
+    #[test]
+    fn what_cannot_be_drawn_is_empty() {
+        let mut thumbnails = Thumbnails::default();
+        assert!(thumbnails.jpeg(&[], 64, (4, 4), Tier::Low).is_empty());
+        assert!(thumbnails.jpeg(&[0; 12], 2, (0, 0), Tier::Low).is_empty());
+    }
+}

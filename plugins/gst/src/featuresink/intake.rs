@@ -1,0 +1,192 @@
+//! Frames, cues and messages -> jobs for the worker.
+
+use std::time::Instant;
+
+use anchoring::plan::Entry;
+use anchoring::time::Nanos;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+
+use super::frame::{Orientation, pixels, shape};
+use super::imp::FeatureSink;
+use super::job::{Job, Picture};
+use super::start::Started;
+use super::{CAT, lock};
+use crate::pads;
+use crate::printable::shown;
+use crate::structures::{self, Message};
+
+impl FeatureSink {
+    /// The element that decodes what comes here.
+    pub(super) fn decoder(&self) -> Option<String> {
+        let kinds = gst::ElementFactoryType::DECODER | gst::ElementFactoryType::MEDIA_VIDEO;
+        let pad = self.obj().static_pad("sink")?;
+        let decodes = |element: &gst::Element| {
+            let factory = element.factory()?;
+            factory.has_type(kinds).then(|| factory.name().to_string())
+        };
+        let decoder = pads::before(&pad)
+            .iter()
+            .find_map(|(_, inside)| inside.iter().find_map(decodes));
+        gst::info!(CAT, imp = self, "decoded by {decoder:?}");
+        decoder
+    }
+
+    /// A tagged picture, scaled.
+    pub(super) fn frame_job(
+        &self,
+        started: &mut Started,
+        buffer: &gst::Buffer,
+        info: &gst_video::VideoInfo,
+    ) -> Result<Job, gst::ErrorMessage> {
+        let segment = self.obj().segment();
+        let pts = buffer.pts().and_then(|pts| {
+            segment
+                .downcast_ref::<gst::ClockTime>()?
+                .to_stream_time(pts)
+        });
+        let Some(pts) = pts.map(|pts| Nanos::new(pts.nseconds() as i64)) else {
+            return Err(gst::error_msg!(
+                gst::StreamError::Format,
+                ("a picture has no time in the recording")
+            ));
+        };
+        let chosen = match structures::buffer_tag(buffer) {
+            Some(chosen) => chosen
+                .map_err(|err| gst::error_msg!(gst::StreamError::Format, ("{}", shown(&err))))?,
+            None => {
+                return Err(gst::error_msg!(
+                    gst::StreamError::Format,
+                    ("the picture at {pts} carries no plan entry: put framepick before featuresink, and anchorgate before the decoder")
+                ));
+            }
+        };
+        let unreadable = |why: &dyn std::fmt::Display| {
+            gst::error_msg!(
+                gst::StreamError::Decode,
+                ("the picture at {pts} cannot be read: {why}")
+            )
+        };
+        let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, info)
+            .map_err(|err| unreadable(&err))?;
+        let pixels = pixels(&frame).map_err(|err| unreadable(&err))?;
+
+        let turn = started
+            .stream_turn
+            .or(started.global_turn)
+            .unwrap_or_default();
+        let tier = started.tiers[chosen.entry.tier as usize];
+        let begun = Instant::now();
+        let square = started
+            .scaler
+            .square(
+                (info.width() as usize, info.height() as usize),
+                &pixels,
+                tier.px,
+                turn,
+                &started.input,
+            )
+            .map_err(|err| unreadable(&err))?;
+        started.scaling += begun.elapsed();
+        let par = (info.par().numer(), info.par().denom());
+        let size = (info.width(), info.height());
+        let shape = shape(size, par, turn, started.input.fit);
+        {
+            let mut closing = lock(&started.closing);
+            closing.turned(turn.name());
+            closing.reached(pts);
+        }
+        self.check_price(started, &chosen.entry);
+        Ok(Job::Picture(Picture {
+            pts,
+            entry: chosen.entry,
+            square,
+            shape,
+        }))
+    }
+
+    /// Says once when a plan was priced for another encoder.
+    fn check_price(&self, started: &mut Started, entry: &Entry) {
+        let price = started.tiers[entry.tier as usize].tokens;
+        if entry.tokens == price || started.warned_of_prices {
+            return;
+        }
+        started.warned_of_prices = true;
+        let text = format!(
+            "the plan pays {} tokens for a picture of tier {}, but the encoder's manifest says {price}: was it made for another model?",
+            entry.tokens, entry.tier
+        );
+        gst::element_imp_warning!(self, gst::StreamError::Format, ("{}", shown(&text)));
+        lock(&started.closing).warn(text);
+    }
+
+    /// Takes a message of `anchorgate` or `framepick`.
+    pub(super) fn take_message(&self, message: Message) -> bool {
+        if self.begin_anew().is_err() {
+            return false;
+        }
+        let job = {
+            let state = lock(&self.state);
+            let Some(started) = state.as_ref() else {
+                return false;
+            };
+            let mut closing = lock(&started.closing);
+            match message {
+                Message::Plan(header) => {
+                    closing.plan(header);
+                    return true;
+                }
+                Message::Summary(summary) => {
+                    closing.summary(summary);
+                    return true;
+                }
+                Message::Miss(_) => {
+                    closing.missed();
+                    return true;
+                }
+                // The picture brings it along.
+                Message::Chosen(_) => return true,
+                Message::Anchor(anchor) => Job::Anchor(anchor),
+                Message::Cue(cue) => {
+                    closing.reached(cue.pts);
+                    Job::Cue(cue)
+                }
+            }
+        };
+        self.hand_over(job).is_ok()
+    }
+
+    pub(super) fn take_tags(&self, tags: &gst::TagListRef) {
+        let Some(tag) = tags.get::<gst::tags::ImageOrientation>() else {
+            return;
+        };
+        let turn = Orientation::from_tag(tag.get());
+        if turn.is_none() {
+            gst::warning!(CAT, imp = self, "unknown image-orientation {}", tag.get());
+        }
+        if let Some(started) = lock(&self.state).as_mut() {
+            match tags.scope() {
+                gst::TagScope::Global => started.global_turn = turn,
+                _ => started.stream_turn = turn,
+            }
+        }
+    }
+
+    /// A buffer of the cue stream: recordings without pictures.
+    pub(super) fn cue_job(
+        started: &mut Started,
+        buffer: &gst::Buffer,
+    ) -> Result<Job, gst::ErrorMessage> {
+        let wrong = |why: &dyn std::fmt::Display| {
+            gst::error_msg!(
+                gst::StreamError::Format,
+                ("a cue cannot be read: {}", shown(&why))
+            )
+        };
+        let data = buffer.map_readable().map_err(|err| wrong(&err))?;
+        let cue = structures::cue_from_text(&data).map_err(|err| wrong(&err))?;
+        lock(&started.closing).reached(cue.pts);
+        Ok(Job::Cue(cue))
+    }
+}

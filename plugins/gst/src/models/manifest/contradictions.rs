@@ -1,0 +1,201 @@
+//! What a manifest must not say: every contradiction at once.
+
+use anchoring::tier::Tier;
+
+use super::{Input, Kind, Layout, Manifest, Memory, SCHEMA};
+
+/// Every contradiction, as `field is value: rule`.
+pub(super) fn contradictions(manifest: &Manifest) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut need = |holds: bool, field: &str, value: &dyn std::fmt::Debug, rule: &str| {
+        if !holds {
+            problems.push(format!("{field} is {value:?}: {rule}"));
+        }
+    };
+    need(
+        manifest.schema == SCHEMA,
+        "schema",
+        &manifest.schema,
+        "must be earmark-model/1",
+    );
+    need(
+        manifest.path.file_stem().and_then(|stem| stem.to_str()) == Some(&manifest.name),
+        "name",
+        &manifest.name,
+        "must be the manifest's file name without .yaml",
+    );
+    need(
+        manifest.sha256.len() == 64
+            && manifest
+                .sha256
+                .bytes()
+                .all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')),
+        "sha256",
+        &manifest.sha256,
+        "must be 64 lower-case hexadecimal digits, as sha256sum prints them",
+    );
+    need(
+        (1..=65_535).contains(&manifest.output.dim),
+        "output.dim",
+        &manifest.output.dim,
+        "must lie in 1..=65535",
+    );
+    match manifest.kind {
+        Kind::Encoder => {
+            need(
+                matches!(manifest.input.layout, Layout::Nchw | Layout::Nhwc),
+                "input.layout",
+                &manifest.input.layout,
+                "an encoder takes NCHW or NHWC",
+            );
+            need(
+                manifest
+                    .input
+                    .mean
+                    .is_some_and(|m| m.iter().all(|x| x.is_finite())),
+                "input.mean",
+                &manifest.input.mean,
+                "an encoder needs three finite numbers",
+            );
+            need(
+                manifest
+                    .input
+                    .std
+                    .is_some_and(|s| s.iter().all(|x| x.is_finite() && *x > 0.0)),
+                "input.std",
+                &manifest.input.std,
+                "an encoder needs three positive numbers",
+            );
+            need(
+                manifest.prices().is_some(),
+                "tiers",
+                &manifest.tiers,
+                "an encoder needs low, base and high with 0 < low <= base <= high tokens",
+            );
+            if let Some(tiers) = manifest.tiers {
+                for tier in Tier::ALL {
+                    need(
+                        (1..=4096).contains(&tiers.of(tier).px),
+                        &format!("tiers.{tier}.px"),
+                        &tiers.of(tier).px,
+                        "must lie in 1..=4096",
+                    );
+                }
+            }
+        }
+        Kind::Tagger => {
+            need(
+                manifest.input.layout == Layout::Nctf,
+                "input.layout",
+                &manifest.input.layout,
+                "a tagger takes NCTF",
+            );
+            mel_input(&manifest.input, &mut need);
+            need(
+                manifest.classes.is_some(),
+                "classes",
+                &manifest.classes,
+                "a tagger needs its class list",
+            );
+            need(
+                manifest
+                    .speech_classes
+                    .iter()
+                    .all(|class| *class < manifest.output.dim),
+                "speech_classes",
+                &manifest.speech_classes,
+                "must be below output.dim",
+            );
+        }
+        Kind::Voice => {
+            need(
+                manifest.input.layout == Layout::Nt,
+                "input.layout",
+                &manifest.input.layout,
+                "a voice detector takes NT",
+            );
+            for (field, value, rule) in [
+                (
+                    "input.sample_rate",
+                    manifest.input.sample_rate.map(|r| r as usize),
+                    16_000,
+                ),
+                ("input.samples", manifest.input.samples, 512),
+                ("output.dim", Some(manifest.output.dim), 1),
+            ] {
+                need(
+                    value == Some(rule),
+                    field,
+                    &value,
+                    &format!("must be {rule}"),
+                );
+            }
+            let fits = |memory: &Memory| {
+                memory.context <= 4096
+                    && (1..=65_536).contains(&memory.shape.iter().product::<usize>())
+            };
+            need(
+                manifest.memory.as_ref().is_some_and(fits),
+                "memory",
+                &manifest.memory,
+                "a voice detector needs context (at most 4096), input, output, shape and rate",
+            );
+        }
+        Kind::Probe => {
+            match manifest.input.layout {
+                Layout::Nctf => mel_input(&manifest.input, &mut need),
+                Layout::Nt => {
+                    need(
+                        manifest.input.sample_rate == Some(16_000),
+                        "input.sample_rate",
+                        &manifest.input.sample_rate,
+                        "must be 16000",
+                    );
+                    need(
+                        manifest
+                            .input
+                            .samples
+                            .is_some_and(|n| (400..=160_000).contains(&n)),
+                        "input.samples",
+                        &manifest.input.samples,
+                        "must lie in 400..=160000, ten seconds",
+                    );
+                }
+                Layout::Nchw | Layout::Nhwc => need(
+                    false,
+                    "input.layout",
+                    &manifest.input.layout,
+                    "a probe takes NCTF (log mel) or NT (samples)",
+                ),
+            }
+            need(
+                manifest.head.is_some(),
+                "head",
+                &manifest.head,
+                "a probe needs a head: a safetensors file",
+            );
+        }
+    }
+    problems
+}
+
+/// The mel front end is fixed; a model for another one would hear noise.
+fn mel_input(input: &Input, need: &mut impl FnMut(bool, &str, &dyn std::fmt::Debug, &str)) {
+    for (field, value, rule) in [
+        (
+            "input.sample_rate",
+            input.sample_rate.map(|r| r as usize),
+            16_000,
+        ),
+        ("input.frames", input.frames, 96),
+        ("input.bands", input.bands, 64),
+        ("input.hop_frames", input.hop_frames, 48),
+    ] {
+        need(
+            value == Some(rule),
+            field,
+            &value,
+            &format!("must be {rule}"),
+        );
+    }
+}

@@ -1,0 +1,232 @@
+//! Which models have a part in a file: what each of their files is, and what its manifest says of it.
+
+use std::path::Path;
+
+use anchoring::weights::EMBEDDED;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::ModelError;
+use super::files::{known_sha256, read_small};
+use super::manifest::{Kind, Manifest};
+use super::search::find;
+
+/// The probes that are no manifests.
+pub const PROBES: [&str; 6] = [
+    "energy",
+    "flux",
+    "onset",
+    "onset+tcn",
+    "tagger",
+    "tagger-novelty",
+];
+/// What stands for no model.
+const NONE: &str = "none";
+/// The probes that go by weights.
+const WEIGHED: [&str; 2] = [anchoring::weights::ONSET, anchoring::weights::ONSET_TCN];
+
+/// A model that had a part in a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelNote {
+    /// `encoder`, `tagger`, `voice`, `probe`; or of a file that one of them goes by: `weights`, `classes`, `head`.
+    pub role: String,
+    /// Name of its manifest, or of the file; `built in` for weights that are.
+    pub name: String,
+    /// SHA-256 of its file, lower-case hexadecimal.
+    pub sha256: String,
+    /// SHA-256 of what its manifest says ([`Manifest::canonical_sha256`]); `None` where there is no manifest,
+    /// and in files of versions that did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_sha256: Option<String>,
+}
+
+/// What `ears` names.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    /// A probe, or a manifest of kind probe.
+    pub probe: &'a str,
+    /// Its weights: a path, or nothing for those that are built in.
+    pub weights: &'a str,
+    /// The tagger, or `none`.
+    pub tagger: &'a str,
+    /// The voice detector, or `none`.
+    pub vad: &'a str,
+}
+
+/// Everything that listens, if these are named: tagger, voice detector, probe, each followed by what lies beside it (class list, head); or the weights
+/// of a probe that has some.
+///
+/// # Errors
+/// Unknown, missing, altered, unreadable, or of another kind.
+pub fn listening(named: Named<'_>) -> Result<Vec<ModelNote>, ModelError> {
+    let mut notes = Vec::new();
+    for (name, kind) in [(named.tagger, Kind::Tagger), (named.vad, Kind::Voice)] {
+        if !matches!(name, "" | NONE) {
+            notes.extend(of(&find(name)?.of_kind(kind)?)?);
+        }
+    }
+    if WEIGHED.contains(&named.probe) {
+        let (name, sha256) = match named.weights {
+            "" => ("built in".to_owned(), hex(Sha256::digest(EMBEDDED))),
+            path => (
+                file_name(Path::new(path)),
+                hex(Sha256::digest(read_small(Path::new(path))?)),
+            ),
+        };
+        notes.push(plain("weights", name, sha256));
+    } else if !PROBES.contains(&named.probe) {
+        notes.extend(of(&find(named.probe)?.of_kind(Kind::Probe)?)?);
+    }
+    Ok(notes)
+}
+
+/// A model, and the files beside it that it goes by.
+///
+/// # Errors
+/// Missing, altered or unreadable.
+pub fn of(manifest: &Manifest) -> Result<Vec<ModelNote>, ModelError> {
+    manifest.check()?;
+    let mut notes = vec![ModelNote {
+        role: manifest.kind.to_string(),
+        name: manifest.name.clone(),
+        sha256: manifest.sha256.clone(),
+        manifest_sha256: Some(manifest.canonical_sha256()),
+    }];
+    for (role, path) in [
+        ("classes", manifest.classes_path()),
+        ("head", manifest.head_path()),
+    ] {
+        if let Some(path) = path {
+            notes.push(plain(role, file_name(&path), known_sha256(&path)?));
+        }
+    }
+    Ok(notes)
+}
+
+/// The encoder and everything that listens, for a file: `said` by the application as a JSON array of notes; without that, the tagger that is named.
+///
+/// # Errors
+/// What is said is no such array, or the models can't be used.
+pub(crate) fn noted(
+    encoder: &Manifest,
+    said: &str,
+    tagger: &str,
+) -> Result<Vec<ModelNote>, ModelError> {
+    let mut notes = of(encoder)?;
+    if !said.is_empty() {
+        let said: Vec<ModelNote> = serde_json::from_str(said).map_err(ModelError::Notes)?;
+        notes.extend(said);
+    } else if !matches!(tagger, "" | NONE) {
+        notes.extend(of(&find(tagger)?.of_kind(Kind::Tagger)?)?);
+    }
+    Ok(notes)
+}
+
+impl Manifest {
+    /// SHA-256 of everything that the manifest says about how the model is used, with every default written out, in lower-case hexadecimal. Remarks,
+    /// the order of lines, where the model comes from and where its files lie don't count; files have hashes of their own.
+    pub fn canonical_sha256(&self) -> String {
+        let mut used = self.clone();
+        used.source = Default::default();
+        used.file = Default::default();
+        used.classes = None;
+        used.head = None;
+        // A struct of numbers and texts; fields are written in the order in which they are declared.
+        hex(Sha256::digest(
+            serde_json::to_vec(&used).unwrap_or_default(),
+        ))
+    }
+}
+
+fn plain(role: &str, name: String, sha256: String) -> ModelNote {
+    ModelNote {
+        role: role.into(),
+        name,
+        sha256,
+        manifest_sha256: None,
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+fn hex(hash: impl AsRef<[u8]>) -> String {
+    let bytes = hash.as_ref().iter();
+    bytes.map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "schema: earmark-model/1
+name: m
+kind: encoder
+file: m.onnx
+sha256: 00000000000000000000000000000000000000000000000000000000000000aa
+source: { package: p, version: '1', licence: none }
+input: { name: image, layout: NCHW, dtype: f32, mean: [127, 127, 127], std: [128, 128, 128] }
+output: { name: embedding, dim: 8 }
+tiers: { low: { px: 8, tokens: 1 }, base: { px: 16, tokens: 4 }, high: { px: 32, tokens: 16 } }
+";
+
+    fn canonical(text: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.yaml");
+        std::fs::write(&path, text).unwrap();
+        Manifest::read(&path).unwrap().canonical_sha256()
+    }
+
+    #[test]
+    fn what_changes_the_numbers_changes_the_hash_and_nothing_else_does() {
+        let plain = canonical(TEXT);
+        for (from, to) in [
+            ("mean: [127, 127, 127]", "mean: [127, 127, 128]"),
+            ("std: [128, 128, 128]", "std: [128, 127, 128]"),
+            ("px: 32", "px: 33"),
+            ("tokens: 4", "tokens: 5"),
+            ("dim: 8", "dim: 9"),
+            ("layout: NCHW", "layout: NCHW, colour: BGR"),
+            ("layout: NCHW", "layout: NCHW, fit: crop"),
+        ] {
+            assert!(TEXT.contains(from));
+            assert_ne!(canonical(&TEXT.replace(from, to)), plain, "{to}");
+        }
+        for (from, to) in [
+            ("kind: encoder", "# a remark\nkind:   encoder"),
+            ("version: '1'", "version: '2'"),
+            ("layout: NCHW", "layout: NCHW, colour: RGB, resize: bicubic"),
+            ("file: m.onnx", "file: elsewhere/m.onnx"),
+        ] {
+            assert!(TEXT.contains(from));
+            assert_eq!(canonical(&TEXT.replace(from, to)), plain, "{to}");
+        }
+    }
+
+    #[test]
+    fn weights_are_noted_where_the_probe_has_some() {
+        let named = |probe, weights| Named {
+            probe,
+            weights,
+            tagger: NONE,
+            vad: NONE,
+        };
+        assert_eq!(listening(named("flux", "")).unwrap(), []);
+        let own = listening(named("onset", "")).unwrap();
+        assert_eq!(
+            (own[0].role.as_str(), own[0].name.as_str()),
+            ("weights", "built in")
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.safetensors");
+        std::fs::write(&path, EMBEDDED).unwrap();
+        let path = path.to_str().unwrap();
+        let copied = listening(named("onset+tcn", path)).unwrap();
+        assert_eq!(copied[0].sha256, own[0].sha256);
+        std::fs::write(path, [EMBEDDED, b"x"].concat()).unwrap();
+        let other = listening(named("onset", path)).unwrap();
+        assert_ne!(other[0].sha256, own[0].sha256);
+    }
+}

@@ -1,0 +1,254 @@
+//! A model as a session of ONNX Runtime, checked against its manifest; sessions that nobody uses may wait for the next recording.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::provider::{Place, Provider};
+use super::runtime::environment;
+use super::{Environment, Session, TensorElementType, TensorRef, ValueType};
+use crate::models::{Manifest, ModelError};
+
+/// Sessions that wait for the next recording, the one used last at the end.
+static IDLE: Mutex<Idle> = Mutex::new(Idle {
+    most: 0,
+    sessions: Vec::new(),
+});
+
+struct Idle {
+    most: usize,
+    sessions: Vec<Ready>,
+}
+
+/// What makes two sessions the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Key {
+    file: PathBuf,
+    sha256: String,
+    threads: usize,
+    place: Place,
+    /// [`spare_memory`] as it was then.
+    spare: bool,
+    /// Input and output, checked when the session was made.
+    ends: (String, String, usize),
+}
+
+/// From now on, up to `most` sessions that nobody uses are kept for whoever loads the same model next; 0, as in the beginning,
+/// keeps none. For programs that play one recording after the other.
+pub fn keep_sessions(most: usize) {
+    let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    idle.most = most;
+    let over = idle.sessions.len().saturating_sub(most);
+    idle.sessions.drain(..over);
+}
+
+/// Whether sessions on the processor give back, after every run, what it took.
+static SPARE: AtomicBool = AtomicBool::new(false);
+
+/// Whether models that are loaded from now on give back, after every run, the memory that it took. That costs a third of the time with
+/// pictures of 448 pixels, and spares 15 to 30 MB.
+pub fn spare_memory(yes: bool) {
+    SPARE.store(yes, Ordering::Relaxed);
+}
+
+/// A session that can run.
+struct Ready {
+    key: Key,
+    session: Session,
+    /// Why it runs on the processor, if it was to run elsewhere.
+    instead: Option<String>,
+}
+
+/// A session in use; dropped, it is kept if sessions are.
+pub(super) struct Loan(Option<Ready>);
+
+impl Loan {
+    /// One that was kept.
+    fn kept(key: &Key) -> Option<Self> {
+        let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = idle.sessions.iter().position(|ready| ready.key == *key)?;
+        Some(Self(Some(idle.sessions.remove(at))))
+    }
+
+    /// The session; gone only while it is being given back.
+    pub(super) fn session(&mut self, name: &str) -> Result<&mut Session, ModelError> {
+        let ready = self.0.as_mut().map(|ready| &mut ready.session);
+        ready.ok_or_else(|| ModelError::Run {
+            name: name.into(),
+            message: "its session is gone".into(),
+        })
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ready) = self.0.take().filter(|_| idle.most > 0) {
+            if idle.sessions.len() >= idle.most {
+                idle.sessions.remove(0);
+            }
+            idle.sessions.push(ready);
+        }
+    }
+}
+
+/// A session whose input and output are those of the manifest.
+pub(super) struct Model {
+    pub(super) loan: Loan,
+    pub(super) manifest: Manifest,
+}
+
+impl Model {
+    pub(super) fn new(
+        manifest: Manifest,
+        threads: usize,
+        place: Place,
+    ) -> Result<Self, ModelError> {
+        let (environment, _) = environment(Some(&manifest.path))?;
+        let file = manifest.onnx_path();
+        let key = Key {
+            file: file.clone(),
+            sha256: manifest.sha256.clone(),
+            threads: threads.max(1),
+            place,
+            spare: SPARE.load(Ordering::Relaxed),
+            ends: (
+                manifest.input.name.clone(),
+                manifest.output.name.clone(),
+                manifest.output.dim,
+            ),
+        };
+        if let Some(loan) = Loan::kept(&key) {
+            return Ok(Self { loan, manifest });
+        }
+        let load = |err: String| ModelError::Load {
+            name: manifest.name.clone(),
+            message: err,
+        };
+        let begin = |place: Place| open(&environment, &file, threads, place, key.spare);
+        let (session, instead) = match begin(place) {
+            Err(why) if place.provider != Provider::Cpu => (begin(Place::default()), Some(why)),
+            opened => (opened, None),
+        };
+        let session = session.map_err(load)?;
+        let inputs: Vec<_> = session.inputs().iter().map(|input| input.name()).collect();
+        let mut wanted = vec![manifest.input.name.as_str()];
+        if let Some(memory) = &manifest.memory {
+            wanted.extend([memory.input.as_str(), memory.rate.as_str()]);
+        }
+        if inputs.len() != wanted.len() || !wanted.iter().all(|name| inputs.contains(name)) {
+            return Err(load(format!(
+                "its inputs are {inputs:?}, but the manifest says they are {wanted:?} (input.name is {:?})",
+                manifest.input.name
+            )));
+        }
+        let outputs: Vec<_> = session
+            .outputs()
+            .iter()
+            .map(|output| output.name())
+            .collect();
+        let output = session
+            .outputs()
+            .iter()
+            .find(|output| output.name() == manifest.output.name);
+        match output.map(|output| output.dtype()) {
+            None => {
+                return Err(load(format!(
+                    "its outputs are {outputs:?}, but the manifest says output.name is {:?}",
+                    manifest.output.name
+                )));
+            }
+            Some(ValueType::Tensor {
+                ty: TensorElementType::Float32,
+                shape,
+                ..
+            }) => {
+                let width = shape.last().copied().unwrap_or(-1);
+                if width >= 0 && width as usize != manifest.output.dim {
+                    return Err(load(format!(
+                        "its output {:?} has {width} numbers, but the manifest says output.dim is {}",
+                        manifest.output.name, manifest.output.dim
+                    )));
+                }
+            }
+            Some(other) => {
+                return Err(load(format!(
+                    "its output is {other}, but must be f32 [N, dim]"
+                )));
+            }
+        }
+        Ok(Self {
+            loan: Loan(Some(Ready {
+                key,
+                session,
+                instead,
+            })),
+            manifest,
+        })
+    }
+
+    /// What runs it.
+    pub(super) fn place(&self) -> Place {
+        match &self.loan.0 {
+            Some(ready) if ready.instead.is_none() => ready.key.place,
+            _ => Place::default(),
+        }
+    }
+
+    /// Why the processor runs it, if something else was to.
+    pub(super) fn instead(&self) -> Option<&str> {
+        self.loan.0.as_ref()?.instead.as_deref()
+    }
+
+    /// Runs `n` items and hands the `[n, dim]` output to `take`.
+    pub(super) fn run<T>(
+        &mut self,
+        shape: &[usize],
+        data: &[f32],
+        take: impl FnOnce(&[f32]) -> T,
+    ) -> Result<T, ModelError> {
+        let name = &self.manifest.name;
+        let fail = |message: String| ModelError::Run {
+            name: name.clone(),
+            message,
+        };
+        let wanted = shape.first().copied().unwrap_or(0) * self.manifest.output.dim;
+        let input = TensorRef::from_array_view((shape.to_vec(), data))
+            .map_err(|err| fail(err.to_string()))?;
+        let session = self.loan.session(name)?;
+        let outputs = session
+            .run(super::inputs![self.manifest.input.name.as_str() => input])
+            .map_err(|err| fail(err.to_string()))?;
+        let (shape, numbers) = outputs[self.manifest.output.name.as_str()]
+            .try_extract_tensor::<f32>()
+            .map_err(|err| fail(err.to_string()))?;
+        if numbers.len() != wanted {
+            return Err(fail(format!(
+                "it gave {shape:?}, but {wanted} numbers were expected (output.dim is {})",
+                self.manifest.output.dim
+            )));
+        }
+        Ok(take(numbers))
+    }
+}
+
+/// A session that runs a file's model at a place.
+fn open(
+    environment: &Environment,
+    file: &Path,
+    threads: usize,
+    place: Place,
+    spare: bool,
+) -> Result<Session, String> {
+    let provider = place.execution_provider(spare)?;
+    // Spinning threads burn the cores that decode. The arena keeps the largest batch's memory, which is bounded; without it
+    // every batch faults its pages in again (a third of the time at 448 px), which only pays where memory is dear.
+    Session::builder(environment)
+        .and_then(|builder| Ok(builder.with_intra_threads(threads.max(1))?))
+        .and_then(|builder| Ok(builder.with_inter_threads(1)?))
+        .and_then(|builder| Ok(builder.with_intra_op_spinning(false)?))
+        .and_then(|builder| Ok(builder.with_memory_pattern(false)?))
+        .and_then(|builder| Ok(builder.with_execution_providers([provider])?))
+        .and_then(|mut builder| builder.commit_from_file(file))
+        .map_err(|err| err.to_string())
+}

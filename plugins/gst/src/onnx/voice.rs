@@ -1,0 +1,123 @@
+//! Sound -> how likely somebody speaks.
+
+use anchoring::mel::RATE;
+
+use super::provider::Place;
+use super::session::Model;
+use super::{RuntimeError, TensorRef, probability};
+use crate::models::{Kind, Manifest, Memory, ModelError, find};
+
+/// Sound -> how likely somebody speaks, chunk by chunk; it remembers.
+pub struct Voice {
+    model: Model,
+    memory: Memory,
+    state: Vec<f32>,
+    /// The last samples of the chunk before, and the chunk.
+    samples: Vec<f32>,
+}
+
+impl Voice {
+    /// Loads the manifest's ONNX file, which [`Manifest::check`] should have seen.
+    ///
+    /// # Errors
+    /// ONNX Runtime or the model cannot be loaded, or the model is not as described.
+    pub fn new(manifest: Manifest) -> Result<Self, ModelError> {
+        let mut model = Model::new(manifest, 1, Place::default())?;
+        let Some(memory) = model.manifest.memory.clone() else {
+            return Err(ModelError::Load {
+                name: model.manifest.name,
+                message: "its manifest says nothing of its memory".into(),
+            });
+        };
+        let outputs = model.loan.session(&model.manifest.name)?.outputs();
+        if !outputs.iter().any(|output| output.name() == memory.output) {
+            return Err(ModelError::Load {
+                name: model.manifest.name,
+                message: format!("it has no output {:?}", memory.output),
+            });
+        }
+        let mut voice = Self {
+            state: Vec::new(),
+            samples: Vec::new(),
+            model,
+            memory,
+        };
+        voice.reset();
+        Ok(voice)
+    }
+
+    /// What it was made from.
+    pub fn manifest(&self) -> &Manifest {
+        &self.model.manifest
+    }
+
+    /// Forgets what it heard.
+    pub fn reset(&mut self) {
+        self.state = vec![0.0; self.memory.shape.iter().product()];
+        self.samples = vec![0.0; self.memory.context];
+    }
+
+    /// How likely somebody speaks in the next chunk of 512 samples, in -1..=1.
+    ///
+    /// # Errors
+    /// The model fails, or gives another shape.
+    pub fn hear(&mut self, chunk: &[f32]) -> Result<f32, ModelError> {
+        let Manifest {
+            name,
+            input,
+            output,
+            ..
+        } = &self.model.manifest;
+        let fail = |message: String| ModelError::Run {
+            name: name.clone(),
+            message,
+        };
+        let broken = |err: RuntimeError| fail(err.to_string());
+        let spare = self.samples.len().saturating_sub(self.memory.context);
+        self.samples.drain(..spare);
+        self.samples.extend_from_slice(chunk);
+        let shape = [1, self.samples.len()];
+        let sound = TensorRef::from_array_view((shape, self.samples.as_slice())).map_err(broken)?;
+        let state = TensorRef::from_array_view((self.memory.shape, self.state.as_slice()))
+            .map_err(broken)?;
+        let rate = [i64::from(RATE)];
+        let rate = TensorRef::from_array_view(([0usize; 0], rate.as_slice())).map_err(broken)?;
+        let session = self.model.loan.session(name)?;
+        let outputs = session
+            .run(super::inputs![
+                input.name.as_str() => sound,
+                self.memory.input.as_str() => state,
+                self.memory.rate.as_str() => rate,
+            ])
+            .map_err(broken)?;
+        let numbers = |name: &str| {
+            let (_, numbers) = outputs[name].try_extract_tensor::<f32>().map_err(broken)?;
+            Ok::<_, ModelError>(numbers.to_vec())
+        };
+        let p = numbers(&output.name)?;
+        let next = numbers(&self.memory.output)?;
+        drop(outputs);
+        match p.as_slice() {
+            &[p] if next.len() == self.state.len() => {
+                self.state = next;
+                Ok(probability(p))
+            }
+            _ => Err(fail(format!(
+                "it gave {} probabilities and a state of {} numbers, but one and {} were expected",
+                p.len(),
+                next.len(),
+                self.state.len()
+            ))),
+        }
+    }
+}
+
+/// A ready voice detector.
+///
+/// # Errors
+/// Unknown, altered, not a voice detector, or not runnable.
+pub fn load_voice(name: &str) -> Result<Voice, ModelError> {
+    let manifest = find(name)?.of_kind(Kind::Voice)?;
+    manifest.check()?;
+    Voice::new(manifest)
+}

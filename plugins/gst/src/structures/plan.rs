@@ -1,0 +1,73 @@
+//! What the gate says before everything else and at the end, as structures: the plan's header and a summary.
+
+use anchoring::plan::{Header, SCHEMA};
+use anchoring::tier::Tokens;
+use anchoring::time::Nanos;
+
+use super::fields::{StructureError, get, nanos, wrong};
+
+/// Name of the structure that brings the plan's header.
+pub(crate) const HEADER: &str = "earmark-plan";
+/// Name of the structure that brings the summary.
+pub(super) const SUMMARY: &str = "earmark-summary";
+
+/// What the gate knows at the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// End of the last picture or cue.
+    pub duration: Nanos,
+    /// What might be spent over that time.
+    pub budget_tokens: Tokens,
+    /// Encoded pictures that came.
+    pub pictures_seen: u64,
+    /// Encoded pictures that went to the decoder.
+    pub pictures_passed: u64,
+    /// What went wrong without stopping the work, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+pub(super) fn header_to_structure(header: &Header) -> gst::Structure {
+    gst::Structure::builder(HEADER)
+        .field("video-id", &header.video_id)
+        .field("duration-ns", header.duration.get())
+        .field("budget-tokens", header.budget_tokens)
+        .field("spent-tokens", header.spent_tokens)
+        .field("config", header.config.to_string())
+        .build()
+}
+
+pub(super) fn summary_to_structure(summary: &Summary) -> gst::Structure {
+    gst::Structure::builder(SUMMARY)
+        .field("duration-ns", summary.duration.get())
+        .field("budget-tokens", summary.budget_tokens)
+        .field("pictures-seen", summary.pictures_seen)
+        .field("pictures-passed", summary.pictures_passed)
+        .field("warnings", gst::Array::new(summary.warnings.iter()))
+        .build()
+}
+
+pub(super) fn header_from_structure(s: &gst::StructureRef) -> Result<Header, StructureError> {
+    Ok(Header {
+        schema: SCHEMA.into(),
+        video_id: get(s, "video-id")?,
+        duration: nanos(s, "duration-ns")?,
+        budget_tokens: get(s, "budget-tokens")?,
+        spent_tokens: get(s, "spent-tokens")?,
+        config: serde_json::from_str(get(s, "config")?)
+            .map_err(|error| wrong(s, "config", format!("must be JSON: {error}")))?,
+    })
+}
+
+pub(super) fn summary_from_structure(s: &gst::StructureRef) -> Result<Summary, StructureError> {
+    let warnings = get::<gst::ArrayRef>(s, "warnings")?;
+    let warnings = warnings.iter().map(|text| text.get::<String>());
+    Ok(Summary {
+        duration: nanos(s, "duration-ns")?,
+        budget_tokens: get(s, "budget-tokens")?,
+        pictures_seen: get(s, "pictures-seen")?,
+        pictures_passed: get(s, "pictures-passed")?,
+        warnings: warnings
+            .collect::<Result<_, _>>()
+            .map_err(|_| wrong(s, "warnings", "must hold strings"))?,
+    })
+}
