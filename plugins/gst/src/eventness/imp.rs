@@ -25,7 +25,7 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
-/// The latency is not known yet.
+/// Stands for a latency that is not known yet.
 const UNKNOWN: i64 = -1;
 
 pub struct Eventness {
@@ -33,7 +33,7 @@ pub struct Eventness {
     src: gst::Pad,
     settings: Mutex<Settings>,
     state: Mutex<State>,
-    /// Its own, in nanoseconds, from the start on; [`UNKNOWN`] before.
+    /// The element's own, in nanoseconds; [`UNKNOWN`] before it starts.
     latency: AtomicI64,
 }
 
@@ -46,7 +46,7 @@ impl Eventness {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something with the state, then pushes what came of it.
+    /// Works on the state, then posts its warnings and pushes its output.
     fn work(
         &self,
         work: impl FnOnce(&mut State, &mut Vec<Out>) -> Result<(), ModelError>,
@@ -93,11 +93,11 @@ impl Eventness {
                     gst::element_imp_error!(
                         self,
                         gst::StreamError::Format,
-                        ("the sound's segment is not in time format (is this raw data without timestamps?)")
+                        ("the audio segment must be in time format (is this raw data without timestamps?)")
                     );
                     return false;
                 };
-                // What was heard belongs to the old segment.
+                // Sound heard so far belongs to the old segment.
                 let pushed = self.work(|state, out| state.finish(out));
                 {
                     let mut state = self.state();
@@ -113,13 +113,13 @@ impl Eventness {
                 let (pts, length) = gap.get();
                 let until = pts + length.unwrap_or(gst::ClockTime::ZERO);
                 if self.state().stretch.sounds() {
-                    // What is told downstream begins where the sound ended, and only if that is more than jitter.
-                    let told = self.work(|state, out| {
+                    // The GAP that goes downstream begins where the sound ended, and only if it is more than jitter.
+                    let pushed = self.work(|state, out| {
                         let segment = state.segment.as_ref();
                         let until = segment.and_then(|segment| pads::stream_time(segment, until));
                         state.silent(until, out)
                     });
-                    return told.is_ok();
+                    return pushed.is_ok();
                 }
             }
             gst::EventView::FlushStop(_) => {
@@ -133,7 +133,7 @@ impl Eventness {
             gst::EventView::Eos(_) => {
                 let pushed = self.work(|state, out| state.finish(out));
                 if let Err(error) = pushed {
-                    gst::debug!(CAT, imp = self, "last cues were refused: {error}");
+                    gst::debug!(CAT, imp = self, "downstream refused the last cues: {error}");
                 }
                 self.report();
             }
@@ -164,7 +164,7 @@ impl Eventness {
 
     fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
         match query.view() {
-            // Cues need no buffers of upstream's kind.
+            // Upstream's buffers hold sound, not cues.
             gst::QueryView::Allocation(_) => false,
             _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
         }
@@ -184,7 +184,7 @@ impl Eventness {
                 ("busy-ns", stats.busy_ns),
             ],
         );
-        // Without a bus there is nobody to tell.
+        // Fails only without a bus.
         let _ = self.obj().post_message(message);
     }
 
@@ -279,7 +279,7 @@ impl ElementImpl for Eventness {
             gst::subclass::ElementMetadata::new(
                 "Earmark listener",
                 "Analyzer/Audio",
-                "Says for every 80 ms of sound whether something begins, how sure that is and what is heard",
+                "Turns sound into cues: every 80 ms, how likely something begins, how uncertain that is and what is heard",
                 "Earmark",
             )
         });

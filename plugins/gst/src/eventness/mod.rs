@@ -1,4 +1,4 @@
-//! Sound -> cues: a timed stream of what is heard, one cue for every 80 ms.
+//! Sound -> cues: one cue for every hop of 80 ms.
 //!
 //! # Layout
 //!
@@ -18,30 +18,30 @@ use gst::prelude::*;
 pub use crate::models::PROBES;
 
 glib::wrapper! {
-    /// `eventness`: listens to mono 16 kHz sound and says when something begins, how sure that is, and what it may be.
+    /// `eventness`: turns mono 16 kHz sound into cues.
     pub struct Eventness(ObjectSubclass<imp::Eventness>) @extends gst::Element, gst::Object;
 }
 
-/// What becomes of speech.
+/// How speech is treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "EarmarkSpeech")]
 pub enum Speech {
-    /// Neither anchors nor labels.
+    /// Lowers the score of onsets near speech; cues say nothing of it.
     #[enum_value(
-        name = "Onsets beside a voice count less, as the weights say, and cues don't tell of speech",
+        name = "Lowers the score of onsets near speech; cues leave speech out",
         nick = "ignore"
     )]
     Ignore,
-    /// Labels; hardly anchors.
+    /// Lowers the score of onsets near speech; cues mark it.
     #[default]
     #[enum_value(
-        name = "Onsets beside a voice count less, as the weights say, and cues tell of speech",
+        name = "Lowers the score of onsets near speech; cues mark speech",
         nick = "label"
     )]
     Label,
-    /// A sound like any other.
+    /// Like any other sound.
     #[enum_value(
-        name = "Speech makes anchors like any other sound, and cues tell of it",
+        name = "Treats speech like any other sound; cues mark speech",
         nick = "anchor"
     )]
     Anchor,
@@ -57,19 +57,19 @@ impl From<Speech> for anchoring::listen::Speech {
     }
 }
 
-/// What the tagger names.
+/// Which sound the tagger gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "EarmarkTagging")]
 pub enum Tagging {
-    /// Sounds that probably begin: a few times cheaper.
+    /// Sound near likely onsets: a few times cheaper.
     #[default]
     #[enum_value(
-        name = "What sounds where something probably begins; other cues have no classes",
+        name = "Only sound near likely onsets; other cues have no classes",
         nick = "onsets"
     )]
     Onsets,
-    /// Everything.
-    #[enum_value(name = "All of the sound, every 0.48 s", nick = "all")]
+    /// All of it.
+    #[enum_value(name = "All sound, a patch every 0.48 s", nick = "all")]
     All,
 }
 
@@ -82,8 +82,10 @@ impl From<Tagging> for anchoring::listen::Naming {
     }
 }
 
-/// What is wrong with what these properties name, if anything: an unknown probe, weights that can't be read or aren't made for it,
-/// a probe that needs a tagger where there is none.
+/// Checks a probe with its weights and tagger, without loading a model.
+///
+/// # Errors
+/// The probe is unknown, its weights are unreadable or made for another probe, or it needs a tagger and there is none.
 pub fn check_probe(
     probe: &str,
     weights: &str,

@@ -7,16 +7,16 @@ use gst::prelude::*;
 
 use super::{Speech, Tagging};
 
-/// Names that stand for no model.
+/// The value that names no model.
 pub(super) const NONE: &str = "none";
-/// The probe, unless another is named.
+/// The probe unless another is named.
 pub(super) const DEFAULT: &str = "onset";
 
-/// What the properties say.
+/// The properties' values.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) probe: String,
-    /// Path, or nothing for the built-in ones.
+    /// A path; empty: the built-in weights.
     pub(super) weights: String,
     pub(super) tagger: String,
     pub(super) tagging: Tagging,
@@ -41,55 +41,55 @@ impl Default for Settings {
     }
 }
 
-/// What GObject and `gst-inspect-1.0` are told.
+/// The properties as GObject and `gst-inspect-1.0` list them.
 pub(super) fn properties() -> &'static [glib::ParamSpec] {
     static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
         let settings = Settings::default();
         vec![
             glib::ParamSpecString::builder("probe")
                 .nick("Onset probe")
-                .blurb("What finds the instants at which something begins: energy, flux (no model), onset (flux and small networks), onset+tcn (those and a larger one, half a second later), tagger (the tagger's largest probability), tagger-novelty (how its embedding changes), or the name or path of a manifest of kind probe (any embedding with a head)")
+                .blurb("What turns sound into onsets: energy or flux (no model), onset (flux and small networks), onset+tcn (adds a larger network and half a second of delay), tagger (its highest probability), tagger-novelty (change of its embedding), or the name or path of a manifest of kind probe (an embedding with a head)")
                 .default_value(settings.probe.as_str())
                 .mutable_ready()
                 .build(),
             glib::ParamSpecString::builder("weights")
                 .nick("Probe weights")
-                .blurb("Weights of the probes onset and onset+tcn: a safetensors file that `earmark fit` wrote (empty: those built in)")
+                .blurb("Weights of the probes onset and onset+tcn: a safetensors file written by `earmark fit`; empty: the built-in weights")
                 .default_value(settings.weights.as_str())
                 .mutable_ready()
                 .build(),
             glib::ParamSpecString::builder("tagger")
-                .nick("Sound tagger")
-                .blurb("Model that names what is heard: a manifest's name (e.g. yamnet) or path, or none")
+                .nick("Tagger")
+                .blurb("Model that names sounds: the name of a manifest (such as yamnet), its path, or none")
                 .default_value(settings.tagger.as_str())
                 .mutable_ready()
                 .build(),
             glib::ParamSpecEnum::builder_with_default("tagging", settings.tagging)
-                .nick("What is named")
-                .blurb("What the tagger is shown: where something probably begins, or all of the sound")
+                .nick("Tagging")
+                .blurb("Which sound the tagger gets")
                 .mutable_ready()
                 .build(),
             glib::ParamSpecString::builder("vad")
-                .nick("Voice activity detector")
-                .blurb("Model that hears whether somebody speaks: a manifest's name (e.g. silero-vad) or path, or none: then speech is what the tagger says it is")
+                .nick("Voice detector")
+                .blurb("Model that detects speech: the name of a manifest (such as silero-vad), its path, or none; with none the tagger's speech classes decide")
                 .default_value(settings.vad.as_str())
                 .mutable_ready()
                 .build(),
             glib::ParamSpecEnum::builder_with_default("speech", settings.speech)
                 .nick("Speech")
-                .blurb("What becomes of speech: whether onsets in it may be anchors, and whether cues tell of it")
+                .blurb("Whether speech lowers the score of onsets near it, and whether cues mark it")
                 .mutable_ready()
                 .build(),
             glib::ParamSpecUInt::builder("threads")
                 .nick("Model threads")
-                .blurb("Threads that the tagger and an embedding may use, count (0: as many as there are processors)")
+                .blurb("Threads of the tagger and the embedding; 0 counts as 1")
                 .maximum(64)
                 .default_value(settings.threads)
                 .mutable_ready()
                 .build(),
             glib::ParamSpecUInt::builder("batch")
-                .nick("Patches at once")
-                .blurb("How many patches the tagger is shown at once, count; with more than one they wait for each other, up to 15.36 s of sound, so leave it alone where cues are awaited")
+                .nick("Batch")
+                .blurb("Patches that go through the tagger together. Above 1 they wait for each other, up to 15.36 s of sound; keep 1 where cues must come at once")
                 .minimum(1)
                 .maximum(64)
                 .default_value(settings.batch)
@@ -100,7 +100,7 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
     &PROPERTIES
 }
 
-/// A string property's value, or what stands for none.
+/// A string property's value, or `otherwise` if it is empty.
 fn text(value: &glib::Value, otherwise: &str) -> String {
     value
         .get::<Option<String>>()

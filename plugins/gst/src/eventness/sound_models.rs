@@ -1,4 +1,4 @@
-//! What listens: the probe, the tagger and the voice detector that the properties name, ready to run.
+//! The probe, the tagger and the voice detector that the properties name, ready to run.
 
 use std::sync::Arc;
 
@@ -10,35 +10,35 @@ use super::settings::{NONE, Settings};
 use crate::models::{self, Kind, Layout, ModelError, PROBES};
 use crate::onnx::{self, Embedder, Tagger, Voice};
 
-/// How long a patch may wait for others: as much as 32 patches.
+/// How long a patch may wait for others: 32 patches.
 const LONGEST_WAIT: anchoring::time::Nanos = anchoring::time::Nanos::from_ms(15_360);
 
-/// What judges patches, for the probes that do.
+/// How the probes that work on patches score one.
 enum Patchwise {
-    /// The largest probability of any class.
+    /// The highest probability of any class.
     Loudest,
-    /// How unlike the patch before it an embedding is.
+    /// How far the embedding is from the one before.
     Novelty(Option<Vec<f32>>),
-    /// Any embedding with a head.
+    /// An embedding with a head.
     Head(Box<(Embedder, Head)>),
 }
 
-/// Everything that listens.
+/// The models, and patches that wait for the tagger.
 pub(super) struct SoundModels {
     hearing: Hearing,
     tagger: Option<Tagger>,
     voice: Option<Voice>,
     patchwise: Option<Patchwise>,
-    /// How many patches the tagger is shown at once, and those that wait for others.
+    /// Patches that go through the tagger together; `held` waits until there are as many.
     batch: usize,
     held: Vec<Patch>,
     latency: anchoring::time::Nanos,
 }
 
-/// What the settings ask for, without any model.
+/// What the settings ask for, without loading a model; a probe's manifest, if it has one.
 ///
 /// # Errors
-/// Something is unknown or doesn't fit together.
+/// A name is unknown, or settings contradict each other.
 pub(super) fn hearing(
     settings: &Settings,
 ) -> Result<(Hearing, Option<models::Manifest>), ModelError> {
@@ -57,7 +57,7 @@ pub(super) fn hearing(
         "onset+tcn" => learned(Probe::OnsetTcn)?,
         "tagger" | "tagger-novelty" if settings.tagger == NONE => {
             return Err(ModelError::Probe(format!(
-                "the probe {} needs a tagger, but `tagger` is none: name one, such as yamnet",
+                "probe {} needs a tagger, but `tagger` is none: set one, such as yamnet",
                 settings.probe
             )));
         }
@@ -65,7 +65,7 @@ pub(super) fn hearing(
         name => {
             let manifest = models::find(name).map_err(|error| match error {
                 ModelError::Unknown { .. } => ModelError::Probe(format!(
-                    "there is no probe `{name}`: it must be {}, or a model of kind probe (`earmark models` lists them)",
+                    "unknown probe `{name}`: it must be {}, or a model of kind probe (`earmark models` lists them)",
                     PROBES.join(", ")
                 )),
                 error => error,
@@ -91,7 +91,7 @@ pub(super) fn hearing(
     Ok((hearing, embedding))
 }
 
-/// How long cues wait for what comes after them; without any model loaded.
+/// How long cues lag behind the sound, without loading a model.
 pub(super) fn latency(settings: &Settings) -> anchoring::time::Nanos {
     let hearing = hearing(settings).map(|(hearing, _)| hearing);
     waits(&hearing.unwrap_or_default(), settings.batch)
@@ -109,7 +109,7 @@ impl SoundModels {
     /// Loads what the settings name.
     ///
     /// # Errors
-    /// Something is unknown, altered, of the wrong kind, or doesn't fit together.
+    /// A model is unknown, altered or of the wrong kind, or settings contradict each other.
     pub(super) fn load(settings: &Settings) -> Result<Self, ModelError> {
         let threads = settings.threads as usize;
         let (hearing, embedding) = hearing(settings)?;
@@ -140,12 +140,12 @@ impl SoundModels {
         })
     }
 
-    /// As [`latency`], once and for all.
+    /// As [`latency`], of these models.
     pub(super) const fn latency(&self) -> anchoring::time::Nanos {
         self.latency
     }
 
-    /// Somebody who hears sound that begins at `start`; what was heard before is forgotten.
+    /// A new listener for sound that begins at `start`; the models forget the sound before.
     pub(super) fn listener(&mut self, start: anchoring::time::Nanos) -> Listener {
         if let Some(voice) = &mut self.voice {
             voice.reset();
@@ -157,8 +157,8 @@ impl SoundModels {
         Listener::new(start, &self.hearing)
     }
 
-    /// Answers what the listener asks, as far as it asks; says how many patches that were. Until the sound has `ended`, patches may
-    /// wait for others: which are answered together depends on their times alone.
+    /// Runs the models on every patch and chunk that the listener has ready; how many patches those were. Until the sound has `ended`,
+    /// patches may wait for others; which go together depends on their times alone.
     pub(super) fn answer(
         &mut self,
         listener: &mut Listener,
@@ -189,7 +189,7 @@ impl SoundModels {
         Ok(patches)
     }
 
-    /// Whether the oldest patch that waits may wait no longer.
+    /// Whether the oldest waiting patch must go now.
     fn overdue(&self, now: anchoring::time::Nanos) -> bool {
         let oldest = self.held.first();
         oldest.is_some_and(|oldest| now - oldest.pts >= LONGEST_WAIT)

@@ -1,4 +1,4 @@
-//! What the element knows of the sound, and the cues that come of it. No pads, no locks.
+//! Samples in, cues and gaps out. No pads, no locks.
 
 use std::collections::VecDeque;
 
@@ -12,17 +12,17 @@ use crate::models::ModelError;
 use crate::{pads, structures};
 
 pub(super) const RATE: i64 = 16_000;
-/// Samples remembered, to know what comes a second time: two seconds of them.
+/// Samples kept to recognise repeated sound: two seconds.
 const REMEMBERED: usize = 2 * RATE as usize;
-/// So many are compared, at most.
+/// Most of them that are compared.
 const COMPARED: usize = 4096;
-/// Holes of the sound shorter than this are not told.
-const TOLD_HOLE: Nanos = Nanos::from_ms(250);
-/// Stopped (nothing loaded, no segment); waiting for sound (no listener: at the start, after a flush, a hole or a gap);
-/// or listening. When what is heard sounds, [`Stretch`] says.
+/// Missing audio shorter than this causes no warning.
+const WARNED_HOLE: Nanos = Nanos::from_ms(250);
+/// Stopped: nothing loaded, no segment. Waiting for sound: no listener, at the start and after a flush, a hole or a gap. Listening
+/// otherwise; [`Stretch`] says which time the sound has.
 ///
-/// One lock. It is held while the models work, since only the streaming thread waits for it, and never while something
-/// is pushed or posted.
+/// One lock guards it. The streaming thread holds it while the models run, as nobody else waits for it, and never while it pushes or
+/// posts.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) models: Option<SoundModels>,
@@ -30,17 +30,17 @@ pub(super) struct State {
     pub(super) listening: Option<Listener>,
     pub(super) stretch: Stretch,
     samples: Vec<f32>,
-    /// A cue has passed since the segment, the flush or the start; the first one is marked.
+    /// False until the first cue after a start, a segment or a flush, which is marked DISCONT.
     pub(super) goes_on: bool,
-    /// The last of them that were heard.
+    /// The last samples that the listener got.
     pub(super) last: VecDeque<f32>,
-    /// What a person is to be told, each once.
+    /// Warnings to be posted, each once.
     pub(super) warnings: Vec<String>,
     warned: Warned,
     pub(super) stats: Stats,
 }
 
-/// What a person was told of.
+/// Which warnings have been given.
 #[derive(Clone, Copy, Default)]
 struct Warned {
     hole: bool,
@@ -63,7 +63,7 @@ pub(super) enum Out {
 }
 
 impl State {
-    /// Lets the listener say what it can, after tagging what it wants tagged.
+    /// Runs the models that the listener asks for and collects the cues that are ready.
     fn pump(&mut self, ended: bool, out: &mut Vec<Out>) -> Result<(), ModelError> {
         let Some(listening) = &mut self.listening else {
             return Ok(());
@@ -89,7 +89,7 @@ impl State {
         Ok(())
     }
 
-    /// The sound is interrupted here: says what is left to say.
+    /// The sound is interrupted here: brings out the cues that are left.
     pub(super) fn finish(&mut self, out: &mut Vec<Out>) -> Result<(), ModelError> {
         if let Some(listening) = &mut self.listening {
             listening.finish();
@@ -133,7 +133,7 @@ impl State {
                 if let Some(by) = back.filter(|_| !std::mem::replace(&mut self.warned.back, true)) {
                     let at = stated.unwrap_or(Nanos::ZERO);
                     self.warnings.push(format!(
-                        "the sound's times step back, first by {by} at {at} (were packets lost, or does its clock run fast?): it goes on by its samples, and what comes twice is left out"
+                        "the audio's times step back, first by {by} at {at} (were packets lost, or does its clock run fast?): eventness counts samples instead and drops repeated sound"
                     ));
                 }
                 (None, skip)
@@ -169,7 +169,7 @@ impl State {
         self.pump(false, out)
     }
 
-    /// Upstream says that nothing sounds before `until`; whether that is news.
+    /// Upstream says that there is no sound before `until`.
     pub(super) fn silent(
         &mut self,
         until: Option<Nanos>,
@@ -180,24 +180,24 @@ impl State {
             self.finish(out)?;
             let segment = self.segment.clone();
             let gap = segment.and_then(|segment| gap(&segment, Some(from), until));
-            // Whoever sends gaps knows that nothing is there: no loss, and at the end of the sound no news.
+            // A GAP is no loss, so it causes no warning.
             out.extend(gap.map(Out::Event));
         }
         Ok(())
     }
 
-    /// Nothing sounds between these. What a decoder or a demuxer rounds off, or leaves at the end, is not worth a word.
+    /// Audio is missing between these. Rounding by a decoder or demuxer causes no warning.
     fn missing(&mut self, from: Nanos, until: Nanos) {
         let length = until - from;
-        if length >= TOLD_HOLE && !std::mem::replace(&mut self.warned.hole, true) {
+        if length >= WARNED_HOLE && !std::mem::replace(&mut self.warned.hole, true) {
             self.warnings.push(format!(
-                "the sound has a hole of {length} at {from} (was something lost on the way?): nothing is heard there; further holes are not told"
+                "the audio has a hole of {length} at {from} (was data lost on the way?): that time has no cues; later holes cause no warning"
             ));
         }
     }
 }
 
-/// Whether samples are those that ended so many samples ago.
+/// Whether these samples are the ones that came `by` samples before the end.
 fn repeats(samples: &[f32], last: &VecDeque<f32>, by: usize) -> bool {
     let Some(from) = last.len().checked_sub(by) else {
         return false;
@@ -208,7 +208,7 @@ fn repeats(samples: &[f32], last: &VecDeque<f32>, by: usize) -> bool {
         apart += (a - b) * (a - b);
         all += a * a;
     }
-    // Silence is like any other silence.
+    // Silence always matches silence.
     all > 1e-6 && apart < 0.01 * all
 }
 
