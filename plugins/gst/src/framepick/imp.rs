@@ -9,7 +9,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::memory::PictureAllocator;
+use super::memory::FrameAllocator;
 use super::pending::Pending;
 use crate::pads;
 use crate::printable::shown;
@@ -19,19 +19,19 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
         "framepick",
         gst::DebugColorFlags::empty(),
-        Some("Earmark: chosen frames"),
+        Some("Earmark: the chosen frames"),
     )
 });
 
-/// Either between streams (no segment, nothing pending) or within one. Entries come before their frame, maybe long
-/// before; frames come in order of time and settle every entry up to theirs.
+/// Between streams there is no segment and nothing pending. Within one, entries come before their frame, maybe long before; frames
+/// come in order of time, and each settles every entry up to its own time.
 ///
-/// The lock is never held while something is pushed or posted.
+/// The lock is never held during a push or a post.
 #[derive(Default)]
 struct State {
     segment: Option<gst::FormattedSegment<gst::ClockTime>>,
     pending: Pending,
-    /// A frame has passed since the segment, the flush or the start; the first one is marked.
+    /// False until the first frame after a start, a segment or a flush, which is marked DISCONT.
     goes_on: bool,
     stats: Stats,
 }
@@ -64,7 +64,7 @@ impl FramePick {
             let at = state.segment.as_ref().zip(buffer.pts());
             let at = at.and_then(|(segment, pts)| pads::stream_time(segment, pts));
             let Some(at) = at else {
-                gst::debug!(CAT, imp = self, "a frame without a time serves nothing");
+                gst::debug!(CAT, imp = self, "dropping a frame without a timestamp");
                 return Ok(gst::FlowSuccess::Ok);
             };
             let outcome = state.pending.frame(at, damaged);
@@ -85,7 +85,7 @@ impl FramePick {
                 gst::element_imp_error!(
                     self,
                     gst::LibraryError::Failed,
-                    ("a frame cannot carry its plan entry: {error}")
+                    ("cannot attach the plan entry to a frame: {error}")
                 );
                 return Err(gst::FlowError::Error);
             }
@@ -100,7 +100,7 @@ impl FramePick {
         Ok(gst::FlowSuccess::Ok)
     }
 
-    /// Decoders tell nobody that what they gave was refused.
+    /// Decoders do not report that downstream refused their frames.
     fn refused(&self, error: gst::FlowError) {
         if error == gst::FlowError::NotNegotiated {
             let caps = self.sink.current_caps();
@@ -108,7 +108,7 @@ impl FramePick {
             gst::element_imp_error!(
                 self,
                 gst::CoreError::Negotiation,
-                ("what follows takes no such pictures: {caps} (are they single fields, interlace-mode=alternate? then they must be woven first)")
+                ("downstream does not take these frames: {caps} (single fields, interlace-mode=alternate, must be woven first)")
             );
         }
     }
@@ -131,7 +131,7 @@ impl FramePick {
                     gst::element_imp_error!(
                         self,
                         gst::StreamError::Format,
-                        ("the frames' segment is not in time format (is this raw data without timestamps?)")
+                        ("the video segment must be in time format (is this raw data without timestamps?)")
                     );
                     return false;
                 };
@@ -177,7 +177,7 @@ impl FramePick {
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
     }
 
-    /// A decoder that were told of a late picture would skip others, chosen ones among them.
+    /// A decoder that is told of a late frame skips others, chosen ones among them.
     fn src_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::Qos(_) => true,
@@ -205,13 +205,13 @@ impl FramePick {
                 ("busy-ns", stats.busy_ns),
             ],
         );
-        // Without a bus there is nobody to tell.
+        // Fails only without a bus.
         let _ = self.obj().post_message(message);
     }
 }
 
-/// Offers the decoder memory that is copied only when somebody writes, and a pool to decode into, where what follows takes pictures in system
-/// memory, laid out as the decoder likes, and has no memory of its own.
+/// Offers the decoder copy-on-write memory and a pool to decode into. Not where downstream has memory of its own, wants it elsewhere than
+/// in system memory, or takes one layout only.
 fn offer(allocation: &mut gst::query::Allocation) {
     let (caps, _) = allocation.get_owned();
     let Some(caps) = caps else { return };
@@ -223,7 +223,7 @@ fn offer(allocation: &mut gst::query::Allocation) {
         return;
     };
     let first = allocation.allocation_params().next();
-    let allocator = PictureAllocator::default();
+    let allocator = FrameAllocator::default();
     match first {
         None => allocation.add_allocation_param(Some(&allocator), gst::AllocationParams::default()),
         Some((None, params)) => allocation.set_nth_allocation_param(0, Some(&allocator), params),
@@ -294,7 +294,7 @@ impl ElementImpl for FramePick {
             gst::subclass::ElementMetadata::new(
                 "Earmark frame picker",
                 "Filter/Video",
-                "Passes exactly the decoded frames that plan entries from anchorgate name, each tagged with its entry; drops all others uncopied",
+                "Passes the decoded frames that plan entries from anchorgate name, each with its entry, and drops all others uncopied",
                 "Earmark",
             )
         });

@@ -1,8 +1,8 @@
-//! Memory for decoded pictures: a copy shares it until somebody writes to either.
+//! Copy-on-write memory for decoded frames.
 //!
-//! A decoder keeps every picture that others refer to, mapped for writing, and so GStreamer hands out a copy of each, though nobody writes to
-//! it any more and `framepick` drops nearly all of them. Here such a copy costs nothing. What is written through a mapping that is older than a copy
-//! would show in the copy; decoders don't: what they give out is finished.
+//! A decoder keeps every reference frame mapped for writing, so GStreamer hands out a copy of each, though nobody writes to it any more
+//! and `framepick` drops nearly all of them. Here such a copy costs nothing. A write through a mapping older than the copy would show in
+//! the copy; decoders make none, as the frames they give out are finished.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::{self, NonNull};
@@ -14,23 +14,23 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 glib::wrapper! {
-    /// Allocates it.
-    pub struct PictureAllocator(ObjectSubclass<imp::PictureAllocator>) @extends gst::Allocator, gst::Object;
+    /// Allocates copy-on-write memory.
+    pub struct FrameAllocator(ObjectSubclass<imp::FrameAllocator>) @extends gst::Allocator, gst::Object;
 }
 
-impl Default for PictureAllocator {
+impl Default for FrameAllocator {
     fn default() -> Self {
         glib::Object::new()
     }
 }
 
-/// Bytes that belong to all that share them.
+/// Bytes shared by every piece that refers to them.
 struct Block {
     start: NonNull<u8>,
     layout: Layout,
 }
 
-// SAFETY: it is plain memory of its own. Who may write to it when is what mapping decides.
+// SAFETY: it is plain memory of its own; mapping decides who may write to it and when.
 unsafe impl Send for Block {}
 // SAFETY: as above.
 unsafe impl Sync for Block {}
@@ -68,7 +68,7 @@ impl Drop for Block {
     }
 }
 
-/// A `GstMemory`: GStreamer's part first, as it knows nothing of the rest.
+/// A `GstMemory`, with GStreamer's part first: C code sees only that.
 #[repr(C)]
 struct Piece {
     memory: gst::ffi::GstMemory,
@@ -77,13 +77,13 @@ struct Piece {
 
 struct Held {
     block: Arc<Block>,
-    /// How often it is mapped.
+    /// How many mappings are open.
     mapped: usize,
 }
 
-/// Where in its block a piece lies, and how it is aligned, as `gst_memory_init` takes it.
+/// Where in its block a piece lies and how it is aligned, as `gst_memory_init` takes it.
 #[derive(Clone, Copy)]
-struct Place {
+struct Region {
     whole: usize,
     align: usize,
     offset: usize,
@@ -94,12 +94,12 @@ impl Piece {
     /// A new piece of this block, for GStreamer to own.
     ///
     /// # Safety
-    /// `allocator` is a [`PictureAllocator`], and the place lies inside the block.
+    /// `allocator` is a [`FrameAllocator`], and the region lies inside the block.
     unsafe fn make(
         allocator: *mut gst::ffi::GstAllocator,
         block: Arc<Block>,
         flags: gst::MemoryFlags,
-        place: Place,
+        region: Region,
     ) -> *mut gst::ffi::GstMemory {
         let piece = Box::into_raw(Box::new(Self {
             // SAFETY: numbers, pointers and optional functions, all of which may be zero until they are set below.
@@ -110,20 +110,20 @@ impl Piece {
         unsafe {
             gst::ffi::gst_memory_init(
                 piece.cast(),
-                // A part of it would need a piece that has a parent; as a copy it costs as little.
+                // A share would need a piece with a parent; a copy costs as little.
                 (flags | gst::MemoryFlags::NO_SHARE).into_glib(),
                 allocator,
                 ptr::null_mut(),
-                place.whole,
-                place.align,
-                place.offset,
-                place.size,
+                region.whole,
+                region.align,
+                region.offset,
+                region.size,
             );
         }
         piece.cast()
     }
 
-    /// The piece that GStreamer speaks of.
+    /// The piece behind a `GstMemory`.
     ///
     /// # Safety
     /// It was made by [`Self::make`] and lives.
@@ -137,7 +137,7 @@ impl Piece {
     }
 }
 
-/// The block's start, for `gst_memory_map` to add the offset to. Whoever wants to write gets a block of their own first.
+/// The block's start, to which `gst_memory_map` adds the offset. A writer first gets a block of its own.
 unsafe extern "C" fn map(
     memory: *mut gst::ffi::GstMemory,
     _whole: usize,
@@ -145,9 +145,9 @@ unsafe extern "C" fn map(
 ) -> glib::ffi::gpointer {
     // SAFETY: GStreamer calls it for memory of this allocator only.
     let mut held = unsafe { Piece::of(memory) }.held();
-    // That nobody shares it is seen only after all that they did with it; a plain count would not say so.
+    // `get_mut` also orders memory accesses of earlier sharers before this; comparing a count would not.
     if flags & gst::ffi::GST_MAP_WRITE != 0 && Arc::get_mut(&mut held.block).is_none() {
-        // Another block would leave those behind who have mapped it already.
+        // Earlier mappings must not be left behind on the old block.
         let own = (held.mapped == 0).then(|| held.block.duplicate()).flatten();
         let Some(own) = own else {
             return ptr::null_mut();
@@ -174,41 +174,41 @@ unsafe extern "C" fn copy(
     let piece = unsafe { Piece::of(memory) };
     let old = &piece.memory;
     let left = old.size.checked_add_signed(offset.wrapping_neg());
-    let place = usize::try_from(size).ok().or(left).and_then(|size| {
+    let region = usize::try_from(size).ok().or(left).and_then(|size| {
         let offset = old.offset.checked_add_signed(offset)?;
         let inside = offset.checked_add(size)? <= old.maxsize;
-        inside.then_some(Place {
+        inside.then_some(Region {
             whole: old.maxsize,
             align: old.align,
             offset,
             size,
         })
     });
-    let Some(place) = place else {
+    let Some(region) = region else {
         return ptr::null_mut();
     };
     let block = piece.held().block.clone();
-    // SAFETY: the allocator is that of the piece, and the place was looked at.
-    unsafe { Piece::make(old.allocator, block, gst::MemoryFlags::empty(), place) }
+    // SAFETY: the allocator is that of the piece, and the region was checked.
+    unsafe { Piece::make(old.allocator, block, gst::MemoryFlags::empty(), region) }
 }
 
 mod imp {
     use super::*;
 
     #[derive(Default)]
-    pub struct PictureAllocator;
+    pub struct FrameAllocator;
 
     #[glib::object_subclass]
-    impl ObjectSubclass for PictureAllocator {
-        const NAME: &'static str = "EarmarkPictureAllocator";
-        type Type = super::PictureAllocator;
+    impl ObjectSubclass for FrameAllocator {
+        const NAME: &'static str = "EarmarkFrameAllocator";
+        type Type = super::FrameAllocator;
         type ParentType = gst::Allocator;
 
         fn instance_init(obj: &glib::subclass::InitializingObject<Self>) {
             let allocator = obj.as_ptr().cast::<gst::ffi::GstAllocator>();
             // SAFETY: the object is an allocator, and nobody else has it yet.
             unsafe {
-                (*allocator).mem_type = c"EarmarkPicture".as_ptr();
+                (*allocator).mem_type = c"EarmarkFrame".as_ptr();
                 (*allocator).mem_map = Some(map);
                 (*allocator).mem_unmap = Some(unmap);
                 (*allocator).mem_copy = Some(copy);
@@ -216,11 +216,11 @@ mod imp {
         }
     }
 
-    impl ObjectImpl for PictureAllocator {}
-    impl GstObjectImpl for PictureAllocator {}
+    impl ObjectImpl for FrameAllocator {}
+    impl GstObjectImpl for FrameAllocator {}
 
     // SAFETY: what is allocated is freed by the same type, below.
-    unsafe impl AllocatorImpl for PictureAllocator {
+    unsafe impl AllocatorImpl for FrameAllocator {
         unsafe fn alloc(
             &self,
             size: usize,
@@ -231,11 +231,11 @@ mod imp {
                 .checked_add(params.prefix())
                 .and_then(|size| size.checked_add(params.padding()));
             let layout = whole.and_then(|whole| Layout::from_size_align(whole, align + 1).ok());
-            // It is all zero, as the flags may ask of prefix and padding.
+            // All zero, as the flags may ask of prefix and padding.
             let Some(block) = layout.and_then(Block::new) else {
                 return ptr::null_mut();
             };
-            let place = Place {
+            let region = Region {
                 whole: block.layout.size(),
                 align,
                 offset: params.prefix(),
@@ -243,7 +243,7 @@ mod imp {
             };
             let allocator = self.obj().as_ptr().cast();
             // SAFETY: it is this allocator, and the block holds prefix, size and padding.
-            unsafe { Piece::make(allocator, Arc::new(block), params.flags(), place) }
+            unsafe { Piece::make(allocator, Arc::new(block), params.flags(), region) }
         }
 
         unsafe fn free(&self, memory: *mut gst::ffi::GstMemory) {
@@ -267,7 +267,7 @@ mod tests {
         params.set_prefix(8);
         params.set_padding(16);
         config.set_params(None, size, 0, 0);
-        config.set_allocator(Some(&PictureAllocator::default()), Some(&params));
+        config.set_allocator(Some(&FrameAllocator::default()), Some(&params));
         pool.set_config(config).unwrap();
         pool.set_active(true).unwrap();
         pool
@@ -301,14 +301,14 @@ mod tests {
         buffer.get_mut().unwrap().map_writable().unwrap().fill(7);
         assert!(copy.map_readable().unwrap().iter().all(|byte| *byte == 1));
         assert!(buffer.map_readable().unwrap().iter().all(|byte| *byte == 7));
-        // Alone again, it is written to in place.
+        // Alone again, it is written to in region.
         drop(copy);
         let before = start(buffer.peek_memory(0));
         buffer.get_mut().unwrap().map_writable().unwrap()[0] = 3;
         assert_eq!(start(buffer.peek_memory(0)), before);
     }
 
-    /// What a decoder does with a picture that it gives out and still refers to.
+    /// What a decoder does with a frame that it gives out and still refers to.
     #[test]
     fn a_buffer_in_use_is_copied_for_nothing() {
         let buffer = filled(1000, 5);
@@ -366,7 +366,7 @@ mod tests {
         let (size, offset, whole) = (memory.size(), memory.offset(), memory.maxsize());
         assert_eq!((size, offset, whole), (999, 8, 999 + 8 + 16));
         assert_eq!((start(memory) as usize - 8) % 64, 0);
-        let allocator = PictureAllocator::default();
+        let allocator = FrameAllocator::default();
         let params = gst::AllocationParams::default();
         for size in [0, usize::MAX] {
             // SAFETY: nothing comes back.

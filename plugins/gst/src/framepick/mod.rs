@@ -1,9 +1,9 @@
-//! Decoded frames -> exactly the chosen ones, each tagged with its plan entry.
+//! Decoded frames -> the chosen ones, each with its plan entry.
 
 mod imp;
 #[expect(
     unsafe_code,
-    reason = "GStreamer calls an allocator through C functions; nothing wraps them"
+    reason = "GStreamer calls an allocator through C functions, which no binding wraps"
 )]
 mod memory;
 mod pending;
@@ -12,7 +12,7 @@ use gst::glib;
 use gst::prelude::*;
 
 glib::wrapper! {
-    /// `framepick`: passes the frames that plan entries name, drops every other frame uncopied.
+    /// `framepick`: passes the frames that plan entries name and drops all others, uncopied.
     pub struct FramePick(ObjectSubclass<imp::FramePick>) @extends gst::Element, gst::Object;
 }
 

@@ -12,21 +12,21 @@ const MOST: usize = 1 << 20;
 /// Containers round times to a millisecond.
 const EXACT: Nanos = Nanos::from_ms(1);
 
-/// Plan entries in order of their picture's time.
+/// Plan entries in order of their frame's time.
 #[derive(Debug, Default)]
 pub(super) struct Pending(VecDeque<Chosen>);
 
-/// What a frame means to the entries that wait.
+/// What a frame does for the entries that wait.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Outcome {
     /// The entries that it serves.
     pub(super) served: Vec<Chosen>,
-    /// The entries whose picture did not come.
+    /// The entries whose frame did not come.
     pub(super) missed: Vec<Entry>,
 }
 
 impl Pending {
-    /// Waits for the frame of an entry; gives back the entry that no longer fits, if any.
+    /// Waits for the frame of an entry; gives back the oldest entry if too many wait.
     pub(super) fn want(&mut self, chosen: Chosen) -> Option<Entry> {
         let at = self.0.partition_point(|other| other.pts <= chosen.pts);
         self.0.insert(at, chosen);
@@ -36,8 +36,8 @@ impl Pending {
             .map(|chosen| chosen.entry)
     }
 
-    /// A frame shown at `at`. A frame within a millisecond of the picture's time is that picture; once the time has
-    /// passed, one within half a frame is. A damaged frame serves nothing.
+    /// A frame at `at`. It serves entries whose frame's time is within a millisecond; once that time has passed, within half a
+    /// frame. A damaged frame serves none.
     pub(super) fn frame(&mut self, at: Nanos, damaged: bool) -> Outcome {
         let mut outcome = Outcome::default();
         while let Some(&chosen) = self.0.front() {
@@ -55,13 +55,13 @@ impl Pending {
         outcome
     }
 
-    /// No frame earlier than `until` will come any more.
+    /// No frame before `until` will come; the entries that waited for one.
     pub(super) fn passed(&mut self, until: Nanos) -> Vec<Entry> {
         let count = self.0.partition_point(|chosen| chosen.pts < until);
         self.0.drain(..count).map(|chosen| chosen.entry).collect()
     }
 
-    /// Forgets what waits.
+    /// Forgets all entries.
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn rounding_is_forgiven_and_half_a_frame_when_the_picture_did_not_come() {
+    fn a_frame_may_be_off_by_rounding_or_by_half_a_frame_when_its_time_has_passed() {
         let mut pending = pending(&[40, 120]);
         assert_eq!(pending.frame(Nanos::new(40_900_000), false).served.len(), 1);
         assert_eq!(
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_that_was_passed_over_or_is_damaged_is_missed() {
+    fn a_frame_that_was_skipped_or_is_damaged_is_missed() {
         let mut pending = pending(&[40, 120, 160, 200]);
         assert_eq!(
             pending.frame(Nanos::from_ms(80), false).missed,
