@@ -81,14 +81,14 @@ pub(crate) fn publish(file: NamedTempFile, target: &Target, overwrite: bool) -> 
     readable_by_others(file.as_file());
     // As a feature file gets its name, on file systems of every kind.
     let (_file, path) = file.into_parts();
-    atomic_file::put(&atomic_file::System, &path, &target.file, overwrite).map_err(|e| match e
-        .kind()
-    {
-        ErrorKind::AlreadyExists => {
-            anyhow!("the output {name} exists already; pass --overwrite to replace it")
-        }
-        _ => anyhow::Error::new(e).context(format!("cannot write {name}")),
-    })?;
+    atomic_file::publish(&atomic_file::System, &path, &target.file, overwrite).map_err(
+        |e| match e.kind() {
+            ErrorKind::AlreadyExists => {
+                anyhow!("the output {name} exists already; pass --overwrite to replace it")
+            }
+            _ => anyhow::Error::new(e).context(format!("cannot write {name}")),
+        },
+    )?;
     // It is not temporary any more.
     let _ = path.keep();
     Ok(())

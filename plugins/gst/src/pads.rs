@@ -1,12 +1,12 @@
-//! What the pads of every element here need: templates, and the recording's time of what passes them ([`stream_time`]).
+//! Helpers for pads: templates, what a pad is linked to, and a buffer's time in the recording ([`stream_time`]).
 
 use anchoring::time::Nanos;
 use gst::prelude::*;
 
-/// A template for a pad that is always there.
+/// A template of an always pad.
 #[expect(
     clippy::expect_used,
-    reason = "the arguments are constants: every run takes the same way"
+    reason = "the arguments are constants, so every test run covers this"
 )]
 pub(crate) fn template(
     name: &str,
@@ -16,16 +16,16 @@ pub(crate) fn template(
     gst::PadTemplate::new(name, direction, gst::PadPresence::Always, caps).expect("a pad template")
 }
 
-/// The template that a class has under a name of its own.
+/// A class's own pad template.
 #[expect(
     clippy::expect_used,
-    reason = "the names are constants of the class: every run takes the same way"
+    reason = "the names are constants of the class, so every test run covers this"
 )]
 pub(crate) fn known(template: Option<gst::PadTemplate>) -> gst::PadTemplate {
     template.expect("a template of this name")
 }
 
-/// Nothing here can be pulled from: pictures come when they are chosen.
+/// Refuses pull mode: frames come when they are chosen.
 pub(crate) fn push_only(
     category: gst::DebugCategory,
     mode: gst::PadMode,
@@ -43,7 +43,7 @@ pub(crate) enum Linked {
     Nothing,
     /// A pad of an element, or of a bin that is one to those who use it, as a decodebin.
     Pad(gst::Pad),
-    /// Beyond what can be seen from here.
+    /// Something outside the outermost bin that can be seen.
     Elsewhere,
 }
 
@@ -57,7 +57,7 @@ impl Linked {
     }
 }
 
-/// Whether a bin only holds elements together: who asks what is linked to what looks into it. Other bins stand for what is in them.
+/// Whether a bin only groups elements; links are followed into it. Any other bin (as a decodebin) counts as one element.
 pub(crate) fn is_plain(bin: &gst::Bin) -> bool {
     bin.pad_template_list().is_empty()
 }
@@ -68,16 +68,16 @@ pub(crate) fn linked(pad: &gst::Pad) -> Linked {
         return Linked::Nothing;
     };
     loop {
-        // The inner side of a bin's ghost pad: on outside.
+        // The inner side of a bin's ghost pad: continue outside.
         let outside = peer.parent().and_downcast::<gst::GhostPad>();
-        // A bin's ghost pad: on inside.
+        // A bin's ghost pad: continue inside.
         let inside = peer.downcast_ref::<gst::GhostPad>().filter(|ghost| {
             let bin = ghost.parent().and_downcast::<gst::Bin>();
             bin.is_some_and(|bin| is_plain(&bin))
         });
         let next = match (outside, inside) {
             (Some(ghost), _) => match ghost.peer() {
-                // Whoever holds the outermost bin may still link it.
+                // An application may still link the outermost bin.
                 None if ghost.parent().and_then(|bin| bin.parent()).is_none() => {
                     return Linked::Elsewhere;
                 }
@@ -121,7 +121,7 @@ pub fn stream_time(
     segment.to_stream_time_full(pts).and_then(signed)
 }
 
-/// The other way round; `None` outside what a buffer can say.
+/// The buffer's time for a time in the recording; `None` outside a buffer's range.
 pub(crate) fn buffer_time(
     segment: &gst::FormattedSegment<gst::ClockTime>,
     at: Nanos,

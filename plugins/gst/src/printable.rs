@@ -1,26 +1,25 @@
-//! Text that others wrote, made safe to show: a label, a path or a plan may hold what moves a terminal's cursor, colours or renames its
-//! window, or turns the order of letters round. What shows text shows it through here.
+//! Makes text from files, paths and other programs safe to print: it may hold characters that move a terminal's cursor, colour or rename
+//! its window, or reverse the order of letters. Everything that prints text goes through here.
 
 use std::borrow::Cow;
 use std::fmt::Display;
 
-/// The text with every control character as `\u001b`; lines and tabs stay. JSON stays JSON, and means the same.
+/// The text with every control character escaped, as in `\u001b`; line ends and tabs stay. JSON keeps its meaning.
 pub fn visible(text: &str) -> Cow<'_, str> {
     escaped(text, |c| acts(c) && c != '\n' && c != '\t')
 }
 
-/// The same on one line: for names and labels that stand in a text of several lines.
+/// The same on one line, for names and labels inside a longer text.
 pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, acts)
 }
 
-/// What something says, made safe to show: the elements' messages, which other programs print as they are.
+/// A message of an element, made printable: other programs print it as it is.
 pub(crate) fn shown(what: &dyn Display) -> String {
     visible(&what.to_string()).into_owned()
 }
 
-/// Whether a character does something instead of showing something: control characters, and those that turn the direction of text or
-/// end a line.
+/// Whether a character controls a terminal or a text's direction, or ends a line.
 fn acts(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

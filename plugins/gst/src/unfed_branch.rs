@@ -1,8 +1,8 @@
-//! Takes a branch that nothing feeds out of a running pipeline.
+//! Sets aside a branch of a running pipeline that gets no data.
 //!
-//! A launch line for every recording has an audio branch, but not every recording has audio: then `demux. ! queue ! decodebin ! ..`
-//! stays unlinked, its decodebin waits for data that never comes, and with it the pipeline's change of state, so that it neither
-//! plays nor ends. [`find`] finds such a branch, [`UnfedBranch::retire`] sets it aside.
+//! A launch line has an audio branch, but not every recording has audio. Then `demux. ! queue ! decodebin ! ..` stays unlinked, its
+//! decodebin waits for data that never comes, and so the pipeline's change of state never completes. [`find`] finds such a branch,
+//! [`UnfedBranch::retire`] sets it aside.
 
 use std::collections::HashSet;
 
@@ -10,14 +10,14 @@ use gst::prelude::*;
 
 use crate::pads::{self, Linked};
 
-/// The elements of a branch that nothing feeds, upstream first where they are linked.
+/// A branch that gets no data: its elements, upstream first where they are linked.
 #[derive(Debug)]
 pub struct UnfedBranch {
     elements: Vec<gst::Element>,
 }
 
 impl UnfedBranch {
-    /// The elements that wait in vain.
+    /// Its elements.
     pub fn elements(&self) -> &[gst::Element] {
         &self.elements
     }
@@ -32,15 +32,15 @@ impl UnfedBranch {
             // Going to NULL succeeds or was under way already.
             let _ = element.set_state(gst::State::Null);
             if busy {
-                // decodebin keeps to itself that it has given up (its own bin ignores the message on the way down), so its
-                // bin would wait on.
+                // decodebin does not tell its bin that it gave up (it ignores the message on the way down), so its bin would
+                // wait on.
                 let done = gst::message::AsyncDone::builder().src(element).build();
                 let _ = element.post_message(done);
             }
         }
     }
 
-    /// Undoes [`Self::retire`]: the elements take part in their bin's next change of state again.
+    /// Undoes [`Self::retire`]: the elements follow their bin's next change of state again.
     pub fn restore(&self) {
         for element in &self.elements {
             element.set_locked_state(false);
@@ -48,11 +48,11 @@ impl UnfedBranch {
     }
 }
 
-/// The branch that should feed sink pad `pad` of `element`, if nothing feeds it and nothing will.
+/// The branch that should feed sink pad `pad` of `element`, if it gets no data and never will.
 ///
-/// Nothing will when every element beside it that may still add pads is itself unfed, lies behind `element`, or lies
-/// before one of the pads `done`, at which all data has come, so that their demuxer has no further pads to add. Looks at all that is in
-/// the outermost bin, through the ghost pads of plain bins. `None` when in doubt.
+/// That is so when every other element that may still add pads is itself unfed, lies downstream of `element`, or lies upstream of a pad
+/// in `done`: those have got all their data, so their demuxer adds no pads. Looks at everything in the outermost bin, through the ghost
+/// pads of plain bins. `None` when in doubt.
 pub fn find(element: &gst::Element, pad: &gst::Pad, done: &[&gst::Pad]) -> Option<UnfedBranch> {
     let outermost = std::iter::successors(element.parent(), |bin| bin.parent()).last();
     let mut all = Vec::new();
@@ -74,7 +74,7 @@ pub fn find(element: &gst::Element, pad: &gst::Pad, done: &[&gst::Pad]) -> Optio
     if all.iter().any(|child| hopeful(&child)) {
         return None;
     }
-    // What leads to the pad, and what would by pads it never came to add.
+    // Elements that lead to the pad, or would by pads that they never added.
     let mut useless = upstream(pad);
     for child in all.iter().filter(|child| dead.contains(*child)) {
         if adds_pads(child) && child.src_pads().is_empty() {
@@ -112,7 +112,7 @@ fn collect(bin: &gst::Bin, element: &gst::Element, all: &mut Vec<gst::Element>) 
     }
 }
 
-/// Whether something may come to a sink pad: what it comes from is not seen, or is not dead.
+/// Whether a sink pad may get data: its source is out of sight, or alive.
 fn is_fed(pad: &gst::Pad, dead: &HashSet<gst::Element>) -> bool {
     match pads::linked(pad) {
         Linked::Nothing => false,
@@ -123,7 +123,7 @@ fn is_fed(pad: &gst::Pad, dead: &HashSet<gst::Element>) -> bool {
     }
 }
 
-/// Elements that have inputs, none of which is fed.
+/// Elements with inputs, none of which is fed.
 fn dead(all: &[gst::Element]) -> HashSet<gst::Element> {
     let mut dead = HashSet::new();
     loop {

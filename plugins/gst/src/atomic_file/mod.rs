@@ -1,11 +1,11 @@
-//! Files that are either whole under their own name or not there.
+//! Output files that appear under their name only when they are complete.
 //!
-//! - `partial`: a file being written beside its target.
-//! - `publish`: giving it its name, on file systems of every kind.
+//! - `partial`: the file while it is written, `NAME.partial`.
+//! - `publish`: gives it its name, on any file system.
 
 mod partial;
 mod publish;
 
 pub use partial::PlaceError;
 pub(crate) use partial::{Identity, Partial, identity, is_held, is_partial_of, remove_stale};
-pub use publish::{FileSystem, System, put};
+pub use publish::{FileSystem, System, publish};

@@ -1,4 +1,4 @@
-//! A file that is either whole under its own name or not there: written beside its target, then renamed.
+//! An output file while it is written: `<target>.partial`, renamed when it is complete.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -6,49 +6,47 @@ use std::path::{Path, PathBuf};
 
 use super::publish::{self, FileSystem, System};
 
-/// Why a file cannot be put in place.
+/// Why an output cannot be written or renamed.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
-    /// There is no place to write to.
-    #[error("the output {path} cannot be written: {problem}")]
+    /// The path cannot be an output.
+    #[error("cannot write the output {path}: {problem}")]
     Place {
         /// The output.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the path.
         problem: String,
     },
-    /// The output is there already.
+    /// The output exists.
     #[error(
         "the output {0} exists already: choose another, or allow overwriting it (--overwrite, overwrite=true)"
     )]
     Exists(PathBuf),
-    /// Somebody else is writing the same output.
-    #[error(
-        "the output {0} is being written by another run: wait for it, or choose another output"
-    )]
+    /// Another run is writing the same output.
+    #[error("another run is writing the output {0}: wait for it, or choose another output")]
     Busy(PathBuf),
     /// The system refused.
     #[error("cannot {verb} {path}: {source}")]
     System {
-        /// What was tried.
+        /// The operation.
         verb: &'static str,
-        /// On which file.
+        /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// Whether another run writes this output right now, as far as locks can tell.
+/// Whether another run is writing this output, as far as locks can tell.
 pub(crate) fn is_held(target: &Path) -> bool {
     let Ok(file) = File::open(partial_name(target)) else {
         return false;
     };
-    // Shared, so that looking is never in another's way for longer than it takes.
+    // A shared lock, so that two checks do not disturb each other.
     matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
-/// Whether `path` is where `target` is written before it gets its name.
+/// Whether `path` is the partial file of `target`.
 pub(crate) fn is_partial_of(path: &Path, target: &Path) -> bool {
     let Ok(path) = path.canonicalize() else {
         return false;
@@ -58,7 +56,7 @@ pub(crate) fn is_partial_of(path: &Path, target: &Path) -> bool {
         .is_ok_and(|partial| partial == path)
 }
 
-/// Takes away what a run that died left of this output.
+/// Removes the partial file that a dead run left of this output.
 pub(crate) fn remove_stale(target: &Path) {
     if !is_held(target) {
         let _ = fs::remove_file(partial_name(target));
@@ -71,9 +69,9 @@ fn partial_name(target: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// `<target>.partial`, locked. Dropping it takes the file away; only [`Partial::commit`] and [`Partial::keep`] leave something behind.
+/// `<target>.partial`, locked. Dropping it removes the file, unless [`Partial::commit`] renamed it or [`Partial::keep`] keeps it.
 ///
-/// The lock is on the file itself, so it ends with the process, and what a killed process left is taken over.
+/// The lock is on the file itself, so it ends with the process, and the next run takes over what a killed one left.
 #[derive(Debug)]
 pub(crate) struct Partial {
     target: PathBuf,
@@ -84,7 +82,7 @@ pub(crate) struct Partial {
 }
 
 impl Partial {
-    /// Claims the target.
+    /// Creates and locks the partial file of a target.
     ///
     /// # Errors
     /// The folder is missing or may not be written, the target exists and `overwrite` is false, or another run holds it.
@@ -108,12 +106,12 @@ impl Partial {
         &self.path
     }
 
-    /// From now on the file stays, whatever happens: there is something in it that is worth having.
+    /// From now on dropping leaves the file: it holds something worth keeping.
     pub(crate) fn keep(&mut self) {
         self.stays = true;
     }
 
-    /// Brings what was written to the disk.
+    /// Syncs the file to the disk.
     ///
     /// # Errors
     /// The disk is full or gone.
@@ -121,11 +119,11 @@ impl Partial {
         self.file.sync_data()
     }
 
-    /// Makes sure that so many bytes can be added, so that a full disk is known before the file is touched. What is not used
-    /// goes back at the end. Where the file system can't promise room, nothing is known.
+    /// Reserves room for so many more bytes, so that a full disk shows before the file changes; [`Self::release`] gives back the rest. Does
+    /// nothing where the file system cannot reserve.
     ///
     /// # Errors
-    /// There is no room: the disk is full, a quota is used up, or the file may not grow so far.
+    /// The disk is full, a quota is used up, or the file size limit is reached.
     pub(crate) fn reserve(&self, bytes: u64) -> io::Result<()> {
         use rustix::fs::{FallocateFlags, fallocate};
         use rustix::io::Errno;
@@ -140,9 +138,9 @@ impl Partial {
         }
     }
 
-    /// Gives room back that was reserved and not used.
+    /// Gives back unused reserved room.
     pub(crate) fn release(&self) {
-        // Cutting a file to the size that it has frees what lies behind its end.
+        // Truncating a file to its own size frees the blocks behind its end.
         let size = self.file.metadata().map(|about| about.len());
         let _ = size.and_then(|size| self.file.set_len(size));
     }
@@ -152,16 +150,16 @@ impl Partial {
         &self.file
     }
 
-    /// Brings what was written to the disk and gives it its name, all or nothing.
+    /// Syncs the file and gives it its name, all or nothing.
     ///
     /// # Errors
-    /// The disk is full or gone, or the target has appeared meanwhile and may not be overwritten.
+    /// The disk is full or gone, or the target has appeared meanwhile and `overwrite` is false.
     pub(crate) fn commit(mut self) -> Result<(), PlaceError> {
         self.release();
         self.file
             .sync_all()
             .map_err(|source| self.system("write", source))?;
-        publish::put(&System, &self.path, &self.target, self.overwrite).map_err(|source| {
+        publish::publish(&System, &self.path, &self.target, self.overwrite).map_err(|source| {
             match source.kind() {
                 io::ErrorKind::AlreadyExists => PlaceError::Exists(self.target.clone()),
                 _ => self.system("rename", source),
@@ -201,14 +199,14 @@ fn check_place(target: &Path, overwrite: bool) -> Result<(), PlaceError> {
         problem: problem.into(),
     };
     if target.as_os_str().is_empty() || target.file_name().is_none() {
-        return Err(place("it names no file"));
+        return Err(place("the path names no file"));
     }
     let folder = folder_of(target);
     if !folder.is_dir() {
-        return Err(place(&format!("there is no folder {}", folder.display())));
+        return Err(place(&format!("no folder {}", folder.display())));
     }
     if target.is_dir() {
-        return Err(place("it is a folder; name a file in it"));
+        return Err(place("it is a folder: name a file in it"));
     }
     if !overwrite && target.symlink_metadata().is_ok() {
         return Err(PlaceError::Exists(target.into()));
@@ -216,11 +214,11 @@ fn check_place(target: &Path, overwrite: bool) -> Result<(), PlaceError> {
     Ok(())
 }
 
-/// Which file bears a name; another one that bears it later differs.
+/// Identifies the file that has a name now; a later file of that name differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity([u64; 4]);
 
-/// `None` if there is none.
+/// `None` if there is no such file.
 #[cfg(unix)]
 pub(crate) fn identity(path: &Path) -> Option<Identity> {
     use std::os::unix::fs::MetadataExt;
@@ -234,9 +232,9 @@ pub(crate) fn identity(_path: &Path) -> Option<Identity> {
     None
 }
 
-/// Opens and locks `path`. Between the two, another run may finish and rename the file away; then the lock would be on its result,
-/// so try again until the locked file is the one that bears the name. Where the file system knows no locks, as some shared ones, the
-/// name is this run's own instead: of two runs each writes a whole file, and the one renamed last stays.
+/// Opens and locks `path`. In between, another run may finish and rename the file, and the lock would be on its result: so this tries
+/// again until the locked file has the name. A file system without locks, as some shared ones, gets a name of this run's own instead: two
+/// runs each write a whole file, and the one renamed last stays.
 fn lock(
     disk: &impl FileSystem,
     target: &Path,
@@ -246,13 +244,13 @@ fn lock(
         let file = open(target, &path, false)?;
         match disk.lock(&file) {
             Ok(()) => {}
-            // Somebody may only be looking.
+            // It may only be a check.
             Err(TryLockError::WouldBlock) => {
                 std::thread::sleep(std::time::Duration::from_millis(2));
                 continue;
             }
             Err(TryLockError::Error(_)) => {
-                // What was made only to be locked goes; what another run left there may be worth recovering.
+                // Remove the file if it was created only for the lock; one that another run left may be worth recovering.
                 if file.metadata().is_ok_and(|about| about.len() == 0) {
                     let _ = fs::remove_file(&path);
                 }
@@ -268,7 +266,7 @@ fn lock(
     Err(PlaceError::Busy(target.into()))
 }
 
-/// A name that no other run has: host, process and time.
+/// A name unique to this run: host, process and time.
 fn own_name(path: &Path) -> PathBuf {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -295,7 +293,7 @@ fn open(target: &Path, path: &Path, new: bool) -> Result<File, PlaceError> {
                 PlaceError::Place {
                     path: target.into(),
                     problem: format!(
-                        "the folder {} may not be written ({source})",
+                        "no permission to write to the folder {} ({source})",
                         folder_of(target).display()
                     ),
                 }
@@ -325,7 +323,7 @@ fn same_file(_file: &File, path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::atomic_file::publish::tests::Poor;
+    use crate::atomic_file::publish::tests::Limited;
 
     #[test]
     fn a_commit_leaves_the_target_and_nothing_else() {
@@ -422,16 +420,16 @@ mod tests {
         open(&target, &first, true).unwrap();
         assert!(open(&target, &first, true).is_err());
         fs::remove_file(first).unwrap();
-        let poor = Poor {
+        let limited = Limited {
             locks: true,
-            ..Poor::default()
+            ..Limited::default()
         };
-        // Only its own file is there; what is worth recovering stays.
-        let (own, _file) = lock(&poor, &target, partial_name(&target)).unwrap();
+        // Only the run's own file is there; a file worth recovering stays.
+        let (own, _file) = lock(&limited, &target, partial_name(&target)).unwrap();
         assert!(own.exists());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         fs::write(partial_name(&target), "rows").unwrap();
-        lock(&poor, &target, partial_name(&target)).unwrap();
+        lock(&limited, &target, partial_name(&target)).unwrap();
         assert_eq!(fs::read_to_string(partial_name(&target)).unwrap(), "rows");
     }
 

@@ -1,31 +1,31 @@
-//! Giving a finished file its name, on file systems of every kind: some know no rename that replaces nothing, some no links, some
-//! cannot sync a folder, some have no locks.
+//! Gives a finished file its name, on any file system: some have no rename that refuses to replace, some no links, some no locks, and some
+//! cannot sync a folder.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
 
-/// What of a file system may be missing.
+/// Operations that a file system may lack.
 pub trait FileSystem {
-    /// Renames unless something bears the new name, in one step.
+    /// Renames in one step, unless the new name is taken.
     ///
     /// # Errors
-    /// Something does (`AlreadyExists`), or the system refuses.
+    /// The name is taken (`AlreadyExists`), or the system refuses.
     fn rename_to_new(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Gives a file a second name that nothing bears.
+    /// Gives a file a second name, unless that is taken.
     ///
     /// # Errors
     /// As above.
     fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Renames, replacing what bears the new name.
+    /// Renames, replacing a file of the new name.
     ///
     /// # Errors
     /// The system refuses.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Brings a folder's names to the disk.
+    /// Writes a folder's entries to the disk.
     ///
     /// # Errors
     /// The system refuses.
@@ -34,11 +34,11 @@ pub trait FileSystem {
     /// Locks a file for this process.
     ///
     /// # Errors
-    /// Another has it, or the system refuses.
+    /// Another process holds the lock, or the system refuses.
     fn lock(&self, file: &File) -> Result<(), TryLockError>;
 }
 
-/// The system as it is.
+/// The file system of this machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct System;
 
@@ -71,16 +71,16 @@ impl FileSystem for System {
     }
 }
 
-/// Gives a file that is on the disk its name, beside it; with `overwrite`, in the place of what bears that.
+/// Renames a file that is on the disk, within its folder. `overwrite`: replaces a file of the new name.
 ///
 /// # Errors
-/// Something bears the name and may not be replaced (`AlreadyExists`), or the system refuses the rename.
-pub fn put(disk: &impl FileSystem, from: &Path, to: &Path, overwrite: bool) -> io::Result<()> {
+/// The name is taken and `overwrite` is false (`AlreadyExists`), or the system refuses the rename.
+pub fn publish(disk: &impl FileSystem, from: &Path, to: &Path, overwrite: bool) -> io::Result<()> {
     match overwrite {
         true => disk.rename(from, to)?,
         false => rename_to_new(disk, from, to)?,
     }
-    // The name is safe only once its folder is; some file systems cannot sync folders, and then there is nothing to do.
+    // The name is safe only once the folder is synced; where a file system cannot do that, nothing more can be done.
     let folder = match to.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
@@ -89,8 +89,8 @@ pub fn put(disk: &impl FileSystem, from: &Path, to: &Path, overwrite: bool) -> i
     Ok(())
 }
 
-/// In one step where the file system can: by a rename that replaces nothing, or by a link. Without either, another program may
-/// come between the look and the rename.
+/// In one step where the file system can: by a rename that refuses to replace, or by a link. Without either, another program may create
+/// the name between the check and the rename.
 fn rename_to_new(disk: &impl FileSystem, from: &Path, to: &Path) -> io::Result<()> {
     let taken = |err: &io::Error| err.kind() == io::ErrorKind::AlreadyExists;
     match disk.rename_to_new(from, to) {
@@ -114,7 +114,7 @@ pub(crate) mod tests {
 
     /// A file system that lacks what is named.
     #[derive(Clone, Copy, Debug, Default)]
-    pub(crate) struct Poor {
+    pub(crate) struct Limited {
         pub(crate) new: bool,
         pub(crate) links: bool,
         pub(crate) folders: bool,
@@ -125,7 +125,7 @@ pub(crate) mod tests {
         io::ErrorKind::Unsupported.into()
     }
 
-    impl FileSystem for Poor {
+    impl FileSystem for Limited {
         fn rename_to_new(&self, from: &Path, to: &Path) -> io::Result<()> {
             if self.new {
                 return Err(refused());
@@ -162,7 +162,7 @@ pub(crate) mod tests {
     #[test]
     fn a_file_gets_its_name_whatever_the_file_system_lacks() {
         for lacks in 0..8 {
-            let disk = Poor {
+            let disk = Limited {
                 new: lacks & 1 > 0,
                 links: lacks & 2 > 0,
                 folders: lacks & 4 > 0,
@@ -172,13 +172,13 @@ pub(crate) mod tests {
             let [from, to] = ["from", "to"].map(|name| dir.path().join(name));
             fs::write(&from, "new").unwrap();
             fs::write(&to, "old").unwrap();
-            let err = put(&disk, &from, &to, false).unwrap_err();
+            let err = publish(&disk, &from, &to, false).unwrap_err();
             assert_eq!(err.kind(), io::ErrorKind::AlreadyExists, "{disk:?}");
             assert_eq!(fs::read_to_string(&to).unwrap(), "old");
-            put(&disk, &from, &to, true).unwrap();
+            publish(&disk, &from, &to, true).unwrap();
             assert_eq!(fs::read_to_string(&to).unwrap(), "new");
             fs::rename(&to, &from).unwrap();
-            put(&disk, &from, &to, false).unwrap();
+            publish(&disk, &from, &to, false).unwrap();
             assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "{disk:?}");
         }
     }

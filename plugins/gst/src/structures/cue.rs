@@ -7,7 +7,7 @@ use anchoring::time::Nanos;
 
 use super::fields::{StructureError, get, nanos, unit, wrong};
 
-/// Caps of the cue stream: one buffer a hop, its payload the cue's structure as a line of text.
+/// Caps of the cue stream: one buffer per hop, holding the cue's structure as a line of text.
 pub const CUE_CAPS: &str = "application/x-earmark-cues";
 /// Name of the structure.
 pub(super) const NAME: &str = "earmark-cue";
@@ -82,11 +82,11 @@ pub(super) fn from_structure(s: &gst::StructureRef) -> Result<Cue, StructureErro
     })
 }
 
-/// A cue as a line of text: the payload of a buffer of the cue stream. Written directly, as there are twelve a second: it says what
-/// `to_structure` does.
+/// A cue as a line of text: the payload of a buffer of the cue stream. Equals `to_structure` as text, but is written directly, as there are
+/// twelve a second.
 pub fn cue_to_text(cue: &Cue) -> String {
     let mut text = String::with_capacity(256);
-    // Writing to a string doesn't fail.
+    // Writing to a string cannot fail.
     let _ = write!(
         text,
         "earmark-cue, pts-ns=(gint64){}, eventness=(float){}, uncertainty=(float){}, speech=(float){}",
@@ -127,19 +127,19 @@ pub fn cue_to_text(cue: &Cue) -> String {
 /// A cue from the payload of a buffer of the cue stream.
 ///
 /// # Errors
-/// It is not text, not a structure, not a cue, or a value is out of range.
+/// It is no text, no structure or no cue, or a value is out of range.
 pub fn cue_from_text(bytes: &[u8]) -> Result<Cue, StructureError> {
     let no_structure = || StructureError {
         structure: String::from_utf8_lossy(&bytes[..bytes.len().min(80)]).into_owned(),
         field: NAME,
         value: "missing".into(),
-        rule: "must be the structure of a cue as text".into(),
+        rule: "must be a cue's structure as text".into(),
     };
     let text = std::str::from_utf8(bytes).map_err(|_| no_structure())?;
-    if let Some(cue) = our_cue(text) {
+    if let Some(cue) = parse_own(text) {
         return Ok(cue);
     }
-    // GStreamer's parser takes C strings, and its wrapper panics where there is none.
+    // GStreamer's parser takes C strings; its binding panics on a zero byte.
     if text.contains('\0') {
         return Err(no_structure());
     }
@@ -151,8 +151,8 @@ pub fn cue_from_text(bytes: &[u8]) -> Result<Cue, StructureError> {
     }
 }
 
-/// A cue from a line as [`cue_to_text`] writes it; `None` of any other, good or bad.
-fn our_cue(text: &str) -> Option<Cue> {
+/// Reads a line as [`cue_to_text`] writes it; `None` for any other line, good or bad.
+fn parse_own(text: &str) -> Option<Cue> {
     let mut rest = text.strip_prefix(NAME)?.strip_suffix(";\n")?;
     let share = |text: &str| -> Option<f32> {
         let share = text.parse().ok()?;
@@ -196,7 +196,7 @@ fn our_cue(text: &str) -> Option<Cue> {
     rest.is_empty().then_some(cue)
 }
 
-/// Takes a field that begins like this, up to its end or the text's.
+/// Takes the value of a field with this beginning, up to `end` or the end of the text.
 fn value<'a>(rest: &mut &'a str, begins: &str, end: &str) -> Option<&'a str> {
     let field = rest.strip_prefix(begins)?;
     let (value, left) = field.split_at(field.find(end).unwrap_or(field.len()));
@@ -249,7 +249,7 @@ pub(super) mod tests {
         for cue in [cue(), plain] {
             let text = cue_to_text(&cue);
             assert!(text.ends_with('\n') && text.lines().count() == 1);
-            assert_eq!(our_cue(&text).as_ref(), Some(&cue));
+            assert_eq!(parse_own(&text).as_ref(), Some(&cue));
             assert_eq!(cue_from_text(text.as_bytes()).as_ref(), Ok(&cue));
             // As GStreamer reads it, and as GStreamer writes it.
             let read: gst::Structure = text.trim_end().parse().unwrap();

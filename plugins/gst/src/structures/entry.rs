@@ -1,22 +1,23 @@
-//! A plan entry as a structure, and on the frame that serves it.
+//! A plan entry as a structure, and attached to its frame.
 
-use anchoring::plan::Entry;
+use anchoring::plan::{Entry, Reason};
+use anchoring::tier::Tier;
 use anchoring::time::Nanos;
 use gst::glib;
 
 use super::fields::{StructureError, get, nanos, wrong};
 
-/// Name of the meta that a chosen picture carries.
+/// Name of the meta on a chosen frame.
 pub const ENTRY_META: &str = "EarmarkEntry";
 
-/// A plan entry and the picture that serves it.
+/// A plan entry and the frame that serves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chosen {
-    /// What the plan asked for.
+    /// The plan entry.
     pub entry: Entry,
-    /// Presentation time of the picture.
+    /// The frame's presentation time.
     pub pts: Nanos,
-    /// Time between two pictures thereabouts.
+    /// Time from one frame to the next thereabouts.
     pub frame: Nanos,
 }
 
@@ -31,6 +32,10 @@ pub(super) fn put_entry(s: &mut gst::StructureRef, entry: &Entry) {
     s.set("anchor", entry.anchor.map_or(-1, i64::from));
 }
 
+fn one_of<const N: usize>(names: [&str; N]) -> String {
+    format!("must be one of {}", names.join(", "))
+}
+
 pub(super) fn get_entry(s: &gst::StructureRef) -> Result<Entry, StructureError> {
     let anchor = get::<i64>(s, "anchor")?;
     Ok(Entry {
@@ -42,11 +47,11 @@ pub(super) fn get_entry(s: &gst::StructureRef) -> Result<Entry, StructureError> 
         },
         tier: get::<&str>(s, "tier")?
             .parse()
-            .map_err(|rule: String| wrong(s, "tier", rule))?,
+            .map_err(|_| wrong(s, "tier", one_of(Tier::ALL.map(Tier::name))))?,
         tokens: get(s, "tokens")?,
         reason: get::<&str>(s, "reason")?
             .parse()
-            .map_err(|rule: String| wrong(s, "reason", rule))?,
+            .map_err(|_| wrong(s, "reason", one_of(Reason::ALL.map(Reason::name))))?,
         anchor: match anchor {
             -1 => None,
             id => Some(
@@ -70,14 +75,14 @@ pub(super) fn get_chosen(s: &gst::StructureRef) -> Result<Chosen, StructureError
     })
 }
 
-/// Makes the meta of [`tag_buffer`] known; call before anything else. Converters copy it: it has no tags.
+/// Registers the meta of [`tag_buffer`]; call this first. Converters copy it, as it has no tags.
 pub fn register_meta() {
     if !gst::meta::CustomMeta::is_registered(ENTRY_META) {
         gst::meta::CustomMeta::register(ENTRY_META, &[]);
     }
 }
 
-/// Puts the plan entry on the picture that serves it, in place of any entry it has.
+/// Attaches a plan entry to its frame, in place of any other.
 ///
 /// # Errors
 /// [`register_meta`] was not called.
@@ -91,10 +96,10 @@ pub fn tag_buffer(buffer: &mut gst::BufferRef, chosen: &Chosen) -> Result<(), gl
     Ok(())
 }
 
-/// The plan entry that a picture serves; `None` if it carries none.
+/// The plan entry attached to a frame; `None` if there is none.
 ///
 /// # Errors
-/// What it carries is no entry.
+/// The meta holds no plan entry.
 pub fn buffer_tag(buffer: &gst::BufferRef) -> Option<Result<Chosen, StructureError>> {
     let meta = gst::meta::CustomMeta::from_buffer(buffer, ENTRY_META).ok()?;
     Some(get_chosen(meta.structure()))
@@ -103,8 +108,6 @@ pub fn buffer_tag(buffer: &gst::BufferRef) -> Option<Result<Chosen, StructureErr
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use anchoring::plan::Reason;
-    use anchoring::tier::Tier;
 
     pub(in super::super) fn entry(anchor: Option<u32>) -> Entry {
         Entry {
@@ -118,7 +121,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_picture_carries_its_entry_through_a_copy() {
+    fn a_frame_keeps_its_entry_when_copied() {
         gst::init().unwrap();
         register_meta();
         register_meta();

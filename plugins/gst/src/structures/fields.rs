@@ -3,19 +3,19 @@
 use anchoring::time::Nanos;
 use gst::glib;
 
-/// A structure that is not what its name says.
+/// A structure with a missing or wrong field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{structure}: field `{field}` is {value}: {rule} (was it made by another version of Earmark?)"
+    "{structure}: field `{field}` is {value}, but {rule} (was it written by another version of Earmark?)"
 )]
 pub struct StructureError {
-    /// Name of the structure, or what was read instead of one.
+    /// Name of the structure, or the text that was read instead.
     pub structure: String,
     /// Name of the field.
     pub field: &'static str,
-    /// What stands there.
+    /// Its value.
     pub value: String,
-    /// What it must be.
+    /// The rule that it breaks.
     pub rule: String,
 }
 

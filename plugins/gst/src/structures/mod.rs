@@ -1,8 +1,8 @@
-//! Cues, anchors, plan entries and the rest <-> GStreamer structures: the one place where they are converted.
+//! Converts cues, anchors, plan entries and the like to GStreamer structures and back: nothing else does.
 //!
-//! Between `eventness` and `anchorgate` a cue is a buffer of text ([`cue_to_text`]). From `anchorgate` on, everything travels as
-//! custom serialized downstream events ([`Message`]) in order with the pictures, until `framepick` puts the plan entry on the picture
-//! it serves ([`tag_buffer`]). All times are in the recording's own time (stream time), integer nanoseconds.
+//! From `eventness` to `anchorgate` a cue travels as a buffer of text ([`cue_to_text`]). From `anchorgate` on, everything travels as
+//! custom serialized downstream events ([`Message`]), in order with the frames, until `framepick` attaches the plan entry to its frame
+//! ([`tag_buffer`]). All times are the recording's own (stream time), in integer nanoseconds.
 
 mod anchor;
 mod cue;
@@ -27,18 +27,18 @@ const ENTRY: &str = "earmark-entry";
 /// Name of the structure of a plan entry without one.
 const MISS: &str = "earmark-miss";
 
-/// What crosses the graph from `anchorgate` to `featuresink`.
+/// What travels from `anchorgate` to `featuresink`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {
-    /// Sent once before everything else. When planning as the recording comes, the duration is -1 and the tokens are 0.
+    /// Sent once, before everything else. In streaming planning the duration is -1 and the tokens are 0.
     Plan(Header),
-    /// What was heard in one hop.
+    /// The cue of one hop.
     Cue(Cue),
-    /// Comes before the entries that name it.
+    /// Comes before the entries that refer to it.
     Anchor(Anchor),
-    /// A plan entry and the picture that serves it. Comes before that picture, maybe long before.
+    /// A plan entry and its frame. Comes before that frame, maybe long before.
     Chosen(Chosen),
-    /// A plan entry that no picture serves.
+    /// A plan entry without a frame.
     Miss(Entry),
     /// Comes before the end of the stream.
     Summary(Summary),
@@ -65,7 +65,7 @@ impl Message {
         }
     }
 
-    /// From a structure; `None` if its name is none of ours.
+    /// From a structure; `None` if its name is not one of these.
     ///
     /// # Errors
     /// A field is missing, has the wrong type or is out of range.
@@ -86,7 +86,7 @@ impl Message {
         gst::event::CustomDownstream::new(self.to_structure())
     }
 
-    /// From an event; `None` if it is none of ours.
+    /// From an event; `None` if it carries no message.
     ///
     /// # Errors
     /// As [`Self::from_structure`].

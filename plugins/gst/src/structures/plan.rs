@@ -1,4 +1,4 @@
-//! What the gate says before everything else and at the end, as structures: the plan's header and a summary.
+//! The first and the last message of the gate as structures: the plan's header and the summary.
 
 use anchoring::plan::{Header, SCHEMA};
 use anchoring::tier::Tokens;
@@ -14,15 +14,15 @@ pub(super) const SUMMARY: &str = "earmark-summary";
 /// What the gate knows at the end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// End of the last picture or cue.
+    /// End of the last frame or cue.
     pub duration: Nanos,
-    /// What might be spent over that time.
+    /// The budget for that time.
     pub budget_tokens: Tokens,
-    /// Encoded pictures that came.
+    /// Access units that came.
     pub pictures_seen: u64,
-    /// Encoded pictures that went to the decoder.
+    /// Access units that went to the decoder.
     pub pictures_passed: u64,
-    /// What went wrong without stopping the work, one sentence each.
+    /// Warnings, one sentence each.
     pub warnings: Vec<String>,
 }
 

@@ -1,8 +1,8 @@
-//! What an element did, for the bus.
+//! What an element did, as a message on the bus.
 
 use gst::glib;
 
-/// What an element did, posted on the bus at the end of the stream: `stage` and numbers, e.g. `busy-ns`.
+/// The statistics that an element posts at the end of the stream: its `stage` and numbers such as `busy-ns`.
 pub fn stats_message(
     element: &impl glib::object::IsA<gst::Object>,
     stage: &str,
