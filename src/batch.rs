@@ -207,7 +207,7 @@ fn want(
     let pipeline = Pipeline::parse(&args.pipeline.pipeline, text, &given).map_err(Error::from)?;
     let mut notes = notes::of(&models::find(&pipeline.encoder)?)?;
     if let Some(named) = pipeline.listening() {
-        notes.extend(notes::listening(named)?);
+        notes.extend(notes::of_audio(named)?);
     }
     Ok(Wanted {
         config: pipeline.config,

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 use anchoring::settings::{Policy, Settings};
 use anchoring::tier::Prices;
-use gstearmark::models::notes::Named;
+use gstearmark::models::notes::AudioModels;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -137,10 +137,10 @@ impl Pipeline {
     }
 
     /// What the section `ears` names, if anything of the graph listens.
-    pub fn listening(&self) -> Option<Named<'_>> {
+    pub fn listening(&self) -> Option<AudioModels<'_>> {
         self.find("eventness")?;
         let text = |key: &str| self.config["ears"][key].as_str().unwrap_or_default();
-        Some(Named {
+        Some(AudioModels {
             probe: text("probe"),
             weights: text("weights"),
             tagger: text("tagger"),

@@ -494,7 +494,7 @@ impl Session<'_> {
         );
         sink.set_property("tagger", self.pipeline.tagger.as_deref().unwrap_or("none"));
         if let Some(named) = self.pipeline.listening() {
-            let notes = models::notes::listening(named)?;
+            let notes = models::notes::of_audio(named)?;
             sink.set_property("models", serde_json::to_string(&notes)?);
         }
         Ok(())

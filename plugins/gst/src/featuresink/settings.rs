@@ -8,7 +8,7 @@ use gst::glib;
 use gst::prelude::*;
 
 use crate::h5::{ATTRIBUTES, BECAUSE, Precision};
-use crate::onnx::{Place, Provider};
+use crate::onnx::{Device, Provider};
 
 /// How features are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
@@ -182,11 +182,11 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
 }
 
 impl Settings {
-    /// What is to run the encoder.
-    pub(super) fn runs_on(&self) -> Place {
-        Place {
+    /// The device that should run the encoder.
+    pub(super) fn encoder_device(&self) -> Device {
+        Device {
             provider: self.provider,
-            device: self.device,
+            index: self.device,
         }
     }
 

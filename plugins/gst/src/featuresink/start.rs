@@ -70,17 +70,17 @@ pub(super) fn begin(
     settings.further().map_err(|text| settings_message(&text))?;
     let location = settings.path().map_err(|text| settings_message(&text))?;
     let threads = settings.threads as usize;
-    let encoder = onnx::load_encoder(&settings.model, threads, settings.runs_on())
+    let encoder = onnx::load_encoder(&settings.model, threads, settings.encoder_device())
         .map_err(|err| model_message(&err, ""))?;
     let mut warnings = Vec::new();
     if let Some(why) = encoder.instead() {
-        let wanted = settings.runs_on();
+        let wanted = settings.encoder_device();
         warnings.push(format!(
             "the encoder runs on the processor, not on {wanted}: {why}"
         ));
         gst::element_warning!(sink, gst::LibraryError::Init, ("{}", warnings[0]));
     }
-    gst::info!(CAT, obj = sink, "the encoder runs on {}", encoder.place());
+    gst::info!(CAT, obj = sink, "the encoder runs on {}", encoder.device());
     let tiers = encoder
         .manifest()
         .tiers
@@ -140,7 +140,7 @@ fn opening(settings: &Settings, encoder: &Encoder) -> Result<Opening, ModelError
         streams: settings.streams.clone(),
         models: models::notes::noted(encoder.manifest(), &settings.models, &settings.tagger)?,
         thumbnails: settings.thumbnails,
-        provider: encoder.place().to_string(),
+        provider: encoder.device().to_string(),
         versions: BTreeMap::from([
             ("earmark".into(), env!("CARGO_PKG_VERSION").into()),
             ("gstreamer".into(), format!("{major}.{minor}.{micro}")),

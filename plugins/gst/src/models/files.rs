@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::ModelError;
 
-/// The weights of the probes `onset` and `onset+tcn`: those in a file, or those that are built in if the path is empty.
+/// The weights of the probes `onset` and `onset+tcn` in a file; the built-in ones if the path is empty.
 ///
 /// # Errors
 /// Unreadable, or not such weights.
@@ -32,7 +32,7 @@ pub fn load_weights(path: &str) -> Result<Weights, ModelError> {
     })
 }
 
-/// A file of at most 64 MiB.
+/// The bytes of a file of at most 64 MiB.
 pub(crate) fn read_small(path: &Path) -> Result<Vec<u8>, ModelError> {
     const MOST: u64 = 64 << 20;
     let wrap = |source| ModelError::Read {
@@ -44,7 +44,7 @@ pub(crate) fn read_small(path: &Path) -> Result<Vec<u8>, ModelError> {
     file.take(MOST + 1).read_to_end(&mut bytes).map_err(wrap)?;
     if bytes.len() as u64 > MOST {
         return Err(wrap(std::io::Error::other(
-            "it is larger than 64 MiB (is it a weights file?)",
+            "it is larger than 64 MiB (is it a file of weights?)",
         )));
     }
     Ok(bytes)
@@ -79,7 +79,7 @@ pub fn read_classes(path: &Path) -> Result<Vec<String>, ModelError> {
                 return Err(ModelError::Syntax {
                     path: path.into(),
                     message: format!(
-                        "line {}: `{line}` should be index,mid,display_name with index {}",
+                        "line {} is `{line}`, but must be index,mid,display_name with index {}",
                         number + 1,
                         labels.len()
                     ),
@@ -126,13 +126,13 @@ pub fn sha256(path: &Path) -> Result<String, ModelError> {
     }
 }
 
-/// Most files whose hash is remembered.
-const MOST_KNOWN: usize = 16;
+/// Most files whose hash is cached.
+const MOST_CACHED: usize = 16;
 
-/// As [`sha256`]. The hash of a file whose size and time of change stay is remembered.
-pub(super) fn known_sha256(path: &Path) -> Result<String, ModelError> {
-    type Known = (PathBuf, u64, SystemTime, String);
-    static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
+/// As [`sha256`], cached while the file's size and modification time stay the same.
+pub(super) fn cached_sha256(path: &Path) -> Result<String, ModelError> {
+    type Cached = (PathBuf, u64, SystemTime, String);
+    static CACHE: Mutex<Vec<Cached>> = Mutex::new(Vec::new());
     let about = path
         .metadata()
         .ok()
@@ -140,18 +140,18 @@ pub(super) fn known_sha256(path: &Path) -> Result<String, ModelError> {
     let Some((len, time)) = about else {
         return sha256(path);
     };
-    let lock = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let same = |known: &&Known| known.0 == path && known.1 == len && known.2 == time;
-    if let Some(known) = lock().iter().find(same) {
-        return Ok(known.3.clone());
+    let lock = || CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+    let same = |cached: &&Cached| cached.0 == path && cached.1 == len && cached.2 == time;
+    if let Some(cached) = lock().iter().find(same) {
+        return Ok(cached.3.clone());
     }
     let hash = sha256(path)?;
-    let mut known = lock();
-    known.retain(|known| known.0 != path);
-    if known.len() >= MOST_KNOWN {
-        known.remove(0);
+    let mut cache = lock();
+    cache.retain(|cached| cached.0 != path);
+    if cache.len() >= MOST_CACHED {
+        cache.remove(0);
     }
-    known.push((path.into(), len, time, hash.clone()));
+    cache.push((path.into(), len, time, hash.clone()));
     Ok(hash)
 }
 

@@ -1,13 +1,13 @@
-//! Model manifests (`models/*.yaml`): read, checked, found by name, and tied to their ONNX files by SHA-256.
+//! Model manifests (`models/*.yaml`): found by name, read, checked, and tied to their ONNX files by SHA-256.
 //!
 //! # Layout
 //!
-//! - `manifest`: what one says.
-//! - `search`: where they lie.
-//! - `files`: weights, class lists, hashes.
-//! - `notes`: which models have a part in a feature file.
+//! - `manifest`: what a manifest says, and its rules.
+//! - `search`: finds manifests by name.
+//! - `files`: hashes, weights, class lists.
+//! - `notes`: the models behind a feature file.
 //!
-//! What runs them is [`crate::onnx`].
+//! [`crate::onnx`] runs them.
 
 mod files;
 mod manifest;
@@ -27,15 +27,15 @@ pub use manifest::{
 pub use notes::{ModelNote, PROBES};
 pub use search::{Listed, find, list, search_dirs};
 
-/// What is wrong with a model, its manifest or the library that runs it.
+/// What is wrong with a model, its manifest or ONNX Runtime.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// No manifest of that name.
     #[error(
-        "there is no model `{name}`: no {name}.yaml in {searched}; `earmark models` lists what there is, and EARMARK_MODELS names further folders"
+        "unknown model `{name}`: no {name}.yaml in {searched} (`earmark models` lists the models, EARMARK_MODELS adds folders)"
     )]
     Unknown {
-        /// What was asked for.
+        /// The name.
         name: String,
         /// The folders searched.
         searched: String,
@@ -43,83 +43,83 @@ pub enum ModelError {
     /// A file that cannot be read.
     #[error("cannot read {path}: {source}")]
     Read {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A manifest that is no YAML of the right shape.
+    /// A file that is no manifest.
     #[error("{path} is no model manifest: {message}")]
     Syntax {
-        /// Which manifest.
+        /// The manifest.
         path: PathBuf,
-        /// What the YAML reader says, with line and column.
+        /// The YAML reader's error, with line and column.
         message: String,
     },
-    /// A manifest that contradicts itself; every problem at once.
+    /// A manifest that breaks rules; every problem at once.
     #[error("{path}: {problems}")]
     Manifest {
-        /// Which manifest.
+        /// The manifest.
         path: PathBuf,
         /// Field, value and rule of each problem, separated by semicolons.
         problems: String,
     },
-    /// The ONNX file has not been built.
-    #[error("the model `{name}` has no file {file}: run `make setup`, which builds it")]
+    /// A file of the model is missing.
+    #[error("model `{name}`: its file {file} does not exist (`make setup` builds it)")]
     Missing {
-        /// Which model.
+        /// The model.
         name: String,
-        /// The file that is not there.
+        /// The missing file.
         file: PathBuf,
     },
-    /// A probe's head has not been learned.
+    /// A probe without its head.
     #[error(
-        "the probe {manifest} has no head {file}: `earmark fit --embedding {manifest} --output {file}` learns one from labelled recordings"
+        "probe {manifest}: its head {file} does not exist (`earmark fit --embedding {manifest} --output {file}` fits one to labelled recordings)"
     )]
     NoHead {
         /// The probe's manifest.
         manifest: PathBuf,
-        /// The file that is not there.
+        /// The missing file.
         file: PathBuf,
     },
-    /// The ONNX file is not the one that the manifest describes.
+    /// An ONNX file with another SHA-256 than its manifest says.
     #[error(
-        "the model file {file} was altered: its SHA-256 is {found}, but {name}.yaml says {expected}; run `make setup` to build it again"
+        "model file {file} has changed: its SHA-256 is {found}, but {name}.yaml says {expected} (`make setup` builds it again)"
     )]
     Altered {
-        /// Which model.
+        /// The model.
         name: String,
         /// Its file.
         file: PathBuf,
-        /// What the manifest says.
+        /// The SHA-256 in the manifest.
         expected: String,
-        /// What the file has.
+        /// The SHA-256 of the file.
         found: String,
     },
-    /// An encoder where a tagger was wanted, or the other way round.
-    #[error("the model `{name}` is of kind {is}, but kind {wanted} is needed here")]
+    /// A model of the wrong kind.
+    #[error("model `{name}` is of kind {is}, but must be of kind {wanted} here")]
     Kind {
-        /// Which model.
+        /// The model.
         name: String,
-        /// What it is.
+        /// Its kind.
         is: Kind,
-        /// What it should be.
+        /// The kind that is needed.
         wanted: Kind,
     },
-    /// ONNX Runtime is not there or cannot be loaded.
+    /// ONNX Runtime is missing or cannot be loaded.
     #[error(
-        "cannot load ONNX Runtime: {0}; run `make setup`, or name its libonnxruntime.so in ORT_DYLIB_PATH"
+        "cannot load ONNX Runtime: {0} (`make setup` installs it; ORT_DYLIB_PATH names another libonnxruntime.so)"
     )]
     Runtime(String),
-    /// The ONNX file cannot be loaded, or has other inputs and outputs than its manifest says.
-    #[error("the model `{name}` cannot be used: {message}")]
+    /// An ONNX file that cannot be loaded, or has other inputs or outputs than its manifest says.
+    #[error("cannot load model `{name}`: {message}")]
     Load {
-        /// Which model.
+        /// The model.
         name: String,
-        /// Why not.
+        /// The reason.
         message: String,
     },
-    /// A file of weights or a head that is none.
+    /// A bad file of weights or bad head.
     #[error("{path}: {source}")]
     Weights {
         /// Which file.
@@ -127,18 +127,18 @@ pub enum ModelError {
         /// What is wrong with it.
         source: WeightsError,
     },
-    /// A probe that cannot listen.
+    /// A probe that cannot run as set.
     #[error("{0}")]
     Probe(String),
-    /// What an application says of the models that listened is no list of them.
-    #[error("the property models is no JSON array of role, name and sha256: {0}")]
+    /// A bad value of the property `models`.
+    #[error("property `models` must be a JSON array of objects with role, name and sha256: {0}")]
     Notes(serde_json::Error),
-    /// The model failed, or gave something else than its manifest says.
-    #[error("the model `{name}` failed: {message}")]
+    /// A model that failed, or gave another output than its manifest says.
+    #[error("model `{name}` failed: {message}")]
     Run {
-        /// Which model.
+        /// The model.
         name: String,
-        /// How.
+        /// The reason.
         message: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Which models have a part in a file: what each of their files is, and what its manifest says of it.
+//! The models behind a feature file: each with the hash of its file and of its manifest.
 
 use std::path::Path;
 
@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ModelError;
-use super::files::{known_sha256, read_small};
+use super::files::{cached_sha256, read_small};
 use super::manifest::{Kind, Manifest};
 use super::search::find;
 
-/// The probes that are no manifests.
+/// The probes that need no manifest.
 pub const PROBES: [&str; 6] = [
     "energy",
     "flux",
@@ -20,32 +20,31 @@ pub const PROBES: [&str; 6] = [
     "tagger",
     "tagger-novelty",
 ];
-/// What stands for no model.
+/// The value that names no model.
 const NONE: &str = "none";
-/// The probes that go by weights.
+/// The probes that have weights.
 const WEIGHED: [&str; 2] = [anchoring::weights::ONSET, anchoring::weights::ONSET_TCN];
 
-/// A model that had a part in a file.
+/// A model, or a file that one uses, behind a feature file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelNote {
-    /// `encoder`, `tagger`, `voice`, `probe`; or of a file that one of them goes by: `weights`, `classes`, `head`.
+    /// `encoder`, `tagger`, `voice` or `probe`; `weights`, `classes` or `head` for a file that one of them uses.
     pub role: String,
-    /// Name of its manifest, or of the file; `built in` for weights that are.
+    /// Name of its manifest or file; `built in` for built-in weights.
     pub name: String,
     /// SHA-256 of its file, lower-case hexadecimal.
     pub sha256: String,
-    /// SHA-256 of what its manifest says ([`Manifest::canonical_sha256`]); `None` where there is no manifest,
-    /// and in files of versions that did not note it.
+    /// SHA-256 of what its manifest says ([`Manifest::canonical_sha256`]); `None` without a manifest and in files of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest_sha256: Option<String>,
 }
 
-/// What `ears` names.
+/// What the section `ears` names.
 #[derive(Clone, Copy, Debug)]
-pub struct Named<'a> {
-    /// A probe, or a manifest of kind probe.
+pub struct AudioModels<'a> {
+    /// A probe, or the name of a manifest of kind probe.
     pub probe: &'a str,
-    /// Its weights: a path, or nothing for those that are built in.
+    /// Path of its weights; empty: the built-in ones.
     pub weights: &'a str,
     /// The tagger, or `none`.
     pub tagger: &'a str,
@@ -53,12 +52,12 @@ pub struct Named<'a> {
     pub vad: &'a str,
 }
 
-/// Everything that listens, if these are named: tagger, voice detector, probe, each followed by what lies beside it (class list, head); or the weights
-/// of a probe that has some.
+/// The models of the section `ears`: tagger, voice detector, probe, each followed by the files beside it (class list, head); or the
+/// weights of a built-in probe.
 ///
 /// # Errors
-/// Unknown, missing, altered, unreadable, or of another kind.
-pub fn listening(named: Named<'_>) -> Result<Vec<ModelNote>, ModelError> {
+/// A model is unknown, missing, altered, unreadable or of the wrong kind.
+pub fn of_audio(named: AudioModels<'_>) -> Result<Vec<ModelNote>, ModelError> {
     let mut notes = Vec::new();
     for (name, kind) in [(named.tagger, Kind::Tagger), (named.vad, Kind::Voice)] {
         if !matches!(name, "" | NONE) {
@@ -80,10 +79,10 @@ pub fn listening(named: Named<'_>) -> Result<Vec<ModelNote>, ModelError> {
     Ok(notes)
 }
 
-/// A model, and the files beside it that it goes by.
+/// A model and the files beside it.
 ///
 /// # Errors
-/// Missing, altered or unreadable.
+/// A file is missing, altered or unreadable.
 pub fn of(manifest: &Manifest) -> Result<Vec<ModelNote>, ModelError> {
     manifest.check()?;
     let mut notes = vec![ModelNote {
@@ -97,16 +96,16 @@ pub fn of(manifest: &Manifest) -> Result<Vec<ModelNote>, ModelError> {
         ("head", manifest.head_path()),
     ] {
         if let Some(path) = path {
-            notes.push(plain(role, file_name(&path), known_sha256(&path)?));
+            notes.push(plain(role, file_name(&path), cached_sha256(&path)?));
         }
     }
     Ok(notes)
 }
 
-/// The encoder and everything that listens, for a file: `said` by the application as a JSON array of notes; without that, the tagger that is named.
+/// The encoder and the models of the audio. `said`: these as a JSON array of notes, from the application; if empty, `tagger` counts.
 ///
 /// # Errors
-/// What is said is no such array, or the models can't be used.
+/// `said` is no such array, or a model cannot be used.
 pub(crate) fn noted(
     encoder: &Manifest,
     said: &str,
@@ -123,15 +122,15 @@ pub(crate) fn noted(
 }
 
 impl Manifest {
-    /// SHA-256 of everything that the manifest says about how the model is used, with every default written out, in lower-case hexadecimal. Remarks,
-    /// the order of lines, where the model comes from and where its files lie don't count; files have hashes of their own.
+    /// SHA-256, in lower-case hexadecimal, of everything in the manifest that says how the model is used, with defaults written out. Comments,
+    /// order, source and file paths do not count; files have hashes of their own.
     pub fn canonical_sha256(&self) -> String {
         let mut used = self.clone();
         used.source = Default::default();
         used.file = Default::default();
         used.classes = None;
         used.head = None;
-        // A struct of numbers and texts; fields are written in the order in which they are declared.
+        // Fields are written in the order in which they are declared.
         hex(Sha256::digest(
             serde_json::to_vec(&used).unwrap_or_default(),
         ))
@@ -207,14 +206,14 @@ tiers: { low: { px: 8, tokens: 1 }, base: { px: 16, tokens: 4 }, high: { px: 32,
 
     #[test]
     fn weights_are_noted_where_the_probe_has_some() {
-        let named = |probe, weights| Named {
+        let named = |probe, weights| AudioModels {
             probe,
             weights,
             tagger: NONE,
             vad: NONE,
         };
-        assert_eq!(listening(named("flux", "")).unwrap(), []);
-        let own = listening(named("onset", "")).unwrap();
+        assert_eq!(of_audio(named("flux", "")).unwrap(), []);
+        let own = of_audio(named("onset", "")).unwrap();
         assert_eq!(
             (own[0].role.as_str(), own[0].name.as_str()),
             ("weights", "built in")
@@ -223,10 +222,10 @@ tiers: { low: { px: 8, tokens: 1 }, base: { px: 16, tokens: 4 }, high: { px: 32,
         let path = folder.path().join("mine.safetensors");
         std::fs::write(&path, EMBEDDED).unwrap();
         let path = path.to_str().unwrap();
-        let copied = listening(named("onset+tcn", path)).unwrap();
+        let copied = of_audio(named("onset+tcn", path)).unwrap();
         assert_eq!(copied[0].sha256, own[0].sha256);
         std::fs::write(path, [EMBEDDED, b"x"].concat()).unwrap();
-        let other = listening(named("onset", path)).unwrap();
+        let other = of_audio(named("onset", path)).unwrap();
         assert_ne!(other[0].sha256, own[0].sha256);
     }
 }

@@ -1,4 +1,4 @@
-//! Where manifests lie, and finding one by its name.
+//! Finds manifests by name.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use super::ModelError;
 use super::manifest::Manifest;
 
-/// A manifest found in a search folder, or what is wrong with it.
+/// A file in a search folder that is a manifest or should be one.
 #[derive(Debug)]
 pub struct Listed {
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
-    /// What it says.
+    /// The manifest, or what is wrong with it.
     pub manifest: Result<Manifest, ModelError>,
 }
 
-/// The folders in which manifests are looked for, first to last: those in `EARMARK_MODELS` (separated like `PATH`), `models/`
-/// of the build tree, `share/earmark/models/` of the place where the command or the plugin is installed.
+/// The folders that are searched for manifests, first to last: those in `EARMARK_MODELS` (separated as in `PATH`), `models/` of the build
+/// tree, `share/earmark/models/` of the PREFIX where the command or the plugin is installed.
 pub fn search_dirs() -> Vec<PathBuf> {
     let mut dirs: Vec<PathBuf> = std::env::var_os("EARMARK_MODELS")
         .map(|value| {
@@ -36,8 +36,8 @@ pub fn search_dirs() -> Vec<PathBuf> {
     dirs
 }
 
-/// The folders above the command and above the plugin: PREFIX is one of them (PREFIX/bin, PREFIX/lib/ARCH/gstreamer-1.0), and so
-/// is the root of the build tree (target/release, target/release/deps).
+/// The folders above the command and above the plugin. One is PREFIX (PREFIX/bin, PREFIX/lib/ARCH/gstreamer-1.0) or the root of the
+/// build tree (target/release, target/release/deps).
 fn homes() -> Vec<PathBuf> {
     let files = [plugin_path(), std::env::current_exe().ok()];
     files
@@ -55,13 +55,13 @@ fn homes() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Where GStreamer loaded the plugin from; `None` when it is linked into the program.
+/// The file from which GStreamer loaded the plugin; `None` if it is linked into the program.
 fn plugin_path() -> Option<PathBuf> {
     gst::init().ok()?;
     gst::Registry::get().find_plugin("earmark")?.filename()
 }
 
-/// Every manifest in the search folders, sorted by name; of two with one name, the one that is found first.
+/// Every manifest in the search folders, sorted by name; of two with the same name, the first that is found.
 pub fn list() -> Vec<Listed> {
     let mut seen = HashSet::new();
     let mut listed = Vec::new();
@@ -83,7 +83,7 @@ pub fn list() -> Vec<Listed> {
 /// The manifest of that name, or at that path if it ends in `.yaml`.
 ///
 /// # Errors
-/// There is none, or it is wrong.
+/// There is none, or it is bad.
 pub fn find(name: &str) -> Result<Manifest, ModelError> {
     if name.ends_with(".yaml") {
         return Manifest::read(Path::new(name));

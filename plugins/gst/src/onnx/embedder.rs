@@ -2,7 +2,7 @@
 
 use anchoring::head::Head;
 
-use super::provider::Place;
+use super::provider::Device;
 use super::session::Model;
 use crate::models::{Kind, Layout, Manifest, ModelError, find, read_small};
 
@@ -10,21 +10,21 @@ use crate::models::{Kind, Layout, Manifest, ModelError, find, read_small};
 pub struct Embedder(Model);
 
 impl Embedder {
-    /// Loads the manifest's ONNX file, which [`Manifest::check`] should have seen. `threads`: at least 1.
+    /// Loads the manifest's ONNX file; call [`Manifest::check`] first. `threads`: at least 1.
     ///
     /// # Errors
-    /// ONNX Runtime or the model cannot be loaded, or the model is not as described.
+    /// ONNX Runtime or the model cannot be loaded, or the model differs from its manifest.
     pub fn new(manifest: Manifest, threads: usize) -> Result<Self, ModelError> {
-        Model::new(manifest, threads, Place::default()).map(Self)
+        Model::new(manifest, threads, Device::default()).map(Self)
     }
-    /// What it was made from.
+    /// Its manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.0.manifest
     }
     /// The embedding of one patch: of its log mel, row-major `[96, 64]`, or of its samples, as the manifest's layout says.
     ///
     /// # Errors
-    /// The model fails, or gives another shape.
+    /// The model fails, or its output has another shape.
     pub fn embed(&mut self, log_mel: &[f32], samples: &[f32]) -> Result<Vec<f32>, ModelError> {
         let input = &self.0.manifest.input;
         match input.layout {
@@ -37,10 +37,10 @@ impl Embedder {
     }
 }
 
-/// A ready embedding with its head. `threads`: threads per patch, at least 1.
+/// Finds, checks and loads an embedding and its head. `threads`: at least 1.
 ///
 /// # Errors
-/// Unknown, altered, not a probe, not runnable, or the head is for other embeddings.
+/// The model is unknown, altered, no probe, or cannot be loaded, or the head is made for another embedding.
 pub fn load_probe(name: &str, threads: usize) -> Result<(Embedder, Head), ModelError> {
     let manifest = find(name)?.of_kind(Kind::Probe)?;
     manifest.check()?;

@@ -2,35 +2,35 @@
 
 use anchoring::tier::Tier;
 
-use super::provider::Place;
+use super::provider::Device;
 use super::session::Model;
 use crate::models::{Kind, Layout, Manifest, ModelError, TierSpec, find};
 
-/// Picture -> embedding.
+/// Frame -> embedding.
 pub struct Encoder(Model);
 
 impl Encoder {
-    /// Loads the manifest's ONNX file, which [`Manifest::check`] should have seen, to run at `place`, or on the processor where that
-    /// cannot be. `threads`: at least 1.
+    /// Loads the manifest's ONNX file; call [`Manifest::check`] first. Falls back to the processor if `device` cannot run it
+    /// ([`Self::instead`]). `threads`: at least 1.
     ///
     /// # Errors
-    /// ONNX Runtime or the model cannot be loaded, or the model is not as described.
-    pub fn new(manifest: Manifest, threads: usize, place: Place) -> Result<Self, ModelError> {
-        Model::new(manifest, threads, place).map(Self)
+    /// ONNX Runtime or the model cannot be loaded, or the model differs from its manifest.
+    pub fn new(manifest: Manifest, threads: usize, device: Device) -> Result<Self, ModelError> {
+        Model::new(manifest, threads, device).map(Self)
     }
-    /// What it was made from.
+    /// Its manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.0.manifest
     }
-    /// What runs it.
-    pub fn place(&self) -> Place {
-        self.0.place()
+    /// The device that runs it.
+    pub fn device(&self) -> Device {
+        self.0.device()
     }
-    /// Why the processor runs it, if something else was to.
+    /// Why the processor runs it, if another device was asked for.
     pub fn instead(&self) -> Option<&str> {
         self.0.instead()
     }
-    /// Numbers per picture.
+    /// Numbers per frame.
     pub fn dim(&self) -> usize {
         self.0.manifest.output.dim
     }
@@ -38,32 +38,32 @@ impl Encoder {
     pub fn tier(&self, tier: Tier) -> Option<TierSpec> {
         self.0.manifest.tiers.map(|tiers| tiers.of(tier))
     }
-    /// Encodes `n` square pictures of side `px` in the model's own layout, `[n, 3, px, px]` or `[n, px, px, 3]`, normalised. `take`
-    /// gets the embeddings, row-major `[n, dim]`.
+    /// Encodes `n` normalised squares of side `px` in the model's layout, `[n, 3, px, px]` or `[n, px, px, 3]`. `take` gets the
+    /// embeddings, row-major `[n, dim]`.
     ///
     /// # Errors
-    /// The model fails, or gives another shape.
+    /// The model fails, or its output has another shape.
     pub fn encode<T>(
         &mut self,
         n: usize,
         px: usize,
-        pictures: &[f32],
+        frames: &[f32],
         take: impl FnOnce(&[f32]) -> T,
     ) -> Result<T, ModelError> {
         let shape = match self.0.manifest.input.layout {
             Layout::Nhwc => [n, px, px, 3],
             Layout::Nchw | Layout::Nctf | Layout::Nt => [n, 3, px, px],
         };
-        self.0.run(&shape, pictures, take)
+        self.0.run(&shape, frames, take)
     }
 }
 
-/// A ready encoder. `threads`: threads per picture batch, at least 1. `place`: what runs it, if it can ([`Encoder::instead`]).
+/// Finds, checks and loads an encoder. `threads`: at least 1. `device`: falls back to the processor ([`Encoder::instead`]).
 ///
 /// # Errors
-/// Unknown, altered, not an encoder, or not runnable.
-pub fn load_encoder(name: &str, threads: usize, place: Place) -> Result<Encoder, ModelError> {
+/// The model is unknown, altered, no encoder, or cannot be loaded.
+pub fn load_encoder(name: &str, threads: usize, device: Device) -> Result<Encoder, ModelError> {
     let manifest = find(name)?.of_kind(Kind::Encoder)?;
     manifest.check()?;
-    Encoder::new(manifest, threads, place)
+    Encoder::new(manifest, threads, device)
 }

@@ -1,11 +1,11 @@
-//! ONNX Runtime: encoders, taggers, embeddings and voice detectors, ready to run. The one file that names `ort`.
+//! Runs models with ONNX Runtime. The one file that names `ort`.
 //!
 //! # Layout
 //!
-//! - `encoder`, `tagger`, `embedder`, `voice`: what a kind of model takes and gives.
-//! - `session`: a model loaded, checked against its manifest, kept for the next recording.
-//! - `provider`: what runs it.
-//! - `runtime`: the library. `telemetry`: kept off.
+//! - `encoder`, `tagger`, `embedder`, `voice`: one kind of model each.
+//! - `session`: loads a model, checks it against its manifest, keeps it for the next recording.
+//! - `provider`: the processor or a device that runs it.
+//! - `runtime`: finds and loads the library. `telemetry`: turns that off.
 
 mod embedder;
 mod encoder;
@@ -24,13 +24,14 @@ use ort::{ep, info as build_info, init_from, inputs};
 
 pub use embedder::{Embedder, load_probe};
 pub use encoder::{Encoder, load_encoder};
-pub use provider::{Place, Provider, providers};
+pub use provider::{Device, Provider, providers};
 pub use runtime::{runtime_path, runtime_version};
 pub use session::{keep_sessions, spare_memory};
 pub use tagger::{Tagger, load_tagger};
 pub use telemetry::forbid as forbid_telemetry;
 pub use voice::{Voice, load_voice};
 
+/// A score as a probability; 0 if it is not a number.
 fn probability(score: f32) -> f32 {
     if score.is_nan() {
         0.0

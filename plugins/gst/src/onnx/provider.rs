@@ -1,4 +1,4 @@
-//! What runs a model: the processor, or a device that the ONNX Runtime library has a provider for.
+//! What runs a model: the processor, or a device for which ONNX Runtime has a provider.
 
 use std::fmt;
 
@@ -12,9 +12,9 @@ use crate::models::ModelError;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "EarmarkProvider")]
 pub enum Provider {
-    /// The processor; always there.
+    /// The processor; always available.
     #[default]
-    #[enum_value(name = "Processor", nick = "cpu")]
+    #[enum_value(name = "The processor", nick = "cpu")]
     Cpu,
     /// NVIDIA, by CUDA.
     #[enum_value(name = "NVIDIA CUDA", nick = "cuda")]
@@ -51,7 +51,7 @@ impl Provider {
         }
     }
 
-    /// Whether the library was built with it; not whether there is a device.
+    /// Whether the library has this provider; not whether there is a device.
     fn is_built_in(self) -> bool {
         let built = match self {
             Self::Cpu => return true,
@@ -70,8 +70,7 @@ impl fmt::Display for Provider {
     }
 }
 
-/// The providers that the ONNX Runtime library was built with, loading it if need be. Whether there is a device for each shows when a
-/// model is loaded.
+/// The providers of the ONNX Runtime library, loading it if need be. Whether there is a device shows only when a model is loaded.
 ///
 /// # Errors
 /// The library cannot be loaded.
@@ -83,40 +82,40 @@ pub fn providers() -> Result<Vec<Provider>, ModelError> {
         .collect())
 }
 
-/// A provider and which of its devices, from 0.
+/// A provider and one of its devices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    /// What runs the model.
+pub struct Device {
+    /// The provider.
     pub provider: Provider,
-    /// Which one, where there are several.
-    pub device: u32,
+    /// Number of the device, from 0.
+    pub index: u32,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.provider {
             Provider::Cpu => f.write_str("cpu"),
-            provider => write!(f, "{provider} {}", self.device),
+            provider => write!(f, "{provider} {}", self.index),
         }
     }
 }
 
-impl Place {
-    /// What a session is given. `spare`: the processor gives memory back after every run.
+impl Device {
+    /// The execution provider for a session. `spare`: see [`super::spare_memory`].
     ///
     /// # Errors
-    /// The library has no such provider, in words.
+    /// The library has no such provider; the reason in words.
     pub(super) fn execution_provider(
         self,
         spare: bool,
     ) -> Result<ExecutionProviderDispatch, String> {
         if !self.provider.is_built_in() {
             return Err(format!(
-                "the ONNX Runtime library was built without {} (`earmark doctor` says what it has)",
+                "the ONNX Runtime library has no provider {} (`earmark doctor` lists those it has)",
                 self.provider
             ));
         }
-        let device = i32::try_from(self.device).unwrap_or(i32::MAX);
+        let device = i32::try_from(self.index).unwrap_or(i32::MAX);
         let provider = match self.provider {
             Provider::Cpu => return Ok(ep::CPU::default().with_arena_allocator(!spare).build()),
             Provider::Cuda => ep::CUDA::default().with_device_id(device).build(),

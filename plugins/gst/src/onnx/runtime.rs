@@ -1,4 +1,4 @@
-//! Finding and loading the ONNX Runtime library: one environment a process.
+//! Finds and loads the ONNX Runtime library: one environment per process.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,19 +9,19 @@ use super::Environment;
 use super::telemetry::forbid as forbid_telemetry;
 use crate::models::{ModelError, search_dirs};
 
-/// The process's one environment, and the library it runs on; ONNX Runtime allows no second, even after the first is gone.
+/// The process's environment and its library. ONNX Runtime allows no second one, even after the first is gone.
 static ENVIRONMENT: Mutex<Option<(Environment, PathBuf)>> = Mutex::new(None);
 
-/// Where `libonnxruntime.so` is: `ORT_DYLIB_PATH`, else `built/` of a folder with manifests, else `lib/earmark/` of the PREFIX whose
-/// `share/earmark/models` it is.
+/// The path of `libonnxruntime.so`: `ORT_DYLIB_PATH`, else in `built/` of a folder with manifests, else in PREFIX/lib/earmark where that
+/// folder is PREFIX/share/earmark/models.
 ///
 /// # Errors
-/// In none of these.
+/// It is in none of these.
 pub fn runtime_path() -> Result<PathBuf, ModelError> {
     library_in(&search_dirs())
 }
 
-/// The library, looked for from these folders with manifests.
+/// The library, searched for from these folders with manifests.
 fn library_in(dirs: &[PathBuf]) -> Result<PathBuf, ModelError> {
     let name = format!(
         "{}onnxruntime{}",
@@ -34,7 +34,7 @@ fn library_in(dirs: &[PathBuf]) -> Result<PathBuf, ModelError> {
             Ok(path)
         } else {
             Err(ModelError::Runtime(format!(
-                "ORT_DYLIB_PATH is {}, but there is no such file",
+                "ORT_DYLIB_PATH is {}, which is no file",
                 path.display()
             )))
         };
@@ -56,21 +56,21 @@ fn library_in(dirs: &[PathBuf]) -> Result<PathBuf, ModelError> {
                 .map(|path| path.display().to_string())
                 .collect();
             ModelError::Runtime(match places.is_empty() {
-                true => format!(
-                    "there is no folder in which to look for {name} (EARMARK_MODELS names one)"
-                ),
-                false => format!("there is no {}", places.join(", no ")),
+                true => {
+                    format!("there is no folder to search for {name} (EARMARK_MODELS names one)")
+                }
+                false => format!("it is not at {}", places.join(", nor at ")),
             })
         })
 }
 
-/// The version of the ONNX Runtime that is loaded, loading it if need be: `1.31.1`, or what its build is called if it doesn't say.
+/// The version of ONNX Runtime, loading it if need be: `1.31.1`, or the name of its build if the library has no version.
 ///
 /// # Errors
 /// It cannot be loaded.
 pub fn runtime_version() -> Result<String, ModelError> {
     let (_, library) = environment(None)?;
-    // `ort` doesn't pass the version on, but the library's exported symbols bear it, and their names come early in the file.
+    // `ort` does not pass the version on, but symbol versions early in the library's file hold it.
     let mut start = Vec::new();
     File::open(library)
         .and_then(|file| file.take(1 << 20).read_to_end(&mut start))
@@ -82,7 +82,7 @@ pub fn runtime_version() -> Result<String, ModelError> {
     }))
 }
 
-/// `1.31.1` out of `VERS_1.31.1`.
+/// `1.31.1` from `VERS_1.31.1`.
 fn symbol_version(bytes: &[u8]) -> Option<String> {
     let tag = b"VERS_";
     let at = bytes.windows(tag.len()).position(|some| some == tag)? + tag.len();
@@ -94,7 +94,7 @@ fn symbol_version(bytes: &[u8]) -> Option<String> {
     (!version.is_empty()).then_some(version)
 }
 
-/// The environment; the first time, the library is looked for beside `manifest` too.
+/// The environment; on the first call the library is searched for beside `manifest` too.
 pub(super) fn environment(manifest: Option<&Path>) -> Result<(Environment, PathBuf), ModelError> {
     let mut slot = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(ready) = slot.as_ref() {
@@ -103,7 +103,7 @@ pub(super) fn environment(manifest: Option<&Path>) -> Result<(Environment, PathB
     let mut dirs = search_dirs();
     dirs.extend(manifest.and_then(Path::parent).map(Path::to_path_buf));
     let library = library_in(&dirs)?;
-    // What a program did to its environment since the plugin was loaded doesn't count.
+    // Again, as the program may have changed its environment since the plugin was loaded.
     forbid_telemetry();
     let environment = super::init_from(&library)
         .map_err(|err| ModelError::Runtime(err.to_string()))?

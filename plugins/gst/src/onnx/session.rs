@@ -1,15 +1,15 @@
-//! A model as a session of ONNX Runtime, checked against its manifest; sessions that nobody uses may wait for the next recording.
+//! Loads a model as a session of ONNX Runtime, checks it against its manifest, and keeps idle sessions for the next recording.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::provider::{Place, Provider};
+use super::provider::{Device, Provider};
 use super::runtime::environment;
 use super::{Environment, Session, TensorElementType, TensorRef, ValueType};
 use crate::models::{Manifest, ModelError};
 
-/// Sessions that wait for the next recording, the one used last at the end.
+/// Idle sessions, the one used last at the end.
 static IDLE: Mutex<Idle> = Mutex::new(Idle {
     most: 0,
     sessions: Vec::new(),
@@ -26,15 +26,15 @@ struct Key {
     file: PathBuf,
     sha256: String,
     threads: usize,
-    place: Place,
+    device: Device,
     /// [`spare_memory`] as it was then.
     spare: bool,
     /// Input and output, checked when the session was made.
     ends: (String, String, usize),
 }
 
-/// From now on, up to `most` sessions that nobody uses are kept for whoever loads the same model next; 0, as in the beginning,
-/// keeps none. For programs that play one recording after the other.
+/// Keeps up to `most` idle sessions for the next load of the same model; 0, the default, keeps none. For programs that play one recording
+/// after another.
 pub fn keep_sessions(most: usize) {
     let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
     idle.most = most;
@@ -42,11 +42,11 @@ pub fn keep_sessions(most: usize) {
     idle.sessions.drain(..over);
 }
 
-/// Whether sessions on the processor give back, after every run, what it took.
+/// See [`spare_memory`].
 static SPARE: AtomicBool = AtomicBool::new(false);
 
-/// Whether models that are loaded from now on give back, after every run, the memory that it took. That costs a third of the time with
-/// pictures of 448 pixels, and spares 15 to 30 MB.
+/// Whether models loaded from now on free their working memory after every run. At 448 pixels that takes a third more time and saves 15 to
+/// 30 MB.
 pub fn spare_memory(yes: bool) {
     SPARE.store(yes, Ordering::Relaxed);
 }
@@ -55,22 +55,22 @@ pub fn spare_memory(yes: bool) {
 struct Ready {
     key: Key,
     session: Session,
-    /// Why it runs on the processor, if it was to run elsewhere.
+    /// Why it runs on the processor, if another device was asked for.
     instead: Option<String>,
 }
 
-/// A session in use; dropped, it is kept if sessions are.
-pub(super) struct Loan(Option<Ready>);
+/// A session in use; dropping it makes it idle.
+pub(super) struct Lease(Option<Ready>);
 
-impl Loan {
-    /// One that was kept.
-    fn kept(key: &Key) -> Option<Self> {
+impl Lease {
+    /// An idle session, if there is one.
+    fn idle(key: &Key) -> Option<Self> {
         let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
         let at = idle.sessions.iter().position(|ready| ready.key == *key)?;
         Some(Self(Some(idle.sessions.remove(at))))
     }
 
-    /// The session; gone only while it is being given back.
+    /// The session; missing only during a drop.
     pub(super) fn session(&mut self, name: &str) -> Result<&mut Session, ModelError> {
         let ready = self.0.as_mut().map(|ready| &mut ready.session);
         ready.ok_or_else(|| ModelError::Run {
@@ -80,7 +80,7 @@ impl Loan {
     }
 }
 
-impl Drop for Loan {
+impl Drop for Lease {
     fn drop(&mut self) {
         let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(ready) = self.0.take().filter(|_| idle.most > 0) {
@@ -94,7 +94,7 @@ impl Drop for Loan {
 
 /// A session whose input and output are those of the manifest.
 pub(super) struct Model {
-    pub(super) loan: Loan,
+    pub(super) lease: Lease,
     pub(super) manifest: Manifest,
 }
 
@@ -102,7 +102,7 @@ impl Model {
     pub(super) fn new(
         manifest: Manifest,
         threads: usize,
-        place: Place,
+        device: Device,
     ) -> Result<Self, ModelError> {
         let (environment, _) = environment(Some(&manifest.path))?;
         let file = manifest.onnx_path();
@@ -110,7 +110,7 @@ impl Model {
             file: file.clone(),
             sha256: manifest.sha256.clone(),
             threads: threads.max(1),
-            place,
+            device,
             spare: SPARE.load(Ordering::Relaxed),
             ends: (
                 manifest.input.name.clone(),
@@ -118,16 +118,16 @@ impl Model {
                 manifest.output.dim,
             ),
         };
-        if let Some(loan) = Loan::kept(&key) {
-            return Ok(Self { loan, manifest });
+        if let Some(lease) = Lease::idle(&key) {
+            return Ok(Self { lease, manifest });
         }
         let load = |err: String| ModelError::Load {
             name: manifest.name.clone(),
             message: err,
         };
-        let begin = |place: Place| open(&environment, &file, threads, place, key.spare);
-        let (session, instead) = match begin(place) {
-            Err(why) if place.provider != Provider::Cpu => (begin(Place::default()), Some(why)),
+        let begin = |device: Device| open(&environment, &file, threads, device, key.spare);
+        let (session, instead) = match begin(device) {
+            Err(why) if device.provider != Provider::Cpu => (begin(Device::default()), Some(why)),
             opened => (opened, None),
         };
         let session = session.map_err(load)?;
@@ -138,7 +138,7 @@ impl Model {
         }
         if inputs.len() != wanted.len() || !wanted.iter().all(|name| inputs.contains(name)) {
             return Err(load(format!(
-                "its inputs are {inputs:?}, but the manifest says they are {wanted:?} (input.name is {:?})",
+                "its inputs are {inputs:?}, but the manifest names {wanted:?} (input.name is {:?})",
                 manifest.input.name
             )));
         }
@@ -154,7 +154,7 @@ impl Model {
         match output.map(|output| output.dtype()) {
             None => {
                 return Err(load(format!(
-                    "its outputs are {outputs:?}, but the manifest says output.name is {:?}",
+                    "its outputs are {outputs:?}, but output.name in the manifest is {:?}",
                     manifest.output.name
                 )));
             }
@@ -166,7 +166,7 @@ impl Model {
                 let width = shape.last().copied().unwrap_or(-1);
                 if width >= 0 && width as usize != manifest.output.dim {
                     return Err(load(format!(
-                        "its output {:?} has {width} numbers, but the manifest says output.dim is {}",
+                        "its output {:?} has {width} numbers, but output.dim in the manifest is {}",
                         manifest.output.name, manifest.output.dim
                     )));
                 }
@@ -178,7 +178,7 @@ impl Model {
             }
         }
         Ok(Self {
-            loan: Loan(Some(Ready {
+            lease: Lease(Some(Ready {
                 key,
                 session,
                 instead,
@@ -187,17 +187,17 @@ impl Model {
         })
     }
 
-    /// What runs it.
-    pub(super) fn place(&self) -> Place {
-        match &self.loan.0 {
-            Some(ready) if ready.instead.is_none() => ready.key.place,
-            _ => Place::default(),
+    /// The device that runs it.
+    pub(super) fn device(&self) -> Device {
+        match &self.lease.0 {
+            Some(ready) if ready.instead.is_none() => ready.key.device,
+            _ => Device::default(),
         }
     }
 
-    /// Why the processor runs it, if something else was to.
+    /// Why the processor runs it, if another device was asked for.
     pub(super) fn instead(&self) -> Option<&str> {
-        self.loan.0.as_ref()?.instead.as_deref()
+        self.lease.0.as_ref()?.instead.as_deref()
     }
 
     /// Runs `n` items and hands the `[n, dim]` output to `take`.
@@ -215,7 +215,7 @@ impl Model {
         let wanted = shape.first().copied().unwrap_or(0) * self.manifest.output.dim;
         let input = TensorRef::from_array_view((shape.to_vec(), data))
             .map_err(|err| fail(err.to_string()))?;
-        let session = self.loan.session(name)?;
+        let session = self.lease.session(name)?;
         let outputs = session
             .run(super::inputs![self.manifest.input.name.as_str() => input])
             .map_err(|err| fail(err.to_string()))?;
@@ -224,7 +224,7 @@ impl Model {
             .map_err(|err| fail(err.to_string()))?;
         if numbers.len() != wanted {
             return Err(fail(format!(
-                "it gave {shape:?}, but {wanted} numbers were expected (output.dim is {})",
+                "its output has shape {shape:?}, but must have {wanted} numbers (output.dim is {})",
                 self.manifest.output.dim
             )));
         }
@@ -232,17 +232,17 @@ impl Model {
     }
 }
 
-/// A session that runs a file's model at a place.
+/// Opens a session on a device.
 fn open(
     environment: &Environment,
     file: &Path,
     threads: usize,
-    place: Place,
+    device: Device,
     spare: bool,
 ) -> Result<Session, String> {
-    let provider = place.execution_provider(spare)?;
-    // Spinning threads burn the cores that decode. The arena keeps the largest batch's memory, which is bounded; without it
-    // every batch faults its pages in again (a third of the time at 448 px), which only pays where memory is dear.
+    let provider = device.execution_provider(spare)?;
+    // Spinning threads would take cores from the decoder. The arena keeps the memory of the largest batch, which is bounded; without it
+    // every batch faults its pages in again, which takes a third more time at 448 px and only pays where memory is short.
     Session::builder(environment)
         .and_then(|builder| Ok(builder.with_intra_threads(threads.max(1))?))
         .and_then(|builder| Ok(builder.with_inter_threads(1)?))

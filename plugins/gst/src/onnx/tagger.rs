@@ -2,7 +2,7 @@
 
 use anchoring::cue::{TOP, Tag};
 
-use super::provider::Place;
+use super::provider::Device;
 use super::session::Model;
 use super::{TensorRef, ValueType, probability};
 use crate::models::{Kind, Manifest, ModelError, find, read_classes};
@@ -14,19 +14,19 @@ pub struct Tagger {
 }
 
 impl Tagger {
-    /// Loads the manifest's ONNX file, which [`Manifest::check`] should have seen. `labels`: one a class. `threads`: at least 1.
+    /// Loads the manifest's ONNX file; call [`Manifest::check`] first. `labels`: one a class. `threads`: at least 1.
     ///
     /// # Errors
-    /// ONNX Runtime or the model cannot be loaded, or the model is not as described.
+    /// ONNX Runtime or the model cannot be loaded, or the model differs from its manifest.
     pub fn new(
         manifest: Manifest,
         labels: Vec<String>,
         threads: usize,
     ) -> Result<Self, ModelError> {
-        let model = Model::new(manifest, threads, Place::default())?;
+        let model = Model::new(manifest, threads, Device::default())?;
         Ok(Self { model, labels })
     }
-    /// What it was made from.
+    /// Its manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.model.manifest
     }
@@ -37,24 +37,24 @@ impl Tagger {
     /// All class probabilities of one patch, row-major `[96, 64]` log mel.
     ///
     /// # Errors
-    /// The model fails, or gives another shape.
+    /// The model fails, or its output has another shape.
     pub fn scores(&mut self, log_mel: &[f32]) -> Result<Vec<f32>, ModelError> {
         self.all_scores(1, log_mel)
     }
-    /// The five likeliest classes of one patch, likeliest first, and the probability of speech (the likeliest of the speech
-    /// classes). A class whose probability is no number counts as 0.
+    /// The five likeliest classes of one patch, likeliest first, and the probability of speech: that of the likeliest speech class.
+    /// A probability that is not a number counts as 0.
     ///
     /// # Errors
-    /// The model fails, or gives another shape.
+    /// The model fails, or its output has another shape.
     pub fn tag(&mut self, log_mel: &[f32]) -> Result<(Vec<Tag>, f32), ModelError> {
         let scores = self.scores(log_mel)?;
         Ok(self.named(&scores))
     }
 
-    /// Whether it takes several patches at once: the first axis of its input is free.
+    /// Whether it takes several patches at once: the first axis of its input has no fixed length.
     pub fn takes_many(&mut self) -> bool {
-        let Model { loan, manifest } = &mut self.model;
-        let Ok(session) = loan.session(&manifest.name) else {
+        let Model { lease, manifest } = &mut self.model;
+        let Ok(session) = lease.session(&manifest.name) else {
             return false;
         };
         let mut inputs = session.inputs().iter();
@@ -65,10 +65,10 @@ impl Tagger {
         }
     }
 
-    /// The same of each of `n` patches, at once: `[n, 96, 64]`.
+    /// As [`Self::tag`], of `n` patches together: `[n, 96, 64]`.
     ///
     /// # Errors
-    /// The model fails, or gives another shape.
+    /// The model fails, or its output has another shape.
     pub fn tag_all(
         &mut self,
         n: usize,
@@ -85,7 +85,7 @@ impl Tagger {
         self.model.run(&shape, log_mels, <[f32]>::to_vec)
     }
 
-    /// One patch's likeliest classes and probability of speech.
+    /// The likeliest classes and the probability of speech, from one patch's scores.
     fn named(&self, scores: &[f32]) -> (Vec<Tag>, f32) {
         (
             top(scores),
@@ -111,11 +111,11 @@ impl Tagger {
         let embedding = output
             .embedding
             .as_deref()
-            .ok_or_else(|| fail("its manifest names no output.embedding".into()))?;
+            .ok_or_else(|| fail("its manifest has no output.embedding".into()))?;
         let shape = [1, 1, input.frames.unwrap_or(96), input.bands.unwrap_or(64)];
         let tensor =
             TensorRef::from_array_view((shape, log_mel)).map_err(|err| fail(err.to_string()))?;
-        let session = self.model.loan.session(name)?;
+        let session = self.model.lease.session(name)?;
         let outputs = session
             .run(super::inputs![input.name.as_str() => tensor])
             .map_err(|err| fail(err.to_string()))?;
@@ -128,10 +128,10 @@ impl Tagger {
     }
 }
 
-/// A ready tagger. `threads`: threads per patch, at least 1.
+/// Finds, checks and loads a tagger. `threads`: at least 1.
 ///
 /// # Errors
-/// Unknown, altered, not a tagger, or not runnable.
+/// The model is unknown, altered, no tagger, or cannot be loaded.
 pub fn load_tagger(name: &str, threads: usize) -> Result<Tagger, ModelError> {
     let manifest = find(name)?.of_kind(Kind::Tagger)?;
     manifest.check()?;
@@ -143,7 +143,7 @@ pub fn load_tagger(name: &str, threads: usize) -> Result<Tagger, ModelError> {
         return Err(ModelError::Load {
             name: manifest.name,
             message: format!(
-                "its class list has {} classes, but output.dim is {}",
+                "its class list has {} classes, but output.dim in the manifest is {}",
                 labels.len(),
                 manifest.output.dim
             ),

@@ -1,22 +1,21 @@
-//! Keeps ONNX Runtime's telemetry off. Version 1.31 starts a client that writes files and calls its maker, whatever the C API's
-//! switch says, unless this variable is in the environment before the library is loaded.
+//! Turns ONNX Runtime's telemetry off. Whatever the C API's switch says, version 1.31 starts a client that writes files and sends them,
+//! unless this variable is set before the library is loaded.
 
 const NAME: &str = "ORT_DISABLE_TELEMETRY";
 
-/// Puts `ORT_DISABLE_TELEMETRY=1` into the process's environment, over whatever stands there. Call it before ONNX Runtime is loaded;
-/// other threads may run.
+/// Sets `ORT_DISABLE_TELEMETRY=1` in the process's environment. Call it before ONNX Runtime is loaded; other threads may run.
 pub fn forbid() {
     if std::env::var_os(NAME).is_none_or(|value| value != "1") {
         put();
     }
 }
 
-/// `setenv` moves the list of variables and frees the old one while another thread may walk it in `getenv`. GStreamer loads plugins
-/// when it likes, so this swaps in a longer list, and the old one stays.
+/// `setenv` may free the list of variables while another thread walks it in `getenv`, and GStreamer loads plugins at any time. So this
+/// swaps in a longer list and never frees the old one.
 #[cfg(target_os = "linux")]
 #[expect(
     unsafe_code,
-    reason = "nothing wraps the list of variables; std's set_var is the call that may free it"
+    reason = "no crate wraps the list of variables, and std's set_var may free it"
 )]
 fn put() {
     use std::ffi::{CStr, c_char};
@@ -44,7 +43,7 @@ fn put() {
             at = at.wrapping_add(1);
         }
         entries.extend([ENTRY.as_ptr(), std::ptr::null()]);
-        // Never freed: whoever reads the environment may hold it.
+        // Never freed: a reader of the environment may hold it.
         let new = Box::leak(entries.into_boxed_slice()).as_mut_ptr();
         if list
             .compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)

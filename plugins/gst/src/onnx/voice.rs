@@ -1,35 +1,35 @@
-//! Sound -> how likely somebody speaks.
+//! Sound -> probability of speech.
 
 use anchoring::mel::RATE;
 
-use super::provider::Place;
+use super::provider::Device;
 use super::session::Model;
 use super::{RuntimeError, TensorRef, probability};
 use crate::models::{Kind, Manifest, Memory, ModelError, find};
 
-/// Sound -> how likely somebody speaks, chunk by chunk; it remembers.
+/// Sound -> probability of speech, chunk by chunk, with a state.
 pub struct Voice {
     model: Model,
     memory: Memory,
     state: Vec<f32>,
-    /// The last samples of the chunk before, and the chunk.
+    /// The end of the previous chunk, then this chunk.
     samples: Vec<f32>,
 }
 
 impl Voice {
-    /// Loads the manifest's ONNX file, which [`Manifest::check`] should have seen.
+    /// Loads the manifest's ONNX file; call [`Manifest::check`] first.
     ///
     /// # Errors
-    /// ONNX Runtime or the model cannot be loaded, or the model is not as described.
+    /// ONNX Runtime or the model cannot be loaded, or the model differs from its manifest.
     pub fn new(manifest: Manifest) -> Result<Self, ModelError> {
-        let mut model = Model::new(manifest, 1, Place::default())?;
+        let mut model = Model::new(manifest, 1, Device::default())?;
         let Some(memory) = model.manifest.memory.clone() else {
             return Err(ModelError::Load {
                 name: model.manifest.name,
-                message: "its manifest says nothing of its memory".into(),
+                message: "its manifest has no memory".into(),
             });
         };
-        let outputs = model.loan.session(&model.manifest.name)?.outputs();
+        let outputs = model.lease.session(&model.manifest.name)?.outputs();
         if !outputs.iter().any(|output| output.name() == memory.output) {
             return Err(ModelError::Load {
                 name: model.manifest.name,
@@ -46,21 +46,21 @@ impl Voice {
         Ok(voice)
     }
 
-    /// What it was made from.
+    /// Its manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.model.manifest
     }
 
-    /// Forgets what it heard.
+    /// Resets the state.
     pub fn reset(&mut self) {
         self.state = vec![0.0; self.memory.shape.iter().product()];
         self.samples = vec![0.0; self.memory.context];
     }
 
-    /// How likely somebody speaks in the next chunk of 512 samples, in -1..=1.
+    /// The probability of speech in the next chunk: 512 samples in -1..=1.
     ///
     /// # Errors
-    /// The model fails, or gives another shape.
+    /// The model fails, or its output has another shape.
     pub fn hear(&mut self, chunk: &[f32]) -> Result<f32, ModelError> {
         let Manifest {
             name,
@@ -82,7 +82,7 @@ impl Voice {
             .map_err(broken)?;
         let rate = [i64::from(RATE)];
         let rate = TensorRef::from_array_view(([0usize; 0], rate.as_slice())).map_err(broken)?;
-        let session = self.model.loan.session(name)?;
+        let session = self.model.lease.session(name)?;
         let outputs = session
             .run(super::inputs![
                 input.name.as_str() => sound,
@@ -103,7 +103,7 @@ impl Voice {
                 Ok(probability(p))
             }
             _ => Err(fail(format!(
-                "it gave {} probabilities and a state of {} numbers, but one and {} were expected",
+                "it gave {} probabilities and a state of {} numbers, but must give one and {}",
                 p.len(),
                 next.len(),
                 self.state.len()
@@ -112,10 +112,10 @@ impl Voice {
     }
 }
 
-/// A ready voice detector.
+/// Finds, checks and loads a voice detector.
 ///
 /// # Errors
-/// Unknown, altered, not a voice detector, or not runnable.
+/// The model is unknown, altered, no voice detector, or cannot be loaded.
 pub fn load_voice(name: &str) -> Result<Voice, ModelError> {
     let manifest = find(name)?.of_kind(Kind::Voice)?;
     manifest.check()?;

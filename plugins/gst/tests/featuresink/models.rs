@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anchoring::tier::Tier;
 use gstearmark::models::{self, ModelError};
-use gstearmark::onnx::{Place, load_encoder, load_probe, load_tagger, load_voice};
+use gstearmark::onnx::{Device, load_encoder, load_probe, load_tagger, load_voice};
 use gstearmark::structures::cue_from_text;
 
 use crate::{feed, tiny};
@@ -17,8 +17,12 @@ fn name(path: &Path) -> &str {
 #[test]
 fn an_encoder_that_the_user_brings_is_run() {
     let dir = tempfile::tempdir().unwrap();
-    let mut encoder =
-        load_encoder(name(&tiny::encoder(dir.path(), |m| m)), 1, Place::default()).unwrap();
+    let mut encoder = load_encoder(
+        name(&tiny::encoder(dir.path(), |m| m)),
+        1,
+        Device::default(),
+    )
+    .unwrap();
     assert_eq!(encoder.dim(), 3);
     for (n, px) in [(1, 112), (3, 448), (2, 7)] {
         let pictures: Vec<f32> = (0..n * 3).flat_map(|k| vec![k as f32; px * px]).collect();
@@ -124,7 +128,7 @@ fn a_manifest_that_lies_about_its_model_is_found_out() {
         ),
     ] {
         let path = tiny::encoder(dir.path(), |m| m.replace(from, to));
-        let err = load_encoder(name(&path), 1, Place::default())
+        let err = load_encoder(name(&path), 1, Device::default())
             .err()
             .unwrap()
             .to_string();
@@ -145,16 +149,16 @@ fn altered_missing_and_misplaced_models_are_told_apart() {
     altered.push(0);
     std::fs::write(&onnx, altered).unwrap();
     assert!(matches!(
-        load_encoder(name(&path), 1, Place::default()),
+        load_encoder(name(&path), 1, Device::default()),
         Err(ModelError::Altered { .. })
     ));
     std::fs::remove_file(&onnx).unwrap();
     assert!(matches!(
-        load_encoder(name(&path), 1, Place::default()),
+        load_encoder(name(&path), 1, Device::default()),
         Err(ModelError::Missing { .. })
     ));
     assert!(matches!(
-        load_encoder("no-such-model", 1, Place::default()),
+        load_encoder("no-such-model", 1, Device::default()),
         Err(ModelError::Unknown { .. })
     ));
 }
@@ -220,7 +224,7 @@ fn furthest(a: &[f32], b: &[f32]) -> f32 {
 #[test]
 fn efficientnet_gives_the_original_embeddings() {
     let golden = golden("efficientnet_lite0_golden.npz");
-    let mut encoder = load_encoder("efficientnet-lite0", 2, Place::default()).unwrap();
+    let mut encoder = load_encoder("efficientnet-lite0", 2, Device::default()).unwrap();
     for tier in Tier::ALL {
         let px = encoder.tier(tier).unwrap().px;
         // The golden input, already normalised, twice: a batch gives what single pictures give.

@@ -1,6 +1,6 @@
-//! What a model manifest says, and what it must not say (`contradictions`).
+//! A model manifest: its keys, and the rules they follow (`rules`).
 
-mod contradictions;
+mod rules;
 
 use std::path::{Path, PathBuf};
 
@@ -8,8 +8,8 @@ use anchoring::tier::{Prices, Tier, Tokens};
 use serde::{Deserialize, Serialize};
 
 use super::ModelError;
-use super::files::known_sha256;
-use contradictions::contradictions;
+use super::files::cached_sha256;
+use rules::broken_rules;
 
 /// What `schema` must say.
 pub const SCHEMA: &str = "earmark-model/1";
@@ -18,13 +18,13 @@ pub const SCHEMA: &str = "earmark-model/1";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// Picture -> embedding.
+    /// Frame -> embedding.
     Encoder,
     /// Sound -> class probabilities.
     Tagger,
-    /// Sound -> how likely somebody speaks.
+    /// Sound -> probability of speech.
     Voice,
-    /// Sound -> embedding, with a linear head that says how likely something begins.
+    /// Sound -> embedding; a linear head turns it into the probability of an onset.
     Probe,
 }
 
@@ -64,7 +64,7 @@ pub enum Dtype {
     F32,
 }
 
-/// Order of a picture's channels.
+/// Order of a frame's channels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Colour {
     /// Red first.
@@ -76,7 +76,7 @@ pub enum Colour {
     Bgr,
 }
 
-/// How pictures are scaled. Each kernel widens when shrinking, so nothing aliases.
+/// How frames are scaled. Each kernel widens when shrinking, so nothing aliases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Resize {
@@ -89,7 +89,7 @@ pub enum Resize {
     Area,
 }
 
-/// How a wide picture becomes square.
+/// How a wide frame becomes square.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fit {
@@ -118,7 +118,7 @@ pub struct Source {
     pub note: String,
 }
 
-/// What a model takes. Pictures need `mean` and `std`; sound needs `sample_rate`, `frames`, `bands`, `hop_frames`.
+/// What a model takes. Encoders need `mean` and `std`; taggers need `sample_rate`, `frames`, `bands`, `hop_frames`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
@@ -131,13 +131,13 @@ pub struct Input {
     /// Order of the channels, RGB unless given.
     #[serde(default)]
     pub colour: Colour,
-    /// Taken from each channel (0..255), in the order of `colour`.
+    /// Subtracted from each channel (0..255), in the order of `colour`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean: Option<[f32; 3]>,
-    /// What each channel is divided by after that, positive.
+    /// Divisor of each channel after that, positive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub std: Option<[f32; 3]>,
-    /// How pictures are scaled, bicubic unless given.
+    /// How frames are scaled, bicubic unless given.
     #[serde(default)]
     pub resize: Resize,
     /// How they become square, squashed unless given.
@@ -155,7 +155,7 @@ pub struct Input {
     /// Frames from one patch to the next, 48.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hop_frames: Option<usize>,
-    /// Samples at once, of a model that takes samples: 512 new ones for voices, 400..=160000 for probes.
+    /// Samples per run, for models that take samples: 512 for voice detectors, 400..=160000 for probes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples: Option<usize>,
 }
@@ -166,9 +166,9 @@ pub struct Input {
 pub struct Output {
     /// Name of the output in the ONNX file.
     pub name: String,
-    /// Numbers per picture, or classes, 1..=65535.
+    /// Numbers per frame, or classes, 1..=65535.
     pub dim: usize,
-    /// A tagger's second output, unused so far.
+    /// A tagger's second output, for the probe tagger-novelty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding: Option<String>,
     /// Its numbers per patch.
@@ -176,15 +176,15 @@ pub struct Output {
     pub embedding_dim: Option<usize>,
 }
 
-/// What a voice detector remembers from one chunk to the next.
+/// The state that a voice detector carries from one chunk to the next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Memory {
-    /// Samples of the chunk before that come with each, 0..=4096.
+    /// Samples of the previous chunk that precede each chunk, 0..=4096.
     pub context: usize,
     /// Name of the input that takes the state.
     pub input: String,
-    /// Name of the output that gives the next.
+    /// Name of the output that gives the next state.
     pub output: String,
     /// Its shape.
     pub shape: [usize; 3],
@@ -196,7 +196,7 @@ pub struct Memory {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TierSpec {
-    /// Side of the square picture in pixels, 1..=4096.
+    /// Side of the square in pixels, 1..=4096.
     pub px: usize,
     /// Its price.
     pub tokens: Tokens,
@@ -206,11 +206,11 @@ pub struct TierSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tiers {
-    /// The thin looks.
+    /// For background frames.
     pub low: TierSpec,
-    /// The middle.
+    /// In between.
     pub base: TierSpec,
-    /// The pictures at anchors.
+    /// For anchors.
     pub high: TierSpec,
 }
 
@@ -231,7 +231,7 @@ impl Tiers {
 pub struct Manifest {
     /// `earmark-model/1`.
     pub schema: String,
-    /// The name by which pipelines call it, that of the file.
+    /// Its name in pipelines: the file's name without `.yaml`.
     pub name: String,
     /// What it is for.
     pub kind: Kind,
@@ -260,16 +260,16 @@ pub struct Manifest {
     /// A probe's head (safetensors), relative to the manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<PathBuf>,
-    /// Where the manifest itself lies.
+    /// The path of the manifest itself.
     #[serde(skip)]
     pub path: PathBuf,
 }
 
 impl Manifest {
-    /// Reads a manifest and checks that it makes sense; the ONNX file is looked at by [`Manifest::check`].
+    /// Reads a manifest and checks its rules; [`Manifest::check`] looks at the ONNX file.
     ///
     /// # Errors
-    /// Unreadable, no YAML, or contradicting itself (all problems at once).
+    /// The file is unreadable, no YAML, or breaks rules (all problems at once).
     pub fn read(path: &Path) -> Result<Self, ModelError> {
         let text = std::fs::read_to_string(path).map_err(|source| ModelError::Read {
             path: path.into(),
@@ -280,7 +280,7 @@ impl Manifest {
             message: err.to_string(),
         })?;
         manifest.path = path.into();
-        let problems = contradictions(&manifest);
+        let problems = broken_rules(&manifest);
         if problems.is_empty() {
             Ok(manifest)
         } else {
@@ -301,10 +301,10 @@ impl Manifest {
         self.classes.as_deref().map(|file| self.beside(file))
     }
 
-    /// Whether the files are there and the ONNX file is the one described.
+    /// Checks that the files exist and the ONNX file has the SHA-256 of the manifest.
     ///
     /// # Errors
-    /// Missing, altered or unreadable.
+    /// A file is missing, altered or unreadable.
     pub fn check(&self) -> Result<(), ModelError> {
         self.check_file()?;
         let absent = |path: Option<PathBuf>| path.filter(|file| !file.is_file());
@@ -321,10 +321,10 @@ impl Manifest {
         }
     }
 
-    /// Whether the ONNX file is there and the one described.
+    /// Checks that the ONNX file exists and has the SHA-256 of the manifest.
     ///
     /// # Errors
-    /// Missing, altered or unreadable.
+    /// A file is missing, altered or unreadable.
     pub fn check_file(&self) -> Result<(), ModelError> {
         let file = self.onnx_path();
         if !file.is_file() {
@@ -333,7 +333,7 @@ impl Manifest {
                 file,
             });
         }
-        let found = known_sha256(&file)?;
+        let found = cached_sha256(&file)?;
         if found != self.sha256 {
             return Err(ModelError::Altered {
                 name: self.name.clone(),
@@ -345,16 +345,16 @@ impl Manifest {
         Ok(())
     }
 
-    /// What the encoder's tiers cost; `None` for a tagger.
+    /// Prices of an encoder's tiers; `None` for other kinds.
     pub fn prices(&self) -> Option<Prices> {
         let tiers = self.tiers?;
         Prices::new(tiers.low.tokens, tiers.base.tokens, tiers.high.tokens)
     }
 
-    /// An error unless it is of that kind.
+    /// The manifest, if it is of that kind.
     ///
     /// # Errors
-    /// It is of the other.
+    /// It is of another.
     pub fn of_kind(self, wanted: Kind) -> Result<Self, ModelError> {
         if self.kind == wanted {
             Ok(self)
@@ -412,7 +412,7 @@ tiers:
     }
 
     #[test]
-    fn every_contradiction_is_named_at_once() {
+    fn every_broken_rule_is_named_at_once() {
         let text = GOOD
             .replace("std: [1, 1, 1]", "std: [1, 0, 1]")
             .replace("dim: 3", "dim: 0")

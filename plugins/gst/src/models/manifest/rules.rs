@@ -1,11 +1,11 @@
-//! What a manifest must not say: every contradiction at once.
+//! The rules of a manifest.
 
 use anchoring::tier::Tier;
 
 use super::{Input, Kind, Layout, Manifest, Memory, SCHEMA};
 
-/// Every contradiction, as `field is value: rule`.
-pub(super) fn contradictions(manifest: &Manifest) -> Vec<String> {
+/// Every broken rule, as `field is value: rule`.
+pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
     let mut problems = Vec::new();
     let mut need = |holds: bool, field: &str, value: &dyn std::fmt::Debug, rule: &str| {
         if !holds {
@@ -46,7 +46,7 @@ pub(super) fn contradictions(manifest: &Manifest) -> Vec<String> {
                 matches!(manifest.input.layout, Layout::Nchw | Layout::Nhwc),
                 "input.layout",
                 &manifest.input.layout,
-                "an encoder takes NCHW or NHWC",
+                "must be NCHW or NHWC for an encoder",
             );
             need(
                 manifest
@@ -55,7 +55,7 @@ pub(super) fn contradictions(manifest: &Manifest) -> Vec<String> {
                     .is_some_and(|m| m.iter().all(|x| x.is_finite())),
                 "input.mean",
                 &manifest.input.mean,
-                "an encoder needs three finite numbers",
+                "must be three finite numbers for an encoder",
             );
             need(
                 manifest
@@ -64,13 +64,13 @@ pub(super) fn contradictions(manifest: &Manifest) -> Vec<String> {
                     .is_some_and(|s| s.iter().all(|x| x.is_finite() && *x > 0.0)),
                 "input.std",
                 &manifest.input.std,
-                "an encoder needs three positive numbers",
+                "must be three positive numbers for an encoder",
             );
             need(
                 manifest.prices().is_some(),
                 "tiers",
                 &manifest.tiers,
-                "an encoder needs low, base and high with 0 < low <= base <= high tokens",
+                "must have low, base and high with 0 < low <= base <= high tokens for an encoder",
             );
             if let Some(tiers) = manifest.tiers {
                 for tier in Tier::ALL {
@@ -88,14 +88,14 @@ pub(super) fn contradictions(manifest: &Manifest) -> Vec<String> {
                 manifest.input.layout == Layout::Nctf,
                 "input.layout",
                 &manifest.input.layout,
-                "a tagger takes NCTF",
+                "must be NCTF for a tagger",
             );
             mel_input(&manifest.input, &mut need);
             need(
                 manifest.classes.is_some(),
                 "classes",
                 &manifest.classes,
-                "a tagger needs its class list",
+                "must name a class list for a tagger",
             );
             need(
                 manifest
@@ -104,7 +104,7 @@ pub(super) fn contradictions(manifest: &Manifest) -> Vec<String> {
                     .all(|class| *class < manifest.output.dim),
                 "speech_classes",
                 &manifest.speech_classes,
-                "must be below output.dim",
+                "must all be below output.dim",
             );
         }
         Kind::Voice => {
@@ -112,7 +112,7 @@ pub(super) fn contradictions(manifest: &Manifest) -> Vec<String> {
                 manifest.input.layout == Layout::Nt,
                 "input.layout",
                 &manifest.input.layout,
-                "a voice detector takes NT",
+                "must be NT for a voice detector",
             );
             for (field, value, rule) in [
                 (
@@ -138,7 +138,7 @@ pub(super) fn contradictions(manifest: &Manifest) -> Vec<String> {
                 manifest.memory.as_ref().is_some_and(fits),
                 "memory",
                 &manifest.memory,
-                "a voice detector needs context (at most 4096), input, output, shape and rate",
+                "must have context (at most 4096), input, output, shape and rate for a voice detector",
             );
         }
         Kind::Probe => {
@@ -158,28 +158,28 @@ pub(super) fn contradictions(manifest: &Manifest) -> Vec<String> {
                             .is_some_and(|n| (400..=160_000).contains(&n)),
                         "input.samples",
                         &manifest.input.samples,
-                        "must lie in 400..=160000, ten seconds",
+                        "must lie in 400..=160000 (ten seconds)",
                     );
                 }
                 Layout::Nchw | Layout::Nhwc => need(
                     false,
                     "input.layout",
                     &manifest.input.layout,
-                    "a probe takes NCTF (log mel) or NT (samples)",
+                    "must be NCTF (log mel) or NT (samples) for a probe",
                 ),
             }
             need(
                 manifest.head.is_some(),
                 "head",
                 &manifest.head,
-                "a probe needs a head: a safetensors file",
+                "must name a safetensors file for a probe",
             );
         }
     }
     problems
 }
 
-/// The mel front end is fixed; a model for another one would hear noise.
+/// The mel front end is fixed; to a model made for another, its output is noise.
 fn mel_input(input: &Input, need: &mut impl FnMut(bool, &str, &dyn std::fmt::Debug, &str)) {
     for (field, value, rule) in [
         (
