@@ -70,7 +70,7 @@ impl Report {
             if self.passes.is_empty() {
                 "one pass"
             } else {
-                "look, encode, write"
+                "decode, encode, write"
             },
             outcome,
         );

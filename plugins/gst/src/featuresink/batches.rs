@@ -1,25 +1,25 @@
-//! Pictures in, full batches out; embeddings in, rows out in the order of the pictures.
+//! Frames in, full batches out; embeddings in, rows out in the order of the frames.
 //!
-//! Pictures of one batch share a tier, so batches of different tiers complete out of order. Nothing waits for ever: when too many
-//! rows wait for an incomplete batch, every batch goes as it is.
+//! Frames of one batch share a tier, so batches of different tiers complete out of order. When too many rows wait for an incomplete batch,
+//! every batch goes as it is.
 
 use std::collections::VecDeque;
 
 use anchoring::tier::Tier;
 
-/// The place of a picture among all pictures.
+/// The position of a frame among all frames.
 pub(super) type Ticket = u64;
 
-/// Pictures of one tier that go through the encoder together.
+/// Frames of one tier that go through the encoder together.
 #[derive(Debug)]
 pub(super) struct Batch<P> {
     /// Their tier.
     pub(super) tier: Tier,
-    /// What came, in the order of arrival.
-    pub(super) pictures: Vec<(Ticket, P)>,
+    /// The frames in the order of arrival.
+    pub(super) frames: Vec<(Ticket, P)>,
 }
 
-/// Collects pictures into batches, one per tier.
+/// Collects frames into batches, one per tier.
 #[derive(Debug)]
 pub(super) struct Batches<P> {
     sizes: [usize; 3],
@@ -27,7 +27,7 @@ pub(super) struct Batches<P> {
 }
 
 impl<P> Batches<P> {
-    /// `sizes`: pictures a batch for low, base and high, each at least 1.
+    /// `sizes`: frames per batch of low, base and high, each at least 1.
     pub(super) fn new(sizes: [usize; 3]) -> Self {
         Self {
             sizes: sizes.map(|size| size.max(1)),
@@ -35,13 +35,13 @@ impl<P> Batches<P> {
         }
     }
 
-    /// Takes a picture; gives the tier's batch if that filled it.
-    pub(super) fn push(&mut self, tier: Tier, ticket: Ticket, picture: P) -> Option<Batch<P>> {
+    /// Takes a frame; gives the tier's batch if it is full now.
+    pub(super) fn push(&mut self, tier: Tier, ticket: Ticket, frame: P) -> Option<Batch<P>> {
         let open = &mut self.open[tier as usize];
-        open.push((ticket, picture));
+        open.push((ticket, frame));
         (open.len() >= self.sizes[tier as usize]).then(|| Batch {
             tier,
-            pictures: std::mem::take(open),
+            frames: std::mem::take(open),
         })
     }
 
@@ -51,20 +51,20 @@ impl<P> Batches<P> {
             let open = &mut self.open[tier as usize];
             (!open.is_empty()).then(|| Batch {
                 tier,
-                pictures: std::mem::take(open),
+                frames: std::mem::take(open),
             })
         })
     }
 }
 
-/// Puts what is ready into the order of its tickets.
+/// Puts rows into the order of their tickets.
 #[derive(Debug)]
-pub(super) struct Rows<R> {
+pub(super) struct RowOrder<R> {
     first: Ticket,
     slots: VecDeque<Option<R>>,
 }
 
-impl<R> Default for Rows<R> {
+impl<R> Default for RowOrder<R> {
     fn default() -> Self {
         Self {
             first: 0,
@@ -73,14 +73,14 @@ impl<R> Default for Rows<R> {
     }
 }
 
-impl<R> Rows<R> {
-    /// A place after all earlier ones.
+impl<R> RowOrder<R> {
+    /// Reserves the next position.
     pub(super) fn reserve(&mut self) -> Ticket {
         self.slots.push_back(None);
         self.first + self.slots.len() as Ticket - 1
     }
 
-    /// Fills a reserved place; places that were never reserved or are long gone are ignored.
+    /// Fills a reserved position; ignores one that was never reserved or is long gone.
     pub(super) fn fill(&mut self, ticket: Ticket, row: R) {
         if let Some(slot) = ticket
             .checked_sub(self.first)
@@ -98,7 +98,7 @@ impl<R> Rows<R> {
         Some(ready)
     }
 
-    /// The earliest row that is ready, whatever is missing before it.
+    /// The earliest row that is ready, skipping those that are not.
     pub(super) fn pop_ready(&mut self) -> Option<R> {
         while let Some(slot) = self.slots.pop_front() {
             self.first += 1;
@@ -109,14 +109,14 @@ impl<R> Rows<R> {
         None
     }
 
-    /// How many places are reserved and not yet given out.
+    /// Positions that are reserved and not given out yet.
     pub(super) fn waiting(&self) -> usize {
         self.slots.len()
     }
 }
 
-/// Pictures a batch per tier: `batch` of the low tier; of the others as many as have no more pixels together, at least one. So memory
-/// does not depend on the tiers that a plan asks for, and larger batches are no faster on a CPU. `px`: sides of low, base and high.
+/// Frames per batch by tier: `batch` of the low tier; of the others as many as have no more pixels, at least one. So memory does not depend
+/// on the plan's tiers, and larger batches are no faster on a CPU. `px`: sides of low, base and high.
 pub(super) fn batch_sizes(batch: usize, px: [usize; 3]) -> [usize; 3] {
     let batch = batch.max(1);
     let pixels = batch * px[0] * px[0];
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn rows_come_in_the_order_of_their_tickets() {
-        let mut rows = Rows::default();
+        let mut rows = RowOrder::default();
         let tickets: Vec<Ticket> = (0..5).map(|_| rows.reserve()).collect();
         for k in [3, 1, 0] {
             rows.fill(tickets[k], k);
@@ -161,10 +161,10 @@ mod tests {
         assert!(batches.push(Tier::Low, 0, 'a').is_none());
         assert!(batches.push(Tier::Base, 1, 'b').is_none());
         let full = batches.push(Tier::High, 2, 'c').unwrap();
-        assert_eq!((full.tier, full.pictures), (Tier::High, vec![(2, 'c')]));
+        assert_eq!((full.tier, full.frames), (Tier::High, vec![(2, 'c')]));
         let full = batches.push(Tier::Low, 3, 'd').unwrap();
-        assert_eq!(full.pictures, [(0, 'a'), (3, 'd')]);
-        assert_eq!(batches.drain().unwrap().pictures, [(1, 'b')]);
+        assert_eq!(full.frames, [(0, 'a'), (3, 'd')]);
+        assert_eq!(batches.drain().unwrap().frames, [(1, 'b')]);
         assert!(batches.drain().is_none());
     }
 

@@ -1,25 +1,25 @@
-//! What the file's closing says, as far as it is known: kept beside the worker, so that a run that ends early can say it too.
+//! What the file says at its end, collected along the way, so that a run that ends early has it too.
 
 use anchoring::time::Nanos;
 
 use crate::h5::Closing;
 use crate::structures::Summary;
 
-/// ClosingDraft so far.
+/// The closing so far.
 #[derive(Clone, Debug)]
 pub(super) struct ClosingDraft {
     closing: Closing,
-    /// Whether the properties name the recording and the pipeline; else the plan does.
+    /// Whether properties set the name of the recording and the pipeline; else the plan does.
     is_named: bool,
     is_configured: bool,
-    /// Latest instant of any picture or cue.
+    /// Latest time of a frame or cue.
     latest: Nanos,
-    /// Whether pictures come here at all.
-    has_pictures: bool,
+    /// Whether the stream has frames.
+    has_frames: bool,
 }
 
 impl ClosingDraft {
-    /// From the properties `video-id` and `config`, and the name of the location; `warnings`: of the start.
+    /// From the properties `video-id` and `config`, the file name of the location, and the warnings of the start.
     pub(super) fn new(video_id: &str, config: &str, stem: String, warnings: Vec<String>) -> Self {
         let is_named = !video_id.is_empty();
         Self {
@@ -34,11 +34,11 @@ impl ClosingDraft {
             is_named,
             is_configured: !config.is_empty(),
             latest: Nanos::ZERO,
-            has_pictures: true,
+            has_frames: true,
         }
     }
 
-    /// What is known of the plan before the first picture.
+    /// Takes the plan's header.
     pub(super) fn plan(&mut self, header: anchoring::plan::Header) {
         let closing = &mut self.closing;
         if !self.is_named && !header.video_id.is_empty() {
@@ -51,7 +51,7 @@ impl ClosingDraft {
         closing.budget_tokens = header.budget_tokens;
     }
 
-    /// What the gate says at the end.
+    /// Takes the gate's summary.
     pub(super) fn summary(&mut self, summary: Summary) {
         let closing = &mut self.closing;
         closing.duration = summary.duration;
@@ -73,34 +73,34 @@ impl ClosingDraft {
         self.closing.frames_missed += 1;
     }
 
-    /// A picture or a cue of this time came.
+    /// A frame or a cue of this time came.
     pub(super) fn reached(&mut self, at: Nanos) {
         self.latest = self.latest.max(at);
     }
 
-    pub(super) fn turned(&mut self, rotation: &str) {
+    pub(super) fn orientation(&mut self, rotation: &str) {
         if self.closing.rotation != rotation {
             self.closing.rotation = rotation.into();
         }
     }
 
-    /// What comes from now on: pictures, decoded by this element, or cues alone.
-    pub(super) fn caps(&mut self, has_pictures: bool, decoder: Option<String>) {
-        self.has_pictures = has_pictures;
+    /// Whether frames come from now on, and the element that decodes them.
+    pub(super) fn caps(&mut self, has_frames: bool, decoder: Option<String>) {
+        self.has_frames = has_frames;
         self.closing.decoder = decoder.unwrap_or_default();
     }
 
-    pub(super) fn has_pictures(&self) -> bool {
-        self.has_pictures
+    pub(super) fn has_frames(&self) -> bool {
+        self.has_frames
     }
 
-    /// The stream begins anew: what was counted in it doesn't count.
-    pub(super) fn anew(&mut self) {
+    /// The stream starts again, and so do the counts.
+    pub(super) fn restart(&mut self) {
         self.latest = Nanos::ZERO;
         self.closing.frames_missed = 0;
     }
 
-    /// What the file says if it ends now.
+    /// The closing if the file ends now.
     pub(super) fn closing(&self) -> Closing {
         let mut closing = self.closing.clone();
         if closing.duration < Nanos::ZERO {

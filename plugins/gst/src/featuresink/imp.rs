@@ -1,17 +1,16 @@
 //! Pads, properties and state of `featuresink`.
 //!
-//! The streaming thread scales pictures and hands them, with anchors and cues, to the worker through a bounded channel; the worker
-//! (`work`) encodes and writes. At the end of the stream the streaming thread waits for the worker, so whoever sees the pipeline's
-//! EOS finds the file.
+//! The streaming thread scales frames and hands them, with anchors and cues, to the worker through a bounded channel; the worker (`work`)
+//! encodes and writes. At the end of the stream the streaming thread waits for the worker, so the file is there when EOS is posted.
 //!
-//! The file is opened between READY and PAUSED and closed on the way back; so one element can write one file after another.
+//! The file is opened between READY and PAUSED and closed on the way back, so one element can write one file after another.
 //!
-//! A pause takes nothing from the stream: whoever waits for the worker then waits for PLAYING as well (`wait_preroll`), and goes on.
-//! A flush begins the stream anew, and so the file, as in `filesink`: what came before it does not count. After the end of the stream
-//! only a flush brings something new; the file that was finished in the same run is then replaced.
+//! A pause loses nothing: a thread that waits for the worker then waits for PLAYING too (`wait_preroll`) and goes on. A flush restarts
+//! the stream, and so the file, as in `filesink`: what came before it does not count. After the end of the stream only a flush brings
+//! new data, and then the file that this run finished is replaced.
 //!
-//! Locks: `settings` and `state` are never held together, nor while something waits. What is known for the closing has a lock of its
-//! own, taken last: the worker needs it where it fails.
+//! Locks: `settings` and `state` are never held together, nor during a wait. The draft of the closing has its own lock, taken last, as the
+//! worker needs it when it fails.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex};
@@ -25,7 +24,7 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
 use super::error_watch::ErrorWatch;
-use super::frame::named;
+use super::frame::with_matrix;
 use super::job::{Ending, Job, Report};
 use super::messages::{self, kept_structure, kept_text, work_message};
 use super::settings::{self, Settings};
@@ -34,15 +33,15 @@ use super::{CAT, lock};
 use crate::printable::shown;
 use crate::structures::{self, Message};
 
-/// How often whoever waits looks whether it should stop waiting.
+/// How often a waiting thread checks whether to stop.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Holds properties and state.
+/// Properties and state.
 #[derive(Default)]
 pub struct FeatureSink {
     settings: Mutex<Settings>,
     pub(super) state: Mutex<Option<Started>>,
-    /// Set while the pad flushes or goes down, or the element pauses: whoever waits lets others in.
+    /// True while the pad flushes or deactivates, or the element pauses: a waiting thread must give way.
     unlocked: AtomicBool,
 }
 
@@ -60,9 +59,9 @@ impl ObjectImpl for FeatureSink {
 
     fn constructed(&self) {
         self.parent_constructed();
-        // Features are wanted as fast as they come, not when a screen would show them.
+        // Features are written as soon as possible, not when a screen would show the frame.
         self.obj().set_sync(false);
-        // Nobody looks at the last picture, and it is large.
+        // Nobody asks for the last frame, and it is large.
         self.obj().set_enable_last_sample(false);
     }
 
@@ -72,7 +71,7 @@ impl ObjectImpl for FeatureSink {
             gst::error!(
                 CAT,
                 imp = self,
-                "property {} cannot change while the element is started",
+                "property {} cannot change in PAUSED or PLAYING",
                 pspec.name()
             );
             return;
@@ -93,9 +92,9 @@ impl ElementImpl for FeatureSink {
     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
         static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
             gst::subclass::ElementMetadata::new(
-                "Feature sink",
+                "Earmark feature sink",
                 "Sink/Video/Analyzer",
-                "Encodes the pictures that framepick chose and writes them to HDF5, with why, when and at what cost",
+                "Encodes the frames that framepick passes and writes their features to HDF5, with time, reason and cost",
                 "Earmark",
             )
         });
@@ -136,7 +135,7 @@ impl ElementImpl for FeatureSink {
         }
         let changed = self.parent_change_state(transition);
         match transition {
-            // The streaming thread is gone: nothing more comes.
+            // The streaming thread has ended: no more data comes.
             gst::StateChange::PausedToReady => self.close(),
             gst::StateChange::ReadyToPaused if changed.is_err() => self.close(),
             _ => {}
@@ -160,19 +159,19 @@ impl BaseSinkImpl for FeatureSink {
         &self,
         query: &mut gst::query::Allocation,
     ) -> Result<(), gst::LoggableError> {
-        // So that a decoder's padded pictures need not be copied.
+        // Then a decoder's padded frames need no copy.
         query.add_allocation_meta::<gst_video::VideoMeta>(None);
         self.parent_propose_allocation(query)
     }
 
     fn set_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
-        let info =
-            match caps.structure(0).map(|s| s.name().as_str()) {
-                Some(structures::CUE_CAPS) => None,
-                _ => Some(gst_video::VideoInfo::from_caps(&named(caps)).map_err(|_| {
-                    gst::loggable_error!(CAT, "these are no caps of pictures: {caps}")
-                })?),
-            };
+        let info = match caps.structure(0).map(|s| s.name().as_str()) {
+            Some(structures::CUE_CAPS) => None,
+            _ => Some(
+                gst_video::VideoInfo::from_caps(&with_matrix(caps))
+                    .map_err(|_| gst::loggable_error!(CAT, "unsupported caps: {caps}"))?,
+            ),
+        };
         let decoder = info.as_ref().and_then(|_| self.decoder());
         if let Some(started) = lock(&self.state).as_mut() {
             lock(&started.closing).caps(info.is_some(), decoder);
@@ -182,7 +181,7 @@ impl BaseSinkImpl for FeatureSink {
     }
 
     fn render(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
-        self.begin_anew()?;
+        self.restart_after_flush()?;
         let job = {
             let mut state = lock(&self.state);
             let started = state.as_mut().ok_or(gst::FlowError::Flushing)?;
@@ -214,7 +213,7 @@ impl BaseSinkImpl for FeatureSink {
             },
             gst::EventView::StreamStart(_) => {
                 if let Some(started) = lock(&self.state).as_mut() {
-                    started.stream_turn = None;
+                    started.stream_orientation = None;
                 }
                 true
             }
@@ -222,8 +221,8 @@ impl BaseSinkImpl for FeatureSink {
                 self.take_tags(tag.tag());
                 true
             }
-            // After an error there is no end, only a stop; the base class goes on as with any sink.
-            gst::EventView::Eos(_) => self.is_in_trouble() || self.finish(),
+            // An EOS after an error is not the end of the recording.
+            gst::EventView::Eos(_) => self.other_element_failed() || self.finish(),
             gst::EventView::FlushStop(_) => {
                 if let Some(started) = lock(&self.state).as_mut() {
                     started.flushed = true;
@@ -232,7 +231,7 @@ impl BaseSinkImpl for FeatureSink {
             }
             _ => true,
         };
-        // An event that was not handled goes no further: after an error there is no EOS message.
+        // If this failed, the base class must not post EOS.
         handled && self.parent_event(event)
     }
 }
@@ -251,7 +250,7 @@ impl FeatureSink {
         Ok(())
     }
 
-    /// Puts away what is there, if the end of the stream did not.
+    /// Stops the worker; it keeps an unfinished file.
     fn close(&self) {
         let Some(started) = lock(&self.state).take() else {
             return;
@@ -267,21 +266,21 @@ impl FeatureSink {
         started
             .worker
             .leave(match (&*settings.incomplete_because, error) {
-                ("", None) => "the pipeline was stopped before the end of the stream".into(),
+                ("", None) => "the pipeline stopped before the end of the stream".into(),
                 ("", Some(error)) => error.into(),
                 (because, _) => because.into(),
             });
     }
 
-    /// Tells how the worker ended, at once and from its thread: why, if it failed, and what stays.
-    pub(super) fn work_ended(&self, end: &Ending) {
-        let kept = end.kept.as_ref();
+    /// Posts how the worker ended, from its thread: the error, and what is kept of the file.
+    pub(super) fn work_ended(&self, ending: &Ending) {
+        let kept = ending.kept.as_ref();
         if let Some(kept) = kept {
-            self.tell(kept_structure(kept, end.error.is_some()));
+            self.post(kept_structure(kept, ending.error.is_some()));
         }
-        match (&end.error, kept) {
+        match (&ending.error, kept) {
             (Some(err), kept) => self.post_error_message(work_message(err, kept)),
-            // An application that stopped the pipeline without a word may not read the bus any more either, as gst-launch-1.0.
+            // An application that stops without setting `incomplete-because`, as gst-launch-1.0, may not read the bus any more.
             (None, Some(kept)) if lock(&self.settings).incomplete_because.is_empty() => {
                 let text = format!("stopped before the end of the stream; {}", kept_text(kept));
                 gst::element_imp_warning!(self, gst::StreamError::Failed, ("{}", shown(&text)));
@@ -291,20 +290,20 @@ impl FeatureSink {
         }
     }
 
-    /// After a flush, has the worker begin anew before it gets anything.
-    pub(super) fn begin_anew(&self) -> Result<(), gst::FlowError> {
+    /// After a flush, tells the worker to restart before it gets anything else.
+    pub(super) fn restart_after_flush(&self) -> Result<(), gst::FlowError> {
         match lock(&self.state).as_mut() {
             Some(started) if started.flushed => {
                 started.flushed = false;
                 started.scaling = Duration::ZERO;
-                lock(&started.closing).anew();
+                lock(&started.closing).restart();
             }
             _ => return Ok(()),
         }
-        self.hand_over(Job::Anew)
+        self.hand_over(Job::Restart)
     }
 
-    /// Gives the worker a job, waiting for room. Unless the pad flushes, the job is given, whatever pauses come between.
+    /// Gives the worker a job, waiting for room. Pauses only delay it; a flush gives up.
     pub(super) fn hand_over(&self, mut job: Job) -> Result<(), gst::FlowError> {
         let jobs = match lock(&self.state).as_ref() {
             None => return Err(gst::FlowError::Flushing),
@@ -320,13 +319,13 @@ impl FeatureSink {
                     return Ok(());
                 }
                 Err(SendTimeoutError::Timeout(back)) => job = back,
-                // The worker has said why.
+                // The worker has posted its error.
                 Err(SendTimeoutError::Disconnected(_)) => return Err(gst::FlowError::Error),
             }
         }
     }
 
-    /// Where the base class wants the streaming thread back: lets it pause or flush. Ok once playing goes on.
+    /// Gives the streaming thread back to the base class for a pause or a flush. Ok once playing goes on.
     fn give_way(&self) -> Result<(), gst::FlowError> {
         if self.unlocked.load(Ordering::SeqCst) {
             gst::debug!(CAT, imp = self, "unlocked while waiting for the worker");
@@ -335,9 +334,9 @@ impl FeatureSink {
         Ok(())
     }
 
-    /// The end of the stream: waits until the file is in place. False if there will be none.
+    /// The end of the stream: waits until the file has its name. False if it failed.
     fn finish(&self) -> bool {
-        if self.begin_anew().is_err() {
+        if self.restart_after_flush().is_err() {
             return false;
         }
         let warnings = lock(&self.settings).warnings.clone();
@@ -365,7 +364,7 @@ impl FeatureSink {
                     self.report(&report);
                     return true;
                 }
-                // It failed, and says why before it is over.
+                // It failed, and posted its error first.
                 Err(_) if self.worker_is_over() => return false,
                 Err(_) if self.give_way().is_err() => return false,
                 Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK / 10),
@@ -374,8 +373,8 @@ impl FeatureSink {
         }
     }
 
-    /// Whether something failed elsewhere, and the worker did not.
-    fn is_in_trouble(&self) -> bool {
+    /// Whether another element failed, but not the worker.
+    fn other_element_failed(&self) -> bool {
         let state = lock(&self.state);
         let error = state.as_ref().and_then(|started| started.errors.as_ref());
         error.and_then(ErrorWatch::first_error).is_some()
@@ -391,7 +390,7 @@ impl FeatureSink {
             .is_none_or(|started| started.worker.is_over())
     }
 
-    /// Tells the bus what was done.
+    /// Posts statistics.
     fn report(&self, report: &Report) {
         let (scaling, most_waiting) = lock(&self.state)
             .as_ref()
@@ -399,15 +398,15 @@ impl FeatureSink {
                 (started.scaling, started.most_waiting)
             });
         for stats in messages::stats(report, scaling, most_waiting) {
-            self.tell(stats);
+            self.post(stats);
         }
     }
 
-    fn tell(&self, structure: gst::Structure) {
+    fn post(&self, structure: gst::Structure) {
         let message = gst::message::Element::builder(structure)
             .src(&*self.obj())
             .build();
-        // Fails only where there is no bus.
+        // Fails only without a bus.
         let _ = self.obj().post_message(message);
     }
 }

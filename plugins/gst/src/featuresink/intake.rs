@@ -10,7 +10,7 @@ use gst_base::prelude::*;
 
 use super::frame::{Orientation, pixels, shape};
 use super::imp::FeatureSink;
-use super::job::{Job, Picture};
+use super::job::{Frame, Job};
 use super::start::Started;
 use super::{CAT, lock};
 use crate::pads;
@@ -18,7 +18,7 @@ use crate::printable::shown;
 use crate::structures::{self, Message};
 
 impl FeatureSink {
-    /// The element that decodes what comes here.
+    /// The element that decodes the frames.
     pub(super) fn decoder(&self) -> Option<String> {
         let kinds = gst::ElementFactoryType::DECODER | gst::ElementFactoryType::MEDIA_VIDEO;
         let pad = self.obj().static_pad("sink")?;
@@ -33,7 +33,7 @@ impl FeatureSink {
         decoder
     }
 
-    /// A tagged picture, scaled.
+    /// A frame with its plan entry, scaled.
     pub(super) fn frame_job(
         &self,
         started: &mut Started,
@@ -49,7 +49,7 @@ impl FeatureSink {
         let Some(pts) = pts.map(|pts| Nanos::new(pts.nseconds() as i64)) else {
             return Err(gst::error_msg!(
                 gst::StreamError::Format,
-                ("a picture has no time in the recording")
+                ("a frame has no timestamp inside its segment")
             ));
         };
         let chosen = match structures::buffer_tag(buffer) {
@@ -58,23 +58,23 @@ impl FeatureSink {
             None => {
                 return Err(gst::error_msg!(
                     gst::StreamError::Format,
-                    ("the picture at {pts} carries no plan entry: put framepick before featuresink, and anchorgate before the decoder")
+                    ("the frame at {pts} has no plan entry (put framepick before featuresink, and anchorgate before the decoder)")
                 ));
             }
         };
         let unreadable = |why: &dyn std::fmt::Display| {
             gst::error_msg!(
                 gst::StreamError::Decode,
-                ("the picture at {pts} cannot be read: {why}")
+                ("cannot read the frame at {pts}: {why}")
             )
         };
         let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, info)
             .map_err(|err| unreadable(&err))?;
         let pixels = pixels(&frame).map_err(|err| unreadable(&err))?;
 
-        let turn = started
-            .stream_turn
-            .or(started.global_turn)
+        let orientation = started
+            .stream_orientation
+            .or(started.container_orientation)
             .unwrap_or_default();
         let tier = started.tiers[chosen.entry.tier as usize];
         let begun = Instant::now();
@@ -84,21 +84,21 @@ impl FeatureSink {
                 (info.width() as usize, info.height() as usize),
                 &pixels,
                 tier.px,
-                turn,
+                orientation,
                 &started.input,
             )
             .map_err(|err| unreadable(&err))?;
         started.scaling += begun.elapsed();
         let par = (info.par().numer(), info.par().denom());
         let size = (info.width(), info.height());
-        let shape = shape(size, par, turn, started.input.fit);
+        let shape = shape(size, par, orientation, started.input.fit);
         {
             let mut closing = lock(&started.closing);
-            closing.turned(turn.name());
+            closing.orientation(orientation.name());
             closing.reached(pts);
         }
         self.check_price(started, &chosen.entry);
-        Ok(Job::Picture(Picture {
+        Ok(Job::Frame(Frame {
             pts,
             entry: chosen.entry,
             square,
@@ -106,7 +106,7 @@ impl FeatureSink {
         }))
     }
 
-    /// Says once when a plan was priced for another encoder.
+    /// Warns once if the plan was priced for another encoder.
     fn check_price(&self, started: &mut Started, entry: &Entry) {
         let price = started.tiers[entry.tier as usize].tokens;
         if entry.tokens == price || started.warned_of_prices {
@@ -114,16 +114,16 @@ impl FeatureSink {
         }
         started.warned_of_prices = true;
         let text = format!(
-            "the plan pays {} tokens for a picture of tier {}, but the encoder's manifest says {price}: was it made for another model?",
+            "the plan prices tier {1} at {0} tokens, but the encoder's manifest at {price} (was it made for another model?)",
             entry.tokens, entry.tier
         );
         gst::element_imp_warning!(self, gst::StreamError::Format, ("{}", shown(&text)));
         lock(&started.closing).warn(text);
     }
 
-    /// Takes a message of `anchorgate` or `framepick`.
+    /// Takes a message from `anchorgate` or `framepick`.
     pub(super) fn take_message(&self, message: Message) -> bool {
-        if self.begin_anew().is_err() {
+        if self.restart_after_flush().is_err() {
             return false;
         }
         let job = {
@@ -145,7 +145,7 @@ impl FeatureSink {
                     closing.missed();
                     return true;
                 }
-                // The picture brings it along.
+                // Its frame carries it.
                 Message::Chosen(_) => return true,
                 Message::Anchor(anchor) => Job::Anchor(anchor),
                 Message::Cue(cue) => {
@@ -161,19 +161,19 @@ impl FeatureSink {
         let Some(tag) = tags.get::<gst::tags::ImageOrientation>() else {
             return;
         };
-        let turn = Orientation::from_tag(tag.get());
-        if turn.is_none() {
+        let orientation = Orientation::from_tag(tag.get());
+        if orientation.is_none() {
             gst::warning!(CAT, imp = self, "unknown image-orientation {}", tag.get());
         }
         if let Some(started) = lock(&self.state).as_mut() {
             match tags.scope() {
-                gst::TagScope::Global => started.global_turn = turn,
-                _ => started.stream_turn = turn,
+                gst::TagScope::Global => started.container_orientation = orientation,
+                _ => started.stream_orientation = orientation,
             }
         }
     }
 
-    /// A buffer of the cue stream: recordings without pictures.
+    /// A buffer of the cue stream, in recordings without video.
     pub(super) fn cue_job(
         started: &mut Started,
         buffer: &gst::Buffer,
@@ -181,7 +181,7 @@ impl FeatureSink {
         let wrong = |why: &dyn std::fmt::Display| {
             gst::error_msg!(
                 gst::StreamError::Format,
-                ("a cue cannot be read: {}", shown(&why))
+                ("cannot read a cue: {}", shown(&why))
             )
         };
         let data = buffer.map_readable().map_err(|err| wrong(&err))?;

@@ -1,4 +1,4 @@
-//! What the streaming thread hands to the worker, and what comes back.
+//! What the worker gets from the streaming thread, and what it gives back.
 
 use std::time::Duration;
 
@@ -11,43 +11,43 @@ use crossbeam_channel::Sender;
 use crate::h5::{Closing, H5Error, Kept, Totals};
 use crate::models::ModelError;
 
-/// What the streaming thread hands over.
+/// One thing for the worker to do.
 #[derive(Debug)]
 pub(super) enum Job {
-    /// A chosen picture.
-    Picture(Picture),
-    /// An anchor; comes before the pictures that name it.
+    /// A chosen frame.
+    Frame(Frame),
+    /// An anchor; comes before the frames that refer to it.
     Anchor(Anchor),
     /// A cue.
     Cue(Cue),
-    /// The stream begins anew, and so does the file.
-    Anew,
+    /// The stream starts again, and so does the file.
+    Restart,
     /// The end of the stream.
     Finish {
         /// What is known only now.
         closing: Box<Closing>,
-        /// Time spent scaling pictures.
+        /// Time spent scaling frames.
         scaling: Duration,
-        /// Told when the file is in place; gone without a word if it never will be.
+        /// Gets the report when the file has its name; dropped if it fails.
         done: Sender<Report>,
     },
-    /// Nothing more comes, and no end of the stream: what is there is kept.
+    /// The pipeline stops before the end of the stream: keep what is there.
     Leave {
         /// Why.
         because: String,
     },
 }
 
-/// A chosen picture, ready for the encoder but for its numbers' range.
+/// A chosen frame, ready for the encoder but for normalisation.
 #[derive(Debug)]
-pub(super) struct Picture {
+pub(super) struct Frame {
     /// Its presentation time.
     pub(super) pts: Nanos,
     /// The plan entry it serves.
     pub(super) entry: Entry,
-    /// Upright square of the tier's side, RGB, row-major, 3 bytes a pixel.
+    /// Upright square of the tier's side: RGB, row-major, 3 bytes per pixel.
     pub(super) square: Vec<u8>,
-    /// As of [`super::frame::shape`].
+    /// Width and height as of [`super::frame::shape`].
     pub(super) shape: (usize, usize),
 }
 
@@ -60,7 +60,7 @@ pub(super) enum WorkError {
     /// The file failed.
     #[error(transparent)]
     File(#[from] H5Error),
-    /// A mistake in here.
+    /// A bug.
     #[error("the thread that encodes and writes ended unexpectedly: {0}")]
     Panic(String),
 }
@@ -80,11 +80,11 @@ pub(super) struct Report {
     pub(super) batches: u64,
 }
 
-/// How the work ended.
+/// How the worker ended.
 #[derive(Debug)]
 pub(super) struct Ending {
-    /// Why it ended on its own, if it did.
+    /// Its error, if it failed.
     pub(super) error: Option<WorkError>,
-    /// What stays of a file that was begun and not finished.
+    /// What is kept of an unfinished file.
     pub(super) kept: Option<Kept>,
 }

@@ -1,4 +1,4 @@
-//! What the bus is told: errors by their domain, and what was done.
+//! Messages for the bus: errors by domain, what is kept of a file, statistics.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -33,7 +33,7 @@ fn place_message(err: &PlaceError, also: &str) -> gst::ErrorMessage {
     }
 }
 
-/// `also` follows the text.
+/// `also` is added to the text.
 pub(super) fn file_message(err: &H5Error, also: &str) -> gst::ErrorMessage {
     match err {
         H5Error::Place(err) => place_message(err, also),
@@ -52,7 +52,7 @@ pub(super) fn file_message(err: &H5Error, also: &str) -> gst::ErrorMessage {
     }
 }
 
-/// `also` follows the text.
+/// `also` is added to the text.
 pub(super) fn model_message(err: &ModelError, also: &str) -> gst::ErrorMessage {
     match err {
         ModelError::Unknown { .. } | ModelError::Missing { .. } | ModelError::Runtime(_) => {
@@ -76,7 +76,7 @@ pub(super) fn settings_message(text: &str) -> gst::ErrorMessage {
     gst::error_msg!(gst::ResourceError::Settings, ("{}", shown(&text)))
 }
 
-/// What the worker failed at, and what stays.
+/// The worker's error, and what is kept of the file.
 pub(super) fn work_message(err: &WorkError, kept: Option<&Kept>) -> gst::ErrorMessage {
     let also = kept.map_or_else(String::new, |kept| format!("; {}", kept_text(kept)));
     match err {
@@ -89,21 +89,21 @@ pub(super) fn work_message(err: &WorkError, kept: Option<&Kept>) -> gst::ErrorMe
     }
 }
 
-/// What stays of a file that was not finished, and what makes a file of it.
+/// What is kept of an unfinished file, and how to recover it.
 pub(super) fn kept_text(kept: &Kept) -> String {
     let Kept { path, totals } = kept;
     let rows = match totals.frames {
         0 => format!("{} cues", totals.cues),
-        1 => "1 picture".into(),
-        frames => format!("{frames} pictures"),
+        1 => "1 frame".into(),
+        frames => format!("{frames} frames"),
     };
     let path = for_a_shell(path);
     format!(
-        "what was done until then ({rows}) is kept in {path}: `earmark recover {path}` makes a file of it"
+        "what was written so far ({rows}) is kept in {path}; `earmark recover {path}` makes a file of it"
     )
 }
 
-/// The same for a program; `told` if people know it from an error already.
+/// The same for programs. `told`: an error has said it already.
 pub(super) fn kept_structure(kept: &Kept, told: bool) -> gst::Structure {
     gst::Structure::builder("earmark-kept")
         .field("location", kept.path.display().to_string())
@@ -115,7 +115,7 @@ pub(super) fn kept_structure(kept: &Kept, told: bool) -> gst::Structure {
         .build()
 }
 
-/// What was done: a structure for encoding and one for writing.
+/// Statistics: a structure for encoding and one for writing.
 pub(super) fn stats(
     report: &Report,
     scaling: Duration,
@@ -153,7 +153,7 @@ pub(super) fn stats(
     [encode, write]
 }
 
-/// A path as a shell takes it.
+/// A path, quoted for a shell where needed.
 fn for_a_shell(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);

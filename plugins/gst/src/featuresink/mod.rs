@@ -1,17 +1,17 @@
-//! `featuresink`: chosen pictures, anchors and cues -> one HDF5 file of features (schema `earmark/2`).
+//! `featuresink`: chosen frames, anchors and cues -> one HDF5 file of features (schema `earmark/2`).
 //!
 //! # Layout
 //!
 //! - `settings`: the properties.
 //! - `imp`: pads and state.
-//! - `start`: what has to be right before the first picture.
-//! - `intake`: pictures, cues and messages -> jobs. `frame`: a decoded frame -> what the encoder takes.
-//! - `job`: what is handed to the worker.
+//! - `start`: checks everything before the first frame and starts the worker.
+//! - `intake`: frames, cues and messages -> jobs. `frame`: a decoded frame -> what the encoder takes.
+//! - `job`: what the worker gets and gives back.
 //! - `worker`: the thread that encodes and writes, and its queue.
-//! - `work`: what it does. `batches`: pictures -> batches, embeddings -> rows in the order of the pictures.
-//! - `closing`: what the file's closing says, as far as it is known.
-//! - `error_watch`: errors of other elements.
-//! - `messages`: what the bus is told.
+//! - `work`: what it does. `batches`: frames -> batches, embeddings -> rows in the order of the frames.
+//! - `closing`: what the file says at its end, collected along the way.
+//! - `error_watch`: notices errors of other elements.
+//! - `messages`: errors and statistics for the bus.
 
 mod batches;
 mod closing;
@@ -40,7 +40,7 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 });
 
 glib::wrapper! {
-    /// The element `featuresink`.
+    /// `featuresink`: encodes chosen frames and writes their features.
     pub struct FeatureSink(ObjectSubclass<imp::FeatureSink>) @extends gst_base::BaseSink, gst::Element, gst::Object;
 }
 

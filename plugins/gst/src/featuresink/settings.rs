@@ -1,4 +1,4 @@
-//! The element's properties: what they are called, what they may be, what they are.
+//! The element's properties: names, texts, ranges, values.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -84,7 +84,7 @@ impl From<StoredAs> for Precision {
     }
 }
 
-/// What GObject and `gst-inspect-1.0` are told.
+/// The properties as GObject and `gst-inspect-1.0` list them.
 pub(super) fn properties() -> &'static [glib::ParamSpec] {
     static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
         let text = |name: &str, nick: &str, blurb: &str, default: &str| {
@@ -97,11 +97,11 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
         };
         let standard = Settings::default();
         vec![
-            text("location", "Location", "The HDF5 file to write, as a path or a file:// URI; until the end of the stream it is LOCATION.partial, and any other end leaves that", ""),
-            text("model", "Model", "The encoder: name of a model manifest, or path of one ending in .yaml", &standard.model),
+            text("location", "Location", "HDF5 file to write: a path or a file:// URI. Until the end of the stream it is called LOCATION.partial; a run that ends early keeps that", ""),
+            text("model", "Model", "Encoder: the name of a model manifest, or the path of one (.yaml)", &standard.model),
             glib::ParamSpecUInt::builder("batch")
                 .nick("Batch")
-                .blurb("Pictures of the low tier that are encoded together; of the others as many as have no more pixels, at least one")
+                .blurb("Frames of the low tier per batch; of the other tiers as many as have no more pixels, at least one")
                 .minimum(1)
                 .maximum(256)
                 .default_value(standard.batch)
@@ -109,27 +109,27 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
                 .build(),
             glib::ParamSpecEnum::builder_with_default("precision", standard.precision)
                 .nick("Precision")
-                .blurb("How features are stored")
+                .blurb("Number format of stored features")
                 .mutable_ready()
                 .build(),
             glib::ParamSpecBoolean::builder("overwrite")
                 .nick("Overwrite")
-                .blurb("Replace a file that is there already, once the new one is finished")
+                .blurb("Replace an existing file once the new one is finished")
                 .default_value(standard.overwrite)
                 .mutable_ready()
                 .build(),
-            text("video-id", "Video ID", "Name of the recording; empty: that of the plan, else that of the location", ""),
-            text("input-uri", "Input URI", "Where the recording came from, for the file's attributes", ""),
+            text("video-id", "Video ID", "Name of the recording; empty: that of the plan, else the file name of the location", ""),
+            text("input-uri", "Input URI", "URI of the recording, stored as an attribute", ""),
             glib::ParamSpecUInt64::builder("input-bytes")
                 .nick("Input bytes")
-                .blurb("Size of the recording in bytes, for the file's attributes; 0 where that means nothing")
+                .blurb("Size of the recording in bytes, stored as an attribute; 0: unknown")
                 .default_value(standard.input_bytes)
                 .mutable_ready()
                 .build(),
-            text("config", "Configuration", "The resolved pipeline, for the file's attributes; empty: that of the plan", ""),
+            text("config", "Configuration", "The resolved pipeline, stored as an attribute; empty: that of the plan", ""),
             glib::ParamSpecUInt::builder("threads")
                 .nick("Threads")
-                .blurb("Threads of the encoder; `earmark run` sets as many as the machine has cores for")
+                .blurb("Threads of the encoder")
                 .minimum(1)
                 .maximum(64)
                 .default_value(standard.threads)
@@ -137,7 +137,7 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
                 .build(),
             glib::ParamSpecEnum::builder_with_default("provider", standard.provider)
                 .nick("Provider")
-                .blurb("What runs the encoder; where it can't, the processor does and a warning says why")
+                .blurb("What runs the encoder. If it cannot, featuresink warns and falls back to the processor")
                 .mutable_ready()
                 .build(),
             glib::ParamSpecUInt::builder("device")
@@ -147,25 +147,25 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
                 .default_value(standard.device)
                 .mutable_ready()
                 .build(),
-            text("tagger", "Tagger", "The tagger that made the cues (manifest name or path, or none), for the file's attributes", &standard.tagger),
-            text("models", "Models", "Every model that listened, as a JSON array of role, name, sha256 and manifest_sha256, for the file's attributes; empty: the tagger", ""),
-            text("streams", "Streams", "Descriptions of the recording's streams as JSON, for the file's attributes", ""),
+            text("tagger", "Tagger", "Tagger that made the cues (name or path of a manifest, or none), stored as an attribute", &standard.tagger),
+            text("models", "Models", "The models of the audio as a JSON array of objects with role, name, sha256 and manifest_sha256, stored as an attribute; empty: the tagger", ""),
+            text("streams", "Streams", "The recording's streams as JSON, stored as an attribute", ""),
             glib::ParamSpecBoolean::builder("thumbnails")
                 .nick("Thumbnails")
-                .blurb("Keep a small JPEG of every picture, as /thumbnails/jpeg: 2 to 12 KB each")
+                .blurb("Store a small JPEG of every frame in /thumbnails/jpeg, 2 to 12 KB each")
                 .default_value(standard.thumbnails)
                 .mutable_ready()
                 .build(),
-            text("times", "Times", "What earlier passes took, as a JSON array, for the file's attributes", ""),
-            text("attributes", "Attributes", "Further attributes of the file, as a JSON object of texts; none may bear a name that the schema uses", ""),
+            text("times", "Times", "Times of earlier passes as a JSON array, stored as an attribute", ""),
+            text("attributes", "Attributes", "More attributes of the file as a JSON object of texts; names of the schema are refused", ""),
             glib::ParamSpecString::builder("warnings")
                 .nick("Warnings")
-                .blurb("What the application warned of, one a line, for the file's attributes; may be set until the end of the stream")
+                .blurb("The application's warnings, one per line, stored as an attribute; may be set until the end of the stream")
                 .mutable_playing()
                 .build(),
             glib::ParamSpecUInt::builder("flush-s")
                 .nick("Flush")
-                .blurb("Seconds after which what was encoded or heard is on the disk, full batch or not: most that a kill or a power cut can cost")
+                .blurb("Longest time that data waits in memory, in seconds: the most that a kill or a power cut can lose")
                 .minimum(1)
                 .maximum(3600)
                 .default_value(standard.flush_s)
@@ -173,7 +173,7 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
                 .build(),
             glib::ParamSpecString::builder("incomplete-because")
                 .nick("Incomplete because")
-                .blurb("Why the application stops before the end of the stream, for the attribute of that name in what is kept; an application that sets it tells people itself")
+                .blurb("Why the application stops before the end of the stream, stored as an attribute of the kept file; an application that sets it reports that itself")
                 .mutable_playing()
                 .build(),
         ]
@@ -190,30 +190,35 @@ impl Settings {
         }
     }
 
-    /// The property `location` as a path; one that begins with `file://` is a URI, which can name any file.
+    /// The property `location` as a path. A `file://` URI can name any file.
     pub(super) fn path(&self) -> Result<PathBuf, String> {
         if !self.location.starts_with("file://") {
             return Ok(PathBuf::from(&self.location));
         }
         match glib::filename_from_uri(&self.location) {
             Ok((path, _)) => Ok(path),
-            Err(err) => Err(format!("the property location is no URI of a file: {err}")),
+            Err(err) => Err(format!(
+                "property `location` is `{}`, which is no URI of a file: {err}",
+                self.location
+            )),
         }
     }
 
-    /// The property `attributes`, read.
+    /// The property `attributes`, parsed.
     pub(super) fn further(&self) -> Result<BTreeMap<String, String>, String> {
         if self.attributes.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let further: BTreeMap<String, String> = serde_json::from_str(&self.attributes)
-            .map_err(|err| format!("the property attributes is no JSON object of texts: {err}"))?;
+        let further: BTreeMap<String, String> =
+            serde_json::from_str(&self.attributes).map_err(|err| {
+                format!("property `attributes` must be a JSON object of texts: {err}")
+            })?;
         match further
             .keys()
             .find(|name| ATTRIBUTES.contains(&name.as_str()) || *name == BECAUSE)
         {
             Some(taken) => Err(format!(
-                "the property attributes names `{taken}`, which the file has anyway"
+                "property `attributes` has the key `{taken}`, a name of the schema (choose another)"
             )),
             None => Ok(further),
         }

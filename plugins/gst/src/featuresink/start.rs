@@ -1,4 +1,4 @@
-//! What has to be right before the first picture: properties, encoder, file; then the worker starts.
+//! The start: checks properties, loads the encoder, opens the file, starts the worker.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -25,9 +25,9 @@ pub(super) struct Started {
     pub(super) worker: Worker,
     /// Shared with the worker.
     pub(super) closing: Arc<Mutex<ClosingDraft>>,
-    /// What went wrong elsewhere in the pipeline.
+    /// Errors of other elements.
     pub(super) errors: Option<ErrorWatch>,
-    /// A flush came, and nothing since.
+    /// A flush came, and no data since.
     pub(super) flushed: bool,
 
     pub(super) input: Input,
@@ -36,16 +36,16 @@ pub(super) struct Started {
     pub(super) scaler: Scaler,
     /// `None` before caps, and with caps of cues.
     pub(super) info: Option<gst_video::VideoInfo>,
-    /// From the tags of the stream and of the whole container; the stream's own wins.
-    pub(super) stream_turn: Option<Orientation>,
-    pub(super) global_turn: Option<Orientation>,
+    /// From the tags of the stream and of the container; the stream's own wins.
+    pub(super) stream_orientation: Option<Orientation>,
+    pub(super) container_orientation: Option<Orientation>,
     pub(super) warned_of_prices: bool,
     pub(super) scaling: Duration,
-    /// Most jobs that waited for the worker at once.
+    /// Most jobs that waited at once.
     pub(super) most_waiting: usize,
 }
 
-/// Checks everything that can be checked before the first picture, and starts the worker.
+/// Checks everything that can be checked before the first frame, and starts the worker.
 pub(super) fn begin(
     sink: &FeatureSink,
     settings: &Settings,
@@ -53,19 +53,19 @@ pub(super) fn begin(
 ) -> Result<Started, gst::ErrorMessage> {
     if settings.location.is_empty() {
         return Err(settings_message(
-            "the property location is empty: name the HDF5 file to write",
+            "property `location` is empty: set it to the HDF5 file to write",
         ));
     }
     if !settings.streams.is_empty()
         && serde_json::from_str::<serde_json::Value>(&settings.streams).is_err()
     {
-        return Err(settings_message("the property streams is no JSON"));
+        return Err(settings_message("property `streams` must be JSON"));
     }
     let Ok(earlier) = serde_json::from_str::<Vec<serde_json::Value>>(match &*settings.times {
         "" => "[]",
         times => times,
     }) else {
-        return Err(settings_message("the property times is no JSON array"));
+        return Err(settings_message("property `times` must be a JSON array"));
     };
     settings.further().map_err(|text| settings_message(&text))?;
     let location = settings.path().map_err(|text| settings_message(&text))?;
@@ -76,7 +76,7 @@ pub(super) fn begin(
     if let Some(why) = encoder.instead() {
         let wanted = settings.encoder_device();
         warnings.push(format!(
-            "the encoder runs on the processor, not on {wanted}: {why}"
+            "cannot run the encoder on {wanted}, so it runs on the processor: {why}"
         ));
         gst::element_warning!(sink, gst::LibraryError::Init, ("{}", warnings[0]));
     }
@@ -84,7 +84,7 @@ pub(super) fn begin(
     let tiers = encoder
         .manifest()
         .tiers
-        .ok_or_else(|| settings_message("the encoder has no tiers"))?;
+        .ok_or_else(|| settings_message("the encoder's manifest has no tiers"))?;
     let tiers = Tier::ALL.map(|tier| tiers.of(tier));
     let opening = opening(settings, &encoder).map_err(|err| model_message(&err, ""))?;
     let input = encoder.manifest().input.clone();
@@ -122,8 +122,8 @@ pub(super) fn begin(
         tiers,
         scaler: Scaler::default(),
         info: None,
-        stream_turn: None,
-        global_turn: None,
+        stream_orientation: None,
+        container_orientation: None,
         warned_of_prices: false,
         scaling: Duration::ZERO,
         most_waiting: 0,

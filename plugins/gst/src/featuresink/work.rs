@@ -1,4 +1,4 @@
-//! What the sink does with what it gets, on a thread of its own: batches, embeddings, rows, the file.
+//! What the worker does with its jobs: batches, embeddings, rows, the file.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -6,56 +6,56 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvError, RecvTimeoutError};
 
-use super::batches::{Batch, Batches, Rows, batch_sizes};
+use super::batches::{Batch, Batches, RowOrder, batch_sizes};
 use super::closing::ClosingDraft;
 use super::frame::{Thumbnails, normalise};
-use super::job::{Ending, Job, Picture, Report, WorkError};
+use super::job::{Ending, Frame, Job, Report, WorkError};
 use super::worker::{Leaving, guarded};
 use crate::atomic_file::{Identity, identity};
 use crate::h5::{Closing, H5Error, Kept, Opening, Row, Totals, Writer};
 use crate::onnx::Encoder;
 
-/// Rows that may wait for an incomplete batch before every batch goes as it is.
+/// Most rows that wait for an incomplete batch; then every batch goes as it is.
 const MOST_WAITING: usize = 128;
-/// How long pictures that wait are still encoded once the worker was told to leave; what is left then is lost.
-const LAST: Duration = Duration::from_secs(3);
+/// How long the worker goes on encoding waiting frames after it was told to leave; the rest is lost.
+const GRACE: Duration = Duration::from_secs(3);
 
-/// Where and how the file is written.
+/// Where and how to write the file.
 pub(super) struct Target {
     pub(super) path: PathBuf,
     pub(super) overwrite: bool,
     pub(super) opening: Opening,
-    /// How long anything may wait in memory.
+    /// How long data may wait in memory.
     pub(super) flush: Duration,
 }
 
-/// Encoder and file, and what is between them.
+/// The encoder, the file, and what is between them.
 pub(super) struct Work {
     encoder: Encoder,
     target: Target,
-    /// `None` once the file is finished, until a flush begins the stream anew.
+    /// `None` once the file is finished, until a flush restarts the stream.
     writer: Option<Writer>,
-    /// The file that was finished; this run may replace it.
+    /// The file that this run finished and may replace.
     ours: Option<Identity>,
-    /// What could not be given its name.
+    /// A complete file that could not be renamed.
     kept: Option<Kept>,
-    batches: Batches<Picture>,
-    rows: Rows<Row>,
+    batches: Batches<Frame>,
+    rows: RowOrder<Row>,
     px: [usize; 3],
     numbers: Vec<f32>,
-    /// `None` where nobody wants them.
+    /// `None` if they are not wanted.
     thumbnails: Option<Thumbnails>,
-    /// Since when something has been waiting in memory.
+    /// Since when data has waited in memory.
     since: Option<Instant>,
     leaving: Leaving,
-    /// What earlier passes took, and when this one began.
+    /// Times of earlier passes, and when this one began.
     times: (Vec<serde_json::Value>, Instant),
     report: Report,
 }
 
 impl Work {
-    /// Opens the file. `px`: sides of low, base and high. `batch`: pictures of the low tier that go through the encoder together.
-    /// `earlier`: what earlier passes took, for the file.
+    /// Opens the file. `px`: sides of low, base and high. `batch`: frames of the low tier per batch. `earlier`: times of earlier passes, for
+    /// the file.
     pub(super) fn new(
         encoder: Encoder,
         target: Target,
@@ -71,7 +71,7 @@ impl Work {
             ours: None,
             kept: None,
             batches: Batches::new(batch_sizes(batch, px)),
-            rows: Rows::default(),
+            rows: RowOrder::default(),
             px,
             numbers: Vec::new(),
             thumbnails: target.opening.thumbnails.then(Thumbnails::default),
@@ -83,14 +83,14 @@ impl Work {
         })
     }
 
-    /// Works until it is told to leave, or fails; then closes what is there.
+    /// Works until it is told to leave or fails; then closes the file.
     pub(super) fn run(mut self, jobs: &Receiver<Job>, known: &Mutex<ClosingDraft>) -> Ending {
         let worked = guarded(|| self.work(jobs));
         let (because, error) = match worked {
             Ok(because) => (because, None),
             Err(err) => {
-                // Whatever failed, pictures that only waited for their batch may still get in.
-                let _ = guarded(|| self.rest());
+                // Frames that only waited for their batch may still get in.
+                let _ = guarded(|| self.encode_rest());
                 (err.to_string(), Some(err))
             }
         };
@@ -102,7 +102,7 @@ impl Work {
         }
     }
 
-    /// Why it was told to leave.
+    /// Does jobs until it is told to leave; the reason for that.
     fn work(&mut self, jobs: &Receiver<Job>) -> Result<String, WorkError> {
         loop {
             let job = match self.since {
@@ -113,7 +113,7 @@ impl Work {
             };
             match job {
                 Ok(Job::Leave { because }) => {
-                    self.rest()?;
+                    self.encode_rest()?;
                     return Ok(because);
                 }
                 Ok(job) => self.take(job)?,
@@ -131,19 +131,19 @@ impl Work {
 
     fn take(&mut self, job: Job) -> Result<(), WorkError> {
         match job {
-            Job::Anew => return self.anew(),
+            Job::Restart => return self.restart(),
             Job::Finish {
                 closing,
                 scaling,
                 done,
             } => {
                 let report = self.finish(*closing, scaling)?;
-                // Whoever waited for it may have been flushed meanwhile.
+                // A flush may have ended the wait.
                 let _ = done.send(report);
                 return Ok(());
             }
             Job::Leave { .. } => return Ok(()),
-            Job::Picture(picture) => self.picture(picture)?,
+            Job::Frame(frame) => self.frame(frame)?,
             Job::Anchor(anchor) => self.write(|writer| writer.anchor(&anchor))?,
             Job::Cue(cue) => self.write(|writer| writer.cue(&cue))?,
         }
@@ -151,12 +151,12 @@ impl Work {
         Ok(())
     }
 
-    fn picture(&mut self, picture: Picture) -> Result<(), WorkError> {
-        if self.is_late() {
+    fn frame(&mut self, frame: Frame) -> Result<(), WorkError> {
+        if self.is_too_late() {
             return Ok(());
         }
         let ticket = self.rows.reserve();
-        if let Some(batch) = self.batches.push(picture.entry.tier, ticket, picture) {
+        if let Some(batch) = self.batches.push(frame.entry.tier, ticket, frame) {
             self.encode(batch)?;
         }
         if self.rows.waiting() >= MOST_WAITING {
@@ -167,14 +167,14 @@ impl Work {
         Ok(())
     }
 
-    fn encode(&mut self, batch: Batch<Picture>) -> Result<(), WorkError> {
+    fn encode(&mut self, batch: Batch<Frame>) -> Result<(), WorkError> {
         let begun = Instant::now();
         let drawn = self.report.drawing;
         let px = self.px[batch.tier as usize];
         self.numbers.clear();
-        for (_, picture) in &batch.pictures {
+        for (_, frame) in &batch.frames {
             normalise(
-                &picture.square,
+                &frame.square,
                 px,
                 &self.encoder.manifest().input,
                 &mut self.numbers,
@@ -183,16 +183,16 @@ impl Work {
         let dim = self.encoder.dim();
         let embeddings =
             self.encoder
-                .encode(batch.pictures.len(), px, &self.numbers, <[f32]>::to_vec)?;
-        for ((ticket, picture), features) in
-            batch.pictures.into_iter().zip(embeddings.chunks_exact(dim))
+                .encode(batch.frames.len(), px, &self.numbers, <[f32]>::to_vec)?;
+        for ((ticket, frame), features) in
+            batch.frames.into_iter().zip(embeddings.chunks_exact(dim))
         {
-            let Picture {
+            let Frame {
                 pts,
                 entry,
                 square,
                 shape,
-            } = picture;
+            } = frame;
             let drawing = Instant::now();
             let thumbnail = self
                 .thumbnails
@@ -229,7 +229,7 @@ impl Work {
         Ok(())
     }
 
-    /// The file, opened once more if the one before is finished.
+    /// The open file; a new one if the last is finished.
     fn writer(&mut self) -> Result<&mut Writer, H5Error> {
         match &mut self.writer {
             Some(writer) => Ok(writer),
@@ -243,7 +243,7 @@ impl Work {
         }
     }
 
-    /// What waits in memory goes to the disk: batches as they are, rows, cues.
+    /// Writes everything that waits in memory to the disk, incomplete batches too.
     fn sync(&mut self) -> Result<(), WorkError> {
         while let Some(batch) = self.batches.drain() {
             self.encode(batch)?;
@@ -253,9 +253,9 @@ impl Work {
         Ok(())
     }
 
-    /// Encodes what waits, for as long as there is time.
-    fn rest(&mut self) -> Result<(), WorkError> {
-        while !self.is_late()
+    /// Encodes waiting frames while there is time.
+    fn encode_rest(&mut self) -> Result<(), WorkError> {
+        while !self.is_too_late()
             && let Some(batch) = self.batches.drain()
         {
             self.encode(batch)?;
@@ -263,22 +263,22 @@ impl Work {
         Ok(())
     }
 
-    fn is_late(&self) -> bool {
+    fn is_too_late(&self) -> bool {
         let since = self.leaving.get();
-        since.is_some_and(|since| since.elapsed() >= LAST)
+        since.is_some_and(|since| since.elapsed() >= GRACE)
     }
 
-    /// Forgets what came so far.
-    fn anew(&mut self) -> Result<(), WorkError> {
+    /// Drops everything so far.
+    fn restart(&mut self) -> Result<(), WorkError> {
         while self.batches.drain().is_some() {}
-        self.rows = Rows::default();
+        self.rows = RowOrder::default();
         self.report = Report::default();
         self.since = None;
         if let Some(writer) = self.writer.take() {
             self.writer = Some(if *writer.totals() == Totals::default() {
                 writer
             } else {
-                writer.anew(&self.target.opening)?
+                writer.restart(&self.target.opening)?
             });
         }
         Ok(())
@@ -293,7 +293,7 @@ impl Work {
         self.writer()?.complete(&closing)?;
         if let Some(mut writer) = self.writer.take() {
             let (path, totals) = (writer.path().to_owned(), writer.totals().clone());
-            writer.hold();
+            writer.keep_on_drop();
             self.report.totals = writer.commit().inspect_err(|_| {
                 self.kept = Some(Kept { path, totals });
             })?;
@@ -304,20 +304,19 @@ impl Work {
         Ok(std::mem::take(&mut self.report))
     }
 
-    /// Closes a file that was begun and not finished. Without a picture there is nothing in it that listening once more would not
-    /// give, unless nobody sends pictures.
+    /// Keeps an unfinished file. Not if it has no frames, as listening again would give the rest; unless the stream has no frames at all.
     fn keep(&mut self, known: &ClosingDraft, because: &str) -> Option<Kept> {
         if let Some(kept) = self.kept.take() {
             return Some(kept);
         }
         let mut writer = self.writer.take()?;
-        // Rows that are ready; others may be missing between them.
+        // Rows that are ready, with holes between them.
         while let Some(row) = self.rows.pop_ready() {
             if writer.frame(&row).is_err() {
                 break;
             }
         }
-        if known.has_pictures() && writer.totals().frames == 0 {
+        if known.has_frames() && writer.totals().frames == 0 {
             return None;
         }
         let mut closing = known.closing();
@@ -325,12 +324,12 @@ impl Work {
         writer.keep(&closing, because)
     }
 
-    /// What every pass took, this one last, as JSON. The last writes are not in it: it is written with them.
+    /// The time of every pass as JSON, this one last. The last writes are not in it, as it is written with them.
     fn times(&self, scaling: Duration) -> String {
         let seconds = |time: Duration| time.as_secs_f64();
         let (mut all, begun) = (self.times.0.clone(), self.times.1);
         all.push(serde_json::json!({
-            "pass": if all.is_empty() { "one pass" } else { "look, encode, write" },
+            "pass": if all.is_empty() { "one pass" } else { "decode, encode, write" },
             "seconds": seconds(begun.elapsed()),
             "busy": {
                 "scale": seconds(scaling),

@@ -11,13 +11,13 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::job::{Job, WorkError};
 
-/// Pictures that may wait for the worker.
+/// Jobs that may wait for the worker.
 const QUEUE: usize = 16;
 
 /// When the worker was told to leave.
 pub(super) type Leaving = Arc<OnceLock<Instant>>;
 
-/// The thread, while it runs.
+/// The running thread.
 pub(super) struct Worker {
     jobs: Sender<Job>,
     leaving: Leaving,
@@ -25,17 +25,17 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Starts it. `work` takes the jobs and says how it ended; `tell` tells others, while the queue is still there: whoever finds it
-    /// gone finds that the reason has been told.
+    /// Starts it. `work` does the jobs and returns how it ended; `ended` passes that on before the queue closes, so that a closed queue means
+    /// that the reason is known.
     pub(super) fn start<T: 'static>(
         leaving: Leaving,
         work: impl FnOnce(&Receiver<Job>) -> T + Send + 'static,
-        tell: impl FnOnce(T) + Send + 'static,
+        ended: impl FnOnce(T) + Send + 'static,
     ) -> io::Result<Self> {
         let (jobs, queue) = bounded(QUEUE);
         let thread = std::thread::Builder::new()
             .name("earmark-features".into())
-            .spawn(move || tell(work(&queue)))?;
+            .spawn(move || ended(work(&queue)))?;
         Ok(Self {
             jobs,
             leaving,
@@ -43,27 +43,27 @@ impl Worker {
         })
     }
 
-    /// Where to send jobs to.
+    /// The queue of jobs.
     pub(super) fn jobs(&self) -> Sender<Job> {
         self.jobs.clone()
     }
 
-    /// Whether it has ended, and told how. Jobs that it did not take are in the queue for ever.
+    /// Whether the thread has ended and passed on how. Nobody takes the jobs that are left.
     pub(super) fn is_over(&self) -> bool {
         self.thread.is_finished()
     }
 
-    /// Nothing more comes, because of this; waits until what is there is put away.
+    /// Tells the worker to leave, and why; waits until the file is closed.
     pub(super) fn leave(self, because: String) {
         let _ = self.leaving.set(Instant::now());
-        // Fails if it ended on its own, and has said why.
+        // Fails if it ended on its own.
         let _ = self.jobs.send(Job::Leave { because });
         drop(self.jobs);
         let _ = self.thread.join();
     }
 }
 
-/// Does something; a panic in it is an error.
+/// Runs `work`; turns a panic into an error.
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, WorkError>) -> Result<T, WorkError> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|panic| Err(WorkError::Panic(words(&*panic))))
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_told_at_once_not_with_the_next_job() {
+    fn a_panic_is_reported_at_once_not_with_the_next_job() {
         let (told, telling) = bounded(1);
         let worker = Worker::start(
             Leaving::default(),
@@ -98,7 +98,7 @@ mod tests {
             },
         )
         .unwrap();
-        worker.jobs().send(Job::Anew).unwrap();
+        worker.jobs().send(Job::Restart).unwrap();
         let text = telling.recv_timeout(Duration::from_secs(20)).unwrap();
         assert!(
             text.contains("unexpectedly") && text.contains("seven"),

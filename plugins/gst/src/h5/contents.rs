@@ -1,4 +1,4 @@
-//! What a file holds against the digests that its writer left.
+//! Checks what a file holds against the digests that its writer left.
 
 use std::collections::BTreeSet;
 
@@ -12,14 +12,14 @@ use super::{
     Dataset, Done, Error, FloatSize, Group, IntSize, ReasonCode, TierCode, TypeDescriptor,
 };
 
-/// Attributes that are no contents.
+/// Attributes without a digest of their own.
 const OWN: [&str; 2] = ["digests", "sha256"];
-/// Groups of datasets.
+/// The groups of datasets.
 const GROUPS: [&str; 4] = ["frames", "anchors", "cues", "thumbnails"];
-/// Bytes that are read at a time, if a chunk is no larger.
+/// Bytes per read, unless a chunk is larger.
 const TOGETHER: usize = 1 << 20;
 
-/// A file of many recordings: each on its own, and what is said of all.
+/// Checks a file of many recordings: its root and each recording.
 pub(super) fn merged(file: &Reading, problems: &mut Vec<String>) {
     contents(file, &file.file, "", problems);
     for name in file.file.member_names().unwrap_or_default() {
@@ -29,20 +29,20 @@ pub(super) fn merged(file: &Reading, problems: &mut Vec<String>) {
     }
 }
 
-/// Every dataset and attribute below a group that is not as it was written.
+/// Adds every dataset and attribute below a group that differs from what was written.
 pub(super) fn contents(file: &Reading, at: &Group, below: &str, problems: &mut Vec<String>) {
     let text = |name: &str| match value::get(at, name) {
         Ok(Value::Text(text)) => Ok(text),
-        Ok(other) => Err(format!("the attribute `{below}{name}` is {other}, no text")),
-        Err(err) => Err(format!(
-            "the attribute `{below}{name}` cannot be read: {err}"
+        Ok(other) => Err(format!(
+            "attribute `{below}{name}` is {other}, but must be text"
         )),
+        Err(err) => Err(format!("cannot read attribute `{below}{name}`: {err}")),
     };
     let digests = match (text("digests"), text("sha256")) {
         (Ok(digests), Ok(whole)) if hex(&Sha256::digest(&digests)) == whole => digests,
         (Ok(_), Ok(_)) => {
             problems.push(format!(
-                "the attribute `{below}digests` or `{below}sha256` is not as it was written"
+                "attribute `{below}digests` or `{below}sha256` differs from what was written"
             ));
             return;
         }
@@ -51,7 +51,7 @@ pub(super) fn contents(file: &Reading, at: &Group, below: &str, problems: &mut V
     let digests: Digests = match serde_json::from_str(&digests) {
         Ok(digests) => digests,
         Err(err) => {
-            return problems.push(format!("the attribute `{below}digests` is no JSON: {err}"));
+            return problems.push(format!("attribute `{below}digests` is no JSON: {err}"));
         }
     };
     attributes(at, below, &digests, problems);
@@ -60,8 +60,8 @@ pub(super) fn contents(file: &Reading, at: &Group, below: &str, problems: &mut V
     for name in all {
         let wanted = digests.datasets.get(name);
         let problem = match (wanted, there.contains(name)) {
-            (None, _) => Some("was put in by another program".into()),
-            (_, false) => Some("is gone".into()),
+            (None, _) => Some("was added by another program".into()),
+            (_, false) => Some("is missing".into()),
             (Some(wanted), true) => match file
                 .dataset(&format!("{below}{name}"))
                 .map_err(|err| err.to_string())
@@ -69,7 +69,7 @@ pub(super) fn contents(file: &Reading, at: &Group, below: &str, problems: &mut V
             {
                 Err(err) => Some(format!("cannot be read: {err}")),
                 Ok(have) if have != *wanted => {
-                    Some("is not as it was written: its digest differs".into())
+                    Some("differs from what was written: its digest does not match".into())
                 }
                 Ok(_) => None,
             },
@@ -109,18 +109,18 @@ fn attributes(at: &Group, below: &str, digests: &Digests, problems: &mut Vec<Str
                 .map(Value::Text),
         };
         let problem = match (have, digests.attributes.get(&name)) {
-            (_, None) => "was put in by another program".into(),
+            (_, None) => "was added by another program".into(),
             (Err(err), _) => format!("cannot be read: {err}"),
             (Ok(have), Some(wanted)) if Digests::of(&have) != *wanted => {
-                "is not as it was written".into()
+                "differs from what was written".into()
             }
             _ => continue,
         };
-        problems.push(format!("the attribute `{below}{name}` {problem}"));
+        problems.push(format!("attribute `{below}{name}` {problem}"));
     }
 }
 
-/// A dataset's digest.
+/// The digest of a dataset.
 fn of(dataset: &Dataset) -> Done<String> {
     match dataset.dtype()?.to_descriptor()? {
         TypeDescriptor::Enum(_) => match dataset.name().ends_with("/tier") {
@@ -136,7 +136,7 @@ fn of(dataset: &Dataset) -> Done<String> {
         TypeDescriptor::Unsigned(IntSize::U4) => hash::<u32>(dataset),
         TypeDescriptor::Unsigned(IntSize::U8) => hash::<u64>(dataset),
         TypeDescriptor::FixedUnicode(value::LABEL) => hash::<Label>(dataset),
-        other => Err(Error::from(format!("it holds {other}"))),
+        other => Err(Error::from(format!("its type is {other}"))),
     }
 }
 
@@ -154,7 +154,7 @@ fn hash<T: Cell>(dataset: &Dataset) -> Done<String> {
     let together = (TOGETHER / row / chunk).max(1).saturating_mul(chunk);
     if together.saturating_mul(row) > 64 * TOGETHER {
         return Err(Error::from(
-            "its chunks are larger than any that is written",
+            "its chunks are larger than any that Earmark writes",
         ));
     }
     let mut hasher = Sha256::new();

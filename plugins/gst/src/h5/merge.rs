@@ -1,4 +1,4 @@
-//! One file of many: every recording's tables as they are, in a group of its own.
+//! Writes one file of many: each recording's tables in a group of its own.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::atomic_file::Partial;
 /// The `schema` attribute of a file of many recordings.
 pub const MERGED: &str = "earmark-merged/2";
 
-/// The groups that are copied, and what their leading axis counts.
+/// The groups to copy, and the name of their leading axis.
 const GROUPS: [(&str, &str); 4] = [
     ("frames", "frame"),
     ("anchors", "anchor"),
@@ -25,28 +25,28 @@ const GROUPS: [(&str, &str); 4] = [
     ("thumbnails", "byte"),
 ];
 
-/// Rows of a chunk where a dataset has none.
+/// Rows per chunk where a dataset is not chunked.
 const CHUNK_ROWS: usize = 1024;
 
-/// A file of many recordings being written: `/<video_id>/frames/features` and so on, each with its units and axes; what was a root
-/// attribute is one of the recording's group. Unless it is finished, dropping it leaves nothing behind.
+/// A file of many recordings being written: `/<video_id>/frames/features` and so on, with units and axes. Root attributes of a recording
+/// become attributes of its group. Dropping it removes the file, unless it is finished.
 pub struct Merger {
-    // Dropped in this order: HDF5 lets go of the file before it is taken away.
+    // Dropped in this order: HDF5 closes the file before it is removed.
     output: Output,
     partial: Partial,
 }
 
 impl Merger {
-    /// Starts a file that will be `target`.
+    /// Starts the file of `target`.
     ///
     /// # Errors
-    /// There is no place for it, or the disk is full.
+    /// The output cannot be written, or the disk is full.
     pub fn create(target: &Path, overwrite: bool) -> Result<Self, H5Error> {
         let partial = Partial::claim(target, overwrite)?;
         let mut output = Output::create(partial.path())?;
         output.put("schema", MERGED)?;
         output.put("complete", false)?;
-        // Those of the recordings come in between.
+        // The recordings' digests come first.
         output.next();
         Ok(Self { output, partial })
     }
@@ -61,7 +61,7 @@ impl Merger {
         let write = |e: Error| failed(&path, &e);
         let group = self.output.file.create_group(video_id).map_err(write)?;
         for name in file.file.attr_names().unwrap_or_default() {
-            // Of the copy its own are written.
+            // The copy gets its own.
             if ["digests", "sha256"].contains(&name.as_str()) {
                 continue;
             }
@@ -90,7 +90,7 @@ impl Merger {
                 columns.push(copy_column(&file, &from, &column, &table, digests)?);
             }
         }
-        // What is not flushed has no place yet.
+        // Chunks have addresses only after a flush.
         self.output.flush()?;
         let all = columns
             .iter_mut()
@@ -102,7 +102,7 @@ impl Merger {
         self.output.flush()
     }
 
-    /// Says that the file is complete, and gives it its name.
+    /// Marks the file as complete and gives it its name.
     ///
     /// # Errors
     /// The disk is full, or the target has appeared meanwhile.
@@ -122,7 +122,7 @@ impl Merger {
     }
 }
 
-/// Copies a dataset by what it holds.
+/// Copies a dataset of any type.
 fn copy_column(
     file: &Reading,
     from: &str,
@@ -147,13 +147,13 @@ fn copy_column(
         (_, TypeDescriptor::Unsigned(IntSize::U8)) => copy::<u64, u64>,
         (_, TypeDescriptor::FixedUnicode(value::LABEL)) => copy::<Label, Label>,
         (_, other) => {
-            return Err(foreign(Error::from(format!("it holds {other}"))));
+            return Err(foreign(Error::from(format!("its type is {other}"))));
         }
     };
     copy(file, &dataset, name, to, digests)
 }
 
-/// Copies a dataset a chunk at a time, with its units, axes, chunks and whether it is compressed.
+/// Copies a dataset chunk by chunk, with units, axes, chunking and compression.
 fn copy<F: H5Type, T: Cell + From<F> + 'static>(
     file: &Reading,
     from: &Dataset,
@@ -175,7 +175,7 @@ fn copy<F: H5Type, T: Cell + From<F> + 'static>(
             units: &units,
             wide: width.map(|width| (width, across)),
             chunk,
-            // A checksum is one filter.
+            // The checksum is one filter.
             gzip: from.filters().len() > 1,
         },
         digests,

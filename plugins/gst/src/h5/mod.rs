@@ -3,15 +3,15 @@
 //! # Layout
 //!
 //! - `value`: attributes and labels; nothing in a file has a variable length.
-//! - `output`: tables and columns being written, with their digests.
-//! - `seal`: the end of a finished file, by which damage to its structure is found before HDF5 reads it.
-//! - `tables` and `write`: the rows of a feature file. `merge`: a file of many.
-//! - `reading`: a file opened; `read`: what is in it; `check` and `contents`: what is wrong with it.
-//! - `recover`: what can be saved of a file, or of one that is not sealed, in a new one.
-//! - `sound`: other people's sound in HDF5.
+//! - `output`: writes tables and columns, with their digests.
+//! - `seal`: the end of a finished file, which shows damage to its structure before HDF5 reads it.
+//! - `write`: writes a feature file; `tables`: its columns. `merge`: writes one file of many.
+//! - `reading`: opens a file; `read`: reads it; `check` and `contents`: find what is wrong with it.
+//! - `recover`: copies what can be read of a damaged or unsealed file.
+//! - `sound`: reads sound from HDF5 files of others.
 //!
-//! A file without a whole seal (of schema `earmark/1`, unfinished, damaged) can crash HDF5. Only [`check_unsealed`], [`copy`] and
-//! [`recover`] open one; they belong in a process that may die.
+//! A file without a whole seal (of schema `earmark/1`, unfinished or damaged) can crash HDF5. Only [`check_unsealed`], [`copy`] and
+//! [`recover`] open one: call them in a process that may die.
 
 mod check;
 mod contents;
@@ -48,7 +48,7 @@ pub use write::{Closing, Kept, Opening, Row, Totals, Writer};
 
 /// The `schema` attribute of every file that this version writes.
 pub const SCHEMA: &str = "earmark/2";
-/// That of files of versions before: text and thumbnails of variable length, no checksums. They are read too.
+/// The schema of older versions, which is read too: text and thumbnails of variable length, no checksums.
 pub const OLD_SCHEMA: &str = "earmark/1";
 
 /// The root attributes of every file.
@@ -77,23 +77,23 @@ pub const ATTRIBUTES: [&str; 22] = [
     "sha256",
 ];
 
-/// The attribute that says why a file is not complete, where somebody knew; a text.
+/// The attribute with the reason why a file is not complete, if that is known.
 pub const BECAUSE: &str = "incomplete_because";
 
-/// `/cues/class_id` where the tagger named no class.
+/// `/cues/class_id` where the tagger gave no class.
 pub const NO_CLASS: u16 = u16::MAX;
 
-/// Whether another run writes this file right now, as far as locks can tell.
+/// Whether another run is writing this file, as far as locks can tell.
 pub fn is_being_written(target: &Path) -> bool {
     crate::atomic_file::is_held(target)
 }
 
-/// Takes away what a writer of this target left when its process died.
+/// Removes the partial file that a dead run left of this target.
 pub fn remove_partial(target: &Path) {
     crate::atomic_file::remove_stale(target);
 }
 
-/// HDF5 opens files by names that are UTF-8; any other is opened here and named by its descriptor, which must live until then.
+/// A name that HDF5 can open: it takes UTF-8 only, so another path is opened here and named by its descriptor, which must live as long.
 fn named(path: &Path, writing: bool) -> std::io::Result<(PathBuf, Option<std::fs::File>)> {
     use std::os::fd::AsRawFd;
     if path.to_str().is_some() {
@@ -116,7 +116,7 @@ pub fn library_version() -> String {
 /// Why a file cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum H5Error {
-    /// The output cannot be put in place.
+    /// The output cannot be created or renamed.
     #[error(transparent)]
     Place(#[from] PlaceError),
     /// The disk is full.
@@ -127,10 +127,10 @@ pub enum H5Error {
     Write {
         /// The output.
         path: PathBuf,
-        /// What HDF5 says.
+        /// HDF5's error.
         message: String,
     },
-    /// A row that the file cannot hold.
+    /// A row that breaks a rule.
     #[error("cannot write {path}: {message}")]
     Row {
         /// The output.
@@ -143,10 +143,10 @@ pub enum H5Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What HDF5 says.
+        /// HDF5's error.
         message: String,
     },
-    /// A file of some other kind.
+    /// Another kind of file.
     #[error("{path} is no file of schema {SCHEMA}: {message}")]
     Foreign {
         /// The file.
@@ -154,20 +154,20 @@ pub enum H5Error {
         /// What is missing or different.
         message: String,
     },
-    /// A file that says what can't be.
+    /// A file that contradicts itself.
     #[error("{path} is damaged: {message}")]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What it says.
+        /// The contradiction.
         message: String,
     },
-    /// A file that HDF5 may not be able to read without harm to the process: [`copy`] it first, in another.
+    /// A file that may crash HDF5: [`copy`] it first, in another process.
     #[error("{path} is not sealed: {message}")]
     Unsealed {
         /// The file.
         path: PathBuf,
-        /// How it differs from a sealed one.
+        /// What is wrong with its seal.
         message: String,
     },
 }

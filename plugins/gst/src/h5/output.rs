@@ -1,4 +1,4 @@
-//! Tables and columns being written, and what is known of their contents when the file is closed.
+//! Writes tables and columns, and keeps the digests of their contents.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::seal::{self, Extent as Stretch};
+use super::seal::{self, Extent as FileExtent};
 use super::value::{self, Label, Value, put};
 use super::{
     Dataset, Done, Error, Extent, File, Group, H5Error, H5Type, PlaceError, ReasonCode, TierCode,
@@ -16,18 +16,18 @@ use super::{
 };
 use crate::atomic_file::Partial;
 
-/// Bytes of chunks that a dataset keeps while it is written.
+/// Bytes of chunks that HDF5 caches per dataset.
 const CHUNK_CACHE: usize = 128 << 10;
 /// Bytes of a chunk's checksum.
 const CHECKSUM: usize = 4;
-/// Numbers that are hashed at a time.
+/// Cells hashed at a time.
 const HASHED: usize = 4096;
 /// Hexadecimal digits of an attribute's digest.
 const SHORT: usize = 16;
 
 /// What a column may hold.
 pub(super) trait Cell: H5Type + Copy {
-    /// Appends its bytes as the file has them: the least first.
+    /// Appends its bytes, little-endian as in the file.
     fn bytes(&self, to: &mut Vec<u8>);
 }
 
@@ -75,17 +75,17 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Digests of everything that a recording's tables hold, by name: the attribute `digests`, as JSON.
+/// The digests of a recording's attributes and datasets, by name: the attribute `digests`, as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Digests {
     /// First 16 hexadecimal digits of the SHA-256 of each attribute's value as text; a dataset's `units` are `frames/pts_ns.units`.
     pub(super) attributes: BTreeMap<String, String>,
-    /// SHA-256 of each dataset's numbers, row-major, the least byte first; of texts and labels with the zeros after their end.
+    /// SHA-256 of each dataset's cells, row-major, little-endian; texts and labels with the zeros after their end.
     pub(super) datasets: BTreeMap<String, String>,
 }
 
 impl Digests {
-    /// Notes an attribute.
+    /// Adds an attribute.
     pub(super) fn attribute(&mut self, name: &str, value: &Value) {
         self.attributes.insert(name.into(), Self::of(value));
     }
@@ -97,13 +97,13 @@ impl Digests {
         digest
     }
 
-    /// Notes a dataset's units and axes.
+    /// Adds a dataset's units and axes.
     fn described(&mut self, path: &str, units: &str, axes: &str) {
         self.attribute(&format!("{path}.units"), &units.into());
         self.attribute(&format!("{path}.axes"), &axes.into());
     }
 
-    /// As they stand in the file, and their own digest.
+    /// As JSON, and the digest of that.
     pub(super) fn text(&self) -> (String, String) {
         let text = serde_json::to_string(self).unwrap_or_default();
         let whole = hex(&Sha256::digest(&text));
@@ -111,7 +111,7 @@ impl Digests {
     }
 }
 
-/// One dataset and the rows that wait for it.
+/// A dataset being written, and the rows that wait for it.
 pub(super) struct Column<T> {
     dataset: Dataset,
     path: String,
@@ -145,7 +145,7 @@ impl<T: Cell> Column<T> {
         self.waiting.len() / self.width.unwrap_or(1).max(1)
     }
 
-    /// Whether the rows given so far fill chunks of so many rows.
+    /// Whether the rows so far fill whole chunks of so many rows.
     pub(super) fn ends_at(&self, chunk: usize) -> bool {
         (self.rows + self.waiting()).is_multiple_of(chunk)
     }
@@ -175,26 +175,26 @@ impl<T: Cell> Column<T> {
     }
 }
 
-/// A column, whatever it holds.
+/// A column of any type.
 pub(super) trait Append {
     /// Writes the rows that wait; all of them or none.
     fn append(&mut self) -> Done<()>;
 
-    /// Most bytes that writing them adds to the file, what describes them aside.
+    /// Most bytes that writing them adds to the file, without metadata.
     fn need(&self) -> u64;
 
-    /// Notes what it holds: nothing is appended any more.
+    /// Adds its digest, once all rows are written.
     fn note(&self, digests: &mut Digests);
 
-    /// Where its rows are in the file, once that is flushed.
-    fn stretches(&self, to: &mut Vec<Stretch>) -> Done<()>;
+    /// Adds where its rows are in the file, once that is flushed.
+    fn extents(&self, to: &mut Vec<FileExtent>) -> Done<()>;
 }
 
 impl<T: Cell> Append for Column<T> {
     fn append(&mut self) -> Done<()> {
         let from = self.rows;
         self.extend().inspect_err(|_| {
-            // What has no contents must not look like rows.
+            // Rows without contents must not stay.
             let _ = match self.width {
                 None => self.dataset.resize((from,)),
                 Some(width) => self.dataset.resize((from, width)),
@@ -204,7 +204,7 @@ impl<T: Cell> Append for Column<T> {
 
     fn need(&self) -> u64 {
         let (from, to) = (self.rows, self.rows + self.waiting());
-        // A compressed chunk is written anew; any other has its place from its first row on.
+        // A compressed chunk is rewritten; any other has its full size from its first row on.
         let had = if self.gzip {
             from / self.chunk
         } else {
@@ -220,18 +220,18 @@ impl<T: Cell> Append for Column<T> {
         digests.datasets.insert(self.path.clone(), digest);
     }
 
-    fn stretches(&self, to: &mut Vec<Stretch>) -> Done<()> {
-        stretches(&self.dataset, to)
+    fn extents(&self, to: &mut Vec<FileExtent>) -> Done<()> {
+        extents(&self.dataset, to)
     }
 }
 
-/// Where a dataset's chunks are.
-fn stretches(dataset: &Dataset, to: &mut Vec<Stretch>) -> Done<()> {
+/// Adds where a dataset's chunks are.
+fn extents(dataset: &Dataset, to: &mut Vec<FileExtent>) -> Done<()> {
     for index in 0..dataset.num_chunks().unwrap_or(0) {
         let chunk = dataset
             .chunk_info(index)
-            .ok_or_else(|| Error::from("a chunk has no place"))?;
-        to.push(Stretch {
+            .ok_or_else(|| Error::from("a chunk has no address"))?;
+        to.push(FileExtent {
             at: chunk.addr,
             bytes: chunk.size,
         });
@@ -239,10 +239,10 @@ fn stretches(dataset: &Dataset, to: &mut Vec<Stretch>) -> Done<()> {
     Ok(())
 }
 
-/// A group being made: its columns share a leading axis.
+/// A group being written; its columns share the leading axis.
 pub(super) struct Table {
     pub(super) group: Group,
-    /// Its name below the recording's own group.
+    /// Its name below the recording's group.
     pub(super) name: String,
     pub(super) axis: &'static str,
     pub(super) path: PathBuf,
@@ -263,7 +263,7 @@ impl Table {
         if shape.gzip {
             builder = builder.shuffle().deflate(4);
         }
-        // Last, so that it is checked first: nothing is unpacked that is not as it was written.
+        // The last filter is checked first: no damaged chunk is unpacked.
         builder = builder.fletcher32();
         let (dataset, axes) = match shape.wide {
             None => (
@@ -302,24 +302,24 @@ impl Table {
 pub(super) struct Output {
     pub(super) file: File,
     pub(super) path: PathBuf,
-    /// Of the recording that is being written.
+    /// Digests of the current recording.
     pub(super) digests: Digests,
-    /// Where rows are: all else is structure.
-    pub(super) stretches: Vec<Stretch>,
-    /// Long texts of the recording that is being written, by name.
+    /// Where rows are; all else is structure.
+    pub(super) extents: Vec<FileExtent>,
+    /// Long texts of the current recording, by name.
     texts: BTreeMap<String, Dataset>,
 }
 
 impl Output {
-    /// Makes the file, or empties it.
+    /// Creates the file, or empties it.
     pub(super) fn create(path: &Path) -> Result<Self, H5Error> {
         let (name, _open) = named(path, true).map_err(|err| H5Error::Write {
             path: path.into(),
             message: err.to_string(),
         })?;
-        // The lock of `Partial` holds for the file's whole life; HDF5's own would be in its way.
+        // `Partial` holds a lock already; HDF5's own would conflict with it.
         let file = File::with_options()
-            // A chunk is written once and not read again: the usual megabyte for each of two dozen datasets would only fill with the recording.
+            // A chunk is written once and never read again, so the default cache of a megabyte per dataset would be wasted.
             .with_fapl(|access| {
                 access
                     .file_locking(false)
@@ -331,7 +331,7 @@ impl Output {
             file,
             path: path.into(),
             digests: Digests::default(),
-            stretches: Vec::new(),
+            extents: Vec::new(),
             texts: BTreeMap::new(),
         })
     }
@@ -349,7 +349,7 @@ impl Output {
         })
     }
 
-    /// The group of everything.
+    /// The root group.
     pub(super) fn root(&self) -> Group {
         (*self.file).clone()
     }
@@ -374,7 +374,7 @@ impl Output {
         Ok(())
     }
 
-    /// Writes the rows that wait for these columns.
+    /// Writes the waiting rows of these columns.
     pub(super) fn append<'a>(
         &self,
         columns: impl IntoIterator<Item = &'a mut dyn Append>,
@@ -385,7 +385,7 @@ impl Output {
             .map_err(|err| failed(&self.path, &err))
     }
 
-    /// Notes what these columns hold, and where; the file is flushed.
+    /// Takes digests and addresses of these columns, after a flush.
     pub(super) fn note<'a>(
         &mut self,
         columns: impl IntoIterator<Item = &'a mut dyn Append>,
@@ -393,16 +393,16 @@ impl Output {
         for column in columns {
             column.note(&mut self.digests);
             column
-                .stretches(&mut self.stretches)
+                .extents(&mut self.extents)
                 .map_err(|err| failed(&self.path, &err))?;
         }
         Ok(())
     }
 
-    /// Notes where the long texts of the recording are; the file is flushed.
+    /// Takes the addresses of the recording's long texts, after a flush.
     pub(super) fn note_texts(&mut self) -> Result<(), H5Error> {
         for dataset in self.texts.values() {
-            stretches(dataset, &mut self.stretches).map_err(|err| failed(&self.path, &err))?;
+            extents(dataset, &mut self.extents).map_err(|err| failed(&self.path, &err))?;
         }
         Ok(())
     }
@@ -414,18 +414,18 @@ impl Output {
         self.write_at(at, "sha256", &whole.as_str().into())
     }
 
-    /// Begins another recording of the same file.
+    /// Starts another recording in the same file.
     pub(super) fn next(&mut self) {
         self.digests = Digests::default();
         self.texts.clear();
     }
 
-    /// After this the file can be opened even if the process dies.
+    /// Flushes: from here on the file can be opened even if the process dies.
     pub(super) fn flush(&self) -> Result<(), H5Error> {
         self.file.flush().map_err(|err| failed(&self.path, &err))
     }
 
-    /// Once every column is dropped.
+    /// Closes the file; every column must be dropped before.
     pub(super) fn close(self) -> Result<(), H5Error> {
         let Self {
             file, path, texts, ..
@@ -434,11 +434,11 @@ impl Output {
         file.close().map_err(|err| failed(&path, &err))
     }
 
-    /// That, and seals it.
+    /// Closes and seals the file.
     pub(super) fn seal(mut self, partial: &Partial) -> Result<(), H5Error> {
-        let (path, stretches) = (self.path.clone(), std::mem::take(&mut self.stretches));
+        let (path, extents) = (self.path.clone(), std::mem::take(&mut self.extents));
         self.close()?;
-        let sealed = seal::append(partial.file(), stretches);
+        let sealed = seal::append(partial.file(), extents);
         Ok(sealed.map_err(|source| PlaceError::System {
             verb: "write",
             path,

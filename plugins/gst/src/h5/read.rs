@@ -1,4 +1,4 @@
-//! Reading a file: what a person wants on one screen, and the tables without the features.
+//! Reads a file: a summary, and its tables by column.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,9 +23,9 @@ pub struct Share {
     pub tier: Tier,
     /// Why they were taken.
     pub reason: Reason,
-    /// How many.
+    /// Number of frames.
     pub frames: u64,
-    /// What they cost together.
+    /// Their tokens.
     pub tokens: Tokens,
 }
 
@@ -34,11 +34,11 @@ pub struct Share {
 pub struct Summary {
     /// `earmark/2`.
     pub schema: String,
-    /// Whether it was finished; if not, only what follows from the tables is set.
+    /// Whether it is complete; if not, only what follows from the tables is set.
     pub complete: bool,
     /// Name of the recording.
     pub video_id: String,
-    /// Where the recording came from.
+    /// URI of the recording.
     pub input_uri: String,
     /// Its size in bytes.
     pub input_bytes: u64,
@@ -46,21 +46,21 @@ pub struct Summary {
     pub duration_ns: i64,
     /// Rows of `/frames`.
     pub frames: u64,
-    /// Numbers per row.
+    /// Numbers per frame.
     pub dim: usize,
     /// How they are stored.
     pub precision: Precision,
     /// Frames by tier and reason, none of them empty.
     pub shares: Vec<Share>,
-    /// What was spent.
+    /// Tokens spent.
     pub spent_tokens: Tokens,
-    /// What might be spent.
+    /// The budget.
     pub budget_tokens: Tokens,
-    /// Planned pictures that no frame could serve.
+    /// Plan entries without a frame.
     pub frames_missed: u64,
-    /// Encoded pictures that reached the gate.
+    /// Access units that reached the gate.
     pub pictures_seen: u64,
-    /// Those that it let through.
+    /// Those that it passed.
     pub pictures_passed: u64,
     /// Rows of `/anchors`.
     pub anchors: u64,
@@ -68,39 +68,38 @@ pub struct Summary {
     pub top_labels: Vec<(String, u64)>,
     /// Rows of `/cues`.
     pub cues: u64,
-    /// Every model that has a part.
+    /// The models behind the file.
     pub models: Vec<ModelNote>,
-    /// Name and version of every library that mattered.
+    /// Versions of libraries, by name.
     pub versions: BTreeMap<String, String>,
     /// Stream descriptions, as JSON.
     pub streams: serde_json::Value,
     /// The resolved pipeline or the plan's settings, as text.
     pub config: String,
-    /// What ran the encoder: `cpu`, `cuda 0`; empty in files of versions that did not say.
+    /// The device of the encoder: `cpu`, `cuda 0`; empty in files of older versions.
     pub provider: String,
-    /// The element that decoded the pictures; empty where there were none, and in files of versions that did not say.
+    /// The element that decoded the frames; empty without video and in files of older versions.
     pub decoder: String,
-    /// How the pictures were turned to stand upright.
+    /// How frames were turned upright.
     pub rotation: String,
-    /// Everything that went wrong without ending the run.
+    /// The warnings of the run.
     pub warnings: Vec<String>,
-    /// What each pass took, as JSON; `null` in files of versions that did not say.
+    /// The time of each pass, as JSON; `null` in files of older versions.
     pub times: serde_json::Value,
-    /// Whether there is a small JPEG of every picture.
+    /// Whether there is a small JPEG of every frame.
     pub thumbnails: bool,
-    /// Attributes beyond those of the schema: the recording's hash, its audio track, variables.
+    /// Attributes beyond the schema: the recording's hash, its audio track, variables.
     pub further: BTreeMap<String, String>,
 }
 
 /// Every dataset but features and cues, by column.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Tables {
-    /// When each picture was shown.
+    /// Each frame's presentation time.
     pub pts_ns: Vec<i64>,
-    /// The time the plan wants looked at.
+    /// The time of the plan, after snapping.
     pub planned_ns: Vec<i64>,
-    /// The time asked for before looks were moved to pictures that cost less to decode; as `planned_ns` in files of versions that
-    /// did not say.
+    /// The time that was asked for, before snapping; as `planned_ns` in files of older versions.
     pub asked_ns: Vec<i64>,
     /// Its resolution.
     pub tier: Vec<Tier>,
@@ -117,15 +116,15 @@ pub struct Tables {
 /// A row of `/anchors`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AnchorRow {
-    /// When it begins.
+    /// Its onset.
     pub onset_ns: i64,
     /// First instant of its window.
     pub start_ns: i64,
     /// First instant after its window.
     pub stop_ns: i64,
-    /// How likely something begins here, in [0, 1].
+    /// Probability that something begins here, in [0, 1].
     pub score: f32,
-    /// How unsure that is, in [0, 1].
+    /// Its uncertainty, in [0, 1].
     pub uncertainty: f32,
     /// The tagger's class, or -1.
     pub class_id: i32,
@@ -133,7 +132,7 @@ pub struct AnchorRow {
     pub label: String,
 }
 
-/// What a person wants to know of a file, complete or not.
+/// The summary of a file, complete or not.
 ///
 /// # Errors
 /// Not there, not of this schema, or damaged.
@@ -149,7 +148,7 @@ pub(super) fn summary(file: &Reading) -> Result<Summary, H5Error> {
     let [frames, dim] = file.shape("frames/features")?[..] else {
         return Err(foreign(path, "/frames/features is not [N, D]"));
     };
-    // The end of a run sets these; an unfinished file does without.
+    // Set at the end of a run; an unfinished file may lack them.
     let number = |name: &str| match file.number(name) {
         Err(_) if !complete => Ok(0),
         other => other,
@@ -203,7 +202,7 @@ pub fn read_tables(path: &Path) -> Result<Tables, H5Error> {
     tables(&Reading::open(path)?)
 }
 
-/// The audio's view of a recording, by column: a row a hop.
+/// The cues of a recording, by column: one row per hop.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CueColumns {
     /// Start of the hop.
@@ -214,7 +213,7 @@ pub struct CueColumns {
     pub uncertainty: Vec<f32>,
     /// In [0, 1].
     pub speech: Vec<f32>,
-    /// `[M, 16]` row-major, as in `anchoring::cue::Cue`; empty in files of versions that did not keep them.
+    /// `[M, 16]` row-major, as in `anchoring::cue::Cue`; empty in files of older versions.
     pub bands: Vec<u8>,
 }
 
@@ -248,8 +247,7 @@ pub(super) fn cues(file: &Reading) -> Result<CueColumns, H5Error> {
     Ok(cues)
 }
 
-/// Gives `each` the row and the JPEG of every wanted picture (rows in ascending order); some at a time are in memory.
-/// Nothing is given for files without thumbnails.
+/// Gives `each` the row and the JPEG of every wanted row (ascending), holding few in memory. Gives nothing for files without thumbnails.
 ///
 /// # Errors
 /// Not there, not of this schema, or damaged.
@@ -276,7 +274,7 @@ pub fn read_thumbnails(
     Ok(())
 }
 
-/// Every feature, row-major `[N, D]`, in 32 bits. They need memory for all of them.
+/// All features, row-major `[N, D]`, in 32 bits. Holds them all in memory.
 ///
 /// # Errors
 /// Not there, not of this schema, or damaged.
@@ -284,7 +282,7 @@ pub fn read_features(path: &Path) -> Result<Vec<f32>, H5Error> {
     Reading::open(path)?.column("frames/features")
 }
 
-/// The features of a file, some rows at a time: memory is needed for those only.
+/// The features of a file, some rows at a time.
 pub struct Features(Reading);
 
 impl Features {
@@ -299,7 +297,7 @@ impl Features {
     /// These rows, row-major, in 32 bits.
     ///
     /// # Errors
-    /// The rows are not there, or damaged.
+    /// The rows are out of range, or damaged.
     pub fn rows(&self, rows: Range<usize>) -> Result<Vec<f32>, H5Error> {
         Ok(self.0.block(rows)?.0)
     }
@@ -320,7 +318,7 @@ pub(super) fn codes(
     };
     let tier = |code: &TierCode| Tier::ALL.get(usize::from(code.0)).copied();
     let reason = |code: &ReasonCode| Reason::ALL.get(usize::from(code.0)).copied();
-    let unknown = |name: &str| foreign(&file.path, &format!("{name} holds a value without a name"));
+    let unknown = |name: &str| foreign(&file.path, &format!("{name} has a value without a name"));
     let tiers: Option<_> = tiers.iter().map(tier).collect();
     let reasons: Option<_> = reasons.iter().map(reason).collect();
     Ok((
@@ -360,7 +358,7 @@ pub(super) fn tables(file: &Reading) -> Result<Tables, H5Error> {
     Ok(tables)
 }
 
-/// What the column of planned times is called.
+/// Name of the column of planned times.
 pub(super) fn planned(file: &Reading) -> &'static str {
     match file.is_old() {
         true => "frames/requested_ns",
@@ -368,7 +366,7 @@ pub(super) fn planned(file: &Reading) -> &'static str {
     }
 }
 
-/// `/frames/asked_ns`, or what stands for it.
+/// `/frames/asked_ns`, or its substitute in older files.
 fn asked(file: &Reading, planned: &[i64]) -> Result<Vec<i64>, H5Error> {
     match file.has("frames/asked_ns") {
         true => file.column("frames/asked_ns"),
@@ -388,9 +386,9 @@ fn anchors(file: &Reading) -> Result<Vec<AnchorRow>, H5Error> {
     }
 }
 
-/// How columns are read.
+/// How to read columns.
 pub(super) trait Columns {
-    /// Whether what is missing is an error.
+    /// Whether missing rows are an error.
     fn strict(&self) -> bool;
 
     /// A column of so many numbers a row.
@@ -402,7 +400,7 @@ pub(super) trait Columns {
     ) -> Result<Vec<T>, H5Error>;
 }
 
-/// In full, or it is an error.
+/// Reads in full, or fails.
 pub(super) struct Whole;
 
 impl Columns for Whole {
@@ -436,7 +434,7 @@ pub(super) fn anchors_by(
             let text = |label: &OldText| String::from_utf8_lossy(label.as_bytes()).into_owned();
             labels.iter().map(text).collect()
         }
-        // Of a file that was being written, HDF5 1.10 can look for a text for ever: its heap may be half there.
+        // In an unfinished file, HDF5 1.10 can search for a text forever, as its heap may be incomplete.
         (true, false) => vec![String::new(); onsets.len()],
     };
     let row = |k: usize| {
@@ -495,7 +493,7 @@ fn top_labels(anchors: &[AnchorRow]) -> Vec<(String, u64)> {
     labels
 }
 
-/// A JSON attribute; nothing where it is empty.
+/// A JSON attribute; the default if it is empty.
 fn json<T: serde::de::DeserializeOwned + Default>(
     path: &Path,
     name: &str,

@@ -1,7 +1,7 @@
-//! A new file of what can be read of another: of one whose writer was killed, the rows that all columns of a table have; of one that
-//! is not sealed, everything, or it is an error.
+//! Copies a file that may crash HDF5. [`recover`] takes the rows that every column of a table has, from a file whose writer was killed;
+//! [`copy`] takes everything or fails, from a file without a seal.
 //!
-//! Both open files that may crash HDF5: call them in a process that may die.
+//! Call both in a process that may die.
 
 use std::path::Path;
 
@@ -18,19 +18,19 @@ use super::{Closing, H5Error, H5Type, NO_CLASS, Opening, Row, Totals, Writer};
 /// Rows that are in memory at a time.
 const TOGETHER: usize = 64;
 
-/// What of a file is copied.
+/// Which parts of a file to copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parts {
     /// Everything.
     All,
-    /// Everything but the features, for which zeros stand.
+    /// Everything but the features, which become zeros.
     Tables,
 }
 
-/// Copies a file of either schema, complete or not, to a sealed one that says the same, which must not be there; its schema.
+/// Copies a file of either schema, complete or not, to a new sealed one with the same contents; returns its schema.
 ///
 /// # Errors
-/// Something cannot be read or is not as a writer leaves it, or the copy cannot be written.
+/// Part of the file cannot be read or contradicts itself, or the copy cannot be written.
 pub fn copy(from: &Path, to: &Path, parts: Parts) -> Result<String, H5Error> {
     let file = Reading::open_unsealed(from)?;
     let complete = file.truth("complete")?;
@@ -40,12 +40,12 @@ pub fn copy(from: &Path, to: &Path, parts: Parts) -> Result<String, H5Error> {
     let closing = closing(&file, Nanos::ZERO);
     match complete {
         true => writer.finish(&closing)?,
-        false => writer.leave(&closing)?,
+        false => writer.finish_incomplete(&closing)?,
     };
     Ok(file.schema.clone())
 }
 
-/// Copies what can be read of `from` to `to`, which must not be there; what was saved.
+/// Copies what can be read of `from` to the new file `to`; returns what was saved.
 ///
 /// # Errors
 /// Nothing can be read, or the copy cannot be written.
@@ -55,7 +55,7 @@ pub fn recover(from: &Path, to: &Path) -> Result<Totals, H5Error> {
     if crate::atomic_file::is_partial_of(from, to) {
         return Err(H5Error::Place(super::PlaceError::Place {
             path: to.into(),
-            problem: "the copy would be made where the damaged file is; name another output".into(),
+            problem: "it would replace the damaged file itself: choose another output".into(),
         }));
     }
     let mut further = file.further();
@@ -69,13 +69,13 @@ pub fn recover(from: &Path, to: &Path) -> Result<Totals, H5Error> {
         closing.video_id = stem.into();
     }
     closing.warnings.push(format!(
-        "recovered from {}, whose run did not end",
+        "recovered from {}, whose run did not finish",
         from.display()
     ));
-    writer.leave(&closing)
+    writer.finish_incomplete(&closing)
 }
 
-/// As far as it can be read.
+/// Reads as far as possible.
 struct Readable;
 
 impl Columns for Readable {
@@ -116,7 +116,7 @@ fn opening(
     })
 }
 
-/// `last`: until when something was read.
+/// `last`: the latest time that was read.
 fn closing(file: &Reading, last: Nanos) -> Closing {
     let text = |name: &str| file.text(name).unwrap_or_default();
     let number = |name: &str| file.number(name).unwrap_or(0);
@@ -135,7 +135,7 @@ fn closing(file: &Reading, last: Nanos) -> Closing {
     }
 }
 
-/// Copies every table; until when something was read.
+/// Copies every table; returns the latest time that was read.
 fn rows(
     file: &Reading,
     columns: &impl Columns,
@@ -147,7 +147,7 @@ fn rows(
     Ok(frames(file, columns, writer, parts)?.max(heard))
 }
 
-/// Whether what a table's columns hold is what they say: rows that only some of them have are an error, unless the file is torn.
+/// The number of rows that all columns of a table have. If `strict`, it is an error if some have more.
 fn agree(file: &Reading, table: &str, lengths: &[usize], strict: bool) -> Result<usize, H5Error> {
     let least = lengths.iter().min().copied().unwrap_or(0);
     match strict && lengths.iter().any(|length| *length != least) {
@@ -191,7 +191,7 @@ fn cues(file: &Reading, columns: &impl Columns, writer: &mut Writer) -> Result<N
             columns.column(file, "cues/class_id", TOP)?,
             columns.column(file, "cues/class_p", TOP)?,
         ),
-        // Whoever reads cues can do without.
+        // Readers can do without.
         false => (
             vec![NO_CLASS; pts.len() * TOP],
             vec![f16::ZERO; pts.len() * TOP],
@@ -282,7 +282,7 @@ fn frames(
             Parts::All => match file.block(some.clone()) {
                 Ok((numbers, _)) => numbers,
                 Err(err) if strict => return Err(err),
-                // What can't be read any more ends the copy, not the work.
+                // Unreadable rows end the copy, but what was copied counts.
                 Err(_) => return Ok(last),
             },
         };
@@ -290,7 +290,7 @@ fn frames(
             false => Vec::new(),
             true => match file.thumbnails(some.clone()) {
                 Err(err) if strict => return Err(err),
-                // Of a torn file they may be missing; the features are worth more.
+                // A torn file may lack them; the features count more.
                 jpegs => jpegs.unwrap_or_default(),
             },
         };
@@ -351,7 +351,7 @@ mod tests {
             };
             writer.frame(&row).unwrap();
         }
-        // As a kill leaves it: what was flushed is there, the rest is not.
+        // As a kill leaves it, with flushed rows only.
         let torn = dir.path().join("torn.h5.partial");
         std::fs::copy(dir.path().join("a.h5.partial"), &torn).unwrap();
         drop(writer);

@@ -1,16 +1,15 @@
-//! The seal of a finished file: what stands after its HDF5 part, and tells damage to that part's structure before HDF5 reads it.
+//! The seal of a finished file: it follows the HDF5 part and shows damage to its structure before HDF5 reads it.
 //!
-//! HDF5 trusts what it finds about shapes, types and places; one flipped bit there can crash it. So everything but the chunks of rows,
-//! each of which has a checksum of its own that HDF5 looks at first, is hashed when a file is closed, and hashed again before it is opened.
-//! Programs that know nothing of it are not in its way: HDF5 ends where its superblock says. The end of the file is, with the
-//! least byte first:
+//! HDF5 trusts shapes, types and addresses in a file; one flipped bit there can crash it. So everything except the chunks of rows is hashed
+//! when a file is closed, and again before it is opened. The chunks have checksums of their own, which HDF5 checks first. Other programs
+//! ignore the seal, as HDF5 ends where its superblock says. The end of the file, little-endian:
 //!
 //! | bytes | |
 //! |---|---|
-//! | 16 n | place and length of each stretch of rows, ascending |
+//! | 16 n | address and length of each extent of rows, ascending |
 //! | 8 | length of the HDF5 part |
 //! | 8 | n |
-//! | 32 | SHA-256 of the HDF5 part without those stretches, and of all of the above |
+//! | 32 | SHA-256 of the HDF5 part without those extents, and of all of the above |
 //! | 16 | [`MAGIC`] |
 
 use std::fs::File;
@@ -21,36 +20,36 @@ use sha2::{Digest, Sha256};
 
 /// How a sealed file ends.
 const MAGIC: [u8; 16] = *b"\nearmark seal 1\n";
-/// Bytes of a seal without its stretches.
+/// Bytes of a seal without its extents.
 const FIXED: u64 = 64;
-/// Bytes of a stretch.
-const STRETCH: u64 = 16;
-/// Bytes that are hashed at a time.
+/// Bytes of an extent.
+const EXTENT: u64 = 16;
+/// Bytes hashed at a time.
 const BLOCK: usize = 64 << 10;
 
-/// A stretch of a file.
+/// An extent of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Extent {
     pub(super) at: u64,
     pub(super) bytes: u64,
 }
 
-/// Why a file's structure is not to be trusted.
+/// Why a file's structure cannot be trusted.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Broken {
     #[error("it has no seal: its end is cut off or damaged, or another program changed it")]
     Missing,
-    #[error("its structure is damaged: it is not as it was written")]
+    #[error("its structure differs from what was written: it is damaged")]
     Differs,
     #[error("{0}")]
     Io(#[from] io::Error),
 }
 
-/// Seals a file that is written, given where its rows are.
+/// Seals a closed file. `rows`: where its rows are.
 pub(super) fn append(file: &File, mut rows: Vec<Extent>) -> io::Result<()> {
     let inner = file.metadata()?.len();
-    rows.sort_by_key(|stretch| stretch.at);
-    // Those that touch are one.
+    rows.sort_by_key(|extent| extent.at);
+    // Merge extents that touch.
     rows.dedup_by(|next, last| {
         let touch = last.at + last.bytes == next.at;
         if touch {
@@ -59,19 +58,19 @@ pub(super) fn append(file: &File, mut rows: Vec<Extent>) -> io::Result<()> {
         touch
     });
     let mut seal: Vec<u8> = Vec::new();
-    for stretch in &rows {
-        seal.extend(stretch.at.to_le_bytes());
-        seal.extend(stretch.bytes.to_le_bytes());
+    for extent in &rows {
+        seal.extend(extent.at.to_le_bytes());
+        seal.extend(extent.bytes.to_le_bytes());
     }
     seal.extend(inner.to_le_bytes());
     seal.extend((rows.len() as u64).to_le_bytes());
     let digest = digest(file, inner, &rows, &seal)?;
-    seal.extend(digest.ok_or_else(|| io::Error::other("HDF5 says that chunks overlap"))?);
+    seal.extend(digest.ok_or_else(|| io::Error::other("chunks overlap"))?);
     seal.extend(MAGIC);
     file.write_all_at(&seal, inner)
 }
 
-/// Whether a file's structure is as it was written.
+/// Checks that a file's structure is as it was written.
 pub(super) fn verify(file: &File) -> Result<(), Broken> {
     let length = file.metadata()?.len();
     let mut fixed = [0; FIXED as usize];
@@ -86,16 +85,16 @@ pub(super) fn verify(file: &File) -> Result<(), Broken> {
     }
     let (inner, count) = (number(numbers), number(&numbers[8..]));
     let whole = count
-        .checked_mul(STRETCH)
+        .checked_mul(EXTENT)
         .and_then(|bytes| bytes.checked_add(inner)?.checked_add(FIXED));
     if whole != Some(length) {
         return Err(Broken::Missing);
     }
-    // No longer than the file.
-    let mut seal = vec![0; (count * STRETCH) as usize];
+    // At most as long as the file.
+    let mut seal = vec![0; (count * EXTENT) as usize];
     file.read_exact_at(&mut seal, inner)?;
     let rows: Vec<Extent> = seal
-        .chunks_exact(STRETCH as usize)
+        .chunks_exact(EXTENT as usize)
         .map(|bytes| Extent {
             at: number(bytes),
             bytes: number(&bytes[8..]),
@@ -108,14 +107,14 @@ pub(super) fn verify(file: &File) -> Result<(), Broken> {
     }
 }
 
-/// The first eight bytes; 0 of fewer.
+/// The first eight bytes as a number; 0 if there are fewer.
 fn number(bytes: &[u8]) -> u64 {
     bytes
         .first_chunk()
         .map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-/// SHA-256 of what lies between these stretches, and of what else is given; `None` if they overlap.
+/// SHA-256 of everything outside these extents, then of `and`; `None` if they overlap.
 fn digest(file: &File, inner: u64, rows: &[Extent], and: &[u8]) -> io::Result<Option<[u8; 32]>> {
     let mut digest = Sha256::new();
     let mut block = vec![0; BLOCK];
@@ -124,17 +123,17 @@ fn digest(file: &File, inner: u64, rows: &[Extent], and: &[u8]) -> io::Result<Op
         at: inner,
         bytes: 0,
     };
-    for stretch in rows.iter().chain([&end]) {
-        if stretch.at < at || stretch.at > inner {
+    for extent in rows.iter().chain([&end]) {
+        if extent.at < at || extent.at > inner {
             return Ok(None);
         }
-        while at < stretch.at {
-            let some = (stretch.at - at).min(BLOCK as u64) as usize;
+        while at < extent.at {
+            let some = (extent.at - at).min(BLOCK as u64) as usize;
             file.read_exact_at(&mut block[..some], at)?;
             digest.update(&block[..some]);
             at += some as u64;
         }
-        at = at.saturating_add(stretch.bytes);
+        at = at.saturating_add(extent.bytes);
     }
     digest.update(and);
     Ok(Some(digest.finalize().into()))
@@ -157,7 +156,7 @@ mod tests {
         let file = sealed(&[7; 100], &[(60, 10), (20, 5), (25, 5)]);
         verify(&file).unwrap();
         let length = file.metadata().unwrap().len();
-        assert_eq!(length, 100 + 2 * STRETCH + FIXED);
+        assert_eq!(length, 100 + 2 * EXTENT + FIXED);
         let rows = |at: u64| (20..30).contains(&at) || (60..70).contains(&at);
         for at in 0..length {
             for bit in 0..8 {

@@ -1,4 +1,4 @@
-//! Sound in HDF5 as EPIC-KITCHENS' `EPIC_audio.hdf5` has it: a dataset of f32 samples per recording.
+//! Reads sound from HDF5 files like EPIC-KITCHENS' `EPIC_audio.hdf5`: one dataset of f32 samples per recording.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use super::{Dataset, Error, File, FloatSize, H5Error, TypeDescriptor, named};
 pub struct SoundFile {
     file: File,
     path: PathBuf,
-    // What HDF5 opened by descriptor must stay open.
+    // HDF5 may have opened it by descriptor, which must stay open.
     _open: Option<std::fs::File>,
 }
 
@@ -25,7 +25,7 @@ impl SoundFile {
     /// Opens a file.
     ///
     /// # Errors
-    /// Not there, or no HDF5 file.
+    /// The file is missing, or no HDF5 file.
     pub fn open(path: &Path) -> Result<Self, H5Error> {
         let read = |message: String| H5Error::Read {
             path: path.into(),
@@ -39,7 +39,7 @@ impl SoundFile {
         let file = File::with_options()
             .with_fapl(|access| access.file_locking(false))
             .open(name)
-            .map_err(|_| read("it is no HDF5 file, or damaged".into()))?;
+            .map_err(|_| read("it is no HDF5 file, or it is damaged".into()))?;
         Ok(Self {
             file,
             path: path.into(),
@@ -47,7 +47,7 @@ impl SoundFile {
         })
     }
 
-    /// Names of what lies at the root, in alphabetical order.
+    /// The names at the root, in alphabetical order.
     ///
     /// # Errors
     /// They cannot be read.
@@ -63,28 +63,28 @@ impl SoundFile {
     /// The sound of this name.
     ///
     /// # Errors
-    /// Not there, not a dataset, not f32 or not of one axis.
+    /// There is none, or it is no dataset, not f32 or has more than one axis.
     pub fn sound(&self, name: &str) -> Result<Sound, H5Error> {
         let read = |problem: String| H5Error::Read {
             path: self.path.clone(),
             message: format!("`{name}` {problem}"),
         };
         let dataset = self.file.dataset(name).map_err(|_| {
-            read("is no dataset: one per recording, at the root, is expected".into())
+            read("is no dataset; there must be one per recording, at the root".into())
         })?;
         let kind = dataset.dtype().and_then(|dtype| dtype.to_descriptor());
         match kind.map_err(|e| read(e.to_string()))? {
             TypeDescriptor::Float(FloatSize::U4) => {}
             other => {
                 return Err(read(format!(
-                    "holds {other}, not float32: samples in [-1, 1] are expected (16-bit ones divided by 32768)"
+                    "holds {other}, but must hold float32 samples in [-1, 1] (divide 16-bit samples by 32768)"
                 )));
             }
         }
         let shape = dataset.shape();
         let [samples] = shape[..] else {
             return Err(read(format!(
-                "has the shape {shape:?}, not [samples]: one channel is expected, mixed down beforehand"
+                "has shape {shape:?}, but must have [samples] (mix it down to one channel first)"
             )));
         };
         Ok(Sound {
@@ -97,7 +97,7 @@ impl SoundFile {
 }
 
 impl Sound {
-    /// How many samples.
+    /// Number of samples.
     pub fn samples(&self) -> usize {
         self.samples
     }
@@ -105,7 +105,7 @@ impl Sound {
     /// These samples.
     ///
     /// # Errors
-    /// They are not there, or damaged.
+    /// They are out of range, or damaged.
     pub fn block(&self, samples: Range<usize>) -> Result<Vec<f32>, H5Error> {
         let told = |e: Error| H5Error::Read {
             path: self.path.clone(),

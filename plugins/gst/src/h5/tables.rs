@@ -1,4 +1,4 @@
-//! The tables of a feature file being written: which columns they have, and what of a row goes where.
+//! The columns of a feature file, and how rows fill them.
 
 use anchoring::anchor::Anchor;
 use anchoring::cue::{COARSE, Cue, TOP};
@@ -8,11 +8,11 @@ use super::output::{Append, Column, Output, Shape};
 use super::value::{Label, label};
 use super::{H5Error, NO_CLASS, Opening, Precision, ReasonCode, Row, TierCode};
 
-/// Rows a chunk of every dataset but `/frames/features`.
+/// Rows per chunk, except in `/frames/features`.
 pub(super) const CHUNK_ROWS: usize = 1024;
-/// Pictures that wait in memory before they are written and flushed; a chunk of `/frames/features`, so that each is compressed once.
+/// Frames that wait in memory before they are written and flushed: one chunk of `/frames/features`, so that each is compressed once.
 pub(super) const ROUND: usize = 64;
-/// Bytes a chunk of JPEGs: what is kept of a dataset while it is written. HDF5 1.10 takes time by the square of their number to say where chunks are.
+/// Bytes per chunk of JPEGs: the size of the cache. Not less, as HDF5 1.10 takes quadratic time to list chunks.
 const CHUNK_BYTES: usize = 128 << 10;
 
 /// Features in either precision.
@@ -33,7 +33,7 @@ pub(super) struct Frames {
     pub(super) thumbnails: Option<Thumbnails>,
 }
 
-/// Small JPEGs, one after the other, and where each ends.
+/// Small JPEGs, one after another, and where each ends.
 pub(super) struct Thumbnails {
     stop: Column<u64>,
     jpeg: Column<u8>,
@@ -76,7 +76,7 @@ impl Frames {
         let table = output.table("frames", "frame")?;
         let digests = &mut output.digests;
         let (dim, precision) = (opening.dim, opening.precision);
-        // Compressed: the average of rectified maps is mostly zeros, so that half the space is saved.
+        // Compressed: averages of rectified maps are mostly zeros, which saves half the space.
         let shape = Shape {
             wide: Some((dim, "feature")),
             chunk: ROUND,
@@ -156,7 +156,7 @@ impl Frames {
             &mut self.anchor,
         ];
         if let Some(thumbnails) = &mut self.thumbnails {
-            // Bytes first: what a row says is there is there.
+            // Bytes first, so that every row that is there has its JPEG.
             columns.insert(0, &mut thumbnails.jpeg);
             columns.push(&mut thumbnails.stop);
         }
@@ -168,7 +168,7 @@ impl Anchors {
     pub(super) fn create(output: &mut Output) -> Result<Self, H5Error> {
         let table = output.table("anchors", "anchor")?;
         let digests = &mut output.digests;
-        // A label is long.
+        // Labels are long.
         let label = Shape {
             chunk: ROUND,
             ..plain("label", "text")
@@ -208,7 +208,7 @@ impl Anchors {
 }
 
 impl Cues {
-    // Compressed: they are many and alike. A round of cues is a chunk of cues, so that each chunk is compressed once.
+    // Compressed, as they are many and alike. A round of cues is a chunk, so that each is compressed once.
     pub(super) fn create(output: &mut Output, with_bands: bool) -> Result<Self, H5Error> {
         let table = output.table("cues", "hop")?;
         let digests = &mut output.digests;

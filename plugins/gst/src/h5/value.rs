@@ -1,22 +1,22 @@
-//! Attributes and labels: numbers, truth values and text of fixed length.
+//! Attributes and labels: numbers, booleans and text of fixed length.
 
 use super::{
     Dataset, Done, Error, Extent, FixedUnicode, Group, H5Type, Location, OldText, TypeDescriptor,
 };
 
-/// Bytes of a label; one that is longer ends in `…`.
+/// Bytes of a label; a longer one is cut and ends in `…`.
 pub(super) const LABEL: usize = 256;
 /// `/anchors/label` of a row: UTF-8, zeros after its end.
 pub(super) type Label = FixedUnicode<LABEL>;
 
-/// Longest text that is an attribute: HDF5 takes less than 64 KiB for one with all that is around it.
+/// Longest text of an attribute: HDF5 allows less than 64 KiB for one, with its header.
 const LONGEST: usize = 32 << 10;
-/// Where longer ones are: a dataset of bytes for each, in a group beside what they describe.
+/// The group of longer texts: a dataset of bytes each, beside what they describe.
 pub(super) const TEXTS: &str = "texts";
 /// Longest text that is read.
 const MOST_TEXT: usize = 64 << 20;
 
-/// What an attribute holds.
+/// An attribute's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
     Text(String),
@@ -27,7 +27,7 @@ pub(super) enum Value {
 
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
-        // A zero byte would end it.
+        // A zero byte would end the text.
         Self::Text(text.replace('\0', "\u{fffd}"))
     }
 }
@@ -74,18 +74,18 @@ pub(super) fn label(text: &str) -> Label {
     format!("{}…", &text[..end]).parse().unwrap_or_default()
 }
 
-/// Text of fixed length, as far as it is UTF-8.
+/// The text of a label; bytes that are no UTF-8 are replaced.
 pub(super) fn read_label(label: &Label) -> String {
     String::from_utf8_lossy(label.as_bytes()).into_owned()
 }
 
-/// Sets an attribute that is text no longer than 32 KiB, a number or a truth value; it is new, or has the same size.
+/// Sets an attribute: a number, a boolean or text of at most 32 KiB.
 pub(super) fn put(at: &Location, name: &str, value: &Value) -> Done<()> {
     match value {
         Value::Bool(value) => scalar(at, name, value),
         Value::Signed(value) => scalar(at, name, value),
         Value::Unsigned(value) => scalar(at, name, value),
-        // Few sizes, for a size is a type here; the rest is zeros.
+        // Few sizes, as each is a type; the rest is zeros.
         Value::Text(text) => match text.len() {
             0..=16 => fixed::<16>(at, name, text),
             17..=64 => fixed::<64>(at, name, text),
@@ -95,7 +95,7 @@ pub(super) fn put(at: &Location, name: &str, value: &Value) -> Done<()> {
             4097..=16384 => fixed::<16384>(at, name, text),
             16385..=LONGEST => fixed::<LONGEST>(at, name, text),
             long => Err(Error::from(format!(
-                "a text of {long} bytes is no attribute"
+                "a text of {long} bytes is too long for an attribute"
             ))),
         },
     }
@@ -105,7 +105,7 @@ fn fixed<const N: usize>(at: &Location, name: &str, text: &str) -> Done<()> {
     let text: FixedUnicode<N> = text
         .parse()
         .map_err(|_| Error::from("a text is longer than its attribute"))?;
-    // One of another size would cut it.
+    // An attribute of another size would cut the text.
     if let Ok(attribute) = at.attr(name)
         && attribute.dtype()?.size() != N
     {
@@ -121,7 +121,7 @@ fn scalar<T: H5Type>(at: &Location, name: &str, value: &T) -> Done<()> {
     }
 }
 
-/// Sets an attribute of a group, however long; of a long text, the dataset that holds it.
+/// Sets an attribute of a group, of any length; for a long text, the dataset that holds it.
 pub(super) fn set(at: &Group, name: &str, value: &Value) -> Done<Option<Dataset>> {
     let text = match value {
         Value::Text(text) if text.len() > LONGEST => text,
@@ -157,14 +157,14 @@ pub(super) fn set(at: &Group, name: &str, value: &Value) -> Done<Option<Dataset>
     Ok(Some(dataset))
 }
 
-/// An attribute of a group, in files of either schema.
+/// Reads an attribute of a group, in files of either schema.
 pub(super) fn get(at: &Group, name: &str) -> Done<Value> {
     let long = format!("{TEXTS}/{name}");
     if at.link_exists(TEXTS) && at.link_exists(&long) {
         let dataset = at.dataset(&long)?;
         if dataset.size() > MOST_TEXT {
             return Err(Error::from(format!(
-                "it says that it is {} bytes of text, more than {MOST_TEXT}",
+                "it has {} bytes of text, but {MOST_TEXT} are the most",
                 dataset.size()
             )));
         }
@@ -178,16 +178,16 @@ pub(super) fn get(at: &Group, name: &str) -> Done<Value> {
         TypeDescriptor::VarLenUnicode => {
             Value::Text(utf8(attribute.read_scalar::<OldText>()?.as_bytes())?)
         }
-        // No more than that fits into an attribute of ours.
+        // Longer texts are datasets.
         TypeDescriptor::FixedUnicode(bytes) if bytes <= LONGEST => {
             let text = attribute.read_scalar::<FixedUnicode<LONGEST>>()?;
             Value::Text(utf8(text.as_bytes())?)
         }
-        other => return Err(Error::from(format!("it is {other}"))),
+        other => return Err(Error::from(format!("its type is {other}"))),
     })
 }
 
-/// A short text of a dataset's, in files of either schema.
+/// Reads a short text attribute of a dataset, in files of either schema.
 pub(super) fn text_of(at: &Location, name: &str) -> Done<String> {
     let attribute = at.attr(name)?;
     match attribute.dtype()?.to_descriptor()? {
@@ -195,7 +195,7 @@ pub(super) fn text_of(at: &Location, name: &str) -> Done<String> {
         TypeDescriptor::FixedUnicode(bytes) if bytes <= LABEL => {
             utf8(attribute.read_scalar::<Label>()?.as_bytes())
         }
-        other => Err(Error::from(format!("it is {other}"))),
+        other => Err(Error::from(format!("its type is {other}"))),
     }
 }
 

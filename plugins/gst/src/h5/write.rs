@@ -1,4 +1,4 @@
-//! Writing a file: rows wait in rounds, rounds are flushed, and the file gets its name when it is whole.
+//! Writes a feature file: rows wait in rounds, rounds are flushed, and the file gets its name when it is complete.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -16,35 +16,35 @@ use super::tables::{Anchors, CHUNK_ROWS, Cues, Frames, ROUND};
 use super::{BECAUSE, H5Error, ModelNote, Precision, SCHEMA};
 use crate::atomic_file::Partial;
 
-/// Bytes that are reserved beyond the rows: what describes them in the file, and its closing.
+/// Bytes reserved beyond the rows, for metadata and the closing.
 const SPARE: u64 = 128 << 10;
 
-/// What is known before the first row.
+/// What a file says at its start.
 #[derive(Clone, Debug, Default)]
 pub struct Opening {
-    /// Numbers per picture.
+    /// Numbers per frame.
     pub dim: usize,
     /// How they are stored.
     pub precision: Precision,
-    /// Where the recording came from.
+    /// URI of the recording.
     pub input_uri: String,
-    /// Its size; 0 where that means nothing.
+    /// Its size in bytes; 0: unknown.
     pub input_bytes: u64,
     /// Stream descriptions, as JSON.
     pub streams: String,
-    /// Every model that has a part.
+    /// The models behind the file.
     pub models: Vec<ModelNote>,
-    /// Name and version of every library that matters.
+    /// Versions of libraries, by name.
     pub versions: BTreeMap<String, String>,
-    /// Whether a small JPEG of every picture is kept.
+    /// Whether to store a small JPEG of every frame.
     pub thumbnails: bool,
-    /// What runs the encoder: `cpu`, `cuda 0`.
+    /// The device of the encoder: `cpu`, `cuda 0`.
     pub provider: String,
-    /// Attributes beyond those of the schema.
+    /// Attributes beyond the schema.
     pub further: BTreeMap<String, String>,
 }
 
-/// What is known at the end.
+/// What a file says at its end.
 #[derive(Clone, Debug, Default)]
 pub struct Closing {
     /// Name of the recording.
@@ -53,38 +53,38 @@ pub struct Closing {
     pub duration: Nanos,
     /// The resolved pipeline or the plan's settings, as text.
     pub config: String,
-    /// What might be spent.
+    /// The budget.
     pub budget_tokens: Tokens,
-    /// Planned pictures that no frame could serve.
+    /// Plan entries without a frame.
     pub frames_missed: u64,
-    /// Encoded pictures that reached the gate.
+    /// Access units that reached the gate.
     pub pictures_seen: u64,
-    /// Those that it let through.
+    /// Those that it passed.
     pub pictures_passed: u64,
-    /// The element that decoded the pictures: `avdec_h264`; empty if there were none.
+    /// The element that decoded the frames, such as `avdec_h264`; empty without video.
     pub decoder: String,
-    /// How the pictures were turned to stand upright, as in the tag `image-orientation`.
+    /// How frames were turned upright, as in the tag `image-orientation`.
     pub rotation: String,
-    /// What each pass took, as JSON.
+    /// The time of each pass, as JSON.
     pub times: String,
-    /// Everything that went wrong without ending the run.
+    /// The warnings of the run.
     pub warnings: Vec<String>,
 }
 
-/// One picture.
+/// A row of `/frames`.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Its presentation time.
+    /// The frame's presentation time.
     pub pts: Nanos,
-    /// The plan entry it serves.
+    /// Its plan entry.
     pub entry: Entry,
     /// `dim` numbers.
     pub features: Vec<f32>,
-    /// A small JPEG of it; stored only if the file was opened for thumbnails.
+    /// A small JPEG; stored only if [`Opening::thumbnails`] is set.
     pub thumbnail: Vec<u8>,
 }
 
-/// What was written, counted.
+/// Counts of what was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Rows of `/frames`.
@@ -99,18 +99,18 @@ pub struct Totals {
     pub by_tier_and_reason: [[u64; 4]; 3],
 }
 
-/// What stays of a file that was not finished.
+/// What is kept of an unfinished file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// Where: `<target>.partial`.
+    /// Its path: `<target>.partial`.
     pub path: PathBuf,
-    /// What it holds.
+    /// Its rows.
     pub totals: Totals,
 }
 
-/// A file being written. Unless it is finished or kept, dropping it leaves nothing behind.
+/// A feature file being written. Dropping it removes the file, unless it is finished or kept.
 pub struct Writer {
-    // Dropped in this order: HDF5 lets go of the file before it is taken away.
+    // Dropped in this order: HDF5 closes the file before it is removed.
     frames: Frames,
     anchors: Anchors,
     cues: Cues,
@@ -118,22 +118,22 @@ pub struct Writer {
     partial: Partial,
     dim: usize,
     totals: Totals,
-    /// What of it is in the file.
+    /// Rows that are in the file.
     written: Totals,
     last: Nanos,
     last_cue: Nanos,
 }
 
 impl Writer {
-    /// Starts a file that will be `target`; until [`Writer::finish`] it is `<target>.partial`, and says that it is not complete.
+    /// Starts the file of `target`; until [`Writer::finish`] it is `<target>.partial` and not complete.
     ///
     /// # Errors
-    /// There is no place for it, or the disk is full.
+    /// The output cannot be written, or the disk is full.
     pub fn create(target: &Path, overwrite: bool, opening: &Opening) -> Result<Self, H5Error> {
         Self::begin(Partial::claim(target, overwrite)?, opening, true)
     }
 
-    /// As [`Writer::create`], of what is new; a copy of a file of a version that kept no `/cues/bands` has none.
+    /// As [`Writer::create`], for a copy. `bands`: whether it has `/cues/bands`, which files of older versions lack.
     pub(super) fn create_copy(
         target: &Path,
         opening: &Opening,
@@ -142,11 +142,11 @@ impl Writer {
         Self::begin(Partial::claim(target, false)?, opening, bands)
     }
 
-    /// Forgets what was written and starts the same file once more.
+    /// Drops everything written and starts the same file again.
     ///
     /// # Errors
     /// The disk is full or gone.
-    pub fn anew(self, opening: &Opening) -> Result<Self, H5Error> {
+    pub fn restart(self, opening: &Opening) -> Result<Self, H5Error> {
         let Self {
             frames,
             anchors,
@@ -191,12 +191,12 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Where it is written: `<target>.partial`.
+    /// The path that is written: `<target>.partial`.
     pub fn path(&self) -> &Path {
         self.partial.path()
     }
 
-    /// What was given so far.
+    /// Rows so far.
     pub fn totals(&self) -> &Totals {
         &self.totals
     }
@@ -205,10 +205,10 @@ impl Writer {
         self.frames.thumbnails.is_some()
     }
 
-    /// Appends a picture; pictures come in the order of `pts`, after the anchors they name.
+    /// Appends a frame; frames come in the order of `pts`, after the anchors they refer to.
     ///
     /// # Errors
-    /// Out of order, of another length, naming an unknown anchor; or the disk is full.
+    /// The row is out of order, has another length or an unknown anchor; or the disk is full.
     pub fn frame(&mut self, row: &Row) -> Result<(), H5Error> {
         self.check(row)?;
         self.last = row.pts;
@@ -225,11 +225,11 @@ impl Writer {
     /// Appends an anchor; anchors come in the order of their ids, from 0.
     ///
     /// # Errors
-    /// Out of order; or the disk is full.
+    /// The row is out of order; or the disk is full.
     pub fn anchor(&mut self, anchor: &Anchor) -> Result<(), H5Error> {
         if u64::from(anchor.id) != self.totals.anchors {
             return Err(self.bad_row(format!(
-                "anchor {} came where {} was expected: anchors are numbered from 0 in the order of time",
+                "anchor {} came, but anchor {} is next: anchors are numbered from 0 in the order of time",
                 anchor.id, self.totals.anchors
             )));
         }
@@ -244,11 +244,11 @@ impl Writer {
     /// Appends a cue; cues come in the order of time.
     ///
     /// # Errors
-    /// Out of order; or the disk is full.
+    /// The row is out of order; or the disk is full.
     pub fn cue(&mut self, cue: &Cue) -> Result<(), H5Error> {
         if cue.pts < self.last_cue {
             return Err(self.bad_row(format!(
-                "the sound at {} was heard after that at {}: its times step back; do the recording's sound and its container agree?",
+                "the cue at {} came after the one at {}: cue times must not step back (are the recording's audio timestamps wrong?)",
                 cue.pts, self.last_cue
             )));
         }
@@ -261,7 +261,7 @@ impl Writer {
         self.flush_cues()
     }
 
-    /// Writes everything that waits and brings it to the disk: from here on it outlives the process and the machine.
+    /// Writes everything that waits and syncs it: from here on it survives a kill and a power cut.
     ///
     /// # Errors
     /// The disk is full or gone.
@@ -275,7 +275,7 @@ impl Writer {
         synced.map_err(|err| lost(&self.partial, &err))
     }
 
-    /// Writes the rest, says that the file is complete, and gives it its name.
+    /// Writes the rest, marks the file as complete and gives it its name.
     ///
     /// # Errors
     /// The disk is full, or the target has appeared meanwhile.
@@ -284,7 +284,7 @@ impl Writer {
         self.commit()
     }
 
-    /// The first half of [`Writer::finish`]: writes the rest and says that the file is complete. What fails here can still be kept.
+    /// The first half of [`Writer::finish`]: writes the rest and marks the file as complete. If this fails, the file can still be kept.
     ///
     /// # Errors
     /// The disk is full.
@@ -314,21 +314,21 @@ impl Writer {
         Ok(totals)
     }
 
-    /// From now on the file stays where it is, whatever happens, unless it gets its name.
-    pub fn hold(&mut self) {
+    /// From now on dropping the writer leaves the partial file.
+    pub fn keep_on_drop(&mut self) {
         self.partial.keep();
     }
 
-    /// As [`Writer::finish`], but the file says that it is not complete.
-    pub(super) fn leave(mut self, closing: &Closing) -> Result<Totals, H5Error> {
+    /// As [`Writer::finish`], but marks the file as not complete.
+    pub(super) fn finish_incomplete(mut self, closing: &Closing) -> Result<Totals, H5Error> {
         self.flush_cues()?;
         self.flush()?;
         self.close(closing, false)?;
         self.commit()
     }
 
-    /// Closes the file where it is: not complete, and why. `None`, and no file, if there is nothing in it. Never fails: what the
-    /// disk has no room for any more is lost, what is on it is kept.
+    /// Closes the partial file, with the reason why it is not complete. `None`, and no file, if it has no rows. Never fails: rows on the disk are
+    /// kept, rows without room are lost.
     pub fn keep(mut self, closing: &Closing, because: &str) -> Option<Kept> {
         let mut wrote = self.flush_cues();
         wrote = self.flush().and(wrote);
@@ -350,7 +350,7 @@ impl Writer {
             ..
         } = self;
         drop((frames, anchors, cues));
-        // Whatever fails here, the rounds that were flushed are there.
+        // If this fails, the flushed rounds are still there.
         let _ = wrote.and(closed).and(output.seal(&partial));
         partial.release();
         Some(Kept {
@@ -359,7 +359,7 @@ impl Writer {
         })
     }
 
-    /// Writes what is known only at the end; again, if it did not get through.
+    /// Writes the closing; again, if that failed before.
     fn close(&mut self, closing: &Closing, complete: bool) -> Result<(), H5Error> {
         let output = &mut self.output;
         output.put("video_id", closing.video_id.as_str())?;
@@ -375,7 +375,7 @@ impl Writer {
         output.put("times", closing.times.as_str())?;
         output.put("warnings", json(&closing.warnings).as_str())?;
         output.flush()?;
-        output.stretches.clear();
+        output.extents.clear();
         output.note(self.frames.columns())?;
         output.note(self.anchors.columns())?;
         output.note(self.cues.columns())?;
@@ -383,12 +383,12 @@ impl Writer {
         output.digests.attribute("complete", &complete.into());
         output.put_digests(&output.root())?;
         output.flush()?;
-        // Last of all, in a flush of its own.
+        // Last of all, in its own flush.
         output.put("complete", complete)?;
         output.flush()
     }
 
-    /// Writes the pictures that wait, and the anchors they name before them.
+    /// Writes waiting frames, and first the anchors they refer to.
     fn flush(&mut self) -> Result<(), H5Error> {
         let mut columns: Vec<&mut dyn Append> = self.anchors.columns().into();
         columns.extend(self.frames.columns());
@@ -405,7 +405,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the cues that wait.
+    /// Writes waiting cues.
     fn flush_cues(&mut self) -> Result<(), H5Error> {
         let columns = self.cues.columns();
         let need: u64 = columns.iter().map(|column| column.need()).sum();
@@ -427,13 +427,13 @@ impl Writer {
         } = row;
         let message = if features.len() != self.dim {
             format!(
-                "the picture at {pts} has {} numbers, the file {}",
+                "the frame at {pts} has {} numbers, but the file has {} per frame",
                 features.len(),
                 self.dim
             )
         } else if *pts < self.last {
             format!(
-                "the picture at {pts} came after the one at {}: was the pipeline sought back?",
+                "the frame at {pts} came after the one at {} (did the pipeline seek back?)",
                 self.last
             )
         } else if let Some(id) = entry
@@ -441,12 +441,12 @@ impl Writer {
             .filter(|id| u64::from(*id) >= self.totals.anchors)
         {
             format!(
-                "the picture at {pts} names anchor {id}, but only {} came before it",
+                "the frame at {pts} refers to anchor {id}, but only {} came before it",
                 self.totals.anchors
             )
         } else if u32::try_from(entry.tokens).is_err() {
             format!(
-                "the picture at {pts} costs {} tokens, more than a file can say",
+                "the frame at {pts} costs {} tokens, but the file holds at most 4294967295",
                 entry.tokens
             )
         } else {

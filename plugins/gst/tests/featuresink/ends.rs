@@ -128,7 +128,7 @@ fn an_error_of_the_worker_is_told_at_once_with_what_is_kept() {
         text.contains("anchor 7") && text.contains("earmark recover"),
         "{text}"
     );
-    assert!(text.contains("3 pictures"), "{text}");
+    assert!(text.contains("3 frames"), "{text}");
     assert!(!feed.end());
     feed.sink.set_state(gst::State::Null).unwrap();
     assert_eq!(kept(&feed).frames, 3);

@@ -190,7 +190,7 @@ fn thumbnails_bands_and_times_are_kept() {
     let s = summary(&feed);
     assert!(s.thumbnails);
     assert_eq!(s.times[0]["seconds"], 1.5);
-    assert_eq!(s.times[1]["pass"], "look, encode, write");
+    assert_eq!(s.times[1]["pass"], "decode, encode, write");
     assert!(s.times[1]["busy"]["thumbnails"].as_f64() > Some(0.0));
 
     let mut seen = Vec::new();
@@ -400,10 +400,10 @@ fn pictures_out_of_order_are_refused() {
     let err = feed.error().unwrap();
     let text = err.to_string();
     assert!(
-        err.matches(gst::StreamError::Format) && text.contains("sought back"),
+        err.matches(gst::StreamError::Format) && text.contains("seek back"),
         "{text}"
     );
-    assert!(text.contains("(1 picture) is kept in"), "{text}");
+    assert!(text.contains("(1 frame) is kept in"), "{text}");
     feed.sink.set_state(gst::State::Null).unwrap();
     assert_eq!(kept(&feed).frames, 1);
 }

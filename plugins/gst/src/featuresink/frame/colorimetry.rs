@@ -1,12 +1,12 @@
-//! Caps of decoded pictures whose range is known and whose matrix isn't: GStreamer would take them for limited range.
+//! Caps of decoded frames with a known range and no matrix, which GStreamer would take for limited range.
 
 use gst_video::{VideoColorMatrix, VideoColorRange, VideoColorimetry};
 
-/// Heights up to this are standard definition, which has a matrix of its own.
+/// Up to this height a frame is standard definition, which has its own matrix.
 const STANDARD: i32 = 576;
 
-/// The same caps, with the matrix that a picture of full range most likely has if it does not say.
-pub(in super::super) fn named(caps: &gst::Caps) -> gst::Caps {
+/// The caps with the likeliest matrix, where a full-range frame names none.
+pub(in super::super) fn with_matrix(caps: &gst::Caps) -> gst::Caps {
     let told = |s: &gst::StructureRef| -> Option<VideoColorimetry> {
         let said: VideoColorimetry = s.get::<&str>("colorimetry").ok()?.parse().ok()?;
         let yuv = matches!(s.get("format"), Ok("I420" | "NV12"));
@@ -39,7 +39,7 @@ mod tests {
             .framerate((25, 1).into())
             .field("colorimetry", colorimetry)
             .build();
-        let info = gst_video::VideoInfo::from_caps(&named(&caps)).unwrap();
+        let info = gst_video::VideoInfo::from_caps(&with_matrix(&caps)).unwrap();
         (info.colorimetry().range(), info.colorimetry().matrix())
     }
 

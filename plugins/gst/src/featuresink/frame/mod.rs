@@ -1,4 +1,4 @@
-//! A decoded frame -> what the encoder takes, and a thumbnail of it.
+//! A decoded frame -> what the encoder takes, and its thumbnail.
 //!
 //! # Layout
 //!
@@ -15,7 +15,7 @@ mod prepare;
 mod scale;
 mod thumbnail;
 
-pub(super) use colorimetry::named;
+pub(super) use colorimetry::with_matrix;
 pub(super) use orientation::Orientation;
 pub(super) use pixels::pixels;
 pub(super) use prepare::normalise;

@@ -1,6 +1,6 @@
 //! How a frame must be turned to stand upright.
 
-/// How a picture must be turned to stand upright: first (if `mirror`) left to right, then by quarter turns clockwise.
+/// How to turn a frame upright: mirror it left to right (if `mirror`), then turn it clockwise by quarters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in super::super) struct Orientation {
     /// Quarter turns clockwise, 0..=3.
@@ -10,7 +10,7 @@ pub(in super::super) struct Orientation {
 }
 
 impl Orientation {
-    /// The eight turns, as in the tag `image-orientation`.
+    /// All eight, by their names in the tag `image-orientation`.
     pub(in super::super) const ALL: [(&'static str, Self); 8] = [
         ("rotate-0", Self::new(0, false)),
         ("rotate-90", Self::new(1, false)),
@@ -26,7 +26,7 @@ impl Orientation {
         Self { quarters, mirror }
     }
 
-    /// From the tag `image-orientation`; `None` if it is no such thing.
+    /// From the tag `image-orientation`; `None` if the text is not one of its values.
     pub(in super::super) fn from_tag(tag: &str) -> Option<Self> {
         Self::ALL
             .iter()
@@ -34,7 +34,7 @@ impl Orientation {
             .map(|(_, turn)| *turn)
     }
 
-    /// As in the tag `image-orientation`.
+    /// Its name in the tag `image-orientation`.
     pub(in super::super) fn name(self) -> &'static str {
         Self::ALL
             .iter()

@@ -1,11 +1,11 @@
-//! A mapped picture -> what `prepare` takes.
+//! A mapped frame -> what `prepare` takes.
 
 use gst_video::prelude::*;
 
 use super::planes::{Colours, Plane, Planes};
 use super::prepare::Pixels;
 
-/// The pixels of a mapped picture.
+/// The pixels of a mapped frame.
 pub(in super::super) fn pixels<'a>(
     frame: &'a gst_video::VideoFrameRef<&gst::BufferRef>,
 ) -> Result<Pixels<'a>, gst::glib::BoolError> {
@@ -30,7 +30,7 @@ pub(in super::super) fn pixels<'a>(
         })
     };
     let colorimetry = info.colorimetry();
-    // What a stream that says nothing most likely means: standard definition has its own primaries.
+    // The likeliest matrix of a stream that names none: standard definition has its own.
     let usual = match info.height() {
         ..=576 => (0.299, 0.114),
         _ => (0.2126, 0.0722),

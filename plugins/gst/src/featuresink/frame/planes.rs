@@ -1,8 +1,8 @@
-//! Luma and chroma planes -> a small RGB square: each plane is scaled on its own, and colours are worked out at the small size.
+//! Luma and chroma planes -> a small RGB square: scales each plane on its own and converts to RGB at the small size.
 //!
-//! A full-size RGB picture is never made: of 1920 x 1080 it would be 6 MB, for a square of 112 x 112. Against scaling the RGB picture, which
-//! agrees with Pillow's filter of the same name (mean 0.3 of 255, nowhere more than 8), the result differs by rounding and by how chroma is
-//! brought to the luma's grid: bicubic and bilinear by 1 on average and nowhere by more than 8, area by 4 and 40 (tested).
+//! So there is never a full-size RGB frame: 6 MB at 1920 x 1080, for a square of 112 x 112. Scaling the RGB frame agrees with Pillow's filter
+//! of the same name (mean difference 0.3 of 255, at most 8). This differs from it by rounding and by how chroma meets the luma's grid: bicubic
+//! and bilinear by 1 on average and at most 8, area by 4 and 40 (tested).
 
 use std::borrow::Cow;
 
@@ -11,14 +11,14 @@ use fast_image_resize::pixels::U8;
 use super::scale::{ScaleError, Scaler};
 use crate::models::Input;
 
-/// How stored numbers become red, green and blue.
+/// How luma and chroma become RGB.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in super::super) struct Colours {
     /// Share of red in the luma.
     pub(in super::super) kr: f32,
     /// Share of blue in the luma.
     pub(in super::super) kb: f32,
-    /// Numbers reach over 0..=255; otherwise luma over 16..=235 and chroma over 16..=240.
+    /// Numbers span 0..=255; otherwise luma spans 16..=235 and chroma 16..=240.
     pub(in super::super) full: bool,
 }
 
@@ -30,7 +30,7 @@ pub(in super::super) struct Plane<'a> {
     pub(in super::super) step: usize,
 }
 
-/// A picture in planes; chroma has half the columns and rows, rounded up.
+/// A frame in planes; chroma has half the columns and rows, rounded up.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Planes<'a> {
     pub(in super::super) width: usize,
@@ -42,7 +42,7 @@ pub(in super::super) struct Planes<'a> {
 }
 
 impl Plane<'_> {
-    /// The samples without what lies between them; `None` if there are too few.
+    /// The samples, packed; `None` if there are too few.
     fn packed(&self, width: usize, height: usize) -> Option<Cow<'_, [u8]>> {
         let (step, stride) = (self.step.max(1), self.stride);
         let row = (width.checked_sub(1)?) * step + 1;
@@ -89,10 +89,10 @@ impl Colours {
 }
 
 impl Planes<'_> {
-    /// The picture as a square of side `px`, RGB, row-major, 3 bytes a pixel, not turned yet.
+    /// The frame as a square of side `px`: RGB, row-major, 3 bytes per pixel, not turned yet.
     ///
     /// # Errors
-    /// The picture is empty or shorter than it says.
+    /// The frame is empty, or its data is too short.
     pub(super) fn scale(
         &self,
         scaler: &mut Scaler,

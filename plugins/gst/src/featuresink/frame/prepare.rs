@@ -1,4 +1,4 @@
-//! A decoded picture -> what the encoder takes: scaled to a square, turned upright, normalised.
+//! A decoded frame -> what the encoder takes: scaled to a square, turned upright, normalised.
 
 use std::borrow::Cow;
 
@@ -9,41 +9,41 @@ use super::planes::Planes;
 use super::scale::{ScaleError, Scaler};
 use crate::models::{Colour, Input, Layout};
 
-/// Pixels of a decoded picture, as they lie in memory.
+/// Pixels of a decoded frame, as they lie in memory.
 pub(in super::super) enum Pixels<'a> {
-    /// RGB, rows so many bytes apart.
+    /// RGB, and the bytes from one row to the next.
     Rgb(&'a [u8], usize),
     /// Luma and chroma.
     Planes(Planes<'a>),
 }
 
 impl Scaler {
-    /// A picture as an upright square of side `px`, RGB, row-major, 3 bytes a pixel.
+    /// A frame as an upright square of side `px`: RGB, row-major, 3 bytes per pixel.
     ///
     /// # Errors
-    /// The picture is empty or shorter than it says.
+    /// The frame is empty, or its data is too short.
     pub(in super::super) fn square(
         &mut self,
         (width, height): (usize, usize),
         pixels: &Pixels<'_>,
         px: usize,
-        turn: Orientation,
+        orientation: Orientation,
         input: &Input,
     ) -> Result<Vec<u8>, ScaleError> {
         let square = match pixels {
             Pixels::Rgb(data, stride) => {
                 let packed = pack(width, height, *stride, data)
                     .ok_or_else(|| ScaleError::new(width, height, px, "its data is too short"))?;
-                // Typed, so that code for these kinds of pixel alone is compiled and not that for every other.
+                // Typed, so that only the code for this kind of pixel is compiled.
                 self.resize::<U8x3>(width, height, &packed, px, input)?
             }
             Pixels::Planes(planes) => planes.scale(self, px, input)?,
         };
-        Ok(upright(square, px, turn))
+        Ok(upright(square, px, orientation))
     }
 }
 
-/// The rows without what lies between them.
+/// The rows without padding.
 fn pack(width: usize, height: usize, stride: usize, data: &[u8]) -> Option<Cow<'_, [u8]>> {
     let row = width * 3;
     if height == 0 || width == 0 || stride < row || data.len() < stride * (height - 1) + row {
@@ -60,15 +60,15 @@ fn pack(width: usize, height: usize, stride: usize, data: &[u8]) -> Option<Cow<'
     })
 }
 
-/// A square picture, turned.
-fn upright(square: Vec<u8>, px: usize, turn: Orientation) -> Vec<u8> {
-    if turn == Orientation::default() {
+/// A square, turned upright.
+fn upright(square: Vec<u8>, px: usize, orientation: Orientation) -> Vec<u8> {
+    if orientation == Orientation::default() {
         return square;
     }
     let mut turned = Vec::with_capacity(square.len());
     for row in 0..px {
         for column in 0..px {
-            let (r, c) = turn.source(px, row, column);
+            let (r, c) = orientation.source(px, row, column);
             let at = (r * px + c) * 3;
             turned.extend_from_slice(&square[at..at + 3]);
         }
@@ -76,8 +76,8 @@ fn upright(square: Vec<u8>, px: usize, turn: Orientation) -> Vec<u8> {
     turned
 }
 
-/// Appends a square RGB picture of side `px` to `batch`, as the model wants it: `(x - mean) / std` in its channel order and layout.
-pub(in super::super) fn normalise(picture: &[u8], px: usize, input: &Input, batch: &mut Vec<f32>) {
+/// Appends an RGB square of side `px` to `batch` as the model takes it: `(x - mean) / std`, in its channel order and layout.
+pub(in super::super) fn normalise(square: &[u8], px: usize, input: &Input, batch: &mut Vec<f32>) {
     let mean = input.mean.unwrap_or([0.0; 3]);
     let scale = input.std.unwrap_or([1.0; 3]).map(|std| 1.0 / std);
     // Channel `c` of the model is byte `from[c]` of a pixel.
@@ -87,13 +87,13 @@ pub(in super::super) fn normalise(picture: &[u8], px: usize, input: &Input, batc
     };
     batch.reserve(px * px * 3);
     if input.layout == Layout::Nhwc {
-        for pixel in picture.chunks_exact(3) {
+        for pixel in square.chunks_exact(3) {
             batch.extend((0..3).map(|c| (f32::from(pixel[from[c]]) - mean[c]) * scale[c]));
         }
     } else {
         for c in 0..3 {
             batch.extend(
-                picture
+                square
                     .chunks_exact(3)
                     .map(|pixel| (f32::from(pixel[from[c]]) - mean[c]) * scale[c]),
             );
@@ -187,8 +187,8 @@ mod tests {
     }
 
     #[test]
-    fn every_turn_stands_a_picture_upright() {
-        // The upright picture: 0 1 / 2 3.
+    fn every_orientation_is_turned_upright() {
+        // The upright square: 0 1 / 2 3.
         for (tag, turn) in Orientation::ALL {
             let stored: [u8; 4] = match tag {
                 "rotate-0" => [0, 1, 2, 3],
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn short_and_empty_pictures_are_refused() {
+    fn short_and_empty_frames_are_refused() {
         let mut preparer = Scaler::default();
         for (width, height, stride, len) in
             [(0, 4, 0, 0), (4, 0, 12, 0), (4, 4, 12, 47), (4, 4, 11, 100)]
@@ -232,12 +232,12 @@ mod tests {
     #[test]
     fn normalising_follows_layout_and_colour() {
         let mut batch = Vec::new();
-        let picture = [1, 2, 3, 5, 6, 7];
-        normalise(&picture, 1, &input(), &mut batch);
+        let square = [1, 2, 3, 5, 6, 7];
+        normalise(&square, 1, &input(), &mut batch);
         assert_eq!(batch, [0.0, 2.0, 0.0, 2.0, 0.0, 1.0]);
         batch.clear();
         normalise(
-            &picture,
+            &square,
             1,
             &Input {
                 layout: Layout::Nhwc,

@@ -5,9 +5,9 @@ use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resize
 
 use crate::models::{Fit, Input, Resize};
 
-/// Why a picture cannot be used.
+/// A frame that cannot be scaled.
 #[derive(Debug, thiserror::Error)]
-#[error("a picture of {width} x {height} pixels cannot be scaled to {px} x {px}: {message}")]
+#[error("cannot scale a frame of {width} x {height} pixels to {px} x {px}: {message}")]
 pub(in super::super) struct ScaleError {
     width: usize,
     height: usize,
@@ -26,7 +26,7 @@ impl ScaleError {
     }
 }
 
-/// Scales pictures. Keeps its buffers.
+/// Scales to squares. Keeps its buffers.
 #[derive(Default)]
 pub(in super::super) struct Scaler {
     resizer: Resizer,

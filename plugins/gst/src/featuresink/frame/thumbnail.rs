@@ -1,4 +1,4 @@
-//! A prepared picture -> a small JPEG for people to look at. Made from what the encoder sees, on the worker's thread.
+//! The encoder's square -> a small JPEG for people, on the worker's thread.
 
 use anchoring::tier::Tier;
 use fast_image_resize::images::{TypedImage, TypedImageRef};
@@ -12,7 +12,7 @@ use crate::models::Fit;
 /// JPEG's own scale, 1..=100.
 const QUALITY: u8 = 70;
 
-/// The longer side of a thumbnail: large at anchors' tier, small where the look was thin.
+/// The longer side of a thumbnail: larger for a dearer tier.
 const fn side(tier: Tier) -> usize {
     match tier {
         Tier::Low => 96,
@@ -21,8 +21,8 @@ const fn side(tier: Tier) -> usize {
     }
 }
 
-/// Width and height of what was squashed into the encoder's square, upright and with square pixels; the square itself where it was
-/// cropped. `par`: a pixel's own shape.
+/// Width and height of the frame that was squashed into the encoder's square, upright and with square pixels; of the square itself if it was
+/// cropped. `par`: the pixel's aspect ratio.
 pub(in super::super) fn shape(
     (width, height): (u32, u32),
     par: (i32, i32),
@@ -46,8 +46,8 @@ pub(in super::super) struct Thumbnails {
 }
 
 impl Thumbnails {
-    /// A square RGB picture of side `px` as JPEG, stretched to the shape (width, height) that was squashed into it; empty if it
-    /// cannot be made, which costs a thumbnail and nothing else.
+    /// An RGB square of side `px` as a JPEG, stretched back to the shape (width, height) of its frame; empty if that fails, which only costs
+    /// the thumbnail.
     pub(in super::super) fn jpeg(
         &mut self,
         square: &[u8],
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn thumbnails_have_the_shape_of_the_picture_and_the_size_of_the_tier() {
+    fn thumbnails_have_the_shape_of_the_frame_and_the_size_of_the_tier() {
         let mut thumbnails = Thumbnails::default();
         for (tier, shape, expected) in [
             (Tier::Low, (1920, 1080), (96, 54)),
