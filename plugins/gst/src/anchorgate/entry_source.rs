@@ -1,4 +1,4 @@
-//! Where plan entries come from: a plan file, the planner behind the cues, or every picture.
+//! Where plan entries come from: a plan file, the streaming planner, or every frame.
 
 use anchoring::cue::Cue;
 use anchoring::plan::{Entry, Reason};
@@ -9,27 +9,27 @@ use anchoring::time::{Nanos, Window};
 
 use super::plan_file::{Item, PlanFile, PlanFileError};
 
-/// A planner behind the cues is asked so far beyond the pictures, no further: sound that jumps ahead is no work until they follow.
+/// Entries this far beyond the newest frame are held back: sound that jumps ahead plans nothing until the video follows.
 const AHEAD: Nanos = Nanos::from_ms(120_000);
 
 /// Where plan entries come from.
 #[derive(Debug)]
 pub(super) enum EntrySource {
-    /// Read as the pictures come.
+    /// A plan file, read as the frames come.
     Plan(Box<PlanFile>),
-    /// Planned behind the cues. The planner's time begins at `origin`, where the recording is entered.
+    /// Planned from cues. The planner's time starts at `origin`, where playback enters the recording.
     Stream {
         planner: Box<StreamPlanner>,
         origin: Nanos,
-        /// A look that lies too far beyond the pictures to be given out.
+        /// An entry too far ahead to be given out.
         held: Option<Entry>,
     },
-    /// Every picture.
+    /// Every frame.
     Dense { tier: Tier, tokens: u64 },
 }
 
 impl EntrySource {
-    /// `classes`: the tagger's, for offsets by class.
+    /// The streaming planner. `classes`: the tagger's, for offsets by class.
     pub(super) fn stream(
         settings: Settings,
         prices: Prices,
@@ -43,7 +43,7 @@ impl EntrySource {
         }
     }
 
-    /// The entry that every picture gets, if every picture gets one.
+    /// The entry of a frame, if every frame has one.
     pub(super) fn dense_entry(&self, pts: Nanos) -> Option<Entry> {
         match *self {
             Self::Dense { tier, tokens } => Some(Entry {
@@ -58,7 +58,7 @@ impl EntrySource {
         }
     }
 
-    /// A cue of the recording.
+    /// Takes a cue.
     pub(super) fn hear(&mut self, cue: &Cue) {
         if let Self::Stream {
             planner, origin, ..
@@ -86,7 +86,7 @@ impl EntrySource {
         }
     }
 
-    /// There are no pictures between these two.
+    /// There are no frames in this window.
     pub(super) fn hole(&mut self, hole: Window) {
         if let Self::Stream {
             planner, origin, ..
@@ -97,7 +97,7 @@ impl EntrySource {
         }
     }
 
-    /// When the recording is expected to stop.
+    /// When the recording is expected to end.
     pub(super) fn expect(&mut self, stop: Nanos) {
         if let Self::Stream {
             planner, origin, ..
@@ -107,7 +107,7 @@ impl EntrySource {
         }
     }
 
-    /// How far pictures lie apart, if that is known.
+    /// The time from one frame to the next, if that is known.
     pub(super) fn see(&mut self, frame: Option<Nanos>) {
         if let (Self::Stream { planner, .. }, Some(frame)) = (self, frame) {
             planner.see(frame);
@@ -129,7 +129,7 @@ impl EntrySource {
         }
     }
 
-    /// The next thing the plan says about the time up to `until`.
+    /// The next item of the plan up to `until`.
     pub(super) fn next(&mut self, until: Nanos) -> Result<Option<Item>, PlanFileError> {
         match self {
             Self::Plan(file) => file.next(until),
@@ -154,8 +154,8 @@ impl EntrySource {
         }
     }
 
-    /// Once [`Self::next`] gave nothing: the plan file's next look, `Some(None)` if there is none any more. `None` where looks are not
-    /// known beforehand.
+    /// The plan file's next entry, once [`Self::next`] has given nothing; `Some(None)` at its end. `None` where entries are not known in
+    /// advance.
     pub(super) fn ahead(&self) -> Option<Option<Nanos>> {
         match self {
             Self::Plan(file) if file.has_ended() => Some(None),
@@ -164,7 +164,7 @@ impl EntrySource {
         }
     }
 
-    /// Every entry planned before this has been given out, once [`Self::next`] gave nothing.
+    /// Every entry before this time has been given out, once [`Self::next`] has given nothing.
     pub(super) fn decided_until(&self) -> Nanos {
         match self {
             Self::Plan(file) => match file.ahead() {
@@ -185,7 +185,7 @@ impl EntrySource {
     }
 }
 
-/// What a planner decided, in the recording's time.
+/// A planner's decision, in the recording's time.
 fn placed(decision: Decision, origin: Nanos) -> Item {
     match decision {
         Decision::Anchor(mut anchor) => {

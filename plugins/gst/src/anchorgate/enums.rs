@@ -1,4 +1,4 @@
-//! The settings' enums as GObject has them: what `gst-inspect-1.0` lists and `gst-launch-1.0` takes.
+//! The settings' enums as GObject types, for `gst-inspect-1.0` and `gst-launch-1.0`.
 
 use anchoring::settings::{Policy, Widen};
 use anchoring::tier::Tier;
@@ -10,23 +10,17 @@ use gst::glib;
 pub enum EarmarkPolicy {
     /// See [`Policy::Gated`].
     #[default]
-    #[enum_value(
-        name = "Anchors first, a thin uniform look everywhere else",
-        nick = "gated"
-    )]
+    #[enum_value(name = "Anchors, and background frames in between", nick = "gated")]
     Gated,
     /// See [`Policy::Uniform`].
-    #[enum_value(
-        name = "Evenly spaced looks; the sound decides nothing",
-        nick = "uniform"
-    )]
+    #[enum_value(name = "Evenly spaced frames; ignores the sound", nick = "uniform")]
     Uniform,
     /// See [`Policy::Dense`].
-    #[enum_value(name = "Every picture; no budget", nick = "dense")]
+    #[enum_value(name = "Every frame; no budget", nick = "dense")]
     Dense,
     /// See [`Policy::AnchorsOnly`].
     #[enum_value(
-        name = "Anchors only; no largest gap, no fallback",
+        name = "Anchors only; no background frames, no largest gap",
         nick = "anchors_only"
     )]
     AnchorsOnly,
@@ -48,23 +42,23 @@ pub enum EarmarkTier {
     High,
 }
 
-/// How a recording is read where a plan says which pictures are wanted.
+/// How to read a recording for a plan file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "EarmarkAccess")]
 pub enum EarmarkAccess {
-    /// Seeks where a jump saves more than it costs.
+    /// Seeks where that saves reading.
     #[default]
     #[enum_value(
-        name = "JumpState over what no look needs where that saves reading",
+        name = "Seeks to the next planned frame where that saves reading",
         nick = "auto"
     )]
     Auto,
-    /// Reads all.
-    #[enum_value(name = "Reads all of it", nick = "linear")]
+    /// Reads everything.
+    #[enum_value(name = "Reads everything", nick = "linear")]
     Linear,
-    /// Seeks wherever the next look may lie beyond the next keyframe.
+    /// Seeks wherever the next planned frame lies beyond the next keyframe.
     #[enum_value(
-        name = "JumpState wherever the next look lies further than a keyframe",
+        name = "Seeks wherever the next planned frame lies beyond the next keyframe",
         nick = "seek"
     )]
     Seek,
@@ -76,13 +70,13 @@ pub enum EarmarkAccess {
 pub enum EarmarkWiden {
     /// See [`Widen::Both`].
     #[default]
-    #[enum_value(name = "Both, each in proportion to its length", nick = "both")]
+    #[enum_value(name = "Both, in proportion to their lengths", nick = "both")]
     Both,
     /// See [`Widen::Before`].
-    #[enum_value(name = "The one before", nick = "before")]
+    #[enum_value(name = "The side before the onset", nick = "before")]
     Before,
     /// See [`Widen::After`].
-    #[enum_value(name = "The one after", nick = "after")]
+    #[enum_value(name = "The side after the onset", nick = "after")]
     After,
 }
 

@@ -24,56 +24,56 @@ pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
-/// How often a waiting thread looks whether the wait is in vain.
+/// How often a waiting thread checks whether to go on waiting.
 pub(super) const CHECK: Duration = Duration::from_millis(100);
 
 pub(super) type Flow = Result<gst::FlowSuccess, gst::FlowError>;
 
-// Threads: the video's chain and the cues' chain store units and cues and return; a task on the source pad pushes. The video's
-// chain waits when what is held reaches its bound, the cues' chain when what waits to be pushed does; the task waits for
-// something to push, and once the video is over for the cues that are still to come, at most `patience-ms` without one. Where the
-// plan's next look is far away, the video's chain waits and the task seeks; the flush that follows goes no further than here.
+// Threads: the chain functions of video and cues store units and cues and return; a task on the source pad pushes. The video's chain waits
+// when the held video reaches its bound, the cues' chain when the outgoing items do. The task waits for something to push; once the video
+// has ended, it waits for the remaining cues, at most `patience-ms` without one. Where the plan's next frame is far away, the video's chain
+// waits and the task seeks; the flush that follows stops here.
 //
-// Lock order: a pad's stream lock (GStreamer takes it), then `state`. `properties` is never held together with `state`. While
-// `state` is held nothing is pushed, posted or asked of a pad, a peer or the bin. Whatever waits does so on `changed`,
-// which gives `state` up; deactivating a pad or flushing it marks `state` and wakes all, so that the stream lock comes free.
+// Lock order: a pad's stream lock (GStreamer takes it), then `state`. `properties` and `state` are never held together. While `state` is held,
+// nothing is pushed, posted, or asked of a pad, a peer or the bin. Threads wait on `changed`, which releases `state`; deactivating or flushing
+// a pad marks `state` and wakes them all, so that the stream lock comes free.
 
-/// Stopped: no queue. Started: a queue, and each of the three pads either active or flushing on its own.
+/// Stopped: no queue. Started: a queue, and each of the three pads is active or flushing on its own.
 ///
-/// Video: nothing seen -> seen -> ended (EOS kept) -> finished (the queue has let go of everything, EOS is on its way).
+/// Video: nothing seen -> seen -> ended (EOS kept) -> finished (the queue is empty, EOS is on its way).
 /// Cues: see [`super::queue::CueState`]; stale from a flush of the video until the cues flush too or begin a new segment.
 pub(super) struct State {
     pub(super) queue: Option<GateQueue>,
     /// The source pad is active: the task may run.
     pub(super) pushing: bool,
-    /// Inactive, or somebody else's flush is under way.
+    /// Inactive, or flushed by somebody else.
     pub(super) video_flushing: bool,
-    /// The flush of a jump is under way.
+    /// Flushed by the gate's own seek.
     pub(super) own_flush: bool,
     pub(super) cues_flushing: bool,
     pub(super) cues_stale: bool,
-    /// The cues were flushed, and the video's flush, if it comes, is part of the same: so long is it waited for.
+    /// Since when the cues have been flushed and the video's flush, part of the same seek, may still come.
     pub(super) cues_ahead: Option<Instant>,
-    /// The video was flushed, and the cues' flush, if it comes, is part of the same.
+    /// The video was flushed, and the cues' flush, part of the same seek, may still come.
     pub(super) video_ahead: bool,
-    /// There is no video: what is heard is the stream.
+    /// There is no video: the cues are the stream.
     pub(super) sound_only: bool,
     pub(super) video_seen: bool,
     /// The video's EOS, and when it came.
     pub(super) video_ended: Option<(gst::Event, Instant)>,
     pub(super) cue_segment: Option<gst::FormattedSegment<gst::ClockTime>>,
-    /// Anything at all has come from the cues pad.
+    /// Anything has come from the cues pad.
     pub(super) cues_touched: bool,
-    /// When something last came from the cues pad.
+    /// When anything last came from the cues pad.
     pub(super) cue_progress: Instant,
-    /// What the last push returned.
+    /// Result of the last push.
     pub(super) flow: Flow,
     pub(super) live: Option<bool>,
     pub(super) latency: Nanos,
-    /// No check for an unfed branch before this.
+    /// Time of the next check for an unfed branch.
     pub(super) next_check: Instant,
     pub(super) busy: Duration,
-    /// The thread that is seeking right now: flushes that come from it are ours.
+    /// The thread that seeks right now: its flushes are the gate's own.
     pub(super) seeker: Option<ThreadId>,
 }
 
@@ -83,7 +83,7 @@ impl State {
         Self {
             queue: None,
             pushing: false,
-            // The source pad is activated first, and its task must not take the others' rest for a flush.
+            // The source pad is activated first; its task must not take the other pads for flushing.
             video_flushing: false,
             own_flush: false,
             cues_flushing: false,
@@ -120,17 +120,17 @@ impl State {
     }
 }
 
-/// Branches that were set aside because nothing fed them.
+/// Branches that were set aside because they get no data.
 #[derive(Default)]
-pub(super) struct Aside {
-    /// How often the gate was started; `None` while it is stopped.
+pub(super) struct RetiredBranches {
+    /// Number of the current run; `None` while stopped.
     run: Option<u64>,
     runs: u64,
     branches: Vec<UnfedBranch>,
 }
 
 pub struct AnchorGate {
-    pub(super) aside: Mutex<Aside>,
+    pub(super) aside: Mutex<RetiredBranches>,
     pub(super) video: gst::Pad,
     pub(super) cues: gst::Pad,
     pub(super) src: gst::Pad,
@@ -159,10 +159,10 @@ impl AnchorGate {
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Posts what the queue warns of. Call without the lock.
+    /// Posts the queue's new warnings. Call without the lock.
     pub(super) fn post_warnings(&self) {
-        let news = self.state().queue.as_mut().map(GateQueue::take_warnings);
-        for text in news.unwrap_or_default() {
+        let warnings = self.state().queue.as_mut().map(GateQueue::take_warnings);
+        for text in warnings.unwrap_or_default() {
             gst::element_imp_warning!(self, gst::StreamError::Failed, ("{}", shown(&text)));
         }
     }
@@ -195,11 +195,11 @@ impl AnchorGate {
         live
     }
 
-    fn aside(&self) -> MutexGuard<'_, Aside> {
+    fn aside(&self) -> MutexGuard<'_, RetiredBranches> {
         self.aside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets a branch aside, from a thread of its own, until the gate stops.
+    /// Sets a branch aside in another thread, until the gate stops.
     pub(super) fn set_aside(&self, unfed: UnfedBranch) {
         let run = self.aside().run;
         if unfed.elements().is_empty() || run.is_none() {
@@ -237,7 +237,7 @@ impl AnchorGate {
             self.changed.notify_all();
         }
         if *pad == self.video && active && self.state().pushing {
-            // The source pad is activated first: its task may have stopped for want of this pad.
+            // The source pad is activated first; its task may have stopped because this pad was inactive.
             self.start_task();
         }
         if *pad == self.src {
@@ -281,7 +281,7 @@ impl AnchorGate {
 
     pub(super) fn report(&self) {
         let message = structures::stats_message(&*self.obj(), "gate", &self.numbers());
-        // Without a bus there is nobody to tell.
+        // Fails only without a bus.
         let _ = self.obj().post_message(message);
     }
 
@@ -395,7 +395,9 @@ impl ObjectImpl for AnchorGate {
         static SPECS: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             let stats = glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                 .nick("Statistics")
-                .blurb("Counts so far: units seen and passed, entries, tokens, what is held")
+                .blurb(
+                    "Counts so far: access units seen and passed, plan entries, tokens, held video",
+                )
                 .read_only()
                 .build();
             Properties::specs().iter().cloned().chain([stats]).collect()
@@ -438,7 +440,7 @@ impl ElementImpl for AnchorGate {
             gst::subclass::ElementMetadata::new(
                 "Earmark gate",
                 "Filter/Video",
-                "Holds encoded video until the plan around it is decided by cues or a plan file, then lets through only what the chosen pictures need",
+                "Holds encoded video until cues or a plan file decide which frames to take, then passes only what those need",
                 "Earmark",
             )
         });
@@ -470,7 +472,7 @@ impl ElementImpl for AnchorGate {
         let done = self.parent_change_state(transition)?;
         if transition == gst::StateChange::PausedToReady {
             *self.state() = State::new();
-            // Another recording may feed them.
+            // The next recording may feed them.
             let mut aside = self.aside();
             aside.run = None;
             for unfed in aside.branches.drain(..) {

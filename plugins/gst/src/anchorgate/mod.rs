@@ -1,13 +1,13 @@
-//! Encoded pictures and cues -> the pictures worth decoding, each preceded by the plan entries it serves.
+//! Access units and cues -> the access units worth decoding, each preceded by the plan entries it serves.
 //!
 //! # Layout
 //!
-//! - `imp`: threads, state, locks; `video_pad`, `cues_pad` and `src_pad` are its pads. `seeking`: jumps over what no look needs.
-//! - `settings`: properties; `enums`: what some of them can be.
-//! - `queue`: what is held and what is let go of, in order.
-//! - `entry_source`: where plan entries come from: a plan file (`plan_file`), the planner behind the cues, or every picture.
-//! - `warning`: what it warns of.
-//! - `codec`: what is known of encoded video.
+//! - `imp`: threads, state, locks; `video_pad`, `cues_pad`, `src_pad`: its pads. `seeking`: skips parts that the plan does not need.
+//! - `settings`: the properties; `enums`: their enum types.
+//! - `queue`: holds access units, and passes or drops them in order.
+//! - `entry_source`: where plan entries come from: a plan file (`plan_file`), the streaming planner, or every frame.
+//! - `warning`: its warnings in words.
+//! - `codec`: what the gate knows of codecs.
 
 mod codec;
 mod cues_pad;
@@ -29,7 +29,7 @@ pub use codec::{DisplayTimes, Timestamps, UnknownOrder, is_idr};
 pub use enums::{EarmarkAccess, EarmarkPolicy, EarmarkTier, EarmarkWiden};
 
 glib::wrapper! {
-    /// `anchorgate`: holds encoded video until the plan around it is decided, then lets through what the plan wants.
+    /// `anchorgate`: holds encoded video until the plan for it is decided, then passes what the plan needs.
     pub struct AnchorGate(ObjectSubclass<imp::AnchorGate>) @extends gst::Element, gst::Object;
 }
 

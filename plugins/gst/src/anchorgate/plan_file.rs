@@ -1,4 +1,4 @@
-//! A plan file, read as far as the frames have come.
+//! A plan file, read as the frames come.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -12,36 +12,36 @@ use anchoring::time::Nanos;
 /// Longest line of a plan; the header holds a whole configuration.
 const LONGEST_LINE: u64 = 1 << 20;
 
-/// A plan file that cannot be followed.
+/// Why a plan file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PlanFileError {
     /// It cannot be read.
-    #[error("plan {path}: {source} (is the path right?)")]
+    #[error("cannot read plan {path}: {source} (is the path right?)")]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// It is no plan.
+    /// It breaks a rule of plans.
     #[error("plan {path}: {source}")]
     Bad {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// The line and the rule.
         source: Box<BadPlan>,
     },
-    /// It is no text with lines of a sane length.
+    /// A line is too long.
     #[error(
-        "plan {path}: a line is longer than {LONGEST_LINE} bytes: a plan has one JSON object a line (is this another kind of file?)"
+        "plan {path}: a line is longer than {LONGEST_LINE} bytes, but a plan has one JSON object per line (another kind of file?)"
     )]
     Line {
         /// The file.
         path: PathBuf,
     },
-    /// Nothing in it.
+    /// It has no header.
     #[error(
-        "plan {path}: no header: the first line must have \"kind\":\"plan\" (is the file empty?)"
+        "plan {path} has no header: its first line must have \"kind\":\"plan\" (is the file empty?)"
     )]
     Empty {
         /// The file.
@@ -49,7 +49,7 @@ pub(super) enum PlanFileError {
     },
 }
 
-/// One thing that the plan says next.
+/// One item of a plan.
 #[derive(Debug)]
 pub(super) enum Item {
     Anchor(Anchor),
@@ -57,23 +57,23 @@ pub(super) enum Item {
     Cue(Cue),
 }
 
-/// A plan file, checked as a whole when it is opened, then read as far as the pictures have come.
+/// A plan file: checked in full when it is opened, then read as the frames come.
 #[derive(Debug)]
 pub(super) struct PlanFile {
     path: PathBuf,
     prices: Prices,
     lines: BufReader<File>,
     reader: PlanReader,
-    /// The frame after the last one given out.
+    /// The entry after the last one given out.
     ahead: Option<Entry>,
     ended: bool,
-    /// Whether it holds cues.
+    /// Whether it has cues.
     cues: bool,
     header: Header,
 }
 
 impl PlanFile {
-    /// Opens and checks it.
+    /// Opens and checks a file.
     pub(super) fn open(path: &Path, prices: Prices) -> Result<Self, PlanFileError> {
         let mut file = Self::begin(path, prices)?;
         let mut cues = false;
@@ -107,7 +107,7 @@ impl PlanFile {
         self.cues
     }
 
-    /// From its beginning again.
+    /// The same file from its beginning.
     pub(super) fn again(&self) -> Result<Self, PlanFileError> {
         let mut file = Self::begin(&self.path, self.prices)?;
         file.cues = self.cues;
@@ -202,7 +202,7 @@ fn read(
     if read as u64 == LONGEST_LINE && !text.ends_with(b"\n") {
         return Err(PlanFileError::Line { path: path.into() });
     }
-    // What is no UTF-8 is no JSON either, and is reported as such with its line.
+    // A line that is no UTF-8 is no JSON either, and is reported with its number.
     let text = String::from_utf8_lossy(&text);
     let line = reader.feed(text.trim_end_matches(['\r', '\n']));
     line.map(Some).map_err(|source| PlanFileError::Bad {

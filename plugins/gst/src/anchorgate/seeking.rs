@@ -1,4 +1,4 @@
-//! JumpState over what no look needs: the source pad's task seeks upstream.
+//! Seeks upstream, from the source pad's task, over parts that the plan does not need.
 
 use anchoring::time::Nanos;
 use gst::prelude::*;

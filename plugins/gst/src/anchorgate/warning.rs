@@ -1,34 +1,34 @@
-//! What the gate warns of, in words.
+//! The warnings of the gate.
 
 use anchoring::time::{Nanos, Window};
 
-/// What makes the gate fall back to uniform looks, or leave a plan unfulfilled. Each is said once.
+/// A warning, given once per kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Warning {
-    /// Nothing is linked to pad `cues`.
+    /// Pad `cues` is not linked.
     Unlinked,
-    /// What is linked there is fed by nothing.
+    /// The branch at pad `cues` gets no data.
     Unfed,
-    /// The sound ended without a cue.
+    /// The audio ended without a cue.
     NoneCame,
-    /// Pictures go on where cues don't.
+    /// The video goes on after the last cue.
     EndedEarly,
-    /// Cues stay behind further than the gate may hold.
+    /// Cues lag behind the video by more than the gate may hold.
     Late,
-    /// Plan entries without a picture.
+    /// Plan entries without a frame.
     Missed,
-    /// A codec of which it is not known where decoding can start.
+    /// A codec whose keyframes the gate does not know.
     Unknown,
-    /// Cues that lie before what was heard.
-    Back,
-    /// No pictures for long.
+    /// Cues that step back in time.
+    StepsBack,
+    /// A hole in the video.
     Hole(Window),
-    /// Plan entries in a hole.
+    /// Plan entries in a hole of the video.
     Folded,
 }
 
 impl Warning {
-    /// Whether it matters only where the plan is made from cues.
+    /// Whether it matters only to a plan made from cues.
     pub(super) const fn about_cues(self) -> bool {
         !matches!(
             self,
@@ -36,64 +36,64 @@ impl Warning {
         )
     }
 
-    /// Whether both are the same news.
+    /// Whether both are of the same kind.
     pub(super) fn like(self, other: Self) -> bool {
         std::mem::discriminant(&self) == std::mem::discriminant(&other)
     }
 }
 
-/// What the words mention.
+/// Facts that the texts mention.
 pub(super) struct WarningContext<'a> {
     pub(super) anchors_only: bool,
     pub(super) cue_stop: Nanos,
     pub(super) held_bytes: usize,
     pub(super) held_time: Nanos,
-    /// GStreamer's media type of the pictures.
+    /// GStreamer's media type of the video.
     pub(super) media: &'a str,
 }
 
 impl Warning {
-    /// What happened, the likely reason, and what is done about it.
+    /// What happened, the likely reason, and what the gate does now.
     pub(super) fn text(self, at: &WarningContext<'_>) -> String {
         let stop = at.cue_stop;
         let done = if at.anchors_only {
-            "no pictures are taken there"
+            "no frames are taken there"
         } else {
-            "looks are taken evenly there (uniform fallback)"
+            "frames are taken evenly there"
         };
         match self {
             Self::Unlinked => format!("no cues: pad `cues` is not linked; {done}"),
             Self::Unfed => format!(
-                "no cues: nothing feeds the branch at pad `cues` (has the recording no audio track?); {done}"
+                "no cues: the branch at pad `cues` gets no data (no audio track?); {done}"
             ),
             Self::NoneCame => format!(
-                "no cues: the sound ended before the first one (is the audio track empty?); {done}"
+                "no cues: the audio ended before the first one (an empty audio track?); {done}"
             ),
             Self::EndedEarly => format!(
-                "cues end at {stop}, but pictures go on (does the sound stop early?); {done}"
+                "cues end at {stop}, but the video goes on (does the audio track end early?); {done}"
             ),
             Self::Late => format!(
-                "cues stay behind: none beyond {stop} while {} of video ({} bytes) waits (has the sound stopped?); {done}",
+                "cues are late: the last one is at {stop}, and {} of video ({} bytes) waits (has the audio stalled?); {done}",
                 at.held_time, at.held_bytes
             ),
             Self::Unknown => format!(
-                "the gate does not know where a decoder can start in {}: every picture up to the last one chosen is decoded (FFV1, H.264 or Motion JPEG would save decoding)",
+                "the gate does not know where a decoder can start in {}, so every frame up to the last planned one is decoded (FFV1, H.264 or Motion JPEG would need less)",
                 at.media
             ),
-            Self::Back => format!(
-                "some cues lie before {stop}, where what was heard had come to; they are left out (does what makes them go back in time?)"
+            Self::StepsBack => format!(
+                "some cues lie before {stop}, the end of earlier cues: anchorgate drops them (do the audio timestamps step back?)"
             ),
             Self::Hole(hole) => format!(
-                "the recording has no pictures from {} to {} ({}): nothing is planned there; further such holes are not told",
+                "the video has no frames from {} to {} ({}): nothing is planned there; later holes cause no warning",
                 hole.start(),
                 hole.stop(),
                 hole.stop() - hole.start()
             ),
             Self::Folded => {
-                "some plan entries lie in a hole of the recording, far from any picture: those at its edges are taken once".into()
+                "some plan entries lie in a hole of the video, far from any frame: anchorgate takes each frame at its edges once and drops the rest".into()
             }
             Self::Missed => {
-                "some plan entries lie where the recording has no picture; they are missing in the result".into()
+                "some plan entries lie where the video has no frame: they are missing in the result".into()
             }
         }
     }

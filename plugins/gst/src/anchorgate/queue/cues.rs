@@ -14,7 +14,7 @@ impl GateQueue {
         self.cue_state = CueState::Arriving;
         // A hop may begin before the last one ends, where sound goes on anew, but not before that one begins.
         if self.last_cue.is_some_and(|last| cue.pts <= last) {
-            self.warn(Warning::Back);
+            self.warn(Warning::StepsBack);
             return self.progress();
         }
         self.last_cue = Some(cue.pts);

@@ -1,4 +1,4 @@
-//! The gate's properties and what is made of them.
+//! The gate's properties, and the set-up that they make.
 
 mod properties;
 
@@ -21,7 +21,7 @@ use properties::PROPERTIES;
 #[derive(Clone, Debug)]
 pub(super) struct Properties {
     settings: Settings,
-    /// As one line; the settings' own stay empty until [`Self::setup`].
+    /// As one line; [`Self::setup`] parses it into the settings.
     class_offsets: Option<String>,
     prices: [u64; 3],
     plan: Option<String>,
@@ -51,11 +51,11 @@ impl Default for Properties {
     }
 }
 
-/// Properties that don't go together, or name what is not there.
+/// Properties that contradict each other or name something missing.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BadProperties {
     #[error(
-        "prices are {0:?}: they must rise, 0 < price-low <= price-base <= price-high (did you swap them?)"
+        "prices are {0:?}, but must follow 0 < price-low <= price-base <= price-high (did you swap them?)"
     )]
     Prices([u64; 3]),
     #[error("{}", .0.join("; "))]
@@ -67,13 +67,13 @@ pub(super) enum BadProperties {
 }
 
 impl Properties {
-    /// Checks everything and reads the class list.
+    /// Checks the properties and reads the class list.
     pub(super) fn setup(&self) -> Result<Setup, BadProperties> {
         let [low, base, high] = self.prices;
         let prices = Prices::new(low, base, high).ok_or(BadProperties::Prices(self.prices))?;
         let labels = self.labels()?;
         let mut settings = self.settings.clone();
-        // A plan that is followed was checked when it was made.
+        // A plan file was checked when it was made.
         if self.plan.is_none() {
             if let Some(text) = &self.class_offsets {
                 settings.anchors.class_offset_ms = class_offsets(text, &labels)?;
@@ -114,12 +114,12 @@ impl Properties {
         self.access
     }
 
-    /// Wall time to wait for cues.
+    /// How long to wait for cues, in wall time.
     pub(super) fn patience(&self) -> Duration {
         Duration::from_millis(self.patience_ms.into())
     }
 
-    /// How long a decision waits for what is heard after it: the look-ahead, and as much as a picture may come before its sound.
+    /// How long a decision waits for later sound: the look-ahead, plus the time by which a frame may precede its sound.
     pub(super) fn look_ahead(&self) -> Nanos {
         let offsets = self.class_offsets.as_deref().map(offset::from_text);
         let by_class = offsets.and_then(Result::ok).unwrap_or_default();
@@ -145,21 +145,21 @@ impl Properties {
         &SPECS
     }
 
-    /// Takes a value that GObject has checked against the property's type and range.
+    /// Sets a value, whose type and range GObject has checked.
     pub(super) fn set(&mut self, name: &str, value: &glib::Value) {
         if let Some(property) = PROPERTIES.iter().find(|property| property.name == name) {
             property.set(self, value);
         }
     }
 
-    /// `None` if there is no such property here.
+    /// Gives a value; `None` if there is no such property.
     pub(super) fn get(&self, name: &str) -> Option<glib::Value> {
         let property = PROPERTIES.iter().find(|property| property.name == name)?;
         Some(property.get(&mut self.clone()))
     }
 }
 
-/// Offsets by class from their line; every name must be a class.
+/// Parses offsets by class; every name must be a class.
 fn class_offsets(
     text: &str,
     classes: &[String],
@@ -167,7 +167,7 @@ fn class_offsets(
     let bad = BadProperties::ClassOffsets;
     let offsets = offset::from_text(text).map_err(bad)?;
     if classes.is_empty() && !offsets.is_empty() {
-        let text = "needs `classes`, the list that its names are of (such as classes=yamnet)";
+        let text = "needs `classes`, the list of its names (such as classes=yamnet)";
         return Err(bad(text.into()));
     }
     let given = anchoring::settings::AnchorSettings {
@@ -176,7 +176,9 @@ fn class_offsets(
     };
     if let Some((name, meant)) = offset::unknown(&given, classes).first() {
         let meant = meant.map_or(String::new(), |meant| format!(" (did you mean `{meant}`?)"));
-        return Err(bad(format!("`{name}` is no class of `classes`{meant}")));
+        return Err(bad(format!(
+            "unknown class `{name}`{meant}: `classes` does not list it"
+        )));
     }
     Ok(given.class_offset_ms)
 }

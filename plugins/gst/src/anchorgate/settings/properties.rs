@@ -1,4 +1,4 @@
-//! The table of the gate's properties: name, text, range and place of each.
+//! The table of the gate's properties: name, text, range and field of each.
 
 use anchoring::offset;
 use anchoring::settings::{LONGEST_MS, Policy, Widen};
@@ -17,7 +17,7 @@ pub(super) struct Property {
     field: Field,
 }
 
-/// Type, range and place of a property.
+/// Type, range and field of a property.
 enum Field {
     Uint(u32, u32, fn(&mut Properties) -> &mut u32),
     Uint64(u64, u64, fn(&mut Properties) -> &mut u64),
@@ -170,31 +170,31 @@ pub(super) const PROPERTIES: [Property; 33] = [
     property(
         "policy",
         "Policy",
-        "What decides where to look; `plan` overrides it",
+        "How frames are chosen; `plan` overrides it",
         Field::Policy(|p| &mut p.settings.budget.policy),
     ),
     property(
         "plan",
         "Plan file",
-        "Path of a plan.jsonl to follow; unset: plan as the cues come",
+        "Path of a plan.jsonl to follow; unset: plan while the cues come",
         Field::Text(|p| &mut p.plan),
     ),
     property(
         "tokens-per-s",
         "Budget",
-        "Visual tokens to spend per second of recording",
+        "Tokens to spend per second of recording",
         Field::Real(0.001, 1e6, |p| &mut p.settings.budget.tokens_per_s),
     ),
     property(
         "burst-s",
         "Burst",
-        "How much the token bucket holds, in seconds of tokens-per-s",
+        "Size of the token bucket, in seconds of tokens-per-s",
         Field::Real(1.0, 3600.0, |p| &mut p.settings.budget.burst_s),
     ),
     property(
         "anchor-tier",
         "Anchor tier",
-        "Resolution of the picture at an anchor",
+        "Resolution of frames at anchors",
         Field::Tier(|p| &mut p.settings.budget.anchor_tier),
     ),
     property(
@@ -212,91 +212,91 @@ pub(super) const PROPERTIES: [Property; 33] = [
     property(
         "max-gap-ms",
         "Largest gap",
-        "Largest time between two looks, ms",
+        "Largest time between two frames, ms",
         Field::Uint(1, 3_600_000, |p| &mut p.settings.budget.max_gap_ms),
     ),
     property(
         "distrust",
         "Distrust",
-        "From this uncertainty on, the sound is not trusted",
+        "Uncertainty from which the sound is not trusted",
         Field::Real(0.0, 1.0, |p| &mut p.settings.budget.distrust),
     ),
     property(
         "events-per-min",
         "Expected events",
-        "How many events are expected to begin in a minute; 0: blind looks where the sound can't be trusted are worth nothing",
+        "Events expected per minute; 0: frames where the sound can't be trusted count for nothing",
         Field::Real(0.0, 600.0, |p| &mut p.settings.budget.events_per_min),
     ),
     property(
         "event-s",
-        "Length of events",
-        "How long events last: half of them longer than 0.4 times this, seconds",
+        "Event length",
+        "Scale of the length of events, s: half of them last longer than 0.4 times this",
         Field::Real(0.01, 3600.0, |p| &mut p.settings.budget.event_s),
     ),
     property(
         "miss-rate",
         "Missed events",
-        "Share of the events that the sound is expected not to tell of where it can be trusted",
+        "Share of events expected to make no sound where the sound can be trusted",
         Field::Real(0.0, 1.0, |p| &mut p.settings.budget.miss_rate),
     ),
     property(
         "look-ahead-ms",
         "Look-ahead",
-        "How far the planner hears ahead before it decides, ms",
+        "How far the planner listens ahead before it decides, ms",
         Field::Uint(100, 60_000, |p| &mut p.settings.budget.look_ahead_ms),
     ),
     property(
         "pre-ms",
         "Before the onset",
-        "Window before an anchor's onset, ms",
+        "Length of the window before an anchor's onset, ms",
         Field::Uint(0, 60_000, |p| &mut p.settings.anchors.pre_ms),
     ),
     property(
         "post-ms",
         "After the onset",
-        "Window after an anchor's onset, ms",
+        "Length of the window after an anchor's onset, ms",
         Field::Uint(1, 60_000, |p| &mut p.settings.anchors.post_ms),
     ),
     property(
         "uncertainty-gain",
         "Widening",
-        "Windows grow by this times the anchor's uncertainty (1 - score), factor",
+        "Windows grow by this factor times the anchor's uncertainty (1 - score)",
         Field::Real(0.0, 10.0, |p| &mut p.settings.anchors.uncertainty_gain),
     ),
     property(
         "widen",
-        "Sides that grow",
-        "Which sides of a window grow with uncertainty",
+        "Widened sides",
+        "Sides of a window that grow with uncertainty",
         Field::Widen(|p| &mut p.settings.anchors.widen),
     ),
     property(
         "min-window-ms",
-        "Least window",
-        "Windows are no shorter than this, ms, unless another anchor or an end of the recording cuts them",
+        "Shortest window",
+        "Shortest window, ms, unless another anchor or an end of the recording cuts it",
         Field::Uint(0, 120_000, |p| &mut p.settings.anchors.min_window_ms),
     ),
     property(
         "max-window-ms",
-        "Most window",
-        "Windows grow no longer than this, ms",
+        "Longest window",
+        "Longest window, ms",
         Field::Uint(1, LONGEST_MS, |p| &mut p.settings.anchors.max_window_ms),
     ),
     property(
         "min-gap-ms",
-        "Least distance",
-        "Least time between two anchors, ms",
+        "Smallest distance",
+        "Smallest time between two anchors, ms",
         Field::Uint(0, 60_000, |p| &mut p.settings.anchors.min_gap_ms),
     ),
     property(
         "look-ms",
-        "Look at",
-        "The picture is taken this long after the onset, ms; kept inside the window",
+        "Frame delay",
+        "How long after the onset its frame is taken, ms; kept inside the window",
         Field::Int(-5000, 5000, |p| &mut p.settings.anchors.look_ms),
     ),
     property(
         "offset-ms",
         "Offset",
-        "How much later than its sound an event is seen, ms: moves windows and looks; negative where the picture comes first",
+        "How much later than its sound an event is seen, ms: moves windows and frames; negative where it is seen first",
         Field::Int(-offset::FURTHEST_MS, offset::FURTHEST_MS, |p| {
             &mut p.settings.anchors.offset_ms
         }),
@@ -304,67 +304,67 @@ pub(super) const PROPERTIES: [Property; 33] = [
     property(
         "class-offset-ms",
         "Offsets by class",
-        "The same by class, instead of offset-ms: `class=ms;class=ms`, names as in `classes`, which must be set",
+        "Offset per class, instead of offset-ms: `class=ms;class=ms`; `classes` must be set and list the names",
         Field::Text(|p| &mut p.class_offsets),
     ),
     property(
         "threshold",
         "Threshold",
-        "Onsets less likely than this are no anchors, probability",
+        "Least probability of an onset to become an anchor",
         Field::Real(0.0, 1.0, |p| &mut p.settings.anchors.threshold),
     ),
     property(
         "price-low",
         "Price of low",
-        "What a picture of tier low costs, tokens",
+        "Price of a frame of tier low, tokens",
         Field::Uint64(1, u32::MAX as u64, |p| &mut p.prices[0]),
     ),
     property(
         "price-base",
         "Price of base",
-        "What a picture of tier base costs, tokens",
+        "Price of a frame of tier base, tokens",
         Field::Uint64(1, u32::MAX as u64, |p| &mut p.prices[1]),
     ),
     property(
         "price-high",
         "Price of high",
-        "What a picture of tier high costs, tokens",
+        "Price of a frame of tier high, tokens",
         Field::Uint64(1, u32::MAX as u64, |p| &mut p.prices[2]),
     ),
     property(
         "classes",
         "Class list",
-        "Where anchors get their labels: a CSV file (index,mid,display_name), or a tagger's name; unset: no labels",
+        "Class list for the labels of anchors: a CSV file (index,mid,display_name) or the name of a tagger; unset: no labels",
         Field::Text(|p| &mut p.classes),
     ),
     property(
         "video-id",
         "Video id",
-        "Name of the recording, sent on with the plan; a plan file has its own",
+        "Name of the recording, sent downstream with the plan; a plan file has its own",
         Field::Text(|p| &mut p.video_id),
     ),
     property(
         "max-bytes",
-        "Most bytes",
-        "Most encoded video that may wait for cues, bytes; then the oldest goes on without them",
+        "Largest wait",
+        "Most encoded video that waits for cues, bytes; beyond it the oldest goes on without them",
         Field::Uint64(1 << 20, 1 << 36, |p| &mut p.max_bytes),
     ),
     property(
         "max-lag-ms",
         "Longest lag",
-        "Most encoded video that may wait for cues, ms of recording; then the oldest goes on without them",
+        "Most encoded video that waits for cues, ms of recording; beyond it the oldest goes on without them",
         Field::Uint(1000, 3_600_000, |p| &mut p.max_lag_ms),
     ),
     property(
         "patience-ms",
         "Patience",
-        "How long to wait for cues that make no progress, ms of wall time; not at all when live",
+        "How long to wait for cues that make no progress, ms of wall time; ignored for live sources",
         Field::Uint(0, 3_600_000, |p| &mut p.patience_ms),
     ),
     property(
         "access",
         "Access",
-        "With a plan and no cues, from a local MP4 or Matroska file: whether what lies between two looks is read; the pictures are the same",
+        "How to read a local MP4 or Matroska file with a plan and no cues; the chosen frames are the same",
         Field::Access(|p| &mut p.access),
     ),
 ];
