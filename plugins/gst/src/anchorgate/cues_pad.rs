@@ -1,4 +1,4 @@
-//! The cues pad: cues are heard, and a branch that nothing feeds is found.
+//! The cues pad: takes cues, and finds out whether its branch gets data.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ use super::queue::{CueState, GateQueue};
 use super::warning::Warning;
 use crate::{pads, unfed_branch};
 
-/// Where sound and pictures have sources of their own and the sound is flushed first, it waits this long for the pictures' flush.
+/// With separate sources for audio and video, flushed cues wait this long for the video's flush.
 const TOGETHER: Duration = Duration::from_secs(1);
 
 impl AnchorGate {
-    /// Waits while what is heard is of a recording, or of a place in it, that the video has not come to yet.
+    /// Waits while the cues belong to a recording, or a place in it, that the video has not reached.
     fn wait_for_video(&self, begins: bool) {
         let mut state = self.state();
         loop {
@@ -33,7 +33,7 @@ impl AnchorGate {
     pub(super) fn cues_chain(&self, buffer: &gst::Buffer) -> Flow {
         self.wait_for_video(false);
         let began = Instant::now();
-        let heard = {
+        let taken = {
             let Ok(map) = buffer.map_readable() else {
                 return Err(gst::FlowError::Error);
             };
@@ -50,12 +50,12 @@ impl AnchorGate {
             let Some(queue) = &mut state.queue else {
                 return Err(gst::FlowError::Flushing);
             };
-            let heard = queue.cue(&map);
+            let taken = queue.cue(&map);
             state.busy += began.elapsed();
             self.changed.notify_all();
-            heard
+            taken
         };
-        heard.map_err(|error| self.fail(&error))?;
+        taken.map_err(|error| self.fail(&error))?;
         self.post_warnings();
         let mut state = self.state();
         loop {
@@ -75,7 +75,7 @@ impl AnchorGate {
     }
 
     pub(super) fn cues_event(&self, event: &gst::Event) -> bool {
-        // A file knows how long it is, a camera does not.
+        // Files have a duration, cameras do not.
         let enters = matches!(event.view(), gst::EventView::Segment(_));
         let begins = enters || matches!(event.view(), gst::EventView::StreamStart(_));
         if event.is_serialized() && event.type_() != gst::EventType::FlushStop {
@@ -93,7 +93,7 @@ impl AnchorGate {
                 state.cues_flushing = false;
                 state.cues_stale = false;
                 state.cue_segment = None;
-                // Of two flushes that belong together, this is the second or the first.
+                // Of the two flushes of one seek, this is the second or the first.
                 let second = std::mem::take(&mut state.video_ahead);
                 state.cues_ahead = (!second).then(Instant::now);
             }
@@ -147,8 +147,7 @@ impl AnchorGate {
         }
     }
 
-    /// Finds out whether anything feeds the cues pad, and if nothing does, goes on without and sets the branch aside. With
-    /// `now` that happens although cues were expected; otherwise only while none have been seen.
+    /// Checks whether the cues pad gets data; if not, goes on without cues and sets the branch aside. `now`: even before the next regular check.
     pub(super) fn check_cues(&self, now: bool) -> Result<(), gst::FlowError> {
         {
             let mut state = self.state();
@@ -162,22 +161,22 @@ impl AnchorGate {
         else {
             return Ok(());
         };
-        let deaf = {
+        let done = {
             let mut state = self.state();
             let Some(queue) = &mut state.queue else {
                 return Ok(());
             };
-            let deaf = queue.expect_no_cues(Warning::Unfed);
+            let done = queue.expect_no_cues(Warning::Unfed);
             self.changed.notify_all();
-            deaf
+            done
         };
-        deaf.map_err(|error| self.fail(&error))?;
+        done.map_err(|error| self.fail(&error))?;
         self.post_warnings();
         self.set_aside(unfed);
         Ok(())
     }
 
-    /// Finds out whether anything feeds the video pad, and if nothing does, makes what is heard the stream.
+    /// Checks whether the video pad gets data; if not, makes the cues the stream.
     pub(super) fn check_video(&self) {
         let element = self.obj();
         let Some(unfed) = unfed_branch::find(element.upcast_ref(), &self.video, &[&self.cues])

@@ -172,7 +172,7 @@ impl AnchorGate {
             GateError::Plan(_) => {
                 gst::element_imp_error!(self, gst::ResourceError::Read, ("{}", shown(&error)));
             }
-            GateError::Astray(_) => {
+            GateError::SeekFailed(_) => {
                 gst::element_imp_error!(self, gst::ResourceError::Seek, ("{}", shown(&error)));
             }
             GateError::Cue(_) | GateError::Unordered(_) | GateError::NotRaw { .. } => {

@@ -13,12 +13,12 @@ use crate::pads;
 const EXACT: [&str; 2] = ["qtdemux", "matroskademux"];
 
 impl AnchorGate {
-    /// Whether this thread's seek is under way: what it flushes is only what is on its way to the gate.
+    /// Whether this thread is seeking: then a flush is the gate's own.
     pub(super) fn is_seeking(&self) -> bool {
         self.state().seeker == Some(std::thread::current().id())
     }
 
-    /// Waits while the next thing is to come from elsewhere.
+    /// Waits while a jump is due.
     pub(super) fn wait_for_jump(&self) {
         if self.is_seeking() {
             return;
@@ -36,28 +36,28 @@ impl AnchorGate {
         }
     }
 
-    /// Seeks to the keyframe before `to`, from the source pad's task: flushes what is on its way to the gate, nothing behind it.
+    /// Seeks to the keyframe before `to`, from the source pad's task. The flush goes no further than the gate.
     pub(super) fn seek(&self, to: JumpTarget) {
         if let JumpTarget::Frame(_) | JumpTarget::End(_) = to
             && let Err(why) = self.can_seek()
         {
-            gst::debug!(CAT, imp = self, "no seeking: {why}");
+            gst::debug!(CAT, imp = self, "not seeking: {why}");
             if self.properties().access() == EarmarkAccess::Seek {
                 gst::element_imp_warning!(
                     self,
                     gst::StreamError::Failed,
-                    ("access is seek, but {why}: the recording is read through")
+                    ("access=seek cannot seek here ({why}): anchorgate reads the whole recording")
                 );
             }
             self.resume(to);
             return;
         }
-        let place = u64::try_from(to.place().get()).unwrap_or(0);
+        let time = u64::try_from(to.time().get()).unwrap_or(0);
         let seek = gst::event::Seek::new(
             1.0,
             gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT | gst::SeekFlags::SNAP_BEFORE,
             gst::SeekType::Set,
-            gst::ClockTime::from_nseconds(place),
+            gst::ClockTime::from_nseconds(time),
             gst::SeekType::None,
             gst::ClockTime::NONE,
         );
@@ -66,7 +66,7 @@ impl AnchorGate {
             let sought = state
                 .queue
                 .as_ref()
-                .is_some_and(|queue| queue.is_sought(to));
+                .is_some_and(|queue| queue.is_seeking_to(to));
             if state.video_flushing || !sought {
                 return;
             }
@@ -80,13 +80,13 @@ impl AnchorGate {
             state.own_flush = false;
         }
         if !sought {
-            gst::debug!(CAT, imp = self, "{to:?} was refused");
+            gst::debug!(CAT, imp = self, "upstream refused to seek: {to:?}");
         }
-        // Unless the flush came, nothing was lost.
+        // Does nothing if the flush came.
         self.resume(to);
     }
 
-    /// Reads on if nothing came of the jump.
+    /// Reads on if the seek did nothing.
     fn resume(&self, to: JumpTarget) {
         let resumed = {
             let mut state = self.state();
@@ -100,10 +100,10 @@ impl AnchorGate {
         }
     }
 
-    /// Whether a seek lands where an index of keyframes says, and is in nobody's way; else why not.
+    /// Whether a seek lands on a keyframe from an index and disturbs nobody; else the reason.
     fn can_seek(&self) -> Result<(), String> {
         if self.cues.is_linked() {
-            return Err("the sound is heard in the same pass".into());
+            return Err("the audio plays in the same pass".into());
         }
         let mut demuxers = Vec::new();
         let mut local = false;
@@ -115,7 +115,7 @@ impl AnchorGate {
                 .count()
                 > 1
             {
-                return Err(format!("others read from {} too", element.name()));
+                return Err(format!("{} has other readers", element.name()));
             }
             for factory in inside.iter().filter_map(|element| element.factory()) {
                 if factory.has_type(gst::ElementFactoryType::DEMUXER) {
@@ -125,22 +125,22 @@ impl AnchorGate {
             }
         }
         if !local {
-            return Err("it is no local file".into());
+            return Err("the source is no local file".into());
         }
         match demuxers.as_slice() {
             [one] if EXACT.contains(&one.as_str()) => {}
-            [] => return Err("nothing in it says where keyframes are".into()),
-            [one] => return Err(format!("{one} does not know exactly where keyframes are")),
-            _ => return Err("it is demuxed more than once".into()),
+            [] => return Err("no demuxer lists keyframes".into()),
+            [one] => return Err(format!("{one} does not know where keyframes are")),
+            _ => return Err("there is more than one demuxer".into()),
         }
         let mut query = gst::query::Seeking::new(gst::Format::Time);
         if !self.video.peer_query(&mut query) || !query.result().0 {
-            return Err("it cannot be sought".into());
+            return Err("the source cannot seek".into());
         }
         Ok(())
     }
 
-    /// Where the recording ends, if that can be known: when the plan has no more looks, only its last pictures are of interest.
+    /// Asks for the end of the recording: after the plan's last entry, only the last frames matter.
     pub(super) fn learn_end(&self) {
         if self.properties().access() == EarmarkAccess::Linear {
             return;

@@ -1,4 +1,4 @@
-//! The source pad: a task pushes what the queue lets go of.
+//! The source pad: a task pushes what leaves the queue.
 
 use std::time::{Duration, Instant};
 
@@ -11,17 +11,17 @@ use super::queue::{CueState, GateError, JumpTarget, Outgoing};
 use super::warning::Warning;
 use crate::{pads, structures};
 
-/// After this long with nothing to push, the decoder is made to give out what it holds.
+/// After so long without anything to push, the decoder must give out its frames.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// What the task does next, without the lock.
-enum Duty {
+/// The next step of the task, taken without the lock.
+enum Step {
     Push(Outgoing),
-    /// The next look is far away.
+    /// The next planned frame is far away.
     Seek(JumpTarget),
-    /// The video is over: will cues still come?
+    /// The video has ended: will more cues come?
     CheckCues,
-    /// The sound is over or long: will video ever come?
+    /// The audio has ended or gone far ahead: will there be video?
     CheckVideo,
     Fail(GateError),
     Stop,
@@ -40,42 +40,42 @@ impl AnchorGate {
         }
     }
 
-    /// One turn of the task: pushes one thing.
+    /// One turn of the task.
     fn run(&self) {
         let patience = self.properties().patience();
-        match self.next_duty(patience) {
-            Duty::Push(Outgoing::Buffer(buffer)) => self.pushed(self.src.push(buffer)),
-            Duty::Push(Outgoing::Event(event)) => {
+        match self.next_step(patience) {
+            Step::Push(Outgoing::Buffer(buffer)) => self.pushed(self.src.push(buffer)),
+            Step::Push(Outgoing::Event(event)) => {
                 if event.type_() == gst::EventType::Eos {
                     self.report();
                 }
                 if !self.src.push_event(event) {
-                    gst::debug!(CAT, imp = self, "an event was refused downstream");
+                    gst::debug!(CAT, imp = self, "downstream refused an event");
                 }
             }
-            Duty::CheckCues => {
-                // The failure has been posted.
+            Step::CheckCues => {
+                // The error has been posted.
                 let _ = self.check_cues(true);
             }
-            Duty::Seek(to) => self.seek(to),
-            Duty::CheckVideo => self.check_video(),
-            Duty::Fail(error) => {
+            Step::Seek(to) => self.seek(to),
+            Step::CheckVideo => self.check_video(),
+            Step::Fail(error) => {
                 let error = self.fail(&error);
                 self.pushed(Err(error));
             }
-            Duty::Stop => {}
+            Step::Stop => {}
         }
         self.post_warnings();
     }
 
-    fn next_duty(&self, patience: Duration) -> Duty {
+    fn next_step(&self, patience: Duration) -> Step {
         let idle = Instant::now();
         let mut state = self.state();
         loop {
             if !state.pushing || state.video_flushing || state.flow.is_err() {
-                // Under the lock, so that whoever lifts the reason and then starts the task does so after this.
+                // Under the lock, so that a thread that lifts the reason starts the task after this.
                 let _ = self.src.pause_task();
-                return Duty::Stop;
+                return Step::Stop;
             }
             let due = state.check_due();
             let State {
@@ -88,14 +88,14 @@ impl AnchorGate {
             } = &mut *state
             else {
                 let _ = self.src.pause_task();
-                return Duty::Stop;
+                return Step::Stop;
             };
             if let Some(to) = queue.jump() {
-                return Duty::Seek(to);
+                return Step::Seek(to);
             }
             if let Some(out) = queue.pop() {
                 self.changed.notify_all();
-                return Duty::Push(out);
+                return Step::Push(out);
             }
             let mut pause = Duration::from_secs(3600);
             if queue.needs_drain() {
@@ -108,7 +108,7 @@ impl AnchorGate {
                 }
             }
             if queue.finished() {
-                // Only a flush can bring something new.
+                // Only a flush brings more.
             } else if let Some((eos, at)) = video_ended {
                 let waited = (*cue_progress).max(*at).elapsed();
                 let (finished, goes_on) = if !queue.cues_may_come() {
@@ -117,13 +117,13 @@ impl AnchorGate {
                     (queue.expect_no_cues(Warning::Late), true)
                 } else {
                     if due && !*cues_touched {
-                        return Duty::CheckCues;
+                        return Step::CheckCues;
                     }
                     pause = pause.min(CHECK);
                     (Ok(()), false)
                 };
                 if let Err(error) = finished {
-                    return Duty::Fail(error);
+                    return Step::Fail(error);
                 }
                 if goes_on {
                     continue;
@@ -133,7 +133,7 @@ impl AnchorGate {
                 && (queue.cue_state == CueState::Ended || queue.pending_messages_full())
             {
                 if due {
-                    return Duty::CheckVideo;
+                    return Step::CheckVideo;
                 }
                 pause = pause.min(CHECK);
             }
@@ -141,7 +141,7 @@ impl AnchorGate {
         }
     }
 
-    /// Keeps what a push returned, for the chains to return too.
+    /// Keeps the result of a push, which the chains return too.
     pub(super) fn pushed(&self, flow: Flow) {
         let Err(error) = flow else {
             return;
@@ -152,8 +152,8 @@ impl AnchorGate {
             self.changed.notify_all();
             state.video_ended.clone()
         };
-        gst::debug!(CAT, imp = self, "downstream says {error}");
-        // Nobody upstream will be told any more.
+        gst::debug!(CAT, imp = self, "downstream returned {error}");
+        // After EOS, upstream no longer sees the error.
         if let Some((eos, _)) = ended {
             if matches!(
                 error,
@@ -162,7 +162,7 @@ impl AnchorGate {
                 gst::element_imp_error!(
                     self,
                     gst::StreamError::Failed,
-                    ("downstream refused the pictures: {error}")
+                    ("downstream refused the video: {error}")
                 );
             }
             if error != gst::FlowError::Flushing {
@@ -173,15 +173,15 @@ impl AnchorGate {
 
     pub(super) fn src_event(&self, event: gst::Event) -> bool {
         match event.view() {
-            // The decoder behind the gate must not skip what was chosen.
+            // The decoder must not skip chosen frames.
             gst::EventView::Qos(_) => true,
-            // Each goes to whatever plays sound and pictures; where that is one source, it goes there once.
+            // Goes to the sources of audio and video; once if both are the same.
             gst::EventView::Seek(_) | gst::EventView::Latency(_) => {
                 let upstream = self.upstream();
                 let taken = upstream.push_event(event.clone());
                 if *upstream != self.cues && self.cues.is_linked() && self.sources_differ() {
-                    let heard = self.cues.push_event(event);
-                    gst::debug!(CAT, imp = self, "sent up pad cues, too: {heard}");
+                    let sent = self.cues.push_event(event);
+                    gst::debug!(CAT, imp = self, "sent upstream of pad cues too: {sent}");
                 }
                 taken
             }
@@ -193,31 +193,34 @@ impl AnchorGate {
         let serialized = query.is_serialized();
         match query.view_mut() {
             gst::QueryViewMut::Latency(latency) => {
-                let told = |pad: &gst::Pad| {
+                let latency_of = |pad: &gst::Pad| {
                     let mut query = gst::query::Latency::new();
                     pad.peer_query(&mut query).then(|| query.result())
                 };
                 let upstream = self.upstream();
-                let Some((live, min, max)) = told(upstream) else {
+                let Some((live, min, max)) = latency_of(upstream) else {
                     return false;
                 };
-                let ears = (*upstream != self.cues).then(|| told(&self.cues)).flatten();
-                let (hears_live, heard) = ears.map_or((false, min), |(live, min, _)| (live, min));
+                let audio = (*upstream != self.cues)
+                    .then(|| latency_of(&self.cues))
+                    .flatten();
+                let (audio_live, audio_min) =
+                    audio.map_or((false, min), |(live, min, _)| (live, min));
                 let (ahead, lag) = {
                     let properties = self.properties();
                     (properties.look_ahead(), properties.max_lag())
                 };
                 let time = |nanos: Nanos| gst::ClockTime::from_nseconds(nanos.get().max(0) as u64);
                 let (own, lag) = (time(ahead + self.state().latency), time(lag));
-                // Pictures wait for what is heard of them, and so long they are kept here.
-                let late = if hears_live {
-                    heard.saturating_sub(min)
+                // Frames wait here for their cues.
+                let late = if audio_live {
+                    audio_min.saturating_sub(min)
                 } else {
                     gst::ClockTime::ZERO
                 };
                 let own = own + late;
                 let max = max.map(|max| max.max(min) + own.max(lag));
-                latency.set(live || hears_live, min + own, max);
+                latency.set(live || audio_live, min + own, max);
                 true
             }
             gst::QueryViewMut::Scheduling(scheduling) => {
@@ -251,7 +254,7 @@ impl AnchorGate {
         }
     }
 
-    /// The pad that what goes out comes from.
+    /// The pad that feeds the output.
     fn upstream(&self) -> &gst::Pad {
         let sound = !self.video.is_linked() && self.cues.is_linked();
         if sound || self.state().sound_only {
@@ -261,10 +264,10 @@ impl AnchorGate {
         }
     }
 
-    /// Whether sound and pictures come from elements of their own, as far as that can be seen.
+    /// Whether audio and video have separate sources, as far as that can be seen.
     fn sources_differ(&self) -> bool {
         let source = |pad| pads::before(pad).pop().map(|(element, _)| element);
-        let (pictures, sound) = (source(&self.video), source(&self.cues));
-        pictures.is_none() || pictures != sound
+        let (video, audio) = (source(&self.video), source(&self.cues));
+        video.is_none() || video != audio
     }
 }

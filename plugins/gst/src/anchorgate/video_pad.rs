@@ -1,4 +1,4 @@
-//! The video pad: units are stored, and wait for room where there is none.
+//! The video pad: stores units, and waits while there is no room.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use super::imp::{AnchorGate, CAT, CHECK, Flow};
 use super::queue::{CueState, GateQueue, Room};
 use super::warning::Warning;
 
-/// The audio branch is given this long to be linked while the gate waits for room downstream.
+/// How long the audio branch may take to be linked while the gate waits for downstream.
 const SETTLE: Duration = Duration::from_secs(1);
 
 impl AnchorGate {
@@ -42,7 +42,7 @@ impl AnchorGate {
             };
             let stored = stored.and_then(|()| queue.unit(buffer));
             let gop = queue.longest_gop();
-            // Half seconds, so that the latency is not told anew with every GOP.
+            // In steps of half a second, so that not every GOP changes the latency.
             let grown = gop > state.latency + Nanos::from_ms(500);
             if grown {
                 state.latency = gop;
@@ -55,7 +55,7 @@ impl AnchorGate {
         self.post_warnings();
         if grown && self.is_live() {
             let message = gst::message::Latency::builder().src(&*self.obj()).build();
-            // Without a bus there is nobody to tell.
+            // Fails only without a bus.
             let _ = self.obj().post_message(message);
         }
         let flow = self.wait_for_room();
@@ -94,7 +94,7 @@ impl AnchorGate {
                 Room::NeedsCues => {}
             }
             if full {
-                // Downstream is slow, or waits for the pipeline to play, which an unfed branch may prevent.
+                // Downstream is slow, or waits for PLAYING, which a branch without data may prevent.
                 if began.elapsed() > SETTLE && !self.state().cues_touched {
                     self.check_cues(false)?;
                 }
@@ -137,7 +137,7 @@ impl AnchorGate {
             }
             gst::EventView::FlushStop(_) if self.is_seeking() => {
                 let mut state = self.state();
-                // Somebody else's flush may be under way as well, and ends by itself.
+                // An application's flush may be under way too, and ends by itself.
                 state.own_flush = false;
                 state.video_ended = None;
                 if let Some(queue) = &mut state.queue {
@@ -149,7 +149,7 @@ impl AnchorGate {
                 {
                     let mut state = self.state();
                     state.video_flushing = true;
-                    // Cues that were flushed before are those of the new place already.
+                    // Cues that were flushed first belong to the new place already.
                     if state.cues_ahead.is_none() {
                         state.cues_stale = !state.cues_flushing && state.cues_touched;
                         state.video_ahead = state.cues_touched;
@@ -160,7 +160,7 @@ impl AnchorGate {
                     self.changed.notify_all();
                 }
                 let pushed = self.src.push_event(event);
-                // The task has seen the flag; this waits for it to leave.
+                // The task sees the flag; this waits until it has left.
                 let _ = self.src.pause_task();
                 pushed
             }
@@ -187,7 +187,7 @@ impl AnchorGate {
                 }
                 pushed
             }
-            // What a seek asked for is over: for what is held that is the end, too.
+            // The end of a segment seek ends the held video too.
             gst::EventView::Eos(_) | gst::EventView::SegmentDone(_) => {
                 self.wait_for_jump();
                 let astray = {
@@ -201,10 +201,10 @@ impl AnchorGate {
                     astray
                 };
                 match astray {
-                    // The task goes back, and the end will come again.
+                    // The task seeks back, and the end comes again.
                     Some(Ok(())) => return true,
                     Some(Err(error)) => {
-                        // The failure has been posted.
+                        // The error has been posted.
                         let _ = self.fail(&error);
                         return false;
                     }
@@ -220,12 +220,11 @@ impl AnchorGate {
                         true
                     }
                 };
-                // What is held is refused downstream: only the end is news.
+                // Downstream refuses held units: pass on the end alone.
                 if refused {
                     return self.src.push_event(event);
                 }
-                // Not the task's business alone: it may be held by a sink that waits for the pipeline to play, which an unfed
-                // branch may prevent.
+                // Not only in the task: a sink that waits for PLAYING may block it, and a branch without data may prevent that.
                 self.check_cues(true).is_ok()
             }
             gst::EventView::Segment(segment) if segment.segment().format() != gst::Format::Time => {
@@ -233,7 +232,7 @@ impl AnchorGate {
                     self,
                     gst::StreamError::Format,
                     (
-                        "the video's segment is in {}, but must be in time (is there no parser or demuxer before the gate?)",
+                        "the video segment is in {} format, but must be in time format (is a parser or demuxer missing before the gate?)",
                         segment.segment().format().to_string()
                     )
                 );
@@ -255,7 +254,7 @@ impl AnchorGate {
                 };
                 match taken {
                     Some(Err(error)) => {
-                        // The failure has been posted.
+                        // The error has been posted.
                         let _ = self.fail(&error);
                         false
                     }
@@ -269,8 +268,7 @@ impl AnchorGate {
         }
     }
 
-    /// Another stream follows the one that has ended, or another segment the one that is done: waits until that has gone out. Whether
-    /// anything may come now.
+    /// If another stream or segment follows one that has ended, waits until that has gone out. Whether anything may come now.
     fn restart(&self, event: &gst::Event) -> bool {
         let mut state = self.state();
         loop {
@@ -319,7 +317,7 @@ impl AnchorGate {
                 caps.set_result(&result);
                 true
             }
-            // What waits here would drain any pool but upstream's own.
+            // Held units would drain any pool but upstream's own.
             gst::QueryViewMut::Allocation(_) => false,
             _ if serialized => false,
             gst::QueryViewMut::AcceptCaps(_) => {

@@ -1,9 +1,9 @@
-//! Where a decoder can really start in H.264, H.265 and MPEG-2, what it can do without (in AV1 too), and the parameter sets it needs.
+//! Inspects access units: whether a decoder can start there, whether it can skip them, and which parameter sets it needs.
 //!
-//! A parser calls every picture of intra slices a keyframe. In H.264 later pictures may still refer to earlier ones unless it is
-//! an IDR picture or carries a recovery point (ITU-T H.264, 7.4.1.2.4 and D.2.8), so only these count here. In MPEG-2 the parser
-//! is mistaken about the last picture of a stream; the picture header says what it is (ISO/IEC 13818-2, 6.3.9). Byte streams
-//! may send their parameter sets once only; they are kept, and put before every unit that starts without them.
+//! A parser marks every frame of intra slices as a keyframe. In H.264 later frames may still refer to earlier ones, unless it is an IDR
+//! picture or has a recovery point (ITU-T H.264, 7.4.1.2.4 and D.2.8), so only these count here. In MPEG-2 the parser misjudges the last frame
+//! of a stream; the picture header has its type (ISO/IEC 13818-2, 6.3.9). Byte streams may send their parameter sets only once; they are kept
+//! and put before every unit where a decoder starts without them.
 
 use anchoring::time::Nanos;
 
@@ -12,49 +12,49 @@ use super::field_pairs::FieldPairs;
 use super::media_types::{self, KeyframeRule};
 use super::nal::{Codec, Framing, Nals, ended, framing, kind, whole};
 
-/// Streams without a single recovery point exist: after this long, a picture of intra slices has to do.
+/// Some streams have no recovery point: after so long, a frame of intra slices counts as one.
 const PATIENCE: Nanos = Nanos::from_ms(12_000);
 
-/// What is known about a stream of coded pictures.
+/// Inspects the access units of a stream.
 #[derive(Debug, Default)]
-pub(in crate::anchorgate) struct Access {
+pub(in crate::anchorgate) struct Inspector {
     nal: Option<(Codec, Framing)>,
-    /// By what keyframes of other codecs are known.
-    keys: KeyframeRule,
-    /// One has come.
+    /// How keyframes of other codecs are known.
+    keyframes: KeyframeRule,
+    /// A keyframe has come.
     begun: bool,
-    /// Codecs whose keyframes always reset the decoder.
+    /// The codec's keyframes always reset the decoder.
     resetting: bool,
     av1: Option<Av1>,
-    /// Pictures that may be coded as two fields.
+    /// Frames that may be coded as two fields.
     fields: FieldPairs,
     /// The caps say that there may be fields.
     interlaced: bool,
-    /// H.265 has temporal layers: what a layer does not refer to, a higher one may.
+    /// The H.265 stream has temporal layers: a higher layer may refer to a unit that its own layer does not.
     layered: bool,
-    /// Time of the last unit that a decoder could start at.
+    /// Time of the last unit where a decoder could start.
     last: Option<Nanos>,
-    /// Parameter sets seen in a byte stream, by type, the newest of a type last; with start codes.
+    /// Parameter sets of a byte stream with start codes, by type, the newest of a type last.
     sets: Vec<(u8, Vec<u8>)>,
 }
 
-/// What a unit is.
+/// Facts about an access unit.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::anchorgate) struct Found {
+pub(in crate::anchorgate) struct UnitInfo {
     /// A decoder can start here.
     pub(in crate::anchorgate) start: bool,
-    /// A decoder forgets all that came before it: pictures that were left out leave no trace.
+    /// The decoder drops its reference frames here, so skipped frames leave no trace.
     pub(in crate::anchorgate) resets: bool,
-    /// No other picture refers to it.
+    /// No other frame refers to it.
     pub(in crate::anchorgate) droppable: bool,
-    /// It begins with the second field of the picture that the unit before began.
+    /// It begins with the second field of the previous unit's frame.
     pub(in crate::anchorgate) second: bool,
-    /// What must be put before it, if anything.
+    /// Parameter sets to put before it.
     pub(in crate::anchorgate) sets: Option<Vec<u8>>,
 }
 
-impl Access {
-    /// New caps: `video/x-h264` and `video/x-h265` are looked into, others are taken at their word.
+impl Inspector {
+    /// Takes new caps. Units of H.264, H.265, MPEG-2 and AV1 are read; for other codecs the parser's marks count.
     pub(in crate::anchorgate) fn set_caps(&mut self, caps: &gst::CapsRef) {
         *self = Self::default();
         let Some(s) = caps.structure(0) else {
@@ -62,8 +62,8 @@ impl Access {
         };
         let Some((codec, framing)) = framing(s) else {
             let name = s.name().as_str();
-            self.keys = media_types::keys(name);
-            self.resetting = matches!(self.keys, KeyframeRule::Every | KeyframeRule::Ffv1)
+            self.keyframes = media_types::keyframe_rule(name);
+            self.resetting = matches!(self.keyframes, KeyframeRule::Every | KeyframeRule::Ffv1)
                 || matches!(name, "video/x-vp8" | "video/x-vp9" | "video/x-av1");
             if name == "video/x-av1" {
                 let data = s.get::<gst::Buffer>("codec_data").ok();
@@ -82,10 +82,15 @@ impl Access {
         self.interlaced = mode.is_ok_and(|mode| mode != "progressive");
     }
 
-    /// Looks at a unit that the parser calls a keyframe or not.
-    pub(in crate::anchorgate) fn look(&mut self, keyframe: bool, pts: Nanos, unit: &[u8]) -> Found {
+    /// Inspects a unit. `keyframe`: the parser marks it as one.
+    pub(in crate::anchorgate) fn inspect(
+        &mut self,
+        keyframe: bool,
+        pts: Nanos,
+        unit: &[u8],
+    ) -> UnitInfo {
         let Some((codec, framing)) = self.nal else {
-            let keyframe = match self.keys {
+            let keyframe = match self.keyframes {
                 KeyframeRule::Marked => keyframe,
                 KeyframeRule::Every => true,
                 KeyframeRule::Ffv1 => media_types::is_ffv1_key(unit),
@@ -93,11 +98,11 @@ impl Access {
             };
             self.begun |= keyframe;
             let av1 = self.av1.as_mut();
-            return Found {
+            return UnitInfo {
                 start: keyframe,
                 resets: keyframe && self.resetting,
                 droppable: av1.is_some_and(|av1| av1.is_droppable(unit)) && !keyframe,
-                ..Found::default()
+                ..UnitInfo::default()
             };
         };
         let mut clean = codec != Codec::H264;
@@ -137,14 +142,14 @@ impl Access {
                     if !self.fields.possible() {
                         break;
                     }
-                    // Data partitions B and C begin otherwise, and never a picture.
+                    // Data partitions B and C have another header and never begin a frame.
                     if !matches!(kind, 3 | 4) {
                         second |= self.fields.slice(nal, slices == 0);
                         slices += 1;
                     }
                 }
                 (Codec::H265, 0..=31) => {
-                    // Even types below 16 are what their temporal layer does not refer to; nuh_temporal_id_plus1.
+                    // Even types below 16 are not referred to in their temporal layer; the second byte has nuh_temporal_id_plus1.
                     self.layered |= nal.get(1).is_none_or(|byte| byte & 7 != 1);
                     droppable = kind < 16 && kind % 2 == 0 && !self.layered;
                     // IDR pictures.
@@ -176,7 +181,7 @@ impl Access {
                 _ => {}
             }
         }
-        // Matroska files may mark none of them.
+        // Some Matroska files mark no keyframes.
         let keyframe = keyframe || intra && has_sets;
         let waited = self.last.is_none_or(|last| pts - last >= PATIENCE);
         let start = keyframe && !second && (clean || (waited && !damaged));
@@ -184,7 +189,7 @@ impl Access {
             self.last = Some(pts);
         }
         let missing = start && !has_sets && !self.sets.is_empty();
-        Found {
+        UnitInfo {
             start,
             resets: start && resets,
             droppable: droppable && !start,
@@ -193,26 +198,26 @@ impl Access {
         }
     }
 
-    /// Whether a decoder can start at all keyframes, and not only at the first.
+    /// Whether keyframes after the first are known.
     pub(in crate::anchorgate) fn knows_keyframes(&self) -> bool {
-        self.keys != KeyframeRule::First
+        self.keyframes != KeyframeRule::First
     }
 
-    /// The stream is entered anew.
+    /// The stream restarts.
     pub(in crate::anchorgate) fn flush(&mut self) {
         self.begun = false;
     }
 
-    /// As [`Self::look`], where what came before is not known: only what the unit itself says counts.
-    pub(in crate::anchorgate) fn look_anew(
+    /// As [`Self::inspect`], by the unit alone: earlier units are unknown.
+    pub(in crate::anchorgate) fn inspect_alone(
         &mut self,
         keyframe: bool,
         pts: Nanos,
         unit: &[u8],
-    ) -> Found {
+    ) -> UnitInfo {
         let last = self.last.replace(pts);
         self.fields.forget();
-        let found = self.look(keyframe, pts, unit);
+        let found = self.inspect(keyframe, pts, unit);
         if !found.start {
             self.last = last;
         }
@@ -226,7 +231,7 @@ impl Access {
         if self.sets.iter().any(|(_, known)| *known == set) {
             return;
         }
-        // A new sequence parameter set replaces all that was said before it.
+        // A new sequence parameter set replaces everything before it.
         if matches!(kind, 7 | 32) {
             self.sets.retain(|(known, _)| *known < kind);
         }
@@ -247,7 +252,7 @@ pub fn is_idr(unit: &[u8]) -> Option<bool> {
         .map(|kind| kind == 5)
 }
 
-/// Whether an SEI NAL unit holds a recovery point, and whether decoding is right from there on at once.
+/// Whether an SEI NAL unit has a recovery point, and whether frames are right from there on at once.
 fn recovery_point(nal: &[u8]) -> Option<bool> {
     let mut at = 1;
     loop {
@@ -269,7 +274,7 @@ fn recovery_point(nal: &[u8]) -> Option<bool> {
             return nal.get(at).map(|byte| byte & 0x80 != 0);
         }
         at = at.checked_add(size)?;
-        // What is left may be the trailing bits only.
+        // Only trailing bits may be left.
         if at + 2 >= nal.len() {
             return None;
         }
@@ -289,9 +294,9 @@ mod tests {
     /// The same with recovery_frame_cnt 1 (`010`).
     const REFRESH: &[u8] = &[0, 0, 1, 6, 6, 1, 0x44, 0x80];
 
-    fn access(codec: &str, format: &str) -> Access {
+    fn access(codec: &str, format: &str) -> Inspector {
         gst::init().unwrap();
-        let mut access = Access::default();
+        let mut access = Inspector::default();
         let caps = gst::Caps::builder(codec)
             .field("stream-format", format)
             .build();
@@ -304,24 +309,31 @@ mod tests {
     }
 
     #[test]
-    fn an_intra_picture_is_a_start_only_as_idr_or_recovery_point() {
+    fn an_intra_frame_is_a_start_only_as_idr_or_recovery_point() {
         let mut h264 = access("video/x-h264", "byte-stream");
-        assert!(h264.look(true, ms(0), IDR).start);
-        assert!(!h264.look(true, ms(40), I_SLICE).start);
-        assert!(h264.look(true, ms(80), &[RECOVERY, I_SLICE].concat()).start);
-        assert!(!h264.look(true, ms(120), &[REFRESH, I_SLICE].concat()).start);
-        assert!(!h264.look(false, ms(160), IDR).start);
+        assert!(h264.inspect(true, ms(0), IDR).start);
+        assert!(!h264.inspect(true, ms(40), I_SLICE).start);
+        assert!(
+            h264.inspect(true, ms(80), &[RECOVERY, I_SLICE].concat())
+                .start
+        );
+        assert!(
+            !h264
+                .inspect(true, ms(120), &[REFRESH, I_SLICE].concat())
+                .start
+        );
+        assert!(!h264.inspect(false, ms(160), IDR).start);
     }
 
     #[test]
     fn a_stream_without_recovery_points_is_not_held_for_ever() {
         let mut h264 = access("video/x-h264", "byte-stream");
-        assert!(h264.look(true, ms(0), I_SLICE).start);
-        assert!(!h264.look(true, ms(11_000), I_SLICE).start);
-        assert!(h264.look(true, ms(12_000), I_SLICE).start);
+        assert!(h264.inspect(true, ms(0), I_SLICE).start);
+        assert!(!h264.inspect(true, ms(11_000), I_SLICE).start);
+        assert!(h264.inspect(true, ms(12_000), I_SLICE).start);
         assert!(
             !h264
-                .look(true, ms(60_000), &[REFRESH, I_SLICE].concat())
+                .inspect(true, ms(60_000), &[REFRESH, I_SLICE].concat())
                 .start
         );
     }
@@ -329,13 +341,13 @@ mod tests {
     #[test]
     fn parameter_sets_sent_once_are_put_before_later_starts() {
         let mut h264 = access("video/x-h264", "byte-stream");
-        let first = h264.look(true, ms(0), &[SPS, PPS, IDR].concat());
+        let first = h264.inspect(true, ms(0), &[SPS, PPS, IDR].concat());
         assert_eq!(first.sets, None);
-        let later = h264.look(true, ms(1000), IDR);
+        let later = h264.inspect(true, ms(1000), IDR);
         assert_eq!(later.sets, Some([SPS, PPS].concat()));
         let other = [0, 0, 0, 1, 0x67, 0x42, 0x22];
-        h264.look(true, ms(2000), &[&other, PPS, IDR].concat());
-        let later = h264.look(true, ms(3000), IDR);
+        h264.inspect(true, ms(2000), &[&other, PPS, IDR].concat());
+        let later = h264.inspect(true, ms(3000), IDR);
         assert_eq!(later.sets, Some([&other, PPS].concat()));
     }
 
@@ -343,29 +355,44 @@ mod tests {
     fn lengths_are_read_and_what_is_malformed_ends_the_search() {
         let mut h264 = access("video/x-h264", "avc");
         let unit = [0, 0, 0, 2, 0x09, 0x10, 0, 0, 0, 2, 0x65, 0x88];
-        assert!(h264.look(true, ms(0), &unit).start);
+        assert!(h264.inspect(true, ms(0), &unit).start);
         for end in 0..unit.len() {
-            h264.look(true, ms(40), &unit[..end]);
+            h264.inspect(true, ms(40), &unit[..end]);
         }
-        assert!(!h264.look(true, ms(40), &[255; 64]).start);
+        assert!(!h264.inspect(true, ms(40), &[255; 64]).start);
     }
 
     #[test]
-    fn what_nothing_refers_to_can_be_done_without() {
+    fn units_without_references_can_be_dropped() {
         let mut h264 = access("video/x-h264", "byte-stream");
-        assert!(!h264.look(false, ms(0), I_SLICE).droppable);
-        assert!(h264.look(false, ms(0), &[0, 0, 1, 0x01, 0x88]).droppable);
+        assert!(!h264.inspect(false, ms(0), I_SLICE).droppable);
+        assert!(h264.inspect(false, ms(0), &[0, 0, 1, 0x01, 0x88]).droppable);
         let mut h265 = access("video/x-h265", "byte-stream");
-        assert!(!h265.look(false, ms(0), &[0, 0, 1, 0x02, 1, 0xff]).droppable);
-        assert!(h265.look(false, ms(0), &[0, 0, 1, 0x00, 1, 0xff]).droppable);
-        assert!(!h265.look(false, ms(0), &[0, 0, 1, 0x00, 2, 0xff]).droppable);
-        assert!(!h265.look(false, ms(0), &[0, 0, 1, 0x00, 1, 0xff]).droppable);
+        assert!(
+            !h265
+                .inspect(false, ms(0), &[0, 0, 1, 0x02, 1, 0xff])
+                .droppable
+        );
+        assert!(
+            h265.inspect(false, ms(0), &[0, 0, 1, 0x00, 1, 0xff])
+                .droppable
+        );
+        assert!(
+            !h265
+                .inspect(false, ms(0), &[0, 0, 1, 0x00, 2, 0xff])
+                .droppable
+        );
+        assert!(
+            !h265
+                .inspect(false, ms(0), &[0, 0, 1, 0x00, 1, 0xff])
+                .droppable
+        );
     }
 
     #[test]
-    fn the_second_field_of_a_picture_is_no_start_and_goes_with_the_first() {
+    fn the_second_field_of_a_frame_is_no_start_and_goes_with_the_first() {
         gst::init().unwrap();
-        let mut mpeg2 = Access::default();
+        let mut mpeg2 = Inspector::default();
         let caps = gst::Caps::builder("video/mpeg")
             .field("mpegversion", 2i32)
             .field("interlace-mode", "mixed")
@@ -380,34 +407,37 @@ mod tests {
             ]
             .concat()
         };
-        let first = mpeg2.look(true, ms(0), &field(1, 1));
+        let first = mpeg2.inspect(true, ms(0), &field(1, 1));
         assert!(first.start && !first.second);
-        let second = mpeg2.look(true, ms(0), &field(1, 2));
+        let second = mpeg2.inspect(true, ms(0), &field(1, 2));
         assert!(!second.start && second.second);
         let both = [field(1, 1), field(2, 2)].concat();
-        let both = mpeg2.look(true, ms(40), &both);
+        let both = mpeg2.inspect(true, ms(40), &both);
         assert!(both.start && !both.second);
-        assert!(mpeg2.look(false, ms(80), &field(3, 1)).droppable);
-        let last = mpeg2.look(false, ms(80), &field(3, 2));
+        assert!(mpeg2.inspect(false, ms(80), &field(3, 1)).droppable);
+        let last = mpeg2.inspect(false, ms(80), &field(3, 2));
         assert!(last.droppable && last.second);
-        assert!(!mpeg2.look(false, ms(120), &field(3, 3)).second);
+        assert!(!mpeg2.inspect(false, ms(120), &field(3, 3)).second);
     }
 
     #[test]
-    fn other_codecs_are_taken_at_their_word() {
+    fn marks_count_for_other_codecs() {
         let mut vp9 = access("video/x-vp9", "");
-        assert!(vp9.look(true, ms(0), &[]).start);
-        assert!(!vp9.look(false, ms(40), &[]).start);
+        assert!(vp9.inspect(true, ms(0), &[]).start);
+        assert!(!vp9.inspect(false, ms(40), &[]).start);
         let mut h265 = access("video/x-h265", "byte-stream");
         let vps = [0, 0, 0, 1, 0x40, 1, 7];
         let cra = [0, 0, 1, 0x2a, 1, 0xff];
-        assert!(h265.look(true, ms(0), &[&vps[..], &cra[..]].concat()).start);
+        assert!(
+            h265.inspect(true, ms(0), &[&vps[..], &cra[..]].concat())
+                .start
+        );
     }
 
     use proptest::prelude::*;
 
     /// Every way in which a unit is looked into, with what is parsed of its caps.
-    fn any_access(data: &[u8]) -> Vec<Access> {
+    fn any_access(data: &[u8]) -> Vec<Inspector> {
         gst::init().unwrap();
         let kinds = [
             ("video/x-h264", "avc"),
@@ -423,7 +453,7 @@ mod tests {
                 .field("mpegversion", 2i32)
                 .field("interlace-mode", "mixed")
                 .field("codec_data", gst::Buffer::from_slice(data.to_vec()));
-            let mut access = Access::default();
+            let mut access = Inspector::default();
             access.set_caps(&caps.build());
             access
         });
@@ -453,9 +483,9 @@ mod tests {
         ) {
             for mut access in any_access(&data) {
                 for (number, unit) in units.iter().enumerate() {
-                    access.look(number % 2 == 0, ms(40 * number as i64), unit);
-                    access.look_anew(true, ms(40 * number as i64), unit);
-                    access.look(false, ms(40), &data);
+                    access.inspect(number % 2 == 0, ms(40 * number as i64), unit);
+                    access.inspect_alone(true, ms(40 * number as i64), unit);
+                    access.inspect(false, ms(40), &data);
                 }
             }
             is_idr(&data);

@@ -1,24 +1,24 @@
-//! AV1: which temporal units nothing refers to (AV1 Bitstream & Decoding Process Specification, 5.5 and 5.9.2).
+//! AV1: temporal units that no other refers to (AV1 Bitstream & Decoding Process Specification, 5.5 and 5.9.2).
 //!
-//! A frame that refreshes no slot leaves no trace: all that later frames take from earlier ones (pictures, motion vectors, probabilities,
-//! segmentation) comes from slots. That is not so in VP9, whose frames take motion vectors from whichever frame was decoded last.
+//! A frame that refreshes no slot leaves no trace, as later frames take everything (samples, motion vectors, probabilities, segmentation) from
+//! slots. Not so in VP9, where frames take motion vectors from the frame decoded last.
 
-/// What frame headers need to be read; of the last sequence header.
+/// Fields of the last sequence header that are needed to read frame headers.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sequence {
     /// Bits of a frame's identifier; 0 without identifiers.
     id_bits: u32,
     order_bits: u32,
-    /// `None` where each frame says.
+    /// `None`: each frame has its own.
     screen_content: Option<bool>,
-    /// `None` where each frame says.
+    /// `None`: each frame has its own.
     integer_mv: Option<bool>,
 }
 
-/// What is known about a stream.
+/// The state of a stream.
 #[derive(Debug, Default)]
 pub(super) struct Av1 {
-    /// `None` before one, and after one that this can't make use of.
+    /// `None` before the first one, and after an unsupported one.
     sequence: Option<Sequence>,
 }
 
@@ -61,7 +61,7 @@ impl Av1 {
     }
 }
 
-/// Kind and payload of the first OBU, and what follows it.
+/// Kind and payload of the first OBU, and the rest.
 fn obu(data: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let header = *data.first()?;
     let mut at = if header & 4 != 0 { 2 } else { 1 };
@@ -81,7 +81,7 @@ fn obu(data: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((header >> 3 & 15, data.get(at..end)?, data.get(end..)?))
 }
 
-/// `sequence_header_obu`, up to what is of interest. `None` for still pictures and for streams with a decoder model.
+/// `sequence_header_obu`, as far as needed. `None` for still images and for streams with a decoder model.
 fn sequence(bits: &mut Bits<'_>) -> Option<Sequence> {
     bits.take(3)?; // seq_profile
     bits.take(1)?; // still_picture
@@ -136,7 +136,7 @@ fn sequence(bits: &mut Bits<'_>) -> Option<Sequence> {
     Some(sequence)
 }
 
-/// `refresh_frame_flags` of `uncompressed_header`; `None` where it can't be told.
+/// `refresh_frame_flags` of `uncompressed_header`; `None` if unknown.
 fn refreshed(sequence: &Sequence, bits: &mut Bits<'_>) -> Option<u32> {
     const KEY: u32 = 0;
     const INTRA_ONLY: u32 = 2;

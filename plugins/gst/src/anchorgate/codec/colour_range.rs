@@ -1,12 +1,12 @@
-//! Caps of encoded pictures whose colours are wrong: qtdemux (GStreamer 1.22) takes every MP4 file's colours for limited range.
+//! Corrects the colour range of caps: qtdemux (GStreamer 1.22) takes every MP4 file for limited range.
 
 use super::nal::{Codec, framing, parameter_sets};
 
 use h264_reader::nal::sps::SeqParameterSet;
 use h264_reader::nal::{Nal, RefNal};
 
-/// The caps with colours put right, if they have to be. What the pictures themselves say goes first.
-pub(in crate::anchorgate) fn put_right(caps: &gst::CapsRef) -> Option<gst::Caps> {
+/// Corrected caps, if need be: what the video itself says has priority.
+pub(in crate::anchorgate) fn corrected(caps: &gst::CapsRef) -> Option<gst::Caps> {
     let s = caps.structure(0)?;
     let said: gst_video::VideoColorimetry = s.get::<&str>("colorimetry").ok()?.parse().ok()?;
     if said.range() == gst_video::VideoColorRange::Range0_255 {
@@ -20,7 +20,7 @@ pub(in crate::anchorgate) fn put_right(caps: &gst::CapsRef) -> Option<gst::Caps>
                 .iter()
                 .any(|set| is_full_range(set));
             full.then(|| {
-                let right = gst_video::VideoColorimetry::new(
+                let correct = gst_video::VideoColorimetry::new(
                     gst_video::VideoColorRange::Range0_255,
                     said.matrix(),
                     said.transfer(),
@@ -28,18 +28,18 @@ pub(in crate::anchorgate) fn put_right(caps: &gst::CapsRef) -> Option<gst::Caps>
                 );
                 let mut caps = caps.to_owned();
                 let made = caps.make_mut();
-                made.set("colorimetry", right.to_string());
+                made.set("colorimetry", correct.to_string());
                 caps
             })
         }
-        // Parsers and decoders find it in the pictures where the caps are silent.
-        Some((Codec::H265, _)) => Some(silent(caps)),
-        _ if s.name() == "video/x-av1" => Some(silent(caps)),
+        // Without colorimetry in the caps, parsers and decoders take it from the video.
+        Some((Codec::H265, _)) => Some(without_colorimetry(caps)),
+        _ if s.name() == "video/x-av1" => Some(without_colorimetry(caps)),
         _ => None,
     }
 }
 
-fn silent(caps: &gst::CapsRef) -> gst::Caps {
+fn without_colorimetry(caps: &gst::CapsRef) -> gst::Caps {
     let mut caps = caps.to_owned();
     for s in caps.make_mut().iter_mut() {
         s.remove_field("colorimetry");
@@ -47,7 +47,7 @@ fn silent(caps: &gst::CapsRef) -> gst::Caps {
     caps
 }
 
-/// Whether an H.264 parameter set says that numbers reach over 0..=255 (ITU-T H.264, E.2.1).
+/// Whether an H.264 parameter set says full range, 0..=255 (ITU-T H.264, E.2.1).
 fn is_full_range(nal: &[u8]) -> bool {
     if nal.first().is_none_or(|byte| byte & 0x1f != 7) {
         return false;

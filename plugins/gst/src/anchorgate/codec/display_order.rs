@@ -1,4 +1,4 @@
-//! In which order pictures are shown, out of the pictures themselves.
+//! The order in which frames are shown, from the units themselves.
 
 use h264_reader::Context;
 use h264_reader::nal::pps::{PicParamSetId, PicParameterSet};
@@ -8,37 +8,37 @@ use h264_reader::rbsp::BitRead;
 
 use super::nal::{Codec, Framing, Nals, ended, framing, kind, parameter_sets};
 
-/// No codec in use keeps back more pictures than this for others that are shown sooner.
+/// Most frames that any codec in use reorders.
 const REORDER: usize = 16;
-/// Pictures from one that others refer to to the next, at most, and more than a picture order count ever reaches.
+/// More than a picture order count ever reaches, or frames between two reference frames.
 const GROUP: i64 = 1 << 40;
 
-/// Why the order is not known.
+/// Why the display order is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownOrder {
-    /// H.265, whose order nobody reads here.
+    /// H.265 with reordering, which is not read here.
     #[error(
-        "H.265 pictures are shown in another order than they are stored in, and the file does not say when: convert it, for example `ffmpeg -i IN -c:v libx264 -crf 18 OUT.mkv`"
+        "its H.265 frames are not stored in display order, and the file does not say when they are shown (convert it: `ffmpeg -i IN -c:v libx264 -crf 18 OUT.mkv`)"
     )]
     H265,
-    /// H.264 of a kind that no encoder in use writes.
+    /// H.264 with a picture order count that no encoder in use writes.
     #[error(
-        "the file does not say when its H.264 pictures are shown, and their order can't be read (picture order count of type 1): convert it, for example `ffmpeg -i IN -c:v libx264 -crf 18 OUT.mkv`"
+        "the file does not say when its H.264 frames are shown, and their picture order count is of type 1, which Earmark cannot read (convert it: `ffmpeg -i IN -c:v libx264 -crf 18 OUT.mkv`)"
     )]
     H264,
-    /// Pictures in two parts.
+    /// Frames stored as single fields.
     #[error(
-        "they are stored as single fields, and the file does not say when they are shown: convert it, for example `ffmpeg -i IN -c:v libx264 -crf 18 OUT.mkv`"
+        "its frames are stored as single fields, and the file does not say when they are shown (convert it: `ffmpeg -i IN -c:v libx264 -crf 18 OUT.mkv`)"
     )]
     Fields,
-    /// Several pictures in one unit.
+    /// Several frames in one unit.
     #[error(
-        "its MPEG-4 pictures are packed two to a unit (\"DivX packed bitstream\"), so nothing says when they are shown: unpack them with `ffmpeg -i IN.avi -c copy -bsf:v mpeg4_unpack_bframes OUT.avi`"
+        "its MPEG-4 frames are packed two to a unit (\"DivX packed bitstream\"), so nothing says when they are shown (unpack them: `ffmpeg -i IN.avi -c copy -bsf:v mpeg4_unpack_bframes OUT.avi`)"
     )]
     Packed,
 }
 
-/// The order of a stream's pictures.
+/// The display order of a stream.
 #[derive(Debug, Default)]
 pub(super) struct DisplayOrder {
     codec: Option<(Codec, Framing)>,
@@ -46,12 +46,12 @@ pub(super) struct DisplayOrder {
     packed: bool,
     /// H.264 parameter sets.
     sets: Context,
-    /// Pictures that others may refer to, and those that follow the last of them; in H.264 groups, each from an IDR picture on.
+    /// Reference frames so far, and frames since the last one. In H.264: groups that begin with an IDR picture.
     group: i64,
     within: i64,
-    /// H.264: the order of the last picture that others refer to.
+    /// H.264: picture order count of the last reference frame.
     last: i64,
-    /// H.265: how many pictures are shown later than they are stored, if that was said.
+    /// H.265: how many frames are reordered, if the stream says so.
     h265: Option<u32>,
 }
 
@@ -79,12 +79,12 @@ impl DisplayOrder {
         }
     }
 
-    /// What comes next follows nothing.
+    /// The next unit follows nothing.
     pub(super) fn forget(&mut self) {
         (self.group, self.within, self.last) = (0, 0, 0);
     }
 
-    /// So many pictures may have to wait at once for others that are shown sooner.
+    /// How many frames may wait for others that are shown sooner.
     pub(super) fn reorder(&self) -> usize {
         match self.codec {
             Some((Codec::H264, _)) => {
@@ -106,7 +106,7 @@ impl DisplayOrder {
         }
     }
 
-    /// A number that grows in the order in which pictures are shown.
+    /// A number that grows in display order.
     pub(super) fn key(&mut self, unit: &[u8]) -> Result<i64, UnknownOrder> {
         match self.codec {
             Some((Codec::H264, framing)) => self.h264(unit, framing),
@@ -116,7 +116,7 @@ impl DisplayOrder {
                 // picture_coding_type 3 is bidirectional.
                 let picture = nals.find(|nal| nal.first() == Some(&0));
                 let coded = picture.and_then(|nal| nal.get(2));
-                // The picture coding extension follows; picture_structure 3 is a whole picture.
+                // The picture coding extension follows; picture_structure 3 is a whole frame.
                 let extension = nals.next().filter(|nal| {
                     nal.first() == Some(&0xb5) && nal.get(1).is_some_and(|byte| byte >> 4 == 8)
                 });
@@ -140,7 +140,7 @@ impl DisplayOrder {
         }
     }
 
-    /// A picture between two that others refer to, or such a one.
+    /// The number of a frame between two reference frames, or of a reference frame.
     fn between(&mut self, is_between: bool) -> i64 {
         if is_between {
             self.within += 1;
@@ -159,7 +159,7 @@ impl DisplayOrder {
                 _ => {}
             }
         }
-        // No picture.
+        // The unit has no frame.
         self.last += 1;
         Ok(self.group * GROUP + self.last)
     }
@@ -175,7 +175,7 @@ impl DisplayOrder {
         }
     }
 
-    /// The picture order count of a slice's picture, of the group that its IDR picture began.
+    /// The picture order count of a slice, in the group that its IDR picture began.
     fn count(&mut self, nal: &[u8]) -> Result<i64, UnknownOrder> {
         let idr = nal[0] & 0x1f == 5;
         let referred = nal[0] & 0x60 != 0;
@@ -186,7 +186,7 @@ impl DisplayOrder {
             self.last += 1;
             return Ok(self.group * GROUP + self.last);
         };
-        // The count whose low bits these are, nearest to the last one.
+        // The count with these low bits that is nearest to the last one.
         let whole = 1_i64 << length;
         let high = self.last - self.last.rem_euclid(whole);
         let last = self.last.rem_euclid(whole);
@@ -203,8 +203,8 @@ impl DisplayOrder {
         Ok(self.group * GROUP + count)
     }
 
-    /// Low bits of the picture order count and how many they are (ITU-T H.264, 7.3.3); `None` where pictures are shown as they are stored, and where
-    /// it can't be read.
+    /// The low bits of the picture order count, and how many they are (ITU-T H.264, 7.3.3); `None` if frames are stored in display order, or if
+    /// it cannot be read.
     fn low(&self, nal: &[u8]) -> Result<Option<(i64, u32)>, UnknownOrder> {
         let mut bits = RefNal::new(nal, &[], true).rbsp_bits();
         let mut id = || {
@@ -250,7 +250,7 @@ impl DisplayOrder {
         }
     }
 
-    /// H.265 whose video parameter set says that nothing is reordered is shown as it is stored (ITU-T H.265, 7.3.2.1).
+    /// H.265 is stored in display order if its video parameter set says that nothing is reordered (ITU-T H.265, 7.3.2.1).
     fn h265(&mut self, unit: &[u8], framing: Framing) -> Result<i64, UnknownOrder> {
         for nal in Nals::new(unit, framing) {
             if kind(Codec::H265, nal) == Some(32) {
@@ -294,7 +294,7 @@ fn reordered(nal: &[u8]) -> Option<u32> {
     Some(most)
 }
 
-/// Whether user data says that pictures are packed: `DivX`, version, `b`, build, `p`.
+/// Whether user data says that frames are packed: `DivX`, version, `b`, build, `p`.
 fn is_packed(data: &[u8]) -> bool {
     let mut nals = Nals::new(data, Framing::StartCode);
     nals.any(|nal| {
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn packed_pictures_are_refused() {
+    fn packed_frames_are_refused() {
         let vop = [0, 0, 1, 0xb6, 0x50];
         for (text, packed) in [
             ("DivX503b1393p", true),
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_has_an_order_of_some_kind() {
+    fn malformed_units_have_some_order() {
         for media in ["video/x-h264", "video/x-h265", "video/mpeg", "video/x-vp8"] {
             let mut shown = of(media);
             for bytes in [

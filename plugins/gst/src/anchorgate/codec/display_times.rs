@@ -1,24 +1,23 @@
-//! When pictures are shown that come with decoding times only, as out of AVI files and elementary streams.
+//! Presentation times for units that have decoding times only, as in AVI files and elementary streams.
 //!
-//! Decoding times name the instants at which something is shown; which picture it is follows from the order in which the codec shows them. The picture
-//! with `n` others before it, in that order, is shown at the `n`th time. In H.264 the order is the picture order count (ITU-T H.264, 8.2.1); in MPEG-1,
-//! MPEG-2 and MPEG-4 Part 2 a picture that others refer to is shown when the next such picture comes (ISO/IEC 13818-2, 6.1.1.11); elsewhere it is the
-//! order of decoding.
+//! The decoding times are the instants at which frames are shown; the codec's display order says which frame is shown when: the frame with `n`
+//! others before it, in that order, at the `n`th time. In H.264 the order is the picture order count (ITU-T H.264, 8.2.1). In MPEG-1, MPEG-2 and
+//! MPEG-4 Part 2 a reference frame is shown when the next one comes (ISO/IEC 13818-2, 6.1.1.11). Elsewhere it is the decoding order.
 
 use std::collections::VecDeque;
 
 use super::display_order::{DisplayOrder, UnknownOrder};
 
-/// Assumed from one picture to the next where nothing says it.
+/// Assumed time from one frame to the next, if unknown.
 const FRAME: u64 = 40_000_000;
 
-/// Most units that are held: no codec in use keeps a picture back for longer.
+/// Most units held: no codec in use reorders over more.
 const MOST: usize = 64;
 
-/// So many units in a row may lack a time that cannot be found, before that is an error: second fields have none, nor have the first units of a cut stream.
+/// Most units in a row without a time; more are an error. Second fields have none, nor have the first units of a cut stream.
 const MOST_WITHOUT: u32 = 8;
 
-/// What a container says of a unit, in nanoseconds.
+/// A container's times of a unit, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timestamps {
     /// When it is shown.
@@ -30,7 +29,7 @@ pub struct Timestamps {
 }
 
 impl Timestamps {
-    /// From a buffer; `None` for a header that a decoder must have seen before the first picture, as Theora has.
+    /// From a buffer; `None` for a header that precedes the first frame, as in Theora.
     pub fn of(buffer: &gst::BufferRef) -> Option<Self> {
         let nanos = |time: Option<gst::ClockTime>| time.map(gst::ClockTime::nseconds);
         let stamp = Self {
@@ -43,12 +42,12 @@ impl Timestamps {
     }
 }
 
-/// A unit whose turn has not come.
+/// A unit that waits for its time.
 #[derive(Debug)]
 struct Held<T> {
     key: i64,
     stamp: Timestamps,
-    /// When it is shown, once that is sure.
+    /// Its presentation time, once that is sure.
     time: Option<u64>,
     payload: T,
 }
@@ -64,21 +63,21 @@ enum Mode {
     Derived,
 }
 
-/// Units in, units with the time at which they are shown out, in the same order. Holds 64 units at most.
+/// Units in, units with presentation times out, in the same order. Holds at most 64 units.
 #[derive(Debug)]
 pub struct DisplayTimes<T> {
     shown: DisplayOrder,
     mode: Mode,
     held: VecDeque<Held<T>>,
-    /// Decoding times at which nothing is shown yet.
+    /// Decoding times without a frame yet.
     times: VecDeque<u64>,
-    /// When the next unit is decoded, should it not say.
+    /// Decoding time of the next unit, if it has none.
     next: u64,
     /// Units in a row without a time.
     without: u32,
-    /// The last decoding time that was given out.
+    /// The last decoding time given out.
     last: Option<u64>,
-    /// Real presentation times are so much later than the decoding times in their order.
+    /// How much later real presentation times are than decoding times in display order.
     offset: i64,
 }
 
@@ -98,13 +97,13 @@ impl<T> Default for DisplayTimes<T> {
 }
 
 impl<T> DisplayTimes<T> {
-    /// New caps. What is held must have been drained.
+    /// Takes new caps. Held units must have been drained.
     pub fn set_caps(&mut self, caps: &gst::CapsRef) {
         self.flush();
         self.shown.set_caps(caps);
     }
 
-    /// Forgets all units; what comes next follows nothing.
+    /// Forgets all units.
     pub fn flush(&mut self) {
         self.mode = Mode::Unknown;
         self.held.clear();
@@ -116,7 +115,7 @@ impl<T> DisplayTimes<T> {
         self.shown.forget();
     }
 
-    /// Whether the next unit's time is known without a look at it, so that it need not be taken.
+    /// Whether the next unit has its time already and need not be taken.
     pub fn passes(&mut self, stamp: Timestamps) -> bool {
         let passes = self.mode == Mode::Given && stamp.pts.is_some();
         if passes {
@@ -125,7 +124,7 @@ impl<T> DisplayTimes<T> {
         passes
     }
 
-    /// Takes a unit; gives it back at once if its time is known. Otherwise [`Self::next`] gives it, or later units.
+    /// Takes a unit; gives it back at once if its time is known. Otherwise [`Self::next`] gives it out later.
     ///
     /// # Errors
     /// It has no presentation time, and none can be found.
@@ -138,7 +137,7 @@ impl<T> DisplayTimes<T> {
         if self.passes(stamp) {
             return Ok(Some(payload));
         }
-        // An AVI file's first picture has a time and stands first; parameter sets come with it.
+        // An AVI file's first unit has a time, and parameter sets.
         let key = self.shown.key(unit);
         if self.mode == Mode::Unknown
             && let Some(pts) = stamp.pts
@@ -173,11 +172,11 @@ impl<T> DisplayTimes<T> {
         Ok(None)
     }
 
-    /// Gives the next times to the pictures that come first, until so many are left whose place is not sure.
+    /// Assigns times in display order, until only `left` units without a sure position are left.
     fn show(&mut self, left: usize) {
         let waiting = |held: &&mut Held<T>| held.time.is_none();
         while self.held.iter().filter(|held| held.time.is_none()).count() > left {
-            // A stream that never comes to its first picture is taken as it is stored.
+            // Give up reordering if the frame that is first in display order never comes.
             let first = match self.held.len() > MOST {
                 true => self.held.iter_mut().find(waiting),
                 false => self
@@ -192,15 +191,15 @@ impl<T> DisplayTimes<T> {
             if let (Some(pts), Some(dts)) = (first.stamp.pts, first.stamp.dts)
                 && pts != dts
             {
-                // A real one: an AVI file's are the decoding times again.
+                // A real presentation time: in AVI files it equals the decoding time.
                 self.offset = pts.cast_signed() - time.cast_signed();
             }
             first.time = Some(time.saturating_add_signed(self.offset));
         }
     }
 
-    /// The next unit, its presentation time as soon as that is sure (of the last ones, with `drain`, because no more come), and a decoding time that
-    /// grows and never lies after a presentation time still to come: parsers put right what breaks that, wrongly.
+    /// The next unit, its presentation time once that is sure (with `drain`, as no more come), and a decoding time that grows and never exceeds a
+    /// later presentation time: parsers would "correct" anything else.
     pub fn next(&mut self, drain: bool) -> Option<(T, u64, u64)> {
         if drain {
             self.show(0);
@@ -245,7 +244,8 @@ mod tests {
         assert_eq!(missing, Some(Err(UnknownOrder::H265)));
     }
 
-    /// Times of MPEG-2 pictures of these types, 40 ms apart in decoding order; pictures of type `I` have their decoding time as a presentation time, too.
+    /// Times of MPEG-2 frames of these types, 40 ms apart in decoding order. `avi`: frames of type `I` have their decoding time as a presentation
+    /// time too.
     fn shown(types: &str, avi: bool) -> Vec<u64> {
         gst::init().unwrap();
         let mut order = DisplayTimes::default();
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_that_others_refer_to_is_shown_when_the_next_one_comes() {
+    fn a_reference_frame_is_shown_when_the_next_one_comes() {
         for avi in [false, true] {
             assert_eq!(shown("IPPP", avi), [0, 40, 80, 120]);
             assert_eq!(
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn given_times_pass_and_real_ones_among_others_set_the_clock() {
+    fn given_times_pass_and_real_ones_set_the_offset() {
         gst::init().unwrap();
         let mut order = DisplayTimes::default();
         order.set_caps(&gst::Caps::new_empty_simple("video/x-vp8"));

@@ -1,7 +1,7 @@
-//! Pictures that are coded as two fields: which unit brings the second one, that the first is nothing without.
+//! Frames coded as two fields: which unit begins with the second field.
 //!
-//! In H.264 both fields bear one frame_num and opposite parity (ITU-T H.264, 7.4.1.2.4 and 7.4.3), in MPEG-2 one temporal_reference and opposite
-//! picture_structure (ISO/IEC 13818-2, 6.3.9 and 6.3.10).
+//! Both fields share one frame_num in H.264 (ITU-T H.264, 7.4.1.2.4 and 7.4.3) and one temporal_reference in MPEG-2 (ISO/IEC 13818-2, 6.3.9 and
+//! 6.3.10), and have opposite parity.
 
 use std::collections::BTreeMap;
 
@@ -18,24 +18,24 @@ const LAST_PPS: u32 = 255;
 /// The last field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Field {
-    /// What it shares with the other field of its picture, and with no field of a neighbour of other parity.
+    /// Number shared with the other field of its frame, and with no field of a neighbour of other parity.
     number: u32,
     bottom: bool,
     second: bool,
 }
 
-/// What is known of the fields of a stream.
+/// The state of a stream.
 #[derive(Debug, Default)]
 pub(super) struct FieldPairs {
     /// Sequence parameter sets only.
     sets: Context,
-    /// Which sequence parameter set a picture parameter set goes by.
+    /// The sequence parameter set of each picture parameter set.
     goes_by: BTreeMap<u32, SeqParamSetId>,
     last: Option<Field>,
 }
 
 impl FieldPairs {
-    /// Parameter sets out of a decoder configuration, as far as it can be read; what can't may still come with the units.
+    /// Takes the parameter sets of a decoder configuration, as far as it can be read; the rest may come with the units.
     pub(super) fn configure(&mut self, data: &[u8]) {
         if data.first() != Some(&1) {
             return;
@@ -49,7 +49,7 @@ impl FieldPairs {
         }
     }
 
-    /// An H.264 parameter set, without start code.
+    /// Takes an H.264 parameter set, without start code.
     pub(super) fn learn(&mut self, kind: u8, nal: &[u8]) {
         if nal.is_empty() {
             return;
@@ -61,7 +61,7 @@ impl FieldPairs {
             }
             return;
         }
-        // No more than these two numbers matters here.
+        // Only these two numbers matter here.
         let number = bits.read_ue("pic_parameter_set_id").ok();
         let by = bits.read_ue("seq_parameter_set_id").ok();
         let by = by.and_then(|by| SeqParamSetId::from_u32(by).ok());
@@ -70,26 +70,26 @@ impl FieldPairs {
         }
     }
 
-    /// Whether H.264 pictures may be coded as fields.
+    /// Whether H.264 frames may be coded as fields.
     pub(super) fn possible(&self) -> bool {
         self.sets
             .sps()
             .any(|set| set.frame_mbs_flags != FrameMbsFlags::Frames)
     }
 
-    /// What comes next doesn't follow what came last.
+    /// The next unit does not follow the last one.
     pub(super) fn forget(&mut self) {
         self.last = None;
     }
 
-    /// A slice of an H.264 picture, the first of its unit or not: whether its unit begins with a second field.
+    /// Takes a slice of H.264. `begins`: it is the first of its unit. Whether that unit begins with a second field.
     pub(super) fn slice(&mut self, nal: &[u8], begins: bool) -> bool {
         let field = self.coded(nal);
         self.field(field, begins)
     }
 
-    /// A coded picture's number that both its fields share, and whether this is its bottom field; `None` for a whole one, or for one of which that
-    /// is not known. As [`Self::slice`].
+    /// As [`Self::slice`], with the number that both fields share and whether this is the bottom field; `None` for a whole frame or an unknown
+    /// one.
     pub(super) fn field(&mut self, field: Option<(u32, bool)>, begins: bool) -> bool {
         let Some((number, bottom)) = field else {
             self.last = None;
@@ -108,7 +108,7 @@ impl FieldPairs {
         second && begins
     }
 
-    /// frame_num, and whether it is a bottom field (ITU-T H.264, 7.3.3).
+    /// frame_num and bottom_field_flag of a field's slice (ITU-T H.264, 7.3.3).
     fn coded(&self, nal: &[u8]) -> Option<(u32, bool)> {
         if nal.is_empty() {
             return None;
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_fields_of_one_number_and_opposite_parity_are_a_picture() {
+    fn two_fields_of_one_number_and_opposite_parity_are_a_frame() {
         let mut fields = FieldPairs::default();
         let mut unit = |number, bottom| fields.field(Some((number, bottom)), true);
         assert_eq!([unit(0, false), unit(0, true)], [false, true]);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn slices_and_whole_pictures_begin_nothing() {
+    fn slices_and_whole_frames_begin_nothing() {
         let mut fields = FieldPairs::default();
         assert!(!fields.field(Some((5, false)), true));
         assert!(!fields.field(Some((5, false)), false));

@@ -1,20 +1,20 @@
-//! What the gate takes, and by what it knows where a decoder can start, for codecs that nobody looks into.
+//! The media types that the gate takes, and how it knows the keyframes of each.
 
-/// By what a unit is known to be a keyframe.
+/// How keyframes are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum KeyframeRule {
-    /// The container or parser marks them.
+    /// By the marks of the container or parser.
     #[default]
     Marked,
-    /// Every picture is one, whatever is marked.
+    /// Every frame is one, whatever is marked.
     Every,
-    /// FFV1 says it in the first bit of a frame.
+    /// By the first bit of an FFV1 frame.
     Ffv1,
-    /// Only the first is sure: what is marked may mean anything, so all that follows is decoded.
+    /// Only the first is sure, as marks may mean anything: everything after it is decoded.
     First,
 }
 
-/// Codecs whose keyframes containers mark reliably, because the picture's own header tells muxers.
+/// Codecs whose keyframes containers mark reliably, as their frame headers show them to muxers.
 const MARKED: &[&str] = &[
     "video/x-vp8",
     "video/x-vp9",
@@ -29,7 +29,7 @@ const MARKED: &[&str] = &[
     "video/x-vp6-flash",
 ];
 
-/// Codecs of which every picture stands alone.
+/// Codecs without inter frames.
 const EVERY: &[&str] = &[
     "image/jpeg",
     "image/png",
@@ -59,7 +59,7 @@ const EVERY: &[&str] = &[
     "video/x-cirrus-logic-accupak",
 ];
 
-/// Codecs that GStreamer's plugins decode and that the gate knows nothing of.
+/// Codecs that GStreamer decodes and whose keyframes are unknown.
 const FIRST: &[&str] = &[
     "video/x-4xm",
     "video/x-aasc",
@@ -100,8 +100,8 @@ const FIRST: &[&str] = &[
 
 const FFV1: &str = "video/x-ffv";
 
-/// By what keyframes of a media type are known.
-pub(super) fn keys(media: &str) -> KeyframeRule {
+/// How keyframes of a media type are known.
+pub(super) fn keyframe_rule(media: &str) -> KeyframeRule {
     if EVERY.contains(&media) {
         KeyframeRule::Every
     } else if media == FFV1 {
@@ -162,9 +162,9 @@ mod tests {
         for (n, name) in all.iter().enumerate() {
             assert!(!all[..n].contains(name), "{name} is listed twice");
         }
-        assert_eq!(keys("image/jpeg"), KeyframeRule::Every);
-        assert_eq!(keys("video/x-vp8"), KeyframeRule::Marked);
-        assert_eq!(keys("video/x-zmbv"), KeyframeRule::First);
+        assert_eq!(keyframe_rule("image/jpeg"), KeyframeRule::Every);
+        assert_eq!(keyframe_rule("video/x-vp8"), KeyframeRule::Marked);
+        assert_eq!(keyframe_rule("video/x-zmbv"), KeyframeRule::First);
     }
 
     #[test]

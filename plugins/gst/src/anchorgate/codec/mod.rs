@@ -1,12 +1,12 @@
-//! What the gate knows of codecs: encoded video -> where a decoder can start, what it can do without, when frames are shown.
+//! Knowledge of codecs: where a decoder can start, what it can skip, when frames are shown.
 //!
 //! # Layout
 //!
-//! - `media_types`: what the gate takes, and by what it knows keyframes.
-//! - `access_unit`: what a unit is to a decoder; `av1` and `field_pairs` help it.
-//! - `display_order`, `display_times`: when frames are shown whose units have decoding times only.
-//! - `colour_range`: caps whose colours a demuxer gets wrong.
-//! - `nal`: units cut into NAL units.
+//! - `media_types`: the codecs that the gate takes, and how it knows their keyframes.
+//! - `access_unit`: inspects access units, with the help of `av1` and `field_pairs`.
+//! - `display_order`, `display_times`: presentation times from decoding times.
+//! - `colour_range`: corrects the colour range of caps.
+//! - `nal`: splits access units into NAL units.
 
 mod access_unit;
 mod av1;
@@ -18,8 +18,8 @@ mod media_types;
 mod nal;
 
 pub use access_unit::is_idr;
-pub(super) use access_unit::{Access, Found};
-pub(super) use colour_range::put_right;
+pub(super) use access_unit::{Inspector, UnitInfo};
+pub(super) use colour_range::corrected;
 pub use display_order::UnknownOrder;
 pub use display_times::{DisplayTimes, Timestamps};
 pub(super) use media_types::caps;

@@ -1,6 +1,6 @@
-//! Access units cut into NAL units, and the parameter sets of a decoder configuration.
+//! Splits access units into NAL units, and a decoder configuration into parameter sets.
 
-/// How units are cut into NAL units.
+/// How NAL units are delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     /// Each NAL unit after a length of this many bytes.
@@ -17,7 +17,7 @@ pub(super) enum Codec {
     Mpeg2,
 }
 
-/// The codec and how its units are cut, of those that are looked into.
+/// The codec and its framing, if its units are read.
 pub(super) fn framing(s: &gst::StructureRef) -> Option<(Codec, Framing)> {
     let codec = match s.name().as_str() {
         "video/x-h264" => Codec::H264,
@@ -33,7 +33,7 @@ pub(super) fn framing(s: &gst::StructureRef) -> Option<(Codec, Framing)> {
     Some((codec, framing))
 }
 
-/// Bytes of the length before each NAL unit, from the decoder configuration; 4 if it does not say.
+/// Bytes of each length field, from the decoder configuration; 4 if that has none.
 fn length_size(codec: Codec, s: &gst::StructureRef) -> usize {
     let place = match codec {
         Codec::H264 => 4,
@@ -46,7 +46,7 @@ fn length_size(codec: Codec, s: &gst::StructureRef) -> usize {
         .unwrap_or(4)
 }
 
-/// A NAL unit without what follows it.
+/// A NAL unit, cut at its end.
 pub(super) fn ended(nal: &[u8], framing: Framing) -> &[u8] {
     match framing {
         Framing::StartCode => whole(nal),
@@ -63,8 +63,8 @@ pub(super) fn kind(codec: Codec, nal: &[u8]) -> Option<u8> {
     })
 }
 
-/// The NAL units of an access unit, without lengths or start codes. In a byte stream each reaches to the end of the unit: where
-/// it ends is only searched for when asked, because slices come last and are large. Stops at anything malformed.
+/// The NAL units of an access unit, without lengths or start codes. In a byte stream each reaches to the end of the access unit; [`ended`] cuts
+/// it, as slices come last and are large. Stops at anything malformed.
 pub(super) struct Nals<'a> {
     rest: &'a [u8],
     framing: Framing,
@@ -79,12 +79,12 @@ impl<'a> Nals<'a> {
     }
 }
 
-/// Where `00 00 01` begins.
+/// Position of `00 00 01`.
 fn start_code(bytes: &[u8]) -> Option<usize> {
     bytes.windows(3).position(|three| three == [0, 0, 1])
 }
 
-/// A NAL unit of a byte stream up to its end; zeros before the next start code belong to that.
+/// A NAL unit of a byte stream up to its end; zeros before the next start code belong to the latter.
 pub(super) fn whole(nal: &[u8]) -> &[u8] {
     let nal = start_code(nal).map_or(nal, |at| &nal[..at]);
     let length = nal.iter().rposition(|&byte| byte != 0);
@@ -118,8 +118,7 @@ impl<'a> Iterator for Nals<'a> {
 /// h264-reader's own reader of these panics where a set is shorter than it says.
 pub(super) fn parameter_sets(data: &[u8]) -> [Vec<&[u8]>; 2] {
     let mut found = [Vec::new(), Vec::new()];
-    // configurationVersion, profile, compatibility, level, length size; then the sets, each kind after their number, each set after
-    // its length.
+    // configurationVersion, profile, compatibility, level, length size; then each kind of set after its count, each set after its length.
     let mut rest = data.get(5..).unwrap_or_default();
     for (sets, mask) in found.iter_mut().zip([0x1f, 0xff]) {
         let Some((count, more)) = rest.split_first() else {

@@ -1,4 +1,4 @@
-//! Cues, and what is done where there are none.
+//! Cues, and what happens where there are none.
 
 use anchoring::cue::{Cue, HOP};
 use anchoring::time::Nanos;
@@ -8,11 +8,11 @@ use super::{CueState, EntrySource, GateError, GateQueue, Message};
 use crate::structures;
 
 impl GateQueue {
-    /// A cue.
+    /// Takes a cue.
     pub(in super::super) fn cue(&mut self, payload: &[u8]) -> Result<(), GateError> {
         let cue = structures::cue_from_text(payload)?;
         self.cue_state = CueState::Arriving;
-        // A hop may begin before the last one ends, where sound goes on anew, but not before that one begins.
+        // Where sound restarts, a hop may begin before the last one ends, but not before it begins.
         if self.last_cue.is_some_and(|last| cue.pts <= last) {
             self.warn(Warning::StepsBack);
             return self.progress();
@@ -32,7 +32,7 @@ impl GateQueue {
         self.send(Message::Cue(cue));
     }
 
-    /// There is nothing to hear before `until`.
+    /// There is no sound before `until`.
     pub(in super::super) fn no_sound_until(&mut self, until: Nanos) -> Result<(), GateError> {
         if matches!(self.cue_state, CueState::Waiting | CueState::Late) {
             self.cue_state = CueState::Arriving;
@@ -42,7 +42,7 @@ impl GateQueue {
         self.progress()
     }
 
-    /// The sound is over.
+    /// The audio has ended.
     pub(in super::super) fn cues_ended(&mut self) -> Result<(), GateError> {
         self.cue_state = CueState::Ended;
         self.entries.no_more_cues();
@@ -52,14 +52,14 @@ impl GateQueue {
         self.progress()
     }
 
-    /// No cue is to be expected. Should one come after all, it is heard.
-    pub(in super::super) fn expect_no_cues(&mut self, cause: Warning) -> Result<(), GateError> {
+    /// Expects no more cues; one that comes all the same counts.
+    pub(in super::super) fn expect_no_cues(&mut self, warning: Warning) -> Result<(), GateError> {
         self.cue_state = CueState::Absent;
-        self.warn(cause);
+        self.warn(warning);
         self.progress()
     }
 
-    /// The cues stay behind: plans the oldest part held without them and lets go of it.
+    /// The cues are late: plans the oldest held video without them and passes it.
     pub(in super::super) fn continue_without_cues(&mut self) -> Result<(), GateError> {
         self.cue_state = CueState::Late;
         self.warn(Warning::Late);
@@ -74,9 +74,9 @@ impl GateQueue {
         Ok(())
     }
 
-    /// Warns if the recording has gone on to `until` without cues for so long that it shows.
+    /// Warns if the recording has gone on to `until` long enough after its last cue.
     pub(super) fn note_early_end(&mut self, until: Nanos) {
-        // A look every largest gap goes on; less than that is no news.
+        // Frames come at least every largest gap, so a shorter end makes no difference.
         let tail = Nanos::from_ms(i64::from(self.setup.settings.budget.max_gap_ms).max(2000));
         if self.counts.cues > 0 && until - self.cue_stop > tail {
             self.warn(Warning::EndedEarly);

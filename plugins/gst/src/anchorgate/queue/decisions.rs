@@ -1,4 +1,4 @@
-//! What the plan says next, and what is let go of because of it.
+//! Takes entries from the plan, and passes or drops units accordingly.
 
 use anchoring::gop::Verdict;
 use anchoring::time::Nanos;
@@ -11,11 +11,11 @@ use super::{
 
 impl GateQueue {
     pub(super) fn is_over_limit(&self) -> bool {
-        // What waits to be pushed has a bound of its own, and a slow decoder is no reason to do without cues.
+        // Outgoing items have their own bound: a slow decoder is no reason to plan without cues.
         self.gops.held_bytes() > self.setup.max_bytes || self.gops.held_time() > self.setup.max_lag
     }
 
-    /// Makes room for the next unit, if that is needed and can be done by what is decided.
+    /// Makes room for the next unit, where decisions allow.
     pub(in super::super) fn make_room(&mut self) -> Room {
         if !self.is_over_limit() || self.gops.held_bytes() == 0 {
             return Room::Enough;
@@ -29,16 +29,16 @@ impl GateQueue {
         Room::Freed
     }
 
-    /// Hears what the plan says next and lets go of what is decided.
+    /// Takes the next entries and releases what is decided.
     pub(super) fn progress(&mut self) -> Result<(), GateError> {
         let newest = self.gops.newest();
-        let deaf = matches!(self.cue_state, CueState::Ended | CueState::Absent);
+        let no_cues = matches!(self.cue_state, CueState::Ended | CueState::Absent);
         if let Some(newest) = newest
-            && (deaf || !self.needs_cues())
+            && (no_cues || !self.needs_cues())
         {
             self.entries.missing_until(newest);
         }
-        // Without pictures nothing is ahead of them, and what is decided is told.
+        // Without video, every decision goes out at once.
         let until = match &self.entries {
             EntrySource::Stream { .. } => newest.unwrap_or(Nanos::MAX),
             _ => newest.unwrap_or(Nanos::ZERO),
@@ -88,7 +88,7 @@ impl GateQueue {
                 Verdict::Fold(entry) => {
                     self.counts.entries = self.counts.entries.saturating_sub(1);
                     self.counts.tokens = self.counts.tokens.saturating_sub(entry.tokens);
-                    // A plan made here has its hole told already.
+                    // A plan made here has warned of the hole already.
                     if matches!(self.entries, EntrySource::Plan(_)) {
                         self.warn(Warning::Folded);
                     }
@@ -98,27 +98,27 @@ impl GateQueue {
                     self.send(Message::Miss(entry));
                 }
                 Verdict::Pass {
-                    payload: parcel,
+                    payload: unit,
                     wanted,
                 } => {
-                    if !parcel.resets {
+                    if !unit.resets {
                         self.drain();
                     }
                     self.skipped = None;
                     self.out
-                        .extend(parcel.events.into_iter().map(Outgoing::Event));
-                    self.pass(parcel.buffer, wanted);
+                        .extend(unit.events.into_iter().map(Outgoing::Event));
+                    self.pass(unit.buffer, wanted);
                 }
-                Verdict::Leave(parcel) => {
+                Verdict::Leave(unit) => {
                     self.out
-                        .extend(parcel.events.into_iter().map(Outgoing::Event));
+                        .extend(unit.events.into_iter().map(Outgoing::Event));
                 }
                 Verdict::Skip { from, to, left } => self.skip(to - from, left),
             }
         }
     }
 
-    /// Lets a unit go. One whose picture nobody wants only helps to decode others: its picture need not leave the decoder.
+    /// Passes a unit. If its frame is not `wanted`, it only helps to decode others, and the decoder need not give it out.
     pub(super) fn pass(&mut self, mut buffer: gst::Buffer, wanted: bool) {
         if !wanted {
             buffer.make_mut().set_flags(gst::BufferFlags::DECODE_ONLY);

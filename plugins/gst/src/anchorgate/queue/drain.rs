@@ -1,10 +1,10 @@
-//! What is left out, and when the decoder must give out what it holds.
+//! Skipped units, and when the decoder must give out the frames it holds.
 
 use anchoring::time::Nanos;
 
 use super::{GateQueue, Outgoing, UnitWithEvents};
 
-/// A stretch that was left out, which the decoder has not been told of.
+/// A skipped span that the decoder does not know of yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SkippedSpan {
     pub(super) from: gst::ClockTime,
@@ -12,32 +12,32 @@ pub(super) struct SkippedSpan {
 }
 
 impl GateQueue {
-    /// Leaves units out.
+    /// Skips units.
     pub(super) fn skip(&mut self, length: Nanos, left: Vec<UnitWithEvents>) {
         self.discont = true;
         let mut first = None;
-        for parcel in left {
-            first = first.into_iter().chain(parcel.buffer.pts()).min();
+        for unit in left {
+            first = first.into_iter().chain(unit.buffer.pts()).min();
             self.out
-                .extend(parcel.events.into_iter().map(Outgoing::Event));
+                .extend(unit.events.into_iter().map(Outgoing::Event));
         }
-        // A decoder that has seen no picture yet would have to guess its output format.
+        // A decoder that has had no unit yet would have to guess its output format.
         if let Some(from) = first.filter(|_| self.passed_any) {
             let length = gst::ClockTime::from_nseconds(length.get().max(0) as u64);
             self.skipped.get_or_insert(SkippedSpan { from, length });
         }
     }
 
-    /// Whether the decoder may hold chosen pictures back that only [`Self::drain`], or a unit to come, brings out.
+    /// Whether the decoder may hold chosen frames that only [`Self::drain`] or a later unit brings out.
     pub(in super::super) fn needs_drain(&self) -> bool {
         self.skipped.is_some()
     }
 
-    /// Says that there is nothing to decode for now. The still-frame event makes the decoder give out all it holds, so that no chosen
-    /// picture waits in it; a GAP alone doesn't, but takes the event through a parser at once.
+    /// Makes the decoder give out all its frames. The still-frame event does that; a GAP alone does not, but takes the event through a parser
+    /// at once.
     ///
-    /// It also empties the decoder's threads, which takes as long as decoding a picture does: a unit that resets the decoder brings out
-    /// what came before it as well, so this is for when there is no such unit, or none comes soon.
+    /// It also empties the decoder's threads, which takes as long as decoding a frame. A unit that resets the decoder brings out earlier frames
+    /// too, so this is for when no such unit comes soon.
     pub(in super::super) fn drain(&mut self) {
         let Some(SkippedSpan { from, length }) = self.skipped.take() else {
             return;

@@ -7,7 +7,7 @@ use super::{EntrySource, GateError, GateQueue, Message, Outgoing, Summary};
 use crate::{pads, structures};
 
 impl GateQueue {
-    /// The video is over, and so is everything that may still be heard.
+    /// The video has ended, and no more cues come.
     pub(in super::super) fn finish(&mut self, eos: gst::Event) -> Result<(), GateError> {
         if std::mem::replace(&mut self.finished, true) {
             return Ok(());
@@ -32,7 +32,7 @@ impl GateQueue {
         }
         let stats = self.gops.stats();
         if !self.started {
-            // Messages may not come before a segment; without one there is nobody to read them.
+            // Messages must follow a segment, and there is none.
             self.pending_messages.clear();
             self.out.push_back(Outgoing::Event(eos));
             return Ok(());
@@ -49,7 +49,7 @@ impl GateQueue {
             warnings: self.warnings.clone(),
         };
         self.send(Message::Summary(summary));
-        // A decoder keeps events for the next picture and would lose these at the end; a GAP takes them through.
+        // A decoder keeps events until its next frame and would lose these at the end; a GAP takes them through.
         if self.passed_any {
             let from = self
                 .segment
@@ -65,7 +65,7 @@ impl GateQueue {
         Ok(())
     }
 
-    /// There is no video: what is heard becomes the stream.
+    /// There is no video: the cues become the stream.
     pub(in super::super) fn sound_only(&mut self, stream_id: &str, group: Option<gst::GroupId>) {
         if self.started {
             return;
@@ -76,7 +76,7 @@ impl GateQueue {
         }
         let caps = gst::Caps::new_empty_simple(structures::CUE_CAPS);
         let segment = gst::FormattedSegment::<gst::ClockTime>::new();
-        // Events that the video pad saw before it fell silent belong to a stream that never came.
+        // Earlier events of the video pad belong to a stream that never came.
         self.out.clear();
         self.out.push_back(Outgoing::Event(start.build()));
         self.out

@@ -1,4 +1,4 @@
-//! Serialized events of the video, and messages for those downstream, in order with the frames.
+//! Serialized events of the video, and messages for downstream, in order with the units.
 
 use anchoring::time::Nanos;
 
@@ -8,23 +8,23 @@ use super::{EntrySource, GateError, GateQueue, Message, Outgoing};
 use crate::pads;
 
 impl GateQueue {
-    /// A serialized event of the video, other than EOS.
+    /// Takes a serialized event of the video, other than EOS.
     pub(in super::super) fn video_event(&mut self, mut event: gst::Event) -> Result<(), GateError> {
         if let gst::EventView::Caps(caps) = event.view()
-            && let Some(right) = codec::put_right(caps.caps())
+            && let Some(corrected) = codec::corrected(caps.caps())
         {
-            event = gst::event::Caps::builder(&right)
+            event = gst::event::Caps::builder(&corrected)
                 .seqnum(event.seqnum())
                 .build();
         }
         let mut begins = false;
         match event.view() {
-            // A GAP in the middle of a GOP would make the decoder forget its pictures.
+            // A GAP inside a GOP would make the decoder drop its reference frames.
             gst::EventView::Gap(_) => return Ok(()),
             gst::EventView::Caps(caps) => {
                 self.drain_order()?;
-                self.order.set_caps(caps.caps());
-                self.access.set_caps(caps.caps());
+                self.display_times.set_caps(caps.caps());
+                self.inspector.set_caps(caps.caps());
                 self.frame = frame_of(caps.caps());
                 self.entries.see(self.frame);
                 let media = caps.caps().structure(0).map(|s| s.name().to_string());
@@ -33,7 +33,7 @@ impl GateQueue {
                 self.raw = raw
                     .filter(|_| self.media == "video/x-raw")
                     .map(|raw| raw.size());
-                if !self.access.knows_keyframes() {
+                if !self.inspector.knows_keyframes() {
                     self.warn(Warning::Unknown);
                 }
             }
@@ -63,13 +63,12 @@ impl GateQueue {
         Ok(())
     }
 
-    /// When the recording is expected to stop.
+    /// When the recording is expected to end.
     pub(in super::super) fn expect(&mut self, stop: Nanos) {
         self.entries.expect(stop);
     }
 
-    /// The recording is entered where the first segment begins, be it of the video or of the cues. That is not its
-    /// beginning after a seek; the plan begins there.
+    /// The plan starts where the first segment of video or cues starts; after a seek that is not the recording's start.
     pub(in super::super) fn enter(&mut self, segment: &gst::FormattedSegment<gst::ClockTime>) {
         if std::mem::replace(&mut self.entered, true) {
             return;
@@ -102,9 +101,9 @@ impl GateQueue {
     }
 }
 
-/// From one picture to the next, where the stream says so.
+/// Time from one frame to the next, if the caps have it.
 fn frame_of(caps: &gst::CapsRef) -> Option<Nanos> {
     let rate = caps.structure(0)?.get::<gst::Fraction>("framerate").ok()?;
-    let (pictures, seconds) = (i64::from(rate.numer()), i64::from(rate.denom()));
-    (pictures > 0).then(|| Nanos::new(seconds * 1_000_000_000 / pictures))
+    let (frames, seconds) = (i64::from(rate.numer()), i64::from(rate.denom()));
+    (frames > 0).then(|| Nanos::new(seconds * 1_000_000_000 / frames))
 }

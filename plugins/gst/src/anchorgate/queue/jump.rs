@@ -1,9 +1,9 @@
-//! Going on elsewhere: where the plan's next look is far away, what lies between is not read.
+//! Jumps: where the plan's next frame is far away, the part between is not read.
 //!
-//! Reading on -> wanted (the chain waits) -> sought (the task's seek is on its way) -> landing (the next unit is where it led). A unit at
-//! which a decoder can start, not later than the look and later than all that is held, is the place: what is held is settled and the work
-//! goes on there. One that is held already only comes again, and is dropped up to where reading stopped. Anything else was led astray:
-//! back to where reading stopped, and no further jump. So the same pictures are taken as when all is read.
+//! Reading -> wanted (the chain waits) -> seeking (the task seeks) -> landing (the next unit shows where the seek led). The seek succeeded if a
+//! decoder can start at that unit, and it lies after everything held and not after the planned frame: held units are settled, and reading goes
+//! on there. If that unit is held already, units repeat, and are dropped up to where reading stopped. Otherwise the seek failed: the gate seeks
+//! back to where reading stopped and jumps no more. So the chosen frames are the same as without jumps.
 
 use anchoring::time::Nanos;
 
@@ -12,25 +12,25 @@ use super::{GateError, GateQueue};
 use crate::anchorgate::EarmarkAccess;
 use crate::pads;
 
-/// What a jump must save at least: more than the queues before the gate have read ahead.
+/// The least that a jump must skip: more than the queues before the gate have read ahead.
 const WORTH: Nanos = Nanos::from_ms(2000);
-/// So much is read before the first jump.
+/// No jump before so much has been read.
 const SETTLED: Nanos = Nanos::from_ms(500);
-/// A keyframe this little after the look is as good as at it: times are rounded to a container's ticks.
+/// A keyframe may lie this much after its target, as containers round times.
 const ROUNDING: Nanos = Nanos::from_ms(1);
 
-/// Where a jump stands.
+/// The phase of a jump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum Phase {
     Reading,
     Wanted(JumpTarget),
-    Sought(JumpTarget),
+    Seeking(JumpTarget),
     Landing(JumpTarget),
-    /// What is held comes again; so many units from the last keyframe on, `None` before it.
-    Again(Option<u64>),
+    /// Held units come again: so many are left from the last keyframe on, `None` before it.
+    Repeating(Option<u64>),
 }
 
-/// Where to.
+/// The target of a jump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum JumpTarget {
     /// A planned frame.
@@ -42,8 +42,8 @@ pub(in super::super) enum JumpTarget {
 }
 
 impl JumpTarget {
-    /// What to seek to: the keyframe at or before this is wanted.
-    pub(in super::super) fn place(self) -> Nanos {
+    /// The time to seek to: the keyframe at or before it is wanted.
+    pub(in super::super) fn time(self) -> Nanos {
         match self {
             Self::Frame(at) | Self::Back(at) => at + ROUNDING,
             Self::End(at) => at,
@@ -51,30 +51,30 @@ impl JumpTarget {
     }
 }
 
-/// Whether and where to jump.
+/// The state of jumps.
 #[derive(Debug)]
 pub(super) struct JumpState {
     access: EarmarkAccess,
-    state: State,
-    /// The last place jumped to.
+    phase: Phase,
+    /// The last target.
     tried: Option<JumpTarget>,
-    /// Where the recording ends, if that is known.
+    /// The end of the recording, if that is known.
     end: Option<Nanos>,
-    /// Seeking has led astray, or can't be done.
+    /// No more jumps: a seek failed, or cannot be done.
     off: bool,
-    /// The first picture's time.
+    /// Time of the first frame.
     first: Option<Nanos>,
-    /// The last keyframe's time in its buffer, which means the same whatever the segment says.
+    /// The last keyframe's buffer time, which does not depend on the segment.
     key: Option<gst::ClockTime>,
     /// Units from the last keyframe on.
     since_key: u64,
-    /// Places gone on at.
+    /// Jumps that succeeded.
     count: u64,
-    /// Units that came a second time.
+    /// Units that came again.
     again: u64,
 }
 
-/// What becomes of a unit.
+/// What to do with a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
     Take,
@@ -85,7 +85,7 @@ impl JumpState {
     pub(super) fn new(access: EarmarkAccess) -> Self {
         Self {
             access,
-            state: State::Reading,
+            phase: Phase::Reading,
             tried: None,
             end: None,
             off: access == EarmarkAccess::Linear,
@@ -97,16 +97,16 @@ impl JumpState {
         }
     }
 
-    /// The recording is entered anew.
+    /// Playback enters the recording again.
     pub(super) fn flush(&mut self) {
-        self.state = State::Reading;
+        self.phase = Phase::Reading;
         self.tried = None;
         self.since_key = 0;
         self.first = None;
         self.key = None;
     }
 
-    /// A unit was taken.
+    /// The queue took a unit.
     pub(super) fn unit_taken(&mut self, pts: Nanos, buffer: Option<gst::ClockTime>, start: bool) {
         self.first.get_or_insert(pts);
         if start {
@@ -121,76 +121,76 @@ impl JumpState {
     }
 
     pub(super) fn is_landing(&self) -> bool {
-        matches!(self.state, State::Landing(_))
+        matches!(self.phase, Phase::Landing(_))
     }
 }
 
 impl GateQueue {
-    /// Whether nothing may come now, because the next thing is to come from elsewhere.
+    /// Whether nothing may come now, as a jump is due.
     pub(in super::super) fn waits_for_jump(&self) -> bool {
-        matches!(self.jumps.state, State::Wanted(_) | State::Sought(_))
+        matches!(self.jumps.phase, Phase::Wanted(_) | Phase::Seeking(_))
     }
 
-    /// How often the work went on elsewhere.
+    /// How many jumps succeeded.
     pub(in super::super) fn jumps(&self) -> u64 {
         self.jumps.count
     }
 
-    /// Whether the next unit says where a jump led.
+    /// Whether the next unit shows where a jump led.
     pub(in super::super) fn is_landing(&self) -> bool {
         self.jumps.is_landing()
     }
 
-    /// The jump that is to be made now; it is under way from then on.
+    /// The jump to make now, which is under way from here on.
     pub(in super::super) fn jump(&mut self) -> Option<JumpTarget> {
-        let State::Wanted(to) = self.jumps.state else {
+        let Phase::Wanted(to) = self.jumps.phase else {
             return None;
         };
-        self.jumps.state = State::Sought(to);
+        self.jumps.phase = Phase::Seeking(to);
         Some(to)
     }
 
-    /// The recording ends here.
+    /// The recording ends at this time.
     pub(in super::super) fn ends_at(&mut self, end: Nanos) {
         self.jumps.end = Some(end);
     }
 
-    /// There is no jump, now or ever: reading goes on. A jump that was asked for anew since is another one.
+    /// The seek was refused: reading goes on, without jumps. A jump that is wanted since counts as another.
     pub(in super::super) fn jump_refused(&mut self, to: JumpTarget) -> Result<(), GateError> {
-        if self.jumps.state != State::Sought(to) {
+        if self.jumps.phase != Phase::Seeking(to) {
             return Ok(());
         }
-        self.jumps.state = State::Reading;
+        self.jumps.phase = Phase::Reading;
         self.jumps.off = true;
         match to {
-            JumpTarget::Back(at) => Err(GateError::Astray(at)),
+            JumpTarget::Back(at) => Err(GateError::SeekFailed(at)),
             JumpTarget::Frame(_) | JumpTarget::End(_) => Ok(()),
         }
     }
 
-    /// Somebody else goes elsewhere: the jump that is under way is none any more.
+    /// An application seeks: cancels the jump under way.
     pub(in super::super) fn cancel_jump(&mut self) {
-        self.jumps.state = State::Reading;
+        self.jumps.phase = Phase::Reading;
         self.jumps.tried = None;
     }
 
-    /// Whether this jump is still to be made.
-    pub(in super::super) fn is_sought(&self, to: JumpTarget) -> bool {
-        self.jumps.state == State::Sought(to)
+    /// Whether this jump is still under way.
+    pub(in super::super) fn is_seeking_to(&self, to: JumpTarget) -> bool {
+        self.jumps.phase == Phase::Seeking(to)
     }
 
-    /// What was on its way from the old place is gone.
+    /// The flush of the seek: units from the old place are gone.
     pub(in super::super) fn upstream_flushed(&mut self) {
-        self.order.flush();
-        if let State::Sought(to) = self.jumps.state {
-            self.jumps.state = State::Landing(to);
+        self.display_times.flush();
+        if let Phase::Seeking(to) = self.jumps.phase {
+            self.jumps.phase = Phase::Landing(to);
         }
     }
 
-    /// Wants a jump if the next look is so far away that it pays.
+    /// Wants a jump if the next planned frame is far enough away.
     pub(super) fn consider_jump(&mut self) {
         let jumps = &self.jumps;
-        if jumps.off || jumps.state != State::Reading || !self.access.knows_keyframes() {
+        if jumps.off || jumps.phase != Phase::Reading || !self.inspector.knows_keyframes() {
             return;
         }
         let (Some(newest), Some(key)) = (self.gops.newest(), self.last_key) else {
@@ -198,14 +198,14 @@ impl GateQueue {
         };
         let to = match self.entries.ahead() {
             Some(Some(at)) => JumpTarget::Frame(at),
-            // The last GOP says where the recording ends.
+            // The last GOP shows where the recording ends.
             Some(None) => match jumps.end {
                 Some(end) => JumpTarget::End(end),
                 None => return,
             },
             None => return,
         };
-        // Seeking ends a recording where its container says, though there may be more.
+        // A seek ends the recording where its container says, though there may be more.
         let half = Nanos::new(self.gops.frame().get() / 2);
         if jumps
             .end
@@ -218,44 +218,44 @@ impl GateQueue {
             EarmarkAccess::Auto => gop + WORTH,
             EarmarkAccess::Linear | EarmarkAccess::Seek => gop,
         };
-        // Matroska's times may be set right once, when the first sound comes.
+        // Matroska times may be corrected once, when the first sound comes.
         let begun = jumps.first.is_some_and(|first| newest - first >= SETTLED);
         let plain = self.segment.as_ref().is_some_and(|s| s.rate() == 1.0);
         if jumps.tried != Some(to)
-            && to.place() - newest > worth
+            && to.time() - newest > worth
             && plain
             && begun
             && self.gops.is_settled()
         {
             self.jumps.tried = Some(to);
-            self.jumps.state = State::Wanted(to);
+            self.jumps.phase = Phase::Wanted(to);
         }
     }
 
-    /// Where a jump has led: whether times mean what they meant, so that nobody need be told.
+    /// Whether times mean the same in the segment after a jump, so that downstream need not get it.
     pub(super) fn same_times(&self, segment: &gst::FormattedSegment<gst::ClockTime>) -> bool {
         let time = |of: &gst::FormattedSegment<gst::ClockTime>| {
             pads::stream_time(of, segment.start().unwrap_or_default())
         };
         self.segment.as_ref().is_some_and(|old| {
-            // An open end becomes the recording's with a seek.
+            // A seek turns an open end into the recording's end.
             let stop = old.stop().is_none() || old.stop() == segment.stop();
             time(old) == time(segment) && stop && old.rate() == segment.rate()
         })
     }
 
-    /// A jump led astray.
+    /// A jump failed: seeks back.
     pub(in super::super) fn jump_failed(&mut self) -> Result<(), GateError> {
         self.jumps.off = true;
         let key = self.last_key.unwrap_or(Nanos::ZERO);
-        if let State::Landing(JumpTarget::Back(_)) = self.jumps.state {
-            return Err(GateError::Astray(key));
+        if let Phase::Landing(JumpTarget::Back(_)) = self.jumps.phase {
+            return Err(GateError::SeekFailed(key));
         }
-        self.jumps.state = State::Wanted(JumpTarget::Back(key));
+        self.jumps.phase = Phase::Wanted(JumpTarget::Back(key));
         Ok(())
     }
 
-    /// The segment that follows a seek of our own. Whether it is new to those downstream.
+    /// The segment after the gate's own seek. Whether downstream needs it.
     pub(super) fn landed_in(
         &mut self,
         segment: &gst::FormattedSegment<gst::ClockTime>,
@@ -263,14 +263,14 @@ impl GateQueue {
         if self.same_times(segment) {
             return Ok(false);
         }
-        if let State::Landing(JumpTarget::Back(_)) = self.jumps.state {
+        if let Phase::Landing(JumpTarget::Back(_)) = self.jumps.phase {
             return Ok(true);
         }
         self.jump_failed()?;
         Ok(false)
     }
 
-    /// A unit at `pts`, by its buffer at `buffer`, at which a decoder can start or not.
+    /// A unit at `pts`, with buffer time `buffer`. `start`: a decoder can start at it.
     pub(super) fn classify_arrival(
         &mut self,
         pts: Nanos,
@@ -278,41 +278,41 @@ impl GateQueue {
         start: bool,
     ) -> Result<Arrival, GateError> {
         let newest = self.gops.newest().unwrap_or(pts);
-        match self.jumps.state {
-            State::Landing(JumpTarget::Back(_)) => self.jumps.state = State::Again(None),
-            State::Landing(to) if !start || pts > to.place() => {
+        match self.jumps.phase {
+            Phase::Landing(JumpTarget::Back(_)) => self.jumps.phase = Phase::Repeating(None),
+            Phase::Landing(to) if !start || pts > to.time() => {
                 self.jumps.again += 1;
                 self.jump_failed()?;
                 return Ok(Arrival::Drop);
             }
-            State::Landing(_) if pts > newest => {
+            Phase::Landing(_) if pts > newest => {
                 self.resume_at(pts, newest);
                 return Ok(Arrival::Take);
             }
-            State::Landing(_) => self.jumps.state = State::Again(None),
-            State::Again(_) => {}
-            State::Reading | State::Wanted(_) | State::Sought(_) => return Ok(Arrival::Take),
+            Phase::Landing(_) => self.jumps.phase = Phase::Repeating(None),
+            Phase::Repeating(_) => {}
+            Phase::Reading | Phase::Wanted(_) | Phase::Seeking(_) => return Ok(Arrival::Take),
         }
-        let State::Again(left) = &mut self.jumps.state else {
+        let Phase::Repeating(left) = &mut self.jumps.phase else {
             return Ok(Arrival::Take);
         };
         match left {
             Some(0) => {
-                self.jumps.state = State::Reading;
+                self.jumps.phase = Phase::Reading;
                 return Ok(Arrival::Take);
             }
             Some(left) => *left -= 1,
             None if buffer == self.jumps.key => {
                 *left = Some(self.jumps.since_key.saturating_sub(1))
             }
-            None if pts > newest => return Err(GateError::Astray(newest)),
+            None if pts > newest => return Err(GateError::SeekFailed(newest)),
             None => {}
         }
         self.jumps.again += 1;
         Ok(Arrival::Drop)
     }
 
-    /// The next unit is at `pts`: settles what is held, of which the newest picture is at `newest`.
+    /// The jump succeeded, to a unit at `pts`: settles held units, of which the newest is at `newest`.
     fn resume_at(&mut self, pts: Nanos, newest: Nanos) {
         let verdicts = self.gops.finish();
         self.carry_out(verdicts);
@@ -324,7 +324,7 @@ impl GateQueue {
             self.skipped.get_or_insert(SkippedSpan { from, length });
         }
         self.last_key = None;
-        self.jumps.state = State::Reading;
+        self.jumps.phase = Phase::Reading;
         self.jumps.count += 1;
     }
 }

@@ -1,5 +1,12 @@
-//! What the gate holds and what it lets go of: units and events in, units and events out, in order. No pads, no threads,
-//! no clock.
+//! The gate's queue: access units, events and cues in, the chosen units and messages out, in order. No pads, no threads, no clock.
+//!
+//! # Layout
+//!
+//! - `events`, `units`, `cues`: what comes in.
+//! - `decisions`: what the plan says, and what goes out because of it.
+//! - `drain`: skipped spans, and a decoder that must give out its frames.
+//! - `jump`: skips parts of the recording.
+//! - `restart`, `end`: flushes, further segments, the end.
 
 mod cues;
 mod decisions;
@@ -21,7 +28,7 @@ use anchoring::tier::Prices;
 use anchoring::time::Nanos;
 
 use super::EarmarkAccess;
-use super::codec::{Access, DisplayTimes, UnknownOrder};
+use super::codec::{DisplayTimes, Inspector, UnknownOrder};
 use super::entry_source::EntrySource;
 use super::plan_file::{PlanFile, PlanFileError};
 use super::warning::{Warning, WarningContext};
@@ -30,7 +37,7 @@ use drain::SkippedSpan;
 use jump::JumpState;
 pub(super) use jump::JumpTarget;
 
-/// Everything that is settled when the gate starts.
+/// Everything that is fixed when the gate starts.
 #[derive(Clone, Debug)]
 pub(super) struct Setup {
     pub(super) settings: Settings,
@@ -44,33 +51,33 @@ pub(super) struct Setup {
     pub(super) access: EarmarkAccess,
 }
 
-/// What can go wrong at the queue.
+/// Why the gate stops.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum GateError {
     #[error(transparent)]
     Plan(#[from] PlanFileError),
     #[error(transparent)]
     Cue(#[from] StructureError),
-    #[error("the pictures carry no presentation times: {0}")]
+    #[error("the video has no presentation times: {0}")]
     Unordered(#[from] UnknownOrder),
     #[error(
-        "a picture of {wanted} bytes is announced, but {there} bytes came: the container takes another codec for raw pictures (AVI does so with H.265); convert it, for example `ffmpeg -i IN -c:v libx264 -crf 18 -c:a copy OUT.mkv`"
+        "raw video frames must have {wanted} bytes, but one has {there}: the container calls another codec raw video, as AVI does with H.265 (convert it: `ffmpeg -i IN -c:v libx264 -crf 18 -c:a copy OUT.mkv`)"
     )]
     NotRaw { wanted: usize, there: usize },
     #[error(
-        "seeking led astray, and not back to {0}: is the recording being changed? (access=linear reads it through)"
+        "a seek missed its target, and so did the seek back to {0} (is the recording being changed?); access=linear reads without seeking"
     )]
-    Astray(Nanos),
+    SeekFailed(Nanos),
     #[error(
-        "{spent} tokens were spent of a budget of {budget}: the recording ended earlier than it said (is it cut off?)"
+        "spent {spent} tokens of a budget of {budget}: the recording ended earlier than its container says (is it cut off?)"
     )]
     Overspent { spent: u64, budget: u64 },
 }
 
-/// What is known of the cues.
+/// The state of the cues.
 ///
-/// `Waiting` until the first comes, `Hearing` from then on; `Late` when none came for too long, until the next; `Ended` when
-/// the sound is over; `Deaf` when nothing feeds the cue branch. Flushing goes back to `Waiting`.
+/// `Waiting` until the first one, then `Arriving`; `Late` after too long without one, until the next; `Ended` at the end of the audio;
+/// `Absent` when the cue branch gets no data. A flush goes back to `Waiting`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CueState {
     Waiting,
@@ -80,7 +87,7 @@ pub(super) enum CueState {
     Absent,
 }
 
-/// What goes downstream.
+/// An item for downstream.
 #[derive(Debug)]
 pub(super) enum Outgoing {
     Event(gst::Event),
@@ -90,20 +97,20 @@ pub(super) enum Outgoing {
 /// Whether there is room for more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Room {
-    /// Take the next unit.
+    /// The next unit fits.
     Enough,
-    /// Something was let go of: ask again.
+    /// Some units left: ask again.
     Freed,
     /// Only more cues, or [`GateQueue::go_on_without`], can make room.
     NeedsCues,
 }
 
-/// A unit with the serialized events that came before it.
+/// An access unit with the serialized events before it.
 #[derive(Debug)]
 struct UnitWithEvents {
     events: Vec<gst::Event>,
     buffer: gst::Buffer,
-    /// A decoder forgets all that came before it.
+    /// The decoder drops its reference frames here.
     resets: bool,
 }
 
@@ -113,36 +120,36 @@ pub(super) struct Counts {
     pub(super) anchors: u64,
     pub(super) entries: u64,
     pub(super) tokens: u64,
-    /// Of the pictures that were let through since the recording was entered.
+    /// Tokens of passed frames, since playback entered the recording.
     pub(super) spent: u64,
-    /// Most that was held at once.
+    /// Most bytes and time held at once.
     pub(super) most_bytes: usize,
     pub(super) most_time: Nanos,
 }
 
-/// What the gate holds.
+/// The queue.
 pub(super) struct GateQueue {
     setup: Setup,
     entries: EntrySource,
-    /// From one picture to the next, as the stream says.
+    /// Time from one frame to the next, by the caps.
     frame: Option<Nanos>,
     header: Header,
     gops: GopQueue<UnitWithEvents>,
-    access: Access,
-    /// Presentation times, where there are only decoding times.
-    order: DisplayTimes<gst::Buffer>,
-    /// GStreamer's media type of the pictures.
+    inspector: Inspector,
+    /// Finds presentation times where there are only decoding times.
+    display_times: DisplayTimes<gst::Buffer>,
+    /// GStreamer's media type of the video.
     media: String,
-    /// Bytes of a picture that isn't encoded.
+    /// Bytes per frame of raw video.
     raw: Option<usize>,
     segment: Option<gst::FormattedSegment<gst::ClockTime>>,
-    /// Serialized events that came after the last unit.
+    /// Serialized events after the last unit.
     trailing_events: Vec<gst::Event>,
     out: VecDeque<Outgoing>,
     out_bytes: usize,
-    /// Messages that came before the video's segment, and so can't go yet.
+    /// Messages that wait for the video's segment.
     pending_messages: VecDeque<Message>,
-    /// The first segment has come, of the video or of the cues.
+    /// The first segment of video or cues has come.
     entered: bool,
     /// The video's segment has gone out.
     started: bool,
@@ -152,9 +159,9 @@ pub(super) struct GateQueue {
     pub(super) cue_state: CueState,
     warned: Vec<Warning>,
     pub(super) warnings: Vec<String>,
-    /// Warnings before this one were fetched.
+    /// How many of the warnings have been taken.
     posted: usize,
-    /// The first keyframe, kept until something passes: a decoder that never sees a picture is an error to decodebin.
+    /// The first keyframe, kept until any unit passes: decodebin fails if its decoder gets nothing.
     first_keyframe: Option<gst::Buffer>,
     passed_any: bool,
     discont: bool,
@@ -162,11 +169,11 @@ pub(super) struct GateQueue {
     previous: Option<Nanos>,
     video_stop: Nanos,
     cue_stop: Nanos,
-    /// The last cue's time since the start or the last flush.
+    /// Time of the last cue since the start or the last flush.
     last_cue: Option<Nanos>,
-    /// Holes in the pictures.
+    /// Finds holes in the video.
     holes: Finder,
-    /// Longest time between two keyframes, and the last of them.
+    /// Longest time between two keyframes, and the last keyframe.
     longest_gop: Nanos,
     last_key: Option<Nanos>,
     jumps: JumpState,
@@ -207,8 +214,8 @@ impl GateQueue {
             frame: None,
             header,
             gops: GopQueue::new(),
-            access: Access::default(),
-            order: DisplayTimes::default(),
+            inspector: Inspector::default(),
+            display_times: DisplayTimes::default(),
             media: String::new(),
             raw: None,
             segment: None,
@@ -239,7 +246,7 @@ impl GateQueue {
         })
     }
 
-    /// Whether the plan is made from the cues.
+    /// Whether the plan is made from cues.
     pub(super) fn needs_cues(&self) -> bool {
         let policy = self.setup.settings.budget.policy;
         matches!(self.entries, EntrySource::Stream { .. })
@@ -259,7 +266,7 @@ impl GateQueue {
         self.longest_gop
     }
 
-    /// Whether a picture or its segment has come.
+    /// Whether the video's segment has gone out.
     pub(super) fn started(&self) -> bool {
         self.started
     }
@@ -269,7 +276,7 @@ impl GateQueue {
         self.finished
     }
 
-    /// Encoded pictures that came, each as often as it came.
+    /// Access units that came; repeated ones count again.
     pub(super) fn units_read(&self) -> u64 {
         self.gops.stats().seen + self.jumps.repeated_units()
     }
@@ -286,20 +293,20 @@ impl GateQueue {
         )
     }
 
-    /// Whether what waits to be pushed is as much as may wait.
+    /// Whether the outgoing items are at their bound.
     pub(super) fn full(&self) -> bool {
         const BYTES: usize = 8 << 20;
         const ITEMS: usize = 1024;
         self.out_bytes > BYTES || self.out.len() > ITEMS
     }
 
-    /// Whether more messages wait for the video's segment than may wait: an hour's cues.
+    /// Whether messages that wait for the video's segment are at their bound: an hour of cues.
     pub(super) fn pending_messages_full(&self) -> bool {
         const MESSAGES: usize = 45_000;
         self.pending_messages.len() > MESSAGES
     }
 
-    /// Takes the next thing to push.
+    /// Takes the next item to push.
     pub(super) fn pop(&mut self) -> Option<Outgoing> {
         let out = self.out.pop_front()?;
         if let Outgoing::Buffer(buffer) = &out {
@@ -308,21 +315,22 @@ impl GateQueue {
         Some(out)
     }
 
-    /// Warnings that nobody has been told yet.
+    /// Takes the new warnings.
     pub(super) fn take_warnings(&mut self) -> Vec<String> {
-        let news = self.warnings[self.posted..].to_vec();
+        let new = self.warnings[self.posted..].to_vec();
         self.posted = self.warnings.len();
-        news
+        new
     }
 
-    fn warn(&mut self, cause: Warning) {
-        let told = self.warned.iter().any(|told| told.like(cause));
-        if told || (cause.about_cues() && !self.needs_cues()) {
+    /// Adds a warning, unless there is one of its kind or it does not matter here.
+    fn warn(&mut self, warning: Warning) {
+        let repeated = self.warned.iter().any(|given| given.like(warning));
+        if repeated || (warning.about_cues() && !self.needs_cues()) {
             return;
         }
-        self.warned.push(cause);
+        self.warned.push(warning);
         let (bytes, time) = self.held();
-        let text = cause.text(&WarningContext {
+        let text = warning.text(&WarningContext {
             anchors_only: self.setup.settings.budget.policy == Policy::AnchorsOnly,
             cue_stop: self.cue_stop,
             held_bytes: bytes,

@@ -1,4 +1,4 @@
-//! Beginning anew: after a flush, and where another stream or segment follows one that has ended.
+//! Restarts: after a flush, and where another stream or segment follows one that has ended.
 
 use anchoring::time::Nanos;
 
@@ -6,16 +6,16 @@ use super::{CueState, EntrySource, Finder, GateError, GateQueue, Outgoing};
 use crate::structures;
 
 impl GateQueue {
-    /// The recording is entered anew: nothing held counts any more. Counts and warnings stay.
+    /// A flush: drops everything held. Counts and warnings stay.
     pub(in super::super) fn flush(&mut self) -> Result<(), GateError> {
-        self.renew()?;
+        self.reset()?;
         let held = self.gops.flush();
         let out = std::mem::take(&mut self.out);
         let waiting = out.into_iter().filter_map(|out| match out {
             Outgoing::Event(event) => Some(event),
             Outgoing::Buffer(_) => None,
         });
-        let held = held.into_iter().flat_map(|parcel| parcel.events);
+        let held = held.into_iter().flat_map(|unit| unit.events);
         let trailing = std::mem::take(&mut self.trailing_events);
         for event in waiting.chain(held).chain(trailing) {
             self.keep(event);
@@ -25,10 +25,10 @@ impl GateQueue {
         Ok(())
     }
 
-    /// Another stream or segment follows the one whose end has gone out.
+    /// Another stream or segment follows one whose end has gone out.
     pub(in super::super) fn restart(&mut self) -> Result<(), GateError> {
-        self.renew()?;
-        // Nothing is held any more, but where it was is known.
+        self.reset()?;
+        // The queue is empty, but still knows its last times.
         self.gops.flush();
         self.header_sent = false;
         self.video_stop = Nanos::ZERO;
@@ -36,8 +36,8 @@ impl GateQueue {
         Ok(())
     }
 
-    /// What is known of the recording is forgotten; counts, warnings and what waits to be pushed stay.
-    fn renew(&mut self) -> Result<(), GateError> {
+    /// Forgets the recording; counts, warnings and outgoing items stay.
+    fn reset(&mut self) -> Result<(), GateError> {
         self.entries = match &self.entries {
             EntrySource::Plan(file) => EntrySource::Plan(Box::new(file.again()?)),
             EntrySource::Stream { .. } => {
@@ -51,8 +51,8 @@ impl GateQueue {
             },
         };
         self.entries.see(self.frame);
-        self.order.flush();
-        self.access.flush();
+        self.display_times.flush();
+        self.inspector.flush();
         self.counts.spent = 0;
         self.segment = None;
         self.first_keyframe = None;
@@ -72,8 +72,8 @@ impl GateQueue {
         Ok(())
     }
 
-    /// What a flush leaves of the events that wait, as in a queue: those that stick to a pad (stream, caps, tags), of a kind the last; what
-    /// was not told yet of the plan is told later.
+    /// Keeps an event through a flush, as GStreamer's queue does: sticky ones (stream, caps, tags), the last of each kind. A dropped plan header
+    /// is sent again later.
     fn keep(&mut self, event: gst::Event) {
         if !event.is_sticky() {
             let header = event.structure().map(gst::StructureRef::name);

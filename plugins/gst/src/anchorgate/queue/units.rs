@@ -3,25 +3,25 @@
 use anchoring::gop::Unit;
 use anchoring::time::Nanos;
 
-use super::super::codec::{Found, Timestamps};
+use super::super::codec::{Timestamps, UnitInfo};
 use super::super::warning::Warning;
 use super::jump::Arrival;
 use super::{CueState, EntrySource, GateError, GateQueue, Outgoing, UnitWithEvents};
 use crate::pads;
 
 impl GateQueue {
-    /// An encoded picture.
+    /// Takes an access unit.
     pub(in super::super) fn unit(&mut self, buffer: gst::Buffer) -> Result<(), GateError> {
         let Some(stamp) = Timestamps::of(&buffer) else {
             self.out_bytes += buffer.size();
             self.out.push_back(Outgoing::Buffer(buffer));
             return Ok(());
         };
-        if self.order.passes(stamp) {
+        if self.display_times.passes(stamp) {
             return self.timed_unit(buffer);
         }
         let known = match buffer.clone().map_readable() {
-            Ok(map) => self.order.take(stamp, &map, buffer)?,
+            Ok(map) => self.display_times.take(stamp, &map, buffer)?,
             Err(_) => Some(buffer),
         };
         match known {
@@ -30,9 +30,9 @@ impl GateQueue {
         }
     }
 
-    /// Units whose presentation times have become known; all, if no more come.
+    /// Takes units whose presentation times have become known; all of them, if no more come.
     pub(super) fn take_ordered(&mut self, drain: bool) -> Result<(), GateError> {
-        while let Some((mut buffer, pts, dts)) = self.order.next(drain) {
+        while let Some((mut buffer, pts, dts)) = self.display_times.next(drain) {
             let made = buffer.make_mut();
             made.set_pts(gst::ClockTime::from_nseconds(pts));
             made.set_dts(gst::ClockTime::from_nseconds(dts));
@@ -45,7 +45,7 @@ impl GateQueue {
         self.take_ordered(true)
     }
 
-    /// An encoded picture whose time is known as well as it can be.
+    /// Takes an access unit whose time is known as well as possible.
     pub(super) fn timed_unit(&mut self, mut buffer: gst::Buffer) -> Result<(), GateError> {
         if let Some(wanted) = self.raw.filter(|&wanted| buffer.size() < wanted) {
             let there = buffer.size();
@@ -73,11 +73,11 @@ impl GateQueue {
         let keyframe = !flags.contains(gst::BufferFlags::DELTA_UNIT);
         let landing = self.jumps.is_landing();
         let found = match buffer.map_readable() {
-            Ok(map) if landing => self.access.look_anew(keyframe, pts, &map),
-            Ok(map) => self.access.look(keyframe, pts, &map),
-            Err(_) => Found::default(),
+            Ok(map) if landing => self.inspector.inspect_alone(keyframe, pts, &map),
+            Ok(map) => self.inspector.inspect(keyframe, pts, &map),
+            Err(_) => UnitInfo::default(),
         };
-        // Both fields make one picture, and are shown from the first one's time on.
+        // Both fields make one frame, shown from the first field's time on.
         let first = self.previous.filter(|_| found.second);
         let stop = pts + duration.unwrap_or(frame);
         let pts = first.unwrap_or(pts);
@@ -92,7 +92,7 @@ impl GateQueue {
                 .prepend_memory(gst::Memory::from_slice(sets));
         }
         if shown {
-            // Where the segment ends inside a picture, so does the recording.
+            // Where the segment ends inside a frame, so does the recording.
             let end = self.segment.as_ref().and_then(|segment| {
                 let stop = segment.stop()?;
                 pads::stream_time(segment, stop)
@@ -120,7 +120,7 @@ impl GateQueue {
             shown,
             droppable: found.droppable,
             second: found.second,
-            // What the bookkeeping of a unit takes counts too, so that tiny units are bounded.
+            // Bookkeeping counts too, so that tiny units are bounded.
             bytes: buffer.size() + 512,
             duration,
             payload: UnitWithEvents {
@@ -137,10 +137,10 @@ impl GateQueue {
             self.counts.tokens += entry.tokens;
             self.gops.want(entry);
         }
-        if let Some(parcel) = self.gops.push(unit) {
-            // Nothing can decode it; what came before it still counts.
+        if let Some(dropped) = self.gops.push(unit) {
+            // It cannot be decoded; the events before it still count.
             self.out
-                .extend(parcel.events.into_iter().map(Outgoing::Event));
+                .extend(dropped.events.into_iter().map(Outgoing::Event));
             self.discont = true;
         }
         let (bytes, time) = self.held();
