@@ -25,6 +25,15 @@ pub(crate) fn known(template: Option<gst::PadTemplate>) -> gst::PadTemplate {
     template.expect("a template of this name")
 }
 
+/// Adds an element's pads.
+pub(crate) fn add(category: gst::DebugCategory, element: &gst::Element, pads: &[&gst::Pad]) {
+    for pad in pads {
+        if let Err(error) = element.add_pad(*pad) {
+            gst::error!(category, obj = element, "{error}");
+        }
+    }
+}
+
 /// Refuses pull mode: frames come when they are chosen.
 pub(crate) fn push_only(
     category: gst::DebugCategory,

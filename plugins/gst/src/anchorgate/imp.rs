@@ -423,12 +423,11 @@ impl ObjectImpl for AnchorGate {
 
     fn constructed(&self) {
         self.parent_constructed();
-        let element = self.obj();
-        for pad in [&self.video, &self.cues, &self.src] {
-            if let Err(error) = element.add_pad(pad) {
-                gst::error!(CAT, imp = self, "{error}");
-            }
-        }
+        pads::add(
+            *CAT,
+            self.obj().upcast_ref(),
+            &[&self.video, &self.cues, &self.src],
+        );
     }
 }
 

@@ -262,12 +262,7 @@ impl ObjectImpl for Eventness {
 
     fn constructed(&self) {
         self.parent_constructed();
-        let element = self.obj();
-        for pad in [&self.sink, &self.src] {
-            if let Err(error) = element.add_pad(pad) {
-                gst::error!(CAT, imp = self, "{error}");
-            }
-        }
+        pads::add(*CAT, self.obj().upcast_ref(), &[&self.sink, &self.src]);
     }
 }
 

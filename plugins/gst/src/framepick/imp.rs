@@ -277,12 +277,7 @@ impl ObjectSubclass for FramePick {
 impl ObjectImpl for FramePick {
     fn constructed(&self) {
         self.parent_constructed();
-        let element = self.obj();
-        for pad in [&self.sink, &self.src] {
-            if let Err(error) = element.add_pad(pad) {
-                gst::error!(CAT, imp = self, "{error}");
-            }
-        }
+        pads::add(*CAT, self.obj().upcast_ref(), &[&self.sink, &self.src]);
     }
 }
 

@@ -147,15 +147,7 @@ impl Writer {
     /// # Errors
     /// The disk is full or gone.
     pub fn restart(self, opening: &Opening) -> Result<Self, H5Error> {
-        let Self {
-            frames,
-            anchors,
-            cues,
-            output,
-            partial,
-            ..
-        } = self;
-        drop((frames, anchors, cues));
+        let (output, partial, ..) = self.close_datasets();
         output.close()?;
         Self::begin(partial, opening, true)
     }
@@ -299,6 +291,14 @@ impl Writer {
     /// # Errors
     /// The target has appeared meanwhile, or the disk is gone.
     pub fn commit(self) -> Result<Totals, H5Error> {
+        let (output, partial, totals, _) = self.close_datasets();
+        output.seal(&partial)?;
+        partial.commit()?;
+        Ok(totals)
+    }
+
+    /// Closes every dataset: the file and the partial file are left, with the rows given and the rows written.
+    fn close_datasets(self) -> (Output, Partial, Totals, Totals) {
         let Self {
             frames,
             anchors,
@@ -306,12 +306,11 @@ impl Writer {
             output,
             partial,
             totals,
+            written,
             ..
         } = self;
         drop((frames, anchors, cues));
-        output.seal(&partial)?;
-        partial.commit()?;
-        Ok(totals)
+        (output, partial, totals, written)
     }
 
     /// From now on dropping the writer leaves the partial file.
@@ -340,16 +339,7 @@ impl Writer {
             .output
             .put(BECAUSE, because)
             .and_then(|()| self.close(closing, false));
-        let Self {
-            frames,
-            anchors,
-            cues,
-            output,
-            partial,
-            written,
-            ..
-        } = self;
-        drop((frames, anchors, cues));
+        let (output, partial, _, written) = self.close_datasets();
         // If this fails, the flushed rounds are still there.
         let _ = wrote.and(closed).and(output.seal(&partial));
         partial.release();

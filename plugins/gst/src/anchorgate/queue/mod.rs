@@ -101,7 +101,7 @@ pub(super) enum Room {
     Enough,
     /// Some units left: ask again.
     Freed,
-    /// Only more cues, or [`GateQueue::go_on_without`], can make room.
+    /// Only more cues, or [`GateQueue::continue_without_cues`], can make room.
     NeedsCues,
 }
 
