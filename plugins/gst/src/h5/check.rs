@@ -1,4 +1,4 @@
-//! Checking a file in full: every dataset is read and held against its digest, and every rule of the schema against it.
+//! Checks a file in full: every dataset against its digest, and the tables against the rules of the schema.
 
 use std::path::Path;
 
@@ -11,23 +11,23 @@ use super::read::{Tables, summary, tables};
 use super::reading::{Reading, sealed};
 use super::{BECAUSE, H5Error, MERGED};
 
-/// Rows of features that are in memory at a time.
+/// Rows of features in memory at a time.
 const TOGETHER: usize = 256;
-/// Most problems that are told of a file.
+/// Most problems reported of a file.
 const MOST: usize = 20;
 
-/// Everything that is wrong with a file of one recording or of many, in words; nothing if it is whole and complete.
+/// Everything that is wrong with a file of one recording or of many, in words; empty if it is whole and complete.
 ///
 /// # Errors
-/// Not there, not of this schema, or not sealed.
+/// The file is missing, of another schema, or not sealed.
 pub fn check(path: &Path) -> Result<Vec<String>, H5Error> {
     Ok(problems(&Reading::open_sealed(path)?, None))
 }
 
-/// As [`check`], of a file of either schema, sealed or not. HDF5 may crash at it: call this in a process that may die.
+/// As [`check`], for a file of either schema, sealed or not. It may crash HDF5: call this in a process that may die.
 ///
 /// # Errors
-/// Not there, or not of these schemas.
+/// The file is missing, or of another schema.
 pub fn check_unsealed(path: &Path) -> Result<Vec<String>, H5Error> {
     let file = Reading::open_unsealed(path)?;
     let seal = match sealed(path) {
@@ -37,7 +37,7 @@ pub fn check_unsealed(path: &Path) -> Result<Vec<String>, H5Error> {
     Ok(problems(&file, seal))
 }
 
-/// `seal`: what is wrong with that.
+/// `seal`: what is wrong with the seal.
 fn problems(file: &Reading, seal: Option<String>) -> Vec<String> {
     let mut problems = Vec::new();
     let complete = file.truth("complete");
@@ -45,14 +45,14 @@ fn problems(file: &Reading, seal: Option<String>) -> Vec<String> {
         Ok(true) => {}
         Ok(false) => problems.push(match file.text(BECAUSE) {
             Ok(because) => format!("it is not complete: {because}"),
-            Err(_) => "it is not complete: the run that wrote it did not end".into(),
+            Err(_) => "it is not complete: its run did not finish".into(),
         }),
-        Err(err) => problems.push(format!("`complete` cannot be read: {err}")),
+        Err(err) => problems.push(format!("cannot read `complete`: {err}")),
     }
     if file.schema == MERGED {
         merged(file, &mut problems);
     } else {
-        // A run that did not end left no digests.
+        // A run that did not finish left no digests.
         let told = problems.len();
         if !file.is_old() && (file.has_attribute("digests") || seal.is_none()) {
             contents(file, &file.file, "", &mut problems);
@@ -64,7 +64,7 @@ fn problems(file: &Reading, seal: Option<String>) -> Vec<String> {
     match seal {
         Some(seal) if problems.is_empty() => {
             problems.push(format!(
-                "{seal}; every dataset and attribute is as it was written"
+                "{seal}; all datasets and attributes match their digests"
             ));
         }
         Some(seal) if !matches!(complete, Ok(false)) || file.has_attribute("digests") => {
@@ -77,7 +77,7 @@ fn problems(file: &Reading, seal: Option<String>) -> Vec<String> {
     problems
 }
 
-/// The rules of the schema.
+/// Checks the rules of the schema.
 fn schema(file: &Reading, problems: &mut Vec<String>) {
     if let Err(err) = summary(file) {
         problems.push(told(file, &err));
@@ -96,7 +96,7 @@ fn schema(file: &Reading, problems: &mut Vec<String>) {
     }
 }
 
-/// An error without the file's name, which stands before every problem.
+/// An error without the file's name, which precedes every problem.
 fn told(file: &Reading, err: &H5Error) -> String {
     let text = err.to_string();
     let name = file.path.display().to_string();
@@ -106,7 +106,7 @@ fn told(file: &Reading, err: &H5Error) -> String {
     }
 }
 
-/// Every group's columns share their length, and say their units and axes.
+/// The columns of a group have the same length, and units and axes.
 fn rows(file: &Reading, problems: &mut Vec<String>) {
     for (group, first) in [
         ("frames", "frames/pts_ns"),
@@ -120,7 +120,7 @@ fn rows(file: &Reading, problems: &mut Vec<String>) {
             if have != wanted {
                 let told = |n: Option<usize>| n.map_or("no".into(), |n| n.to_string());
                 problems.push(format!(
-                    "/{name} has {} rows, /{first} {}",
+                    "/{name} has {} rows, but /{first} has {}",
                     told(have),
                     told(wanted)
                 ));
@@ -139,23 +139,23 @@ fn rules(file: &Reading, tables: &Tables, problems: &mut Vec<String>) {
         }
     };
     need(tables.pts_ns.is_sorted(), &|| {
-        "/frames/pts_ns is not ascending".into()
+        "/frames/pts_ns does not ascend".into()
     });
     let spent: u64 = tables.tokens.iter().copied().map(u64::from).sum();
     if let Ok(told) = file.number("spent_tokens") {
         need(told == spent, &|| {
-            format!("spent_tokens is {told}, the rows' tokens add up to {spent}")
+            format!("spent_tokens is {told}, but the rows' tokens add up to {spent}")
         });
     }
     if let Ok(budget) = file.number("budget_tokens") {
         need(budget == 0 || spent <= budget, &|| {
-            format!("spent {spent} tokens of {budget}")
+            format!("{spent} tokens are spent of a budget of {budget}")
         });
     }
     let anchors = tables.anchors.len();
     let fits = |row: &i32| *row == -1 || usize::try_from(*row).is_ok_and(|row| row < anchors);
     need(tables.anchor.iter().all(fits), &|| {
-        format!("/frames/anchor names a row that is not among the {anchors} of /anchors")
+        format!("/frames/anchor refers to a row beyond the {anchors} of /anchors")
     });
     let pairs = tables.reason.iter().zip(&tables.anchor);
     let agree = |(reason, row): (&Reason, &i32)| (*reason == Reason::Anchor) == (*row >= 0);
@@ -165,9 +165,9 @@ fn rules(file: &Reading, tables: &Tables, problems: &mut Vec<String>) {
     let windows = &tables.anchors;
     let apart = windows.windows(2).all(|w| w[0].stop_ns <= w[1].start_ns);
     need(apart, &|| {
-        "the windows of /anchors are not in order, or overlap".into()
+        "the windows of /anchors are out of order, or overlap".into()
     });
-    // A window stands where the event is seen, which may be some seconds before or after its sound.
+    // A window lies where the event is seen, up to some seconds before or after its sound.
     let furthest = i64::from(FURTHEST_MS) * 1_000_000;
     let holds = |anchor: &super::AnchorRow| {
         let from = anchor.start_ns.saturating_sub(furthest);
@@ -180,7 +180,7 @@ fn rules(file: &Reading, tables: &Tables, problems: &mut Vec<String>) {
     let likely = |p: f32| (0.0..=1.0).contains(&p);
     let sure = |anchor: &super::AnchorRow| likely(anchor.score) && likely(anchor.uncertainty);
     need(tables.anchors.iter().all(sure), &|| {
-        "/anchors/score or /anchors/uncertainty holds values outside [0, 1]".into()
+        "/anchors/score or /anchors/uncertainty has values outside [0, 1]".into()
     });
 }
 
@@ -197,7 +197,7 @@ fn thumbnails(file: &Reading, rows: usize, problems: &mut Vec<String>) {
     }
 }
 
-/// Every number can be read and is one.
+/// Every feature can be read and is finite.
 fn features(file: &Reading, rows: usize, problems: &mut Vec<String>) {
     let mut at = 0;
     while at < rows {
@@ -209,7 +209,7 @@ fn features(file: &Reading, rows: usize, problems: &mut Vec<String>) {
             }
             Ok((numbers, _)) if numbers.iter().any(|x| !x.is_finite()) => {
                 problems.push(format!(
-                    "rows {at} to {} of /frames/features hold values that are no numbers",
+                    "rows {at} to {} of /frames/features have values that are not finite",
                     until - 1
                 ));
                 return;
@@ -222,12 +222,12 @@ fn features(file: &Reading, rows: usize, problems: &mut Vec<String>) {
 fn cues(file: &Reading, problems: &mut Vec<String>) -> Result<(), H5Error> {
     let pts: Vec<i64> = file.column("cues/pts_ns")?;
     if !pts.is_sorted() {
-        problems.push("/cues/pts_ns is not ascending".into());
+        problems.push("/cues/pts_ns does not ascend".into());
     }
     for name in ["eventness", "uncertainty", "speech"] {
         let values: Vec<f32> = file.column(&format!("cues/{name}"))?;
         if values.iter().any(|p| !(0.0..=1.0).contains(p)) {
-            problems.push(format!("/cues/{name} holds values outside [0, 1]"));
+            problems.push(format!("/cues/{name} has values outside [0, 1]"));
         }
     }
     file.column::<u16>("cues/class_id")?;

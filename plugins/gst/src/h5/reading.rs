@@ -1,4 +1,4 @@
-//! A file being read: opened if that is safe, and never asked for more than it can hold.
+//! Opens a file if that is safe, and never reads more than it can hold.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,17 +12,17 @@ use super::{
 
 /// How every HDF5 file begins.
 const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
-/// How much smaller a dataset can be in the file than in memory: deflate packs 1032 bytes into one.
+/// How much larger a dataset can be in memory than in the file: deflate packs 1032 bytes into one.
 const MOST_PACKED: u64 = 1100;
-/// Most bytes that are read of a dataset at once.
+/// Most bytes read from a dataset at once.
 const MOST_BYTES: u64 = 4 << 30;
-/// Longest JPEG of a picture.
+/// Longest thumbnail.
 const MOST_JPEG: u64 = 16 << 20;
 
-/// Whether a file bears a whole seal, so that HDF5 reads of its structure only what was written.
+/// Whether a file has a whole seal, so that HDF5 reads its structure as it was written.
 ///
 /// # Errors
-/// Not there, or no HDF5 file.
+/// The file is missing, or no HDF5 file.
 pub fn is_sealed(path: &Path) -> Result<bool, H5Error> {
     match sealed(path) {
         Ok(()) => Ok(true),
@@ -31,7 +31,7 @@ pub fn is_sealed(path: &Path) -> Result<bool, H5Error> {
     }
 }
 
-/// Looks at a file without HDF5.
+/// Checks the seal, without HDF5.
 pub(super) fn sealed(path: &Path) -> Result<(), H5Error> {
     let read = |message: String| H5Error::Read {
         path: path.into(),
@@ -47,7 +47,8 @@ pub(super) fn sealed(path: &Path) -> Result<(), H5Error> {
     if begins.is_err() || first != SIGNATURE {
         return Err(H5Error::Foreign {
             path: path.into(),
-            message: "it is no HDF5 file: empty, cut off at its start, or something else".into(),
+            message: "it is no HDF5 file: it is empty, lacks its start, or is of another kind"
+                .into(),
         });
     }
     match seal::verify(&file) {
@@ -68,7 +69,7 @@ pub(super) struct Reading {
     pub(super) schema: String,
     /// Its length in bytes.
     length: u64,
-    // What HDF5 opened by descriptor must stay open.
+    // HDF5 may have opened it by descriptor, which must stay open.
     _open: Option<std::fs::File>,
 }
 
@@ -88,7 +89,7 @@ impl Reading {
         Self::open_as(path, OpenMode::Read)
     }
 
-    /// Opens a file of either schema, sealed or not: this can end the process.
+    /// Opens a file of either schema, sealed or not; this may crash the process.
     pub(super) fn open_unsealed(path: &Path) -> Result<Self, H5Error> {
         match sealed(path) {
             Ok(()) | Err(H5Error::Unsealed { .. }) => Self::open_as(path, OpenMode::Read),
@@ -96,7 +97,7 @@ impl Reading {
         }
     }
 
-    /// Opens a file whose writer never closed it, as one that is still being written: this can end the process.
+    /// Opens a file whose writer never closed it, as if it were still being written; this may crash the process.
     pub(super) fn open_torn(path: &Path) -> Result<Self, H5Error> {
         Self::open_as(path, OpenMode::ReadSWMR)
     }
@@ -116,7 +117,7 @@ impl Reading {
             .with_fapl(|access| access.file_locking(false))
             .open_as(name, mode)
             .map_err(|_| {
-                foreign("HDF5 cannot open it; it is damaged, unfinished or something else".into())
+                foreign("HDF5 cannot open it: it is damaged, unfinished or of another kind".into())
             })?;
         let schema = match value::get(&file, "schema") {
             Ok(Value::Text(schema)) => schema,
@@ -167,32 +168,34 @@ impl Reading {
     pub(super) fn text(&self, name: &str) -> Result<String, H5Error> {
         match self.attribute(name)? {
             Value::Text(text) => Ok(text),
-            other => Err(self.damaged(format!("`{name}` is {other}, no text"))),
+            other => Err(self.damaged(format!("`{name}` is {other}, but must be text"))),
         }
     }
 
     pub(super) fn number(&self, name: &str) -> Result<u64, H5Error> {
         match self.attribute(name)? {
             Value::Unsigned(number) => Ok(number),
-            other => Err(self.damaged(format!("`{name}` is {other}, no number"))),
+            other => Err(self.damaged(format!(
+                "`{name}` is {other}, but must be an unsigned number"
+            ))),
         }
     }
 
     pub(super) fn signed(&self, name: &str) -> Result<i64, H5Error> {
         match self.attribute(name)? {
             Value::Signed(number) => Ok(number),
-            other => Err(self.damaged(format!("`{name}` is {other}, no time"))),
+            other => Err(self.damaged(format!("`{name}` is {other}, but must be a signed number"))),
         }
     }
 
     pub(super) fn truth(&self, name: &str) -> Result<bool, H5Error> {
         match self.attribute(name)? {
             Value::Bool(value) => Ok(value),
-            other => Err(self.damaged(format!("`{name}` is {other}, neither true nor false"))),
+            other => Err(self.damaged(format!("`{name}` is {other}, but must be true or false"))),
         }
     }
 
-    /// Texts beyond those of the schema.
+    /// Text attributes beyond the schema.
     pub(super) fn further(&self) -> BTreeMap<String, String> {
         let names = self.file.attr_names().unwrap_or_default();
         names
@@ -202,7 +205,7 @@ impl Reading {
             .collect()
     }
 
-    /// A dataset whose shape can be what it says: its numbers, packed as well as can be, fit into the file.
+    /// A dataset whose shape is possible: its cells, packed as well as can be, fit into the file.
     pub(super) fn dataset(&self, name: &str) -> Result<Dataset, H5Error> {
         let dataset = self.file.dataset(name);
         let dataset = dataset.map_err(|err| self.foreign(name, &err))?;
@@ -216,7 +219,7 @@ impl Reading {
             return Ok(dataset);
         }
         Err(self.damaged(format!(
-            "/{name} says that its shape is {:?}, which a file of {} bytes cannot hold",
+            "/{name} has the shape {:?}, which a file of {} bytes cannot hold",
             dataset.shape(),
             self.length
         )))
@@ -247,13 +250,13 @@ impl Reading {
         names.unwrap_or_default()
     }
 
-    /// Whether a dataset says its units and axes.
+    /// Whether a dataset has units and axes.
     pub(super) fn is_described(&self, name: &str) -> bool {
         let dataset = self.file.dataset(name);
         dataset.is_ok_and(|d| d.attr("units").is_ok() && d.attr("axes").is_ok())
     }
 
-    /// Some rows of features in 32 bits, row-major, and how many numbers a row has.
+    /// Rows of features in 32 bits, row-major, and the numbers per row.
     pub(super) fn block(&self, rows: Range<usize>) -> Result<(Vec<f32>, usize), H5Error> {
         let name = "frames/features";
         let dataset = self.dataset(name)?;
@@ -274,12 +277,12 @@ impl Reading {
         self.file.attr(name).is_ok()
     }
 
-    /// Whether a dataset is there.
+    /// Whether there is a dataset.
     pub(super) fn has(&self, name: &str) -> bool {
         self.file.link_exists(name)
     }
 
-    /// Whether there is a small JPEG of every picture.
+    /// Whether there is a small JPEG of every frame.
     pub(super) fn has_thumbnails(&self) -> bool {
         match self.is_old() {
             true => self.has("frames/thumbnails"),
@@ -287,7 +290,7 @@ impl Reading {
         }
     }
 
-    /// Some rows of a dataset of one number a row.
+    /// Rows of a dataset of one number per row.
     pub(super) fn rows<T: H5Type>(
         &self,
         name: &str,
@@ -308,7 +311,7 @@ impl Reading {
         dataset.read_raw().map_err(|err| self.foreign(name, &err))
     }
 
-    /// As many rows from the start as can be read, some at a time.
+    /// As many rows from the start as can be read, `together` at a time.
     pub(super) fn readable<T: H5Type>(
         &self,
         name: &str,
@@ -365,7 +368,7 @@ impl Reading {
         for &stop in stops {
             if stop < at || stop > bytes || stop - at > MOST_JPEG {
                 return Err(self.damaged(format!(
-                    "/frames/thumbnail_stop says that a JPEG goes from byte {at} to {stop} of {bytes}"
+                    "/frames/thumbnail_stop has a JPEG from byte {at} to {stop} of {bytes}"
                 )));
             }
             at = stop;
