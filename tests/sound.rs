@@ -226,7 +226,7 @@ fn a_jump_in_time_is_one_hole_however_long() {
                 "{name}, {planning}: {}",
                 ran.text
             );
-            let told = ran.warnings.matches("no pictures from").count();
+            let told = ran.warnings.matches("no frames from").count();
             assert_eq!(told, 1, "{name}, {planning}: {}", ran.text);
         }
     }

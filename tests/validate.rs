@@ -26,7 +26,7 @@ pub(crate) fn seen(output: &Output) -> String {
     );
     let lines =
         text.lines().map(
-            |line| match (line.find(".yaml in "), line.find("; `earmark models`")) {
+            |line| match (line.find(".yaml in "), line.find(" (`earmark models`")) {
                 (Some(start), Some(stop)) => {
                     format!("{}.yaml in [folders]{}", &line[..start], &line[stop..])
                 }

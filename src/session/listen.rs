@@ -271,7 +271,7 @@ fn told(holes: &[Window], has_video: bool) -> Option<String> {
     let first = holes.first()?;
     let (from, to) = (first.start(), first.stop());
     let lacks = if has_video {
-        "has no pictures"
+        "has no frames"
     } else {
         "has no sound"
     };
@@ -325,7 +325,7 @@ mod tests {
         let (planned, _) = cuts.shorten(Nanos::from_ms(year + 20_000));
         assert!(planned < Nanos::from_ms(21_000), "{planned}");
         let text = told(&cuts.holes().collect::<Vec<_>>(), true).unwrap();
-        assert!(text.contains("no pictures from 9.96"), "{text}");
+        assert!(text.contains("no frames from 9.96"), "{text}");
     }
 
     #[test]

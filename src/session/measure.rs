@@ -173,7 +173,7 @@ fn note(
     } else {
         let map = buffer.map_readable().context("cannot read a picture")?;
         let taken = measure.order.take(stamp, &map, picture);
-        taken.context("the pictures carry no presentation times")?
+        taken.context("the video has no presentation times")?
     };
     match known.zip(buffer.pts()) {
         Some((picture, pts)) => note_at(measure, segment, pts, &picture),

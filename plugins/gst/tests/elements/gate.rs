@@ -344,7 +344,7 @@ fn a_jump_of_the_pictures_is_one_hole() {
     assert!(served(&events) <= 100, "{}", served(&events));
     assert!(messages(&events).len() < 250, "{}", messages(&events).len());
     let holes = gate.warnings();
-    let holes: Vec<_> = holes.iter().filter(|w| w.contains("no pictures")).collect();
+    let holes: Vec<_> = holes.iter().filter(|w| w.contains("no frames")).collect();
     assert_eq!(holes.len(), 1, "{holes:?}");
 }
 

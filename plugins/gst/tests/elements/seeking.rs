@@ -58,7 +58,7 @@ fn check_times(name: &str, arguments: &str, times_ms: &[i64]) -> Option<(u64, u6
     let told = linear
         .warnings
         .iter()
-        .any(|text| text.contains("in a hole of the recording"));
+        .any(|text| text.contains("in a hole of the video"));
     assert_eq!(folded > 0, told, "{name}: {folded}");
     let auto = look(&file, &plan, "");
     let sought = look(&file, &plan, "access=seek");
