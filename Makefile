@@ -1,6 +1,6 @@
 # Earmark's entry points; the work itself is in scripts/. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: setup build demo test bench fuzz lint docs install uninstall clean distclean help
+.PHONY: setup build demo test wheel bench fuzz lint docs install uninstall clean distclean help
 
 INPUT ?= fixtures/kitchen.mp4
 FUZZ_SECONDS ?= 3600
@@ -22,7 +22,12 @@ demo: build ## extract features from INPUT=fixtures/kitchen.mp4 to OUTPUT=target
 
 # In release, so that demo and test share one build.
 test: build ## run every test
+	@scripts/setup.sh tests
 	cargo test --release --workspace --exclude earmark-fuzz --locked
+
+wheel: ## build the Python package into target/wheel
+	@scripts/setup.sh tests
+	cd python && $(EARMARK_PYTHON) -m flit_core.wheel --outdir $(CURDIR)/target/wheel
 
 bench: build ## measure speed and memory beside other tools and the floor, for SECONDS_OF_VIDEO="600 3600"
 	@$(EARMARK_PYTHON) scripts/bench.py $(SECONDS_OF_VIDEO)

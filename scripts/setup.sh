@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what building and running Earmark needs and this machine lacks; a second run only checks.
+# Installs what building and running Earmark needs and this machine lacks; with `tests`, what its tests need, too. A second run only checks.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -115,6 +115,17 @@ virtual_environment() {
   cp "$wanted" "$venv/requirements.installed"
 }
 
+# What the tests of the Python package and the guide's notebooks need besides, in the same environment.
+test_packages() {
+  local venv=models/built/venv wanted=python/requirements.txt
+  cmp -s "$wanted" "$venv/test-requirements.installed" && return 0
+  say "installing the Python packages of $wanted into $venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps --no-compile \
+    -r "$wanted" ||
+    fail "pip could not install $wanted; is there a network?"
+  cp "$wanted" "$venv/test-requirements.installed"
+}
+
 check_rust
 check_python
 system_packages
@@ -124,4 +135,5 @@ if command -v flock >/dev/null; then # two runs at once take turns
   flock 9
 fi
 virtual_environment
+[ "${1:-}" != tests ] || test_packages
 models/built/venv/bin/python models/build.py --check

@@ -233,6 +233,7 @@ fn code_blocks_run() {
                 .args(["-c", &code])
                 .current_dir(&folder)
                 .env("EARMARK_MODELS", root().join("models"))
+                .env("PYTHONPATH", root().join("python/src"))
                 .env("GST_REGISTRY", folder.join("registry.bin"))
                 .output()
                 .unwrap();

@@ -117,6 +117,7 @@ fn pip_takes_only_what_it_is_given_the_hash_of() {
     }
     for file in [
         "models/requirements.txt",
+        "python/requirements.txt",
         "models/sources.txt",
         "scripts/bench-requirements.txt",
     ] {
@@ -133,11 +134,13 @@ fn pip_takes_only_what_it_is_given_the_hash_of() {
     }
     // The lock is of what is wanted.
     let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();
-    let locked = read("models/requirements.txt").to_lowercase();
-    for line in read("models/requirements.in").lines() {
-        let wanted = line.trim().to_lowercase().replace('_', "-");
-        if !wanted.is_empty() && !wanted.starts_with('#') {
-            assert!(locked.contains(&format!("{wanted} ")), "{wanted}");
+    for folder in ["models", "python"] {
+        let locked = read(&format!("{folder}/requirements.txt")).to_lowercase();
+        for line in read(&format!("{folder}/requirements.in")).lines() {
+            let wanted = line.trim().to_lowercase().replace('_', "-");
+            if !wanted.is_empty() && !wanted.starts_with('#') {
+                assert!(locked.contains(&format!("{wanted} ")), "{folder}: {wanted}");
+            }
         }
     }
 }

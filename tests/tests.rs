@@ -64,3 +64,6 @@ mod report;
 
 // The guide: complete, current, and every command in it runs.
 mod guide;
+
+// The Python package, which reads what the command writes.
+mod python;

@@ -1,0 +1,93 @@
+"""Reads a file that HDF5 may not survive, in a process of its own: `python _child.py NAME SECONDS BYTES` prints what it found as JSON.
+
+Such files bear no seal: those of schema `earmark/1`, those whose run was killed or goes on, damaged ones. Every chunk of every dataset is
+read, so that what is found here can be read again without harm. This file imports nothing of the package.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+
+def limit(seconds: int, most: int) -> None:
+    """No more processor time and memory than this, and no core file."""
+    try:
+        import resource
+    except ImportError:  # no such limits on Windows; the parent's clock stays
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def text(value: Any) -> str:
+    return bytes(value).decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def readable(dataset: Any) -> int:
+    """Rows from the start whose chunks are all there and can be read."""
+    rows = int(dataset.shape[0])
+    chunk = int(dataset.chunks[0]) if dataset.chunks else max(rows, 1)
+    if dataset.chunks:
+        # A chunk that was never written reads as zeros.
+        rows = min(rows, dataset.id.get_num_chunks() * chunk)
+    for at in range(0, rows, chunk):
+        try:
+            dataset[at : min(at + chunk, rows)]
+        except (OSError, RuntimeError):
+            return at
+    return rows
+
+
+def look(file: Any) -> dict[str, Any]:
+    import h5py
+
+    schema = text(file.attrs["schema"]) if "schema" in file.attrs else None
+    complete = bool(file.attrs["complete"]) if "complete" in file.attrs else False
+    because = text(file.attrs["incomplete_because"]) if "incomplete_because" in file.attrs else None
+    rows: dict[str, int] = {}
+    short: list[str] = []
+    skipped: list[str] = []
+    for name, group in file.items():
+        if name == "texts" or not isinstance(group, h5py.Group):
+            continue
+        counts = {}
+        for column, dataset in group.items():
+            if not isinstance(dataset, h5py.Dataset) or not dataset.shape:
+                continue
+            # Of a file that was being written, HDF5 can look for a text of variable length for ever: its heap may be half there.
+            if dataset.dtype.hasobject and not complete:
+                skipped.append(f"{name}/{column}")
+                continue
+            counts[column] = readable(dataset)
+            if counts[column] < dataset.shape[0]:
+                short.append(f"{name}/{column}")
+        if counts:
+            rows[name] = min(counts.values())
+            short += [f"{name}/{column}" for column, count in counts.items() if count > rows[name] and f"{name}/{column}" not in short]
+    return {"schema": schema, "complete": complete, "because": because, "rows": rows, "short": short, "skipped": skipped}
+
+
+def main() -> None:
+    name, seconds, most = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    # Loaded before there are limits: what libraries reserve is no business of theirs.
+    import h5py
+
+    limit(seconds, most)
+    try:
+        try:
+            file = h5py.File(name, "r", locking=False)
+        except (OSError, RuntimeError):
+            # Its writer never closed it.
+            file = h5py.File(name, "r", locking=False, swmr=True)
+        with file:
+            found = look(file)
+    except Exception as error:  # whatever a damaged file leads to is what the parent wants to know
+        found = {"problem": f"HDF5 cannot read it: {error or type(error).__name__}"}
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Files that are still being written.
+
+A run writes `NAME.h5.partial` and renames it when it is whole. It flushes at least every `flush_s` seconds (10). HDF5 would read such a file half
+before and half after a flush, so it is copied while nothing is written to it, and the copy is read. A file whose writer speaks HDF5's own
+single-writer multiple-reader protocol (SWMR) is read in place.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+
+import h5py
+
+from . import _seal
+from ._attributes import raw
+from ._errors import DamagedFileError, IncompleteFileError
+from ._store import Opened, consistent, known, looked_at, open_file, open_unsealed
+
+PARTIAL = ".partial"
+# For how long nothing may have been written to a file that is copied, how often that is waited for, and how long each time.
+QUIET_NS = 30_000_000
+TRIES = 60
+WAIT_S = 0.05
+# How often a copy is made anew whose tables end at different rows.
+COPIES = 5
+
+
+def names(path: str) -> tuple[str, str]:
+    """What a file will be called, and what it is called until then."""
+    target = path.removesuffix(PARTIAL)
+    return target, target + PARTIAL
+
+
+def is_held(path: str) -> bool:
+    """Whether a run is writing this file right now, as far as locks can tell."""
+    try:
+        import fcntl
+    except ImportError:  # no such locks on Windows
+        return True
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_UN)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def is_swmr(path: str) -> bool:
+    """Whether a file's superblock says that somebody writes it for readers (SWMR)."""
+    with open(path, "rb") as file:
+        head = file.read(12)
+    # Version 3 is the first with the flags; bit 2 is "single writer, multiple readers".
+    return head[:8] == _seal.SIGNATURE and len(head) == 12 and head[8] >= 3 and bool(head[11] & 4)
+
+
+def open_live(path: str, recording: str | None) -> Opened:
+    """Opens a file as far as it is written, finished or not."""
+    target, partial = names(path)
+    for _ in range(TRIES):
+        try:
+            if os.path.exists(target) and is_swmr(target):
+                return in_place(target)
+            # Where there are both, a run that goes on is newer, and one that died is older.
+            if os.path.exists(partial) and (not os.path.exists(target) or is_held(partial)):
+                return in_place(partial) if is_swmr(partial) else copied(partial, recording)
+            return open_file(target, allow_incomplete=True, recording=recording)
+        except FileNotFoundError:
+            # Renamed in between.
+            if not (os.path.exists(target) or os.path.exists(partial)):
+                raise
+            time.sleep(WAIT_S)
+    raise IncompleteFileError(path, "it comes and goes; is another program moving it?")
+
+
+def in_place(path: str) -> Opened:
+    """Opens a file whose writer speaks SWMR."""
+    try:
+        file = h5py.File(path, "r", locking=False, swmr=True)
+    except (OSError, RuntimeError) as error:
+        raise DamagedFileError(path, f"HDF5 cannot open it: {error}") from error
+    try:
+        schema = str(raw(file, "schema"))
+        known(path, schema)
+        opened = Opened(file, file, schema, False, is_live=True, is_swmr=True)
+        grown(path, opened)
+        return opened
+    except (KeyError, ValueError) as error:
+        file.close()
+        raise IncompleteFileError(path, f"its attributes are not written yet: {error}") from error
+    except BaseException:
+        file.close()
+        raise
+
+
+def grown(path: str, opened: Opened) -> None:
+    """Looks how far each table of a file got that is read in place."""
+    rows = {}
+    for table, group in opened.root.items():
+        if not isinstance(group, h5py.Group):
+            continue
+        heights = []
+        for dataset in group.values():
+            if isinstance(dataset, h5py.Dataset):
+                dataset.id.refresh()
+                heights.append(int(dataset.shape[0]))
+        if heights:
+            rows[table] = min(heights)
+    opened.rows = rows
+    consistent(path, opened)
+
+
+def copied(path: str, recording: str | None) -> Opened:
+    """Opens a copy of what is written so far."""
+    for attempt in range(COPIES):
+        copy = snapshot(path)
+        try:
+            if looked_at(copy) is None:
+                # A run that ended early, but could still close its file.
+                opened = open_file(copy, allow_incomplete=True, recording=recording)
+            else:
+                held = is_held(path)
+                opened = open_unsealed(path, copy, "it is still being written" if held else "its run did not end", recording)
+                opened.is_live = held
+        except DamagedFileError:
+            if attempt + 1 == COPIES:
+                raise
+            time.sleep(WAIT_S)
+            continue
+        finally:
+            # What is open stays readable, and goes with the process.
+            os.unlink(copy)
+        # Under this name a file is never complete.
+        opened.is_complete = False
+        return opened
+    raise AssertionError("unreachable")
+
+
+def snapshot(path: str) -> str:
+    """A copy of a file, made while nothing was written to it if that can be had; the caller removes it."""
+    handle, copy = tempfile.mkstemp(prefix="earmark-", suffix=".h5")
+    try:
+        with os.fdopen(handle, "wb") as to:
+            for attempt in range(TRIES):
+                with open(path, "rb") as file:
+                    before = os.fstat(file.fileno())
+                    last = attempt + 1 == TRIES
+                    if not last and 0 <= time.time_ns() - before.st_mtime_ns < QUIET_NS:
+                        time.sleep(WAIT_S)
+                        continue
+                    to.seek(0)
+                    to.truncate()
+                    shutil.copyfileobj(file, to, 1 << 20)
+                    to.flush()
+                    after = os.fstat(file.fileno())
+                if last or (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size):
+                    break
+    except BaseException:
+        os.unlink(copy)
+        raise
+    return copy

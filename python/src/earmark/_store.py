@@ -1,0 +1,228 @@
+"""A feature file opened: by its seal where it has one, else by what a child process found."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _seal
+from ._attributes import raw
+from ._errors import DamagedFileError, ForeignFileError, IncompleteFileError
+
+SCHEMA = "earmark/2"
+# Of versions before: text of variable length, no checksums, no seal.
+OLD_SCHEMA = "earmark/1"
+# A file of many recordings, each a group.
+MERGED = "earmark-merged/2"
+
+# Limits of the process that reads what is not sealed: seconds of processor time, bytes of the file that give it a second more, memory, and by
+# how much it may be slower where others are busy.
+LEAST_SECONDS = 10
+BYTES_A_SECOND = 2 << 20
+MOST_MEMORY = 4 << 30
+BUSY = 20
+
+
+@dataclass
+class Opened:
+    """A file that can be read in this process."""
+
+    file: Any
+    # The group of the recording: the file itself, but in a file of many.
+    root: Any
+    schema: str
+    is_complete: bool
+    because: str | None = None
+    # Whether more may come.
+    is_live: bool = False
+    # How many rows of each table can be read; None: all of them.
+    rows: dict[str, int] | None = None
+    # Datasets that cannot be read without harm.
+    skipped: frozenset[str] = frozenset()
+    is_swmr: bool = False
+    pid: int = field(default_factory=os.getpid)
+
+    def close(self) -> None:
+        # HDF5 belongs to the process that opened the file.
+        if self.pid == os.getpid():
+            self.file.close()
+
+    def columns(self, table: str) -> list[str]:
+        """Names of a table's columns."""
+        group = self.root.get(table)
+        if not isinstance(group, h5py.Group):
+            return []
+        there = [name for name, item in group.items() if isinstance(item, h5py.Dataset)]
+        return [name for name in there if f"{table}/{name}" not in self.skipped]
+
+    def height(self, path: str, name: str) -> int:
+        """Rows of a dataset that can be read."""
+        have = int(self.root[name].shape[0])
+        if self.rows is None:
+            return have
+        return min(have, self.rows.get(name.split("/")[0], have))
+
+    def read(self, path: str, name: str, rows: slice | None = None) -> NDArray[Any]:
+        """Rows of a dataset as the file has them."""
+        dataset = self.root[name]
+        if rows is None:
+            rows = slice(0, self.height(path, name))
+        try:
+            return np.asarray(dataset[rows])
+        except (OSError, RuntimeError) as error:
+            raise DamagedFileError(path, f"/{name} cannot be read: {error}") from error
+
+
+def open_file(path: str, allow_incomplete: bool, recording: str | None) -> Opened:
+    """Opens a file that is finished, or one that is not if that is allowed."""
+    unsealed = looked_at(path)
+    if unsealed is None:
+        opened = open_sealed(path, recording)
+    else:
+        opened = open_unsealed(path, path, unsealed, recording)
+    if not opened.is_complete and not allow_incomplete:
+        opened.close()
+        raise IncompleteFileError(path, unfinished(opened.because))
+    return opened
+
+
+def unfinished(because: str | None) -> str:
+    return (
+        f"it is not complete: {because or 'the run that wrote it did not end'}; pass allow_incomplete=True to read what is there, or "
+        "live=True if the run goes on"
+    )
+
+
+def looked_at(path: str) -> str | None:
+    """Looks at a file without HDF5: why it has no seal, None if it has one; a broken one is an error."""
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder; earmark.Folder reads those", path)
+    try:
+        with open(path, "rb") as file:
+            first = file.read(len(_seal.SIGNATURE))
+            if first != _seal.SIGNATURE:
+                raise ForeignFileError(path, "it is no HDF5 file: empty, cut off at its start, or something else")
+            problem = _seal.broken(file)
+            if problem == _seal.DIFFERS:
+                raise DamagedFileError(path, problem)
+            return problem
+    except FileNotFoundError:
+        if os.path.exists(f"{path}.partial"):
+            raise IncompleteFileError(
+                path, f"there is only {path}.partial: the run goes on, or did not end; pass live=True to read what is there so far"
+            ) from None
+        raise
+
+
+def open_sealed(path: str, recording: str | None) -> Opened:
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except (OSError, RuntimeError) as error:
+        raise ForeignFileError(path, f"HDF5 cannot open it: {error}") from error
+    try:
+        schema = str(raw(file, "schema"))
+        root = root_of(path, file, schema, recording)
+        # Of a recording in a file of many, its own.
+        complete = raw(root, "complete") is True and raw(file, "complete") is True
+        because = str(raw(root, "incomplete_because")) if "incomplete_because" in root.attrs else None
+        return Opened(file, root, schema, complete, because)
+    except (KeyError, ValueError) as error:
+        file.close()
+        raise ForeignFileError(path, f"it has no attribute `schema` or `complete`: {error}") from error
+    except BaseException:
+        file.close()
+        raise
+
+
+def root_of(path: str, file: Any, schema: str, recording: str | None) -> Any:
+    """The group of the recording that is wanted."""
+    known(path, schema)
+    if schema != MERGED:
+        if recording is not None and recording != file.attrs.get("video_id", b"").decode():
+            raise ForeignFileError(path, f"it holds one recording, which is not {recording!r}")
+        return file
+    names = sorted(file)
+    told = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    if recording is None:
+        raise ForeignFileError(path, f"it holds many recordings; name one as recording=: {told}")
+    if recording not in names:
+        raise ForeignFileError(path, f"it holds no recording {recording!r}, only {told}")
+    return file[recording]
+
+
+def known(path: str, schema: str | None) -> None:
+    if schema is None:
+        raise ForeignFileError(path, "it has no attribute `schema`: another program's HDF5 file?")
+    if schema not in (SCHEMA, OLD_SCHEMA, MERGED):
+        raise ForeignFileError(
+            path, f"its schema is {schema!r}; this version knows {OLD_SCHEMA}, {SCHEMA} and {MERGED}: is a newer `earmark` to be had?"
+        )
+
+
+def open_unsealed(path: str, name: str, seal: str, recording: str | None) -> Opened:
+    """Opens a file, or the copy `name` of it, after a child process has read all of it."""
+    found = ask(path, name)
+    if "problem" in found:
+        raise DamagedFileError(path, f"{seal}; {found['problem']}")
+    schema, complete = found["schema"], bool(found["complete"])
+    known(path, schema)
+    if complete and schema != OLD_SCHEMA:
+        raise DamagedFileError(path, f"{seal}; `earmark verify` tells what was changed")
+    if complete and found["short"]:
+        raise DamagedFileError(path, f"/{found['short'][0]} cannot be read in full")
+    try:
+        file = h5py.File(name, "r", locking=False)
+    except (OSError, RuntimeError):
+        file = h5py.File(name, "r", locking=False, swmr=True)
+    rows = None if complete else found["rows"]
+    opened = Opened(file, file, schema, complete, found["because"], rows=rows, skipped=frozenset(found["skipped"]))
+    try:
+        root_of(path, file, schema, recording)
+        consistent(path, opened)
+    except BaseException:
+        file.close()
+        raise
+    return opened
+
+
+def consistent(path: str, opened: Opened) -> None:
+    """Leaves out frames whose anchors are not there yet."""
+    rows = opened.rows
+    if rows is None or "frames" not in rows:
+        return
+    anchor = opened.read(path, "frames/anchor", slice(0, rows["frames"]))
+    ahead = np.flatnonzero(anchor >= rows.get("anchors", 0))
+    if ahead.size:
+        rows["frames"] = int(ahead[0])
+
+
+def ask(path: str, name: str) -> dict[str, Any]:
+    """What a process of its own finds in a file."""
+    if not sys.executable:
+        raise ForeignFileError(path, "it is not sealed, and there is no Python to read it apart from this process (sys.executable is empty)")
+    seconds = LEAST_SECONDS + os.stat(name).st_size // BYTES_A_SECOND
+    command = [sys.executable, str(Path(__file__).with_name("_child.py")), name, str(seconds), str(MOST_MEMORY)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    try:
+        run = subprocess.run(
+            command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=seconds * BUSY
+        )
+    except subprocess.TimeoutExpired:
+        return {"problem": f"HDF5 did not come to an end with it in {seconds * BUSY} s"}
+    if run.returncode != 0:
+        return {"problem": "HDF5 crashed or ran out of time or memory on it"}
+    try:
+        found: dict[str, Any] = json.loads(run.stdout)
+    except ValueError:
+        return {"problem": "the process that reads it said nothing"}
+    return found

@@ -1,0 +1,250 @@
+"""The tables of a file: columns as arrays, rows as a data frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ._errors import DamagedFileError, missing
+from ._store import Opened
+
+if TYPE_CHECKING:
+    import pandas
+
+# Columns that were called something else in files of versions before.
+RENAMED = {"frames": {"requested_ns": "planned_ns"}}
+# What codes are called today that had other names in files of versions before; an enum that has the second of a key's names is one of those.
+NAMES_BEFORE = {("frames/reason", "fallback"): {"fallback": "untrusted", "uniform": "background"}}
+# Columns that are read in another way: features as they are needed, thumbnails one by one.
+APART = {"frames": ("features", "thumbnail_stop", "thumbnails")}
+
+
+class Table:
+    """Columns of one length, by name: `table["onset_ns"]`; `len(table)` is the number of rows.
+
+    A column is read when it is first asked for, and kept; arrays can't be written to. Codes are text ("low", "anchor"), by the names that the file
+    itself gives them. Of every column that ends in `_ns` there is one in seconds, too, which ends in `_s`.
+    """
+
+    name = ""
+    # Columns of a table that the file does not have, with what they hold: it has no rows then.
+    usual: dict[str, Any] = {}
+
+    def __init__(self, path: str, opened: Callable[[], Opened], name: str = "") -> None:
+        self._path = path
+        self._opened = opened
+        self._name = name or self.name
+        self._kept: dict[str, NDArray[Any]] = {}
+        there = [column for column in opened().columns(self._name) if column not in APART.get(self._name, ())]
+        renamed = RENAMED.get(self._name, {})
+        # Where both are there, the new name is meant.
+        self._columns = {renamed.get(column, column): column for column in sorted(there, key=lambda c: c not in renamed)}
+        self._is_there = bool(there)
+        heights = {self._path_of(column): self._height(self._path_of(column)) for column in self._columns}
+        if len(set(heights.values())) > 1:
+            told = ", ".join(f"/{column} {height}" for column, height in heights.items())
+            raise DamagedFileError(path, f"columns differ in length: {told}")
+        self._rows = next(iter(heights.values()), 0)
+
+    def _path_of(self, column: str) -> str:
+        return f"{self._name}/{self._columns[column]}"
+
+    def _height(self, name: str) -> int:
+        return self._opened().height(self._path, name)
+
+    def __repr__(self) -> str:
+        return f"<earmark.{type(self).__name__} /{self._name}: {len(self)} rows of {', '.join(self.columns)}>"
+
+    def __len__(self) -> int:
+        return self._rows
+
+    # Rows or columns? Neither is obvious.
+    __iter__ = None
+
+    def __contains__(self, column: object) -> bool:
+        return column in self.columns
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return tuple(sorted(self._columns if self._is_there else self.usual))
+
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        if not isinstance(column, str):
+            raise TypeError(f"a table is asked for columns by name, not by {column!r}; columns are {', '.join(self.columns)}")
+        if column not in self._kept:
+            values = self._column(column)
+            values.setflags(write=False)
+            self._kept[column] = values
+        return self._kept[column]
+
+    def _column(self, column: str) -> NDArray[Any]:
+        if column in self._columns:
+            return self._decoded(self._path_of(column))
+        if column in self.columns:
+            return np.zeros(0, self.usual[column])
+        if column.endswith("_s") and f"{column[:-2]}_ns" in self:
+            return np.asarray(self[f"{column[:-2]}_ns"] / 1e9)
+        raise KeyError(f"/{self._name} of {self._path} has no column {column!r}, only {', '.join(self.columns)}")
+
+    def _decoded(self, name: str) -> NDArray[Any]:
+        opened = self._opened()
+        kind = opened.root[name].dtype
+        values = opened.read(self._path, name, slice(0, len(self)))
+        codes = h5py.check_enum_dtype(kind)
+        if codes is not None and kind.kind != "b":
+            return self._named(name, values, codes)
+        if h5py.check_string_dtype(kind) is not None:
+            if kind.kind == "S":
+                return np.char.decode(values, "utf-8", "replace") if len(values) else np.zeros(0, "U1")
+            texts = [bytes(value).decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in values]
+            return np.array(texts, dtype=np.str_) if texts else np.zeros(0, "U1")
+        return values
+
+    def _named(self, name: str, values: NDArray[Any], codes: dict[str, int]) -> NDArray[Any]:
+        before = next((today for (own, sign), today in NAMES_BEFORE.items() if own == name and sign in codes), {})
+        names = {code: before.get(text, text) for text, code in codes.items()}
+        unknown = np.setdiff1d(values, list(names))
+        if unknown.size:
+            raise DamagedFileError(self._path, f"/{name} holds {unknown[0]}, which has no name")
+        width = max(map(len, names.values()), default=1)
+        table = np.zeros(256 if values.dtype.itemsize == 1 else max(names) + 1, f"U{width}")
+        for code, text in names.items():
+            table[code] = text
+        return np.asarray(table[values])
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Every column, by name."""
+        return {column: self[column] for column in self.columns}
+
+    def to_pandas(self, *, unit: str = "s") -> pandas.DataFrame:
+        """The table as a data frame; times in seconds (`pts_s`) or, with `unit="ns"`, as they are (`pts_ns`).
+
+        What has more than one number a row becomes a column for each: `bands_0`, `bands_1`.
+        """
+        if unit not in ("s", "ns"):
+            raise ValueError(f"unit is {unit!r}; it is 's' or 'ns'")
+        try:
+            import pandas
+        except ImportError:
+            raise missing("pandas", "pandas", "a data frame") from None
+        found: dict[str, Any] = {}
+        for column in self.columns:
+            name = f"{column[:-3]}_s" if unit == "s" and column.endswith("_ns") else column
+            values = self[name]
+            if values.ndim == 1:
+                found[name] = values
+            else:
+                found.update({f"{name}_{k}": values[:, k] for k in range(values.shape[1])})
+        return pandas.DataFrame(found)
+
+
+class FrameTable(Table):
+    """`/frames` but for the features: a row for each frame that was taken."""
+
+    name = "frames"
+
+    def _column(self, column: str) -> NDArray[Any]:
+        # Files of versions before did not say when a frame was asked for that was not moved.
+        if column == "asked_ns" and column not in self._columns:
+            return np.array(self["planned_ns"])
+        return super()._column(column)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(sorted({*self._columns, "asked_ns"})) if self._is_there else ()
+
+
+class AnchorTable(Table):
+    """`/anchors`: a row for each onset that was chosen, with its window `[start, stop)`, in the order of windows."""
+
+    name = "anchors"
+    usual = {"onset_ns": "i8", "start_ns": "i8", "stop_ns": "i8", "score": "f4", "uncertainty": "f4", "class_id": "i4", "label": "U1"}
+
+    @property
+    def onset(self) -> NDArray[np.float64]:
+        """When the event begins to sound, in seconds."""
+        return self["onset_s"]
+
+    @property
+    def start(self) -> NDArray[np.float64]:
+        """First instant of the window, in seconds."""
+        return self["start_s"]
+
+    @property
+    def stop(self) -> NDArray[np.float64]:
+        """First instant after the window, in seconds."""
+        return self["stop_s"]
+
+    @property
+    def score(self) -> NDArray[np.float32]:
+        """How likely an event begins here, 0 to 1."""
+        return self["score"]
+
+    @property
+    def uncertainty(self) -> NDArray[np.float32]:
+        """How unsure that is, 0 to 1."""
+        return self["uncertainty"]
+
+    @property
+    def class_id(self) -> NDArray[np.int32]:
+        """The tagger's class, or -1."""
+        return self["class_id"]
+
+    @property
+    def label(self) -> NDArray[np.str_]:
+        """Its name, or an empty text."""
+        return self["label"]
+
+
+class CueTable(Table):
+    """`/cues`: what was heard, a row for every 80 ms."""
+
+    name = "cues"
+    usual = {"pts_ns": "i8", "eventness": "f4", "uncertainty": "f4", "speech": "f4"}
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """Start of each cue, in seconds."""
+        return self["pts_s"]
+
+    @property
+    def eventness(self) -> NDArray[np.float32]:
+        """How likely an event begins in the cue, 0 to 1."""
+        return self["eventness"]
+
+    @property
+    def uncertainty(self) -> NDArray[np.float32]:
+        """How unsure that is, 0 to 1."""
+        return self["uncertainty"]
+
+    @property
+    def speech(self) -> NDArray[np.float32]:
+        """How likely somebody speaks, 0 to 1."""
+        return self["speech"]
+
+
+class EventTable(Table):
+    """`/events`: what a model found; no rows in files that have none."""
+
+    name = "events"
+    usual = {"onset_ns": "i8", "offset_ns": "i8", "class": "U1", "modality": "U1", "score": "f4"}
+
+    @property
+    def onset(self) -> NDArray[np.float64]:
+        """When each event begins, in seconds."""
+        return self["onset_s"]
+
+    @property
+    def offset(self) -> NDArray[np.float64]:
+        """When each event ends, in seconds."""
+        return self["offset_s"]
+
+    @property
+    def score(self) -> NDArray[np.float32]:
+        """How likely each is, 0 to 1."""
+        return self["score"]
