@@ -1,6 +1,6 @@
 # Earmark's entry points; the work itself is in scripts/. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: setup build demo test wheel bench fuzz lint docs install uninstall clean distclean help
+.PHONY: setup setup-tests build demo test wheel bench fuzz lint docs install uninstall clean distclean help
 
 INPUT ?= fixtures/kitchen.mp4
 FUZZ_SECONDS ?= 3600
@@ -14,6 +14,9 @@ export EARMARK_PYTHON ?= $(CURDIR)/models/built/venv/bin/python
 setup: ## install what is missing: system packages, ONNX Runtime, models
 	@scripts/setup.sh
 
+setup-tests:
+	@scripts/setup.sh tests
+
 build: setup ## build target/release/earmark and target/release/libgstearmark.so
 	cargo build --release --workspace --exclude earmark-fuzz --locked
 
@@ -21,12 +24,10 @@ demo: build ## extract features from INPUT=fixtures/kitchen.mp4 to OUTPUT=target
 	@scripts/demo.sh
 
 # In release, so that demo and test share one build.
-test: build ## run every test
-	@scripts/setup.sh tests
+test: setup-tests build ## run every test
 	cargo test --release --workspace --exclude earmark-fuzz --locked
 
-wheel: ## build the Python package into target/wheel
-	@scripts/setup.sh tests
+wheel: setup-tests ## build the Python package into target/wheel
 	cd python && $(EARMARK_PYTHON) -m flit_core.wheel --outdir $(CURDIR)/target/wheel
 
 bench: build ## measure speed and memory beside other tools and the floor, for SECONDS_OF_VIDEO="600 3600"
