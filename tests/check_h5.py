@@ -13,9 +13,12 @@
 --turned     the recording is stored turned by 90 degrees; the features must be upright
 Prints what it checked; any failure ends it with a message and status 1. Needs h5py and numpy; ffprobe for --recording.
 """
-import argparse, csv, json, subprocess, sys
+import argparse, csv, json, pathlib, subprocess, sys
 import h5py
 import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "python/src"))
+import earmark
 
 TIERS, REASONS = ["low", "base", "high"], ["anchor", "untrusted", "background", "uniform"]
 FRAMES = {"features": ("f4", "f2"), "pts_ns": "i8", "planned_ns": "i8", "asked_ns": "i8", "tier": "u1", "reason": "u1", "tokens": "u4", "anchor": "i4"}
@@ -59,7 +62,7 @@ def rules(f):
     for name in ("frames/pts_ns", "frames/planned_ns", "cues/pts_ns"):
         need((np.diff(f[name][:]) >= 0).all(), f"/{name} is not ascending")
     need(np.isfinite(frames["features"].astype("f4")).all(), "features are not finite")
-    of_anchor = frames["reason"] == 0
+    of_anchor = frames["reason"] == REASONS.index("anchor")
     need((frames["anchor"][of_anchor] >= 0).all() and (frames["anchor"][of_anchor] < len(anchors["onset_ns"])).all(), "an anchor's frame names no anchor")
     need((frames["anchor"][~of_anchor] == -1).all(), "a frame that is no anchor's names an anchor")
     need((anchors["start_ns"] <= anchors["onset_ns"]).all() and (anchors["onset_ns"] < anchors["stop_ns"]).all(), "an onset lies outside its window")
@@ -70,14 +73,14 @@ def rules(f):
     return frames, anchors
 
 
-def against_plan(f, frames, anchors, path):
+def against_plan(f, recording, frames, anchors, path):
     lines = [json.loads(line) for line in open(path)]
     wanted = [x for x in lines if x["kind"] == "frame"]
     planned = [x for x in lines if x["kind"] == "anchor"]
     missed = int(f.attrs.get("frames_missed", 0))
     need(len(wanted) == len(frames["pts_ns"]) + missed, f"the plan has {len(wanted)} frames, the file {len(frames['pts_ns'])} and {missed} missed")
     need(len(planned) == len(anchors["onset_ns"]), f"the plan has {len(planned)} anchors, the file {len(anchors['onset_ns'])}")
-    rows = list(zip(frames["planned_ns"].tolist(), frames["asked_ns"].tolist(), (TIERS[t] for t in frames["tier"]), frames["tokens"].tolist(), (REASONS[r] for r in frames["reason"]), frames["anchor"].tolist()))
+    rows = list(zip(*(recording.frames[c].tolist() for c in ("planned_ns", "asked_ns", "tier", "tokens", "reason", "anchor"))))
     asked = [(x["planned_ns"], x.get("asked_ns", x["planned_ns"]), x["tier"], x["tokens"], x["reason"], -1 if x.get("anchor") is None else x["anchor"]) for x in wanted]
     extra = [r for r in rows if r not in set(asked)]
     need(not extra, f"rows that the plan did not ask for: {extra[:3]}")
@@ -123,12 +126,12 @@ def against_recording(frames, path, turned, numbered, even=None):
     print(f"  {len(pts)} pictures are the ones asked for; recording time = ffprobe time {offset:+.3f} s; furthest {far.max() * 1000:.1f} ms from the time asked for")
 
 
-def against_labels(f, frames, anchors, path, share):
+def against_labels(f, recording, anchors, path, share):
     events = [(float(r["start_s"]), float(r["stop_s"])) for r in csv.DictReader(open(path))]
     off = np.array([min(abs(onset - start) for start, _ in events) for onset in anchors["onset_ns"] / 1e9])
     need(len(off) and (off <= .1).mean() >= share, f"only {(off <= .1).sum()} of {len(off)} anchors begin within 100 ms of an event's start")
     hit = lambda times: sum(any(start <= t < max(stop, start + .4) for t in times) for start, stop in events)
-    looked = frames["pts_ns"][frames["reason"] == 0] / 1e9
+    looked = recording.times[recording.reasons == "anchor"]
     even = (np.arange(len(looked)) + .5) * int(f.attrs["duration_ns"]) / 1e9 / len(looked)
     need(hit(looked) > hit(even), f"{len(looked)} pictures at anchors hit {hit(looked)} of {len(events)} events, evenly spaced ones {hit(even)}")
     print(f"  {(off <= .1).sum()} of {len(off)} anchors begin within 100 ms of an event; their pictures hit {hit(looked)} of {len(events)} events, evenly spaced ones {hit(even)}")
@@ -146,20 +149,21 @@ def main():
     p.add_argument("--even", type=float)
     p.add_argument("--numbered", type=int, default=0, help="so many pictures were numbered before the start was cut off")
     a = p.parse_args()
-    with h5py.File(a.file) as f:
+    # The package holds every byte against its digests.
+    with h5py.File(a.file, locking=False) as f, earmark.open(a.file, verify=True) as recording:
         schema(f)
         frames, anchors = rules(f)
         if a.plan:
-            against_plan(f, frames, anchors, a.plan)
+            against_plan(f, recording, frames, anchors, a.plan)
         if a.recording:
             against_recording(frames, a.recording, a.turned, a.numbered, a.even)
         for click in a.clicks.split(",") if a.clicks else []:
             off = np.abs(anchors["onset_ns"] / 1e9 - float(click))
             need(len(off) and off.min() <= .05, f"no anchor within 50 ms of {click} s (nearest {off.min() if len(off) else 'none'})")
         if a.labels:
-            against_labels(f, frames, anchors, a.labels, a.onsets)
-        counts = {f"{REASONS[r]}/{TIERS[t]}": int(((frames['reason'] == r) & (frames['tier'] == t)).sum()) for r in range(3) for t in range(3)}
-        print(f"  {a.file}: {({k: v for k, v in counts.items() if v})}, {f.attrs['spent_tokens']} of {f.attrs['budget_tokens']} tokens, {len(anchors['onset_ns'])} anchors, {len(f['cues/pts_ns'])} cues")
+            against_labels(f, recording, anchors, a.labels, a.onsets)
+        kinds, counts = np.unique([f"{reason}/{tier}" for reason, tier in zip(recording.reasons, recording.tiers)], return_counts=True)
+        print(f"  {a.file}: {dict(zip(kinds.tolist(), counts.tolist()))}, {f.attrs['spent_tokens']} of {f.attrs['budget_tokens']} tokens, {len(anchors['onset_ns'])} anchors, {len(f['cues/pts_ns'])} cues")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ import json, pathlib, struct, sys
 import h5py
 import numpy as np
 
-TIERS, REASONS = ["low", "base", "high"], ["anchor", "untrusted", "background", "uniform"]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "python/src"))
+import earmark
+
 # The layout as safetensors documents it: little-endian, by these names.
 DTYPES = {"F32": "<f4", "I64": "<i8", "I32": "<i4", "U8": "u1"}
 
@@ -25,6 +27,11 @@ def same(a, b, what):
     need(a.shape == b.shape and np.array_equal(a, b), f"{what} differs: {a.shape} and {b.shape}")
 
 
+def raw(recording):
+    """The file itself."""
+    return h5py.File(recording.path, locking=False)
+
+
 def actionformer(out, sources, fill):
     """As libs/datasets/epic_kitchens.py of ActionFormer reads it: `feats` [T, C], cell k at (k * stride + frames / 2) / fps seconds."""
     for id, f in sources.items():
@@ -32,16 +39,16 @@ def actionformer(out, sources, fill):
             feats = data["feats"].astype(np.float32)
             stride, frames, fps = (int(data[k]) for k in ("feat_stride", "num_frames", "default_fps"))
             valid, row, times, shown = data["valid"], data["row"], data["times_s"], data["pts_s"]
-        pts = f["frames/pts_ns"][:] / 1e9
+        pts = f.times
         position = lambda t: (t * fps - .5 * frames) / stride
-        need(feats.dtype == np.float32 and feats.shape == (len(times), f["frames/features"].shape[1]), f"{id}: feats is {feats.shape}")
-        need((len(times) - 1) * stride / fps < max(f.attrs["duration_ns"] / 1e9, pts[-1] + 1e-9) <= len(times) * stride / fps, f"{id}: the grid ends elsewhere")
+        need(feats.dtype == np.float32 and feats.shape == (len(times), f.features.shape[1]), f"{id}: feats is {feats.shape}")
+        need((len(times) - 1) * stride / fps < max(f.duration, pts[-1] + 1e-9) <= len(times) * stride / fps, f"{id}: the grid ends elsewhere")
         np.testing.assert_allclose(position(times), np.arange(len(times)), atol=1e-6)
         cells = np.clip(np.floor(pts * fps / stride).astype(int), 0, None)
         # An event at a picture's time lies in that picture's cell.
         need((np.abs(position(pts) - cells) <= .5 + 1e-6).all(), f"{id}: times go astray")
         same(np.flatnonzero(valid), np.unique(cells), f"{id}: valid")
-        x, tokens = f["frames/features"][:].astype("f4"), f["frames/tokens"][:]
+        x, tokens = f.features[:].astype("f4"), f.tokens
         for k in range(len(times)):
             if valid[k]:
                 here = np.flatnonzero(cells == k)
@@ -54,6 +61,9 @@ def actionformer(out, sources, fill):
                 need(far[row[k]] <= far.min() + 1e-9, f"{id}: cell {k} does not hold the nearest picture")
             same(feats[k], x[row[k]], f"{id}: cell {k}")
             need(shown[k] == pts[row[k]], f"{id}: pts_s of cell {k}")
+        even = f.grid(stride / fps, fill=fill)
+        same(feats, even.features, f"{id}: the package's grid")
+        same(row, even.row, f"{id}: rows of the package's grid")
         print(f"  {id}: {len(times)} cells of {stride / fps} s, {valid.sum()} with a picture")
 
 
@@ -61,8 +71,8 @@ def npy(out, sources, _):
     for id, f in sources.items():
         x, t = np.load(out / f"{id}.npy"), np.load(out / f"{id}.times.npy")
         need(x.dtype == np.float32 and t.dtype == np.float64, f"{id}: {x.dtype}, {t.dtype}")
-        same(x, f["frames/features"][:].astype("f4"), f"{id}: features")
-        same(t, f["frames/pts_ns"][:] / 1e9, f"{id}: times")
+        same(x, f.features[:].astype("f4"), f"{id}: features")
+        same(t, f.times, f"{id}: times")
         print(f"  {id}: {x.shape}")
 
 
@@ -73,7 +83,11 @@ def safetensors(out, sources, _):
         header, body = json.loads(data[8:8 + size]), data[8 + size:]
         about = header.pop("__metadata__")
         need(all(isinstance(v, str) for v in about.values()), f"{id}: metadata that is no text")
-        need(about["video_id"] == id and about["tiers"].split(",") == TIERS and about["reasons"].split(",") == REASONS, f"{id}: {about}")
+        need(about["video_id"] == id, f"{id}: {about}")
+        frames = raw(f)["frames"]
+        for codes, column in (("tiers", "tier"), ("reasons", "reason")):
+            names = h5py.check_enum_dtype(frames[column].dtype)
+            need(about[codes].split(",") == sorted(names, key=names.get), f"{id}: {about}")
         end = 0
         for name, info in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
             start, stop = info["data_offsets"]
@@ -81,7 +95,7 @@ def safetensors(out, sources, _):
             need(start == end, f"{id}: {name} leaves a hole")
             need((8 + size + start) % dtype.itemsize == 0, f"{id}: {name} is not aligned")
             have = np.frombuffer(body[start:stop], dtype).reshape(info["shape"])
-            same(have, f["frames"][name][:].astype(dtype), f"{id}: {name}")
+            same(have, frames[name][:].astype(dtype), f"{id}: {name}")
             end = stop
         need(end == len(body), f"{id}: {len(body) - end} bytes too many")
         need(set(header) == {"features", "pts_ns", "planned_ns", "tokens", "tier", "reason", "anchor"}, f"{id}: {sorted(header)}")
@@ -93,7 +107,7 @@ def hdf5(out, sources, _):
         need(bool(merged.attrs["complete"]) and merged.attrs["schema"] == b"earmark-merged/2", f"{dict(merged.attrs)}")
         need(set(merged) == set(sources), f"groups {sorted(merged)}")
         for id, f in sources.items():
-            group, count = merged[id], 0
+            f, group, count = raw(f), merged[id], 0
             need(set(group.attrs) == set(f.attrs), f"{id}: attributes differ")
             for name, value in f.attrs.items():
                 need(group.attrs[name] == value and type(group.attrs[name]) is type(value), f"{id}: attribute {name}")
@@ -121,19 +135,19 @@ def parquet(out, sources, _):
     features = np.stack(table["features"].combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1))
     at = 0
     for id, f in sources.items():
-        n = len(f["frames/pts_ns"])
+        n = len(f)
         rows = slice(at, at + n)
         need(set(frame["video_id"][rows]) == {id}, f"rows {at} to {at + n} are not of {id}")
-        same(frame["pts_s"][rows], f["frames/pts_ns"][:] / 1e9, f"{id}: pts_s")
+        same(frame["pts_s"][rows], f.times, f"{id}: pts_s")
         same(frame["requested_s"][rows], f["frames/planned_ns"][:] / 1e9, f"{id}: requested_s")
-        same(frame["tokens"][rows], f["frames/tokens"][:], f"{id}: tokens")
-        same(frame["tier"][rows], [TIERS[t] for t in f["frames/tier"]], f"{id}: tier")
-        same(frame["reason"][rows], [REASONS[r] for r in f["frames/reason"]], f"{id}: reason")
-        labels = f["anchors/label"].asstr()[:]
-        anchors = [int(a) if a >= 0 else None for a in f["frames/anchor"]]
+        same(frame["tokens"][rows], f.tokens, f"{id}: tokens")
+        same(frame["tier"][rows], f.tiers, f"{id}: tier")
+        same(frame["reason"][rows], f.reasons, f"{id}: reason")
+        labels = f.anchors.label
+        anchors = [int(a) if a >= 0 else None for a in f.frames["anchor"]]
         need(frame["anchor"][rows] == anchors, f"{id}: anchor")
         need(frame["label"][rows] == [None if a is None else labels[a] for a in anchors], f"{id}: label")
-        same(features[rows], f["frames/features"][:].astype("f4"), f"{id}: features")
+        same(features[rows], f.features[:].astype("f4"), f"{id}: features")
         at += n
     need(at == table.num_rows, f"{table.num_rows} rows, {at} wanted")
     print(f"  {table.num_rows} rows: {table.schema.names}")
@@ -149,8 +163,8 @@ def main():
     kind, out, *files = args
     sources = {}
     for file in files:
-        f = h5py.File(file)
-        sources[f.attrs["video_id"].decode()] = f
+        f = earmark.open(file, verify=True)
+        sources[f.video_id] = f
     {"actionformer": actionformer, "npy": npy, "safetensors": safetensors, "hdf5": hdf5, "parquet": parquet}[kind](pathlib.Path(out), sources, fill)
 
 

@@ -223,6 +223,13 @@ def test_a_file_of_many_is_asked_for_one(tmp_path: Path) -> None:
         assert recording.video_id == "P02" and len(recording) == 30 and recording.meta["spent_tokens"] == recording.tokens.sum()
 
 
+def test_a_file_may_be_open_in_h5py_too(made: Path) -> None:
+    with make.h5py.File(made) as raw, earmark.open(made) as recording:
+        np.testing.assert_array_equal(recording.tokens, raw["frames/tokens"][:])
+    with earmark.open(made) as recording, make.h5py.File(made, locking=False) as raw:
+        np.testing.assert_array_equal(recording.tokens, raw["frames/tokens"][:])
+
+
 def test_half_precision_stays_what_it_is(tmp_path: Path) -> None:
     recording = earmark.open(make.write(tmp_path / "a.h5", half=True), verify=True)
     assert recording.features.dtype == np.float16 and recording.features[3].dtype == np.float16

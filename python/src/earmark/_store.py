@@ -124,9 +124,20 @@ def looked_at(path: str) -> str | None:
         raise
 
 
+def hdf5(name: str) -> Any:
+    """A file as h5py has it. Whoever only reads needs no lock, and a writer of ours has its own."""
+    try:
+        return h5py.File(name, "r", locking=False)
+    except OSError as error:
+        # HDF5 wants all handles of a process to agree: somebody has it open by h5py's own rules.
+        if "locking flag" not in str(error):
+            raise
+        return h5py.File(name, "r")
+
+
 def open_sealed(path: str, recording: str | None) -> Opened:
     try:
-        file = h5py.File(path, "r", locking=False)
+        file = hdf5(path)
     except (OSError, RuntimeError) as error:
         raise ForeignFileError(path, f"HDF5 cannot open it: {error}") from error
     try:
@@ -181,8 +192,9 @@ def open_unsealed(path: str, name: str, seal: str, recording: str | None) -> Ope
     if complete and found["short"]:
         raise DamagedFileError(path, f"/{found['short'][0]} cannot be read in full")
     try:
-        file = h5py.File(name, "r", locking=False)
+        file = hdf5(name)
     except (OSError, RuntimeError):
+        # Its writer never closed it.
         file = h5py.File(name, "r", locking=False, swmr=True)
     rows = None if complete else found["rows"]
     opened = Opened(file, file, schema, complete, found["because"], rows=rows, skipped=frozenset(found["skipped"]))
