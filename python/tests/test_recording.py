@@ -98,6 +98,25 @@ def test_a_file_of_the_schema_before_is_read(tmp_path: Path) -> None:
         assert len(recording.events) == 0
 
 
+def test_a_file_without_a_seal_is_looked_at_once_while_it_stays_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from earmark import _store
+
+    looks = []
+    ask = _store.ask
+    monkeypatch.setattr(_store, "ask", lambda *args: looks.append(args) or ask(*args))
+    path = tmp_path / "old.h5"
+    path.write_bytes(gzip.decompress(OLD.read_bytes()))
+    for _ in range(3):
+        earmark.open(path).close()
+    assert len(looks) == 1
+    spoilt = bytearray(path.read_bytes())
+    spoilt[100:400] = bytes(300)
+    path.write_bytes(spoilt)
+    with pytest.raises(earmark.DamagedFileError):
+        earmark.open(path)
+    assert len(looks) == 2
+
+
 def test_events_are_there_where_the_file_has_them_and_empty_elsewhere(made: Path, tmp_path: Path) -> None:
     events = earmark.open(made).events
     assert len(events) == 0 and events.onset.shape == (0,) and events["class"].shape == (0,)

@@ -16,7 +16,7 @@ import h5py
 
 from . import _seal
 from ._attributes import raw
-from ._errors import DamagedFileError, IncompleteFileError
+from ._errors import DamagedFileError, EarmarkError, IncompleteFileError
 from ._store import Opened, consistent, known, looked_at, open_file, open_unsealed
 
 PARTIAL = ".partial"
@@ -127,9 +127,10 @@ def copied(path: str, recording: str | None) -> Opened:
                 held = is_held(path)
                 opened = open_unsealed(path, copy, "it is still being written" if held else "its run did not end", recording)
                 opened.is_live = held
-        except DamagedFileError:
-            if attempt + 1 == COPIES:
-                raise
+        except EarmarkError as error:
+            if not isinstance(error, DamagedFileError) or attempt + 1 == COPIES:
+                # Nobody knows the copy.
+                raise type(error)(path, error.problem) from None
             time.sleep(WAIT_S)
             continue
         finally:
