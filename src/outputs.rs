@@ -1,9 +1,9 @@
-//! What Earmark wrote, read back: feature files so that a damaged one can't take the process with it, and plans.
+//! What Earmark wrote, read back: feature files so that none can take the process with it, and plans.
 //!
 //! # Layout
 //!
-//! - `reader`: the child process that reads files which may be damaged.
-//! - `features`: a feature file -> one that is safe to read here.
+//! - `reader`: the child process that reads files which may be damaged, or made to do harm.
+//! - `features`: a feature file -> what is in it, or a copy that is safe to read here.
 //! - `plan`: a plan's file, line by line; `plan_summary`: at a glance.
 //! - `untrusted`: where the sound can't be trusted, out of cues.
 

@@ -18,7 +18,7 @@ use crate::recordings::{earmark, folder, python, root, said, succeeds};
 const FLIPS: usize = 500;
 
 /// Writes a feature file with a picture a second, an anchor at every fourth.
-fn make(file: &Path, precision: Precision, thumbnails: bool, sound: bool) {
+pub fn make(file: &Path, precision: Precision, thumbnails: bool, sound: bool) {
     let opening = Opening {
         dim: 16,
         precision,
@@ -112,7 +112,7 @@ fn kinds(folder: &Path) -> [PathBuf; 4] {
 }
 
 /// A file of the version before this schema, as its build wrote it.
-fn old(folder: &Path) -> PathBuf {
+pub fn old(folder: &Path) -> PathBuf {
     let file = folder.join("old.h5");
     let unpacked = Command::new("gzip")
         .arg("-dc")
@@ -126,7 +126,7 @@ fn old(folder: &Path) -> PathBuf {
 
 /// The command ended by itself, with a failure that it told.
 #[track_caller]
-fn told(run: &Output) -> String {
+pub fn told(run: &Output) -> String {
     let text = said(run);
     assert_eq!(run.status.signal(), None, "{text}");
     assert_eq!(run.status.code(), Some(1), "{text}");
@@ -409,4 +409,46 @@ fn sound_whose_times_step_back_is_not_written() {
     let totals = writer.finish(&Closing::default()).unwrap();
     assert_eq!(totals.cues, 2);
     succeeds(["verify".as_ref(), folder.join("a.h5").as_os_str()]);
+}
+
+/// A summary that was lost on the way leaves a budget of nothing.
+#[test]
+fn what_was_spent_without_a_budget_is_told() {
+    let folder = folder("damage_budget");
+    let opening = Opening {
+        dim: 1,
+        ..Opening::default()
+    };
+    let file = folder.join("a.h5");
+    let entry = Entry {
+        planned: Nanos::ZERO,
+        asked: None,
+        tier: Tier::Low,
+        tokens: 49,
+        reason: Reason::Uniform,
+        anchor: None,
+    };
+    for (budget, whole) in [(49, true), (48, false), (0, false)] {
+        let mut writer = Writer::create(&file, true, &opening).unwrap();
+        writer
+            .frame(&Row {
+                pts: Nanos::ZERO,
+                entry: entry.clone(),
+                features: vec![1.0],
+                thumbnail: Vec::new(),
+            })
+            .unwrap();
+        let closing = Closing {
+            video_id: "a".into(),
+            budget_tokens: budget,
+            ..Closing::default()
+        };
+        writer.finish(&closing).unwrap();
+        let run = earmark(["verify".as_ref(), file.as_os_str()]);
+        assert_eq!(run.status.success(), whole, "{budget}: {}", said(&run));
+        if !whole {
+            let spent = format!("spent 49 tokens of {budget}");
+            assert!(told(&run).contains(&spent), "{budget}: {}", said(&run));
+        }
+    }
 }

@@ -50,6 +50,9 @@ mod kitchen;
 // Feature files that are damaged, or of an older schema.
 mod damage;
 
+// Feature files that were made to do harm.
+mod hostile;
+
 // Feature files in other programs' formats.
 mod export;
 

@@ -42,9 +42,13 @@ pub struct Recover {
 /// What is done with the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Task {
-    /// Copy it to a sealed file.
+    /// Say what is in it.
+    Summary,
+    /// Copy it to a file of its own.
     Copy,
     /// Copy it without its features.
+    CopyPictures,
+    /// Copy it without its features and its small JPEGs.
     CopyTables,
     /// Say what is wrong with it.
     Check,
@@ -56,7 +60,9 @@ impl Task {
     /// As it is typed.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Summary => "summary",
             Self::Copy => "copy",
+            Self::CopyPictures => "copy-pictures",
             Self::CopyTables => "copy-tables",
             Self::Check => "check",
             Self::Recover => "recover",

@@ -1,26 +1,25 @@
-//! Feature files, read so that a damaged one can't take the process with it.
+//! Feature files, read so that none can take the process with it.
 //!
-//! A sealed file is read here: HDF5 sees of its structure only what was written, and every chunk of rows has its checksum. Any other
-//! (of an older schema, unfinished, damaged) is read by a child of this program, with limits to its memory and time, which copies what
-//! it finds to a new, sealed file; that is read instead. If the child dies, the file is damaged.
+//! Files come from disks and from others, and HDF5 trusts what it finds in them; a seal tells damage, but whoever means harm can make one.
+//! So a child of this program, with limits to its memory and time, reads every file: it says what is in it, or copies what will be read to a
+//! new one, and that is read here. If the child dies, the file is damaged.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use gstearmark::h5::{self, Parts, Summary, Totals};
+use gstearmark::h5::{self, Original, Parts, Summary, Totals};
 use tempfile::TempDir;
 
 use super::reader::{Answer, ask};
 use crate::cli::Task;
 
-/// A feature file that can be read here.
+/// A copy of a feature file, which can be read here.
 #[derive(Debug)]
 pub(crate) struct Readable {
     path: PathBuf,
-    /// Of a copy: what the file itself says.
-    schema: Option<String>,
+    original: Original,
     // What was copied lives as long as this.
-    _copy: Option<TempDir>,
+    _copy: TempDir,
 }
 
 impl Readable {
@@ -29,24 +28,19 @@ impl Readable {
     /// # Errors
     /// Not there, not of our schemas, or damaged.
     pub(crate) fn open(path: &Path, parts: Parts) -> anyhow::Result<Self> {
-        if h5::is_sealed(path)? {
-            return Ok(Self {
-                path: path.into(),
-                schema: None,
-                _copy: None,
-            });
-        }
+        h5::look(path)?;
         let folder = TempDir::with_prefix("earmark-").context("cannot make a temporary folder")?;
         let copy = folder.path().join("copy.h5");
         let task = match parts {
             Parts::All => Task::Copy,
+            Parts::Pictures => Task::CopyPictures,
             Parts::Tables => Task::CopyTables,
         };
         match ask(task, path, Some(&copy))? {
-            Answer::Copied { schema } => Ok(Self {
+            Answer::Copied { original } => Ok(Self {
                 path: copy,
-                schema: Some(schema),
-                _copy: Some(folder),
+                original,
+                _copy: folder,
             }),
             other => bail!("{} cannot be read: {other:?}", path.display()),
         }
@@ -63,9 +57,7 @@ impl Readable {
     /// Something cannot be read.
     pub(crate) fn summary(&self) -> anyhow::Result<Summary> {
         let mut summary = h5::read_summary(&self.path)?;
-        if let Some(schema) = &self.schema {
-            summary.schema.clone_from(schema);
-        }
+        self.original.put_into(&mut summary);
         Ok(summary)
     }
 }
@@ -75,7 +67,11 @@ impl Readable {
 /// # Errors
 /// Not there, not of our schemas, or damaged.
 pub(crate) fn summary(path: &Path) -> anyhow::Result<Summary> {
-    Readable::open(path, Parts::Tables)?.summary()
+    h5::look(path)?;
+    match ask(Task::Summary, path, None)? {
+        Answer::Read { summary } => Ok(*summary),
+        other => bail!("{} cannot be read: {other:?}", path.display()),
+    }
 }
 
 /// Everything that is wrong with a file; nothing if it is whole and complete.
@@ -83,9 +79,7 @@ pub(crate) fn summary(path: &Path) -> anyhow::Result<Summary> {
 /// # Errors
 /// Not there, not of our schemas, or so damaged that it can't be read.
 pub fn check(path: &Path) -> anyhow::Result<Vec<String>> {
-    if h5::is_sealed(path)? {
-        return Ok(h5::check(path)?);
-    }
+    h5::look(path)?;
     match ask(Task::Check, path, None)? {
         Answer::Checked { problems } => Ok(problems),
         other => bail!("{} cannot be checked: {other:?}", path.display()),

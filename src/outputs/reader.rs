@@ -1,4 +1,4 @@
-//! The child process that reads files which may be damaged: what it is asked, what it may cost, how it answers.
+//! The child process that reads files which may be damaged, or made to do harm: what it is asked, what it may cost, how it answers.
 
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use gstearmark::h5::{self, Parts, Totals};
+use gstearmark::h5::{self, Original, Parts, Summary, Totals};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -18,12 +18,12 @@ use crate::terminal;
 /// Most memory of a child.
 const MOST_MEMORY: u64 = 1 << 30;
 /// Processor time of a child, and how many bytes of the file give it a second more.
-const LEAST_SECONDS: u64 = 10;
-const BYTES_A_SECOND: u64 = 2 << 20;
+const LEAST_SECONDS: u64 = 3;
+const BYTES_A_SECOND: u64 = 8 << 20;
 /// By how much a child may be slower than its processor time where others are busy.
 const BUSY: u32 = 20;
-/// Longest answer.
-const LONGEST: u64 = 1 << 20;
+/// Longest answer: a summary has the pipeline and the plan's settings in it.
+const LONGEST: u64 = 16 << 20;
 /// Letters of one thing that it says.
 const MOST_LETTERS: usize = 500;
 /// How much larger a copy may be: deflate packs 1032 bytes into one, and none of our columns that well.
@@ -37,7 +37,8 @@ const TICK: Duration = Duration::from_millis(2);
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub(super) enum Answer {
-    Copied { schema: String },
+    Read { summary: Box<Summary> },
+    Copied { original: Original },
     Checked { problems: Vec<String> },
     Recovered { totals: Totals },
     Failed { error: String },
@@ -52,7 +53,13 @@ pub(crate) fn serve(task: Task, file: &Path, to: Option<&Path>) -> anyhow::Resul
     limit(task, bytes)?;
     let wanted = || to.context("it is not said where to write");
     let done = match task {
+        Task::Summary => h5::summary_unsealed(file)
+            .map(|summary| Answer::Read {
+                summary: Box::new(summary),
+            })
+            .map_err(Into::into),
         Task::Copy => wanted().and_then(|to| copied(file, to, Parts::All)),
+        Task::CopyPictures => wanted().and_then(|to| copied(file, to, Parts::Pictures)),
         Task::CopyTables => wanted().and_then(|to| copied(file, to, Parts::Tables)),
         Task::Check => h5::check_unsealed(file)
             .map(|problems| Answer::Checked { problems })
@@ -69,7 +76,7 @@ pub(crate) fn serve(task: Task, file: &Path, to: Option<&Path>) -> anyhow::Resul
 }
 
 impl Answer {
-    /// Short enough for a pipe that is read at the end.
+    /// What it says of damage is no longer than a person reads.
     fn cut(mut self) -> Self {
         let cut = |text: &mut String| {
             if let Some((at, _)) = text.char_indices().nth(MOST_LETTERS) {
@@ -79,30 +86,32 @@ impl Answer {
         };
         match &mut self {
             Self::Checked { problems } => problems.iter_mut().for_each(cut),
-            Self::Failed { error: text } | Self::Copied { schema: text } => cut(text),
-            Self::Recovered { .. } => {}
+            Self::Failed { error } => cut(error),
+            Self::Read { .. } | Self::Copied { .. } | Self::Recovered { .. } => {}
         }
         self
     }
 }
 
 fn copied(from: &Path, to: &Path, parts: Parts) -> anyhow::Result<Answer> {
-    let schema = h5::copy(from, to, parts)?;
-    Ok(Answer::Copied { schema })
+    let original = h5::copy(from, to, parts)?;
+    Ok(Answer::Copied { original })
 }
 
 /// What a damaged file may cost.
 fn limit(task: Task, bytes: u64) -> anyhow::Result<()> {
-    let set = |resource, most| {
+    let within = |resource, most, maximum| {
         let limit = Rlimit {
             current: Some(most),
-            maximum: Some(most),
+            maximum: Some(maximum),
         };
         setrlimit(resource, limit).context("cannot limit what reading a file costs")
     };
+    let set = |resource, most| within(resource, most, most);
     set(Resource::Core, 0)?;
     set(Resource::As, MOST_MEMORY)?;
-    set(Resource::Cpu, seconds(bytes))?;
+    // At the first of them SIGXCPU says what it was.
+    within(Resource::Cpu, seconds(bytes), seconds(bytes) + 1)?;
     // What is recovered goes where the user wants it, and all of it is wanted.
     if task != Task::Recover {
         set(
@@ -133,7 +142,15 @@ pub(super) fn ask(task: Task, file: &Path, to: Option<&Path>) -> anyhow::Result<
         .with_context(|| format!("cannot start a process that reads {}", file.display()))?;
     let bytes = file.metadata().map_or(0, |about| about.len());
     let patience = Duration::from_secs(seconds(bytes)).saturating_mul(BUSY);
-    // The answer is short: it fits into the pipe, or is none.
+    // Whoever has more to say than that finds nobody who listens.
+    let stdout = child.stdout.take();
+    let listener = std::thread::Builder::new().spawn(move || {
+        let mut said = Vec::new();
+        if let Some(stdout) = stdout {
+            let _ = stdout.take(LONGEST).read_to_end(&mut said);
+        }
+        said
+    });
     let begun = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().context("cannot wait for a process")? {
@@ -146,10 +163,10 @@ pub(super) fn ask(task: Task, file: &Path, to: Option<&Path>) -> anyhow::Result<
         }
         std::thread::sleep(TICK);
     };
-    let mut said = Vec::new();
-    if let Some(stdout) = child.stdout.take() {
-        let _ = stdout.take(LONGEST).read_to_end(&mut said);
-    }
+    let said = listener
+        .ok()
+        .and_then(|listener| listener.join().ok())
+        .unwrap_or_default();
     let answer = status
         .filter(ExitStatus::success)
         .and_then(|_| serde_json::from_slice(&said).ok());

@@ -10,8 +10,9 @@
 //! - `recover`: copies what can be read of a damaged or unsealed file.
 //! - `sound`: reads sound from HDF5 files of others.
 //!
-//! A file without a whole seal (of schema `earmark/1`, unfinished or damaged) can crash HDF5. Only [`check_unsealed`], [`copy`] and
-//! [`recover`] open one: call them in a process that may die.
+//! A file from elsewhere can crash HDF5, even with a whole seal, for anybody can make a seal; so can a file without one (of schema
+//! `earmark/1`, unfinished or damaged). Only [`check_unsealed`], [`summary_unsealed`], [`copy`] and [`recover`] open such files: call them
+//! in a process that may die. All else is for files that this program itself wrote.
 
 mod check;
 mod contents;
@@ -28,8 +29,13 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
+use hdf5::dataset::Layout;
+use hdf5::filters::Filter;
 use hdf5::types::{FixedUnicode, FloatSize, IntSize, TypeDescriptor, VarLenArray, VarLenUnicode};
-use hdf5::{Dataset, Error, Extent, File, Group, H5Type, Location, OpenMode, Result as Done};
+use hdf5::{
+    Dataset, Error, Extent, File, Group, H5Type, LinkType, Location, LocationType, OpenMode,
+    Result as Done,
+};
 use serde::{Deserialize, Serialize};
 
 pub use crate::atomic_file::PlaceError;
@@ -41,8 +47,8 @@ pub use read::{
     AnchorRow, CueColumns, Features, Share, Summary, Tables, read_cues, read_features,
     read_summary, read_tables, read_thumbnails,
 };
-pub use reading::is_sealed;
-pub use recover::{Parts, copy, recover};
+pub use reading::look;
+pub use recover::{Original, Parts, copy, recover, summary_unsealed};
 pub use sound::{Sound, SoundFile};
 pub use write::{Closing, Kept, Opening, Row, Totals, Writer};
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use anchoring::cue::COARSE;
 use anchoring::plan::Reason;
 use anchoring::tier::{Tier, Tokens};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::reading::Reading;
 use super::value::{Label, read_label};
@@ -17,7 +17,7 @@ use super::{H5Error, H5Type, ModelNote, OldReasonCode, OldText, Precision, Reaso
 const TOGETHER: usize = 64;
 
 /// Frames of one tier and reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
     /// Their resolution.
     pub tier: Tier,
@@ -30,7 +30,7 @@ pub struct Share {
 }
 
 /// A file at a glance.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {
     /// `earmark/2`.
     pub schema: String,

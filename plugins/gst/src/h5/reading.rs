@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::value::{self, Value};
 use super::{
-    ATTRIBUTES, Dataset, Done, Error, File, H5Error, H5Type, MERGED, OLD_SCHEMA, OldBytes,
-    OpenMode, Precision, SCHEMA, named, seal,
+    ATTRIBUTES, Dataset, Done, Error, File, Group, H5Error, H5Type, LinkType, LocationType, MERGED,
+    OLD_SCHEMA, OldBytes, OpenMode, Precision, SCHEMA, named, seal,
 };
 
 /// How every HDF5 file begins.
@@ -16,30 +16,49 @@ const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
 const MOST_PACKED: u64 = 1100;
 /// Most bytes read from a dataset at once.
 const MOST_BYTES: u64 = 4 << 30;
+/// Depth of the deepest name: `/VIDEO_ID/frames/features`.
+const DEEPEST: usize = 3;
+/// Most names in a file; a merged file of a hundred thousand recordings has half as many.
+const MOST_LINKS: usize = 8_000_000;
 /// Longest thumbnail.
 const MOST_JPEG: u64 = 16 << 20;
 
-/// Whether a file has a whole seal, so that HDF5 reads its structure as it was written.
+/// Checks that a file exists and begins as HDF5 files do.
 ///
 /// # Errors
 /// The file is missing, or no HDF5 file.
-pub fn is_sealed(path: &Path) -> Result<bool, H5Error> {
-    match sealed(path) {
-        Ok(()) => Ok(true),
-        Err(H5Error::Unsealed { .. }) => Ok(false),
-        Err(err) => Err(err),
-    }
+pub fn look(path: &Path) -> Result<(), H5Error> {
+    begun(path).map(|_| ())
 }
 
 /// Checks the seal, without HDF5.
 pub(super) fn sealed(path: &Path) -> Result<(), H5Error> {
+    match seal::verify(&begun(path)?) {
+        Ok(()) => Ok(()),
+        Err(seal::Broken::Io(err)) => Err(H5Error::Read {
+            path: path.into(),
+            message: err.to_string(),
+        }),
+        Err(err) => Err(H5Error::Unsealed {
+            path: path.into(),
+            message: err.to_string(),
+        }),
+    }
+}
+
+/// Opens a file that begins as HDF5 files do.
+fn begun(path: &Path) -> Result<std::fs::File, H5Error> {
     let read = |message: String| H5Error::Read {
         path: path.into(),
         message,
     };
     let system = |err: std::io::Error| read(err.to_string());
-    if path.metadata().map_err(system)?.is_dir() {
+    let kind = path.metadata().map_err(system)?;
+    if kind.is_dir() {
         return Err(read("it is a folder".into()));
+    }
+    if !kind.is_file() {
+        return Err(read("it is no regular file".into()));
     }
     let mut file = std::fs::File::open(path).map_err(system)?;
     let mut first = [0; SIGNATURE.len()];
@@ -51,14 +70,7 @@ pub(super) fn sealed(path: &Path) -> Result<(), H5Error> {
                 .into(),
         });
     }
-    match seal::verify(&file) {
-        Ok(()) => Ok(()),
-        Err(seal::Broken::Io(err)) => Err(system(err)),
-        Err(err) => Err(H5Error::Unsealed {
-            path: path.into(),
-            message: err.to_string(),
-        }),
-    }
+    Ok(file)
 }
 
 /// A file being read.
@@ -130,10 +142,54 @@ impl Reading {
             length,
             _open: open,
         };
-        match [SCHEMA, OLD_SCHEMA, MERGED].contains(&reading.schema.as_str()) {
-            true => Ok(reading),
-            false => Err(reading.of_schema()),
+        if ![SCHEMA, OLD_SCHEMA, MERGED].contains(&reading.schema.as_str()) {
+            return Err(reading.of_schema());
         }
+        reading.own_links(&reading.file, "", 1, &mut 0)?;
+        Ok(reading)
+    }
+
+    /// Whether all that a group links to lies in the file itself, as deep as it is read.
+    fn own_links(
+        &self,
+        at: &Group,
+        below: &str,
+        depth: usize,
+        links: &mut usize,
+    ) -> Result<(), H5Error> {
+        let (mut within, mut problem) = (Vec::new(), None);
+        let visited = at.iter_visit_default(|name, link| {
+            *links += 1;
+            if link.link_type != LinkType::Hard {
+                problem = Some(format!(
+                    "/{below}{name} is a link to something elsewhere, which no feature file has"
+                ));
+            } else if *links > MOST_LINKS {
+                problem = Some(format!("it holds more than {MOST_LINKS} names"));
+            } else {
+                within.push(name.to_owned());
+                return Ok(());
+            }
+            Err(Error::from("it is none of ours"))
+        });
+        if let Some(problem) = problem {
+            return Err(self.damaged(problem));
+        }
+        visited.map_err(|err| self.foreign(&format!("/{below}"), &err))?;
+        if depth == DEEPEST {
+            return Ok(());
+        }
+        for name in within {
+            let whole = format!("{below}{name}");
+            let is_group = at
+                .loc_type_by_name(&name)
+                .is_ok_and(|kind| kind == LocationType::Group);
+            if is_group {
+                let group = at.group(&name).map_err(|err| self.foreign(&whole, &err))?;
+                self.own_links(&group, &format!("{whole}/"), depth + 1, links)?;
+            }
+        }
+        Ok(())
     }
 
     fn of_schema(&self) -> H5Error {
@@ -209,6 +265,9 @@ impl Reading {
     pub(super) fn dataset(&self, name: &str) -> Result<Dataset, H5Error> {
         let dataset = self.file.dataset(name);
         let dataset = dataset.map_err(|err| self.foreign(name, &err))?;
+        if let Err(err) = value::own_storage(&dataset) {
+            return Err(self.damaged(format!("/{name}: {err}")));
+        }
         let cell = dataset.dtype().map_err(|err| self.foreign(name, &err))?;
         let cells = dataset
             .shape()

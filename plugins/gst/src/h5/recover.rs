@@ -10,10 +10,11 @@ use anchoring::cue::{COARSE, Cue, TOP, Tag};
 use anchoring::plan::Entry;
 use anchoring::time::{Nanos, Window};
 use half::f16;
+use serde::{Deserialize, Serialize};
 
-use super::read::{Columns, Whole, anchors_by, codes};
+use super::read::{Columns, Whole, anchors_by, codes, summary};
 use super::reading::Reading;
-use super::{Closing, H5Error, H5Type, NO_CLASS, Opening, Row, Totals, Writer};
+use super::{Closing, H5Error, H5Type, NO_CLASS, Opening, Row, Summary, Totals, Writer};
 
 /// Rows that are in memory at a time.
 const TOGETHER: usize = 64;
@@ -23,18 +24,54 @@ const TOGETHER: usize = 64;
 pub enum Parts {
     /// Everything.
     All,
-    /// Everything but the features, which become zeros.
+    /// Everything but the features: one zero a frame stands for them.
+    Pictures,
+    /// Neither features nor thumbnails.
     Tables,
 }
 
-/// Copies a file of either schema, complete or not, to a new sealed one with the same contents; returns its schema.
+/// What a file says of itself that a partial copy cannot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Original {
+    schema: String,
+    dim: usize,
+    thumbnails: bool,
+}
+
+impl Original {
+    /// Turns the summary of a copy into the summary of the original.
+    pub fn put_into(&self, copy: &mut Summary) {
+        copy.schema.clone_from(&self.schema);
+        copy.dim = self.dim;
+        copy.thumbnails = self.thumbnails;
+    }
+}
+
+/// Reads the summary of a file of either schema, complete or not, sealed or not.
+///
+/// # Errors
+/// The file is missing, of another schema, or damaged.
+pub fn summary_unsealed(path: &Path) -> Result<Summary, H5Error> {
+    summary(&Reading::open_unsealed(path)?)
+}
+
+/// Copies a file of either schema, complete or not, to a new sealed one with the same contents.
 ///
 /// # Errors
 /// Part of the file cannot be read or contradicts itself, or the copy cannot be written.
-pub fn copy(from: &Path, to: &Path, parts: Parts) -> Result<String, H5Error> {
+pub fn copy(from: &Path, to: &Path, parts: Parts) -> Result<Original, H5Error> {
     let file = Reading::open_unsealed(from)?;
     let complete = file.truth("complete")?;
-    let opening = opening(&file, file.further(), true)?;
+    let mut opening = opening(&file, file.further(), true)?;
+    let original = Original {
+        schema: file.schema.clone(),
+        dim: opening.dim,
+        thumbnails: opening.thumbnails,
+    };
+    if parts != Parts::All {
+        opening.dim = 1;
+    }
+    opening.thumbnails &= parts != Parts::Tables;
     let mut writer = Writer::create_copy(to, &opening, file.has("cues/bands"))?;
     rows(&file, &Whole, &mut writer, parts)?;
     let closing = closing(&file, Nanos::ZERO);
@@ -42,7 +79,7 @@ pub fn copy(from: &Path, to: &Path, parts: Parts) -> Result<String, H5Error> {
         true => writer.finish(&closing)?,
         false => writer.finish_incomplete(&closing)?,
     };
-    Ok(file.schema.clone())
+    Ok(original)
 }
 
 /// Copies what can be read of `from` to the new file `to`; returns what was saved.
@@ -274,11 +311,15 @@ fn frames(
         have,
     ];
     let rows = agree(file, "frames", &lengths, strict)?;
+    let width = match parts {
+        Parts::All => dim.max(1),
+        Parts::Pictures | Parts::Tables => 1,
+    };
     let mut last = Nanos::ZERO;
     for at in (0..rows).step_by(TOGETHER) {
         let some = at..(at + TOGETHER).min(rows);
         let numbers = match parts {
-            Parts::Tables => vec![0.0; some.len() * dim],
+            Parts::Pictures | Parts::Tables => vec![0.0; some.len()],
             Parts::All => match file.block(some.clone()) {
                 Ok((numbers, _)) => numbers,
                 Err(err) if strict => return Err(err),
@@ -295,7 +336,7 @@ fn frames(
             },
         };
         let mut jpegs = jpegs.into_iter();
-        for (k, features) in some.zip(numbers.chunks_exact(dim.max(1))) {
+        for (k, features) in some.zip(numbers.chunks_exact(width)) {
             let row = Row {
                 pts: Nanos::new(pts[k]),
                 entry: Entry {

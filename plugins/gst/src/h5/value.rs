@@ -1,7 +1,8 @@
 //! Attributes and labels: numbers, booleans and text of fixed length.
 
 use super::{
-    Dataset, Done, Error, Extent, FixedUnicode, Group, H5Type, Location, OldText, TypeDescriptor,
+    Dataset, Done, Error, Extent, Filter, FixedUnicode, Group, H5Type, Layout, Location, OldText,
+    TypeDescriptor,
 };
 
 /// Bytes of a label; a longer one is cut and ends in `…`.
@@ -162,6 +163,7 @@ pub(super) fn get(at: &Group, name: &str) -> Done<Value> {
     let long = format!("{TEXTS}/{name}");
     if at.link_exists(TEXTS) && at.link_exists(&long) {
         let dataset = at.dataset(&long)?;
+        own_storage(&dataset)?;
         if dataset.size() > MOST_TEXT {
             return Err(Error::from(format!(
                 "it has {} bytes of text, but {MOST_TEXT} are the most",
@@ -185,6 +187,27 @@ pub(super) fn get(at: &Group, name: &str) -> Done<Value> {
         }
         other => return Err(Error::from(format!("its type is {other}"))),
     })
+}
+
+/// Checks that a dataset's numbers lie in its own file and go through no foreign filter.
+pub(super) fn own_storage(dataset: &Dataset) -> Done<()> {
+    let how = dataset.create_plist()?;
+    let elsewhere = matches!(how.get_layout()?, Layout::Virtual) || !how.get_external()?.is_empty();
+    if elsewhere {
+        return Err(Error::from(
+            "its numbers lie in another file, which no feature file does",
+        ));
+    }
+    let ours = |filter: &Filter| {
+        matches!(
+            filter,
+            Filter::Deflate(_) | Filter::Shuffle | Filter::Fletcher32
+        )
+    };
+    match how.get_filters()?.iter().find(|filter| !ours(filter)) {
+        Some(filter) => Err(Error::from(format!("it is packed by {filter:?}"))),
+        None => Ok(()),
+    }
 }
 
 /// Reads a short text attribute of a dataset, in files of either schema.
