@@ -1,7 +1,7 @@
 //! Files that appear only when they are finished: checks beforehand, a temporary file beside, one rename.
 
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -27,6 +27,10 @@ pub(crate) fn check(file: &Path, overwrite: bool) -> anyhow::Result<Target> {
     };
     match std::fs::symlink_metadata(file) {
         Ok(about) if about.is_dir() => bail!("the output {name} is a folder; give a file in it"),
+        // Not even with `overwrite`: it would be a file from then on.
+        Ok(about) if !about.is_file() && !about.is_symlink() => {
+            bail!("the output {name} is no file but a device, a pipe or a socket")
+        }
         Ok(_) if !overwrite => {
             bail!("the output {name} exists already; pass --overwrite to replace it")
         }
@@ -94,6 +98,26 @@ pub(crate) fn publish(file: NamedTempFile, target: &Target, overwrite: bool) -> 
     Ok(())
 }
 
+/// Writes a file whole or not at all; a device or a pipe just gets what is written.
+pub(crate) fn write(file: &Path, bytes: &[u8], overwrite: bool) -> anyhow::Result<()> {
+    let cannot = || format!("cannot write {}", file.display());
+    if file
+        .metadata()
+        .is_ok_and(|about| !about.is_file() && !about.is_dir())
+    {
+        return std::fs::write(file, bytes).with_context(cannot);
+    }
+    // A link stays: what it leads to is replaced.
+    let real = match overwrite {
+        true => file.canonicalize().unwrap_or_else(|_| file.into()),
+        false => file.into(),
+    };
+    let target = check(&real, overwrite)?;
+    let mut temporary = temporary(&target, ".partial")?;
+    temporary.write_all(bytes).with_context(cannot)?;
+    publish(temporary, &target, overwrite)
+}
+
 /// A file that an element opens by name, whose name ends with this process, whatever ends it: nothing is left behind.
 pub(crate) struct Passed(File);
 
@@ -148,6 +172,21 @@ fn readable_by_others(file: &File) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_stays_and_a_device_is_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, link] = ["file", "link"].map(|name| folder.path().join(name));
+        write(&file, b"one", false).unwrap();
+        assert!(write(&file, b"two", false).is_err());
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        write(&link, b"three", true).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "three");
+        assert!(link.is_symlink());
+        write(Path::new("/dev/null"), b"four", true).unwrap();
+        assert!(!Path::new("/dev/null").is_file());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
 
     #[test]
     fn what_is_there_stays_unless_it_may_be_replaced() {

@@ -57,6 +57,7 @@ use sha2::{Digest, Sha256};
 
 use crate::cli::{Fit, Part};
 use crate::failure::Usage;
+use crate::files;
 use crate::terminal::{Output, print};
 
 use self::compare::{Crossed, Scores, compare};
@@ -91,6 +92,8 @@ pub fn run(args: &Fit, output: Output) -> anyhow::Result<()> {
             ))
             .into());
         }
+        // Not only when everything is learned.
+        files::check(path, args.overwrite)?;
     }
     let name = args.output.file_stem().unwrap_or_default();
     let name = name.to_string_lossy().into_owned();
@@ -143,8 +146,8 @@ pub fn run(args: &Fit, output: Output) -> anyhow::Result<()> {
             (bytes, text, Found { scores, tuning })
         }
     };
-    store::write(&args.output, &bytes)?;
-    store::write(&card_path, text.as_bytes())?;
+    files::write(&args.output, &bytes, args.overwrite)?;
+    files::write(&card_path, text.as_bytes(), args.overwrite)?;
     let _ = std::fs::remove_file(checkpoint(args));
     tell(args, &card_path, &hash(&bytes), &found, output)
 }

@@ -472,3 +472,71 @@ fn control_characters_of_files_are_shown_not_sent() {
         }
     }
 }
+
+/// Whatever a command writes is whole, or what was there before: no half of it, and nothing beside it. A limit on the size of files
+/// stands in for a disk that is full.
+#[test]
+fn what_is_written_is_whole_or_not_there() {
+    let folder = folder("commands_whole");
+    judged(&folder);
+    std::fs::create_dir(folder.join("into")).unwrap();
+    let root = root().to_str().unwrap().to_owned();
+    let pipeline = format!("{root}/pipelines/gated.yaml");
+    let recording = format!("{root}/fixtures/kitchen.mp4");
+    let list = "into/recordings.jsonl";
+    for (file, args) in [
+        (
+            "into/g.dot",
+            vec!["graph", &pipeline, "--output", "into/g.dot"],
+        ),
+        (
+            "into/e.svg",
+            vec![
+                "eval",
+                "anchors",
+                "--plan",
+                "kitchen.jsonl",
+                "--labels",
+                "kitchen.labels.csv",
+                "--plot",
+                "into/e.svg",
+            ],
+        ),
+        (
+            list,
+            vec![
+                "batch", &pipeline, &recording, "--output", "into", "--emit", "slurm",
+            ],
+        ),
+    ] {
+        let path = folder.join(file);
+        std::fs::write(&path, "what was there").unwrap();
+        let line = "trap '' XFSZ; ulimit -f 0; exec timeout 60 \"$@\"";
+        let output = std::process::Command::new("bash")
+            .args(["-c", line, "bash", env!("CARGO_BIN_EXE_earmark")])
+            .args(&args)
+            .current_dir(&folder)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {}", seen(&output));
+        assert!(seen(&output).contains("cannot write"), "{}", seen(&output));
+        let there = || -> Vec<String> {
+            let entries = std::fs::read_dir(folder.join("into")).unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name());
+            names
+                .map(|name| name.to_string_lossy().into_owned())
+                .collect()
+        };
+        assert_eq!(there().len(), 1, "{args:?}: {:?}", there());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "what was there");
+        let output = earmark(&folder, &args);
+        assert!(output.status.success(), "{args:?}: {}", seen(&output));
+        assert_ne!(std::fs::read_to_string(&path).unwrap(), "what was there");
+        assert_eq!(there().len(), 1, "{args:?}: {:?}", there());
+        std::fs::remove_file(&path).unwrap();
+    }
+    // A device is written to, and stays one.
+    let output = earmark(&folder, &["graph", &pipeline, "--output", "/dev/null"]);
+    assert!(output.status.success(), "{}", seen(&output));
+    assert!(!std::path::Path::new("/dev/null").is_file());
+}

@@ -27,7 +27,7 @@ impl Run<'_> {
             text.push_str(&line(item)?);
             text.push('\n');
         }
-        std::fs::write(&list, text).with_context(|| format!("cannot write {}", list.display()))?;
+        files::write(&list, text.as_bytes(), true)?;
         let shards = usize::from(args.parts).min(self.items.len());
         if shards == 0 {
             bail!(Usage("there are no recordings to divide".into()));

@@ -1,18 +1,17 @@
 //! `earmark eval`.
 
-use anyhow::Context;
 use serde_json::json;
 
 use crate::cli::EvalAnchors;
 use crate::eval;
+use crate::files;
 use crate::terminal::{Output, print};
 
 /// `earmark eval anchors`: scores plans against labels.
 pub(super) fn anchors(args: &EvalAnchors, output: Output) -> anyhow::Result<()> {
     let results = eval::anchors(&args.plan, &args.labels, args.tier)?;
     if let Some(file) = &args.plot {
-        std::fs::write(file, eval::svg(&results))
-            .with_context(|| format!("cannot write {}", file.display()))?;
+        files::write(file, eval::svg(&results).as_bytes(), true)?;
     }
     if output.json {
         let mut value = serde_json::to_value(&results)?;

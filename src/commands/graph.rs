@@ -1,9 +1,8 @@
 //! `earmark graph`.
 
-use anyhow::Context;
-
 use super::read;
 use crate::cli::{Format, Graph};
+use crate::files;
 use crate::pipeline::drawing;
 use crate::terminal::{Output, print};
 
@@ -16,7 +15,7 @@ pub(super) fn run(args: &Graph, output: Output) -> anyhow::Result<()> {
         Format::Svg => drawing::svg(&dot)?,
     };
     if let Some(file) = &args.output {
-        std::fs::write(file, &drawn).with_context(|| format!("cannot write {}", file.display()))?;
+        files::write(file, &drawn, true)?;
     }
     match (&args.output, output.json) {
         (None, false) => print(String::from_utf8_lossy(&drawn).trim_end()),

@@ -1,7 +1,6 @@
 //! Files: the weights as `anchoring::weights` reads them, and the checkpoint from which training goes on.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 use anchoring::candidate::{LIKENESS_NAMES, Metric};
@@ -16,6 +15,7 @@ use super::judge::Judge;
 use super::net::{Adam, Net};
 use super::tcn;
 use super::tune::Tuned;
+use crate::files;
 
 /// Names of the networks, before their number: by features alone, and with the TCN's view.
 pub(super) const DSP: &str = "dsp";
@@ -206,19 +206,6 @@ pub(super) fn head(about: &AboutHead, weight: &[f32], bias: f32) -> anyhow::Resu
     tensors.bytes(BTreeMap::from([entry]))
 }
 
-/// Writes a file that appears whole or not at all.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let name = || format!("cannot write {}", path.display());
-    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(name)?;
-    file.write_all(bytes).with_context(name)?;
-    file.persist(path).with_context(name)?;
-    Ok(())
-}
-
 /// Notes how far training has come. `job` says what is trained on what.
 pub(super) fn save(path: &Path, adam: &Adam, job: &str) -> anyhow::Result<()> {
     let mut tensors = Tensors::default();
@@ -231,7 +218,7 @@ pub(super) fn save(path: &Path, adam: &Adam, job: &str) -> anyhow::Result<()> {
         ("steps", adam.steps.to_string()),
     ];
     let metadata = metadata.map(|(key, value)| (key.to_owned(), value));
-    write(path, &tensors.bytes(BTreeMap::from(metadata))?)
+    files::write(path, &tensors.bytes(BTreeMap::from(metadata))?, true)
 }
 
 /// Where training of `job` stopped; `None` if there is no checkpoint.
