@@ -25,7 +25,7 @@ demo: build ## extract features from INPUT=fixtures/kitchen.mp4 to OUTPUT=target
 
 # In release, so that demo and test share one build.
 test: setup-tests build ## run every test
-	cargo test --release --workspace --exclude earmark-fuzz --locked
+	cargo test --release --workspace --locked
 
 wheel: setup-tests ## build the Python package into target/wheel
 	cd python && $(EARMARK_PYTHON) -m flit_core.wheel --outdir $(CURDIR)/target/wheel
@@ -35,7 +35,8 @@ bench: build ## measure speed and memory beside other tools and the floor, for S
 	@$(EARMARK_PYTHON) scripts/bench_listen.py
 
 fuzz: setup ## feed spoilt input to everything that reads what others wrote, FUZZ_SECONDS=3600 a target, two targets at a time
-	cargo run --release --package earmark-fuzz --locked -- --seconds $(FUZZ_SECONDS) --jobs 2
+	cargo build --release --workspace --locked # with what `make test` built
+	$${CARGO_TARGET_DIR:-target}/release/earmark-fuzz --seconds $(FUZZ_SECONDS) --jobs 2
 
 lint: setup ## check formatting, lints, documentation, and the crates against deny.toml
 	cargo fmt --all --check

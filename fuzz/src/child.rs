@@ -32,6 +32,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<bool> {
         bail!("a child has one target");
     };
     earmark::init().context("GStreamer cannot start")?;
+    // Its parsers complain of every other input.
+    let levels = gst::glib::LogLevels::LEVEL_WARNING | gst::glib::LogLevels::LEVEL_CRITICAL;
+    gst::glib::log_set_handler(Some("GStreamer"), levels, false, false, |_, _, _| {});
     // Panics of threads, whose caller may make an ordinary error of them, count as well.
     std::panic::set_hook(Box::new(|info| {
         if let Ok(mut how) = HOW.lock() {

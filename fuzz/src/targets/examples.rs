@@ -1,6 +1,6 @@
 //! A little of everything that Earmark writes: an anchor, a cue, a plan, messages, a feature file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anchoring::anchor::Anchor;
 use anchoring::cue::{Cue, Onset, Tag};
@@ -162,13 +162,39 @@ pub(super) fn features() -> anyhow::Result<Vec<Vec<u8>>> {
     Ok(seeds)
 }
 
-/// Everything that reads such a file.
+/// Everything that reads such a file: as the commands do, by a child that HDF5 may take with it, whose own panics count as ours; and
+/// by what reads the files that this program wrote itself.
 pub(super) fn read_features(path: &Path) {
-    let _ = earmark::outputs::features::check(path);
+    let checked = earmark::outputs::features::check(path);
+    // The others would wait as long.
+    if checked.is_err_and(|err| err.to_string().contains("came to no end")) {
+        return;
+    }
     let _ = h5::check(path);
     if let Ok(about) = earmark::inspect::inspect(path) {
         let _ = (about.to_string(), about.json());
     }
     let _ = h5::read_features(path);
     let _ = earmark::report::page_of(path);
+    let left = panic_of(path);
+    let how = std::fs::read_to_string(&left).ok();
+    let _ = std::fs::remove_file(&left);
+    assert!(how.is_none(), "the child that reads panicked: {how:?}");
+}
+
+/// Where a child that reads this file leaves how it panicked.
+fn panic_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".panic");
+    name.into()
+}
+
+/// In such a child: its caller makes an ordinary error of its end, so that it leaves a note.
+pub(crate) fn leave_panics() {
+    let Some(file) = std::env::args_os().nth(3) else {
+        return;
+    };
+    std::panic::set_hook(Box::new(move |info| {
+        let _ = std::fs::write(panic_of(Path::new(&file)), info.to_string());
+    }));
 }
