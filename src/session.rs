@@ -7,7 +7,6 @@
 //! - `bundle`: hands sound and pictures from thread to thread in bundles, in the first pass.
 //! - `import`: sound out of HDF5 -> the source of the first pass.
 //! - `memory`: what the C library keeps of freed memory.
-//! - `sound`: raw sound put right before it is mixed down: stamps that stand still, channels in opposite phase.
 //! - `spans`: when sound and pictures begin and end, and what is told of it.
 //! - `listen`: the first pass: cues and the recording's length -> a plan.
 //! - `taps`, `measure`, `pictures`, `cue_file`: what that pass notes of pictures and sound.
@@ -31,7 +30,6 @@ mod memory;
 mod parts;
 mod pictures;
 mod play;
-mod sound;
 mod spans;
 mod summary;
 mod taps;
@@ -518,7 +516,6 @@ impl Session<'_> {
             warnings: report.warnings(),
             plan: built.plan.as_ref(),
         };
-        sound::mend(&built.pipeline, report.warnings());
         player.play(built)
     }
 }

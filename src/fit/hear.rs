@@ -9,6 +9,7 @@ use gst::prelude::*;
 use half::f16;
 
 use crate::recording::Input;
+use crate::terminal::tell;
 
 /// Longest recording: 24 hours of frames.
 const MOST_FRAMES: usize = 24 * 3600 * 100;
@@ -148,6 +149,10 @@ fn sound(input: &Input, take: impl FnMut(&[f32]) -> bool + Send + 'static) -> an
     let into = convert
         .static_pad("sink")
         .context("audioconvert has no pad")?;
+    let given = name.clone();
+    gstearmark::eventness::mend(&into, move |told| {
+        tell(&format!("warning: {given}: {told}"));
+    });
     source.connect_pad_added(move |_, pad| {
         // The first track; what fails to link ends the stream with an error of its own.
         if !into.is_linked() {

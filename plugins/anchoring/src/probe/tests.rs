@@ -114,6 +114,25 @@ fn weights_that_are_not_made_for_a_probe_say_so() {
     }
 }
 
+/// Those without networks compare with what was before, and need some of it.
+#[test]
+fn energy_and_flux_hear_strokes_as_soon_as_there_is_something_to_compare_with() {
+    let calm = frames(6).split_off(300);
+    for (probe, deaf, from) in [(Probe::Flux, 2, 7), (Probe::Energy, 20, 37)] {
+        for (at, hears) in [(0, false), (deaf, false), (from, true), (from + 20, true)] {
+            let mut begins = vec![[0.05; BANDS]; 600];
+            for (row, knocked) in begins[at..].iter_mut().zip(&calm[50..150]) {
+                *row = *knocked;
+            }
+            let found = heard(&probe, &begins);
+            let near = |onset: &Heard| {
+                (onset.at.seconds() - 0.01 * at as f64).abs() < 0.05 && onset.p > 0.3
+            };
+            assert_eq!(found.iter().any(near), hears, "{probe:?} {at}: {found:?}");
+        }
+    }
+}
+
 /// A stroke has nothing before it to rise from where the recording begins with it.
 #[test]
 fn a_knock_within_the_first_frames_is_heard_and_steady_noise_there_is_none() {

@@ -10,6 +10,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
+use super::raw::Mended;
 use super::settings::{self, Settings};
 use super::sound_models::{self, SoundModels};
 use super::state::{Out, RATE, State};
@@ -33,6 +34,8 @@ pub struct Eventness {
     src: gst::Pad,
     settings: Mutex<Settings>,
     state: Mutex<State>,
+    /// Mends the sound before it is mixed down, while the element plays.
+    mended: Mutex<Option<Mended>>,
     /// The element's own, in nanoseconds; [`UNKNOWN`] before it starts.
     latency: AtomicI64,
 }
@@ -203,7 +206,17 @@ impl Eventness {
             }
         }
         *self.state() = state;
+        let weak = self.obj().downgrade();
+        self.mend(Mended::before(&self.sink, move |text| {
+            if let Some(element) = weak.upgrade() {
+                gst::element_warning!(element, gst::StreamError::Decode, ("{text}"));
+            }
+        }));
         Ok(())
+    }
+
+    fn mend(&self, mended: Option<Mended>) {
+        *self.mended.lock().unwrap_or_else(PoisonError::into_inner) = mended;
     }
 }
 
@@ -240,6 +253,7 @@ impl ObjectSubclass for Eventness {
             src,
             settings: Mutex::default(),
             state: Mutex::default(),
+            mended: Mutex::default(),
             latency: AtomicI64::new(UNKNOWN),
         }
     }
@@ -307,6 +321,7 @@ impl ElementImpl for Eventness {
         let done = self.parent_change_state(transition)?;
         if transition == gst::StateChange::PausedToReady {
             *self.state() = State::default();
+            self.mend(None);
             self.latency.store(UNKNOWN, Ordering::Relaxed);
         }
         Ok(done)

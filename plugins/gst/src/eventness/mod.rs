@@ -5,9 +5,11 @@
 //! - `settings`: the properties.
 //! - `imp`: pads and locks.
 //! - `state`: samples in, cues out.
+//! - `raw`: mends sound before it is mixed down.
 //! - `sound_models`: probe, tagger and voice detector, ready to run.
 
 mod imp;
+mod raw;
 mod settings;
 mod sound_models;
 mod state;
@@ -16,6 +18,7 @@ use gst::glib;
 use gst::prelude::*;
 
 pub use crate::models::PROBES;
+pub use raw::mend;
 
 glib::wrapper! {
     /// `eventness`: turns mono 16 kHz sound into cues.
