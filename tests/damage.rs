@@ -447,7 +447,7 @@ fn what_was_spent_without_a_budget_is_told() {
         let run = earmark(["verify".as_ref(), file.as_os_str()]);
         assert_eq!(run.status.success(), whole, "{budget}: {}", said(&run));
         if !whole {
-            let spent = format!("spent 49 tokens of {budget}");
+            let spent = format!("49 tokens are spent of a budget of {budget}");
             assert!(told(&run).contains(&spent), "{budget}: {}", said(&run));
         }
     }

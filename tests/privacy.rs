@@ -123,6 +123,64 @@ fn earmark() -> &'static OsStr {
     OsStr::new(env!("CARGO_BIN_EXE_earmark"))
 }
 
+/// Whoever unpacks somebody's recordings and works among them runs none of the code that came with them.
+#[test]
+fn no_library_of_the_working_directory_is_loaded() {
+    let Some(python) = python() else { return };
+    let folder = folder("privacy_library");
+    let here = folder.join("here");
+    // The command away from its build tree, where the library is.
+    let command = folder.join("1/2/3/4/bin/earmark");
+    std::fs::create_dir_all(command.parent().unwrap()).unwrap();
+    std::fs::hard_link(earmark(), &command).unwrap();
+    for at in ["", "built", "models", "models/built", "lib", "lib/earmark"] {
+        std::fs::create_dir_all(here.join(at)).unwrap();
+        for name in ["libonnxruntime.so", "libgstearmark.so"] {
+            std::fs::write(here.join(at).join(name), "whatever").unwrap();
+        }
+    }
+    let encoder = made(&python, "encoder");
+    for entry in std::fs::read_dir(encoder.parent().unwrap()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() && path.extension().is_some_and(|e| e == "yaml" || e == "onnx") {
+            std::fs::copy(&path, here.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let name = encoder.file_name().unwrap().to_str().unwrap();
+    let text = std::fs::read_to_string(pipeline(&python, &folder, "tokens_per_s: 196")).unwrap();
+    let text = text.replace(encoder.to_str().unwrap(), name);
+    assert!(text.contains(&format!("model: {name}")), "{text}");
+    std::fs::write(here.join("pipeline.yaml"), text).unwrap();
+    let input = made(&python, "mp4_no_audio");
+    for args in [
+        vec!["doctor"],
+        vec![
+            "run",
+            "pipeline.yaml",
+            "--input",
+            input.to_str().unwrap(),
+            "--output",
+            "out.h5",
+        ],
+    ] {
+        let output = Command::new("timeout")
+            .args(["--kill-after=5", "60"])
+            .arg(&command)
+            .args(&args)
+            .env_remove("EARMARK_MODELS")
+            .env_remove("ORT_DYLIB_PATH")
+            .current_dir(&here)
+            .output()
+            .unwrap();
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {text}");
+        assert!(text.contains("libonnxruntime.so"), "{args:?}: {text}");
+        for loaded in ["ELF", "file too short", "invalid"] {
+            assert!(!text.contains(loaded), "{args:?}: {text}");
+        }
+    }
+}
+
 #[test]
 fn doctor_keeps_to_itself() {
     Watched::new("doctor").keeps_to_itself(earmark(), &["doctor".as_ref()], None);

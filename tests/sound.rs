@@ -209,7 +209,8 @@ fn channels_in_opposite_phase_are_heard_by_everybody() {
     assert!(text.contains("opposite phase"), "{text}");
     let learned = folder.join("learned");
     std::fs::create_dir(&learned).unwrap();
-    std::fs::rename(&two, learned.join("two.aiff")).unwrap();
+    let two = "-vn -af pan=stereo|FL=c0|FR=-1*c0 -c:a pcm_s24le";
+    make(&learned, "two.wav", &[""], &base, two);
     std::fs::write(
         learned.join("two.csv"),
         "start_s,stop_s,class\n2,2.2,click\n",

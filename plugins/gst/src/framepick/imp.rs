@@ -126,6 +126,7 @@ impl FramePick {
 
     fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         match event.view() {
+            gst::EventView::Caps(_) => self.keep_whole(),
             gst::EventView::Segment(segment) => {
                 let Ok(segment) = segment.segment().clone().downcast::<gst::ClockTime>() else {
                     gst::element_imp_error!(
@@ -175,6 +176,17 @@ impl FramePick {
             _ => {}
         }
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
+    /// What else is linked to the decoder, by a tee say, tells it of lateness past this element.
+    fn keep_whole(&self) {
+        let before = pads::before(&self.sink);
+        let inside = before.iter().flat_map(|(_, inside)| inside);
+        for decoder in inside.filter(|element| element.is::<gst_video::VideoDecoder>()) {
+            if decoder.has_property_with_type("qos", bool::static_type()) {
+                decoder.set_property("qos", false);
+            }
+        }
     }
 
     /// A decoder that is told of a late frame skips others, chosen ones among them.

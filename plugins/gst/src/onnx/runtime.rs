@@ -101,6 +101,8 @@ pub(super) fn environment(manifest: Option<&Path>) -> Result<(Environment, PathB
         return Ok(ready.clone());
     }
     let mut dirs = search_dirs();
+    // A relative path leads into the working directory, where anybody may have put a library.
+    let manifest = manifest.filter(|path| path.is_absolute());
     dirs.extend(manifest.and_then(Path::parent).map(Path::to_path_buf));
     let library = library_in(&dirs)?;
     // Again, as the program may have changed its environment since the plugin was loaded.

@@ -384,3 +384,55 @@ fn the_summary_comes_through_where_the_segment_ends_inside_the_last_picture() {
     let spent = ended.number("gate", "tokens");
     assert!(0 < spent && spent <= summary.budget_tokens);
 }
+
+/// What shows pictures beside what keeps them, too slowly, asks for fewer. Those that were chosen come all the same.
+#[test]
+fn a_slow_display_behind_a_tee_costs_no_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = "-f lavfi -i testsrc2=size=128x72:rate=25:duration=6 -c:v libx264 -g 50 -bf 2 -pix_fmt yuv420p";
+    let Some(file) = ffmpeg(folder.path(), "a.mp4", arguments) else {
+        return;
+    };
+    init();
+    for picked in [
+        "framepick name=asked ! tee name=tee",
+        "tee name=tee ! framepick name=asked",
+    ] {
+        let (kept, shown) = match picked.ends_with("tee") {
+            true => ("tee. ! queue", "tee."),
+            false => ("asked.", "tee."),
+        };
+        let line = format!(
+            "filesrc location={} ! parsebin ! anchorgate policy=dense tokens-per-s=5000 ! decodebin name=decoder ! {picked} \
+             {kept} ! fakesink name=out sync=false \
+             {shown} ! queue ! fakesink name=shown sync=true qos=true ts-offset=-3000000000",
+            file.display()
+        );
+        let pipeline = gst::parse::launch(&line).unwrap();
+        let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
+        let pad = |name: &str| pipeline.by_name(name).unwrap().static_pad("sink").unwrap();
+        let late = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = late.clone();
+        pad("shown").add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
+            let qos = info
+                .event()
+                .is_some_and(|event| event.type_() == gst::EventType::Qos);
+            counted.fetch_add(usize::from(qos), std::sync::atomic::Ordering::Relaxed);
+            gst::PadProbeReturn::Ok
+        });
+        let taken = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let noted = taken.clone();
+        pad("out").add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let pts = info.buffer().and_then(|buffer| buffer.pts());
+            noted.lock().unwrap().extend(pts.map(|pts| pts.mseconds()));
+            gst::PadProbeReturn::Ok
+        });
+        let ended = run(&pipeline);
+        assert_eq!(ended.error, None, "{picked}");
+        let late = late.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(late > 100, "{picked}: {late} times late");
+        let taken = taken.lock().unwrap();
+        let gap = taken.windows(2).find(|pair| pair[1] - pair[0] != 40);
+        assert_eq!((taken.len(), gap), (150, None), "{picked}");
+    }
+}
