@@ -8,17 +8,19 @@ OUTPUT ?=
 
 PREFIX ?= /usr/local
 DESTDIR ?=
-export INPUT OUTPUT PREFIX DESTDIR
+export INPUT OUTPUT PREFIX DESTDIR V
 export EARMARK_PYTHON ?= $(CURDIR)/models/built/venv/bin/python
 
+# What compilers and package managers print goes to target/log; V=1 shows it.
 setup: ## install what is missing: system packages, ONNX Runtime, models
 	@scripts/setup.sh
 
 setup-tests:
 	@scripts/setup.sh tests
 
-build: setup ## build target/release/earmark and target/release/libgstearmark.so
-	cargo build --release --workspace --exclude earmark-fuzz --locked
+build: setup ## build target/release/earmark and target/release/libgstearmark.so; V=1 shows what the compiler says
+	@scripts/step.sh build "compiling; only the first time takes minutes" \
+		cargo build --release --workspace --exclude earmark-fuzz --locked
 
 demo: build ## extract features from INPUT=fixtures/kitchen.mp4 to OUTPUT=target/demo/<name>.h5, and a page to look at
 	@scripts/demo.sh
@@ -44,14 +46,15 @@ lint: setup ## check formatting, lints, documentation, and the crates against de
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
 	@scripts/deny.sh
 
-# What `make docs` builds the guide with; it is compiled once.
+# What `make docs` builds the guide with; it is compiled once, without optimisation: a book takes it a second all the same.
 MDBOOK := target/tools/bin/mdbook
 
 docs: $(MDBOOK) ## build the guide into target/guide
 	$(MDBOOK) build docs
 
 $(MDBOOK):
-	cargo install mdbook --version 0.5.4 --locked --no-default-features --root target/tools
+	@CARGO_PROFILE_DEV_DEBUG=0 scripts/step.sh mdbook "compiling what builds the guide, once" \
+		cargo install mdbook --version 0.5.4 --locked --debug --no-default-features --root target/tools
 
 install: ## install what `make build` made under PREFIX=/usr/local (DESTDIR is honoured)
 	@scripts/install.sh install

@@ -8,8 +8,10 @@ input=${INPUT:-$here/fixtures/kitchen.mp4}
 name=$(basename "${input%.*}")
 output=${OUTPUT:-$target/demo/$name.h5}
 mkdir -p "$(dirname "$output")"
+echo "demo      listening to $input and looking where it pays" >&2
 "$target/release/earmark" run "$here/pipelines/gated.yaml" --input "$input" --output "$output" --overwrite --thumbnails
 
 labels=()
 [ ! -f "${input%.*}.labels.csv" ] || labels=(--labels "${input%.*}.labels.csv")
 "$target/release/earmark" report "$output" --video "$input" "${labels[@]}" --time-decoding --output "${output%.h5}.html" --overwrite
+echo "demo      the features are in ${output#"$PWD"/}, a page to look at in ${output%.h5}.html" >&2

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Installs what building and running Earmark needs and this machine lacks; with `tests`, what its tests need, too. A second run only checks.
+# Installs what building and running Earmark needs and this machine lacks; a second run only checks.
+#   scripts/setup.sh            for `make demo`
+#   scripts/setup.sh tests      for `make test`: that, and what only tests use
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,11 +13,23 @@ PACKAGES=(
   build-essential pkg-config
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-tools
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
-  libhdf5-dev hdf5-tools
-  ffmpeg espeak-ng  # the tests and fixtures/make_kitchen.py make recordings with them
+  libhdf5-dev
+  ffmpeg            # messages name it where a recording must be converted
   graphviz          # `earmark graph` draws with it
-  strace            # the tests watch with it that nothing leaves
 )
+FOR_TESTS=(
+  espeak-ng         # fixtures/make_kitchen.py speaks with it
+  strace            # the tests watch with it that nothing leaves
+  python3-gi gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 # a program in the guide uses them
+)
+case ${1:-} in
+  '') TOOLS=() ;;
+  tests)
+    PACKAGES+=("${FOR_TESTS[@]}")
+    TOOLS=(espeak-ng)
+    ;;
+  *) fail "'$1' is nothing to set up; say nothing, or 'tests'" ;;
+esac
 
 # at_least FOUND WANTED: is version FOUND at least WANTED?
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
@@ -60,17 +74,26 @@ apt_packages() {
     command -v sudo >/dev/null || fail "neither root nor sudo: have an administrator run 'apt-get install ${missing[*]}'"
     root=(sudo)
   fi
-  say "installing ${missing[*]}"
-  "${root[@]}" apt-get update -q || say "apt-get update failed; trying with the lists already here"
-  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" ||
+  scripts/step.sh packages "reading apt-get's lists" "${root[@]}" apt-get update -q ||
+    say "apt-get update failed; trying with the lists already here"
+  scripts/step.sh packages "installing ${missing[*]}" \
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" ||
     fail "apt-get could not install the packages named above"
   has_venv || fail "python3 at $(command -v python3) cannot make virtual environments: put Debian's /usr/bin first in PATH"
+}
+
+# What apt-get brings may be too old, and the compiler would say so only after minutes.
+check_gstreamer() {
+  local found
+  found=$(pkg-config --modversion gstreamer-1.0 2>/dev/null) || fail "pkg-config doesn't find gstreamer-1.0: is PKG_CONFIG_PATH right?"
+  at_least "$found" "$GSTREAMER" ||
+    fail "GStreamer $found is too old, $GSTREAMER or newer is needed: Debian 12, Ubuntu 23.04, Fedora 38 and newer ones have it"
 }
 
 # Without apt-get: name what is missing and how it is called elsewhere.
 other_system() {
   local missing=() module tool plugin
-  for tool in cc pkg-config gst-launch-1.0 gst-inspect-1.0 ffmpeg espeak-ng dot; do
+  for tool in cc pkg-config gst-launch-1.0 gst-inspect-1.0 ffmpeg dot "${TOOLS[@]}"; do
     command -v "$tool" >/dev/null || missing+=("the command $tool")
   done
   for module in gstreamer-1.0 gstreamer-base-1.0 gstreamer-app-1.0 gstreamer-audio-1.0 gstreamer-video-1.0 gstreamer-pbutils-1.0 \
@@ -106,11 +129,10 @@ END
 virtual_environment() {
   local venv=models/built/venv wanted=models/requirements.txt
   cmp -s "$wanted" "$venv/requirements.installed" && return 0
-  say "installing the Python packages of $wanted into $venv"
   rm -rf "$venv"
   python3 -m venv "$venv" || fail "python3 could not make a virtual environment in $venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps \
-    -r "$wanted" ||
+  scripts/step.sh python "installing the packages of $wanted into $venv" \
+    "$venv/bin/python" -m pip install --disable-pip-version-check --require-hashes --only-binary :all: --no-deps -r "$wanted" ||
     fail "pip could not install $wanted; is there a network?"
   cp "$wanted" "$venv/requirements.installed"
 }
@@ -119,9 +141,8 @@ virtual_environment() {
 test_packages() {
   local venv=models/built/venv wanted=python/requirements.txt
   cmp -s "$wanted" "$venv/test-requirements.installed" && return 0
-  say "installing the Python packages of $wanted into $venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps --no-compile \
-    -r "$wanted" ||
+  scripts/step.sh python "installing the packages of $wanted into $venv" \
+    "$venv/bin/python" -m pip install --disable-pip-version-check --require-hashes --only-binary :all: --no-deps --no-compile -r "$wanted" ||
     fail "pip could not install $wanted; is there a network?"
   cp "$wanted" "$venv/test-requirements.installed"
 }
@@ -129,6 +150,7 @@ test_packages() {
 check_rust
 check_python
 system_packages
+check_gstreamer
 mkdir -p models/built
 if command -v flock >/dev/null; then # two runs at once take turns
   exec 9>models/built/.lock
@@ -136,4 +158,4 @@ if command -v flock >/dev/null; then # two runs at once take turns
 fi
 virtual_environment
 [ "${1:-}" != tests ] || test_packages
-models/built/venv/bin/python models/build.py --check
+scripts/step.sh models "fetching and checking the models" models/built/venv/bin/python models/build.py --check

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
+use earmark::pipeline::reference::{GENERATED, reference, tables};
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 use crate::recordings::{folder, python, root, said};
@@ -94,7 +95,14 @@ fn every_link_leads_somewhere() {
                 "" => page.clone(),
                 path => page.parent().unwrap().join(path),
             };
+            // `make docs` copies what lies in docs/src and nothing else.
+            let book = root().join("docs/src");
+            let stays = !page.starts_with(&book)
+                || target
+                    .canonicalize()
+                    .is_ok_and(|target| target.starts_with(&book));
             let there = target.exists()
+                && stays
                 && (fragment.is_empty() || headings(&read(&target)).contains(fragment));
             if !there {
                 dead.push(format!("{}: {link}", page.display()));
@@ -108,13 +116,15 @@ fn every_link_leads_somewhere() {
 fn the_reference_of_keys_is_current() {
     earmark::init().unwrap();
     let page = root().join("docs/src/pipeline.md");
-    let text = earmark::pipeline::reference::page();
+    let text = read(&page);
+    let (by_hand, generated) = text.split_once(GENERATED).unwrap();
+    let tables = tables();
     if std::env::var_os("EARMARK_WRITE_GUIDE").is_some() {
-        std::fs::write(&page, &text).unwrap();
+        std::fs::write(&page, format!("{by_hand}{GENERATED}{tables}")).unwrap();
+        return;
     }
     assert_eq!(
-        read(&page),
-        text,
+        generated, tables,
         "run EARMARK_WRITE_GUIDE=1 cargo test --test tests guide"
     );
 }
@@ -122,7 +132,7 @@ fn the_reference_of_keys_is_current() {
 #[test]
 fn every_setting_is_in_the_reference() {
     earmark::init().unwrap();
-    let reference = earmark::pipeline::reference::reference();
+    let reference = reference();
     let settings = serde_json::to_value(anchoring::settings::Settings::default()).unwrap();
     for section in ["anchors", "budget"] {
         for key in settings[section].as_object().unwrap().keys() {
@@ -139,9 +149,25 @@ fn every_setting_is_in_the_reference() {
 }
 
 #[test]
+fn every_key_says_its_unit_and_since_when_it_is_there() {
+    earmark::init().unwrap();
+    for key in reference() {
+        let name = format!("{}.{}", key.section, key.key);
+        let is_number = ["number", "whole number", "mapping"]
+            .iter()
+            .any(|kind| key.takes.starts_with(kind));
+        assert_eq!(is_number, !key.unit.is_empty(), "{name}");
+        assert!(
+            !key.since.is_empty(),
+            "{name}: add it to SINCE, under the next version"
+        );
+    }
+}
+
+#[test]
 fn every_key_of_the_shipped_pipelines_is_in_the_reference() {
     earmark::init().unwrap();
-    let keys: HashSet<_> = earmark::pipeline::reference::reference()
+    let keys: HashSet<_> = reference()
         .into_iter()
         .map(|key| format!("  {}:", key.key))
         .collect();
@@ -199,9 +225,54 @@ fn checkout(name: &str) -> PathBuf {
     folder
 }
 
+/// Runs a block as a reader would, in `folder`; `before` is what was exported in the same shell. `None` if nothing here can run it.
+fn run(folder: &Path, before: &str, language: &str, code: &str) -> Option<Output> {
+    let mut command = match language {
+        "sh" => Command::new("bash"),
+        "python" => Command::new(python()?),
+        // The system's Python: GObject's bindings do not come with pip.
+        "python gi" => {
+            let gi = "/usr/bin/python3";
+            let has = Command::new(gi).args(["-c", "import gi"]).output();
+            if !has.is_ok_and(|output| output.status.success()) {
+                eprintln!("not run: {gi} has no gi; `make setup-tests` installs it");
+                return None;
+            }
+            let mut command = Command::new(gi);
+            command.env("GST_PLUGIN_PATH", folder.join("target/release"));
+            command
+        }
+        other => panic!("cannot run {other}"),
+    };
+    let code = match language {
+        "sh" => format!("set -euo pipefail\n{before}{code}"),
+        _ => code.to_owned(),
+    };
+    let output = command
+        .args(["-c", &code, "fixtures/kitchen.mp4"])
+        .current_dir(folder)
+        .env("EARMARK_MODELS", root().join("models"))
+        .env("PYTHONPATH", root().join("python/src"))
+        .env("GST_REGISTRY", folder.join("registry.bin"))
+        .output()
+        .unwrap();
+    Some(output)
+}
+
+/// The lines of a block of shell that the same shell remembers.
+fn exports(language: &str, code: &str) -> String {
+    let lines = code.lines().filter(|line| line.starts_with("export "));
+    match language {
+        "sh" => lines.map(|line| format!("{line}\n")).collect(),
+        _ => String::new(),
+    }
+}
+
 #[test]
 fn code_blocks_run() {
-    let Some(python) = python() else { return };
+    if python().is_none() {
+        return;
+    }
     let mut ran = 0;
     let mut files = pages();
     files.push(root().join("README.md"));
@@ -213,38 +284,74 @@ fn code_blocks_run() {
         let stem = page.file_stem().unwrap().to_str().unwrap();
         let folder = checkout(&format!("guide-{stem}"));
         // A reader goes on in the same shell.
-        let mut exports = String::from("set -euo pipefail\n");
+        let mut before = String::new();
         for (language, code) in blocks {
-            let mut command = match language.as_str() {
-                "sh" => Command::new("bash"),
-                "python" => Command::new(&python),
-                other => panic!("{}: cannot run {other}", page.display()),
+            let Some(output) = run(&folder, &before, &language, &code) else {
+                continue;
             };
-            let code = match language.as_str() {
-                "sh" => {
-                    let script = format!("{exports}{code}");
-                    let lines = code.lines().filter(|line| line.starts_with("export "));
-                    exports.extend(lines.map(|line| format!("{line}\n")));
-                    script
-                }
-                _ => code,
-            };
-            let output = command
-                .args(["-c", &code])
-                .current_dir(&folder)
-                .env("EARMARK_MODELS", root().join("models"))
-                .env("PYTHONPATH", root().join("python/src"))
-                .env("GST_REGISTRY", folder.join("registry.bin"))
-                .output()
-                .unwrap();
+            let page = page.display();
             assert!(
                 output.status.success(),
-                "{}:\n{code}\n{}",
-                page.display(),
+                "{page}:\n{code}\n{}",
                 said(&output)
             );
+            before += &exports(&language, &code);
             ran += 1;
         }
     }
-    assert!(ran > 5, "only {ran} blocks are marked `run`");
+    assert!(ran > 8, "only {ran} blocks are marked `run`");
+}
+
+/// A stranger pastes it into a fresh clone after `make demo`, maybe a line at a time.
+#[test]
+fn the_first_block_of_readme_works_line_by_line() {
+    if python().is_none() {
+        return;
+    }
+    let readme = read(&root().join("README.md"));
+    assert!(readme.lines().count() <= 120, "README is for strangers");
+    let (language, code) = blocks(&readme).into_iter().next().unwrap();
+    assert_eq!(language, "sh");
+    let folder = checkout("guide-lines");
+    let mut before = String::new();
+    let mut results = 0;
+    for line in code.lines() {
+        let output = run(&folder, &before, "sh", line).unwrap();
+        assert!(output.status.success(), "{line}\n{}", said(&output));
+        let is_export = line.starts_with("export ");
+        assert!(is_export || !output.stdout.is_empty(), "{line} is silent");
+        results += usize::from(!is_export);
+        before += &exports("sh", line);
+    }
+    assert!(results > 3, "{code}");
+}
+
+/// What trouble.md quotes of messages, between `*"` and `"*`, stands in the sources.
+#[test]
+fn trouble_quotes_what_is_said() {
+    let mut texts = String::new();
+    for folder in ["src", "plugins/gst/src", "plugins/anchoring/src", "scripts"] {
+        let mut folders = vec![root().join(folder)];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                match std::fs::read_to_string(&path) {
+                    Ok(text) => texts += &text,
+                    Err(_) if path.is_dir() => folders.push(path),
+                    Err(_) => {}
+                }
+            }
+        }
+    }
+    let page = read(&root().join("docs/src/trouble.md"));
+    let quotes = page.split("*\"").skip(1);
+    let quotes: Vec<_> = quotes
+        .map(|rest| rest.split("\"*").next().unwrap())
+        .collect();
+    assert!(quotes.len() > 8, "{quotes:?}");
+    let gone: Vec<_> = quotes
+        .iter()
+        .filter(|quote| !texts.contains(**quote))
+        .collect();
+    assert!(gone.is_empty(), "nothing says {gone:?} any longer");
 }

@@ -12,13 +12,28 @@ pub struct Reference {
     pub section: &'static str,
     /// Its name in YAML: `pre_ms`.
     pub key: String,
+    /// What a number counts: `ms`, `tokens/s`; empty for what is no number.
+    pub unit: &'static str,
     /// What it takes: `whole number, 0 to 60000`, `low, base or high`.
     pub takes: String,
     /// Its value where it is left out.
     pub default: String,
+    /// The version that had it first; empty if nobody wrote that down.
+    pub since: &'static str,
     /// What it does, in one line.
     pub what: String,
 }
+
+/// Which keys each version brought.
+const SINCE: [(&str, &str); 1] = [(
+    "0.1",
+    "access anchor_snap_ms anchor_tier background_tier batch burst_s class_offset_ms \
+     decode_penalty_tokens device distrust event_s events_per_min flush_s look_ahead_ms look_ms \
+     max_bytes max_gap_ms max_lag_ms max_window_ms min_gap_ms min_window_ms miss_rate model offset_ms \
+     patience_ms planning policy post_ms pre_ms precision probe provider snap_ms speech tagger \
+     tagging threads threshold thumbnails tokens_per_s uncertainty_gain untrusted_tier vad weights \
+     widen",
+)];
 
 /// The sections with what each is about and the element that takes its keys.
 const SECTIONS: [(&str, &str, &str); 5] = [
@@ -79,32 +94,63 @@ pub fn reference() -> Vec<Reference> {
         .collect()
 }
 
-/// The page of the guide that lists them.
-pub fn page() -> String {
+/// Where the guide's page goes on with [`tables`]; what stands before it is written by hand.
+pub const GENERATED: &str = "<!-- Generated from here on, from the elements' properties: EARMARK_WRITE_GUIDE=1 cargo test --test tests guide writes it anew. -->\n";
+
+/// A table for each section, for the guide.
+pub fn tables() -> String {
     let keys = reference();
-    let mut page = String::from(
-        "# Every key of a pipeline\n\n\
-         A pipeline is a YAML file: `version: 1`, a `graph` (gst-launch text) and the sections below. Every section and every key may be\n\
-         left out. Unknown keys, wrong types and values out of range are errors; `earmark validate` reports all of them at once.\n\n\
-         Variables: `${input}` and `${output}` come from the command line, any other `${name}` from `--set name=value`.\n\n\
-         <!-- Generated from the elements' properties: EARMARK_WRITE_GUIDE=1 cargo test --test tests guide writes it anew. -->\n",
-    );
+    let mut page = String::new();
     for (section, _, about) in SECTIONS {
         page += &format!(
-            "\n## {section}\n\n{about}\n\n| key | takes | default | what it does |\n|---|---|---|---|\n"
+            "\n## {section}\n\n{about}\n\n| key | takes | unit | default | since | what it does |\n|---|---|---|---|---|---|\n"
         );
         for key in keys.iter().filter(|key| key.section == section) {
             let cell = |text: &str| text.replace('|', "\\|").replace('<', "&lt;");
             page += &format!(
-                "| `{}` | {} | {} | {} |\n",
+                "| `{}` | {} | {} | {} | {} | {} |\n",
                 key.key,
                 cell(&key.takes),
+                key.unit,
                 cell(&key.default),
+                key.since,
                 cell(&key.what)
             );
         }
     }
     page
+}
+
+/// What a key's number counts, by the key's name: names carry their units.
+fn unit(key: &str) -> &'static str {
+    const ENDS: [(&str, &str); 7] = [
+        ("tokens_per_s", "tokens/s"),
+        ("events_per_min", "events/min"),
+        ("_ms", "ms"),
+        ("_s", "s"),
+        ("_bytes", "bytes"),
+        ("_tokens", "tokens"),
+        ("threads", "threads"),
+    ];
+    const OTHERS: [(&str, &str); 6] = [
+        ("threshold", "probability"),
+        ("miss_rate", "share"),
+        ("distrust", "uncertainty"),
+        ("uncertainty_gain", "factor"),
+        ("batch", "count"),
+        ("device", "index"),
+    ];
+    let ends = ENDS.into_iter().find(|(end, _)| key.ends_with(end));
+    let found = ends.or_else(|| OTHERS.into_iter().find(|(name, _)| key == *name));
+    found.map_or("", |(_, unit)| unit)
+}
+
+fn since(key: &str) -> &'static str {
+    let brought = |keys: &str| keys.split_whitespace().any(|other| other == key);
+    SINCE
+        .into_iter()
+        .find(|(_, keys)| brought(keys))
+        .map_or("", |(version, _)| version)
 }
 
 fn name(spec: &glib::ParamSpec) -> String {
@@ -138,6 +184,8 @@ fn of(section: &'static str, spec: &glib::ParamSpec) -> Reference {
     };
     Reference {
         section,
+        unit: unit(&key),
+        since: since(&key),
         takes: if mapping {
             "mapping of class names to milliseconds, -5000 to 5000".into()
         } else {
@@ -158,6 +206,8 @@ fn planning() -> Reference {
     Reference {
         section: "budget",
         key: "planning".into(),
+        unit: "",
+        since: since("planning"),
         takes: "global or streaming".into(),
         default: "`global` for files with sound".into(),
         what: "global: hear the whole recording first, then plan it exactly; streaming: plan behind the sound, in one pass".into(),
@@ -173,6 +223,8 @@ fn global_only(key: &str, what: &str) -> Reference {
     Reference {
         section: "budget",
         key: key.into(),
+        unit: unit(key),
+        since: since(key),
         takes: format!("{}, {range}", if whole { "whole number" } else { "number" }),
         default: default.map_or(String::new(), |value| format!("`{value}`")),
         what: what.into(),

@@ -177,7 +177,7 @@ pub enum ProbeError {
     Folder(String),
     /// A pipe.
     #[error(
-        "{0} is a pipe, which can be read only once; a recording is looked into before it is played: write it to a file first, or take gst-launch-1.0 with fdsrc (see README)"
+        "{0} is a pipe, which can be read only once; a recording is looked into before it is played: write it to a file first, or take gst-launch-1.0 with fdsrc (see docs/src/gstreamer.md)"
     )]
     Pipe(String),
     /// No bytes.
@@ -211,7 +211,7 @@ pub enum ProbeError {
     Undecodable(String, Missing),
     /// It never ends.
     #[error(
-        "{0} is a live source: it has no end, and `earmark run`, `plan` and `batch` take recordings only (no command of this version takes live sources). Record it first, for example `ffmpeg -i {1} -c copy -t 600 OUT.mkv`, or build a pipeline of the elements for gst-launch-1.0 (see README)"
+        "{0} is a live source: it has no end, and `earmark run`, `plan` and `batch` take recordings only (no command of this version takes live sources). Record it first, for example `ffmpeg -i {1} -c copy -t 600 OUT.mkv`, or build a pipeline of the elements for gst-launch-1.0 (see docs/src/gstreamer.md)"
     )]
     Live(String, String),
     /// GStreamer's demuxer leaves its pictures out.

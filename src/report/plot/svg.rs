@@ -41,21 +41,61 @@ pub(super) fn svg(drawing: &Drawing) -> anyhow::Result<Vec<u8>> {
     Ok(text.into_bytes())
 }
 
+/// Steps as path data: to a hundredth of a pixel, each relative to the last, which is half as long as absolute places.
 fn path(steps: &[Step]) -> String {
+    let hundredths = |length: f64| (length * 100.0).round() as i64;
     let mut d = String::new();
+    let (mut at, mut begin) = ((0, 0), (0, 0));
     for step in steps {
-        // To a hundredth of a pixel; writing to a string does not fail.
-        let _ = match step {
-            Step::Move(x, y) => write!(d, "M{x:.2} {y:.2}"),
-            Step::Line(x, y) => write!(d, "L{x:.2} {y:.2}"),
-            Step::Quad(x1, y1, x, y) => write!(d, "Q{x1:.2} {y1:.2} {x:.2} {y:.2}"),
-            Step::Curve(x1, y1, x2, y2, x, y) => {
-                write!(d, "C{x1:.2} {y1:.2} {x2:.2} {y2:.2} {x:.2} {y:.2}")
+        let (letter, places): (char, &[f64]) = match step {
+            Step::Move(x, y) => ('M', &[*x, *y]),
+            Step::Line(x, y) => ('l', &[*x, *y]),
+            Step::Quad(x1, y1, x, y) => ('q', &[*x1, *y1, *x, *y]),
+            Step::Curve(x1, y1, x2, y2, x, y) => ('c', &[*x1, *y1, *x2, *y2, *x, *y]),
+            Step::Close => {
+                d.push('z');
+                at = begin;
+                continue;
             }
-            Step::Close => write!(d, "Z"),
         };
+        let from = if letter == 'M' { (0, 0) } else { at };
+        let mut moves = Vec::new();
+        for place in places.chunks_exact(2) {
+            at = (hundredths(place[0]), hundredths(place[1]));
+            moves.extend([at.0 - from.0, at.1 - from.1]);
+        }
+        if letter == 'M' {
+            begin = at;
+        }
+        match moves.as_slice() {
+            [x, 0] if letter == 'l' => put(&mut d, 'h', &[*x]),
+            [0, y] if letter == 'l' => put(&mut d, 'v', &[*y]),
+            moves => put(&mut d, letter, moves),
+        }
     }
     d
+}
+
+/// A command of path data and its numbers, given in hundredths, in as few letters as they need.
+fn put(d: &mut String, letter: char, hundredths: &[i64]) {
+    d.push(letter);
+    for (i, number) in hundredths.iter().enumerate() {
+        if i > 0 && *number >= 0 {
+            d.push(' ');
+        }
+        if *number < 0 {
+            d.push('-');
+        }
+        let (whole, rest) = (number.unsigned_abs() / 100, number.unsigned_abs() % 100);
+        // Writing to a string does not fail.
+        let _ = match (whole, rest) {
+            (whole, 0) => write!(d, "{whole}"),
+            (0, rest) if rest % 10 == 0 => write!(d, ".{}", rest / 10),
+            (0, rest) => write!(d, ".{rest:02}"),
+            (whole, rest) if rest % 10 == 0 => write!(d, "{whole}.{}", rest / 10),
+            (whole, rest) => write!(d, "{whole}.{rest:02}"),
+        };
+    }
 }
 
 #[cfg(test)]
@@ -80,11 +120,20 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_written_to_a_hundredth() {
-        let steps = [Step::Move(1.0, 2.345), Step::Line(0.0, 1.0), Step::Close];
-        assert_eq!(
-            path(&steps),
-            "M1.00 2.35L0.00 1.00Z".replace("2.35", &format!("{:.2}", 2.345))
-        );
+    fn paths_are_written_to_a_hundredth_in_few_letters() {
+        let steps = [
+            Step::Move(1.0, 2.344),
+            Step::Line(0.0, 1.0),
+            Step::Close,
+            Step::Line(1.0, 12.4),
+        ];
+        assert_eq!(path(&steps), "M1 2.34l-1-1.34zv10.06");
+        let straight = [
+            Step::Move(100.0, 20.5),
+            Step::Line(103.125, 20.501),
+            Step::Line(103.13, -0.001),
+            Step::Quad(103.13, 0.05, 103.2, 10.1),
+        ];
+        assert_eq!(path(&straight), "M100 20.5h3.13v-20.5q0 .05 .07 10.1");
     }
 }
