@@ -41,7 +41,7 @@ use gstearmark::models::{self, notes};
 use crate::cli::{Batch, Hash, Resume};
 use crate::failure::Class;
 use crate::failure::Usage;
-use crate::pipeline::{Error, Pipeline, Variables};
+use crate::pipeline::{Error, Pipeline, Variables, shipped};
 use crate::recording::Recording;
 use crate::stop::Stop;
 use crate::terminal::{self, Output};
@@ -100,10 +100,7 @@ pub fn run(args: &Batch, output: Output) -> anyhow::Result<()> {
     let begun = Instant::now();
     let stop = Stop::new()?;
     let jobs = inputs::collect(&args.inputs)?;
-    let text = std::fs::read_to_string(&args.pipeline.pipeline).map_err(|source| Error::Read {
-        file: args.pipeline.pipeline.clone(),
-        source,
-    })?;
+    let text = shipped::text(&args.pipeline.pipeline)?;
     let shard = match args.emit {
         None => Shard::choose(args.shard.as_deref(), |name| std::env::var(name).ok())?,
         Some(_) => None,

@@ -28,7 +28,7 @@ pub use extract::{Listening, Plan, Run};
 pub use files::{Inspect, Reader, Recover, Task, Verify};
 pub use fit::{Fit, Part};
 pub use machine::Models;
-pub use pipeline::{Format, Graph, PipelineArgs, Validate};
+pub use pipeline::{Format, Graph, PipelineArgs, Pipelines, Validate};
 pub use report::{Plot, Report};
 
 const STYLES: Styles = Styles::styled()
@@ -85,6 +85,8 @@ pub enum Command {
     Reader(Reader),
     /// Check a pipeline and report everything that is wrong with it.
     Validate(Validate),
+    /// List the pipelines that come with Earmark, or print one.
+    Pipelines(Pipelines),
     /// Draw a pipeline: elements, pads, caps, links.
     Graph(Graph),
     /// Show what is in a feature file, a plan or a batch's folder.

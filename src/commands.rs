@@ -9,6 +9,7 @@ mod graph;
 mod import_audio;
 mod inspect;
 mod models;
+mod pipelines;
 mod plan;
 mod plot;
 mod reader;
@@ -67,6 +68,7 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Worker => worker::run(),
         Command::Reader(args) => reader::run(&args),
         Command::Validate(args) => validate::run(&args, output),
+        Command::Pipelines(args) => pipelines::run(&args, output),
         Command::Graph(args) => graph::run(&args, output),
         Command::Inspect(args) => inspect::run(&args, output),
         Command::Verify(args) => verify::run(&args, output),

@@ -4,7 +4,8 @@
 //!
 //! - `problem`: what is wrong, and where.
 //! - `tree`: YAML with a place for every key and value.
-//! - `variables`: `${NAME}`, filled in.
+//! - `variables`: `${NAME}`, filled in. `overrides`: keys that `--set` gives.
+//! - [`shipped`]: the pipelines that come with the command.
 //! - [`launch`]: gst-launch text -> elements and links, with places.
 //! - `properties`: values against what elements say of their properties.
 //! - `sections`: typed sections: ears, anchors, budget, features, gate.
@@ -15,10 +16,12 @@
 mod checks;
 pub mod drawing;
 pub mod launch;
+mod overrides;
 mod problem;
 mod properties;
 pub mod reference;
 mod sections;
+pub mod shipped;
 mod tree;
 mod variables;
 
@@ -89,10 +92,12 @@ pub struct Pipeline {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
-    #[error("cannot read the pipeline {file}: {source}")]
+    #[error("cannot read the pipeline {file}: {source}{}", hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})")))]
     Read {
         /// Which file.
         file: PathBuf,
+        /// The likely mistake.
+        hint: Option<String>,
         /// Why not.
         source: std::io::Error,
     },
@@ -111,16 +116,12 @@ impl Pipeline {
         }
     }
 
-    /// Reads and checks a pipeline.
+    /// Reads and checks a pipeline: a file, or a shipped pipeline by its name.
     ///
     /// # Errors
     /// The file cannot be read, or anything in it is wrong: then everything that is, at once.
     pub fn read(file: &Path, variables: &Variables) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(file).map_err(|source| Error::Read {
-            file: file.into(),
-            source,
-        })?;
-        Ok(Self::parse(file, &text, variables)?)
+        Ok(Self::parse(file, &shipped::text(file)?, variables)?)
     }
 
     /// Checks the text of a pipeline; `file` is for messages.
@@ -168,6 +169,7 @@ fn compile(
             return None;
         }
     };
+    variables.apply(&mut root);
     let mut used = variables::Used::default();
     let top = top(&mut root, variables, &mut used, problems)?;
     let section = |name: &str| top.iter().find(|(key, _)| key.name == name);

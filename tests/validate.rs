@@ -167,6 +167,60 @@ fn a_budget_too_small_for_the_fallback_is_told_with_both_numbers() {
 }
 
 #[test]
+fn keys_are_set_on_the_command_line_and_checked_like_yaml() {
+    let good = said_of(
+        "set",
+        &format!("version: 1\n{GRAPH}ears: {{ tagger: none }}\n"),
+        &[
+            "--json",
+            "--set",
+            "budget.tokens_per_s=392",
+            "--set",
+            "anchors.pre_ms=150",
+        ],
+    );
+    assert!(good.contains("\"tokens_per_s\": 392.0"), "{good}");
+    assert!(good.contains("\"pre_ms\": 150"), "{good}");
+    let bad = [
+        &[
+            "--set",
+            "budget.tokens_per_s=-1",
+            "--set",
+            "anchors.pre_mss=1",
+        ][..],
+        &["--set", "budgets.tokens_per_s=1"][..],
+        &["--set", "budget.max_gap_ms=1s"][..],
+    ];
+    let text = format!("version: 1\n{GRAPH}ears: {{ tagger: none }}\n");
+    let said: Vec<_> = bad.iter().map(|args| said_of("set", &text, args)).collect();
+    insta::assert_snapshot!("set", said.join("\n----\n"));
+}
+
+#[test]
+fn shipped_pipelines_have_names_everywhere() {
+    let folder = folder("validate_shipped");
+    for name in ["gated", "thrifty", "uniform", "dense", "anchors_only"] {
+        let text = earmark(&folder, &["pipelines", name]);
+        let shipped = std::fs::read(root().join(format!("pipelines/{name}.yaml"))).unwrap();
+        assert_eq!(text.stdout, shipped, "{name}");
+        let checked = earmark(
+            &folder,
+            &["validate", name, "--set", "features.thumbnails=true"],
+        );
+        assert!(checked.status.success(), "{}", seen(&checked));
+    }
+    let list = seen(&earmark(&folder, &["pipelines"]));
+    assert!(list.contains("thrifty"), "{list}");
+    let slip = seen(&earmark(&folder, &["validate", "gatd"]));
+    assert!(slip.contains("did you mean `gated`?"), "{slip}");
+    let none = seen(&earmark(&folder, &["pipelines", "nothing"]));
+    assert!(
+        none.starts_with("status 2") && none.contains("anchors_only"),
+        "{none}"
+    );
+}
+
+#[test]
 fn keys_of_earlier_versions_are_refused_with_their_new_names() {
     let text = format!(
         "version: 1\n{GRAPH}ears: {{ tagger: none }}\nbudget: {{ fallback_tier: low, uniform_tier: base, picture_tokens: 10 }}\n"

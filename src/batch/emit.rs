@@ -11,6 +11,7 @@ use super::{Item, Run, job};
 use crate::cli::{Batch, Engine, Hash, Resume};
 use crate::failure::Usage;
 use crate::files;
+use crate::pipeline::shipped;
 use crate::terminal;
 
 /// The list that the parts share, in the output folder.
@@ -46,7 +47,10 @@ impl Run<'_> {
                 cpus => cpus,
                 jobs => args.jobs,
                 command => std::env::current_exe()?.display().to_string(),
-                pipeline => plain(&absolute(&args.pipeline.pipeline)?)?,
+                pipeline => plain(&match shipped::is_meant(&args.pipeline.pipeline) {
+                    true => args.pipeline.pipeline.clone(),
+                    false => absolute(&args.pipeline.pipeline)?,
+                })?,
                 list => plain(&list)?,
                 output => plain(&output)?,
                 more => more(args),

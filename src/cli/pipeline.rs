@@ -8,10 +8,10 @@ use clap::{Args, ValueEnum};
 /// What commands that read a pipeline share.
 #[derive(Debug, Args)]
 pub struct PipelineArgs {
-    /// The pipeline, YAML; pipelines/gated.yaml is a good start.
+    /// The pipeline: a YAML file, or the name of a shipped one (`earmark pipelines` lists them).
     pub pipeline: PathBuf,
 
-    /// Value of ${NAME} in the pipeline; may be given several times.
+    /// Value of ${NAME} in the pipeline, or of a key, as in budget.tokens_per_s=98; may be given several times.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub set: Vec<String>,
 }
@@ -33,6 +33,17 @@ pub struct Validate {
     /// The pipeline and its variables.
     #[command(flatten)]
     pub pipeline: PipelineArgs,
+}
+
+/// `earmark pipelines`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  earmark pipelines
+  earmark pipelines gated > mine.yaml")]
+pub struct Pipelines {
+    /// Print this one as YAML, to be changed.
+    pub name: Option<String>,
 }
 
 /// How a graph is drawn.

@@ -8,7 +8,7 @@ use serde::Serialize;
 /// A place in a text, both counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct At {
-    /// Line, from 1.
+    /// Line, from 1; 0 for what stands on the command line.
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
@@ -80,12 +80,16 @@ impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for problem in &self.problems {
             let At { line, column } = problem.at;
-            write!(
-                f,
-                "{}:{line}:{column}: {}",
-                self.file.display(),
-                problem.field
-            )?;
+            match line {
+                // No line has this number: it stands on the command line.
+                0 => write!(f, "--set: {}", problem.field)?,
+                _ => write!(
+                    f,
+                    "{}:{line}:{column}: {}",
+                    self.file.display(),
+                    problem.field
+                )?,
+            }
             if let Some(value) = &problem.value {
                 write!(f, " is {value}")?;
             }

@@ -1,7 +1,8 @@
-//! `${name}` in a pipeline: what `--set`, `--input` and `--output` give.
+//! `${name}` in a pipeline: what `--set`, `--input` and `--output` give; and keys of sections that `--set` gives.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::overrides::{Override, is_key};
 use super::problem::{At, Problem, did_you_mean, either};
 use super::tree::{Kind, Node};
 
@@ -12,6 +13,8 @@ const BUILT_IN: [&str; 2] = ["input", "output"];
 #[derive(Clone, Debug, Default)]
 pub struct Variables {
     set: BTreeMap<String, String>,
+    /// Keys of sections, as `budget.tokens_per_s`.
+    overrides: BTreeMap<String, Override>,
 }
 
 /// A value that could be misread as graph text: the graph holds `marker` in its place, and the element's property gets the
@@ -37,13 +40,23 @@ impl Variables {
     /// What is wrong with a pair: no `=`, a name that is no word, a built-in name, the same name twice.
     pub fn new<S: AsRef<str>>(pairs: &[S]) -> Result<Self, String> {
         let mut set = BTreeMap::new();
+        let mut overrides = BTreeMap::new();
         for pair in pairs {
             let pair = pair.as_ref();
+            if let Some((name, value)) = pair.split_once('=').filter(|(name, _)| is_key(name)) {
+                if overrides
+                    .insert(name.to_owned(), Override::new(name, value)?)
+                    .is_some()
+                {
+                    return Err(format!("--set {pair}: `{name}` is set twice"));
+                }
+                continue;
+            }
             let (name, value) = pair
                 .split_once('=')
                 .filter(|(name, _)| is_name(name))
                 .ok_or_else(|| {
-                    format!("--set {pair} must be NAME=VALUE, NAME of letters, digits and `_`")
+                    format!("--set {pair} must be NAME=VALUE, NAME of letters, digits and `_`, or SECTION.KEY=VALUE")
                 })?;
             if BUILT_IN.contains(&name) {
                 return Err(format!("--set {pair}: `{name}` is given by --{name}"));
@@ -52,7 +65,12 @@ impl Variables {
                 return Err(format!("--set {pair}: `{name}` is set twice"));
             }
         }
-        Ok(Self { set })
+        Ok(Self { set, overrides })
+    }
+
+    /// Puts keys of sections into the document.
+    pub(super) fn apply(&self, root: &mut Node) {
+        self.overrides.values().for_each(|given| given.apply(root));
     }
 
     /// Fills in a graph. Values that are plain words go in as text, all others as markers.

@@ -1,0 +1,121 @@
+//! The pipelines that come with the command, by name: `gated` means what `pipelines/gated.yaml` says, wherever the command runs.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::Error;
+use super::problem::{did_you_mean, either};
+
+/// A pipeline that comes with the command.
+#[derive(Clone, Copy, Debug)]
+pub struct Shipped {
+    /// What the command line calls it.
+    pub name: &'static str,
+    /// Its YAML.
+    pub text: &'static str,
+}
+
+/// All of them, the default first.
+pub const SHIPPED: [Shipped; 5] = [
+    Shipped {
+        name: "gated",
+        text: include_str!("../../pipelines/gated.yaml"),
+    },
+    Shipped {
+        name: "thrifty",
+        text: include_str!("../../pipelines/thrifty.yaml"),
+    },
+    Shipped {
+        name: "uniform",
+        text: include_str!("../../pipelines/uniform.yaml"),
+    },
+    Shipped {
+        name: "dense",
+        text: include_str!("../../pipelines/dense.yaml"),
+    },
+    Shipped {
+        name: "anchors_only",
+        text: include_str!("../../pipelines/anchors_only.yaml"),
+    },
+];
+
+impl Shipped {
+    /// What it does: its first line.
+    pub fn about(&self) -> &'static str {
+        let first = self.text.lines().next().unwrap_or_default();
+        first.trim_start_matches(['#', ' '])
+    }
+}
+
+/// The shipped pipeline of this name.
+pub fn find(name: &Path) -> Option<&'static Shipped> {
+    SHIPPED
+        .iter()
+        .find(|shipped| name == Path::new(shipped.name))
+}
+
+/// Whether a pipeline on the command line means a shipped one.
+pub fn is_meant(name: &Path) -> bool {
+    find(name).is_some() && !name.exists()
+}
+
+/// The text of a pipeline: of a file, or where there is none, of the shipped pipeline of this name.
+///
+/// # Errors
+/// The file cannot be read, and no shipped pipeline has its name.
+pub fn text(file: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(file).or_else(|source| {
+        let missing = source.kind() == ErrorKind::NotFound;
+        match find(file).filter(|_| missing) {
+            Some(shipped) => Ok(shipped.text.into()),
+            None => Err(Error::Read {
+                file: file.into(),
+                hint: hint(file).filter(|_| missing),
+                source,
+            }),
+        }
+    })
+}
+
+/// For a bare word that names nothing.
+fn hint(file: &Path) -> Option<String> {
+    let word = file.to_str().filter(|word| !word.contains(['/', '.']))?;
+    let names = SHIPPED.map(|shipped| shipped.name);
+    let near = did_you_mean(word, names);
+    Some(near.unwrap_or_else(|| {
+        format!(
+            "shipped pipelines are {}",
+            either(&names).replace(" or ", " and ")
+        )
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_goes_before_a_name_and_a_slip_is_told() {
+        assert_eq!(find(Path::new("thrifty")).unwrap().name, "thrifty");
+        assert!(find(Path::new("pipelines/thrifty.yaml")).is_none());
+        assert_eq!(text(Path::new("gated")).unwrap(), SHIPPED[0].text);
+        let said = text(Path::new("gatd")).unwrap_err().to_string();
+        assert!(said.contains("did you mean `gated`?"), "{said}");
+        let said = text(Path::new("zzz")).unwrap_err().to_string();
+        assert!(said.contains("thrifty"), "{said}");
+        let said = text(Path::new("nowhere/p.yaml")).unwrap_err().to_string();
+        assert!(!said.contains("shipped"), "{said}");
+    }
+
+    #[test]
+    fn each_says_in_a_line_what_it_does() {
+        for shipped in SHIPPED {
+            assert!(shipped.text.starts_with("# "), "{}", shipped.name);
+            assert!(
+                (20..200).contains(&shipped.about().len()),
+                "{}",
+                shipped.about()
+            );
+        }
+    }
+}
