@@ -80,7 +80,17 @@ install_all() {
   put 644 models/built/libonnxruntime.so "$PREFIX/lib/earmark"
   for file in models/*.yaml; do put 644 "$file" "$PREFIX/share/earmark/models"; done
   for file in models/built/*.onnx models/built/*.csv; do put 644 "$file" "$PREFIX/share/earmark/models/built"; done
-  for file in pipelines/*.yaml; do put 644 "$file" "$PREFIX/share/earmark/pipelines"; done
+  for file in pipelines/*.yaml pipelines/schema.json; do put 644 "$file" "$PREFIX/share/earmark/pipelines"; done
+  made=$(mktemp -d)
+  "$TARGET/earmark" completions bash >"$made/earmark"
+  "$TARGET/earmark" completions zsh >"$made/_earmark"
+  "$TARGET/earmark" completions fish >"$made/earmark.fish"
+  "$TARGET/earmark" man --output "$made/man" --quiet
+  put 644 "$made/earmark" "$PREFIX/share/bash-completion/completions"
+  put 644 "$made/_earmark" "$PREFIX/share/zsh/site-functions"
+  put 644 "$made/earmark.fish" "$PREFIX/share/fish/vendor_completions.d"
+  for file in "$made"/man/*.1; do put 644 "$file" "$PREFIX/share/man/man1"; done
+  rm -r "$made"
   for file in README.md CHANGELOG.md LICENSE*; do
     [ -f "$file" ] && put 644 "$file" "$PREFIX/share/doc/earmark"
   done

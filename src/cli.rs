@@ -27,7 +27,7 @@ pub use exchange::{Export, ExportFormat, Fill, ImportAudio};
 pub use extract::{Listening, Plan, Run};
 pub use files::{Inspect, Reader, Recover, Task, Verify};
 pub use fit::{Fit, Part};
-pub use machine::Models;
+pub use machine::{Completions, Man, Models};
 pub use pipeline::{Format, Graph, PipelineArgs, Pipelines, Validate};
 pub use report::{Plot, Report};
 
@@ -87,6 +87,12 @@ pub enum Command {
     Validate(Validate),
     /// List the pipelines that come with Earmark, or print one.
     Pipelines(Pipelines),
+    /// Print the JSON Schema of pipelines, for editors that complete and check YAML.
+    Schema,
+    /// Print shell completions: bash, zsh, fish, elvish or powershell.
+    Completions(Completions),
+    /// Write man pages, one for each command, into a folder.
+    Man(Man),
     /// Draw a pipeline: elements, pads, caps, links.
     Graph(Graph),
     /// Show what is in a feature file, a plan or a batch's folder.

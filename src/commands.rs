@@ -1,6 +1,7 @@
 //! The commands, a file each: arguments -> a call -> an exit status.
 
 mod batch;
+mod completions;
 mod doctor;
 mod eval;
 mod export;
@@ -8,6 +9,7 @@ mod fit;
 mod graph;
 mod import_audio;
 mod inspect;
+mod man;
 mod models;
 mod pipelines;
 mod plan;
@@ -16,6 +18,7 @@ mod reader;
 mod recover;
 mod report;
 mod run;
+mod schema;
 mod validate;
 mod verify;
 mod worker;
@@ -69,6 +72,9 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Reader(args) => reader::run(&args),
         Command::Validate(args) => validate::run(&args, output),
         Command::Pipelines(args) => pipelines::run(&args, output),
+        Command::Schema => schema::run(),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
         Command::Graph(args) => graph::run(&args, output),
         Command::Inspect(args) => inspect::run(&args, output),
         Command::Verify(args) => verify::run(&args, output),

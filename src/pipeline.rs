@@ -10,7 +10,7 @@
 //! - `properties`: values against what elements say of their properties.
 //! - `sections`: typed sections: ears, anchors, budget, features, gate.
 //! - `checks`: the graph as a whole.
-//! - [`reference`]: every key, for the guide.
+//! - [`reference`]: every key, for the guide; [`schema`]: for editors.
 //! - [`drawing`]: a checked pipeline, drawn.
 
 mod checks;
@@ -20,6 +20,7 @@ mod overrides;
 mod problem;
 mod properties;
 pub mod reference;
+pub mod schema;
 mod sections;
 pub mod shipped;
 mod tree;

@@ -130,6 +130,29 @@ fn the_reference_of_keys_is_current() {
 }
 
 #[test]
+fn the_schema_for_editors_is_current() {
+    earmark::init().unwrap();
+    let file = root().join("pipelines/schema.json");
+    let text = format!("{:#}\n", earmark::pipeline::schema::schema());
+    if std::env::var_os("EARMARK_WRITE_GUIDE").is_some() {
+        std::fs::write(&file, &text).unwrap();
+    }
+    assert_eq!(
+        read(&file),
+        text,
+        "run EARMARK_WRITE_GUIDE=1 cargo test --test tests guide"
+    );
+    let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let tier = &schema["properties"]["budget"]["properties"]["background_tier"]["anyOf"][0];
+    assert_eq!(tier["enum"], serde_json::json!(["low", "base", "high"]));
+    let pre = &schema["properties"]["anchors"]["properties"]["pre_ms"]["anyOf"][0];
+    assert_eq!(
+        (&pre["type"], &pre["maximum"]),
+        (&"integer".into(), &60_000.into())
+    );
+}
+
+#[test]
 fn every_setting_is_in_the_reference() {
     earmark::init().unwrap();
     let reference = reference();

@@ -221,6 +221,29 @@ fn shipped_pipelines_have_names_everywhere() {
 }
 
 #[test]
+fn shells_and_readers_of_manuals_are_told_of_every_command() {
+    let folder = folder("validate_shells");
+    for shell in ["bash", "zsh", "fish"] {
+        let said = seen(&earmark(&folder, &["completions", shell]));
+        assert!(
+            said.contains("import-audio") && said.contains("tokens") || said.contains("pipelines"),
+            "{said}"
+        );
+        assert!(!said.contains("panicked"), "{said}");
+    }
+    let man = earmark(&folder, &["man", "--output", "man"]);
+    assert!(man.status.success(), "{}", seen(&man));
+    for page in ["earmark.1", "earmark-run.1", "earmark-eval-anchors.1"] {
+        let text = std::fs::read_to_string(folder.join("man").join(page)).unwrap();
+        assert!(
+            text.starts_with(".ie") && text.contains(".SH"),
+            "{page}: {text}"
+        );
+    }
+    assert!(!folder.join("man/earmark-worker.1").exists());
+}
+
+#[test]
 fn keys_of_earlier_versions_are_refused_with_their_new_names() {
     let text = format!(
         "version: 1\n{GRAPH}ears: {{ tagger: none }}\nbudget: {{ fallback_tier: low, uniform_tier: base, picture_tokens: 10 }}\n"

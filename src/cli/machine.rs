@@ -1,6 +1,9 @@
-//! What this machine has: `earmark models`.
+//! What this machine has: `earmark models`; what its shells are told: `completions`, `man`.
+
+use std::path::PathBuf;
 
 use clap::Args;
+use clap_complete::Shell;
 
 /// `earmark models`.
 #[derive(Debug, Args)]
@@ -8,4 +11,25 @@ pub struct Models {
     /// Compare every model file with its manifest; exit 1 if one is missing or altered.
     #[arg(long)]
     pub check: bool,
+}
+
+/// `earmark completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  earmark completions bash > ~/.local/share/bash-completion/completions/earmark
+  earmark completions zsh > ~/.zfunc/_earmark
+  earmark completions fish > ~/.config/fish/completions/earmark.fish")]
+pub struct Completions {
+    /// For this shell.
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// `earmark man`.
+#[derive(Debug, Args)]
+pub struct Man {
+    /// The folder; it is made if it is not there.
+    #[arg(long, short, value_name = "DIR")]
+    pub output: PathBuf,
 }

@@ -71,6 +71,25 @@ pub(super) fn rule(spec: &glib::ParamSpec) -> String {
     }
 }
 
+/// What a property takes, as JSON Schema.
+pub(super) fn schema(spec: &glib::ParamSpec) -> serde_json::Value {
+    let number = |x: f64| match is_whole(spec) {
+        true => serde_json::json!(x as i64),
+        false => serde_json::json!(x),
+    };
+    if let Some((low, high)) = range(spec) {
+        let kind = if is_whole(spec) { "integer" } else { "number" };
+        return serde_json::json!({ "type": kind, "minimum": number(low), "maximum": number(high) });
+    }
+    if let Some(names) = names(spec) {
+        return serde_json::json!({ "enum": names });
+    }
+    match spec.value_type() {
+        glib::Type::BOOL => serde_json::json!({ "type": "boolean" }),
+        _ => serde_json::json!({ "type": "string" }),
+    }
+}
+
 /// The names of an enum's values.
 pub(super) fn names(spec: &glib::ParamSpec) -> Option<Vec<String>> {
     let class = spec.downcast_ref::<glib::ParamSpecEnum>()?.enum_class();

@@ -1,8 +1,10 @@
 //! What every key of a pipeline takes, for the guide: read from the elements' own properties, so that it can't go stale.
 
 use gst::glib;
+use serde_json::{Value, json};
 
 use super::properties;
+use super::schema::or_variable;
 use super::sections::{GATE, is_key, rule_beyond};
 
 /// A key of a pipeline.
@@ -22,6 +24,8 @@ pub struct Reference {
     pub since: &'static str,
     /// What it does, in one line.
     pub what: String,
+    /// What it takes, as JSON Schema.
+    pub schema: Value,
 }
 
 /// Which keys each version brought.
@@ -36,7 +40,7 @@ const SINCE: [(&str, &str); 1] = [(
 )];
 
 /// The sections with what each is about and the element that takes its keys.
-const SECTIONS: [(&str, &str, &str); 5] = [
+pub(super) const SECTIONS: [(&str, &str, &str); 5] = [
     ("ears", "eventness", "How to listen."),
     (
         "gate",
@@ -196,6 +200,14 @@ fn of(section: &'static str, spec: &glib::ParamSpec) -> Reference {
                 .replace(" in ", ", ")
         },
         default: if mapping { "`{}`".into() } else { default },
+        schema: if mapping {
+            json!({
+                "type": ["object", "null"],
+                "additionalProperties": { "type": "number", "minimum": -5000, "maximum": 5000 },
+            })
+        } else {
+            or_variable(properties::schema(spec))
+        },
         what: spec.blurb().unwrap_or_default().to_owned(),
         key,
     }
@@ -210,6 +222,7 @@ fn planning() -> Reference {
         since: since("planning"),
         takes: "global or streaming".into(),
         default: "`global` for files with sound".into(),
+        schema: or_variable(json!({ "enum": ["global", "streaming"] })),
         what: "global: hear the whole recording first, then plan it exactly; streaming: plan behind the sound, in one pass".into(),
     }
 }
@@ -219,8 +232,15 @@ fn global_only(key: &str, what: &str) -> Reference {
     let default = settings.ok().and_then(|budget| budget.get(key).cloned());
     let whole = default.as_ref().is_some_and(serde_json::Value::is_u64);
     let range = rule_beyond("budget", key).unwrap_or_default();
-    let range = range.trim_start_matches("lie in ").replace("..=", " to ");
+    let range = range.trim_start_matches("lie in ");
+    let mut schema = json!({ "type": if whole { "integer" } else { "number" } });
+    if let Some((low, high)) = range.split_once("..=") {
+        schema["minimum"] = serde_json::from_str(low).unwrap_or_default();
+        schema["maximum"] = serde_json::from_str(high).unwrap_or_default();
+    }
+    let range = range.replace("..=", " to ");
     Reference {
+        schema: or_variable(schema),
         section: "budget",
         key: key.into(),
         unit: unit(key),
