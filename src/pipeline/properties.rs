@@ -90,6 +90,14 @@ pub(super) fn schema(spec: &glib::ParamSpec) -> serde_json::Value {
     }
 }
 
+/// A value, or a variable that stands for one.
+pub(super) fn or_variable(value: serde_json::Value) -> serde_json::Value {
+    if value["type"] == "string" && value.get("enum").is_none() {
+        return value;
+    }
+    serde_json::json!({ "anyOf": [value, { "type": "string", "pattern": "^\\$\\{[A-Za-z0-9_]+\\}$" }] })
+}
+
 /// The names of an enum's values.
 pub(super) fn names(spec: &glib::ParamSpec) -> Option<Vec<String>> {
     let class = spec.downcast_ref::<glib::ParamSpecEnum>()?.enum_class();

@@ -3,8 +3,7 @@
 use gst::glib;
 use serde_json::{Value, json};
 
-use super::properties;
-use super::schema::or_variable;
+use super::properties::{self, or_variable};
 use super::sections::{GATE, is_key, rule_beyond};
 
 /// A key of a pipeline.

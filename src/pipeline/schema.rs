@@ -43,11 +43,3 @@ pub fn schema() -> Value {
         "properties": properties,
     })
 }
-
-/// A value, or a variable that stands for one.
-pub(super) fn or_variable(value: Value) -> Value {
-    if value["type"] == "string" && value.get("enum").is_none() {
-        return value;
-    }
-    json!({ "anyOf": [value, { "type": "string", "pattern": "^\\$\\{[A-Za-z0-9_]+\\}$" }] })
-}

@@ -307,6 +307,28 @@ fn explain(
     (rule, numeric_mistake(name, &node.json()))
 }
 
+/// A number with a unit, in the unit of a key: 0.2 with "s" is 200 where the key ends in `_ms`.
+fn in_unit_of(key: &str, digits: &str, unit: &str) -> Option<String> {
+    let number: f64 = digits.trim().parse().ok()?;
+    let ms = match unit {
+        "ms" | "msec" => 1.0,
+        "s" | "sec" | "seconds" | "second" => 1e3,
+        "min" | "m" | "minutes" | "minute" => 60e3,
+        "h" | "hours" | "hour" => 3600e3,
+        _ => f64::NAN,
+    };
+    let value = match key {
+        _ if unit == "%" => number / 100.0,
+        _ if key.ends_with("_ms") => number * ms,
+        _ if key.ends_with("_per_s") => return None,
+        _ if key.ends_with("_s") => number * ms / 1e3,
+        _ => return None,
+    };
+    // Ten digits hide what binary fractions add.
+    let value = (value * 1e9).round() / 1e9;
+    value.is_finite().then(|| value.to_string())
+}
+
 /// What was probably meant by something that is no number of the right kind.
 fn numeric_mistake(name: &str, value: &Value) -> Option<String> {
     match value {
@@ -326,9 +348,11 @@ fn numeric_mistake(name: &str, value: &Value) -> Option<String> {
                 text.trim_end_matches(|c: char| c.is_alphabetic() || c.is_whitespace() || c == '%');
             if text.parse::<f64>().is_ok() {
                 Some(format!("write it without quotes: {text}"))
-            } else if digits != text && digits.parse::<f64>().is_ok() {
+            } else if digits != text && digits.trim().parse::<f64>().is_ok() {
+                let number = in_unit_of(name, digits, text[digits.len()..].trim());
                 Some(format!(
-                    "write the number alone, its unit is in the key: {digits}"
+                    "write the number alone, its unit is in the key: {}",
+                    number.unwrap_or_else(|| digits.trim().into())
                 ))
             } else {
                 let point = text.replace(',', ".");
@@ -569,6 +593,27 @@ pub(super) fn model(
                     .hint(did_you_mean(name, names)),
             );
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_with_a_unit_is_told_in_the_unit_of_its_key() {
+        for (key, text, meant) in [
+            ("pre_ms", "0.2s", "200"),
+            ("snap_ms", "1 s", "1000"),
+            ("max_gap_ms", "2min", "120000"),
+            ("flush_s", "500ms", "0.5"),
+            ("distrust", "90%", "0.9"),
+            ("tokens_per_s", "98tokens", "98"),
+            ("pre_ms", "3 px", "3"),
+        ] {
+            let hint = numeric_mistake(key, &Value::String(text.into())).unwrap();
+            assert!(hint.ends_with(&format!(": {meant}")), "{text}: {hint}");
         }
     }
 }
