@@ -7,17 +7,17 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anchoring::above::AboveStream;
-use anchoring::candidate::CandidateStream;
-use anchoring::dead::DeadStream;
-use anchoring::floor::FloorStream;
-use anchoring::flux::FluxStream;
-use anchoring::listen::{Answer, Hearing, Listener, Naming};
-use anchoring::mel::{MelStream, RATE};
-use anchoring::probe::Probe;
-use anchoring::tcn::TcnStream;
+use anchoring::hearing::background::AboveStream;
+use anchoring::hearing::flux::FluxStream;
+use anchoring::hearing::mel::{MelStream, RATE};
+use anchoring::hearing::noise_floor::FloorStream;
+use anchoring::hearing::trust::DeadStream;
+use anchoring::listener::{Answer, Hearing, Listener, Naming};
+use anchoring::onset::candidate::CandidateStream;
+use anchoring::onset::probe::Probe;
+use anchoring::onset::tcn::TcnStream;
+use anchoring::onset::weights::{EMBEDDED, Weights};
 use anchoring::time::Nanos;
-use anchoring::weights::{EMBEDDED, Weights};
 
 const RUNS: usize = 5;
 /// Samples in a chunk: what a WAV reader hands on.

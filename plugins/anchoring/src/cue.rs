@@ -35,6 +35,17 @@ pub struct Onset {
     pub uncertainty: f32,
 }
 
+impl Onset {
+    /// As unsure as it is unlikely.
+    pub fn new(at: Nanos, p: f32) -> Self {
+        Self {
+            at,
+            p,
+            uncertainty: 1.0 - p,
+        }
+    }
+}
+
 /// What the audio says about `[pts, pts + HOP)`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cue {

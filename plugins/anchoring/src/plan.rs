@@ -3,16 +3,17 @@
 //! One JSON object a line: the header, then anchors, frames and (if wanted) cues in time order, an anchor always before the
 //! frames that name it, so that a reader needs constant memory. All anchors first and then all frames reads as well.
 
+mod anchor;
 mod line;
-mod once;
 mod read;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::anchor::Anchor;
 use crate::cue::Cue;
 use crate::tier::{Tier, Tokens};
 use crate::time::Nanos;
+
+pub use anchor::Anchor;
 pub use read::{BadPlan, PlanReader};
 
 /// The `schema` of every header that this version writes.
@@ -21,6 +22,12 @@ pub const SCHEMA: &str = "earmark-plan/2";
 /// The schema before it, which is still read: its frames say `requested_ns` for `planned_ns`, `fallback` for `untrusted` and `uniform`
 /// for `background`, too.
 pub const OLD_SCHEMA: &str = "earmark-plan/1";
+
+/// Shortest recording that can be planned, unless it is empty: 10 ms.
+pub const MIN_DURATION: Nanos = Nanos::from_ms(10);
+
+/// Longest recording that can be planned: a hundred hours.
+pub const MAX_DURATION: Nanos = Nanos::new(360_000_000_000_000);
 
 /// Why a picture is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -235,8 +242,8 @@ pub enum PlanError {
     /// A recording of negative or absurd length.
     #[error(
         "the recording's duration is {0}: it must be 0 or lie between {low} and {high} (is its last timestamp broken?)",
-        low = crate::global::MIN_DURATION,
-        high = crate::global::MAX_DURATION
+        low = MIN_DURATION,
+        high = MAX_DURATION
     )]
     Duration(Nanos),
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::offset::FURTHEST_MS;
 use crate::tier::{Prices, Tier};
 use crate::time::Nanos;
 
@@ -38,6 +37,9 @@ pub enum Widen {
 
 /// The longest window that there can be: both sides at most a minute, and grown elevenfold.
 pub const LONGEST_MS: u32 = 1_320_000;
+
+/// Furthest that picture and sound may lie apart, ms.
+pub const FURTHEST_MS: i32 = 5_000;
 
 /// How cues become anchors and windows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

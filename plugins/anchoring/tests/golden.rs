@@ -9,13 +9,13 @@ use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anchoring::candidate::{Candidate, CandidateStream, FEATURE_NAMES, FEATURES};
-use anchoring::flux::{FluxStream, REFERENCES};
-use anchoring::mel::{BANDS, MelStream};
-use anchoring::probe::{Probe, ProbeStream, view};
-use anchoring::tcn::TcnStream;
+use anchoring::hearing::flux::{FluxStream, REFERENCES};
+use anchoring::hearing::mel::{BANDS, MelStream};
+use anchoring::onset::candidate::{Candidate, CandidateStream, FEATURE_NAMES, FEATURES};
+use anchoring::onset::probe::{Probe, ProbeStream, view};
+use anchoring::onset::tcn::TcnStream;
+use anchoring::onset::weights::Weights;
 use anchoring::time::Nanos;
-use anchoring::weights::Weights;
 use symphonia::core::formats::TrackType;
 use symphonia::core::io::MediaSourceStream;
 

@@ -5,11 +5,9 @@ use std::fmt::Display;
 use serde_json::{Map, Value};
 
 use super::read::BadPlan;
-use super::{Entry, Header, Line, OLD_SCHEMA, Reason, SCHEMA};
-use crate::anchor::Anchor;
+use super::{Anchor, Entry, Header, Line, MAX_DURATION, MIN_DURATION, OLD_SCHEMA, Reason, SCHEMA};
 use crate::cue::{COARSE, Cue, HOP, Onset, TOP, Tag};
-use crate::global::{MAX_DURATION, MIN_DURATION};
-use crate::offset::FURTHEST_MS;
+use crate::settings::FURTHEST_MS;
 use crate::tier::Tier;
 use crate::time::{Nanos, Window};
 

@@ -2,8 +2,7 @@
 
 use std::fmt::Display;
 
-use super::{Entry, Line, Plan};
-use crate::anchor::Anchor;
+use super::{Anchor, Entry, Line, Plan};
 use crate::tier::{Prices, Tokens};
 use crate::time::{Nanos, Window};
 

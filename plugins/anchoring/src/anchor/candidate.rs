@@ -1,0 +1,325 @@
+//! Cues -> anchors: the instants at which something begins, each with a window around it.
+
+use crate::anchor::offset::Offsets;
+use crate::anchor::window::{holding, sides};
+use crate::cue::{Cue, HOP};
+use crate::plan::Anchor;
+use crate::settings::AnchorSettings;
+use crate::time::{Nanos, Window};
+
+/// From this uncertainty on nothing is to be heard, whatever is trusted.
+pub(crate) const AUDIBLE: f64 = 1.0;
+
+/// So soon after a long silence an onset is the sound's return, and hardly ever an event's beginning. Shorter silences are those of a noise gate, which
+/// opens for events.
+const RETURN: Nanos = Nanos::from_ms(100);
+const LONG: Nanos = Nanos::from_ms(10_000);
+
+/// What is left of its probability (half-muted kitchen recordings: 0.98, of which 0.09 came true).
+const RETURNED: f32 = 0.1;
+
+/// Share that a sure onset loses in wind or handling, and others in proportion to their probability: many a knock is the microphone's.
+const KNOCKS: f32 = 0.3;
+
+/// Cues -> candidates, with what is known of the sound around them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Candidates {
+    /// Where the last silence began and stopped.
+    silence: Option<(Nanos, Nanos)>,
+}
+
+impl Candidates {
+    /// The candidate in the next cue, if anything is to be heard there and the onset is likely enough. From the uncertainty `distrust` on, and
+    /// right after a long silence, an onset is believed less than the probe says.
+    pub(crate) fn hear(
+        &mut self,
+        cue: &Cue,
+        settings: &AnchorSettings,
+        offsets: &Offsets,
+        distrust: f64,
+    ) -> Option<Candidate> {
+        if !cue.trusted(AUDIBLE) {
+            let goes_on = self.silence.filter(|&(_, stop)| cue.pts - stop < HOP);
+            let start = goes_on.map_or(cue.pts, |(start, _)| start);
+            self.silence = Some((start, cue.pts + HOP));
+        }
+        let mut candidate = Candidate::of(cue, settings, offsets, AUDIBLE)?;
+        let returned =
+            |(start, stop): (Nanos, Nanos)| stop - start >= LONG && candidate.onset - stop < RETURN;
+        if self.silence.is_some_and(returned) {
+            candidate.p *= RETURNED;
+        }
+        if !cue.trusted(distrust) {
+            candidate.p *= 1.0 - KNOCKS * candidate.p;
+        }
+        Some(candidate)
+    }
+}
+
+/// An onset that may become an anchor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Candidate {
+    /// When its sound begins.
+    pub(crate) onset: Nanos,
+    /// When it is expected to be seen: what planning goes by. Inside the recording, as far as that is known.
+    pub(crate) seen: Nanos,
+    pub(crate) p: f32,
+    pub(crate) class_id: i32,
+}
+
+impl Candidate {
+    /// The candidate in a cue, if the sound can be trusted there and the onset is likely enough. A cue that nobody named has the
+    /// offset of no class.
+    pub(crate) fn of(
+        cue: &Cue,
+        settings: &AnchorSettings,
+        offsets: &Offsets,
+        distrust: f64,
+    ) -> Option<Self> {
+        let onset = cue.onset?;
+        let heard = cue.trusted(distrust);
+        // Written so that a NaN fails.
+        let likely = onset.p > 0.0 && onset.p >= settings.threshold as f32;
+        let class_id = cue.tags.first().map_or(-1, |tag| i32::from(tag.class_id));
+        (heard && likely && onset.at >= Nanos::ZERO && onset.at < Nanos::MAX).then(|| Self {
+            onset: onset.at,
+            seen: (onset.at + offsets.of(class_id)).clamp(Nanos::ZERO, Nanos::MAX - Nanos::new(1)),
+            p: onset.p.min(1.0),
+            class_id,
+        })
+    }
+
+    /// The recording turns out to end at `stop`, after the onset: what would be seen later is looked for at its end.
+    pub(crate) fn ends(&mut self, stop: Nanos) {
+        self.seen = self.seen.min(stop - Nanos::new(1)).max(Nanos::ZERO);
+    }
+
+    /// `[seen - pre, seen + post)`, widened, inside `[0, stop)`.
+    pub(crate) fn window(&self, settings: &AnchorSettings, stop: Nanos) -> Window {
+        let (before, after) = sides(settings, 1.0 - self.p);
+        holding(
+            self.seen,
+            (self.seen - before).max(Nanos::ZERO),
+            (self.seen + after).min(stop),
+        )
+    }
+
+    /// When the picture is taken: `seen + look`, kept inside the widened window and the recording `[0, stop)`.
+    pub(crate) fn look(&self, settings: &AnchorSettings, stop: Nanos) -> Nanos {
+        let window = self.window(settings, stop);
+        (self.seen + Nanos::from_ms(settings.look_ms.into()))
+            .clamp(window.start(), window.stop() - Nanos::new(1))
+    }
+
+    pub(crate) fn anchor(&self, id: u32, window: Window) -> Anchor {
+        Anchor {
+            id,
+            onset: self.onset,
+            window,
+            label: String::new(),
+            class_id: self.class_id,
+            score: self.p,
+            uncertainty: 1.0 - self.p,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::anchor::window::midpoint;
+    use crate::cue::testing::heard;
+    use crate::settings::testing::checked;
+    use crate::settings::{LONGEST_MS, Policy, Settings, Widen};
+
+    fn ms(ms: i64) -> Nanos {
+        Nanos::from_ms(ms)
+    }
+
+    fn candidate(onset: Nanos, uncertainty: f32) -> Candidate {
+        Candidate {
+            onset,
+            seen: onset,
+            p: 1.0 - uncertainty,
+            class_id: -1,
+        }
+    }
+
+    #[test]
+    fn a_wholly_uncertain_anchor_has_a_window_twice_as_wide() {
+        let settings = AnchorSettings::default();
+        let window = |uncertainty| candidate(ms(5_000), uncertainty).window(&settings, Nanos::MAX);
+        assert_eq!(Some(window(0.0)), Window::new(ms(4_800), ms(5_400)));
+        assert_eq!(Some(window(1.0)), Window::new(ms(4_600), ms(5_800)));
+    }
+
+    #[test]
+    fn limits_hold_whatever_the_uncertainty_and_only_the_sides_that_grow_are_moved() {
+        let of = |widen, limits: (u32, u32), uncertainty| {
+            let settings = AnchorSettings {
+                widen,
+                min_window_ms: limits.0,
+                max_window_ms: limits.1,
+                ..AnchorSettings::default()
+            };
+            let window = candidate(ms(5_000), uncertainty).window(&settings, Nanos::MAX);
+            [window.start(), window.stop()].map(|at| at.get() / 1_000_000 - 5_000)
+        };
+        use Widen::{After, Before, Both};
+        assert_eq!(of(Before, (0, LONGEST_MS), 1.0), [-400, 400]);
+        assert_eq!(of(After, (0, LONGEST_MS), 1.0), [-200, 800]);
+        // 200 and 400 grow to 900 together.
+        assert_eq!(of(Both, (0, 900), 1.0), [-300, 600]);
+        assert_eq!(of(Both, (900, LONGEST_MS), 0.0), [-300, 600]);
+        assert_eq!(of(Before, (0, 700), 1.0), [-300, 400]);
+        assert_eq!(of(After, (900, LONGEST_MS), 0.0), [-200, 700]);
+        // Within the limits nothing is changed.
+        assert_eq!(of(Both, (600, 1_200), 0.5), [-300, 600]);
+    }
+
+    #[test]
+    fn an_offset_moves_window_and_look_and_not_the_onset() {
+        let settings = AnchorSettings {
+            offset_ms: -300,
+            ..AnchorSettings::default()
+        };
+        let cue = heard(ms(5_080), &[(5_000, 1.0)]).remove(62);
+        let found = |settings: &AnchorSettings| {
+            let offsets = Offsets::new(settings, &[]);
+            Candidate::of(&cue, settings, &offsets, 0.9).unwrap()
+        };
+        let early = found(&settings);
+        assert_eq!((early.onset, early.seen), (ms(5_000), ms(4_700)));
+        let window = early.window(&settings, Nanos::MAX);
+        assert_eq!(Some(window), Window::new(ms(4_500), ms(5_100)));
+        assert_eq!(early.look(&settings, Nanos::MAX), ms(4_760));
+        let lagging = AnchorSettings {
+            offset_ms: 5_000,
+            ..settings
+        };
+        let mut late = found(&lagging);
+        assert_eq!(late.seen, ms(10_000));
+        late.ends(ms(7_000));
+        assert_eq!(late.look(&lagging, ms(7_000)), ms(7_000) - Nanos::new(1));
+    }
+
+    #[test]
+    fn windows_and_looks_stay_inside_the_recording() {
+        let settings = AnchorSettings::default();
+        let early = candidate(ms(100), 0.0);
+        assert_eq!(
+            Some(early.window(&settings, ms(10_000))),
+            Window::new(ms(0), ms(500))
+        );
+        let late = candidate(ms(9_980), 0.0);
+        assert_eq!(
+            Some(late.window(&settings, ms(10_000))),
+            Window::new(ms(9_780), ms(10_000))
+        );
+        assert_eq!(late.look(&settings, ms(10_000)), ms(10_000) - Nanos::new(1));
+    }
+
+    #[test]
+    fn an_onset_is_believed_less_right_after_long_silence_and_in_mistrusted_sound() {
+        let settings = AnchorSettings::default();
+        let onsets = [
+            (12_050, 0.9),
+            (12_850, 0.9),
+            (16_050, 0.9),
+            (20_050, 0.9),
+            (20_450, 0.2),
+        ];
+        let mut cues = heard(ms(22_000), &onsets);
+        // Twelve seconds of silence, and once more two.
+        for i in (0..150).chain(175..200) {
+            cues[i].uncertainty = 1.0;
+        }
+        for cue in &mut cues[250..260] {
+            cue.uncertainty = 0.95;
+        }
+        let mut candidates = Candidates::default();
+        let heard = cues
+            .iter()
+            .filter_map(|cue| candidates.hear(cue, &settings, &Offsets::default(), 0.9));
+        let found: Vec<_> = heard.map(|c| (c.onset, c.p)).collect();
+        let expected = [0.09, 0.9, 0.9, 0.9 * 0.73, 0.2 * 0.94];
+        for (i, (at, p)) in found.iter().enumerate() {
+            assert_eq!(*at, ms(onsets[i].0));
+            assert!((p - expected[i]).abs() < 1e-6, "{found:?}");
+        }
+        assert_eq!(found.len(), 5);
+        // Who is believed less is the more uncertain, and has the wider window.
+        let mut candidates = Candidates::default();
+        let heard = cues
+            .iter()
+            .filter_map(|cue| candidates.hear(cue, &settings, &Offsets::default(), 0.9));
+        for candidate in heard {
+            let window = candidate.window(&settings, Nanos::MAX);
+            let anchor = candidate.anchor(0, window);
+            assert_eq!(anchor.uncertainty, 1.0 - anchor.score);
+            let wide = Nanos::from_ms(600).scaled(1.0 + f64::from(anchor.uncertainty));
+            assert!(window.length().distance(wide) <= Nanos::new(2));
+        }
+    }
+
+    #[test]
+    fn an_onset_that_is_unlikely_or_not_to_be_trusted_is_no_candidate() {
+        let settings = AnchorSettings::default();
+        let mut cue = heard(ms(80), &[(40, 0.5)]).remove(0);
+        let together = Offsets::default();
+        let is = |cue: &Cue| Candidate::of(cue, &settings, &together, 0.9).is_some();
+        assert!(is(&cue));
+        for uncertainty in [0.9, 1.0, f32::NAN] {
+            cue.uncertainty = uncertainty;
+            assert!(!is(&cue));
+        }
+        cue.uncertainty = 0.0;
+        for p in [0.0, 0.04, f32::NAN] {
+            if let Some(onset) = &mut cue.onset {
+                onset.p = p;
+            }
+            assert!(!is(&cue));
+        }
+        cue.onset = None;
+        assert!(!is(&cue));
+    }
+
+    proptest! {
+        #[test]
+        fn a_window_holds_what_it_is_for_and_its_look(
+            settings in checked(Policy::Gated), seen in 0..i64::MAX, uncertainty in 0f32..=1.0, more in 1..i64::MAX,
+        ) {
+            let Settings { anchors, .. } = settings;
+            let seen = Nanos::new(seen);
+            let stop = seen + Nanos::new(more);
+            let candidate = candidate(seen, uncertainty);
+            let window = candidate.window(&anchors, stop);
+            prop_assert!(window.contains(seen) && window.stop() <= stop && window.start() >= Nanos::ZERO);
+            prop_assert!(window.contains(candidate.look(&anchors, stop)));
+            let limit = Nanos::from_ms(anchors.max_window_ms.into());
+            prop_assert!(window.length() <= limit);
+        }
+
+        #[test]
+        fn a_window_is_never_shorter_than_its_least_nor_than_its_sides(
+            settings in checked(Policy::Gated), uncertainty in 0f32..=1.0,
+        ) {
+            let anchors = settings.anchors;
+            let window = candidate(ms(1_000_000), uncertainty).window(&anchors, Nanos::MAX);
+            let least = anchors.min_window_ms.max(anchors.pre_ms + anchors.post_ms);
+            // Each side is rounded for itself.
+            prop_assert!(window.length() + Nanos::new(1) >= Nanos::from_ms(least.into()));
+            prop_assert!(ms(1_000_000) - window.start() >= Nanos::from_ms(anchors.pre_ms.into()));
+        }
+
+        #[test]
+        fn windows_part_between_two_onsets(a in any::<i64>(), b in any::<i64>()) {
+            prop_assume!(a < b);
+            let (a, b) = (Nanos::new(a), Nanos::new(b));
+            let cut = midpoint(a, b);
+            prop_assert!(a < cut && cut <= b);
+        }
+    }
+}

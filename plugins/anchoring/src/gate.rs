@@ -1,0 +1,3 @@
+//! Access units and plan entries -> which access units a decoder gets.
+
+pub mod gop;

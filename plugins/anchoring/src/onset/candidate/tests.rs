@@ -1,0 +1,292 @@
+//! What becomes a candidate, and that nothing else matters than what was heard.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::hearing::mel::MIDDLE;
+
+fn heard(mut stream: CandidateStream, frames: &[Row]) -> Vec<Candidate> {
+    let mut found: Vec<_> = frames
+        .iter()
+        .filter_map(|mel| stream.push_frame(mel))
+        .collect();
+    found.extend(stream.finish());
+    found
+}
+
+fn all(frames: &[Row]) -> Vec<Candidate> {
+    heard(CandidateStream::new(), frames)
+}
+
+/// By a metric to which all bands count the same.
+fn metric() -> Arc<Metric> {
+    let weight: Vec<f32> = (0..BANDS * BANDS)
+        .map(|n| if n / BANDS == n % BANDS { 2.0 } else { 0.0 })
+        .collect();
+    Arc::new(Metric::new([0.55f32.ln() / 2.0 - 0.6; BANDS], &weight))
+}
+
+fn measured(frames: &[Row]) -> Vec<Candidate> {
+    heard(CandidateStream::with(Some(metric())), frames)
+}
+
+fn surrounding(candidate: &Candidate, name: &str) -> f32 {
+    let at = SURROUNDING_NAMES.iter().position(|other| *other == name);
+    candidate.surroundings[at.unwrap()]
+}
+
+fn feature(candidate: &Candidate, name: &str) -> f32 {
+    let at = FEATURE_NAMES.iter().position(|other| *other == name);
+    candidate.features[at.unwrap()]
+}
+
+/// A second of faint sound, then steps in chosen bands at frames 300 and 420.
+fn two_steps() -> Vec<Row> {
+    let mut frames = vec![[0.1; BANDS]; 700];
+    for (t, frame) in frames.iter_mut().enumerate() {
+        if (300..340).contains(&t) {
+            frame[..32].fill(1.0);
+        }
+        if (420..460).contains(&t) {
+            frame[32..].fill(2.0);
+        }
+    }
+    frames
+}
+
+#[test]
+fn a_step_is_a_candidate_and_its_features_say_what_it_is() {
+    let found = all(&two_steps());
+    let frames: Vec<u64> = found.iter().map(|c| c.frame).collect();
+    assert_eq!(frames, [301, 421]);
+    let [low, high] = [&found[0], &found[1]];
+    assert_eq!(low.at(), Nanos::from_ms(3_010) + MIDDLE);
+    // Half of the bands rise from 0.1 to 1.
+    assert!((feature(low, "fracb") - 0.5).abs() < 1e-6);
+    assert!((feature(low, "lR100") - (0.5 * (1.001f32 / 0.101).ln() + 1e-3).ln()).abs() < 1e-3);
+    // The second differs in colour: nothing like it was heard in the last ten seconds.
+    assert!(feature(high, "sim10") < 0.05);
+    assert!(feature(high, "centroid") > 40.0);
+    assert!((feature(low, "since") - 10.05f32.ln()).abs() < 1e-6);
+    assert!((feature(high, "prevmax") - feature(low, "lR100")).abs() < 1e-6);
+}
+
+#[test]
+fn a_sound_that_comes_back_is_known_again() {
+    let mut frames = vec![[0.1; BANDS]; 700];
+    for at in [300, 420] {
+        for frame in &mut frames[at..at + 40] {
+            frame[..32].fill(1.0);
+        }
+    }
+    let found = all(&frames);
+    assert_eq!(found.len(), 2);
+    let again = &found[1];
+    assert!(feature(again, "sim3") > 0.8);
+    assert!((feature(again, "since") - 1.25f32.ln()).abs() < 1e-6);
+    assert!(feature(again, "ldiff").abs() < 1e-3);
+}
+
+fn compared(row: &[f32; LIKENESS], name: &str) -> f32 {
+    row[LIKENESS_NAMES
+        .iter()
+        .position(|other| *other == name)
+        .unwrap()]
+}
+
+#[test]
+fn a_candidate_is_compared_with_those_before_it() {
+    let mut frames = vec![[0.1; BANDS]; 900];
+    // One sound, another, and the first again, twice as loud.
+    for (at, bands, loud) in [(300, 0..32, 1.0), (450, 32..64, 1.0), (600, 0..32, 2.0)] {
+        for frame in &mut frames[at..at + 40] {
+            frame[bands.clone()].fill(loud);
+        }
+    }
+    let found = all(&frames);
+    assert_eq!(found.len(), 3);
+    assert!(found[0].beside.rows().is_empty());
+    // The latest first.
+    let [other, first] = found[2].beside.rows() else {
+        panic!("{:?}", found[2].beside)
+    };
+    assert!((compared(first, "ago") - 3.05f32.ln()).abs() < 1e-3);
+    for name in ["like10", "like15", "like_later", "like_rise"] {
+        assert!(compared(first, name) > 0.75, "{name} {first:?}");
+        assert!(compared(other, name) < 0.05, "{name} {other:?}");
+    }
+    assert!((compared(first, "louder10") - 0.5 * 2f32.ln()).abs() < 0.05);
+    assert!(compared(first, "sharper") < -0.1 && compared(other, "sharper") < -0.1);
+    assert!(compared(first, "lull").abs() < 1e-3 && compared(other, "lull").abs() < 1e-3);
+    // What it sounds like: the low half is loud while it lasts, and nothing was before.
+    let colour = |name: &str| {
+        found[2].colours[COLOUR_NAMES
+            .iter()
+            .position(|other| *other == name)
+            .unwrap()]
+    };
+    assert!(colour("body0") > 2.0 && colour("body7") < 0.1);
+    assert!(colour("later0") > 2.0 && colour("before0") < 0.1);
+}
+
+#[test]
+fn by_the_metric_a_sound_is_like_itself_and_unlike_another() {
+    let mut frames = vec![[0.1; BANDS]; 900];
+    // Where all directions count the same, a level that is common to all bands is nothing.
+    for (at, loud) in [(300, 0..32), (450, 32..64), (600, 0..32)] {
+        for frame in &mut frames[at..at + 60] {
+            frame[loud.clone()].fill(1.0);
+        }
+    }
+    let found = measured(&frames);
+    let [other, first] = found[2].beside.rows() else {
+        panic!("{:?}", found[2].beside)
+    };
+    assert!(compared(first, "like_sound") > 0.99, "{first:?}");
+    assert!(compared(first, "like_change") > 0.99, "{first:?}");
+    assert!(compared(other, "like_sound") < 0.0, "{other:?}");
+    assert!(compared(other, "like_change") < 0.1, "{other:?}");
+    assert!(compared(first, "like_before").abs() < 0.6, "{first:?}");
+    assert!(found[2].steady < 0.9);
+    // Nothing else depends on it.
+    let plain = all(&frames);
+    assert_eq!(plain.len(), found.len());
+    for (plain, found) in plain.iter().zip(&found) {
+        assert_eq!(plain.features, found.features);
+        assert_eq!(plain.spectrum, found.spectrum);
+        assert_eq!(plain.steady, 0.0);
+        for row in plain.beside.rows() {
+            for name in LEARNED {
+                assert_eq!(compared(row, name), 0.0);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_there_already_is_known_again_though_it_had_no_beginning() {
+    // Six seconds of the low half swelling and going, with nothing for an onset; then silence, then it again, or the high half.
+    let swells =
+        |t: usize| 0.1 + 0.9 * (0.5 - 0.5 * (t as f32 / 600.0 * std::f32::consts::TAU).cos());
+    let recording = |bands: std::ops::Range<usize>| -> Vec<Row> {
+        let mut frames = vec![[0.1; BANDS]; 1_300];
+        for (t, frame) in frames[..600].iter_mut().enumerate() {
+            frame[..32].fill(swells(t));
+        }
+        for frame in &mut frames[900..1_100] {
+            frame[bands.clone()].fill(1.0);
+        }
+        frames
+    };
+    let last = |frames: &[Row]| *measured(frames).last().unwrap();
+    let (known, new) = (last(&recording(0..32)), last(&recording(32..64)));
+    assert_eq!((known.frame, new.frame), (901, 901));
+    // Three seconds of silence, and before that the swelling.
+    assert!(surrounding(&known, "now3") < 0.5 && surrounding(&new, "now3") < 0.5);
+    assert!(surrounding(&known, "now5") > 0.95, "{known:?}");
+    assert!(surrounding(&new, "now5") < 0.5, "{new:?}");
+    assert!(surrounding(&known, "loudest5").abs() < 0.2);
+    // It goes on for two seconds, as it began, unlike the last second.
+    for one in [&known, &new] {
+        for name in ["keeps1", "keeps2", "keeps3", "after"] {
+            assert!(surrounding(one, name) > 0.95, "{name} {one:?}");
+        }
+        assert!(surrounding(one, "level2").abs() < 0.1);
+        assert!(surrounding(one, "across") < 0.5);
+        assert!(surrounding(one, "behind") > 0.95 && surrounding(one, "past1") > 0.95);
+        assert!(surrounding(one, "known") < 0.5);
+        // Nothing is further back than ten seconds.
+        assert_eq!(surrounding(one, "now6"), 0.0);
+    }
+    // Without a metric nothing is known of it.
+    assert!(
+        all(&recording(0..32))
+            .iter()
+            .all(|c| c.surroundings == [0.0; SURROUNDINGS])
+    );
+}
+
+#[test]
+fn without_quiet_between_there_is_no_lull() {
+    let mut frames = vec![[0.1; BANDS]; 700];
+    for frame in &mut frames[300..460] {
+        frame[..32].fill(1.0);
+    }
+    for frame in &mut frames[420..460] {
+        frame[..32].fill(4.0);
+    }
+    let found = all(&frames);
+    assert_eq!(found.len(), 2);
+    assert!(compared(&found[1].beside.rows()[0], "lull") > 0.8);
+}
+
+#[test]
+fn a_candidate_is_said_once_its_future_is_heard_and_judged_tells_so() {
+    let mut stream = CandidateStream::new();
+    for (t, mel) in two_steps().iter().enumerate() {
+        let said = stream.push_frame(mel);
+        assert_eq!(
+            said.is_some(),
+            [301 + DELAY as usize, 421 + DELAY as usize].contains(&t),
+            "{t}"
+        );
+        let judged = stream.judged();
+        assert_eq!(
+            judged <= 301,
+            t < 301 + DELAY as usize,
+            "frame {t} heard, {judged} judged"
+        );
+    }
+}
+
+#[test]
+fn state_does_not_grow() {
+    let mut stream = CandidateStream::with(Some(metric()));
+    for t in 0..20_000usize {
+        let mut mel = [0.1; BANDS];
+        if t % 12 == 0 {
+            // A tick in a band that was silent for the last second.
+            mel[t / 12 * 5 % BANDS] = 8.0;
+        }
+        stream.push_frame(&mel);
+        assert!(stream.sketches.len() <= COMPARED && stream.windows.len() <= surroundings::KEPT);
+        assert!(stream.past.len() <= 113 && stream.waiting.len() <= 12 && stream.floors.len() <= 1);
+    }
+    assert!(stream.past.len() > 50, "{}", stream.past.len());
+}
+
+fn any_f32() -> impl Strategy<Value = f32> {
+    prop_oneof![
+        8 => 0f32..10.0,
+        1 => prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(-1.0), Just(f32::MAX)],
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn features_are_finite_and_candidates_in_order_whatever_comes_in(x in prop::collection::vec(any_f32(), 0..400)) {
+        let frames: Vec<Row> = x.iter().map(|&m| std::array::from_fn(|b| if b % 3 == 0 { m } else { 0.5 })).collect();
+        let found = measured(&frames);
+        for candidate in &found {
+            prop_assert!(candidate.surroundings.iter().all(|f| f.is_finite()), "{:?}", candidate);
+            prop_assert!(candidate.features.iter().all(|f| f.is_finite()), "{:?}", candidate);
+            prop_assert!(candidate.colours.iter().all(|f| f.is_finite()), "{:?}", candidate);
+            prop_assert!(candidate.beside.rows().iter().flatten().all(|f| f.is_finite()), "{:?}", candidate);
+            prop_assert!(candidate.flux_100.is_finite() && candidate.frame < frames.len() as u64);
+        }
+        prop_assert!(found.windows(2).all(|w| w[1].frame - w[0].frame > 8));
+    }
+
+    #[test]
+    fn what_is_said_before_the_end_does_not_depend_on_the_end(x in prop::collection::vec(0f32..4.0, 120..500), more in 0usize..300) {
+        let frames: Vec<Row> = x.iter().map(|&m| [m; BANDS]).collect();
+        let some = &frames[..frames.len().saturating_sub(more)];
+        let (whole, part) = (measured(&frames), measured(some));
+        // Until then nothing is judged without its future.
+        let sure = (some.len() as u64).saturating_sub(DELAY + 10);
+        let sure = |found: Vec<Candidate>| -> Vec<Candidate> { found.into_iter().filter(|c| c.frame < sure).collect() };
+        prop_assert_eq!(sure(whole), sure(part));
+    }
+}

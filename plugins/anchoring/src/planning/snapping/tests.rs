@@ -1,0 +1,216 @@
+//! Looks move to what is cheap, and nothing else changes.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::planning::uniform::{between, needed};
+use crate::tier::Tier;
+
+const FRAME: Nanos = Nanos::from_ms(20);
+
+fn ms(ms: i64) -> Nanos {
+    Nanos::from_ms(ms)
+}
+
+fn entry(planned: Nanos, reason: Reason) -> Entry {
+    Entry {
+        planned,
+        asked: None,
+        tier: Tier::Low,
+        tokens: 49,
+        reason,
+        anchor: (reason == Reason::Anchor).then_some(0),
+    }
+}
+
+fn plain(times: &[i64]) -> Vec<Entry> {
+    times
+        .iter()
+        .map(|&at| entry(ms(at), Reason::Background))
+        .collect()
+}
+
+fn times(entries: &[Entry]) -> Vec<i64> {
+    entries
+        .iter()
+        .map(|entry| entry.planned.get() / 1_000_000)
+        .collect()
+}
+
+fn moved(entries: &mut [Entry], keyframes: &[Nanos], stop: i64, gap: i64, reach: i64) {
+    let pictures = Pictures {
+        keyframes,
+        frame: FRAME,
+    };
+    to_cheap(entries, pictures, Nanos::ZERO, ms(stop), ms(gap), ms(reach));
+}
+
+#[test]
+fn hours_without_an_anchor_are_placed_piece_by_piece() {
+    let keys: Vec<_> = (0..2_000).map(|i| ms(1_000 * i)).collect();
+    let times_before: Vec<_> = (0..1_999).map(|i| 1_000 * i + 500).collect();
+    let mut entries = plain(&times_before);
+    moved(&mut entries, &keys, 2_000_000, 2_000, 1_000);
+    let stay = times(&entries).iter().filter(|at| *at % 1_000 != 0).count();
+    assert_eq!(stay, 1_999 / (TOGETHER + 1));
+}
+
+#[test]
+fn without_an_anchor_looks_gather_behind_keyframes() {
+    let keys: Vec<_> = (0..40).map(|i| ms(10_000 * i)).collect();
+    let even: Vec<_> = (0..400).map(|i| 1_000 * i + 500).collect();
+    let mut entries = plain(&even);
+    let pictures = Pictures {
+        keyframes: &keys,
+        frame: FRAME,
+    };
+    let cost = |entries: &[Entry]| pictures.cost(entries.iter().map(|entry| entry.planned));
+    let before = cost(&entries);
+    moved(&mut entries, &keys, 400_000, 10_000, 10_000);
+    // Half as close as they were: ten looks lie in the first half of each group.
+    assert!(10 * cost(&entries) < 6 * before);
+    let closest = times(&entries).windows(2).map(|w| w[1] - w[0]).min();
+    assert_eq!((entries.len(), closest), (400, Some(500)));
+}
+
+#[test]
+fn looks_step_from_keyframe_to_keyframe() {
+    let keys: Vec<_> = (0..20).map(|i| ms(500 * i)).collect();
+    let mut entries = plain(&[700, 1_500, 2_300, 3_100, 3_900]);
+    entries.push(entry(ms(4_700), Reason::Anchor));
+    moved(&mut entries, &keys, 5_000, 1_000, 1_000);
+    assert!(
+        times(&entries)[..5].iter().all(|at| at % 500 == 0),
+        "{:?}",
+        times(&entries)
+    );
+    assert_eq!(entries[5].planned, ms(4_700));
+    // What was asked for stays known, and a second move doesn't change it.
+    let asked = [700, 1_500, 2_300, 3_100, 3_900, 4_700].map(ms);
+    assert!(
+        entries
+            .iter()
+            .all(|entry| entry.asked != Some(entry.planned))
+    );
+    assert!(entries.iter().filter(|entry| entry.asked.is_some()).count() >= 4);
+    for _ in 0..2 {
+        assert!(entries.iter().map(Entry::first_asked).eq(asked));
+        assert_eq!(entries[5].asked, None);
+        moved(&mut entries, &keys, 5_000, 1_000, 300);
+    }
+}
+
+#[test]
+fn what_an_anchor_has_decoded_is_free() {
+    // One GOP of ten seconds: the anchor at 6 s pays for all before it.
+    let keys = [Nanos::ZERO];
+    let mut entries = plain(&[3_000]);
+    entries.push(entry(ms(6_000), Reason::Anchor));
+    entries.extend(plain(&[8_000]));
+    moved(&mut entries, &keys, 10_000, 4_000, 1_000);
+    // What is free already stays; after the anchor, the sooner the cheaper, but no nearer than a quarter of the largest gap.
+    assert_eq!(times(&entries), [3_000, 6_000, 7_000]);
+}
+
+#[test]
+fn even_looks_far_from_keyframes_gather_in_what_is_decoded_anyway() {
+    // GOPs of five seconds; the anchor at 9 s pays for four of them.
+    let keys: Vec<_> = (0..5).map(|i| ms(5_000 * i)).collect();
+    let mut entries = plain(&[1_800, 3_600, 5_400, 7_200]);
+    entries.push(entry(ms(9_000), Reason::Anchor));
+    moved(&mut entries, &keys, 9_100, 10_000, 10_000);
+    let pictures = Pictures {
+        keyframes: &keys,
+        frame: FRAME,
+    };
+    // The anchor's own, and at most the first picture of the recording.
+    let cost = pictures.cost(entries.iter().map(|entry| entry.planned));
+    assert!(cost <= 202, "{cost}: {:?}", times(&entries));
+    let edges = times(&entries);
+    assert!(edges.windows(2).all(|w| w[1] - w[0] >= 900), "{edges:?}");
+}
+
+#[test]
+fn no_look_moves_further_than_the_reach() {
+    let keys: Vec<_> = (0..4).map(|i| ms(5_000 * i)).collect();
+    let mut entries = plain(&[1_000, 3_000, 5_900]);
+    moved(&mut entries, &keys, 10_000, 10_000, 800);
+    assert_eq!(
+        times(&entries)[2],
+        5_100,
+        "towards the keyframe, as far as it may"
+    );
+    // The last look of a group of pictures pays for those before it.
+    let mut entries = plain(&[1_000, 3_000, 5_900, 8_000]);
+    moved(&mut entries, &keys, 10_000, 10_000, 800);
+    assert_eq!(times(&entries)[2..], [5_900, 7_200]);
+}
+
+#[test]
+fn without_keyframes_or_reach_nothing_moves() {
+    let before = plain(&[300, 1_100, 1_900]);
+    for (keys, reach) in [(vec![], 1_000), (vec![Nanos::ZERO, ms(1_000)], 0)] {
+        let mut entries = before.clone();
+        moved(&mut entries, &keys, 2_500, 1_000, reach);
+        assert_eq!(entries, before);
+    }
+}
+
+#[test]
+fn pictures_between_keyframe_and_look_cost_once() {
+    let keys = [Nanos::ZERO, ms(500)];
+    let pictures = Pictures {
+        keyframes: &keys,
+        frame: FRAME,
+    };
+    assert_eq!(pictures.cost([ms(0)]), 1);
+    assert_eq!(
+        pictures.cost([ms(495)]),
+        1,
+        "the keyframe at 500 ms is nearest"
+    );
+    assert_eq!(pictures.cost([ms(100)]), 6);
+    assert_eq!(pictures.cost([ms(100), ms(200)]), 11);
+    assert_eq!(pictures.cost([ms(200), ms(520)]), 13);
+}
+
+proptest! {
+    #[test]
+    fn only_times_change_the_largest_gap_holds_and_nothing_gets_dearer(
+        mut anchors in prop::collection::vec(0i64..60_000, 0..12),
+        keys in prop::collection::vec(0i64..60_000, 0..200),
+        more in 0u64..3,
+        reach in 0i64..3_000,
+    ) {
+        let (stop, gap) = (ms(60_000), ms(1_000));
+        anchors.sort_unstable();
+        anchors.dedup_by_key(|at| *at / 500);
+        let mut keys: Vec<_> = keys.into_iter().map(ms).collect();
+        keys.sort_unstable();
+        let mut entries = Vec::new();
+        let mut a = Nanos::ZERO;
+        for b in anchors.into_iter().map(ms).chain([stop]) {
+            let n = needed(a, b, gap) + more;
+            entries.extend(between(a, b, n).map(|at| entry(at, Reason::Background)));
+            if b < stop {
+                entries.push(entry(b, Reason::Anchor));
+            }
+            a = b;
+        }
+        let before = entries.clone();
+        moved(&mut entries, &keys, 60_000, 1_000, reach);
+        prop_assert_eq!(entries.len(), before.len());
+        for (old, new) in before.iter().zip(&entries) {
+            prop_assert_eq!((old.tier, old.reason, old.tokens), (new.tier, new.reason, new.tokens));
+            prop_assert!(old.reason != Reason::Anchor || old == new);
+            prop_assert!(old.planned.distance(new.planned) <= ms(reach));
+        }
+        let mut edges = vec![Nanos::ZERO];
+        edges.extend(entries.iter().map(|entry| entry.planned));
+        edges.push(stop);
+        prop_assert!(edges.windows(2).all(|w| w[0] <= w[1] && w[1] - w[0] <= gap), "{edges:?}");
+        let pictures = Pictures { keyframes: &keys, frame: FRAME };
+        let cost = |entries: &[Entry]| pictures.cost(entries.iter().map(|entry| entry.planned));
+        prop_assert!(cost(&entries) <= cost(&before));
+    }
+}
