@@ -44,9 +44,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anchoring::head::Head;
-use anchoring::probe::Probe;
-use anchoring::weights::{ONSET, ONSET_TCN, Weights};
+use anchoring::onset::head::Head;
+use anchoring::onset::probe::Probe;
+use anchoring::onset::spec::{ONSET, ONSET_TCN};
+use anchoring::onset::weights::Weights;
 use anyhow::{Context, anyhow, bail};
 use gstearmark::models;
 use gstearmark::onnx;
@@ -264,7 +265,7 @@ fn probes(weights: &Arc<Weights>) -> Vec<(String, Probe)> {
         (ONSET_TCN, Probe::OnsetTcn(Arc::clone(weights))),
     ];
     both.into_iter()
-        .filter(|(_, probe)| probe.lacks().is_none())
+        .filter(|(_, probe)| probe.unsupported().is_none())
         .map(|(name, probe)| (name.to_owned(), probe))
         .collect()
 }
@@ -392,7 +393,7 @@ fn train(
 /// What another weights file holds of this.
 fn given(path: &Path) -> anyhow::Result<BTreeMap<String, Tuned>> {
     let weights = read(path)?.1;
-    let all = weights.about().probes.iter();
+    let all = weights.spec().probes.iter();
     Ok(all
         .map(|(name, probe)| (name.clone(), Tuned::of(probe)))
         .collect())

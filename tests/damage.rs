@@ -4,8 +4,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use anchoring::anchor::Anchor;
 use anchoring::cue::{Cue, Tag};
+use anchoring::plan::Anchor;
 use anchoring::plan::{Entry, Reason};
 use anchoring::tier::Tier;
 use anchoring::time::{Nanos, Window};

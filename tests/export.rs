@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anchoring::anchor::Anchor;
 use anchoring::cue::{Cue, Tag};
+use anchoring::plan::Anchor;
 use anchoring::plan::{Entry, Reason};
 use anchoring::tier::{Prices, Tier};
 use anchoring::time::{Nanos, Window};

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anchoring::head::Head;
-use anchoring::weights::Weights;
+use anchoring::onset::head::Head;
+use anchoring::onset::weights::Weights;
 use anyhow::Context;
 use earmark::pipeline::{Pipeline, Variables};
 use gstearmark::models::Manifest;

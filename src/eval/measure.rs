@@ -4,9 +4,9 @@
 //! equal shares), `random` (its expectation), `shifted` (the plan's own looks moved around the recording: the same rhythm, heard elsewhere) and `oracle` (the
 //! looks that hit most, knowing the labels). Recovery is `(plan - uniform) / (oracle - uniform)`.
 
+use anchoring::planning::uniform::evenly_over;
 use anchoring::tier::{Prices, Tier, Tokens};
 use anchoring::time::{Nanos, Window};
-use anchoring::uniform::spread;
 
 use super::labels::{Event, Notes};
 use super::oracle;
@@ -149,7 +149,7 @@ impl Recording {
             let hit = |span: &Window| f64::from(u8::from(oracle::hit(looks, *span)));
             spans.iter().map(hit).collect()
         };
-        let even: Vec<Nanos> = spread(self.duration, n as u64, self.duration)
+        let even: Vec<Nanos> = evenly_over(self.duration, n as u64, self.duration)
             .into_iter()
             .flatten()
             .collect();

@@ -1,6 +1,6 @@
 //! Crops of labelled recordings, made harder and more varied than they are: other gains, other microphones, other voices, two at once.
 
-use anchoring::mel::BANDS;
+use anchoring::hearing::mel::BANDS;
 
 use super::corpus::Recording;
 use super::random::Random;

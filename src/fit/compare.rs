@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anchoring::probe::{Heard, Probe};
-use anchoring::weights::Weights;
+use anchoring::cue::Onset;
+use anchoring::onset::probe::Probe;
+use anchoring::onset::weights::Weights;
 use anyhow::{Context, anyhow};
 
 use super::score::{self, Sample, Score};
@@ -13,7 +14,7 @@ use super::{HeldOut, probes};
 /// Scores by recordings and probe.
 pub(super) type Scores = Vec<(String, String, Score)>;
 /// By probe what is said of all held-out recordings, where each is judged by what is fitted to others; or why there is none.
-pub(super) type Crossed = BTreeMap<String, Result<Vec<Vec<Heard>>, String>>;
+pub(super) type Crossed = BTreeMap<String, Result<Vec<Vec<Onset>>, String>>;
 
 /// What each probe is worth on each folder: that of no learning, those of the built-in weights, and those of these.
 ///

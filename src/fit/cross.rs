@@ -1,6 +1,6 @@
 //! Cross-fitting (Schick 1986; Chernozhukov et al. 2018): what is fitted to the held-out recordings is judged on each by what the others say of it.
 
-use anchoring::probe::Heard;
+use anchoring::cue::Onset;
 
 use super::corpus::Recording;
 use super::tune::{self, Tuned};
@@ -21,17 +21,17 @@ pub(super) fn folds(n: usize) -> impl Iterator<Item = (Vec<usize>, Vec<usize>)> 
 /// In words, why that can't be done.
 pub(super) fn said(
     recordings: &[&Recording],
-    raw: &[Vec<Heard>],
+    raw: &[Vec<Onset>],
     given: Option<&Tuned>,
     parts: &[Part],
-) -> Result<Vec<Vec<Heard>>, String> {
+) -> Result<Vec<Vec<Onset>>, String> {
     if recordings.len() < 2 {
         return Err("there is one held-out recording, and no other to fit to".into());
     }
     let mut all = vec![Vec::new(); recordings.len()];
     for (own, others) in folds(recordings.len()) {
         let these: Vec<&Recording> = others.iter().map(|&i| recordings[i]).collect();
-        let said: Vec<Vec<Heard>> = others.iter().map(|&i| raw[i].clone()).collect();
+        let said: Vec<Vec<Onset>> = others.iter().map(|&i| raw[i].clone()).collect();
         let (fitted, _) = tune::fit(&these, said, given, parts).map_err(|e| format!("{e:#}"))?;
         for i in own {
             all[i] = applied(raw[i].clone(), &fitted.tuned, parts);
@@ -41,7 +41,7 @@ pub(super) fn said(
 }
 
 /// What is said of a recording as the file would say it.
-fn applied(raw: Vec<Heard>, tuned: &Tuned, parts: &[Part]) -> Vec<Heard> {
+fn applied(raw: Vec<Onset>, tuned: &Tuned, parts: &[Part]) -> Vec<Onset> {
     let mut said = vec![raw];
     if parts.contains(&Part::Shift) {
         said = tune::shifted(said, tuned.shift_ms);
@@ -61,12 +61,12 @@ mod tests {
     use crate::eval::labels::Event;
 
     /// Events every three seconds, heard that much late, and as many candidates that are nothing.
-    fn made(seed: u64, late: i64) -> (Recording, Vec<Heard>) {
+    fn made(seed: u64, late: i64) -> (Recording, Vec<Onset>) {
         let mut random = Random::of(seed, &[]);
         let (mut events, mut said) = (Vec::new(), Vec::new());
         let mut hear = |ms: i64, p: f32| {
             let at = Nanos::from_ms(ms);
-            said.push(Heard {
+            said.push(Onset {
                 at,
                 p,
                 uncertainty: 1.0 - p,
@@ -100,7 +100,7 @@ mod tests {
     fn a_recording_has_no_say_in_what_it_is_judged_by() {
         let made: Vec<_> = (1..=7).map(|seed| made(seed, 20)).collect();
         let recordings: Vec<&Recording> = made.iter().map(|(one, _)| one).collect();
-        let raw: Vec<Vec<Heard>> = made.iter().map(|(_, said)| said.clone()).collect();
+        let raw: Vec<Vec<Onset>> = made.iter().map(|(_, said)| said.clone()).collect();
         let before = said(&recordings, &raw, None, &PARTS).unwrap();
         // The labels of the fourth say something else.
         let mut other = made[3].0.clone();

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use anchoring::head::{AboutHead, SCHEMA};
-use anchoring::listen::{Answer, Hearing, Listener};
-use anchoring::probe::{Heard, Probe};
+use anchoring::cue::Onset;
+use anchoring::listener::{Listener, ListenerSettings, TaggerAnswer};
+use anchoring::onset::head::{HeadSpec, SCHEMA};
+use anchoring::onset::probe::Probe;
 use anchoring::time::Nanos;
 use anyhow::bail;
 use gstearmark::models::{Kind, Layout, Manifest, find};
@@ -64,7 +65,7 @@ impl hear::Ear for Ear {
             let own = embedding.iter().map(|x| f16::from_f32(x / length));
             self.patches.embeddings.extend(own);
             self.patches.middles.push(patch.middle());
-            self.listener.tagged(Answer::default());
+            self.listener.push_answer(TaggerAnswer::default());
         }
         while self.listener.next_cue().is_some() {}
         Ok(())
@@ -90,10 +91,10 @@ pub(super) fn patches(recording: &Recording, manifest: &Manifest) -> anyhow::Res
         Layout::Nt => manifest.input.samples.unwrap_or(0),
         _ => 0,
     };
-    let hearing = Hearing {
+    let hearing = ListenerSettings {
         probe: Probe::Patches,
-        window,
-        ..Hearing::default()
+        patch_samples: window,
+        ..ListenerSettings::default()
     };
     let ear = Arc::new(Mutex::new(Ear {
         listener: Listener::new(Nanos::ZERO, &hearing),
@@ -186,12 +187,16 @@ pub(super) fn learn(
 }
 
 /// What a head says of patches: an onset in the middle of each.
-pub(super) fn heard(patches: &Patches, head: &anchoring::head::Head, dim: usize) -> Vec<Heard> {
+pub(super) fn heard(
+    patches: &Patches,
+    head: &anchoring::onset::head::Head,
+    dim: usize,
+) -> Vec<Onset> {
     let rows = patches.embeddings.chunks_exact(dim);
     let judged = rows.map(|row| head.judge(&row.iter().map(|x| x.to_f32()).collect::<Vec<_>>()));
     let pairs = patches.middles.iter().zip(judged);
     pairs
-        .map(|(&at, p)| Heard {
+        .map(|(&at, p)| Onset {
             at,
             p,
             uncertainty: 1.0 - p,
@@ -223,10 +228,10 @@ pub(super) fn judged<'a>(
 /// What the file says of itself.
 pub(super) fn about(
     name: &str,
-    calibration: anchoring::weights::Calibration,
+    calibration: anchoring::onset::calibration::Calibration,
     provenance: std::collections::BTreeMap<String, String>,
-) -> AboutHead {
-    AboutHead {
+) -> HeadSpec {
+    HeadSpec {
         schema: SCHEMA.into(),
         name: name.into(),
         normalise: true,
@@ -237,7 +242,7 @@ pub(super) fn about(
 
 #[cfg(test)]
 mod tests {
-    use anchoring::head::Head;
+    use anchoring::onset::head::Head;
     use anchoring::time::Window;
 
     use super::super::hear::Mel;

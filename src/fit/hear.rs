@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anchoring::listen::Listener;
-use anchoring::mel::{BANDS, MelStream, RATE};
+use anchoring::hearing::mel::{BANDS, MelStream, RATE};
+use anchoring::listener::Listener;
 use anyhow::{Context, anyhow, bail};
 use gst::prelude::*;
 use half::f16;

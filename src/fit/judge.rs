@@ -1,11 +1,12 @@
 //! The small networks that judge candidates: by their features and beside those before them, and by that and what the TCN says.
 
-use anchoring::candidate::{Beside, Candidate, CandidateStream, LIKENESS};
-use anchoring::mel::BANDS;
-use anchoring::mlp::{SUMMED, Standard};
-use anchoring::probe::view;
-use anchoring::tcn::TcnStream;
-use anchoring::weights::{INPUTS, VIEW, Weights, inputs};
+use anchoring::hearing::mel::BANDS;
+use anchoring::onset::inputs::{INPUTS, TCN_FEATURE_NAMES, inputs};
+use anchoring::onset::mlp::{PEER_SUM_SCALE, Standardizer};
+use anchoring::onset::peak_features::{COMPARISON, Comparisons, PeakFeatureStream, PeakFeatures};
+use anchoring::onset::probe::tcn_features;
+use anchoring::onset::tcn::TcnStream;
+use anchoring::onset::weights::Weights;
 
 use super::augment::disguise;
 use super::corpus::Recording;
@@ -36,7 +37,7 @@ const RARE: f32 = -1.0;
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) inputs: [f32; INPUTS],
-    pub(super) beside: Beside,
+    pub(super) beside: Comparisons,
     pub(super) right: bool,
 }
 
@@ -44,7 +45,7 @@ pub(super) struct Row {
 pub(super) fn standard<'a>(
     width: usize,
     rows: impl Iterator<Item = &'a [f32]> + Clone,
-) -> Standard {
+) -> Standardizer {
     let (mut mean, mut scale, mut n) = (vec![0.0f64; width], vec![0.0f64; width], 0.0f64);
     for row in rows.clone() {
         mean.iter_mut()
@@ -59,7 +60,7 @@ pub(super) fn standard<'a>(
             *s += (f64::from(*x) - m).powi(2);
         }
     }
-    Standard {
+    Standardizer {
         mean: mean.into_iter().map(|m| m as f32).collect(),
         scale: scale
             .into_iter()
@@ -69,17 +70,17 @@ pub(super) fn standard<'a>(
 }
 
 /// A row as the network learns from it.
-fn shown<'a>(standard: &'a Standard, row: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
+fn shown<'a>(standard: &'a Standardizer, row: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
     let all = standard.apply(row.iter().copied());
     all.map(|x| x.clamp(-FURTHEST, FURTHEST))
 }
 
-/// The network and what it learned. [`anchoring::mlp`] says how its parts belong together.
+/// The network and what it learned. [`anchoring::onset::mlp`] says how its parts belong together.
 #[derive(Clone, Debug)]
 pub(super) struct Judge {
     /// Of the inputs, and of the comparisons with earlier candidates.
-    pub(super) own: Standard,
-    pub(super) compared: Standard,
+    pub(super) own: Standardizer,
+    pub(super) compared: Standardizer,
     shape: Shape,
     params: Vec<f32>,
 }
@@ -96,13 +97,13 @@ struct Shape {
 pub(super) fn candidates(
     mel: &[[f32; BANDS]],
     weights: &Weights,
-) -> Vec<(Candidate, [f32; INPUTS])> {
-    let mut stream = CandidateStream::with(weights.metric().cloned());
+) -> Vec<(PeakFeatures, [f32; INPUTS])> {
+    let mut stream = PeakFeatureStream::with(weights.metric().cloned());
     let mut tcn = weights.tcn().cloned().map(TcnStream::new);
     let mut found = Vec::new();
     let (mut waiting, mut heard) = (std::collections::VecDeque::new(), 0);
     let last = mel.last().copied().unwrap_or([0.0; BANDS]);
-    let mut settle = |waiting: &mut std::collections::VecDeque<Candidate>,
+    let mut settle = |waiting: &mut std::collections::VecDeque<PeakFeatures>,
                       tcn: &mut Option<TcnStream>,
                       heard: u64,
                       all: bool| {
@@ -112,7 +113,7 @@ pub(super) fn candidates(
             }
             let seen = tcn.as_mut().map(|tcn| {
                 tcn.advance();
-                view(tcn, candidate)
+                tcn_features(tcn, candidate)
             });
             let all = inputs(candidate, seen);
             found.extend(waiting.pop_front().map(|c| (c, all)));
@@ -152,7 +153,7 @@ pub(super) fn rows(recordings: &[Recording], weights: &Weights, seed: u64) -> Ve
         let rows = found.into_iter().zip(right);
         rows.map(|((candidate, inputs), right)| Row {
             inputs,
-            beside: candidate.beside,
+            beside: candidate.comparisons,
             right,
         })
         .collect::<Vec<_>>()
@@ -171,7 +172,7 @@ pub(super) fn rows(recordings: &[Recording], weights: &Weights, seed: u64) -> Ve
 struct Batch {
     /// `[n, inputs]`.
     own: Vec<f32>,
-    /// `[peers, LIKENESS + inputs]`, and whose peers they are.
+    /// `[peers, COMPARISON + inputs]`, and whose peers they are.
     peers: Vec<f32>,
     whose: Vec<usize>,
     wanted: Vec<f32>,
@@ -202,7 +203,7 @@ impl Shape {
         Self {
             front: Net(vec![Layer::dense(inputs, FRONT, After::Relu)]),
             peer: Net(vec![
-                Layer::dense(LIKENESS + inputs, PEER, After::Relu),
+                Layer::dense(COMPARISON + inputs, PEER, After::Relu),
                 Layer::dense(PEER, PEER, After::Relu),
             ]),
             back: Net(vec![
@@ -247,7 +248,7 @@ impl Shape {
         {
             let row = &mut joined[whose * JOINED + FRONT..(whose + 1) * JOINED];
             for (u, &x) in said.iter().enumerate() {
-                row[u] += SUMMED * x;
+                row[u] += PEER_SUM_SCALE * x;
                 if x > row[PEER + u] {
                     row[PEER + u] = x;
                     most[whose * PEER + u] = Some(k);
@@ -287,7 +288,10 @@ impl Shape {
         let mut said = vec![0.0; batch.whose.len() * PEER];
         for (&whose, slope) in batch.whose.iter().zip(said.chunks_exact_mut(PEER)) {
             let row = &joined[whose * JOINED + FRONT..(whose + 1) * JOINED];
-            slope.iter_mut().zip(row).for_each(|(s, x)| *s = SUMMED * x);
+            slope
+                .iter_mut()
+                .zip(row)
+                .for_each(|(s, x)| *s = PEER_SUM_SCALE * x);
         }
         for (at, most) in passed.most.iter().enumerate() {
             if let Some(k) = most {
@@ -310,15 +314,19 @@ const JOINED: usize = FRONT + 2 * PEER;
 impl Judge {
     /// Learns from the rows; with `seen`, from the TCN's view too.
     pub(super) fn learn(rows: &[Row], seen: bool, seed: u64) -> Self {
-        let width = if seen { INPUTS } else { INPUTS - VIEW.len() };
+        let width = if seen {
+            INPUTS
+        } else {
+            INPUTS - TCN_FEATURE_NAMES.len()
+        };
         let shape = Shape::new(width);
         let mut judge = Self {
             own: standard(width, rows.iter().map(|row| &row.inputs[..width])),
             compared: standard(
-                LIKENESS,
+                COMPARISON,
                 rows.iter()
                     .flat_map(|row| row.beside.rows())
-                    .map(<[f32; LIKENESS]>::as_slice),
+                    .map(<[f32; COMPARISON]>::as_slice),
             ),
             params: Vec::new(),
             shape,
@@ -394,7 +402,7 @@ mod tests {
 
     /// Candidates of which one begins an event where nothing before it is like it, whatever it is itself.
     fn rows(n: usize, random: &mut Random) -> Vec<Row> {
-        let mut stream = CandidateStream::new();
+        let mut stream = PeakFeatureStream::new();
         let (mut rows, mut colour) = (Vec::new(), 0);
         for t in 0..n as u64 * 40 {
             let stroke = t % 40 < 8;
@@ -411,11 +419,11 @@ mod tests {
             });
             let found = stream.push_frame(&mel);
             rows.extend(found.map(|candidate| {
-                let like = candidate.beside.rows().iter().map(|row| row[1]);
+                let like = candidate.comparisons.rows().iter().map(|row| row[1]);
                 Row {
                     right: like.fold(0.0, f32::max) < 0.5,
                     inputs: inputs(&candidate, None),
-                    beside: candidate.beside,
+                    beside: candidate.comparisons,
                 }
             }));
         }
@@ -429,7 +437,7 @@ mod tests {
         let mut judge = Judge {
             own: standard(4, rows.iter().map(|row| &row.inputs[..4])),
             compared: standard(
-                LIKENESS,
+                COMPARISON,
                 rows.iter()
                     .flat_map(|row| row.beside.rows())
                     .map(|r| r.as_slice()),

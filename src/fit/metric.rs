@@ -1,7 +1,7 @@
 //! The measure by which candidates are compared: learned from what they sound like, without labels.
 
-use anchoring::candidate::{CandidateStream, Metric};
-use anchoring::mel::BANDS;
+use anchoring::hearing::mel::BANDS;
+use anchoring::onset::peak_features::{Metric, PeakFeatureStream};
 
 use super::corpus::Recording;
 
@@ -16,7 +16,7 @@ type Square = Vec<[f64; BANDS]>;
 pub(super) fn learn(recordings: &[Recording]) -> Metric {
     let mut spectra = Vec::new();
     for one in recordings {
-        let mut stream = CandidateStream::new();
+        let mut stream = PeakFeatureStream::new();
         let mut at = 0;
         while at < one.mel.len() {
             let frames = one.mel.frames(at, FRAMES);

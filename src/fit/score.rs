@@ -1,18 +1,18 @@
 //! What weights are worth on recordings that they were not made from: looks where they say, held against the labels as in
 //! `earmark eval anchors`.
 
-use anchoring::cue::{Cue, HOP, Onset as Beginning};
-use anchoring::global::Planner;
-use anchoring::mel::RATE;
+use anchoring::cue::{Cue, HOP, Onset};
+use anchoring::hearing::mel::RATE;
+use anchoring::onset::probe::{Probe, ProbeStream};
 use anchoring::plan::PlanError;
-use anchoring::probe::{Heard, Probe, ProbeStream};
+use anchoring::planning::global::GlobalPlanner;
 use anchoring::settings::Settings;
 use anchoring::tier::{Prices, Tier};
 use anchoring::time::Nanos;
 use anyhow::bail;
 
 use super::corpus::Recording;
-use crate::eval::measure::{self, Onset, Placement};
+use crate::eval::measure::{self, Placement};
 use crate::eval::results::recovery;
 use crate::eval::text::three;
 
@@ -93,7 +93,7 @@ pub(super) fn said(number: Option<f64>) -> String {
 }
 
 /// What a probe hears in a recording.
-pub(super) fn heard(recording: &Recording, probe: &Probe) -> Vec<Heard> {
+pub(super) fn heard(recording: &Recording, probe: &Probe) -> Vec<Onset> {
     let mut stream = ProbeStream::new(probe);
     let mut found = Vec::new();
     let mut at = 0;
@@ -123,7 +123,7 @@ pub(super) fn score(recordings: &[Recording], probe: &Probe) -> anyhow::Result<S
 ///
 /// # Errors
 /// Nothing to score.
-pub(super) fn score_of(recordings: &[Recording], said: &[Vec<Heard>]) -> anyhow::Result<Score> {
+pub(super) fn score_of(recordings: &[Recording], said: &[Vec<Onset>]) -> anyhow::Result<Score> {
     if recordings.is_empty() {
         bail!("there is no recording to score on");
     }
@@ -138,9 +138,9 @@ pub(super) fn score_of(recordings: &[Recording], said: &[Vec<Heard>]) -> anyhow:
             .iter()
             .map(|heard| taken.iter().any(|(onset, _)| *onset == Some(heard.at)))
             .collect();
-        let onsets: Vec<Onset> = said
+        let onsets: Vec<measure::Onset> = said
             .iter()
-            .map(|heard| Onset {
+            .map(|heard| measure::Onset {
                 at: heard.at,
                 uncertainty: heard.uncertainty.into(),
             })
@@ -174,7 +174,7 @@ pub(super) fn score_of(recordings: &[Recording], said: &[Vec<Heard>]) -> anyhow:
 /// Where a plan looks that pays one look for [`SECONDS`], and the onset that each look is for; ascending. `least`: less likely onsets
 /// are no anchors.
 pub(super) fn looks(
-    said: &[Heard],
+    said: &[Onset],
     duration: Nanos,
     least: f64,
 ) -> Result<Vec<(Option<Nanos>, Nanos)>, PlanError> {
@@ -186,18 +186,14 @@ pub(super) fn looks(
     settings.budget.untrusted_tier = Tier::High;
     settings.budget.max_gap_ms = 60_000;
     settings.budget.tokens_per_s = prices.of(Tier::High) as f64 / SECONDS;
-    let mut planner = Planner::new(settings, prices);
+    let mut planner = GlobalPlanner::new(settings, prices);
     let mut rest = said.iter().peekable();
     let mut pts = Nanos::ZERO;
     while pts < duration {
         let heard = rest.next_if(|heard| heard.at < pts + HOP);
-        planner.hear(&Cue {
+        planner.push_cue(&Cue {
             pts,
-            onset: heard.map(|heard| Beginning {
-                at: heard.at,
-                p: heard.p,
-                uncertainty: heard.uncertainty,
-            }),
+            onset: heard.copied(),
             ..Cue::default()
         });
         pts = pts + HOP;

@@ -1,12 +1,13 @@
-//! Files: the weights as `anchoring::weights` reads them, and the checkpoint from which training goes on.
+//! Files: the weights as `anchoring::onset::weights` reads them, and the checkpoint from which training goes on.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anchoring::candidate::{LIKENESS_NAMES, Metric};
-use anchoring::head::AboutHead;
-use anchoring::mel::BANDS;
-use anchoring::weights::{About, AboutMlp, AboutTcn, ENTRY, ONSET, ONSET_TCN, SCHEMA, input_names};
+use anchoring::hearing::mel::BANDS;
+use anchoring::onset::head::HeadSpec;
+use anchoring::onset::inputs::input_names;
+use anchoring::onset::peak_features::{COMPARISON_NAMES, Metric};
+use anchoring::onset::spec::{ENTRY, MlpSpec, ONSET, ONSET_TCN, SCHEMA, TcnSpec, WeightsSpec};
 use anyhow::{Context, anyhow, bail};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
@@ -82,10 +83,10 @@ pub(super) fn weights<'a>(learned: &Learned<'a>) -> anyhow::Result<Vec<u8>> {
     for (name, judge) in dsp.iter().chain(&seen) {
         put_judge(&mut tensors, name, judge);
         let inputs = input_names().take(judge.own.mean.len());
-        mlps.push(AboutMlp {
+        mlps.push(MlpSpec {
             name: name.clone(),
             inputs: inputs.map(str::to_owned).collect(),
-            peers: LIKENESS_NAMES.map(str::to_owned).to_vec(),
+            peers: COMPARISON_NAMES.map(str::to_owned).to_vec(),
         });
     }
     let [alone, both] = &learned.tuned;
@@ -99,12 +100,12 @@ pub(super) fn weights<'a>(learned: &Learned<'a>) -> anyhow::Result<Vec<u8>> {
             probe(ONSET_TCN, &[dsp, seen].concat(), both);
         }
     }
-    let about = About {
+    let about = WeightsSpec {
         schema: SCHEMA.into(),
         name: learned.name.into(),
         mlps,
-        tcn: Some(AboutTcn {
-            input: anchoring::weights::Input::Above,
+        tcn: Some(TcnSpec {
+            input: anchoring::onset::spec::TcnInput::Above,
             stride: tcn::STRIDE,
             first_pad: 0,
             dilations: tcn::DILATIONS.to_vec(),
@@ -182,7 +183,7 @@ pub(super) fn retuned(
     let text = metadata
         .get(ENTRY)
         .context("the weights say nothing about themselves")?;
-    let mut about: About = serde_json::from_str(text)?;
+    let mut about: WeightsSpec = serde_json::from_str(text)?;
     for (name, tuned) in tuned {
         if let Some(probe) = about.probes.get_mut(name) {
             *probe = tuned.about(std::mem::take(&mut probe.mix));
@@ -194,11 +195,11 @@ pub(super) fn retuned(
     serialize(sorted, Some(metadata)).map_err(|e| anyhow!("the weights cannot be written: {e}"))
 }
 
-/// A head over embeddings, as `anchoring::head` reads it.
+/// A head over embeddings, as `anchoring::onset::head` reads it.
 ///
 /// # Errors
 /// Never, unless memory is short.
-pub(super) fn head(about: &AboutHead, weight: &[f32], bias: f32) -> anyhow::Result<Vec<u8>> {
+pub(super) fn head(about: &HeadSpec, weight: &[f32], bias: f32) -> anyhow::Result<Vec<u8>> {
     let mut tensors = Tensors::default();
     tensors.add("head.weight", &[weight.len()], weight);
     tensors.add("head.bias", &[1], &[bias]);

@@ -1,7 +1,7 @@
 //! The network that hears beginnings: shape, what it is shown, what it should say, training.
 
-use anchoring::above::AboveStream;
-use anchoring::mel::BANDS;
+use anchoring::hearing::background::BackgroundSubtractor;
+use anchoring::hearing::mel::BANDS;
 
 use super::augment::{CROP, Crop, crop};
 use super::corpus::Recording;
@@ -53,7 +53,7 @@ pub(super) fn net() -> Net {
 
 /// What the network is shown: `[frames / 2, 2 * 64]`.
 pub(super) fn shown(mel: &[[f32; BANDS]]) -> Vec<f32> {
-    let mut above = AboveStream::new();
+    let mut above = BackgroundSubtractor::new();
     let whole = mel.len() / STRIDE * STRIDE;
     let rows = mel[..whole].iter().map(|frame| above.push(frame));
     rows.flatten().map(|x| x * SCALE).collect()

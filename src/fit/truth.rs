@@ -1,6 +1,6 @@
 //! Which candidates are the beginning of an event, and how sure that makes of their probabilities.
 
-use anchoring::weights::Calibration;
+use anchoring::onset::calibration::Calibration;
 
 use super::net::sigmoid;
 

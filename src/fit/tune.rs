@@ -3,10 +3,12 @@
 
 use std::sync::{Arc, Mutex};
 
+use anchoring::cue::Onset;
+use anchoring::onset::calibration::Calibration;
+use anchoring::onset::probe::Probe;
+use anchoring::onset::spec::ProbeSpec;
 use anchoring::plan::PlanError;
-use anchoring::probe::{Heard, Probe};
 use anchoring::time::Nanos;
-use anchoring::weights::{AboutProbe, Calibration};
 use anyhow::bail;
 use serde::Serialize;
 
@@ -60,23 +62,23 @@ impl Default for Tuned {
 
 impl Tuned {
     /// What a weights file says of a probe.
-    pub(super) fn of(probe: &AboutProbe) -> Self {
+    pub(super) fn of(probe: &ProbeSpec) -> Self {
         Self {
             calibration: probe.calibration.clone(),
             threshold: probe.threshold,
             shift_ms: probe.shift_ms,
-            voiced: probe.voiced,
+            voiced: probe.speech_discount,
         }
     }
 
     /// What a weights file says of a probe that averages these networks.
-    pub(super) fn about(&self, mix: Vec<String>) -> AboutProbe {
-        AboutProbe {
+    pub(super) fn about(&self, mix: Vec<String>) -> ProbeSpec {
+        ProbeSpec {
             mix,
             calibration: self.calibration.clone(),
             threshold: self.threshold,
             shift_ms: self.shift_ms,
-            voiced: self.voiced,
+            speech_discount: self.voiced,
         }
     }
 }
@@ -135,20 +137,20 @@ fn quartiles(pairs: &mut [(f64, f64)]) -> [f64; 3] {
     [0.25, 0.5, 0.75].map(|share| quantile(pairs, share))
 }
 
-fn seconds(said: &[Heard]) -> Vec<f32> {
+fn seconds(said: &[Onset]) -> Vec<f32> {
     let at = said.iter().map(|heard| heard.at.seconds() as f32);
     at.collect()
 }
 
 /// Which of what is said of a recording begins an event.
-fn right(recording: &Recording, said: &[Heard]) -> Vec<bool> {
+fn right(recording: &Recording, said: &[Onset]) -> Vec<bool> {
     let events: Vec<(f32, f32)> = recording.spans().collect();
     truth::truth(&events, &seconds(said))
 }
 
 /// What must be added to the times of candidates: the median of start less candidate, the likely ones counting more. What is no event's beginning
 /// has a start near it by chance, as often before as after.
-pub(super) fn shift(recordings: &[&Recording], said: &[Vec<Heard>]) -> Shift {
+pub(super) fn shift(recordings: &[&Recording], said: &[Vec<Onset>]) -> Shift {
     let mut apart = Vec::new();
     for (one, said) in recordings.iter().zip(said) {
         let events: Vec<(f32, f32)> = one.spans().collect();
@@ -169,7 +171,7 @@ pub(super) fn shift(recordings: &[&Recording], said: &[Vec<Heard>]) -> Shift {
 }
 
 /// The same candidates at other times.
-pub(super) fn shifted(mut said: Vec<Vec<Heard>>, ms: i32) -> Vec<Vec<Heard>> {
+pub(super) fn shifted(mut said: Vec<Vec<Onset>>, ms: i32) -> Vec<Vec<Onset>> {
     let by = Nanos::from_ms(ms.into());
     for heard in said.iter_mut().flatten() {
         heard.at = heard.at + by;
@@ -184,7 +186,7 @@ pub(super) fn shifted(mut said: Vec<Vec<Heard>>, ms: i32) -> Vec<Vec<Heard>> {
 /// Too few candidates, true or false.
 pub(super) fn calibration(
     recordings: &[&Recording],
-    said: &[Vec<Heard>],
+    said: &[Vec<Onset>],
     before: Option<&Calibration>,
 ) -> anyhow::Result<Calibration> {
     let mut judged = Vec::new();
@@ -210,7 +212,7 @@ fn logit(p: f32) -> f32 {
 }
 
 /// The same candidates as likely as a calibration makes them.
-pub(super) fn calibrated(mut said: Vec<Vec<Heard>>, by: &Calibration) -> Vec<Vec<Heard>> {
+pub(super) fn calibrated(mut said: Vec<Vec<Onset>>, by: &Calibration) -> Vec<Vec<Onset>> {
     for heard in said.iter_mut().flatten() {
         heard.p = by.apply(logit(heard.p));
         heard.uncertainty = 1.0 - heard.p;
@@ -231,7 +233,7 @@ pub(super) fn beside_voices(
 ) -> anyhow::Result<Vec<(f32, f32, bool)>> {
     let mut judged = Vec::new();
     for one in recordings {
-        let (said, voices): (Vec<Heard>, Vec<f32>) =
+        let (said, voices): (Vec<Onset>, Vec<f32>) =
             voice::heard(ear, one, probe)?.into_iter().unzip();
         let said = calibrated(shifted(vec![said], shift_ms), calibration).concat();
         let right = right(one, &said);
@@ -249,14 +251,14 @@ pub(super) fn beside_voices(
 /// A recording that can't be planned.
 pub(super) fn threshold(
     recordings: &[&Recording],
-    said: &[Vec<Heard>],
+    said: &[Vec<Onset>],
 ) -> Result<Threshold, PlanError> {
     let mut shares = Vec::with_capacity(THRESHOLDS.len());
     let (mut even, mut oracle) = (0.0, 0.0);
     for (i, least) in THRESHOLDS.into_iter().enumerate() {
         let mut own = Vec::with_capacity(recordings.len());
         for (one, said) in recordings.iter().zip(said) {
-            let likely: Vec<Heard> = said.iter().filter(|h| h.p >= least).copied().collect();
+            let likely: Vec<Onset> = said.iter().filter(|h| h.p >= least).copied().collect();
             let duration = one.duration();
             let taken = looks(&likely, duration, 0.0)?;
             let recording = measure::Recording {
@@ -306,7 +308,7 @@ pub(super) fn threshold(
 /// likelier pair has taken. `names` are the tagger's classes.
 pub(super) fn by_class(
     recordings: &[&Recording],
-    said: &[Vec<Heard>],
+    said: &[Vec<Onset>],
     names: &[String],
 ) -> Vec<ClassOffset> {
     let mut apart: std::collections::BTreeMap<&str, Vec<(f64, f64)>> = Default::default();
@@ -380,10 +382,10 @@ pub(super) struct Fitted {
 /// Too few candidates, or a recording that can't be planned.
 pub(super) fn fit(
     recordings: &[&Recording],
-    mut said: Vec<Vec<Heard>>,
+    mut said: Vec<Vec<Onset>>,
     given: Option<&Tuned>,
     parts: &[Part],
-) -> anyhow::Result<(Fitted, Vec<Vec<Heard>>)> {
+) -> anyhow::Result<(Fitted, Vec<Vec<Onset>>)> {
     let mut tuned = given.cloned().unwrap_or_default();
     let (mut by, mut least) = (None, None);
     if parts.contains(&Part::Shift) {
@@ -413,8 +415,8 @@ pub(super) fn fit(
 /// What is said of each recording by a probe.
 pub(super) fn heard_by(
     recordings: &[&Recording],
-    probe: &anchoring::probe::Probe,
-) -> Vec<Vec<Heard>> {
+    probe: &anchoring::onset::probe::Probe,
+) -> Vec<Vec<Onset>> {
     recordings
         .iter()
         .map(|one| score::heard(one, probe))
@@ -439,8 +441,8 @@ mod tests {
         }
     }
 
-    fn heard(ms: i64, p: f32) -> Heard {
-        Heard {
+    fn heard(ms: i64, p: f32) -> Onset {
+        Onset {
             at: Nanos::from_ms(ms),
             p,
             uncertainty: 1.0 - p,
@@ -448,7 +450,7 @@ mod tests {
     }
 
     /// Events every three seconds or so, heard `late` ms after their labels, and as many candidates that are nothing.
-    fn made(seed: u64, late: i64, class: &str) -> (Recording, Vec<Heard>) {
+    fn made(seed: u64, late: i64, class: &str) -> (Recording, Vec<Onset>) {
         let mut random = Random::of(seed, &[]);
         let (mut events, mut said) = (Vec::new(), Vec::new());
         for i in 1..60 {

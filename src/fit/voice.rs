@@ -2,8 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use anchoring::listen::{Answer, Hearing, Listener, Naming, Speech, beside_voice};
-use anchoring::probe::{Heard, Probe};
+use anchoring::cue::Onset;
+use anchoring::listener::{
+    Listener, ListenerSettings, SpeechMode, TagScope, TaggerAnswer, discount_speech,
+};
+use anchoring::onset::probe::Probe;
 use anchoring::time::Nanos;
 use gstearmark::onnx::Tagger;
 
@@ -21,7 +24,7 @@ const SURE: f32 = 0.5;
 const STEPS: u16 = 20;
 
 /// An onset, and how likely somebody speaks there.
-pub(super) type Beside = (Heard, f32);
+pub(super) type Beside = (Onset, f32);
 
 /// A probe and a tagger that listen together.
 pub(super) struct Ear {
@@ -34,7 +37,7 @@ impl Ear {
     pub(super) fn new(tagger: Tagger) -> Arc<Mutex<Self>> {
         Arc::new(Mutex::new(Self {
             tagger,
-            listener: Listener::new(Nanos::ZERO, &Hearing::default()),
+            listener: Listener::new(Nanos::ZERO, &ListenerSettings::default()),
             said: Vec::new(),
         }))
     }
@@ -48,14 +51,14 @@ impl hear::Ear for Ear {
     fn answer(&mut self) -> anyhow::Result<()> {
         while let Some(patch) = self.listener.next_patch() {
             let (_, speech) = self.tagger.tag(&patch.log_mel)?;
-            self.listener.tagged(Answer {
+            self.listener.push_answer(TaggerAnswer {
                 speech,
-                ..Answer::default()
+                ..TaggerAnswer::default()
             });
         }
         while let Some(cue) = self.listener.next_cue() {
             if let Some(onset) = cue.onset {
-                let heard = Heard {
+                let heard = Onset {
                     at: onset.at,
                     p: onset.p,
                     uncertainty: onset.uncertainty,
@@ -76,11 +79,11 @@ pub(super) fn heard(
     recording: &Recording,
     probe: &Probe,
 ) -> anyhow::Result<Vec<Beside>> {
-    let hearing = Hearing {
+    let hearing = ListenerSettings {
         probe: probe.clone(),
-        naming: Naming::Onsets,
-        speech: Speech::Anchor,
-        ..Hearing::default()
+        tag_scope: TagScope::Onsets,
+        speech: SpeechMode::Anchor,
+        ..ListenerSettings::default()
     };
     lock(ear).listener = Listener::new(Nanos::ZERO, &hearing);
     hear::listen(ear, &Input::new(&recording.given)?)?;
@@ -104,7 +107,7 @@ pub(super) fn share(judged: &[(f32, f32, bool)]) -> Option<f32> {
     }
     let loss = |share: f32| -> f64 {
         let one = |&(p, voice, right): &(f32, f32, bool)| {
-            let p = f64::from(beside_voice(p, voice, share).clamp(1e-3, 1.0 - 1e-3));
+            let p = f64::from(discount_speech(p, voice, share).clamp(1e-3, 1.0 - 1e-3));
             -(if right { p } else { 1.0 - p }).ln()
         };
         beside().map(one).sum()
@@ -123,7 +126,7 @@ mod tests {
         let mut random = Random::of(3, &[]);
         let one = |_| {
             let (p, voice) = (random.unit(), random.unit());
-            (p, voice, random.unit() < beside_voice(p, voice, taken))
+            (p, voice, random.unit() < discount_speech(p, voice, taken))
         };
         (0..20_000).map(one).collect()
     }

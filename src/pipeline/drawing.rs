@@ -134,7 +134,7 @@ fn label(pipeline: &Pipeline, node: &Node) -> String {
         gate.push(("offset-ms".to_owned(), anchors.offset_ms.to_string()));
     }
     if !anchors.class_offset_ms.is_empty() {
-        let text = anchoring::offset::text(&anchors.class_offset_ms);
+        let text = anchoring::anchor::offset::to_text(&anchors.class_offset_ms);
         gate.push(("class-offset-ms".to_owned(), text));
     }
     let gate: &[_] = if node.factory == "anchorgate" {

@@ -260,7 +260,7 @@ pub(super) fn class_offsets(
         Kind::Map(entries) => entries.iter().find(|(key, _)| key.name == name),
         _ => None,
     };
-    for (name, meant) in anchoring::offset::unknown(&settings.anchors, &classes) {
+    for (name, meant) in anchoring::anchor::offset::unknown_classes(&settings.anchors, &classes) {
         let at = place(name).map_or(node.at, |(key, _)| key.at);
         let rule = format!(
             "must be one of the {} classes of {}",

@@ -473,7 +473,10 @@ fn sections(pipeline: &Pipeline, built: &gst::Pipeline) -> anyhow::Result<()> {
         if name == "class_offset_ms" {
             // Names may hold what GStreamer would read as something else.
             let by_class = &pipeline.settings.anchors.class_offset_ms;
-            gate.set_property("class-offset-ms", anchoring::offset::text(by_class));
+            gate.set_property(
+                "class-offset-ms",
+                anchoring::anchor::offset::to_text(by_class),
+            );
             continue;
         }
         let text = value

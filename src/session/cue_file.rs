@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::sync::{Arc, Mutex};
 
 use anchoring::cue::{Cue, HOP};
-use anchoring::holes::LEAST;
+use anchoring::discontinuity::MIN_LENGTH;
 use anchoring::plan::Line;
 use anchoring::time::{Nanos, Window};
 use anyhow::{Context, bail};
@@ -80,7 +80,7 @@ fn write_cue(ear: &mut Ear, buffer: &gst::BufferRef) -> anyhow::Result<()> {
     if ear.first.is_some() && cue.pts <= ear.last {
         return Ok(());
     }
-    if ear.first.is_some() && cue.pts - ear.stop >= LEAST && ear.holes.len() < MOST_HOLES {
+    if ear.first.is_some() && cue.pts - ear.stop >= MIN_LENGTH && ear.holes.len() < MOST_HOLES {
         ear.holes.extend(Window::new(ear.stop, cue.pts));
     }
     ear.first.get_or_insert(cue.pts);

@@ -5,10 +5,11 @@ use std::io::{BufReader, BufWriter, Seek, Write};
 use std::sync::{Arc, Mutex};
 
 use anchoring::cue::{Cue, HOP};
-use anchoring::global::MAX_DURATION;
-use anchoring::holes::Cuts;
+use anchoring::discontinuity::CompactTimeline;
+use anchoring::plan::MAX_DURATION;
 use anchoring::plan::{Plan, PlanError};
-use anchoring::snap;
+use anchoring::planning::decode_cost::DecodeCost;
+use anchoring::planning::snapping::snap_frames;
 use anchoring::time::{Nanos, Window};
 use anyhow::{Context, bail};
 use gst::prelude::*;
@@ -161,10 +162,10 @@ impl Session<'_> {
             }
         }
         // The planner's time begins at 0 and knows no holes.
-        let cuts = Cuts::new(holes.iter().filter_map(|hole| {
+        let timeline = CompactTimeline::new(holes.iter().filter_map(|hole| {
             Window::new((hole.start() - start).max(Nanos::ZERO), hole.stop() - start)
         }));
-        let planned = |at: Nanos| cuts.shorten(at - start).0;
+        let planned = |at: Nanos| timeline.compact(at - start).0;
         if let Some(text) = told(&holes, has_video) {
             report.warn(text);
         }
@@ -173,16 +174,16 @@ impl Session<'_> {
         let labels = self.labels()?;
         let mut planner = Maker::new(self.pipeline, &labels);
         if let Some(container) = self.recording.duration {
-            planner.expect(planned(container));
+            planner.expect_stop(planned(container));
         }
-        planner.see(keyframes.iter().map(|&key| planned(key)).collect(), frame);
+        planner.set_keyframes(keyframes.iter().map(|&key| planned(key)).collect(), frame);
         let mut again = Cues(BufReader::new(cues.try_clone()?));
         let (mut read, mut trusted) = (0, 0_u64);
         for cue in again.by_ref() {
             read += 1;
             trusted += u64::from(cue.trusted(distrust));
-            if let Some(cue) = moved(cue, start, &cuts) {
-                planner.hear(&cue);
+            if let Some(cue) = moved(cue, start, &timeline) {
+                planner.push_cue(&cue);
             }
         }
         if read != count {
@@ -203,25 +204,25 @@ impl Session<'_> {
             planner.finish(planned(stop), self.video_id, self.pipeline.config.clone())?;
         plan.header.duration = stop;
         for entry in &mut plan.entries {
-            entry.planned = cuts.lengthen(entry.planned) + start;
-            entry.asked = entry.asked.map(|asked| cuts.lengthen(asked) + start);
+            entry.planned = timeline.expand(entry.planned) + start;
+            entry.asked = entry.asked.map(|asked| timeline.expand(asked) + start);
         }
         let budget = &self.pipeline.settings.budget;
         let global = budget.policy == anchoring::settings::Policy::Gated && !streaming;
         if global {
             let max_gap = Nanos::from_ms(budget.max_gap_ms.into());
-            let pictures = snap::Pictures {
+            let decode_cost = DecodeCost {
                 keyframes: &keyframes,
-                frame,
+                frame_interval: frame,
             };
             let reach = Nanos::from_ms(budget.snap_ms.into());
-            snap::to_cheap(&mut plan.entries, pictures, start, stop, max_gap, reach);
+            snap_frames(&mut plan.entries, decode_cost, start, stop, max_gap, reach);
         }
-        let twice = plan.once_each(shown.times()?);
+        let twice = plan.deduplicate(shown.times()?);
         tracing::debug!("{twice} looks would have been served by pictures that serve others");
         for anchor in &mut plan.anchors {
-            let window = cuts.lengthen_window(anchor.window, anchor.onset);
-            anchor.onset = cuts.lengthen(anchor.onset) + start;
+            let window = timeline.expand_window(anchor.window, anchor.onset);
+            anchor.onset = timeline.expand(anchor.onset) + start;
             anchor.window =
                 Window::new(window.start() + start, window.stop() + start).unwrap_or(window);
             let class = usize::try_from(anchor.class_id).ok();
@@ -250,14 +251,14 @@ impl Session<'_> {
 }
 
 /// A cue in the planner's time: from the recording's start on, without what is cut out. `None` where it lies outside that.
-fn moved(mut cue: Cue, start: Nanos, cuts: &Cuts) -> Option<Cue> {
+fn moved(mut cue: Cue, start: Nanos, timeline: &CompactTimeline) -> Option<Cue> {
     if cue.pts + HOP <= start {
         return None;
     }
-    let (pts, gone) = cuts.shorten(cue.pts - start);
+    let (pts, gone) = timeline.compact(cue.pts - start);
     let onset = cue
         .onset
-        .map(|onset| (onset, cuts.shorten(onset.at - start)));
+        .map(|onset| (onset, timeline.compact(onset.at - start)));
     cue.pts = pts;
     cue.onset = onset.and_then(|(mut onset, (at, gone))| {
         onset.at = at;
@@ -321,22 +322,22 @@ mod tests {
             measure.picture(Nanos::from_ms(at), None, n % 50 == 0);
         }
         assert!(measure.frame() < Nanos::from_ms(41), "{}", measure.frame());
-        let cuts = Cuts::new(measure.holes);
-        let (planned, _) = cuts.shorten(Nanos::from_ms(year + 20_000));
+        let timeline = CompactTimeline::new(measure.holes);
+        let (planned, _) = timeline.compact(Nanos::from_ms(year + 20_000));
         assert!(planned < Nanos::from_ms(21_000), "{planned}");
-        let text = told(&cuts.holes().collect::<Vec<_>>(), true).unwrap();
+        let text = told(&timeline.cuts().collect::<Vec<_>>(), true).unwrap();
         assert!(text.contains("no frames from 9.96"), "{text}");
     }
 
     #[test]
     fn cues_inside_a_hole_are_not_planned() {
         let second = |s: i64| Nanos::from_ms(1000 * s);
-        let cuts = Cuts::new(Window::new(second(10), second(70)));
+        let timeline = CompactTimeline::new(Window::new(second(10), second(70)));
         let cue = |s: i64| Cue {
             pts: second(s),
             ..Cue::default()
         };
-        let at = |s: i64| moved(cue(s), second(1), &cuts).map(|cue| cue.pts);
+        let at = |s: i64| moved(cue(s), second(1), &timeline).map(|cue| cue.pts);
         assert_eq!(at(0), None);
         assert_eq!(at(5), Some(second(4)));
         assert_eq!(at(40), None);

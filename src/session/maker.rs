@@ -3,17 +3,18 @@
 use std::collections::HashSet;
 
 use anchoring::cue::Cue;
-use anchoring::global::{MAX_DURATION, MIN_DURATION, Planner};
 use anchoring::plan::{Anchor, Entry, Header, Plan, PlanError, SCHEMA};
+use anchoring::plan::{MAX_DURATION, MIN_DURATION};
+use anchoring::planning::global::GlobalPlanner;
+use anchoring::planning::streaming::{Decision, StreamPlanner};
 use anchoring::settings::Settings;
-use anchoring::stream::{Decision, StreamPlanner};
 use anchoring::time::{Nanos, Window};
 
 use crate::pipeline::{Pipeline, Planning};
 
 /// Plans the whole recording, or as one pass would.
 pub(super) enum Maker {
-    Global(Box<Planner>),
+    Global(Box<GlobalPlanner>),
     Streaming(Box<Streaming>),
 }
 
@@ -31,7 +32,7 @@ impl Maker {
         let settings = pipeline.settings.clone();
         match pipeline.planning {
             Planning::Global => {
-                let planner = Planner::new(settings, pipeline.prices);
+                let planner = GlobalPlanner::new(settings, pipeline.prices);
                 Self::Global(Box::new(planner.with_classes(classes)))
             }
             Planning::Streaming => Self::Streaming(Box::new(Streaming {
@@ -45,24 +46,24 @@ impl Maker {
     }
 
     /// When the recording is expected to stop, as a gate in one pass would be told by the container.
-    pub(super) fn expect(&mut self, stop: Nanos) {
+    pub(super) fn expect_stop(&mut self, stop: Nanos) {
         if let Self::Streaming(streaming) = self {
-            streaming.planner.expect(stop);
+            streaming.planner.expect_stop(stop);
         }
     }
 
     /// Where the recording's keyframes are, and the time from one picture to the next.
-    pub(super) fn see(&mut self, keyframes: Vec<Nanos>, frame: Nanos) {
+    pub(super) fn set_keyframes(&mut self, keyframes: Vec<Nanos>, frame: Nanos) {
         if let Self::Global(planner) = self {
-            planner.see(keyframes, frame);
+            planner.set_keyframes(keyframes, frame);
         }
     }
 
-    pub(super) fn hear(&mut self, cue: &Cue) {
+    pub(super) fn push_cue(&mut self, cue: &Cue) {
         match self {
-            Self::Global(planner) => planner.hear(cue),
+            Self::Global(planner) => planner.push_cue(cue),
             Self::Streaming(streaming) => {
-                streaming.planner.hear(cue);
+                streaming.planner.push_cue(cue);
                 streaming.drain();
             }
         }
@@ -112,7 +113,7 @@ impl Streaming {
         while let Some(decision) = self.planner.next() {
             match decision {
                 Decision::Anchor(anchor) => self.anchors.push(anchor),
-                Decision::Look(entry) => self.entries.push(entry),
+                Decision::Frame(entry) => self.entries.push(entry),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use anchoring::holes::{Finder, LEAST};
+use anchoring::discontinuity::{DiscontinuityFinder, MIN_LENGTH};
 use anchoring::time::{Nanos, Window};
 use anyhow::Context;
 use gst::prelude::*;
@@ -31,7 +31,7 @@ pub(super) struct Measure {
     pub last: Nanos,
     pub stop: Nanos,
     pub pictures: Pictures,
-    pub finder: Finder,
+    pub finder: DiscontinuityFinder,
     /// At most [`MOST_HOLES`], and how long they are together.
     pub holes: Vec<Window>,
     pub missing: Nanos,
@@ -48,11 +48,11 @@ impl Measure {
     pub(super) fn picture(&mut self, at: Nanos, length: Option<Nanos>, keyframe: bool) {
         self.count += 1;
         self.pictures.note(at);
-        let hole = self.finder.picture(at);
+        let hole = self.finder.push(at);
         if let Some(hole) = hole.filter(|_| self.holes.len() < MOST_HOLES) {
             self.missing = self.missing + (hole.stop() - hole.start());
             // The picture before it is shown as long as any other.
-            let shown = self.frame().min(LEAST.scaled(0.5));
+            let shown = self.frame().min(MIN_LENGTH.scaled(0.5));
             self.holes
                 .extend(Window::new(hole.start() + shown, hole.stop()));
         }

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anchoring::anchor::Anchor;
 use anchoring::cue::{Cue, Onset, Tag};
+use anchoring::plan::Anchor;
 use anchoring::plan::{Entry, Header, Line, Reason, SCHEMA};
 use anchoring::tier::Tier;
 use anchoring::time::{Nanos, Window};

@@ -7,13 +7,13 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anchoring::hearing::background::AboveStream;
+use anchoring::hearing::background::BackgroundSubtractor;
 use anchoring::hearing::flux::FluxStream;
 use anchoring::hearing::mel::{MelStream, RATE};
-use anchoring::hearing::noise_floor::FloorStream;
-use anchoring::hearing::trust::DeadStream;
-use anchoring::listener::{Answer, Hearing, Listener, Naming};
-use anchoring::onset::candidate::CandidateStream;
+use anchoring::hearing::noise_floor::NoiseFloor;
+use anchoring::hearing::trust::ImpairmentDetector;
+use anchoring::listener::{Listener, ListenerSettings, TagScope, TaggerAnswer};
+use anchoring::onset::peak_features::PeakFeatureStream;
 use anchoring::onset::probe::Probe;
 use anchoring::onset::tcn::TcnStream;
 use anchoring::onset::weights::{EMBEDDED, Weights};
@@ -79,7 +79,7 @@ fn main() {
         }
     });
     measure("dead", hours, || {
-        let mut stream = DeadStream::new();
+        let mut stream = ImpairmentDetector::new();
         for chunk in samples.chunks(CHUNK) {
             stream.push(chunk, |trouble, energy| {
                 black_box((trouble, energy));
@@ -93,19 +93,19 @@ fn main() {
         });
     });
     measure("floor", hours, || {
-        let mut stream = FloorStream::new();
+        let mut stream = NoiseFloor::new();
         frames.iter().for_each(|mel| {
             black_box(stream.push(mel));
         });
     });
     measure("candidates", hours, || {
-        let mut stream = CandidateStream::new();
+        let mut stream = PeakFeatureStream::new();
         frames.iter().for_each(|mel| {
             black_box(stream.push_frame(mel));
         });
     });
     measure("above", hours, || {
-        let mut stream = AboveStream::new();
+        let mut stream = BackgroundSubtractor::new();
         frames.iter().for_each(|mel| {
             black_box(stream.push(mel));
         });
@@ -118,31 +118,35 @@ fn main() {
         });
     }
     let probes = [
-        ("flux", Probe::Flux, Naming::Nothing),
-        ("onset", Probe::Onset(Arc::clone(&weights)), Naming::Nothing),
+        ("flux", Probe::Flux, TagScope::Nothing),
+        (
+            "onset",
+            Probe::Onset(Arc::clone(&weights)),
+            TagScope::Nothing,
+        ),
         (
             "onset+tcn",
             Probe::OnsetTcn(Arc::clone(&weights)),
-            Naming::Nothing,
+            TagScope::Nothing,
         ),
         (
             "onset, patches",
             Probe::Onset(Arc::clone(&weights)),
-            Naming::Onsets,
+            TagScope::Onsets,
         ),
     ];
     for (name, probe, naming) in probes {
-        let hearing = Hearing {
+        let hearing = ListenerSettings {
             probe,
-            naming,
-            ..Hearing::default()
+            tag_scope: naming,
+            ..ListenerSettings::default()
         };
         measure(&format!("all, {name}"), hours, || {
             let mut listener = Listener::new(Nanos::ZERO, &hearing);
             for chunk in samples.chunks(CHUNK) {
                 listener.push(chunk);
                 while listener.next_patch().is_some() {
-                    listener.tagged(Answer::default());
+                    listener.push_answer(TaggerAnswer::default());
                 }
                 while let Some(cue) = listener.next_cue() {
                     black_box(cue);

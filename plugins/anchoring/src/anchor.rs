@@ -1,7 +1,5 @@
-//! Cues -> anchor candidates with their windows.
+//! Cues -> candidates: onsets that may become anchors, with their windows and offsets.
 
 pub(crate) mod candidate;
 pub mod offset;
 pub(crate) mod window;
-
-pub use crate::plan::Anchor;

@@ -5,14 +5,14 @@ use serde::{Serialize, Serializer};
 
 use crate::time::Nanos;
 
-/// Length of a cue's hop: eight mel frames, a sixth of the tagger's hop. At most one onset can lie in it, because onsets
-/// are more than eight frames apart.
+/// Length of a hop: eight mel frames, a sixth of the tagger's hop. It holds at most one onset, because onsets are
+/// more than eight frames apart.
 pub const HOP: Nanos = Nanos::from_ms(80);
 
-/// How many of the tagger's classes a cue carries.
+/// Most classes that a cue carries.
 pub const TOP: usize = 5;
 
-/// Bands of a cue's coarse picture of the sound.
+/// Bands of a cue's coarse spectrum.
 pub const COARSE: usize = 16;
 
 /// A tagger's class and its probability.
@@ -24,19 +24,19 @@ pub struct Tag {
     pub p: f32,
 }
 
-/// The beginning of a sound inside a hop.
+/// An instant at which a sound begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Onset {
-    /// When it begins, to about a hundredth of a second.
+    /// Accurate to about 10 ms.
     pub at: Nanos,
-    /// How likely a new event begins here, in [0, 1]. Onsets are ranked by it.
+    /// Probability that an event begins here, in [0, 1]. Onsets are ranked by it.
     pub p: f32,
-    /// How unsure that is, in [0, 1].
+    /// Uncertainty of the onset, in [0, 1].
     pub uncertainty: f32,
 }
 
 impl Onset {
-    /// As unsure as it is unlikely.
+    /// An onset whose uncertainty is `1 - p`.
     pub fn new(at: Nanos, p: f32) -> Self {
         Self {
             at,
@@ -53,22 +53,22 @@ pub struct Cue {
     pub pts: Nanos,
     /// Highest onset strength in the hop, in [0, 1].
     pub eventness: f32,
-    /// How little the sound can be trusted here, in [0, 1]; 1 where there is nothing to hear (digital silence, NaN).
+    /// How little the sound can be trusted, in [0, 1]; 1 if there is nothing to hear (digital silence, NaN).
     pub uncertainty: f32,
     /// Probability of speech, in [0, 1]; 0 without a tagger.
     pub speech: f32,
-    /// The tagger's likeliest classes, likeliest first; empty without a tagger, at most [`TOP`].
+    /// The most probable classes, in descending order; at most [`TOP`]. Empty without a tagger.
     pub tags: Vec<Tag>,
-    /// The onset in this hop, if one begins here.
+    /// The onset in this hop, if there is one.
     pub onset: Option<Onset>,
-    /// How loud each of 16 mel bands from 125 to 7500 Hz is, low to high: 0 is -60 dB or less, and each step above it 0.4 dB of mean
-    /// magnitude. To be drawn: no sound can be made of it. All 0 where it is not known.
+    /// Level of 16 mel bands from 125 to 7500 Hz, low to high: 0 is -60 dB or less, each step 0.4 dB of mean
+    /// magnitude. Good for drawings; no sound can be made from it. All 0 if unknown.
     pub bands: [u8; COARSE],
 }
 
-/// Whether sound of this uncertainty can be trusted: it lies below `distrust`, and below 1. NaN can't be trusted.
+/// Whether sound of this uncertainty can be trusted: it is below `distrust` and below 1. NaN can't be trusted.
 pub fn trusts(uncertainty: f32, distrust: f64) -> bool {
-    // In f32, so that an uncertainty of 0.9 is not below a distrust of 0.9.
+    // Compared in f32, so that an uncertainty of 0.9 is not below a distrust of 0.9.
     uncertainty < distrust.min(1.0) as f32
 }
 
@@ -86,7 +86,7 @@ impl Cue {
             .collect()
     }
 
-    /// The bands from their text; `None` unless it is 32 hexadecimal digits.
+    /// The bands from their text; `None` unless the text is 32 hexadecimal digits.
     pub fn bands_from_text(text: &str) -> Option<[u8; COARSE]> {
         let digits = |at: usize| u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok();
         let fits = text.len() == 2 * COARSE && text.bytes().all(|c| c.is_ascii_hexdigit());
@@ -99,8 +99,9 @@ impl Cue {
 }
 
 impl Serialize for Cue {
-    /// One line of `plan.jsonl` without its kind: `pts_ns`, `eventness`, `uncertainty`, `speech`, `classes` as `[id, p]` pairs,
-    /// with an onset `onset_ns`, `onset_p`, `onset_uncertainty`, and if they are known `bands` in hexadecimal digits.
+    /// One line of `plan.jsonl` without its kind: `pts_ns`, `eventness`, `uncertainty`, `speech`, `classes` as `[id,
+    /// p]` pairs; with an onset `onset_ns`, `onset_p`, `onset_uncertainty`; and `bands` as hexadecimal digits if they
+    /// are known.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("pts_ns", &self.pts)?;
@@ -123,13 +124,13 @@ impl Serialize for Cue {
 
 #[cfg(test)]
 pub(crate) mod testing {
-    //! Cues for other modules' tests.
+    //! Cues for the tests of other modules.
 
     use proptest::prelude::*;
 
     use super::*;
 
-    /// One trusted cue a hop over `duration`, with onsets of these likelihoods at these times.
+    /// One trusted cue per hop over `duration`, with onsets at these times and with these probabilities.
     pub(crate) fn heard(duration: Nanos, onsets: &[(i64, f32)]) -> Vec<Cue> {
         let hops = (duration.get() + HOP.get() - 1) / HOP.get();
         (0..hops)
@@ -156,7 +157,7 @@ pub(crate) mod testing {
             .collect()
     }
 
-    /// What a listener might say over up to 20 s: some hops dead, some missing, some with onsets.
+    /// Plausible cues over up to 20 s: some hops silent, some missing, some with onsets.
     pub(crate) fn plausible() -> impl Strategy<Value = Vec<Cue>> {
         let stretch = (0u8..8, 1usize..40);
         let onset = prop::option::weighted(0.2, (0i64..80_000_000, 0f32..1.0));
@@ -204,7 +205,7 @@ pub(crate) mod testing {
         prop_oneof![4 => -1_000_000_000i64..20_000_000_000, 1 => any::<i64>()]
     }
 
-    /// Anything that the types allow, in any order.
+    /// Cues with any values that the types allow, in any order.
     pub(crate) fn wild() -> impl Strategy<Value = Vec<Cue>> {
         let onset = prop::option::of((instant(), number(), number()));
         let cue = (instant(), number(), number(), onset).prop_map(|(pts, a, b, onset)| Cue {

@@ -1,4 +1,7 @@
-//! Samples -> what the sound is like from moment to moment, streaming; nothing here is learned.
+//! Samples -> a description of the sound, frame by frame. Nothing in this room is learned.
+//!
+//! In reading order: [`sample_clock`] (when samples sound), [`mel`] (the spectrogram, on `spectrum` and `simd`), [`flux`] (onset
+//! strength), [`noise_floor`], [`background`] (distance above it), [`trust`] (whether the sound can be trusted).
 
 pub mod background;
 pub mod flux;

@@ -1,4 +1,4 @@
-//! 16 kHz samples and tags -> cues, one for every 80 ms.
+//! The listener: 16 kHz samples, and the answers of a tagger and a voice detector -> one cue for every 80 ms.
 
 mod hop;
 mod patches;
@@ -7,136 +7,141 @@ mod voice;
 use std::collections::VecDeque;
 
 use self::hop::{HOP_SAMPLES, Hop, hops};
-pub use self::patches::{Answer, LONGEST_WINDOW, Naming, PATCH_FRAMES, PATCH_STEP, PATCHES, Patch};
+pub use self::patches::{
+    MAX_PATCH_SAMPLES, MAX_PATCHES, PATCH_FRAMES, PATCH_STEP, Patch, TagScope, TaggerAnswer,
+};
 use self::patches::{PatchQueue, last_hop, nearest_patch, patch_middle};
 use self::voice::VoiceStream;
 use crate::cue::{Cue, HOP, Onset};
-use crate::hearing::mel::{BANDS, FRAME, MelStream, STEP, frame_middle, log};
-use crate::hearing::simd::wide;
-use crate::hearing::trust::{DeadStream, Trouble};
+use crate::hearing::mel::{BANDS, FRAME, MelStream, STEP, frame_middle, log_mel};
+use crate::hearing::simd::vectorized;
+use crate::hearing::trust::{Impairment, ImpairmentDetector};
 use crate::onset::probe::{Probe, ProbeStream};
 use crate::time::Nanos;
 
-/// A frame sees at most this much beyond its middle: half its own length, and a frame more for the smoothing.
-const SEES: Nanos = Nanos::new(22_500_000);
+/// A frame sees this much beyond its middle: half its own length, and one frame more for the smoothing.
+const FRAME_REACH: Nanos = Nanos::new(22_500_000);
 
-/// Hops after an untrusted one that have no onset: what is mended there makes one of its own.
-const SHY: u32 = 2;
+/// Hops after a bad one that have no onset: the jump back to sound would make one.
+const HOPS_AFTER_BAD: u32 = 2;
 
-/// Uncertainty of a hop whose sound is there and can't be trusted; 1 is for those with nothing to hear.
-const DOUBT: f32 = 0.95;
+/// Uncertainty of a hop with impaired sound; 1 means that there is nothing to hear.
+const IMPAIRED: f32 = 0.95;
 
-/// Around an onset in which a voice matters: a word begins before its detector is sure, and its sounds outlast it.
+/// Speech counts this long before and after an onset: a word begins before its detector is sure, and its sounds
+/// outlast it.
 const VOICE_BEFORE: Nanos = Nanos::from_ms(100);
 const VOICE_AFTER: Nanos = Nanos::from_ms(250);
 
-/// What becomes of speech.
+/// How speech is treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Speech {
-    /// Onsets beside a voice count less ([`AboutProbe::voiced`](crate::onset::weights::AboutProbe::voiced)), and cues don't tell of it.
+pub enum SpeechMode {
+    /// Lowers the score of onsets near speech
+    /// ([`ProbeSpec::speech_discount`](crate::onset::spec::ProbeSpec::speech_discount)); cues don't report it.
     Ignore,
-    /// Onsets beside a voice count less, and cues tell of it.
+    /// Lowers the score of onsets near speech; cues report it.
     #[default]
     Label,
-    /// It makes anchors like any other sound, and cues tell of it.
+    /// Speech makes anchors like any other sound; cues report it.
     Anchor,
 }
 
 /// How to listen.
 #[derive(Clone, Debug)]
-pub struct Hearing {
+pub struct ListenerSettings {
     /// What finds the onsets.
     pub probe: Probe,
-    /// Which cues wait for what is said of their [`Patch`]; with [`Probe::Patches`] all do.
-    pub naming: Naming,
-    /// Samples that come with a patch: this many up to its end, at most [`LONGEST_WINDOW`].
-    pub window: usize,
-    /// Whether cues wait for a voice detector; without one, speech is what the tagger says it is.
+    /// Which cues wait for an answer to their [`Patch`]; all of them with [`Probe::Patches`].
+    pub tag_scope: TagScope,
+    /// Samples in a patch, up to its end; at most [`MAX_PATCH_SAMPLES`].
+    pub patch_samples: usize,
+    /// Whether cues wait for a voice detector. Without one, the tagger tells how likely speech is.
     pub voices: bool,
-    /// What becomes of speech.
-    pub speech: Speech,
+    /// How speech is treated.
+    pub speech: SpeechMode,
 }
 
-impl Default for Hearing {
-    /// Flux alone.
+impl Default for ListenerSettings {
+    /// The probe `flux` alone.
     fn default() -> Self {
         Self {
             probe: Probe::Flux,
-            naming: Naming::Nothing,
-            window: 0,
+            tag_scope: TagScope::Nothing,
+            patch_samples: 0,
             voices: false,
-            speech: Speech::default(),
+            speech: SpeechMode::default(),
         }
     }
 }
 
-/// Hears samples, says cues. Drain patches and cues after each push: what waits here is bounded by what was pushed since.
+/// Samples in, cues out. Drain patches and cues after each push: what waits here is bounded by what was pushed since.
 #[derive(Debug)]
 pub struct Listener {
     start: Nanos,
-    speech: Speech,
-    /// What a voice takes from an onset.
-    voiced: f32,
+    speech: SpeechMode,
+    /// How strongly speech lowers the score of an onset near it.
+    speech_discount: f32,
     finished: bool,
     samples: u64,
     mel: MelStream,
-    dead: DeadStream,
-    /// Hops that `dead` has judged.
-    judged: u64,
-    /// Mel frames that a push completed; kept for its memory.
-    complete: Vec<[f32; BANDS]>,
-    /// Verdicts on the hops that a push completed, and their energy; kept for its memory.
-    verdicts: Vec<(Option<Trouble>, f64)>,
+    impairments: ImpairmentDetector,
+    /// Hops that `impairments` has judged.
+    measured_hops: u64,
+    /// Buffer for the mel frames that a push completes.
+    new_frames: Vec<[f32; BANDS]>,
+    /// Buffer for the verdicts and energies of the hops that a push completes.
+    verdicts: Vec<(Option<Impairment>, f64)>,
     probe: ProbeStream,
     /// Whether onsets come with the answers to patches.
-    patchwise: bool,
+    onsets_from_patches: bool,
     voices: Option<VoiceStream>,
     patches: PatchQueue,
-    /// Mel frames heard.
+    /// Mel frames so far.
     mel_frames: u64,
     /// From hop `hop` on.
     hops: VecDeque<Hop>,
     hop: u64,
-    /// Left of [`SHY`].
-    shy: u32,
-    /// An onset whose frame begins in a silent hop: it belongs to the next.
-    carried: Option<f32>,
+    /// Hops left of [`HOPS_AFTER_BAD`].
+    suppressed: u32,
+    /// An onset whose frame begins in a silent hop; it belongs to the next hop.
+    carried_onset: Option<f32>,
 }
 
 impl Listener {
     /// `start` is the time of the first sample.
-    pub fn new(start: Nanos, hearing: &Hearing) -> Self {
-        let patchwise = matches!(hearing.probe, Probe::Patches);
-        let naming = if patchwise {
-            Naming::All
+    pub fn new(start: Nanos, settings: &ListenerSettings) -> Self {
+        let onsets_from_patches = matches!(settings.probe, Probe::Patches);
+        let tag_scope = if onsets_from_patches {
+            TagScope::All
         } else {
-            hearing.naming
+            settings.tag_scope
         };
         Self {
             start,
-            speech: hearing.speech,
-            voiced: hearing.probe.voiced(),
+            speech: settings.speech,
+            speech_discount: settings.probe.speech_discount(),
             finished: false,
             samples: 0,
             mel: MelStream::new(),
-            dead: DeadStream::new(),
-            judged: 0,
-            complete: Vec::new(),
+            impairments: ImpairmentDetector::new(),
+            measured_hops: 0,
+            new_frames: Vec::new(),
             verdicts: Vec::new(),
-            probe: ProbeStream::new(&hearing.probe),
-            patchwise,
-            voices: hearing.voices.then(VoiceStream::default),
-            patches: PatchQueue::new(start, naming, hearing.window),
+            probe: ProbeStream::new(&settings.probe),
+            onsets_from_patches,
+            voices: settings.voices.then(VoiceStream::default),
+            patches: PatchQueue::new(start, tag_scope, settings.patch_samples),
             mel_frames: 0,
             hops: VecDeque::new(),
             hop: 0,
-            shy: 0,
-            carried: None,
+            suppressed: 0,
+            carried_onset: None,
         }
     }
 
-    /// The next samples: 16 kHz, mono, in [-1, 1]; at most some seconds at once. What is not finite counts as silence, and its hop
-    /// is not trusted. Chunks of any size give the same cues. Does nothing after [`Self::finish`].
+    /// Takes the next samples: 16 kHz, mono, in [-1, 1], at most some seconds at once. Non-finite samples count as
+    /// silence, and their hop is not trusted. Chunks of any size give the same cues. Does nothing after
+    /// [`Self::finish`].
     pub fn push(&mut self, samples: &[f32]) {
         if self.finished {
             return;
@@ -147,7 +152,7 @@ impl Listener {
             let (now, later) = rest.split_at(rest.len().min(HOP_SAMPLES as usize - at));
             let index = self.samples / u64::from(HOP_SAMPLES);
             if let Some(hop) = self.hop_mut(index) {
-                hop.bad |= wide(
+                hop.bad |= vectorized(
                     #[inline(always)]
                     || now.iter().fold(false, |bad, x| bad | !x.is_finite()),
                 );
@@ -157,26 +162,27 @@ impl Listener {
             rest = later;
         }
         let mut verdicts = std::mem::take(&mut self.verdicts);
-        self.dead
-            .push(samples, |trouble, energy| verdicts.push((trouble, energy)));
-        for (trouble, energy) in verdicts.drain(..) {
-            if let Some(hop) = self.hop_mut(self.judged) {
-                (hop.trouble, hop.energy) = (trouble, energy);
+        self.impairments.push(samples, |impairment, energy| {
+            verdicts.push((impairment, energy))
+        });
+        for (impairment, energy) in verdicts.drain(..) {
+            if let Some(hop) = self.hop_mut(self.measured_hops) {
+                (hop.impairment, hop.energy) = (impairment, energy);
             }
-            self.judged += 1;
+            self.measured_hops += 1;
         }
         self.verdicts = verdicts;
         if let Some(voices) = &mut self.voices {
             voices.push(samples);
         }
         self.patches.push_samples(samples);
-        let mut frames = std::mem::take(&mut self.complete);
+        let mut frames = std::mem::take(&mut self.new_frames);
         self.mel.push(samples, |frame| frames.push(*frame));
         for frame in &frames {
             self.frame(frame);
         }
         frames.clear();
-        self.complete = frames;
+        self.new_frames = frames;
         self.patches.trim();
     }
 
@@ -201,23 +207,23 @@ impl Listener {
             hop.eventness = hop.eventness.max(eventness);
         }
         self.place_onsets();
-        if self.patches.naming() == Naming::Nothing {
+        if self.patches.tag_scope() == TagScope::Nothing {
             return;
         }
-        let log = wide(
+        let log = vectorized(
             #[inline(always)]
-            || log(mel),
+            || log_mel(mel),
         );
         self.patches.push_frame(&log, self.after_last_frame());
     }
 
-    /// How many samples follow the frame heard last.
+    /// Number of samples that follow the last mel frame.
     fn after_last_frame(&self) -> u64 {
         let end = STEP as u64 * self.mel_frames.saturating_sub(1) + FRAME as u64;
         self.samples.saturating_sub(end)
     }
 
-    /// The hop in which an instant since the start lies, unless it is over.
+    /// The hop that contains a time since the start; `None` if it is finished.
     fn hop_at(&mut self, at: Nanos) -> Option<&mut Hop> {
         self.hop_mut(at.get().max(0) as u64 / HOP.get() as u64)
     }
@@ -233,34 +239,35 @@ impl Listener {
         }
     }
 
-    /// The next 512 samples for the voice detector, in -1..=1; each is answered by [`Self::voice`], in the same order.
+    /// The next 512 samples for the voice detector, in -1..=1. Answer each with [`Self::push_voice`], in the same
+    /// order.
     pub fn next_voice_chunk(&mut self) -> Option<Vec<f32>> {
         self.voices.as_mut()?.next_chunk()
     }
 
-    /// How likely somebody speaks in the oldest unanswered chunk.
-    pub fn voice(&mut self, p: f32) {
+    /// The probability of speech in the oldest unanswered chunk.
+    pub fn push_voice(&mut self, p: f32) {
         if let Some(voices) = &mut self.voices {
             voices.answer(p);
         }
     }
 
-    /// The next patch to tag; each is answered by [`Self::tagged`], in the same order.
+    /// The next patch to tag. Answer each with [`Self::push_answer`], in the same order.
     pub fn next_patch(&mut self) -> Option<Patch> {
         self.patches.next(self.probe.judged())
     }
 
-    /// The beginning of the first patch that [`Self::next_patch`] has not come to.
+    /// The beginning of the first patch that [`Self::next_patch`] has not reached.
     pub fn undecided(&self) -> Nanos {
         self.patches.undecided()
     }
 
-    /// What is said of the oldest unanswered patch; what is not a number is dropped.
-    pub fn tagged(&mut self, answer: Answer) {
+    /// The answer to the oldest unanswered patch; tags with NaN are dropped.
+    pub fn push_answer(&mut self, answer: TaggerAnswer) {
         self.patches.answer(answer);
     }
 
-    /// The next cue that nothing can change any more.
+    /// The next cue that is final.
     pub fn next_cue(&mut self) -> Option<Cue> {
         let index = self.hop;
         let heard = if self.finished {
@@ -271,12 +278,12 @@ impl Listener {
         if !heard {
             return None;
         }
-        // Voices are heard around every instant of the hop.
+        // Speech counts around every instant of the hop.
         let (from, to) = (hops(index), hops(index + 1));
         if let Some(voices) = &self.voices {
             voices.likeliest(from - VOICE_BEFORE, to + VOICE_AFTER)?;
         }
-        let Answer {
+        let TaggerAnswer {
             tags,
             speech,
             onset,
@@ -284,58 +291,58 @@ impl Listener {
         let mut hop = self.hops.pop_front().unwrap_or_default();
         self.hop += 1;
         let patch = nearest_patch(index);
-        if self.patchwise
+        if self.onsets_from_patches
             && patch < self.patches.end()
             && let Some(p) = onset
         {
             hop.eventness = p;
             hop.peak = Some((patch_middle(patch), p)).filter(|(at, _)| (from..to).contains(at));
         }
-        // By now the next hop's samples have come, if there are any.
+        // By now the samples of the next hop have come, if there are any.
         let next_bad = self.hops.front().is_some_and(|next| next.bad);
         let own = self.start + hops(index);
-        let carried = self.carried.take().map(|p| (hops(index), p));
-        let peak = [carried, hop.peak]
+        let carried_onset = self.carried_onset.take().map(|p| (hops(index), p));
+        let peak = [carried_onset, hop.peak]
             .into_iter()
             .flatten()
             .max_by(|a, b| a.1.total_cmp(&b.1));
         if hop.silent() && !hop.bad {
-            // Sound at the very start of the next hop: frames whose middles lie in this one already see it.
-            self.carried = hop
+            // Sound at the very start of the next hop: frames centred in this one already see it.
+            self.carried_onset = hop
                 .peak
-                .and_then(|(at, p)| (at + SEES >= hops(index + 1)).then_some(p));
+                .and_then(|(at, p)| (at + FRAME_REACH >= hops(index + 1)).then_some(p));
         }
-        let trusted = !hop.dead() && !next_bad && self.shy == 0;
-        self.shy = if hop.bad {
-            SHY
+        let trusted = !hop.inaudible() && !next_bad && self.suppressed == 0;
+        self.suppressed = if hop.bad {
+            HOPS_AFTER_BAD
         } else {
-            self.shy.saturating_sub(1)
+            self.suppressed.saturating_sub(1)
         };
-        let dead = hop.dead();
+        let inaudible = hop.inaudible();
         let heard = |from, to| match &self.voices {
             Some(voices) => voices.likeliest(from, to).unwrap_or(0.0),
             None => speech,
         };
         let peak = peak.map(|(at, p)| match self.speech {
-            Speech::Anchor => (at, p),
-            Speech::Ignore | Speech::Label => {
+            SpeechMode::Anchor => (at, p),
+            SpeechMode::Ignore | SpeechMode::Label => {
                 let voice = heard(at - VOICE_BEFORE, at + VOICE_AFTER);
-                (at, beside_voice(p, voice, self.voiced))
+                (at, discount_speech(p, voice, self.speech_discount))
             }
         });
         let speech = match self.speech {
-            Speech::Ignore => 0.0,
-            Speech::Label | Speech::Anchor => heard(from, to),
+            SpeechMode::Ignore => 0.0,
+            SpeechMode::Label | SpeechMode::Anchor => heard(from, to),
         };
         if let Some(voices) = &mut self.voices {
             voices.forget(to - VOICE_BEFORE - HOP);
         }
         Some(Cue {
             pts: own,
-            eventness: if dead { 0.0 } else { hop.eventness },
-            uncertainty: match hop.trouble {
-                _ if dead => 1.0,
-                Some(_) => DOUBT,
+            eventness: if inaudible { 0.0 } else { hop.eventness },
+            uncertainty: match hop.impairment {
+                _ if inaudible => 1.0,
+                Some(_) => IMPAIRED,
                 None => 0.0,
             },
             speech,
@@ -363,28 +370,29 @@ impl Listener {
         if let Some(voices) = &mut self.voices {
             voices.finish();
         }
-        // A hop that is begun goes on as the one before it.
-        let (verdict, energy) = (self.dead.verdict(), self.dead.energy());
-        if let Some(hop) = self.hop_mut(self.judged) {
+        // An incomplete hop is as impaired as the one before it.
+        let (verdict, energy) = (self.impairments.verdict(), self.impairments.energy());
+        if let Some(hop) = self.hop_mut(self.measured_hops) {
             hop.energy = energy;
-            hop.trouble = verdict.filter(|trouble| *trouble != Trouble::Silence);
+            hop.impairment = verdict.filter(|impairment| *impairment != Impairment::Silence);
         }
         self.finished = true;
     }
 
-    /// From the start of a hop to the last sample that its cue needs; the tagger's own time comes on top.
+    /// Time from the start of a hop to the last sample that its cue needs. The tagger's own time comes on top.
     pub fn latency(&self) -> Nanos {
-        // The hop's last frame begins 60 ms after it, and is 25 ms long.
+        // The hop's last frame begins 60 ms after the hop, and is 25 ms long.
         let onset = Nanos::from_ms(60 + 25) + self.probe.latency();
-        // A chunk of 32 ms may begin with the last sample that matters.
+        // A chunk of 32 ms may begin with the last sample that counts.
         let voices = HOP + VOICE_AFTER + Nanos::from_ms(32);
-        // The first hop whose nearest patch is the second one starts at 720 ms, and that patch ends at 480 + 975 ms.
+        // The first hop whose nearest patch is the second one starts at 720 ms; that patch ends at 480 + 975 ms.
         let tags = Nanos::from_ms(480 + 975 - 720);
-        let own = match self.patches.naming() {
-            Naming::Nothing => onset,
-            Naming::All => tags.max(onset),
-            // A hop may be the first of those that its patch speaks for, and all of them are judged before it is asked.
-            Naming::Onsets => tags.max(onset + hops(last_hop(1) - last_hop(0) - 1)),
+        let own = match self.patches.tag_scope() {
+            TagScope::Nothing => onset,
+            TagScope::All => tags.max(onset),
+            // A hop may be the first of those that share its patch, and all of them are judged before the patch is
+            // sent.
+            TagScope::Onsets => tags.max(onset + hops(last_hop(1) - last_hop(0) - 1)),
         };
         if self.voices.is_some() {
             own.max(voices)
@@ -394,9 +402,9 @@ impl Listener {
     }
 }
 
-/// How likely something other than speech begins where an onset is this likely and a voice is, if a voice takes that much.
-pub fn beside_voice(p: f32, voice: f32, voiced: f32) -> f32 {
-    p * (1.0 - voiced * voice)
+/// The probability of an onset, lowered by the probability of speech: `p * (1 - speech_discount * voice)`.
+pub fn discount_speech(p: f32, voice: f32, speech_discount: f32) -> f32 {
+    p * (1.0 - speech_discount * voice)
 }
 
 #[cfg(test)]

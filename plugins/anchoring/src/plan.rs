@@ -1,7 +1,8 @@
-//! The plan: where to look, at what cost and why; and its text form, `plan.jsonl`.
+//! The plan: which frames to take, at what cost and why; and its text form, `plan.jsonl`.
 //!
-//! One JSON object a line: the header, then anchors, frames and (if wanted) cues in time order, an anchor always before the
-//! frames that name it, so that a reader needs constant memory. All anchors first and then all frames reads as well.
+//! One JSON object per line: the header, then anchors, frames and (optionally) cues in order of time. An anchor
+//! always comes before the frames that name it, so a reader needs constant memory. All anchors first and then all
+//! frames is valid, too.
 
 mod anchor;
 mod line;
@@ -14,13 +15,13 @@ use crate::tier::{Tier, Tokens};
 use crate::time::Nanos;
 
 pub use anchor::Anchor;
-pub use read::{BadPlan, PlanReader};
+pub use read::{PlanParseError, PlanReader};
 
 /// The `schema` of every header that this version writes.
 pub const SCHEMA: &str = "earmark-plan/2";
 
-/// The schema before it, which is still read: its frames say `requested_ns` for `planned_ns`, `fallback` for `untrusted` and `uniform`
-/// for `background`, too.
+/// The schema before it, which is still read. Its frames say `requested_ns` for `planned_ns`, `fallback` for
+/// `untrusted`, and `uniform` also for `background`.
 pub const OLD_SCHEMA: &str = "earmark-plan/1";
 
 /// Shortest recording that can be planned, unless it is empty: 10 ms.
@@ -29,17 +30,17 @@ pub const MIN_DURATION: Nanos = Nanos::from_ms(10);
 /// Longest recording that can be planned: a hundred hours.
 pub const MAX_DURATION: Nanos = Nanos::new(360_000_000_000_000);
 
-/// Why a picture is taken.
+/// Why a frame is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reason {
-    /// Something begins there.
+    /// An event begins there.
     Anchor,
-    /// The sound is missing there or can't be trusted.
+    /// The sound is missing there, or can't be trusted.
     Untrusted,
-    /// Nothing begins there; it is taken so that nothing goes unseen.
+    /// No event begins there; the frame is taken so that nothing goes unseen.
     Background,
-    /// The policy listens to nothing: uniform or dense.
+    /// The policy ignores the sound: `uniform` or `dense`.
     Uniform,
 }
 
@@ -76,18 +77,19 @@ impl std::str::FromStr for Reason {
             .into_iter()
             .find(|reason| reason.name() == text)
             .ok_or_else(|| {
-                format!("`{text}` is no reason: anchor, untrusted, background or uniform")
+                format!("unknown reason `{text}`: use anchor, untrusted, background or uniform")
             })
     }
 }
 
-/// One picture to take.
+/// One frame to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Entry {
     /// The time of the plan, after snapping, in the recording's time.
     #[serde(rename = "planned_ns")]
     pub planned: Nanos,
-    /// The time that was asked for, before snapping moved it to a frame that costs less to decode; `None` if it was not moved.
+    /// The time that was asked for, before snapping moved it to a frame that is cheaper to decode; `None` if it was
+    /// not moved.
     #[serde(rename = "asked_ns", skip_serializing_if = "Option::is_none")]
     pub asked: Option<Nanos>,
     /// Resolution.
@@ -96,35 +98,35 @@ pub struct Entry {
     pub tokens: Tokens,
     /// Why it is taken.
     pub reason: Reason,
-    /// `id` of the anchor it belongs to; set exactly when the reason is [`Reason::Anchor`].
+    /// `id` of its anchor; set exactly if the reason is [`Reason::Anchor`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anchor: Option<u32>,
 }
 
-/// What the first line of a plan says.
+/// The first line of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Header {
     /// [`SCHEMA`].
     pub schema: String,
     /// Name of the recording.
     pub video_id: String,
-    /// Length of the recording.
+    /// Duration of the recording.
     #[serde(rename = "duration_ns")]
     pub duration: Nanos,
-    /// What might be spent.
+    /// Tokens that the plan may spend.
     pub budget_tokens: Tokens,
-    /// What the entries cost together; never more than the budget.
+    /// Price of all entries; never more than the budget.
     pub spent_tokens: Tokens,
     /// The settings that made the plan; any JSON object.
     pub config: serde_json::Value,
 }
 
-/// Where to look in one recording.
+/// The plan of one recording.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// First line.
+    /// The first line.
     pub header: Header,
-    /// By window; `id` is the index; windows are disjoint.
+    /// In order of their disjoint windows; `id` is the index.
     pub anchors: Vec<Anchor>,
     /// By planned time, strictly ascending.
     pub entries: Vec<Entry>,
@@ -134,13 +136,13 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Line {
-    /// The header, first of all.
+    /// The header; always first.
     Plan(Header),
     /// An anchor and its window.
     Anchor(Anchor),
-    /// A picture to take.
+    /// A frame to take.
     Frame(Entry),
-    /// What was heard in one hop; optional, for people and for `/cues`.
+    /// A cue; optional, for people and for `/cues`.
     Cue(Cue),
 }
 
@@ -162,20 +164,20 @@ impl Line {
         }
     }
 
-    /// One line of JSON without a line break. Numbers that are not finite become `null` and don't read back.
+    /// One line of JSON without a line break. NaN and infinity become `null` and can't be read back.
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 }
 
 impl Plan {
-    /// The plan's lines in the order of `plan.jsonl`; `cues`, which must be in order, are merged by time.
+    /// The lines of `plan.jsonl`, in order. `cues` must be in order; they are merged by time.
     pub fn lines(&self, cues: impl IntoIterator<Item = Cue>) -> impl Iterator<Item = Line> {
         let mut cues = cues.into_iter().peekable();
         let mut anchors = self.anchors.iter().peekable();
         let mut entries = self.entries.iter().peekable();
         let body = std::iter::from_fn(move || {
-            // Anchors come before whatever lies at or after their windows' starts, and before the frames that name them.
+            // An anchor comes before anything at or after its window's start, and before the frames that name it.
             let frame = entries.peek().map(|entry| entry.planned);
             let named = entries.peek().and_then(|entry| entry.anchor);
             let cue = cues.peek().map(|cue| cue.pts);
@@ -201,17 +203,17 @@ impl Plan {
     }
 }
 
-/// Why there can be no plan.
+/// Why there is no plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// The policy takes every picture.
+    /// The policy takes every frame.
     #[error(
-        "budget.policy is dense: it takes every picture, so there is nothing to plan (did you mean `earmark run`?)"
+        "budget.policy is dense: it takes every frame, so there is nothing to plan (did you mean `earmark run`?)"
     )]
     Dense,
     /// The largest gap alone costs more than the budget.
     #[error(
-        "the budget is {budget} tokens, but looks at {tier} tier no more than {max_gap_ms} ms apart over {duration} cost \
+        "the budget is {budget} tokens, but frames of tier {tier} at most {max_gap_ms} ms apart over {duration} cost \
          {needed}: raise budget.tokens_per_s or budget.max_gap_ms (did you give a budget per minute?)"
     )]
     TooSmall {
@@ -219,27 +221,27 @@ pub enum PlanError {
         budget: Tokens,
         /// What the largest gap costs.
         needed: Tokens,
-        /// Tier of the looks.
+        /// Tier of the frames.
         tier: Tier,
         /// The largest gap.
         max_gap_ms: u32,
-        /// Length of the recording.
+        /// Duration of the recording.
         duration: Nanos,
     },
     /// The largest gap is so small that the plan would not fit in memory.
     #[error(
-        "no more than {max_gap_ms} ms between looks needs {looks} of them, above {limit}: raise budget.max_gap_ms (did you give \
+        "gaps of at most {max_gap_ms} ms need {frames} frames, more than {limit}: raise budget.max_gap_ms (did you give \
          seconds?)"
     )]
     TooMany {
-        /// How many the recording would need.
-        looks: u64,
-        /// How many a plan may have.
+        /// Frames that the recording would need.
+        frames: u64,
+        /// Most frames of a plan.
         limit: u64,
         /// The largest gap.
         max_gap_ms: u32,
     },
-    /// A recording of negative or absurd length.
+    /// The duration is negative or out of range.
     #[error(
         "the recording's duration is {0}: it must be 0 or lie between {low} and {high} (is its last timestamp broken?)",
         low = MIN_DURATION,

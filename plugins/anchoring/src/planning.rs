@@ -1,4 +1,7 @@
-//! Candidates and a budget -> plan entries: for the whole recording at once, or behind a stream.
+//! Candidates and a budget -> plan entries, for a whole recording or behind a stream.
+//!
+//! In reading order: [`value`] (what a frame is worth), [`uniform`] (even spacing, the largest gap), [`decode_cost`], [`global`] (the
+//! whole recording at once), [`snapping`] (to frames that are cheap to decode), `deduplicate` (one entry per frame), [`streaming`].
 
 pub mod decode_cost;
 mod deduplicate;

@@ -1,4 +1,4 @@
-//! Everything a user may choose about where to look, with defaults, ranges and one check.
+//! Settings of anchors and budget: defaults, ranges and one check.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use serde::{Deserialize, Serialize};
 use crate::tier::{Prices, Tier};
 use crate::time::Nanos;
 
-/// What decides where to look.
+/// Which frames are taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Policy {
-    /// Anchors first, a thin uniform look everywhere else.
+    /// Anchors first, background frames everywhere else.
     #[default]
     Gated,
-    /// Evenly spaced looks; the audio decides nothing.
+    /// Evenly spaced frames; the sound is ignored.
     Uniform,
-    /// Every picture at the base tier; no budget.
+    /// Every frame, at the untrusted tier; no budget.
     Dense,
-    /// Anchors only; no largest gap, no fallback.
+    /// Anchors only; no largest gap, no background frames.
     AnchorsOnly,
 }
 
@@ -26,19 +26,19 @@ pub enum Policy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Widen {
-    /// Both, each in proportion to its length.
+    /// Both, in proportion to their lengths.
     #[default]
     Both,
-    /// The one before.
+    /// The side before.
     Before,
-    /// The one after.
+    /// The side after.
     After,
 }
 
-/// The longest window that there can be: both sides at most a minute, and grown elevenfold.
+/// The longest possible window: both sides a minute, and widened elevenfold.
 pub const LONGEST_MS: u32 = 1_320_000;
 
-/// Furthest that picture and sound may lie apart, ms.
+/// Largest offset between sound and video, ms.
 pub const FURTHEST_MS: i32 = 5_000;
 
 /// How cues become anchors and windows.
@@ -49,24 +49,25 @@ pub struct AnchorSettings {
     pub pre_ms: u32,
     /// Window after the onset, ms, 1..=60000.
     pub post_ms: u32,
-    /// The window grows by this times the anchor's uncertainty (1 - score), 0..=10: sides that grow are multiplied by `1 + gain * uncertainty`.
+    /// How much a window grows with the anchor's uncertainty (1 - score), 0..=10: sides that grow are multiplied by
+    /// `1 + gain * uncertainty`.
     pub uncertainty_gain: f64,
     /// Which sides grow.
     pub widen: Widen,
-    /// Least length of a window, ms, 0..=120000: shorter ones grow to it, however certain the anchor. The recording's ends and other
-    /// anchors may cut it.
+    /// Least length of a window, ms, 0..=120000; shorter windows grow to it. The recording's ends and other anchors
+    /// may still cut it.
     pub min_window_ms: u32,
-    /// Most length of a window, ms, 1..=1320000, and no less than `pre_ms + post_ms`: longer ones grow no further. By default as long as the
-    /// other settings can make one.
+    /// Greatest length of a window, ms, 1..=1320000, and at least `pre_ms + post_ms`. By default as long as the other
+    /// settings can make one.
     pub max_window_ms: u32,
     /// Least distance between two anchors, ms, 0..=60000.
     pub min_gap_ms: u32,
-    /// The picture is taken this long after the onset, ms, -5000..=5000; kept inside the window.
+    /// The frame is taken this long after the onset, ms, -5000..=5000; kept inside the window.
     pub look_ms: i32,
-    /// How much later than its sound an event is seen, ms, -5000..=5000: moves the window and the look, not the onset. Negative where the
-    /// picture comes first: the sound lags, or the act begins before its sound.
+    /// How much later an event is visible than audible, ms, -5000..=5000. Moves the window and the frame, not the
+    /// onset. Negative if the event is visible first: the sound lags, or the action begins before its sound.
     pub offset_ms: i32,
-    /// The same by class, instead of `offset_ms`, for anchors to which the tagger gives that class: its name -> ms, -5000..=5000.
+    /// Offsets by class instead of `offset_ms`: name of the tagger's class -> ms, -5000..=5000.
     pub class_offset_ms: BTreeMap<String, i32>,
     /// Onsets less likely than this are no anchors, 0..=1.
     pub threshold: f64,
@@ -94,38 +95,41 @@ impl Default for AnchorSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BudgetSettings {
-    /// What decides where to look.
+    /// Which frames are taken.
     pub policy: Policy,
     /// Tokens per second of recording, 0.001..=1000000, in steps of 0.001.
     pub tokens_per_s: f64,
-    /// Tier of the picture at an anchor.
+    /// Tier of an anchor's frame.
     pub anchor_tier: Tier,
-    /// Tier of the thin looks between anchors and where the sound can't be trusted.
+    /// Tier of the background frames that keep the largest gap.
     pub background_tier: Tier,
-    /// Tier of the looks where there is no audio at all, and of the policies `uniform` and `dense`.
+    /// Tier of the frames where there is no sound at all, of background frames in silence and in large gaps, and of
+    /// the policies `uniform` and `dense`.
     pub untrusted_tier: Tier,
-    /// Largest time between two looks (and from the start to the first, from the last to the stop), ms, 1..=3600000.
+    /// Largest gap between two frames (also from the start to the first and from the last to the end), ms,
+    /// 1..=3600000.
     pub max_gap_ms: u32,
-    /// Global planning: how far a look that serves no anchor may be moved to a picture that costs less to decode, ms, 0..=60000.
+    /// Global planning: how far snapping may move a frame without an anchor to one that is cheaper to decode, ms,
+    /// 0..=60000.
     pub snap_ms: u32,
-    /// Global planning: what a decoded picture counts for where anchors are weighed against each other, in tokens, 0..=100000. None of them are
-    /// spent; 0 chooses anchors whatever they cost to decode, more prefers those near a keyframe and those that share a group of pictures.
+    /// Global planning: penalty per decoded frame when anchors are chosen, in tokens, 0..=100000; not charged to the
+    /// budget. 0 ignores decoding; more prefers anchors near a keyframe, and those that share a GOP.
     pub decode_penalty_tokens: f64,
-    /// Global planning, where `decode_penalty_tokens` are more than 0: how long an anchor's picture may wait for a keyframe inside its window, ms, 0..=60000. It does
-    /// where what that saves outweighs what is over by then.
+    /// Global planning, if `decode_penalty_tokens` exceeds 0: how long an anchor's frame may wait for a keyframe
+    /// inside its window, ms, 0..=60000. It waits if that saves more than the events that are over by then.
     pub anchor_snap_ms: u32,
-    /// From this uncertainty on, the sound is not trusted, 0..=1.
+    /// The sound is not trusted from this uncertainty on, 0..=1.
     pub distrust: f64,
-    /// How many events are expected to begin in a minute before anything is heard, 0..=600. A blind look is worth what it is expected to
-    /// show; 0 makes it worth nothing: the likeliest anchors, thin looks everywhere else.
+    /// Expected events per minute before anything is heard, 0..=600. A background frame has the value of what it is
+    /// expected to show. 0 gives it none: the most probable anchors, and background frames only for the largest gap.
     pub events_per_min: f64,
-    /// How long they last: half of them longer than 0.4 times this, seconds, 0.01..=3600.
+    /// How long events last, seconds, 0.01..=3600: half of them longer than 0.4 times this.
     pub event_s: f64,
-    /// Share of the events that the sound is expected not to tell of where it can be trusted, 0..=1.
+    /// Share of the events that the sound does not tell of, where it can be trusted, 0..=1.
     pub miss_rate: f64,
-    /// Streaming: how much the token bucket holds, in seconds of `tokens_per_s`, 1..=3600.
+    /// Streaming: capacity of the token bucket, in seconds of `tokens_per_s`, 1..=3600.
     pub burst_s: f64,
-    /// Streaming: how far the planner hears ahead before it decides, ms, 100..=60000.
+    /// Streaming: how far ahead the planner hears before it decides, ms, 100..=60000.
     pub look_ahead_ms: u32,
 }
 
@@ -151,7 +155,7 @@ impl Default for BudgetSettings {
     }
 }
 
-/// All of it.
+/// Settings of anchors and budget.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -161,13 +165,13 @@ pub struct Settings {
     pub budget: BudgetSettings,
 }
 
-/// A setting that cannot be.
+/// A setting that is out of range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} is {value}: {rule} ({hint})")]
-pub struct Problem {
-    /// As in YAML: `anchors.pre_ms`.
+pub struct InvalidSetting {
+    /// Its name in YAML: `anchors.pre_ms`.
     pub field: &'static str,
-    /// What was given.
+    /// The value given.
     pub value: String,
     /// What it must be.
     pub rule: String,
@@ -177,13 +181,13 @@ pub struct Problem {
 
 impl Settings {
     /// Everything that is wrong, in the order of the fields; empty if nothing is.
-    pub fn check(&self, prices: Prices) -> Vec<Problem> {
+    pub fn check(&self, prices: Prices) -> Vec<InvalidSetting> {
         let mut problems = Vec::new();
         let a = &self.anchors;
         let b = &self.budget;
         let mut range = |field, value: f64, low: f64, high: f64, hint: &str| {
             if !(low..=high).contains(&value) {
-                problems.push(Problem {
+                problems.push(InvalidSetting {
                     field,
                     value: value.to_string(),
                     rule: format!("must lie in {low}..={high}"),
@@ -288,7 +292,7 @@ impl Settings {
             f64::from(b.anchor_snap_ms),
             0.0,
             60_000.0,
-            "did you give microseconds? 0: no picture of an anchor waits",
+            "did you give microseconds? 0: no frame of an anchor waits",
         );
         range(
             "budget.distrust",
@@ -334,7 +338,7 @@ impl Settings {
         );
         for (name, &ms) in &a.class_offset_ms {
             if !(-FURTHEST_MS..=FURTHEST_MS).contains(&ms) {
-                problems.push(Problem {
+                problems.push(InvalidSetting {
                     field: "anchors.class_offset_ms",
                     value: format!("{ms} for \"{name}\""),
                     rule: format!("must lie in {}..={FURTHEST_MS}", -FURTHEST_MS),
@@ -344,15 +348,15 @@ impl Settings {
         }
         let base = a.pre_ms.saturating_add(a.post_ms);
         if problems.is_empty() && a.max_window_ms < base {
-            problems.push(Problem {
+            problems.push(InvalidSetting {
                 field: "anchors.max_window_ms",
                 value: a.max_window_ms.to_string(),
                 rule: format!("must be at least pre_ms + post_ms, {base}"),
-                hint: "windows only grow; give smaller pre_ms and post_ms for smaller ones".into(),
+                hint: "windows only grow; for smaller ones, lower pre_ms and post_ms".into(),
             });
         }
         if problems.is_empty() && a.max_window_ms < a.min_window_ms {
-            problems.push(Problem {
+            problems.push(InvalidSetting {
                 field: "anchors.max_window_ms",
                 value: a.max_window_ms.to_string(),
                 rule: format!("must be at least min_window_ms, {}", a.min_window_ms),
@@ -360,28 +364,27 @@ impl Settings {
             });
         }
         if problems.is_empty() && b.anchor_snap_ms > 0 && b.decode_penalty_tokens == 0.0 {
-            problems.push(Problem {
+            problems.push(InvalidSetting {
                 field: "budget.anchor_snap_ms",
                 value: b.anchor_snap_ms.to_string(),
-                rule: "must be 0 where budget.decode_penalty_tokens is 0".into(),
-                hint:
-                    "what a wait saves is reckoned by decode_penalty_tokens; did you leave it out?"
-                        .into(),
+                rule: "must be 0 if budget.decode_penalty_tokens is 0".into(),
+                hint: "without decode_penalty_tokens a wait saves nothing; did you leave them out?"
+                    .into(),
             });
         }
         if problems.is_empty() && matches!(b.policy, Policy::Gated | Policy::Uniform) {
-            let needed = self.fallback_rate(prices);
+            let needed = self.background_rate(prices);
             if b.tokens_per_s < needed {
-                problems.push(Problem {
+                problems.push(InvalidSetting {
                     field: "budget.tokens_per_s",
                     value: b.tokens_per_s.to_string(),
                     rule: format!(
-                        "must be at least {needed}: one {} picture ({} tokens) every {} ms",
+                        "must be at least {needed}: one frame of tier {} ({} tokens) every {} ms",
                         b.background_tier,
                         prices.of(b.background_tier),
                         b.max_gap_ms
                     ),
-                    hint: "too small for even the fallback; raise it, or raise budget.max_gap_ms"
+                    hint: "too small for even the background frames; raise it, or raise budget.max_gap_ms"
                         .into(),
                 });
             }
@@ -389,13 +392,13 @@ impl Settings {
         problems
     }
 
-    /// Tokens per second that the largest gap alone costs.
-    pub fn fallback_rate(&self, prices: Prices) -> f64 {
+    /// Tokens per second for the largest gap alone.
+    pub fn background_rate(&self, prices: Prices) -> f64 {
         prices.of(self.budget.background_tier) as f64 * 1000.0
             / f64::from(self.budget.max_gap_ms.max(1))
     }
 
-    /// Tokens that a recording of this length may spend: `tokens_per_s * duration`, rounded down.
+    /// Tokens that a recording of this duration may spend: `tokens_per_s * duration`, rounded down.
     pub fn budget_of(&self, duration: Nanos) -> u64 {
         let milli = (self.budget.tokens_per_s * 1000.0).round() as u128;
         (milli * duration.get().max(0) as u128 / 1_000_000_000_000) as u64
@@ -492,7 +495,7 @@ pub(crate) mod testing {
                     },
                 };
                 // What the largest gap needs, in whole thousandths, and up to 2000 tokens a second more.
-                let needed = settings.fallback_rate(Prices::default());
+                let needed = settings.background_rate(Prices::default());
                 settings.budget.tokens_per_s = ((needed * 1000.0).ceil() + f64::from(b.0)) / 1000.0;
                 assert_eq!(settings.check(Prices::default()), []);
                 settings

@@ -1,4 +1,4 @@
-//! Resolutions and what they cost.
+//! Tiers: resolutions and their prices in tokens.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Visual tokens: patches of 16 by 16 pixels, the unit of every budget.
 pub type Tokens = u64;
 
-/// A resolution at which a picture is encoded.
+/// The resolution at which a frame is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
@@ -46,11 +46,11 @@ impl FromStr for Tier {
         Self::ALL
             .into_iter()
             .find(|tier| tier.name() == text)
-            .ok_or_else(|| format!("`{text}` is no tier: low, base or high"))
+            .ok_or_else(|| format!("unknown tier `{text}`: use low, base or high"))
     }
 }
 
-/// What one picture of each tier costs. Positive and not falling from low to high.
+/// The price of a frame at each tier. Positive, and never falling from low to high.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prices {
     low: Tokens,
@@ -74,7 +74,7 @@ impl Prices {
     pub fn new(low: Tokens, base: Tokens, high: Tokens) -> Option<Self> {
         (0 < low && low <= base && base <= high).then_some(Self { low, base, high })
     }
-    /// The price of one picture.
+    /// The price of a frame.
     pub const fn of(self, tier: Tier) -> Tokens {
         match tier {
             Tier::Low => self.low,

@@ -5,7 +5,7 @@ use std::ops::{Add, Sub};
 
 use serde::{Deserialize, Serialize};
 
-/// An instant of the recording or a length of time, in nanoseconds. Seconds as `f64` only where text is read or written.
+/// An instant of the recording or a duration, in nanoseconds. Seconds as `f64` appear only in text.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 pub struct Nanos(i64);
 
 impl Nanos {
-    /// The recording's start, or no time at all.
+    /// The start of the recording, or a duration of zero.
     pub const ZERO: Self = Self(0);
-    /// Later than every instant of every recording.
+    /// Later than every instant of any recording.
     pub const MAX: Self = Self(i64::MAX);
 
     /// From integer nanoseconds.

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use anchoring::hearing::flux::{FluxStream, REFERENCES};
 use anchoring::hearing::mel::{BANDS, MelStream};
-use anchoring::onset::candidate::{Candidate, CandidateStream, FEATURE_NAMES, FEATURES};
-use anchoring::onset::probe::{Probe, ProbeStream, view};
+use anchoring::onset::peak_features::{FEATURE_NAMES, FEATURES, PeakFeatureStream, PeakFeatures};
+use anchoring::onset::probe::{Probe, ProbeStream, tcn_features};
 use anchoring::onset::tcn::TcnStream;
 use anchoring::onset::weights::Weights;
 use anchoring::time::Nanos;
@@ -155,7 +155,7 @@ fn candidates_and_their_features_agree_with_the_golden_arrays() {
     let (columns, features) = &golden["A"];
     assert_eq!(*columns, FEATURES);
 
-    let (mut mel, mut stream) = (MelStream::new(), CandidateStream::new());
+    let (mut mel, mut stream) = (MelStream::new(), PeakFeatureStream::new());
     let mut found = Vec::new();
     mel.push(&samples, |frame| found.extend(stream.push_frame(frame)));
     found.extend(stream.finish());
@@ -201,7 +201,7 @@ fn networks_agree_with_the_golden_arrays() {
     let (_, features) = &golden["B"];
     let weights = study();
     let mut tcn = TcnStream::new(Arc::clone(weights.tcn().unwrap()));
-    let mut stream = CandidateStream::new();
+    let mut stream = PeakFeatureStream::new();
     let (mut frames, mut waiting, mut views) = (Vec::new(), VecDeque::new(), Vec::new());
     MelStream::new().push(&samples, |frame| frames.push(*frame));
     for (t, frame) in frames.iter().enumerate() {
@@ -209,10 +209,10 @@ fn networks_agree_with_the_golden_arrays() {
         waiting.extend(stream.push_frame(frame).filter(|c| c.frame > 100));
         if waiting
             .front()
-            .is_some_and(|c: &Candidate| t as u64 >= c.frame + 46)
+            .is_some_and(|c: &PeakFeatures| t as u64 >= c.frame + 46)
         {
             tcn.advance();
-            views.push(view(&tcn, &waiting.pop_front().unwrap()));
+            views.push(tcn_features(&tcn, &waiting.pop_front().unwrap()));
         }
         // As many as are remembered.
         if t % 400 == 399 || t == frames.len() - 1 {

@@ -1,56 +1,58 @@
-//! Cues -> anchors: the instants at which something begins, each with a window around it.
+//! Cues -> candidates: onsets that may become anchors.
 
 use crate::anchor::offset::Offsets;
-use crate::anchor::window::{holding, sides};
+use crate::anchor::window::{reach, window_containing};
 use crate::cue::{Cue, HOP};
 use crate::plan::Anchor;
 use crate::settings::AnchorSettings;
 use crate::time::{Nanos, Window};
 
-/// From this uncertainty on nothing is to be heard, whatever is trusted.
-pub(crate) const AUDIBLE: f64 = 1.0;
+/// From this uncertainty on there is nothing to hear, whatever `distrust` says.
+pub(crate) const INAUDIBLE: f64 = 1.0;
 
-/// So soon after a long silence an onset is the sound's return, and hardly ever an event's beginning. Shorter silences are those of a noise gate, which
-/// opens for events.
-const RETURN: Nanos = Nanos::from_ms(100);
-const LONG: Nanos = Nanos::from_ms(10_000);
+/// An onset this soon after a long silence is the return of the sound, hardly ever an event. Shorter silences are
+/// those of a noise gate, which opens for events.
+const AFTER_SILENCE: Nanos = Nanos::from_ms(100);
+const LONG_SILENCE: Nanos = Nanos::from_ms(10_000);
 
-/// What is left of its probability (half-muted kitchen recordings: 0.98, of which 0.09 came true).
-const RETURNED: f32 = 0.1;
+/// Its probability is multiplied by this. (In half-muted kitchen recordings such onsets had a probability of 0.98,
+/// and 9 % were events.)
+const AFTER_SILENCE_FACTOR: f32 = 0.1;
 
-/// Share that a sure onset loses in wind or handling, and others in proportion to their probability: many a knock is the microphone's.
-const KNOCKS: f32 = 0.3;
+/// In wind or handling noise, a probability `p` is multiplied by `1 - 0.3 p`: many knocks are made by the microphone.
+const IMPAIRED_LOSS: f32 = 0.3;
 
-/// Cues -> candidates, with what is known of the sound around them.
+/// Cues in, candidates out.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Candidates {
-    /// Where the last silence began and stopped.
+pub(crate) struct CandidateFinder {
+    /// Start and end of the last silence.
     silence: Option<(Nanos, Nanos)>,
 }
 
-impl Candidates {
-    /// The candidate in the next cue, if anything is to be heard there and the onset is likely enough. From the uncertainty `distrust` on, and
-    /// right after a long silence, an onset is believed less than the probe says.
-    pub(crate) fn hear(
+impl CandidateFinder {
+    /// The candidate of the next cue, if the sound is audible there and the onset likely enough. The probability is
+    /// lowered from the uncertainty `distrust` on, and right after a long silence.
+    pub(crate) fn push(
         &mut self,
         cue: &Cue,
         settings: &AnchorSettings,
         offsets: &Offsets,
         distrust: f64,
     ) -> Option<Candidate> {
-        if !cue.trusted(AUDIBLE) {
+        if !cue.trusted(INAUDIBLE) {
             let goes_on = self.silence.filter(|&(_, stop)| cue.pts - stop < HOP);
             let start = goes_on.map_or(cue.pts, |(start, _)| start);
             self.silence = Some((start, cue.pts + HOP));
         }
-        let mut candidate = Candidate::of(cue, settings, offsets, AUDIBLE)?;
-        let returned =
-            |(start, stop): (Nanos, Nanos)| stop - start >= LONG && candidate.onset - stop < RETURN;
+        let mut candidate = Candidate::from_cue(cue, settings, offsets, INAUDIBLE)?;
+        let returned = |(start, stop): (Nanos, Nanos)| {
+            stop - start >= LONG_SILENCE && candidate.onset - stop < AFTER_SILENCE
+        };
         if self.silence.is_some_and(returned) {
-            candidate.p *= RETURNED;
+            candidate.p *= AFTER_SILENCE_FACTOR;
         }
         if !cue.trusted(distrust) {
-            candidate.p *= 1.0 - KNOCKS * candidate.p;
+            candidate.p *= 1.0 - IMPAIRED_LOSS * candidate.p;
         }
         Some(candidate)
     }
@@ -61,16 +63,17 @@ impl Candidates {
 pub(crate) struct Candidate {
     /// When its sound begins.
     pub(crate) onset: Nanos,
-    /// When it is expected to be seen: what planning goes by. Inside the recording, as far as that is known.
-    pub(crate) seen: Nanos,
+    /// When its event is expected to be visible: the time that planning uses. Inside the recording, as far as that is
+    /// known.
+    pub(crate) visible: Nanos,
     pub(crate) p: f32,
     pub(crate) class_id: i32,
 }
 
 impl Candidate {
-    /// The candidate in a cue, if the sound can be trusted there and the onset is likely enough. A cue that nobody named has the
-    /// offset of no class.
-    pub(crate) fn of(
+    /// The candidate of a cue, if the sound can be trusted and the onset is likely enough. A cue without tags gets
+    /// the global offset.
+    pub(crate) fn from_cue(
         cue: &Cue,
         settings: &AnchorSettings,
         offsets: &Offsets,
@@ -78,36 +81,37 @@ impl Candidate {
     ) -> Option<Self> {
         let onset = cue.onset?;
         let heard = cue.trusted(distrust);
-        // Written so that a NaN fails.
+        // NaN must fail.
         let likely = onset.p > 0.0 && onset.p >= settings.threshold as f32;
         let class_id = cue.tags.first().map_or(-1, |tag| i32::from(tag.class_id));
         (heard && likely && onset.at >= Nanos::ZERO && onset.at < Nanos::MAX).then(|| Self {
             onset: onset.at,
-            seen: (onset.at + offsets.of(class_id)).clamp(Nanos::ZERO, Nanos::MAX - Nanos::new(1)),
+            visible: (onset.at + offsets.of(class_id))
+                .clamp(Nanos::ZERO, Nanos::MAX - Nanos::new(1)),
             p: onset.p.min(1.0),
             class_id,
         })
     }
 
-    /// The recording turns out to end at `stop`, after the onset: what would be seen later is looked for at its end.
-    pub(crate) fn ends(&mut self, stop: Nanos) {
-        self.seen = self.seen.min(stop - Nanos::new(1)).max(Nanos::ZERO);
+    /// The recording ends at `stop`, after the onset: an event that would be visible later is looked for at the end.
+    pub(crate) fn end_at(&mut self, stop: Nanos) {
+        self.visible = self.visible.min(stop - Nanos::new(1)).max(Nanos::ZERO);
     }
 
-    /// `[seen - pre, seen + post)`, widened, inside `[0, stop)`.
+    /// `[visible - pre, visible + post)`, widened, inside `[0, stop)`.
     pub(crate) fn window(&self, settings: &AnchorSettings, stop: Nanos) -> Window {
-        let (before, after) = sides(settings, 1.0 - self.p);
-        holding(
-            self.seen,
-            (self.seen - before).max(Nanos::ZERO),
-            (self.seen + after).min(stop),
+        let (before, after) = reach(settings, 1.0 - self.p);
+        window_containing(
+            self.visible,
+            (self.visible - before).max(Nanos::ZERO),
+            (self.visible + after).min(stop),
         )
     }
 
-    /// When the picture is taken: `seen + look`, kept inside the widened window and the recording `[0, stop)`.
-    pub(crate) fn look(&self, settings: &AnchorSettings, stop: Nanos) -> Nanos {
+    /// When its frame is taken: `visible + look_ms`, inside the widened window and the recording `[0, stop)`.
+    pub(crate) fn frame_time(&self, settings: &AnchorSettings, stop: Nanos) -> Nanos {
         let window = self.window(settings, stop);
-        (self.seen + Nanos::from_ms(settings.look_ms.into()))
+        (self.visible + Nanos::from_ms(settings.look_ms.into()))
             .clamp(window.start(), window.stop() - Nanos::new(1))
     }
 
@@ -141,7 +145,7 @@ mod tests {
     fn candidate(onset: Nanos, uncertainty: f32) -> Candidate {
         Candidate {
             onset,
-            seen: onset,
+            visible: onset,
             p: 1.0 - uncertainty,
             class_id: -1,
         }
@@ -175,12 +179,12 @@ mod tests {
         assert_eq!(of(Both, (900, LONGEST_MS), 0.0), [-300, 600]);
         assert_eq!(of(Before, (0, 700), 1.0), [-300, 400]);
         assert_eq!(of(After, (900, LONGEST_MS), 0.0), [-200, 700]);
-        // Within the limits nothing is changed.
+        // Lengths within the limits stay as they are.
         assert_eq!(of(Both, (600, 1_200), 0.5), [-300, 600]);
     }
 
     #[test]
-    fn an_offset_moves_window_and_look_and_not_the_onset() {
+    fn an_offset_moves_window_and_frame_and_not_the_onset() {
         let settings = AnchorSettings {
             offset_ms: -300,
             ..AnchorSettings::default()
@@ -188,21 +192,24 @@ mod tests {
         let cue = heard(ms(5_080), &[(5_000, 1.0)]).remove(62);
         let found = |settings: &AnchorSettings| {
             let offsets = Offsets::new(settings, &[]);
-            Candidate::of(&cue, settings, &offsets, 0.9).unwrap()
+            Candidate::from_cue(&cue, settings, &offsets, 0.9).unwrap()
         };
         let early = found(&settings);
-        assert_eq!((early.onset, early.seen), (ms(5_000), ms(4_700)));
+        assert_eq!((early.onset, early.visible), (ms(5_000), ms(4_700)));
         let window = early.window(&settings, Nanos::MAX);
         assert_eq!(Some(window), Window::new(ms(4_500), ms(5_100)));
-        assert_eq!(early.look(&settings, Nanos::MAX), ms(4_760));
+        assert_eq!(early.frame_time(&settings, Nanos::MAX), ms(4_760));
         let lagging = AnchorSettings {
             offset_ms: 5_000,
             ..settings
         };
         let mut late = found(&lagging);
-        assert_eq!(late.seen, ms(10_000));
-        late.ends(ms(7_000));
-        assert_eq!(late.look(&lagging, ms(7_000)), ms(7_000) - Nanos::new(1));
+        assert_eq!(late.visible, ms(10_000));
+        late.end_at(ms(7_000));
+        assert_eq!(
+            late.frame_time(&lagging, ms(7_000)),
+            ms(7_000) - Nanos::new(1)
+        );
     }
 
     #[test]
@@ -218,11 +225,14 @@ mod tests {
             Some(late.window(&settings, ms(10_000))),
             Window::new(ms(9_780), ms(10_000))
         );
-        assert_eq!(late.look(&settings, ms(10_000)), ms(10_000) - Nanos::new(1));
+        assert_eq!(
+            late.frame_time(&settings, ms(10_000)),
+            ms(10_000) - Nanos::new(1)
+        );
     }
 
     #[test]
-    fn an_onset_is_believed_less_right_after_long_silence_and_in_mistrusted_sound() {
+    fn an_onset_counts_less_after_long_silence_and_in_untrusted_sound() {
         let settings = AnchorSettings::default();
         let onsets = [
             (12_050, 0.9),
@@ -232,17 +242,17 @@ mod tests {
             (20_450, 0.2),
         ];
         let mut cues = heard(ms(22_000), &onsets);
-        // Twelve seconds of silence, and once more two.
+        // Twelve seconds of silence, then two more.
         for i in (0..150).chain(175..200) {
             cues[i].uncertainty = 1.0;
         }
         for cue in &mut cues[250..260] {
             cue.uncertainty = 0.95;
         }
-        let mut candidates = Candidates::default();
+        let mut finder = CandidateFinder::default();
         let heard = cues
             .iter()
-            .filter_map(|cue| candidates.hear(cue, &settings, &Offsets::default(), 0.9));
+            .filter_map(|cue| finder.push(cue, &settings, &Offsets::default(), 0.9));
         let found: Vec<_> = heard.map(|c| (c.onset, c.p)).collect();
         let expected = [0.09, 0.9, 0.9, 0.9 * 0.73, 0.2 * 0.94];
         for (i, (at, p)) in found.iter().enumerate() {
@@ -250,11 +260,11 @@ mod tests {
             assert!((p - expected[i]).abs() < 1e-6, "{found:?}");
         }
         assert_eq!(found.len(), 5);
-        // Who is believed less is the more uncertain, and has the wider window.
-        let mut candidates = Candidates::default();
+        // A lowered probability means more uncertainty and a wider window.
+        let mut finder = CandidateFinder::default();
         let heard = cues
             .iter()
-            .filter_map(|cue| candidates.hear(cue, &settings, &Offsets::default(), 0.9));
+            .filter_map(|cue| finder.push(cue, &settings, &Offsets::default(), 0.9));
         for candidate in heard {
             let window = candidate.window(&settings, Nanos::MAX);
             let anchor = candidate.anchor(0, window);
@@ -265,11 +275,11 @@ mod tests {
     }
 
     #[test]
-    fn an_onset_that_is_unlikely_or_not_to_be_trusted_is_no_candidate() {
+    fn an_unlikely_or_untrusted_onset_is_no_candidate() {
         let settings = AnchorSettings::default();
         let mut cue = heard(ms(80), &[(40, 0.5)]).remove(0);
         let together = Offsets::default();
-        let is = |cue: &Cue| Candidate::of(cue, &settings, &together, 0.9).is_some();
+        let is = |cue: &Cue| Candidate::from_cue(cue, &settings, &together, 0.9).is_some();
         assert!(is(&cue));
         for uncertainty in [0.9, 1.0, f32::NAN] {
             cue.uncertainty = uncertainty;
@@ -288,16 +298,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_window_holds_what_it_is_for_and_its_look(
-            settings in checked(Policy::Gated), seen in 0..i64::MAX, uncertainty in 0f32..=1.0, more in 1..i64::MAX,
+        fn a_window_contains_its_event_and_its_frame(
+            settings in checked(Policy::Gated), visible in 0..i64::MAX, uncertainty in 0f32..=1.0, more in 1..i64::MAX,
         ) {
             let Settings { anchors, .. } = settings;
-            let seen = Nanos::new(seen);
-            let stop = seen + Nanos::new(more);
-            let candidate = candidate(seen, uncertainty);
+            let visible = Nanos::new(visible);
+            let stop = visible + Nanos::new(more);
+            let candidate = candidate(visible, uncertainty);
             let window = candidate.window(&anchors, stop);
-            prop_assert!(window.contains(seen) && window.stop() <= stop && window.start() >= Nanos::ZERO);
-            prop_assert!(window.contains(candidate.look(&anchors, stop)));
+            prop_assert!(window.contains(visible) && window.stop() <= stop && window.start() >= Nanos::ZERO);
+            prop_assert!(window.contains(candidate.frame_time(&anchors, stop)));
             let limit = Nanos::from_ms(anchors.max_window_ms.into());
             prop_assert!(window.length() <= limit);
         }

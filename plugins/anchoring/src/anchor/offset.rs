@@ -1,7 +1,7 @@
-//! How much later than its sound an event is seen: a global offset, and others by the tagger's class.
+//! Offsets between sound and video: one for all events, and others by the tagger's class.
 //!
-//! A microphone may lag behind the camera, and an act often begins before its sound: a hand goes to the tap before the water runs. So an anchor
-//! is looked at around `onset + offset`, while its onset stays the sound's time.
+//! A microphone may lag behind the camera, and an action often begins before its sound: a hand reaches the tap before
+//! the water runs. So an anchor's window lies around `onset + offset`; the onset stays the time of the sound.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub struct Offsets {
 }
 
 impl Offsets {
-    /// Names that are not among the classes count for nothing: [`unknown`] tells them.
+    /// Names that are not in the class list are ignored; [`unknown_classes`] lists them.
     pub fn new(settings: &AnchorSettings, classes: &[String]) -> Self {
         let within = |ms: i32| Nanos::from_ms(ms.clamp(-FURTHEST_MS, FURTHEST_MS).into());
         let named = |(class, name): (i32, &String)| {
@@ -29,20 +29,20 @@ impl Offsets {
         }
     }
 
-    /// From the sound to the picture of an event of this class; -1: of none.
+    /// The offset of a class; -1 stands for no class.
     pub fn of(&self, class_id: i32) -> Nanos {
         self.by_class.get(&class_id).copied().unwrap_or(self.all)
     }
 
-    /// The least of them all.
+    /// The smallest offset.
     pub fn earliest(&self) -> Nanos {
         let least = self.by_class.values().min().copied();
         least.map_or(self.all, |least| least.min(self.all))
     }
 }
 
-/// The names with an offset that are not among the classes, and the class that each probably means.
-pub fn unknown<'a>(
+/// Names with an offset that are not in the class list, each with the class that was probably meant.
+pub fn unknown_classes<'a>(
     settings: &'a AnchorSettings,
     classes: &'a [String],
 ) -> Vec<(&'a str, Option<&'a str>)> {
@@ -53,8 +53,9 @@ pub fn unknown<'a>(
         .collect()
 }
 
-/// The class that a name probably means: the same but for capitals and punctuation; else the shortest that has all of its words; else
-/// the one that differs in the fewest letters, if those are at most a third; else the longest that is made of words of it.
+/// The class that was probably meant: the same name except for case and punctuation; else the shortest class that
+/// contains all its words; else the class with the smallest edit distance, if that is at most a third of its length;
+/// else the longest class made of words of the name.
 fn nearest<'a>(name: &str, classes: &'a [String]) -> Option<&'a str> {
     let words = |text: &str| -> Vec<String> {
         let lower = text.to_lowercase();
@@ -67,8 +68,8 @@ fn nearest<'a>(name: &str, classes: &'a [String]) -> Option<&'a str> {
     let joined = meant.join(" ");
     let same = classes.iter().find(|class| words(class) == meant);
     let wider = || {
-        let holding = classes.iter().filter(|class| within(&meant, &words(class)));
-        holding.min_by_key(|class| class.len())
+        let containing = classes.iter().filter(|class| within(&meant, &words(class)));
+        containing.min_by_key(|class| class.len())
     };
     let close = || {
         let far = |class: &String| letters(&joined, &words(class).join(" "));
@@ -83,7 +84,7 @@ fn nearest<'a>(name: &str, classes: &'a [String]) -> Option<&'a str> {
     found.map(String::as_str)
 }
 
-/// Letters to add, drop or change to make one text of the other (Levenshtein).
+/// Levenshtein distance.
 fn letters(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -100,7 +101,7 @@ fn letters(a: &str, b: &str) -> usize {
 }
 
 /// Offsets by class as one line: `Water tap, faucet=-300;Speech=40`.
-pub fn text(offsets: &BTreeMap<String, i32>) -> String {
+pub fn to_text(offsets: &BTreeMap<String, i32>) -> String {
     let pairs: Vec<_> = offsets
         .iter()
         .map(|(name, ms)| format!("{name}={ms}"))
@@ -108,10 +109,10 @@ pub fn text(offsets: &BTreeMap<String, i32>) -> String {
     pairs.join(";")
 }
 
-/// Offsets by class from one line, as [`text`] writes it.
+/// Reads offsets by class from one line, as [`to_text`] writes it.
 ///
 /// # Errors
-/// What is no `class=ms`, as a sentence.
+/// An entry is not `class=ms`, or a class is given twice; as a sentence.
 pub fn from_text(text: &str) -> Result<BTreeMap<String, i32>, String> {
     let mut offsets = BTreeMap::new();
     for part in text.split(';').filter(|part| !part.trim().is_empty()) {
@@ -121,7 +122,7 @@ pub fn from_text(text: &str) -> Result<BTreeMap<String, i32>, String> {
         });
         let Some((name, ms)) = pair else {
             return Err(format!(
-                "`{}` is no `class=ms` (a whole number of milliseconds; classes are parted by semicolons)",
+                "`{}` is not `class=ms` (a whole number of milliseconds; separate classes by semicolons)",
                 part.trim()
             ));
         };
@@ -158,12 +159,12 @@ mod tests {
         let of = |class| offsets.of(class).get() / 1_000_000;
         assert_eq!([-1, 0, 1, 2, 9].map(of), [40, 0, 40, -300, 40]);
         assert_eq!(offsets.earliest(), Nanos::from_ms(-300));
-        // Without a class list, and for what nobody named, there is the global one.
+        // Without a class list or a tag, the global offset applies.
         assert_eq!(Offsets::new(&given, &[]).of(2), Nanos::from_ms(40));
     }
 
     #[test]
-    fn a_name_that_is_no_class_is_told_with_the_one_that_is_meant() {
+    fn an_unknown_class_is_reported_with_the_one_that_was_meant() {
         let names = [
             "water tap faucet",
             "Tap",
@@ -174,7 +175,7 @@ mod tests {
         ];
         let given = settings(0, &names.map(|name| (name, 1)));
         let classes = classes();
-        let found: BTreeMap<_, _> = unknown(&given, &classes).into_iter().collect();
+        let found: BTreeMap<_, _> = unknown_classes(&given, &classes).into_iter().collect();
         let expected = [
             ("Speeech", Some("Speech")),
             ("Tap", Some("Water tap, faucet")),
@@ -194,7 +195,7 @@ mod tests {
             offsets,
             settings(0, &[("Water tap, faucet", -300), ("Speech", 40)]).class_offset_ms
         );
-        assert_eq!(text(&offsets), line);
+        assert_eq!(to_text(&offsets), line);
         assert_eq!(from_text(" ; ").unwrap(), BTreeMap::new());
         for wrong in [
             "Speech",

@@ -1,11 +1,11 @@
-//! How far an anchor's window reaches, and where two windows part.
+//! Windows of anchors: how far they reach, and where two of them part.
 
 use crate::settings::{AnchorSettings, Widen};
 use crate::time::{Nanos, Window};
 
-/// How far a window reaches before and after what it is for: the sides that grow are multiplied by `1 + gain * uncertainty`, then both
-/// together are kept within the limits by making that growth smaller or larger, in proportion to the sides that grow.
-pub(super) fn sides(settings: &AnchorSettings, uncertainty: f32) -> (Nanos, Nanos) {
+/// How far a window reaches before and after the time it is for. The sides that may grow are multiplied by `1 + gain
+/// * uncertainty`; then the growth is scaled so that the length respects the limits.
+pub(super) fn reach(settings: &AnchorSettings, uncertainty: f32) -> (Nanos, Nanos) {
     let widen = 1.0 + (settings.uncertainty_gain * f64::from(uncertainty)).clamp(0.0, 10.0);
     let before = Nanos::from_ms(settings.pre_ms.into());
     let after = Nanos::from_ms(settings.post_ms.max(1).into());
@@ -32,12 +32,12 @@ pub(super) fn sides(settings: &AnchorSettings, uncertainty: f32) -> (Nanos, Nano
     (before + earlier, after + (growth - earlier))
 }
 
-/// `[start, stop)`, stretched where needed to hold `at`.
-pub(crate) fn holding(at: Nanos, start: Nanos, stop: Nanos) -> Window {
+/// `[start, stop)`, extended where needed to contain `at`.
+pub(crate) fn window_containing(at: Nanos, start: Nanos, stop: Nanos) -> Window {
     Window::at_least(start.min(at), stop.max(at + Nanos::new(1)))
 }
 
-/// Halfway between two instants: where their windows part when they meet. Above `a`, and at most `b`, when `a < b`.
+/// Halfway between two instants, where their windows part if they meet. After `a` and at most `b`, if `a < b`.
 pub(crate) fn midpoint(a: Nanos, b: Nanos) -> Nanos {
     Nanos::new(a.get().midpoint(b.get()))
         .max(a + Nanos::new(1))

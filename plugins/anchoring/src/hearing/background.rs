@@ -1,15 +1,16 @@
-//! Mel frames -> how far each band lies above its own background, streaming: what gain, microphone and appliances leave alone.
+//! Mel frames -> how far each band lies above its own background, streaming.
 //!
-//! The background of a band follows `L = ln(mel + 0.001)` ten times faster down than up (a quantile near the quietest tenth, over some
-//! seconds), and fast in the first two seconds, when little is known.
+//! The result ignores gain, microphone and appliances. The background of a band follows `L = ln(mel + 0.001)` ten
+//! times faster down than up, so it settles near the quietest tenth of the last seconds. It moves fast during the
+//! first two seconds, while little is known.
 
-use crate::hearing::mel::{BANDS, log};
-use crate::hearing::simd::wide;
+use crate::hearing::mel::{BANDS, log_mel};
+use crate::hearing::simd::vectorized;
 
-/// Share of the way that the background goes in a frame.
+/// Share of the distance that the background moves per frame.
 const UP: f32 = 0.0015;
 const DOWN: f32 = 0.015;
-/// The most of it while little is known, and for how many frames that is.
+/// Upper limits of that share at the start of a recording, and how many frames the start lasts.
 const MOST_UP: f32 = 0.2;
 const MOST_DOWN: f32 = 0.5;
 const EARLY: f32 = 200.0;
@@ -17,21 +18,21 @@ const FIRST: f32 = 10.0;
 
 type Row = [f32; BANDS];
 
-/// Mel frames in, differences out.
+/// Mel frames in, distances above the background out.
 #[derive(Clone, Debug, PartialEq)]
-pub struct AboveStream {
+pub struct BackgroundSubtractor {
     ground: Row,
     frames: u32,
 }
 
-impl Default for AboveStream {
+impl Default for BackgroundSubtractor {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl AboveStream {
-    /// Nothing heard yet.
+impl BackgroundSubtractor {
+    /// A subtractor that has seen no frame yet.
     pub const fn new() -> Self {
         Self {
             ground: [0.0; BANDS],
@@ -39,19 +40,23 @@ impl AboveStream {
         }
     }
 
-    /// Hears a mel frame (`[64]` magnitudes): by how much `L` lies above the background that it is part of, natural log units; finite.
+    /// Takes a mel frame (`[64]` magnitudes). Returns how far `L` lies above the background, which already includes
+    /// this frame; natural log units, finite.
     pub fn push(&mut self, mel: &Row) -> Row {
-        wide(
+        vectorized(
             #[inline(always)]
-            || self.push_log(&log(mel)),
+            || self.push_log(&log_mel(mel)),
         )
     }
 
-    /// The same of a frame's `L`.
+    /// As [`Self::push`], for a frame whose `L` is known.
     #[inline(always)]
     pub(crate) fn push_log(&mut self, level: &Row) -> Row {
-        let haste = (EARLY / (self.frames as f32 + FIRST)).max(1.0);
-        let (up, down) = ((UP * haste).min(MOST_UP), (DOWN * haste).min(MOST_DOWN));
+        let speed_up = (EARLY / (self.frames as f32 + FIRST)).max(1.0);
+        let (up, down) = (
+            (UP * speed_up).min(MOST_UP),
+            (DOWN * speed_up).min(MOST_DOWN),
+        );
         if self.frames == 0 {
             self.ground = *level;
         }
@@ -74,7 +79,7 @@ mod tests {
 
     #[test]
     fn what_stays_is_no_higher_than_its_background() {
-        let mut above = AboveStream::new();
+        let mut above = BackgroundSubtractor::new();
         let last = (0..300).map(|_| above.push(&[0.3; BANDS])).last().unwrap();
         assert!(last.iter().all(|x| x.abs() < 1e-5));
     }
@@ -82,7 +87,7 @@ mod tests {
     #[test]
     fn gain_changes_nothing_where_sound_is_loud() {
         let heard = |gain: f32| {
-            let mut above = AboveStream::new();
+            let mut above = BackgroundSubtractor::new();
             let frame = |t: usize| [gain * if t % 100 < 20 { 50.0 } else { 10.0 }; BANDS];
             (0..500)
                 .map(|t| above.push(&frame(t))[7])
@@ -94,8 +99,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_does_no_lasting_harm() {
-        let mut above = AboveStream::new();
+    fn nan_does_no_lasting_harm() {
+        let mut above = BackgroundSubtractor::new();
         for m in [f32::NAN, f32::INFINITY, -1.0, f32::MAX, 0.5] {
             assert!(above.push(&[m; BANDS]).iter().all(|x| x.is_finite()));
         }

@@ -1,29 +1,29 @@
-//! Mel frames -> onset strength -> onsets, streaming.
+//! Mel frames -> onset strength, streaming.
 //!
-//! `L = ln(mel + 0.001)`, averaged over three frames. A band rises by how far it lies above the loudest that it and its neighbours
-//! were in the `R` frames that ended three frames ago; the flux of a frame is its bands' mean rise. A reference of a fifth of a second
-//! (`flux_20`) places onsets sharply, one of a second (`flux_100`) doesn't take a sound's own flutter for new events, and the
-//! others tell how long it has been since anything sounded like this.
+//! `L = ln(mel + 0.001)`, averaged over three frames. The rise of a band is its distance above the loudest value that
+//! it and its two neighbours had in the `R` frames that ended three frames ago. The flux of a frame is the mean rise
+//! of its bands. A reference of 0.2 s (`flux_20`) places onsets sharply. A reference of 1 s (`flux_100`) does not
+//! take a sound's own flutter for new events. The other references tell how long ago something sounded like this.
 //! After Bello et al. 2005 (spectral flux) and Böck and Widmer 2013 (SuperFlux: maximum over neighbouring bands).
 
-use crate::hearing::mel::{BANDS, log};
-use crate::hearing::simd::{larger, sum, wide};
+use crate::hearing::mel::{BANDS, log_mel};
+use crate::hearing::simd::{fast_max, sum, vectorized};
 
-/// Lengths of the references, in frames of 10 ms; each is made odd (`R | 1`). Until so many frames were heard, a reference is all that
-/// was heard.
+/// Lengths of the references, in frames of 10 ms; each is made odd (`R | 1`). At the start of a recording, a
+/// reference holds every frame so far.
 pub const REFERENCES: [usize; 6] = [2, 20, 50, 100, 200, 400];
 
-/// Where `flux_20` and `flux_100` stand among them.
+/// Indices of `flux_20` and `flux_100` among them.
 pub(crate) const R20: usize = 1;
 pub(crate) const R100: usize = 3;
 
 /// Frames between a frame and the end of its reference.
 const LAG: usize = 3;
 
-/// The first frames have no reference worth the name.
-const UNSURE: u64 = 5;
+/// The first frames get strength 0: they have no usable reference.
+const WARM_UP: u64 = 5;
 
-/// A rise against the second before by which a band counts towards [`Strength::broad`].
+/// A band counts towards [`Strength::broad`] if it rises by more than this against the last second.
 const CLEAR: f32 = 0.5;
 
 type Row = [f32; BANDS];
@@ -33,20 +33,20 @@ type Row = [f32; BANDS];
 pub struct Strength {
     /// Mean rise over the bands against each of [`REFERENCES`], in natural log units of magnitude, not negative.
     pub flux: [f32; REFERENCES.len()],
-    /// Share of the bands that rise by more than a half against the last second, in [0, 1].
+    /// Share of the bands that rise by more than 0.5 against the last second, in [0, 1].
     pub broad: f32,
 }
 
 impl Strength {
-    /// Against the last fifth of a second.
+    /// Flux against the last 0.2 s.
     pub const fn flux_20(&self) -> f32 {
         self.flux[R20]
     }
-    /// Against the last second.
+    /// Flux against the last second.
     pub const fn flux_100(&self) -> f32 {
         self.flux[R100]
     }
-    /// What onsets are the peaks of.
+    /// The curve whose peaks are onsets.
     pub fn total(&self) -> f32 {
         0.5 * self.flux_20() + self.flux_100()
     }
@@ -55,15 +55,16 @@ impl Strength {
 /// Mel frames in, strengths out, one frame later.
 #[derive(Clone, Debug)]
 pub struct FluxStream {
-    /// The last two frames of `L`.
+    /// `L` of the last two frames.
     before: Row,
     last: Row,
-    /// Smoothed.
+    /// `L`, averaged over three frames.
     level: Row,
     frames: u64,
-    /// Smoothed rows, each the loudest of its band and its neighbours: the last [`LAG`] and, once those are over, the references.
+    /// Smoothed rows, each band the maximum of itself and its neighbours. They wait for [`LAG`] frames before they
+    /// join the references.
     waiting: [Row; LAG],
-    references: Loudest,
+    references: RunningMax,
 }
 
 impl Default for FluxStream {
@@ -73,7 +74,7 @@ impl Default for FluxStream {
 }
 
 impl FluxStream {
-    /// Nothing heard yet.
+    /// A stream that has seen no frame yet.
     pub fn new() -> Self {
         Self {
             before: [0.0; BANDS],
@@ -81,19 +82,20 @@ impl FluxStream {
             level: [0.0; BANDS],
             frames: 0,
             waiting: [[0.0; BANDS]; LAG],
-            references: Loudest::new(),
+            references: RunningMax::new(),
         }
     }
 
-    /// Hears mel frame `t` (`[64]` magnitudes) and says the strength of frame `t - 1`; `None` for the first. Finite for any input.
+    /// Takes mel frame `t` (`[64]` magnitudes) and returns the strength of frame `t - 1`; `None` for the first.
+    /// Finite for any input.
     pub fn push(&mut self, mel: &Row) -> Option<Strength> {
-        wide(
+        vectorized(
             #[inline(always)]
-            || self.push_log(&log(mel)),
+            || self.push_log(&log_mel(mel)),
         )
     }
 
-    /// The same of a frame's `L`.
+    /// As [`Self::push`], for a frame whose `L` is known.
     #[inline(always)]
     pub(crate) fn push_log(&mut self, now: &Row) -> Option<Strength> {
         let t = self.frames;
@@ -106,7 +108,8 @@ impl FluxStream {
         Some(self.rise(t - 1))
     }
 
-    /// The strength of the last frame, as if it came once more; `None` if there was none. Nothing may be pushed after it.
+    /// The strength of the last frame, as if that frame were repeated; `None` if there was none. Push nothing after
+    /// it.
     pub fn finish(&mut self) -> Option<Strength> {
         let t = self.frames.checked_sub(1)?;
         let last = self.last;
@@ -114,20 +117,20 @@ impl FluxStream {
         Some(self.rise(t))
     }
 
-    /// `L` of the frame whose strength was said last, averaged over three frames.
+    /// `L`, averaged over three frames, of the frame whose strength was returned last.
     pub const fn level(&self) -> &Row {
         &self.level
     }
 
-    /// By how much each band of that frame rose against the last fifth of a second, natural log units of magnitude, not negative.
+    /// Rise of each band of that frame against the last 0.2 s, in natural log units of magnitude, not negative.
     #[inline(always)]
     pub(crate) fn rise_20(&self) -> Row {
-        let reference = &self.references.of[R20];
+        let reference = &self.references.maxima[R20];
         let mut rise = [0.0; BANDS];
         for b in 0..BANDS {
             let known = reference[b] != f32::MIN;
             rise[b] = if known {
-                larger(self.level[b] - reference[b], 0.0)
+                fast_max(self.level[b] - reference[b], 0.0)
             } else {
                 0.0
             };
@@ -151,25 +154,25 @@ impl FluxStream {
         }
         let level = &self.level;
         let loudest = &mut self.waiting[slot];
-        loudest[0] = larger(level[0], level[1]);
+        loudest[0] = fast_max(level[0], level[1]);
         for b in 1..BANDS - 1 {
-            loudest[b] = larger(larger(level[b - 1], level[b]), level[b + 1]);
+            loudest[b] = fast_max(fast_max(level[b - 1], level[b]), level[b + 1]);
         }
-        loudest[BANDS - 1] = larger(level[BANDS - 2], level[BANDS - 1]);
-        if t < UNSURE {
+        loudest[BANDS - 1] = fast_max(level[BANDS - 2], level[BANDS - 1]);
+        if t < WARM_UP {
             return Strength::default();
         }
         let mut strength = Strength::default();
         let mut rise = [0.0; BANDS];
-        for (flux, reference) in strength.flux.iter_mut().zip(&self.references.of) {
+        for (flux, reference) in strength.flux.iter_mut().zip(&self.references.maxima) {
             for b in 0..BANDS {
-                rise[b] = larger(level[b] - reference[b], 0.0);
+                rise[b] = fast_max(level[b] - reference[b], 0.0);
             }
             *flux = sum(&rise) / BANDS as f32;
         }
         let mut clear = [0.0; BANDS];
         for (b, clear) in clear.iter_mut().enumerate() {
-            let rise = level[b] - self.references.of[R100][b];
+            let rise = level[b] - self.references.maxima[R100][b];
             *clear = if rise > CLEAR { 1.0 } else { 0.0 };
         }
         strength.broad = sum(&clear) / BANDS as f32;
@@ -177,21 +180,21 @@ impl FluxStream {
     }
 }
 
-/// Rows in, the largest of each band over each of [`REFERENCES`] out, at a cost that doesn't grow with their length.
+/// Running maximum of each band over each of [`REFERENCES`]; the cost does not depend on their lengths.
 ///
-/// The largest of the last `2^(k + 1)` rows is the larger of that of the last `2^k` and that of the `2^k` before; any other length is
-/// covered by two that overlap.
+/// The maximum of the last `2^(k + 1)` rows is the maximum of two maxima over `2^k` rows. Any other length is covered
+/// by two spans that overlap.
 #[derive(Clone, Debug)]
-struct Loudest {
-    /// Ring `k` holds the last `2^k` largest of `2^k` rows.
+struct RunningMax {
+    /// Ring `k` holds the last `2^k` maxima over `2^k` rows.
     rings: Vec<Vec<Row>>,
     rows: usize,
-    /// Of each reference, ending with the row pushed last.
-    of: [Row; REFERENCES.len()],
+    /// The maximum of each reference, ending with the row pushed last.
+    maxima: [Row; REFERENCES.len()],
 }
 
-impl Loudest {
-    /// 256 rows twice are enough for 401.
+impl RunningMax {
+    /// Two spans of 256 rows cover 401.
     const RINGS: usize = 9;
 
     fn new() -> Self {
@@ -200,7 +203,7 @@ impl Loudest {
                 .map(|k| vec![[f32::MIN; BANDS]; 1 << k])
                 .collect(),
             rows: 0,
-            of: [[f32::MIN; BANDS]; REFERENCES.len()],
+            maxima: [[f32::MIN; BANDS]; REFERENCES.len()],
         }
     }
 
@@ -212,17 +215,17 @@ impl Loudest {
         for (k, ring) in self.rings.iter_mut().enumerate() {
             let length = 1 << k;
             let slot = n & (length - 1);
-            for (of, odd) in self.of.iter_mut().zip(REFERENCES.map(|r| r | 1)) {
+            for (of, odd) in self.maxima.iter_mut().zip(REFERENCES.map(|r| r | 1)) {
                 if odd > length && odd <= 2 * length {
                     let other = &ring[n.wrapping_sub(odd - length) & (length - 1)];
                     for b in 0..BANDS {
-                        of[b] = larger(most[b], other[b]);
+                        of[b] = fast_max(most[b], other[b]);
                     }
                 }
             }
             for (most, old) in most.iter_mut().zip(&mut ring[slot]) {
                 let last = std::mem::replace(old, *most);
-                *most = larger(*most, last);
+                *most = fast_max(*most, last);
             }
         }
     }
@@ -241,11 +244,11 @@ mod tests {
 
     #[test]
     fn a_reference_holds_the_loudest_of_its_last_rows() {
-        let mut loudest = Loudest::new();
+        let mut loudest = RunningMax::new();
         let value = |n: i64| ((n * 7919) % 1009) as f32;
         for n in 0..1500i64 {
             loudest.push(&[value(n); BANDS]);
-            for (r, of) in REFERENCES.iter().zip(&loudest.of) {
+            for (r, of) in REFERENCES.iter().zip(&loudest.maxima) {
                 let rows = (*r | 1) as i64;
                 let most = ((n - rows + 1).max(0)..=n).map(value).fold(0.0, f32::max);
                 assert_eq!(of[0], most, "row {n}, reference of {r}");

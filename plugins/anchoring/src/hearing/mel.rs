@@ -1,12 +1,12 @@
 //! 16 kHz samples -> mel spectrogram frames, streaming: the front end of YAMNet.
 //!
-//! Frames of 400 samples every 160, periodic Hann, FFT of 512, magnitude, 64 HTK mel bands from 125 to 7500 Hz (`mel(f) = 1127
-//! ln(1 + f / 700)`, triangles in mel). Source: `features.py` of YAMNet in TensorFlow's model garden.
+//! Frames of 400 samples every 160, periodic Hann, FFT of 512, magnitude, 64 HTK mel bands from 125 to 7500 Hz
+//! (`mel(f) = 1127 ln(1 + f / 700)`, triangles in mel). Source: `features.py` of YAMNet in TensorFlow's model garden.
 
 use std::fmt;
 
-use crate::hearing::simd::{ln, wide};
-use crate::hearing::spectrum::Spectrum;
+use crate::hearing::simd::{ln, vectorized};
+use crate::hearing::spectrum::PowerSpectrum;
 use crate::time::Nanos;
 
 /// Samples per second.
@@ -21,19 +21,19 @@ pub const FRAME: usize = 400;
 /// Samples from one frame to the next: 10 ms.
 pub const STEP: usize = 160;
 
-/// From one frame to the next.
+/// Time from one frame to the next.
 pub const STEP_TIME: Nanos = Nanos::from_ms(10);
 
-/// From a frame's first sample to its middle.
-pub const MIDDLE: Nanos = Nanos::new(12_500_000);
+/// Time from a frame's first sample to its middle.
+pub const HALF_FRAME: Nanos = Nanos::new(12_500_000);
 const FFT: usize = 512;
 
-/// Bins below the highest band's end.
+/// Bins below the end of the highest band.
 const BINS: usize = 240;
 const LOW_HZ: f64 = 125.0;
 const HIGH_HZ: f64 = 7500.0;
 
-/// Louder samples are no sound, and their magnitudes would overflow.
+/// Samples are clamped to this: louder ones are broken, and their magnitudes would overflow.
 const LOUDEST: f32 = 1e4;
 
 /// Weights of four neighbouring bins.
@@ -42,19 +42,19 @@ type Weights = [f32; 4];
 /// The bins under one triangle.
 struct Band {
     first: usize,
-    /// Filled up with zeros.
+    /// Padded with zeros to a multiple of four bins.
     weights: Vec<Weights>,
 }
 
-/// Any chunk size gives the same frames, bit for bit.
+/// Samples in, mel frames out. Chunks of any size give the same frames, bit for bit.
 pub struct MelStream {
-    spectrum: Spectrum,
+    spectrum: PowerSpectrum,
     window: [f32; FRAME],
     bands: Vec<Band>,
-    /// The samples of the frame that is filling up.
+    /// The samples of the frame that is being filled.
     frame: [f32; FRAME],
     filled: usize,
-    /// And zeros beyond the last bin, as many as a band may be filled up by.
+    /// Zeros follow the last bin, as many as the padding of a band can reach.
     magnitude: [f32; BINS + 4],
 }
 
@@ -73,14 +73,14 @@ impl Default for MelStream {
 }
 
 impl MelStream {
-    /// Nothing heard yet.
+    /// A stream that has seen no sample yet.
     pub fn new() -> Self {
         let window = std::array::from_fn(|n| {
             let turn = std::f64::consts::TAU * n as f64 / FRAME as f64;
             (0.5 - 0.5 * turn.cos()) as f32
         });
         Self {
-            spectrum: Spectrum::new(FFT, BINS),
+            spectrum: PowerSpectrum::new(FFT, BINS),
             window,
             bands: bands(),
             frame: [0.0; FRAME],
@@ -94,22 +94,19 @@ impl MelStream {
         self.filled = 0;
     }
 
-    /// Hears samples and says the frames that they complete: `[64]` magnitudes by band, not logged, finite for any input
-    /// (what is not finite counts as silence). Frame `t` since the start holds the samples from `160 t` to `160 t + 400`.
+    /// Takes samples and calls `each` with every frame that they complete: `[64]` magnitudes by band, without
+    /// logarithm, finite for any input (non-finite samples count as silence). Frame `t` holds the samples from `160
+    /// t` to `160 t + 400`.
     pub fn push(&mut self, mut samples: &[f32], mut each: impl FnMut(&[f32; BANDS])) {
         while !samples.is_empty() {
             let n = samples.len().min(FRAME - self.filled);
             let (now, rest) = samples.split_at(n);
             let free = &mut self.frame[self.filled..];
-            wide(
+            vectorized(
                 #[inline(always)]
                 || {
                     for (slot, &x) in free.iter_mut().zip(now) {
-                        *slot = if x.is_finite() {
-                            x.clamp(-LOUDEST, LOUDEST)
-                        } else {
-                            0.0
-                        };
+                        *slot = clamp_sample(x, LOUDEST);
                     }
                 },
             );
@@ -125,7 +122,7 @@ impl MelStream {
 
     fn mel(&mut self) -> [f32; BANDS] {
         let power = self.spectrum.power(&self.frame, &self.window);
-        wide(
+        vectorized(
             #[inline(always)]
             || {
                 for (m, power) in self.magnitude.iter_mut().zip(power) {
@@ -156,7 +153,7 @@ fn bands() -> Vec<Band> {
     (0..BANDS)
         .map(|b| {
             let (low, centre, high) = (edge(b), edge(b + 1), edge(b + 2));
-            // Bin 0 never counts.
+            // Bin 0 (DC) never counts.
             let first = (1..BINS).find(|&k| bin(k) > low).unwrap_or(BINS - 1);
             let weights: Vec<f32> = (first..BINS)
                 .map(bin)
@@ -174,27 +171,37 @@ fn bands() -> Vec<Band> {
 
 /// The middle of a frame, from the first sample; saturates.
 pub(crate) fn frame_middle(frame: u64) -> Nanos {
-    steps(frame) + MIDDLE
+    steps(frame) + HALF_FRAME
 }
 
-/// How long so many steps from frame to frame take; saturates.
+/// The time from frame 0 to frame `n`; saturates.
 pub(crate) fn steps(n: u64) -> Nanos {
     Nanos::new((STEP_TIME.get() as u64).saturating_mul(n) as i64)
 }
 
-/// `L` of a mel frame.
+/// `L = ln(mel + 0.001)`.
 #[inline(always)]
-pub(crate) fn log(mel: &[f32; BANDS]) -> [f32; BANDS] {
+pub(crate) fn log_mel(mel: &[f32; BANDS]) -> [f32; BANDS] {
     let mut shifted = [0.0; BANDS];
     for (slot, &m) in shifted.iter_mut().zip(mel) {
-        *slot = within(m, 1e30) + 1e-3;
+        *slot = clamp_positive(m, 1e30) + 1e-3;
     }
     ln(&shifted)
 }
 
-/// In [0, most]; 0 for what is no number.
+/// A sample clamped to [-most, most]; 0 if it is not finite.
 #[inline(always)]
-pub(crate) fn within(x: f32, most: f32) -> f32 {
+pub(crate) fn clamp_sample(x: f32, most: f32) -> f32 {
+    if x.is_finite() {
+        x.clamp(-most, most)
+    } else {
+        0.0
+    }
+}
+
+/// `x` clamped to [0, most]; 0 for NaN.
+#[inline(always)]
+pub(crate) fn clamp_positive(x: f32, most: f32) -> f32 {
     if x > 0.0 { x.min(most) } else { 0.0 }
 }
 
@@ -233,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_counts_as_silence() {
+    fn non_finite_samples_count_as_silence() {
         let mut x = vec![0.0; FRAME];
         x[7] = f32::NAN;
         x[8] = f32::INFINITY;

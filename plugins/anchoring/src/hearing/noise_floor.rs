@@ -1,27 +1,28 @@
-//! Mel frames -> the noise floor, streaming: per band, what 20 % of the last ten seconds stayed below.
+//! Mel frames -> the noise floor, streaming: the 20 % quantile of each band over the last ten seconds.
 
 use std::collections::VecDeque;
 
 use crate::hearing::mel::BANDS;
-use crate::hearing::simd::wide;
+use crate::hearing::simd::vectorized;
 
 /// Mel frames in a block.
 pub const BLOCK: usize = 10;
-/// Blocks that are remembered: 10 s.
+/// Blocks in memory: 10 s.
 const BLOCKS: usize = 100;
-/// The floor is found anew every so many blocks, and with every one of the first [`EAGER`].
+/// The floor is computed at every block of the first [`EAGER`], then at every fifth.
 const REFRESH: u64 = 5;
 const EAGER: u64 = 25;
-/// Share of the blocks below the floor.
+/// The quantile.
 const SHARE: f32 = 0.2;
 
 type Row = [f32; BANDS];
 
-/// Mel frames in; every tenth completes a block and says the floor of its frames: the 20 % quantile (linear) of the means of the last
-/// 100 blocks, itself included, as it was when the floor was last found (every half second, and at every block of the first 2.5 s).
+/// Mel frames in. Every tenth frame completes a block and yields the floor of its frames: the 20 % quantile (linear)
+/// of the means of the last 100 blocks, this one included, as last computed (every 0.5 s, and at every block of the
+/// first 2.5 s).
 #[derive(Clone, Debug)]
-pub struct FloorStream {
-    /// Sum of the frames of the block that is filling up.
+pub struct NoiseFloor {
+    /// Sum of the frames of the block that is being filled.
     sum: Row,
     filled: usize,
     /// Means of the last blocks, oldest first.
@@ -30,14 +31,14 @@ pub struct FloorStream {
     floor: Row,
 }
 
-impl Default for FloorStream {
+impl Default for NoiseFloor {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl FloorStream {
-    /// Nothing heard yet.
+impl NoiseFloor {
+    /// A stream that has seen no frame yet.
     pub fn new() -> Self {
         Self {
             sum: [0.0; BANDS],
@@ -48,8 +49,8 @@ impl FloorStream {
         }
     }
 
-    /// Hears a mel frame (`[64]` magnitudes, finite and not negative) and says the floor, in magnitudes too, when it completes a
-    /// block.
+    /// Takes a mel frame (`[64]` magnitudes, finite and not negative). Returns the floor, in magnitudes, when the
+    /// frame completes a block.
     pub fn push(&mut self, mel: &Row) -> Option<&Row> {
         for (sum, m) in self.sum.iter_mut().zip(mel) {
             *sum += m;
@@ -62,7 +63,7 @@ impl FloorStream {
         Some(&self.floor)
     }
 
-    /// The floor of the frames of a block that never became full: the last one found, or that of what there is.
+    /// The floor for an incomplete last block: the last one computed, or that of the frames so far.
     pub fn finish(&mut self) -> &Row {
         if self.blocks == 0 && self.filled > 0 {
             self.complete();
@@ -88,7 +89,7 @@ impl FloorStream {
         let place = SHARE * (self.means.len() - 1) as f32;
         let low = place as usize;
         let means = self.means.make_contiguous();
-        wide(
+        vectorized(
             #[inline(always)]
             || {
                 let (below, above) = neighbours(means, low as i32);
@@ -101,8 +102,8 @@ impl FloorStream {
     }
 }
 
-/// By band, as bits, which have the order of numbers that are not negative: the value that `low` others are not above, and the next
-/// one; the same if there is none. The first is found bit by bit, for all bands at once.
+/// By band: the value at rank `low`, and the value at the next rank (the same one if there is none), as bits. The
+/// bits of non-negative floats sort like the floats. The first value is found bit by bit, for all bands at once.
 #[inline(always)]
 fn neighbours(rows: &[Row], low: i32) -> ([i32; BANDS], [i32; BANDS]) {
     let mut below = [0; BANDS];
@@ -126,8 +127,8 @@ fn neighbours(rows: &[Row], low: i32) -> ([i32; BANDS], [i32; BANDS]) {
         for b in 0..BANDS {
             let x = row[b].to_bits() as i32;
             not_above[b] += i32::from(x <= below[b]);
-            let larger = if x > below[b] { x } else { i32::MAX };
-            above[b] = above[b].min(larger);
+            let fast_max = if x > below[b] { x } else { i32::MAX };
+            above[b] = above[b].min(fast_max);
         }
     }
     for b in 0..BANDS {
@@ -144,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_floor_is_what_a_fifth_of_the_blocks_stay_below() {
-        let mut stream = FloorStream::new();
+        let mut stream = NoiseFloor::new();
         let mut last = [0.0; BANDS];
         // Blocks of 0, 1, .. 100; the floor of the 101st is that of 1 .. 100.
         for block in 0..=100 {
@@ -177,9 +178,9 @@ mod tests {
 
     #[test]
     fn less_than_a_block_has_a_floor_at_the_end() {
-        let mut stream = FloorStream::new();
+        let mut stream = NoiseFloor::new();
         assert_eq!(stream.push(&[2.0; BANDS]), None);
         assert_eq!(stream.finish(), &[2.0; BANDS]);
-        assert_eq!(FloorStream::new().finish(), &[0.0; BANDS]);
+        assert_eq!(NoiseFloor::new().finish(), &[0.0; BANDS]);
     }
 }

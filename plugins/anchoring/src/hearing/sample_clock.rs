@@ -1,57 +1,60 @@
-//! When samples sound: counted on from where they began, whatever their stamps say, until the stamps say that some are missing.
+//! When samples sound: time is counted by samples, and restarts only where timestamps prove that samples are missing.
 //!
-//! Stamps that lag behind the count are believed least: decoders and demuxers step back after a loss, count blocks wrongly, or stamp every
-//! buffer with 0. The sound then goes on by its samples, and later stamps are read with that much added. Only two things are
-//! taken for an overlap and dropped: samples that were heard already, and what a slow drift of the sound's clock adds up to. So the times
-//! of what is heard never go back.
+//! Timestamps that fall behind the count are not trusted: decoders and demuxers step back after a loss, miscount
+//! blocks, or stamp every buffer with 0. The count goes on, and later timestamps are shifted by the difference. Only
+//! two things count as an overlap and are dropped: samples that repeat what was heard, and the sum of a slow clock
+//! drift. So times never go back.
 
 use crate::hearing::mel::RATE;
 use crate::time::Nanos;
 
-/// Stamps that differ from the count by no more are jitter.
+/// Timestamps that differ from the count by at most this much are jitter.
 pub const JITTER: Nanos = Nanos::from_ms(40);
-/// A clock that runs fast by no more than [`JITTER`] twice in so long (0.2 %) drifts: the pictures' times are kept to.
+/// Two steps back of up to twice [`JITTER`], at least this far apart (0.2 %), are clock drift: the sound then follows
+/// the timestamps, which the video follows too.
 const DRIFT: Nanos = Nanos::from_ms(20_000);
 
-/// What becomes of samples that come.
+/// What to do with samples that arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// They go on where the last ones ended, but for so many at their beginning that were heard already.
+    /// They continue where the last ones ended.
     Follow {
-        /// How many to leave out; may be more than there are.
+        /// How many samples to drop because they were heard before; may exceed the number there is.
         skip: usize,
-        /// By how much their stamp lies before that end, where that is news.
+        /// How far the timestamp lies before the end of the last samples; `None` unless this is new.
         back: Option<Nanos>,
     },
-    /// Something begins here, after so many samples that lie before what was heard already.
+    /// A new stretch of sound begins.
     Begin {
-        /// When, never before the end of what was heard.
+        /// When it begins; never before the end of what was heard.
         at: Nanos,
-        /// How many to leave out; may be more than there are: then nothing begins yet.
+        /// How many samples to drop because they were heard before; if this exceeds the number there is, nothing
+        /// begins yet.
         skip: usize,
-        /// Since when nothing was heard, if something was before.
-        hole: Option<Nanos>,
+        /// The end of the stretch before, if samples are missing since then.
+        missing_since: Option<Nanos>,
     },
 }
 
-/// Where the sound has come to.
+/// Counts samples, and decides how far to trust timestamps.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Stretch {
-    /// The first sample since the sound began or went on after a hole, and how many have been heard since; `None` while nothing sounds.
+pub struct SampleClock {
+    /// Start of the current stretch and the samples heard since; `None` while there is no sound.
     running: Option<(Nanos, i64)>,
     /// The end of what was heard last.
     end: Option<Nanos>,
-    /// What is added to stamps.
+    /// Added to every timestamp.
     shift: Nanos,
-    /// Since when stamps have not stepped back.
+    /// When timestamps last stepped back, or the start of the stretch.
     steady: Nanos,
-    /// Stamps mean something new, and nothing has come by them yet.
-    entered: bool,
+    /// A new segment has begun, and nothing of it has been heard.
+    in_new_segment: bool,
 }
 
-impl Stretch {
-    /// Samples come that are stamped so. `heard` says whether they repeat what ended so many samples ago, being the last that was heard.
-    pub fn arrive(&mut self, stamp: Option<Nanos>, heard: impl FnOnce(usize) -> bool) -> Arrival {
+impl SampleClock {
+    /// Samples arrive with this timestamp. `repeats(n)` tells whether they repeat the last `n` samples that were
+    /// heard.
+    pub fn arrive(&mut self, stamp: Option<Nanos>, repeats: impl FnOnce(usize) -> bool) -> Arrival {
         let follow = |skip, back| Arrival::Follow { skip, back };
         let Some(end) = self.end else {
             return self.begin(stamp.unwrap_or(Nanos::ZERO), 0, None);
@@ -64,7 +67,7 @@ impl Stretch {
         };
         let by = end - at;
         if self.running.is_none() {
-            if self.entered {
+            if self.in_new_segment {
                 return self.begin(at.max(end), samples(by), (at > end).then_some(end));
             }
             self.shift = self.shift + by.max(Nanos::ZERO);
@@ -79,21 +82,26 @@ impl Stretch {
         let skip = samples(by);
         let steady = std::mem::replace(&mut self.steady, end);
         let drifts = by <= JITTER + JITTER && end - steady >= DRIFT;
-        if drifts || heard(skip) {
+        if drifts || repeats(skip) {
             return follow(skip, Some(by));
         }
         self.shift = self.shift + by;
         follow(0, Some(by))
     }
 
-    fn begin(&mut self, at: Nanos, skip: usize, hole: Option<Nanos>) -> Arrival {
+    fn begin(&mut self, at: Nanos, skip: usize, missing_since: Option<Nanos>) -> Arrival {
         self.running = None;
         self.steady = at;
-        Arrival::Begin { at, skip, hole }
+        Arrival::Begin {
+            at,
+            skip,
+            missing_since,
+        }
     }
 
-    /// So many samples begin or go on, without those that were left out. `at` is where they begin, if they do.
-    pub fn hear(&mut self, begin: Option<Nanos>, samples: usize) {
+    /// Counts samples, without those that were dropped. `begin` is the start of a new stretch, as [`Arrival::Begin`]
+    /// gave it.
+    pub fn advance(&mut self, begin: Option<Nanos>, samples: usize) {
         if samples == 0 {
             return;
         }
@@ -103,13 +111,13 @@ impl Stretch {
         };
         let all = before.saturating_add(i64::try_from(samples).unwrap_or(i64::MAX));
         self.running = Some((start, all));
-        self.entered = false;
+        self.in_new_segment = false;
         self.end = Some(start + length(all));
     }
 
-    /// Upstream says that nothing sounds before `until`. Gives the hole if that is more than jitter, however many such words add up to
-    /// it; the sound is interrupted then.
-    pub fn silent(&mut self, until: Nanos) -> Option<(Nanos, Nanos)> {
+    /// Upstream announces that there is no sound before `until`. Returns the stretch without sound if it exceeds
+    /// jitter, also where several announcements add up to it; the sound is interrupted then.
+    pub fn no_sound_until(&mut self, until: Nanos) -> Option<(Nanos, Nanos)> {
         let (_, end) = self.running.zip(self.end)?;
         let until = until + self.shift;
         (until - end > JITTER).then(|| {
@@ -118,26 +126,26 @@ impl Stretch {
         })
     }
 
-    /// Stamps mean something new from now on. What was heard stays heard.
-    pub fn enter(&mut self) {
+    /// A new segment: timestamps restart, and what was heard stays heard.
+    pub fn new_segment(&mut self) {
         self.running = None;
         self.shift = Nanos::ZERO;
-        self.entered = true;
+        self.in_new_segment = true;
     }
 
-    /// Whether something sounds.
-    pub fn sounds(&self) -> bool {
+    /// Whether the clock is inside a stretch of sound.
+    pub fn is_running(&self) -> bool {
         self.running.is_some()
     }
 }
 
-/// How many samples last so long, rounded down; none for less than nothing.
+/// Samples in this time, rounded down; 0 for a negative time.
 fn samples(time: Nanos) -> usize {
     let n = i128::from(time.get().max(0)) * i128::from(RATE) / 1_000_000_000;
     usize::try_from(n).unwrap_or(usize::MAX)
 }
 
-/// How long so many samples last.
+/// The duration of this many samples.
 fn length(samples: i64) -> Nanos {
     let ns = i128::from(samples) * 1_000_000_000 / i128::from(RATE);
     Nanos::new(i64::try_from(ns).unwrap_or(i64::MAX))
@@ -153,26 +161,26 @@ mod tests {
         Nanos::from_ms(ms)
     }
 
-    /// Where each buffer of so many milliseconds begins, by its stamp; none of them repeats anything.
+    /// Start of each buffer in ms, given its timestamp and length in ms; no buffer repeats anything.
     fn heard(stamped: &[(i64, i64)]) -> Vec<i64> {
-        let mut stretch = Stretch::default();
+        let mut clock = SampleClock::default();
         stamped
             .iter()
             .map(|&(stamp, length)| {
-                let before = stretch.end;
-                let (begin, skip) = match stretch.arrive(Some(ms(stamp)), |_| false) {
+                let before = clock.end;
+                let (begin, skip) = match clock.arrive(Some(ms(stamp)), |_| false) {
                     Arrival::Follow { skip, .. } => (None, skip),
                     Arrival::Begin { at, skip, .. } => (Some(at), skip),
                 };
                 let from = begin.or(before).unwrap_or(Nanos::ZERO);
-                stretch.hear(begin, (length as usize * 16).saturating_sub(skip));
+                clock.advance(begin, (length as usize * 16).saturating_sub(skip));
                 from.get() / 1_000_000
             })
             .collect()
     }
 
     #[test]
-    fn jitter_is_no_hole_and_a_hole_is_one() {
+    fn jitter_is_ignored_and_missing_samples_are_not() {
         assert_eq!(
             heard(&[(0, 1000), (1020, 980), (5000, 1000)]),
             [0, 1000, 5000]
@@ -181,10 +189,10 @@ mod tests {
 
     #[test]
     fn stamps_that_step_back_let_the_sound_go_on_by_its_samples() {
-        // A loss, after which a decoder's stamps step back; then a hole.
+        // A loss after which a decoder's timestamps step back; then missing samples.
         let lost = [(0, 4000), (4960, 320), (4660, 1000), (6660, 1000)];
         assert_eq!(heard(&lost), [0, 4960, 5280, 7280]);
-        // Stamps that say nothing, and a clock that runs 2 % fast.
+        // Timestamps that are all 0, and a clock that runs 2 % fast.
         assert_eq!(heard(&[(0, 500); 4]), [0, 500, 1000, 1500]);
         let fast: Vec<(i64, i64)> = (0..10).map(|i| (980 * i, 1000)).collect();
         assert_eq!(heard(&fast)[9], 9000);
@@ -199,35 +207,37 @@ mod tests {
 
     #[test]
     fn what_was_heard_already_is_dropped() {
-        let mut stretch = Stretch::default();
-        stretch.arrive(Some(ms(0)), |_| false);
-        stretch.hear(Some(ms(0)), 16_000);
-        let again = stretch.arrive(Some(ms(500)), |by| by == 8_000);
+        let mut clock = SampleClock::default();
+        clock.arrive(Some(ms(0)), |_| false);
+        clock.advance(Some(ms(0)), 16_000);
+        let again = clock.arrive(Some(ms(500)), |by| by == 8_000);
         let back = Some(ms(500));
         assert_eq!(again, Arrival::Follow { skip: 8_000, back });
-        // What a new segment says of times before is left out as well.
-        stretch.enter();
+        // What a new segment repeats is dropped as well.
+        clock.new_segment();
         let at = ms(1000);
-        let hole = None;
-        let anew = stretch.arrive(Some(ms(200)), |_| false);
+        let missing_since = None;
+        let anew = clock.arrive(Some(ms(200)), |_| false);
         assert_eq!(
             anew,
             Arrival::Begin {
                 at,
                 skip: 12_800,
-                hole
+                missing_since
             }
         );
     }
 
     #[test]
     fn short_gaps_add_up() {
-        let mut stretch = Stretch::default();
-        assert_eq!(stretch.silent(ms(1000)), None);
-        stretch.hear(Some(ms(0)), 16_000);
-        let gaps: Vec<_> = (1..=4).map(|i| stretch.silent(ms(1000 + 20 * i))).collect();
+        let mut clock = SampleClock::default();
+        assert_eq!(clock.no_sound_until(ms(1000)), None);
+        clock.advance(Some(ms(0)), 16_000);
+        let gaps: Vec<_> = (1..=4)
+            .map(|i| clock.no_sound_until(ms(1000 + 20 * i)))
+            .collect();
         assert_eq!(gaps, [None, None, Some((ms(1000), ms(1060))), None]);
-        assert!(!stretch.sounds());
+        assert!(!clock.is_running());
     }
 
     proptest! {
@@ -235,25 +245,25 @@ mod tests {
         fn times_never_go_back(
             buffers in prop::collection::vec((any::<Option<i64>>(), 0usize..50_000, any::<bool>(), 0u8..10), 1..60),
         ) {
-            let mut stretch = Stretch::default();
+            let mut clock = SampleClock::default();
             let mut end = None;
             for (stamp, count, repeats, odd) in buffers {
                 match odd {
-                    0 => stretch.enter(),
-                    1 => drop(stretch.silent(Nanos::new(stamp.unwrap_or(0)))),
+                    0 => clock.new_segment(),
+                    1 => drop(clock.no_sound_until(Nanos::new(stamp.unwrap_or(0)))),
                     _ => {}
                 }
                 let stamp = stamp.map(|ns| Nanos::new(if odd < 5 { ns } else { ns % 10_000_000_000 }));
-                let (begin, skip) = match stretch.arrive(stamp, |_| repeats) {
+                let (begin, skip) = match clock.arrive(stamp, |_| repeats) {
                     Arrival::Follow { skip, .. } => (None, skip),
                     Arrival::Begin { at, skip, .. } => (Some(at), skip),
                 };
                 if let (Some(at), Some(end)) = (begin, end) {
                     prop_assert!(at >= end);
                 }
-                stretch.hear(begin, count.saturating_sub(skip));
-                prop_assert!(stretch.end >= end);
-                end = stretch.end;
+                clock.advance(begin, count.saturating_sub(skip));
+                prop_assert!(clock.end >= end);
+                end = clock.end;
             }
         }
     }

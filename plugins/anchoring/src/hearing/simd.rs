@@ -1,17 +1,17 @@
-//! Arithmetic on rows of numbers, compiled for the widest vectors that the machine has.
+//! Arithmetic on rows of numbers, compiled for the widest vectors of the machine.
 //!
-//! Plain loops do: the compiler makes vectors of them, as wide as the place allows where they
-//! stand. Nothing is added or multiplied in another order or
-//! rounded otherwise on one machine than on another.
+//! Plain loops are enough: the compiler vectorises them for the instruction set of the enclosing function. Order and
+//! rounding of every operation are the same on all machines.
 
 use fearless_simd::{Level, Simd};
 
-/// Sums that are made side by side and added last.
+/// Partial sums that are kept side by side.
 const LANES: usize = 8;
 
-/// Does some work on the widest vectors. The closure and what it calls must be `#[inline(always)]`, or are compiled for any machine.
-pub(crate) fn wide<R>(work: impl FnOnce() -> R) -> R {
-    // Wider ones gain nothing here, and make some processors run slower.
+/// Runs a closure compiled for the widest vectors. The closure and whatever it calls must be `#[inline(always)]`;
+/// otherwise they are compiled for the baseline instruction set.
+pub(crate) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
+    // AVX-512 gains nothing here, and lowers the clock of some processors.
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     if let Some(simd) = Level::new().as_avx2() {
         return simd.vectorize(work);
@@ -19,7 +19,7 @@ pub(crate) fn wide<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// Work that is written in vectors. `run` must be `#[inline(always)]`, as what it calls.
+/// Work written in explicit vectors. `run` and whatever it calls must be `#[inline(always)]`.
 pub(crate) trait Kernel {
     fn run<S: Simd>(self, simd: S);
 }
@@ -36,12 +36,13 @@ pub(crate) fn dispatch(kernel: impl Kernel) {
     fearless_simd::dispatch!(Level::baseline(), simd => kernel.run(simd));
 }
 
-/// Natural logarithms of normal numbers, not negative, not infinite; to about one in ten millions. After the Cephes library's `logf`.
+/// Natural logarithms of positive, normal, finite numbers, to a relative error of about 1e-7. After `logf` of the
+/// Cephes library.
 #[inline(always)]
 pub(crate) fn ln<const N: usize>(row: &[f32; N]) -> [f32; N] {
     let mut logs = [0.0; N];
     for (log, x) in logs.iter_mut().zip(row) {
-        // x = 2^power * (1 + part), 1 + part between the roots of a half and of two.
+        // x = 2^power * (1 + part), with 1 + part between sqrt(1/2) and sqrt(2).
         let bits = x.to_bits() as i32;
         let power = (bits - 0x3f35_04f3) >> 23;
         let part = f32::from_bits((bits - (power << 23)) as u32) - 1.0;
@@ -56,14 +57,14 @@ pub(crate) fn ln<const N: usize>(row: &[f32; N]) -> [f32; N] {
         series = series * part - 2.499_999_4e-1;
         series = series * part + 3.333_333e-1;
         let square = part * part;
-        // ln 2 in two parts, the smaller first.
+        // ln 2 is split into two parts; the smaller is added first.
         let small = part * square * series - 2.121_944_4e-4 * power - 0.5 * square;
         *log = part + small + 0.693_359_4 * power;
     }
     logs
 }
 
-/// The sum, made of eight that are added last.
+/// The sum, from eight partial sums that are added last.
 #[inline(always)]
 pub(crate) fn sum<const N: usize>(row: &[f32; N]) -> f32 {
     let (chunks, rest) = row.as_chunks::<LANES>();
@@ -76,9 +77,9 @@ pub(crate) fn sum<const N: usize>(row: &[f32; N]) -> f32 {
     sums.iter().chain(rest).sum()
 }
 
-/// As `f32::max` for numbers, and a single instruction.
+/// Like `f32::max` for numbers, in a single instruction.
 #[inline(always)]
-pub(crate) const fn larger(a: f32, b: f32) -> f32 {
+pub(crate) const fn fast_max(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 

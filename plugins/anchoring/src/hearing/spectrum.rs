@@ -1,4 +1,4 @@
-//! Samples -> power by frequency: the FFT of real numbers, as one of half as many complex numbers.
+//! Samples -> power spectrum: a real FFT, computed as a complex FFT of half the length.
 
 use std::f64::consts::TAU;
 use std::fmt;
@@ -7,28 +7,28 @@ use std::sync::Arc;
 use rustfft::num_complex::Complex32;
 use rustfft::{Fft, FftPlanner};
 
-use crate::hearing::simd::wide;
+use crate::hearing::simd::vectorized;
 
-/// The lowest bins of an FFT of a fixed, even length.
-pub(crate) struct Spectrum {
+/// Power in the lowest bins of an FFT of a fixed, even length.
+pub(crate) struct PowerSpectrum {
     fft: Arc<dyn Fft<f32>>,
-    /// Two samples a number.
+    /// Two samples per complex number.
     packed: Vec<Complex32>,
     scratch: Vec<Complex32>,
-    /// Cosines and sines of the bins' turns, from bin 1 on.
-    turns: (Vec<f32>, Vec<f32>),
+    /// Cosines and sines of the twiddle factors, from bin 1 on.
+    twiddles: (Vec<f32>, Vec<f32>),
     /// Power by bin.
     power: Vec<f32>,
 }
 
-impl fmt::Debug for Spectrum {
+impl fmt::Debug for PowerSpectrum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Spectrum").finish_non_exhaustive()
+        f.debug_struct("PowerSpectrum").finish_non_exhaustive()
     }
 }
 
-impl Spectrum {
-    /// Of so many samples; `bins` is at most half of them.
+impl PowerSpectrum {
+    /// For `samples` samples; `bins` is at most half of them.
     pub(crate) fn new(samples: usize, bins: usize) -> Self {
         let half = samples / 2;
         let fft = FftPlanner::new().plan_fft_forward(half);
@@ -37,7 +37,7 @@ impl Spectrum {
         Self {
             packed: vec![Complex32::default(); half],
             scratch: vec![Complex32::default(); fft.get_inplace_scratch_len()],
-            turns: (1..bins)
+            twiddles: (1..bins)
                 .map(|bin| (turn(bin).cos() as f32, turn(bin).sin() as f32))
                 .unzip(),
             power: vec![0.0; bins],
@@ -45,9 +45,9 @@ impl Spectrum {
         }
     }
 
-    /// The squared magnitudes of the bins of `samples * window`, and zeros after them.
+    /// Squared magnitudes of the bins of `samples * window`, padded with zeros.
     pub(crate) fn power(&mut self, samples: &[f32], window: &[f32]) -> &[f32] {
-        wide(
+        vectorized(
             #[inline(always)]
             || {
                 let (samples, _) = samples.as_chunks::<2>();
@@ -62,21 +62,21 @@ impl Spectrum {
         );
         self.fft
             .process_with_scratch(&mut self.packed, &mut self.scratch);
-        wide(
+        vectorized(
             #[inline(always)]
-            || self.part(),
+            || self.combine(),
         );
         &self.power
     }
 
-    /// Takes the spectra of the even and the odd samples apart and puts them together again, as the spectrum of all.
+    /// Splits the packed spectrum into those of the even and the odd samples, and combines them into the whole.
     #[inline(always)]
-    fn part(&mut self) {
+    fn combine(&mut self) {
         let Some((first, power)) = self.power.split_first_mut() else {
             return;
         };
         let bins = power.len();
-        let (cos, sin) = (&self.turns.0[..bins], &self.turns.1[..bins]);
+        let (cos, sin) = (&self.twiddles.0[..bins], &self.twiddles.1[..bins]);
         let zero = self.packed[0];
         *first = (zero.re + zero.im) * (zero.re + zero.im);
         let own = &self.packed[1..][..bins];
@@ -101,7 +101,7 @@ mod tests {
         for (samples, filled) in [(16, 16), (20, 14)] {
             let x: Vec<f32> = (0..filled).map(|n| ((n * n) as f32).sin()).collect();
             let window: Vec<f32> = (0..filled).map(|n| 1.0 + n as f32).collect();
-            let mut spectrum = Spectrum::new(samples, samples / 2);
+            let mut spectrum = PowerSpectrum::new(samples, samples / 2);
             for (bin, &power) in spectrum.power(&x, &window).iter().enumerate() {
                 let (mut re, mut im) = (0.0, 0.0);
                 for (n, (x, w)) in x.iter().zip(&window).enumerate() {

@@ -1,96 +1,98 @@
-//! 16 kHz samples -> stretches in which the sound can't be trusted, streaming, a verdict for every hop.
+//! 16 kHz samples -> stretches in which the sound can't be trusted, streaming, one verdict per hop.
 //!
-//! Judged by the last seconds, never by what follows, so a stretch is found a second or two after it begins and left as late:
+//! A verdict uses the last seconds only, never what follows. So an impairment is found a second or two after it
+//! begins, and ends as late:
 //!
-//! - silence: nothing above -85 dBFS: no microphone, a muted track, what a codec makes of it.
-//! - clipping: one sample in twenty at full scale, or on flat tops.
-//! - handling: the level leaps up and down, many times a second, far more than the sounds of any work do.
-//! - wind: a loud rumble below 50 Hz, steeper than a room's, that doesn't pause.
-//! - roar: loud and unchanging; a sound that begins in it is not heard.
+//! - silence: nothing above -85 dBFS (no microphone, a muted track, or what a codec leaves of it).
+//! - clipping: one sample in twenty is at full scale or on a flat top.
+//! - handling: the level jumps up and down many times a second, far more than any activity makes it.
+//! - wind: a loud, continuous rumble below 50 Hz that falls off more steeply than a room's.
+//! - masking: loud, steady noise; a sound that begins in it can't be heard.
 //!
-//! Levels and limits come from KitchenMix recordings with and without such stretches, and were tried on noises of other colours, levels and rhythms.
+//! Levels and limits come from KitchenMix recordings with and without such stretches, and were tested on noises of
+//! other colours, levels and rhythms.
 
 use std::collections::VecDeque;
 
 use crate::cue::HOP;
-use crate::hearing::mel::RATE;
-use crate::hearing::simd::{sum, wide};
-use crate::hearing::spectrum::Spectrum;
+use crate::hearing::mel::{RATE, clamp_sample};
+use crate::hearing::simd::{sum, vectorized};
+use crate::hearing::spectrum::PowerSpectrum;
 
 /// Samples in a hop: 80 ms.
 const SAMPLES: usize = (HOP.get() / 1_000_000) as usize * (RATE as usize / 1000);
 /// Samples in a block: 10 ms.
 const BLOCK: usize = RATE as usize / 100;
-/// Hops that wind and roar are judged by: three seconds; and clipping and handling: two.
+/// Hops in the memory for wind and masking (3 s), and for clipping and handling (2 s).
 const LONG: usize = 37;
 const SHORT: usize = 25;
-/// Fewer than this say nothing yet.
+/// No verdict except silence before this many hops.
 const LEAST: usize = 12;
 /// First and last FFT bin (12.5 Hz each) of the bands: 12 to 50, 50 to 120, 120 to 300, 300 to 1000, 1000 to 3000 Hz.
 const BANDS: [(usize, usize); 5] = [(1, 4), (4, 10), (10, 24), (24, 80), (80, 240)];
-/// As far as they reach.
+/// Bins up to the end of the highest band.
 const BINS: usize = 240;
 /// Mean square of silence: -85 dBFS.
 const SILENCE: f64 = 3.2e-9;
 
-/// Why a stretch can't be trusted.
+/// Why the sound can't be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Trouble {
-    /// Nothing to hear.
+pub enum Impairment {
+    /// There is nothing to hear.
     Silence,
-    /// Too loud for the microphone.
+    /// The sound is too loud for the microphone.
     Clipping,
-    /// The recorder is being touched or carried.
+    /// Somebody touches or carries the recorder.
     Handling,
-    /// Wind in the microphone.
+    /// Wind blows into the microphone.
     Wind,
-    /// Something loud and steady covers all else.
-    Roar,
+    /// Loud, steady noise masks everything else.
+    Masking,
 }
 
-/// What is known of one hop.
+/// Measurements of one hop.
 #[derive(Clone, Copy, Debug, Default)]
-struct Facts {
+struct Measurements {
     /// Level of each band, dBFS.
     bands: [f32; BANDS.len()],
-    /// Level of the whole, dBFS.
+    /// Level over all bands, dBFS.
     level: f32,
-    /// By how much the level moved from block to block, summed, in natural log units of amplitude.
+    /// Sum of the level changes from block to block, in natural log units of amplitude.
     moved: f32,
     /// Share of samples at full scale or on flat tops.
     clipped: f32,
 }
 
-/// Samples in, verdicts out, one for every whole hop.
+/// Samples in, one verdict out per complete hop.
 #[derive(Debug)]
-pub struct DeadStream {
-    spectrum: Spectrum,
+pub struct ImpairmentDetector {
+    spectrum: PowerSpectrum,
     window: Vec<f32>,
-    /// The sample before the hop, and those of the hop.
+    /// The last sample before the hop, then those of the hop.
     hop: Vec<f32>,
-    /// Log amplitude of the last two blocks, and their last mean of three.
+    /// Log amplitude of the last two blocks, and the last mean of three.
     blocks: Option<([f32; 2], f32)>,
-    facts: VecDeque<Facts>,
-    /// The levels of each band in them, and those of the whole.
-    bands: [Sorted; BANDS.len()],
-    levels: Sorted,
-    /// The level that the recording falls back to.
+    hops: VecDeque<Measurements>,
+    /// Levels in [`Self::hops`], sorted: by band, and over all bands.
+    bands: [SortedLevels; BANDS.len()],
+    levels: SortedLevels,
+    /// The quiet level that the recording returns to, dBFS.
     calm: Option<f32>,
     clipping: bool,
     handling: bool,
     wind: bool,
-    roar: bool,
-    verdict: Option<Trouble>,
+    masking: bool,
+    verdict: Option<Impairment>,
 }
 
-impl Default for DeadStream {
+impl Default for ImpairmentDetector {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl DeadStream {
-    /// Nothing heard yet.
+impl ImpairmentDetector {
+    /// A detector that has seen no sample yet.
     pub fn new() -> Self {
         let window = (0..SAMPLES).map(|n| {
             let turn = std::f64::consts::TAU * (n as f64 + 0.5) / SAMPLES as f64;
@@ -99,67 +101,60 @@ impl DeadStream {
         let mut hop = Vec::with_capacity(1 + SAMPLES);
         hop.push(0.0);
         Self {
-            spectrum: Spectrum::new(SAMPLES, BINS),
+            spectrum: PowerSpectrum::new(SAMPLES, BINS),
             window: window.collect(),
             hop,
             blocks: None,
-            facts: VecDeque::with_capacity(LONG),
+            hops: VecDeque::with_capacity(LONG),
             bands: Default::default(),
-            levels: Sorted::default(),
+            levels: SortedLevels::default(),
             calm: None,
             clipping: false,
             handling: false,
             wind: false,
-            roar: false,
+            masking: false,
             verdict: None,
         }
     }
 
-    /// Hears samples in [-1, 1] and says the verdict on every hop that they complete, and the sum of the squares of its samples. What is
-    /// not finite counts as silence. Chunks of any size give the same verdicts.
-    pub fn push(&mut self, mut samples: &[f32], mut each: impl FnMut(Option<Trouble>, f64)) {
+    /// Takes samples in [-1, 1]. For every hop that they complete, calls `each` with the verdict and the sum of the
+    /// squares of its samples. Non-finite samples count as silence. Chunks of any size give the same verdicts.
+    pub fn push(&mut self, mut samples: &[f32], mut each: impl FnMut(Option<Impairment>, f64)) {
         while !samples.is_empty() {
             let n = samples.len().min(1 + SAMPLES - self.hop.len());
             let (now, rest) = samples.split_at(n);
-            let sound = |x: &f32| {
-                if x.is_finite() {
-                    x.clamp(-8.0, 8.0)
-                } else {
-                    0.0
-                }
-            };
-            wide(
+            vectorized(
                 #[inline(always)]
-                || self.hop.extend(now.iter().map(sound)),
+                || self.hop.extend(now.iter().map(|&x| clamp_sample(x, 8.0))),
             );
             samples = rest;
             if self.hop.len() == 1 + SAMPLES {
-                let (facts, energy) = self.measure();
+                let (measured, energy) = self.measure();
                 self.hop.drain(..SAMPLES);
-                each(self.judge(facts), energy);
+                each(self.judge(measured), energy);
             }
         }
     }
 
-    /// The verdict on the last hop; for one that is begun and never completed.
-    pub fn verdict(&self) -> Option<Trouble> {
+    /// The verdict on the last complete hop; it also stands for an incomplete one at the end.
+    pub fn verdict(&self) -> Option<Impairment> {
         self.verdict
     }
 
-    /// The sum of the squares of the samples of the hop that is begun.
+    /// Sum of the squares of the samples of the incomplete hop.
     pub fn energy(&self) -> f64 {
         let own = self.hop.iter().skip(1);
         own.map(|&x| f64::from(x) * f64::from(x)).sum()
     }
 
-    /// What is known of the hop, and the sum of the squares of its samples.
-    fn measure(&mut self) -> (Facts, f64) {
-        let mut facts = Facts::default();
+    /// Measurements of the hop, and the sum of the squares of its samples.
+    fn measure(&mut self) -> (Measurements, f64) {
+        let mut measured = Measurements::default();
         let (mut energy, mut clipped) = (0.0, 0.0);
         let (before, own) = (&self.hop[..SAMPLES], &self.hop[1..]);
         let (before, own) = (before.as_chunks::<BLOCK>().0, own.as_chunks::<BLOCK>().0);
         for (before, own) in before.iter().zip(own) {
-            let block = wide(
+            let block = vectorized(
                 #[inline(always)]
                 || block(before, own),
             );
@@ -168,58 +163,58 @@ impl DeadStream {
             let log = 0.5 * (block.rise / BLOCK as f32 + 1e-8).ln();
             let (recent, smooth) = self.blocks.unwrap_or(([log; 2], log));
             let mean = (recent[0] + recent[1] + log) / 3.0;
-            facts.moved += (mean - smooth).abs();
+            measured.moved += (mean - smooth).abs();
             self.blocks = Some(([recent[1], log], mean));
         }
-        facts.level = decibel(energy / SAMPLES as f64);
-        facts.clipped = clipped / SAMPLES as f32;
-        // The sum of the squared window times the number of samples; one side of the spectrum.
+        measured.level = decibel(energy / SAMPLES as f64);
+        measured.clipped = clipped / SAMPLES as f32;
+        // Sum of the squared window times the number of samples; one-sided spectrum.
         let scale = f64::from(SAMPLES as u32) * f64::from(SAMPLES as u32) * 3.0 / 8.0;
         let power = self.spectrum.power(&self.hop[1..], &self.window);
-        for (level, (first, last)) in facts.bands.iter_mut().zip(BANDS) {
+        for (level, (first, last)) in measured.bands.iter_mut().zip(BANDS) {
             let power: f32 = power.get(first..last).unwrap_or_default().iter().sum();
             *level = decibel(f64::from(power) / scale);
         }
-        (facts, energy)
+        (measured, energy)
     }
 
-    fn judge(&mut self, facts: Facts) -> Option<Trouble> {
-        if self.facts.len() == LONG
-            && let Some(old) = self.facts.pop_front()
+    fn judge(&mut self, measured: Measurements) -> Option<Impairment> {
+        if self.hops.len() == LONG
+            && let Some(old) = self.hops.pop_front()
         {
             for (sorted, level) in self.bands.iter_mut().zip(old.bands) {
                 sorted.remove(level);
             }
             self.levels.remove(old.level);
         }
-        for (sorted, level) in self.bands.iter_mut().zip(facts.bands) {
+        for (sorted, level) in self.bands.iter_mut().zip(measured.bands) {
             sorted.insert(level);
         }
-        self.levels.insert(facts.level);
-        self.facts.push_back(facts);
-        let silent = facts.level <= decibel(SILENCE);
-        if self.facts.len() >= LEAST {
-            self.touched();
-            self.blown();
-            self.covered();
+        self.levels.insert(measured.level);
+        self.hops.push_back(measured);
+        let silent = measured.level <= decibel(SILENCE);
+        if self.hops.len() >= LEAST {
+            self.update_clipping_and_handling();
+            self.update_wind();
+            self.update_masking();
         }
         self.verdict = if silent {
-            Some(Trouble::Silence)
+            Some(Impairment::Silence)
         } else if self.clipping {
-            Some(Trouble::Clipping)
+            Some(Impairment::Clipping)
         } else if self.handling {
-            Some(Trouble::Handling)
+            Some(Impairment::Handling)
         } else if self.wind {
-            Some(Trouble::Wind)
+            Some(Impairment::Wind)
         } else {
-            self.roar.then_some(Trouble::Roar)
+            self.masking.then_some(Impairment::Masking)
         };
         self.verdict
     }
 
-    /// Clipping and handling.
-    fn touched(&mut self) {
-        let recent = self.facts.iter().rev().take(SHORT);
+    /// Updates clipping and handling.
+    fn update_clipping_and_handling(&mut self) {
+        let recent = self.hops.iter().rev().take(SHORT);
         let n = recent.len() as f32;
         let clipped = recent.clone().map(|f| f.clipped).sum::<f32>() / n;
         self.clipping = clipped > if self.clipping { 0.02 } else { 0.05 };
@@ -228,8 +223,8 @@ impl DeadStream {
         self.handling = moved > if self.handling { 16.0 } else { 26.0 };
     }
 
-    /// Wind.
-    fn blown(&mut self) {
+    /// Updates wind.
+    fn update_wind(&mut self) {
         let [rumble, next, above @ ..] = self.bands.each_ref().map(|band| band.quantile(0.5));
         let pause = rumble - self.bands[0].quantile(0.1);
         let steep = rumble - next;
@@ -241,27 +236,27 @@ impl DeadStream {
         };
     }
 
-    /// Roar.
-    fn covered(&mut self) {
+    /// Updates masking.
+    fn update_masking(&mut self) {
         let (low, high) = (self.levels.quantile(0.1), self.levels.quantile(0.9));
-        // It rises by 3 dB a minute.
+        // The quiet level may rise by 3 dB a minute.
         let calm = self.calm.map_or(low, |calm| low.min(calm + 0.004));
         self.calm = Some(calm);
-        let (steady, rise, loud) = if self.roar {
+        let (steady, rise, loud) = if self.masking {
             (3.0, 21.0, -17.0)
         } else {
             (1.5, 25.0, -14.0)
         };
-        self.roar =
-            self.facts.len() == LONG && high - low < steady && low > (calm + rise).min(loud);
+        self.masking =
+            self.hops.len() == LONG && high - low < steady && low > (calm + rise).min(loud);
     }
 }
 
-/// Numbers in their order.
+/// Numbers in sorted order.
 #[derive(Clone, Debug, Default)]
-struct Sorted(Vec<f32>);
+struct SortedLevels(Vec<f32>);
 
-impl Sorted {
+impl SortedLevels {
     fn place(&self, x: f32) -> usize {
         self.0.partition_point(|y| y.total_cmp(&x).is_lt())
     }
@@ -270,7 +265,7 @@ impl Sorted {
         self.0.insert(self.place(x), x);
     }
 
-    /// One that was inserted.
+    /// Removes a number that was inserted.
     fn remove(&mut self, x: f32) {
         let at = self.place(x);
         if at < self.0.len() {
@@ -278,20 +273,20 @@ impl Sorted {
         }
     }
 
-    /// The number of which this share lie below; 0 where there are none.
+    /// The quantile (nearest rank) of the numbers; 0 if there are none.
     fn quantile(&self, share: f32) -> f32 {
         let at = (share * self.0.len().saturating_sub(1) as f32).round() as usize;
         self.0.get(at).copied().unwrap_or(0.0)
     }
 }
 
-/// What is summed over the samples of a block.
+/// Sums over the samples of a block.
 struct Block {
-    /// Squares.
+    /// Of the squares.
     energy: f32,
-    /// Squares of the steps from sample to sample.
+    /// Of the squared differences between neighbouring samples.
     rise: f32,
-    /// How many are at full scale or on flat tops.
+    /// Number of samples at full scale or on flat tops.
     clipped: f32,
 }
 
@@ -312,7 +307,7 @@ fn block(before: &[f32; BLOCK], own: &[f32; BLOCK]) -> Block {
     }
 }
 
-/// Of a mean square; -100 at the least.
+/// A mean square in dB, at least -100.
 fn decibel(power: f64) -> f32 {
     (10.0 * (power + 1e-10).log10()) as f32
 }

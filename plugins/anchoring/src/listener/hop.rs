@@ -1,8 +1,8 @@
-//! What is known of one hop.
+//! Measurements of one hop, until its cue is final.
 
 use crate::cue::{COARSE, HOP};
 use crate::hearing::mel::{BANDS, RATE};
-use crate::hearing::trust::Trouble;
+use crate::hearing::trust::Impairment;
 use crate::time::Nanos;
 
 /// Samples in a hop.
@@ -11,21 +11,21 @@ pub(super) const HOP_SAMPLES: u32 = (HOP.get() / 1_000_000) as u32 * (RATE / 100
 /// Mean square below which a hop is silent: -90 dBFS.
 const SILENCE: f64 = 1e-9;
 
-/// What is known of one hop.
+/// Measurements of one hop.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Hop {
-    /// Real samples; padding doesn't count.
+    /// Samples, without padding.
     pub(super) samples: u32,
-    /// Sum of their squares; known once all of them are.
+    /// Sum of their squares; known once the hop is complete.
     pub(super) energy: f64,
-    /// A sample was not finite.
+    /// Whether a sample was not finite.
     pub(super) bad: bool,
-    pub(super) trouble: Option<Trouble>,
+    pub(super) impairment: Option<Impairment>,
     pub(super) eventness: f32,
     pub(super) peak: Option<(Nanos, f32)>,
     /// Sum of the mel magnitudes of its frames, by coarse band.
     mel: [f32; COARSE],
-    /// How many frames those are.
+    /// Number of those frames.
     frames: u16,
 }
 
@@ -33,8 +33,8 @@ impl Hop {
     pub(super) fn silent(&self) -> bool {
         self.energy <= SILENCE * f64::from(self.samples)
     }
-    pub(super) fn dead(&self) -> bool {
-        self.bad || self.silent() || self.trouble == Some(Trouble::Silence)
+    pub(super) fn inaudible(&self) -> bool {
+        self.bad || self.silent() || self.impairment == Some(Impairment::Silence)
     }
 
     pub(super) fn add(&mut self, mel: &[f32; BANDS]) {
@@ -45,18 +45,18 @@ impl Hop {
         self.frames = self.frames.saturating_add(1);
     }
 
-    /// As [`Cue::bands`].
+    /// As [`crate::cue::Cue::bands`].
     pub(super) fn bands(&self) -> [u8; COARSE] {
         let frames = f32::from(self.frames.max(1));
         self.mel.map(|sum| {
             let decibel = 20.0 * (sum / frames).max(1e-3).log10();
-            // A cast saturates, and takes NaN to 0.
+            // The cast saturates and maps NaN to 0.
             ((decibel + 60.0) / 0.4).round() as u8
         })
     }
 }
 
-/// How long so many hops take; saturates.
+/// The duration of this many hops; saturates.
 pub(super) fn hops(n: u64) -> Nanos {
     Nanos::new((HOP.get() as u64).saturating_mul(n) as i64)
 }

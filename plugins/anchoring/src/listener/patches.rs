@@ -1,9 +1,11 @@
-//! Patches of sound for a tagger: cut, asked about, answered, and dropped once no hop needs them.
+//! Patches of sound for a tagger: cut, sent, answered, and dropped once no hop needs them.
 
 use std::collections::VecDeque;
 
 use crate::cue::{HOP, TOP, Tag};
-use crate::hearing::mel::{BANDS, FRAME, MIDDLE, STEP_TIME, steps};
+use crate::hearing::mel::{
+    BANDS, FRAME, HALF_FRAME, STEP_TIME, clamp_positive, clamp_sample, steps,
+};
 use crate::listener::hop::hops;
 use crate::time::Nanos;
 
@@ -11,107 +13,109 @@ use crate::time::Nanos;
 pub const PATCH_FRAMES: usize = 96;
 /// Mel frames from one patch to the next.
 pub const PATCH_STEP: usize = 48;
-/// Patches that may wait for their tags: two minutes. The oldest is given up beyond it, and its hops go without tags.
-pub const PATCHES: usize = 250;
-/// Most samples of a patch: ten seconds.
-pub const LONGEST_WINDOW: usize = 160_000;
+/// Patches that may wait for their answers: two minutes. Beyond that, the oldest is given up, and its hops have no
+/// tags.
+pub const MAX_PATCHES: usize = 250;
+/// Most samples in a patch: ten seconds.
+pub const MAX_PATCH_SAMPLES: usize = 160_000;
 
-/// Onsets at least this likely are worth naming.
-const WORTH_NAMING: f32 = 0.1;
+/// Onsets with at least this probability are worth tagging.
+const MIN_TAGGED_ONSET: f32 = 0.1;
 
-/// Which patches are named.
+/// Which patches are tagged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Naming {
+pub enum TagScope {
     /// None.
     #[default]
     Nothing,
-    /// Those nearest to a hop in which something probably begins.
+    /// Those nearest to a probable onset.
     Onsets,
-    /// Every one.
+    /// All.
     All,
 }
 
-/// What is said of a patch.
+/// An answer to a patch.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Answer {
-    /// Classes, in any order; the likeliest five are kept.
+pub struct TaggerAnswer {
+    /// Classes, in any order; the five most probable are kept.
     pub tags: Vec<Tag>,
-    /// How likely somebody speaks in it.
+    /// Probability of speech.
     pub speech: f32,
-    /// How likely something begins in its middle, if that is what was asked: the onset of [`Probe::Patches`](crate::onset::probe::Probe::Patches).
+    /// Probability that an event begins in the middle of the patch, if the model tells: the onset of
+    /// [`Probe::Patches`](crate::onset::probe::Probe::Patches).
     pub onset: Option<f32>,
 }
 
-/// What the tagger looks at: 96 mel frames, one every 10 ms.
+/// The tagger's input: 96 mel frames, one every 10 ms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Patch {
     /// When its first sample sounds.
     pub pts: Nanos,
     /// `[96, 64]` row-major, frames by bands: `ln(mel + 0.001)`.
     pub log_mel: Vec<f32>,
-    /// The last samples up to its end, as many as were asked for, silence before the first.
+    /// The last samples up to its end, as many as the settings ask for; silence before the first.
     pub samples: Vec<f32>,
 }
 
 impl Patch {
-    /// The instant that [`Answer::onset`] speaks of.
+    /// The time of [`TaggerAnswer::onset`].
     pub fn middle(&self) -> Nanos {
         self.pts + patch_middle(0)
     }
 }
 
-/// Where a patch is.
+/// The state of a patch.
 #[derive(Debug)]
-enum Tagging {
-    /// Here.
+enum State {
+    /// Not sent.
     Waiting(Patch),
-    /// With the tagger.
-    Out,
-    /// Back.
-    Done(Answer),
+    /// The tagger has it.
+    Sent,
+    /// Its answer is here.
+    Answered(TaggerAnswer),
 }
 
 /// Patches in order, from the first that a hop may still need.
 #[derive(Debug)]
 pub(super) struct PatchQueue {
     start: Nanos,
-    naming: Naming,
+    tag_scope: TagScope,
     finished: bool,
-    /// The last samples, for patches that come with some, and how many those are.
+    /// The last samples, if patches carry samples, and how many a patch carries.
     history: Vec<f32>,
-    window: usize,
-    /// The last mel frames, logged, up to a patch.
+    patch_samples: usize,
+    /// The last log mel frames, up to a patch.
     recent: Vec<f32>,
     /// From patch `first` on.
-    patches: VecDeque<Tagging>,
+    patches: VecDeque<State>,
     first: u64,
-    /// Patches nearest to a hop in which something probably begins, ascending.
-    worth: VecDeque<u64>,
-    /// Patches given up while they were with the tagger: their answers are ignored.
+    /// Patches nearest to a probable onset, ascending.
+    worth_tagging: VecDeque<u64>,
+    /// Patches that were given up while the tagger had them: their answers are ignored.
     given_up: u64,
 }
 
 impl PatchQueue {
-    pub(super) fn new(start: Nanos, naming: Naming, window: usize) -> Self {
+    pub(super) fn new(start: Nanos, tag_scope: TagScope, patch_samples: usize) -> Self {
         Self {
             start,
-            naming,
+            tag_scope,
             finished: false,
             history: Vec::new(),
-            window: window.min(LONGEST_WINDOW),
+            patch_samples: patch_samples.min(MAX_PATCH_SAMPLES),
             recent: Vec::new(),
             patches: VecDeque::new(),
             first: 0,
-            worth: VecDeque::new(),
+            worth_tagging: VecDeque::new(),
             given_up: 0,
         }
     }
 
-    pub(super) const fn naming(&self) -> Naming {
-        self.naming
+    pub(super) const fn tag_scope(&self) -> TagScope {
+        self.tag_scope
     }
 
-    /// How many wait, are with the tagger, or are answered and needed.
+    /// Patches that wait, are with the tagger, or are answered and still needed.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.patches.len()
@@ -123,31 +127,28 @@ impl PatchQueue {
         self.given_up
     }
 
-    /// The index after the newest patch.
+    /// One past the index of the newest patch.
     pub(super) fn end(&self) -> u64 {
         self.first + self.patches.len() as u64
     }
 
     pub(super) fn push_samples(&mut self, samples: &[f32]) {
-        if self.window > 0 {
-            let sound = |&x: &f32| {
-                if x.is_finite() {
-                    x.clamp(-1.0, 1.0)
-                } else {
-                    0.0
-                }
-            };
-            self.history.extend(samples.iter().map(sound));
+        if self.patch_samples > 0 {
+            let samples = samples.iter().map(|&x| clamp_sample(x, 1.0));
+            self.history.extend(samples);
         }
     }
 
-    /// Drops the samples that no patch to come needs.
+    /// Drops samples that no later patch needs.
     pub(super) fn trim(&mut self) {
-        let spare = self.history.len().saturating_sub(self.window + FRAME);
+        let spare = self
+            .history
+            .len()
+            .saturating_sub(self.patch_samples + FRAME);
         self.history.drain(..spare);
     }
 
-    /// The next mel frame, logged; `later` samples have been pushed that follow it.
+    /// Takes the next log mel frame; `later` samples that follow it have been pushed.
     pub(super) fn push_frame(&mut self, log_mel: &[f32; BANDS], later: u64) {
         self.recent.extend_from_slice(log_mel);
         if self.recent.len() == PATCH_FRAMES * BANDS {
@@ -156,56 +157,56 @@ impl PatchQueue {
         }
     }
 
-    /// A patch of what is in `recent`, which holds 96 frames.
+    /// Cuts a patch from the 96 frames in `recent`.
     fn cut(&mut self, later: u64) {
-        if self.patches.len() == PATCHES {
-            self.given_up += u64::from(matches!(self.patches.pop_front(), Some(Tagging::Out)));
+        if self.patches.len() == MAX_PATCHES {
+            self.given_up += u64::from(matches!(self.patches.pop_front(), Some(State::Sent)));
             self.first += 1;
         }
-        self.patches.push_back(Tagging::Waiting(Patch {
+        self.patches.push_back(State::Waiting(Patch {
             pts: self.start + steps(self.end() * PATCH_STEP as u64),
             log_mel: self.recent.clone(),
             samples: self.last_samples(later),
         }));
     }
 
-    /// The last samples up to the end of the frame heard last, which `later` samples follow.
+    /// The last samples up to the end of the last frame, which `later` samples follow.
     fn last_samples(&self, later: u64) -> Vec<f32> {
         let known = &self.history[..self.history.len().saturating_sub(later as usize)];
-        let some = &known[known.len().saturating_sub(self.window)..];
-        let mut samples = vec![0.0; self.window - some.len()];
+        let some = &known[known.len().saturating_sub(self.patch_samples)..];
+        let mut samples = vec![0.0; self.patch_samples - some.len()];
         samples.extend_from_slice(some);
         samples
     }
 
-    /// An onset this likely begins in a hop.
+    /// Notes an onset of this probability in a hop.
     pub(super) fn onset(&mut self, hop: u64, p: f32) {
-        if self.naming == Naming::Onsets && p >= WORTH_NAMING {
+        if self.tag_scope == TagScope::Onsets && p >= MIN_TAGGED_ONSET {
             let patch = nearest_patch(hop);
-            if self.worth.back() != Some(&patch) {
-                self.worth.push_back(patch);
+            if self.worth_tagging.back() != Some(&patch) {
+                self.worth_tagging.push_back(patch);
             }
         }
     }
 
-    /// The next patch to tag, if every onset before `judged` is known.
+    /// The next patch to tag, given that every onset before `judged` is known.
     pub(super) fn next(&mut self, judged: Nanos) -> Option<Patch> {
         while let Some(at) = self.first_waiting() {
             let wanted = self.wanted(self.first + at as u64, judged)?;
             let slot = self.patches.get_mut(at)?;
             if !wanted {
-                *slot = Tagging::Done(Answer::default());
+                *slot = State::Answered(TaggerAnswer::default());
                 continue;
             }
-            return match std::mem::replace(slot, Tagging::Out) {
-                Tagging::Waiting(patch) => Some(patch),
-                Tagging::Out | Tagging::Done(_) => None,
+            return match std::mem::replace(slot, State::Sent) {
+                State::Waiting(patch) => Some(patch),
+                State::Sent | State::Answered(_) => None,
             };
         }
         None
     }
 
-    /// The beginning of the first patch that [`Self::next`] has not come to.
+    /// The beginning of the first patch that [`Self::next`] has not reached.
     pub(super) fn undecided(&self) -> Nanos {
         let at = self.first_waiting().unwrap_or(self.patches.len());
         self.start + steps((self.first + at as u64) * PATCH_STEP as u64)
@@ -214,33 +215,37 @@ impl PatchQueue {
     fn first_waiting(&self) -> Option<usize> {
         self.patches
             .iter()
-            .position(|slot| matches!(slot, Tagging::Waiting(_)))
+            .position(|slot| matches!(slot, State::Waiting(_)))
     }
 
-    /// Whether a patch is worth naming; `None` while that isn't known.
+    /// Whether a patch is to be tagged; `None` while that is unknown.
     fn wanted(&mut self, patch: u64, judged: Nanos) -> Option<bool> {
-        if self.naming != Naming::Onsets {
+        if self.tag_scope != TagScope::Onsets {
             return Some(true);
         }
         if !self.finished && judged < hops(last_hop(patch) + 1) {
             return None;
         }
-        while self.worth.front().is_some_and(|worth| *worth < patch) {
-            self.worth.pop_front();
+        while self
+            .worth_tagging
+            .front()
+            .is_some_and(|worth| *worth < patch)
+        {
+            self.worth_tagging.pop_front();
         }
-        // The last one speaks for what comes after it.
+        // The last patch also stands for what comes after it.
         let last = self.finished && patch + 1 == self.end();
-        let next = self.worth.front();
+        let next = self.worth_tagging.front();
         Some(next.is_some_and(|worth| *worth == patch || last))
     }
 
-    /// What is said of the oldest unanswered patch; what is not a number is dropped.
-    pub(super) fn answer(&mut self, mut answer: Answer) {
+    /// The answer to the oldest patch that the tagger has; tags with NaN are dropped.
+    pub(super) fn answer(&mut self, mut answer: TaggerAnswer) {
         if self.given_up > 0 {
             self.given_up -= 1;
             return;
         }
-        let out = |slot: &&mut Tagging| matches!(slot, Tagging::Out);
+        let out = |slot: &&mut State| matches!(slot, State::Sent);
         if let Some(slot) = self.patches.iter_mut().find(out) {
             let tags = &mut answer.tags;
             tags.retain(|tag| tag.p.is_finite());
@@ -249,56 +254,56 @@ impl PatchQueue {
             for tag in tags {
                 tag.p = tag.p.clamp(0.0, 1.0);
             }
-            answer.speech = unit(answer.speech);
-            answer.onset = answer.onset.map(unit);
-            *slot = Tagging::Done(answer);
+            answer.speech = clamp_positive(answer.speech, 1.0);
+            answer.onset = answer.onset.map(|p| clamp_positive(p, 1.0));
+            *slot = State::Answered(answer);
         }
     }
 
-    /// What was said of a hop: of the patch whose middle is nearest. `None` while they are outstanding.
-    pub(super) fn answer_of(&mut self, hop: u64) -> Option<Answer> {
-        if self.naming == Naming::Nothing {
-            return Some(Answer::default());
+    /// The answer for a hop: that to the patch whose middle is nearest. `None` while it is outstanding.
+    pub(super) fn answer_of(&mut self, hop: u64) -> Option<TaggerAnswer> {
+        if self.tag_scope == TagScope::Nothing {
+            return Some(TaggerAnswer::default());
         }
         let mut wanted = nearest_patch(hop);
         if self.finished {
             wanted = wanted.min(self.end().saturating_sub(1));
         }
-        // The newest stays: it may have to do for the hops at the end.
+        // The newest patch stays: it may stand for the hops at the end.
         while self.first < wanted
             && self.patches.len() > 1
-            && matches!(self.patches.front(), Some(Tagging::Done(_)))
+            && matches!(self.patches.front(), Some(State::Answered(_)))
         {
             self.patches.pop_front();
             self.first += 1;
         }
         if wanted < self.first {
-            // Given up.
-            return Some(Answer::default());
+            // It was given up.
+            return Some(TaggerAnswer::default());
         }
         match self.patches.get((wanted - self.first) as usize) {
-            Some(Tagging::Done(answer)) => Some(answer.clone()),
-            Some(Tagging::Waiting(_) | Tagging::Out) => None,
-            // No patch at all, because nothing was heard.
-            None => self.finished.then(Answer::default),
+            Some(State::Answered(answer)) => Some(answer.clone()),
+            Some(State::Waiting(_) | State::Sent) => None,
+            // There is no patch, because there was no sound.
+            None => self.finished.then(TaggerAnswer::default),
         }
     }
 
-    /// No frame will come any more: where no patch was cut, pads what there is to one; `later` as in [`Self::push_frame`].
+    /// End of stream: if no patch was cut, pads the frames to one. `later` as in [`Self::push_frame`].
     pub(super) fn pad(&mut self, later: u64) {
-        if self.naming != Naming::Nothing && self.end() == 0 {
+        if self.tag_scope != TagScope::Nothing && self.end() == 0 {
             self.recent.resize(PATCH_FRAMES * BANDS, 1e-3f32.ln());
             self.cut(later);
         }
     }
 
-    /// Every onset is known.
+    /// Every onset is known now.
     pub(super) fn finish(&mut self) {
         self.finished = true;
     }
 }
 
-/// The last hop to which a patch is the nearest.
+/// The last hop whose nearest patch this is.
 pub(super) fn last_hop(patch: u64) -> u64 {
     let mut hop = (PATCH_STEP as i64 * STEP_TIME.get() / HOP.get()) as u64 * patch;
     while nearest_patch(hop + 1) <= patch {
@@ -307,14 +312,9 @@ pub(super) fn last_hop(patch: u64) -> u64 {
     hop
 }
 
-/// In [0, 1]; 0 for what is no number.
-fn unit(x: f32) -> f32 {
-    if x > 0.0 { x.min(1.0) } else { 0.0 }
-}
-
-/// The middle of a patch, since the start.
+/// The middle of a patch, from the start.
 pub(super) fn patch_middle(patch: u64) -> Nanos {
-    let half = ((PATCH_FRAMES as i64 - 1) * STEP_TIME.get() + 2 * MIDDLE.get()) / 2;
+    let half = ((PATCH_FRAMES as i64 - 1) * STEP_TIME.get() + 2 * HALF_FRAME.get()) / 2;
     steps(patch.saturating_mul(PATCH_STEP as u64)) + Nanos::new(half)
 }
 

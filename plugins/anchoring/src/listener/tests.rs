@@ -1,4 +1,4 @@
-//! What a listener hears, and when.
+//! What the listener's cues say, and when they come.
 
 use proptest::prelude::*;
 
@@ -26,33 +26,33 @@ fn knock(x: &mut [f32], at: usize) {
     }
 }
 
-fn tagging() -> Hearing {
-    Hearing {
-        naming: Naming::All,
-        ..Hearing::default()
+fn tagging() -> ListenerSettings {
+    ListenerSettings {
+        tag_scope: TagScope::All,
+        ..ListenerSettings::default()
     }
 }
 
 fn cues(x: &[f32], chunk: usize) -> Vec<Cue> {
-    cues_of(x, chunk, &Hearing::default())
+    cues_of(x, chunk, &ListenerSettings::default())
 }
 
-/// A patch is answered by how loud its last frame is, a voice by its chunk's loudest sample.
-fn cues_of(x: &[f32], chunk: usize, hearing: &Hearing) -> Vec<Cue> {
-    let mut ears = Listener::new(START, hearing);
+/// A patch is answered by the loudness of its last frame, a chunk by its loudest sample.
+fn cues_of(x: &[f32], chunk: usize, settings: &ListenerSettings) -> Vec<Cue> {
+    let mut ears = Listener::new(START, settings);
     let mut out = Vec::new();
     let mut drain = |ears: &mut Listener| {
         while let Some(patch) = ears.next_patch() {
-            assert_eq!(patch.samples.len(), hearing.window);
+            assert_eq!(patch.samples.len(), settings.patch_samples);
             let sound = patch.samples.iter().fold(0.0, |sum, x| sum + x.abs());
             let p = patch.log_mel.iter().rev().take(BANDS).sum::<f32>() / 640.0 + 0.7 + sound;
-            ears.tagged(Answer {
+            ears.push_answer(TaggerAnswer {
                 onset: Some(p),
-                ..Answer::default()
+                ..TaggerAnswer::default()
             });
         }
         while let Some(chunk) = ears.next_voice_chunk() {
-            ears.voice(chunk.iter().fold(0.0, |most, x| x.abs().max(most)));
+            ears.push_voice(chunk.iter().fold(0.0, |most, x| x.abs().max(most)));
         }
         out.extend(std::iter::from_fn(|| ears.next_cue()));
     };
@@ -65,8 +65,8 @@ fn cues_of(x: &[f32], chunk: usize, hearing: &Hearing) -> Vec<Cue> {
     out
 }
 
-/// One of every kind.
-fn every_hearing() -> Vec<Hearing> {
+/// Settings of every kind.
+fn every_hearing() -> Vec<ListenerSettings> {
     let weights = std::sync::Arc::new(crate::onset::weights::Weights::embedded().unwrap());
     [
         Probe::Energy,
@@ -78,16 +78,16 @@ fn every_hearing() -> Vec<Hearing> {
     .into_iter()
     .flat_map(|probe| {
         [
-            (Naming::Nothing, false),
-            (Naming::Onsets, false),
-            (Naming::All, true),
+            (TagScope::Nothing, false),
+            (TagScope::Onsets, false),
+            (TagScope::All, true),
         ]
-        .map(|(naming, more)| Hearing {
+        .map(|(tag_scope, more)| ListenerSettings {
             probe: probe.clone(),
-            naming,
-            window: if more { 20_000 } else { 0 },
+            tag_scope,
+            patch_samples: if more { 20_000 } else { 0 },
             voices: more,
-            speech: Speech::Label,
+            speech: SpeechMode::Label,
         })
     })
     .collect()
@@ -177,7 +177,7 @@ fn the_cut_at_the_end_is_no_onset() {
 }
 
 #[test]
-fn what_is_not_a_number_is_not_trusted_and_makes_no_onset_nearby() {
+fn nan_is_not_trusted_and_makes_no_onset_nearby() {
     let mut x = noise(64_000);
     x[32_000..33_000].fill(f32::NAN);
     let all = cues(&x, 1_000);
@@ -188,17 +188,17 @@ fn what_is_not_a_number_is_not_trusted_and_makes_no_onset_nearby() {
 
 #[test]
 fn latency_is_what_a_cue_waits_for() {
-    for naming in [Naming::Nothing, Naming::Onsets, Naming::All] {
-        let hearing = Hearing {
-            naming,
-            ..Hearing::default()
+    for tag_scope in [TagScope::Nothing, TagScope::Onsets, TagScope::All] {
+        let settings = ListenerSettings {
+            tag_scope,
+            ..ListenerSettings::default()
         };
-        let mut ears = Listener::new(Nanos::ZERO, &hearing);
+        let mut ears = Listener::new(Nanos::ZERO, &settings);
         let mut worst = Nanos::ZERO;
         for (n, part) in noise(64_000).chunks(16).enumerate() {
             ears.push(part);
             while ears.next_patch().is_some() {
-                ears.tagged(Answer::default());
+                ears.push_answer(TaggerAnswer::default());
             }
             while let Some(cue) = ears.next_cue() {
                 // The first hops also wait for the first patch, which begins before them.
@@ -207,7 +207,7 @@ fn latency_is_what_a_cue_waits_for() {
                 }
             }
         }
-        assert_eq!(worst, ears.latency(), "{naming:?}");
+        assert_eq!(worst, ears.latency(), "{tag_scope:?}");
     }
 }
 
@@ -225,7 +225,7 @@ fn a_hop_takes_the_tags_of_the_nearest_patch() {
                 class_id: patches as u16,
                 p: 0.5,
             };
-            ears.tagged(Answer {
+            ears.push_answer(TaggerAnswer {
                 tags: vec![tag],
                 speech: 0.25,
                 onset: None,
@@ -247,12 +247,12 @@ fn a_hop_takes_the_tags_of_the_nearest_patch() {
 }
 
 #[test]
-fn of_patches_those_in_which_something_begins_are_named() {
-    let hearing = Hearing {
-        naming: Naming::Onsets,
-        ..Hearing::default()
+fn patches_with_an_onset_are_tagged() {
+    let settings = ListenerSettings {
+        tag_scope: TagScope::Onsets,
+        ..ListenerSettings::default()
     };
-    let mut ears = Listener::new(START, &hearing);
+    let mut ears = Listener::new(START, &settings);
     let mut x = noise(160_000);
     knock(&mut x, 64_000);
     let (mut asked, mut out) = (Vec::new(), Vec::new());
@@ -260,7 +260,7 @@ fn of_patches_those_in_which_something_begins_are_named() {
         ears.push(part);
         while let Some(patch) = ears.next_patch() {
             asked.push(patch.pts - START);
-            ears.tagged(Answer {
+            ears.push_answer(TaggerAnswer {
                 tags: vec![Tag {
                     class_id: 7,
                     p: 0.5,
@@ -273,7 +273,7 @@ fn of_patches_those_in_which_something_begins_are_named() {
     }
     ears.finish();
     while ears.next_patch().is_some() {
-        ears.tagged(Answer::default());
+        ears.push_answer(TaggerAnswer::default());
     }
     out.extend(std::iter::from_fn(|| ears.next_cue()));
     assert_eq!(out.len(), 125);
@@ -298,7 +298,7 @@ fn a_recording_shorter_than_a_patch_is_padded_to_one() {
     assert_eq!(ears.next_cue(), None);
     assert_eq!(ears.next_patch().map(|p| p.log_mel.len()), Some(96 * 64));
     let tag = |class_id, p| Tag { class_id, p };
-    ears.tagged(Answer {
+    ears.push_answer(TaggerAnswer {
         tags: vec![tag(3, 2.0), tag(4, f32::NAN)],
         speech: f32::NAN,
         onset: None,
@@ -327,10 +327,10 @@ fn a_tagger_that_never_answers_is_given_up_and_state_stays_bounded() {
         }
     }
     assert!(heard > 0);
-    assert!(ears.patches.len() <= PATCHES);
-    assert!(ears.hops.len() <= PATCHES * 6 + 50);
+    assert!(ears.patches.len() <= MAX_PATCHES);
+    assert!(ears.hops.len() <= MAX_PATCHES * 6 + 50);
     let forgotten = ears.patches.given_up();
-    ears.tagged(Answer::default());
+    ears.push_answer(TaggerAnswer::default());
     assert_eq!(ears.patches.given_up(), forgotten - 1);
 }
 
@@ -349,12 +349,12 @@ fn whatever_listens_the_chunks_make_no_difference() {
         knock(&mut x, at);
     }
     x[40_000..43_000].fill(0.0);
-    for hearing in every_hearing() {
-        let whole = cues_of(&x, x.len(), &hearing);
+    for settings in every_hearing() {
+        let whole = cues_of(&x, x.len(), &settings);
         assert_eq!(whole.len(), 55);
-        assert!(!onsets(&whole).is_empty(), "{hearing:?}");
+        assert!(!onsets(&whole).is_empty(), "{settings:?}");
         for chunk in [1_001, 16_000] {
-            assert_eq!(whole, cues_of(&x, chunk, &hearing), "{hearing:?}");
+            assert_eq!(whole, cues_of(&x, chunk, &settings), "{settings:?}");
         }
     }
 }
@@ -363,22 +363,22 @@ fn whatever_listens_the_chunks_make_no_difference() {
 fn a_cue_never_waits_longer_than_the_latency() {
     let mut x = noise(96_000);
     knock(&mut x, 60_000);
-    for hearing in every_hearing() {
-        let mut ears = Listener::new(Nanos::ZERO, &hearing);
+    for settings in every_hearing() {
+        let mut ears = Listener::new(Nanos::ZERO, &settings);
         for (n, part) in x.chunks(160).enumerate() {
             ears.push(part);
             while ears.next_patch().is_some() {
-                ears.tagged(Answer::default());
+                ears.push_answer(TaggerAnswer::default());
             }
             while ears.next_voice_chunk().is_some() {
-                ears.voice(0.0);
+                ears.push_voice(0.0);
             }
             while let Some(cue) = ears.next_cue() {
                 let waited = Nanos::from_ms(10 * (n as i64 + 1)) - cue.pts;
                 let early = cue.pts < Nanos::from_ms(720);
                 assert!(
                     early || waited <= ears.latency() + Nanos::from_ms(10),
-                    "{hearing:?}"
+                    "{settings:?}"
                 );
             }
         }
@@ -386,51 +386,51 @@ fn a_cue_never_waits_longer_than_the_latency() {
 }
 
 #[test]
-fn what_begins_in_speech_is_no_onset_unless_wanted() {
+fn an_onset_in_speech_counts_only_if_wanted() {
     let mut x = noise(64_000);
     knock(&mut x, 32_000);
     let hear = |speech, voice: f32| {
         let mut ears = Listener::new(
             START,
-            &Hearing {
+            &ListenerSettings {
                 voices: true,
                 speech,
-                ..Hearing::default()
+                ..ListenerSettings::default()
             },
         );
         ears.push(&x);
         ears.finish();
         while ears.next_voice_chunk().is_some() {
-            ears.voice(voice);
+            ears.push_voice(voice);
         }
         let all: Vec<Cue> = std::iter::from_fn(|| ears.next_cue()).collect();
         let likeliest = onsets(&all).iter().map(|onset| onset.p).fold(0.0, f32::max);
         (likeliest, all[20].speech)
     };
-    assert!(hear(Speech::Label, 0.0).0 > 0.5);
-    assert!(hear(Speech::Label, 1.0).0 < 0.1);
-    assert_eq!(hear(Speech::Label, 0.75).1, 0.75);
-    assert_eq!(hear(Speech::Ignore, 0.75).1, 0.0);
-    assert!(hear(Speech::Ignore, 1.0).0 < 0.1);
-    let (p, voice) = hear(Speech::Anchor, 1.0);
+    assert!(hear(SpeechMode::Label, 0.0).0 > 0.5);
+    assert!(hear(SpeechMode::Label, 1.0).0 < 0.1);
+    assert_eq!(hear(SpeechMode::Label, 0.75).1, 0.75);
+    assert_eq!(hear(SpeechMode::Ignore, 0.75).1, 0.0);
+    assert!(hear(SpeechMode::Ignore, 1.0).0 < 0.1);
+    let (p, voice) = hear(SpeechMode::Anchor, 1.0);
     assert!(p > 0.5 && voice == 1.0);
 }
 
 #[test]
 fn patches_that_say_so_have_onsets_in_their_middle() {
-    let hearing = Hearing {
+    let settings = ListenerSettings {
         probe: Probe::Patches,
-        ..Hearing::default()
+        ..ListenerSettings::default()
     };
-    let mut ears = Listener::new(START, &hearing);
+    let mut ears = Listener::new(START, &settings);
     ears.push(&noise(48_000));
     ears.finish();
     let mut n = 0;
     while ears.next_patch().is_some() {
         n += 1;
-        ears.tagged(Answer {
+        ears.push_answer(TaggerAnswer {
             onset: Some(n as f32 / 10.0),
-            ..Answer::default()
+            ..TaggerAnswer::default()
         });
     }
     let all: Vec<Cue> = std::iter::from_fn(|| ears.next_cue()).collect();
@@ -464,11 +464,11 @@ proptest! {
     }
 
     #[test]
-    fn a_dead_hop_never_has_an_onset_and_all_is_in_range(
+    fn a_silent_hop_never_has_an_onset_and_all_is_in_range(
         x in prop::collection::vec(any_sample(), 0..9_000),
         start in any::<i64>(),
     ) {
-        let mut ears = Listener::new(Nanos::new(start), &Hearing::default());
+        let mut ears = Listener::new(Nanos::new(start), &ListenerSettings::default());
         ears.push(&x);
         ears.finish();
         while let Some(cue) = ears.next_cue() {

@@ -1,26 +1,26 @@
-//! 16 kHz samples -> how likely somebody speaks, answered chunk by chunk by a voice detector.
+//! Speech: samples -> chunks for a voice detector, and its answers by time.
 
 use std::collections::VecDeque;
 
-use crate::hearing::mel::RATE;
+use crate::hearing::mel::{RATE, clamp_positive, clamp_sample};
 use crate::time::Nanos;
 
 /// Samples in a chunk: 32 ms.
 const CHUNK: usize = 512;
-/// Chunks that may wait for their answers: two minutes. The oldest is given up beyond it, and counts as silent.
-const CHUNKS: usize = 3750;
+/// Chunks that may wait for their answers: two minutes. Beyond that, the oldest is given up and counts as silent.
+const MAX_CHUNKS: usize = 3750;
 
-/// Samples in, chunks out, answers in, voices out.
+/// Samples in, chunks out; answers in, probabilities out.
 #[derive(Debug, Default)]
 pub(crate) struct VoiceStream {
     filling: Vec<f32>,
     waiting: VecDeque<Vec<f32>>,
-    /// Chunks that are with the detector.
+    /// Chunks that the detector has.
     out: usize,
-    /// Of those, given up.
+    /// How many of those were given up.
     given_up: usize,
     /// Answers, from chunk `first` on.
-    said: VecDeque<f32>,
+    answers: VecDeque<f32>,
     first: u64,
     finished: bool,
 }
@@ -28,11 +28,7 @@ pub(crate) struct VoiceStream {
 impl VoiceStream {
     pub(crate) fn push(&mut self, samples: &[f32]) {
         for &x in samples {
-            self.filling.push(if x.is_finite() {
-                x.clamp(-1.0, 1.0)
-            } else {
-                0.0
-            });
+            self.filling.push(clamp_sample(x, 1.0));
             if self.filling.len() == CHUNK {
                 self.ask();
             }
@@ -40,19 +36,19 @@ impl VoiceStream {
     }
 
     fn ask(&mut self) {
-        if self.out + self.waiting.len() == CHUNKS {
+        if self.out + self.waiting.len() == MAX_CHUNKS {
             if self.out > 0 {
                 self.out -= 1;
                 self.given_up += 1;
             } else {
                 self.waiting.pop_front();
             }
-            self.said.push_back(0.0);
+            self.answers.push_back(0.0);
         }
         self.waiting.push_back(std::mem::take(&mut self.filling));
     }
 
-    /// The next chunk of 512 samples; answered in the same order.
+    /// The next chunk of 512 samples. Answers come in the same order.
     pub(crate) fn next_chunk(&mut self) -> Option<Vec<f32>> {
         let chunk = self.waiting.pop_front()?;
         self.out += 1;
@@ -64,11 +60,11 @@ impl VoiceStream {
             self.given_up -= 1;
         } else if self.out > 0 {
             self.out -= 1;
-            self.said.push_back(if p > 0.0 { p.min(1.0) } else { 0.0 });
+            self.answers.push_back(clamp_positive(p, 1.0));
         }
     }
 
-    /// The last chunk is filled up with silence; no more than it comes.
+    /// End of stream: the last chunk is padded with silence.
     pub(crate) fn finish(&mut self) {
         if !self.filling.is_empty() {
             self.filling.resize(CHUNK, 0.0);
@@ -77,33 +73,34 @@ impl VoiceStream {
         self.finished = true;
     }
 
-    /// The likeliest voice in `[from, to)`; `None` while an answer is outstanding. Nothing is heard after the end.
+    /// The highest probability of speech in `[from, to)`; `None` while an answer is outstanding. After the end there
+    /// is no speech.
     pub(crate) fn likeliest(&self, from: Nanos, to: Nanos) -> Option<f32> {
         let (from, to) = (chunk(from), chunk(to - Nanos::new(1)));
-        let known = self.first + self.said.len() as u64;
+        let known = self.first + self.answers.len() as u64;
         let all = self.finished && self.out == 0 && self.waiting.is_empty();
         if to >= known && !all {
             return None;
         }
         let within = |i: u64| i.saturating_sub(self.first) as usize;
-        let said = self
-            .said
+        let answers = self
+            .answers
             .iter()
             .take(within(to).saturating_add(1))
             .skip(within(from));
-        Some(said.copied().fold(0.0, f32::max))
+        Some(answers.copied().fold(0.0, f32::max))
     }
 
-    /// Nothing before this will be asked about.
+    /// No time before this will be queried.
     pub(crate) fn forget(&mut self, before: Nanos) {
-        while self.first < chunk(before) && self.said.len() > 1 {
-            self.said.pop_front();
+        while self.first < chunk(before) && self.answers.len() > 1 {
+            self.answers.pop_front();
             self.first += 1;
         }
     }
 }
 
-/// The chunk in which an instant lies.
+/// The chunk that contains a time.
 fn chunk(at: Nanos) -> u64 {
     let samples = i128::from(at.get().max(0)) * i128::from(RATE) / 1_000_000_000;
     (samples / CHUNK as i128) as u64
@@ -143,11 +140,11 @@ mod tests {
     #[test]
     fn a_detector_that_never_answers_is_given_up() {
         let mut stream = VoiceStream::default();
-        for _ in 0..CHUNKS + 50 {
+        for _ in 0..MAX_CHUNKS + 50 {
             stream.push(&[0.0; CHUNK]);
             stream.next_chunk();
         }
-        assert_eq!((stream.out, stream.given_up), (CHUNKS, 50));
+        assert_eq!((stream.out, stream.given_up), (MAX_CHUNKS, 50));
         assert_eq!(stream.likeliest(ms(0), ms(50 * 32)), Some(0.0));
         assert_eq!(stream.likeliest(ms(0), ms(51 * 32)), None);
         for _ in 0..51 {

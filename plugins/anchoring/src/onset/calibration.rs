@@ -1,23 +1,23 @@
-//! What a network's logit is worth as a probability.
+//! Calibration: a network's logit -> a probability.
 
 use serde::{Deserialize, Serialize};
 
 /// Logit -> calibrated probability: `sigmoid(logit / temperature + bias)`, then piecewise linear through `knots`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
-    /// Positive; above 1 for a network that is surer than it should be.
+    /// Positive; above 1 for an overconfident network.
     #[serde(default = "one")]
     pub temperature: f32,
-    /// Added to the logit after that.
+    /// Added after the division by the temperature.
     #[serde(default)]
     pub bias: f32,
-    /// Points `[p before, p after]` of an isotonic fit, both in 0..=1 and neither falling; none: left as it is.
+    /// Points `[p before, p after]` of an isotonic fit, both in 0..=1 and never falling; empty: no change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub knots: Vec<[f32; 2]>,
 }
 
 impl Default for Calibration {
-    /// Logits are taken at their word.
+    /// The plain sigmoid.
     fn default() -> Self {
         Self {
             temperature: 1.0,
@@ -32,7 +32,7 @@ pub(crate) const fn one() -> f32 {
 }
 
 impl Calibration {
-    /// In [0, 1], not falling as the logit rises; 0 for what is no number.
+    /// In [0, 1], never falling as the logit rises; 0 for NaN.
     pub fn apply(&self, logit: f32) -> f32 {
         let p = sigmoid(logit / self.temperature + self.bias);
         let (Some(first), Some(last)) = (self.knots.first(), self.knots.last()) else {
@@ -50,7 +50,7 @@ impl Calibration {
         if p.is_nan() { 0.0 } else { p.clamp(0.0, 1.0) }
     }
 
-    /// What is wrong with it, if anything.
+    /// What is wrong with it: field, value and rule; `None` if nothing.
     pub(crate) fn problem(&self) -> Option<(&'static str, String, &'static str)> {
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
             return Some((
@@ -78,7 +78,7 @@ impl Calibration {
     }
 }
 
-/// 1 / (1 + e^-x).
+/// `1 / (1 + e^-x)`.
 pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }

@@ -1,37 +1,38 @@
-//! The numbers of a candidate that an MLP may be given, and their names.
+//! The inputs that an MLP may take from a peak, and their names.
 
-use crate::onset::candidate::{
-    COLOUR_NAMES, COLOURS, Candidate, FEATURE_NAMES, FEATURES, STEADY, SURROUNDING_NAMES,
-    SURROUNDINGS,
+use crate::onset::peak_features::{
+    CONTEXT, CONTEXT_NAMES, FEATURE_NAMES, FEATURES, PeakFeatures, STEADY, TIMBRE, TIMBRE_NAMES,
 };
 
-/// How many numbers an MLP may be given.
-pub const INPUTS: usize = FEATURES + COLOURS + 1 + SURROUNDINGS + VIEW.len();
+/// Number of inputs that an MLP may take.
+pub const INPUTS: usize = FEATURES + TIMBRE + 1 + CONTEXT + TCN_FEATURE_NAMES.len();
 
-/// What an MLP may be given of a candidate, in order; the TCN's view, where there is none, is 0.
-pub fn inputs(candidate: &Candidate, view: Option<[f32; VIEW.len()]>) -> [f32; INPUTS] {
+/// All inputs that an MLP may take from a peak, in order. Without a TCN, its features are 0.
+pub fn inputs(peak: &PeakFeatures, view: Option<[f32; TCN_FEATURE_NAMES.len()]>) -> [f32; INPUTS] {
     let mut all = [0.0; INPUTS];
     let (features, rest) = all.split_at_mut(FEATURES);
-    let (colours, rest) = rest.split_at_mut(COLOURS);
+    let (timbre, rest) = rest.split_at_mut(TIMBRE);
     let (steady, rest) = rest.split_at_mut(1);
-    let (surroundings, seen) = rest.split_at_mut(SURROUNDINGS);
-    features.copy_from_slice(&candidate.features);
-    colours.copy_from_slice(&candidate.colours);
-    steady.copy_from_slice(&[candidate.steady]);
-    surroundings.copy_from_slice(&candidate.surroundings);
+    let (context, seen) = rest.split_at_mut(CONTEXT);
+    features.copy_from_slice(&peak.features);
+    timbre.copy_from_slice(&peak.timbre);
+    steady.copy_from_slice(&[peak.steady]);
+    context.copy_from_slice(&peak.context);
     seen.copy_from_slice(&view.unwrap_or_default());
     all
 }
 
 /// The names of [`inputs`], in order.
 pub fn input_names() -> impl Iterator<Item = &'static str> {
-    let own = FEATURE_NAMES.into_iter().chain(COLOUR_NAMES);
-    own.chain([STEADY]).chain(SURROUNDING_NAMES).chain(VIEW)
+    let own = FEATURE_NAMES.into_iter().chain(TIMBRE_NAMES);
+    own.chain([STEADY])
+        .chain(CONTEXT_NAMES)
+        .chain(TCN_FEATURE_NAMES)
 }
 
-/// What the TCN says about a candidate at time `t` of its own clock, after [`SURROUNDING_NAMES`]: the largest onset logit within four
-/// outputs of it, and the mean probability that something sounds in the seven outputs after it and in outputs 28 to 4 before it.
-pub const VIEW: [&str; 3] = ["probe_max", "probe_act_after", "probe_act_before"];
+/// What the TCN says about a peak, after [`CONTEXT_NAMES`]. With `t` the peak's own output: the largest onset logit
+/// in `t-4..t+4`, and the mean probability of activity in `t+1..t+7` and in `t-28..t-4`.
+pub const TCN_FEATURE_NAMES: [&str; 3] = ["probe_max", "probe_act_after", "probe_act_before"];
 
 /// Where an input stands among [`input_names`].
 pub(crate) fn input_index(name: &str) -> Option<usize> {

@@ -1,8 +1,8 @@
-//! A small network over a candidate's features, and beside those before it: features -> logit.
+//! A small network: features of a peak, and comparisons with the peaks before it -> a logit.
 
-use crate::hearing::simd::wide;
-use crate::onset::candidate::Beside;
+use crate::hearing::simd::vectorized;
 use crate::onset::inputs::INPUTS;
+use crate::onset::peak_features::Comparisons;
 
 /// One layer: `y = x W + b`.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,15 +15,15 @@ pub(crate) struct Dense {
 
 /// Subtracts a mean and divides by a scale.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Standard {
-    /// Of each number.
+pub struct Standardizer {
+    /// One per number.
     pub mean: Vec<f32>,
-    /// Of each number, not 0.
+    /// One per number, never 0.
     pub scale: Vec<f32>,
 }
 
-impl Standard {
-    /// As many numbers as there are means.
+impl Standardizer {
+    /// Standardises as many numbers as there are means.
     pub fn apply<'a>(
         &'a self,
         x: impl Iterator<Item = f32> + 'a,
@@ -34,34 +34,35 @@ impl Standard {
     }
 }
 
-/// What looks at the candidate beside each earlier one: layers with ReLU over (the comparison, the candidate's own inputs), standardised.
-/// Their outputs, summed over the earlier candidates times [`SUMMED`] and the largest of them, join what the first layer says.
+/// Layers with ReLU that see one earlier peak at a time: (comparison, the peak's own inputs), standardised. Their
+/// outputs are pooled over the earlier peaks (the sum times [`PEER_SUM_SCALE`], and the maximum) and join the output
+/// of the first layer of [`Mlp`]. After Zaheer et al. 2017 (deep sets).
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Peers {
+pub(crate) struct PeerLayers {
     pub(crate) inputs: Vec<usize>,
-    pub(crate) standard: Standard,
+    pub(crate) standard: Standardizer,
     pub(crate) layers: Vec<Dense>,
 }
 
-/// What the sum over the earlier candidates is multiplied by.
-pub const SUMMED: f32 = 0.3;
+/// Factor of the sum over the earlier peaks.
+pub const PEER_SUM_SCALE: f32 = 0.3;
 
-/// Standardises its inputs; ReLU between the layers; one logit.
+/// Standardised inputs, layers with ReLU between them, one logit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mlp {
     inputs: Vec<usize>,
-    standard: Standard,
+    standard: Standardizer,
     layers: Vec<Dense>,
-    peers: Option<Peers>,
+    peers: Option<PeerLayers>,
 }
 
 impl Mlp {
-    /// `inputs`: places among all that may be given. Sizes fit together; whoever reads weights has seen to it.
+    /// `inputs`: indices among all inputs. The caller has checked that sizes fit.
     pub(crate) fn new(
         inputs: Vec<usize>,
-        standard: Standard,
+        standard: Standardizer,
         layers: Vec<Dense>,
-        peers: Option<Peers>,
+        peers: Option<PeerLayers>,
     ) -> Self {
         Self {
             inputs,
@@ -71,13 +72,13 @@ impl Mlp {
         }
     }
 
-    /// The logit of a candidate: `all` holds the features, the colours and, after them, the TCN's view (anything where it has none).
-    pub fn logit(&self, all: &[f32; INPUTS], beside: &Beside) -> f32 {
+    /// The logit of a peak. `all` holds every input, in the order of [`crate::onset::inputs::input_names`].
+    pub fn logit(&self, all: &[f32; INPUTS], comparisons: &Comparisons) -> f32 {
         let own: Vec<f32> = self
             .standard
             .apply(self.inputs.iter().map(|i| all[*i]))
             .collect();
-        let peers = self.peers.as_ref().map(|peers| peers.of(&own, beside));
+        let peers = self.peers.as_ref().map(|peers| peers.of(&own, comparisons));
         let mut x = own;
         let mut y = Vec::new();
         for (k, layer) in self.layers.iter().enumerate() {
@@ -94,20 +95,20 @@ impl Mlp {
     }
 }
 
-impl Peers {
-    fn of(&self, own: &[f32], beside: &Beside) -> Vec<f32> {
+impl PeerLayers {
+    fn of(&self, own: &[f32], comparisons: &Comparisons) -> Vec<f32> {
         let width = self.layers.last().map_or(0, |layer| layer.bias.len());
         let mut pooled = vec![0.0f32; 2 * width];
         let Some((first, rest)) = self.layers.split_first() else {
             return pooled;
         };
-        // What the candidate itself adds is the same beside each of the others.
+        // The peak's own share is the same for each comparison.
         let (by_compared, by_own) = first.weight.split_at(self.inputs.len() * first.bias.len());
         let mut alone = first.bias.clone();
         add(&mut alone, own, by_own);
         let (sum, most) = pooled.split_at_mut(width);
         let (mut x, mut y) = (Vec::new(), Vec::new());
-        for row in beside.rows() {
+        for row in comparisons.rows() {
             y.clear();
             y.extend(self.standard.apply(self.inputs.iter().map(|i| row[*i])));
             x.clone_from(&alone);
@@ -119,7 +120,7 @@ impl Peers {
                 std::mem::swap(&mut x, &mut y);
             }
             for ((sum, most), x) in sum.iter_mut().zip(most.iter_mut()).zip(&x) {
-                *sum += SUMMED * x;
+                *sum += PEER_SUM_SCALE * x;
                 *most = most.max(*x);
             }
         }
@@ -128,17 +129,18 @@ impl Peers {
 }
 
 impl Dense {
-    /// What it says of `x`, in place of what `y` held.
+    /// Writes the layer's output for `x` to `y`.
     fn of(&self, x: &[f32], y: &mut Vec<f32>) {
         y.clone_from(&self.bias);
         add(y, x, &self.weight);
     }
 }
 
-/// `y += x W`. Many numbers of `y` at a time, so that none waits for its own last sum; each is the same sum in the same order.
+/// `y += x W`. Works on many columns at once, so that no addition waits for the one before; each column is summed in
+/// the same order.
 fn add(y: &mut [f32], x: &[f32], weight: &[f32]) {
     let n = y.len();
-    wide(
+    vectorized(
         #[inline(always)]
         || {
             let (many, rest) = y.as_chunks_mut::<32>();
@@ -153,7 +155,7 @@ fn add(y: &mut [f32], x: &[f32], weight: &[f32]) {
     );
 }
 
-/// The same for groups of `LANES` columns, from column `at` of `n` on.
+/// As [`add`], for groups of `LANES` columns, from column `at` of `n` on.
 #[inline(always)]
 fn columns<const LANES: usize>(
     groups: &mut [[f32; LANES]],
@@ -194,7 +196,7 @@ mod tests {
                 bias: vec![-1.0],
             },
         ];
-        let standard = Standard {
+        let standard = Standardizer {
             mean: vec![1.0, 0.0],
             scale: vec![2.0, 1.0],
         };
@@ -202,6 +204,6 @@ mod tests {
         let mut all = [f32::NAN; INPUTS];
         all[..2].copy_from_slice(&[2.0, 7.0]);
         // x = ((7 - 1) / 2, 2) = (3, 2); first layer (3 + 4, -3 + 1 + 1) -> (7, 0); then 21 - 1.
-        assert_eq!(mlp.logit(&all, &Beside::default()), 20.0);
+        assert_eq!(mlp.logit(&all, &Comparisons::default()), 20.0);
     }
 }

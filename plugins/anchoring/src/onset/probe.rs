@@ -1,14 +1,14 @@
-//! Mel frames -> onsets with their probability, streaming: the probes that hear for themselves.
+//! Probes: mel frames -> onsets with their probability, streaming.
 //!
-//! | probe | finds | judges by | says an onset |
+//! | probe | finds | judges by | returns an onset |
 //! |---|---|---|---|
-//! | `energy` | sudden rises of the whole level | how large | 9 frames later |
+//! | `energy` | sudden rises of the overall level | the rise | 9 frames later |
 //! | `flux` | peaks of onset strength | `flux_100` | 9 frames later |
-//! | `onset` | the same | a small network over its features, beside those before it and among everything heard lately | 105 frames later |
-//! | `onset+tcn` | the same | that and one that also knows what a TCN says | as late as that: about 96 frames |
+//! | `onset` | the same | a small network over features of the peak, the peaks before it and everything heard lately | 105 frames later |
+//! | `onset+tcn` | the same | that network, averaged with one that also sees a TCN's output | as late as the TCN: about 96 frames |
 //!
-//! A frame is 10 ms. Probes that judge a whole patch of sound at once, such as a tagger's, are answered to the
-//! [`crate::listener::Listener`] directly.
+//! A frame is 10 ms. Probes that judge a whole patch of sound at once, such as a tagger, answer the [`crate::listener::Listener`]
+//! directly.
 
 mod learned;
 mod strength;
@@ -16,11 +16,11 @@ mod strength;
 use std::sync::Arc;
 
 use self::learned::LearnedProbe;
-pub use self::learned::view;
+pub use self::learned::tcn_features;
 use self::strength::StrengthProbe;
 use crate::cue::Onset;
 use crate::hearing::mel::{BANDS, STEP_TIME, frame_middle};
-use crate::onset::peaks::likelihood;
+use crate::onset::peak_picking::likelihood;
 use crate::onset::spec::{ONSET, ONSET_TCN};
 use crate::onset::weights::Weights;
 use crate::time::Nanos;
@@ -30,41 +30,42 @@ type Row = [f32; BANDS];
 /// What finds the onsets in mel frames.
 #[derive(Clone, Debug)]
 pub enum Probe {
-    /// Rises of the whole level.
+    /// Rises of the overall level.
     Energy,
-    /// Peaks of spectral flux against a one-second reference.
+    /// Peaks of spectral flux against a reference of one second.
     Flux,
-    /// Those, judged by the MLP.
+    /// The same peaks, judged by an MLP.
     Onset(Arc<Weights>),
-    /// Those, judged by both MLPs and the TCN.
+    /// The same peaks, judged by two MLPs and a TCN.
     OnsetTcn(Arc<Weights>),
-    /// None: onsets come with the answers to patches.
+    /// No own onsets: they come with the answers to patches.
     Patches,
 }
 
 impl Probe {
-    /// What the weights lack for this probe, as a sentence; `None` if nothing.
-    pub fn lacks(&self) -> Option<String> {
+    /// Why the weights do not support this probe, as a sentence; `None` if they do.
+    pub fn unsupported(&self) -> Option<String> {
         let (weights, name) = self.learned()?;
-        let has: Vec<&str> = weights.about().probes.keys().map(String::as_str).collect();
+        let has: Vec<&str> = weights.spec().probes.keys().map(String::as_str).collect();
         weights.probe(name).is_none().then(|| {
             format!(
-                "the weights `{}` are not made for the probe {name}: they have {}",
-                weights.about().name,
+                "the weights `{}` do not support the probe {name}: they support {}",
+                weights.spec().name,
                 has.join(", ")
             )
         })
     }
 
-    /// What a voice takes from an onset ([`AboutProbe::voiced`]): all of it, unless weights say otherwise.
-    pub(crate) fn voiced(&self) -> f32 {
-        let about = self
+    /// How strongly speech lowers the score of an onset near it ([`crate::onset::spec::ProbeSpec::speech_discount`]);
+    /// 1 unless the weights say otherwise.
+    pub(crate) fn speech_discount(&self) -> f32 {
+        let spec = self
             .learned()
             .and_then(|(weights, name)| weights.probe(name));
-        about.map_or(1.0, |about| about.voiced)
+        spec.map_or(1.0, |spec| spec.speech_discount)
     }
 
-    /// The weights that it goes by, and its name in them.
+    /// The weights that it uses, and its name in them.
     const fn learned(&self) -> Option<(&Arc<Weights>, &'static str)> {
         match self {
             Self::Energy | Self::Flux | Self::Patches => None,
@@ -86,11 +87,12 @@ enum Kind {
 }
 
 impl ProbeStream {
-    /// Nothing heard yet. A probe that its weights are not made for ([`Probe::lacks`]) hears what `flux` does.
+    /// A stream that has seen no frame yet. If the weights do not support the probe ([`Probe::unsupported`]), it
+    /// works as `flux`.
     pub fn new(probe: &Probe) -> Self {
         let learned = |weights: &Arc<Weights>, name: &str| {
-            let about = weights.probe(name)?.clone();
-            let probe = LearnedProbe::new(Arc::clone(weights), about);
+            let spec = weights.probe(name)?.clone();
+            let probe = LearnedProbe::new(Arc::clone(weights), spec);
             Some(Kind::Learned(Box::new(probe)))
         };
         let own = match probe {
@@ -103,7 +105,7 @@ impl ProbeStream {
         Self(own.unwrap_or_else(|| Kind::Strength(Box::new(StrengthProbe::flux()))))
     }
 
-    /// Hears a mel frame (`[64]` magnitudes).
+    /// Takes a mel frame (`[64]` magnitudes).
     pub fn push_frame(&mut self, mel: &Row) {
         match &mut self.0 {
             Kind::Strength(probe) => probe.push_frame(mel),
@@ -112,7 +114,8 @@ impl ProbeStream {
         }
     }
 
-    /// The next onset; they come in order, at least nine frames apart. Drain it after each push: at most one waits then.
+    /// The next onset. Onsets come in order, at least nine frames apart. Drain them after each push: at most one
+    /// waits then.
     pub fn next_onset(&mut self) -> Option<Onset> {
         match &mut self.0 {
             Kind::Strength(probe) => probe.next_onset(),
@@ -121,7 +124,7 @@ impl ProbeStream {
         }
     }
 
-    /// Every onset before this time has been said.
+    /// Every onset before this time has been returned.
     pub fn judged(&self) -> Nanos {
         match &self.0 {
             Kind::Strength(probe) => probe.judged(),
@@ -130,7 +133,8 @@ impl ProbeStream {
         }
     }
 
-    /// How likely something begins in the last frame but one, by its strength alone, in [0, 1], and when that is.
+    /// How likely an event begins at the last frame but one, by onset strength alone, in [0, 1], and the frame's
+    /// time.
     pub fn eventness(&self) -> Option<(Nanos, f32)> {
         let (frame, strength) = match &self.0 {
             Kind::Strength(probe) => probe.last()?,
@@ -140,7 +144,7 @@ impl ProbeStream {
         Some((frame_middle(frame), likelihood(strength.flux_100())))
     }
 
-    /// The recording ends here: what is left is judged as if nothing followed.
+    /// The recording ends here: the onsets that are left are judged as if nothing followed.
     pub fn finish(&mut self) {
         match &mut self.0 {
             Kind::Strength(probe) => probe.finish(),
@@ -149,7 +153,7 @@ impl ProbeStream {
         }
     }
 
-    /// From the last sample of a frame's own to the last that the judgement of an onset in it needs.
+    /// Time from the last sample of a frame to the last sample that the judgement of an onset in it needs.
     pub fn latency(&self) -> Nanos {
         let frames = match &self.0 {
             Kind::Strength(_) => 9,

@@ -1,24 +1,24 @@
-//! What a weights file says of itself: how its tensors belong together, how probes mix and calibrate them.
+//! The metadata of a weights file: how its tensors belong together, and how probes mix and calibrate them.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::onset::calibration::{Calibration, one};
-use crate::onset::candidate::{LEARNED, LIKENESS_NAMES, STEADY, SURROUNDING_NAMES};
-use crate::onset::inputs::{VIEW, input_index, input_names};
+use crate::onset::inputs::{TCN_FEATURE_NAMES, input_index, input_names};
+use crate::onset::peak_features::{COMPARISON_NAMES, CONTEXT_NAMES, METRIC_COMPARISONS, STEADY};
 use crate::onset::tensors::WeightsError;
 
-/// What [`About::schema`] must say.
+/// The value of [`WeightsSpec::schema`].
 pub const SCHEMA: &str = "earmark-ears/1";
 
-/// The metadata entry that holds [`About`].
+/// The metadata entry that holds a [`WeightsSpec`].
 pub const ENTRY: &str = "ears";
 
-/// Name of the probe that is the MLP over hand-made features.
+/// Name of the probe that is an MLP over hand-made features.
 pub const ONSET: &str = "onset";
 
-/// Name of the probe that mixes it with the TCN's view.
+/// Name of the probe that adds the TCN's features.
 pub const ONSET_TCN: &str = "onset+tcn";
 pub(super) const DEEPEST: usize = 32;
 pub(super) const LONGEST_KERNEL: usize = 16;
@@ -27,96 +27,96 @@ const FURTHEST: usize = 4096;
 /// How the tensors belong together; the metadata entry `ears`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct About {
+pub struct WeightsSpec {
     /// [`SCHEMA`].
     pub schema: String,
-    /// What these weights are called in reports.
+    /// Name of the weights in reports.
     pub name: String,
     /// The MLPs.
-    pub mlps: Vec<AboutMlp>,
+    pub mlps: Vec<MlpSpec>,
     /// The TCN, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tcn: Option<AboutTcn>,
+    pub tcn: Option<TcnSpec>,
     /// How each probe (`onset`, `onset+tcn`) uses them.
-    pub probes: BTreeMap<String, AboutProbe>,
-    /// Where they come from: data, seed, scores, hash of what they were made by. For people, and for reports.
+    pub probes: BTreeMap<String, ProbeSpec>,
+    /// Where the weights come from: data, seed, scores, hash of the code. For people and reports.
     #[serde(default)]
     pub provenance: BTreeMap<String, String>,
 }
 
-/// An MLP.
+/// The description of an MLP.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct AboutMlp {
+pub struct MlpSpec {
     /// Its part of the tensors' names.
     pub name: String,
-    /// Names of its inputs, of [`FEATURE_NAMES`], [`COLOUR_NAMES`], [`STEADY`], [`SURROUNDING_NAMES`] and [`VIEW`], in order.
+    /// Names of its inputs, in order: any of [`input_names`].
     pub inputs: Vec<String>,
-    /// What it knows of each earlier candidate, of [`LIKENESS_NAMES`], in order; none: it sees no other candidate.
+    /// What it sees of each earlier peak, in order: any of [`COMPARISON_NAMES`]; empty: it sees no other peak.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<String>,
 }
 
-/// The TCN's shape beyond that of its tensors.
+/// The description of the TCN, beyond the shapes of its tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct AboutTcn {
-    /// What it is shown.
+pub struct TcnSpec {
+    /// Its input.
     #[serde(default)]
-    pub input: Input,
+    pub input: TcnInput,
     /// Mel frames from one output to the next, 1..=8.
     pub stride: usize,
-    /// Frames of nothing before the first frame that the first layer sees, less than its kernel.
+    /// Frames of zeros before the first frame, fewer than the first kernel.
     pub first_pad: usize,
     /// Outputs from one tap to the next, by layer, 1..=4096.
     pub dilations: Vec<usize>,
-    /// Output `i` speaks of output `i - delay`'s time, 0..=250: so far the TCN sees ahead.
+    /// Output `i` describes the time of output `i - delay`, 0..=250: this far the TCN looks ahead.
     pub delay: usize,
 }
 
-/// What a TCN is shown of a mel frame.
+/// What a TCN sees of a mel frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Input {
+pub enum TcnInput {
     /// `ln(mel + 0.0001)`.
     #[default]
     Mel,
-    /// How far each band lies above its background: [`crate::hearing::background`].
+    /// Distance of each band above its background: [`crate::hearing::background`].
     Above,
 }
 
 /// How a probe uses the networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct AboutProbe {
+pub struct ProbeSpec {
     /// The MLPs whose logits are averaged.
     pub mix: Vec<String>,
     /// How logits become probabilities.
     #[serde(flatten)]
     pub calibration: Calibration,
-    /// Less likely candidates are not said at all, 0..=1.
+    /// Less likely onsets are dropped, 0..=1.
     #[serde(default)]
     pub threshold: f32,
-    /// Added to the time of each candidate, ms, -100..=100.
+    /// Added to the time of each onset, ms, -100..=100.
     #[serde(default)]
     pub shift_ms: i32,
-    /// What a voice takes from an onset: its probability counts times 1 less this times how likely a voice is, 0..=1. 1 for networks that never
-    /// learned to tell what else begins while somebody speaks.
-    #[serde(default = "one")]
-    pub voiced: f32,
+    /// How strongly speech lowers the score of an onset near it, 0..=1: the probability is multiplied by `1 -
+    /// speech_discount * P(speech)`. 1 for networks that were not trained to find other events while somebody speaks.
+    #[serde(rename = "voiced", default = "one")]
+    pub speech_discount: f32,
 }
 
-impl AboutMlp {
+impl MlpSpec {
     pub(super) fn needs_metric(&self) -> bool {
         let learned = |name: &String| {
             let name = name.as_str();
-            name == STEADY || LEARNED.contains(&name) || SURROUNDING_NAMES.contains(&name)
+            name == STEADY || METRIC_COMPARISONS.contains(&name) || CONTEXT_NAMES.contains(&name)
         };
         self.inputs.iter().chain(&self.peers).any(learned)
     }
 }
 
-impl About {
+impl WeightsSpec {
     pub(super) fn check(&self) -> Result<(), WeightsError> {
         let need = |holds: bool, field: String, value: String, rule: &str| {
             if holds {
@@ -136,7 +136,7 @@ impl About {
         )?;
         let one_of = |names: &[&str]| format!("must be one of {}", names.join(", "));
         let one_input = one_of(&input_names().collect::<Vec<_>>());
-        let one_comparison = one_of(&LIKENESS_NAMES);
+        let one_comparison = one_of(&COMPARISON_NAMES);
         for (i, mlp) in self.mlps.iter().enumerate() {
             let field = format!("mlps.{i}");
             let unique = self
@@ -149,7 +149,7 @@ impl About {
                 unique && !mlp.name.is_empty(),
                 format!("{field}.name"),
                 mlp.name.clone(),
-                "must be a name of its own",
+                "must be unique and not empty",
             )?;
             need(
                 !mlp.inputs.is_empty(),
@@ -165,15 +165,15 @@ impl About {
                     &one_input,
                 )?;
                 need(
-                    self.tcn.is_some() || !VIEW.contains(&input.as_str()),
+                    self.tcn.is_some() || !TCN_FEATURE_NAMES.contains(&input.as_str()),
                     format!("{field}.inputs"),
                     format!("`{input}`"),
-                    "is said by a TCN, but the file has none",
+                    "needs a TCN, but the file has none",
                 )?;
             }
             for peer in &mlp.peers {
                 need(
-                    LIKENESS_NAMES.contains(&peer.as_str()),
+                    COMPARISON_NAMES.contains(&peer.as_str()),
                     format!("{field}.peers"),
                     format!("`{peer}`"),
                     &one_comparison,
@@ -219,7 +219,11 @@ impl About {
                     format!("`{part}`"),
                     "must be the name of an MLP",
                 )?;
-                let views = |mlp: &AboutMlp| mlp.inputs.iter().any(|i| VIEW.contains(&i.as_str()));
+                let views = |mlp: &MlpSpec| {
+                    mlp.inputs
+                        .iter()
+                        .any(|i| TCN_FEATURE_NAMES.contains(&i.as_str()))
+                };
                 need(
                     name == ONSET_TCN || !mlp.is_some_and(views),
                     field("mix"),
@@ -230,7 +234,10 @@ impl About {
             if let Some((of, value, rule)) = probe.calibration.problem() {
                 need(false, field(of), value, rule)?;
             }
-            for (of, share) in [("threshold", probe.threshold), ("voiced", probe.voiced)] {
+            for (of, share) in [
+                ("threshold", probe.threshold),
+                ("voiced", probe.speech_discount),
+            ] {
                 need(
                     (0.0..=1.0).contains(&share),
                     field(of),

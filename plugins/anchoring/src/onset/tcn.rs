@@ -1,45 +1,43 @@
-//! Mel frames -> what a temporal convolutional network says, streaming (Bai et al. 2018): logits of "something begins" and of
-//! "something sounds", one pair for every other frame.
+//! A temporal convolutional network over mel frames, streaming (Bai et al. 2018): logits of onset and activity, one
+//! pair for every `stride` frames.
 //!
-//! Every layer sees only the past and keeps as much of it as its taps reach back, so that a stream gives what the whole recording
-//! gives, and each output is the same sum in the same order for any portions. The network knows what comes after the time it speaks
-//! of because its outputs are late ([`Tcn::delay`]).
-//!
-//! The convolutions run on the widest vectors that the machine has.
+//! Every layer is causal and keeps as many rows as its taps reach back. So a stream gives the same outputs as the
+//! whole recording, and each output is summed in the same order however the frames are chunked. The network looks
+//! ahead because its outputs are late ([`Tcn::delay`]).
 
 use std::fmt;
 use std::sync::Arc;
 
 use fearless_simd::prelude::*;
 
-use crate::hearing::background::AboveStream;
+use crate::hearing::background::BackgroundSubtractor;
 use crate::hearing::mel::BANDS;
-use crate::hearing::mel::{log, within};
-use crate::hearing::simd::{Kernel, dispatch, ln, wide};
-use crate::onset::spec::{AboutTcn, Input};
+use crate::hearing::mel::{clamp_positive, log_mel};
+use crate::hearing::simd::{Kernel, dispatch, ln, vectorized};
+use crate::onset::spec::{TcnInput, TcnSpec};
 
-/// Outputs that are remembered, and computed at once at most.
-const MEMORY: u64 = 256;
+/// Outputs in memory, and outputs that are computed at once.
+const KEPT_OUTPUTS: u64 = 256;
 const BATCH: usize = 64;
-/// Added to magnitudes before their logarithm is taken.
+/// Added to magnitudes before the logarithm.
 const LEAST: f32 = 1e-4;
-/// Widths are filled up to a multiple of this, so that every vector is full.
+/// Widths are padded to a multiple of this, so that every vector is full.
 const LANES: usize = 16;
 
 /// A causal convolution over time: row `r` of the output is `b + sum_k x[r * stride + k * dilation] W_k`.
 #[derive(Clone, Debug)]
-pub(crate) struct Conv {
+pub(crate) struct CausalConv {
     kernel: usize,
     from: usize,
     to: usize,
     dilation: usize,
-    /// `[kernel, from, to]`, `from` and `to` filled up with zeros.
+    /// `[kernel, from, to]`, with `from` and `to` padded with zeros.
     weight: Vec<f32>,
     /// `[to]`.
     bias: Vec<f32>,
 }
 
-impl Conv {
+impl CausalConv {
     /// `weight`: `[kernel, from, to]`, `bias`: `[to]`.
     pub(crate) fn new(
         kernel: usize,
@@ -72,7 +70,7 @@ impl Conv {
         self.kernel
     }
 
-    /// `n` rows of the output, `[n, to]`. The first row of `x` is the oldest tap of the first of them.
+    /// Computes `n` rows of output, `[n, to]`. `x` begins with the oldest tap of the first row.
     fn run(&self, x: &[f32], stride: usize, n: usize, out: &mut Vec<f32>) {
         out.resize(n * self.to, 0.0);
         dispatch(Convolve {
@@ -83,21 +81,21 @@ impl Conv {
         });
     }
 
-    /// Rows before the newest that an output needs.
+    /// Earlier rows that an output needs.
     const fn reach(&self) -> usize {
         (self.kernel - 1) * self.dilation
     }
 }
 
-/// The network's weights and shape.
+/// Weights and shape of the network.
 #[derive(Clone)]
 pub struct Tcn {
-    input: Input,
+    input: TcnInput,
     scale: Vec<f32>,
     shift: Vec<f32>,
-    first: Conv,
-    layers: Vec<Conv>,
-    out: Conv,
+    first: CausalConv,
+    layers: Vec<CausalConv>,
+    out: CausalConv,
     stride: usize,
     first_pad: usize,
     delay: usize,
@@ -112,25 +110,25 @@ impl fmt::Debug for Tcn {
 }
 
 impl Tcn {
-    /// Sizes fit together; whoever reads weights has seen to it.
+    /// The caller has checked that sizes fit.
     pub(crate) fn new(
-        about: &AboutTcn,
+        spec: &TcnSpec,
         scale: Vec<f32>,
         shift: Vec<f32>,
-        first: Conv,
-        layers: Vec<Conv>,
-        out: Conv,
+        first: CausalConv,
+        layers: Vec<CausalConv>,
+        out: CausalConv,
     ) -> Self {
         Self {
-            input: about.input,
+            input: spec.input,
             scale,
             shift,
             first,
             layers,
             out,
-            stride: about.stride,
-            first_pad: about.first_pad,
-            delay: about.delay,
+            stride: spec.stride,
+            first_pad: spec.first_pad,
+            delay: spec.delay,
         }
     }
 
@@ -138,7 +136,7 @@ impl Tcn {
     pub const fn stride(&self) -> usize {
         self.stride
     }
-    /// Output `i` speaks of the time of output `i - delay`.
+    /// Output `i` describes the time of output `i - delay`.
     pub const fn delay(&self) -> usize {
         self.delay
     }
@@ -146,28 +144,28 @@ impl Tcn {
     pub fn middle(&self) -> f64 {
         (self.first.kernel as f64 - 1.0) / 2.0 - self.first_pad as f64
     }
-    /// The first mel frame after those that output `i` needs.
-    pub const fn needs(&self, i: u64) -> u64 {
+    /// Number of mel frames that output `i` needs.
+    pub const fn frames_for(&self, i: u64) -> u64 {
         let last = i.saturating_mul(self.stride as u64) + self.first.kernel as u64;
         last.saturating_sub(self.first_pad as u64)
     }
-    /// Multiplications an output takes.
+    /// Multiplications per output.
     pub fn multiplications(&self) -> usize {
         let all = self.layers.iter().chain([&self.first, &self.out]);
         all.map(|conv| conv.weight.len()).sum()
     }
 }
 
-/// What the network says of one output.
+/// One output of the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Logits {
-    /// Something begins.
+    /// Logit of an onset.
     pub onset: f32,
-    /// Something sounds.
+    /// Logit of activity.
     pub active: f32,
 }
 
-/// Rows of one width, the newest last, and no more than are needed.
+/// Rows of one width, the newest last; only as many as are needed.
 #[derive(Clone, Debug)]
 struct Rows {
     width: usize,
@@ -175,7 +173,7 @@ struct Rows {
 }
 
 impl Rows {
-    /// As many rows of zeros as the layer that reads them reaches back.
+    /// Begins with as many rows of zeros as the layer reaches back.
     fn new(width: usize, rows: usize) -> Self {
         Self {
             width,
@@ -192,22 +190,22 @@ impl Rows {
 #[derive(Clone, Debug)]
 pub struct TcnStream {
     tcn: Arc<Tcn>,
-    /// What it is shown, if that is not the mel frame's logarithm.
-    above: Option<AboveStream>,
-    /// The first layer's input: standardised log mel frames.
+    /// Present if the network's input is the distance above the background.
+    above: Option<BackgroundSubtractor>,
+    /// Input of the first layer: standardised mel frames.
     frames: Rows,
-    /// The other layers' inputs.
+    /// Inputs of the other layers.
     rows: Vec<Rows>,
-    /// The sum of the layers so far, and what a layer gives.
+    /// The running sum of the layers, and the output of one layer.
     scratch: (Vec<f32>, Vec<f32>),
-    /// Outputs said.
+    /// Number of outputs so far.
     outputs: u64,
-    /// The last of them, by number modulo [`MEMORY`].
-    said: Vec<Logits>,
+    /// The last outputs, at output number modulo [`KEPT_OUTPUTS`].
+    last_outputs: Vec<Logits>,
 }
 
 impl TcnStream {
-    /// Nothing heard yet.
+    /// A stream that has seen no frame yet.
     pub fn new(tcn: Arc<Tcn>) -> Self {
         let rows = tcn
             .layers
@@ -215,34 +213,35 @@ impl TcnStream {
             .map(|layer| Rows::new(layer.from, layer.reach()))
             .collect();
         Self {
-            above: (tcn.input == Input::Above).then(AboveStream::new),
+            above: (tcn.input == TcnInput::Above).then(BackgroundSubtractor::new),
             frames: Rows::new(tcn.first.from, tcn.first_pad),
             rows,
             scratch: Default::default(),
             outputs: 0,
-            said: vec![Logits::default(); MEMORY as usize],
+            last_outputs: vec![Logits::default(); KEPT_OUTPUTS as usize],
             tcn,
         }
     }
 
-    /// The network that listens.
+    /// The network.
     pub fn tcn(&self) -> &Tcn {
         &self.tcn
     }
 
-    /// Hears a mel frame (`[64]` magnitudes). Cheap: the network runs when it is asked or when 64 outputs are due.
+    /// Takes a mel frame (`[64]` magnitudes). Cheap: the network runs on [`Self::advance`], or once 64 outputs are
+    /// due.
     pub fn push_frame(&mut self, mel: &[f32; BANDS]) {
-        let log = wide(
+        let log = vectorized(
             #[inline(always)]
-            || log(mel),
+            || log_mel(mel),
         );
         self.push_logged(mel, &log);
     }
 
-    /// The same where the frame's `ln(mel + 0.001)` is known.
+    /// As [`Self::push_frame`], for a frame whose `ln(mel + 0.001)` is known.
     pub(crate) fn push_logged(&mut self, mel: &[f32; BANDS], log: &[f32; BANDS]) {
         let (above, tcn) = (&mut self.above, &self.tcn);
-        let standardised = wide(
+        let standardised = vectorized(
             #[inline(always)]
             || {
                 let mut shown = match above {
@@ -250,7 +249,7 @@ impl TcnStream {
                     None => {
                         let mut shifted = [0.0; BANDS];
                         for (slot, &m) in shifted.iter_mut().zip(mel) {
-                            *slot = within(m, 1e30) + LEAST;
+                            *slot = clamp_positive(m, 1e30) + LEAST;
                         }
                         ln(&shifted)
                     }
@@ -268,13 +267,13 @@ impl TcnStream {
         }
     }
 
-    /// Outputs that have been heard but not computed.
+    /// Outputs that are due and not computed.
     fn due(&self) -> usize {
         let rows = self.frames.values.len() / self.frames.width;
         (rows + self.tcn.stride).saturating_sub(self.tcn.first.kernel) / self.tcn.stride
     }
 
-    /// Says every output for which enough was heard.
+    /// Computes every output that is due.
     pub fn advance(&mut self) {
         let n = self.due();
         if n == 0 {
@@ -298,7 +297,7 @@ impl TcnStream {
         }
         tcn.out.run(&y, 1, n, &mut z);
         for row in z.chunks_exact(tcn.out.to) {
-            self.said[(self.outputs % MEMORY) as usize] = Logits {
+            self.last_outputs[(self.outputs % KEPT_OUTPUTS) as usize] = Logits {
                 onset: row[0],
                 active: row[1],
             };
@@ -307,23 +306,23 @@ impl TcnStream {
         self.scratch = (y, z);
     }
 
-    /// How many outputs have been said.
+    /// Number of outputs so far.
     pub const fn outputs(&self) -> u64 {
         self.outputs
     }
 
-    /// What output `i` said; of one that is too old or has not been said, what the nearest said.
+    /// Output `i`, or the nearest one that is in memory.
     pub fn output(&self, i: i64) -> Logits {
-        let oldest = self.outputs.saturating_sub(MEMORY);
+        let oldest = self.outputs.saturating_sub(KEPT_OUTPUTS);
         let i = i.max(0) as u64;
         let i = i.clamp(oldest, self.outputs.saturating_sub(1).max(oldest));
-        self.said[(i % MEMORY) as usize]
+        self.last_outputs[(i % KEPT_OUTPUTS) as usize]
     }
 }
 
-/// What a convolution reads and writes.
+/// Inputs and outputs of a convolution.
 struct Convolve<'a> {
-    conv: &'a Conv,
+    conv: &'a CausalConv,
     /// Rows from the first tap of the first output on.
     x: &'a [f32],
     stride: usize,
@@ -347,11 +346,11 @@ impl Kernel for Convolve<'_> {
     }
 }
 
-/// `R` rows of the output, from row `at` on.
+/// `R` rows of output, from row `at` on.
 #[inline(always)]
 fn rows<S: Simd, const R: usize>(
     simd: S,
-    conv: &Conv,
+    conv: &CausalConv,
     x: &[f32],
     stride: usize,
     at: usize,
@@ -374,7 +373,7 @@ fn rows<S: Simd, const R: usize>(
 #[inline(always)]
 fn tile<S: Simd, const R: usize, const V: usize>(
     simd: S,
-    conv: &Conv,
+    conv: &CausalConv,
     x: &[f32],
     stride: usize,
     at: usize,

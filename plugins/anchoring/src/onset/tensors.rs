@@ -1,35 +1,35 @@
-//! Tensors of a safetensors file, checked, and what can be wrong with such a file.
+//! Checked reading of safetensors files, and what can be wrong with them.
 
 use safetensors::{Dtype, SafeTensors};
 
-/// What is wrong with a weights file.
+/// Why a weights file is refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum WeightsError {
-    /// No safetensors file at all.
-    #[error("this is no safetensors file: {0} (was it cut short, or is it an ONNX file?)")]
+    /// The file is not safetensors.
+    #[error("not a safetensors file: {0} (was it cut short, or is it an ONNX file?)")]
     Format(String),
-    /// A safetensors file of something else.
+    /// The file is safetensors, but holds something else.
     #[error(
-        "its metadata has no entry `ears`: these are not the weights of a probe (`earmark fit` writes them)"
+        "the metadata has no entry `ears`: these are not the weights of a probe (`earmark fit` writes them)"
     )]
-    NotEars,
-    /// The entry `ears` is not what it should be.
-    #[error("its metadata entry `ears` cannot be understood: {0}")]
-    About(String),
-    /// Something in the entry `ears` that cannot be.
+    NotProbeWeights,
+    /// The metadata can't be parsed.
+    #[error("the metadata can't be parsed: {0}")]
+    Metadata(String),
+    /// A field of the metadata is out of range.
     #[error("{field} is {value}: {rule}")]
     Field {
-        /// As in the JSON: `tcn.dilations`.
+        /// Its path in the JSON, such as `tcn.dilations`.
         field: String,
         /// What was given.
         value: String,
         /// What it must be.
         rule: String,
     },
-    /// A tensor that should be there.
+    /// A tensor is missing.
     #[error("the tensor `{0}` is missing")]
     Missing(String),
-    /// A tensor of another type or shape.
+    /// A tensor has the wrong type or shape.
     #[error("the tensor `{name}` is {found}, but must be {wanted}")]
     Shape {
         /// Which tensor.
@@ -39,8 +39,8 @@ pub enum WeightsError {
         /// Type and shape needed.
         wanted: String,
     },
-    /// A tensor that holds what is no number.
-    #[error("the tensor `{0}` holds a number that is not finite, or a scale of zero")]
+    /// A tensor holds NaN or infinity, or a scale of 0.
+    #[error("the tensor `{0}` holds NaN, infinity or a scale of zero")]
     Number(String),
 }
 
@@ -67,7 +67,7 @@ fn tensor(tensors: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f32>
     Ok((view.shape().to_vec(), numbers))
 }
 
-/// A tensor of a given shape, where 0 stands for any size up to a limit.
+/// A tensor of a given shape; 0 stands for any size up to `most`.
 pub(crate) fn shaped<const D: usize>(
     tensors: &SafeTensors<'_>,
     name: &str,

@@ -1,32 +1,32 @@
-//! An anchor as it stands in a plan.
+//! An anchor, as it stands in a plan.
 
 use serde::Serialize;
 
 use crate::time::{Nanos, Window};
 
-/// An instant at which something begins.
+/// An onset that was chosen and paid for, with its window.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(into = "Row")]
 pub struct Anchor {
-    /// Counts from 0 in the order of windows; the row of `/anchors`.
+    /// Index in the order of windows; the row of `/anchors`.
     pub id: u32,
     /// When its sound begins, in the recording's time.
     pub onset: Nanos,
-    /// Holds the instant at which it is expected to be seen, which is the onset if picture and sound are together, and
+    /// Contains the instant at which the event is expected to be visible (the onset, unless there is an offset), and
     /// overlaps no other anchor's window.
     pub window: Window,
-    /// Name of the class; empty until somebody looks it up.
+    /// Name of the class; empty until it is looked up.
     pub label: String,
     /// Row of the tagger's class list, or -1.
     pub class_id: i32,
-    /// How likely something begins here, in [0, 1].
+    /// Probability that an event begins here, in [0, 1].
     pub score: f32,
-    /// `1 - score`, in [0, 1]: what windows widen by. It knows nothing beside the score: neither the probes' disagreement nor the trust in the sound tells more
-    /// of which anchors are false.
+    /// `1 - score`, in [0, 1]: windows widen by it. Neither disagreement between probes nor trust in the sound tells
+    /// more about which anchors are false.
     pub uncertainty: f32,
 }
 
-/// An [`Anchor`] as it stands in a plan.
+/// The JSON form of an [`Anchor`].
 #[derive(Serialize)]
 struct Row {
     id: u32,

@@ -1,10 +1,10 @@
-//! One line of `plan.jsonl` from its text: names, types and ranges.
+//! Parses one line of `plan.jsonl`: names, types and ranges.
 
 use std::fmt::Display;
 
 use serde_json::{Map, Value};
 
-use super::read::BadPlan;
+use super::read::PlanParseError;
 use super::{Anchor, Entry, Header, Line, MAX_DURATION, MIN_DURATION, OLD_SCHEMA, Reason, SCHEMA};
 use crate::cue::{COARSE, Cue, HOP, Onset, TOP, Tag};
 use crate::settings::FURTHEST_MS;
@@ -12,16 +12,17 @@ use crate::tier::Tier;
 use crate::time::{Nanos, Window};
 
 impl Line {
-    /// One line of a plan by itself: names, types and ranges, not its place among the others. `number` is for the error.
+    /// Parses one line of a plan on its own: names, types and ranges, not its place among the others. `number` is for
+    /// the error.
     ///
     /// # Errors
-    /// It is not a line of a plan.
-    pub fn parse(text: &str, number: u64) -> Result<Self, BadPlan> {
+    /// The text is not a line of a plan.
+    pub fn parse(text: &str, number: u64) -> Result<Self, PlanParseError> {
         let map = match serde_json::from_str(text) {
             Ok(Value::Object(map)) => map,
             Ok(other) => {
-                let hint = "a plan has one object a line, and is no array";
-                return Err(BadPlan::new(
+                let hint = "a plan holds one JSON object per line, not an array";
+                return Err(PlanParseError::new(
                     number,
                     "line",
                     other,
@@ -30,8 +31,9 @@ impl Line {
                 ));
             }
             Err(error) => {
-                let hint = format!("{error}; is it a plan at all? it has one object a line");
-                return Err(BadPlan::new(
+                let hint =
+                    format!("{error}; is this a plan? a plan holds one JSON object per line");
+                return Err(PlanParseError::new(
                     number,
                     "line",
                     text,
@@ -48,41 +50,53 @@ impl Line {
             "cue" => Self::Cue(fields.cue()?),
             other => {
                 let rule = "must be plan, anchor, frame or cue";
-                return Err(BadPlan::new(number, "kind", other, rule, "is it misspelt?"));
+                return Err(PlanParseError::new(
+                    number,
+                    "kind",
+                    other,
+                    rule,
+                    "is it misspelt?",
+                ));
             }
         };
         match fields.map.into_iter().next() {
             None => Ok(line),
             Some((name, value)) => {
-                let rule = format!("a line of kind {} has no such field", line.kind());
-                Err(BadPlan::new(number, &name, value, rule, "is it misspelt?"))
+                let rule = format!("unknown field in a line of kind {}", line.kind());
+                Err(PlanParseError::new(
+                    number,
+                    &name,
+                    value,
+                    rule,
+                    "is it misspelt?",
+                ))
             }
         }
     }
 }
 
-/// What is left of a line.
+/// The fields of a line that have not been read.
 struct Fields {
     number: u64,
     map: Map<String, Value>,
 }
 
 impl Fields {
-    /// Takes a field out; `null` is as good as none.
+    /// Takes a field out; `null` counts as absent.
     fn find(&mut self, name: &str) -> Option<Value> {
         self.map.remove(name).filter(|value| !value.is_null())
     }
 
-    fn take(&mut self, name: &str) -> Result<Value, BadPlan> {
+    fn take(&mut self, name: &str) -> Result<Value, PlanParseError> {
         self.find(name)
             .ok_or_else(|| self.bad(name, "missing", "must be there", "is it misspelt?"))
     }
 
-    fn bad(&self, name: &str, value: impl Display, rule: &str, hint: &str) -> BadPlan {
-        BadPlan::new(self.number, name, value, rule, hint)
+    fn bad(&self, name: &str, value: impl Display, rule: &str, hint: &str) -> PlanParseError {
+        PlanParseError::new(self.number, name, value, rule, hint)
     }
 
-    fn text(&mut self, name: &str) -> Result<String, BadPlan> {
+    fn text(&mut self, name: &str) -> Result<String, PlanParseError> {
         match self.take(name)? {
             Value::String(text) => Ok(text),
             other => Err(self.bad(
@@ -94,13 +108,16 @@ impl Fields {
         }
     }
 
-    fn one_of<T: std::str::FromStr<Err = String>>(&mut self, name: &str) -> Result<T, BadPlan> {
+    fn one_of<T: std::str::FromStr<Err = String>>(
+        &mut self,
+        name: &str,
+    ) -> Result<T, PlanParseError> {
         let text = self.text(name)?;
         text.parse()
             .map_err(|rule: String| self.bad(name, &text, &rule, "is it misspelt?"))
     }
 
-    fn time(&mut self, name: &str) -> Result<Nanos, BadPlan> {
+    fn time(&mut self, name: &str) -> Result<Nanos, PlanParseError> {
         let value = self.take(name)?;
         let rule = "must be a whole number of nanoseconds";
         match value.as_i64() {
@@ -113,7 +130,7 @@ impl Fields {
     }
 
     /// A time of the recording.
-    fn instant(&mut self, name: &str) -> Result<Nanos, BadPlan> {
+    fn instant(&mut self, name: &str) -> Result<Nanos, PlanParseError> {
         let at = self.time(name)?;
         if at < Nanos::ZERO {
             let hint = "times count from the recording's start; did you give a distance?";
@@ -122,7 +139,7 @@ impl Fields {
         Ok(at)
     }
 
-    fn count(&mut self, name: &str, most: u64) -> Result<u64, BadPlan> {
+    fn count(&mut self, name: &str, most: u64) -> Result<u64, PlanParseError> {
         let value = self.take(name)?;
         match value.as_u64() {
             Some(n) if n <= most => Ok(n),
@@ -133,19 +150,19 @@ impl Fields {
         }
     }
 
-    fn share(&mut self, name: &str) -> Result<f32, BadPlan> {
+    fn share(&mut self, name: &str) -> Result<f32, PlanParseError> {
         let value = self.take(name)?;
         self.unit(name, &value)
     }
 
-    fn share_or(&mut self, name: &str, otherwise: f32) -> Result<f32, BadPlan> {
+    fn share_or(&mut self, name: &str, otherwise: f32) -> Result<f32, PlanParseError> {
         match self.find(name) {
             None => Ok(otherwise),
             Some(value) => self.unit(name, &value),
         }
     }
 
-    fn unit(&self, name: &str, value: &Value) -> Result<f32, BadPlan> {
+    fn unit(&self, name: &str, value: &Value) -> Result<f32, PlanParseError> {
         value
             .as_f64()
             .filter(|x| (0.0..=1.0).contains(x))
@@ -160,7 +177,7 @@ impl Fields {
             })
     }
 
-    fn header(&mut self) -> Result<Header, BadPlan> {
+    fn header(&mut self) -> Result<Header, PlanParseError> {
         let schema = self.text("schema")?;
         if ![SCHEMA, OLD_SCHEMA].contains(&schema.as_str()) {
             let rule = format!("must be {SCHEMA}");
@@ -208,7 +225,7 @@ impl Fields {
         })
     }
 
-    fn anchor(&mut self) -> Result<Anchor, BadPlan> {
+    fn anchor(&mut self) -> Result<Anchor, PlanParseError> {
         let id = self.count("id", u64::from(u32::MAX))? as u32;
         let onset = self.instant("onset_ns")?;
         let start = self.instant("start_ns")?;
@@ -217,7 +234,7 @@ impl Fields {
             let rule = format!("must be later than start_ns {}", start.get());
             return Err(self.bad("stop_ns", stop.get(), &rule, "are the two mixed up?"));
         };
-        // A window stands where the event is seen: at the onset, or as far from it as picture and sound may be apart.
+        // The window lies where the event is visible: at the onset, or as far from it as offsets reach.
         let furthest = Nanos::from_ms(FURTHEST_MS.into());
         let (from, until) = (start - furthest, stop + furthest);
         if onset < from || onset >= until {
@@ -259,8 +276,8 @@ impl Fields {
         })
     }
 
-    fn frame(&mut self) -> Result<Entry, BadPlan> {
-        // Plans of the schema before this one use two other names.
+    fn frame(&mut self) -> Result<Entry, PlanParseError> {
+        // The old schema uses two other names.
         let time = match self.map.contains_key("requested_ns") {
             true => "requested_ns",
             false => "planned_ns",
@@ -314,7 +331,7 @@ impl Fields {
         }
     }
 
-    fn cue(&mut self) -> Result<Cue, BadPlan> {
+    fn cue(&mut self) -> Result<Cue, PlanParseError> {
         let pts = self.time("pts_ns")?;
         let eventness = self.share("eventness")?;
         let uncertainty = self.share("uncertainty")?;
@@ -359,7 +376,7 @@ impl Fields {
         })
     }
 
-    fn tags(&self, value: &Value) -> Result<Vec<Tag>, BadPlan> {
+    fn tags(&self, value: &Value) -> Result<Vec<Tag>, PlanParseError> {
         let tag = |pair: &Value| {
             let [id, p] = pair.as_array()?.as_slice() else {
                 return None;

@@ -1,4 +1,4 @@
-//! Reads a plan line by line and checks it like any other input.
+//! Reads a plan line by line, and checks each line against those before it.
 
 use std::fmt::Display;
 
@@ -6,15 +6,15 @@ use super::{Anchor, Entry, Line, Plan};
 use crate::tier::{Prices, Tokens};
 use crate::time::{Nanos, Window};
 
-/// What is wrong with a plan.
+/// Why a plan is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("plan line {line}: {field} is {value}: {rule} ({hint})")]
-pub struct BadPlan {
-    /// Counts from 1.
+pub struct PlanParseError {
+    /// Line number, from 1.
     pub line: u64,
     /// The field as it stands in the line.
     pub field: String,
-    /// What stands there, shortened.
+    /// The value found, shortened.
     pub value: String,
     /// What it must be.
     pub rule: String,
@@ -22,7 +22,7 @@ pub struct BadPlan {
     pub hint: String,
 }
 
-impl BadPlan {
+impl PlanParseError {
     pub(super) fn new(
         line: u64,
         field: &str,
@@ -44,15 +44,15 @@ impl BadPlan {
     }
 }
 
-/// Reads a plan in constant memory, and checks each line against those before it.
+/// Reads a plan in constant memory.
 ///
-/// Anchors are in order and their windows disjoint, frames are in order, cues are in order; each kind by itself. An anchor comes before the
-/// frames that name it.
+/// Anchors are in order and their windows disjoint; frames are in order; cues are in order. An anchor comes before
+/// the frames that name it.
 #[derive(Clone, Debug)]
 pub struct PlanReader {
     prices: Option<Prices>,
     line: u64,
-    /// Duration, budget, announced spending.
+    /// Duration, budget, and tokens spent according to the header.
     header: Option<(Nanos, Tokens, Tokens)>,
     anchors: u32,
     last_window: Option<Window>,
@@ -76,11 +76,11 @@ impl PlanReader {
         }
     }
 
-    /// The next line; `None` for an empty one.
+    /// Reads the next line; `None` for an empty one.
     ///
     /// # Errors
-    /// The line is no line of a plan, or contradicts an earlier one.
-    pub fn feed(&mut self, text: &str) -> Result<Option<Line>, BadPlan> {
+    /// The text is not a line of a plan, or contradicts an earlier one.
+    pub fn feed(&mut self, text: &str) -> Result<Option<Line>, PlanParseError> {
         self.line = self.line.saturating_add(1);
         if text.trim().is_empty() {
             return Ok(None);
@@ -124,7 +124,7 @@ impl PlanReader {
         Ok(Some(line))
     }
 
-    fn anchor(&mut self, anchor: &Anchor, duration: Nanos) -> Result<(), BadPlan> {
+    fn anchor(&mut self, anchor: &Anchor, duration: Nanos) -> Result<(), PlanParseError> {
         if anchor.id != self.anchors {
             return Err(self.bad(
                 "id",
@@ -146,7 +146,7 @@ impl PlanReader {
                     "windows are in order and disjoint; the last one stops at {}",
                     last.stop().get()
                 ),
-                "are two windows to be one, or to part between their onsets?",
+                "should the windows be one, or part between their onsets?",
             ));
         }
         if anchor.window.stop() > duration {
@@ -165,7 +165,12 @@ impl PlanReader {
         Ok(())
     }
 
-    fn frame(&mut self, entry: &Entry, duration: Nanos, budget: Tokens) -> Result<(), BadPlan> {
+    fn frame(
+        &mut self,
+        entry: &Entry,
+        duration: Nanos,
+        budget: Tokens,
+    ) -> Result<(), PlanParseError> {
         let planned = entry.planned;
         if planned >= duration {
             return Err(self.bad(
@@ -208,7 +213,7 @@ impl PlanReader {
             return Err(self.bad(
                 "tokens",
                 entry.tokens,
-                format!("a picture of tier {} costs {price}", entry.tier),
+                format!("a frame of tier {} costs {price}", entry.tier),
                 "was the plan made with other prices?",
             ));
         }
@@ -241,13 +246,13 @@ impl PlanReader {
         Ok(())
     }
 
-    /// Call after the last line.
+    /// Call it after the last line.
     ///
     /// # Errors
-    /// There was no header, or the frames don't cost what it says.
-    pub fn finish(self) -> Result<(), BadPlan> {
+    /// There was no header, or the frames do not cost what it says.
+    pub fn finish(self) -> Result<(), PlanParseError> {
         let Some((_, _, spent)) = self.header else {
-            return Err(BadPlan::new(
+            return Err(PlanParseError::new(
                 self.line + 1,
                 "kind",
                 "missing",
@@ -256,7 +261,7 @@ impl PlanReader {
             ));
         };
         if spent != self.spent {
-            return Err(BadPlan::new(
+            return Err(PlanParseError::new(
                 1,
                 "spent_tokens",
                 spent,
@@ -273,8 +278,8 @@ impl PlanReader {
         value: impl Display,
         rule: impl Into<String>,
         hint: impl Into<String>,
-    ) -> BadPlan {
-        BadPlan::new(self.line, field, value, rule, hint)
+    ) -> PlanParseError {
+        PlanParseError::new(self.line, field, value, rule, hint)
     }
 }
 
@@ -283,14 +288,14 @@ fn beyond(duration: Nanos) -> String {
 }
 
 impl Plan {
-    /// A whole plan from its lines; cues are checked and left out.
+    /// Reads a whole plan from its lines; cues are checked and dropped.
     ///
     /// # Errors
     /// As [`PlanReader::feed`] and [`PlanReader::finish`].
     pub fn read<'a>(
         lines: impl IntoIterator<Item = &'a str>,
         prices: Option<Prices>,
-    ) -> Result<Self, BadPlan> {
+    ) -> Result<Self, PlanParseError> {
         let mut reader = PlanReader::new(prices);
         let mut header = None;
         let (mut anchors, mut entries) = (Vec::new(), Vec::new());
@@ -305,7 +310,7 @@ impl Plan {
         let line = reader.line;
         reader.finish()?;
         let Some(header) = header else {
-            return Err(BadPlan::new(
+            return Err(PlanParseError::new(
                 line,
                 "kind",
                 "missing",

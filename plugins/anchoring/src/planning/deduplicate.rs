@@ -1,22 +1,24 @@
-//! Looks that the same picture would serve are one look: where looks are denser than pictures, and where pictures stop for a while.
+//! Deduplication: plan entries that the same frame would serve become one.
+//!
+//! This happens where entries are denser than frames, and where frames are missing for a while.
 
 use crate::plan::{Entry, Plan};
 use crate::time::Nanos;
 
 impl Plan {
-    /// Leaves one look of those that one picture serves: an anchor's before others, the dearer before the cheaper, the first of equals. An anchor that loses
-    /// its look is no anchor any more. `pictures` are the recording's, ascending; a look is served by the nearest, the earlier of two. How many
-    /// looks went.
-    pub fn once_each(&mut self, pictures: impl IntoIterator<Item = Nanos>) -> usize {
-        let mut pictures = pictures.into_iter().peekable();
+    /// Keeps one of the entries that share their nearest frame: an anchor's before others, then the one with more
+    /// tokens, then the first. An anchor that loses its entry is dropped. `frames` are the times of all frames,
+    /// ascending; of two equally near frames the earlier serves. Returns the number of entries dropped.
+    pub fn deduplicate(&mut self, frames: impl IntoIterator<Item = Nanos>) -> usize {
+        let mut frames = frames.into_iter().peekable();
         let mut before = None;
         let mut kept: Vec<(Nanos, Entry)> = Vec::with_capacity(self.entries.len());
         for &entry in &self.entries {
             let at = entry.planned;
-            while let Some(picture) = pictures.next_if(|picture| *picture < at) {
-                before = Some(picture);
+            while let Some(frame) = frames.next_if(|frame| *frame < at) {
+                before = Some(frame);
             }
-            let nearest = match (before, pictures.peek().copied()) {
+            let nearest = match (before, frames.peek().copied()) {
                 (Some(a), Some(b)) if a.distance(at) <= b.distance(at) => a,
                 (_, Some(b)) => b,
                 (Some(a), None) => a,
@@ -24,7 +26,7 @@ impl Plan {
             };
             match kept.last_mut() {
                 Some((same, other)) if *same == nearest => {
-                    if rank(&entry) > rank(other) {
+                    if priority(&entry) > priority(other) {
                         *other = entry;
                     }
                 }
@@ -36,15 +38,19 @@ impl Plan {
             return 0;
         }
         self.entries = kept.into_iter().map(|(_, entry)| entry).collect();
-        let mut looked = vec![false; self.anchors.len()];
+        let mut kept_anchors = vec![false; self.anchors.len()];
         for id in self.entries.iter().filter_map(|entry| entry.anchor) {
-            if let Some(looked) = looked.get_mut(id as usize) {
-                *looked = true;
+            if let Some(kept_anchors) = kept_anchors.get_mut(id as usize) {
+                *kept_anchors = true;
             }
         }
-        self.anchors
-            .retain(|anchor| looked.get(anchor.id as usize).copied().unwrap_or(true));
-        let mut ids = vec![None; looked.len()];
+        self.anchors.retain(|anchor| {
+            kept_anchors
+                .get(anchor.id as usize)
+                .copied()
+                .unwrap_or(true)
+        });
+        let mut ids = vec![None; kept_anchors.len()];
         for (id, anchor) in (0..).zip(&mut self.anchors) {
             if let Some(place) = ids.get_mut(anchor.id as usize) {
                 *place = Some(id);
@@ -60,7 +66,7 @@ impl Plan {
     }
 }
 
-fn rank(entry: &Entry) -> (bool, crate::tier::Tokens) {
+fn priority(entry: &Entry) -> (bool, crate::tier::Tokens) {
     (entry.anchor.is_some(), entry.tokens)
 }
 
@@ -71,47 +77,44 @@ mod tests {
 
     use super::*;
     use crate::cue::testing::heard;
-    use crate::planning::global::Planner;
+    use crate::planning::global::GlobalPlanner;
     use crate::settings::Settings;
     use crate::tier::Prices;
 
     fn plan(tokens_per_s: f64, onsets: &[(i64, f32)]) -> Plan {
         let mut settings = Settings::default();
         settings.budget.tokens_per_s = tokens_per_s;
-        let mut planner = Planner::new(settings, Prices::default());
+        let mut planner = GlobalPlanner::new(settings, Prices::default());
         for cue in heard(Nanos::from_ms(20_000), onsets) {
-            planner.hear(&cue);
+            planner.push_cue(&cue);
         }
         planner
             .finish(Nanos::from_ms(20_000), "P01_01", json!({}))
             .unwrap()
     }
 
-    /// What serves a look, found in the plainest way.
-    fn serves(pictures: &[Nanos], at: Nanos) -> Nanos {
-        *pictures
-            .iter()
-            .min_by_key(|p| (p.distance(at), **p))
-            .unwrap()
+    /// The frame that serves a time, found by brute force.
+    fn serves(frames: &[Nanos], at: Nanos) -> Nanos {
+        *frames.iter().min_by_key(|p| (p.distance(at), **p)).unwrap()
     }
 
     proptest! {
         #[test]
-        fn no_picture_is_paid_for_twice_and_none_is_lost(
+        fn no_frame_is_paid_for_twice_and_none_is_lost(
             tokens_per_s in 60f64..4_000.0, onsets in prop::collection::btree_map(0i64..20_000, 0.1f32..1.0, 0..12),
-            pictures in prop::collection::btree_set(0i64..20_000, 1..60),
+            frames in prop::collection::btree_set(0i64..20_000, 1..60),
         ) {
             let onsets: Vec<_> = onsets.into_iter().collect();
-            let pictures: Vec<_> = pictures.into_iter().map(Nanos::from_ms).collect();
+            let frames: Vec<_> = frames.into_iter().map(Nanos::from_ms).collect();
             let before = plan(tokens_per_s, &onsets);
             let mut after = before.clone();
-            let gone = after.once_each(pictures.iter().copied());
+            let gone = after.deduplicate(frames.iter().copied());
             prop_assert_eq!(before.entries.len() - after.entries.len(), gone);
-            let served = |plan: &Plan| plan.entries.iter().map(|e| serves(&pictures, e.planned)).collect::<Vec<_>>();
+            let served = |plan: &Plan| plan.entries.iter().map(|e| serves(&frames, e.planned)).collect::<Vec<_>>();
             let mut all = served(&before);
             all.dedup();
             prop_assert_eq!(served(&after), all);
-            // What is left is a plan, and each of its anchors has its look.
+            // What is left is a valid plan, and every anchor has its entry.
             let text = after.to_text();
             let read = Plan::read(text.lines(), Some(Prices::default()));
             prop_assert_eq!(read.as_ref(), Ok(&after));
@@ -119,19 +122,19 @@ mod tests {
                 let anchor = entry.anchor.map(|id| &after.anchors[id as usize]);
                 prop_assert!(anchor.is_none_or(|anchor| anchor.window.contains(entry.planned)));
             }
-            let looks = after.entries.iter().filter(|entry| entry.anchor.is_some());
-            prop_assert_eq!(looks.count(), after.anchors.len());
+            let anchored = after.entries.iter().filter(|entry| entry.anchor.is_some());
+            prop_assert_eq!(anchored.count(), after.anchors.len());
         }
     }
 
     #[test]
-    fn an_anchor_keeps_its_look_and_a_recording_without_pictures_all() {
+    fn an_anchor_keeps_its_frame_and_a_recording_without_frames_all() {
         let whole = plan(196.0, &[(5_000, 0.9), (5_600, 0.9)]);
         let mut none = whole.clone();
-        assert_eq!(none.once_each([]), 0);
+        assert_eq!(none.deduplicate([]), 0);
         assert_eq!(none, whole);
         let mut one = whole.clone();
-        one.once_each([Nanos::ZERO]);
+        one.deduplicate([Nanos::ZERO]);
         assert_eq!((one.entries.len(), one.anchors.len()), (1, 1));
         assert_eq!(one.entries[0].anchor, Some(0));
         assert_eq!(one.header.spent_tokens, 784);

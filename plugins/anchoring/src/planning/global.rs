@@ -1,9 +1,11 @@
-//! The whole recording's cues -> one plan that spends the budget exactly, each token where it is expected to show the most new events ([`Worth`]).
+//! Global planning: the cues of the whole recording -> one plan that spends the budget exactly.
 //!
-//! The looks that the largest gap needs are reserved first. Stretches where nothing is to be heard get as many blind looks, at the uniform
-//! tier, as are worth more there than the anchors that they cost. Then onsets become anchors, one after the other, the one that shows most first, as long
-//! as the anchor and the looks that the largest gap still needs fit the budget: an anchor is a look too, so it often saves one. What is left
-//! buys blind looks where they are worth most, and last thin looks where they are farthest apart.
+//! Each token goes where it is expected to show the most new events ([`ValueModel`]). First, the plan reserves the
+//! frames that the largest gap needs (*gap frames*, at the background tier). Silent stretches get background frames
+//! at the untrusted tier, as many as have more value than the anchors that they displace. Then onsets become anchors,
+//! the most valuable first, as long as the anchor and the remaining gap frames fit the budget; an anchor's frame
+//! often saves a gap frame. What is left buys background frames at the untrusted tier where they have most value, and
+//! last background frames at the background tier where gaps are largest.
 
 mod allocation;
 mod background;
@@ -13,99 +15,103 @@ mod queue;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use crate::anchor::candidate::{AUDIBLE, Candidate, Candidates};
+use crate::anchor::candidate::{Candidate, CandidateFinder, INAUDIBLE};
 use crate::anchor::offset::Offsets;
-use crate::anchor::window::{holding, midpoint};
+use crate::anchor::window::{midpoint, window_containing};
 use crate::cue::{Cue, HOP};
 use crate::plan::{
     Anchor, Entry, Header, MAX_DURATION, MIN_DURATION, Plan, PlanError, Reason, SCHEMA,
 };
-use crate::planning::decode_cost::Pictures;
-use crate::planning::uniform::{CLOSEST, between, needed, spread, tiers};
-use crate::planning::value::Worth;
+use crate::planning::decode_cost::DecodeCost;
+use crate::planning::uniform::{
+    MIN_SPACING, evenly_between, evenly_over, frames_needed, uniform_tiers,
+};
+use crate::planning::value::ValueModel;
 use crate::settings::{Policy, Settings};
 use crate::tier::{Prices, Tier, Tokens};
 use crate::time::{Nanos, Window};
-use allocation::Board;
-use decode_penalty::Decoding;
-use queue::Order;
+use allocation::Allocation;
+use decode_penalty::DecodePenalty;
+use queue::CandidateQueue;
 
-/// Most looks that a plan may need: a hundred hours at a picture every 20 ms.
-pub const MAX_LOOKS: u64 = 18_000_000;
+/// Most frames that a plan may need: a hundred hours with a frame every 20 ms.
+pub const MAX_FRAMES: u64 = 18_000_000;
 
-/// Worth as a heap's key: numbers that are not negative sort as their bits do.
-fn key(worth: f64) -> u64 {
-    worth.max(0.0).to_bits()
+/// A value as the key of a heap: non-negative floats sort like their bits.
+fn heap_key(value: f64) -> u64 {
+    value.max(0.0).to_bits()
 }
 
-/// A place in line for things numbered in the order of time, in which neighbours stand far apart: what is served in this order until the budget is
-/// spent is served everywhere. Its own inverse.
-const fn scattered(i: usize) -> usize {
+/// Bit reversal: orders things numbered by time so that neighbours are far apart. Whatever is served in this order is
+/// spread over the recording. Its own inverse.
+const fn bit_reversed(i: usize) -> usize {
     i.reverse_bits()
 }
 
 /// A candidate that becomes an anchor.
 struct Chosen {
     candidate: Candidate,
-    /// When its picture is taken.
+    /// When its frame is taken.
     at: Nanos,
-    /// Since when it waits for a keyframe, if it does.
+    /// The time asked for, if the frame waits for a keyframe.
     asked: Option<Nanos>,
 }
 
-/// Hears every cue, then plans. Keeps candidates and the stretches that can be trusted, never the cues.
+/// Takes every cue, then plans. Keeps candidates and trusted stretches, never the cues.
 #[derive(Clone, Debug)]
-pub struct Planner {
+pub struct GlobalPlanner {
     settings: Settings,
     prices: Prices,
     offsets: Offsets,
-    ears: Candidates,
+    finder: CandidateFinder,
     candidates: Vec<Candidate>,
-    /// Where the sound can be trusted, and where anything is to be heard at all: onsets in wind or handling are worth less than they seem, but
-    /// more than blind looks.
+    /// Where the sound can be trusted, and where there is anything to hear. In wind or handling noise, onsets have
+    /// less value than their probability, but more than background frames.
     trusted: Vec<Window>,
     audible: Vec<Window>,
-    /// Where decoding can start, and from one picture to the next.
+    /// Where decoding can start, and the time from one frame to the next.
     keyframes: Vec<Nanos>,
-    frame: Nanos,
+    frame_interval: Nanos,
 }
 
-impl Planner {
+impl GlobalPlanner {
     /// With settings that passed [`Settings::check`].
     pub fn new(settings: Settings, prices: Prices) -> Self {
         Self {
             offsets: Offsets::new(&settings.anchors, &[]),
             settings,
             prices,
-            ears: Candidates::default(),
+            finder: CandidateFinder::default(),
             candidates: Vec::new(),
             trusted: Vec::new(),
             audible: Vec::new(),
             keyframes: Vec::new(),
-            frame: Nanos::new(1),
+            frame_interval: Nanos::new(1),
         }
     }
 
-    /// With the tagger's class list, for offsets by class; before anything is heard.
+    /// Sets the tagger's class list, for offsets by class. Call it before the first cue.
     #[must_use]
     pub fn with_classes(mut self, classes: &[String]) -> Self {
         self.offsets = Offsets::new(&self.settings.anchors, classes);
         self
     }
 
-    /// Where the recording's pictures can be decoded from, ascending, and the time from one to the next: what
-    /// [`BudgetSettings::decode_penalty_tokens`](crate::settings::BudgetSettings::decode_penalty_tokens) is reckoned by.
-    pub fn see(&mut self, keyframes: Vec<Nanos>, frame: Nanos) {
+    /// Sets where decoding can start, ascending, and the time between frames: the basis of
+    /// [`decode_penalty_tokens`](crate::settings::BudgetSettings::decode_penalty_tokens).
+    pub fn set_keyframes(&mut self, keyframes: Vec<Nanos>, frame_interval: Nanos) {
         self.keyframes = keyframes;
-        self.frame = frame.max(Nanos::new(1));
+        self.frame_interval = frame_interval.max(Nanos::new(1));
     }
 
-    /// The next cue, in the order of time.
-    pub fn hear(&mut self, cue: &Cue) {
+    /// Takes the next cue; cues come in order of time.
+    pub fn push_cue(&mut self, cue: &Cue) {
         let distrust = self.settings.budget.distrust;
         if let Some(hop) = Window::new(cue.pts, cue.pts + HOP) {
-            for (windows, distrust) in [(&mut self.trusted, distrust), (&mut self.audible, AUDIBLE)]
-            {
+            for (windows, distrust) in [
+                (&mut self.trusted, distrust),
+                (&mut self.audible, INAUDIBLE),
+            ] {
                 match windows.last_mut() {
                     _ if !cue.trusted(distrust) => {}
                     Some(last) if last.meets(hop) => *last = last.hull(hop),
@@ -114,14 +120,14 @@ impl Planner {
             }
         }
         let settings = &self.settings.anchors;
-        let candidate = self.ears.hear(cue, settings, &self.offsets, distrust);
+        let candidate = self.finder.push(cue, settings, &self.offsets, distrust);
         self.candidates.extend(candidate);
     }
 
-    /// The plan of a recording of this length. `config` goes into the header as it is.
+    /// The plan for a recording of this duration. `config` goes into the header unchanged.
     ///
     /// # Errors
-    /// The policy is dense, the recording's length cannot be, or the budget does not even pay for the largest gap.
+    /// The policy is `dense`, the duration is out of range, or the budget does not pay for the largest gap.
     pub fn finish(
         mut self,
         duration: Nanos,
@@ -139,9 +145,9 @@ impl Planner {
         self.candidates
             .retain(|candidate| candidate.onset < duration);
         for candidate in &mut self.candidates {
-            candidate.ends(duration);
+            candidate.end_at(duration);
         }
-        self.candidates.sort_by_key(|candidate| candidate.seen);
+        self.candidates.sort_by_key(|candidate| candidate.visible);
         let (anchors, entries) = match self.settings.budget.policy {
             Policy::Dense => return Err(PlanError::Dense),
             Policy::Uniform => (Vec::new(), self.uniform(duration, budget, Reason::Uniform)?),
@@ -151,8 +157,8 @@ impl Planner {
             ),
             Policy::Gated => self.gated(duration, budget)?,
             Policy::AnchorsOnly => {
-                let worth = self.worth(duration);
-                let chosen = self.choose(&mut Board::new(duration, budget, None, 0), &worth);
+                let model = self.value_model(duration);
+                let chosen = self.choose(&mut Allocation::new(duration, budget, None, 0), &model);
                 self.anchors(duration, &chosen)
             }
         };
@@ -174,17 +180,17 @@ impl Planner {
         Nanos::from_ms(self.settings.budget.max_gap_ms.into())
     }
 
-    /// What the largest gap alone costs at a tier, if the budget has it.
+    /// The price of the largest gap at a tier, if the budget covers it.
     fn reserve(&self, duration: Nanos, budget: Tokens, tier: Tier) -> Result<Tokens, PlanError> {
-        let looks = needed(Nanos::ZERO, duration, self.max_gap());
-        if looks > MAX_LOOKS {
+        let frames = frames_needed(Nanos::ZERO, duration, self.max_gap());
+        if frames > MAX_FRAMES {
             return Err(PlanError::TooMany {
-                looks,
-                limit: MAX_LOOKS,
+                frames,
+                limit: MAX_FRAMES,
                 max_gap_ms: self.settings.budget.max_gap_ms,
             });
         }
-        let cost = self.prices.of(tier).saturating_mul(looks);
+        let cost = self.prices.of(tier).saturating_mul(frames);
         if cost <= budget {
             return Ok(cost);
         }
@@ -197,25 +203,26 @@ impl Planner {
         })
     }
 
-    /// As many even looks as the budget has at the uniform tier, or at the dearest cheaper one that keeps the largest gap.
+    /// Uniform frames: as many as the budget pays for at the untrusted tier, or at the next cheaper one that keeps
+    /// the largest gap.
     fn uniform(
         &self,
         duration: Nanos,
         budget: Tokens,
         reason: Reason,
     ) -> Result<Vec<Entry>, PlanError> {
-        let tiers = tiers(&self.settings);
+        let tiers = uniform_tiers(&self.settings);
         let cheapest = tiers.last().copied().unwrap_or(Tier::Low);
         self.reserve(duration, budget, cheapest)?;
-        let most = (duration.get() / CLOSEST.get()).max(0) as u64;
-        let most = most.max(needed(Nanos::ZERO, duration, self.max_gap()));
+        let most = (duration.get() / MIN_SPACING.get()).max(0) as u64;
+        let most = most.max(frames_needed(Nanos::ZERO, duration, self.max_gap()));
         for tier in tiers {
             let tokens = self.prices.of(tier);
             let n = (budget / tokens).min(most);
             if n > 0
-                && let Some(looks) = spread(duration, n, self.max_gap())
+                && let Some(frames) = evenly_over(duration, n, self.max_gap())
             {
-                return Ok(looks
+                return Ok(frames
                     .map(|planned| Entry {
                         planned,
                         asked: None,
@@ -227,7 +234,7 @@ impl Planner {
                     .collect());
             }
         }
-        // Too short for even one look, and for the largest gap to need one.
+        // Too short for a single frame, and the largest gap needs none.
         Ok(Vec::new())
     }
 
@@ -239,55 +246,60 @@ impl Planner {
         let tier = self.settings.budget.background_tier;
         let price = self.prices.of(tier);
         let reserve = self.reserve(duration, budget, tier)?;
-        let mut board = Board::new(duration, budget, Some((price, self.max_gap())), reserve);
-        let worth = self.worth(duration);
-        let blind_tier = self.settings.budget.untrusted_tier;
-        let blind_price = self.prices.of(blind_tier);
-        let mut blind = self.blind(duration, budget, &worth);
-        blind.retain(|&at| board.place(at, blind_price));
-        let chosen = self.choose(&mut board, &worth);
-        if worth.any() {
-            blind.extend(self.fill(&mut board, &worth));
+        let mut allocation =
+            Allocation::new(duration, budget, Some((price, self.max_gap())), reserve);
+        let model = self.value_model(duration);
+        let full_tier = self.settings.budget.untrusted_tier;
+        let full_price = self.prices.of(full_tier);
+        let mut background = self.background_frames(duration, budget, &model);
+        background.retain(|&at| allocation.add(at, full_price));
+        let chosen = self.choose(&mut allocation, &model);
+        if model.expects_events() {
+            background.extend(self.fill_gaps(&mut allocation, &model));
         }
         let (anchors, mut entries) = self.anchors(duration, &chosen);
-        entries.extend(blind.iter().map(|&at| self.plain(at, blind_tier)));
+        entries.extend(
+            background
+                .iter()
+                .map(|&at| self.background_entry(at, full_tier)),
+        );
 
-        let gaps = board.gaps();
-        let mut looks: Vec<u64> = gaps
+        let gaps = allocation.gaps();
+        let mut frames: Vec<u64> = gaps
             .iter()
-            .map(|&(a, b)| needed(a, b, self.max_gap()))
+            .map(|&(a, b)| frames_needed(a, b, self.max_gap()))
             .collect();
-        let mut left = board.left() / price;
-        // What is left goes where the looks are farthest apart, of places alike all over the recording.
-        let piece = |i: usize, looks: u64| {
+        let mut left = allocation.left() / price;
+        // What is left goes to the largest gaps; equal gaps are served all over the recording.
+        let piece = |i: usize, frames: u64| {
             let (a, b) = gaps[i];
-            i128::from((b - a).get()) / (i128::from(looks) + 1)
+            i128::from((b - a).get()) / (i128::from(frames) + 1)
         };
-        let mut widest: BinaryHeap<(i128, Reverse<usize>)> = looks
+        let mut widest: BinaryHeap<(i128, Reverse<usize>)> = frames
             .iter()
             .enumerate()
-            .map(|(i, &n)| (piece(i, n), Reverse(scattered(i))))
+            .map(|(i, &n)| (piece(i, n), Reverse(bit_reversed(i))))
             .collect();
         while left > 0
             && let Some((_, Reverse(place))) = widest.pop()
         {
-            let i = scattered(place);
-            if piece(i, looks[i] + 1) < i128::from(CLOSEST.get()) {
+            let i = bit_reversed(place);
+            if piece(i, frames[i] + 1) < i128::from(MIN_SPACING.get()) {
                 continue;
             }
-            looks[i] += 1;
+            frames[i] += 1;
             left -= 1;
-            widest.push((piece(i, looks[i]), Reverse(place)));
+            widest.push((piece(i, frames[i]), Reverse(place)));
         }
-        for (&(a, b), &n) in gaps.iter().zip(&looks) {
-            entries.extend(between(a, b, n).map(|at| self.plain(at, tier)));
+        for (&(a, b), &n) in gaps.iter().zip(&frames) {
+            entries.extend(evenly_between(a, b, n).map(|at| self.background_entry(at, tier)));
         }
         entries.sort_by_key(|entry| entry.planned);
         Ok((anchors, entries))
     }
 
-    /// A look at no anchor.
-    fn plain(&self, planned: Nanos, tier: Tier) -> Entry {
+    /// An entry without an anchor.
+    fn background_entry(&self, planned: Nanos, tier: Tier) -> Entry {
         Entry {
             planned,
             asked: None,
@@ -309,85 +321,85 @@ impl Planner {
             .is_some_and(|window| window.contains(at))
     }
 
-    /// The candidates worth most that the budget has, in the order in which they are seen.
-    fn choose(&self, board: &mut Board, worth: &Worth) -> Vec<Chosen> {
-        let looks = self.looks(board.duration);
-        let pictures = Pictures {
+    /// The most valuable candidates that the budget pays for, in order of visibility.
+    fn choose(&self, allocation: &mut Allocation, model: &ValueModel) -> Vec<Chosen> {
+        let frames = self.frame_times(allocation.duration);
+        let decode_cost = DecodeCost {
             keyframes: &self.keyframes,
-            frame: self.frame,
+            frame_interval: self.frame_interval,
         };
-        let per_picture = self.settings.budget.decode_penalty_tokens;
-        let decoding = Decoding::new(pictures, per_picture, self.anchor_price());
-        let keyframes = match &decoding {
-            Some(_) => self.keyframes_after(&looks, board.duration),
+        let per_frame = self.settings.budget.decode_penalty_tokens;
+        let penalty = DecodePenalty::new(decode_cost, per_frame, self.anchor_price());
+        let keyframes = match &penalty {
+            Some(_) => self.keyframes_after(&frames, allocation.duration),
             None => Vec::new(),
         };
-        let mut order = Order::new(&self.candidates, &looks, *worth, self.min_gap())
-            .weighing(decoding, keyframes);
-        // Which, and when its picture was to be taken, by when it is.
+        let mut queue = CandidateQueue::new(&self.candidates, &frames, *model, self.min_gap())
+            .with_penalty(penalty, keyframes);
+        // By the time of the frame: the candidate, and the time that was wanted.
         let mut chosen: BTreeMap<Nanos, (usize, Nanos)> = BTreeMap::new();
-        while let Some((i, look, _)) = order.next() {
-            if let Some(at) = self.place(i, look, board, |at| order.fits(i, at)) {
-                order.take(i, at);
-                chosen.insert(at, (i, look));
-            } else if let Some((&next, &(j, other))) = chosen.range(look..).next()
-                && board.is_nearly_enough(self.anchor_price())
+        while let Some((i, wanted, _)) = queue.next() {
+            if let Some(at) = self.add_frame(i, wanted, allocation, |at| queue.fits(i, at)) {
+                queue.take(i, at);
+                chosen.insert(at, (i, wanted));
+            } else if let Some((&next, &(j, other))) = chosen.range(wanted..).next()
+                && allocation.nearly_affordable(self.anchor_price())
             {
-                // The picture that comes next may make room.
-                board.remove(next, self.anchor_price());
-                let at = self.place(i, look, board, |at| order.fits(i, at));
+                // The next frame may make room.
+                allocation.remove(next, self.anchor_price());
+                let at = self.add_frame(i, wanted, allocation, |at| queue.fits(i, at));
                 let moved = at.and_then(|at| {
-                    let fits = |to| order.fits(j, to) && order.fit((i, at), (j, to));
-                    self.place(j, other, board, fits)
+                    let fits = |to| queue.fits(j, to) && queue.fit((i, at), (j, to));
+                    self.add_frame(j, other, allocation, fits)
                 });
                 if let (Some(at), Some(moved)) = (at, moved) {
                     chosen.remove(&next);
                     chosen.insert(moved, (j, other));
-                    order.moved(j, moved);
-                    order.take(i, at);
-                    chosen.insert(at, (i, look));
+                    queue.moved(j, moved);
+                    queue.take(i, at);
+                    chosen.insert(at, (i, wanted));
                 } else {
                     if let Some(at) = at {
-                        board.remove(at, self.anchor_price());
+                        allocation.remove(at, self.anchor_price());
                     }
-                    board.place(next, self.anchor_price());
+                    allocation.add(next, self.anchor_price());
                 }
             }
         }
         let mut chosen: Vec<_> = chosen
             .into_iter()
-            .map(|(at, (i, look))| Chosen {
+            .map(|(at, (i, wanted))| Chosen {
                 candidate: self.candidates[i],
                 at,
-                asked: (look != looks[i]).then_some(looks[i]),
+                asked: (wanted != frames[i]).then_some(frames[i]),
             })
             .collect();
-        chosen.sort_by_key(|chosen| chosen.candidate.seen);
+        chosen.sort_by_key(|chosen| chosen.candidate.visible);
         chosen
     }
 
-    /// Takes a candidate's picture where it fits, if the budget has it; when.
-    fn place(
+    /// Adds a candidate's frame at a time where it fits and the budget pays for it; returns the time.
+    fn add_frame(
         &self,
         i: usize,
         at: Nanos,
-        board: &mut Board,
+        allocation: &mut Allocation,
         fits: impl Fn(Nanos) -> bool,
     ) -> Option<Nanos> {
         let candidate = &self.candidates[i];
         let gap = self.max_gap().get().max(1);
-        let (a, b) = board.around(at);
-        // Where the budget is a look short, the picture may come a little later or earlier, but not before the event: just where
-        // the pieces on both sides hold whole gaps.
+        let (a, b) = allocation.around(at);
+        // If the budget is one frame short, the frame may move, but not before the event: to where both sides hold
+        // whole gaps.
         let whole = |length: Nanos| Nanos::new(length.get().div_euclid(gap) * gap);
-        let window = candidate.window(&self.settings.anchors, board.duration);
-        let may = candidate.seen..=window.stop() - Nanos::new(1);
+        let window = candidate.window(&self.settings.anchors, allocation.duration);
+        let may = candidate.visible..=window.stop() - Nanos::new(1);
         let places = [at, b - whole(b - at), a + whole(at - a)];
         places
             .into_iter()
             .enumerate()
             .find(|&(i, t)| {
-                (i == 0 || may.contains(&t)) && fits(t) && board.place(t, self.anchor_price())
+                (i == 0 || may.contains(&t)) && fits(t) && allocation.add(t, self.anchor_price())
             })
             .map(|(_, t)| t)
     }
@@ -396,29 +408,32 @@ impl Planner {
         self.prices.of(self.settings.budget.anchor_tier)
     }
 
-    /// When the pictures of the candidates are taken.
-    fn looks(&self, duration: Nanos) -> Vec<Nanos> {
-        let look = |candidate: &Candidate| candidate.look(&self.settings.anchors, duration);
-        self.candidates.iter().map(look).collect()
+    /// The frame times of the candidates.
+    fn frame_times(&self, duration: Nanos) -> Vec<Nanos> {
+        let frame_time =
+            |candidate: &Candidate| candidate.frame_time(&self.settings.anchors, duration);
+        self.candidates.iter().map(frame_time).collect()
     }
 
-    /// Where the pictures of the candidates may wait for a keyframe: the next one, if it is near enough and lies inside the window.
-    fn keyframes_after(&self, looks: &[Nanos], duration: Nanos) -> Vec<Option<Nanos>> {
+    /// The keyframes for which the candidates' frames may wait: the next one, if it is within reach and inside the
+    /// window.
+    fn keyframes_after(&self, frames: &[Nanos], duration: Nanos) -> Vec<Option<Nanos>> {
         let reach = Nanos::from_ms(self.settings.budget.anchor_snap_ms.into());
-        let after = |(candidate, &look): (&Candidate, &Nanos)| {
-            let next = self.keyframes.partition_point(|key| *key <= look);
+        let after = |(candidate, &frame): (&Candidate, &Nanos)| {
+            let next = self.keyframes.partition_point(|key| *key <= frame);
             let window = candidate.window(&self.settings.anchors, duration);
             let keyframe = self.keyframes.get(next).copied();
-            keyframe.filter(|key| *key - look <= reach && *key < window.stop())
+            keyframe.filter(|key| *key - frame <= reach && *key < window.stop())
         };
-        self.candidates.iter().zip(looks).map(after).collect()
+        self.candidates.iter().zip(frames).map(after).collect()
     }
 
     fn min_gap(&self) -> Nanos {
         Nanos::from_ms(self.settings.anchors.min_gap_ms.into()).max(Nanos::new(1))
     }
 
-    /// Anchors and their pictures: windows that overlap part halfway between what they are for, or just beside a picture that lies beyond.
+    /// Anchors and their entries. Windows that overlap part halfway between their events, or just beside a frame that
+    /// lies beyond.
     fn anchors(&self, duration: Nanos, chosen: &[Chosen]) -> (Vec<Anchor>, Vec<Entry>) {
         let tier = self.settings.budget.anchor_tier;
         let mut anchors: Vec<Anchor> = Vec::with_capacity(chosen.len());
@@ -437,15 +452,15 @@ impl Planner {
             if let Some(before) = anchors.last_mut()
                 && before.window.stop() > window.start()
             {
-                let (last_seen, last_at) = last;
-                let cut = midpoint(last_seen, candidate.seen)
+                let (last_visible, last_at) = last;
+                let cut = midpoint(last_visible, candidate.visible)
                     .clamp(window.start(), before.window.stop())
                     .min(*at)
                     .max(last_at + Nanos::new(1));
-                before.window = holding(last_seen, before.window.start(), cut);
-                window = holding(candidate.seen, cut, window.stop());
+                before.window = window_containing(last_visible, before.window.start(), cut);
+                window = window_containing(candidate.visible, cut, window.stop());
             }
-            last = (candidate.seen, *at);
+            last = (candidate.visible, *at);
             anchors.push(candidate.anchor(id, window));
             entries.push(Entry {
                 planned: *at,

@@ -1,173 +1,175 @@
-//! Plain looks are moved to pictures that cost little to decode: keyframes, and pictures that an anchor's look has decoded anyway.
+//! Snapping: entries without an anchor move to frames that are cheap to decode: keyframes, and frames that an anchor's entry
+//! decodes anyway.
 //!
-//! A picture costs the pictures between its keyframe and itself, less those that another look of the same group of pictures (GOP) pays for.
-//! A plain look may be taken a little sooner or later as long as the largest gap holds, so between two anchors the looks are placed
-//! together: of all ways to move each by at most the reach, the cheapest, and of those alike the one that moves least. Anchors' looks
-//! stay, and so do the number of looks and their price in tokens.
+//! A frame costs the frames from its keyframe up to itself, minus those that another entry of the same GOP pays for.
+//! An entry may move a little as long as the largest gap holds, so the entries between two anchors are moved
+//! together: of all moves within the reach the cheapest one, and of those the one that moves least (dynamic
+//! programming). Anchors' entries stay, and so do the number of entries and their price in tokens.
 
 use crate::plan::{Entry, Reason};
-use crate::planning::decode_cost::Pictures;
-use crate::planning::uniform::CLOSEST;
+use crate::planning::decode_cost::DecodeCost;
+use crate::planning::uniform::MIN_SPACING;
 use crate::time::Nanos;
 
-/// Most places tried for a look; those nearest to where it was.
-const PLACES: usize = 64;
+/// Most positions that are tried for an entry; the nearest ones are kept.
+const MAX_POSITIONS: usize = 64;
 
-/// Most looks that are placed together: of more in a row every so-manieth stays.
-const TOGETHER: usize = 256;
+/// Most entries that are moved together; in a longer run, every 257th stays.
+const MAX_RUN: usize = 256;
 
-/// How many places are tried in what an anchor's look has decoded, from that look back.
+/// How many positions are tried among the frames that an anchor's entry decodes, counted back from it.
 const STEPS: i64 = 12;
 
-/// Moves the plain looks of a plan over `[start, stop)`, each by at most `reach`; those moved say what was asked for. Anchors' looks stay. The caller has made sure that no gap
-/// between neighbouring looks, or to the ends, exceeds `max_gap`; none does afterwards, and none come closer to each
-/// other than a quarter of it, or half as close as they were.
-pub fn to_cheap(
+/// Moves the entries without an anchor of a plan over `[start, stop)`, each by at most `reach`; an entry that moves keeps
+/// the time that was asked for. The caller guarantees that no gap exceeds `max_gap`, the ends included. That still
+/// holds afterwards, and no two entries come closer than a quarter of `max_gap`, or than half the distance they had.
+pub fn snap_frames(
     entries: &mut [Entry],
-    pictures: Pictures<'_>,
+    decode_cost: DecodeCost<'_>,
     start: Nanos,
     stop: Nanos,
     max_gap: Nanos,
     reach: Nanos,
 ) {
-    if pictures.keyframes.is_empty() {
+    if decode_cost.keyframes.is_empty() {
         return;
     }
-    // Where there is no anchor, no look has decoded anything for others: they share what they decode themselves.
-    let gather = entries.iter().all(|entry| entry.reason != Reason::Anchor);
+    // Without an anchor nothing is decoded for others, so entries share what they decode themselves.
+    let share_after_keyframe = entries.iter().all(|entry| entry.reason != Reason::Anchor);
     let mut from = 0;
-    // The fixed look before the run; the first run has none.
+    // The fixed entry before the run; the first run has none.
     let mut before = None;
     while from < entries.len() {
         let run = entries[from..]
             .iter()
-            .take(TOGETHER)
+            .take(MAX_RUN)
             .take_while(|entry| entry.reason != Reason::Anchor)
             .count();
         let after = entries.get(from + run).map(|entry| entry.planned);
-        let looks = &mut entries[from..from + run];
-        let times: Vec<Nanos> = looks.iter().map(|entry| entry.planned).collect();
-        let between = Between {
-            pictures,
+        let run_entries = &mut entries[from..from + run];
+        let times: Vec<Nanos> = run_entries.iter().map(|entry| entry.planned).collect();
+        let span = Span {
+            decode_cost,
             before,
             after,
             a: before.unwrap_or(start),
             b: after.unwrap_or(stop),
             max_gap,
             reach,
-            gather,
+            share_after_keyframe,
         };
-        for (look, at) in looks.iter_mut().zip(between.place(&times)) {
-            look.asked = Some(look.first_asked()).filter(|asked| *asked != at);
-            look.planned = at;
+        for (entry, at) in run_entries.iter_mut().zip(span.snap(&times)) {
+            entry.asked = Some(entry.first_asked()).filter(|asked| *asked != at);
+            entry.planned = at;
         }
         before = after;
         from += run + 1;
     }
 }
 
-/// The stretch between two looks that stay.
-struct Between<'a> {
-    pictures: Pictures<'a>,
+/// The span between two fixed entries, and how entries inside may move.
+struct Span<'a> {
+    decode_cost: DecodeCost<'a>,
     before: Option<Nanos>,
     after: Option<Nanos>,
     a: Nanos,
     b: Nanos,
     max_gap: Nanos,
     reach: Nanos,
-    /// Looks may follow a keyframe in steps of the least distance.
-    gather: bool,
+    /// Entries may follow a keyframe in steps of the least spacing.
+    share_after_keyframe: bool,
 }
 
-/// Where a look could go, and the cheapest way to get there.
+/// A position for an entry, and the cheapest way to it.
 #[derive(Clone, Copy)]
-struct Place {
+struct Position {
     at: Nanos,
-    group: Option<usize>,
+    gop: Option<usize>,
     depth: u64,
-    /// Pictures and nanoseconds moved, of this look and all before it.
+    /// Frames decoded and nanoseconds moved, for this entry and all before it.
     cost: (u64, u64),
-    /// The place of the look before it.
+    /// Index of the position of the entry before.
     from: usize,
 }
 
-impl Between<'_> {
-    /// The times, moved.
-    fn place(&self, times: &[Nanos]) -> Vec<Nanos> {
-        let apart = self.apart(times);
-        let mut rows: Vec<Vec<Place>> = Vec::with_capacity(times.len());
+impl Span<'_> {
+    /// The moved times.
+    fn snap(&self, times: &[Nanos]) -> Vec<Nanos> {
+        let spacing = self.min_spacing(times);
+        let mut rows: Vec<Vec<Position>> = Vec::with_capacity(times.len());
         for (index, &at) in times.iter().enumerate() {
-            let mut row = self.places(index, times.len(), at, apart);
-            row.retain_mut(|place| {
+            let mut row = self.positions(index, times.len(), at, spacing);
+            row.retain_mut(|position| {
                 let reached = match rows.last() {
                     None => {
-                        let near = place.at - self.a;
+                        let near = position.at - self.a;
                         let least = if self.before.is_some() {
-                            apart
+                            spacing
                         } else {
                             Nanos::ZERO
                         };
-                        (near >= least && near <= self.max_gap).then(|| ((self.paid(place), 0), 0))
+                        (near >= least && near <= self.max_gap)
+                            .then(|| ((self.newly_decoded(position), 0), 0))
                     }
                     Some(last) => last
                         .iter()
                         .enumerate()
                         .filter(|(_, from)| {
-                            let gap = place.at - from.at;
-                            gap >= apart && gap <= self.max_gap
+                            let gap = position.at - from.at;
+                            gap >= spacing && gap <= self.max_gap
                         })
                         .map(|(i, from)| {
-                            let paid = match from.group == place.group {
-                                true => place
-                                    .depth
-                                    .saturating_sub(self.known(place.group).max(from.depth)),
-                                false => self.paid(place),
+                            let paid = match from.gop == position.gop {
+                                true => position.depth.saturating_sub(
+                                    self.already_decoded(position.gop).max(from.depth),
+                                ),
+                                false => self.newly_decoded(position),
                             };
                             ((from.cost.0 + paid, from.cost.1), i)
                         })
                         .min(),
                 };
-                let moved = place.at.distance(at).get().unsigned_abs();
+                let moved = position.at.distance(at).get().unsigned_abs();
                 let Some((cost, from)) = reached else {
                     return false;
                 };
-                place.cost = (cost.0, cost.1.saturating_add(moved));
-                place.from = from;
+                position.cost = (cost.0, cost.1.saturating_add(moved));
+                position.from = from;
                 true
             });
             rows.push(row);
         }
-        self.cheapest(&rows, apart)
+        self.cheapest(&rows, spacing)
             .unwrap_or_else(|| times.to_vec())
     }
 
-    /// Back along the cheapest way.
-    fn cheapest(&self, rows: &[Vec<Place>], apart: Nanos) -> Option<Vec<Nanos>> {
-        let fits = |place: &&Place| {
-            let gap = self.b - place.at;
+    /// Follows the cheapest way back.
+    fn cheapest(&self, rows: &[Vec<Position>], spacing: Nanos) -> Option<Vec<Nanos>> {
+        let fits = |position: &&Position| {
+            let gap = self.b - position.at;
             let least = if self.after.is_some() {
-                apart
+                spacing
             } else {
-                CLOSEST.min(apart)
+                MIN_SPACING.min(spacing)
             };
             gap >= least && gap <= self.max_gap
         };
-        let mut place = rows
+        let mut position = rows
             .last()?
             .iter()
             .filter(fits)
-            .min_by_key(|place| place.cost)?;
-        let mut times = vec![place.at];
+            .min_by_key(|position| position.cost)?;
+        let mut times = vec![position.at];
         for row in rows.iter().rev().skip(1) {
-            place = row.get(place.from)?;
-            times.push(place.at);
+            position = row.get(position.from)?;
+            times.push(position.at);
         }
         times.reverse();
         Some(times)
     }
 
-    /// How close looks may come: half as close as they were, or a quarter of the largest gap.
-    fn apart(&self, times: &[Nanos]) -> Nanos {
+    /// The least spacing: half of the closest that there is, or a quarter of the largest gap.
+    fn min_spacing(&self, times: &[Nanos]) -> Nanos {
         let edges = self
             .before
             .into_iter()
@@ -183,70 +185,72 @@ impl Between<'_> {
             .max(Nanos::ZERO)
     }
 
-    /// Pictures of a group that the looks at both ends pay for.
-    fn known(&self, group: Option<usize>) -> u64 {
+    /// Frames of a GOP that the fixed entries at both ends pay for.
+    fn already_decoded(&self, gop: Option<usize>) -> u64 {
         let ends = self.before.into_iter().chain(self.after);
-        ends.filter(|&end| self.pictures.group(end) == group)
-            .map(|end| self.pictures.depth(group, end))
+        ends.filter(|&end| self.decode_cost.gop_of(end) == gop)
+            .map(|end| self.decode_cost.depth(gop, end))
             .max()
             .unwrap_or(0)
     }
 
-    fn paid(&self, place: &Place) -> u64 {
-        place.depth.saturating_sub(self.known(place.group))
+    fn newly_decoded(&self, position: &Position) -> u64 {
+        position
+            .depth
+            .saturating_sub(self.already_decoded(position.gop))
     }
 
-    /// Where look `index` of `count`, now at `at`, could go: where it is; as early as it may; keyframes; what an anchor has decoded, in steps of
-    /// the least distance; without any anchor what follows a keyframe, in such steps; and as far from an end or a keyframe as the largest gap
-    /// lets the looks between be.
-    fn places(&self, index: usize, count: usize, at: Nanos, apart: Nanos) -> Vec<Place> {
+    /// Positions for entry `index` of `count`, now at `at`: where it is; the earliest allowed; keyframes; frames that
+    /// an anchor decodes, in steps of the least spacing; without an anchor, frames that follow a keyframe, in the
+    /// same steps; and positions at a whole number of largest gaps from an end or a keyframe.
+    fn positions(&self, index: usize, count: usize, at: Nanos, spacing: Nanos) -> Vec<Position> {
         let (low, high) = ((at - self.reach).max(self.a), (at + self.reach).min(self.b));
-        let keys = self.pictures.keyframes;
+        let keys = self.decode_cost.keyframes;
         let within = |from: Nanos, to: Nanos| {
             let first = keys.partition_point(|&key| key < from);
             let last = keys.partition_point(|&key| key <= to);
             &keys[first..last.max(first)]
         };
-        let mut places: Vec<Nanos> = within(low, high).to_vec();
-        places.push(low);
+        let mut positions: Vec<Nanos> = within(low, high).to_vec();
+        positions.push(low);
         for end in self.before.into_iter().chain(self.after) {
-            if let Some(group) = self.pictures.group(end) {
-                let key = keys[group].min(end);
-                places.push(at.clamp(key, end));
-                let back = |n: i64| end - Nanos::new(apart.get().saturating_mul(n));
-                places.extend((1..=STEPS).map(back).filter(|&place| place >= key));
+            if let Some(gop) = self.decode_cost.gop_of(end) {
+                let key = keys[gop].min(end);
+                positions.push(at.clamp(key, end));
+                let back = |n: i64| end - Nanos::new(spacing.get().saturating_mul(n));
+                positions.extend((1..=STEPS).map(back).filter(|&position| position >= key));
             }
         }
-        if self.gather {
-            let step = |n: i64| Nanos::new(apart.get().saturating_mul(n));
+        if self.share_after_keyframe {
+            let step = |n: i64| Nanos::new(spacing.get().saturating_mul(n));
             for &key in within(low - step(STEPS), high) {
-                places.extend((1..=STEPS).map(|n| key + step(n)));
+                positions.extend((1..=STEPS).map(|n| key + step(n)));
             }
         }
         let steps = |n: usize| Nanos::new(self.max_gap.get().saturating_mul(n as i64));
-        places.push(self.a + steps(index + 1));
-        places.push(self.b - steps(count - index));
+        positions.push(self.a + steps(index + 1));
+        positions.push(self.b - steps(count - index));
         for n in 1..=2 {
             let far = steps(n);
-            places.extend(within(low + far, high + far).iter().map(|&key| key - far));
-            places.extend(within(low - far, high - far).iter().map(|&key| key + far));
+            positions.extend(within(low + far, high + far).iter().map(|&key| key - far));
+            positions.extend(within(low - far, high - far).iter().map(|&key| key + far));
         }
-        places.retain(|place| *place >= low && *place <= high && *place != at);
-        places.sort_unstable();
-        places.dedup();
-        if places.len() >= PLACES {
-            places.sort_by_key(|place| place.distance(at));
-            places.truncate(PLACES - 1);
+        positions.retain(|position| *position >= low && *position <= high && *position != at);
+        positions.sort_unstable();
+        positions.dedup();
+        if positions.len() >= MAX_POSITIONS {
+            positions.sort_by_key(|position| position.distance(at));
+            positions.truncate(MAX_POSITIONS - 1);
         }
-        places.push(at);
-        places
+        positions.push(at);
+        positions
             .into_iter()
             .map(|at| {
-                let group = self.pictures.group(at);
-                let depth = self.pictures.depth(group, at);
-                Place {
+                let gop = self.decode_cost.gop_of(at);
+                let depth = self.decode_cost.depth(gop, at);
+                Position {
                     at,
-                    group,
+                    gop,
                     depth,
                     cost: (0, 0),
                     from: 0,

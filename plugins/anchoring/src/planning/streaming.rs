@@ -1,14 +1,15 @@
-//! Cues as they come -> plan entries within a token bucket and a bounded look-ahead.
+//! Streaming planning: cues as they come -> plan entries, within a token bucket and a bounded look-ahead.
 //!
-//! The bucket starts empty, fills at `tokens_per_s` and overflows at `burst_s`, so at every instant of the recording no more is spent than
-//! it had earned by then: wherever it turns out to end, the budget is kept. When it is expected to stop only decides how long the bucket saves.
+//! The bucket starts empty, fills at `tokens_per_s` and overflows at `burst_s`. So at no instant has more been spent
+//! than was earned by then, and the budget is kept wherever the recording ends. The expected end only decides how
+//! long the bucket saves.
 //!
-//! An onset becomes an anchor if its picture is expected to be the first to show enough events, its own and those that
-//! began since the last picture, for what the bucket holds and will earn until the end (the more, the fewer); if it is among the pictures that together show
-//! most of what is heard within the look-ahead; and if the largest gap can still be paid afterwards. Where nothing is to be heard, blind
-//! looks at the uniform tier come as soon as they are worth as much ([`Worth`]); where there are no cues at all, even ones. A decision about an instant
-//! rests on what is heard up to `look_ahead_ms` after it (and as much longer as some class is seen before its sound) and nothing later, so it doesn't
-//! matter in which portions cues arrive.
+//! An onset becomes an anchor under three conditions: its frame shows enough new events, given what the bucket holds
+//! and will earn until the end; it is among the frames that together show most of what is heard within the
+//! look-ahead; and the largest gap can still be paid afterwards. In silence, background frames at the untrusted tier
+//! come as soon as they have as much value ([`ValueModel`]); where cues are missing, uniform frames. A decision about
+//! an instant uses what is heard up to `look_ahead_ms` after it (longer, if a class is visible before its sound), so
+//! it does not matter how cues are chunked.
 
 mod acceptance;
 mod reserve_price;
@@ -16,46 +17,46 @@ mod token_bucket;
 
 use std::collections::VecDeque;
 
-use self::reserve_price::Pace;
-use self::token_bucket::Bucket;
-use crate::anchor::candidate::{AUDIBLE, Candidate, Candidates};
+use self::reserve_price::ReservePrice;
+use self::token_bucket::TokenBucket;
+use crate::anchor::candidate::{Candidate, CandidateFinder, INAUDIBLE};
 use crate::anchor::offset::Offsets;
 use crate::cue::{Cue, HOP};
 use crate::plan::{Anchor, Entry, MAX_DURATION, Reason};
-use crate::planning::uniform::{CLOSEST, tiers};
-use crate::planning::value::{HORIZON, Worth};
+use crate::planning::uniform::{MIN_SPACING, uniform_tiers};
+use crate::planning::value::{HORIZON, ValueModel};
 use crate::settings::{Policy, Settings};
 use crate::tier::{Prices, Tier, Tokens};
 use crate::time::{Nanos, Window};
 
-/// No pictures are believed to lie further apart.
-const SLOWEST: Nanos = Nanos::from_ms(2_000);
+/// Longer frame intervals are not believed.
+const MAX_FRAME_INTERVAL: Nanos = Nanos::from_ms(2_000);
 
-/// Most candidates that may wait; more than a minute of the densest onsets. Further ones are let go.
-const WAITING: usize = 1_024;
+/// Most candidates that may wait: more than a minute of the densest onsets. Further ones are dropped.
+const MAX_WAITING: usize = 1_024;
 
-/// What the planner settles next.
+/// The next decision of the planner.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
-    /// An anchor; comes before the look that names it.
+    /// An anchor; comes before the entry that names it.
     Anchor(Anchor),
-    /// A picture to take.
-    Look(Entry),
+    /// A plan entry.
+    Frame(Entry),
 }
 
-/// What is known about a stretch of sound.
+/// The state of a stretch of sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sound {
-    Heard,
-    /// Something is to be heard, but can't be trusted.
-    Distrusted,
-    /// There are cues, and nothing is to be heard.
+enum SoundState {
+    Trusted,
+    /// There is something to hear, but it can't be trusted.
+    Untrusted,
+    /// There are cues, and nothing to hear.
     Silent,
     Missing,
 }
 
-/// Plans behind the audio. Times never go back: what was handed out stays. Drain [`Self::next`] after each call: what waits here is
-/// bounded by the look-ahead and by what came since.
+/// Plans behind the audio. Times never go back: what was returned stays. Drain [`Self::next`] after each call: what
+/// waits here is bounded by the look-ahead and by what came since.
 #[derive(Debug)]
 pub struct StreamPlanner {
     settings: Settings,
@@ -63,76 +64,78 @@ pub struct StreamPlanner {
     max_gap: Nanos,
     min_gap: Nanos,
     look_ahead: Nanos,
-    /// Least distance of a plain look from the look before it.
-    closest: Nanos,
-    /// Even looks where nothing is heard: tier and distance.
-    even: (Tier, Nanos),
-    worth: Worth,
+    /// Least distance of a background frame from the frame before it.
+    frame_interval: Nanos,
+    /// Tier and spacing of uniform frames where there are no cues.
+    uniform: (Tier, Nanos),
+    model: ValueModel,
     offsets: Offsets,
-    /// From one anchor to the next if they were spread evenly.
-    even_anchors: Nanos,
-    /// What a picture at an anchor shows beside the anchor's own event.
-    beside: f64,
-    /// When the last picture at an anchor or of the uniform tier was, or the recording's start.
-    last_full: Nanos,
-    pace: Pace,
-    /// When the recording is expected to stop.
+    /// Spacing of anchors if they were evenly spread.
+    anchor_spacing: Nanos,
+    /// What an anchor's frame shows besides the anchor's own event.
+    value_beside_anchor: f64,
+    /// Time of the last frame at an anchor or at the untrusted tier, or the start.
+    last_full_frame: Nanos,
+    reserve_price: ReservePrice,
+    /// Expected end of the recording.
     expected: Option<Nanos>,
-    bucket: Bucket,
+    bucket: TokenBucket,
     spent: Tokens,
-    /// What is known of the sound: contiguous stretches up to `heard`, the oldest first, each with its stop.
-    sounds: VecDeque<(Nanos, Sound)>,
+    /// States of the sound: contiguous stretches up to `heard`, the oldest first, each with its end.
+    sounds: VecDeque<(Nanos, SoundState)>,
     heard: Nanos,
-    /// No cue will come any more.
+    /// No more cues will come.
     ended: bool,
     stop: Option<Nanos>,
-    ears: Candidates,
-    /// By the time of their pictures.
+    finder: CandidateFinder,
+    /// By the times of their frames.
     candidates: VecDeque<(Nanos, Candidate)>,
-    /// When those are seen that were settled since that picture, and their probabilities.
-    unseen: VecDeque<(Nanos, f32)>,
-    /// Where there are no pictures, ascending; those that looks have gone past are forgotten.
-    holes: VecDeque<Window>,
+    /// Candidates decided since that frame: when they are visible, and their probabilities.
+    not_shown: VecDeque<(Nanos, f32)>,
+    /// Stretches without frames, ascending; those that planning has passed are dropped.
+    discontinuities: VecDeque<Window>,
     /// The end of the last of them.
-    beyond: Nanos,
-    /// When the last picture was; the recording's start before the first.
+    discontinuities_end: Nanos,
+    /// Time of the last frame; the start before the first.
     last: Nanos,
-    /// When the last anchor is seen, and its window's stop.
+    /// When the last anchor's event is visible, and the end of its window.
     last_anchor: Option<(Nanos, Nanos)>,
     anchors: u32,
-    /// The look that follows an anchor just handed out.
-    follows: Option<Entry>,
+    /// The entry of an anchor that was just returned.
+    pending: Option<Entry>,
 }
 
 impl StreamPlanner {
-    /// With settings that passed [`Settings::check`]. The policy `dense` decides nothing: every picture is taken anyway.
+    /// With settings that passed [`Settings::check`]. The policy `dense` decides nothing: every frame is taken
+    /// anyway.
     ///
-    /// The bucket always has room for an anchor and a look, however small `burst_s`.
+    /// The bucket always has room for an anchor and a background frame, however small `burst_s`.
     pub fn new(settings: Settings, prices: Prices) -> Self {
         let b = &settings.budget;
         let max_gap = Nanos::from_ms(b.max_gap_ms.max(1).into());
         let least = prices.of(b.background_tier)
             + prices.of(b.anchor_tier).max(prices.of(b.untrusted_tier));
-        let bucket = Bucket::new(b.tokens_per_s, b.burst_s, least);
-        let even = tiers(&settings)
+        let bucket = TokenBucket::new(b.tokens_per_s, b.burst_s, least);
+        let even = uniform_tiers(&settings)
             .into_iter()
             .map(|tier| (tier, bucket.time_for(prices.of(tier))))
             .find(|&(_, distance)| distance <= max_gap)
             .unwrap_or((b.background_tier, max_gap));
-        let worth = Worth::new(b);
-        let even_anchors = bucket.time_for(prices.of(b.anchor_tier));
+        let model = ValueModel::new(b);
+        let anchor_spacing = bucket.time_for(prices.of(b.anchor_tier));
         Self {
-            even_anchors,
+            anchor_spacing,
             max_gap,
             min_gap: Nanos::from_ms(settings.anchors.min_gap_ms.into()).max(Nanos::new(1)),
             look_ahead: Nanos::from_ms(b.look_ahead_ms.into()),
-            closest: Nanos::new(1),
-            even: (even.0, even.1.max(CLOSEST)),
-            worth,
+            frame_interval: Nanos::new(1),
+            uniform: (even.0, even.1.max(MIN_SPACING)),
+            model,
             offsets: Offsets::new(&settings.anchors, &[]),
-            beside: worth.miss() * worth.among(even_anchors.seconds()),
-            last_full: Nanos::ZERO,
-            pace: Pace::default(),
+            value_beside_anchor: model.miss_rate()
+                * model.marginal_at_spacing(anchor_spacing.seconds()),
+            last_full_frame: Nanos::ZERO,
+            reserve_price: ReservePrice::default(),
             expected: None,
             bucket,
             spent: 0,
@@ -140,82 +143,83 @@ impl StreamPlanner {
             heard: Nanos::ZERO,
             ended: false,
             stop: None,
-            ears: Candidates::default(),
+            finder: CandidateFinder::default(),
             candidates: VecDeque::new(),
-            unseen: VecDeque::new(),
-            holes: VecDeque::new(),
-            beyond: Nanos::ZERO,
+            not_shown: VecDeque::new(),
+            discontinuities: VecDeque::new(),
+            discontinuities_end: Nanos::ZERO,
             last: Nanos::ZERO,
             last_anchor: None,
             anchors: 0,
-            follows: None,
+            pending: None,
             settings,
             prices,
         }
     }
 
-    /// With the tagger's class list, for offsets by class; before anything is heard.
+    /// Sets the tagger's class list, for offsets by class. Call it before the first cue.
     #[must_use]
     pub fn with_classes(mut self, classes: &[String]) -> Self {
         self.offsets = Offsets::new(&self.settings.anchors, classes);
         self
     }
 
-    /// When the recording is expected to stop, if anybody says so: what the bucket holds is spent by then. Containers are wrong at times, so nothing
-    /// is spent on the strength of it that has not been earned. If the recording goes on for longer, it goes on as if nothing had been expected.
-    pub const fn expect(&mut self, stop: Nanos) {
+    /// Sets the expected end of the recording: the bucket is spent by then. Containers may be wrong, so only earned
+    /// tokens are spent. If the recording goes on for longer, planning continues as if no end had been expected.
+    pub const fn expect_stop(&mut self, stop: Nanos) {
         self.expected = Some(stop);
     }
 
-    /// How far pictures lie apart, if that is known: plain looks keep this distance, for the picture of a closer one is paid for already. Where it is more than
-    /// `max_gap_ms`, every picture is looked at. Containers are wrong at times: of more than two seconds, two are believed.
-    pub fn see(&mut self, frame: Nanos) {
-        self.closest = frame.clamp(Nanos::new(1), SLOWEST);
+    /// Sets the time between frames: background frames keep this distance, because a closer one would hit the same
+    /// frame. If it exceeds `max_gap_ms`, every frame is taken. Containers may be wrong: at most two seconds are
+    /// believed.
+    pub fn set_frame_interval(&mut self, frame: Nanos) {
+        self.frame_interval = frame.clamp(Nanos::new(1), MAX_FRAME_INTERVAL);
     }
 
-    /// The next cue, in the order of time; one that lies before what was heard or given up already, or more than a hundred hours
-    /// after it, is ignored. A hole of a hop or more before it counts as missing.
-    pub fn hear(&mut self, cue: &Cue) {
+    /// Takes the next cue; cues come in order of time. A cue before what was heard or given up, or more than a
+    /// hundred hours after it, is ignored. If a hop or more is missing before it, that stretch counts as missing.
+    pub fn push_cue(&mut self, cue: &Cue) {
         let stop = cue.pts + HOP;
         let from = self.heard;
-        if stop <= from || self.ended || stop - from.max(self.beyond) > MAX_DURATION {
+        if stop <= from || self.ended || stop - from.max(self.discontinuities_end) > MAX_DURATION {
             return;
         }
         if cue.pts - from >= HOP {
-            self.extend(cue.pts, Sound::Missing);
+            self.extend(cue.pts, SoundState::Missing);
         }
         let distrust = self.settings.budget.distrust;
         let sound = if cue.trusted(distrust) {
-            Sound::Heard
-        } else if cue.trusted(AUDIBLE) {
-            Sound::Distrusted
+            SoundState::Trusted
+        } else if cue.trusted(INAUDIBLE) {
+            SoundState::Untrusted
         } else {
-            Sound::Silent
+            SoundState::Silent
         };
         self.extend(stop, sound);
         let settings = &self.settings.anchors;
-        let candidate = self.ears.hear(cue, settings, &self.offsets, distrust);
+        let candidate = self.finder.push(cue, settings, &self.offsets, distrust);
         if let Some(candidate) = candidate
             && candidate.onset >= from
             && candidate.onset <= stop
-            && self.candidates.len() < WAITING
+            && self.candidates.len() < MAX_WAITING
             && matches!(
                 self.settings.budget.policy,
                 Policy::Gated | Policy::AnchorsOnly
             )
         {
-            let at = candidate.look(settings, Nanos::MAX);
+            let at = candidate.frame_time(settings, Nanos::MAX);
             let place = self.candidates.partition_point(|&(t, _)| t <= at);
             self.candidates.insert(place, (at, candidate));
         }
     }
 
-    fn extend(&mut self, until: Nanos, sound: Sound) {
+    fn extend(&mut self, until: Nanos, sound: SoundState) {
         self.heard = until;
         let sound = match self.settings.budget.policy {
             Policy::Gated => sound,
-            // To even looks all sound is the same.
-            Policy::Uniform => Sound::Missing,
+            // Uniform frames ignore the sound.
+            Policy::Uniform => SoundState::Missing,
             Policy::AnchorsOnly | Policy::Dense => return,
         };
         match self.sounds.back_mut() {
@@ -224,50 +228,56 @@ impl StreamPlanner {
         }
     }
 
-    /// Nothing was or will be heard before `until`, beyond what was heard already: plan it by the uniform fallback. May be called
-    /// again and again, also after [`Self::no_more_cues`].
+    /// There is no sound before `until`, beyond what was heard: the stretch is planned with uniform frames. May be
+    /// called repeatedly, also after [`Self::no_more_cues`].
     pub fn missing_until(&mut self, until: Nanos) {
         if until > self.heard && self.stop.is_none() {
-            let until = until.min(self.heard.max(self.beyond) + MAX_DURATION);
-            self.extend(until, Sound::Missing);
+            let until = until.min(self.heard.max(self.discontinuities_end) + MAX_DURATION);
+            self.extend(until, SoundState::Missing);
         }
     }
 
-    /// There are no pictures between these two: no plain look is planned inside. Holes come in the order of time; of more than a
-    /// thousand that wait the last are not heeded.
-    pub fn hole(&mut self, hole: Window) {
-        let follows = self
-            .holes
+    /// There are no frames in this window: nothing is planned inside. Discontinuities come in order of time; beyond a thousand
+    /// that wait, further ones are ignored.
+    pub fn add_discontinuity(&mut self, window: Window) {
+        let in_order = self
+            .discontinuities
             .back()
-            .is_none_or(|last| last.stop() <= hole.start());
-        if follows && self.holes.len() < WAITING {
-            self.holes.push_back(hole);
-            self.beyond = hole.stop();
+            .is_none_or(|last| last.stop() <= window.start());
+        if in_order && self.discontinuities.len() < MAX_WAITING {
+            self.discontinuities.push_back(window);
+            self.discontinuities_end = window.stop();
         }
     }
 
-    /// A look there, or where the hole ends in which that lies.
-    fn where_pictures_are(&self, at: Nanos) -> Nanos {
-        let next = self.holes.partition_point(|hole| hole.stop() <= at);
-        let hole = self.holes.get(next).filter(|hole| hole.start() < at);
-        hole.map_or(at, |hole| hole.stop())
+    /// The time itself, or the end of the discontinuity that contains it.
+    fn skip_discontinuity(&self, at: Nanos) -> Nanos {
+        let next = self
+            .discontinuities
+            .partition_point(|window| window.stop() <= at);
+        let inside = self
+            .discontinuities
+            .get(next)
+            .filter(|window| window.start() < at);
+        inside.map_or(at, |window| window.stop())
     }
 
-    /// No cue will come any more: what was heard is decided at once; what follows is planned once [`Self::missing_until`] or
-    /// [`Self::finish`] says how far the recording goes.
+    /// No more cues will come: what was heard is decided at once. What follows is planned once
+    /// [`Self::missing_until`] or [`Self::finish`] tells how far the recording goes.
     pub fn no_more_cues(&mut self) {
         self.ended = true;
     }
 
-    /// The recording ended at `stop`: everything before it is decided. A stop more than a hundred hours after what was heard is moved there.
+    /// The recording ended at `stop`: everything before it is decided. A stop more than a hundred hours after what
+    /// was heard is moved there.
     pub fn finish(&mut self, stop: Nanos) {
         if self.stop.is_some() {
             return;
         }
-        let stop = stop.min(self.heard.max(self.beyond) + MAX_DURATION);
-        // Sound and picture seldom end together: less than a hop is not worth a word.
+        let stop = stop.min(self.heard.max(self.discontinuities_end) + MAX_DURATION);
+        // Sound and video seldom end together: less than a hop does not count.
         let tail = self.sounds.back().filter(|_| stop - self.heard < HOP);
-        let sound = tail.map_or(Sound::Missing, |&(_, sound)| sound);
+        let sound = tail.map_or(SoundState::Missing, |&(_, sound)| sound);
         if stop > self.heard {
             self.extend(stop, sound);
         }
@@ -276,65 +286,66 @@ impl StreamPlanner {
         for (at, candidate) in &mut self.candidates {
             if candidate.onset < stop {
                 *at = (*at).min(stop - Nanos::new(1));
-                candidate.ends(stop);
+                candidate.end_at(stop);
             }
         }
         self.candidates.make_contiguous().sort_by_key(|&(at, _)| at);
     }
 
-    /// The next decision in the order of time; `None` until more is heard.
+    /// The next decision in order of time; `None` until more is heard.
     #[expect(
         clippy::should_implement_trait,
         reason = "`None` is not the end: more may be decided later"
     )]
     pub fn next(&mut self) -> Option<Decision> {
-        if let Some(entry) = self.follows.take() {
-            return Some(Decision::Look(entry));
+        if let Some(entry) = self.pending.take() {
+            return Some(Decision::Frame(entry));
         }
         loop {
             let until = self.horizon();
-            let look = self.next_look(until);
+            let frame = self.next_background(until);
             let candidate = self.candidates.front().map(|&(at, _)| at);
-            match (candidate.filter(|&at| at < until), look) {
-                (Some(at), look) if look.is_none_or(|(t, ..)| at <= t) => {
+            match (candidate.filter(|&at| at < until), frame) {
+                (Some(at), frame) if frame.is_none_or(|(t, ..)| at <= t) => {
                     let (_, candidate) = self.candidates.pop_front()?;
-                    self.begun(&candidate);
-                    if let Some((anchor, entry)) = self.accept(at, &candidate) {
-                        self.follows = Some(entry);
+                    self.note_candidate(&candidate);
+                    if let Some((anchor, entry)) = self.try_anchor(at, &candidate) {
+                        self.pending = Some(entry);
                         return Some(Decision::Anchor(anchor));
                     }
                 }
                 (_, Some((at, tier, reason))) => {
-                    return self.take(at, tier, reason, None).map(Decision::Look);
+                    return self.pay(at, tier, reason, None).map(Decision::Frame);
                 }
                 (_, None) => return None,
             }
         }
     }
 
-    /// Once [`Self::next`] gave `None`, every entry planned before this has been handed out. [`Nanos::MAX`] after [`Self::finish`].
+    /// Once [`Self::next`] returned `None`, every entry before this time has been returned. [`Nanos::MAX`] after
+    /// [`Self::finish`].
     pub fn decided_until(&self) -> Nanos {
         if self.stop.is_some() {
             return Nanos::MAX;
         }
-        // Should the recording end right after an onset, its picture comes forward, but not before the onset, unless it lies there.
+        // If the recording ends right after an onset, its frame moves forward, but not before the onset.
         let onsets = self.candidates.iter().map(|(_, candidate)| candidate.onset);
         onsets
             .min()
             .map_or(self.horizon(), |onset| onset.min(self.horizon()))
     }
 
-    /// Tokens in the bucket after the last entry handed out, rounded down.
+    /// Tokens in the bucket after the last entry, rounded down.
     pub fn tokens(&self) -> Tokens {
         self.bucket.tokens()
     }
 
-    /// Tokens spent on everything handed out.
+    /// Tokens spent on all entries so far.
     pub fn spent(&self) -> Tokens {
         self.spent
     }
 
-    /// No candidate, heard or to come, can change what lies before.
+    /// No candidate, known or to come, can change what lies before this.
     fn horizon(&self) -> Nanos {
         if let Some(stop) = self.stop {
             return stop;
@@ -342,24 +353,24 @@ impl StreamPlanner {
         if self.ended {
             return self.heard;
         }
-        // What is seen soonest after its sound, or longest before it; and its picture lies no more than this before that.
+        // The earliest that an event may be visible, and that its frame may be taken, relative to its sound.
         let offset = self.offsets.earliest();
         let early = Nanos::from_ms(self.settings.anchors.look_ms.min(0).into());
         let settled = self.heard + offset;
         let open = self
             .candidates
             .iter()
-            .find(|(_, candidate)| candidate.seen + self.look_ahead > settled);
-        // Candidates lie in the order of their pictures: the first open one has the earliest.
+            .find(|(_, candidate)| candidate.visible + self.look_ahead > settled);
+        // Candidates are sorted by their frames: the first open one has the earliest.
         open.map_or(Nanos::MAX, |&(at, _)| at)
             .min(self.heard)
             .min(settled + early)
             .max(Nanos::ZERO)
     }
 
-    /// When the next plain look is due, if that is before `until`.
-    fn next_look(&mut self, until: Nanos) -> Option<(Nanos, Tier, Reason)> {
-        // Looks come after the last one, and the bucket knows nothing of the time before.
+    /// When the next background frame is due, if that is before `until`.
+    fn next_background(&mut self, until: Nanos) -> Option<(Nanos, Tier, Reason)> {
+        // Frames come after the last one, and the bucket does not know the time before.
         while self.sounds.len() > 1
             && self
                 .sounds
@@ -369,31 +380,31 @@ impl StreamPlanner {
             self.sounds.pop_front();
         }
         while self
-            .holes
+            .discontinuities
             .front()
-            .is_some_and(|hole| hole.stop() <= self.last)
+            .is_some_and(|window| window.stop() <= self.last)
         {
-            self.holes.pop_front();
+            self.discontinuities.pop_front();
         }
         let low = self.settings.budget.background_tier;
-        let mut from = self.last + self.closest;
+        let mut from = self.last + self.frame_interval;
         for &(stop, sound) in &self.sounds {
             let (at, tier) = match sound {
-                Sound::Missing => self.even_look(from),
-                Sound::Heard | Sound::Distrusted => (self.thin_look(from), low),
-                Sound::Silent => {
-                    let thin = self.thin_look(from);
-                    match self.blind_look(from).filter(|&at| at <= thin) {
+                SoundState::Missing => self.uniform_frame(from),
+                SoundState::Trusted | SoundState::Untrusted => (self.gap_frame(from), low),
+                SoundState::Silent => {
+                    let gap_frame = self.gap_frame(from);
+                    match self.background_frame(from).filter(|&at| at <= gap_frame) {
                         Some(at) => (at, self.settings.budget.untrusted_tier),
-                        None => (thin, low),
+                        None => (gap_frame, low),
                     }
                 }
             };
-            let at = self.where_pictures_are(at);
+            let at = self.skip_discontinuity(at);
             if at < stop.min(until) {
                 let reason = match (self.settings.budget.policy, sound) {
                     (Policy::Uniform, _) => Reason::Uniform,
-                    (_, Sound::Heard) => Reason::Background,
+                    (_, SoundState::Trusted) => Reason::Background,
                     _ => Reason::Untrusted,
                 };
                 return Some((at, tier, reason));
@@ -403,31 +414,34 @@ impl StreamPlanner {
         None
     }
 
-    /// A look when the largest gap is over, or when the bucket is full; not before it is paid.
-    fn thin_look(&self, from: Nanos) -> Nanos {
+    /// A gap frame: due when the largest gap is over or the bucket is full, but not before it can be paid.
+    fn gap_frame(&self, from: Nanos) -> Nanos {
         let price = self.prices.of(self.settings.budget.background_tier);
         let due = self.last + self.max_gap;
-        let full = self.bucket.full_at().max(self.last + CLOSEST);
+        let full = self.bucket.full_at().max(self.last + MIN_SPACING);
         due.min(full).max(self.bucket.holds_at(price)).max(from)
     }
 
-    /// A look at the uniform tier, when it is worth as much as an onset must be, but no later than an even anchor would come, and can be paid;
-    /// `None` if nothing is expected of it.
-    fn blind_look(&self, from: Nanos) -> Option<Nanos> {
-        if !self.worth.any() {
+    /// A background frame at the untrusted tier: due when it has the value required of an onset, at the latest when
+    /// an evenly spaced anchor would come, but not before it can be paid. `None` if it has no value.
+    fn background_frame(&self, from: Nanos) -> Option<Nanos> {
+        if !self.model.expects_events() {
             return None;
         }
-        let wanted = self.wanted(&self.bucket, from) + self.beside;
-        let worth = self.worth.apart(wanted).and_then(Nanos::from_seconds);
-        let gap = worth.map_or(self.even_anchors, |gap| gap.min(self.even_anchors));
+        let min_value = self.min_value(&self.bucket, from) + self.value_beside_anchor;
+        let spacing = self
+            .model
+            .spacing_for(min_value)
+            .and_then(Nanos::from_seconds);
+        let gap = spacing.map_or(self.anchor_spacing, |gap| gap.min(self.anchor_spacing));
         let price = self.prices.of(self.settings.budget.untrusted_tier);
-        let due = (self.last_full + gap).max(self.last + CLOSEST);
+        let due = (self.last_full_frame + gap).max(self.last + MIN_SPACING);
         Some(due.max(self.bucket.holds_at(price)).max(from))
     }
 
-    /// The uniform policy's next look, or a thin one where that would come too late.
-    fn even_look(&self, from: Nanos) -> (Nanos, Tier) {
-        let (tier, distance) = self.even;
+    /// The next uniform frame, or a gap frame if that would come too late.
+    fn uniform_frame(&self, from: Nanos) -> (Nanos, Tier) {
+        let (tier, distance) = self.uniform;
         let paid = self.bucket.holds_at(self.prices.of(tier));
         let even = (self.last + distance).max(paid).max(from);
         let due = self.last + self.max_gap;
@@ -435,22 +449,16 @@ impl StreamPlanner {
             return (even, tier);
         }
         let low = self.settings.budget.background_tier;
-        let thin = due.max(self.bucket.holds_at(self.prices.of(low))).max(from);
-        if thin < even {
-            (thin, low)
+        let gap_frame = due.max(self.bucket.holds_at(self.prices.of(low))).max(from);
+        if gap_frame < even {
+            (gap_frame, low)
         } else {
             (even, tier)
         }
     }
 
-    /// Pays; `None` if the bucket can't, which whoever asks has made sure of.
-    fn take(
-        &mut self,
-        at: Nanos,
-        tier: Tier,
-        reason: Reason,
-        anchor: Option<u32>,
-    ) -> Option<Entry> {
+    /// Pays for an entry; `None` if the bucket can't, which the caller rules out.
+    fn pay(&mut self, at: Nanos, tier: Tier, reason: Reason, anchor: Option<u32>) -> Option<Entry> {
         let tokens = self.prices.of(tier);
         self.bucket.advance(at);
         if !self.bucket.spend(tokens) {
@@ -459,8 +467,8 @@ impl StreamPlanner {
         self.spent = self.spent.saturating_add(tokens);
         self.last = at;
         if tier >= self.settings.budget.untrusted_tier || anchor.is_some() {
-            self.last_full = at;
-            self.unseen.clear();
+            self.last_full_frame = at;
+            self.not_shown.clear();
         }
         Some(Entry {
             planned: at,
@@ -472,14 +480,15 @@ impl StreamPlanner {
         })
     }
 
-    /// A candidate is about to be settled: looked at or not, it began.
-    fn begun(&mut self, candidate: &Candidate) {
-        let old = |&(seen, _): &(Nanos, f32)| candidate.seen - seen > HORIZON;
-        while self.unseen.front().is_some_and(old) || self.unseen.len() >= WAITING {
-            self.unseen.pop_front();
+    /// A candidate is about to be decided: whatever the decision, it began.
+    fn note_candidate(&mut self, candidate: &Candidate) {
+        let old = |&(visible, _): &(Nanos, f32)| candidate.visible - visible > HORIZON;
+        while self.not_shown.front().is_some_and(old) || self.not_shown.len() >= MAX_WAITING {
+            self.not_shown.pop_front();
         }
-        self.unseen.push_back((candidate.seen, candidate.p));
-        self.pace.came(candidate.seen, candidate.p.into());
+        self.not_shown.push_back((candidate.visible, candidate.p));
+        self.reserve_price
+            .record(candidate.visible, candidate.p.into());
     }
 }
 

@@ -2,8 +2,8 @@
 
 use anchoring::cue::Cue;
 use anchoring::plan::{Entry, Reason};
+use anchoring::planning::streaming::{Decision, StreamPlanner};
 use anchoring::settings::Settings;
-use anchoring::stream::{Decision, StreamPlanner};
 use anchoring::tier::{Prices, Tier};
 use anchoring::time::{Nanos, Window};
 
@@ -65,14 +65,14 @@ impl EntrySource {
         } = self
         {
             if *origin == Nanos::ZERO {
-                planner.hear(cue);
+                planner.push_cue(cue);
             } else if cue.pts >= *origin {
                 let mut cue = cue.clone();
                 cue.pts = cue.pts - *origin;
                 if let Some(onset) = &mut cue.onset {
                     onset.at = onset.at - *origin;
                 }
-                planner.hear(&cue);
+                planner.push_cue(&cue);
             }
         }
     }
@@ -93,7 +93,7 @@ impl EntrySource {
         } = self
             && let Some(hole) = Window::new(hole.start() - *origin, hole.stop() - *origin)
         {
-            planner.hole(hole);
+            planner.add_discontinuity(hole);
         }
     }
 
@@ -103,14 +103,14 @@ impl EntrySource {
             planner, origin, ..
         } = self
         {
-            planner.expect(stop - *origin);
+            planner.expect_stop(stop - *origin);
         }
     }
 
     /// The time from one frame to the next, if that is known.
     pub(super) fn see(&mut self, frame: Option<Nanos>) {
         if let (Self::Stream { planner, .. }, Some(frame)) = (self, frame) {
-            planner.see(frame);
+            planner.set_frame_interval(frame);
         }
     }
 
@@ -197,7 +197,7 @@ fn placed(decision: Decision, origin: Nanos) -> Item {
             }
             Item::Anchor(anchor)
         }
-        Decision::Look(mut entry) => {
+        Decision::Frame(mut entry) => {
             entry.planned = entry.planned + origin;
             Item::Entry(entry)
         }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anchoring::cue::Cue;
-use anchoring::plan::{Anchor, BadPlan, Entry, Header, Line, PlanReader};
+use anchoring::plan::{Anchor, Entry, Header, Line, PlanParseError, PlanReader};
 use anchoring::tier::Prices;
 use anchoring::time::Nanos;
 
@@ -29,7 +29,7 @@ pub(super) enum PlanFileError {
         /// The file.
         path: PathBuf,
         /// The line and the rule.
-        source: Box<BadPlan>,
+        source: Box<PlanParseError>,
     },
     /// A line is too long.
     #[error(

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use anchoring::stretch::Stretch;
+use anchoring::hearing::sample_clock::SampleClock;
 use anchoring::time::Nanos;
 use gst::glib;
 use gst::prelude::*;
@@ -106,7 +106,7 @@ impl Eventness {
                     let mut state = self.state();
                     state.segment = Some(segment);
                     state.goes_on = false;
-                    state.stretch.enter();
+                    state.clock.new_segment();
                 }
                 if pushed.is_err() {
                     return false;
@@ -115,7 +115,7 @@ impl Eventness {
             gst::EventView::Gap(gap) => {
                 let (pts, length) = gap.get();
                 let until = pts + length.unwrap_or(gst::ClockTime::ZERO);
-                if self.state().stretch.sounds() {
+                if self.state().clock.is_running() {
                     // The GAP that goes downstream begins where the sound ended, and only if it is more than jitter.
                     let pushed = self.work(|state, out| {
                         let segment = state.segment.as_ref();
@@ -130,7 +130,7 @@ impl Eventness {
                 state.listening = None;
                 state.segment = None;
                 state.goes_on = false;
-                state.stretch = Stretch::default();
+                state.clock = SampleClock::default();
                 state.last.clear();
             }
             gst::EventView::Eos(_) => {

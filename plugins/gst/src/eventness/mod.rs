@@ -50,7 +50,7 @@ pub enum Speech {
     Anchor,
 }
 
-impl From<Speech> for anchoring::listen::Speech {
+impl From<Speech> for anchoring::listener::SpeechMode {
     fn from(speech: Speech) -> Self {
         match speech {
             Speech::Ignore => Self::Ignore,
@@ -76,7 +76,7 @@ pub enum Tagging {
     All,
 }
 
-impl From<Tagging> for anchoring::listen::Naming {
+impl From<Tagging> for anchoring::listener::TagScope {
     fn from(tagging: Tagging) -> Self {
         match tagging {
             Tagging::Onsets => Self::Onsets,

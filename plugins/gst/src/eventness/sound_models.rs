@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use anchoring::head::{Head, novelty};
-use anchoring::listen::{Answer, Hearing, Listener, Naming, Patch};
-use anchoring::probe::Probe;
+use anchoring::listener::{Listener, ListenerSettings, Patch, TagScope, TaggerAnswer};
+use anchoring::onset::head::{Head, novelty};
+use anchoring::onset::probe::Probe;
 
 use super::settings::{NONE, Settings};
 use crate::models::{self, Kind, Layout, ModelError, PROBES};
@@ -25,7 +25,7 @@ enum Patchwise {
 
 /// The models, and patches that wait for the tagger.
 pub(super) struct SoundModels {
-    hearing: Hearing,
+    hearing: ListenerSettings,
     tagger: Option<Tagger>,
     voice: Option<Voice>,
     patchwise: Option<Patchwise>,
@@ -41,11 +41,11 @@ pub(super) struct SoundModels {
 /// A name is unknown, or settings contradict each other.
 pub(super) fn hearing(
     settings: &Settings,
-) -> Result<(Hearing, Option<models::Manifest>), ModelError> {
+) -> Result<(ListenerSettings, Option<models::Manifest>), ModelError> {
     let mut embedding = None;
     let learned = |make: fn(Arc<models::Weights>) -> Probe| {
         let probe = make(Arc::new(models::load_weights(&settings.weights)?));
-        match probe.lacks() {
+        match probe.unsupported() {
             Some(lack) => Err(ModelError::Probe(lack)),
             None => Ok(probe),
         }
@@ -78,13 +78,13 @@ pub(super) fn hearing(
         .as_ref()
         .filter(|manifest| manifest.input.layout == Layout::Nt)
         .and_then(|manifest| manifest.input.samples);
-    let hearing = Hearing {
+    let hearing = ListenerSettings {
         probe,
-        naming: match settings.tagger.as_str() {
-            NONE => Naming::Nothing,
+        tag_scope: match settings.tagger.as_str() {
+            NONE => TagScope::Nothing,
             _ => settings.tagging.into(),
         },
-        window: window.unwrap_or(0),
+        patch_samples: window.unwrap_or(0),
         voices: settings.vad != NONE,
         speech: settings.speech.into(),
     };
@@ -97,7 +97,7 @@ pub(super) fn latency(settings: &Settings) -> anchoring::time::Nanos {
     waits(&hearing.unwrap_or_default(), settings.batch)
 }
 
-fn waits(hearing: &Hearing, batch: u32) -> anchoring::time::Nanos {
+fn waits(hearing: &ListenerSettings, batch: u32) -> anchoring::time::Nanos {
     let own = Listener::new(anchoring::time::Nanos::ZERO, hearing).latency();
     match batch {
         0 | 1 => own,
@@ -172,7 +172,7 @@ impl SoundModels {
             patches += 1;
             match (&self.tagger, &self.patchwise) {
                 (Some(_), None) => self.held.push(patch),
-                _ => listener.tagged(self.judge(&patch)?),
+                _ => listener.push_answer(self.judge(&patch)?),
             }
             if self.held.len() == self.batch {
                 self.answer_held(listener)?;
@@ -183,7 +183,7 @@ impl SoundModels {
         }
         if let Some(voice) = &mut self.voice {
             while let Some(chunk) = listener.next_voice_chunk() {
-                listener.voice(voice.hear(&chunk)?);
+                listener.push_voice(voice.hear(&chunk)?);
             }
         }
         Ok(patches)
@@ -206,7 +206,7 @@ impl SoundModels {
             .copied()
             .collect();
         for (tags, speech) in tagger.tag_all(held.len(), &log_mels)? {
-            listener.tagged(Answer {
+            listener.push_answer(TaggerAnswer {
                 tags,
                 speech,
                 onset: None,
@@ -215,7 +215,7 @@ impl SoundModels {
         Ok(())
     }
 
-    fn judge(&mut self, patch: &Patch) -> Result<Answer, ModelError> {
+    fn judge(&mut self, patch: &Patch) -> Result<TaggerAnswer, ModelError> {
         let (tags, speech) = match &mut self.tagger {
             Some(tagger) => tagger.tag(&patch.log_mel)?,
             None => Default::default(),
@@ -234,7 +234,7 @@ impl SoundModels {
             }
             _ => None,
         };
-        Ok(Answer {
+        Ok(TaggerAnswer {
             tags,
             speech,
             onset,

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use anchoring::cue::HOP;
-use anchoring::listen::Listener;
-use anchoring::stretch::{Arrival, Stretch};
+use anchoring::hearing::sample_clock::{Arrival, SampleClock};
+use anchoring::listener::Listener;
 use anchoring::time::Nanos;
 
 use super::sound_models::SoundModels;
@@ -19,7 +19,7 @@ const COMPARED: usize = 4096;
 /// Missing audio shorter than this causes no warning.
 const WARNED_HOLE: Nanos = Nanos::from_ms(250);
 /// Stopped: nothing loaded, no segment. Waiting for sound: no listener, at the start and after a flush, a hole or a gap. Listening
-/// otherwise; [`Stretch`] says which time the sound has.
+/// otherwise; [`SampleClock`] says which time the sound has.
 ///
 /// One lock guards it. The streaming thread holds it while the models run, as nobody else waits for it, and never while it pushes or
 /// posts.
@@ -28,7 +28,7 @@ pub(super) struct State {
     pub(super) models: Option<SoundModels>,
     pub(super) segment: Option<gst::FormattedSegment<gst::ClockTime>>,
     pub(super) listening: Option<Listener>,
-    pub(super) stretch: Stretch,
+    pub(super) clock: SampleClock,
     samples: Vec<f32>,
     /// False until the first cue after a start, a segment or a flush, which is marked DISCONT.
     pub(super) goes_on: bool,
@@ -127,7 +127,7 @@ impl State {
                 .extend(bytes.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
         }
         let (samples, last) = (&self.samples, &self.last);
-        let arrival = self.stretch.arrive(stated, |by| repeats(samples, last, by));
+        let arrival = self.clock.arrive(stated, |by| repeats(samples, last, by));
         let (begin, skip) = match arrival {
             Arrival::Follow { skip, back } => {
                 if let Some(by) = back.filter(|_| !std::mem::replace(&mut self.warned.back, true)) {
@@ -138,12 +138,16 @@ impl State {
                 }
                 (None, skip)
             }
-            Arrival::Begin { at, skip, hole } => {
+            Arrival::Begin {
+                at,
+                skip,
+                missing_since,
+            } => {
                 self.finish(out)?;
-                if let Some(gap) = gap(&segment, hole, at) {
+                if let Some(gap) = gap(&segment, missing_since, at) {
                     out.push(Out::Event(gap));
                 }
-                if let Some(from) = hole {
+                if let Some(from) = missing_since {
                     self.missing(from, at);
                 }
                 (Some(at), skip)
@@ -159,7 +163,7 @@ impl State {
         }
         if let Some(listening) = &mut self.listening {
             listening.push(samples);
-            self.stretch.hear(begin, samples.len());
+            self.clock.advance(begin, samples.len());
             self.stats.samples += samples.len() as u64;
         }
         let spare = samples.len().saturating_sub(REMEMBERED);
@@ -175,7 +179,7 @@ impl State {
         until: Option<Nanos>,
         out: &mut Vec<Out>,
     ) -> Result<(), ModelError> {
-        let silent = until.and_then(|until| self.stretch.silent(until));
+        let silent = until.and_then(|until| self.clock.no_sound_until(until));
         if let Some((from, until)) = silent {
             self.finish(out)?;
             let segment = self.segment.clone();

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use anchoring::anchor::Anchor;
 use anchoring::cue::Cue;
+use anchoring::plan::Anchor;
 use anchoring::plan::Entry;
 use anchoring::time::Nanos;
 use crossbeam_channel::Sender;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use anchoring::offset::FURTHEST_MS;
 use anchoring::plan::Reason;
+use anchoring::settings::FURTHEST_MS;
 use half::f16;
 
 use super::contents::{contents, merged};

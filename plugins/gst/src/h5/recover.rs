@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use anchoring::anchor::Anchor;
 use anchoring::cue::{COARSE, Cue, TOP, Tag};
+use anchoring::plan::Anchor;
 use anchoring::plan::Entry;
 use anchoring::time::{Nanos, Window};
 use half::f16;

@@ -1,7 +1,7 @@
 //! The columns of a feature file, and how rows fill them.
 
-use anchoring::anchor::Anchor;
 use anchoring::cue::{COARSE, Cue, TOP};
+use anchoring::plan::Anchor;
 use half::f16;
 
 use super::output::{Append, Column, Output, Shape};

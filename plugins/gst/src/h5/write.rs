@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anchoring::anchor::Anchor;
 use anchoring::cue::Cue;
+use anchoring::plan::Anchor;
 use anchoring::plan::Entry;
 use anchoring::tier::Tokens;
 use anchoring::time::Nanos;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use anchoring::weights::Weights;
+use anchoring::onset::weights::Weights;
 use sha2::{Digest, Sha256};
 
 use super::ModelError;

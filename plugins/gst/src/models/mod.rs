@@ -16,7 +16,8 @@ mod search;
 
 use std::path::PathBuf;
 
-pub use anchoring::weights::{Weights, WeightsError};
+pub use anchoring::onset::tensors::WeightsError;
+pub use anchoring::onset::weights::Weights;
 
 pub(crate) use files::read_small;
 pub use files::{load_weights, read_classes, sha256};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anchoring::weights::EMBEDDED;
+use anchoring::onset::weights::EMBEDDED;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -23,7 +23,10 @@ pub const PROBES: [&str; 6] = [
 /// The value that names no model.
 const NONE: &str = "none";
 /// The probes that have weights.
-const WEIGHED: [&str; 2] = [anchoring::weights::ONSET, anchoring::weights::ONSET_TCN];
+const WEIGHED: [&str; 2] = [
+    anchoring::onset::spec::ONSET,
+    anchoring::onset::spec::ONSET_TCN,
+];
 
 /// A model, or a file that one uses, behind a feature file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! Sound -> embedding, for probes with a head.
 
-use anchoring::head::Head;
+use anchoring::onset::head::Head;
 
 use super::provider::Device;
 use super::session::Model;

@@ -1,6 +1,6 @@
 //! Sound -> probability of speech.
 
-use anchoring::mel::RATE;
+use anchoring::hearing::mel::RATE;
 
 use super::provider::Device;
 use super::session::Model;

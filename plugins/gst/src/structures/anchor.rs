@@ -1,6 +1,6 @@
 //! An anchor as a structure.
 
-use anchoring::anchor::Anchor;
+use anchoring::plan::Anchor;
 use anchoring::time::Window;
 
 use super::fields::{StructureError, get, nanos, unit, wrong};

@@ -11,8 +11,8 @@ mod fields;
 mod plan;
 mod stats;
 
-use anchoring::anchor::Anchor;
 use anchoring::cue::Cue;
+use anchoring::plan::Anchor;
 use anchoring::plan::{Entry, Header};
 
 pub use cue::{CUE_CAPS, cue_from_text, cue_to_text};

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anchoring::anchor::Anchor;
 use anchoring::cue::{Cue, Tag};
+use anchoring::plan::Anchor;
 use anchoring::plan::{Entry, Header, Reason, SCHEMA};
 use anchoring::tier::{Prices, Tier};
 use anchoring::time::{Nanos, Window};

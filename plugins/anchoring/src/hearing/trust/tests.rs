@@ -1,4 +1,4 @@
-//! Made troubles, of other colours, levels and rhythms than those that the limits were chosen on.
+//! Synthetic impairments, of other colours, levels and rhythms than those for which the limits were chosen.
 
 use proptest::prelude::*;
 
@@ -50,7 +50,7 @@ fn knocks(x: &mut [f32], per_s: f32, size: f32, ring_s: f32) {
     }
 }
 
-/// Rumble of a cut-off, gusts of a rhythm.
+/// Rumble below a cut-off, with rhythmic gusts.
 fn wind(x: &mut [f32], cut_hz: f32, level: f32, gust_s: f32) {
     let mut noise = Noise(3);
     let a = std::f32::consts::TAU * cut_hz / RATE as f32;
@@ -72,15 +72,15 @@ fn wind(x: &mut [f32], cut_hz: f32, level: f32, gust_s: f32) {
     }
 }
 
-fn heard(x: &[f32]) -> Vec<Option<Trouble>> {
-    let mut stream = DeadStream::new();
+fn heard(x: &[f32]) -> Vec<Option<Impairment>> {
+    let mut stream = ImpairmentDetector::new();
     let mut all = Vec::new();
     stream.push(x, |verdict, _| all.push(verdict));
     all
 }
 
-/// The share of hops with this trouble, three seconds after the start.
-fn share(x: &[f32], of: Option<Trouble>) -> f32 {
+/// The share of hops with this impairment, from three seconds after the start.
+fn share(x: &[f32], of: Option<Impairment>) -> f32 {
     let all = heard(x);
     let settled = &all[LONG..];
     settled.iter().filter(|v| **v == of).count() as f32 / settled.len() as f32
@@ -101,12 +101,15 @@ fn nothing_or_nearly_nothing_is_silence() {
     let mut x = room(seconds(20.0));
     x[seconds(5.0)..seconds(12.0)].fill(0.0);
     let mut noise = Noise(1);
-    // What a codec makes of silence.
+    // What a codec leaves of silence.
     for y in &mut x[seconds(8.0)..seconds(12.0)] {
         *y = noise.next() * 4e-5;
     }
     let all = heard(&x);
-    let silent = all.iter().filter(|v| **v == Some(Trouble::Silence)).count();
+    let silent = all
+        .iter()
+        .filter(|v| **v == Some(Impairment::Silence))
+        .count();
     assert!((86..=88).contains(&silent), "{silent} hops of 87.5");
 }
 
@@ -115,7 +118,7 @@ fn a_microphone_that_is_rubbed_is_being_handled() {
     for (per_s, size, ring_s) in [(8.0, 0.3, 0.01), (12.0, 0.1, 0.015), (15.0, 0.5, 0.008)] {
         let mut x = room(seconds(20.0));
         knocks(&mut x, per_s, size, ring_s);
-        let found = share(&x, Some(Trouble::Handling));
+        let found = share(&x, Some(Impairment::Handling));
         assert!(found > 0.9, "{found}: {per_s} a second, {size}");
     }
 }
@@ -125,13 +128,13 @@ fn wind_is_found_at_many_levels_and_rhythms() {
     for (cut_hz, level, gust_s) in [(30.0, 0.03, 0.5), (50.0, 0.1, 0.2), (20.0, 0.05, 1.0)] {
         let mut x = room(seconds(20.0));
         wind(&mut x, cut_hz, level, gust_s);
-        let found = share(&x, Some(Trouble::Wind));
+        let found = share(&x, Some(Impairment::Wind));
         assert!(found > 0.85, "{found}: {cut_hz} Hz, {level}, {gust_s} s");
     }
 }
 
 #[test]
-fn a_hood_at_full_power_is_a_roar_until_it_stops() {
+fn a_hood_at_full_power_masks_the_sound_until_it_stops() {
     let mut x = room(seconds(40.0));
     let mut noise = Noise(2);
     for y in &mut x[seconds(10.0)..seconds(30.0)] {
@@ -140,7 +143,10 @@ fn a_hood_at_full_power_is_a_roar_until_it_stops() {
     let all = heard(&x);
     let roar = |from: f32, until: f32| {
         let hops = &all[(from / 0.08) as usize..(until / 0.08) as usize];
-        hops.iter().filter(|v| **v == Some(Trouble::Roar)).count() as f32 / hops.len() as f32
+        hops.iter()
+            .filter(|v| **v == Some(Impairment::Masking))
+            .count() as f32
+            / hops.len() as f32
     };
     assert_eq!(
         (roar(0.0, 10.0), roar(13.5, 30.0), roar(34.0, 40.0)),
@@ -156,7 +162,7 @@ fn flat_tops_are_clipping_wherever_they_lie() {
         for y in &mut x {
             *y = (*y * 2.0).clamp(-top, top);
         }
-        assert!(share(&x, Some(Trouble::Clipping)) > 0.9, "{top}");
+        assert!(share(&x, Some(Impairment::Clipping)) > 0.9, "{top}");
     }
 }
 
@@ -181,7 +187,7 @@ proptest! {
         let mut x = room(seconds(12.0));
         knocks(&mut x[seconds(2.0)..seconds(6.0)], 12.0, 0.3, 0.01);
         let whole = heard(&x);
-        let mut stream = DeadStream::new();
+        let mut stream = ImpairmentDetector::new();
         let mut all = Vec::new();
         let mut rest = x.as_slice();
         for &size in sizes.iter().cycle() {

@@ -1,4 +1,4 @@
-//! Candidates, judged by networks.
+//! The probes `onset` and `onset+tcn`: peaks, judged by networks.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,49 +6,50 @@ use std::sync::Arc;
 use super::Row;
 use crate::cue::Onset;
 use crate::hearing::flux::Strength;
-use crate::hearing::mel::{BANDS, STEP_TIME, frame_middle, log};
-use crate::hearing::simd::wide;
+use crate::hearing::mel::{BANDS, STEP_TIME, frame_middle, log_mel};
+use crate::hearing::simd::vectorized;
 use crate::onset::calibration::sigmoid;
-use crate::onset::candidate::{Candidate, CandidateStream, DELAY};
-use crate::onset::inputs::{VIEW, inputs};
-use crate::onset::spec::AboutProbe;
+use crate::onset::inputs::{TCN_FEATURE_NAMES, inputs};
+use crate::onset::peak_features::{DELAY, PeakFeatureStream, PeakFeatures};
+use crate::onset::spec::ProbeSpec;
 use crate::onset::tcn::TcnStream;
 use crate::onset::weights::Weights;
 use crate::time::Nanos;
 
-/// Candidates, judged by networks.
+/// Peaks, judged by networks.
 #[derive(Debug)]
 pub(super) struct LearnedProbe {
     weights: Arc<Weights>,
-    about: AboutProbe,
-    candidates: CandidateStream,
-    /// Where the mix has a part that needs it.
+    spec: ProbeSpec,
+    peaks: PeakFeatureStream,
+    /// Present if an MLP of the mix needs it.
     tcn: Option<TcnStream>,
-    /// Mel frames heard, and the last of them.
+    /// Mel frames so far, and the last of them.
     frames: u64,
     last: Row,
-    /// Candidates that wait for the TCN.
-    waiting: VecDeque<Candidate>,
+    /// Peaks that wait for the TCN.
+    waiting: VecDeque<PeakFeatures>,
     ready: VecDeque<Onset>,
-    /// The first frames, until [`OPENING`] of them have come: only then is known whether the recording begins with a beginning.
+    /// The first frames, until there are [`OPENING`] of them: only then it is known whether the recording begins with
+    /// an onset.
     opening: Option<Vec<Row>>,
     /// Frames that were put before the first one.
     ahead: u64,
 }
 
-/// A stroke within the first [`STROKE`] frames has nothing before it that it could rise from. Where they are much louder than the frames
-/// from [`AFTERWARDS`] to [`OPENING`], [`BACKGROUND`] frames of what those sound like are heard before them.
+/// An onset within the first [`STROKE`] frames has nothing before it to rise from. If they are much louder than the
+/// frames from [`AFTERWARDS`] to [`OPENING`], [`BACKGROUND`] copies of the latter are put before them.
 const OPENING: usize = 40;
 const STROKE: usize = 6;
 const AFTERWARDS: usize = 20;
 const BACKGROUND: usize = 100;
 
-/// How much louder, as the bands' mean in natural log units of magnitude.
+/// How much louder: difference of the bands' means, natural log units of magnitude.
 const LOUDER: f32 = 1.5;
 
-/// Whether these first frames begin with a stroke.
-fn begins_loud(opening: &[Row]) -> bool {
-    let level = |row: &Row| log(row).iter().sum::<f32>() / BANDS as f32;
+/// Whether the recording begins with an onset.
+fn begins_with_onset(opening: &[Row]) -> bool {
+    let level = |row: &Row| log_mel(row).iter().sum::<f32>() / BANDS as f32;
     let loudest = opening
         .iter()
         .take(STROKE)
@@ -59,22 +60,27 @@ fn begins_loud(opening: &[Row]) -> bool {
     !after.is_empty() && loudest - quiet > LOUDER
 }
 
-/// Outputs beside a candidate in which the TCN's onset logit is sought, and the ranges over which its activity is averaged.
+/// Outputs on both sides of a peak in which the TCN's largest onset logit is taken, and the ranges over which its
+/// activity is averaged.
 const BESIDE: i64 = 4;
 const AFTER: (i64, i64) = (1, 7);
 const BEFORE: (i64, i64) = (-28, -4);
 
 impl LearnedProbe {
-    pub(super) fn new(weights: Arc<Weights>, about: AboutProbe) -> Self {
-        let needed = about.mix.iter().any(|name| {
-            let mut mlps = weights.about().mlps.iter();
+    pub(super) fn new(weights: Arc<Weights>, spec: ProbeSpec) -> Self {
+        let needed = spec.mix.iter().any(|name| {
+            let mut mlps = weights.spec().mlps.iter();
             let mlp = mlps.find(|mlp| mlp.name == *name);
-            mlp.is_some_and(|mlp| mlp.inputs.iter().any(|i| VIEW.contains(&i.as_str())))
+            mlp.is_some_and(|mlp| {
+                mlp.inputs
+                    .iter()
+                    .any(|i| TCN_FEATURE_NAMES.contains(&i.as_str()))
+            })
         });
         let tcn = weights.tcn().filter(|_| needed).cloned();
         Self {
             tcn: tcn.map(TcnStream::new),
-            candidates: CandidateStream::with(weights.metric().cloned()),
+            peaks: PeakFeatureStream::with(weights.metric().cloned()),
             frames: 0,
             last: [0.0; BANDS],
             waiting: VecDeque::new(),
@@ -82,7 +88,7 @@ impl LearnedProbe {
             opening: Some(Vec::with_capacity(OPENING)),
             ahead: 0,
             weights,
-            about,
+            spec,
         }
     }
 
@@ -96,14 +102,14 @@ impl LearnedProbe {
             return;
         }
         let opening = self.opening.take().unwrap_or_default();
-        if begins_loud(&opening) {
-            self.begin_again(&opening);
+        if begins_with_onset(&opening) {
+            self.restart_with_background(&opening);
         }
     }
 
-    /// Hears the first frames once more, after what they fade into. Nothing has been said of them yet.
-    fn begin_again(&mut self, opening: &[Row]) {
-        self.candidates = CandidateStream::with(self.weights.metric().cloned());
+    /// Takes the first frames again, after the background that they fade into. No onset has been returned yet.
+    fn restart_with_background(&mut self, opening: &[Row]) {
+        self.peaks = PeakFeatureStream::with(self.weights.metric().cloned());
         if self.tcn.is_some() {
             self.tcn = self.weights.tcn().cloned().map(TcnStream::new);
         }
@@ -120,22 +126,22 @@ impl LearnedProbe {
     fn hear(&mut self, mel: &Row) {
         self.frames += 1;
         self.last = *mel;
-        let log = wide(
+        let log = vectorized(
             #[inline(always)]
-            || log(mel),
+            || log_mel(mel),
         );
         if let Some(tcn) = &mut self.tcn {
             tcn.push_logged(mel, &log);
         }
-        self.waiting.extend(self.candidates.push_logged(mel, &log));
+        self.waiting.extend(self.peaks.push_logged(mel, &log));
         self.judge();
     }
 
     pub(super) fn finish(&mut self) {
         self.opening = None;
-        self.waiting.extend(self.candidates.finish());
+        self.waiting.extend(self.peaks.finish());
         if let (Some(tcn), Some(last)) = (&mut self.tcn, self.waiting.back()) {
-            // The network hears its last frame go on.
+            // The last frame is repeated for the network.
             while self.frames < needed(tcn, last) {
                 tcn.push_frame(&self.last);
                 self.frames += 1;
@@ -144,31 +150,31 @@ impl LearnedProbe {
         self.judge();
     }
 
-    /// Judges the candidates of which everything is known.
+    /// Judges the peaks for which everything is known.
     fn judge(&mut self) {
-        while let Some(candidate) = self.waiting.front() {
+        while let Some(peak) = self.waiting.front() {
             let mut seen = None;
             if let Some(tcn) = &mut self.tcn {
-                if self.frames < needed(tcn, candidate) {
+                if self.frames < needed(tcn, peak) {
                     return;
                 }
                 tcn.advance();
-                seen = Some(view(tcn, candidate));
+                seen = Some(tcn_features(tcn, peak));
             }
-            let all = inputs(candidate, seen);
+            let all = inputs(peak, seen);
             let logits = self
-                .about
+                .spec
                 .mix
                 .iter()
                 .filter_map(|name| self.weights.mlp(name));
             let (sum, n) = logits.fold((0.0, 0.0), |(sum, n), mlp| {
-                (sum + soft(mlp.logit(&all, &candidate.beside)), n + 1.0)
+                (sum + soft(mlp.logit(&all, &peak.comparisons)), n + 1.0)
             });
-            let p = self.about.calibration.apply(sum / n);
+            let p = self.spec.calibration.apply(sum / n);
             // A frame sees a little of what follows it.
-            let own = candidate.frame + 2 >= self.ahead;
-            if own && p >= self.about.threshold {
-                let at = self.shifted(candidate.at());
+            let own = peak.frame + 2 >= self.ahead;
+            if own && p >= self.spec.threshold {
+                let at = self.shifted(peak.at());
                 self.ready.push_back(Onset::new(at, p));
             }
             self.waiting.pop_front();
@@ -181,7 +187,7 @@ impl LearnedProbe {
 
     /// The last frame of the recording whose strength is known, and its strength.
     pub(super) fn last(&self) -> Option<(u64, Strength)> {
-        let (frame, strength) = self.candidates.last()?;
+        let (frame, strength) = self.peaks.last()?;
         Some((frame.checked_sub(self.ahead)?, strength))
     }
 
@@ -190,50 +196,52 @@ impl LearnedProbe {
             return Nanos::ZERO;
         }
         let waiting = self.waiting.front().map_or(u64::MAX, |c| c.frame);
-        self.shifted(frame_middle(waiting.min(self.candidates.judged())))
+        self.shifted(frame_middle(waiting.min(self.peaks.judged())))
     }
 
-    /// What is said of that instant, never before the recording.
+    /// The time that is reported for an instant; never before the recording.
     fn shifted(&self, at: Nanos) -> Nanos {
         let ahead = Nanos::new(STEP_TIME.get() * self.ahead as i64);
-        (at - ahead + Nanos::from_ms(self.about.shift_ms.into())).max(Nanos::ZERO)
+        (at - ahead + Nanos::from_ms(self.spec.shift_ms.into())).max(Nanos::ZERO)
     }
 
     /// In frames.
     pub(super) fn latency(&self) -> i64 {
         let late = self.tcn.as_ref().map_or(0, |tcn| {
-            // A candidate at frame 1000; the worst of as many as the stride.
+            // The worst case over one stride, for a peak far from the start.
             (1000..1000 + tcn.tcn().stride() as u64)
-                .map(|frame| tcn.tcn().needs(last_output(tcn, frame)) as i64 - 1 - frame as i64)
+                .map(|frame| {
+                    tcn.tcn().frames_for(last_output(tcn, frame)) as i64 - 1 - frame as i64
+                })
                 .max()
                 .unwrap_or(0)
         });
-        let earlier = self.about.shift_ms.min(0).unsigned_abs();
+        let earlier = self.spec.shift_ms.min(0).unsigned_abs();
         late.max(DELAY as i64) + i64::from(earlier.div_ceil(10))
     }
 }
 
-/// The output that speaks of a frame's time, before the network's delay.
+/// The output for a frame's time, before the network's delay.
 fn own_output(tcn: &TcnStream, frame: u64) -> i64 {
     let tcn = tcn.tcn();
     let place = frame as f64 - tcn.middle();
     (place / tcn.stride() as f64).round() as i64
 }
 
-/// The last output that is looked at for a candidate at a frame.
+/// The last output that a peak at this frame needs.
 fn last_output(tcn: &TcnStream, frame: u64) -> u64 {
     let last = own_output(tcn, frame) + tcn.tcn().delay() as i64 + AFTER.1.max(BESIDE);
     last.max(0) as u64
 }
 
-/// Mel frames that must have been heard.
-fn needed(tcn: &TcnStream, candidate: &Candidate) -> u64 {
-    tcn.tcn().needs(last_output(tcn, candidate.frame))
+/// Mel frames that a peak needs.
+fn needed(tcn: &TcnStream, peak: &PeakFeatures) -> u64 {
+    tcn.tcn().frames_for(last_output(tcn, peak.frame))
 }
 
-/// What the TCN says about a candidate, in the order of [`VIEW`].
-pub fn view(tcn: &TcnStream, candidate: &Candidate) -> [f32; VIEW.len()] {
-    let own = own_output(tcn, candidate.frame) + tcn.tcn().delay() as i64;
+/// What the TCN says about a peak, in the order of [`TCN_FEATURE_NAMES`].
+pub fn tcn_features(tcn: &TcnStream, peak: &PeakFeatures) -> [f32; TCN_FEATURE_NAMES.len()] {
+    let own = own_output(tcn, peak.frame) + tcn.tcn().delay() as i64;
     let onset = (-BESIDE..=BESIDE)
         .map(|k| tcn.output(own + k).onset)
         .fold(f32::MIN, f32::max);
@@ -246,7 +254,7 @@ pub fn view(tcn: &TcnStream, candidate: &Candidate) -> [f32; VIEW.len()] {
     [onset, active(AFTER), active(BEFORE)]
 }
 
-/// A logit that can't outvote the other for ever: that of a probability kept a hundred-thousandth away from 0 and 1.
+/// A clipped logit, so that no network outvotes the others: its probability is kept 1e-5 away from 0 and 1.
 fn soft(logit: f32) -> f32 {
     const LEAST: f32 = 1e-5;
     let p = sigmoid(logit);

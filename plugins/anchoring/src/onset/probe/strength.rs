@@ -1,4 +1,4 @@
-//! Onset strength and its peaks; nothing learned.
+//! The probes `energy` and `flux`: peaks of a strength curve, nothing learned.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use super::Row;
 use crate::cue::Onset;
 use crate::hearing::flux::{FluxStream, REFERENCES, Strength};
 use crate::hearing::mel::frame_middle;
-use crate::onset::peaks::{PeakStream, likelihood};
+use crate::onset::peak_picking::{PeakPicker, likelihood};
 use crate::time::Nanos;
 
 #[derive(Debug)]
@@ -15,23 +15,23 @@ enum Source {
     Flux(Box<FluxStream>),
 }
 
-/// Strength and its peaks, nothing learned.
+/// A strength curve and its peaks.
 #[derive(Debug)]
 pub(super) struct StrengthProbe {
     source: Source,
-    peaks: PeakStream,
+    peaks: PeakPicker,
     frames: u64,
     last: Option<(u64, Strength)>,
     ready: VecDeque<Onset>,
 }
 
 impl StrengthProbe {
-    /// Rises of the whole level.
+    /// The probe `energy`: rises of the overall level.
     pub(super) fn energy() -> Self {
         Self::new(Source::Energy(EnergyStream::default()))
     }
 
-    /// Spectral flux.
+    /// The probe `flux`: spectral flux.
     pub(super) fn flux() -> Self {
         Self::new(Source::Flux(Box::default()))
     }
@@ -39,7 +39,7 @@ impl StrengthProbe {
     fn new(source: Source) -> Self {
         Self {
             source,
-            peaks: PeakStream::new(),
+            peaks: PeakPicker::new(),
             frames: 0,
             last: None,
             ready: VecDeque::new(),
@@ -80,15 +80,16 @@ impl StrengthProbe {
     }
 
     pub(super) fn finish(&mut self) {
-        // The frame that waits for the one after it, and the eight that an onset is compared with.
+        // One frame waits for its successor, and eight are compared with a peak.
         for _ in 0..9 {
             self.strength(Strength::default());
         }
     }
 }
 
-/// Mel frames in, rises of the level out: how far the log level, averaged over three frames, lies above its mean over the 30 frames
-/// that ended three frames ago. One frame later, as [`FluxStream`], and in its shape: as flux against the second before.
+/// Mel frames in, rises of the level out: the log level, averaged over three frames, minus its mean over the 30
+/// frames that ended three frames ago. One frame late and in the shape of [`FluxStream`]'s output, as flux against
+/// one second.
 #[derive(Debug, Default)]
 struct EnergyStream {
     /// Log levels of the last frames, the oldest first; at most [`EnergyStream::KEPT`].

@@ -1,4 +1,4 @@
-//! What the probes hear.
+//! The onsets that probes find.
 
 use super::*;
 use crate::onset::weights::Weights;
@@ -58,7 +58,7 @@ fn every_probe_hears_knocks_where_they_are() {
 }
 
 #[test]
-fn nothing_is_said_before_the_time_that_was_judged() {
+fn no_onset_comes_before_the_time_that_was_judged() {
     for probe in all_probes() {
         let mut stream = ProbeStream::new(&probe);
         let mut judged = Nanos::ZERO;
@@ -83,7 +83,7 @@ fn the_latency_is_how_far_judging_is_behind() {
             let behind = frame_middle(t as u64 + 1) - stream.judged();
             furthest = furthest.max(behind.get());
         }
-        // Of two frames the TCN judges one a frame sooner, so that knocks may never meet the worst.
+        // The TCN judges every other frame a frame sooner, so knocks may never meet the worst case.
         let latency = stream.latency();
         let step = STEP_TIME.get();
         assert!(
@@ -108,15 +108,15 @@ fn a_recording_that_ends_at_once_is_judged() {
 }
 
 #[test]
-fn weights_that_are_not_made_for_a_probe_say_so() {
+fn weights_that_do_not_support_a_probe_say_so() {
     for probe in all_probes() {
-        assert_eq!(probe.lacks(), None);
+        assert_eq!(probe.unsupported(), None);
     }
 }
 
-/// Those without networks compare with what was before, and need some of it.
+/// Probes without networks compare with what came before, and need some of it.
 #[test]
-fn energy_and_flux_hear_strokes_as_soon_as_there_is_something_to_compare_with() {
+fn energy_and_flux_find_onsets_as_soon_as_there_is_something_to_compare_with() {
     let calm = frames(6).split_off(300);
     for (probe, deaf, from) in [(Probe::Flux, 2, 7), (Probe::Energy, 20, 37)] {
         for (at, hears) in [(0, false), (deaf, false), (from, true), (from + 20, true)] {
@@ -125,7 +125,7 @@ fn energy_and_flux_hear_strokes_as_soon_as_there_is_something_to_compare_with() 
                 *row = *knocked;
             }
             let found = heard(&probe, &begins);
-            let near = |onset: &Heard| {
+            let near = |onset: &Onset| {
                 (onset.at.seconds() - 0.01 * at as f64).abs() < 0.05 && onset.p > 0.3
             };
             assert_eq!(found.iter().any(near), hears, "{probe:?} {at}: {found:?}");
@@ -133,7 +133,7 @@ fn energy_and_flux_hear_strokes_as_soon_as_there_is_something_to_compare_with() 
     }
 }
 
-/// A stroke has nothing before it to rise from where the recording begins with it.
+/// An onset at the very start has nothing before it to rise from.
 #[test]
 fn a_knock_within_the_first_frames_is_heard_and_steady_noise_there_is_none() {
     let judges = || all_probes().into_iter().skip(2);

@@ -1,4 +1,4 @@
-//! The network's sums, and that portions make no difference.
+//! The network's sums, and that chunks make no difference.
 
 use proptest::prelude::*;
 
@@ -17,9 +17,9 @@ fn numbers(n: usize, mut state: u32) -> Vec<f32> {
 const WIDTH: usize = 21;
 const DILATIONS: [usize; 3] = [1, 5, 2];
 
-fn about() -> AboutTcn {
-    AboutTcn {
-        input: Input::Mel,
+fn spec() -> TcnSpec {
+    TcnSpec {
+        input: TcnInput::Mel,
         stride: 2,
         first_pad: 1,
         dilations: DILATIONS.to_vec(),
@@ -40,14 +40,14 @@ fn drawn(kernel: usize, from: usize, to: usize, seed: u32) -> (Vec<f32>, Vec<f32
 fn tcn() -> Tcn {
     let conv = |kernel, from, to, dilation, seed| {
         let (weight, bias) = drawn(kernel, from, to, seed);
-        Conv::new(kernel, from, to, dilation, &weight, &bias)
+        CausalConv::new(kernel, from, to, dilation, &weight, &bias)
     };
     let layers = DILATIONS
         .iter()
         .zip(1..)
         .map(|(&d, seed)| conv(3, WIDTH, WIDTH, d, seed));
     Tcn::new(
-        &about(),
+        &spec(),
         vec![0.5; BANDS],
         vec![0.25; BANDS],
         conv(4, BANDS, WIDTH, 1, 9),
@@ -123,7 +123,7 @@ fn frames(n: usize) -> Vec<[f32; BANDS]> {
 }
 
 #[test]
-fn a_stream_says_what_the_sums_say() {
+fn a_stream_gives_the_plain_sums() {
     let frames = frames(300);
     let wanted = plain(&frames);
     let mut stream = TcnStream::new(Arc::new(tcn()));
@@ -144,7 +144,7 @@ fn a_stream_says_what_the_sums_say() {
 }
 
 #[test]
-fn an_output_is_said_as_soon_as_its_frames_were_heard() {
+fn an_output_comes_as_soon_as_its_frames_are_known() {
     let mut stream = TcnStream::new(Arc::new(tcn()));
     for (t, mel) in frames(60).iter().enumerate() {
         stream.push_frame(mel);
@@ -152,8 +152,8 @@ fn an_output_is_said_as_soon_as_its_frames_were_heard() {
         let heard = t as u64 + 1;
         let said = stream.outputs();
         assert!(
-            stream.tcn().needs(said) > heard
-                && (said == 0 || stream.tcn().needs(said - 1) <= heard)
+            stream.tcn().frames_for(said) > heard
+                && (said == 0 || stream.tcn().frames_for(said - 1) <= heard)
         );
     }
 }

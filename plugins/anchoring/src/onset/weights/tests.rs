@@ -1,10 +1,10 @@
-//! Weights are read whole or refused with a reason.
+//! Weights are read completely, or refused with a reason.
 
 use safetensors::Dtype;
 use safetensors::tensor::{TensorView, serialize};
 
 use super::*;
-use crate::listener::beside_voice;
+use crate::listener::discount_speech;
 use crate::onset::inputs::INPUTS;
 use crate::onset::probe::Probe;
 use crate::onset::spec::{ONSET, ONSET_TCN};
@@ -74,19 +74,22 @@ fn the_weights_that_come_with_the_crate_have_both_probes() {
 }
 
 #[test]
-fn a_voice_takes_all_unless_the_file_says_less() {
-    let voiced = |about: &str| {
-        let weights = Weights::read(&file(about, &tensors())).unwrap();
-        Probe::Onset(Arc::new(weights)).voiced()
+fn speech_discounts_onsets_fully_unless_the_file_says_less() {
+    let speech_discount = |spec: &str| {
+        let weights = Weights::read(&file(spec, &tensors())).unwrap();
+        Probe::Onset(Arc::new(weights)).speech_discount()
     };
     let less = ABOUT.replace("\"temperature\": 2", "\"voiced\": 0.25");
-    assert_eq!((voiced(ABOUT), voiced(&less)), (1.0, 0.25));
-    assert_eq!(Probe::Flux.voiced(), 1.0);
-    assert_eq!(beside_voice(0.8, 0.5, 0.25), 0.7);
+    assert_eq!(
+        (speech_discount(ABOUT), speech_discount(&less)),
+        (1.0, 0.25)
+    );
+    assert_eq!(Probe::Flux.speech_discount(), 1.0);
+    assert_eq!(discount_speech(0.8, 0.5, 0.25), 0.7);
 }
 
 #[test]
-fn what_is_no_weights_file_is_refused() {
+fn a_file_without_weights_is_refused() {
     let good = file(ABOUT, &tensors());
     assert!(matches!(Weights::read(&[]), Err(WeightsError::Format(_))));
     assert!(matches!(
@@ -97,7 +100,10 @@ fn what_is_no_weights_file_is_refused() {
         assert!(Weights::read(&good[..cut]).is_err(), "cut at {cut}");
     }
     let other = serialize(std::iter::empty::<(&str, TensorView<'_>)>(), None).unwrap();
-    assert_eq!(Weights::read(&other).unwrap_err(), WeightsError::NotEars);
+    assert_eq!(
+        Weights::read(&other).unwrap_err(),
+        WeightsError::NotProbeWeights
+    );
 }
 
 #[test]
@@ -134,7 +140,7 @@ fn each_mistake_is_named() {
         ("mlp.a.mean", vec![1], vec![1.0], "[2]"),
         ("mlp.a.scale", vec![2], vec![1.0, 0.0], "scale of zero"),
         ("mlp.a.0.weight", vec![3, 1], vec![1.0; 3], "[2, 1..=1024]"),
-        ("mlp.a.0.bias", vec![1], vec![f32::NAN], "not finite"),
+        ("mlp.a.0.bias", vec![1], vec![f32::NAN], "NaN"),
         ("mlp.a.0.bias", vec![1, 1], vec![0.0], "F32 [1, 1]"),
     ] {
         let mut all = tensors();
@@ -149,7 +155,7 @@ fn each_mistake_is_named() {
 
 #[test]
 fn peers_join_before_the_second_layer() {
-    let about = ABOUT.replace(
+    let spec = ABOUT.replace(
         "[\"snr\", \"jump\"]",
         "[\"snr\", \"jump\"], \"peers\": [\"ago\"]",
     );
@@ -167,45 +173,45 @@ fn peers_join_before_the_second_layer() {
         ("mlp.a.1.weight", vec![3, 1], vec![1.0, 2.0, 4.0]),
         ("mlp.a.1.bias", vec![1], vec![0.25]),
     ]);
-    let weights = Weights::read(&file(&about, &all)).unwrap();
+    let weights = Weights::read(&file(&spec, &all)).unwrap();
     let mut inputs = [0.0; INPUTS];
     inputs[input_index("snr").unwrap()] = 3.0;
-    // ((3 - 1) / 2) + 0.5, nothing beside it.
+    // ((3 - 1) / 2) + 0.5, without earlier peaks.
     let alone = weights
         .mlp("a")
         .unwrap()
         .logit(&inputs, &Default::default());
     assert!((alone - 1.75).abs() < 1e-6, "{alone}");
-    // Beside a candidate a second ago: ln(1.05) + 1 + 0 from the peer, 0.3 of it summed, all of it the most.
-    let mut stream = crate::onset::candidate::CandidateStream::new();
+    // Comparisons with a peak a second ago: ln(1.05) + 1 + 0 from the peer, 0.3 of it summed, all of it as maximum.
+    let mut stream = crate::onset::peak_features::PeakFeatureStream::new();
     let mut found = Vec::new();
     for t in 0..600 {
         let loud = [300, 400].iter().any(|at| (*at..at + 20).contains(&t));
         found.extend(stream.push_frame(&[if loud { 1.0 } else { 0.1 }; BANDS]));
     }
-    let beside = &found.last().unwrap().beside;
-    assert_eq!(beside.rows().len(), 1);
-    let with = weights.mlp("a").unwrap().logit(&inputs, beside);
+    let comparisons = &found.last().unwrap().comparisons;
+    assert_eq!(comparisons.rows().len(), 1);
+    let with = weights.mlp("a").unwrap().logit(&inputs, comparisons);
     let peer = 1.05f32.ln() + 1.0;
     assert!(
         (with - (alone + 2.0 * 0.3 * peer + 4.0 * peer)).abs() < 1e-4,
         "{with}"
     );
-    let error = Weights::read(&file(&about.replace("ago", "then"), &all)).unwrap_err();
+    let error = Weights::read(&file(&spec.replace("ago", "then"), &all)).unwrap_err();
     assert!(error.to_string().contains("`then`"), "{error}");
     // There is no second layer.
     let mut one = all.clone();
     one.retain(|(name, ..)| !name.starts_with("mlp.a.1"));
-    let error = Weights::read(&file(&about, &one)).unwrap_err();
+    let error = Weights::read(&file(&spec, &one)).unwrap_err();
     assert_eq!(error, WeightsError::Missing("mlp.a.1.weight".into()));
 }
 
 #[test]
 fn what_needs_the_metric_has_it() {
-    let about = ABOUT.replace("\"snr\"", "\"steady\"");
-    assert_ne!(about, ABOUT);
+    let spec = ABOUT.replace("\"snr\"", "\"steady\"");
+    assert_ne!(spec, ABOUT);
     let mut all = tensors();
-    let error = Weights::read(&file(&about, &all)).unwrap_err();
+    let error = Weights::read(&file(&spec, &all)).unwrap_err();
     assert_eq!(error, WeightsError::Missing("metric.mean".into()));
     all.push(("metric.mean", vec![BANDS], vec![-3.0; BANDS]));
     all.push((
@@ -213,16 +219,16 @@ fn what_needs_the_metric_has_it() {
         vec![BANDS, BANDS],
         vec![0.5; BANDS * BANDS],
     ));
-    let weights = Weights::read(&file(&about, &all)).unwrap();
+    let weights = Weights::read(&file(&spec, &all)).unwrap();
     assert_eq!(weights.metric().unwrap().mean()[0], -3.0);
     all.pop();
     all.push(("metric.weight", vec![BANDS, 3], vec![0.5; BANDS * 3]));
-    assert!(Weights::read(&file(&about, &all)).is_err());
+    assert!(Weights::read(&file(&spec, &all)).is_err());
 }
 
 #[test]
 fn a_tcn_must_fit_together() {
-    let about = ABOUT.replace(
+    let spec = ABOUT.replace(
         "\"probes\"",
         "\"tcn\": {\"stride\": 2, \"first_pad\": 1, \"dilations\": [1], \"delay\": 3}, \"probes\"",
     );
@@ -241,14 +247,14 @@ fn a_tcn_must_fit_together() {
         ("tcn.out.weight", vec![5, 2], vec![0.1; 10]),
         ("tcn.out.bias", vec![2], vec![0.0; 2]),
     ]);
-    assert!(Weights::read(&file(&about, &all)).is_ok());
+    assert!(Weights::read(&file(&spec, &all)).is_ok());
     for (from, to, named) in [
         ("\"first_pad\": 1", "\"first_pad\": 2", "first_pad"),
         ("[1]", "[0]", "dilations"),
         ("[1]", "[1, 2]", "tcn.1.weight"),
         ("\"stride\": 2", "\"stride\": 0", "stride"),
     ] {
-        let error = Weights::read(&file(&about.replace(from, to), &all)).unwrap_err();
+        let error = Weights::read(&file(&spec.replace(from, to), &all)).unwrap_err();
         assert!(error.to_string().contains(named), "{named}: {error}");
     }
     let layer = all
@@ -256,6 +262,6 @@ fn a_tcn_must_fit_together() {
         .find(|(name, ..)| *name == "tcn.0.weight")
         .unwrap();
     *layer = ("tcn.0.weight", vec![3, 5, 4], vec![0.1; 60]);
-    let error = Weights::read(&file(&about, &all)).unwrap_err();
+    let error = Weights::read(&file(&spec, &all)).unwrap_err();
     assert!(error.to_string().contains("tcn.0.weight"), "{error}");
 }

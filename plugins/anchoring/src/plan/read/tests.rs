@@ -1,4 +1,4 @@
-//! Good plans read, bad ones are refused with line, field, value, rule and likely mistake.
+//! Valid plans are read; others are refused with line, field, value, rule and likely mistake.
 
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ const LOW: &str =
 const MOVED: &str = r#"{"kind":"frame","planned_ns":4000000000,"asked_ns":4250000000,"tier":"low","tokens":49,"reason":"uniform"}"#;
 const CUE: &str = r#"{"kind":"cue","pts_ns":80000000,"eventness":0.5,"uncertainty":0.0,"speech":0.25,"classes":[[388,0.75],[2,0.5]],"onset_ns":100000000,"onset_p":0.5,"onset_uncertainty":0.5}"#;
 
-fn read(lines: &[&str]) -> Result<Plan, BadPlan> {
+fn read(lines: &[&str]) -> Result<Plan, PlanParseError> {
     Plan::read(lines.iter().copied(), Some(Prices::default()))
 }
 
@@ -58,7 +58,7 @@ fn a_plan_of_the_schema_before_reads_under_its_own_names() {
 }
 
 #[test]
-fn a_look_that_was_moved_says_what_was_asked_for() {
+fn a_moved_frame_keeps_the_time_that_was_asked_for() {
     let plan = read(&[HEADER, ANCHOR, HIGH, MOVED]).unwrap();
     let asked: Vec<_> = plan.entries.iter().map(Entry::first_asked).collect();
     assert_eq!(asked, [Nanos::from_ms(3_060), Nanos::from_ms(4_250)]);
@@ -104,7 +104,7 @@ fn all_anchors_then_all_frames_reads_as_well() {
 }
 
 #[test]
-fn a_file_that_is_no_plan_is_refused() {
+fn a_file_that_is_not_a_plan_is_refused() {
     refused(&[], 1, "kind", "missing", "first line", "empty");
     refused(
         &["hello"],
@@ -112,9 +112,16 @@ fn a_file_that_is_no_plan_is_refused() {
         "line",
         "hello",
         "JSON object",
-        "one object a line",
+        "one JSON object per line",
     );
-    refused(&["[1,2]"], 1, "line", "[1,2]", "JSON object", "no array");
+    refused(
+        &["[1,2]"],
+        1,
+        "line",
+        "[1,2]",
+        "JSON object",
+        "not an array",
+    );
     refused(&[LOW], 1, "kind", "frame", "first line", "header");
     refused(
         &[r#"{"kind":"plan2"}"#],
@@ -137,7 +144,7 @@ fn a_file_that_is_no_plan_is_refused() {
 }
 
 #[test]
-fn a_header_that_cannot_be_is_refused() {
+fn an_invalid_header_is_refused() {
     let with = |from: &str, to: &str| HEADER.replace(from, to);
     refused(
         &[&with("10000000000", "10000")],
@@ -190,7 +197,7 @@ fn a_header_that_cannot_be_is_refused() {
 }
 
 #[test]
-fn an_anchor_that_cannot_be_is_refused() {
+fn an_invalid_anchor_is_refused() {
     let with = |from: &str, to: &str| ANCHOR.replace(from, to);
     refused(
         &[HEADER, &with("\"id\":0", "\"id\":3")],
@@ -200,7 +207,7 @@ fn an_anchor_that_cannot_be_is_refused() {
         "count from 0",
         "left out",
     );
-    // Picture and sound may be five seconds apart, and no more.
+    // Sound and video may be five seconds apart, and no more.
     let apart = with(":3000000000", ":8399999999");
     assert!(read(&[HEADER, &apart, HIGH, LOW]).is_ok());
     refused(
@@ -255,7 +262,7 @@ fn an_anchor_that_cannot_be_is_refused() {
 }
 
 #[test]
-fn a_frame_that_cannot_be_is_refused() {
+fn an_invalid_frame_is_refused() {
     let with = |from: &str, to: &str| LOW.replace(from, to);
     let check = |bad: String, field: &str, value: &str, rule: &str, hint: &str| {
         refused(&[HEADER, ANCHOR, HIGH, &bad], 4, field, value, rule, hint);
@@ -369,7 +376,7 @@ fn sums_are_held_against_the_header() {
 }
 
 #[test]
-fn a_cue_that_cannot_be_is_refused() {
+fn an_invalid_cue_is_refused() {
     let with = |from: &str, to: &str| CUE.replace(from, to);
     refused(
         &[HEADER, CUE, CUE],
@@ -415,7 +422,7 @@ proptest! {
     #[test]
     fn any_text_is_borne(lines in prop::collection::vec(".{0,60}", 0..5), at in 0usize..400, by in any::<char>()) {
         let _ = read(&lines.iter().map(String::as_str).collect::<Vec<_>>());
-        // A good plan with one character changed.
+        // A valid plan with one character changed.
         let text = [HEADER, CUE, ANCHOR, HIGH, LOW].join("\n");
         let spoilt: String = text.chars().enumerate().map(|(i, c)| if i == at { by } else { c }).collect();
         let _ = Plan::read(spoilt.lines(), None);

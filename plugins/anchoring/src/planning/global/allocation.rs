@@ -1,37 +1,37 @@
-//! The pictures of a plan while it is made, and what they cost with the thin looks that the largest gap needs between them.
+//! The frames of a plan in the making, and what they cost together with the gap frames between them.
 
 use std::collections::BTreeSet;
 
-use crate::planning::uniform::{CLOSEST, needed};
+use crate::planning::uniform::{MIN_SPACING, frames_needed};
 use crate::tier::Tokens;
 use crate::time::Nanos;
 
-/// Pictures by time. What they cost never exceeds the budget.
+/// Frames by time. Their price never exceeds the budget.
 #[derive(Debug)]
-pub(super) struct Board {
+pub(super) struct Allocation {
     pub(super) duration: Nanos,
     budget: Tokens,
-    /// With the thin looks, if there are any.
+    /// Gap frames included, if there are any.
     spent: Tokens,
-    /// Price of a thin look and the largest gap that they keep; `None` without them.
-    thin: Option<(Tokens, Nanos)>,
-    pictures: BTreeSet<Nanos>,
+    /// Price of a gap frame, and the largest gap; `None` without gap frames.
+    gap_frames: Option<(Tokens, Nanos)>,
+    frames: BTreeSet<Nanos>,
 }
 
-impl Board {
-    /// Without a picture: what is spent is the thin looks' price, which the budget has.
+impl Allocation {
+    /// Starts without a frame; `spent` is the price of the gap frames, which the budget covers.
     pub(super) fn new(
         duration: Nanos,
         budget: Tokens,
-        thin: Option<(Tokens, Nanos)>,
+        gap_frames: Option<(Tokens, Nanos)>,
         spent: Tokens,
     ) -> Self {
         Self {
             duration,
             budget,
             spent,
-            thin,
-            pictures: BTreeSet::new(),
+            gap_frames,
+            frames: BTreeSet::new(),
         }
     }
 
@@ -39,7 +39,7 @@ impl Board {
         self.budget.saturating_sub(self.spent)
     }
 
-    /// The pictures around an instant, or the ends.
+    /// The frames before and after an instant, or the ends.
     pub(super) fn around(&self, at: Nanos) -> (Nanos, Nanos) {
         (
             self.before(at).unwrap_or(Nanos::ZERO),
@@ -48,55 +48,55 @@ impl Board {
     }
 
     fn before(&self, at: Nanos) -> Option<Nanos> {
-        self.pictures.range(..=at).next_back().copied()
+        self.frames.range(..=at).next_back().copied()
     }
 
     fn after(&self, at: Nanos) -> Option<Nanos> {
-        self.pictures.range(at..).next().copied()
+        self.frames.range(at..).next().copied()
     }
 
-    /// Whether a picture of this price would fit if it, or one more, saved a thin look.
-    pub(super) fn is_nearly_enough(&self, price: Tokens) -> bool {
-        let thin = self.thin.map_or(0, |(price, _)| price);
-        price <= self.left().saturating_add(2 * thin)
+    /// Whether a frame of this price would fit if it and one more frame each saved a gap frame.
+    pub(super) fn nearly_affordable(&self, price: Tokens) -> bool {
+        let gap_frame = self.gap_frames.map_or(0, |(price, _)| price);
+        price <= self.left().saturating_add(2 * gap_frame)
     }
 
-    /// Takes a picture away that was placed at this price.
+    /// Removes a frame that was added at this price.
     pub(super) fn remove(&mut self, at: Nanos, price: Tokens) {
-        if self.pictures.remove(&at) {
+        if self.frames.remove(&at) {
             let saved = self.saved(at);
             self.spent = self.spent.saturating_add(saved).saturating_sub(price);
         }
     }
 
-    /// What a picture there saves of thin looks.
+    /// Price of the gap frames that a frame there saves.
     fn saved(&self, at: Nanos) -> Tokens {
-        self.thin.map_or(0, |(price, gap)| {
+        self.gap_frames.map_or(0, |(price, gap)| {
             let (a, b) = self.around(at);
-            let parted = needed(a, at, gap) + needed(at, b, gap);
-            needed(a, b, gap).saturating_sub(parted) * price
+            let parted = frames_needed(a, at, gap) + frames_needed(at, b, gap);
+            frames_needed(a, b, gap).saturating_sub(parted) * price
         })
     }
 
-    /// Takes a picture, if the budget has it and none is too near.
-    pub(super) fn place(&mut self, at: Nanos, price: Tokens) -> bool {
+    /// Adds a frame if the budget pays for it and no other is too close.
+    pub(super) fn add(&mut self, at: Nanos, price: Tokens) -> bool {
         let (before, after) = (self.before(at), self.after(at));
-        let near =
-            before.is_some_and(|b| at - b < CLOSEST) || after.is_some_and(|a| a - at < CLOSEST);
+        let near = before.is_some_and(|b| at - b < MIN_SPACING)
+            || after.is_some_and(|a| a - at < MIN_SPACING);
         let saved = self.saved(at);
         let spent = self.spent.saturating_add(price).saturating_sub(saved);
-        let placed = !near && spent <= self.budget;
-        if placed {
+        let added = !near && spent <= self.budget;
+        if added {
             self.spent = spent;
-            self.pictures.insert(at);
+            self.frames.insert(at);
         }
-        placed
+        added
     }
 
-    /// From the start to the first picture, between neighbours, from the last to the stop.
+    /// From the start to the first frame, between frames, and from the last to the end.
     pub(super) fn gaps(&self) -> Vec<(Nanos, Nanos)> {
         let mut edges = vec![Nanos::ZERO];
-        edges.extend(&self.pictures);
+        edges.extend(&self.frames);
         edges.push(self.duration);
         edges.windows(2).map(|pair| (pair[0], pair[1])).collect()
     }

@@ -1,177 +1,183 @@
-//! In which order onsets deserve a look: each next one is expected to show the most events that no look shows yet.
+//! The order in which candidates get their frames: next comes the one whose frame shows the most events that no frame
+//! shows yet.
 //!
-//! A look shows what began before it and still sounds. Between looks at `a` and `b`, one at `t` is the first to show what begins in `(a, t]` and lasts
-//! until `t`, less what the look at `b` would have shown of that anyway: the sum of `p (lasts(t - onset) - lasts(b - onset))`. So of two onsets in quick
-//! succession the later one is looked at first, and the earlier one only if it was probably over by then. Further looks only lower what a look is worth:
-//! old values are upper bounds, and few are computed anew. Of those worth the same, the one farthest from what is taken comes first: a sound that
-//! repeats for an hour is looked at all over the hour.
+//! A frame shows what began before it and still lasts. Between frames at `a` and `b`, a frame at `t` is the first to
+//! show what begins in `(a, t]` and lasts until `t`, minus what the frame at `b` would have shown anyway: the sum of
+//! `p (survival(t - onset) - survival(b - onset))`. So of two onsets in quick succession the later comes first, and
+//! the earlier only if its event was probably over by then. Every frame lowers the value of others: old values are
+//! upper bounds, and few are computed again. Of candidates with equal value, the one farthest from the chosen ones
+//! comes first, so a sound that repeats for an hour is sampled all over the hour.
 //!
-//! Where decoding counts too, a look makes others in its group of pictures cheaper, and may wait for the next keyframe if what it saves is worth more than
-//! what is over by then. An upper bound then also allows for half of the way to a picture being paid by others: whoever is far away is asked
-//! anew as often as that way is halved, not as often as somebody is taken, and so one group that lasts for hours is ordered as fast as many short ones.
+//! With a decode penalty, a frame makes others in its GOP cheaper, and may wait for the next keyframe if that saves
+//! more than what is over by then. The upper bound then assumes that half of the way to a frame is paid by others. A
+//! distant candidate is evaluated again whenever that way is halved, not whenever another is chosen. So one GOP that
+//! lasts for hours is ordered as fast as many short ones.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::decode_penalty::Decoding;
-use super::scattered;
+use super::bit_reversed;
+use super::decode_penalty::DecodePenalty;
 use crate::anchor::candidate::Candidate;
-use crate::planning::value::{HORIZON, Worth};
+use crate::planning::value::{HORIZON, ValueModel};
 use crate::time::Nanos;
 
-/// Events: what differs by less is worth the same.
+/// Values, in events, that differ by less are equal.
 const STEP: f64 = 0.02;
-/// The same where decoding counts, and takes most of the worth of many.
+/// The same with a decode penalty, which takes most of the value from many.
 const FINE_STEP: f64 = 0.001;
 
-/// Candidates closer than this are neighbours: of those worth the same the earlier comes first, as the beginning of what they are heard of.
+/// Candidates closer than this are neighbours: of neighbours with equal value the earlier comes first.
 const NEIGHBOURS: i64 = 2_000_000_000;
 
-/// Upper bounds of what a candidate is worth, in steps, and of how far it is from what is taken, in neighbourhoods; then the place in line of its
-/// neighbourhood, and its own there.
-type Turn = (u64, u64, Reverse<usize>, Reverse<usize>);
+/// Upper bounds of a candidate's value (in steps) and of its distance from the chosen ones (in neighbourhoods); then
+/// the order of its neighbourhood, and its order there.
+type Rank = (u64, u64, Reverse<usize>, Reverse<usize>);
 
-/// What is known about a candidate's turn.
+/// What is known about a candidate's rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waits {
-    /// Nothing that holds.
-    Unasked,
-    /// A bound that allows for half of the way being paid by others.
-    Roughly(Turn),
-    /// A bound that holds until somebody pays for anything on the way.
-    Closely(Turn),
-    /// It had its turn.
-    Gone,
+enum Bound {
+    /// Nothing.
+    Unknown,
+    /// A bound that assumes that half of the way is paid by others.
+    Loose(Rank),
+    /// A bound that holds until another frame pays for part of the way.
+    Tight(Rank),
+    /// It has been returned or dropped.
+    Done,
 }
 
-/// Candidates that wait to be looked at.
-pub(super) struct Order<'a> {
-    /// In the order in which they are seen.
+/// Candidates that wait for their frame.
+pub(super) struct CandidateQueue<'a> {
+    /// In order of visibility.
     candidates: &'a [Candidate],
-    /// Times of their pictures.
-    looks: &'a [Nanos],
-    /// Where they may wait for a keyframe: when that is.
+    /// Times of their frames.
+    frame_times: &'a [Nanos],
+    /// The keyframes for which the frames may wait.
     keyframes: Vec<Option<Nanos>>,
-    worth: Worth,
+    model: ValueModel,
     min_gap: Nanos,
-    decoding: Option<Decoding<'a>>,
-    /// One for everybody who still waits.
-    turns: BTreeSet<Turn>,
-    waits: Vec<Waits>,
-    /// When those taken are seen: who, and when the picture is.
-    seen: BTreeMap<Nanos, (usize, Nanos)>,
+    penalty: Option<DecodePenalty<'a>>,
+    /// The ranks of all candidates that wait.
+    ranks: BTreeSet<Rank>,
+    bounds: Vec<Bound>,
+    /// The chosen candidates by visibility: the candidate, and the time of its frame.
+    chosen: BTreeMap<Nanos, (usize, Nanos)>,
+    /// Times of the frames taken.
     taken: BTreeSet<Nanos>,
-    /// How often somebody was asked.
+    /// Number of evaluations.
     #[cfg(test)]
-    asked: std::cell::Cell<usize>,
+    evaluations: std::cell::Cell<usize>,
 }
 
-impl<'a> Order<'a> {
-    /// Candidates in the order in which they are seen, and the times of their pictures. If nothing is expected of blind looks ([`Worth::any`]), the likeliest come first.
+impl<'a> CandidateQueue<'a> {
+    /// Candidates in order of visibility, and the times of their frames. If background frames have no value
+    /// ([`ValueModel::expects_events`]), the most probable comes first.
     pub(super) fn new(
         candidates: &'a [Candidate],
-        looks: &'a [Nanos],
-        worth: Worth,
+        frame_times: &'a [Nanos],
+        model: ValueModel,
         min_gap: Nanos,
     ) -> Self {
         Self {
             candidates,
-            looks,
+            frame_times,
             keyframes: Vec::new(),
-            worth,
+            model,
             min_gap,
-            decoding: None,
-            turns: (0..candidates.len())
-                .map(|i| first(candidates, i))
+            penalty: None,
+            ranks: (0..candidates.len())
+                .map(|i| unranked(candidates, i))
                 .collect(),
-            waits: vec![Waits::Unasked; candidates.len()],
-            seen: BTreeMap::new(),
+            bounds: vec![Bound::Unknown; candidates.len()],
+            chosen: BTreeMap::new(),
             taken: BTreeSet::new(),
             #[cfg(test)]
-            asked: std::cell::Cell::new(0),
+            evaluations: std::cell::Cell::new(0),
         }
     }
 
-    /// The same, where decoding counts too, and where pictures may be taken at these times instead.
-    pub(super) fn weighing(
+    /// Adds a decode penalty, and keyframes for which frames may wait.
+    pub(super) fn with_penalty(
         mut self,
-        decoding: Option<Decoding<'a>>,
+        penalty: Option<DecodePenalty<'a>>,
         keyframes: Vec<Option<Nanos>>,
     ) -> Self {
-        self.decoding = decoding;
+        self.penalty = penalty;
         self.keyframes = keyframes;
         self
     }
 
-    /// The next candidate that keeps its distance, when its picture is best taken, and what that is worth: events that it is expected to be the first
-    /// to show.
+    /// The next candidate that keeps its distance, the best time for its frame, and its value: the expected number of
+    /// events that it is the first to show.
     pub(super) fn next(&mut self) -> Option<(usize, Nanos, f64)> {
-        while let Some((.., Reverse(i))) = self.turns.pop_last() {
-            let Some((at, gain, weighed)) = self.best(i, false) else {
-                self.waits[i] = Waits::Gone;
+        while let Some((.., Reverse(i))) = self.ranks.pop_last() {
+            let Some((at, value, weighed)) = self.best(i, false) else {
+                self.bounds[i] = Bound::Done;
                 continue;
             };
-            let turn = self.turn(i, weighed);
-            if self.turns.last().is_none_or(|best| turn >= *best) {
-                self.waits[i] = Waits::Gone;
-                return Some((i, at, gain));
+            let rank = self.rank(i, weighed);
+            if self.ranks.last().is_none_or(|best| rank >= *best) {
+                self.bounds[i] = Bound::Done;
+                return Some((i, at, value));
             }
-            self.wait(i, turn);
+            self.requeue(i, rank);
         }
         None
     }
 
-    /// Whether a candidate's picture may be taken at this time: what is seen keeps its distance, and windows can part so that each holds what it is
-    /// for and its picture.
+    /// Whether a candidate's frame may be taken at this time: visible events keep their distance, and the windows can
+    /// part so that each contains its event and its frame.
     pub(super) fn fits(&self, i: usize, at: Nanos) -> bool {
-        let own = (self.candidates[i].seen, at);
-        let others =
-            |(&seen, &(who, at)): (&Nanos, &(usize, Nanos))| (who != i).then_some((seen, at));
-        let before = self.seen.range(..own.0).rev().find_map(others);
-        let after = self.seen.range(own.0..).find_map(others);
+        let own = (self.candidates[i].visible, at);
+        let others = |(&visible, &(other, at)): (&Nanos, &(usize, Nanos))| {
+            (other != i).then_some((visible, at))
+        };
+        let before = self.chosen.range(..own.0).rev().find_map(others);
+        let after = self.chosen.range(own.0..).find_map(others);
         let apart =
-            |a: (Nanos, Nanos), b: (Nanos, Nanos)| b.0 - a.0 >= self.min_gap && parted(a, b);
+            |a: (Nanos, Nanos), b: (Nanos, Nanos)| b.0 - a.0 >= self.min_gap && can_part(a, b);
         before.is_none_or(|before| apart(before, own))
             && after.is_none_or(|after| apart(own, after))
     }
 
-    /// The same of two that are not taken yet, beside each other.
+    /// The same for two candidates beside each other that are not chosen yet.
     pub(super) fn fit(&self, (i, at): (usize, Nanos), (j, other): (usize, Nanos)) -> bool {
         let (a, b) = (
-            (self.candidates[i].seen, at),
-            (self.candidates[j].seen, other),
+            (self.candidates[i].visible, at),
+            (self.candidates[j].visible, other),
         );
-        parted(a.min(b), a.max(b))
+        can_part(a.min(b), a.max(b))
     }
 
-    /// A picture of this candidate is taken at this time.
+    /// The frame of this candidate is taken at this time.
     pub(super) fn take(&mut self, i: usize, at: Nanos) {
-        self.seen.insert(self.candidates[i].seen, (i, at));
+        self.chosen.insert(self.candidates[i].visible, (i, at));
         self.taken.insert(at);
-        let cheaper = self.decoding.as_mut().map(|decoding| decoding.take(at));
-        for who in cheaper.into_iter().flatten() {
-            let (Waits::Roughly(turn) | Waits::Closely(turn)) = self.waits[who] else {
+        let cheaper = self.penalty.as_mut().map(|penalty| penalty.take(at));
+        for other in cheaper.into_iter().flatten() {
+            let (Bound::Loose(rank) | Bound::Tight(rank)) = self.bounds[other] else {
                 continue;
             };
-            self.turns.remove(&turn);
-            self.turns.insert(first(self.candidates, who));
-            self.waits[who] = Waits::Unasked;
+            self.ranks.remove(&rank);
+            self.ranks.insert(unranked(self.candidates, other));
+            self.bounds[other] = Bound::Unknown;
         }
     }
 
-    /// The picture of a candidate that was taken is taken at this time instead.
+    /// The frame of a chosen candidate moves to this time.
     pub(super) fn moved(&mut self, i: usize, at: Nanos) {
-        self.seen.insert(self.candidates[i].seen, (i, at));
+        self.chosen.insert(self.candidates[i].visible, (i, at));
     }
 
-    /// A candidate's place in line if it is worth so much.
-    fn turn(&self, i: usize, weighed: f64) -> Turn {
-        let seen = self.candidates[i].seen;
-        let before = self.seen.range(..=seen).next_back();
-        let after = self.seen.range(seen..).next();
+    /// A candidate's rank at this value.
+    fn rank(&self, i: usize, weighed: f64) -> Rank {
+        let visible = self.candidates[i].visible;
+        let before = self.chosen.range(..=visible).next_back();
+        let after = self.chosen.range(visible..).next();
         let beside = before.into_iter().chain(after);
-        let far = beside.map(|(other, _)| other.distance(seen)).min();
-        let step = match self.decoding {
+        let far = beside.map(|(other, _)| other.distance(visible)).min();
+        let step = match self.penalty {
             Some(_) => FINE_STEP,
             None => STEP,
         };
@@ -183,85 +189,92 @@ impl<'a> Order<'a> {
         )
     }
 
-    /// Puts a candidate back in line that is worth so much now.
-    fn wait(&mut self, i: usize, mut turn: Turn) {
-        let roughly = self.decoding.is_some() && self.waits[i] == Waits::Unasked;
-        if roughly && let Some((.., most)) = self.best(i, true) {
-            turn.0 = self.turn(i, most).0.max(turn.0);
+    /// Puts a candidate back into the queue.
+    fn requeue(&mut self, i: usize, mut rank: Rank) {
+        let loose = self.penalty.is_some() && self.bounds[i] == Bound::Unknown;
+        if loose && let Some((.., most)) = self.best(i, true) {
+            rank.0 = self.rank(i, most).0.max(rank.0);
         }
-        if let Some(decoding) = &mut self.decoding {
-            for at in places(self.looks, &self.keyframes, i) {
-                decoding.tell(i, decoding.share(at, roughly));
+        if let Some(penalty) = &mut self.penalty {
+            for at in frame_options(self.frame_times, &self.keyframes, i) {
+                penalty.watch(i, penalty.share(at, loose));
             }
         }
-        self.waits[i] = if roughly {
-            Waits::Roughly(turn)
+        self.bounds[i] = if loose {
+            Bound::Loose(rank)
         } else {
-            Waits::Closely(turn)
+            Bound::Tight(rank)
         };
-        self.turns.insert(turn);
+        self.ranks.insert(rank);
     }
 
-    /// When a candidate's picture is best taken, what it is worth then, and the same less what decoding counts for: now, or with room for half of that being
-    /// paid by others. `None` if it can't be taken any more.
-    fn best(&self, i: usize, room: bool) -> Option<(Nanos, f64, f64)> {
+    /// The best time for a candidate's frame, its value, and the value after the penalty; with `optimistic`, as if
+    /// half of the missing frames were paid by others. `None` if no time fits any more.
+    fn best(&self, i: usize, optimistic: bool) -> Option<(Nanos, f64, f64)> {
         #[cfg(test)]
-        self.asked.set(self.asked.get() + 1);
+        self.evaluations.set(self.evaluations.get() + 1);
         let weigh = |at: Nanos| {
-            let gain = self.gain(i, at);
-            let share = self.decoding.as_ref().map_or(1.0, |d| d.share(at, room).of);
-            (at, gain, gain * share)
+            let value = self.value(i, at);
+            let share = self
+                .penalty
+                .as_ref()
+                .map_or(1.0, |d| d.share(at, optimistic).of);
+            (at, value, value * share)
         };
-        let fitting = places(self.looks, &self.keyframes, i).filter(|&at| self.fits(i, at));
-        // The earlier of two that are alike.
+        let fitting =
+            frame_options(self.frame_times, &self.keyframes, i).filter(|&at| self.fits(i, at));
+        // Of equal times the earlier.
         fitting
             .map(weigh)
             .reduce(|own, later| if later.2 > own.2 { later } else { own })
     }
 
-    fn gain(&self, i: usize, at: Nanos) -> f64 {
-        if !self.worth.any() {
+    fn value(&self, i: usize, at: Nanos) -> f64 {
+        if !self.model.expects_events() {
             return self.candidates[i].p.into();
         }
-        // A picture from before the event is meant to show it all the same.
-        let at = at.max(self.candidates[i].seen);
+        // A frame before the event is still meant to show it.
+        let at = at.max(self.candidates[i].visible);
         let before = self.taken.range(..=at).next_back().copied();
         let after = self.taken.range(at + Nanos::new(1)..).next().copied();
         let since = before.unwrap_or(at - HORIZON).max(at - HORIZON);
-        let begun = self.candidates.partition_point(|c| c.seen <= at);
+        let begun = self.candidates.partition_point(|c| c.visible <= at);
         let recent = self.candidates[..begun].iter().rev();
         recent
-            .take_while(|c| c.seen > since)
+            .take_while(|c| c.visible > since)
             .map(|c| {
-                let lasts = |look: Nanos| self.worth.lasts((look - c.seen).seconds());
+                let lasts =
+                    |frame_time: Nanos| self.model.survival((frame_time - c.visible).seconds());
                 f64::from(c.p) * (lasts(at) - after.map_or(0.0, lasts))
             })
             .sum()
     }
 }
 
-/// Before anything is known.
-fn first(candidates: &[Candidate], i: usize) -> Turn {
+/// The rank before anything is known.
+fn unranked(candidates: &[Candidate], i: usize) -> Rank {
     (u64::MAX, u64::MAX, neighbourhood(candidates, i), Reverse(i))
 }
 
-/// The place in line of a candidate's neighbourhood.
+/// The order of a candidate's neighbourhood.
 fn neighbourhood(candidates: &[Candidate], i: usize) -> Reverse<usize> {
-    Reverse(scattered((candidates[i].seen.get() / NEIGHBOURS) as usize))
+    Reverse(bit_reversed(
+        (candidates[i].visible.get() / NEIGHBOURS) as usize,
+    ))
 }
 
-/// When a candidate's picture may be taken: when it is best seen, and where it may wait for a keyframe.
-fn places(
-    looks: &[Nanos],
+/// The times at which a candidate's frame may be taken: its own, and a keyframe's.
+fn frame_options(
+    frame_times: &[Nanos],
     keyframes: &[Option<Nanos>],
     i: usize,
 ) -> impl Iterator<Item = Nanos> + use<> {
     let keyframe = keyframes.get(i).copied().flatten();
-    std::iter::once(looks[i]).chain(keyframe)
+    std::iter::once(frame_times[i]).chain(keyframe)
 }
 
-/// Whether two windows can part, so that what the first is for and its picture lie before, the second one's after.
-fn parted(first: (Nanos, Nanos), second: (Nanos, Nanos)) -> bool {
+/// Whether two windows can part, so that each contains its event and its frame.
+fn can_part(first: (Nanos, Nanos), second: (Nanos, Nanos)) -> bool {
     first.0.max(first.1) < second.0.min(second.1)
 }
 
@@ -270,42 +283,42 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::planning::decode_cost::Pictures;
+    use crate::planning::decode_cost::DecodeCost;
     use crate::settings::BudgetSettings;
 
-    fn worth() -> Worth {
-        Worth::new(&BudgetSettings::default())
+    fn model() -> ValueModel {
+        ValueModel::new(&BudgetSettings::default())
     }
 
     fn candidate(ms: i64, p: f32) -> Candidate {
         Candidate {
             onset: Nanos::from_ms(ms),
-            seen: Nanos::from_ms(ms),
+            visible: Nanos::from_ms(ms),
             p,
             class_id: -1,
         }
     }
 
-    /// Pictures 60 ms after the onsets.
-    fn looks(candidates: &[Candidate]) -> Vec<Nanos> {
+    /// Frames 60 ms after the onsets.
+    fn frame_times(candidates: &[Candidate]) -> Vec<Nanos> {
         let after = Nanos::from_ms(60);
-        candidates.iter().map(|c| c.seen + after).collect()
+        candidates.iter().map(|c| c.visible + after).collect()
     }
 
-    /// All of them, in order, with what they were worth.
-    fn all(candidates: &[Candidate], worth: Worth, min_gap: i64) -> Vec<(usize, f64)> {
-        let looks = looks(candidates);
-        let mut order = Order::new(
+    /// All candidates in order, with their values.
+    fn all(candidates: &[Candidate], model: ValueModel, min_gap: i64) -> Vec<(usize, f64)> {
+        let frame_times = frame_times(candidates);
+        let mut queue = CandidateQueue::new(
             candidates,
-            &looks,
-            worth,
+            &frame_times,
+            model,
             Nanos::from_ms(min_gap).max(Nanos::new(1)),
         );
         let mut taken = Vec::new();
-        while let Some((i, at, gain)) = order.next() {
-            assert_eq!(at, looks[i]);
-            order.take(i, at);
-            taken.push((i, gain));
+        while let Some((i, at, value)) = queue.next() {
+            assert_eq!(at, frame_times[i]);
+            queue.take(i, at);
+            taken.push((i, value));
         }
         taken
     }
@@ -321,13 +334,13 @@ mod tests {
             candidate(1_300, 0.7),
             candidate(9_000, 0.9),
         ];
-        let taken = all(&three, worth(), 0);
+        let taken = all(&three, model(), 0);
         assert_eq!(indexes(&taken), [1, 2, 0]);
         assert!(taken[0].1 > 1.0 && taken[2].1 < 0.3);
-        // Where they must keep their distance, the other one has lost its turn.
-        assert_eq!(indexes(&all(&three, worth(), 500)), [1, 2]);
-        // Without an expectation of what lasts how long, the likeliest come first.
-        let none = Worth::new(&BudgetSettings {
+        // If they must keep their distance, the other one is dropped.
+        assert_eq!(indexes(&all(&three, model(), 500)), [1, 2]);
+        // If no events are expected, the most probable comes first.
+        let none = ValueModel::new(&BudgetSettings {
             events_per_min: 0.0,
             ..BudgetSettings::default()
         });
@@ -336,9 +349,9 @@ mod tests {
 
     #[test]
     fn of_equals_those_far_from_what_is_taken_come_first() {
-        // A sound every 20 s for an hour, and 24 looks.
+        // A sound every 20 s for an hour, and 24 frames.
         let loops: Vec<_> = (0..180).map(|i| candidate(20_000 * i, 0.9)).collect();
-        let mut taken: Vec<i64> = indexes(&all(&loops, worth(), 500)[..24])
+        let mut taken: Vec<i64> = indexes(&all(&loops, model(), 500)[..24])
             .into_iter()
             .map(|i| 20 * i as i64)
             .collect();
@@ -349,23 +362,23 @@ mod tests {
         }
         let gaps = taken.windows(2).map(|w| w[1] - w[0]);
         assert!(gaps.max().unwrap() <= 2 * 3_600 / 24, "{taken:?}");
-        // What is worth more comes first wherever it lies.
+        // A more valuable one comes first wherever it lies.
         let mut one = loops;
         one[1].p = 1.0;
-        assert_eq!(all(&one, worth(), 500)[0].0, 1);
+        assert_eq!(all(&one, model(), 500)[0].0, 1);
     }
 
     #[test]
-    fn no_window_would_leave_out_its_own_picture() {
-        // 100 ms apart, pictures 60 ms later: the windows can part between. 50 ms: they can't.
+    fn no_window_would_leave_out_its_own_frame() {
+        // With 100 ms between onsets and frames 60 ms later, the windows can part. With 50 ms they can't.
         let two = |apart: i64| [candidate(1_000, 0.9), candidate(1_000 + apart, 0.8)];
-        assert_eq!(all(&two(100), worth(), 0).len(), 2);
-        assert_eq!(all(&two(50), worth(), 0).len(), 1);
+        assert_eq!(all(&two(100), model(), 0).len(), 2);
+        assert_eq!(all(&two(50), model(), 0).len(), 1);
     }
 
     #[test]
-    fn one_group_of_hours_asks_no_more_of_each_than_a_short_one() {
-        // A sound every 1 to 3 s, likely or not as it comes, and one keyframe; a quarter of them is taken.
+    fn a_gop_of_hours_needs_no_more_evaluations_than_a_short_one() {
+        // A sound every 1 to 3 s with varying probability, and a single keyframe; a quarter of them is taken.
         let asked = |hours: i64| {
             let candidates: Vec<_> = (0..1_800 * hours)
                 .map(|i| {
@@ -375,95 +388,97 @@ mod tests {
                     )
                 })
                 .collect();
-            let looks = looks(&candidates);
-            let pictures = Pictures {
+            let frame_times = frame_times(&candidates);
+            let decode_cost = DecodeCost {
                 keyframes: &[Nanos::ZERO],
-                frame: Nanos::from_ms(40),
+                frame_interval: Nanos::from_ms(40),
             };
-            let decoding = Decoding::new(pictures, 10.0, 784);
+            let penalty = DecodePenalty::new(decode_cost, 10.0, 784);
             let gap = Nanos::from_ms(500);
-            let mut order =
-                Order::new(&candidates, &looks, worth(), gap).weighing(decoding, Vec::new());
+            let mut queue = CandidateQueue::new(&candidates, &frame_times, model(), gap)
+                .with_penalty(penalty, Vec::new());
             for _ in 0..450 * hours {
-                let (i, at, _) = order.next().unwrap();
-                order.take(i, at);
+                let (i, at, _) = queue.next().unwrap();
+                queue.take(i, at);
             }
-            assert!(order.turns.len() <= candidates.len());
-            order.asked.get() as f64 / candidates.len() as f64
+            assert!(queue.ranks.len() <= candidates.len());
+            queue.evaluations.get() as f64 / candidates.len() as f64
         };
         let (short, long) = (asked(1), asked(8));
         assert!(long < 1.5 * short + 5.0, "{short} {long}");
     }
 
-    /// Times of pictures, of the keyframes that they may wait for, and of all keyframes: one every ten seconds.
+    /// Times of frames, of the keyframes for which they may wait, and of all keyframes: one every ten seconds.
     fn with_keyframes(
         candidates: &[Candidate],
         reach: i64,
     ) -> (Vec<Nanos>, Vec<Option<Nanos>>, Vec<Nanos>) {
         let keyframes: Vec<_> = (0..10).map(|i| Nanos::from_ms(10_000 * i)).collect();
-        let looks = looks(candidates);
-        let near = |look: &Nanos| {
-            let next = keyframes.iter().find(|key| *key > look);
+        let frame_times = frame_times(candidates);
+        let near = |frame_time: &Nanos| {
+            let next = keyframes.iter().find(|key| *key > frame_time);
             next.copied()
-                .filter(|key| *key - *look <= Nanos::from_ms(reach))
+                .filter(|key| *key - *frame_time <= Nanos::from_ms(reach))
         };
-        let later = looks.iter().map(near).collect();
-        (looks, later, keyframes)
+        let later = frame_times.iter().map(near).collect();
+        (frame_times, later, keyframes)
     }
 
-    /// What decoding alone decides, asked in the plainest way: everybody anew after each look.
-    fn plainly(candidates: &[Candidate], per_picture: f64, reach: i64) -> Vec<f64> {
-        let (looks, later, keyframes) = with_keyframes(candidates, reach);
-        let pictures = Pictures {
+    /// What the penalty decides, by brute force: every candidate is evaluated again after each frame.
+    fn by_brute_force(candidates: &[Candidate], per_frame: f64, reach: i64) -> Vec<f64> {
+        let (frame_times, later, keyframes) = with_keyframes(candidates, reach);
+        let decode_cost = DecodeCost {
             keyframes: &keyframes,
-            frame: Nanos::from_ms(20),
+            frame_interval: Nanos::from_ms(20),
         };
         let gap = Nanos::new(1);
-        let decoding = Decoding::new(pictures, per_picture, 784);
-        let mut order = Order::new(candidates, &looks, worth(), gap).weighing(decoding, later);
+        let penalty = DecodePenalty::new(decode_cost, per_frame, 784);
+        let mut queue = CandidateQueue::new(candidates, &frame_times, model(), gap)
+            .with_penalty(penalty, later);
         let mut left: Vec<usize> = (0..candidates.len()).collect();
-        let mut worths = Vec::new();
+        let mut values = Vec::new();
         loop {
-            left.retain(|&i| order.best(i, false).is_some());
+            left.retain(|&i| queue.best(i, false).is_some());
             let best = left.iter().filter_map(|&i| {
-                let (at, _, weighed) = order.best(i, false)?;
-                Some((order.turn(i, weighed), i, at))
+                let (at, _, weighed) = queue.best(i, false)?;
+                Some((queue.rank(i, weighed), i, at))
             });
-            let Some((turn, i, at)) = best.max() else {
-                return worths;
+            let Some((rank, i, at)) = best.max() else {
+                return values;
             };
             left.retain(|&other| other != i);
-            order.take(i, at);
-            worths.push(turn.0 as f64);
+            queue.take(i, at);
+            values.push(rank.0 as f64);
         }
     }
 
-    /// In which order candidates come where a keyframe stands every ten seconds, pictures are 20 ms apart and each counts for so many tokens.
-    fn weighed(candidates: &[Candidate], per_picture: f64) -> Vec<usize> {
-        let taken = waiting(candidates, per_picture, 0);
+    /// The order of candidates with a keyframe every ten seconds, frames 20 ms apart and this penalty per frame.
+    fn weighed(candidates: &[Candidate], per_frame: f64) -> Vec<usize> {
+        let taken = waiting(candidates, per_frame, 0);
         taken.into_iter().map(|(i, _)| i).collect()
     }
 
-    /// The same and when, where pictures may wait so long for a keyframe.
-    fn waiting(candidates: &[Candidate], per_picture: f64, reach: i64) -> Vec<(usize, i64)> {
-        let (looks, later, keyframes) = with_keyframes(candidates, reach);
-        let pictures = Pictures {
+    /// The same with times, if frames may wait this long for a keyframe.
+    fn waiting(candidates: &[Candidate], per_frame: f64, reach: i64) -> Vec<(usize, i64)> {
+        let (frame_times, later, keyframes) = with_keyframes(candidates, reach);
+        let decode_cost = DecodeCost {
             keyframes: &keyframes,
-            frame: Nanos::from_ms(20),
+            frame_interval: Nanos::from_ms(20),
         };
         let gap = Nanos::new(1);
-        let decoding = Decoding::new(pictures, per_picture, 784);
-        let mut order = Order::new(candidates, &looks, worth(), gap).weighing(decoding, later);
+        let penalty = DecodePenalty::new(decode_cost, per_frame, 784);
+        let mut queue = CandidateQueue::new(candidates, &frame_times, model(), gap)
+            .with_penalty(penalty, later);
         let mut taken = Vec::new();
-        while let Some((i, at, _)) = order.next() {
-            order.take(i, at);
+        while let Some((i, at, _)) = queue.next() {
+            queue.take(i, at);
             taken.push((i, at.get() / 1_000_000));
         }
         taken
     }
 
     #[test]
-    fn where_decoding_counts_what_lies_near_a_keyframe_and_what_is_paid_for_come_first() {
+    fn with_a_penalty_candidates_near_a_keyframe_or_paid_for_come_first() {
         let four = [
             candidate(4_000, 0.3),
             candidate(9_000, 0.9),
@@ -471,71 +486,71 @@ mod tests {
             candidate(39_000, 0.8),
         ];
         assert_eq!(weighed(&four, 0.0), [1, 3, 2, 0]);
-        // A keyframe is near the third. The second pays for the first, which then costs nothing.
+        // The third is near a keyframe. The second pays for the first, which then costs nothing.
         assert_eq!(weighed(&four, 10.0), [2, 1, 0, 3]);
     }
 
     #[test]
-    fn a_look_waits_for_a_keyframe_where_that_saves_more_than_is_over_by_then() {
-        // The first lies deep in its group of pictures and just before the next; the second is deep, but far from it.
+    fn a_frame_waits_for_a_keyframe_where_that_saves_more_than_is_over_by_then() {
+        // The first lies deep in its GOP, just before the next keyframe; the second is deep, but far from one.
         let two = [candidate(9_700, 0.9), candidate(15_000, 0.9)];
         assert_eq!(waiting(&two, 10.0, 0), [(1, 15_060), (0, 9_760)]);
         assert_eq!(waiting(&two, 10.0, 400), [(0, 10_000), (1, 15_060)]);
         assert_eq!(waiting(&two, 10.0, 100), waiting(&two, 10.0, 0));
-        // For next to nothing it doesn't wait.
+        // It does not wait for next to nothing.
         assert_eq!(waiting(&two, 0.001, 400), [(1, 15_060), (0, 9_760)]);
     }
 
     proptest! {
         #[test]
-        fn where_decoding_counts_everyone_still_has_one_turn(
+        fn with_a_penalty_every_candidate_still_has_one_turn(
             onsets in prop::collection::btree_map(0i64..90_000, 0.01f32..1.0, 0..40),
-            per_picture in 0.0f64..100.0,
+            per_frame in 0.0f64..100.0,
         ) {
             let candidates: Vec<_> = onsets.into_iter().map(|(ms, p)| candidate(ms, p)).collect();
-            let mut taken = weighed(&candidates, per_picture);
+            let mut taken = weighed(&candidates, per_frame);
             let fit = taken.len();
             taken.sort_unstable();
             taken.dedup();
-            // But for those whose windows would leave out somebody's picture.
-            let close = candidates.windows(2).filter(|w| w[1].seen - w[0].seen <= Nanos::from_ms(60));
+            // Except those whose windows would exclude a frame.
+            let close = candidates.windows(2).filter(|w| w[1].visible - w[0].visible <= Nanos::from_ms(60));
             prop_assert!(taken.len() == fit && fit + close.count() >= candidates.len());
         }
 
         #[test]
-        fn who_comes_next_is_worth_as_much_as_if_everybody_were_asked_anew(
+        fn the_next_candidate_is_as_valuable_as_by_brute_force(
             onsets in prop::collection::btree_map(0i64..90_000, 0.01f32..1.0, 0..60),
-            per_picture in 0.0f64..100.0, reach in 0i64..2_000,
+            per_frame in 0.0f64..100.0, reach in 0i64..2_000,
         ) {
             let candidates: Vec<_> = onsets.into_iter().map(|(ms, p)| candidate(ms, p)).collect();
-            let (looks, later, keyframes) = with_keyframes(&candidates, reach);
-            let pictures = Pictures { keyframes: &keyframes, frame: Nanos::from_ms(20) };
-            let decoding = Decoding::new(pictures, per_picture, 784);
-            let mut order = Order::new(&candidates, &looks, worth(), Nanos::new(1)).weighing(decoding, later);
-            let mut worths = Vec::new();
-            while let Some((i, at, _)) = order.next() {
-                let (_, _, weighed) = order.best(i, false).unwrap();
-                worths.push(order.turn(i, weighed).0 as f64);
-                order.take(i, at);
+            let (frame_times, later, keyframes) = with_keyframes(&candidates, reach);
+            let decode_cost = DecodeCost { keyframes: &keyframes, frame_interval: Nanos::from_ms(20) };
+            let penalty = DecodePenalty::new(decode_cost, per_frame, 784);
+            let mut queue = CandidateQueue::new(&candidates, &frame_times, model(), Nanos::new(1)).with_penalty(penalty, later);
+            let mut values = Vec::new();
+            while let Some((i, at, _)) = queue.next() {
+                let (_, _, weighed) = queue.best(i, false).unwrap();
+                values.push(queue.rank(i, weighed).0 as f64);
+                queue.take(i, at);
             }
-            prop_assert_eq!(worths, plainly(&candidates, per_picture, reach));
+            prop_assert_eq!(values, by_brute_force(&candidates, per_frame, reach));
         }
 
         #[test]
-        fn what_looks_are_worth_adds_up_to_what_they_show(
+        fn frame_values_add_up_to_what_frames_show(
             onsets in prop::collection::btree_map(0i64..20_000, 0.01f32..1.0, 0..12),
         ) {
             let candidates: Vec<_> = onsets.into_iter().map(|(ms, p)| candidate(ms, p)).collect();
-            let taken = all(&candidates, worth(), 0);
-            let at = looks(&candidates);
+            let taken = all(&candidates, model(), 0);
+            let at = frame_times(&candidates);
             for n in 0..=taken.len() {
                 let mut chosen: Vec<Nanos> = taken[..n].iter().map(|&(i, _)| at[i]).collect();
                 chosen.sort_unstable();
                 let shown: f64 = candidates.iter().map(|c| {
-                    let first = chosen.iter().find(|&&t| t >= c.seen);
-                    first.map_or(0.0, |&t| f64::from(c.p) * worth().lasts((t - c.seen).seconds()))
+                    let first = chosen.iter().find(|&&t| t >= c.visible);
+                    first.map_or(0.0, |&t| f64::from(c.p) * model().survival((t - c.visible).seconds()))
                 }).sum();
-                let sum: f64 = taken[..n].iter().map(|&(_, gain)| gain).sum();
+                let sum: f64 = taken[..n].iter().map(|&(_, value)| value).sum();
                 prop_assert!((shown - sum).abs() < 1e-6, "{shown} {sum}");
             }
             prop_assert!(taken.windows(2).all(|w| w[0].1 >= w[1].1 - STEP - 1e-9));

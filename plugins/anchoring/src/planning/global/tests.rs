@@ -8,10 +8,10 @@ use crate::cue::testing::{heard, plausible, wild};
 use crate::settings::testing::{checked, classes};
 
 fn plan(settings: &Settings, cues: &[Cue], duration: Nanos) -> Result<Plan, PlanError> {
-    let planner = Planner::new(settings.clone(), Prices::default());
+    let planner = GlobalPlanner::new(settings.clone(), Prices::default());
     let mut planner = planner.with_classes(&classes());
     for cue in cues {
-        planner.hear(cue);
+        planner.push_cue(cue);
     }
     planner.finish(duration, "P01_01", json!({ "tokens_per_s": 196.1 }))
 }
@@ -27,7 +27,7 @@ fn count(plan: &Plan, tier: Tier) -> usize {
         .count()
 }
 
-/// The longest of start to first, look to look, last to stop.
+/// The largest gap, the ends included.
 fn largest_gap(plan: &Plan) -> Nanos {
     let mut edges = vec![Nanos::ZERO];
     edges.extend(plan.entries.iter().map(|entry| entry.planned));
@@ -61,20 +61,20 @@ fn check(plan: &Plan, settings: &Settings) {
         assert!(anchor.window.contains(seen(anchor)));
         assert!(anchor.onset < header.duration);
         assert!(anchor.window.stop() <= header.duration);
-        let looks: Vec<_> = plan
+        let frames: Vec<_> = plan
             .entries
             .iter()
             .filter(|e| e.anchor == Some(anchor.id))
             .collect();
-        assert_eq!(looks.len(), 1);
-        assert!(anchor.window.contains(looks[0].planned), "{anchor:?}");
+        assert_eq!(frames.len(), 1);
+        assert!(anchor.window.contains(frames[0].planned), "{anchor:?}");
     }
     for pair in plan.anchors.windows(2) {
         assert!(pair[0].window.stop() <= pair[1].window.start());
         let apart = seen(&pair[1]) - seen(&pair[0]);
         assert!(apart >= Nanos::from_ms(settings.anchors.min_gap_ms.into()));
     }
-    // Written as text and read back, it is the same; with cues among the lines, too.
+    // Text reads back the same, also with cues among the lines.
     let text = plan.to_text();
     assert_eq!(
         Plan::read(text.lines(), Some(Prices::default())).as_ref(),
@@ -83,8 +83,8 @@ fn check(plan: &Plan, settings: &Settings) {
 }
 
 #[test]
-fn two_anchors_and_eight_looks_cost_as_much_as_ten_even_ones() {
-    // Wherever the onsets lie: the second one's picture may come a little later than usual.
+fn two_anchors_and_eight_frames_cost_as_much_as_ten_even_ones() {
+    // Wherever the onsets lie: the second frame may come a little later than usual.
     for onsets in [
         [3_000, 7_000],
         [2_500, 6_200],
@@ -108,19 +108,19 @@ fn two_anchors_and_eight_looks_cost_as_much_as_ten_even_ones() {
 }
 
 #[test]
-fn a_picture_is_taken_shortly_after_the_onset() {
+fn a_frame_is_taken_shortly_after_the_onset() {
     let plan = plan(
         &Settings::default(),
         &heard(seconds(10), &[(3_000, 0.8)]),
         seconds(10),
     )
     .unwrap();
-    let picture = plan
+    let frame = plan
         .entries
         .iter()
         .find(|entry| entry.anchor == Some(0))
         .unwrap();
-    assert_eq!(picture.planned, Nanos::from_ms(3_060));
+    assert_eq!(frame.planned, Nanos::from_ms(3_060));
     let window = plan.anchors[0].window;
     // 200 and 400 ms, widened by the uncertainty of 0.2.
     assert!(window.start().distance(Nanos::from_ms(2_760)) < Nanos::from_ms(1));
@@ -144,7 +144,7 @@ fn the_onsets_that_show_most_win() {
     )
     .unwrap();
     let chosen: Vec<_> = plan.anchors.iter().map(|anchor| anchor.onset).collect();
-    // The likeliest; and of the others not the one just before it, but one that shows what it will no longer show.
+    // The most probable one; and of the others not the one just before it, but one whose event it does not show.
     assert_eq!(chosen, [Nanos::from_ms(6_500), Nanos::from_ms(9_500)]);
     let mut settings = Settings::default();
     settings.budget.events_per_min = 0.0;
@@ -170,14 +170,14 @@ fn windows_that_overlap_part_halfway_between_the_onsets() {
 }
 
 #[test]
-fn offsets_move_looks_and_windows_by_class_and_anchors_follow_what_is_seen() {
+fn offsets_move_frames_and_windows_by_class_and_anchors_follow_what_is_seen() {
     let mut settings = Settings::default();
     settings.anchors.offset_ms = 100;
     let by_class = &mut settings.anchors.class_offset_ms;
     by_class.insert("class 3".into(), -2_000);
     settings.budget.tokens_per_s = 784.0;
     let mut cues = heard(seconds(10), &[(3_000, 1.0), (4_000, 1.0), (1_000, 1.0)]);
-    // What sounds at 4 s was to be seen at 2 s; nobody named the others.
+    // The event heard at 4 s was visible at 2 s; the others have no tag.
     cues[50].tags = vec![crate::cue::Tag {
         class_id: 3,
         p: 0.9,
@@ -198,13 +198,13 @@ fn offsets_move_looks_and_windows_by_class_and_anchors_follow_what_is_seen() {
             (3_000, 2_900, 3_500)
         ]
     );
-    let looks = plan.entries.iter().filter(|entry| entry.anchor.is_some());
-    let looks: Vec<_> = looks.map(|entry| ms(entry.planned)).collect();
-    assert_eq!(looks, [1_160, 2_060, 3_160]);
+    let frames = plan.entries.iter().filter(|entry| entry.anchor.is_some());
+    let frames: Vec<_> = frames.map(|entry| ms(entry.planned)).collect();
+    assert_eq!(frames, [1_160, 2_060, 3_160]);
 }
 
 #[test]
-fn looks_where_nothing_can_be_trusted_say_so() {
+fn frames_where_nothing_can_be_trusted_say_so() {
     let mut cues = heard(seconds(10), &[]);
     for cue in &mut cues[50..100] {
         cue.uncertainty = 1.0;
@@ -217,7 +217,7 @@ fn looks_where_nothing_can_be_trusted_say_so() {
 }
 
 #[test]
-fn silence_gets_three_quarters_of_even_looks_whatever_is_heard_elsewhere() {
+fn silence_gets_three_quarters_of_even_frames_whatever_is_heard_elsewhere() {
     let mut settings = Settings::default();
     let b = &mut settings.budget;
     (b.anchor_tier, b.untrusted_tier, b.background_tier) = (Tier::Base, Tier::Base, Tier::Base);
@@ -229,12 +229,12 @@ fn silence_gets_three_quarters_of_even_looks_whatever_is_heard_elsewhere() {
     }
     let plan = plan(&settings, &cues, seconds(100)).unwrap();
     check(&plan, &settings);
-    let blind = plan.entries.iter().filter(|e| e.planned >= seconds(50));
+    let background = plan.entries.iter().filter(|e| e.planned >= seconds(50));
     // Three quarters of ten even ones, rounded down.
-    assert_eq!((plan.entries.len(), blind.count()), (20, 7));
+    assert_eq!((plan.entries.len(), background.count()), (20, 7));
 }
 
-/// How many of these lie in each third.
+/// Number of times in each third.
 fn thirds(times: impl IntoIterator<Item = Nanos>, duration: Nanos) -> [usize; 3] {
     let mut counts = [0; 3];
     for at in times {
@@ -244,7 +244,7 @@ fn thirds(times: impl IntoIterator<Item = Nanos>, duration: Nanos) -> [usize; 3]
 }
 
 #[test]
-fn what_is_alike_is_taken_all_over_the_recording() {
+fn equal_candidates_are_taken_all_over_the_recording() {
     let (duration, mut settings) = (seconds(600), Settings::default());
     // A sound every ten seconds, and anchors for a quarter of them.
     settings.budget.tokens_per_s = 70.0;
@@ -253,7 +253,7 @@ fn what_is_alike_is_taken_all_over_the_recording() {
     check(&made, &settings);
     let anchors = thirds(made.anchors.iter().map(|anchor| anchor.onset), duration);
     assert!(anchors.iter().all(|n| (4..=8).contains(n)), "{anchors:?}");
-    // Thirty stretches of silence, and blind looks for half of them.
+    // Thirty silent stretches, and background frames for half of them.
     settings.budget.tokens_per_s = 54.0;
     let mut cues = heard(duration, &[]);
     for (i, cue) in cues.iter_mut().enumerate() {
@@ -261,13 +261,16 @@ fn what_is_alike_is_taken_all_over_the_recording() {
     }
     let made = plan(&settings, &cues, duration).unwrap();
     check(&made, &settings);
-    let blind = made.entries.iter().filter(|entry| entry.tier == Tier::Base);
-    let blind = thirds(blind.map(|entry| entry.planned), duration);
-    assert!(blind.iter().all(|n| (3..=9).contains(n)), "{blind:?}");
+    let background = made.entries.iter().filter(|entry| entry.tier == Tier::Base);
+    let background = thirds(background.map(|entry| entry.planned), duration);
+    assert!(
+        background.iter().all(|n| (3..=9).contains(n)),
+        "{background:?}"
+    );
 }
 
 #[test]
-fn a_duration_that_is_no_whole_number_of_looks_keeps_the_base_tier() {
+fn a_duration_that_is_no_whole_number_of_frames_keeps_the_base_tier() {
     let settings = Settings::default();
     let plan = plan(&settings, &[], Nanos::from_ms(10_300)).unwrap();
     check(&plan, &settings);
@@ -293,7 +296,7 @@ fn a_budget_below_the_largest_gap_is_refused_with_both_numbers() {
 }
 
 #[test]
-fn durations_that_cannot_be_are_refused() {
+fn invalid_durations_are_refused() {
     for ns in [-1, 1, i64::MAX, i64::MIN] {
         let duration = Nanos::new(ns);
         assert_eq!(
@@ -354,7 +357,7 @@ proptest! {
     }
 
     #[test]
-    fn what_decoding_counts_for_is_not_spent(
+    fn the_decode_penalty_is_not_spent(
         settings in checked(Policy::Gated), cues in plausible(), duration in lasting(),
         keyframes in prop::collection::btree_set(0i64..60_000, 0..20), decode_penalty_tokens in 0.0f64..1_000.0,
         anchor_snap_ms in 0u32..3_000,
@@ -362,14 +365,14 @@ proptest! {
         let mut settings = settings;
         settings.budget.decode_penalty_tokens = decode_penalty_tokens;
         settings.budget.anchor_snap_ms = anchor_snap_ms;
-        let planner = Planner::new(settings.clone(), Prices::default());
+        let planner = GlobalPlanner::new(settings.clone(), Prices::default());
         let mut planner = planner.with_classes(&classes());
         for cue in &cues {
-            planner.hear(cue);
+            planner.push_cue(cue);
         }
-        planner.see(keyframes.into_iter().map(Nanos::from_ms).collect(), Nanos::from_ms(20));
+        planner.set_keyframes(keyframes.into_iter().map(Nanos::from_ms).collect(), Nanos::from_ms(20));
         let weighed = planner.finish(duration, "P01_01", json!({}));
-        // Whether there can be a plan is a matter of tokens alone.
+        // Only tokens decide whether there is a plan.
         prop_assert_eq!(weighed.is_ok(), plan(&settings, &cues, duration).is_ok());
         if let Ok(weighed) = weighed {
             check(&weighed, &settings);
@@ -397,7 +400,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_left_is_less_than_a_look(
+    fn what_is_left_is_less_than_a_frame(
         cues in plausible(), duration in lasting(),
     ) {
         prop_assume!(cues.iter().any(|cue| cue.uncertainty < 0.5 && cue.pts < duration));

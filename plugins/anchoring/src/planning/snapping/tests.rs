@@ -1,9 +1,9 @@
-//! Looks move to what is cheap, and nothing else changes.
+//! Entries move to cheap frames, and nothing else changes.
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::planning::uniform::{between, needed};
+use crate::planning::uniform::{evenly_between, frames_needed};
 use crate::tier::Tier;
 
 const FRAME: Nanos = Nanos::from_ms(20);
@@ -23,7 +23,7 @@ fn entry(planned: Nanos, reason: Reason) -> Entry {
     }
 }
 
-fn plain(times: &[i64]) -> Vec<Entry> {
+fn background(times: &[i64]) -> Vec<Entry> {
     times
         .iter()
         .map(|&at| entry(ms(at), Reason::Background))
@@ -38,45 +38,53 @@ fn times(entries: &[Entry]) -> Vec<i64> {
 }
 
 fn moved(entries: &mut [Entry], keyframes: &[Nanos], stop: i64, gap: i64, reach: i64) {
-    let pictures = Pictures {
+    let decode_cost = DecodeCost {
         keyframes,
-        frame: FRAME,
+        frame_interval: FRAME,
     };
-    to_cheap(entries, pictures, Nanos::ZERO, ms(stop), ms(gap), ms(reach));
+    snap_frames(
+        entries,
+        decode_cost,
+        Nanos::ZERO,
+        ms(stop),
+        ms(gap),
+        ms(reach),
+    );
 }
 
 #[test]
 fn hours_without_an_anchor_are_placed_piece_by_piece() {
     let keys: Vec<_> = (0..2_000).map(|i| ms(1_000 * i)).collect();
     let times_before: Vec<_> = (0..1_999).map(|i| 1_000 * i + 500).collect();
-    let mut entries = plain(&times_before);
+    let mut entries = background(&times_before);
     moved(&mut entries, &keys, 2_000_000, 2_000, 1_000);
     let stay = times(&entries).iter().filter(|at| *at % 1_000 != 0).count();
-    assert_eq!(stay, 1_999 / (TOGETHER + 1));
+    assert_eq!(stay, 1_999 / (MAX_RUN + 1));
 }
 
 #[test]
-fn without_an_anchor_looks_gather_behind_keyframes() {
+fn without_an_anchor_frames_gather_behind_keyframes() {
     let keys: Vec<_> = (0..40).map(|i| ms(10_000 * i)).collect();
     let even: Vec<_> = (0..400).map(|i| 1_000 * i + 500).collect();
-    let mut entries = plain(&even);
-    let pictures = Pictures {
+    let mut entries = background(&even);
+    let decode_cost = DecodeCost {
         keyframes: &keys,
-        frame: FRAME,
+        frame_interval: FRAME,
     };
-    let cost = |entries: &[Entry]| pictures.cost(entries.iter().map(|entry| entry.planned));
+    let cost =
+        |entries: &[Entry]| decode_cost.frames_decoded(entries.iter().map(|entry| entry.planned));
     let before = cost(&entries);
     moved(&mut entries, &keys, 400_000, 10_000, 10_000);
-    // Half as close as they were: ten looks lie in the first half of each group.
+    // At half their distance, ten entries lie in the first half of each GOP.
     assert!(10 * cost(&entries) < 6 * before);
     let closest = times(&entries).windows(2).map(|w| w[1] - w[0]).min();
     assert_eq!((entries.len(), closest), (400, Some(500)));
 }
 
 #[test]
-fn looks_step_from_keyframe_to_keyframe() {
+fn frames_step_from_keyframe_to_keyframe() {
     let keys: Vec<_> = (0..20).map(|i| ms(500 * i)).collect();
-    let mut entries = plain(&[700, 1_500, 2_300, 3_100, 3_900]);
+    let mut entries = background(&[700, 1_500, 2_300, 3_100, 3_900]);
     entries.push(entry(ms(4_700), Reason::Anchor));
     moved(&mut entries, &keys, 5_000, 1_000, 1_000);
     assert!(
@@ -85,7 +93,7 @@ fn looks_step_from_keyframe_to_keyframe() {
         times(&entries)
     );
     assert_eq!(entries[5].planned, ms(4_700));
-    // What was asked for stays known, and a second move doesn't change it.
+    // The time asked for is kept, and a second move does not change it.
     let asked = [700, 1_500, 2_300, 3_100, 3_900, 4_700].map(ms);
     assert!(
         entries
@@ -104,51 +112,52 @@ fn looks_step_from_keyframe_to_keyframe() {
 fn what_an_anchor_has_decoded_is_free() {
     // One GOP of ten seconds: the anchor at 6 s pays for all before it.
     let keys = [Nanos::ZERO];
-    let mut entries = plain(&[3_000]);
+    let mut entries = background(&[3_000]);
     entries.push(entry(ms(6_000), Reason::Anchor));
-    entries.extend(plain(&[8_000]));
+    entries.extend(background(&[8_000]));
     moved(&mut entries, &keys, 10_000, 4_000, 1_000);
-    // What is free already stays; after the anchor, the sooner the cheaper, but no nearer than a quarter of the largest gap.
+    // An entry that costs nothing stays. After the anchor an earlier entry is cheaper, but it keeps a quarter of the
+    // largest gap.
     assert_eq!(times(&entries), [3_000, 6_000, 7_000]);
 }
 
 #[test]
-fn even_looks_far_from_keyframes_gather_in_what_is_decoded_anyway() {
+fn even_frames_far_from_keyframes_gather_in_what_is_decoded_anyway() {
     // GOPs of five seconds; the anchor at 9 s pays for four of them.
     let keys: Vec<_> = (0..5).map(|i| ms(5_000 * i)).collect();
-    let mut entries = plain(&[1_800, 3_600, 5_400, 7_200]);
+    let mut entries = background(&[1_800, 3_600, 5_400, 7_200]);
     entries.push(entry(ms(9_000), Reason::Anchor));
     moved(&mut entries, &keys, 9_100, 10_000, 10_000);
-    let pictures = Pictures {
+    let decode_cost = DecodeCost {
         keyframes: &keys,
-        frame: FRAME,
+        frame_interval: FRAME,
     };
-    // The anchor's own, and at most the first picture of the recording.
-    let cost = pictures.cost(entries.iter().map(|entry| entry.planned));
+    // The anchor's own frames, and at most the first frame of the recording.
+    let cost = decode_cost.frames_decoded(entries.iter().map(|entry| entry.planned));
     assert!(cost <= 202, "{cost}: {:?}", times(&entries));
     let edges = times(&entries);
     assert!(edges.windows(2).all(|w| w[1] - w[0] >= 900), "{edges:?}");
 }
 
 #[test]
-fn no_look_moves_further_than_the_reach() {
+fn no_frame_moves_further_than_the_reach() {
     let keys: Vec<_> = (0..4).map(|i| ms(5_000 * i)).collect();
-    let mut entries = plain(&[1_000, 3_000, 5_900]);
+    let mut entries = background(&[1_000, 3_000, 5_900]);
     moved(&mut entries, &keys, 10_000, 10_000, 800);
     assert_eq!(
         times(&entries)[2],
         5_100,
         "towards the keyframe, as far as it may"
     );
-    // The last look of a group of pictures pays for those before it.
-    let mut entries = plain(&[1_000, 3_000, 5_900, 8_000]);
+    // The last entry of a GOP pays for those before it.
+    let mut entries = background(&[1_000, 3_000, 5_900, 8_000]);
     moved(&mut entries, &keys, 10_000, 10_000, 800);
     assert_eq!(times(&entries)[2..], [5_900, 7_200]);
 }
 
 #[test]
 fn without_keyframes_or_reach_nothing_moves() {
-    let before = plain(&[300, 1_100, 1_900]);
+    let before = background(&[300, 1_100, 1_900]);
     for (keys, reach) in [(vec![], 1_000), (vec![Nanos::ZERO, ms(1_000)], 0)] {
         let mut entries = before.clone();
         moved(&mut entries, &keys, 2_500, 1_000, reach);
@@ -157,21 +166,21 @@ fn without_keyframes_or_reach_nothing_moves() {
 }
 
 #[test]
-fn pictures_between_keyframe_and_look_cost_once() {
+fn frames_between_keyframe_and_frame_cost_once() {
     let keys = [Nanos::ZERO, ms(500)];
-    let pictures = Pictures {
+    let decode_cost = DecodeCost {
         keyframes: &keys,
-        frame: FRAME,
+        frame_interval: FRAME,
     };
-    assert_eq!(pictures.cost([ms(0)]), 1);
+    assert_eq!(decode_cost.frames_decoded([ms(0)]), 1);
     assert_eq!(
-        pictures.cost([ms(495)]),
+        decode_cost.frames_decoded([ms(495)]),
         1,
         "the keyframe at 500 ms is nearest"
     );
-    assert_eq!(pictures.cost([ms(100)]), 6);
-    assert_eq!(pictures.cost([ms(100), ms(200)]), 11);
-    assert_eq!(pictures.cost([ms(200), ms(520)]), 13);
+    assert_eq!(decode_cost.frames_decoded([ms(100)]), 6);
+    assert_eq!(decode_cost.frames_decoded([ms(100), ms(200)]), 11);
+    assert_eq!(decode_cost.frames_decoded([ms(200), ms(520)]), 13);
 }
 
 proptest! {
@@ -190,8 +199,8 @@ proptest! {
         let mut entries = Vec::new();
         let mut a = Nanos::ZERO;
         for b in anchors.into_iter().map(ms).chain([stop]) {
-            let n = needed(a, b, gap) + more;
-            entries.extend(between(a, b, n).map(|at| entry(at, Reason::Background)));
+            let n = frames_needed(a, b, gap) + more;
+            entries.extend(evenly_between(a, b, n).map(|at| entry(at, Reason::Background)));
             if b < stop {
                 entries.push(entry(b, Reason::Anchor));
             }
@@ -209,8 +218,8 @@ proptest! {
         edges.extend(entries.iter().map(|entry| entry.planned));
         edges.push(stop);
         prop_assert!(edges.windows(2).all(|w| w[0] <= w[1] && w[1] - w[0] <= gap), "{edges:?}");
-        let pictures = Pictures { keyframes: &keys, frame: FRAME };
-        let cost = |entries: &[Entry]| pictures.cost(entries.iter().map(|entry| entry.planned));
+        let decode_cost = DecodeCost { keyframes: &keys, frame_interval: FRAME };
+        let cost = |entries: &[Entry]| decode_cost.frames_decoded(entries.iter().map(|entry| entry.planned));
         prop_assert!(cost(&entries) <= cost(&before));
     }
 }

@@ -10,7 +10,7 @@ fn seconds(s: i64) -> Nanos {
     Nanos::from_ms(1_000 * s)
 }
 
-/// All that a planner hands out, checked as it comes against the laws that hold at every instant.
+/// A planner whose decisions are checked against the laws that hold at every instant.
 struct Gate {
     planner: StreamPlanner,
     settings: Settings,
@@ -31,14 +31,15 @@ impl Gate {
         }
     }
 
-    fn expect(&mut self, stop: Nanos) {
-        self.planner.expect(stop);
+    fn expect_stop(&mut self, stop: Nanos) {
+        self.planner.expect_stop(stop);
     }
 
     fn drain(&mut self) {
         while let Some(decision) = self.planner.next() {
-            if let Decision::Look(entry) = &decision {
-                // No more is spent than the recording had earned by then, whenever it was expected to stop: wherever it is cut, the budget is kept.
+            if let Decision::Frame(entry) = &decision {
+                // No more is spent than was earned by then, whatever the expected end: the budget holds wherever the
+                // recording is cut.
                 self.spent += entry.tokens;
                 assert!(self.spent <= self.settings.budget_of(entry.planned));
                 assert_eq!(self.spent, self.planner.spent());
@@ -59,9 +60,9 @@ impl Gate {
         self.decided = decided;
     }
 
-    fn hear(&mut self, cues: &[Cue]) {
+    fn push_cue(&mut self, cues: &[Cue]) {
         for cue in cues {
-            self.planner.hear(cue);
+            self.planner.push_cue(cue);
             self.drain();
         }
     }
@@ -74,7 +75,7 @@ impl Gate {
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.decisions.iter().filter_map(|decision| match decision {
-            Decision::Look(entry) => Some(entry),
+            Decision::Frame(entry) => Some(entry),
             Decision::Anchor(_) => None,
         })
     }
@@ -82,12 +83,12 @@ impl Gate {
     fn anchors(&self) -> Vec<&Anchor> {
         let anchors = self.decisions.iter().filter_map(|decision| match decision {
             Decision::Anchor(anchor) => Some(anchor),
-            Decision::Look(_) => None,
+            Decision::Frame(_) => None,
         });
         anchors.collect()
     }
 
-    /// The longest of start to first, look to look, last to `stop`.
+    /// The largest gap, the ends included.
     fn largest_gap(&self, stop: Nanos) -> Nanos {
         let mut edges = vec![Nanos::ZERO];
         edges.extend(self.entries().map(|entry| entry.planned));
@@ -99,7 +100,7 @@ impl Gate {
             .unwrap_or_default()
     }
 
-    /// Anchors are in order and apart, and their windows are disjoint and hold them.
+    /// Anchors are in order and apart, and their windows are disjoint and contain them.
     fn check_anchors(&self) {
         let anchors = self.anchors();
         let offsets = Offsets::new(&self.settings.anchors, &classes());
@@ -109,12 +110,12 @@ impl Gate {
             assert_eq!(anchor.id as usize, i);
             let at = seen(anchor);
             assert!(anchor.window.contains(at) || anchor.window.contains(at.min(last)));
-            let looks: Vec<_> = self
+            let frames: Vec<_> = self
                 .entries()
                 .filter(|e| e.anchor == Some(anchor.id))
                 .collect();
-            assert_eq!(looks.len(), 1);
-            assert!(anchor.window.contains(looks[0].planned), "{anchor:?}");
+            assert_eq!(frames.len(), 1);
+            assert!(anchor.window.contains(frames[0].planned), "{anchor:?}");
         }
         let min_gap = Nanos::from_ms(self.settings.anchors.min_gap_ms.into());
         for pair in anchors.windows(2) {
@@ -138,27 +139,27 @@ fn uniform(settings: &Settings) -> Settings {
 fn a_likely_onset_becomes_an_anchor_once_the_bucket_has_it() {
     let settings = Settings::default();
     let mut gate = Gate::new(&settings);
-    gate.hear(&heard(seconds(30), &[(1_000, 1.0), (20_000, 1.0)]));
+    gate.push_cue(&heard(seconds(30), &[(1_000, 1.0), (20_000, 1.0)]));
     gate.finish(seconds(30));
     gate.check_anchors();
     // At 1 s the bucket holds 196 tokens, and an anchor costs 784.
     let onsets: Vec<_> = gate.anchors().iter().map(|anchor| anchor.onset).collect();
     assert_eq!(onsets, [seconds(20)]);
-    let picture = gate
+    let frame = gate
         .entries()
         .find(|entry| entry.anchor == Some(0))
         .unwrap();
     assert_eq!(
-        (picture.planned, picture.tier),
+        (frame.planned, frame.tier),
         (Nanos::from_ms(20_060), Tier::High)
     );
     assert!(gate.largest_gap(seconds(30)) <= seconds(1));
 }
 
-/// When anchors lie, ms, in half a minute with these onsets.
+/// Times of the anchors, ms, in half a minute with these onsets.
 fn anchors_ms(onsets: &[(i64, f32)]) -> Vec<i64> {
     let mut gate = Gate::new(&Settings::default());
-    gate.hear(&heard(seconds(30), onsets));
+    gate.push_cue(&heard(seconds(30), onsets));
     gate.finish(seconds(30));
     let anchors = gate.anchors();
     anchors.iter().map(|a| a.onset.get() / 1_000_000).collect()
@@ -166,9 +167,9 @@ fn anchors_ms(onsets: &[(i64, f32)]) -> Vec<i64> {
 
 #[test]
 fn of_onsets_close_together_the_one_that_shows_most_wins() {
-    // The first is hardly worth waiting for what follows.
+    // The first is hardly worth waiting for the second.
     assert_eq!(anchors_ms(&[(20_000, 0.9), (20_300, 0.1)]), [20_000]);
-    // The second shows what began before it, too.
+    // The second also shows what began before it.
     assert_eq!(anchors_ms(&[(20_000, 0.6), (20_300, 0.6)]), [20_300]);
 }
 
@@ -178,15 +179,15 @@ fn what_is_expected_to_stop_soon_may_spend_its_bucket() {
     let anchors = |expected: Option<Nanos>| {
         let mut gate = Gate::new(&Settings::default());
         if let Some(stop) = expected {
-            gate.expect(stop);
+            gate.expect_stop(stop);
         }
-        gate.hear(&rare);
+        gate.push_cue(&rare);
         gate.finish(seconds(30));
         gate.anchors().len()
     };
     assert_eq!(anchors(None), 0);
     assert_eq!(anchors(Some(seconds(30))), 1);
-    // Long over, and still going on: as if nothing had been expected.
+    // Long over and still going on: as if no end had been expected.
     assert_eq!(anchors(Some(seconds(1))), 0);
 }
 
@@ -196,8 +197,8 @@ fn a_recording_that_is_cut_keeps_its_budget_whatever_its_container_says() {
     let busy: Vec<_> = (1..100).map(|i| (600 * i, 0.95)).collect();
     for cut in [2, 5, 11, 30, 59] {
         let mut gate = Gate::new(&settings);
-        gate.expect(seconds(600));
-        gate.hear(&heard(seconds(cut), &busy));
+        gate.expect_stop(seconds(600));
+        gate.push_cue(&heard(seconds(cut), &busy));
         gate.finish(seconds(cut));
         assert!(gate.spent <= settings.budget_of(seconds(cut)), "{cut} s");
         assert!(gate.largest_gap(seconds(cut)) <= seconds(1));
@@ -207,32 +208,32 @@ fn a_recording_that_is_cut_keeps_its_budget_whatever_its_container_says() {
 #[test]
 fn the_price_does_not_jump_on_the_way_to_the_end() {
     let mut planner = StreamPlanner::new(Settings::default(), Prices::default());
-    planner.expect(seconds(400));
+    planner.expect_stop(seconds(400));
     let mut last: Option<f64> = None;
     for s in 0..395 {
         let mut bucket = planner.bucket;
         bucket.advance(seconds(s));
-        // Spent as it comes.
+        // Tokens are spent as they are earned.
         let tokens = bucket.tokens().saturating_sub(2_000);
         assert!(bucket.spend(tokens));
         planner.bucket = bucket;
-        let wanted = planner.wanted(&bucket, seconds(s));
+        let min_value = planner.min_value(&bucket, seconds(s));
         assert!(
-            last.is_none_or(|last| (wanted / last - 1.0).abs() < 0.2),
-            "{s} s: {last:?} {wanted}"
+            last.is_none_or(|last| (min_value / last - 1.0).abs() < 0.2),
+            "{s} s: {last:?} {min_value}"
         );
-        last = Some(wanted);
+        last = Some(min_value);
     }
 }
 
 #[test]
-fn thin_looks_are_reckoned_with_where_anchors_leave_gaps() {
+fn gap_frames_count_where_anchors_leave_gaps() {
     let anchors = |max_gap_ms, tokens| {
         let mut settings = Settings::default();
         settings.budget.max_gap_ms = max_gap_ms;
-        StreamPlanner::new(settings, Prices::default()).anchors_a_second(tokens)
+        StreamPlanner::new(settings, Prices::default()).anchors_per_s(tokens)
     };
-    // Nearly every second needs one; hardly any minute does.
+    // One is needed nearly every second, or hardly once a minute.
     let (dense, rare) = (anchors(1_000, 196.0), anchors(60_000, 196.0));
     assert!((dense - (196.0 - 49.0) / 784.0).abs() < 0.01, "{dense}");
     assert!((rare - 196.0 / 784.0).abs() < 1e-6, "{rare}");
@@ -240,7 +241,7 @@ fn thin_looks_are_reckoned_with_where_anchors_leave_gaps() {
 }
 
 #[test]
-fn blind_looks_keep_their_distance_where_all_tiers_are_one() {
+fn background_frames_keep_their_distance_where_all_tiers_are_one() {
     let mut settings = Settings::default();
     settings.budget.untrusted_tier = Tier::High;
     settings.budget.background_tier = Tier::High;
@@ -250,7 +251,7 @@ fn blind_looks_keep_their_distance_where_all_tiers_are_one() {
     for cue in &mut cues[300..] {
         cue.uncertainty = 1.0;
     }
-    gate.hear(&cues);
+    gate.push_cue(&cues);
     gate.finish(seconds(60));
     let times: Vec<_> = gate.entries().map(|entry| entry.planned).collect();
     assert!(times.len() > 8, "{times:?}");
@@ -261,38 +262,38 @@ fn blind_looks_keep_their_distance_where_all_tiers_are_one() {
 }
 
 #[test]
-fn onsets_in_mistrusted_sound_are_looked_at_where_anything_is_to_be_heard() {
-    let looks = |uncertainty: f32| {
+fn onsets_in_untrusted_sound_become_anchors_where_there_is_anything_to_hear() {
+    let frames = |uncertainty: f32| {
         let mut gate = Gate::new(&Settings::default());
         let mut cues = heard(seconds(60), &[(40_000, 0.9)]);
         for cue in &mut cues[300..600] {
             cue.uncertainty = uncertainty;
         }
-        gate.hear(&cues);
+        gate.push_cue(&cues);
         gate.finish(seconds(60));
         gate.check_anchors();
         let inside = gate.entries().filter(|entry| {
             (seconds(24)..seconds(48)).contains(&entry.planned) && entry.reason == Reason::Untrusted
         });
-        let blind = inside.filter(|entry| entry.tier == Tier::Base);
-        (gate.anchors().len(), blind.count() > 0)
+        let background = inside.filter(|entry| entry.tier == Tier::Base);
+        (gate.anchors().len(), background.count() > 0)
     };
-    // Wind: the onset, and nothing blind. Silence: no onset, but blind looks.
-    assert_eq!(looks(0.95), (1, false));
-    assert_eq!(looks(1.0), (0, true));
+    // Wind: the onset, and no background frame. Silence: no onset, but background frames.
+    assert_eq!(frames(0.95), (1, false));
+    assert_eq!(frames(1.0), (0, true));
 }
 
 #[test]
 fn decisions_come_no_later_than_the_look_ahead() {
     let mut gate = Gate::new(&Settings::default());
     for cue in heard(seconds(30), &[(20_000, 1.0), (25_000, 0.4)]) {
-        gate.hear(std::slice::from_ref(&cue));
+        gate.push_cue(std::slice::from_ref(&cue));
         assert!(gate.decided + seconds(1) >= cue.pts + HOP);
     }
 }
 
 #[test]
-fn what_is_seen_before_its_sound_is_waited_for() {
+fn an_event_visible_before_its_sound_is_waited_for() {
     let mut settings = Settings::default();
     settings.anchors.offset_ms = 100;
     let by_class = &mut settings.anchors.class_offset_ms;
@@ -304,22 +305,24 @@ fn what_is_seen_before_its_sound_is_waited_for() {
     }];
     let mut gate = Gate::new(&settings);
     for cue in cues {
-        gate.hear(std::slice::from_ref(&cue));
-        // By the look-ahead and the two seconds that a tap may come before its sound, and by what is seen later.
+        gate.push_cue(std::slice::from_ref(&cue));
+        // The look-ahead, the two seconds that a tap may be visible before its sound, and what is visible later.
         assert!(gate.decided + Nanos::from_ms(3_100) >= cue.pts + HOP);
     }
     gate.finish(seconds(40));
     gate.check_anchors();
-    let looks = gate.entries().filter(|entry| entry.anchor.is_some());
-    let looks: Vec<_> = looks.map(|entry| entry.planned.get() / 1_000_000).collect();
-    assert_eq!(looks, [20_160, 27_060, 28_160]);
+    let frames = gate.entries().filter(|entry| entry.anchor.is_some());
+    let frames: Vec<_> = frames
+        .map(|entry| entry.planned.get() / 1_000_000)
+        .collect();
+    assert_eq!(frames, [20_160, 27_060, 28_160]);
     let onsets = gate.anchors();
     let onsets: Vec<_> = onsets.iter().map(|a| a.onset.get() / 1_000_000).collect();
     assert_eq!(onsets, [20_000, 29_000, 28_000]);
 }
 
 #[test]
-fn no_cues_at_all_give_the_uniform_looks() {
+fn no_cues_at_all_give_the_uniform_frames() {
     let settings = Settings::default();
     let mut silent = Gate::new(&settings);
     silent.planner.no_more_cues();
@@ -330,7 +333,7 @@ fn no_cues_at_all_give_the_uniform_looks() {
     }
     silent.finish(seconds(10));
     let times: Vec<_> = silent.entries().map(|entry| entry.planned).collect();
-    // The bucket holds a look once a second; the one at 10 s is no longer in the recording.
+    // The bucket holds a frame once a second; the one at 10 s is outside the recording.
     assert_eq!(times, (1..10).map(seconds).collect::<Vec<_>>());
     assert!(
         silent
@@ -339,7 +342,7 @@ fn no_cues_at_all_give_the_uniform_looks() {
     );
 
     let mut even = Gate::new(&uniform(&settings));
-    even.hear(&heard(seconds(10), &[(3_000, 1.0)]));
+    even.push_cue(&heard(seconds(10), &[(3_000, 1.0)]));
     even.finish(seconds(10));
     assert_eq!(
         times,
@@ -359,7 +362,7 @@ fn cues_that_come_after_they_were_given_up_change_nothing() {
     let mut gate = Gate::new(&Settings::default());
     gate.planner.missing_until(seconds(25));
     gate.drain();
-    gate.hear(&cues);
+    gate.push_cue(&cues);
     gate.finish(seconds(30));
     assert!(gate.anchors().is_empty());
     for entry in gate.entries() {
@@ -372,10 +375,10 @@ fn cues_that_come_after_they_were_given_up_change_nothing() {
 }
 
 #[test]
-fn a_full_bucket_spends_plain_looks() {
+fn a_full_bucket_spends_background_frames() {
     let settings = Settings::default();
     let mut gate = Gate::new(&settings);
-    gate.hear(&heard(seconds(600), &[]));
+    gate.push_cue(&heard(seconds(600), &[]));
     gate.finish(seconds(600));
     // What the bucket holds may stay in it.
     assert_eq!(settings.budget.burst_s, 200.0);
@@ -384,34 +387,34 @@ fn a_full_bucket_spends_plain_looks() {
 }
 
 #[test]
-fn no_plain_look_is_closer_than_pictures_are() {
+fn no_background_frame_is_closer_than_frames_are() {
     let mut settings = Settings::default();
     settings.budget.tokens_per_s = 1_960.0;
     settings.budget.max_gap_ms = 300;
     for policy in [Policy::Gated, Policy::Uniform] {
         settings.budget.policy = policy;
         let mut gate = Gate::new(&settings);
-        gate.planner.see(seconds(1));
+        gate.planner.set_frame_interval(seconds(1));
         let mut cues = heard(seconds(30), &[(5_000, 0.9), (12_000, 0.9)]);
         for cue in &mut cues[200..300] {
             cue.uncertainty = 1.0;
         }
-        gate.hear(&cues);
+        gate.push_cue(&cues);
         gate.finish(seconds(30));
-        let looks: Vec<_> = gate.entries().collect();
-        assert!(looks.len() >= 25, "{}", looks.len());
+        let frames: Vec<_> = gate.entries().collect();
+        assert!(frames.len() >= 25, "{}", frames.len());
         let close =
             |w: &&[&Entry]| w[1].anchor.is_none() && w[1].planned - w[0].planned < seconds(1);
-        assert_eq!(looks.windows(2).filter(close).count(), 0);
+        assert_eq!(frames.windows(2).filter(close).count(), 0);
     }
 }
 
 #[test]
-fn anchors_only_has_no_looks() {
+fn anchors_only_has_no_frames() {
     let mut settings = Settings::default();
     settings.budget.policy = Policy::AnchorsOnly;
     let mut gate = Gate::new(&settings);
-    gate.hear(&heard(seconds(30), &[(20_000, 1.0)]));
+    gate.push_cue(&heard(seconds(30), &[(20_000, 1.0)]));
     gate.planner.missing_until(seconds(40));
     gate.finish(seconds(50));
     assert_eq!(gate.decisions.len(), 2);
@@ -422,7 +425,7 @@ fn a_broken_time_stamp_is_not_followed() {
     let mut gate = Gate::new(&Settings::default());
     let mut cues = heard(seconds(2), &[]);
     cues[20].pts = Nanos::new(i64::MAX - 5);
-    gate.hear(&cues);
+    gate.push_cue(&cues);
     gate.finish(seconds(2));
     assert!(gate.entries().count() <= 3);
 }
@@ -437,9 +440,9 @@ proptest! {
     ) {
         let mut gate = Gate::new(&settings);
         if let Some(ms) = expected {
-            gate.expect(Nanos::from_ms(ms));
+            gate.expect_stop(Nanos::from_ms(ms));
         }
-        gate.hear(&cues);
+        gate.push_cue(&cues);
         let stop = gate.planner.heard + Nanos::from_ms(more);
         gate.planner.no_more_cues();
         gate.drain();
@@ -453,21 +456,21 @@ proptest! {
         settings in checked(Policy::Uniform), cues in plausible(), stop in 0i64..20_000,
     ) {
         let mut gate = Gate::new(&settings);
-        gate.hear(&cues);
+        gate.push_cue(&cues);
         let stop = gate.planner.heard.max(Nanos::from_ms(stop));
         gate.finish(stop);
         prop_assert!(gate.largest_gap(stop) <= max_gap(&settings));
     }
 
     #[test]
-    fn without_cues_the_looks_are_those_of_the_uniform_policy(
+    fn without_cues_the_frames_are_those_of_the_uniform_policy(
         settings in checked(Policy::Gated), stop in 0i64..20_000, cues in plausible(),
     ) {
         let stop = Nanos::from_ms(stop);
         let mut silent = Gate::new(&settings);
         silent.finish(stop);
         let mut even = Gate::new(&uniform(&settings));
-        even.hear(&cues);
+        even.push_cue(&cues);
         even.finish(stop);
         let even: Vec<Entry> = even
             .entries()
@@ -482,13 +485,13 @@ proptest! {
         settings in checked(Policy::Gated), cues in plausible(), portion in 1usize..50,
     ) {
         let mut one = Gate::new(&settings);
-        one.hear(&cues);
+        one.push_cue(&cues);
         let stop = one.planner.heard;
         one.finish(stop);
         let mut other = Gate::new(&settings);
         for cues in cues.chunks(portion) {
             for cue in cues {
-                other.planner.hear(cue);
+                other.planner.push_cue(cue);
             }
             other.drain();
         }
@@ -504,9 +507,9 @@ proptest! {
             settings.budget.policy = Policy::AnchorsOnly;
         }
         let mut gate = Gate::new(&settings);
-        // Times of the far future make looks for hours.
+        // Times in the far future would make hours of frames.
         for cue in cues.iter().filter(|cue| cue.pts < seconds(600)) {
-            gate.hear(std::slice::from_ref(cue));
+            gate.push_cue(std::slice::from_ref(cue));
         }
         gate.finish(Nanos::from_ms(stop));
         gate.check_anchors();
@@ -514,25 +517,25 @@ proptest! {
 }
 
 #[test]
-fn a_hole_in_the_pictures_is_gone_past_whatever_its_length() {
+fn planning_passes_a_discontinuity_of_any_length() {
     let year = seconds(365 * 24 * 3600);
     for policy in [Policy::Gated, Policy::Uniform] {
         let mut settings = Settings::default();
         settings.budget.policy = policy;
         let mut planner = StreamPlanner::new(settings, Prices::default());
         planner.missing_until(seconds(10));
-        planner.hole(Window::new(seconds(10), year).unwrap());
+        planner.add_discontinuity(Window::new(seconds(10), year).unwrap());
         planner.missing_until(year + seconds(10));
         planner.finish(year + seconds(10));
-        let looks: Vec<Nanos> = std::iter::from_fn(|| planner.next())
+        let frames: Vec<Nanos> = std::iter::from_fn(|| planner.next())
             .filter_map(|decision| match decision {
-                Decision::Look(entry) => Some(entry.planned),
+                Decision::Frame(entry) => Some(entry.planned),
                 Decision::Anchor(_) => None,
             })
             .collect();
-        assert!((10..60).contains(&looks.len()), "{}", looks.len());
+        assert!((10..60).contains(&frames.len()), "{}", frames.len());
         let inside = |at: &&Nanos| seconds(10) < **at && **at < year;
-        assert_eq!(looks.iter().filter(inside).count(), 0);
-        assert!(looks.contains(&year) && looks.last() > Some(&(year + seconds(8))));
+        assert_eq!(frames.iter().filter(inside).count(), 0);
+        assert!(frames.contains(&year) && frames.last() > Some(&(year + seconds(8))));
     }
 }

@@ -1,14 +1,14 @@
-//! A token bucket in exact integers.
+//! A token bucket in exact integers: no rounding error adds up.
 
 use crate::tier::Tokens;
 use crate::time::Nanos;
 
-/// Units in a token: thousandths of a token a second, times nanoseconds.
+/// Units per token: thousandths of a token per second, times nanoseconds.
 const UNITS: i128 = 1_000_000_000_000;
 
-/// Fills evenly, overflows, never goes below zero.
+/// Fills evenly, overflows, and never goes below zero.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bucket {
+pub(super) struct TokenBucket {
     /// Units per nanosecond: thousandths of a token per second.
     rate: i128,
     capacity: i128,
@@ -16,10 +16,10 @@ pub(super) struct Bucket {
     at: Nanos,
 }
 
-impl Bucket {
-    /// Empty at the recording's start. Holds `burst_s` seconds' worth, and no less than `least`.
+impl TokenBucket {
+    /// Empty at the start. Holds `burst_s` seconds' worth, and at least `least` tokens.
     pub(super) fn new(tokens_per_s: f64, burst_s: f64, least: Tokens) -> Self {
-        // As in `Settings::budget_of`. The casts turn NaN into 0 and keep the ranges.
+        // As in `Settings::budget_of`. The casts turn NaN into 0 and saturate.
         let rate = i128::from((tokens_per_s * 1000.0).round() as u32);
         let burst = i128::from((burst_s * 1e9).round() as u64);
         let capacity = (rate * burst).max(i128::from(least) * UNITS);
@@ -31,13 +31,13 @@ impl Bucket {
         }
     }
 
-    /// Tokens that it earns from now on until an instant.
+    /// Tokens earned from now until an instant.
     pub(super) fn earned(&self, until: Nanos) -> f64 {
         let units = self.rate * i128::from((until - self.at).get().max(0));
         units as f64 / UNITS as f64
     }
 
-    /// How long it takes to fill by so many tokens, rounded up.
+    /// Time to earn this many tokens, rounded up.
     pub(super) fn time_for(&self, tokens: Tokens) -> Nanos {
         time(i128::from(tokens) * UNITS, self.rate)
     }
@@ -51,7 +51,7 @@ impl Bucket {
         }
     }
 
-    /// Takes tokens out if they are there.
+    /// Takes tokens out if there are enough.
     #[must_use]
     pub(super) fn spend(&mut self, tokens: Tokens) -> bool {
         let units = i128::from(tokens) * UNITS;
@@ -62,7 +62,7 @@ impl Bucket {
         paid
     }
 
-    /// When it will hold so many.
+    /// When the bucket will hold this many.
     pub(super) fn holds_at(&self, tokens: Tokens) -> Nanos {
         self.at + time(i128::from(tokens) * UNITS - self.level, self.rate)
     }
@@ -77,7 +77,7 @@ impl Bucket {
     }
 }
 
-/// How long it takes to earn so many units, rounded up.
+/// Time to earn this many units, rounded up.
 fn time(units: i128, rate: i128) -> Nanos {
     if units <= 0 {
         return Nanos::ZERO;
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn it_fills_overflows_and_never_owes() {
-        let mut bucket = Bucket::new(196.0, 20.0, 833);
+        let mut bucket = TokenBucket::new(196.0, 20.0, 833);
         assert!(!bucket.spend(1));
         assert_eq!(bucket.holds_at(196), Nanos::from_ms(1_000));
         assert_eq!(bucket.full_at(), Nanos::from_ms(20_000));
@@ -109,8 +109,8 @@ mod tests {
     }
 
     #[test]
-    fn it_always_has_room_for_an_anchor_and_a_look() {
-        let mut bucket = Bucket::new(196.0, 1.0, 833);
+    fn it_always_has_room_for_an_anchor_and_a_frame() {
+        let mut bucket = TokenBucket::new(196.0, 1.0, 833);
         bucket.advance(Nanos::from_ms(60_000));
         assert_eq!(bucket.tokens(), 833);
     }

@@ -1,6 +1,6 @@
 //! Takes entries from the plan, and passes or drops units accordingly.
 
-use anchoring::gop::Verdict;
+use anchoring::gate::verdict::Verdict;
 use anchoring::time::Nanos;
 
 use super::super::plan_file::Item;
@@ -60,7 +60,7 @@ impl GateQueue {
                 Item::Entry(entry) => {
                     self.counts.entries += 1;
                     self.counts.tokens += entry.tokens;
-                    self.gops.want(entry);
+                    self.gops.request(entry);
                 }
                 Item::Anchor(mut anchor) => {
                     let label = usize::try_from(anchor.class_id).ok();
@@ -85,7 +85,7 @@ impl GateQueue {
                     self.counts.spent += entry.tokens;
                     self.send(Message::Chosen(Chosen { entry, pts, frame }));
                 }
-                Verdict::Fold(entry) => {
+                Verdict::Merge(entry) => {
                     self.counts.entries = self.counts.entries.saturating_sub(1);
                     self.counts.tokens = self.counts.tokens.saturating_sub(entry.tokens);
                     // A plan made here has warned of the hole already.
@@ -109,7 +109,7 @@ impl GateQueue {
                         .extend(unit.events.into_iter().map(Outgoing::Event));
                     self.pass(unit.buffer, wanted);
                 }
-                Verdict::Leave(unit) => {
+                Verdict::Drop(unit) => {
                     self.out
                         .extend(unit.events.into_iter().map(Outgoing::Event));
                 }

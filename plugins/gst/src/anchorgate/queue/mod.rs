@@ -20,8 +20,8 @@ mod units;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
-use anchoring::gop::GopQueue;
-use anchoring::holes::Finder;
+use anchoring::discontinuity::DiscontinuityFinder;
+use anchoring::gate::gop_queue::GopQueue;
 use anchoring::plan::{Header, SCHEMA};
 use anchoring::settings::{Policy, Settings};
 use anchoring::tier::Prices;
@@ -172,7 +172,7 @@ pub(super) struct GateQueue {
     /// Time of the last cue since the start or the last flush.
     last_cue: Option<Nanos>,
     /// Finds holes in the video.
-    holes: Finder,
+    holes: DiscontinuityFinder,
     /// Longest time between two keyframes, and the last keyframe.
     longest_gop: Nanos,
     last_key: Option<Nanos>,
@@ -239,7 +239,7 @@ impl GateQueue {
             video_stop: Nanos::ZERO,
             cue_stop: Nanos::ZERO,
             last_cue: None,
-            holes: Finder::default(),
+            holes: DiscontinuityFinder::default(),
             longest_gop: Nanos::ZERO,
             last_key: None,
             counts: Counts::default(),
@@ -278,10 +278,10 @@ impl GateQueue {
 
     /// Access units that came; repeated ones count again.
     pub(super) fn units_read(&self) -> u64 {
-        self.gops.stats().seen + self.jumps.repeated_units()
+        self.gops.stats().pushed + self.jumps.repeated_units()
     }
 
-    pub(super) fn gop_stats(&self) -> anchoring::gop::Stats {
+    pub(super) fn gop_stats(&self) -> anchoring::gate::verdict::Stats {
         self.gops.stats()
     }
 

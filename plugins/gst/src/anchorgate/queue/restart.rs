@@ -2,7 +2,7 @@
 
 use anchoring::time::Nanos;
 
-use super::{CueState, EntrySource, Finder, GateError, GateQueue, Outgoing};
+use super::{CueState, DiscontinuityFinder, EntrySource, GateError, GateQueue, Outgoing};
 use crate::structures;
 
 impl GateQueue {
@@ -61,7 +61,7 @@ impl GateQueue {
         self.previous = None;
         self.last_key = None;
         self.last_cue = None;
-        self.holes = Finder::default();
+        self.holes = DiscontinuityFinder::default();
         self.jumps.flush();
         self.entered = false;
         self.started = false;

@@ -1,6 +1,6 @@
 //! Access units, once their presentation times are known.
 
-use anchoring::gop::Unit;
+use anchoring::gate::access_unit::AccessUnit;
 use anchoring::time::Nanos;
 
 use super::super::codec::{Timestamps, UnitInfo};
@@ -108,18 +108,18 @@ impl GateQueue {
                 self.first_keyframe = Some(buffer.clone());
             }
         }
-        if let Some(hole) = self.holes.picture(pts).filter(|_| !landing)
+        if let Some(hole) = self.holes.push(pts).filter(|_| !landing)
             && matches!(self.entries, EntrySource::Stream { .. })
         {
             self.entries.hole(hole);
             self.warn(Warning::Hole(hole));
         }
-        let unit = Unit {
+        let unit = AccessUnit {
             pts,
             keyframe: found.start,
             shown,
             droppable: found.droppable,
-            second: found.second,
+            second_field: found.second,
             // Bookkeeping counts too, so that tiny units are bounded.
             bytes: buffer.size() + 512,
             duration,
@@ -135,7 +135,7 @@ impl GateQueue {
         {
             self.counts.entries += 1;
             self.counts.tokens += entry.tokens;
-            self.gops.want(entry);
+            self.gops.request(entry);
         }
         if let Some(dropped) = self.gops.push(unit) {
             // It cannot be decoded; the events before it still count.

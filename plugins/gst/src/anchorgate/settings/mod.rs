@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use anchoring::offset;
-use anchoring::settings::Settings;
+use anchoring::anchor::offset;
+use anchoring::settings::{FURTHEST_MS, Settings};
 use anchoring::tier::{Prices, Tier};
 use anchoring::time::Nanos;
 use gst::glib;
@@ -125,7 +125,7 @@ impl Properties {
         let by_class = offsets.and_then(Result::ok).unwrap_or_default();
         let earliest = by_class.into_values().min().unwrap_or(0);
         let anchors = &self.settings.anchors;
-        let earliest = earliest.min(anchors.offset_ms).max(-offset::FURTHEST_MS);
+        let earliest = earliest.min(anchors.offset_ms).max(-FURTHEST_MS);
         let early = i64::from(earliest) + i64::from(anchors.look_ms.min(0));
         Nanos::from_ms(i64::from(self.settings.budget.look_ahead_ms) - early.min(0))
     }
@@ -174,7 +174,7 @@ fn class_offsets(
         class_offset_ms: offsets,
         ..Default::default()
     };
-    if let Some((name, meant)) = offset::unknown(&given, classes).first() {
+    if let Some((name, meant)) = offset::unknown_classes(&given, classes).first() {
         let meant = meant.map_or(String::new(), |meant| format!(" (did you mean `{meant}`?)"));
         return Err(bad(format!(
             "unknown class `{name}`{meant}: `classes` does not list it"

@@ -1,7 +1,6 @@
 //! The table of the gate's properties: name, text, range and field of each.
 
-use anchoring::offset;
-use anchoring::settings::{LONGEST_MS, Policy, Widen};
+use anchoring::settings::{FURTHEST_MS, LONGEST_MS, Policy, Widen};
 use anchoring::tier::Tier;
 use gst::glib;
 use gst::prelude::*;
@@ -297,7 +296,7 @@ pub(super) const PROPERTIES: [Property; 33] = [
         "offset-ms",
         "Offset",
         "How much later than its sound an event is seen, ms: moves windows and frames; negative where it is seen first",
-        Field::Int(-offset::FURTHEST_MS, offset::FURTHEST_MS, |p| {
+        Field::Int(-FURTHEST_MS, FURTHEST_MS, |p| {
             &mut p.settings.anchors.offset_ms
         }),
     ),

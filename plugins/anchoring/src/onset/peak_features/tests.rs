@@ -1,11 +1,11 @@
-//! What becomes a candidate, and that nothing else matters than what was heard.
+//! What becomes a peak, and that only the sound decides.
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::hearing::mel::MIDDLE;
+use crate::hearing::mel::HALF_FRAME;
 
-fn heard(mut stream: CandidateStream, frames: &[Row]) -> Vec<Candidate> {
+fn heard(mut stream: PeakFeatureStream, frames: &[Row]) -> Vec<PeakFeatures> {
     let mut found: Vec<_> = frames
         .iter()
         .filter_map(|mel| stream.push_frame(mel))
@@ -14,11 +14,11 @@ fn heard(mut stream: CandidateStream, frames: &[Row]) -> Vec<Candidate> {
     found
 }
 
-fn all(frames: &[Row]) -> Vec<Candidate> {
-    heard(CandidateStream::new(), frames)
+fn all(frames: &[Row]) -> Vec<PeakFeatures> {
+    heard(PeakFeatureStream::new(), frames)
 }
 
-/// By a metric to which all bands count the same.
+/// A metric to which all bands count the same.
 fn metric() -> Arc<Metric> {
     let weight: Vec<f32> = (0..BANDS * BANDS)
         .map(|n| if n / BANDS == n % BANDS { 2.0 } else { 0.0 })
@@ -26,18 +26,18 @@ fn metric() -> Arc<Metric> {
     Arc::new(Metric::new([0.55f32.ln() / 2.0 - 0.6; BANDS], &weight))
 }
 
-fn measured(frames: &[Row]) -> Vec<Candidate> {
-    heard(CandidateStream::with(Some(metric())), frames)
+fn measured(frames: &[Row]) -> Vec<PeakFeatures> {
+    heard(PeakFeatureStream::with(Some(metric())), frames)
 }
 
-fn surrounding(candidate: &Candidate, name: &str) -> f32 {
-    let at = SURROUNDING_NAMES.iter().position(|other| *other == name);
-    candidate.surroundings[at.unwrap()]
+fn surrounding(peak: &PeakFeatures, name: &str) -> f32 {
+    let at = CONTEXT_NAMES.iter().position(|other| *other == name);
+    peak.context[at.unwrap()]
 }
 
-fn feature(candidate: &Candidate, name: &str) -> f32 {
+fn feature(peak: &PeakFeatures, name: &str) -> f32 {
     let at = FEATURE_NAMES.iter().position(|other| *other == name);
-    candidate.features[at.unwrap()]
+    peak.features[at.unwrap()]
 }
 
 /// A second of faint sound, then steps in chosen bands at frames 300 and 420.
@@ -55,16 +55,16 @@ fn two_steps() -> Vec<Row> {
 }
 
 #[test]
-fn a_step_is_a_candidate_and_its_features_say_what_it_is() {
+fn a_step_is_a_peak_and_its_features_describe_it() {
     let found = all(&two_steps());
     let frames: Vec<u64> = found.iter().map(|c| c.frame).collect();
     assert_eq!(frames, [301, 421]);
     let [low, high] = [&found[0], &found[1]];
-    assert_eq!(low.at(), Nanos::from_ms(3_010) + MIDDLE);
+    assert_eq!(low.at(), Nanos::from_ms(3_010) + HALF_FRAME);
     // Half of the bands rise from 0.1 to 1.
     assert!((feature(low, "fracb") - 0.5).abs() < 1e-6);
     assert!((feature(low, "lR100") - (0.5 * (1.001f32 / 0.101).ln() + 1e-3).ln()).abs() < 1e-3);
-    // The second differs in colour: nothing like it was heard in the last ten seconds.
+    // The second has another timbre: nothing like it was heard in the last ten seconds.
     assert!(feature(high, "sim10") < 0.05);
     assert!(feature(high, "centroid") > 40.0);
     assert!((feature(low, "since") - 10.05f32.ln()).abs() < 1e-6);
@@ -87,15 +87,15 @@ fn a_sound_that_comes_back_is_known_again() {
     assert!(feature(again, "ldiff").abs() < 1e-3);
 }
 
-fn compared(row: &[f32; LIKENESS], name: &str) -> f32 {
-    row[LIKENESS_NAMES
+fn compared(row: &[f32; COMPARISON], name: &str) -> f32 {
+    row[COMPARISON_NAMES
         .iter()
         .position(|other| *other == name)
         .unwrap()]
 }
 
 #[test]
-fn a_candidate_is_compared_with_those_before_it() {
+fn a_peak_is_compared_with_those_before_it() {
     let mut frames = vec![[0.1; BANDS]; 900];
     // One sound, another, and the first again, twice as loud.
     for (at, bands, loud) in [(300, 0..32, 1.0), (450, 32..64, 1.0), (600, 0..32, 2.0)] {
@@ -105,10 +105,10 @@ fn a_candidate_is_compared_with_those_before_it() {
     }
     let found = all(&frames);
     assert_eq!(found.len(), 3);
-    assert!(found[0].beside.rows().is_empty());
+    assert!(found[0].comparisons.rows().is_empty());
     // The latest first.
-    let [other, first] = found[2].beside.rows() else {
-        panic!("{:?}", found[2].beside)
+    let [other, first] = found[2].comparisons.rows() else {
+        panic!("{:?}", found[2].comparisons)
     };
     assert!((compared(first, "ago") - 3.05f32.ln()).abs() < 1e-3);
     for name in ["like10", "like15", "like_later", "like_rise"] {
@@ -118,9 +118,9 @@ fn a_candidate_is_compared_with_those_before_it() {
     assert!((compared(first, "louder10") - 0.5 * 2f32.ln()).abs() < 0.05);
     assert!(compared(first, "sharper") < -0.1 && compared(other, "sharper") < -0.1);
     assert!(compared(first, "lull").abs() < 1e-3 && compared(other, "lull").abs() < 1e-3);
-    // What it sounds like: the low half is loud while it lasts, and nothing was before.
+    // Timbre: the low half is loud while it lasts, and nothing came before.
     let colour = |name: &str| {
-        found[2].colours[COLOUR_NAMES
+        found[2].timbre[TIMBRE_NAMES
             .iter()
             .position(|other| *other == name)
             .unwrap()]
@@ -132,15 +132,15 @@ fn a_candidate_is_compared_with_those_before_it() {
 #[test]
 fn by_the_metric_a_sound_is_like_itself_and_unlike_another() {
     let mut frames = vec![[0.1; BANDS]; 900];
-    // Where all directions count the same, a level that is common to all bands is nothing.
+    // After whitening, a level that all bands share is nothing.
     for (at, loud) in [(300, 0..32), (450, 32..64), (600, 0..32)] {
         for frame in &mut frames[at..at + 60] {
             frame[loud.clone()].fill(1.0);
         }
     }
     let found = measured(&frames);
-    let [other, first] = found[2].beside.rows() else {
-        panic!("{:?}", found[2].beside)
+    let [other, first] = found[2].comparisons.rows() else {
+        panic!("{:?}", found[2].comparisons)
     };
     assert!(compared(first, "like_sound") > 0.99, "{first:?}");
     assert!(compared(first, "like_change") > 0.99, "{first:?}");
@@ -148,15 +148,15 @@ fn by_the_metric_a_sound_is_like_itself_and_unlike_another() {
     assert!(compared(other, "like_change") < 0.1, "{other:?}");
     assert!(compared(first, "like_before").abs() < 0.6, "{first:?}");
     assert!(found[2].steady < 0.9);
-    // Nothing else depends on it.
+    // Nothing else depends on the metric.
     let plain = all(&frames);
     assert_eq!(plain.len(), found.len());
     for (plain, found) in plain.iter().zip(&found) {
         assert_eq!(plain.features, found.features);
         assert_eq!(plain.spectrum, found.spectrum);
         assert_eq!(plain.steady, 0.0);
-        for row in plain.beside.rows() {
-            for name in LEARNED {
+        for row in plain.comparisons.rows() {
+            for name in METRIC_COMPARISONS {
                 assert_eq!(compared(row, name), 0.0);
             }
         }
@@ -165,7 +165,7 @@ fn by_the_metric_a_sound_is_like_itself_and_unlike_another() {
 
 #[test]
 fn what_was_there_already_is_known_again_though_it_had_no_beginning() {
-    // Six seconds of the low half swelling and going, with nothing for an onset; then silence, then it again, or the high half.
+    // Six seconds of the low half swelling without an onset; then silence; then the same again, or the high half.
     let swells =
         |t: usize| 0.1 + 0.9 * (0.5 - 0.5 * (t as f32 / 600.0 * std::f32::consts::TAU).cos());
     let recording = |bands: std::ops::Range<usize>| -> Vec<Row> {
@@ -198,11 +198,11 @@ fn what_was_there_already_is_known_again_though_it_had_no_beginning() {
         // Nothing is further back than ten seconds.
         assert_eq!(surrounding(one, "now6"), 0.0);
     }
-    // Without a metric nothing is known of it.
+    // Without a metric there is no context.
     assert!(
         all(&recording(0..32))
             .iter()
-            .all(|c| c.surroundings == [0.0; SURROUNDINGS])
+            .all(|c| c.context == [0.0; CONTEXT])
     );
 }
 
@@ -217,12 +217,12 @@ fn without_quiet_between_there_is_no_lull() {
     }
     let found = all(&frames);
     assert_eq!(found.len(), 2);
-    assert!(compared(&found[1].beside.rows()[0], "lull") > 0.8);
+    assert!(compared(&found[1].comparisons.rows()[0], "lull") > 0.8);
 }
 
 #[test]
-fn a_candidate_is_said_once_its_future_is_heard_and_judged_tells_so() {
-    let mut stream = CandidateStream::new();
+fn a_peak_is_returned_once_its_future_is_known() {
+    let mut stream = PeakFeatureStream::new();
     for (t, mel) in two_steps().iter().enumerate() {
         let said = stream.push_frame(mel);
         assert_eq!(
@@ -241,7 +241,7 @@ fn a_candidate_is_said_once_its_future_is_heard_and_judged_tells_so() {
 
 #[test]
 fn state_does_not_grow() {
-    let mut stream = CandidateStream::with(Some(metric()));
+    let mut stream = PeakFeatureStream::with(Some(metric()));
     for t in 0..20_000usize {
         let mut mel = [0.1; BANDS];
         if t % 12 == 0 {
@@ -249,7 +249,7 @@ fn state_does_not_grow() {
             mel[t / 12 * 5 % BANDS] = 8.0;
         }
         stream.push_frame(&mel);
-        assert!(stream.sketches.len() <= COMPARED && stream.windows.len() <= surroundings::KEPT);
+        assert!(stream.recent.len() <= COMPARED && stream.windows.len() <= context::KEPT);
         assert!(stream.past.len() <= 113 && stream.waiting.len() <= 12 && stream.floors.len() <= 1);
     }
     assert!(stream.past.len() > 50, "{}", stream.past.len());
@@ -266,15 +266,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn features_are_finite_and_candidates_in_order_whatever_comes_in(x in prop::collection::vec(any_f32(), 0..400)) {
+    fn features_are_finite_and_peaks_in_order_whatever_comes_in(x in prop::collection::vec(any_f32(), 0..400)) {
         let frames: Vec<Row> = x.iter().map(|&m| std::array::from_fn(|b| if b % 3 == 0 { m } else { 0.5 })).collect();
         let found = measured(&frames);
-        for candidate in &found {
-            prop_assert!(candidate.surroundings.iter().all(|f| f.is_finite()), "{:?}", candidate);
-            prop_assert!(candidate.features.iter().all(|f| f.is_finite()), "{:?}", candidate);
-            prop_assert!(candidate.colours.iter().all(|f| f.is_finite()), "{:?}", candidate);
-            prop_assert!(candidate.beside.rows().iter().flatten().all(|f| f.is_finite()), "{:?}", candidate);
-            prop_assert!(candidate.flux_100.is_finite() && candidate.frame < frames.len() as u64);
+        for peak in &found {
+            prop_assert!(peak.context.iter().all(|f| f.is_finite()), "{:?}", peak);
+            prop_assert!(peak.features.iter().all(|f| f.is_finite()), "{:?}", peak);
+            prop_assert!(peak.timbre.iter().all(|f| f.is_finite()), "{:?}", peak);
+            prop_assert!(peak.comparisons.rows().iter().flatten().all(|f| f.is_finite()), "{:?}", peak);
+            prop_assert!(peak.flux_100.is_finite() && peak.frame < frames.len() as u64);
         }
         prop_assert!(found.windows(2).all(|w| w[1].frame - w[0].frame > 8));
     }
@@ -286,7 +286,7 @@ proptest! {
         let (whole, part) = (measured(&frames), measured(some));
         // Until then nothing is judged without its future.
         let sure = (some.len() as u64).saturating_sub(DELAY + 10);
-        let sure = |found: Vec<Candidate>| -> Vec<Candidate> { found.into_iter().filter(|c| c.frame < sure).collect() };
+        let sure = |found: Vec<PeakFeatures>| -> Vec<PeakFeatures> { found.into_iter().filter(|c| c.frame < sure).collect() };
         prop_assert_eq!(sure(whole), sure(part));
     }
 }

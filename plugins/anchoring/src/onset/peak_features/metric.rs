@@ -1,8 +1,8 @@
-//! A learned measure of likeness: log spectra, less their mean, turned so that no band and no mix of bands varies more than another.
+//! A learned metric: whitens log spectra, so that all directions have the same variance.
 //!
-//! Neighbouring bands rise and fall together, so that the plain likeness of two spectra mostly tells how loud they are and how they
-//! slope. Where all directions count the same, it tells whether the same thing sounds. `earmark fit` learns it from what candidates
-//! sound like, without labels.
+//! Neighbouring bands rise and fall together, so the plain similarity of two spectra mostly compares their loudness
+//! and slope. After whitening it tells whether the same thing sounds. `earmark fit` learns the metric from the
+//! spectra of peaks, without labels.
 
 use crate::hearing::mel::BANDS;
 
@@ -17,7 +17,7 @@ pub struct Metric {
 }
 
 impl Metric {
-    /// `weight`: `[64, 64]`, row-major, what each band adds to each number; rows that are missing add nothing.
+    /// `weight`: `[64, 64]`, row-major, inputs by outputs; missing rows count as zeros.
     pub fn new(mean: [f32; BANDS], weight: &[f32]) -> Self {
         let (rows, _) = weight.as_chunks::<BANDS>();
         Self {
@@ -26,12 +26,12 @@ impl Metric {
         }
     }
 
-    /// What is taken from a spectrum.
+    /// The mean that is subtracted from a spectrum.
     pub const fn mean(&self) -> &[f32; BANDS] {
         &self.mean
     }
 
-    /// `[64, 64]`, by band.
+    /// `[64, 64]`, inputs by outputs.
     pub fn weight(&self) -> &[[f32; BANDS]] {
         &self.weight
     }
@@ -48,16 +48,16 @@ impl Metric {
     }
 }
 
-/// Directions in which a candidate lies by a [`Metric`]; all zero without one.
+/// Whitened directions of a peak's spectra; all zero without a [`Metric`].
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Bearing {
-    /// Of what it sounds like, of what was before it, and of the way from there.
+pub(super) struct MetricSpectra {
+    /// The peak's own spectrum, the one before it, and the difference.
     pub(super) sound: Row,
     pub(super) before: Row,
     change: Row,
 }
 
-impl Bearing {
+impl MetricSpectra {
     /// `sound` and `before`: mean log spectra.
     pub(super) fn new(metric: Option<&Metric>, sound: &Row, before: &Row) -> Self {
         let nothing = [0.0; BANDS];
@@ -76,12 +76,12 @@ impl Bearing {
         }
     }
 
-    /// How like what was before it sounds, in [-1, 1].
+    /// Similarity of the peak to what was before it, in [-1, 1].
     pub(super) fn steady(&self) -> f32 {
         super::dot(&self.sound, &self.before)
     }
 
-    /// How like an earlier one this one sounds, how alike both changed what was there, and how like the earlier one that was.
+    /// Similarity of two peaks, of the changes that they made, and of this peak's past to the earlier peak.
     pub(super) fn compare(&self, earlier: &Self) -> [f32; 3] {
         [
             super::dot(&self.sound, &earlier.sound),

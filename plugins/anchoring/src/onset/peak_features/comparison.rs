@@ -1,35 +1,35 @@
-//! Beside what was heard before: what tells a new sound from another stroke of one that was there already.
+//! Comparison of a peak with those before it: tells a new sound from a repetition.
 //!
-//! A candidate is compared with each of the last candidates: how long ago that was, how like it sounded, how loud, and whether there was
-//! quiet in between. By these numbers a chop after a chop is known for what it is.
+//! A peak is compared with each of the last peaks: time between them, similarity, loudness, and whether it was quiet
+//! in between. So a chop after a chop is recognised as one.
 
 use std::collections::VecDeque;
 
-use super::metric::Bearing;
+use super::metric::MetricSpectra;
 use crate::hearing::mel::BANDS;
 
-/// How many numbers compare two candidates.
-pub const LIKENESS: usize = 14;
-/// With how many earlier candidates one is compared, at most; and how long ago they may have been, in frames.
+/// Number of features that compare two peaks.
+pub const COMPARISON: usize = 14;
+/// Most earlier peaks that one is compared with, and their greatest age in frames.
 pub const COMPARED: usize = 16;
 const OLDEST: u64 = 3000;
 
-/// What they are called, in their order; `c` is the later candidate's frame, `c'` the earlier one's. `P`, `V`, `pl` and means as in
-/// [`super::FEATURE_NAMES`]; likeness is `U.U'`, `U = X / (|X| + 0.3)`.
+/// Names of the features that compare two peaks, in order. `c` is the later peak's frame, `c'` the earlier one's. `P`, `V`, `pl` and
+/// means as in [`super::FEATURE_NAMES`]; similarity is `U.U'`, `U = X / (|X| + 0.3)`.
 ///
-/// | name | what it is |
+/// | name | definition |
 /// |---|---|
 /// | `ago` | `ln(0.05 + s)`, `s` the seconds between |
-/// | `like10`, `like15` | likeness of the bands' mean `P[c..c+9]`, `P[c..c+14]` |
-/// | `like_later` | likeness of the bands' mean `P[c+25..c+40]` |
-/// | `like_rise` | likeness of how far each band rose against the last fifth of a second, the most of `c-1..c+3` |
-/// | `louder10`, `louder15` | mean `P[c..c+9]`, `P[c..c+14]`, less that of `c'` |
-/// | `sharper` | `lR100'` less `lR100` |
-/// | `longer` | how much louder `c+25..c+40` is than `c..c+9`, less the same of `c'` |
-/// | `lull` | `min pl[c'+5..c-5]` (of the last two seconds, where no candidate was in them) |
+/// | `like10`, `like15` | similarity of the bands' mean `P[c..c+9]`, `P[c..c+14]` |
+/// | `like_later` | similarity of the bands' mean `P[c+25..c+40]` |
+/// | `like_rise` | similarity of the rise of each band against the last 0.2 s, the maximum of `c-1..c+3` |
+/// | `louder10`, `louder15` | mean `P[c..c+9]`, `P[c..c+14]`, minus that of `c'` |
+/// | `sharper` | `lR100'` minus `lR100` |
+/// | `longer` | how much louder `c+25..c+40` is than `c..c+9`, minus the same of `c'` |
+/// | `lull` | `min pl[c'+5..c-5]` (of the last two seconds, where no peak was in them) |
 /// | `its_lR100` | `lR100'` |
-/// | `like_sound`, `like_change`, `like_before` | by the [`super::Metric`], in [-1, 1], 0 without one: likeness of the mean `L[c..c+31]`; of how far that lies from the mean `L[c-36..c-5]`; of the latter and `L[c'..c'+31]` |
-pub const LIKENESS_NAMES: [&str; LIKENESS] = [
+/// | `like_sound`, `like_change`, `like_before` | by the [`super::Metric`], in [-1, 1], 0 without one: similarity of the mean `L[c..c+31]`; of its difference from the mean `L[c-36..c-5]`; of the latter and `L[c'..c'+31]` |
+pub const COMPARISON_NAMES: [&str; COMPARISON] = [
     "ago",
     "like10",
     "like15",
@@ -46,51 +46,51 @@ pub const LIKENESS_NAMES: [&str; LIKENESS] = [
     "like_before",
 ];
 
-/// Those of them that need a [`super::Metric`].
-pub const LEARNED: [&str; 3] = ["like_sound", "like_change", "like_before"];
+/// Those that need a [`super::Metric`].
+pub const METRIC_COMPARISONS: [&str; 3] = ["like_sound", "like_change", "like_before"];
 
 type Row = [f32; BANDS];
 
-/// Comparisons with earlier candidates, the latest first.
+/// Comparisons with earlier peaks, the latest first.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Beside {
-    rows: [[f32; LIKENESS]; COMPARED],
+pub struct Comparisons {
+    rows: [[f32; COMPARISON]; COMPARED],
     n: usize,
 }
 
-impl Default for Beside {
+impl Default for Comparisons {
     fn default() -> Self {
         Self {
-            rows: [[0.0; LIKENESS]; COMPARED],
+            rows: [[0.0; COMPARISON]; COMPARED],
             n: 0,
         }
     }
 }
 
-impl Beside {
-    /// Each in the order of [`LIKENESS_NAMES`]; finite.
-    pub fn rows(&self) -> &[[f32; LIKENESS]] {
+impl Comparisons {
+    /// Each in the order of [`COMPARISON_NAMES`]; finite.
+    pub fn rows(&self) -> &[[f32; COMPARISON]] {
         &self.rows[..self.n]
     }
 }
 
-/// What is known of a candidate by which others are compared with it.
+/// What is remembered of a peak, to compare later ones with it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sketch {
+pub(super) struct ComparedPeak {
     pub(super) frame: u64,
-    /// The bands' mean `P[c..c+9]`, `P[c..c+14]`, `P[c+25..c+40]`, and how far they rose.
+    /// The bands' mean `P[c..c+9]`, `P[c..c+14]`, `P[c+25..c+40]`, and their rise.
     early: Sound,
     body: Sound,
     later: Sound,
     rise: Sound,
     /// `lR100`.
     sharp: f32,
-    bearing: Bearing,
-    /// The least `pl` since, as far as it was looked for.
+    spectra: MetricSpectra,
+    /// The smallest `pl` since the peak, as far as it was searched.
     lull: f32,
 }
 
-/// Bands, by direction (`U`) and mean.
+/// A row of bands: its direction (`U`) and its mean.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sound {
     unit: Row,
@@ -111,13 +111,13 @@ impl Sound {
     }
 }
 
-impl Sketch {
+impl ComparedPeak {
     pub(super) fn new(
         frame: u64,
         early: Sound,
         [body, later, rise]: [&Row; 3],
         sharp: f32,
-        bearing: Bearing,
+        spectra: MetricSpectra,
     ) -> Self {
         Self {
             frame,
@@ -126,7 +126,7 @@ impl Sketch {
             later: Sound::new(later),
             rise: Sound::new(rise),
             sharp,
-            bearing,
+            spectra,
             lull: f32::MAX,
         }
     }
@@ -135,9 +135,9 @@ impl Sketch {
         self.later.mean - self.early.mean
     }
 
-    fn compare(&self, earlier: &Self) -> [f32; LIKENESS] {
+    fn compare(&self, earlier: &Self) -> [f32; COMPARISON] {
         let seconds = self.frame.saturating_sub(earlier.frame) as f32 * 0.01;
-        let [sound, change, before] = self.bearing.compare(&earlier.bearing);
+        let [sound, change, before] = self.spectra.compare(&earlier.spectra);
         [
             (super::LEAST_SECONDS + seconds).ln(),
             self.early.like(&earlier.early),
@@ -157,28 +157,29 @@ impl Sketch {
     }
 }
 
-/// The last candidates.
+/// The last peaks.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sketches {
-    /// The latest last.
-    last: VecDeque<Sketch>,
-    /// Quiet was looked for before this frame.
+pub(super) struct RecentPeaks {
+    /// The latest is last.
+    last: VecDeque<ComparedPeak>,
+    /// Frames before this one have been searched for quiet.
     until: u64,
 }
 
-impl Sketches {
+impl RecentPeaks {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.last.len()
     }
 
-    /// Compares a candidate with those before it, and remembers it. `loudness` is `pl` of a frame, `oldest` the first frame that it knows.
+    /// Compares a peak with those before it, and remembers it. `loudness` gives `pl` of a frame, from frame `oldest`
+    /// on.
     pub(super) fn compare(
         &mut self,
-        own: Sketch,
+        own: ComparedPeak,
         oldest: u64,
         loudness: impl Fn(u64) -> f32,
-    ) -> Beside {
+    ) -> Comparisons {
         while self
             .last
             .front()
@@ -194,19 +195,19 @@ impl Sketches {
             }
         }
         self.until = self.until.max(stop);
-        let mut beside = Beside::default();
-        for (row, past) in beside.rows.iter_mut().zip(self.last.iter_mut().rev()) {
+        let mut comparisons = Comparisons::default();
+        for (row, past) in comparisons.rows.iter_mut().zip(self.last.iter_mut().rev()) {
             if past.lull == f32::MAX {
-                // Too near for anything to lie between.
+                // Nothing lies between two peaks this close.
                 past.lull = loudness(past.frame + 5);
             }
             *row = own.compare(past);
-            beside.n += 1;
+            comparisons.n += 1;
         }
         if self.last.len() == COMPARED {
             self.last.pop_front();
         }
         self.last.push_back(own);
-        beside
+        comparisons
     }
 }

@@ -1,69 +1,71 @@
-//! Mel frames -> candidates: instants at which something may begin, each with the numbers by which a probe judges it.
+//! Mel frames -> peaks of onset strength, each with the features that a probe judges it by.
 //!
-//! A candidate is a peak of onset strength ([`crate::hearing::flux`]): the strongest of the eight frames before and after it. There are one to
-//! two a second in a kitchen. [`CandidateStream::push_frame`] takes mel frames one by one and says each candidate [`DELAY`] frames later, when
-//! everything that its features speak of has been heard; no cutting of the samples into chunks can change a number. What it keeps is
-//! the last 320 frames, the candidates of the last ten seconds and windows over the last half minute.
+//! A peak is the strongest of the eight frames before and after it ([`crate::onset::peak_picking`]); a kitchen has one to two per second.
+//! [`PeakFeatureStream::push_frame`] takes mel frames and returns each peak [`DELAY`] frames later, when everything that its features
+//! need has been heard. How the samples are chunked can't change a number. The stream keeps the last 320 frames, the peaks of the last
+//! ten seconds and windows over the last half minute.
 //!
 //! ```
-//! use anchoring::candidate::{Candidate, CandidateStream};
-//! use anchoring::mel::MelStream;
+//! use anchoring::onset::peak_features::{PeakFeatures, PeakFeatureStream};
+//! use anchoring::hearing::mel::MelStream;
 //!
 //! let samples = vec![0.0; 16_000]; // mono, 16 kHz
-//! let (mut mel, mut stream) = (MelStream::new(), CandidateStream::new());
-//! let mut found: Vec<Candidate> = Vec::new();
+//! let (mut mel, mut stream) = (MelStream::new(), PeakFeatureStream::new());
+//! let mut found: Vec<PeakFeatures> = Vec::new();
 //! mel.push(&samples, |frame| found.extend(stream.push_frame(frame)));
 //! found.extend(stream.finish());
 //! assert!(found.is_empty());
 //! ```
 
-mod likeness;
+mod comparison;
+mod context;
 mod metric;
-mod surroundings;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-pub use self::likeness::{Beside, COMPARED, LEARNED, LIKENESS, LIKENESS_NAMES};
-use self::likeness::{Sketch, Sketches, Sound};
-use self::metric::Bearing;
+pub use self::comparison::{
+    COMPARED, COMPARISON, COMPARISON_NAMES, Comparisons, METRIC_COMPARISONS,
+};
+use self::comparison::{ComparedPeak, RecentPeaks, Sound};
+pub use self::context::{CONTEXT, CONTEXT_NAMES};
+use self::context::{ContextQuery, ContextWindows, WINDOW};
 pub use self::metric::Metric;
-use self::surroundings::{Own, WINDOW, Windows};
-pub use self::surroundings::{SURROUNDING_NAMES, SURROUNDINGS};
+use self::metric::MetricSpectra;
 use crate::hearing::flux::{FluxStream, R100, REFERENCES, Strength};
-use crate::hearing::mel::{BANDS, frame_middle, log, within};
-use crate::hearing::noise_floor::{BLOCK, FloorStream};
-use crate::hearing::simd::{larger, sum, wide};
-use crate::onset::peaks::{AROUND, Peak, PeakStream, REACH};
+use crate::hearing::mel::{BANDS, clamp_positive, frame_middle, log_mel};
+use crate::hearing::noise_floor::{BLOCK, NoiseFloor};
+use crate::hearing::simd::{fast_max, sum, vectorized};
+use crate::onset::peak_picking::{AROUND, Peak, PeakPicker, REACH};
 use crate::time::Nanos;
 
-/// How many numbers describe a candidate.
+/// Number of features of a peak.
 pub const FEATURES: usize = 22;
-/// How many more tell its colour.
-pub const COLOURS: usize = 3 * GROUPS;
-/// Groups of eight bands that are told together.
+/// Number of timbre features.
+pub const TIMBRE: usize = 3 * GROUPS;
+/// Groups of eight bands.
 const GROUPS: usize = 8;
 
-/// What they are called, in their order. `c` is the candidate's frame; ranges are inclusive and are cut off where the recording
-/// begins and ends; `L` is the smoothed log magnitude, `P` how far it lies above the noise floor (not negative), `pl` the mean of `P`
-/// over the bands and eleven frames. Means are over bands too.
+/// Names of [`PeakFeatures::features`], in order. `c` is the peak's frame; ranges are inclusive and end where the recording begins or
+/// ends. `L` is the smoothed log magnitude, `P` its distance above the noise floor (not negative), `pl` the mean of `P` over the bands
+/// and eleven frames. Means are over bands too.
 ///
-/// | name | what it is |
+/// | name | definition |
 /// |---|---|
 /// | `lR2` .. `lR400` | `ln(0.001 + max flux_R[c-3..c+3])` for each of [`REFERENCES`] |
-/// | `jump` | mean `L[c..c+15]` less mean `L[c-30..c-4]` |
-/// | `snr` | mean `L[c..c+19]` less mean `ln(floor[c] + 0.001)` |
+/// | `jump` | mean `L[c..c+15]` minus mean `L[c-30..c-4]` |
+/// | `snr` | mean `L[c..c+19]` minus mean `ln(floor[c] + 0.001)` |
 /// | `busy` | `ln(0.001 + mean flux_20[c-200..c-11])` |
-/// | `prevmax`, `since` | `ln(0.001 + max flux_100[c-200..c-10])`; `ln(0.05 + s)`, `s` the seconds, at most ten, since a candidate whose `flux_100` was no less |
+/// | `prevmax`, `since` | `ln(0.001 + max flux_100[c-200..c-10])`; `ln(0.05 + s)`, `s` the seconds, at most ten, since a peak whose `flux_100` was at least as large |
 /// | `nextmax` | `ln(0.001 + max flux_100[c+10..c+40])` |
 /// | `cosd` | `1 - a.b / (|a||b| + 0.3)`, `a` the bands' mean `P[c..c+29]`, `b` that of `P[c-100..c-6]` |
-/// | `fracb` | the largest share of bands, in `c-3..c+3`, that rise by more than a half against the last second |
-/// | `sim3`, `sim10` | likeness `U.U'` to the likest candidate 0.15 to 3 (10) s before: `U = V / (|V| + 0.3)`, `V` the bands' mean `P[c..c+9]`; else 0 |
-/// | `ldiff` | mean of `V - V'`, `V'` that of the likest in 10 s; else 0 |
+/// | `fracb` | the largest share of bands, in `c-3..c+3`, that rise by more than 0.5 against the last second |
+/// | `sim3`, `sim10` | similarity `U.U'` to the most similar peak 0.15 to 3 (10) s before: `U = V / (|V| + 0.3)`, `V` the bands' mean `P[c..c+9]`; else 0 |
+/// | `ldiff` | mean of `V - V'`, `V'` that of the most similar peak in 10 s; else 0 |
 /// | `gap.5`, `gap2` | `min pl[c-54..c-4]`, `min pl[c-204..c-4]` |
-/// | `sustain` | mean `P[c+15..c+29]` less mean `P[c-30..c-5]` |
-/// | `centroid` | `sum k a_k / (1 + sum a)` less the same of `b`, `a` the bands' mean `P[c..c+14]`, `b` that of `P[c-30..c-5]`, `k` = 0..63 |
-/// | `sincelevel` | as `since`, of a candidate that was no quieter: `max pl[c+3..c+7]` |
+/// | `sustain` | mean `P[c+15..c+29]` minus mean `P[c-30..c-5]` |
+/// | `centroid` | `sum k a_k / (1 + sum a)` minus the same of `b`, `a` the bands' mean `P[c..c+14]`, `b` that of `P[c-30..c-5]`, `k` = 0..63 |
+/// | `sincelevel` | as `since`, of a peak that was at least as loud: `max pl[c+3..c+7]` |
 pub const FEATURE_NAMES: [&str; FEATURES] = [
     "lR2",
     "lR20",
@@ -89,32 +91,34 @@ pub const FEATURE_NAMES: [&str; FEATURES] = [
     "sincelevel",
 ];
 
-/// What the numbers of [`Candidate::colours`] are called, in their order: the mean of `P` over eight neighbouring bands, the lowest first,
-/// in `c..c+14`, `c-30..c-5` and `c+25..c+40`.
-pub const COLOUR_NAMES: [&str; COLOURS] = [
+/// Names of [`PeakFeatures::timbre`], in order: the mean of `P` over eight neighbouring bands, the lowest first, in
+/// `c..c+14`, `c-30..c-5` and `c+25..c+40`.
+pub const TIMBRE_NAMES: [&str; TIMBRE] = [
     "body0", "body1", "body2", "body3", "body4", "body5", "body6", "body7", "before0", "before1",
     "before2", "before3", "before4", "before5", "before6", "before7", "later0", "later1", "later2",
     "later3", "later4", "later5", "later6", "later7",
 ];
 
-/// What [`Candidate::steady`] is called.
+/// Name of [`PeakFeatures::steady`].
 pub const STEADY: &str = "steady";
 
-/// Frames that a candidate's spectrum is the mean of, and those of what was before it, counted back from it.
+/// Frames averaged for a peak's spectrum; first and last frame, counted back from the peak, of the spectrum before
+/// it.
 const SOUND: u64 = 31;
 const BEFORE: (u64, u64) = (36, 5);
 
-/// So many frames later a candidate is said: what follows it for a second is compared with what was before it.
-pub const DELAY: u64 = surroundings::AHEAD + 1;
-/// Frames after a candidate that its features speak of.
+/// A peak is returned this many frames later: the second after it is compared with what came before it.
+pub const DELAY: u64 = context::AHEAD + 1;
+/// Frames after a peak that its features use.
 const AFTER: u64 = 40;
-/// Frames remembered: 209 before a candidate, and those until it is said.
+/// Frames in memory: 209 before a peak, and those until it is returned.
 const RING: u64 = 320;
-/// How long candidates are remembered, in frames, and how near they are too near to be compared, and compared at short range.
+/// Frames for which a peak is remembered, the least distance of two peaks that are compared, and the largest at short
+/// range.
 const MEMORY: u64 = 1000;
 const NEAR: u64 = 15;
 const SHORT: u64 = 300;
-/// Added inside logarithms of flux, of seconds, and to norms.
+/// Added inside logarithms of flux and seconds, and to norms.
 const LEAST_FLUX: f32 = 1e-3;
 const LEAST_SECONDS: f32 = 0.05;
 const LEAST_NORM: f32 = 0.3;
@@ -124,29 +128,30 @@ const BESIDE: u64 = 5;
 
 type Row = [f32; BANDS];
 
-/// An instant at which something may begin.
+/// A peak of onset strength, and what a probe judges it by.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Candidate {
-    /// Counts from the first mel frame.
+pub struct PeakFeatures {
+    /// Index of its mel frame.
     pub frame: u64,
-    /// The largest `flux_100` within three frames: by itself a good detector ([`crate::onset::peaks::likelihood`]).
+    /// The largest `flux_100` within three frames. On its own it is a good detector
+    /// ([`crate::onset::peak_picking::likelihood`]).
     pub flux_100: f32,
-    /// What a probe judges it by, in the order of [`FEATURE_NAMES`]; finite.
+    /// In the order of [`FEATURE_NAMES`]; finite.
     pub features: [f32; FEATURES],
-    /// What it sounds like, in the order of [`COLOUR_NAMES`]; finite.
-    pub colours: [f32; COLOURS],
-    /// Its mean log spectrum, natural log units of magnitude: the bands' mean `L[c..c+31]`.
+    /// In the order of [`TIMBRE_NAMES`]; finite.
+    pub timbre: [f32; TIMBRE],
+    /// Mean log spectrum, natural log units of magnitude: the bands' mean `L[c..c+31]`.
     pub spectrum: [f32; BANDS],
-    /// How like `L[c-36..c-5]` it is by the [`Metric`], in [-1, 1]; 0 without one.
+    /// Similarity to `L[c-36..c-5]` by the [`Metric`], in [-1, 1]; 0 without one.
     pub steady: f32,
-    /// How it compares with those before it.
-    pub beside: Beside,
-    /// How it lies among everything heard lately, in the order of [`SURROUNDING_NAMES`]; all 0 without a [`Metric`].
-    pub surroundings: [f32; SURROUNDINGS],
+    /// Comparisons with the peaks before it.
+    pub comparisons: Comparisons,
+    /// Its place among everything heard lately, in the order of [`CONTEXT_NAMES`]; all 0 without a [`Metric`].
+    pub context: [f32; CONTEXT],
 }
 
-impl Candidate {
-    /// When it begins, from the first sample: the middle of its frame.
+impl PeakFeatures {
+    /// The middle of its frame, from the first sample.
     pub fn at(&self) -> Nanos {
         frame_middle(self.frame)
     }
@@ -162,17 +167,17 @@ struct Frame {
     level: f32,
     /// `P` by band; `L` until the floor is known.
     above: Row,
-    /// Its mean over the bands.
+    /// Mean of `P` over the bands.
     loudness: f32,
     /// Mean of `ln(floor + 0.001)`.
     floor: f32,
-    /// By how much each band rose against the last fifth of a second.
+    /// Rise of each band against the last 0.2 s.
     rise: Row,
 }
 
-/// What is remembered of an earlier candidate.
+/// What is remembered of an earlier peak.
 #[derive(Clone, Copy, Debug)]
-struct Past {
+struct PastPeak {
     frame: u64,
     flux_100: f32,
     /// `max pl[c+3..c+7]`.
@@ -181,43 +186,43 @@ struct Past {
     sound: Sound,
 }
 
-/// Mel frames in, candidates out, [`DELAY`] frames later.
+/// Mel frames in, peaks out, [`DELAY`] frames later.
 #[derive(Clone, Debug)]
-pub struct CandidateStream {
+pub struct PeakFeatureStream {
     flux: FluxStream,
-    floor: FloorStream,
-    peaks: PeakStream,
-    /// The last [`RING`] frames, by frame number modulo its length.
+    floor: NoiseFloor,
+    peaks: PeakPicker,
+    /// The last [`RING`] frames, at frame number modulo its length.
     ring: Vec<Frame>,
-    /// Frames whose strength is known.
+    /// Number of frames whose strength is known.
     strong: u64,
-    /// Of those, frames whose floor is known.
-    grounded: u64,
-    /// Floors of the blocks whose frames' strengths aren't all known yet: at most one.
+    /// Number of those whose noise floor is known.
+    with_floor: u64,
+    /// Noise floors of blocks whose strengths are not all known yet: at most one.
     floors: VecDeque<Row>,
-    /// Peaks whose future is not all heard.
+    /// Peaks that wait for the frames after them.
     waiting: VecDeque<Peak>,
-    past: VecDeque<Past>,
-    sketches: Sketches,
+    past: VecDeque<PastPeak>,
+    recent: RecentPeaks,
     /// Empty without a metric.
-    windows: Windows,
+    windows: ContextWindows,
     metric: Option<Arc<Metric>>,
     finished: bool,
 }
 
-impl Default for CandidateStream {
+impl Default for PeakFeatureStream {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl CandidateStream {
-    /// Nothing heard yet; candidates are compared without a [`Metric`].
+impl PeakFeatureStream {
+    /// A stream that has seen no frame yet, without a [`Metric`].
     pub fn new() -> Self {
         Self::with(None)
     }
 
-    /// Nothing heard yet.
+    /// A stream that has seen no frame yet.
     pub fn with(metric: Option<Arc<Metric>>) -> Self {
         let nothing = Frame {
             strength: Strength::default(),
@@ -230,41 +235,41 @@ impl CandidateStream {
         };
         Self {
             flux: FluxStream::new(),
-            floor: FloorStream::new(),
-            peaks: PeakStream::new(),
+            floor: NoiseFloor::new(),
+            peaks: PeakPicker::new(),
             ring: vec![nothing; RING as usize],
             strong: 0,
-            grounded: 0,
+            with_floor: 0,
             floors: VecDeque::with_capacity(2),
             waiting: VecDeque::new(),
             past: VecDeque::new(),
-            sketches: Sketches::default(),
-            windows: Windows::default(),
+            recent: RecentPeaks::default(),
+            windows: ContextWindows::default(),
             metric,
             finished: false,
         }
     }
 
-    /// Hears a mel frame (`[64]` magnitudes, as [`crate::hearing::mel::MelStream`] says them) and says the candidate of which everything is
-    /// known now, if there is one. Candidates come in order, at least nine frames apart. Does nothing after [`Self::finish`].
-    pub fn push_frame(&mut self, mel: &Row) -> Option<Candidate> {
-        let log = wide(
+    /// Takes a mel frame (`[64]` magnitudes, from [`crate::hearing::mel::MelStream`]). Returns the next peak whose
+    /// features are complete. Peaks come in order, at least nine frames apart. Does nothing after [`Self::finish`].
+    pub fn push_frame(&mut self, mel: &Row) -> Option<PeakFeatures> {
+        let log = vectorized(
             #[inline(always)]
-            || log(mel),
+            || log_mel(mel),
         );
         self.push_logged(mel, &log)
     }
 
-    /// The same where the frame's `L` is known.
-    pub(crate) fn push_logged(&mut self, mel: &Row, log: &Row) -> Option<Candidate> {
+    /// As [`Self::push_frame`], for a frame whose `L` is known.
+    pub(crate) fn push_logged(&mut self, mel: &Row, log: &Row) -> Option<PeakFeatures> {
         if self.finished {
             return None;
         }
-        let mel = mel.map(|m| within(m, 1e30));
+        let mel = mel.map(|m| clamp_positive(m, 1e30));
         if let Some(floor) = self.floor.push(&mel) {
             self.floors.push_back(*floor);
         }
-        let strength = wide(
+        let strength = vectorized(
             #[inline(always)]
             || self.flux.push_log(log),
         );
@@ -274,8 +279,8 @@ impl CandidateStream {
         self.next()
     }
 
-    /// The recording ends here: the candidates that are left, judged as if nothing followed; at most thirteen.
-    pub fn finish(&mut self) -> Vec<Candidate> {
+    /// The recording ends here. Returns the peaks that are left, at most thirteen, as if silence followed.
+    pub fn finish(&mut self) -> Vec<PeakFeatures> {
         if self.finished {
             return Vec::new();
         }
@@ -283,7 +288,7 @@ impl CandidateStream {
         if let Some(strength) = self.flux.finish() {
             self.strong(strength);
         }
-        if self.grounded < self.strong {
+        if self.with_floor < self.strong {
             let floor = *self.floor.finish();
             self.ground(&floor, self.strong);
         }
@@ -293,13 +298,13 @@ impl CandidateStream {
         std::iter::from_fn(|| self.next()).collect()
     }
 
-    /// Every frame before this one is known to be a candidate that was said, or none.
+    /// Every peak before this frame has been returned.
     pub fn judged(&self) -> u64 {
         let waiting = self.waiting.front().map_or(u64::MAX, |peak| peak.frame);
         waiting.min(self.peaks.judged())
     }
 
-    /// The last frame whose strength is known, and its strength: the last that was heard but one.
+    /// The last frame whose strength is known (the last but one that was pushed), and its strength.
     pub fn last(&self) -> Option<(u64, Strength)> {
         let last = self.strong.checked_sub(1)?;
         Some((last, self.frame(last).strength))
@@ -307,7 +312,7 @@ impl CandidateStream {
 
     fn strong(&mut self, strength: Strength) {
         let frame = &mut self.ring[(self.strong % RING) as usize];
-        wide(
+        vectorized(
             #[inline(always)]
             || {
                 let level = self.flux.level();
@@ -338,27 +343,27 @@ impl CandidateStream {
         self.waiting.extend(self.peaks.push(strength));
     }
 
-    /// The floor of the frames before `stop` that have none yet.
+    /// Sets the noise floor of the frames before `stop` that have none yet.
     fn ground(&mut self, floor: &Row, stop: u64) {
-        wide(
+        vectorized(
             #[inline(always)]
             || {
-                let log = log(floor);
+                let log = log_mel(floor);
                 let mean_log = mean(&log);
-                for t in self.grounded..stop {
+                for t in self.with_floor..stop {
                     let frame = &mut self.ring[(t % RING) as usize];
                     for (above, log) in frame.above.iter_mut().zip(&log) {
-                        *above = larger(*above - log, 0.0);
+                        *above = fast_max(*above - log, 0.0);
                     }
                     frame.loudness = mean(&frame.above);
                     frame.floor = mean_log;
                 }
             },
         );
-        self.grounded = stop;
+        self.with_floor = stop;
     }
 
-    fn next(&mut self) -> Option<Candidate> {
+    fn next(&mut self) -> Option<PeakFeatures> {
         let peak = self.waiting.front()?;
         let heard = self.strong >= peak.frame + DELAY;
         if !heard && !self.finished {
@@ -372,17 +377,17 @@ impl CandidateStream {
         &self.ring[(t % RING) as usize]
     }
 
-    /// The frames from `c - before` to `c + after`, as far as they were heard; never none.
+    /// The known frames from `c - before` to `c + after`; never empty.
     fn around(&self, c: u64, before: u64, after: u64) -> impl ExactSizeIterator<Item = &Frame> {
         self.between(c.saturating_sub(before), c + after)
     }
 
-    /// The frames from `c - from` to `c - to`, as far as they were heard; never none.
+    /// The known frames from `c - from` to `c - to`; never empty.
     fn before(&self, c: u64, from: u64, to: u64) -> impl ExactSizeIterator<Item = &Frame> {
         self.between(c.saturating_sub(from), c.saturating_sub(to))
     }
 
-    /// The frames from `c + from` to `c + to`, as far as they were heard; never none.
+    /// The known frames from `c + from` to `c + to`; never empty.
     fn after(&self, c: u64, from: u64, to: u64) -> impl ExactSizeIterator<Item = &Frame> {
         self.between(c + from, c + to)
     }
@@ -394,7 +399,7 @@ impl CandidateStream {
         (first..last + 1).map(|t| self.frame(t as u64))
     }
 
-    /// `pl` of a frame: its loudness and that of the five before and after it.
+    /// `pl` of a frame: mean loudness of the frame and of five frames on both sides.
     fn smooth_loudness(&self, t: u64) -> f32 {
         mean_of(self.around(t, BESIDE, BESIDE).map(|frame| frame.loudness))
     }
@@ -407,7 +412,7 @@ impl CandidateStream {
             .fold(f32::MAX, f32::min)
     }
 
-    fn describe(&mut self, peak: Peak) -> Candidate {
+    fn describe(&mut self, peak: Peak) -> PeakFeatures {
         let c = peak.frame;
         let long = |frame: &Frame| frame.strength.flux_100();
         let level = |frame: &Frame| frame.level;
@@ -420,7 +425,7 @@ impl CandidateStream {
                 .fold(0.0, f32::max)
         };
         let onset = bands(self.after(c, 0, 9));
-        let own = Past {
+        let own = PastPeak {
             frame: c,
             flux_100: own_flux,
             loudness: own_loudness,
@@ -433,74 +438,74 @@ impl CandidateStream {
         {
             self.past.pop_front();
         }
-        let (sim3, sim10, ldiff) = self.likest(&own);
+        let (sim3, sim10, ldiff) = self.most_similar(&own);
 
         let aloud = |frame: &Frame| frame.loudness;
         let mut features = [0.0; FEATURES];
         let mut slots = features.iter_mut();
-        let mut say = |x: f32| {
+        let mut put = |x: f32| {
             if let Some(slot) = slots.next() {
                 *slot = x;
             }
         };
         for r in 0..REFERENCES.len() {
             let near = self.around(c, AROUND as u64, AROUND as u64);
-            say((LEAST_FLUX + near.map(|f| f.strength.flux[r]).fold(0.0, f32::max)).ln());
+            put((LEAST_FLUX + near.map(|f| f.strength.flux[r]).fold(0.0, f32::max)).ln());
         }
-        say(mean_of(self.after(c, 0, 15).map(level)) - mean_of(self.before(c, 30, 4).map(level)));
-        say(mean_of(self.after(c, 0, 19).map(level)) - self.frame(c).floor);
+        put(mean_of(self.after(c, 0, 15).map(level)) - mean_of(self.before(c, 30, 4).map(level)));
+        put(mean_of(self.after(c, 0, 19).map(level)) - self.frame(c).floor);
         let busy = self.before(c, 200, 11).map(|f| f.strength.flux_20());
-        say((LEAST_FLUX + mean_of(busy)).ln());
-        say((LEAST_FLUX + self.before(c, 200, 10).map(long).fold(0.0, f32::max)).ln());
-        say(self.since(c, |past| past.flux_100 >= own.flux_100));
-        say((LEAST_FLUX + self.after(c, 10, AFTER).map(long).fold(0.0, f32::max)).ln());
+        put((LEAST_FLUX + mean_of(busy)).ln());
+        put((LEAST_FLUX + self.before(c, 200, 10).map(long).fold(0.0, f32::max)).ln());
+        put(self.since(c, |past| past.flux_100 >= own.flux_100));
+        put((LEAST_FLUX + self.after(c, 10, AFTER).map(long).fold(0.0, f32::max)).ln());
         let (a, b) = (bands(self.after(c, 0, 29)), bands(self.before(c, 100, 6)));
         let norms = (dot(&a, &a) * dot(&b, &b)).sqrt();
-        say(1.0 - dot(&a, &b) / (norms + LEAST_NORM));
+        put(1.0 - dot(&a, &b) / (norms + LEAST_NORM));
         let near = self.around(c, AROUND as u64, AROUND as u64);
-        say(near.map(|f| f.strength.broad).fold(0.0, f32::max));
-        say(sim3);
-        say(sim10);
-        say(ldiff);
-        say(self.quietest(c, 54, 4));
-        say(self.quietest(c, 204, 4));
-        say(mean_of(self.after(c, 15, 29).map(aloud)) - mean_of(self.before(c, 30, 5).map(aloud)));
+        put(near.map(|f| f.strength.broad).fold(0.0, f32::max));
+        put(sim3);
+        put(sim10);
+        put(ldiff);
+        put(self.quietest(c, 54, 4));
+        put(self.quietest(c, 204, 4));
+        put(mean_of(self.after(c, 15, 29).map(aloud)) - mean_of(self.before(c, 30, 5).map(aloud)));
         let (body, before) = (bands(self.after(c, 0, 14)), bands(self.before(c, 30, 5)));
-        say(centroid(&body) - centroid(&before));
-        say(self.since(c, |past| past.loudness >= own.loudness));
+        put(centroid(&body) - centroid(&before));
+        put(self.since(c, |past| past.loudness >= own.loudness));
         self.past.push_back(own);
         let later = bands(self.after(c, 25, AFTER));
-        let mut colours = [0.0; COLOURS];
+        let mut timbre = [0.0; TIMBRE];
         let groups = [&body, &before, &later].map(|row| row.chunks_exact(BANDS / GROUPS));
-        for (slot, group) in colours.iter_mut().zip(groups.into_iter().flatten()) {
+        for (slot, group) in timbre.iter_mut().zip(groups.into_iter().flatten()) {
             *slot = group.iter().sum::<f32>() / (BANDS / GROUPS) as f32;
         }
         let spectrum = mean_row(self.after(c, 0, SOUND), |frame| &frame.log);
         let preceding = mean_row(self.before(c, BEFORE.0, BEFORE.1), |frame| &frame.log);
-        let bearing = Bearing::new(self.metric.as_deref(), &spectrum, &preceding);
-        let surroundings = self.windows.around(&Own {
+        let spectra = MetricSpectra::new(self.metric.as_deref(), &spectrum, &preceding);
+        let context = self.windows.around(&ContextQuery {
             frame: c,
-            sound: &bearing.sound,
-            before: &bearing.before,
+            sound: &spectra.sound,
+            before: &spectra.before,
             level: mean(&spectrum),
         });
-        let rows = [&body, &later, &self.risen(c)];
-        // The features begin with the flux against each reference.
-        let sketch = Sketch::new(c, own.sound, rows, features[R100], bearing);
-        Candidate {
+        let rows = [&body, &later, &self.max_rise(c)];
+        // The first features are the flux against each reference.
+        let compared = ComparedPeak::new(c, own.sound, rows, features[R100], spectra);
+        PeakFeatures {
             frame: c,
             flux_100: peak.flux_100,
             features,
-            colours,
+            timbre,
             spectrum,
-            steady: bearing.steady(),
-            beside: self.beside(sketch),
-            surroundings,
+            steady: spectra.steady(),
+            comparisons: self.comparisons(compared),
+            context,
         }
     }
 
-    /// By how much each band rose, at most, about a candidate.
-    fn risen(&self, c: u64) -> Row {
+    /// The largest rise of each band around a peak.
+    fn max_rise(&self, c: u64) -> Row {
         let mut most = [0.0f32; BANDS];
         for frame in self.around(c, 1, AROUND as u64) {
             for (most, rise) in most.iter_mut().zip(&frame.rise) {
@@ -510,16 +515,17 @@ impl CandidateStream {
         most
     }
 
-    fn beside(&mut self, own: Sketch) -> Beside {
+    fn comparisons(&mut self, own: ComparedPeak) -> Comparisons {
         let oldest = self.strong.saturating_sub(RING - BESIDE);
-        let mut sketches = std::mem::take(&mut self.sketches);
-        let beside = sketches.compare(own, oldest, |t| self.smooth_loudness(t));
-        self.sketches = sketches;
-        beside
+        let mut recent = std::mem::take(&mut self.recent);
+        let comparisons = recent.compare(own, oldest, |t| self.smooth_loudness(t));
+        self.recent = recent;
+        comparisons
     }
 
-    /// How like the likest earlier candidate within 3 and 10 s is, and how much louder this one is than the latter.
-    fn likest(&self, own: &Past) -> (f32, f32, f32) {
+    /// Similarity to the most similar peak within 3 s and within 10 s, and how much louder this peak is than the
+    /// latter.
+    fn most_similar(&self, own: &PastPeak) -> (f32, f32, f32) {
         let (mut sim3, mut sim10): (Option<f32>, Option<(f32, f32)>) = (None, None);
         for past in &self.past {
             let ago = own.frame - past.frame;
@@ -539,8 +545,8 @@ impl CandidateStream {
         (sim3.unwrap_or(0.0), most, ldiff)
     }
 
-    /// `ln(0.05 + s)`, `s` the seconds since the last candidate of which something holds, at most ten.
-    fn since(&self, c: u64, holds: impl Fn(&Past) -> bool) -> f32 {
+    /// `ln(0.05 + s)`, `s` the seconds, at most ten, since the last peak for which `holds` is true.
+    fn since(&self, c: u64, holds: impl Fn(&PastPeak) -> bool) -> f32 {
         let last = self.past.iter().rev().find(|past| holds(past));
         let seconds = last.map_or(LONGEST_SECONDS, |past| (c - past.frame) as f32 * 0.01);
         (LEAST_SECONDS + seconds.min(LONGEST_SECONDS)).ln()
@@ -562,7 +568,7 @@ fn bands<'a>(frames: impl ExactSizeIterator<Item = &'a Frame>) -> Row {
     mean_row(frames, |frame| &frame.above)
 }
 
-/// The mean of something by band.
+/// The mean of a row by band.
 fn mean_row<'a>(
     frames: impl ExactSizeIterator<Item = &'a Frame>,
     of: impl Fn(&Frame) -> &Row,

@@ -1,54 +1,55 @@
-//! Onset strengths -> their peaks, eight frames later: where an onset may be.
+//! Onset strength -> its peaks, eight frames later: where an onset may be.
 
 use crate::hearing::flux::Strength;
-use crate::hearing::mel::within;
+use crate::hearing::mel::clamp_positive;
 
-/// An onset is the strongest of this many frames before and after it.
+/// A peak is the maximum of this many frames before and after it.
 pub(crate) const REACH: usize = 8;
 const SPAN: usize = 2 * REACH + 1;
 
-/// Frames around an onset among which its strength is sought.
+/// The strength of a peak is the maximum of this many frames before and after it.
 pub(crate) const AROUND: usize = 3;
 
-/// Weaker ones are no onsets.
+/// Weaker maxima are no peaks.
 const FAINT: f32 = 0.02;
 
-/// `flux_100` at which [`likelihood`] is a half.
+/// `flux_100` at which [`likelihood`] is 0.5.
 const EVEN: f32 = 0.7;
 
-/// How likely an event begins at a frame with this `flux_100`: `flux_100 / (flux_100 + 0.7)`, in [0, 1]; 0 for what is no strength. It
-/// rises with the flux. The 0.7 comes from five KitchenMix recordings at 10 and 20 dB, on which it follows the share of peaks within 0.15 s of
-/// a labelled start up to a half, and falls short of it above.
+/// How likely an event begins at a frame with this `flux_100`: `flux_100 / (flux_100 + 0.7)`, in [0, 1]; 0 for NaN.
+///
+/// The 0.7 comes from five KitchenMix recordings at 10 and 20 dB. On them the value follows the share of peaks within
+/// 0.15 s of a labelled start up to 0.5, and lies below that share above.
 pub fn likelihood(flux_100: f32) -> f32 {
-    let flux = within(flux_100, 1e9);
+    let flux = clamp_positive(flux_100, 1e9);
     flux / (flux + EVEN)
 }
 
-/// A frame in which something begins.
+/// A peak of onset strength.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Peak {
-    /// Counts from the first mel frame.
+    /// Index of its mel frame.
     pub frame: u64,
     /// The largest `flux_100` within three frames of it.
     pub flux_100: f32,
 }
 
-/// Strengths in, onsets out, eight frames later. Two onsets are at least nine frames apart.
+/// Strengths in, peaks out, eight frames later. Two peaks are at least nine frames apart.
 #[derive(Clone, Debug)]
-pub struct PeakStream {
+pub struct PeakPicker {
     /// The last [`SPAN`] strengths, oldest first.
     window: [Strength; SPAN],
     frames: u64,
 }
 
-impl Default for PeakStream {
+impl Default for PeakPicker {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl PeakStream {
-    /// Nothing heard yet.
+impl PeakPicker {
+    /// A picker that has seen no frame yet.
     pub fn new() -> Self {
         Self {
             window: [Strength::default(); SPAN],
@@ -56,13 +57,13 @@ impl PeakStream {
         }
     }
 
-    /// How many frames have been judged: all before this one are onsets or not.
+    /// Frames that have been decided: every peak before this one has been returned.
     pub fn judged(&self) -> u64 {
         self.frames.saturating_sub(REACH as u64)
     }
 
-    /// Hears the strength of frame `t` and says whether frame `t - 8` is an onset: stronger than the eight before it, at least as
-    /// strong as the eight after it, and not faint.
+    /// Takes the strength of frame `t` and returns frame `t - 8` if it is a peak: stronger than the eight frames
+    /// before it, at least as strong as the eight after it, and not faint.
     pub fn push(&mut self, strength: Strength) -> Option<Peak> {
         self.window.copy_within(1.., 0);
         self.window[SPAN - 1] = strength;
@@ -98,7 +99,7 @@ mod tests {
 
     #[test]
     fn of_equals_the_first_is_the_onset() {
-        let mut stream = PeakStream::new();
+        let mut stream = PeakPicker::new();
         let mut found = Vec::new();
         for t in 0..40 {
             let flux_100 = if (10..14).contains(&t) { 0.5 } else { 0.0 };
@@ -124,7 +125,7 @@ mod tests {
     proptest! {
         #[test]
         fn onsets_are_more_than_eight_frames_apart(x in prop::collection::vec(0f32..1.0, 1..300)) {
-            let mut stream = PeakStream::new();
+            let mut stream = PeakPicker::new();
             let frames: Vec<u64> = x
                 .iter()
                 .filter_map(|&f| stream.push(strong(f, f)))

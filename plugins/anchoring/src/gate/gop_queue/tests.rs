@@ -16,21 +16,21 @@ fn entry(ms: i64) -> Entry {
     }
 }
 
-/// The payload is the place in decoding order.
-fn unit(place: usize, ms: i64, keyframe: bool) -> Unit<usize> {
-    Unit {
+/// The payload is the index in decoding order.
+fn unit(place: usize, ms: i64, keyframe: bool) -> AccessUnit<usize> {
+    AccessUnit {
         pts: Nanos::from_ms(ms),
         keyframe,
         shown: true,
         droppable: false,
-        second: false,
+        second_field: false,
         bytes: 10,
         duration: None,
         payload: place,
     }
 }
 
-fn stream(units: &[(i64, bool)]) -> Vec<Unit<usize>> {
+fn stream(units: &[(i64, bool)]) -> Vec<AccessUnit<usize>> {
     units
         .iter()
         .enumerate()
@@ -40,7 +40,7 @@ fn stream(units: &[(i64, bool)]) -> Vec<Unit<usize>> {
 
 fn run(units: &[(i64, bool)], wanted: &[i64]) -> Vec<Verdict<usize>> {
     let mut queue = GopQueue::new();
-    wanted.iter().for_each(|&ms| queue.want(entry(ms)));
+    wanted.iter().for_each(|&ms| queue.request(entry(ms)));
     let mut verdicts = Vec::new();
     for unit in stream(units) {
         queue.push(unit);
@@ -109,22 +109,22 @@ fn a_unit_that_nothing_refers_to_is_left_out_unless_wanted() {
         unit.droppable = matches!(unit.payload, 2 | 4);
         queue.push(unit);
     }
-    queue.want(entry(120));
+    queue.request(entry(120));
     let verdicts = queue.finish();
     assert_eq!(passed(&verdicts), [0, 1, 3, 4]);
-    assert!(verdicts.contains(&Verdict::Leave(2)));
+    assert!(verdicts.contains(&Verdict::Drop(2)));
     assert_eq!(queue.stats().passed, 4);
     assert_eq!(queue.held_bytes(), 0);
 }
 
 #[test]
-fn a_tie_goes_to_the_earlier_picture_and_two_entries_may_share_one() {
+fn a_tie_goes_to_the_earlier_frame_and_two_entries_may_share_one() {
     let verdicts = run(&CLOSED, &[60, 61, 81]);
     assert_eq!(served(&verdicts), [(60, 40), (61, 80), (81, 80)]);
 }
 
 #[test]
-fn a_hole_of_any_length_takes_the_pictures_at_its_edges_once() {
+fn a_discontinuity_of_any_length_takes_the_frames_at_its_edges_once() {
     let units = [
         (0, true),
         (40, false),
@@ -138,9 +138,9 @@ fn a_hole_of_any_length_takes_the_pictures_at_its_edges_once() {
         served(&verdicts),
         [(0, 0), (1000, 80), (1_801_000, 3_600_000)]
     );
-    let folded = |verdict: &&Verdict<usize>| matches!(verdict, Verdict::Fold(_));
-    assert_eq!(verdicts.iter().filter(folded).count(), 3_597);
-    // Nor does it count as time held.
+    let merged = |verdict: &&Verdict<usize>| matches!(verdict, Verdict::Merge(_));
+    assert_eq!(verdicts.iter().filter(merged).count(), 3_597);
+    // Nor does the step count as time held.
     let mut queue = GopQueue::new();
     for unit in stream(&units) {
         queue.push(unit);
@@ -156,7 +156,7 @@ fn an_entry_just_before_a_keyframe_takes_the_keyframe() {
 }
 
 #[test]
-fn a_wanted_leading_picture_takes_the_gop_before_along() {
+fn a_wanted_leading_frame_takes_the_gop_before_along() {
     // Shown: 0 40 80 | 120 160(leading) 200(key) 240
     let open = [
         (0, true),
@@ -175,7 +175,7 @@ fn a_wanted_leading_picture_takes_the_gop_before_along() {
 }
 
 #[test]
-fn leading_pictures_at_the_very_start_serve_nothing() {
+fn leading_frames_at_the_very_start_serve_nothing() {
     let verdicts = run(
         &[(120, true), (40, false), (80, false), (160, false)],
         &[85],
@@ -201,12 +201,12 @@ fn entries_far_outside_are_missed_and_near_ones_served() {
 }
 
 #[test]
-fn the_last_picture_serves_as_long_as_it_is_shown() {
+fn the_last_frame_serves_as_long_as_it_is_shown() {
     let mut queue = GopQueue::new();
     let mut last = unit(0, 0, true);
     last.duration = Some(Nanos::from_ms(5000));
     queue.push(last);
-    queue.want(entry(4900));
+    queue.request(entry(4900));
     assert_eq!(served(&queue.finish()), [(4900, 0)]);
 }
 
@@ -239,7 +239,7 @@ fn units_before_the_first_keyframe_come_back() {
 fn a_gop_too_large_to_hold_passes_in_parts() {
     let mut queue = GopQueue::new();
     for ms in 0..100 {
-        queue.want(entry(ms * 400));
+        queue.request(entry(ms * 400));
     }
     let mut verdicts = Vec::new();
     for place in 0..1000 {
@@ -262,20 +262,20 @@ fn late_entries_are_missed_or_served_within_a_frame() {
         queue.push(unit);
     }
     assert!(!queue.overflow().is_empty());
-    queue.want(entry(100));
-    queue.want(entry(130));
+    queue.request(entry(100));
+    queue.request(entry(130));
     let verdicts = queue.finish();
     assert_eq!(served(&verdicts), [(130, 160)]);
     assert_eq!(queue.stats().missed, 1);
 }
 
 /// A coded stream: GOPs of mini-GOPs with B-frames, open or closed, at a constant or a variable rate, in decoding order.
-fn coded() -> impl Strategy<Value = Vec<Unit<usize>>> {
+fn coded() -> impl Strategy<Value = Vec<AccessUnit<usize>>> {
     coded_in(12, 8)
 }
 
-/// Fewer GOPs than `gops`, each of fewer pictures than `length`.
-fn coded_in(length: usize, gops: usize) -> impl Strategy<Value = Vec<Unit<usize>>> {
+/// Fewer GOPs than `gops`, each with fewer frames than `length`.
+fn coded_in(length: usize, gops: usize) -> impl Strategy<Value = Vec<AccessUnit<usize>>> {
     let gop = (1..length, 0usize..4, any::<bool>());
     (
         prop::collection::vec(gop, 1..gops),
@@ -316,7 +316,7 @@ fn coded_in(length: usize, gops: usize) -> impl Strategy<Value = Vec<Unit<usize>
 
 proptest! {
     #[test]
-    fn every_entry_gets_the_nearest_picture_and_all_it_needs(
+    fn every_entry_gets_the_nearest_frame_and_all_it_needs(
         units in coded(),
         mut wanted in prop::collection::vec(0i64..30_000, 0..30),
         lag in 0i64..3000,
@@ -326,24 +326,24 @@ proptest! {
         let mut verdicts = Vec::new();
         let mut given = 0;
         for unit in units.clone() {
-            // The plan is decided some way behind the pictures.
+            // The plan is decided some way behind the frames.
             let decided = unit.pts - Nanos::from_ms(lag);
             while given < wanted.len() && Nanos::from_ms(wanted[given]) < decided {
-                queue.want(entry(wanted[given]));
+                queue.request(entry(wanted[given]));
                 given += 1;
             }
             prop_assert!(queue.push(unit).is_none());
             verdicts.extend(queue.release(decided));
         }
-        wanted[given..].iter().for_each(|&ms| queue.want(entry(ms)));
+        wanted[given..].iter().for_each(|&ms| queue.request(entry(ms)));
         verdicts.extend(queue.finish());
 
-        // Everything has one verdict, in decoding order.
+        // Every unit has one verdict, in decoding order.
         let mut places = Vec::new();
         for verdict in &verdicts {
             match verdict {
                 Verdict::Pass { payload: place, .. } => places.push(*place),
-                Verdict::Leave(place) => places.push(*place),
+                Verdict::Drop(place) => places.push(*place),
                 Verdict::Skip { left, .. } => places.extend(left),
                 _ => {}
             }
@@ -351,7 +351,7 @@ proptest! {
         prop_assert_eq!(places, (0..units.len()).collect::<Vec<_>>());
         prop_assert_eq!(queue.held_bytes(), 0);
 
-        // The nearest picture, announced before it, passed with its GOP from the keyframe on.
+        // The nearest frame, announced before its unit, and passed with its GOP from the keyframe on.
         let mut shown: Vec<(i64, usize)> =
             units.iter().map(|unit| (unit.pts.get(), unit.payload)).collect();
         shown.sort_unstable();
@@ -362,8 +362,8 @@ proptest! {
         for verdict in &verdicts {
             match verdict {
                 Verdict::Pass { .. } => so_far += 1,
-                Verdict::Skip { .. } | Verdict::Leave(_) => {}
-                Verdict::Fold(entry) => {
+                Verdict::Skip { .. } | Verdict::Drop(_) => {}
+                Verdict::Merge(entry) => {
                     answered += 1;
                     let far = |(pts, _): &(i64, usize)| pts.abs_diff(entry.planned.get()) > 500_000_000;
                     prop_assert!(shown.iter().all(far));
@@ -397,7 +397,7 @@ proptest! {
         units in coded_in(400, 4),
         mut wanted in prop::collection::vec(0i64..100_000, 0..60),
     ) {
-        // Whether the first or last picture serves what lies before or after it is a matter of the spacing so far, and that differs.
+        // Which times the first or last frame serves depends on the frame interval so far, and that differs.
         let times = || units.iter().map(|unit| unit.pts);
         let (first, last) = (times().min().unwrap(), times().max().unwrap());
         wanted.retain(|&ms| (first..=last).contains(&Nanos::from_ms(ms)));
@@ -407,10 +407,10 @@ proptest! {
             let (mut verdicts, mut given, mut most) = (Vec::new(), 0, 0);
             for unit in units.clone() {
                 queue.push(unit);
-                // As a plan is read: as far as the pictures have come, and it is known what comes then.
+                // As a plan is read: as far as frames have come, and what comes then is known.
                 let newest = queue.newest().unwrap();
                 while given < wanted.len() && Nanos::from_ms(wanted[given]) <= newest {
-                    queue.want(entry(wanted[given]));
+                    queue.request(entry(wanted[given]));
                     given += 1;
                 }
                 let next = wanted.get(given).map_or(Nanos::MAX, |&ms| Nanos::from_ms(ms));
@@ -420,7 +420,7 @@ proptest! {
                 }
                 most = most.max(queue.held_bytes());
             }
-            wanted[given..].iter().for_each(|&ms| queue.want(entry(ms)));
+            wanted[given..].iter().for_each(|&ms| queue.request(entry(ms)));
             verdicts.extend(queue.finish());
             (verdicts, most)
         };
@@ -441,14 +441,14 @@ proptest! {
             let ms = place as i64 * 40;
             queue.push(unit(place, ms, place == 0));
             while next <= ms {
-                queue.want(entry(next));
+                queue.request(entry(next));
                 next += every * 40;
             }
             queue.advance(Nanos::from_ms(next));
             most = most.max(queue.held_bytes());
         }
         // Ten bytes a unit.
-        prop_assert!(most <= 10 * 2 * (ENOUGH + REORDER + 2 * every as usize), "{most}");
+        prop_assert!(most <= 10 * 2 * (MIN_TO_ADVANCE + REORDER + 2 * every as usize), "{most}");
     }
 
     #[test]
@@ -463,7 +463,7 @@ proptest! {
         let total = units.len();
         for unit in units {
             queue.push(unit);
-            wanted.next().into_iter().for_each(|ms| queue.want(entry(ms)));
+            wanted.next().into_iter().for_each(|ms| queue.request(entry(ms)));
             while queue.held_bytes() > bound {
                 let freed = queue.overflow();
                 prop_assert!(!freed.is_empty());
@@ -475,7 +475,7 @@ proptest! {
         for verdict in &verdicts {
             match verdict {
                 Verdict::Pass { payload: place, .. } => places.push(*place),
-                Verdict::Leave(place) => places.push(*place),
+                Verdict::Drop(place) => places.push(*place),
                 Verdict::Skip { left, .. } => places.extend(left),
                 _ => {}
             }
@@ -487,8 +487,8 @@ proptest! {
 
 #[test]
 fn two_fields_share_their_fate() {
-    let field = |place: usize, ms: i64, second: bool, droppable: bool| Unit {
-        second,
+    let field = |place: usize, ms: i64, second_field: bool, droppable: bool| AccessUnit {
+        second_field,
         droppable,
         ..unit(place, ms, place == 0)
     };
@@ -500,7 +500,7 @@ fn two_fields_share_their_fate() {
             field(3, 40, true, true),
             field(4, 80, false, true),
             field(5, 80, true, true),
-            // Something refers to the second one.
+            // Another unit refers to the second one.
             field(6, 120, false, true),
             field(7, 120, true, false),
             field(8, 160, false, false),
@@ -509,7 +509,7 @@ fn two_fields_share_their_fate() {
     };
     let run = |wanted: i64| {
         let mut queue = GopQueue::new();
-        queue.want(entry(wanted));
+        queue.request(entry(wanted));
         units().into_iter().for_each(|unit| {
             queue.push(unit);
         });
@@ -520,14 +520,14 @@ fn two_fields_share_their_fate() {
     assert_eq!(run(120), [0, 1, 6, 7]);
     assert_eq!(run(150), [0, 1, 6, 7, 8, 9]);
     let mut queue = GopQueue::new();
-    queue.want(entry(40));
+    queue.request(entry(40));
     let mut all = Vec::new();
     for unit in units() {
         queue.push(unit);
         all.extend(queue.overflow());
     }
     all.extend(queue.finish());
-    // Let go of by halves, it is passed or left by pairs all the same.
+    // Released by halves, pairs still pass or stay out together.
     let all = passed(&all);
     assert!(all.chunks(2).all(|pair| pair[0] + 1 == pair[1]), "{all:?}");
 }
