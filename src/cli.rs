@@ -6,7 +6,7 @@
 //! - `extract`: run, plan. `batch`: batch.
 //! - `files`: inspect, verify, recover.
 //! - `report`: report, plot. `exchange`: export, import-audio.
-//! - `eval`: eval. `fit`: fit. `machine`: models.
+//! - `eval`: eval; `scores`: its commands for published benchmarks. `fit`: fit. `machine`: models.
 
 mod batch;
 mod eval;
@@ -17,6 +17,7 @@ mod fit;
 mod machine;
 mod pipeline;
 mod report;
+mod scores;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
@@ -30,6 +31,10 @@ pub use fit::{Fit, Part};
 pub use machine::{Completions, Man, Models};
 pub use pipeline::{Format, Graph, PipelineArgs, Pipelines, Validate};
 pub use report::{Plot, Report};
+pub use scores::{
+    Background, EvalDetection, EvalLayout, EvalMoments, EvalOnsets, EvalParsing, EvalPsds, EvalSed,
+    Layout, Scorer,
+};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())

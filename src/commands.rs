@@ -30,7 +30,7 @@ use clap::Parser;
 use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, Command, Eval, PipelineArgs};
+use crate::cli::{Cli, Command, PipelineArgs};
 use crate::failure::{Reported, Usage};
 use crate::pipeline::{self, Pipeline, Variables};
 use crate::terminal::{LogWriter, Output, print, tell};
@@ -81,7 +81,7 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Recover(args) => recover::run(&args, output),
         Command::Export(args) => export::run(&args, output),
         Command::ImportAudio(args) => import_audio::run(&args, output),
-        Command::Eval(Eval::Anchors(args)) => eval::anchors(&args, output),
+        Command::Eval(args) => eval::run(&args, output),
         Command::Report(args) => report::run(&args, output),
         Command::Plot(args) => plot::run(&args, output),
         Command::Fit(args) => fit::run(&args, output),

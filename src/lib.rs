@@ -12,6 +12,8 @@
 //! - [`batch`]: many recordings -> worker processes, a status line each, features.
 //! - [`session`]: recording and pipeline -> plan and features.
 //! - [`eval`]: plans against labels.
+//! - `scores`: the measures of published benchmarks.
+//! - `datasets`: published label files, checked.
 //! - [`outputs`]: feature files and plans, read back.
 //! - [`pipeline`]: YAML and gst-launch text -> a checked pipeline, or everything that is wrong at once.
 //! - [`recording`]: a recording -> its streams and fingerprint, or why it cannot be used.
@@ -23,6 +25,7 @@
 pub mod batch;
 pub mod cli;
 pub mod commands;
+mod datasets;
 pub mod eval;
 pub mod export;
 pub mod failure;
@@ -34,6 +37,7 @@ pub mod outputs;
 pub mod pipeline;
 pub mod recording;
 pub mod report;
+mod scores;
 pub mod session;
 mod stop;
 pub mod terminal;

@@ -59,6 +59,9 @@ mod export;
 // Plans from a file of many recordings' sound.
 mod import;
 
+// The measures of published benchmarks, against their authors' scorers.
+mod scores;
+
 // Many recordings: resumed, accounted for, stopped, killed.
 mod batch;
 

@@ -5,11 +5,29 @@ use std::path::PathBuf;
 use anchoring::tier::Tier;
 use clap::{Args, Subcommand};
 
+use super::scores::{
+    EvalDetection, EvalLayout, EvalMoments, EvalOnsets, EvalParsing, EvalPsds, EvalSed,
+};
+
 /// `earmark eval`.
 #[derive(Debug, Subcommand)]
 pub enum Eval {
     /// How many labelled events the looks of a plan hit, beside even, random, time-shifted and all-knowing looks.
     Anchors(EvalAnchors),
+    /// mAP of a submission to the detection challenge of EPIC-SOUNDS or EPIC-KITCHENS-100.
+    Detection(EvalDetection),
+    /// F-measure of onsets within a collar, as mir_eval has it.
+    Onsets(EvalOnsets),
+    /// Moment retrieval and highlight detection on QVHighlights.
+    Moments(EvalMoments),
+    /// Audio-visual video parsing on LLP: segments and events; on AVE: the accuracy of segments.
+    Parsing(EvalParsing),
+    /// Event- and segment-based F-measure of sound events, as sed_eval has them.
+    Sed(EvalSed),
+    /// The polyphonic sound detection score, as psds_eval has it.
+    Psds(EvalPsds),
+    /// What is there of a published dataset: counts and splits beside the published ones, missing videos.
+    Layout(EvalLayout),
 }
 
 /// `earmark eval anchors`.

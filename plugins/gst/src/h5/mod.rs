@@ -8,7 +8,7 @@
 //! - `write`: writes a feature file; `tables`: its columns. `merge`: writes one file of many.
 //! - `reading`: opens a file; `read`: reads it; `check` and `contents`: find what is wrong with it.
 //! - `recover`: copies what can be read of a damaged or unsealed file.
-//! - `sound`: reads sound from HDF5 files of others.
+//! - `sound`: reads sound from HDF5 files of others; `numbers`: reads whole numbers from them.
 //!
 //! A file from elsewhere can crash HDF5, even with a whole seal, for anybody can make a seal; so can a file without one (of schema
 //! `earmark/1`, unfinished or damaged). Only [`check_unsealed`], [`summary_unsealed`], [`copy`] and [`recover`] open such files: call them
@@ -17,6 +17,7 @@
 mod check;
 mod contents;
 mod merge;
+mod numbers;
 mod output;
 mod read;
 mod reading;
@@ -43,6 +44,7 @@ pub use crate::models::ModelNote;
 pub use check::{check, check_unsealed};
 use codes::{OldReasonCode, ReasonCode, TierCode};
 pub use merge::{MERGED, Merger};
+pub use numbers::whole_numbers;
 pub use read::{
     AnchorRow, CueColumns, Features, Share, Summary, Tables, read_cues, read_features,
     read_summary, read_tables, read_thumbnails,

@@ -1,0 +1,47 @@
+//! Whole numbers in HDF5, such as the rows of a split in AVE's `test_order.h5`.
+
+use std::path::Path;
+
+use super::{Error, File, H5Error, TypeDescriptor, named};
+
+/// The numbers of a dataset of one axis, of any integer type; `most`: how many there may be.
+///
+/// # Errors
+/// Not there, no HDF5 file, no integers, not of one axis, or too many.
+pub fn whole_numbers(path: &Path, name: &str, most: usize) -> Result<Vec<i64>, H5Error> {
+    let read = |message: String| H5Error::Read {
+        path: path.into(),
+        message,
+    };
+    let about = path.metadata().map_err(|e| read(e.to_string()))?;
+    if about.is_dir() {
+        return Err(read("it is a folder".into()));
+    }
+    // What HDF5 opened by descriptor must stay open.
+    let (place, _open) = named(path, false).map_err(|e| read(e.to_string()))?;
+    let file = File::with_options()
+        .with_fapl(|access| access.file_locking(false))
+        .open(place)
+        .map_err(|_| read("it is no HDF5 file, or damaged".into()))?;
+    let told = |e: Error| read(format!("`{name}`: {e}"));
+    let dataset = file
+        .dataset(name)
+        .map_err(|_| read(format!("has no dataset `{name}`")))?;
+    match dataset.dtype().and_then(|dtype| dtype.to_descriptor()) {
+        Ok(TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_)) => {}
+        Ok(other) => {
+            return Err(read(format!("`{name}` holds {other}, not whole numbers")));
+        }
+        Err(e) => return Err(told(e)),
+    }
+    let shape = dataset.shape();
+    match shape[..] {
+        [count] if count <= most => Ok(dataset.read_1d::<i64>().map_err(told)?.to_vec()),
+        [count] => Err(read(format!(
+            "`{name}` has {count} numbers, more than {most}"
+        ))),
+        _ => Err(read(format!(
+            "`{name}` has the shape {shape:?}: must have one axis"
+        ))),
+    }
+}
