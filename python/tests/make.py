@@ -143,7 +143,7 @@ def seal(path: Path) -> None:
     with h5py.File(path, "r", locking=False) as file:
 
         def visit(_: str, item: Any) -> None:
-            if isinstance(item, h5py.Dataset):
+            if isinstance(item, h5py.Dataset) and item.chunks:
                 for k in range(item.id.get_num_chunks()):
                     chunk = item.id.get_chunk_info(k)
                     stretches.append((chunk.byte_offset, chunk.size))

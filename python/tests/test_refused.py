@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import pickle
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 import earmark
 import make
+from conftest import ROOT
 
 
 def refused(path: Path, kind: type[Exception], words: str, **options: bool) -> None:
@@ -105,6 +107,65 @@ def test_every_bit_of_the_structure_is_held(made: Path, tmp_path: Path) -> None:
         if held == 12:
             break
     assert held > 5
+
+
+def test_whatever_is_spoilt_in_a_file_without_a_seal_is_an_error_or_can_be_read(tmp_path: Path) -> None:
+    whole = gzip.decompress((ROOT / "tests/old/earmark1.h5.gz").read_bytes())
+    random = np.random.default_rng(5)
+    path = tmp_path / "old.h5"
+    outcomes = set()
+    for _ in range(16):
+        spoilt = bytearray(whole)
+        for at in random.integers(8, 12000, random.choice([1, 20])):
+            spoilt[at] ^= 1 << int(random.integers(8))
+        path.write_bytes(spoilt)
+        try:
+            with earmark.open(path, allow_incomplete=True) as recording:
+                recording.problems()
+                for table in (recording.frames, recording.anchors, recording.cues):
+                    table.arrays()
+                outcomes.add((recording.features[:].shape, recording.grid(0.5).features.shape, type(recording.meta)) and "read")
+        except earmark.EarmarkError:
+            outcomes.add("refused")
+    assert outcomes == {"read", "refused"}
+
+
+def leads_away(file: h5py.File, how: str, other: Path) -> None:
+    """Puts something into a file that lies elsewhere."""
+    del file["anchors/score"]
+    if how == "soft link":
+        file["anchors/score"] = h5py.SoftLink("/anchors/uncertainty")
+    elif how == "external link":
+        file["anchors/score"] = h5py.ExternalLink(str(other), "/anchors/score")
+    elif how == "virtual":
+        layout = h5py.VirtualLayout(shape=(14,), dtype="f4")
+        layout[:] = h5py.VirtualSource(str(other), "anchors/score", shape=(14,))
+        file.create_virtual_dataset("anchors/score", layout)
+    else:
+        file.create_dataset("anchors/score", shape=(14,), dtype="f4", external=[(str(other), 0, h5py.h5f.UNLIMITED)])
+
+
+@pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "not sealed"])
+@pytest.mark.parametrize("how", ["soft link", "external link", "virtual", "external storage"])
+def test_what_leads_to_other_files_is_refused(tmp_path: Path, made: Path, how: str, sealed: bool) -> None:
+    path = make.write(tmp_path / "P02.h5", complete=sealed, sealed=False)
+    with h5py.File(path, "r+") as file:
+        leads_away(file, how, made)
+    if sealed:
+        make.seal(path)
+    words = "/anchors/score (is a link to something elsewhere|lies in another file)"
+    refused(path, earmark.DamagedFileError, words, allow_incomplete=True)
+
+
+def test_a_dataset_that_cannot_be_opened_is_not_overlooked(tmp_path: Path) -> None:
+    path = make.write(tmp_path / "P01.h5", complete=False, sealed=False)
+    with h5py.File(path) as file:
+        # Its object header begins with its version.
+        header = h5py.h5o.get_info(file["anchors/score"].id).addr
+    spoilt = bytearray(path.read_bytes())
+    spoilt[header] = 77
+    path.write_bytes(spoilt)
+    refused(path, earmark.DamagedFileError, "HDF5 cannot read it", allow_incomplete=True)
 
 
 def test_a_file_that_is_cut_off(made: Path, tmp_path: Path) -> None:

@@ -41,22 +41,43 @@ def readable(dataset: Any) -> int:
     return rows
 
 
+def own(group: Any, name: str) -> Any:
+    """What a group holds, if it lies in this file."""
+    import h5py
+
+    item = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
+    if item is None or isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
+        raise ValueError(f"{group.name.rstrip('/')}/{name} lies in another file, as nothing of a feature file does")
+    return item
+
+
+def read_attributes(of: Any) -> None:
+    """Reads every attribute: one that cannot be read is damage."""
+    for name in of.attrs:
+        of.attrs[name]
+
+
 def look(file: Any) -> dict[str, Any]:
     import h5py
 
     schema = text(file.attrs["schema"]) if "schema" in file.attrs else None
     complete = bool(file.attrs["complete"]) if "complete" in file.attrs else False
     because = text(file.attrs["incomplete_because"]) if "incomplete_because" in file.attrs else None
+    read_attributes(file)
     rows: dict[str, int] = {}
     short: list[str] = []
     skipped: list[str] = []
-    for name, group in file.items():
+    # By name: `items` hides what cannot be opened.
+    for name in file:
+        group = own(file, name)
         if name == "texts" or not isinstance(group, h5py.Group):
             continue
         counts = {}
-        for column, dataset in group.items():
+        for column in group:
+            dataset = own(group, column)
             if not isinstance(dataset, h5py.Dataset) or not dataset.shape:
                 continue
+            read_attributes(dataset)
             # Of a file that was being written, HDF5 can look for a text of variable length for ever: its heap may be half there.
             if dataset.dtype.hasobject and not complete:
                 skipped.append(f"{name}/{column}")

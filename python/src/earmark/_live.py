@@ -17,7 +17,7 @@ import h5py
 from . import _seal
 from ._attributes import raw
 from ._errors import DamagedFileError, EarmarkError, IncompleteFileError
-from ._store import Opened, consistent, known, looked_at, open_file, open_unsealed
+from ._store import Opened, consistent, known, looked_at, open_file, open_unsealed, own
 
 PARTIAL = ".partial"
 # For how long nothing may have been written to a file that is copied, how often that is waited for, and how long each time.
@@ -87,6 +87,7 @@ def in_place(path: str) -> Opened:
     try:
         schema = str(raw(file, "schema"))
         known(path, schema)
+        own(path, file)
         opened = Opened(file, file, schema, False, is_live=True, is_swmr=True)
         grown(path, opened)
         return opened

@@ -101,11 +101,7 @@ class Recording:
             raise DamagedFileError(self.path, f"columns differ in length: /frames/features {self._rows}, the others {len(self.frames)}")
 
     def _dataset(self, name: str) -> Any:
-        root = self._opened().root
-        found = root.get(name)
-        if not isinstance(found, h5py.Dataset):
-            raise DamagedFileError(self.path, f"/{name} is missing")
-        return found
+        return self._opened().dataset(self.path, name)
 
     def _opened(self) -> Opened:
         if self._held is None:

@@ -24,6 +24,8 @@ SCHEMA = "earmark/2"
 OLD_SCHEMA = "earmark/1"
 # A file of many recordings, each a group.
 MERGED = "earmark-merged/2"
+# Depth of the deepest name below a recording: `frames/features`.
+DEEPEST = 2
 
 # Limits of the process that reads what is not sealed: seconds of processor time, bytes of the file that give it a second more, memory, and by
 # how much it may be slower where others are busy.
@@ -66,19 +68,29 @@ class Opened:
         group = self.root.get(table)
         if not isinstance(group, h5py.Group):
             return []
-        there = [name for name, item in group.items() if isinstance(item, h5py.Dataset)]
+        there = [name for name, item in group.items() if item is None or isinstance(item, h5py.Dataset)]
         return [name for name in there if f"{table}/{name}" not in self.skipped]
+
+    def dataset(self, path: str, name: str) -> Any:
+        """A dataset as h5py has it."""
+        try:
+            found = self.root[name]
+        except KeyError as error:
+            raise DamagedFileError(path, f"/{name} is missing or cannot be opened: {error.args[0]}") from None
+        if not isinstance(found, h5py.Dataset) or not found.shape:
+            raise DamagedFileError(path, f"/{name} is no dataset of rows")
+        return found
 
     def height(self, path: str, name: str) -> int:
         """Rows of a dataset that can be read."""
-        have = int(self.root[name].shape[0])
+        have = int(self.dataset(path, name).shape[0])
         if self.rows is None:
             return have
         return min(have, self.rows.get(name.split("/")[0], have))
 
     def read(self, path: str, name: str, rows: slice | None = None) -> NDArray[Any]:
         """Rows of a dataset as the file has them."""
-        dataset = self.root[name]
+        dataset = self.dataset(path, name)
         if rows is None:
             rows = slice(0, self.height(path, name))
         try:
@@ -159,12 +171,25 @@ def open_sealed(path: str, recording: str | None) -> Opened:
         raise
 
 
+def own(path: str, group: Any, below: str = "", depth: int = 1) -> None:
+    """Refuses a file of which a part lies elsewhere: that is made to read what nobody meant to be read."""
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise DamagedFileError(path, f"/{below}{name} is a link to something elsewhere, which no feature file has")
+        item = group.get(name)
+        if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
+            raise DamagedFileError(path, f"/{below}{name} lies in another file, as nothing of a feature file does")
+        if isinstance(item, h5py.Group) and depth < DEEPEST:
+            own(path, item, f"{below}{name}/", depth + 1)
+
+
 def root_of(path: str, file: Any, schema: str, recording: str | None) -> Any:
     """The group of the recording that is wanted."""
     known(path, schema)
     if schema != MERGED:
         if recording is not None and recording != file.attrs.get("video_id", b"").decode():
             raise ForeignFileError(path, f"it holds one recording, which is not {recording!r}")
+        own(path, file)
         return file
     names = sorted(file)
     told = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
@@ -172,6 +197,9 @@ def root_of(path: str, file: Any, schema: str, recording: str | None) -> Any:
         raise ForeignFileError(path, f"it holds many recordings; name one as recording=: {told}")
     if recording not in names:
         raise ForeignFileError(path, f"it holds no recording {recording!r}, only {told}")
+    if not isinstance(file.get(recording, getlink=True), h5py.HardLink) or not isinstance(file[recording], h5py.Group):
+        raise DamagedFileError(path, f"/{recording} is not what a feature file has there")
+    own(path, file[recording], f"{recording}/")
     return file[recording]
 
 

@@ -93,7 +93,7 @@ class Table:
 
     def _decoded(self, name: str) -> NDArray[Any]:
         opened = self._opened()
-        kind = opened.root[name].dtype
+        kind = opened.dataset(self._path, name).dtype
         values = opened.read(self._path, name, slice(0, len(self)))
         codes = h5py.check_enum_dtype(kind)
         if codes is not None and kind.kind != "b":

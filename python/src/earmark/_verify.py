@@ -115,7 +115,7 @@ def rules(path: str, opened: Opened) -> list[str]:
 
     for table in ("frames", "anchors", "cues"):
         for name in opened.columns(table):
-            attributes = opened.root[f"{table}/{name}"].attrs
+            attributes = opened.dataset(path, f"{table}/{name}").attrs
             need("units" in attributes and "axes" in attributes, f"/{table}/{name} lacks `units` or `axes`")
     pts, tokens, anchor = read("frames/pts_ns"), read("frames/tokens"), read("frames/anchor")
     need((np.diff(pts) >= 0).all(), "/frames/pts_ns is not ascending")
