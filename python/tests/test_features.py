@@ -89,3 +89,6 @@ def test_only_what_is_wanted_is_read(tmp_path: Path) -> None:
     features = earmark.Features(read, (5000, 2), rows.dtype)
     features[[4000, 3, 10, 4001]]
     assert [(r.start, r.stop) for r in reads] == [(3, 11), (4000, 4002)]
+    reads.clear()
+    np.testing.assert_array_equal(features[np.arange(5000)], rows)
+    assert [(r.start, r.stop) for r in reads] == [(0, 4096), (4096, 5000)]

@@ -233,6 +233,12 @@ def test_broken_rules_are_named(tmp_path: Path, column: str, value, words: str) 
     refused(path, earmark.DamagedFileError, words, verify=True)
 
 
+def test_more_tokens_than_allowed_are_told(tmp_path: Path) -> None:
+    for budget in (0, 10):
+        path = make.write(tmp_path / f"{budget}.h5", closing={"budget_tokens": np.uint64(budget)})
+        refused(path, earmark.DamagedFileError, f"spent 15190 tokens of {budget}", verify=True)
+
+
 def test_columns_of_other_lengths_are_damage(tmp_path: Path) -> None:
     data = make.columns(100, 6)
     data["frames/tokens"] = data["frames/tokens"][:50]

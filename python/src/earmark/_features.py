@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 # Rows that are read at once where only some are wanted: what lies between two wanted rows that are no further apart is read, too.
 APART = 64
+# Most rows that are in memory twice.
+TOGETHER = 4096
 
 
 class Features:
@@ -81,7 +83,9 @@ class Features:
             raise IndexError(f"rows {wanted.min()} to {wanted.max()} of {len(self)}")
         found = np.empty((len(wanted), self.shape[1]), self.dtype)
         order = np.argsort(wanted, kind="stable")
-        runs = np.split(order, np.flatnonzero(np.diff(wanted[order]) > APART) + 1)
+        rising = wanted[order]
+        apart = (np.diff(rising) > APART) | (np.diff(rising // TOGETHER) > 0)
+        runs = np.split(order, np.flatnonzero(apart) + 1)
         for run in runs:
             if run.size:
                 low, high = int(wanted[run[0]]), int(wanted[run[-1]])

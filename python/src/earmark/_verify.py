@@ -125,7 +125,7 @@ def rules(path: str, opened: Opened) -> list[str]:
         told = int(attributes.get("spent_tokens", -1))
         need(told == spent, f"spent_tokens is {told}, the rows' tokens add up to {spent}")
         budget = int(attributes.get("budget_tokens", 0))
-        need(budget == 0 or spent <= budget, f"spent {spent} tokens of {budget}")
+        need(spent <= budget, f"spent {spent} tokens of {budget}")
     anchors = len(read("anchors/onset_ns"))
     need(((anchor >= -1) & (anchor < anchors)).all(), f"/frames/anchor names a row that is not among the {anchors} of /anchors")
     start, stop = read("anchors/start_ns"), read("anchors/stop_ns")
