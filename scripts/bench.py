@@ -12,12 +12,12 @@ second). Every row is a process of its own; all that encode spend the same token
     after         PyAV decodes everything and picks the plan's pictures behind the decoder; onnxruntime      (exact times; no sound)
     seek          PyAV seeks to each of the plan's pictures; onnxruntime                                      (exact times; no sound)
     uniform       earmark run pipelines/uniform.yaml
-    exact         earmark run pipelines/gated.yaml with snap_ms: 0
+    exact         earmark run pipelines/grid.yaml with snap_ms: 0
     followed      the same with the plan given, as the two above have it      (exact times; no sound)
-    gated         earmark run pipelines/gated.yaml, as shipped
+    grid         earmark run pipelines/grid.yaml, as shipped
     thrifty       earmark run pipelines/thrifty.yaml, as shipped: as many tokens, looks up to ten seconds apart
     floor listen  earmark plan on the sound alone
-    floor decode  PyAV decodes exactly the compressed pictures that the plan of `gated` needs
+    floor decode  PyAV decodes exactly the compressed pictures that the plan of `grid` needs
     floor encode  onnxruntime on as many pictures of each size as that plan has, and their scaling
 
 After each table the ratios to the other tools and what is aimed at; with more than one length, how time and memory grow with it.
@@ -40,7 +40,7 @@ FLOOR = ("floor listen", "floor decode", "floor encode")
 # They take exactly the plan's pictures.
 PEERS_EXACT = ("after", "seek")
 # What listens, plans and looks.
-OURS = ("exact", "gated", "thrifty")
+OURS = ("exact", "grid", "thrifty")
 # At least so many times less CPU than fps1, by GOP.
 LESS_THAN_FPS1 = {25: 7, 250: 3}
 
@@ -100,11 +100,11 @@ def measure(command):
 def commands(media, seconds):
     """Row by row: what to run."""
     exact = OUT / "exact.yaml"
-    text = (ROOT / "pipelines/gated.yaml").read_text()
+    text = (ROOT / "pipelines/grid.yaml").read_text()
     exact.write_text("\n".join("  snap_ms: 0" if line.strip().startswith("snap_ms:") else line for line in text.splitlines()) + "\n")
     sound, plans = OUT / f"sound_{seconds}.m4a", {name: OUT / f"{name}.jsonl" for name in OURS}
     call("-i", media, "-vn", "-c", "copy", sound)
-    pipelines = {"uniform": ROOT / "pipelines/uniform.yaml", "exact": exact, "gated": ROOT / "pipelines/gated.yaml", "thrifty": ROOT / "pipelines/thrifty.yaml"}
+    pipelines = {"uniform": ROOT / "pipelines/uniform.yaml", "exact": exact, "grid": ROOT / "pipelines/grid.yaml", "thrifty": ROOT / "pipelines/thrifty.yaml"}
     for name, plan in plans.items():
         subprocess.run([EARMARK, "plan", pipelines[name], "--input", media, "--output", plan, "--cues", "--overwrite", "--quiet"], check=True, stdout=subprocess.DEVNULL)
     peer = [python(), PEERS]
@@ -117,9 +117,9 @@ def commands(media, seconds):
         rows[name] = [EARMARK, "run", pipeline, "--input", media, "--output", OUT / f"{name}.h5", "--overwrite", "--json"]
         if name == "exact":
             rows["followed"] = [*rows[name], "--plan", plans[name]]
-    rows["floor listen"] = [EARMARK, "plan", pipelines["gated"], "--input", sound, "--output", OUT / "sound.jsonl", "--overwrite", "--json"]
-    rows["floor decode"] = [*peer, "needed", model, media, plans["gated"]]
-    rows["floor encode"] = [*peer, "encode", model, media, plans["gated"]]
+    rows["floor listen"] = [EARMARK, "plan", pipelines["grid"], "--input", sound, "--output", OUT / "sound.jsonl", "--overwrite", "--json"]
+    rows["floor decode"] = [*peer, "needed", model, media, plans["grid"]]
+    rows["floor encode"] = [*peer, "encode", model, media, plans["grid"]]
     return rows
 
 
@@ -163,7 +163,7 @@ def bench(seconds, gop):
         text, counts[name] = notes(name, runs[name][-1][3])
         print(f"{name:<14}{wall:>9.1f}{cpu:>9.1f}{peak:>10.0f}{wall / base[0]:>13.2f}{cpu / base[1]:>12.2f}  {text}", flush=True)
     for name in ("fps1", "after", "seek"):
-        for ours in ("thrifty", "gated", "exact", "followed"):
+        for ours in ("thrifty", "grid", "exact", "followed"):
             if name in middle and ours in middle:
                 a, b = middle[name], middle[ours]
                 print(f"{name} / {ours}: wall {a[0] / b[0]:.1f}, CPU {a[1] / b[1]:.1f}, memory {a[2] / b[2]:.1f}")
@@ -182,11 +182,11 @@ def targets(middle, counts, gop, media):
         if name in middle:
             said = subprocess.run([python(), PEERS, "count", "-", media, OUT / f"{name}.jsonl"], check=True, capture_output=True, text=True).stdout
             yield line(f"{name}: pictures decoded / needed", counts[name]["decoded"] / json.loads(said)["needed"], 1.02)
-    if all(name in middle for name in (*FLOOR, "gated")):
-        floor, (wall, cpu, _) = sum(middle[name][1] for name in FLOOR), middle["gated"]
-        yield line(f"gated: CPU / floor of {floor:.1f} s", cpu / floor, 1.15)
-        yield line(f"gated: wall / (floor / {os.cpu_count()} cores)", wall / (floor / os.cpu_count()), 1.25)
-    for name in ("gated", "thrifty"):
+    if all(name in middle for name in (*FLOOR, "grid")):
+        floor, (wall, cpu, _) = sum(middle[name][1] for name in FLOOR), middle["grid"]
+        yield line(f"grid: CPU / floor of {floor:.1f} s", cpu / floor, 1.15)
+        yield line(f"grid: wall / (floor / {os.cpu_count()} cores)", wall / (floor / os.cpu_count()), 1.25)
+    for name in ("grid", "thrifty"):
         if "fps1" in middle and name in middle and gop in LESS_THAN_FPS1:
             yield line(f"{name}: CPU of fps1 / CPU", middle["fps1"][1] / middle[name][1], LESS_THAN_FPS1[gop], most=False)
     peers = [name for name in PEERS_EXACT if name in middle]

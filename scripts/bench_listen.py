@@ -42,7 +42,7 @@ def minute():
 
 def pipeline(probe, tagger):
     """The shipped pipeline with another probe and tagger."""
-    text, path = (ROOT / "pipelines/gated.yaml").read_text(), OUT / f"listen_{probe}_{tagger}.yaml"
+    text, path = (ROOT / "pipelines/grid.yaml").read_text(), OUT / f"listen_{probe}_{tagger}.yaml"
     said = {"probe:": probe, "tagger:": tagger}
     lines = [f"  {key} {said[key]}" if (key := line.strip().split(" ")[0]) in said else line for line in text.splitlines()]
     path.write_text("\n".join(lines) + "\n")

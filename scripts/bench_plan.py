@@ -7,7 +7,7 @@ Each recording is a small picture (64 x 48, 5 a second, H.264) under ten minutes
 seconds, once as a single group of pictures. They are kept in target/bench (about 100 MB for eight hours). Every figure is of a process of its own and counts everything:
 start, reading, decoding the sound, listening, planning, writing. After each table: by how much the longest costs more an hour than the shortest.
 
-EARMARK_BIN, BENCH_PIPELINES (default gated,thrifty,anchors_only,uniform), BENCH_GROUPS (default one,many).
+EARMARK_BIN, BENCH_PIPELINES (default gated,sharp,grid,thrifty,anchors_only,uniform), BENCH_GROUPS (default one,many).
 """
 import os, pathlib, subprocess, sys
 
@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 OUT = TARGET / "bench"
 EARMARK = pathlib.Path(os.environ.get("EARMARK_BIN", TARGET / "release/earmark"))
-PIPELINES = os.environ.get("BENCH_PIPELINES", "gated,thrifty,anchors_only,uniform").split(",")
+PIPELINES = os.environ.get("BENCH_PIPELINES", "gated,sharp,grid,thrifty,anchors_only,uniform").split(",")
 GROUPS = os.environ.get("BENCH_GROUPS", "one,many").split(",")
 # Pictures a second, and from one keyframe to the next.
 FPS, GOP, LOOP_S = 5, {"many": 50, "one": 10_000_000}, 600

@@ -311,7 +311,15 @@ fn the_shipped_pipelines_run_on_the_shipped_recording() {
         return;
     }
     let folder = folder("shipped");
-    for name in ["gated", "thrifty", "uniform", "dense", "anchors_only"] {
+    for name in [
+        "gated",
+        "sharp",
+        "grid",
+        "thrifty",
+        "uniform",
+        "dense",
+        "anchors_only",
+    ] {
         let file = folder.join(format!("{name}.h5"));
         let pipeline = root().join(format!("pipelines/{name}.yaml"));
         succeeds(call(

@@ -46,7 +46,7 @@ fn help_names_every_command_and_gives_examples() {
 
 #[test]
 fn a_graph_is_drawn_with_its_waiting_links() {
-    let output = earmark(root(), &["graph", "pipelines/gated.yaml"]);
+    let output = earmark(root(), &["graph", "pipelines/grid.yaml"]);
     insta::assert_snapshot!("gated_dot", seen(&output));
 }
 
@@ -481,7 +481,7 @@ fn what_is_written_is_whole_or_not_there() {
     judged(&folder);
     std::fs::create_dir(folder.join("into")).unwrap();
     let root = root().to_str().unwrap().to_owned();
-    let pipeline = format!("{root}/pipelines/gated.yaml");
+    let pipeline = format!("{root}/pipelines/grid.yaml");
     let recording = format!("{root}/fixtures/kitchen.mp4");
     let list = "into/recordings.jsonl";
     for (file, args) in [

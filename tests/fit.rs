@@ -221,7 +221,7 @@ head: mine.safetensors
     std::fs::write(&manifest, text).unwrap();
     let (mine, head) = (manifest.to_str().unwrap(), own.join("mine.safetensors"));
     let pipeline = own.join("p.yaml");
-    let gated = std::fs::read_to_string(root().join("pipelines/gated.yaml")).unwrap();
+    let gated = std::fs::read_to_string(root().join("pipelines/grid.yaml")).unwrap();
     let gated = gated.replace("probe: onset ", &format!("probe: {mine} "));
     std::fs::write(&pipeline, gated.replace("tagger: yamnet ", "tagger: none ")).unwrap();
     let sound = other.join("c.wav");

@@ -194,7 +194,15 @@ fn every_key_of_the_shipped_pipelines_is_in_the_reference() {
         .into_iter()
         .map(|key| format!("  {}:", key.key))
         .collect();
-    for name in ["gated", "thrifty", "uniform", "dense", "anchors_only"] {
+    for name in [
+        "gated",
+        "sharp",
+        "grid",
+        "thrifty",
+        "uniform",
+        "dense",
+        "anchors_only",
+    ] {
         let text = read(&root().join(format!("pipelines/{name}.yaml")));
         let sections = text.split("\n\n").filter(|part| !part.contains("graph: |"));
         for line in sections.flat_map(str::lines) {

@@ -36,7 +36,7 @@ fn the_same_plan_gives_the_same_frames() {
         return;
     }
     let folder = folder("kitchen");
-    let (pipeline, input) = (path("pipelines/gated.yaml"), path("fixtures/kitchen.mp4"));
+    let (pipeline, input) = (path("pipelines/grid.yaml"), path("fixtures/kitchen.mp4"));
     let planned = json(
         &folder,
         &[
@@ -190,7 +190,7 @@ fn an_interrupted_run_leaves_what_was_done() {
 fn a_track_that_is_not_there_is_refused() {
     let folder = folder("no_such_track");
     let pipeline = folder.join("p.yaml");
-    let text = std::fs::read_to_string(path("pipelines/gated.yaml"))
+    let text = std::fs::read_to_string(path("pipelines/grid.yaml"))
         .unwrap()
         .replace("tagger: yamnet ", "tagger: none ");
     std::fs::write(&pipeline, text).unwrap();
@@ -246,7 +246,7 @@ fn a_recording_without_video_needs_a_pipeline_that_listens() {
         "{}",
         seen(&refused)
     );
-    let written = run("pipelines/gated.yaml");
+    let written = run("pipelines/grid.yaml");
     assert!(written.status.success(), "{}", seen(&written));
     assert_eq!(seen(&written).matches("warning").count(), 1);
     let about = json(folder, &["inspect", "x.h5"]);
@@ -324,7 +324,7 @@ fn offsets_move_the_pictures_and_not_the_onsets() {
     }
     let folder = folder("kitchen_offsets");
     let input = path("fixtures/kitchen.mp4");
-    let text = std::fs::read_to_string(path("pipelines/gated.yaml")).unwrap();
+    let text = std::fs::read_to_string(path("pipelines/grid.yaml")).unwrap();
     let text = text.replace("policy: gated ", "policy: anchors_only ");
     for planning in ["global", "streaming"] {
         let plan = |name: &str, offsets: &str| {
@@ -383,4 +383,47 @@ fn offsets_move_the_pictures_and_not_the_onsets() {
     assert!(seen.contains("offsets      150 ms;"), "{seen}");
     let page = json(&folder, &["report", "moved.h5", "--output", "moved.html"]);
     assert_eq!(page["ok"], true);
+}
+
+#[test]
+fn the_default_sees_more_than_even_frames_do_for_the_same_tokens() {
+    let folder = folder("default_pays");
+    if !ready() {
+        return;
+    }
+    for (pipeline, tier) in [("gated", "base"), ("sharp", "high")] {
+        let output = earmark(
+            &folder,
+            &[
+                "plan",
+                pipeline,
+                "--input",
+                &path("fixtures/kitchen.mp4"),
+                "--output",
+                &format!("{pipeline}.jsonl"),
+            ],
+        );
+        assert!(output.status.success(), "{}", seen(&output));
+        let labels = path("fixtures/kitchen.labels.csv");
+        let about = json(
+            &folder,
+            &[
+                "eval",
+                "anchors",
+                "--plan",
+                &format!("{pipeline}.jsonl"),
+                "--labels",
+                &labels,
+            ],
+        );
+        let rows = about["equal_tokens"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["tier"] == tier).unwrap();
+        let share = |who: &str| row[who]["value"].as_f64().unwrap();
+        for other in ["uniform", "random", "shifted"] {
+            assert!(
+                share("plan") > share(other) + 0.15,
+                "{pipeline}, {other}: {row:#}"
+            );
+        }
+    }
 }

@@ -54,7 +54,15 @@ fn said_of(name: &str, text: &str, args: &[&str]) -> String {
 
 #[test]
 fn the_shipped_pipelines_are_fine() {
-    for name in ["gated", "thrifty", "uniform", "dense", "anchors_only"] {
+    for name in [
+        "gated",
+        "sharp",
+        "grid",
+        "thrifty",
+        "uniform",
+        "dense",
+        "anchors_only",
+    ] {
         let output = earmark(root(), &["validate", &format!("pipelines/{name}.yaml")]);
         assert!(output.status.success(), "{}", seen(&output));
     }
@@ -199,7 +207,15 @@ fn keys_are_set_on_the_command_line_and_checked_like_yaml() {
 #[test]
 fn shipped_pipelines_have_names_everywhere() {
     let folder = folder("validate_shipped");
-    for name in ["gated", "thrifty", "uniform", "dense", "anchors_only"] {
+    for name in [
+        "gated",
+        "sharp",
+        "grid",
+        "thrifty",
+        "uniform",
+        "dense",
+        "anchors_only",
+    ] {
         let text = earmark(&folder, &["pipelines", name]);
         let shipped = std::fs::read(root().join(format!("pipelines/{name}.yaml"))).unwrap();
         assert_eq!(text.stdout, shipped, "{name}");

@@ -43,7 +43,7 @@ def earmark_run(command: Path, tmp_path_factory: pytest.TempPathFactory):
 def kitchen(earmark_run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped recording's feature file, as the command writes it."""
     path = tmp_path_factory.mktemp("kitchen") / "kitchen.h5"
-    earmark_run("run", ROOT / "pipelines/gated.yaml", "--input", ROOT / "fixtures/kitchen.mp4", "--output", path, "--thumbnails")
+    earmark_run("run", ROOT / "pipelines/grid.yaml", "--input", ROOT / "fixtures/kitchen.mp4", "--output", path, "--thumbnails")
     return path
 
 

@@ -190,7 +190,7 @@ def test_our_command_is_followed_to_its_end(command: Path, kitchen: Path, tmp_pa
 
     output, pipeline = tmp_path / "kitchen.h5", tmp_path / "often.yaml"
     # It brings what it has to the disk as often as it can.
-    text = (ROOT / "pipelines/gated.yaml").read_text()
+    text = (ROOT / "pipelines/grid.yaml").read_text()
     pipeline.write_text(re.sub(r"flush_s: \d+", "flush_s: 1", text))
     assert "flush_s: 1 " in pipeline.read_text()
     env = {"EARMARK_MODELS": str(ROOT / "models"), **os.environ, "GST_REGISTRY": str(tmp_path / "registry.bin")}

@@ -27,7 +27,7 @@ def folder(earmark_run, kitchen: Path, tmp_path_factory: pytest.TempPathFactory)
     whole = ROOT / "fixtures/kitchen.mp4"
     for name, part in (("first", ["-i", whole, "-t", "30"]), ("second", ["-ss", "30", "-i", whole])):
         subprocess.run(["ffmpeg", "-v", "error", *part, "-preset", "ultrafast", folder / f"{name}.mp4"], check=True)
-    earmark_run("batch", ROOT / "pipelines/gated.yaml", folder / "first.mp4", folder / "second.mp4", "--output", folder / "features")
+    earmark_run("batch", ROOT / "pipelines/grid.yaml", folder / "first.mp4", folder / "second.mp4", "--output", folder / "features")
     return folder
 
 

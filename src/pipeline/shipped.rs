@@ -16,10 +16,18 @@ pub struct Shipped {
 }
 
 /// All of them, the default first.
-pub const SHIPPED: [Shipped; 5] = [
+pub const SHIPPED: [Shipped; 7] = [
     Shipped {
         name: "gated",
         text: include_str!("../../pipelines/gated.yaml"),
+    },
+    Shipped {
+        name: "sharp",
+        text: include_str!("../../pipelines/sharp.yaml"),
+    },
+    Shipped {
+        name: "grid",
+        text: include_str!("../../pipelines/grid.yaml"),
     },
     Shipped {
         name: "thrifty",
