@@ -7,7 +7,7 @@
 //! | `onset` | the same | a small network over features of the peak, the peaks before it and everything heard lately | 105 frames later |
 //! | `onset+tcn` | the same | that network, averaged with one that also sees a TCN's output | as late as the TCN: about 96 frames |
 //!
-//! A frame is 10 ms. Probes that judge a whole patch of sound at once, such as a tagger, answer the [`crate::listener::Listener`]
+//! A frame is 10 ms. Probes that judge a whole patch of sound at once, such as a tagger, answer the `Listener`
 //! directly.
 
 mod learned;

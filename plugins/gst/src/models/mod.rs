@@ -7,7 +7,7 @@
 //! - `files`: hashes, weights, class lists.
 //! - `notes`: the models behind a feature file.
 //!
-//! [`crate::onnx`] runs them.
+//! `onnx` runs them.
 
 mod files;
 mod manifest;
