@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -129,6 +130,24 @@ def test_a_file_that_is_being_written_is_read_so_far(tmp_path: Path, named: str)
     assert not partial.exists()
 
 
+def test_nothing_is_copied_while_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from earmark import _live
+
+    copies = []
+    snapshot = _live.snapshot
+    # Copies are gone as soon as they are open.
+    spare = tmp_path / "spare"
+    spare.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(spare))
+    monkeypatch.setattr(_live, "snapshot", lambda path: copies.append(path) or snapshot(path))
+    with Writer(tmp_path / "P01.h5.partial", swmr=False) as writer, earmark.open(tmp_path / "P01.h5", live=True) as recording:
+        assert [recording.refresh() for _ in range(3)] == [0, 0, 0] and len(copies) == 1
+        writer.say(30)
+        assert recording.refresh() == 30 and len(copies) == 2
+        holds(recording, 30)
+    assert list(spare.iterdir()) == []
+
+
 def test_a_run_that_was_killed_is_no_longer_live(tmp_path: Path) -> None:
     with Writer(tmp_path / "P01.h5.partial", swmr=False) as writer:
         writer.say(80)
@@ -175,6 +194,17 @@ def test_what_an_old_run_left_does_not_hide_a_finished_file(made: Path) -> None:
             earmark.open(made, live=True)
 
 
+def test_a_file_to_which_nothing_is_written_yet_says_so(tmp_path: Path) -> None:
+    partial = tmp_path / "P01.h5.partial"
+    partial.touch()
+    with partial.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(earmark.IncompleteFileError, match="P01.h5.partial: nothing has been written to it yet"):
+            earmark.open(tmp_path / "P01.h5", live=True)
+    with pytest.raises(earmark.ForeignFileError, match="P01.h5.partial: it is no HDF5 file: empty"):
+        earmark.open(tmp_path / "P01.h5", live=True)
+
+
 def test_what_is_not_there_yet_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         earmark.open(tmp_path / "P01.h5", live=True)
@@ -207,7 +237,7 @@ def test_our_command_is_followed_to_its_end(command: Path, kitchen: Path, tmp_pa
                     recording = earmark.open(output, live=True)
                 else:
                     recording.refresh()
-            except FileNotFoundError:
+            except (FileNotFoundError, earmark.IncompleteFileError):
                 time.sleep(0.02)
                 continue
             if len(recording) != seen[-1]:

@@ -16,8 +16,8 @@ import h5py
 
 from . import _seal
 from ._attributes import raw
-from ._errors import DamagedFileError, EarmarkError, IncompleteFileError
-from ._store import Opened, consistent, known, looked_at, open_file, open_unsealed, own
+from ._errors import DamagedFileError, EarmarkError, ForeignFileError, IncompleteFileError
+from ._store import Opened, Source, consistent, known, looked_at, open_file, open_unsealed, own
 
 PARTIAL = ".partial"
 # For how long nothing may have been written to a file that is copied, how often that is waited for, and how long each time.
@@ -116,10 +116,22 @@ def grown(path: str, opened: Opened) -> None:
     consistent(path, opened)
 
 
+def is_unchanged(opened: Opened) -> bool:
+    """Whether nothing was written since to the file of which this is a copy, and its run goes on."""
+    source = opened.source
+    if source is None or not is_held(source.path):
+        return False
+    try:
+        now = os.stat(source.path)
+    except FileNotFoundError:
+        return False
+    return source == Source(source.path, now.st_ino, now.st_size, now.st_mtime_ns)
+
+
 def copied(path: str, recording: str | None) -> Opened:
     """Opens a copy of what is written so far."""
     for attempt in range(COPIES):
-        copy = snapshot(path)
+        copy, source = snapshot(path)
         try:
             if looked_at(copy) is None:
                 # A run that ended early, but could still close its file.
@@ -129,9 +141,12 @@ def copied(path: str, recording: str | None) -> Opened:
                 opened = open_unsealed(path, copy, "it is still being written" if held else "its run did not end", recording)
                 opened.is_live = held
         except EarmarkError as error:
-            if not isinstance(error, DamagedFileError) or attempt + 1 == COPIES:
+            # A run makes its file some time before it writes to it.
+            empty = isinstance(error, ForeignFileError) and os.path.getsize(copy) == 0 and is_held(path)
+            if attempt + 1 == COPIES or not (empty or isinstance(error, DamagedFileError)):
                 # Nobody knows the copy.
-                raise type(error)(path, error.problem) from None
+                kind = IncompleteFileError if empty else type(error)
+                raise kind(path, "nothing has been written to it yet" if empty else error.problem) from None
             time.sleep(WAIT_S)
             continue
         finally:
@@ -139,12 +154,13 @@ def copied(path: str, recording: str | None) -> Opened:
             os.unlink(copy)
         # Under this name a file is never complete.
         opened.is_complete = False
+        opened.source = source
         return opened
     raise AssertionError("unreachable")
 
 
-def snapshot(path: str) -> str:
-    """A copy of a file, made while nothing was written to it if that can be had; the caller removes it."""
+def snapshot(path: str) -> tuple[str, Source]:
+    """A copy of a file, and of what; made while nothing was written to it if that can be had; the caller removes it."""
     handle, copy = tempfile.mkstemp(prefix="earmark-", suffix=".h5")
     try:
         with os.fdopen(handle, "wb") as to:
@@ -165,4 +181,4 @@ def snapshot(path: str) -> str:
     except BaseException:
         os.unlink(copy)
         raise
-    return copy
+    return copy, Source(path, before.st_ino, before.st_size, before.st_mtime_ns)

@@ -332,7 +332,7 @@ class Recording:
         opened = self._opened()
         if not self._live:
             raise ValueError(f"{self.path} was not opened with live=True")
-        if opened.is_complete or not opened.is_live:
+        if opened.is_complete or not opened.is_live or _live.is_unchanged(opened):
             return 0
         before = len(self)
         if opened.is_swmr and os.path.exists(opened.file.filename) and _live.is_swmr(opened.file.filename):

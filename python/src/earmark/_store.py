@@ -9,7 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -39,6 +39,15 @@ KNOWN: dict[tuple[int, int, int, int], dict[str, Any]] = {}
 MOST_KNOWN = 4096
 
 
+class Source(NamedTuple):
+    """What tells a file that was copied from what it is later."""
+
+    path: str
+    inode: int
+    size: int
+    mtime_ns: int
+
+
 @dataclass
 class Opened:
     """A file that can be read in this process."""
@@ -56,6 +65,8 @@ class Opened:
     # Datasets that cannot be read without harm.
     skipped: frozenset[str] = frozenset()
     is_swmr: bool = False
+    # Of what it is a copy.
+    source: Source | None = None
     pid: int = field(default_factory=os.getpid)
 
     def close(self) -> None:
