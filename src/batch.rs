@@ -1,22 +1,21 @@
-//! Many recordings: found, checked against what is there, handed to worker processes, accounted for.
+//! Processes many recordings: finds them, skips what is done, hands the rest to worker processes, reports the results.
 //!
 //! # Layout
 //!
-//! In the order of a recording's way:
+//! In the order of processing:
 //!
-//! - `job`, `inputs`, `list`: what was named -> recordings, each with a name of its own.
-//! - `shard`: which of them are this machine's.
-//! - `resume`: which of them are done already, verified.
-//! - `estimate`: what `--dry-run` says.
-//! - `work`: handed out, tried again, noted.
-//! - `pool`: worker processes, watched.
-//! - `worker`: the other side of it.
-//! - `bars`: what is on stderr meanwhile.
-//! - `account`: how they ended, and what is printed of that.
-//! - `emit`: the same for Slurm, Kubernetes and Ray.
-//! - `status`: a line per attempt in `status.jsonl`.
+//! - `job`, `inputs`, `list`: command-line inputs become recordings, each with its own name.
+//! - `shard`: this machine's share.
+//! - `resume`: which are already done.
+//! - `estimate`: `--dry-run`.
+//! - `work`: hands out recordings, retries, notes results.
+//! - `pool`: the worker processes, seen from the batch.
+//! - `worker`: the worker process itself.
+//! - `bars`: progress.
+//! - `tally`: the result.
+//! - `emit`: the batch for Slurm, Kubernetes and Ray.
+//! - `status`: one line per attempt in `status.jsonl`.
 
-mod account;
 mod bars;
 mod emit;
 mod estimate;
@@ -27,6 +26,7 @@ mod pool;
 mod resume;
 mod shard;
 pub(crate) mod status;
+mod tally;
 mod work;
 mod worker;
 
@@ -46,27 +46,27 @@ use crate::recording::Recording;
 use crate::stop::Stop;
 use crate::terminal::{self, Output};
 use job::Job;
-use pool::{Limits, News, Outcome, Pool, Queue};
-use resume::{Found, Wanted};
+use pool::{Limits, Outcome, Pool, PoolEvent, Queue};
+use resume::{Existing, Expected};
 use shard::Shard;
-use status::{Line, Log, State};
-use worker::{Extract, Order, Reply};
+use status::{Log, State, StatusLine};
+use worker::{Extract, Reply, Request};
 
 pub(crate) use worker::work;
 
-/// A recording of the batch, and what is known of it.
+/// A recording of the batch and its state.
 struct Item {
     job: Job,
-    wanted: Wanted,
+    wanted: Expected,
     output: PathBuf,
-    /// What is there, and why that does not count.
+    /// Why the existing output does not count.
     why: Option<String>,
     recording: Option<Recording>,
     attempt: u32,
 }
 
 impl Item {
-    /// Seconds; 0 if nobody knows.
+    /// Length in seconds; 0 if unknown.
     fn length(&self) -> f64 {
         let probed = self.recording.as_ref().and_then(|r| r.duration);
         probed
@@ -76,8 +76,8 @@ impl Item {
     }
 }
 
-/// A batch under way.
-struct Run<'a> {
+/// A running batch.
+struct BatchRun<'a> {
     args: &'a Batch,
     text: String,
     output: Output,
@@ -87,7 +87,7 @@ struct Run<'a> {
     threads: u32,
     items: Vec<Item>,
     skipped: usize,
-    /// Not done, and not asked for: by name, and why.
+    /// Recordings that `--retry-failed` skips: name and reason.
     left_out: Vec<(String, String)>,
     begun: Instant,
 }
@@ -108,7 +108,7 @@ pub fn run(args: &Batch, output: Output) -> anyhow::Result<()> {
     let items = prepare(args, &text, jobs)?;
     if args.output.exists() && !args.output.is_dir() {
         bail!(Usage(format!(
-            "--output {} is no folder",
+            "--output {} is not a folder",
             args.output.display()
         )));
     }
@@ -124,7 +124,7 @@ pub fn run(args: &Batch, output: Output) -> anyhow::Result<()> {
         stall: Duration::from_secs(args.listening.stall_timeout),
         memory,
     });
-    let mut run = Run {
+    let mut run = BatchRun {
         args,
         text,
         output,
@@ -139,13 +139,13 @@ pub fn run(args: &Batch, output: Output) -> anyhow::Result<()> {
     };
     if !args.dry_run {
         std::fs::create_dir_all(&args.output)
-            .with_context(|| format!("cannot make the folder {}", args.output.display()))?;
+            .with_context(|| format!("cannot create the folder {}", args.output.display()))?;
         if args.emit.is_none() {
             run.log = Some(Log::open(&args.output, shard)?);
         }
     }
     if let Some(engine) = args.emit {
-        // What can't be read has no length; the part that gets it will say why.
+        // An unreadable recording has no length; the part that gets it reports why.
         run.look(&mut pool)?;
         return run.emit(engine);
     }
@@ -158,12 +158,12 @@ pub fn run(args: &Batch, output: Output) -> anyhow::Result<()> {
     run.work(unusable, &mut pool)
 }
 
-/// Every recording with what its output must be; pipelines are checked once per set of variables.
+/// Lists every recording with what its output must match. A pipeline is checked once per set of variables.
 fn prepare(args: &Batch, text: &str, jobs: Vec<Job>) -> anyhow::Result<Vec<Item>> {
-    // Also says what is wrong with the pairs themselves.
+    // Also reports malformed pairs.
     Variables::new(&args.pipeline.set).map_err(Usage)?;
     let common = args.pipeline.variables();
-    let mut known: HashMap<Vec<String>, Wanted> = HashMap::new();
+    let mut known: HashMap<Vec<String>, Expected> = HashMap::new();
     let mut items = Vec::new();
     for job in jobs {
         let mut variables = common.clone();
@@ -199,14 +199,14 @@ fn want(
     text: &str,
     pairs: &[String],
     variables: BTreeMap<String, String>,
-) -> anyhow::Result<Wanted> {
+) -> anyhow::Result<Expected> {
     let given = Variables::new(pairs).map_err(Usage)?;
     let pipeline = Pipeline::parse(&args.pipeline.pipeline, text, &given).map_err(Error::from)?;
     let mut notes = notes::of(&models::find(&pipeline.encoder)?)?;
     if let Some(named) = pipeline.listening() {
         notes.extend(notes::of_audio(named)?);
     }
-    Ok(Wanted {
+    Ok(Expected {
         config: pipeline.config,
         models: notes,
         variables,
@@ -215,26 +215,26 @@ fn want(
     })
 }
 
-/// How many recordings a list names; what the fuzz targets read lists with.
+/// Number of recordings in a list; for the fuzz targets.
 #[doc(hidden)]
 pub fn listed(path: &Path) -> anyhow::Result<usize> {
     Ok(list::read(path)?.len())
 }
 
-impl Run<'_> {
+impl BatchRun<'_> {
     fn say(&self, text: &str) {
         if !self.output.quiet {
             terminal::tell(text);
         }
     }
 
-    /// Leaves only this shard's recordings.
+    /// Keeps only the recordings of this shard.
     fn keep_mine(&mut self, pool: &mut Pool) -> anyhow::Result<()> {
         let Some(shard) = self.shard else {
             return Ok(());
         };
         if self.items.iter().any(|item| item.job.duration_s.is_none()) {
-            // Every shard must see the same lengths; what can't be read has none, and is somebody's all the same.
+            // Every shard must see the same lengths. An unreadable recording has none, but still belongs to a shard.
             self.look(pool)?;
         }
         let lengths: Vec<_> = self
@@ -252,7 +252,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Leaves out what is done already, and with `--retry-failed` what did not fail; notes why the rest is not done.
+    /// Removes what is already done and, with `--retry-failed`, what did not fail; notes why the rest is not done.
     fn leave_out_what_is_done(&mut self) -> anyhow::Result<()> {
         let (lines, _) = status::read(&self.args.output)?;
         let last: BTreeMap<String, State> = status::last(&lines)
@@ -263,31 +263,31 @@ impl Run<'_> {
         for mut item in std::mem::take(&mut self.items) {
             let before = last.get(&item.job.video_id);
             let failed = matches!(before, Some(State::Failed | State::Stopped));
-            // What was not asked for is done only if it is there.
+            // With `--retry-failed`, what did not fail counts as done only if its output is there.
             let (resume, wanted) = match (self.args.retry_failed && !failed, self.args.resume) {
                 (true, Resume::Overwrite) => (Resume::Verify, false),
                 (unwanted, resume) => (resume, !unwanted),
             };
             match (item.found(resume), wanted) {
-                (Found::Absent, true) => {}
-                (Found::Other(why), true) => item.why = Some(why),
-                (Found::Absent, false) => {
+                (Existing::Absent, true) => {}
+                (Existing::Other(why), true) => item.why = Some(why),
+                (Existing::Absent, false) => {
                     let why = match before {
-                        Some(_) => "its output is gone",
+                        Some(_) => "its output is missing",
                         None => "it was never tried",
                     };
                     self.left_out.push((item.job.video_id, why.to_owned()));
                     continue;
                 }
-                (Found::Other(why), false) => {
+                (Existing::Other(why), false) => {
                     self.left_out.push((item.job.video_id, why));
                     continue;
                 }
-                (Found::Good, _) => {
+                (Existing::Good, _) => {
                     self.skipped += 1;
                     if !matches!(before, Some(State::Done | State::Skipped)) {
                         let because = Some("found complete".to_owned());
-                        self.note(Line {
+                        self.note(StatusLine {
                             because,
                             ..self.line(&item, State::Skipped, 0.0)
                         })?;
@@ -301,23 +301,23 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Has the workers look at every recording that nobody has looked at; those that cannot be used, by their number.
+    /// Probes every recording that has not been probed; returns the unusable ones by number.
     fn look(&mut self, pool: &mut Pool) -> anyhow::Result<HashMap<usize, (Class, String)>> {
         let mut queue: Queue = VecDeque::new();
         for (number, item) in self.items.iter().enumerate() {
             if item.recording.is_none() {
                 let input = item.job.input.clone();
-                queue.push_back((number, Order::Probe { input }));
+                queue.push_back((number, Request::Probe { input }));
             }
         }
         if queue.len() > 20 {
-            self.say(&format!("looking at {} recordings", queue.len()));
+            self.say(&format!("probing {} recordings", queue.len()));
         }
         let mut unusable = HashMap::new();
         let mut tries: HashMap<usize, u32> = HashMap::new();
         let (items, attempts) = (&mut self.items, self.args.attempts);
-        pool.work(&mut queue, &self.stop, &mut |news, queue| {
-            if let News::Ended(_, number, outcome, _) = news {
+        pool.work(&mut queue, &self.stop, &mut |event, queue| {
+            if let PoolEvent::Ended(_, number, outcome, _) = event {
                 match outcome {
                     Outcome::Said(Reply::Probed { recording }) => {
                         items[number].recording = Some(recording);
@@ -327,7 +327,7 @@ impl Run<'_> {
                         *tried += 1;
                         if class.may_pass() && *tried < attempts {
                             let input = items[number].job.input.clone();
-                            queue.push_back((number, Order::Probe { input }));
+                            queue.push_back((number, Request::Probe { input }));
                         } else {
                             unusable.insert(number, (class, error));
                         }
@@ -338,14 +338,14 @@ impl Run<'_> {
             Ok(())
         })?;
         if self.stop.is_wanted() {
-            bail!("stopped; nothing was done");
+            bail!("stopped before anything was done");
         }
         Ok(unusable)
     }
 
-    /// An order for a recording that was looked at.
-    fn order(&self, item: &Item, output: &Path) -> Option<Order> {
-        Some(Order::Extract(Box::new(Extract {
+    /// A request to process a probed recording.
+    fn request(&self, item: &Item, output: &Path) -> Option<Request> {
+        Some(Request::Extract(Box::new(Extract {
             pipeline: self.args.pipeline.pipeline.clone(),
             text: self.text.clone(),
             variables: item.wanted.variables.clone(),
@@ -361,8 +361,8 @@ impl Run<'_> {
         })))
     }
 
-    fn line(&self, item: &Item, state: State, seconds: f64) -> Line {
-        Line {
+    fn line(&self, item: &Item, state: State, seconds: f64) -> StatusLine {
+        StatusLine {
             at: status::now(),
             serial: 0,
             video_id: item.job.video_id.clone(),
@@ -385,7 +385,7 @@ impl Run<'_> {
         }
     }
 
-    fn note(&mut self, line: Line) -> anyhow::Result<()> {
+    fn note(&mut self, line: StatusLine) -> anyhow::Result<()> {
         match &mut self.log {
             Some(log) => log.append(&line),
             None => Ok(()),
@@ -394,13 +394,13 @@ impl Run<'_> {
 }
 
 impl Item {
-    /// What is in the place of the output.
-    fn found(&self, resume: Resume) -> Found {
+    /// The state of the existing output.
+    fn found(&self, resume: Resume) -> Existing {
         match resume {
             Resume::Skip => resume::is_complete(&self.output),
             Resume::Verify => resume::verified(&self.output, &self.job, &self.wanted),
-            Resume::Overwrite if self.output.symlink_metadata().is_err() => Found::Absent,
-            Resume::Overwrite => Found::Other("--resume overwrite".into()),
+            Resume::Overwrite if self.output.symlink_metadata().is_err() => Existing::Absent,
+            Resume::Overwrite => Existing::Other("--resume overwrite".into()),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The command line: what may be typed, and its help. Data alone: it imports nothing of this crate.
+//! The command line and its help. Data alone: it imports nothing of this crate.
 //!
 //! # Layout
 //!
-//! - `pipeline`: what commands that read one share; validate, graph.
+//! - `pipeline`: arguments shared by commands with a pipeline; validate, graph.
 //! - `extract`: run, plan. `batch`: batch.
 //! - `files`: inspect, verify, recover.
 //! - `report`: report, plot. `exchange`: export, import-audio.
@@ -53,14 +53,14 @@ Examples:
   earmark batch pipelines/gated.yaml videos/ --output features/ --jobs 2
   earmark export features/ --format parquet --output features.parquet
 
-Exit status: 0 when everything asked for was done, 1 for a failure, 2 for a wrong command line or pipeline.
-Progress and logs go to stderr (EARMARK_LOG=debug shows more), results to stdout.";
+Exit status: 0 if everything was done, 1 if something failed, 2 if the command line or the pipeline is wrong.
+Results go to stdout; progress and logs go to stderr (EARMARK_LOG=debug shows more).";
 
-/// Listens to long recordings first and looks only where it pays.
+/// Extracts visual features from long recordings: listens first, then decodes only the frames that are worth it.
 #[derive(Debug, Parser)]
 #[command(name = "earmark", version, styles = STYLES, after_help = AFTER, max_term_width = 110)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 
@@ -68,7 +68,7 @@ pub struct Cli {
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// No progress on stderr; warnings and errors stay.
+    /// Show no progress on stderr; warnings and errors still appear.
     #[arg(long, short, global = true)]
     pub quiet: bool,
 }
@@ -76,19 +76,19 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Extract features from a recording: listen, plan, look, encode, write.
+    /// Extract features from a recording.
     Run(Run),
-    /// Listen to a recording (or a sound file) and write where to look.
+    /// Listen to a recording (or a sound file) and write a plan: which frames to take.
     Plan(Plan),
-    /// Extract features from many recordings: resumed where it stopped, on many machines if there are.
+    /// Extract features from many recordings, on one machine or many; can be resumed.
     Batch(Box<Batch>),
-    /// Play recordings for `earmark batch`, as told on stdin.
+    /// Process recordings for `earmark batch`, which sends requests on stdin.
     #[command(hide = true)]
     Worker,
-    /// Read a file that may be damaged, for the other commands.
+    /// Read a file that may be damaged, for other commands.
     #[command(hide = true)]
     Reader(Reader),
-    /// Check a pipeline and report everything that is wrong with it.
+    /// Check a pipeline and report every problem at once.
     Validate(Validate),
     /// List the pipelines that come with Earmark, or print one.
     Pipelines(Pipelines),
@@ -98,29 +98,29 @@ pub enum Command {
     Completions(Completions),
     /// Write man pages, one for each command, into a folder.
     Man(Man),
-    /// Draw a pipeline: elements, pads, caps, links.
+    /// Draw a pipeline: elements, pads, caps and links.
     Graph(Graph),
-    /// Show what is in a feature file, a plan or a batch's folder.
+    /// Show what is in a feature file, a plan or the output folder of a batch.
     Inspect(Inspect),
-    /// Read feature files in full and say everything that is wrong with them.
+    /// Read feature files in full and report every problem.
     Verify(Verify),
-    /// Save what can be saved of a feature file whose run was killed.
+    /// Save what can be read of a feature file whose run was killed.
     Recover(Recover),
-    /// Turn feature files into what other programs read: ActionFormer, NumPy, safetensors, one HDF5, Parquet.
+    /// Convert feature files for other programs: ActionFormer, NumPy, safetensors, a single HDF5 file, Parquet.
     Export(Export),
-    /// Plan from a file of many recordings' sound, such as EPIC_audio.hdf5.
+    /// Plan from one HDF5 file that holds the sound of many recordings, such as EPIC_audio.hdf5.
     ImportAudio(ImportAudio),
-    /// Hold plans against labels.
+    /// Score plans against labelled events.
     #[command(subcommand)]
     Eval(Eval),
-    /// Make a page of a feature file: what was heard, where it looked, what that cost, whether it was right.
+    /// Make an HTML page of a feature file: the sound, the frames, their cost and, with labels, the hits.
     Report(Report),
-    /// Draw a feature file for a paper: SVG or PNG.
+    /// Draw a feature file for a paper, as SVG or PNG.
     Plot(Plot),
-    /// Make weights for the probes onset and onset+tcn from labelled recordings.
+    /// Train the probes onset and onset+tcn on labelled recordings.
     Fit(Fit),
     /// List the models that pipelines can name.
     Models(Models),
-    /// Check that this machine has what Earmark needs; say what to install.
+    /// Check that this machine has what Earmark needs, and say what to install.
     Doctor,
 }

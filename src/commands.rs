@@ -1,4 +1,4 @@
-//! The commands, a file each: arguments -> a call -> an exit status.
+//! The commands, one file each: arguments -> a call -> an exit status.
 
 mod batch;
 mod completions;

@@ -1,13 +1,13 @@
-//! Plans against labels.
+//! Scores plans against labelled events.
 //!
 //! # Layout
 //!
-//! - [`labels`]: CSV -> events; KitchenMix's notes.
-//! - `pairs`: which plan belongs to which labels.
-//! - [`measure`]: one recording: who hits what; onsets, calibration.
-//! - `oracle`: the most that can be hit.
+//! - [`labels`]: reads labels from CSV, and KitchenMix's notes.
+//! - `pairs`: pairs plans with labels.
+//! - [`measure`]: scores one recording: hits, onsets, calibration.
+//! - `oracle`: the most events that can be hit.
 //! - [`bootstrap`]: intervals by resampling.
-//! - [`results`]: all recordings together.
+//! - [`results`]: combines all recordings.
 //! - `text`, `plot`: results for people.
 
 pub mod bootstrap;
@@ -27,10 +27,10 @@ use results::Results;
 
 pub(crate) use plot::svg;
 
-/// Resampling begins here; the same plans give the same intervals.
+/// Seed of the resampling; the same plans give the same intervals.
 const SEED: u64 = 1;
 
-/// Scores plans against labels, paired by name; looks of `tier` or above count.
+/// Scores plans against labels, paired by name; frames of `tier` or above count.
 ///
 /// # Errors
 /// A plan or its labels cannot be read, or there is nothing to measure.

@@ -1,10 +1,10 @@
-//! `earmark export`: feature files -> what other programs read.
+//! Converts feature files for other programs.
 //!
 //! # Layout
 //!
-//! - `source`: the files that are exported; everything wrong with them is told before anything is written.
-//! - `actionformer`, `npy`, `safetensors`: formats of a file per recording.
-//! - `merged` (HDF5), `parquet`: formats of one file for all.
+//! - `source`: the files to export; reports every problem before anything is written.
+//! - `actionformer`, `npy`, `safetensors`: formats with one file per recording.
+//! - `merged` (HDF5), `parquet`: formats with one file for all.
 
 mod actionformer;
 mod merged;
@@ -30,7 +30,7 @@ use crate::terminal::{self, Output};
 use actionformer::Grid;
 use source::Source;
 
-/// Stride of the grid where none is asked for: an anchor's window is 600 ms long, and anchors are 500 ms apart.
+/// Default stride: anchor windows are 600 ms long, and anchors 500 ms apart.
 const STRIDE_MS: u32 = 500;
 
 /// What every format needs.
@@ -41,11 +41,11 @@ struct Job<'a> {
     bar: ProgressBar,
 }
 
-/// What was written.
+/// The result of an export.
 struct Written {
-    /// The files, by recording; or the one file, by "".
+    /// Files by recording; a single file for all is under "".
     files: BTreeMap<String, Vec<PathBuf>>,
-    /// What else there is to say, to a person and to a program.
+    /// Further lines of text, and their JSON.
     notes: Vec<String>,
     more: Value,
 }
@@ -61,7 +61,7 @@ pub fn run(args: &cli::Export, output: Output) -> anyhow::Result<()> {
         if output.quiet {
             ProgressBar::hidden()
         } else {
-            // On a terminal only.
+            // Shown only on a terminal.
             ProgressBar::new(n as u64).with_message(what)
         }
     };
@@ -94,7 +94,7 @@ fn grid(args: &cli::Export) -> Result<Grid, Usage> {
     let given = args.stride_ms.is_some() || args.fill.is_some();
     if given && args.format != ExportFormat::Actionformer {
         return Err(Usage(
-            "--stride-ms and --fill are for --format actionformer; the other formats keep every picture at its own time".into(),
+            "--stride-ms and --fill need --format actionformer; the other formats keep the time of every frame".into(),
         ));
     }
     Ok(Grid {
@@ -136,7 +136,7 @@ fn tell(
     }
     let mut lines = vec![
         format!(
-            "exported   {} recordings, {} pictures of {} numbers",
+            "exported   {} recordings, {} frames of {} values",
             grouped(sources.len() as u64),
             grouped(frames as u64),
             grouped(dim as u64)
@@ -146,7 +146,7 @@ fn tell(
     lines.extend(written.notes.iter().cloned());
     if !skipped.is_empty() {
         lines.push(format!(
-            "skipped    {} files; they are named on stderr",
+            "skipped    {} files, listed on stderr",
             skipped.len()
         ));
     }
@@ -154,7 +154,7 @@ fn tell(
 }
 
 impl Job<'_> {
-    /// Writes files for each recording, named by its id and these endings; `write` gets an empty file for each, in the same order.
+    /// Writes files for each recording, named by its id and these endings; `write` gets the empty files in this order.
     fn each(
         &self,
         endings: &[&str],
@@ -163,7 +163,7 @@ impl Job<'_> {
         let folder = self.output;
         if folder.is_file() {
             bail!(
-                "the output {} is a file; this format writes a file for each recording into a folder",
+                "the output {} is a file; this format writes one file per recording, so name a folder",
                 folder.display()
             );
         }
@@ -183,18 +183,18 @@ impl Job<'_> {
                 }
             }
         }
-        // What is there already is found before the first file is written.
+        // Existing outputs are found before the first file is written.
         for name in owners.keys() {
             let file = folder.join(name);
             if !self.overwrite && file.symlink_metadata().is_ok() {
                 bail!(
-                    "the output {} exists already; pass --overwrite to replace it",
+                    "the output {} already exists; use --overwrite to replace it",
                     file.display()
                 );
             }
         }
         std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+            .with_context(|| format!("cannot create the folder {}", folder.display()))?;
         let mut all = BTreeMap::new();
         for source in self.sources {
             let names = names(source.id());
@@ -207,7 +207,7 @@ impl Job<'_> {
         Ok(all)
     }
 
-    /// Writes files that appear together, the last one last.
+    /// Publishes several files together, the last one last.
     fn publish(
         &self,
         files: &[PathBuf],

@@ -1,44 +1,44 @@
-//! Why something could not be done: by exit status for a command, by class for a recording of a batch.
+//! Errors: what decides the exit status of a command, and the failure class of a recording.
 
 use std::io::ErrorKind;
 
 use serde::{Deserialize, Serialize};
 
-/// The command line is fine as far as clap can tell, and still wrong.
+/// The command line parses but is wrong.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub String);
 
-/// Something was reported already; only the exit status is left to give.
+/// The error was already printed; only the exit status is missing.
 #[derive(Debug, thiserror::Error)]
 #[error("failed")]
 pub(crate) struct Reported;
 
-/// Kinds of failure.
+/// Failure classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// The recording is not there, or went away while it was read.
+    /// The recording does not exist, or disappeared while it was read.
     InputMissing,
-    /// It is there and may not be read, or the system failed while reading it.
+    /// It cannot be read: permissions or I/O.
     InputUnreadable,
-    /// It is no recording, or one whose codec nothing here decodes.
+    /// It is not a recording, or nothing here decodes its codec.
     InputForeign,
     /// It ends before its own container says it should.
     InputTruncated,
-    /// Its bytes make no sense.
+    /// Its data is invalid.
     InputCorrupt,
-    /// It grew, shrank or was written to while it was read.
+    /// It changed while it was read.
     InputChanged,
-    /// The output's folder is missing or may not be written.
+    /// The output folder is missing or not writable.
     Output,
     /// The disk is full, or a quota or file size limit is reached.
     DiskFull,
     /// Another run writes the same output.
     Busy,
-    /// Nothing moved for too long.
+    /// No progress for too long.
     Stalled,
-    /// The worker used more memory than it may.
+    /// The worker exceeded its memory limit.
     Memory,
     /// The worker died.
     Crashed,
@@ -46,7 +46,7 @@ pub enum Class {
     Model,
     /// The pipeline, a variable or an option does not fit the recording.
     Configuration,
-    /// The user stopped the work.
+    /// The user stopped it.
     Stopped,
     /// Anything else.
     Other,
@@ -75,7 +75,7 @@ impl Class {
         }
     }
 
-    /// Whether the next attempt may well succeed.
+    /// Whether a retry may succeed.
     pub fn may_pass(self) -> bool {
         matches!(
             self,
@@ -84,13 +84,13 @@ impl Class {
     }
 }
 
-/// A failure whose class is known.
+/// A failure with its class.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub struct Failure {
-    /// Which kind.
+    /// The class.
     pub class: Class,
-    /// In words.
+    /// The message.
     pub text: String,
 }
 
@@ -103,14 +103,14 @@ impl Failure {
         })
     }
 
-    /// What is known to have gone wrong with this kind of thing, unless the system says that the disk is full.
+    /// An error of this class, or of class [`Class::DiskFull`] if the system says that the disk is full.
     pub(crate) fn of(class: Class, e: &anyhow::Error) -> anyhow::Error {
         let full = e.chain().any(is_full);
         Self::error(if full { Class::DiskFull } else { class }, format!("{e:#}"))
     }
 }
 
-/// Whether the system says that a disk, a quota or a file's limit is full.
+/// Whether the disk, a quota or a file size limit is full.
 pub(crate) fn is_full(e: &(dyn std::error::Error + 'static)) -> bool {
     let kind = e.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
     matches!(

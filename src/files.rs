@@ -1,4 +1,4 @@
-//! Files that appear only when they are finished: checks beforehand, a temporary file beside, one rename.
+//! Output files that appear only once they are complete: checks beforehand, a temporary file, one rename.
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use gstearmark::atomic_file;
 use tempfile::NamedTempFile;
 
-/// Where an output will be.
+/// A checked output path.
 #[derive(Debug)]
 pub(crate) struct Target {
     /// The file.
@@ -17,52 +17,52 @@ pub(crate) struct Target {
     folder: PathBuf,
 }
 
-/// The output can be written: its folder is there and takes files, and nothing is there that may not be replaced.
+/// Checks that the output can be written: its folder exists and is writable, and no file is there that may not be replaced.
 pub(crate) fn check(file: &Path, overwrite: bool) -> anyhow::Result<Target> {
     let name = file.display();
     let folder = match file.parent() {
         Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
         Some(folder) => folder,
-        None => bail!("the output {name} is no file name"),
+        None => bail!("the output {name} is not a file name"),
     };
     match std::fs::symlink_metadata(file) {
-        Ok(about) if about.is_dir() => bail!("the output {name} is a folder; give a file in it"),
-        // Not even with `overwrite`: it would be a file from then on.
+        Ok(about) if about.is_dir() => bail!("the output {name} is a folder; name a file in it"),
+        // Not even with `overwrite`: a rename would turn it into a file.
         Ok(about) if !about.is_file() && !about.is_symlink() => {
-            bail!("the output {name} is no file but a device, a pipe or a socket")
+            bail!("the output {name} is a device, a pipe or a socket, not a file")
         }
         Ok(_) if !overwrite => {
-            bail!("the output {name} exists already; pass --overwrite to replace it")
+            bail!("the output {name} already exists; use --overwrite to replace it")
         }
         _ => {}
     }
     if !folder.is_dir() {
         bail!(
-            "the output's folder {} does not exist; make it first, or is the path mistyped?",
+            "the output folder {} does not exist; create it, or check the path",
             folder.display()
         );
     }
-    // Permissions say too little (mounts, quotas), so one file is tried.
+    // Permissions are not enough (mounts, quotas), so create a file.
     tempfile::Builder::new()
         .prefix(".earmark-")
         .tempfile_in(folder)
-        .with_context(|| format!("the output's folder {} cannot be written", folder.display()))?;
+        .with_context(|| format!("cannot write to the output folder {}", folder.display()))?;
     Ok(Target {
         file: file.into(),
         folder: folder.into(),
     })
 }
 
-/// The output is not the input.
+/// Checks that the output is not the input.
 pub(crate) fn differs(output: &Path, input: Option<&Path>) -> anyhow::Result<()> {
     let same = |input: &Path| Some(output.canonicalize().ok()? == input.canonicalize().ok()?);
     if input.and_then(same) == Some(true) {
-        bail!("the output {} is the input itself", output.display());
+        bail!("the output {} is the input file", output.display());
     }
     Ok(())
 }
 
-/// A file beside the target that goes away unless it is published.
+/// A temporary file in the same folder, deleted unless it is published.
 pub(crate) fn temporary(target: &Target, suffix: &str) -> anyhow::Result<NamedTempFile> {
     let name = target
         .file
@@ -73,32 +73,32 @@ pub(crate) fn temporary(target: &Target, suffix: &str) -> anyhow::Result<NamedTe
         .prefix(&format!(".{name}."))
         .suffix(suffix)
         .tempfile_in(&target.folder)
-        .with_context(|| format!("cannot write into {}", target.folder.display()))
+        .with_context(|| format!("cannot write to {}", target.folder.display()))
 }
 
-/// Makes a finished temporary file the target: synced, renamed, its folder synced.
+/// Publishes a finished temporary file: syncs it, renames it, syncs its folder.
 pub(crate) fn publish(file: NamedTempFile, target: &Target, overwrite: bool) -> anyhow::Result<()> {
     let name = target.file.display();
     file.as_file()
         .sync_all()
         .with_context(|| format!("cannot write {name}"))?;
     readable_by_others(file.as_file());
-    // As a feature file gets its name, on file systems of every kind.
+    // The same rename as for feature files, for every kind of file system.
     let (_file, path) = file.into_parts();
     atomic_file::publish(&atomic_file::System, &path, &target.file, overwrite).map_err(
         |e| match e.kind() {
             ErrorKind::AlreadyExists => {
-                anyhow!("the output {name} exists already; pass --overwrite to replace it")
+                anyhow!("the output {name} already exists; use --overwrite to replace it")
             }
             _ => anyhow::Error::new(e).context(format!("cannot write {name}")),
         },
     )?;
-    // It is not temporary any more.
+    // It must not be deleted any more.
     let _ = path.keep();
     Ok(())
 }
 
-/// Writes a file whole or not at all; a device or a pipe just gets what is written.
+/// Writes a file that appears complete or not at all; a device or a pipe just gets the bytes.
 pub(crate) fn write(file: &Path, bytes: &[u8], overwrite: bool) -> anyhow::Result<()> {
     let cannot = || format!("cannot write {}", file.display());
     if file
@@ -107,7 +107,7 @@ pub(crate) fn write(file: &Path, bytes: &[u8], overwrite: bool) -> anyhow::Resul
     {
         return std::fs::write(file, bytes).with_context(cannot);
     }
-    // A link stays: what it leads to is replaced.
+    // A link stays, and its target is replaced.
     let real = match overwrite {
         true => file.canonicalize().unwrap_or_else(|_| file.into()),
         false => file.into(),
@@ -118,52 +118,52 @@ pub(crate) fn write(file: &Path, bytes: &[u8], overwrite: bool) -> anyhow::Resul
     publish(temporary, &target, overwrite)
 }
 
-/// A file that an element opens by name, whose name ends with this process, whatever ends it: nothing is left behind.
-pub(crate) struct Passed(File);
+/// A file that an element opens by name, through `/dev/fd`. It needs no name of its own, so nothing is left behind.
+pub(crate) struct InheritedFile(File);
 
-impl Passed {
-    /// Writes a nameless one.
+impl InheritedFile {
+    /// Writes a nameless temporary file.
     pub(crate) fn new(write: impl FnOnce(&File) -> anyhow::Result<()>) -> anyhow::Result<Self> {
-        let mut file = tempfile::tempfile().context("cannot make a temporary file")?;
+        let mut file = tempfile::tempfile().context("cannot create a temporary file")?;
         write(&file)?;
         std::io::Seek::rewind(&mut file)?;
         Ok(Self(file))
     }
 
-    /// One that is there, whatever it is called.
+    /// Opens an existing file.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let open = File::open(path).with_context(|| format!("cannot open {}", path.display()));
         Ok(Self(open?))
     }
 
-    /// Its name, for as long as this lives.
+    /// Its name in this process.
     pub(crate) fn name(&self) -> String {
         use std::os::fd::AsRawFd;
         format!("/dev/fd/{}", self.0.as_raw_fd())
     }
 }
 
-/// A path for an element's property: as it is, or as a URI where it is no text.
+/// A path for an element property: the path itself, or a URI if it is not UTF-8.
 pub(crate) fn location(path: &Path) -> anyhow::Result<String> {
     if let Some(text) = path.to_str() {
         return Ok(text.into());
     }
     let whole = std::path::absolute(path)?;
     let uri = gst::glib::filename_to_uri(&whole, None)
-        .with_context(|| format!("{} is no path that can be written to", path.display()))?;
+        .with_context(|| format!("{} is not a path that can be written to", path.display()))?;
     Ok(uri.into())
 }
 
-/// A path as text, for messages and GStreamer.
+/// A path as text.
 ///
 /// # Errors
 /// It is not UTF-8.
 pub(crate) fn text_of(path: &Path) -> anyhow::Result<&str> {
     path.to_str()
-        .with_context(|| format!("{} is not UTF-8; rename it", path.display()))
+        .with_context(|| format!("{} is not valid UTF-8; rename it", path.display()))
 }
 
-/// Temporary files are private; finished ones are as public as any other file.
+/// Temporary files are private; finished ones get the usual permissions.
 fn readable_by_others(file: &File) {
     use std::os::unix::fs::PermissionsExt;
     let _ = file.set_permissions(std::fs::Permissions::from_mode(0o644));

@@ -1,85 +1,78 @@
-//! `earmark fit`: labelled recordings -> the weights of the probes `onset` and `onset+tcn`, or a head over an embedding, and their model card.
+//! Trains the probes `onset` and `onset+tcn`, or a head on an embedding, on labelled recordings, and writes a model card.
 //!
 //! # Layout
 //!
-//! In the order in which data flows:
+//! In the order of the data flow:
 //!
-//! - `hear`: a recording -> mel frames.
-//! - `corpus`: a folder and its labels -> recordings with events.
-//! - `random`, `net`: numbers that are the same for a seed; small nets, their gradients, their optimiser.
-//! - `augment`: crops, varied.
-//! - `tcn`: the network that hears beginnings, and how it learns.
-//! - `metric`: the measure by which candidates are compared.
-//! - `judge`: the small networks that judge candidates by what it says.
-//! - `truth`: which candidates are right; calibration.
-//! - `tune`: times, probabilities and thresholds of what a probe says; how far classes of labels lie from their sounds.
-//! - `embed`: a linear head over any embedding.
-//! - `overlap`: whether a held-out recording is learned from, too.
-//! - `score`: what weights are worth on other recordings.
-//! - `cross`: the same where what is fitted is fitted to the other held-out ones.
-//! - `compare`: several probes beside each other.
-//! - `store`: the weights file, checkpoints.
+//! - `sound`: decodes a recording into mel frames.
+//! - `corpus`: reads a folder and its labels.
+//! - `random`, `net`: seeded random numbers; small networks, gradients, optimiser.
+//! - `augment`: augments training crops.
+//! - `tcn`: the temporal convolutional network.
+//! - `metric`: the metric that compares candidates.
+//! - `candidate_net`: the small networks that score candidates.
+//! - `matching`: matches candidates to events; calibration.
+//! - `tune`: shift, calibration, threshold; class offsets.
+//! - `speech`: how strongly speech lowers the score of onsets.
+//! - `train`: all of that in order.
+//! - `embed`, `head`: a linear head on an embedding.
+//! - `overlap`: refuses held-out recordings that are trained on.
+//! - `score`: scores weights on other recordings.
+//! - `cross_validation`: scores with parameters fitted to the other held-out recordings.
+//! - `compare`: several probes side by side.
+//! - `store`: weights files and checkpoints.
 //! - `card`: the model card.
 
 mod augment;
+mod candidate_net;
 mod card;
 mod compare;
 mod corpus;
-mod cross;
+mod cross_validation;
 mod embed;
-mod hear;
-mod judge;
+mod head;
+#[cfg(test)]
+mod made;
+mod matching;
 mod metric;
 mod net;
 mod overlap;
 mod random;
 mod score;
+mod sound;
+mod speech;
 mod store;
 mod tcn;
-mod truth;
+mod train;
 mod tune;
-mod voice;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anchoring::onset::head::Head;
-use anchoring::onset::probe::Probe;
-use anchoring::onset::spec::{ONSET, ONSET_TCN};
 use anchoring::onset::weights::Weights;
-use anyhow::{Context, anyhow, bail};
-use gstearmark::models;
-use gstearmark::onnx;
+use anyhow::Context;
 use gstearmark::printable::line;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::cli::{Fit, Part};
+use crate::cli::Fit;
 use crate::failure::Usage;
 use crate::files;
 use crate::terminal::{Output, print};
 
 use self::compare::{Crossed, Scores, compare};
 use self::corpus::Recording;
-use self::judge::Judge;
-use self::score::{Sample, Score};
-use self::store::Learned;
-use self::tune::{ClassOffset, Fitted, Shift, Threshold, Tuned};
+use self::tune::{ClassOffset, Shift, Threshold, Tuned};
 
-/// Training steps from one checkpoint to the next.
-const SAVE_EVERY: u32 = 100;
-/// Networks of each kind whose logits are averaged: one alone depends on its seed.
-const JUDGES: u64 = 3;
-
-/// A folder's name and its recordings, none of which anything is learned from.
+/// A held-out folder: its name and its recordings.
 type HeldOut = (String, Vec<Recording>);
 
 /// `earmark fit`.
 ///
 /// # Errors
-/// Recordings or labels cannot be read, the output exists, or a checkpoint is another job's.
+/// Recordings or labels cannot be read, the output exists, or a checkpoint is of another run.
 pub fn run(args: &Fit, output: Output) -> anyhow::Result<()> {
     let card_path = args
         .card
@@ -88,7 +81,7 @@ pub fn run(args: &Fit, output: Output) -> anyhow::Result<()> {
     for path in [&args.output, &card_path] {
         if path.exists() && !args.overwrite {
             return Err(Usage(format!(
-                "{} exists: give --overwrite to replace it",
+                "{} already exists; use --overwrite to replace it",
                 path.display()
             ))
             .into());
@@ -105,7 +98,7 @@ pub fn run(args: &Fit, output: Output) -> anyhow::Result<()> {
         .find(|folder| real(folder) == real(&args.recordings))
     {
         return Err(Usage(format!(
-            "{} is to be learned from and held out: hold out other recordings",
+            "{} is given both for training and as held out; hold out other recordings",
             same.display()
         ))
         .into());
@@ -134,14 +127,14 @@ pub fn run(args: &Fit, output: Output) -> anyhow::Result<()> {
         data: &data,
     };
     let (bytes, text, found) = match &args.embedding {
-        Some(embedding) => head(embedding, &about, &recordings, &held_out, output)?,
+        Some(embedding) => head::head(embedding, &about, &recordings, &held_out, output)?,
         None => {
             let (bytes, tuning) = match &args.calibrate_only {
-                Some(old) => calibrate_only(args, old, &recordings, &data)?,
-                None => train(args, &name, &recordings, &held_out, &data, output)?,
+                Some(old) => train::calibrate_only(args, old, &recordings, &data)?,
+                None => train::train(args, &name, &recordings, &held_out, &data, output)?,
             };
             let weights = Weights::read(&bytes)
-                .context("the weights that were just made cannot be read back")?;
+                .context("cannot read back the weights that were just written")?;
             let scores = compare(&held_out, &Arc::new(weights), &tuning.crossed)?;
             let text = card::text(&about, args.steps, &tuning, &hash(&bytes), &scores);
             (bytes, text, Found { scores, tuning })
@@ -158,23 +151,23 @@ fn hash(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
 
-/// What is told of what was made.
+/// The result of a fit.
 struct Found {
     scores: Scores,
     tuning: Tuning,
 }
 
-/// What was fitted to what the probes say, and how.
+/// What was fitted to the output of the probes, and how.
 #[derive(Default)]
 struct Tuning {
-    /// Where the calibration comes from.
+    /// Source of the calibration.
     calibration: String,
-    /// Of which recordings the rest is.
+    /// The recordings that the rest was fitted to.
     on: String,
     probes: BTreeMap<String, (Tuned, Option<Shift>, Option<Threshold>)>,
-    /// How far the labels of each class lie from its sounds.
+    /// Offset of the labels of each class from their sounds.
     offsets: Vec<ClassOffset>,
-    /// What is said of the recordings that are scored, where they are fitted to.
+    /// Cross-fitted onsets of the recordings that are scored.
     crossed: Crossed,
 }
 
@@ -220,18 +213,18 @@ fn tell(args: &Fit, card: &Path, hash: &str, found: &Found, output: Output) -> a
     }
     for (name, (tuned, ..)) in &tuning.probes {
         text.push_str(&format!(
-            "\n{name}: threshold {}, shift {} ms, a voice takes {}",
+            "\n{name}: threshold {}, shift {} ms, speech takes {}",
             tuned.threshold, tuned.shift_ms, tuned.voiced
         ));
     }
     if let Some(yaml) = yaml {
-        text.push_str(&format!("\nlabels lie elsewhere than their sounds; if they say when something is seen: anchors: {{ {yaml} }}"));
+        text.push_str(&format!("\nthe labels are offset from their sounds; if they mark what is seen, use: anchors: {{ {yaml} }}"));
     }
     print(&text)
 }
 
 fn listen(folder: &Path, labels: Option<&Path>, output: Output) -> anyhow::Result<Vec<Recording>> {
-    let bar = bar(0, "hear", output);
+    let bar = bar(0, "listen", output);
     let recordings = corpus::read(folder, labels, |i, all, name| {
         bar.set_length(all as u64);
         bar.set_position(i as u64);
@@ -256,353 +249,4 @@ fn checkpoint(args: &Fit) -> PathBuf {
     let mut name = args.output.clone().into_os_string();
     name.push(".part");
     name.into()
-}
-
-/// The probes that weights are made for.
-fn probes(weights: &Arc<Weights>) -> Vec<(String, Probe)> {
-    let both = [
-        (ONSET, Probe::Onset(Arc::clone(weights))),
-        (ONSET_TCN, Probe::OnsetTcn(Arc::clone(weights))),
-    ];
-    both.into_iter()
-        .filter(|(_, probe)| probe.unsupported().is_none())
-        .map(|(name, probe)| (name.to_owned(), probe))
-        .collect()
-}
-
-/// Weights, and what was fitted to what they say.
-fn train(
-    args: &Fit,
-    name: &str,
-    recordings: &[Recording],
-    held_out: &[HeldOut],
-    data: &str,
-    output: Output,
-) -> anyhow::Result<(Vec<u8>, Tuning)> {
-    let (seed, steps) = (args.seed, args.steps);
-    let job = format!("{data} {seed} {steps}");
-    let part = checkpoint(args);
-    let mut adam = store::resume(&part, &job)?.unwrap_or_else(|| tcn::start(seed));
-    let net = tcn::net();
-    let bar = bar(steps.into(), "tcn", output);
-    let (mut loss, mut n) = (0.0, 0);
-    while adam.steps < steps {
-        loss += tcn::step(&net, &mut adam, recordings, seed, steps);
-        n += 1;
-        if !loss.is_finite() {
-            bail!(
-                "training went astray at step {}: the loss is no number",
-                adam.steps
-            );
-        }
-        if adam.steps.is_multiple_of(SAVE_EVERY) {
-            store::save(&part, &adam, &job)?;
-            tracing::info!(
-                "step {} of {steps}: loss {:.5}",
-                adam.steps,
-                loss / n as f32
-            );
-            bar.set_message(format!("loss {:.4}", loss / n as f32));
-            (loss, n) = (0.0, 0);
-        }
-        bar.set_position(adam.steps.into());
-    }
-    store::save(&part, &adam, &job)?;
-    bar.finish_and_clear();
-    let metric = metric::learn(recordings);
-    let mut learned = Learned {
-        name,
-        tcn: &adam.mean,
-        metric: &metric,
-        dsp: &[],
-        seen: &[],
-        tuned: Default::default(),
-        provenance: BTreeMap::new(),
-    };
-    let view = Weights::read(&store::weights(&learned)?)
-        .context("the network that was just trained cannot be read back")?;
-    let rows = judge::rows(recordings, &view, seed);
-    if rows.iter().filter(|row| row.right).count() < truth::FEWEST {
-        bail!(
-            "{} candidates were heard and fewer than {} of them begin an event: are the labels those of these recordings?",
-            rows.len(),
-            truth::FEWEST
-        );
-    }
-    let several = |seen: bool| -> Vec<Judge> {
-        let seeds = (0..JUDGES).map(|i| seed.wrapping_mul(JUDGES).wrapping_add(i));
-        seeds.map(|seed| Judge::learn(&rows, seen, seed)).collect()
-    };
-    let (dsp, seen) = std::thread::scope(|scope| {
-        let dsp = scope.spawn(|| several(false));
-        let seen = several(true);
-        dsp.join().map(|dsp| (dsp, seen))
-    })
-    .map_err(|_| anyhow!("learning to judge candidates broke off"))?;
-    learned.dsp = &dsp;
-    learned.seen = &seen;
-    learned.provenance = BTreeMap::from([
-        ("data".to_owned(), data.to_owned()),
-        ("seed".to_owned(), seed.to_string()),
-        ("steps".to_owned(), steps.to_string()),
-    ]);
-    let plain = Arc::new(Weights::read(&store::weights(&learned)?)?);
-    let given = args.calibration.as_deref().map(given).transpose()?;
-    // Probabilities that are another's ask for the threshold that goes with them.
-    let parts: &[Part] = match given {
-        Some(_) => &[Part::Shift],
-        None => &[Part::Calibration, Part::Shift, Part::Threshold, Part::Voice],
-    };
-    let (on, whose): (Vec<&Recording>, _) = if held_out.is_empty() {
-        (
-            recordings.iter().collect(),
-            "the recordings that the weights were made from",
-        )
-    } else {
-        let all = held_out.iter().flat_map(|(_, recordings)| recordings);
-        (all.collect(), "the held-out recordings")
-    };
-    let mut tuning = tuned(
-        &on,
-        &plain,
-        &given.unwrap_or_default(),
-        parts,
-        &classes(args)?,
-        tagger(args, parts)?,
-        !held_out.is_empty(),
-    )?;
-    tuning.on = whose.to_owned();
-    tuning.calibration = match &args.calibration {
-        Some(path) => format!(
-            "that of {}, made from recordings and weights of its own, and its thresholds",
-            path.display()
-        ),
-        None if held_out.is_empty() => format!(
-            "temperature and bias, fitted to {whose}: too sure of itself on others; `earmark fit --calibrate-only` fits them to yours"
-        ),
-        None => format!("temperature and bias, fitted to {whose}"),
-    };
-    let of = |probe: &str| {
-        let found = tuning.probes.get(probe).map(|(tuned, ..)| tuned.clone());
-        found.unwrap_or_default()
-    };
-    learned.tuned = [of(ONSET), of(ONSET_TCN)];
-    Ok((store::weights(&learned)?, tuning))
-}
-
-/// What another weights file holds of this.
-fn given(path: &Path) -> anyhow::Result<BTreeMap<String, Tuned>> {
-    let weights = read(path)?.1;
-    let all = weights.spec().probes.iter();
-    Ok(all
-        .map(|(name, probe)| (name.clone(), Tuned::of(probe)))
-        .collect())
-}
-
-/// The tagger's classes, for which offsets may be proposed; none without one, and none if the default one is not installed.
-fn classes(args: &Fit) -> anyhow::Result<Vec<String>> {
-    let list = |name: &str| {
-        let manifest = models::find(name)?.of_kind(models::Kind::Tagger)?;
-        let path = manifest.classes_path();
-        path.map_or(Ok(Vec::new()), |path| models::read_classes(&path))
-    };
-    match args.tagger.as_deref() {
-        Some("none") => Ok(Vec::new()),
-        Some(name) => Ok(list(name)?),
-        None => Ok(list("yamnet").unwrap_or_default()),
-    }
-}
-
-/// The tagger that hears voices, if these parts ask for one; none if the default one is not installed.
-fn tagger(args: &Fit, parts: &[Part]) -> anyhow::Result<Option<onnx::Tagger>> {
-    match args.tagger.as_deref() {
-        Some("none") => Ok(None),
-        _ if !parts.contains(&Part::Voice) => Ok(None),
-        Some(name) => Ok(Some(onnx::load_tagger(name, 1)?)),
-        None => Ok(onnx::load_tagger("yamnet", 1).ok()),
-    }
-}
-
-fn read(path: &Path) -> anyhow::Result<(Vec<u8>, Weights)> {
-    let name = path.display();
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
-    let weights = Weights::read(&bytes).with_context(|| format!("{name} cannot be used"))?;
-    Ok((bytes, weights))
-}
-
-/// Fits what is asked for to what each probe says of recordings. `weights` say every candidate, when it is found and by its logit, but shifted as given
-/// if shifts are not fitted. `cross`: the same recordings are scored, so that what others say of each is kept, too.
-fn tuned(
-    recordings: &[&Recording],
-    weights: &Arc<Weights>,
-    given: &BTreeMap<String, Tuned>,
-    parts: &[Part],
-    classes: &[String],
-    tagger: Option<onnx::Tagger>,
-    cross: bool,
-) -> anyhow::Result<Tuning> {
-    let mut tuning = Tuning::default();
-    let ear = tagger.map(voice::Ear::new);
-    for (name, probe) in probes(weights) {
-        let given = given.get(&name);
-        let raw = tune::heard_by(recordings, &probe);
-        if cross {
-            let said = cross::said(recordings, &raw, given, parts);
-            tuning.crossed.insert(name.clone(), said);
-        }
-        let (fitted, said) = tune::fit(recordings, raw, given, parts)?;
-        let Fitted {
-            tuned: mut own,
-            shift,
-            threshold,
-        } = fitted;
-        if let Some(ear) = &ear {
-            let by = shift.as_ref().map_or(0, |found| found.ms);
-            let judged = tune::beside_voices(recordings, ear, &probe, by, &own.calibration)?;
-            own.voiced = voice::share(&judged).unwrap_or(own.voiced);
-        }
-        // The last probe is the best.
-        tuning.offsets = tune::by_class(recordings, &said, classes);
-        tuning.probes.insert(name, (own, shift, threshold));
-    }
-    Ok(tuning)
-}
-
-/// Another calibration for weights that there are, and what else is asked for.
-fn calibrate_only(
-    args: &Fit,
-    old: &Path,
-    recordings: &[Recording],
-    data: &str,
-) -> anyhow::Result<(Vec<u8>, Tuning)> {
-    let (bytes, _) = read(old)?;
-    let given = given(old)?;
-    let mut parts = vec![Part::Calibration];
-    parts.extend(args.also.iter().filter(|part| **part != Part::Calibration));
-    // Logits as they are: without calibration, and every candidate said.
-    let plain: BTreeMap<String, Tuned> = given
-        .iter()
-        .map(|(name, tuned)| {
-            let shift_ms = if parts.contains(&Part::Shift) {
-                0
-            } else {
-                tuned.shift_ms
-            };
-            let plain = Tuned {
-                shift_ms,
-                ..Tuned::default()
-            };
-            (name.clone(), plain)
-        })
-        .collect();
-    let plain = Arc::new(Weights::read(&store::retuned(&bytes, &plain, &[])?)?);
-    let on: Vec<&Recording> = recordings.iter().collect();
-    let tagger = tagger(args, &parts)?;
-    if parts.contains(&Part::Voice) && tagger.is_none() {
-        bail!(
-            "--also voice needs a tagger, and there is none: install one (`earmark models`) or name it with --tagger"
-        );
-    }
-    let mut tuning = tuned(&on, &plain, &given, &parts, &classes(args)?, tagger, false)?;
-    tuning.on = "these recordings".to_owned();
-    tuning.calibration = format!(
-        "temperature and bias, fitted to these recordings; the weights are those of {}",
-        old.display()
-    );
-    let note = ("calibration".to_owned(), data.to_owned());
-    let of = tuning.probes.iter();
-    let found = of.map(|(name, (tuned, ..))| (name.clone(), tuned.clone()));
-    let bytes = store::retuned(&bytes, &found.collect(), &[note])?;
-    Ok((bytes, tuning))
-}
-
-/// A head over an embedding, its card, and what it is worth.
-fn head(
-    embedding: &str,
-    about: &card::About<'_>,
-    recordings: &[Recording],
-    held_out: &[HeldOut],
-    output: Output,
-) -> anyhow::Result<(Vec<u8>, String, Found)> {
-    let manifest = embed::manifest(embedding)?;
-    let dim = manifest.output.dim;
-    let all = recordings.len() + held_out.iter().map(|(_, held)| held.len()).sum::<usize>();
-    let bar = bar(all as u64, "embed", output);
-    let patches = |recordings: &[Recording]| -> anyhow::Result<Vec<embed::Patches>> {
-        let one = |one: &Recording| {
-            bar.inc(1);
-            bar.set_message(line(&one.name).into_owned());
-            embed::patches(one, &manifest)
-        };
-        recordings.iter().map(one).collect()
-    };
-    let own = patches(recordings)?;
-    let mut held = Vec::new();
-    for (_, recordings) in held_out {
-        held.push(patches(recordings)?);
-    }
-    bar.finish_and_clear();
-    let learned = embed::learn(recordings, &own, dim, about.seed)?;
-    let judged = if held.is_empty() {
-        embed::judged(recordings.iter().zip(&own), &learned)
-    } else {
-        let pairs = held_out.iter().zip(&held);
-        let pairs = pairs.flat_map(|((_, recordings), patches)| recordings.iter().zip(patches));
-        embed::judged(pairs, &learned)
-    };
-    let calibration = truth::calibrate(&judged, None);
-    let provenance = BTreeMap::from([
-        ("data".to_owned(), about.data.to_owned()),
-        ("seed".to_owned(), about.seed.to_string()),
-        ("embedding".to_owned(), manifest.name.clone()),
-        ("embedding sha256".to_owned(), manifest.sha256.clone()),
-    ]);
-    let said = embed::about(about.name, calibration, provenance);
-    let bytes = store::head(&said, &learned.weight, learned.bias)?;
-    let head =
-        Head::read(&bytes, dim).context("the head that was just made cannot be read back")?;
-    let pairs = held_out.iter().zip(&held);
-    let pairs: Vec<(&Recording, &embed::Patches)> = pairs
-        .flat_map(|((_, recordings), patches)| recordings.iter().zip(patches))
-        .collect();
-    // What is said of a recording by the head as it is, unless others can say how likely its patches are.
-    let mut said: Vec<_> = pairs
-        .iter()
-        .map(|(_, patches)| embed::heard(patches, &head, dim))
-        .collect();
-    for (own, others) in cross::folds(pairs.len()) {
-        let judged = embed::judged(others.iter().map(|&i| pairs[i]), &learned);
-        let about = embed::about(about.name, truth::calibrate(&judged, None), BTreeMap::new());
-        let head = Head::read(&store::head(&about, &learned.weight, learned.bias)?, dim)?;
-        for i in own {
-            said[i] = embed::heard(pairs[i].1, &head, dim);
-        }
-    }
-    let sample = if pairs.len() < 2 {
-        Sample::In
-    } else {
-        Sample::Out
-    };
-    let mut scores = Vec::new();
-    let mut first = 0;
-    for (folder, recordings) in held_out {
-        let flux = score::score(recordings, &Probe::Flux)?;
-        scores.push((folder.clone(), "flux".to_owned(), flux));
-        let these = first..first + recordings.len();
-        first = these.end;
-        let own = score::score_of(recordings, &said[these])?;
-        let own = Score { sample, ..own };
-        scores.push((folder.clone(), manifest.name.clone(), own));
-    }
-    let on = if held.is_empty() {
-        "the recordings that it was made from: too sure of itself on others"
-    } else {
-        "the held-out recordings"
-    };
-    let text = card::head_text(about, &manifest, on, &hash(&bytes), &scores);
-    let found = Found {
-        scores,
-        tuning: Tuning::default(),
-    };
-    Ok((bytes, text, found))
 }

@@ -1,4 +1,4 @@
-//! What is in a feature file or a plan, on one screen.
+//! Shows a feature file, a plan or a batch folder on one screen.
 
 mod folder;
 
@@ -17,21 +17,21 @@ use crate::outputs::features::Readable;
 use crate::outputs::{PlanSummary, Untrusted, distrust, summarize};
 use crate::terminal::{grouped, shares_text, tokens_text};
 
-/// What a file holds.
+/// The content of a file or folder.
 #[derive(Debug)]
 pub enum About {
     /// A feature file.
     Features(PathBuf, Box<h5::Summary>, Untrusted),
     /// A plan.
     Plan(PathBuf, Box<PlanSummary>),
-    /// A batch's folder.
+    /// The output folder of a batch.
     Folder(Box<folder::Folder>),
 }
 
-/// Looks into a file.
+/// Inspects a file or folder.
 ///
 /// # Errors
-/// It is neither a feature file nor a plan nor the folder of a batch, or is damaged.
+/// It is not a feature file, a plan or a batch folder, or it is damaged.
 pub fn inspect(file: &Path) -> anyhow::Result<About> {
     let about =
         std::fs::metadata(file).with_context(|| format!("cannot open {}", file.display()))?;
@@ -39,7 +39,7 @@ pub fn inspect(file: &Path) -> anyhow::Result<About> {
         let folder = folder::folder(file)?;
         if folder.is_empty() {
             bail!(
-                "the folder {} holds neither feature files (.h5) nor the status lines of a batch",
+                "the folder {} has neither feature files (.h5) nor a status.jsonl of a batch",
                 file.display()
             );
         }
@@ -62,7 +62,7 @@ pub fn inspect(file: &Path) -> anyhow::Result<About> {
 }
 
 impl About {
-    /// Everything, for programs.
+    /// The JSON form.
     pub fn json(&self) -> Value {
         match self {
             Self::Folder(folder) => folder.json(),
@@ -88,7 +88,7 @@ impl About {
     }
 }
 
-/// "-300 ms; Speech 0 ms": how much later than its sound an event is looked for; `None` if not at all, or that is not known.
+/// "-300 ms; Speech 0 ms": by how much windows are moved from their onsets; `None` if not at all, or unknown.
 fn offsets_text(config: &Value) -> Option<String> {
     let anchors: AnchorSettings = serde_json::from_value(config.get("anchors")?.clone()).ok()?;
     let by_class = &anchors.class_offset_ms;
@@ -110,7 +110,7 @@ impl fmt::Display for About {
                     "file         {} ({}{})",
                     file.display(),
                     s.schema,
-                    if s.complete { "" } else { ", NOT COMPLETE" }
+                    if s.complete { "" } else { ", INCOMPLETE" }
                 )?;
                 writeln!(
                     f,
@@ -153,11 +153,11 @@ impl fmt::Display for About {
                 }
                 writeln!(f, "cues         {}", grouped(s.cues))?;
                 if let Some(text) = untrusted.text() {
-                    writeln!(f, "not trusted  {text}")?;
+                    writeln!(f, "untrusted    {text}")?;
                 }
                 writeln!(
                     f,
-                    "pictures     {} of {} went to the decoder",
+                    "decoded      {} of {} frames",
                     grouped(s.pictures_passed),
                     grouped(s.pictures_seen)
                 )?;
@@ -180,7 +180,7 @@ impl fmt::Display for About {
                 if s.frames_missed > 0 {
                     write!(
                         f,
-                        "\nmissed       {} planned pictures were not in the recording",
+                        "\nmissed       {} planned frames are not in the recording",
                         grouped(s.frames_missed)
                     )?;
                 }
@@ -206,7 +206,7 @@ impl fmt::Display for About {
                 }
                 writeln!(f, "cues         {}", grouped(plan.cues))?;
                 if let Some(text) = plan.untrusted.text() {
-                    writeln!(f, "not trusted  {text}")?;
+                    writeln!(f, "untrusted    {text}")?;
                 }
                 write!(f, "largest gap  {}", plan.largest_gap)
             }

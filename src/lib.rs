@@ -1,26 +1,27 @@
-//! Earmark listens to a long recording first and looks only where it pays. This is the library behind the command.
+//! Earmark extracts visual features from long recordings: it listens first, then decodes only the frames that are worth it. This is the
+//! library behind the command.
 //!
 //! # Layout
 //!
-//! From the top down; each imports only what stands below it:
+//! From the top down; each imports only from those below it:
 //!
-//! - [`commands`]: what each command does with its arguments, and its exit status.
-//! - [`fit`]: labelled recordings -> weights.
-//! - [`report`]: a feature file -> a page for people, a drawing for papers.
-//! - [`export`]: feature files -> what other programs read.
-//! - [`inspect`]: a file that Earmark wrote -> one screen of text.
-//! - [`batch`]: many recordings -> worker processes, a status line each, features.
-//! - [`session`]: recording and pipeline -> plan and features.
-//! - [`eval`]: plans against labels.
+//! - [`commands`]: one file per command: arguments, a call, an exit status.
+//! - [`fit`]: trains probes on labelled recordings.
+//! - [`report`]: makes pages and drawings of feature files.
+//! - [`export`]: converts feature files for other programs.
+//! - [`inspect`]: shows a file that Earmark wrote on one screen.
+//! - [`batch`]: processes many recordings in worker processes.
+//! - [`session`]: plays a recording through a pipeline: plan and features.
+//! - [`eval`]: scores plans against labelled events.
 //! - `scores`: the measures of published benchmarks.
 //! - `datasets`: published label files, checked.
-//! - [`outputs`]: feature files and plans, read back.
-//! - [`pipeline`]: YAML and gst-launch text -> a checked pipeline, or everything that is wrong at once.
-//! - [`recording`]: a recording -> its streams and fingerprint, or why it cannot be used.
-//! - [`machine`]: this machine -> what it has and lacks.
-//! - `files`: outputs that appear only when they are finished.
-//! - `terminal`, `failure`, `stop`: what is told, why not, whether to go on.
-//! - [`cli`]: what may be typed.
+//! - [`outputs`]: reads feature files and plans.
+//! - [`pipeline`]: checks a pipeline: YAML and gst-launch text.
+//! - [`recording`]: probes and fingerprints a recording.
+//! - [`machine`]: what this machine has and lacks.
+//! - `files`: output files that appear only once they are complete.
+//! - [`terminal`], [`failure`], `stop`: output, errors, ^C.
+//! - [`cli`]: the command line as data.
 
 pub mod batch;
 pub mod cli;

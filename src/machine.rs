@@ -1,10 +1,10 @@
-//! What this machine has and lacks.
+//! What this machine has: packages, libraries, models.
 //!
 //! # Layout
 //!
-//! - [`packages`]: which Debian package brings an element.
-//! - [`doctor`]: everything that Earmark needs, looked at.
-//! - [`models`]: the models that pipelines can name.
+//! - [`packages`]: maps elements to Debian packages.
+//! - [`doctor`]: checks everything that Earmark needs.
+//! - [`models`]: lists the models that pipelines can name.
 
 pub mod doctor;
 pub mod models;

@@ -1,11 +1,11 @@
-//! What Earmark wrote, read back: feature files so that none can take the process with it, and plans.
+//! Reads back what Earmark wrote: feature files, also damaged or hostile ones, and plans.
 //!
 //! # Layout
 //!
-//! - `reader`: the child process that reads files which may be damaged, or made to do harm.
-//! - `features`: a feature file -> what is in it, or a copy that is safe to read here.
-//! - `plan`: a plan's file, line by line; `plan_summary`: at a glance.
-//! - `untrusted`: where the sound can't be trusted, out of cues.
+//! - `reader`: the child process that reads feature files.
+//! - `features`: opens feature files safely.
+//! - `plan`: reads a plan line by line; `plan_summary`: summarises one.
+//! - `untrusted`: stretches of untrusted sound.
 
 pub mod features;
 pub(crate) mod plan;

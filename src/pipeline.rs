@@ -1,17 +1,17 @@
-//! A pipeline: YAML -> checked, or everything that is wrong with it at once.
+//! A pipeline: turns YAML into a checked pipeline, or reports everything that is wrong with it at once.
 //!
 //! # Layout
 //!
-//! - `problem`: what is wrong, and where.
-//! - `tree`: YAML with a place for every key and value.
-//! - `variables`: `${NAME}`, filled in. `overrides`: keys that `--set` gives.
+//! - `problem`: one problem and its position.
+//! - `tree`: parses YAML, with a position for every key and value.
+//! - `variables`: fills in `${NAME}`. `overrides`: sets keys from `--set`.
 //! - [`shipped`]: the pipelines that come with the command.
-//! - [`launch`]: gst-launch text -> elements and links, with places.
-//! - `properties`: values against what elements say of their properties.
-//! - `sections`: typed sections: ears, anchors, budget, features, gate.
-//! - `checks`: the graph as a whole.
-//! - [`reference`]: every key, for the guide; [`schema`]: for editors.
-//! - [`drawing`]: a checked pipeline, drawn.
+//! - [`launch`]: parses gst-launch text.
+//! - `properties`: checks values against element properties.
+//! - `sections`: the typed sections.
+//! - `checks`: checks the graph as a whole.
+//! - [`reference`]: the reference of all keys, for the guide; [`schema`]: for editors.
+//! - [`drawing`]: draws a checked pipeline.
 
 mod checks;
 pub mod drawing;
@@ -41,9 +41,9 @@ pub use variables::{Slot, Variables};
 use sections::Given;
 use tree::{Key, Kind, Node};
 
-/// The only version there is.
+/// The only version.
 const VERSION: i64 = 1;
-/// What a pipeline may hold.
+/// The keys of a pipeline.
 const KEYS: [&str; 7] = [
     "version", "graph", "ears", "gate", "anchors", "budget", "features",
 ];
@@ -54,18 +54,18 @@ const KEYS: [&str; 7] = [
 pub enum Planning {
     /// A first pass over the audio plans the whole recording; the budget is exact.
     Global,
-    /// One pass; the budget is a token bucket.
+    /// A single pass; the budget is a token bucket.
     Streaming,
 }
 
-/// A pipeline in which nothing is wrong.
+/// A checked pipeline.
 #[derive(Clone, Debug)]
 pub struct Pipeline {
-    /// Where it was read.
+    /// The file it was read from.
     pub file: PathBuf,
-    /// gst-launch text without remarks; variables whose values could be misread stand as markers.
+    /// gst-launch text without comments; variables whose values could be misread are replaced by markers.
     pub text: String,
-    /// The same, read.
+    /// The same text, parsed.
     pub graph: launch::Graph,
     /// What the markers stand for.
     pub slots: Vec<Slot>,
@@ -73,7 +73,7 @@ pub struct Pipeline {
     pub settings: Settings,
     /// How recordings are planned.
     pub planning: Planning,
-    /// What a picture of each tier costs with the chosen encoder.
+    /// The price of a frame of each tier with the chosen encoder.
     pub prices: Prices,
     /// The tagger of the section `ears`; `None` for none.
     pub tagger: Option<String>,
@@ -251,7 +251,7 @@ fn compile(
             problems.push(Problem::new(
                 At { line: 1, column: 1 },
                 "graph",
-                "is missing: gst-launch text from source to featuresink",
+                "is missing; write gst-launch text from a source to a featuresink",
             ));
             return None;
         }
@@ -316,7 +316,7 @@ fn top<'a>(
             Problem::new(
                 place,
                 "the file",
-                format!("a pipeline is a mapping of {}", problem::either(&KEYS)),
+                format!("must be a mapping with the keys {}", problem::either(&KEYS)),
             )
             .value(shown),
         );
@@ -328,7 +328,11 @@ fn top<'a>(
                 Problem::new(
                     key.at,
                     key.name.clone(),
-                    format!("is no key of a pipeline: {}", problem::either(&KEYS)),
+                    format!(
+                        "unknown key `{}`; a pipeline has the keys {}",
+                        key.name,
+                        problem::either(&KEYS)
+                    ),
                 )
                 .hint(sections::belongs_to(&key.name).or_else(|| did_you_mean(&key.name, KEYS))),
             );
@@ -351,10 +355,10 @@ fn version(given: Option<&(Key, Node)>, problems: &mut Vec<Problem>) {
             Problem::new(
                 node.at,
                 "version",
-                format!("must be {VERSION}, the only version there is"),
+                format!("must be {VERSION}, the only version"),
             )
             .value(node.shown())
-            .hint(Some("was this written for a newer Earmark?".into())),
+            .hint(Some("is this pipeline for a newer Earmark?".into())),
         ),
         Some(_) => {}
     }
@@ -392,11 +396,11 @@ fn plan_way(
                 Problem::new(
                     budget.place("planning"),
                     "budget.planning",
-                    "must be streaming with the policy dense",
+                    "must be streaming for the policy dense",
                 )
                 .value("global")
                 .hint(Some(
-                    "dense takes every picture: there is nothing to plan".into(),
+                    "dense takes every frame, so there is nothing to plan".into(),
                 )),
             );
             Planning::Streaming

@@ -1,10 +1,10 @@
-//! A recording, before it is played: where it is, what streams it has, what its bytes are told by.
+//! A recording before it is played: its location, its streams, its fingerprint.
 //!
 //! # Layout
 //!
-//! - `probe`: a recording -> its streams, or why it cannot be used.
-//! - `codec`, `cut`, `tracks`, `groups`: what the file itself says of codec, length, tracks and groups of pictures.
-//! - [`fingerprint`]: a recording -> what tells its bytes from another's.
+//! - `probe`: finds its streams, or why it cannot be used.
+//! - `codec`, `cut`, `tracks`, `groups`: read codec, length, tracks and GOPs from the file itself.
+//! - [`fingerprint`]: identifies it by size and SHA-256.
 
 mod codec;
 mod cut;

@@ -1,14 +1,14 @@
-//! A feature file -> a page for people: where it listened up, where it looked, what it saw, whether it was right, what it saved.
+//! Makes an HTML page of a feature file: sound, anchors, frames, cost and, with labels, hits.
 //!
 //! # Layout
 //!
-//! - `recording`: a feature file -> what is shown of it.
-//! - `truth`: labels against what was heard and seen.
-//! - `detail`: cues -> levels of detail.
-//! - `page`: all of it -> one HTML file. `assets/` holds its template, style and scripts, and uPlot with its licence.
-//! - [`plot`]: a feature file -> a drawing for papers.
-//! - `decoding`: how long decoding everything would take, by decoding some.
-//! - `folder`: a folder of feature files -> their pages and an index.
+//! - `recording`: reads from a feature file what is shown.
+//! - `truth`: compares labels with anchors and frames.
+//! - `detail`: cues at every zoom level.
+//! - `page`: renders the HTML. `assets/` has its template, style and scripts, and uPlot with its licence.
+//! - [`plot`]: draws a feature file for a paper.
+//! - `decoding`: estimates how long decoding every frame would take.
+//! - `folder`: the pages of a folder, and an index.
 //! - `serve`: the same pages over HTTP, with the recordings.
 
 mod decoding;
@@ -31,7 +31,7 @@ use crate::eval::labels;
 use crate::failure::Usage;
 use crate::files;
 use crate::terminal::{self, Output};
-use recording::{Shown, clock};
+use recording::{RunView, clock};
 
 /// `earmark report`.
 ///
@@ -41,7 +41,7 @@ pub fn report(args: &cli::Report, output: Output) -> anyhow::Result<()> {
     let is_folder = args.file.is_dir();
     if is_folder && (args.compare.is_some() || args.time_decoding) {
         return Err(Usage(
-            "--compare and --time-decoding are for one recording; give a file instead of a folder"
+            "--compare and --time-decoding work with one recording; name a file, not a folder"
                 .into(),
         )
         .into());
@@ -82,7 +82,7 @@ pub fn report(args: &cli::Report, output: Output) -> anyhow::Result<()> {
     terminal::print(&format!("report     {}", target.display()))
 }
 
-/// The page of a feature file alone, as HTML; what the fuzz targets read a file with.
+/// The page of a feature file as HTML; for the fuzz targets.
 #[doc(hidden)]
 pub fn page_of(file: &Path) -> anyhow::Result<String> {
     let source = Source {
@@ -93,13 +93,13 @@ pub fn page_of(file: &Path) -> anyhow::Result<String> {
     Ok(source.page(None, None, false)?.html)
 }
 
-/// A connection on which these bytes come, to a server that serves this file as features and as recording; for the fuzz targets.
+/// Serves this file to a connection with these bytes; for the fuzz targets.
 #[doc(hidden)]
 pub fn answer_bytes(file: &Path, bytes: &[u8]) {
     serve::answer_bytes(file, bytes);
 }
 
-/// What a page is made from.
+/// The inputs of a page.
 #[derive(Clone, Debug)]
 struct Source {
     file: PathBuf,
@@ -107,7 +107,7 @@ struct Source {
     video: Option<PathBuf>,
 }
 
-/// A page, and what was found, for programs.
+/// A page, and counts for JSON.
 struct Made {
     html: String,
     events: u64,
@@ -117,8 +117,8 @@ struct Made {
 }
 
 impl Source {
-    /// What is shown of the file, held against the labels.
-    fn shown(&self) -> anyhow::Result<Shown> {
+    /// Reads the file, compared with the labels.
+    fn shown(&self) -> anyhow::Result<RunView> {
         shown(&self.file, self.labels.as_deref())
     }
 
@@ -139,10 +139,10 @@ impl Source {
             // A recording without video has nothing to decode.
             (Some(_), true) if run.summary.pictures_seen == 0 => None,
             (Some(video), true) => Some(decoding::time(video, run.summary.pictures_seen)?),
-            (None, true) => bail!("--time-decoding needs the recording: give it with --video"),
+            (None, true) => bail!("--time-decoding needs the recording; add --video"),
             (_, false) => None,
         };
-        let count = |of: fn(&recording::OfClass) -> u64| {
+        let count = |of: fn(&recording::ClassCounts) -> u64| {
             run.labelled().iter().map(|(_, class)| of(class)).sum()
         };
         Ok(Made {
@@ -155,25 +155,25 @@ impl Source {
     }
 }
 
-/// A file, held against labels if there are any.
+/// Reads a file and compares it with labels, if there are any.
 ///
 /// # Errors
-/// One of them cannot be read, or they don't fit together.
-fn shown(file: &Path, labels: Option<&Path>) -> anyhow::Result<Shown> {
-    let mut run = Shown::read(file)?;
+/// One of them cannot be read, or they do not fit together.
+fn shown(file: &Path, labels: Option<&Path>) -> anyhow::Result<RunView> {
+    let mut run = RunView::read(file)?;
     if let Some(labels) = labels {
         run.judge(&labels::read(labels)?, labels)?;
     }
     Ok(run)
 }
 
-/// Two runs are shown on one axis only if the axis is the same.
-fn same_recording(run: &Shown, other: &Shown) -> anyhow::Result<()> {
+/// Checks that two runs can share a time axis.
+fn same_recording(run: &RunView, other: &RunView) -> anyhow::Result<()> {
     let (a, b) = (run.duration_ns(), other.duration_ns());
-    // Without sound a recording may end with its last picture.
+    // Without sound, a recording may end with its last frame.
     if (a - b).abs() > 2_000_000_000 {
         bail!(
-            "{} lasts {} and {} {}: they are not over the same recording",
+            "{} lasts {} and {} {}: they are not of the same recording",
             run.path.display(),
             clock(a),
             other.path.display(),
@@ -190,7 +190,7 @@ fn write(place: &files::Target, html: &str, overwrite: bool) -> anyhow::Result<(
     files::publish(file, place, overwrite)
 }
 
-/// How a page names the recording: relative to itself, so that both can be moved together.
+/// The recording's URL relative to the page, so that both can be moved together.
 fn link(video: &Path, page: &Path) -> anyhow::Result<String> {
     if let Some(uri) = video.to_str().filter(|uri| uri.contains("://")) {
         if ["http://", "https://", "file://"]
@@ -199,12 +199,12 @@ fn link(video: &Path, page: &Path) -> anyhow::Result<String> {
         {
             return Ok(uri.into());
         }
-        bail!("--video {uri}: a browser plays files and http addresses");
+        bail!("--video {uri}: browsers play only files and http(s) addresses");
     }
     let name = || format!("cannot open {}", video.display());
     let whole = video.canonicalize().with_context(name)?;
     if !whole.is_file() {
-        bail!("--video {} is no file", video.display());
+        bail!("--video {} is not a file", video.display());
     }
     let folder = match page.parent() {
         Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
@@ -215,7 +215,7 @@ fn link(video: &Path, page: &Path) -> anyhow::Result<String> {
     Ok(relative(&whole, &folder))
 }
 
-/// From one whole path to another, as a URL.
+/// A relative URL from one absolute path to another.
 fn relative(to: &Path, from: &Path) -> String {
     let (to, from): (Vec<_>, Vec<_>) = (to.components().collect(), from.components().collect());
     let shared = to.iter().zip(&from).take_while(|(a, b)| a == b).count();
@@ -225,11 +225,11 @@ fn relative(to: &Path, from: &Path) -> String {
         _ => String::new(),
     });
     let parts: Vec<String> = up.chain(down).collect();
-    // A name with a colon would be taken for a scheme.
+    // A name with a colon would be parsed as a scheme.
     format!("./{}", parts.join("/"))
 }
 
-/// A part of a URL.
+/// Percent-encodes a part of a URL.
 fn encoded(name: &[u8]) -> String {
     let mut text = String::new();
     for byte in name {

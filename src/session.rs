@@ -1,34 +1,34 @@
-//! Plays a recording through a pipeline: listen and plan, then look, encode and write.
+//! Plays a recording through a pipeline: listens and plans, then decodes, encodes and writes.
 //!
 //! # Layout
 //!
-//! - `parts`: which part of the graph a pass plays.
-//! - `build`: that part -> GStreamer elements, values and pads filled in.
-//! - `bundle`: hands sound and pictures from thread to thread in bundles, in the first pass.
-//! - `import`: sound out of HDF5 -> the source of the first pass.
-//! - `memory`: what the C library keeps of freed memory.
-//! - `spans`: when sound and pictures begin and end, and what is told of it.
-//! - `listen`: the first pass: cues and the recording's length -> a plan.
-//! - `taps`, `measure`, `pictures`, `cue_file`: what that pass notes of pictures and sound.
-//! - `maker`: cues -> a plan, by either way of planning.
-//! - `trust`: whether anything could be heard in a pass that the gate plans.
-//! - `play`: runs a pass to its end; errors in words, a watchdog, ^C.
-//! - `guard`: the recording's fingerprint, and that it stays the same until the end.
-//! - `cause`: the class of an error.
-//! - `warnings`, `summary`: what is told at the end.
+//! - `pass`: selects the part of the graph that a pass plays.
+//! - `build`: builds that part from GStreamer elements.
+//! - `bundle`: passes buffers between threads in bundles, in the first pass.
+//! - `import`: sound from HDF5 as the source of the first pass.
+//! - `memory`: how much freed memory the C library keeps.
+//! - `spans`: warns where sound and video do not begin or end together.
+//! - `listen`: the first pass: listens and plans.
+//! - `taps`, `measure`, `frame_times`, `cue_file`: what that pass notes of video and sound.
+//! - `cue_planner`: plans from cues, globally or streaming.
+//! - `trust`: watches the sound of a streaming pass.
+//! - `play`: runs a pass to its end.
+//! - `input_guard`: holds back the output if the recording changes.
+//! - `cause`: maps errors to failure classes.
+//! - `warnings`, `summary`: the result of a run.
 
 mod build;
 mod bundle;
 mod cause;
 mod cue_file;
-mod guard;
+mod cue_planner;
+mod frame_times;
 mod import;
+mod input_guard;
 mod listen;
-mod maker;
 mod measure;
 mod memory;
-mod parts;
-mod pictures;
+mod pass;
 mod play;
 mod spans;
 mod summary;
@@ -53,18 +53,18 @@ use crate::pipeline::{Pipeline, Planning};
 use crate::recording::{self, Input, Recording, fingerprint};
 use crate::stop::Stop;
 use crate::terminal::Watch;
-use guard::Guard;
-use parts::Part;
+use input_guard::InputGuard;
+use pass::Pass;
 use play::{Outcome, Player};
-use summary::Report;
+use summary::RunLog;
 
 pub(crate) use cause::class_of;
 pub(crate) use import::import_audio;
-pub(crate) use summary::Told;
+pub(crate) use summary::RunSummary;
 
-/// Pictures may end so many seconds before the file does without a word.
+/// Video that ends at most this many seconds before the file causes no warning.
 const SHORT: f64 = 1.0;
-/// And so many before their track does.
+/// The same, before the end of its track.
 const LOST: f64 = 0.5;
 
 /// What every pass needs.
@@ -78,63 +78,63 @@ struct Session<'a> {
     stall: Duration,
     watch: Watch,
     stop: Stop,
-    /// Where the sound comes from, if not from the input itself.
-    feed: Option<import::Feed>,
+    /// The source of the sound, if it is not the input itself.
+    feed: Option<import::SoundFeed>,
 }
 
-/// One recording, and what becomes of it.
+/// A request to extract the features of a recording.
 pub(crate) struct Task<'a> {
-    /// How.
+    /// The pipeline.
     pub pipeline: &'a Pipeline,
     /// The recording.
     pub input: &'a Input,
-    /// What it is, if that is known already.
+    /// Its streams, if already probed.
     pub recording: Option<Recording>,
-    /// Its name in the output; without one, that of its file.
+    /// Its name in the output; `None` for the name of its file.
     pub video_id: Option<&'a str>,
     /// The file to write.
     pub output: &'a Path,
-    /// Whether a file that is there may be replaced.
+    /// Whether an existing file may be replaced.
     pub overwrite: bool,
     /// The plan to follow instead of making one.
     pub plan: Option<&'a Path>,
     /// Values of `${NAME}`, for the file's attributes.
     pub variables: BTreeMap<String, String>,
-    /// Which audio track, from 0.
+    /// The audio track, from 0.
     pub audio_track: usize,
-    /// Processor cores to use; `None` for all.
+    /// CPU cores to use; `None` for all.
     pub threads: Option<u32>,
-    /// Whether the recording is hashed whole.
+    /// Whether the whole recording is hashed.
     pub hash_whole: bool,
-    /// How long nothing may move.
+    /// Longest time without progress.
     pub stall: Duration,
 }
 
-/// One recording, and the plan that is made of its sound.
+/// A request to plan a recording.
 pub(crate) struct PlanTask<'a> {
-    /// How.
+    /// The pipeline.
     pub pipeline: &'a Pipeline,
     /// The recording.
     pub input: &'a Input,
     /// The plan to write.
     pub output: &'a Path,
-    /// Whether a file that is there may be replaced.
+    /// Whether an existing file may be replaced.
     pub overwrite: bool,
     /// Whether cues are written, too.
     pub cues: bool,
-    /// Which audio track, from 0.
+    /// The audio track, from 0.
     pub audio_track: usize,
-    /// Processor cores to use; `None` for all.
+    /// CPU cores to use; `None` for all.
     pub threads: Option<u32>,
-    /// How long nothing may move.
+    /// Longest time without progress.
     pub stall: Duration,
 }
 
-/// Listens, plans, looks, encodes and writes.
+/// Listens, plans, decodes, encodes and writes.
 ///
 /// # Errors
-/// Anything that keeps the output from being complete; then there is no output, but what was done is kept beside it.
-pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Result<Told> {
+/// Anything that keeps the output from being complete; then there is no output, but a partial file is kept beside it.
+pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Result<RunSummary> {
     let begun = Instant::now();
     memory::share();
     let (pipeline, input) = (task.pipeline, task.input);
@@ -148,10 +148,10 @@ pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Resu
         .plan
         .map(|plan| outputs::summarize(plan, Some(pipeline.prices)).map(|about| (plan, about)))
         .transpose();
-    // Models are hashed while the recording is looked at, on another core if there is one.
+    // Models are hashed while the recording is probed, on another core if there is one.
     let (models, looked_at) = std::thread::scope(|scope| {
         let models = scope.spawn(|| check_models(pipeline));
-        let looked_at = Guard::new(input, task.hash_whole).and_then(|guard| {
+        let looked_at = InputGuard::new(input, task.hash_whole).and_then(|guard| {
             let recording = match task.recording {
                 Some(recording) => recording,
                 None => recording::probe(input)?,
@@ -160,7 +160,7 @@ pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Resu
         });
         (models.join(), looked_at)
     });
-    models.map_err(|_| anyhow::anyhow!("the check of the models ended unexpectedly"))??;
+    models.map_err(|_| anyhow::anyhow!("checking the models failed unexpectedly"))??;
     let user_plan = user_plan?;
     let (guard, recording) = looked_at?;
     let named = input.video_id();
@@ -177,64 +177,64 @@ pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Resu
         feed: None,
     };
     session.check()?;
-    let mut report = Report::new(task.output, begun);
+    let mut log = RunLog::new(task.output, begun);
     let has_video = !recording.video.is_empty();
     let hears = session.hears();
     if !has_video && !hears {
         return Err(Failure::error(
             Class::Configuration,
             format!(
-                "{} has no video, and the pipeline does not listen: there is nothing to write (pipelines/gated.yaml listens)",
+                "{} has no video, and the pipeline has no eventness to listen with: there is nothing to write (pipelines/gated.yaml has one)",
                 input.given
             ),
         ));
     }
     if let Some((named, there)) = input.path.as_deref().and_then(recording::cut_off) {
-        report.warn(format!(
-            "the recording is cut off: its container speaks of {named} bytes, but {there} are there; what is there is used"
+        log.warn(format!(
+            "the recording is cut off: its container announces {named} bytes, but the file has {there}; Earmark uses what is there"
         ));
     }
-    session.warn_of_short_pictures(&report);
+    session.warn_of_short_pictures(&log);
     // The plan must outlive the pass that reads it.
-    let plan: Option<files::Passed>;
+    let plan: Option<files::InheritedFile>;
     let global =
         pipeline.planning == Planning::Global && pipeline.settings.budget.policy != Policy::Dense;
     if !has_video {
-        report.warn(match &user_plan {
-            None => "the recording has no video: only what was heard is written",
-            Some(_) => "the recording has no video: the plan is not followed, only what was heard is written",
+        log.warn(match &user_plan {
+            None => "the recording has no video: the file holds only anchors and cues",
+            Some(_) => "the recording has no video: the plan is ignored, and the file holds only anchors and cues",
         });
     } else if global && user_plan.is_none() {
-        session.warn_of_no_audio(&report);
+        session.warn_of_no_audio(&log);
     }
     let part = if !has_video && global && user_plan.is_none() {
-        // The plan's anchors are written, its pictures can't be taken.
-        let heard = session.listen(&mut report)?;
-        let mut made = session.plan(heard, &report)?;
+        // Anchors of the plan are written; its frames cannot be taken.
+        let heard = session.listen(&mut log)?;
+        let mut made = session.plan(heard, &log)?;
         made.plan.entries.clear();
         made.plan.header.spent_tokens = 0;
-        plan = Some(files::Passed::new(|file| {
+        plan = Some(files::InheritedFile::new(|file| {
             listen::write(&made.plan, None, file)
         })?);
-        Part::Cues
+        Pass::Cues
     } else if !has_video {
         plan = None;
-        Part::Cues
+        Pass::Cues
     } else if let Some((path, about)) = &user_plan {
-        plan = Some(files::Passed::open(path)?);
-        Part::Look {
+        plan = Some(files::InheritedFile::open(path)?);
+        Pass::Extract {
             listen: about.cues == 0 && hears,
         }
     } else if global {
-        let heard = session.listen(&mut report)?;
-        let made = session.plan(heard, &report)?;
-        plan = Some(files::Passed::new(|file| {
+        let heard = session.listen(&mut log)?;
+        let made = session.plan(heard, &log)?;
+        plan = Some(files::InheritedFile::new(|file| {
             listen::write(&made.plan, Some(made.cues), file)
         })?);
-        Part::Look { listen: false }
+        Pass::Extract { listen: false }
     } else {
         plan = None;
-        Part::Stream
+        Pass::Stream
     };
 
     let mut built = session.build(part)?;
@@ -245,7 +245,7 @@ pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Resu
         gate.set_property("plan", plan.name());
         let words = match task.plan {
             Some(path) => path.display().to_string(),
-            None => "that was made of what was heard".into(),
+            None => "made from the sound".into(),
         };
         built.plan = Some((plan.name(), words));
     }
@@ -266,29 +266,29 @@ pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Resu
     sink.set_property("location", files::location(&target.file)?);
     sink.set_property("overwrite", task.overwrite);
     sink.set_property("attributes", serde_json::to_string(&further)?);
-    sink.set_property("times", report.times_so_far().to_string());
+    sink.set_property("times", log.times_so_far().to_string());
     let trust = built
         .element("eventness")
         .filter(|_| plan.is_none())
         .map(|ears| trust::watch(&ears, has_video.then_some(&gate), pipeline));
-    let warnings = report.warnings().clone();
+    let warnings = log.warnings().clone();
     let refused = guard.stand_before(&sink, move |sink| {
-        for warning in trust.iter().flat_map(trust::Trust::warnings) {
+        for warning in trust.iter().flat_map(trust::SoundTrust::warnings) {
             warnings.push(warning);
         }
         sink.set_property("warnings", warnings.all().join("\n"));
     })?;
-    let outcome = session.play(&built, part.stage(), Nanos::ZERO, &report);
-    report.looked(outcome.map_err(|e| refused.instead(e))?);
+    let outcome = session.play(&built, part.stage(), Nanos::ZERO, &log);
+    log.looked(outcome.map_err(|e| refused.instead(e))?);
     drop(plan);
-    report.finish()
+    log.finish()
 }
 
 /// Listens and writes a plan.
 ///
 /// # Errors
 /// Anything that keeps the plan from being complete; then there is none.
-pub(crate) fn plan(task: &PlanTask<'_>, watch: Watch, stop: &Stop) -> anyhow::Result<Told> {
+pub(crate) fn plan(task: &PlanTask<'_>, watch: Watch, stop: &Stop) -> anyhow::Result<RunSummary> {
     let begun = Instant::now();
     let (pipeline, input) = (task.pipeline, task.input);
     let target = files::check(task.output, task.overwrite)?;
@@ -311,19 +311,19 @@ pub(crate) fn plan(task: &PlanTask<'_>, watch: Watch, stop: &Stop) -> anyhow::Re
         feed: None,
     };
     session.check()?;
-    let report = Report::new(task.output, begun);
-    session.warn_of_no_audio(&report);
-    session.warn_of_short_pictures(&report);
-    session.write_plan(report, &target, task.cues, task.overwrite)
+    let log = RunLog::new(task.output, begun);
+    session.warn_of_no_audio(&log);
+    session.warn_of_short_pictures(&log);
+    session.write_plan(log, &target, task.cues, task.overwrite)
 }
 
-/// How many processor cores to use, if so many are wanted.
+/// CPU cores to use: as many as wanted, else all.
 pub(crate) fn cores(wanted: Option<u32>) -> u32 {
     let all = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
     wanted.unwrap_or_else(|| u32::try_from(all()).unwrap_or(1))
 }
 
-/// Both models are there and unaltered, and so is what runs them.
+/// Checks that both models and ONNX Runtime are there and unaltered.
 fn check_models(pipeline: &Pipeline) -> anyhow::Result<()> {
     if let Some(tagger) = &pipeline.tagger {
         models::find(tagger)?.check()?;
@@ -334,14 +334,14 @@ fn check_models(pipeline: &Pipeline) -> anyhow::Result<()> {
 }
 
 impl Session<'_> {
-    /// The recording has what the command line asks for.
+    /// Checks that the recording has what the command line asks for.
     fn check(&self) -> anyhow::Result<()> {
         let tracks = self.recording.audio.len();
         if self.audio_track > 0 && self.audio_track >= tracks {
             return Err(Failure::error(
                 Class::Configuration,
                 format!(
-                    "--audio-track {} is not there: {} has {tracks} audio tracks, counted from 0",
+                    "--audio-track {} does not exist: {} has {tracks} audio tracks, counted from 0",
                     self.audio_track, self.input.given
                 ),
             ));
@@ -354,25 +354,28 @@ impl Session<'_> {
         if let Some(missing) = silenced.filter(|_| self.hears()) {
             return Err(Failure::error(
                 Class::InputForeign,
-                format!("{} cannot be heard here: {missing}", self.input.given),
+                format!(
+                    "cannot decode the sound of {} here: {missing}",
+                    self.input.given
+                ),
             ));
         }
         Ok(())
     }
 
-    /// Whether the graph listens and there is something to listen to.
+    /// Whether the graph has an eventness and the recording has sound.
     fn hears(&self) -> bool {
         !self.recording.audio.is_empty() && self.pipeline.find("eventness").is_some()
     }
 
-    /// Says it once. In one pass the gate itself says that there are no cues.
-    fn warn_of_no_audio(&self, report: &Report) {
+    /// Warns once. In a streaming pass, the gate itself warns that there are no cues.
+    fn warn_of_no_audio(&self, log: &RunLog) {
         if self.recording.audio.is_empty() && self.pipeline.find("eventness").is_some() {
-            report.warn("the recording has no audio: evenly spaced looks (uniform fallback)");
+            log.warn("the recording has no audio: falls back to evenly spaced frames (reason `untrusted`)");
         }
     }
 
-    /// The tracks of pictures that an MP4 file itself speaks of.
+    /// The video tracks that an MP4 file announces.
     fn picture_tracks(&self) -> Vec<recording::PictureTrack> {
         match &self.input.path {
             Some(path) if !self.recording.video.is_empty() => recording::picture_tracks(path),
@@ -380,8 +383,8 @@ impl Session<'_> {
         }
     }
 
-    /// Pictures that end long before the file does.
-    fn warn_of_short_pictures(&self, report: &Report) {
+    /// Warns if the video ends long before the file does.
+    fn warn_of_short_pictures(&self, log: &RunLog) {
         let tracks = self.picture_tracks();
         let Some(track) = tracks.first().filter(|_| tracks.len() == 1) else {
             return;
@@ -390,27 +393,27 @@ impl Session<'_> {
         if lasts + SHORT < whole {
             let edits = match track.edits {
                 0 | 1 => String::new(),
-                edits => format!(", put together of {edits} edits,"),
+                edits => format!(", made of {edits} edits,"),
             };
-            report.warn(format!(
-                "the video track{edits} lasts {lasts:.1} s, the file {whole:.1} s: no pictures are taken after it"
+            log.warn(format!(
+                "the video track{edits} lasts {lasts:.1} s, the file {whole:.1} s: no frames are taken after it"
             ));
         }
     }
 
-    /// Pictures that could not be read as far as the file says; `until` is the end of the last one.
-    fn warn_of_lost_pictures(&self, until: Nanos, report: &Report) {
+    /// Warns if fewer frames could be read than the file announces; `until` is the end of the last one.
+    fn warn_of_lost_pictures(&self, until: Nanos, log: &RunLog) {
         let tracks = self.picture_tracks();
         let Some(track) = tracks.first().filter(|_| tracks.len() == 1) else {
             return;
         };
         let (lasts, _) = track.seconds;
         if until.seconds() + LOST < lasts {
-            report.warn(format!(
-                "pictures could be read up to {until}, but the file speaks of {lasts:.1} s of them ({}): the rest is missing",
+            log.warn(format!(
+                "frames can be read up to {until}, but the file announces {lasts:.1} s of video ({}): the rest is missing",
                 match track.edits {
                     0 | 1 => "is it damaged?".to_owned(),
-                    edits => format!("it is put together of {edits} edits"),
+                    edits => format!("it is made of {edits} edits"),
                 }
             ));
         }
@@ -419,31 +422,31 @@ impl Session<'_> {
     /// Listens and writes the plan.
     fn write_plan(
         &self,
-        mut report: Report,
+        mut log: RunLog,
         target: &files::Target,
         cues: bool,
         overwrite: bool,
-    ) -> anyhow::Result<Told> {
-        let heard = self.listen(&mut report)?;
-        if let Some(warning) = self.feed.as_ref().and_then(import::Feed::warning) {
-            report.warn(warning);
+    ) -> anyhow::Result<RunSummary> {
+        let heard = self.listen(&mut log)?;
+        if let Some(warning) = self.feed.as_ref().and_then(import::SoundFeed::warning) {
+            log.warn(warning);
         }
-        let made = self.plan(heard, &report)?;
+        let made = self.plan(heard, &log)?;
         let file = files::temporary(target, ".partial")?;
         listen::write(&made.plan, cues.then_some(made.cues), file.as_file())?;
         files::publish(file, target, overwrite)?;
-        Ok(report.finish_plan(&made.plan))
+        Ok(log.finish_plan(&made.plan))
     }
 
-    fn build(&self, part: Part) -> anyhow::Result<build::Built> {
+    fn build(&self, part: Pass) -> anyhow::Result<build::Built> {
         let has_audio = !self.recording.audio.is_empty();
         let has_video = !self.recording.video.is_empty();
         let built = build::build(
             self.pipeline,
             self.input,
-            &parts::choose(&self.pipeline.graph, part, has_video, has_audio),
+            &pass::choose(&self.pipeline.graph, part, has_video, has_audio),
             self.audio_track,
-            // Beside a video, a stream of images is something else.
+            // Next to a video, an image stream is something else.
             self.recording
                 .video
                 .iter()
@@ -455,11 +458,11 @@ impl Session<'_> {
         let pixels = |video: &recording::Video| u64::from(video.width) * u64::from(video.height);
         let pixels = self.recording.video.iter().map(pixels).max().unwrap_or(0);
         memory::prepare(pixels);
-        // One thread of avdec_h264 loses the pictures of open groups that it comes to after others were left out.
+        // With one thread, avdec_h264 loses the leading frames of an open GOP after skipped access units.
         let h264 = |video: &recording::Video| video.media == "video/x-h264";
         let risky = build::decoding(cores(self.threads), pixels, 1) == 1
             && self.recording.video.iter().any(h264)
-            && matches!(part, Part::Look { .. } | Part::Stream);
+            && matches!(part, Pass::Extract { .. } | Pass::Stream);
         let least = if risky && recording::open_groups(self.input) {
             2
         } else {
@@ -469,7 +472,7 @@ impl Session<'_> {
         Ok(built)
     }
 
-    /// What the file says about where it came from.
+    /// Sets the attributes of the file that say where it came from.
     fn describe(&self, gate: &gst::Element, sink: &gst::Element) -> anyhow::Result<()> {
         gate.set_property("video-id", self.video_id);
         if let Some(manifest) = self
@@ -503,7 +506,7 @@ impl Session<'_> {
         built: &build::Built,
         stage: &'static str,
         start: Nanos,
-        report: &Report,
+        log: &RunLog,
     ) -> anyhow::Result<Outcome> {
         let player = Player {
             name: &self.input.given,
@@ -513,7 +516,7 @@ impl Session<'_> {
             stall: self.stall,
             watch: &self.watch,
             stop: &self.stop,
-            warnings: report.warnings(),
+            warnings: log.warnings(),
             plan: built.plan.as_ref(),
         };
         player.play(built)

@@ -1,24 +1,25 @@
-//! Whether the user wants to stop.
+//! Tells whether the user wants to stop (^C or SIGTERM).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 
-/// Whether the user wants to stop: ^C or SIGTERM. A second one ends the program at once.
+/// Set by ^C or SIGTERM. A second signal ends the process at once.
 #[derive(Clone, Debug)]
 pub(crate) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
     pub(crate) fn new() -> anyhow::Result<Self> {
-        // A file that may not grow further is then an error of the write, not the end of the program.
+        // Without this, reaching a file size limit would kill the process instead of failing the write.
         signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())
-            .context("cannot listen for signals")?;
+            .context("cannot install a signal handler")?;
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())
-                .context("cannot listen for ^C")?;
-            signal_hook::flag::register(signal, stop.clone()).context("cannot listen for ^C")?;
+                .context("cannot install a handler for ^C")?;
+            signal_hook::flag::register(signal, stop.clone())
+                .context("cannot install a handler for ^C")?;
         }
         Ok(Self(stop))
     }
@@ -27,7 +28,7 @@ impl Stop {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// As ^C would.
+    /// Requests a stop, as ^C does.
     pub(crate) fn now(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

@@ -1,11 +1,9 @@
-//! What reaches a terminal: results, messages, progress; numbers as a person reads them.
+//! Everything that reaches a terminal: results, messages, progress, and numbers as text. Nothing else writes to stdout or stderr.
 //!
 //! # Layout
 //!
-//! - `numbers`: counts, times, shares and tokens as text.
-//! - `progress`: how far a pass is, on stderr.
-//!
-//! Nothing else writes to stdout or stderr.
+//! - `numbers`: formats counts, times, shares and tokens.
+//! - `progress`: progress of a pass on stderr.
 
 mod numbers;
 mod progress;
@@ -18,7 +16,7 @@ use gstearmark::printable::visible;
 pub(crate) use numbers::{grouped, shares_text, time, tokens_text};
 pub(crate) use progress::{Moved, Progress, Watch};
 
-/// How results are given.
+/// How results are printed.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
     /// One JSON object on stdout instead of text.
@@ -28,7 +26,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Who is told how far a pass is.
+    /// Who gets the progress of a pass.
     pub(crate) fn watch(self) -> Watch {
         if self.quiet {
             Watch::Nobody
@@ -38,7 +36,7 @@ impl Output {
     }
 }
 
-/// To stdout, with nothing in it that a terminal obeys; a closed pipe is the reader's choice, no failure.
+/// Prints to stdout, with control characters made visible. A closed pipe is not an error.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     match writeln!(std::io::stdout().lock(), "{}", visible(text)) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -48,12 +46,12 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// To stderr, with nothing in it that a terminal obeys. Nobody is left to be told that it failed.
+/// Prints to stderr, with control characters made visible. Errors are ignored: there is nobody left to tell.
 pub(crate) fn tell(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", visible(text));
 }
 
-/// Where log lines go.
+/// The writer of log lines.
 pub(crate) struct LogWriter;
 
 impl Write for LogWriter {

@@ -447,7 +447,7 @@ fn retrying_what_failed_does_not_call_the_rest_done() {
         let one = left_out.iter().find(|one| one["video_id"] == id);
         one.unwrap()["because"].as_str().unwrap().to_owned()
     };
-    assert!(because("P02").contains("gone"), "{said:#}");
+    assert!(because("P02").contains("missing"), "{said:#}");
     assert!(because("P03").contains("never tried"), "{said:#}");
     let (status, said) = place.batch(&[]);
     assert_eq!((status, &said["done"]), (0, &2.into()), "{said:#}");

@@ -220,7 +220,7 @@ def one_run(b, page, pictures, rows):
     b.size(1280, 900)
     b.open(page)
     text = b.do("document.getElementById('short').innerText")
-    need("labelled sounds" in text and "tokens spent" in text, f"the page does not say in short what was found: {text}")
+    need("labelled events" in text and "tokens spent" in text, f"the page does not say in short what was found: {text}")
     whole = b.do(SPAN)
     b.picture(pictures, "whole", whole=True)
     onsets = b.do("Array.from(earmark.data.runs[0].anchors.onset)")

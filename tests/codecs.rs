@@ -171,7 +171,7 @@ fn pictures_that_end_before_the_file_does_are_told() {
     let output = succeeds(call("run", &pipeline, &input, &folder.join("x.h5")));
     let text = said(&output);
     assert!(
-        text.contains("put together of 2 edits, lasts 6.0 s, the file 10.0 s"),
+        text.contains("made of 2 edits, lasts 6.0 s, the file 10.0 s"),
         "{text}"
     );
 }

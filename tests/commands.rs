@@ -214,7 +214,7 @@ fn a_plan_is_held_against_labels() {
     assert_eq!(found["anchors"]["precision"], 0.5);
     assert_eq!(found["anchors"]["auroc"], 1.0);
     assert_eq!(found["warnings"].as_array().unwrap().len(), 1);
-    let dead = |g: &&serde_json::Value| g["name"] == "in dead sound";
+    let dead = |g: &&serde_json::Value| g["name"] == "in untrusted sound";
     let groups = found["groups"].as_array().unwrap();
     assert_eq!(groups.iter().find(dead).unwrap()["plan"], 1.0);
     let drawn = std::fs::read_to_string(folder.join("plot.svg")).unwrap();
@@ -350,7 +350,7 @@ fn an_event_without_length_is_an_instant() {
         found["warnings"][0]
             .as_str()
             .unwrap()
-            .contains("1 of 2 events stop when they start")
+            .contains("1 of 2 events have no length")
     );
 }
 
@@ -384,11 +384,7 @@ fn what_is_given_twice_to_eval_is_refused() {
     for (plans, labels, word) in [
         (&["p.jsonl", "p.jsonl"][..], &["p.csv"][..], "given twice"),
         (&["p.jsonl", "q.jsonl"], &["p.csv"], "q.jsonl"),
-        (
-            &["p.jsonl"],
-            &["p.csv", "other/p.csv"],
-            "which are its labels",
-        ),
+        (&["p.jsonl"], &["p.csv", "other/p.csv"], "both match"),
     ] {
         let args = [&["eval", "anchors", "--plan"], plans, &["--labels"], labels].concat();
         let output = earmark(&folder, &args);

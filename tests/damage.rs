@@ -4,32 +4,27 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use anchoring::cue::{Cue, Tag};
-use anchoring::plan::Anchor;
+use anchoring::cue::Cue;
 use anchoring::plan::{Entry, Reason};
 use anchoring::tier::Tier;
-use anchoring::time::{Nanos, Window};
-use gstearmark::h5::{Closing, Merger, ModelNote, Opening, Precision, Row, Writer};
+use anchoring::time::Nanos;
+use gstearmark::h5::{Closing, Merger, Opening, Precision, Row, Writer};
 use serde_json::Value;
 
+use crate::feature_files::{anchor, cue, encoder};
 use crate::recordings::{earmark, folder, python, root, said, succeeds};
 
 /// How many bits are flipped, over all kinds of files.
 const FLIPS: usize = 500;
 
-/// Writes a feature file with a picture a second, an anchor at every fourth.
+/// Writes a feature file with a frame a second and an anchor at every fourth.
 pub fn make(file: &Path, precision: Precision, thumbnails: bool, sound: bool) {
     let opening = Opening {
         dim: 16,
         precision,
         thumbnails,
         input_uri: "file:///kitchen.mp4".into(),
-        models: vec![ModelNote {
-            role: "encoder".into(),
-            name: "e".into(),
-            sha256: "0".into(),
-            ..ModelNote::default()
-        }],
+        models: vec![encoder("0")],
         further: [("audio_track".to_owned(), "0".to_owned())].into(),
         ..Opening::default()
     };
@@ -39,17 +34,7 @@ pub fn make(file: &Path, precision: Precision, thumbnails: bool, sound: bool) {
         let of_anchor = sound && k % 4 == 1;
         let id = (k / 4) as u32;
         if of_anchor {
-            let window = Window::new(at - Nanos::from_ms(200), at + Nanos::from_ms(400));
-            let anchor = Anchor {
-                id,
-                onset: at,
-                window: window.unwrap(),
-                label: format!("Käse {id}"),
-                class_id: 3,
-                score: 0.5,
-                uncertainty: 0.25,
-            };
-            writer.anchor(&anchor).unwrap();
+            writer.anchor(&anchor(id, at, 200, 400)).unwrap();
         }
         let entry = Entry {
             planned: at,
@@ -70,19 +55,7 @@ pub fn make(file: &Path, precision: Precision, thumbnails: bool, sound: bool) {
         };
         writer.frame(&row).unwrap();
         if sound {
-            let cue = Cue {
-                pts: Nanos::from_ms(80 * k),
-                eventness: 0.5,
-                uncertainty: 0.25,
-                speech: 0.125,
-                tags: vec![Tag {
-                    class_id: 1,
-                    p: 0.5,
-                }],
-                onset: None,
-                bands: [k as u8; 16],
-            };
-            writer.cue(&cue).unwrap();
+            writer.cue(&cue(k)).unwrap();
         }
     }
     let closing = Closing {
@@ -271,7 +244,8 @@ fn a_file_that_ends_its_reader_is_told_by_every_command() {
             continue;
         }
         refused += 1;
-        crashed += usize::from(said(&run).contains("is damaged: reading it ended"));
+        crashed +=
+            usize::from(said(&run).contains("is damaged: the process that read it was killed"));
         // All the others take the same way; a few of these are enough.
         if k % 12 > 0 {
             continue;

@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anchoring::cue::{Cue, Tag};
-use anchoring::plan::Anchor;
 use anchoring::plan::{Entry, Reason};
 use anchoring::tier::{Prices, Tier};
-use anchoring::time::{Nanos, Window};
-use gstearmark::h5::{Closing, ModelNote, Opening, Precision, Row, Writer};
+use anchoring::time::Nanos;
+use gstearmark::h5::{Closing, Opening, Precision, Row, Writer};
 use serde_json::Value;
 
+use crate::feature_files::{anchor, cue, encoder};
 use crate::recordings::{earmark, folder, python, root, said, succeeds};
 
 /// How a feature file differs from the usual one.
@@ -36,12 +35,7 @@ fn make(file: &Path, made: Made) {
     let opening = Opening {
         dim: made.dim,
         precision: made.precision,
-        models: vec![ModelNote {
-            role: "encoder".into(),
-            name: "e".into(),
-            sha256: made.encoder.into(),
-            ..ModelNote::default()
-        }],
+        models: vec![encoder(made.encoder)],
         thumbnails: true,
         further: [("audio_track".to_owned(), "0".to_owned())].into(),
         ..Opening::default()
@@ -52,17 +46,7 @@ fn make(file: &Path, made: Made) {
         let at = Nanos::from_ms(37 + 331 * k + 900 * (k / 50));
         let of_anchor = k % 7 == 3;
         if of_anchor {
-            let window = Window::new(at - Nanos::from_ms(20), at + Nanos::from_ms(40));
-            let anchor = Anchor {
-                id: anchors,
-                onset: at,
-                window: window.unwrap(),
-                label: format!("Käse {anchors}"),
-                class_id: 3,
-                score: 0.5,
-                uncertainty: 0.25,
-            };
-            writer.anchor(&anchor).unwrap();
+            writer.anchor(&anchor(anchors, at, 20, 40)).unwrap();
             anchors += 1;
         }
         let tier = if of_anchor { Tier::High } else { Tier::Low };
@@ -86,19 +70,7 @@ fn make(file: &Path, made: Made) {
             thumbnail: vec![k as u8; 3 + k as usize % 5],
         };
         writer.frame(&row).unwrap();
-        let cue = Cue {
-            pts: Nanos::from_ms(80 * k),
-            eventness: 0.5,
-            uncertainty: 0.25,
-            speech: 0.125,
-            tags: vec![Tag {
-                class_id: 1,
-                p: 0.5,
-            }],
-            onset: None,
-            bands: [k as u8; 16],
-        };
-        writer.cue(&cue).unwrap();
+        writer.cue(&cue(k)).unwrap();
     }
     let closing = Closing {
         video_id: made.id.into(),
@@ -278,7 +250,7 @@ fn what_cannot_be_exported_is_told_beforehand() {
         &[&p01, &file("wide.h5")],
         "parquet",
         &[],
-        &["6 numbers", "7"],
+        &["6 values", "7"],
     );
     make(
         &file("as_wide.h5"),
@@ -313,12 +285,7 @@ fn what_cannot_be_exported_is_told_beforehand() {
             ..P01
         },
     );
-    refused(
-        &[&file("empty.h5")],
-        "npy",
-        &[],
-        &["empty.h5", "no picture"],
-    );
+    refused(&[&file("empty.h5")], "npy", &[], &["empty.h5", "no frames"]);
     // Foreign, torn, missing: all of them are told at once.
     std::fs::write(file("text.h5"), "no features").unwrap();
     let whole = std::fs::read(&p01).unwrap();
@@ -333,7 +300,7 @@ fn what_cannot_be_exported_is_told_beforehand() {
         &[&file("killed.recovered.h5")],
         "parquet",
         &[],
-        &["not complete"],
+        &["incomplete"],
     );
     // A grid is for one format only.
     refused(&[&p01], "npy", &["--stride-ms", "100"], &["actionformer"]);

@@ -264,7 +264,7 @@ head: mine.safetensors
     assert!(score["auroc"].as_f64() > Some(0.6), "{score}");
     let card = std::fs::read_to_string(own.join("mine.md")).unwrap();
     assert!(
-        card.contains("linear head over the embedding `mine`"),
+        card.contains("linear head on the embedding `mine`"),
         "{card}"
     );
     let with = plan();
@@ -297,7 +297,7 @@ fn what_makes_no_sense_is_refused() {
     for (labels, word) in [
         (None, "has labels"),
         (Some("begin,end\n1,2\n"), "start_s"),
-        (Some("start_s,stop_s\n"), "labels no event"),
+        (Some("start_s,stop_s\n"), "has no events"),
         (Some("start_s,stop_s\n5000,6000\n"), "milliseconds"),
         (Some("start_s,stop_s\n1,2\n"), "begin an event"),
     ] {

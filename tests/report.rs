@@ -346,8 +346,8 @@ try:
         r = c.getresponse()
         return r.status, r.read()
     assert [ask(f'/report/{n}')[0] for n in range(3)] == [200, 500, 200]
-    assert b'leads out' in ask('/report/1')[1]
-    assert b'leads out' in ask('/')[1]
+    assert b'outside the served' in ask('/report/1')[1]
+    assert b'outside the served' in ask('/')[1]
     assert [ask(f'/video/{n}')[0] for n in range(3)] == [404, 404, 200]
 finally:
     server.terminate()

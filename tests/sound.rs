@@ -145,7 +145,7 @@ fn sound_or_pictures_may_begin_late_or_end_early() {
         &base,
         pictures,
     );
-    hears("ahead", &ahead, &[], &["never come together"]);
+    hears("ahead", &ahead, &[], &["do not overlap"]);
     let after = make(
         &folder,
         "after.mkv",
@@ -153,9 +153,9 @@ fn sound_or_pictures_may_begin_late_or_end_early() {
         &base,
         pictures,
     );
-    hears("after", &after, &[], &["never come together"]);
+    hears("after", &after, &[], &["do not overlap"]);
     let some = make(&folder, "some.mkv", &["-itsoffset 3", ""], &base, pictures);
-    hears("some", &some, &[4.5, 7.0], &["pictures begin at 3.0"]);
+    hears("some", &some, &[4.5, 7.0], &["video begins at 3.0"]);
     let short = make(&folder, "short.mp4", &["", "-t 3"], &base, both);
     for planning in ["global", "streaming"] {
         let budget = format!("tokens_per_s: 392, planning: {planning}");

@@ -9,6 +9,9 @@
 // What the tests of whole runs share.
 mod recordings;
 
+// What feature files that tests write are made of.
+mod feature_files;
+
 // Weights made from labelled recordings.
 mod fit;
 

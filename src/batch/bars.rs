@@ -1,4 +1,4 @@
-//! What is on stderr while a batch runs: a bar for all and one a worker on a terminal, lines elsewhere, nothing when quiet.
+//! Progress of a batch on stderr: bars on a terminal, lines elsewhere, nothing with `--quiet`.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -9,14 +9,14 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::terminal;
 use crate::terminal::time;
 
-/// How often a line is written where there is no terminal.
+/// Interval of progress lines without a terminal.
 const LINES: Duration = Duration::from_secs(10);
-/// How much of a recording's work listening is, about.
+/// Approximate share of the first pass in the work on a recording.
 const LISTENING: f64 = 0.15;
 
-/// What a worker is at.
+/// What a worker is doing.
 #[derive(Clone, Debug, Default)]
-struct Place {
+struct WorkerBar {
     name: String,
     length: f64,
     done: f64,
@@ -31,7 +31,7 @@ pub(super) struct Bars {
     ended: usize,
     failed: usize,
     /// By worker.
-    places: Vec<Place>,
+    places: Vec<WorkerBar>,
     shown: Shown,
 }
 
@@ -69,14 +69,14 @@ impl Bars {
             done: 0.0,
             ended: 0,
             failed: 0,
-            places: vec![Place::default(); jobs],
+            places: vec![WorkerBar::default(); jobs],
             shown,
         }
     }
 
     pub(super) fn begin(&mut self, place: usize, name: &str, length: f64) {
         if let Some(at) = self.places.get_mut(place) {
-            *at = Place {
+            *at = WorkerBar {
                 name: name.into(),
                 length,
                 done: 0.0,
@@ -85,7 +85,7 @@ impl Bars {
         self.show(Some(place), "begins");
     }
 
-    /// A worker played its recording up to `at` seconds.
+    /// A worker has processed its recording up to `at` seconds.
     pub(super) fn moved(&mut self, place: usize, stage: &str, at: f64) {
         if let Some(place) = self.places.get_mut(place) {
             place.done = match stage {
@@ -97,11 +97,11 @@ impl Bars {
         self.show(Some(place), stage);
     }
 
-    /// A recording is done with, at the worker that had it: `said` is told, on a terminal only if it failed.
+    /// A worker has finished a recording. Prints `said`; on a terminal only if it failed.
     pub(super) fn end(&mut self, place: Option<usize>, failed: bool, said: &str) {
         if let Some(place) = place.and_then(|place| self.places.get_mut(place)) {
             self.done += place.length;
-            *place = Place::default();
+            *place = WorkerBar::default();
         }
         self.ended += 1;
         self.failed += usize::from(failed);
@@ -117,10 +117,10 @@ impl Bars {
         self.show(place, "");
     }
 
-    /// It will be tried again.
+    /// A recording will be retried.
     pub(super) fn again(&mut self, place: Option<usize>, said: &str) {
         if let Some(place) = place.and_then(|place| self.places.get_mut(place)) {
-            *place = Place::default();
+            *place = WorkerBar::default();
         }
         match &self.shown {
             Shown::Bars(all, ..) => {
@@ -156,7 +156,7 @@ impl Bars {
         self.done + self.places.iter().map(|place| place.done).sum::<f64>()
     }
 
-    /// "3 of 12 recordings, 0.4 of 2.1 h, 7.9 h of video an hour, 12:40 left".
+    /// "3 of 12 recordings, 0.4 of 2.1 h, 7.9 h of video per hour, 12:40 left".
     fn text(&self) -> String {
         let done = self.now();
         let took = self.begun.elapsed().as_secs_f64().max(1e-3);
@@ -170,7 +170,7 @@ impl Bars {
         if done > 0.0 {
             let left = (self.total - done).max(0.0) * took / done;
             text.push_str(&format!(
-                ", {:.1} h of video an hour, {} left",
+                ", {:.1} h of video per hour, {} left",
                 done / took,
                 time(left)
             ));
@@ -199,11 +199,11 @@ mod tests {
         bars.begin(0, "a", 1800.0);
         bars.moved(0, "listen", 1800.0);
         assert!((bars.now() - 270.0).abs() < 1e-9);
-        bars.moved(0, "look", 1800.0);
+        bars.moved(0, "extract", 1800.0);
         bars.end(Some(0), false, "");
         let text = bars.text();
         assert!(
-            text.starts_with("1 of 2 recordings, 0.5 of 2.0 h, 18.0 h of video an hour, 5:0"),
+            text.starts_with("1 of 2 recordings, 0.5 of 2.0 h, 18.0 h of video per hour, 5:0"),
             "{text}"
         );
     }

@@ -1,5 +1,6 @@
-//! `--emit`: the same batch for an engine that people have already: a Slurm array, a Kubernetes Indexed Job, Ray tasks. What the parts
-//! share is a list of the recordings with their lengths, so that every part divides them alike.
+//! `--emit`: writes the batch for another engine: a Slurm array, a Kubernetes Indexed Job, Ray tasks.
+//!
+//! All parts share one list of recordings with their lengths, so that every part computes the same split.
 
 use std::path::{Path, PathBuf};
 
@@ -7,18 +8,18 @@ use anyhow::{Context, bail};
 use minijinja::{Environment, Value as Filled, context};
 use serde_json::json;
 
-use super::{Item, Run, job};
+use super::{BatchRun, Item, job};
 use crate::cli::{Batch, Engine, Hash, Resume};
 use crate::failure::Usage;
 use crate::files;
 use crate::pipeline::shipped;
 use crate::terminal;
 
-/// The list that the parts share, in the output folder.
+/// The shared list of recordings, in the output folder.
 const LIST: &str = "recordings.jsonl";
 
-impl Run<'_> {
-    /// Writes the list, and to stdout what the engine takes.
+impl BatchRun<'_> {
+    /// Writes the list, and the engine's file to stdout.
     pub(super) fn emit(&self, engine: Engine) -> anyhow::Result<()> {
         let args = self.args;
         let output = absolute(&args.output)?;
@@ -64,7 +65,7 @@ impl Run<'_> {
     }
 }
 
-/// Options that every part is given.
+/// Options that every part gets.
 fn more(args: &Batch) -> Vec<String> {
     let mut more = Vec::new();
     for pair in &args.pipeline.set {
@@ -103,18 +104,19 @@ fn line(item: &Item) -> anyhow::Result<String> {
 }
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
-    std::path::absolute(path).with_context(|| format!("cannot tell where {} is", path.display()))
+    std::path::absolute(path)
+        .with_context(|| format!("cannot find the absolute path of {}", path.display()))
 }
 
 fn plain(path: &Path) -> anyhow::Result<String> {
     let text = files::text_of(path)?;
     if text.contains('\n') {
-        bail!(Usage(format!("{text:?} holds a line break; rename it")));
+        bail!(Usage(format!("{text:?} contains a line break; rename it")));
     }
     Ok(text.into())
 }
 
-/// The folder below which everything lies: where the volume is mounted.
+/// The folder that contains everything, where the volume is mounted.
 fn root_of<'a>(items: impl Iterator<Item = &'a Item>, output: &Path) -> PathBuf {
     let mut root = output.to_path_buf();
     for item in items.filter(|item| !job::is_uri(&item.job.input)) {

@@ -1,33 +1,33 @@
-//! `--dry-run`: recordings, hours, expected time and size, what is left out and why.
+//! `--dry-run`: estimates time and size, and lists what is skipped and why.
 
 use std::collections::{HashMap, VecDeque};
 
 use serde_json::{Value, json};
 
-use super::pool::{News, Outcome, Pool, Queue};
+use super::pool::{Outcome, Pool, PoolEvent, Queue};
 use super::status::{self, State};
 use super::worker::Reply;
-use super::{Item, Run};
+use super::{BatchRun, Item};
 use crate::failure::Class;
 use crate::terminal;
 use crate::terminal::grouped;
 use crate::terminal::time;
 
-/// Names that are told of each kind.
+/// Most names listed per kind.
 const NAMED: usize = 20;
 
-/// What a second of video costs.
+/// The cost of a second of video.
 struct Rates {
     /// Seconds of one worker.
     seconds: f64,
     /// Bytes of output.
     bytes: f64,
-    /// Where that was learnt.
+    /// What the estimate is based on.
     from: String,
 }
 
-impl Run<'_> {
-    /// Tells what would be done.
+impl BatchRun<'_> {
+    /// Prints what would be done.
     pub(super) fn dry_run(
         self,
         unusable: &HashMap<usize, (Class, String)>,
@@ -36,7 +36,7 @@ impl Run<'_> {
         let usable: Vec<usize> = (0..self.items.len())
             .filter(|number| !unusable.contains_key(number))
             .collect();
-        // The sum of nothing is -0.0.
+        // An empty sum is -0.0.
         let total = usable.iter().map(|&n| self.items[n].length()).sum::<f64>() + 0.0;
         let rates = match self.rates_of_before()? {
             Some(rates) => Some(rates),
@@ -79,16 +79,16 @@ impl Run<'_> {
         )];
         lines.push(match (&expected, &rates) {
             (Some((seconds, bytes)), Some(rates)) => format!(
-                "expected   {} and {} MB, after {}",
+                "expected   {} and {} MB, based on {}",
                 time(*seconds),
                 grouped((bytes / 1e6).ceil() as u64),
                 rates.from
             ),
             _ => "expected   nothing to do".into(),
         });
-        lines.push(format!("left out   {} done already", self.skipped));
+        lines.push(format!("skipped    {} already done", self.skipped));
         let others = self.left_out.iter().map(|(id, why)| format!("{id}: {why}"));
-        named(&mut lines, "left out", others);
+        named(&mut lines, "skipped", others);
         named(
             &mut lines,
             "again",
@@ -101,7 +101,7 @@ impl Run<'_> {
         terminal::print(&lines.join("\n"))
     }
 
-    /// From what was done in this folder before.
+    /// From earlier runs in this folder.
     fn rates_of_before(&self) -> anyhow::Result<Option<Rates>> {
         let (lines, _) = status::read(&self.args.output)?;
         let done: Vec<_> = lines
@@ -120,7 +120,7 @@ impl Run<'_> {
         }))
     }
 
-    /// From the shortest recording, made now and thrown away.
+    /// From a trial run of the shortest recording, whose output is deleted.
     fn rates_of_a_sample(
         &self,
         usable: &[usize],
@@ -137,15 +137,15 @@ impl Run<'_> {
         let item: &Item = &self.items[number];
         let length = item.length();
         self.say(&format!(
-            "nothing was done here before: {} ({}) is tried",
+            "no recording was done here before: trying {} ({})",
             item.job.video_id,
             time(length)
         ));
         let mut queue: Queue = VecDeque::new();
-        queue.extend(self.order(item, &output).map(|order| (number, order)));
+        queue.extend(self.request(item, &output).map(|request| (number, request)));
         let mut took = None;
-        pool.work(&mut queue, &self.stop, &mut |news, _| {
-            if let News::Ended(_, _, Outcome::Said(Reply::Done { said }), _) = news {
+        pool.work(&mut queue, &self.stop, &mut |event, _| {
+            if let PoolEvent::Ended(_, _, Outcome::Said(Reply::Done { said }), _) = event {
                 took = said.get("seconds").and_then(Value::as_f64);
             }
             Ok(())
@@ -154,7 +154,7 @@ impl Run<'_> {
         Ok(took.map(|took| Rates {
             seconds: took / length,
             bytes: bytes as f64 / length,
-            from: format!("{} was tried", self.items[number].job.video_id),
+            from: format!("a trial run of {}", self.items[number].job.video_id),
         }))
     }
 }

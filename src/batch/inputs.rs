@@ -1,4 +1,4 @@
-//! What was named on the command line -> recordings, each with a name of its own.
+//! Turns command-line inputs into recordings, each with its own name.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -11,24 +11,24 @@ use super::job::{Job, is_uri};
 use super::list;
 use crate::failure::Usage;
 
-/// What a folder is searched for.
+/// Extensions that a folder is searched for.
 const MEDIA: [&str; 22] = [
     "mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "mts", "m2ts", "mpg", "mpeg", "flv", "ogv",
     "3gp", "wmv", "wav", "m4a", "mp3", "flac", "ogg", "opus", "aac",
 ];
-/// Files that list recordings.
+/// Extensions of list files.
 const LISTS: [&str; 5] = ["txt", "lst", "csv", "jsonl", "ndjson"];
 /// Most recordings of a batch.
 const MOST: usize = 1_000_000;
-/// Deepest folder that is searched.
+/// Depth limit of the search.
 const DEEPEST: usize = 64;
-/// Longest name of a recording, in bytes: a file's name less what is put around it.
+/// Longest name of a recording, in bytes; leaves room for what is added to a file name.
 const LONGEST_NAME: usize = 200;
 
-/// Everything that was named, in order, without the same twice.
+/// All recordings in order, without duplicates.
 ///
 /// # Errors
-/// Something is not there, or two recordings would have one output: all such pairs at once.
+/// Something does not exist, or two recordings have the same output; all such pairs are reported at once.
 pub(super) fn collect<S: AsRef<OsStr>>(given: &[S]) -> anyhow::Result<Vec<Job>> {
     let mut jobs = Vec::new();
     for given in given {
@@ -50,7 +50,7 @@ pub(super) fn collect<S: AsRef<OsStr>>(given: &[S]) -> anyhow::Result<Vec<Job>> 
     });
     if jobs.is_empty() {
         bail!(Usage(format!(
-            "no recordings were found; folders are searched for {}",
+            "no recordings found; folders are searched for {}",
             MEDIA.join(", ")
         )));
     }
@@ -71,7 +71,7 @@ fn one(given: &OsStr, jobs: &mut Vec<Job>) -> anyhow::Result<()> {
         search(path, &name, &mut HashSet::new(), 0, jobs)?;
         if jobs.len() == before {
             bail!(Usage(format!(
-                "the folder {name} holds no recordings (it was searched for {})",
+                "the folder {name} has no recordings (searched for {})",
                 MEDIA.join(", ")
             )));
         }
@@ -84,7 +84,7 @@ fn one(given: &OsStr, jobs: &mut Vec<Job>) -> anyhow::Result<()> {
     } else if name.contains(['*', '?', '[']) {
         let before = jobs.len();
         let found = glob::glob(&name)
-            .map_err(|e| Usage(format!("{name} is no pattern: {e}")))?
+            .map_err(|e| Usage(format!("{name} is not a valid pattern: {e}")))?
             .collect::<Result<Vec<_>, _>>()
             .with_context(|| format!("cannot search for {name}"))?;
         for path in found.iter().filter(|path| path.is_file()) {
@@ -108,7 +108,7 @@ fn has_extension(path: &Path, of: &[&str]) -> bool {
     })
 }
 
-/// Media files of a folder and those below it, in the order of their names; hidden ones are not looked at.
+/// Media files in a folder and below, by name; hidden ones are skipped.
 fn search(
     folder: &Path,
     named_in: &str,
@@ -141,7 +141,7 @@ fn search(
     Ok(())
 }
 
-/// Every name can be a file's, and no two are alike.
+/// Checks that every name can be a file name and none occurs twice.
 fn check_names(jobs: &[Job]) -> anyhow::Result<()> {
     let mut problems = Vec::new();
     let mut by_name: HashMap<&str, &Job> = HashMap::new();
@@ -150,7 +150,7 @@ fn check_names(jobs: &[Job]) -> anyhow::Result<()> {
         let reason = if id.is_empty() || id.starts_with('.') {
             Some("is empty or begins with a dot")
         } else if id.contains(['/', '\0']) {
-            Some("holds a slash")
+            Some("contains a slash")
         } else if id.len() > LONGEST_NAME {
             Some("is longer than 200 bytes")
         } else {
@@ -160,7 +160,7 @@ fn check_names(jobs: &[Job]) -> anyhow::Result<()> {
             problems.push(format!("{}: the name `{id}` {reason}", job.input));
         } else if let Some(other) = by_name.insert(id, job) {
             problems.push(format!(
-                "{} and {} would both be {id}.h5; give one of them another video_id in a list file",
+                "{} and {} would both write {id}.h5; give one of them another video_id in a list file",
                 other.input, job.input
             ));
         }
@@ -229,7 +229,7 @@ mod tests {
         for (given, word) in [
             ("none.mp4", "none.mp4"),
             ("*.avi", "nothing matches"),
-            ("[", "no pattern"),
+            ("[", "not a valid pattern"),
         ] {
             let err = collect(&[folder.path().join(given)]).unwrap_err();
             assert!(err.is::<Usage>() && err.to_string().contains(word), "{err}");

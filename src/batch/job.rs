@@ -1,4 +1,4 @@
-//! A recording of a batch, as it was named.
+//! One recording of a batch, as it was named.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -7,22 +7,22 @@ use std::path::{Path, PathBuf};
 /// One recording of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Job {
-    /// Its name, and that of its output.
+    /// Its name, also that of its output.
     pub video_id: String,
-    /// A path (or `file://` where that is no UTF-8) or a URI.
+    /// A path (a `file://` URI if it is not UTF-8) or a URI.
     pub input: String,
-    /// Variables of its own.
+    /// Its own variables.
     pub variables: BTreeMap<String, String>,
-    /// Its audio track, if that is not everybody's.
+    /// Its audio track, if it differs from the default.
     pub audio_track: Option<usize>,
-    /// Its length in seconds, if a list says.
+    /// Its length in seconds, if the list has it.
     pub duration_s: Option<f64>,
     /// Where it was named, for messages.
     pub named_in: String,
 }
 
 impl Job {
-    /// A recording that only has a name.
+    /// A recording with nothing but a path.
     pub(super) fn new(path: &Path, named_in: &str) -> Self {
         let input = text(path);
         Self {
@@ -41,7 +41,7 @@ impl Job {
     }
 }
 
-/// A path as text; as a URI where it is no UTF-8.
+/// A path as text; as a `file://` URI if it is not UTF-8.
 pub(super) fn text(path: &Path) -> String {
     match path.to_str() {
         Some(text) => text.into(),

@@ -1,4 +1,4 @@
-//! List files: text (a recording a line), CSV (with a heading) and JSONL (an object a line).
+//! Reads list files: text (a recording per line), CSV (with a header) and JSONL (an object per line).
 //!
 //! Columns and keys: `input` (or `path`), and if wanted `video_id`, `audio_track`, `duration_s`; every other is a variable of the
 //! pipeline. Paths are relative to the list.
@@ -14,7 +14,7 @@ use super::job::{Job, is_uri, stem, text};
 /// Largest list file, in bytes.
 const LARGEST: u64 = 256 << 20;
 
-/// The recordings of a list file.
+/// Reads a list file.
 ///
 /// # Errors
 /// It cannot be read, or a line of it is wrong.
@@ -22,12 +22,12 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Job>> {
     let name = path.display();
     let size = path.metadata()?.len();
     if size > LARGEST {
-        bail!("{name} has {size} bytes, more than a list of recordings; is it one?");
+        bail!("{name} has {size} bytes, too many for a list of recordings; is it a list?");
     }
     let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the list {name}; is it text?"))?;
+        .with_context(|| format!("cannot read the list {name}; is it a text file?"))?;
     let extension = path.extension().unwrap_or_default().to_string_lossy();
-    // Some editors and spreadsheets begin text with a mark.
+    // Some editors and spreadsheets write a byte order mark.
     let text = text.trim_start_matches('\u{feff}');
     let jobs = match extension.to_lowercase().as_str() {
         "csv" => csv(text, path),
@@ -63,7 +63,7 @@ fn csv(text: &str, list: &Path) -> anyhow::Result<Vec<Job>> {
     let heading = reader.headers()?.clone();
     if !heading.iter().any(|name| name == "input" || name == "path") {
         bail!(
-            "its first line must be a heading with a column `input`; it is `{}`",
+            "the first line must be a header with a column `input`; it is `{}`",
             heading.iter().collect::<Vec<_>>().join(",")
         );
     }
@@ -96,7 +96,7 @@ fn jsonl(text: &str, list: &Path) -> anyhow::Result<Vec<Job>> {
                 Value::Null => continue,
                 Value::String(text) => text,
                 Value::Number(_) | Value::Bool(_) => value.to_string(),
-                _ => bail!("line {number}: `{name}` must be text, a number or a truth value"),
+                _ => bail!("line {number}: `{name}` must be text, a number, true or false"),
             };
             fields.insert(name, text);
         }
@@ -108,7 +108,7 @@ fn jsonl(text: &str, list: &Path) -> anyhow::Result<Vec<Job>> {
 fn job(mut fields: BTreeMap<String, String>, list: &Path, line: usize) -> anyhow::Result<Job> {
     let given = fields.remove("input").or_else(|| fields.remove("path"));
     let Some(given) = given.filter(|given| !given.is_empty()) else {
-        bail!("line {line} names no `input`");
+        bail!("line {line} has no `input`");
     };
     fields.remove("path");
     let input = if is_uri(&given) {
@@ -120,16 +120,16 @@ fn job(mut fields: BTreeMap<String, String>, list: &Path, line: usize) -> anyhow
     let audio_track = fields
         .remove("audio_track")
         .map(|track| {
-            track
-                .parse()
-                .with_context(|| format!("line {line}: audio_track `{track}` is no whole number"))
+            track.parse().with_context(|| {
+                format!("line {line}: audio_track `{track}` is not a whole number")
+            })
         })
         .transpose()?;
     let duration_s = fields
         .remove("duration_s")
         .map(|seconds| match seconds.parse::<f64>() {
             Ok(s) if s.is_finite() && s >= 0.0 => Ok(s),
-            _ => bail!("line {line}: duration_s `{seconds}` is no number of seconds"),
+            _ => bail!("line {line}: duration_s `{seconds}` is not a number of seconds"),
         })
         .transpose()?;
     Ok(Job {

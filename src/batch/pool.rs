@@ -1,7 +1,7 @@
-//! Worker processes: given orders, watched, ended when they stall, grow too large or are no longer wanted.
+//! Worker processes: starts them, sends them requests, kills them when they stall, grow too large or are no longer needed.
 //!
-//! A worker that dies takes only its own order with it; the next order starts another. There are at most `jobs` at a time, a channel
-//! of [`EVENTS`] replies, and [`FALSE_STARTS`] workers in a row that die before they are ready.
+//! A worker that dies loses only its own request; the next request starts a new worker. Bounds: `jobs` workers, a channel of [`EVENTS`]
+//! replies, and [`FALSE_STARTS`] workers in a row that die before they are ready.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,57 +13,57 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::worker::{LONGEST_LINE, Order, Reply};
+use super::worker::{LONGEST_LINE, Reply, Request};
 use crate::failure::Class;
 use crate::stop::Stop;
 use crate::terminal;
 
-/// Replies that may wait.
+/// Capacity of the channel of replies.
 const EVENTS: usize = 1024;
-/// How often workers are looked after.
+/// How often workers are checked.
 const TICK: Duration = Duration::from_millis(100);
-/// Longer than the limit of a stall by this, so that a worker that notices it itself can say where.
+/// Added to the stall timeout, so that a worker that notices a stall itself can report where.
 const GRACE: Duration = Duration::from_secs(3);
-/// How long a worker may take to put away what it does.
+/// Time that a worker gets to clean up.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Workers in a row that may die before they are ready.
 const FALSE_STARTS: u32 = 3;
-/// Orders after which a worker is replaced, so that what leaks in a library stays small.
-const MOST_ORDERS: u32 = 500;
-/// The last lines of its stderr that a worker's end is explained with.
+/// Requests after which a worker is replaced, to bound memory leaks in libraries.
+const MOST_REQUESTS: u32 = 500;
+/// Lines of a worker's stderr that are shown when it dies.
 const LAST_LINES: usize = 6;
 
-/// How workers are run.
+/// Limits for workers.
 pub(super) struct Limits {
     /// Workers at a time.
     pub jobs: usize,
-    /// How long nothing may move.
+    /// Longest time without progress.
     pub stall: Duration,
     /// Resident memory of a worker, bytes.
     pub memory: Option<u64>,
 }
 
-/// What comes of an order.
+/// The result of a request.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// The worker's own last word.
+    /// The worker's last reply.
     Said(Reply),
-    /// There is none.
+    /// The worker died or was killed.
     Lost(Class, String),
 }
 
-/// What happens meanwhile: at which place (from 0) and, after it, with the order of which number.
-pub(super) enum News<'a> {
-    /// A worker begins an order.
+/// An event of a worker: the worker's place (from 0), then the number of its request.
+pub(super) enum PoolEvent<'a> {
+    /// A worker starts a request.
     Begun(usize, usize),
-    /// It moves: in which stage, up to which nanosecond.
+    /// A worker makes progress: its stage, and the position in nanoseconds.
     Moved(usize, &'a str, i64),
-    /// An order has come to its end after this long.
+    /// A request has ended after this time.
     Ended(usize, usize, Outcome, Duration),
 }
 
-/// Orders in a row, each with a number.
-pub(super) type Queue = VecDeque<(usize, Order)>;
+/// Waiting requests with their numbers.
+pub(super) type Queue = VecDeque<(usize, Request)>;
 
 struct Running {
     number: usize,
@@ -77,9 +77,9 @@ struct Worker {
     stdin: Option<ChildStdin>,
     last_lines: Arc<Mutex<VecDeque<String>>>,
     is_ready: bool,
-    orders: u32,
+    requests: u32,
     running: Option<Running>,
-    /// Why it was ended, if it was.
+    /// Why it was killed, if it was.
     ended: Option<(Class, String)>,
 }
 
@@ -88,11 +88,11 @@ enum Event {
     Gone(usize, u32),
 }
 
-/// The workers; dropping it ends them.
+/// The workers; dropping the pool kills them.
 pub(super) struct Pool {
     limits: Limits,
     workers: Vec<Option<Worker>>,
-    /// Which worker of its place an event speaks of.
+    /// Tells the workers of one place apart.
     generations: Vec<u32>,
     false_starts: u32,
     sender: Sender<Event>,
@@ -113,8 +113,8 @@ impl Pool {
         }
     }
 
-    /// Works off the queue; `on` may append to it. Ends early when `stop` is wanted: then every order under way ends as stopped,
-    /// and those that wait stay in the queue.
+    /// Processes the queue; `on` may append to it. If `stop` is wanted, it returns early: running requests end as stopped,
+    /// waiting ones stay in the queue.
     ///
     /// # Errors
     /// Workers do not start, or `on` fails.
@@ -122,7 +122,7 @@ impl Pool {
         &mut self,
         queue: &mut Queue,
         stop: &Stop,
-        on: &mut dyn FnMut(News<'_>, &mut Queue) -> anyhow::Result<()>,
+        on: &mut dyn FnMut(PoolEvent<'_>, &mut Queue) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         loop {
             if stop.is_wanted() {
@@ -135,7 +135,7 @@ impl Pool {
             match self.events.recv_timeout(TICK) {
                 Ok(event) => self.take(event, queue, on)?,
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => bail!("the workers cannot be heard"),
+                Err(RecvTimeoutError::Disconnected) => bail!("cannot receive from the workers"),
             }
             self.look_after();
         }
@@ -144,7 +144,7 @@ impl Pool {
     fn hand_out(
         &mut self,
         queue: &mut Queue,
-        on: &mut dyn FnMut(News<'_>, &mut Queue) -> anyhow::Result<()>,
+        on: &mut dyn FnMut(PoolEvent<'_>, &mut Queue) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         for place in 0..self.workers.len() {
             if queue.is_empty() {
@@ -160,31 +160,31 @@ impl Pool {
             if !is_free {
                 continue;
             }
-            if worker.orders >= MOST_ORDERS {
-                // It ends by itself; its place is filled when it is gone.
+            if worker.requests >= MOST_REQUESTS {
+                // The worker exits by itself; its place is refilled afterwards.
                 worker.stdin = None;
                 worker.is_ready = false;
                 continue;
             }
-            let Some((number, order)) = queue.pop_front() else {
+            let Some((number, request)) = queue.pop_front() else {
                 break;
             };
-            let mut line = serde_json::to_string(&order)?;
+            let mut line = serde_json::to_string(&request)?;
             line.push('\n');
-            worker.orders += 1;
+            worker.requests += 1;
             worker.running = Some(Running {
                 number,
                 begun: Instant::now(),
                 moved: Instant::now(),
                 count: None,
             });
-            // If it fails, the worker is gone, and its end will be reported.
+            // A failed write means that the worker is gone; its end is reported elsewhere.
             if let Some(stdin) = worker.stdin.as_mut() {
                 let _ = stdin
                     .write_all(line.as_bytes())
                     .and_then(|()| stdin.flush());
             }
-            on(News::Begun(place, number), queue)?;
+            on(PoolEvent::Begun(place, number), queue)?;
         }
         Ok(())
     }
@@ -196,7 +196,7 @@ impl Pool {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // ^C is for the master, which tells its workers.
+            // ^C is handled by the batch, which stops its workers.
             .process_group(0)
             .spawn()
             .context("cannot start a worker")?;
@@ -217,7 +217,7 @@ impl Pool {
                     Ok(n) if n > 0 => {}
                     _ => break,
                 }
-                // What some library prints is no reply.
+                // Output of libraries is not a reply.
                 if let Ok(reply) = serde_json::from_slice(&line)
                     && sender.send(Event::Said(place, generation, reply)).is_err()
                 {
@@ -261,7 +261,7 @@ impl Pool {
             stdin,
             last_lines,
             is_ready: false,
-            orders: 0,
+            requests: 0,
             running: None,
             ended: None,
         });
@@ -272,7 +272,7 @@ impl Pool {
         &mut self,
         event: Event,
         queue: &mut Queue,
-        on: &mut dyn FnMut(News<'_>, &mut Queue) -> anyhow::Result<()>,
+        on: &mut dyn FnMut(PoolEvent<'_>, &mut Queue) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let (place, generation) = match &event {
             Event::Said(place, generation, _) | Event::Gone(place, generation) => {
@@ -304,14 +304,17 @@ impl Pool {
                             running.count = Some(count);
                             running.moved = Instant::now();
                         }
-                        on(News::Moved(place, &stage, at_ns), queue)?;
+                        on(PoolEvent::Moved(place, &stage, at_ns), queue)?;
                     }
-                    // A worker that is being ended has no more say: its end decides.
+                    // Replies of a worker that is being killed are ignored.
                     _ if worker.ended.is_some() => {}
                     reply => {
                         if let Some(Running { number, begun, .. }) = worker.running.take() {
                             let outcome = Outcome::Said(reply);
-                            on(News::Ended(place, number, outcome, begun.elapsed()), queue)?;
+                            on(
+                                PoolEvent::Ended(place, number, outcome, begun.elapsed()),
+                                queue,
+                            )?;
                         }
                     }
                 }
@@ -328,8 +331,11 @@ impl Pool {
                     .unwrap_or_else(|| (Class::Crashed, worker.last_words(status)));
                 if let Some(Running { number, begun, .. }) = worker.running.take() {
                     let outcome = Outcome::Lost(class, error);
-                    on(News::Ended(place, number, outcome, begun.elapsed()), queue)?;
-                } else if !worker.is_ready && worker.orders == 0 {
+                    on(
+                        PoolEvent::Ended(place, number, outcome, begun.elapsed()),
+                        queue,
+                    )?;
+                } else if !worker.is_ready && worker.requests == 0 {
                     self.false_starts += 1;
                     if self.false_starts >= FALSE_STARTS {
                         bail!("workers do not start: {error}");
@@ -340,7 +346,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Ends what stalls or has grown too large.
+    /// Kills workers that stall or grow too large.
     fn look_after(&mut self) {
         for worker in self.workers.iter_mut().flatten() {
             if worker.ended.is_some() {
@@ -353,7 +359,7 @@ impl Pool {
                 worker.end(
                     Class::Stalled,
                     format!(
-                        "nothing has moved for {} s and the worker does not answer; it was ended (--stall-timeout sets the limit)",
+                        "no progress for {} s and no answer from the worker; it was killed (--stall-timeout sets the limit)",
                         self.limits.stall.as_secs()
                     ),
                 );
@@ -368,7 +374,7 @@ impl Pool {
                 worker.end(
                     Class::Memory,
                     format!(
-                        "the worker used {} MiB of the {} it may have and was ended (--memory sets the limit)",
+                        "the worker used {} MiB of its limit of {} and was killed (--memory sets the limit)",
                         mib(used),
                         mib(most)
                     ),
@@ -377,11 +383,11 @@ impl Pool {
         }
     }
 
-    /// Has every worker put away what it does and end; kills what takes too long.
+    /// Lets every worker clean up and exit; kills those that take too long.
     fn abandon(
         &mut self,
         queue: &mut Queue,
-        on: &mut dyn FnMut(News<'_>, &mut Queue) -> anyhow::Result<()>,
+        on: &mut dyn FnMut(PoolEvent<'_>, &mut Queue) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let begun = Instant::now();
         for worker in self.workers.iter_mut().flatten() {
@@ -391,7 +397,7 @@ impl Pool {
         while is_busy(&self.workers) {
             if begun.elapsed() >= PATIENCE {
                 for worker in self.workers.iter_mut().flatten() {
-                    worker.end(Class::Stopped, "stopped; the worker was ended".into());
+                    worker.end(Class::Stopped, "stopped; the worker was killed".into());
                 }
             }
             if begun.elapsed() >= PATIENCE * 3 {
@@ -410,16 +416,16 @@ impl Pool {
 impl Worker {
     fn end(&mut self, class: Class, error: String) {
         self.ended.get_or_insert((class, error));
-        // It may be gone already.
+        // It may already have exited.
         let _ = self.child.kill();
     }
 
-    /// How it died, and the last it wrote.
+    /// How the worker died, and its last lines of stderr.
     fn last_words(&self, status: ExitStatus) -> String {
         let how = match (status.signal(), status.code()) {
-            (Some(signal), _) => format!("the worker was ended by signal {signal}"),
-            (_, Some(code)) => format!("the worker ended with status {code}"),
-            _ => "the worker ended".into(),
+            (Some(signal), _) => format!("the worker was killed by signal {signal}"),
+            (_, Some(code)) => format!("the worker exited with status {code}"),
+            _ => "the worker exited".into(),
         };
         let lines = self
             .last_lines

@@ -1,4 +1,4 @@
-//! Whether a recording's output is there already: complete, whole, and what this batch would make.
+//! Decides whether a recording's output already exists, is complete, and is what this batch would make.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,51 +11,51 @@ use crate::outputs::features;
 use crate::recording::Input;
 use crate::recording::fingerprint::Fingerprint;
 
-/// What a finished output must have been made with.
+/// What a finished output must match.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted {
+pub(super) struct Expected {
     /// The resolved pipeline.
     pub config: Value,
-    /// Encoder, and everything that listens.
+    /// The encoder and all models that listen.
     pub models: Vec<ModelNote>,
-    /// Variables, the recording's own included.
+    /// Variables, including the recording's own.
     pub variables: BTreeMap<String, String>,
-    /// Which audio track.
+    /// The audio track.
     pub audio_track: usize,
-    /// Whether the recording's hash is that of all of it.
+    /// Whether the whole recording is hashed.
     pub whole: bool,
 }
 
-/// What is there.
+/// The existing output.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Found {
-    /// Nothing.
+pub(super) enum Existing {
+    /// There is none.
     Absent,
-    /// What this batch would make.
+    /// It is what this batch would make.
     Good,
-    /// Something else, and what.
+    /// It is something else; says what.
     Other(String),
 }
 
-/// A file that says it is complete and whose tables agree.
-pub(super) fn is_complete(output: &Path) -> Found {
+/// Checks only that a file is marked complete and its tables agree.
+pub(super) fn is_complete(output: &Path) -> Existing {
     match complete(output) {
-        Ok(Some(_)) => Found::Good,
-        Ok(None) => Found::Absent,
-        Err(why) => Found::Other(why),
+        Ok(Some(_)) => Existing::Good,
+        Ok(None) => Existing::Absent,
+        Err(why) => Existing::Other(why),
     }
 }
 
-/// That, made from this recording in this way.
-pub(super) fn verified(output: &Path, job: &Job, wanted: &Wanted) -> Found {
+/// Checks also that it was made from this recording in this way.
+pub(super) fn verified(output: &Path, job: &Job, wanted: &Expected) -> Existing {
     let file = match complete(output) {
         Ok(Some(file)) => file,
-        Ok(None) => return Found::Absent,
-        Err(why) => return Found::Other(why),
+        Ok(None) => return Existing::Absent,
+        Err(why) => return Existing::Other(why),
     };
     match made_as(&file, wanted).or_else(|| made_from(&file, job, wanted.whole)) {
-        None => Found::Good,
-        Some(why) => Found::Other(why),
+        None => Existing::Good,
+        Some(why) => Existing::Other(why),
     }
 }
 
@@ -64,39 +64,39 @@ fn complete(output: &Path) -> Result<Option<Summary>, String> {
         return Ok(None);
     }
     match features::summary(output) {
-        Err(e) => Err(format!("it cannot be read ({e:#})")),
-        Ok(file) if !file.complete => Err("it is not complete".into()),
+        Err(e) => Err(format!("its output cannot be read ({e:#})")),
+        Ok(file) if !file.complete => Err("its output is incomplete".into()),
         Ok(file) => Ok(Some(file)),
     }
 }
 
-/// What was different in the making.
-fn made_as(file: &Summary, wanted: &Wanted) -> Option<String> {
+/// How the output was made differently.
+fn made_as(file: &Summary, wanted: &Expected) -> Option<String> {
     let config: Value = serde_json::from_str(&file.config).unwrap_or(Value::Null);
     if config != wanted.config {
         let names = differing(&config, &wanted.config);
-        return Some(format!("the pipeline was another ({names})"));
+        return Some(format!("the pipeline differs ({names})"));
     }
     if let Some(why) = models_differ(&file.models, &wanted.models) {
         return Some(why);
     }
     let further = |name: &str| file.further.get(name).map(String::as_str);
     if further("audio_track") != Some(wanted.audio_track.to_string().as_str()) {
-        return Some("the audio track was another".into());
+        return Some("the audio track differs".into());
     }
     let variables: BTreeMap<String, String> = further("variables")
         .and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_default();
     if variables != wanted.variables {
-        return Some("a variable of the pipeline had another value".into());
+        return Some("a variable of the pipeline differs".into());
     }
     if further("plan_sha256").is_some() {
-        return Some("it followed a plan that was given".into());
+        return Some("its output followed a given plan".into());
     }
     None
 }
 
-/// What is different in the models. Files of versions that noted neither manifests nor weights don't say by which they were made, so they don't count.
+/// How the models differ. Files of versions that recorded neither manifests nor weights cannot be compared, so they do not count.
 fn models_differ(made: &[ModelNote], wanted: &[ModelNote]) -> Option<String> {
     if made == wanted {
         return None;
@@ -104,25 +104,25 @@ fn models_differ(made: &[ModelNote], wanted: &[ModelNote]) -> Option<String> {
     for model in wanted {
         let (role, name) = (&model.role, &model.name);
         let Some(before) = made.iter().find(|made| made.role == *role) else {
-            // Every file that notes weights notes manifests.
+            // Every file that records weights also records manifests.
             if made.iter().all(|made| made.manifest_sha256.is_none()) {
                 break;
             }
-            return Some(format!("the models were others (no {role}, now {name})"));
+            return Some(format!("the models differ (no {role}, now {name})"));
         };
         if before.sha256 != model.sha256 {
-            return Some(format!("the models were others ({role} {name})"));
+            return Some(format!("the models differ ({role} {name})"));
         }
         match &before.manifest_sha256 {
             None if model.manifest_sha256.is_some() => break,
             same if *same != model.manifest_sha256 => {
                 return Some(format!(
-                    "the models were others (what the manifest of the {role} {name} says)"
+                    "the models differ (the manifest of the {role} {name})"
                 ));
             }
             _ if before.name != *name => {
                 return Some(format!(
-                    "the models were others ({role} {}, now {name})",
+                    "the models differ ({role} {}, now {name})",
                     before.name
                 ));
             }
@@ -131,11 +131,11 @@ fn models_differ(made: &[ModelNote], wanted: &[ModelNote]) -> Option<String> {
     }
     if made.iter().all(|made| made.manifest_sha256.is_none()) {
         return Some(
-            "it does not say which manifests and weights made it, as files of older versions don't; --resume skip takes it as it is"
+            "its output does not record its manifests and weights, because an older version wrote it; --resume skip accepts it"
                 .into(),
         );
     }
-    Some("the models were others (there were more)".into())
+    Some("the models differ (there were more)".into())
 }
 
 /// Sections that differ, for the message.
@@ -156,16 +156,16 @@ fn differing(a: &Value, b: &Value) -> String {
     names.join(", ")
 }
 
-/// What is different in the recording.
+/// How the recording differs.
 fn made_from(file: &Summary, job: &Job, whole: bool) -> Option<String> {
     if is_uri(&job.input) && !job.input.starts_with("file://") {
         let same = file.input_uri == job.input;
-        return (!same).then(|| format!("it came from {}", file.input_uri));
+        return (!same).then(|| format!("it was made from {}", file.input_uri));
     }
     let input = match Input::new(&job.input) {
         Ok(input) => input,
-        // Its features are there all the same; whoever moved the recording away wants them kept.
-        Err(_) => return Some("the recording can't be read to compare it".into()),
+        // The recording was moved away, and its features are to be kept.
+        Err(_) => return Some("the recording cannot be read for comparison".into()),
     };
     let print = input
         .path
@@ -173,7 +173,7 @@ fn made_from(file: &Summary, job: &Job, whole: bool) -> Option<String> {
         .map(|path| Fingerprint::of(path, whole));
     let print = match print {
         Some(Ok(Some(print))) => print,
-        _ => return Some("the recording can't be read to compare it".into()),
+        _ => return Some("the recording cannot be read for comparison".into()),
     };
     if file.input_bytes != print.bytes {
         return Some(format!(
@@ -182,10 +182,10 @@ fn made_from(file: &Summary, job: &Job, whole: bool) -> Option<String> {
         ));
     }
     if file.further.get("input_ends_sha256") != Some(&print.ends) {
-        return Some("the recording's first or last MiB changed".into());
+        return Some("the first or last MiB of the recording changed".into());
     }
     match (whole, file.further.get("input_sha256")) {
-        (true, None) => Some("it does not hold the hash of the whole recording".into()),
+        (true, None) => Some("its output does not record the hash of the whole recording".into()),
         (true, hash) if hash != print.whole.as_ref() => Some("the recording changed".into()),
         _ => None,
     }
@@ -235,7 +235,7 @@ mod tests {
                 vec![
                     now[0].clone(),
                     now[1].clone(),
-                    note("voice", "v", Some("v")),
+                    note("replies", "v", Some("v")),
                 ],
                 "more",
             ),
@@ -249,8 +249,10 @@ mod tests {
     fn what_is_no_feature_file_is_something_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.h5");
-        assert_eq!(is_complete(&path), Found::Absent);
+        assert_eq!(is_complete(&path), Existing::Absent);
         std::fs::write(&path, "nothing of the kind").unwrap();
-        assert!(matches!(is_complete(&path), Found::Other(why) if why.contains("cannot be read")));
+        assert!(
+            matches!(is_complete(&path), Existing::Other(why) if why.contains("cannot be read"))
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Which recordings are this machine's: the same division on every machine, balanced by duration.
+//! Chooses this machine's share of the recordings: the same split on every machine, balanced by duration.
 
 use anyhow::bail;
 
@@ -7,9 +7,9 @@ use crate::failure::Usage;
 /// One of several parts of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shard {
-    /// From 0.
+    /// Index, from 0.
     pub index: usize,
-    /// Of how many.
+    /// Number of shards.
     pub count: usize,
 }
 
@@ -20,10 +20,10 @@ impl std::fmt::Display for Shard {
 }
 
 impl Shard {
-    /// From `I/N`, else from the environment of a Slurm array or a Kubernetes Indexed Job; `None` in neither.
+    /// From `I/N`, else from the environment of a Slurm array or a Kubernetes Indexed Job; `None` outside both.
     ///
     /// # Errors
-    /// What is given makes no sense.
+    /// The value is invalid.
     pub(super) fn choose(
         given: Option<&str>,
         environment: impl Fn(&str) -> Option<String>,
@@ -33,7 +33,7 @@ impl Shard {
             let numbers = parts.and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
             let Some((index, count)) = numbers else {
                 bail!(Usage(format!(
-                    "--shard {given} must be I/N, I from 0 to N - 1"
+                    "--shard {given} must be I/N with I from 0 to N - 1"
                 )));
             };
             return Self::new(index, count).map(Some);
@@ -43,14 +43,14 @@ impl Shard {
                 None => Ok(None),
                 Some(value) => match value.parse() {
                     Ok(number) => Ok(Some(number)),
-                    Err(_) => bail!(Usage(format!("{name} is `{value}`, no whole number"))),
+                    Err(_) => bail!(Usage(format!("{name} is `{value}`, not a whole number"))),
                 },
             }
         };
         if let Some(task) = number("SLURM_ARRAY_TASK_ID")? {
             let Some(count) = number("SLURM_ARRAY_TASK_COUNT")? else {
                 bail!(Usage(
-                    "SLURM_ARRAY_TASK_ID is set and SLURM_ARRAY_TASK_COUNT is not; give --shard I/N".into()
+                    "SLURM_ARRAY_TASK_ID is set, but SLURM_ARRAY_TASK_COUNT is not; use --shard I/N".into()
                 ));
             };
             let first = number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0);
@@ -60,7 +60,7 @@ impl Shard {
         if let Some(index) = number("JOB_COMPLETION_INDEX")? {
             let Some(count) = number("EARMARK_SHARDS")? else {
                 bail!(Usage(
-                    "JOB_COMPLETION_INDEX is set, but a Job does not say how many there are: set EARMARK_SHARDS to its completions, or give --shard I/N".into()
+                    "JOB_COMPLETION_INDEX is set, but a Job does not tell the number of its parts; set EARMARK_SHARDS to its completions, or use --shard I/N".into()
                 ));
             };
             return Self::new(index, count).map(Some);
@@ -71,13 +71,13 @@ impl Shard {
     fn new(index: usize, count: usize) -> anyhow::Result<Self> {
         if count == 0 || index >= count {
             bail!(Usage(format!(
-                "shard {index}/{count} does not exist: they are counted from 0 to N - 1"
+                "shard {index}/{count} does not exist: I counts from 0 to N - 1"
             )));
         }
         Ok(Self { index, count })
     }
 
-    /// Which of these lengths are this shard's: the longest first, each to the shard that has least so far.
+    /// Selects the lengths of this shard: longest first, each to the shard with the least so far.
     pub(super) fn take(self, lengths: &[(f64, &str)]) -> Vec<bool> {
         let mut order: Vec<usize> = (0..lengths.len()).collect();
         order.sort_by(|&a, &b| {

@@ -1,4 +1,4 @@
-//! `status.jsonl`: a line per attempt, on the disk before the next one begins.
+//! `status.jsonl`: one line per attempt, synced to disk before the next begins.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -14,18 +14,18 @@ use crate::failure::Class;
 
 /// Longest line that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
-/// How far from its end a log is looked through for what others wrote, in bytes.
+/// How much of the end of a log is searched for lines of other runs, in bytes.
 const END: u64 = 1 << 16;
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
-    /// The output is there, complete.
+    /// The output is complete.
     Done,
-    /// It was there already, and was found to be what this batch would make.
+    /// The output already existed and is what this batch would make.
     Skipped,
-    /// There is no output, or an old one.
+    /// There is no output, or only an old one.
     Failed,
     /// The user stopped it.
     Stopped,
@@ -44,69 +44,69 @@ impl State {
 
 /// One attempt.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Line {
-    /// When it ended, UTC, RFC 3339, by the clock of its machine.
+pub(crate) struct StatusLine {
+    /// When it ended: UTC, RFC 3339, clock of its machine.
     pub at: String,
-    /// Later than that of every line that whoever wrote it could have read (Lamport 1978), so that clocks don't matter; 0 in lines of older versions.
+    /// Logical clock (Lamport 1978): greater than that of every line its writer could have read. 0 in lines of older versions.
     #[serde(default)]
     pub serial: u64,
-    /// Which recording.
+    /// The recording.
     pub video_id: String,
     /// Where it came from.
     pub input: String,
     /// How it ended.
     pub state: State,
-    /// From 1.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// How long it took.
+    /// Duration of the attempt, seconds.
     pub seconds: f64,
-    /// How long the recording is.
+    /// Length of the recording, seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub video_seconds: Option<f64>,
-    /// The one by the other.
+    /// Length divided by duration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speed: Option<f64>,
-    /// Pictures encoded.
+    /// Frames encoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames: Option<u64>,
-    /// What they cost.
+    /// Tokens spent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<u64>,
     /// Size of the output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// Kind of failure.
+    /// Failure class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<Class>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Why it was done again, or not.
+    /// Why it was processed again or skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
-    /// What did not end it.
+    /// Warnings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// Name and version of everything that matters.
+    /// Versions of Earmark and of libraries.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub versions: BTreeMap<String, String>,
-    /// Which machine.
+    /// The machine.
     pub host: String,
-    /// Which part of the batch.
+    /// The shard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<String>,
 }
 
-/// The file that this run appends to.
+/// The log that this run appends to.
 pub(super) struct Log {
     file: File,
     path: PathBuf,
-    /// The highest serial that was seen.
+    /// The highest serial seen so far.
     serial: u64,
 }
 
 impl Log {
-    /// Opens it; shards have one each, so that machines never write to the same.
+    /// Opens the log. Every shard has its own, so that no two machines write to one file.
     pub(super) fn open(folder: &Path, shard: Option<Shard>) -> anyhow::Result<Self> {
         let path = folder.join(match shard {
             None => "status.jsonl".to_owned(),
@@ -123,9 +123,9 @@ impl Log {
         Ok(Self { file, path, serial })
     }
 
-    /// Appends a line, the serial of which is set here, and brings it to the disk.
-    pub(super) fn append(&mut self, line: &Line) -> anyhow::Result<()> {
-        // Two runs may share the file; where there are no locks, one write of a line is as whole as it gets.
+    /// Appends a line with the next serial, and syncs it to disk.
+    pub(super) fn append(&mut self, line: &StatusLine) -> anyhow::Result<()> {
+        // Two runs may share the file; without locks, a single write per line is the best there is.
         let locked = self.file.lock().is_ok();
         let result = self.write(line.clone());
         if locked {
@@ -134,18 +134,18 @@ impl Log {
         result.with_context(|| format!("cannot write {}", self.path.display()))
     }
 
-    fn write(&mut self, mut line: Line) -> std::io::Result<()> {
+    fn write(&mut self, mut line: StatusLine) -> std::io::Result<()> {
         let end = self.end()?;
         // Another run may have written since.
         let lines = end.split(|byte| *byte == b'\n');
-        let others = lines.filter_map(|text| serde_json::from_slice::<Line>(text).ok());
+        let others = lines.filter_map(|text| serde_json::from_slice::<StatusLine>(text).ok());
         let others = others.map(|line| line.serial).max().unwrap_or(0);
         self.serial = self.serial.max(others).saturating_add(1);
         line.serial = self.serial;
         let mut text = serde_json::to_string(&line)?;
         text.push('\n');
         if end.last().is_some_and(|last| *last != b'\n') {
-            // A line that was torn.
+            // A torn line.
             text.insert(0, '\n');
         }
         self.file.write_all(text.as_bytes())?;
@@ -162,7 +162,7 @@ impl Log {
     }
 }
 
-/// Whether a file of a batch's folder is such a log.
+/// Whether a file in the folder is a status log.
 fn is_log(name: &str) -> bool {
     name == "status.jsonl"
         || name
@@ -171,14 +171,14 @@ fn is_log(name: &str) -> bool {
             .is_some_and(|part| part.contains("-of-"))
 }
 
-/// All attempts in a folder, in the order of their end, and how many lines could not be read. Those of one log are in the order in which they were
-/// written; those of several are merged by serial, and by clock only where that says nothing.
+/// All attempts in a folder, by end, and the number of unreadable lines. Lines of one log keep their order;
+/// lines of several logs are merged by serial, and by clock only where serials are equal.
 ///
 /// # Errors
 /// The folder or a log in it cannot be read.
-pub(crate) fn read(folder: &Path) -> anyhow::Result<(Vec<Line>, usize)> {
+pub(crate) fn read(folder: &Path) -> anyhow::Result<(Vec<StatusLine>, usize)> {
     let (mut lines, mut unread) = (Vec::new(), 0);
-    let sorted = |mut lines: Vec<((u64, String), Line)>| -> Vec<Line> {
+    let sorted = |mut lines: Vec<((u64, String), StatusLine)>| -> Vec<StatusLine> {
         lines.sort_by(|a, b| a.0.cmp(&b.0));
         lines.into_iter().map(|(_, line)| line).collect()
     };
@@ -196,7 +196,7 @@ pub(crate) fn read(folder: &Path) -> anyhow::Result<(Vec<Line>, usize)> {
         let cannot = || format!("cannot read {}", log.display());
         let mut reader = BufReader::new(File::open(&log).with_context(cannot)?);
         let mut text = Vec::new();
-        // No line comes before one that stands above it.
+        // No line moves before one that stands above it in its log.
         let mut least = (0, String::new());
         loop {
             text.clear();
@@ -208,12 +208,12 @@ pub(crate) fn read(folder: &Path) -> anyhow::Result<(Vec<Line>, usize)> {
             }
             match serde_json::from_slice(&text) {
                 Ok(line) => {
-                    let line: Line = line;
+                    let line: StatusLine = line;
                     least = least.max((line.serial, line.at.clone()));
                     lines.push((least.clone(), line));
                 }
                 Err(_) if text.trim_ascii().is_empty() => {}
-                // A line that was being written when the power went.
+                // A line cut off by a power failure.
                 Err(_) => unread += 1,
             }
         }
@@ -222,7 +222,7 @@ pub(crate) fn read(folder: &Path) -> anyhow::Result<(Vec<Line>, usize)> {
 }
 
 /// The last attempt at each recording.
-pub(crate) fn last(lines: &[Line]) -> BTreeMap<&str, &Line> {
+pub(crate) fn last(lines: &[StatusLine]) -> BTreeMap<&str, &StatusLine> {
     lines
         .iter()
         .map(|line| (line.video_id.as_str(), line))
@@ -271,8 +271,8 @@ fn stamp(seconds: u64, millis: u32) -> String {
 pub(super) mod tests {
     use super::*;
 
-    pub(crate) fn line(id: &str, state: State, at: &str) -> Line {
-        Line {
+    pub(crate) fn line(id: &str, state: State, at: &str) -> StatusLine {
+        StatusLine {
             at: at.into(),
             serial: 0,
             video_id: id.into(),

@@ -1,5 +1,6 @@
-//! The worker: a process that plays one recording after the other, told what by lines of JSON on stdin, telling by lines on stdout.
-//! It keeps models between recordings. When stdin ends, it abandons what it does and ends.
+//! The worker process: reads requests as JSON lines on stdin, processes one recording at a time, writes replies as JSON lines on stdout.
+//!
+//! It keeps models loaded between recordings. When stdin closes, it abandons its work and exits.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -20,38 +21,38 @@ use crate::session::{self, Task, class_of};
 use crate::stop::Stop;
 use crate::terminal::{Moved, Watch};
 
-/// Longest order or reply, in bytes.
+/// Longest request or reply, in bytes.
 pub(super) const LONGEST_LINE: u64 = 16 << 20;
-/// Models kept between recordings: an encoder and a tagger, and one of each beside them.
+/// Models kept between recordings: one encoder and one tagger in use, and one more of each.
 const KEPT_MODELS: usize = 4;
-/// How long a worker whose master is gone may take to put away what it does.
+/// Time that a worker gets to clean up when the batch is gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a worker is to do.
+/// A request to a worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "order", rename_all = "snake_case")]
-pub(super) enum Order {
-    /// Say what a recording is.
+#[serde(tag = "request", rename_all = "snake_case")]
+pub(super) enum Request {
+    /// Probe a recording.
     Probe {
-        /// Which.
+        /// The recording.
         input: String,
     },
-    /// Make a recording's features.
+    /// Extract the features of a recording.
     Extract(Box<Extract>),
 }
 
-/// One recording, and what becomes of it.
+/// A request to extract features.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Extract {
-    /// Where the pipeline was read, for messages.
+    /// Path of the pipeline, for messages.
     pub pipeline: PathBuf,
-    /// What it said when the batch began.
+    /// Its text when the batch began.
     pub text: String,
     pub variables: BTreeMap<String, String>,
     pub input: String,
     pub recording: Recording,
     pub video_id: String,
-    /// A path, or a `file://` URI where it is no UTF-8.
+    /// A path; a `file://` URI if it is not UTF-8.
     pub output: String,
     pub overwrite: bool,
     pub audio_track: usize,
@@ -60,23 +61,23 @@ pub(super) struct Extract {
     pub stall_s: u64,
 }
 
-/// What a worker says.
+/// A reply of a worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub(super) enum Reply {
-    /// It waits for its first order.
+    /// Ready for the first request.
     Ready,
-    /// It is this far.
+    /// Progress.
     Moved {
         stage: String,
         at_ns: i64,
         count: u64,
     },
-    /// What the recording is.
+    /// The probed recording.
     Probed { recording: Recording },
-    /// The features are there; what `earmark run --json` says.
+    /// The features are complete; `said` is what `earmark run --json` prints.
     Done { said: Value },
-    /// They are not.
+    /// The request failed.
     Failed { class: Class, error: String },
 }
 
@@ -87,21 +88,21 @@ pub(super) enum Reply {
 pub(crate) fn work() -> anyhow::Result<()> {
     gstearmark::onnx::keep_sessions(KEPT_MODELS);
     let stop = Stop::new()?;
-    let (sender, orders) = bounded::<Order>(1);
+    let (sender, requests) = bounded::<Request>(1);
     let master_gone = stop.clone();
     std::thread::Builder::new()
-        .name("earmark-orders".into())
+        .name("earmark-requests".into())
         .spawn(move || {
             let mut lines = BufReader::new(std::io::stdin());
             let mut line = Vec::new();
             loop {
                 line.clear();
                 let n = Read::take(&mut lines, LONGEST_LINE).read_until(b'\n', &mut line);
-                let order = match n {
-                    Ok(n) if n > 0 => serde_json::from_slice::<Order>(&line),
+                let request = match n {
+                    Ok(n) if n > 0 => serde_json::from_slice::<Request>(&line),
                     _ => break,
                 };
-                if !order.is_ok_and(|order| sender.send(order).is_ok()) {
+                if !request.is_ok_and(|request| sender.send(request).is_ok()) {
                     break;
                 }
             }
@@ -111,21 +112,21 @@ pub(crate) fn work() -> anyhow::Result<()> {
             std::process::exit(1);
         })
         .context("cannot start a thread")?;
-    let voice = Voice::default();
-    voice.say(&Reply::Ready)?;
+    let replies = ReplyWriter::default();
+    replies.say(&Reply::Ready)?;
     let mut known = None;
-    for order in &orders {
+    for request in &requests {
         if stop.is_wanted() {
             break;
         }
-        let reply = match order {
-            Order::Probe { input } => Input::new(&input)
+        let reply = match request {
+            Request::Probe { input } => Input::new(&input)
                 .and_then(|input| recording::probe(&input))
                 .map(|recording| Reply::Probed { recording })
                 .map_err(Into::into),
-            Order::Extract(order) => extract(&order, &mut known, &voice, &stop),
+            Request::Extract(request) => extract(&request, &mut known, &replies, &stop),
         };
-        voice.say(&reply.unwrap_or_else(|e| Reply::Failed {
+        replies.say(&reply.unwrap_or_else(|e| Reply::Failed {
             class: class_of(&e),
             error: format!("{e:#}"),
         }))?;
@@ -136,52 +137,52 @@ pub(crate) fn work() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The pipeline of the last order, and what it was made of.
+/// The pipeline of the last request, with its text and variables.
 type Known = Option<(String, BTreeMap<String, String>, Pipeline)>;
 
 fn extract(
-    order: &Extract,
+    request: &Extract,
     known: &mut Known,
-    voice: &Voice,
+    replies: &ReplyWriter,
     stop: &Stop,
 ) -> anyhow::Result<Reply> {
     let is_known = |known: &Known| {
         known.as_ref().is_some_and(|(text, variables, _)| {
-            *text == order.text && *variables == order.variables
+            *text == request.text && *variables == request.variables
         })
     };
     if !is_known(known) {
-        let pairs: Vec<_> = order
+        let pairs: Vec<_> = request
             .variables
             .iter()
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
         let variables =
             Variables::new(&pairs).map_err(|text| Failure::error(Class::Configuration, text))?;
-        let pipeline = Pipeline::parse(&order.pipeline, &order.text, &variables)
+        let pipeline = Pipeline::parse(&request.pipeline, &request.text, &variables)
             .map_err(crate::pipeline::Error::from)?;
-        *known = Some((order.text.clone(), order.variables.clone(), pipeline));
+        *known = Some((request.text.clone(), request.variables.clone(), pipeline));
     }
     let Some((_, _, pipeline)) = known else {
         return Err(Failure::error(Class::Other, "there is no pipeline"));
     };
-    let input = Input::new(&order.input)?;
-    let output = path_of(&order.output)?;
+    let input = Input::new(&request.input)?;
+    let output = path_of(&request.output)?;
     let task = Task {
         pipeline,
         input: &input,
-        recording: Some(order.recording.clone()),
-        video_id: Some(&order.video_id),
+        recording: Some(request.recording.clone()),
+        video_id: Some(&request.video_id),
         output: &output,
-        overwrite: order.overwrite,
+        overwrite: request.overwrite,
         plan: None,
-        variables: order.variables.clone(),
-        audio_track: order.audio_track,
-        threads: order.threads,
-        hash_whole: order.hash_whole,
-        stall: Duration::from_secs(order.stall_s),
+        variables: request.variables.clone(),
+        audio_track: request.audio_track,
+        threads: request.threads,
+        hash_whole: request.hash_whole,
+        stall: Duration::from_secs(request.stall_s),
     };
-    let teller = voice.clone();
+    let teller = replies.clone();
     let watch = Watch::Program(Arc::new(move |moved: &Moved| {
         let _ = teller.say(&Reply::Moved {
             stage: moved.stage.into(),
@@ -193,7 +194,7 @@ fn extract(
     Ok(Reply::Done { said: told.value })
 }
 
-/// The path that a text names; see [`super::job::text`].
+/// Inverse of [`super::job::text`].
 pub(super) fn path_of(text: &str) -> anyhow::Result<PathBuf> {
     if !text.starts_with("file://") {
         return Ok(text.into());
@@ -203,11 +204,11 @@ pub(super) fn path_of(text: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// Lines on stdout, one at a time.
+/// Writes replies to stdout, one at a time.
 #[derive(Clone, Default)]
-struct Voice(Arc<Mutex<()>>);
+struct ReplyWriter(Arc<Mutex<()>>);
 
-impl Voice {
+impl ReplyWriter {
     fn say(&self, reply: &Reply) -> anyhow::Result<()> {
         let mut text = serde_json::to_string(reply)?;
         text.push('\n');
@@ -215,6 +216,6 @@ impl Voice {
         let mut out = std::io::stdout().lock();
         out.write_all(text.as_bytes())
             .and_then(|()| out.flush())
-            .context("nobody listens any more")
+            .context("the batch no longer reads replies")
     }
 }

@@ -1,4 +1,4 @@
-//! Plans against labels: `earmark eval`.
+//! Arguments of `earmark eval`.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use super::scores::{
 /// `earmark eval`.
 #[derive(Debug, Subcommand)]
 pub enum Eval {
-    /// How many labelled events the looks of a plan hit, beside even, random, time-shifted and all-knowing looks.
+    /// Count the labelled events that the frames of a plan hit; compare with uniform, random, time-shifted and oracle frames.
     Anchors(EvalAnchors),
     /// mAP of a submission to the detection challenge of EPIC-SOUNDS or EPIC-KITCHENS-100.
     Detection(EvalDetection),
@@ -33,26 +33,26 @@ pub enum Eval {
 /// `earmark eval anchors`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-LABELS: start_s,stop_s,class and, if known, snr_db; or the columns of EPIC-SOUNDS. Plans and labels are paired by name
-(kitchen.jsonl and kitchen.labels.csv or kitchen.csv), or by the column video_id of a single file.
+LABELS has the columns start_s, stop_s, class and optionally snr_db, or those of EPIC-SOUNDS. Plans and labels are paired by name
+(kitchen.jsonl with kitchen.labels.csv or kitchen.csv), or by the column video_id of a single file.
 
 Examples:
   earmark eval anchors --plan kitchen.jsonl --labels kitchen.labels.csv
   earmark eval anchors --plan plans/*.jsonl --labels labels/*.labels.csv --plot recall.svg --json")]
 pub struct EvalAnchors {
-    /// Plans; those written with --cues say more.
+    /// Plans. Write them with --cues to score onsets and silence, too.
     #[arg(long, required = true, num_args = 1.., value_name = "PLAN.jsonl")]
     pub plan: Vec<PathBuf>,
 
-    /// What really happens.
+    /// Labelled events.
     #[arg(long, required = true, num_args = 1.., value_name = "LABELS.csv")]
     pub labels: Vec<PathBuf>,
 
-    /// Count looks of this tier or above; unset: base if the plan has any, else low.
+    /// Count frames of this tier or above [default: base if the plan has any, else low].
     #[arg(long, value_name = "low|base|high")]
     pub tier: Option<Tier>,
 
-    /// Draw the results.
+    /// Also draw the results.
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,
 }

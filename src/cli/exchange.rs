@@ -1,4 +1,4 @@
-//! What is exchanged with other programs: `earmark export` and `earmark import-audio`.
+//! Arguments of `earmark export` and `earmark import-audio`.
 
 use std::path::PathBuf;
 
@@ -6,25 +6,25 @@ use clap::{Args, ValueEnum};
 
 use super::pipeline::PipelineArgs;
 
-/// What a feature file becomes.
+/// The format of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
-    /// VIDEO_ID.npz each: pictures on an even grid, for ActionFormer.
+    /// One VIDEO_ID.npz per recording: frames on an even grid, for ActionFormer.
     Actionformer,
-    /// VIDEO_ID.npy and VIDEO_ID.times.npy each: features, N x D, and their times in seconds.
+    /// VIDEO_ID.npy (features, N x D) and VIDEO_ID.times.npy (times, seconds) per recording.
     Npy,
-    /// VIDEO_ID.safetensors each: features, times, tokens, tiers, reasons, anchors.
+    /// One VIDEO_ID.safetensors per recording: features, times, tokens, tiers, reasons, anchors.
     Safetensors,
-    /// One file: a group per recording, with all its tables.
+    /// One HDF5 file: a group per recording, with all tables.
     Hdf5,
-    /// One file: a row per picture.
+    /// One Parquet file: a row per frame.
     Parquet,
 }
 
-/// What stands in a cell of the grid that no picture was taken in.
+/// The content of a grid cell without a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Fill {
-    /// The picture nearest in time.
+    /// The frame nearest in time.
     Nearest,
     /// Zeros.
     Zero,
@@ -39,36 +39,37 @@ Examples:
   earmark export features/ --format hdf5 --output all.h5
   earmark export features/ --format parquet --output all.parquet
 
-Only complete files are taken, and each is read in full first; one that is damaged is left out and named, and the exit status is 1. Features become 32-bit floats (hdf5 keeps them as they are).
+Only complete files are exported, and each is read in full first. A damaged file is skipped and named, and the exit status is 1.
+Features become 32-bit floats (hdf5 keeps their type).
 
-actionformer: cell k of the grid stands for the time from k to k + 1 strides, its middle at (k + 0.5) strides. In it is the dearest picture
-taken then, else what --fill says. Beside `feats` [T, D] are `valid` [T] (a picture was taken there), `row` [T] (which row of /frames, -1 for
-zeros) and `times_s` [T]. ActionFormer gets its times right with this in the section `dataset` of its configuration:
+actionformer: cell k of the grid covers the time from k to k + 1 strides. It holds the most expensive frame taken in that time, or
+else what --fill says. Beside `feats` [T, D] are `valid` [T] (a frame was taken in the cell), `row` [T] (its row in /frames, -1 for
+zeros) and `times_s` [T] (the middle of the cell). For correct times, put this into the section `dataset` of ActionFormer's configuration:
   feat_stride: STRIDE_MS, num_frames: STRIDE_MS, default_fps: 1000, input_dim: D, file_prefix: ~, file_ext: .npz
 
-A .pt file is made of a .safetensors one by: torch.save(safetensors.torch.load_file(\"P01.safetensors\")[\"features\"], \"P01.pt\")")]
+To make a .pt file: torch.save(safetensors.torch.load_file(\"P01.safetensors\")[\"features\"], \"P01.pt\")")]
 pub struct Export {
     /// Feature files (.h5), or folders of them.
     #[arg(required = true, value_name = "FILE.h5|DIR")]
     pub files: Vec<PathBuf>,
 
-    /// What to write.
+    /// Format to write.
     #[arg(long, value_enum)]
     pub format: ExportFormat,
 
-    /// The folder to write into, made if need be; with hdf5 and parquet, the file. Files appear only when they are complete.
+    /// The folder to write to, created if missing; for hdf5 and parquet, the file. Files appear only once they are complete.
     #[arg(long, short, value_name = "DIR|FILE")]
     pub output: PathBuf,
 
-    /// actionformer: from one cell of the grid to the next, milliseconds, 10..=60000 [default: 500].
+    /// actionformer: length of a grid cell, milliseconds, 10..=60000 [default: 500].
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(10..=60_000))]
     pub stride_ms: Option<u32>,
 
-    /// actionformer: what stands in a cell without a picture [default: nearest].
+    /// actionformer: content of a cell without a frame [default: nearest].
     #[arg(long, value_enum)]
     pub fill: Option<Fill>,
 
-    /// Replace outputs that exist.
+    /// Replace existing outputs.
     #[arg(long)]
     pub overwrite: bool,
 }
@@ -80,39 +81,39 @@ Examples:
   earmark import-audio pipelines/gated.yaml EPIC_audio.hdf5 --output plans/
   earmark import-audio pipelines/gated.yaml EPIC_audio.hdf5 --output plans/ --video-id P01_01 --video-id P02_03
 
-The file has a dataset of 32-bit float samples, [samples], for every recording, as EPIC-KITCHENS' auditory baselines make it. Each is heard as
-`earmark plan` would hear it, in small blocks and without being written anywhere. The pipeline must open its source with
-`filesrc location=${input}`. A plan follows from the sound alone: `earmark run --plan` moves nothing to keyframes.")]
+The file holds one dataset of 32-bit float samples, [samples], per recording, as EPIC-KITCHENS' auditory baselines write it. Earmark
+listens to each as `earmark plan` does, in small blocks; no sound is written to disk. The pipeline must open its source with
+`filesrc location=${input}`. The plan is made from the sound alone, so its frames are not snapped to keyframes.")]
 pub struct ImportAudio {
     /// The pipeline and its variables.
     #[command(flatten)]
     pub pipeline: PipelineArgs,
 
-    /// The file of sounds.
+    /// The HDF5 file with the sound of many recordings.
     #[arg(value_name = "AUDIO.hdf5")]
     pub file: PathBuf,
 
-    /// The folder for the plans, one VIDEO_ID.jsonl a recording; made if need be.
+    /// The output folder: one VIDEO_ID.jsonl per recording. Created if missing.
     #[arg(long, short, value_name = "DIR")]
     pub output: PathBuf,
 
-    /// Only this recording; may be given several times.
+    /// Use only this recording; may be repeated.
     #[arg(long = "video-id", value_name = "ID")]
     pub video_ids: Vec<String>,
 
-    /// Samples per second of the file, which does not say so itself, 8000..=192000.
+    /// Sample rate of the file, which does not store it, 8000..=192000.
     #[arg(long, value_name = "HZ", default_value_t = 24_000, value_parser = clap::value_parser!(u32).range(8_000..=192_000))]
     pub rate: u32,
 
-    /// Write the cues too: what was heard, every 80 ms.
+    /// Also write the cues: the output of the audio for every 80 ms.
     #[arg(long)]
     pub cues: bool,
 
-    /// Replace plans that exist.
+    /// Replace existing plans.
     #[arg(long)]
     pub overwrite: bool,
 
-    /// Give up when nothing moves for this long, seconds, 1..=86400.
+    /// Give up after this many seconds without progress, 1..=86400.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub stall_timeout: u64,
 }

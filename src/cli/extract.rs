@@ -1,4 +1,4 @@
-//! One recording: `earmark run` and `earmark plan`.
+//! Arguments of `earmark run` and `earmark plan`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ pub struct Run {
     #[arg(long, short, value_name = "FILE|URI")]
     pub input: OsString,
 
-    /// The HDF5 file to write. It appears only when it is complete.
+    /// The feature file to write (HDF5). It appears only once it is complete.
     #[arg(long, short, value_name = "FILE.h5")]
     pub output: PathBuf,
 
@@ -35,27 +35,27 @@ pub struct Run {
     #[arg(long)]
     pub overwrite: bool,
 
-    /// Keep a small JPEG of every picture too, for `earmark report`; `features: { thumbnails: true }` does the same.
+    /// Also store a small JPEG of every frame, for `earmark report`; same as `features: { thumbnails: true }`.
     #[arg(long)]
     pub thumbnails: bool,
 
-    /// Options of listening.
+    /// How the recording is read.
     #[command(flatten)]
     pub listening: Listening,
 }
 
-/// Options of the commands that play a recording.
+/// Options of every command that reads a recording.
 #[derive(Debug, Args)]
 pub struct Listening {
-    /// Which audio track to listen to, from 0.
+    /// The audio track to listen to, counted from 0.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub audio_track: usize,
 
-    /// Processor cores to use, 1..=1024; without it, all of them. Decoder and encoder share them.
+    /// CPU cores to use, 1..=1024 [default: all]. Decoder and encoder share them.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,
 
-    /// Give up when nothing moves for this long, seconds, 1..=86400.
+    /// Give up after this many seconds without progress, 1..=86400.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub stall_timeout: u64,
 }
@@ -75,11 +75,11 @@ pub struct Plan {
     #[arg(long, short, value_name = "FILE|URI")]
     pub input: OsString,
 
-    /// The plan to write, one JSON object a line.
+    /// The plan to write, one JSON object per line.
     #[arg(long, short, value_name = "PLAN.jsonl")]
     pub output: PathBuf,
 
-    /// Write the cues too: what was heard, every 80 ms.
+    /// Also write the cues: the output of the audio for every 80 ms.
     #[arg(long)]
     pub cues: bool,
 
@@ -87,7 +87,7 @@ pub struct Plan {
     #[arg(long)]
     pub overwrite: bool,
 
-    /// Options of listening.
+    /// How the recording is read.
     #[command(flatten)]
     pub listening: Listening,
 }

@@ -1,4 +1,4 @@
-//! Files that Earmark wrote: `earmark inspect`, `earmark verify`, `earmark recover`, and the child that reads what may be damaged.
+//! Arguments of `earmark inspect`, `earmark verify`, `earmark recover` and the internal `earmark reader`.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 /// `earmark inspect`.
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// A feature file (.h5), a plan (.jsonl), or the folder of a batch.
+    /// A feature file (.h5), a plan (.jsonl) or the output folder of a batch.
     pub file: PathBuf,
 }
 
@@ -18,7 +18,7 @@ Examples:
   earmark verify kitchen.h5
   earmark verify features/ --json
 
-Exit status: 0 when every file is whole and complete, 1 otherwise.")]
+Exit status: 0 if every file is intact and complete, 1 otherwise.")]
 pub struct Verify {
     /// Feature files, or folders of them.
     #[arg(required = true, value_name = "FILE|DIR")]
@@ -31,15 +31,15 @@ pub struct Verify {
 Example:
   earmark recover features/P01_01.h5.partial --output P01_01.saved.h5")]
 pub struct Recover {
-    /// The file that a killed run left.
+    /// The partial file that a killed run left.
     pub file: PathBuf,
 
-    /// The file to write, which is marked as not complete; without it, NAME.recovered.h5 beside.
+    /// The file to write, marked as incomplete [default: NAME.recovered.h5 in the same folder].
     #[arg(long, short, value_name = "FILE.h5")]
     pub output: Option<PathBuf>,
 }
 
-/// What is done with the file.
+/// What the child does with the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Task {
     /// Say what is in it.

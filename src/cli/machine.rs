@@ -1,4 +1,4 @@
-//! What this machine has: `earmark models`; what its shells are told: `completions`, `man`.
+//! Arguments of `earmark models`, `earmark completions` and `earmark man`.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use clap_complete::Shell;
 /// `earmark models`.
 #[derive(Debug, Args)]
 pub struct Models {
-    /// Compare every model file with its manifest; exit 1 if one is missing or altered.
+    /// Check every model file against its manifest; exit with 1 if one is missing or altered.
     #[arg(long)]
     pub check: bool,
 }

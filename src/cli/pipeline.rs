@@ -1,4 +1,4 @@
-//! Pipelines: what every command that reads one shares; `earmark validate` and `earmark graph`.
+//! Arguments of `earmark validate` and `earmark graph`, and those that every command with a pipeline shares.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ pub struct PipelineArgs {
     /// The pipeline: a YAML file, or the name of a shipped one (`earmark pipelines` lists them).
     pub pipeline: PathBuf,
 
-    /// Value of ${NAME} in the pipeline, or of a key, as in budget.tokens_per_s=98; may be given several times.
+    /// Set ${NAME} or a key, such as budget.tokens_per_s=98, in the pipeline; may be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub set: Vec<String>,
 }
@@ -46,12 +46,12 @@ pub struct Pipelines {
     pub name: Option<String>,
 }
 
-/// How a graph is drawn.
+/// The format of a drawing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Graphviz's language.
+    /// Text for graphviz.
     Dot,
-    /// A picture; needs graphviz.
+    /// An SVG drawing; needs graphviz.
     Svg,
 }
 
@@ -65,7 +65,7 @@ pub struct Graph {
     #[command(flatten)]
     pub pipeline: PipelineArgs,
 
-    /// Graphviz text, or a picture of it.
+    /// Format of the drawing.
     #[arg(long, value_enum, default_value_t = Format::Dot)]
     pub format: Format,
 

@@ -1,4 +1,4 @@
-//! Pages and drawings: `earmark report` and `earmark plot`.
+//! Arguments of `earmark report` and `earmark plot`.
 
 use std::path::PathBuf;
 
@@ -13,22 +13,22 @@ Examples:
   earmark report features/ --video recordings/ --labels labels/ --output pages/
   earmark report features/ --video recordings/ --serve")]
 pub struct Report {
-    /// A feature file (.h5), or a folder of them: then there is an index too.
+    /// A feature file (.h5), or a folder of them (adds an index page).
     pub file: PathBuf,
 
-    /// Another run over the same recording, shown below it on the same axis of time.
+    /// Another run over the same recording, shown below on the same time axis.
     #[arg(long, value_name = "OTHER.h5")]
     pub compare: Option<PathBuf>,
 
-    /// The recording, which the page then plays; with a folder, a folder of recordings of the same names.
+    /// The recording, so that the page can play it; for a folder, a folder of recordings with the same names.
     #[arg(long, value_name = "FILE|URI")]
     pub video: Option<PathBuf>,
 
-    /// What really sounds when (start_s, stop_s, class): found, missed and false are shown; with a folder, a folder of NAME.labels.csv.
+    /// Labelled events (start_s, stop_s, class): the page marks hits, misses and false anchors; for a folder, a folder of NAME.labels.csv.
     #[arg(long, value_name = "LABELS.csv")]
     pub labels: Option<PathBuf>,
 
-    /// The page to write: one file that opens from disk; by default FILE with the ending .html. With a folder, a folder.
+    /// The page to write, a single file [default: FILE with the ending .html]; for a folder, a folder.
     #[arg(long, short, value_name = "FILE.html")]
     pub output: Option<PathBuf>,
 
@@ -36,12 +36,12 @@ pub struct Report {
     #[arg(long)]
     pub overwrite: bool,
 
-    /// Decode the beginning of --video, for 4 s at most, to estimate what decoding all of it would take here.
+    /// Decode --video for up to 4 s to estimate how long decoding every frame would take.
     #[arg(long)]
     pub time_decoding: bool,
 
-    /// Serve the page, and the recording with it, instead of writing a file; only to who asks by this address, by localhost where it is
-    /// this machine's alone, or by the machine's name where it is not.
+    /// Serve the page and the recording over HTTP instead of writing a file. Requests must name this address, localhost (on a
+    /// loopback address) or this machine (on any other).
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:8000")]
     pub serve: Option<std::net::SocketAddr>,
 }
@@ -56,27 +56,27 @@ pub struct Plot {
     /// A feature file (.h5).
     pub file: PathBuf,
 
-    /// Another run over the same recording, drawn below it.
+    /// Another run over the same recording, drawn below.
     #[arg(long, value_name = "OTHER.h5")]
     pub compare: Option<PathBuf>,
 
-    /// What really sounds when (start_s, stop_s, class).
+    /// Labelled events (start_s, stop_s, class).
     #[arg(long, value_name = "LABELS.csv")]
     pub labels: Option<PathBuf>,
 
-    /// The drawing to write, by its ending SVG or PNG. Text is drawn as outlines: it looks the same everywhere.
+    /// The drawing to write; its ending selects SVG or PNG. Text is drawn as outlines.
     #[arg(long, short, value_name = "FILE.svg|FILE.png")]
     pub output: PathBuf,
 
-    /// Where the drawing begins, seconds.
+    /// Start of the drawing, seconds.
     #[arg(long, value_name = "SECONDS")]
     pub from: Option<f64>,
 
-    /// Where it ends, seconds.
+    /// End of the drawing, seconds.
     #[arg(long, value_name = "SECONDS")]
     pub to: Option<f64>,
 
-    /// For dark pages.
+    /// Use colours for a dark background.
     #[arg(long)]
     pub dark: bool,
 
@@ -84,7 +84,7 @@ pub struct Plot {
     #[arg(long, default_value_t = 1200, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(300..=10_000))]
     pub width: u32,
 
-    /// PNG: pixels for one of --width, above 0.
+    /// PNG: pixels per pixel of --width, 0.1..=16.
     #[arg(long, default_value_t = 2.0, value_name = "FACTOR", value_parser = factor)]
     pub scale: f64,
 
@@ -96,6 +96,6 @@ pub struct Plot {
 fn factor(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(factor) if (0.1..=16.0).contains(&factor) => Ok(factor),
-        _ => Err("must lie in 0.1..=16".into()),
+        _ => Err("must be in 0.1..=16".into()),
     }
 }

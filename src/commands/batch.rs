@@ -1,4 +1,4 @@
-//! `earmark batch`.
+//! `earmark batch`: extracts features from many recordings.
 
 use crate::batch;
 use crate::cli::Batch;

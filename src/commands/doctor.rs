@@ -1,4 +1,4 @@
-//! `earmark doctor`.
+//! `earmark doctor`: checks what this machine has.
 
 use serde_json::json;
 
@@ -29,9 +29,9 @@ pub(super) fn run(output: Output) -> anyhow::Result<()> {
             print(&line)?;
         }
         print(if ok {
-            "everything needed is here"
+            "everything needed is installed"
         } else {
-            "something needed is missing; each `fix` line says what to run"
+            "something is missing; run the commands after `fix`"
         })?;
     }
     if ok { Ok(()) } else { Err(Reported.into()) }

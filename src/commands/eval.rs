@@ -1,4 +1,4 @@
-//! `earmark eval`.
+//! `earmark eval`: scores plans against labelled events.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! `earmark export`.
+//! `earmark export`: converts feature files for other programs.
 
 use crate::cli::Export;
 use crate::export;

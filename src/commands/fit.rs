@@ -1,4 +1,4 @@
-//! `earmark fit`.
+//! `earmark fit`: trains probes on labelled recordings.
 
 use crate::cli::Fit;
 use crate::fit;

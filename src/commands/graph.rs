@@ -1,4 +1,4 @@
-//! `earmark graph`.
+//! `earmark graph`: draws a pipeline.
 
 use super::read;
 use crate::cli::{Format, Graph};

@@ -1,4 +1,4 @@
-//! `earmark import-audio`.
+//! `earmark import-audio`: plans from an HDF5 file with the sound of many recordings.
 
 use super::read;
 use crate::cli::ImportAudio;

@@ -1,4 +1,4 @@
-//! `earmark inspect`.
+//! `earmark inspect`: shows a file or folder on one screen.
 
 use crate::cli::Inspect;
 use crate::inspect;

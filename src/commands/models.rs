@@ -1,4 +1,4 @@
-//! `earmark models`.
+//! `earmark models`: lists models.
 
 use serde_json::json;
 

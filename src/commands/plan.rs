@@ -1,4 +1,4 @@
-//! `earmark plan`.
+//! `earmark plan`: listens and writes a plan.
 
 use std::time::Duration;
 

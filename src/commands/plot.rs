@@ -1,4 +1,4 @@
-//! `earmark plot`.
+//! `earmark plot`: draws a feature file.
 
 use crate::cli::Plot;
 use crate::report::plot;

@@ -1,4 +1,4 @@
-//! `earmark reader`, which the other commands start.
+//! `earmark reader` (internal): reads a file that may be damaged, for other commands.
 
 use crate::cli::Reader;
 use crate::outputs::reader;

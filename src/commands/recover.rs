@@ -1,4 +1,4 @@
-//! `earmark recover`: what can be saved of a file whose run was killed.
+//! `earmark recover`: saves what can be read of a file whose run was killed.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ pub(super) fn run(args: &Recover, output: Output) -> anyhow::Result<()> {
     };
     if h5::is_being_written(&args.file.with_extension("")) {
         bail!(
-            "{} is being written right now: wait until its run has ended",
+            "{} is still being written; wait for its run to end",
             args.file.display()
         );
     }
@@ -33,7 +33,7 @@ pub(super) fn run(args: &Recover, output: Output) -> anyhow::Result<()> {
         )
     } else {
         format!(
-            "saved      {} frames, {} anchors, {} cues\nwritten    {}, marked as not complete",
+            "saved      {} frames, {} anchors, {} cues\nwritten    {}, marked as incomplete",
             grouped(totals.frames),
             grouped(totals.anchors),
             grouped(totals.cues),

@@ -1,4 +1,4 @@
-//! `earmark report`.
+//! `earmark report`: makes pages of feature files, or serves them.
 
 use crate::cli::Report;
 use crate::report;

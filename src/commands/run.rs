@@ -1,4 +1,4 @@
-//! `earmark run`.
+//! `earmark run`: extracts features from a recording.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::session::{self, Task};
 use crate::stop::Stop;
 use crate::terminal::Output;
 
-/// Listens, plans, looks, encodes and writes.
+/// Listens, plans, decodes, encodes and writes.
 ///
 /// # Errors
-/// Anything that keeps the output from being complete; then there is no output, but what was done is kept beside it.
+/// Anything that keeps the output from being complete; then there is no output, but a partial file is kept beside it.
 pub(super) fn run(args: &Run, output: Output) -> anyhow::Result<()> {
     let stop = Stop::new()?;
     let mut pipeline = read(&args.pipeline)?;

@@ -1,4 +1,4 @@
-//! `earmark validate`.
+//! `earmark validate`: checks a pipeline.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ pub(super) fn run(args: &Validate, output: Output) -> anyhow::Result<()> {
         ));
     }
     print(&format!(
-        "{} is fine: {} elements, {} links",
+        "{} is valid: {} elements, {} links",
         pipeline.file.display(),
         pipeline.graph.nodes.len(),
         pipeline.graph.links.len()

@@ -1,4 +1,4 @@
-//! `earmark verify`: what is wrong with feature files.
+//! `earmark verify`: reports everything that is wrong with feature files.
 
 use anyhow::bail;
 use gstearmark::printable::line;
@@ -20,7 +20,7 @@ pub(super) fn run(args: &Verify, output: Output) -> anyhow::Result<()> {
             let before = files.len();
             files.extend(features_in(path)?);
             if files.len() == before {
-                bail!("the folder {} holds no feature files (.h5)", path.display());
+                bail!("the folder {} has no feature files (.h5)", path.display());
             }
         } else {
             files.push(path.clone());
@@ -45,9 +45,9 @@ pub(super) fn run(args: &Verify, output: Output) -> anyhow::Result<()> {
     terminal::print(&if output.json {
         format!("{:#}", json!({ "ok": ok, "files": told }))
     } else if ok {
-        format!("{} files are whole and complete", files.len())
+        format!("{} files are intact and complete", files.len())
     } else {
-        format!("{bad} of {} files are NOT as they should be", files.len())
+        format!("{bad} of {} files are NOT intact and complete", files.len())
     })?;
     if ok { Ok(()) } else { Err(Reported.into()) }
 }

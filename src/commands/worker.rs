@@ -1,4 +1,4 @@
-//! `earmark worker`, which `earmark batch` starts.
+//! `earmark worker` (internal): processes recordings for `earmark batch`.
 
 use crate::batch;
 

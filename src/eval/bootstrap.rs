@@ -1,5 +1,6 @@
-//! Intervals by resampling: Efron and Tibshirani 1993, percentile intervals at 95 %. What is drawn are units that are independent of each other: whole
-//! recordings, or minutes of one. Where they are few, an interval from them is too narrow to be one, and there is none.
+//! Bootstrap percentile intervals at 95 % (Efron and Tibshirani 1993).
+//!
+//! The units are independent: whole recordings, or minutes of one. Where there are too few, the interval would be too narrow, so there is none.
 
 use serde::Serialize;
 

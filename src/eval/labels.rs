@@ -1,7 +1,7 @@
-//! Labels of a recording: which event sounds when. CSV, a header first.
+//! Reads labels: which event begins and ends when. CSV with a header.
 //!
-//! Columns by name, in any order: `start_s`, `stop_s`, `class` and, if they are known, `snr_db` (how loud) and `video_id` (many recordings in one
-//! file); or those of EPIC-SOUNDS: `start_timestamp`, `stop_timestamp` (`HH:MM:SS.sss`), `class`, `video_id`. Other columns are passed over.
+//! Columns by name, in any order: `start_s`, `stop_s`, `class` and optionally `snr_db` (loudness) and `video_id` (many recordings in one
+//! file); or those of EPIC-SOUNDS: `start_timestamp`, `stop_timestamp` (`HH:MM:SS.sss`), `class`, `video_id`. Other columns are ignored.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use anchoring::time::{Nanos, Window};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-/// How long an event is that stops when it starts: no look is expected to fall into it.
+/// How long an event is that stops when it starts: no frame is expected to fall into it.
 pub const INSTANT: Nanos = Nanos::new(1);
 /// Most events that are read from one file.
 const MOST: usize = 4_000_000;
@@ -66,7 +66,7 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Event>> {
         let time = |at: usize, what: &str| {
             instant(field(Some(at))).with_context(|| {
                 format!(
-                    "{} line {line}: {what} is `{}`: must be seconds or HH:MM:SS.sss, not negative",
+                    "{} line {line}: {what} is `{}`; it must be seconds or HH:MM:SS.sss, and not negative",
                     name(),
                     field(Some(at))
                 )
@@ -77,7 +77,7 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Event>> {
         let until = if until == from { from + INSTANT } else { until };
         let Some(span) = Window::new(from, until) else {
             bail!(
-                "{} line {line}: the event stops at {until}, and starts at {from}: it must not stop before (are the columns swapped?)",
+                "{} line {line}: the event starts at {from} and stops at {until}; it must not stop before it starts (are the columns swapped?)",
                 name()
             );
         };
@@ -150,7 +150,7 @@ pub fn notes(labels: &Path) -> anyhow::Result<Option<Notes>> {
         .with_context(|| format!("cannot read {}", beside.display()))?;
     let given: Given = serde_json::from_str(text.trim_start_matches('\u{feff}')).with_context(|| {
         format!(
-            "{}: must hold `dead` as [[start_s, stop_s, kind]] and `speech` as [[start_s, stop_s]]",
+            "{}: must contain `dead` as [[start_s, stop_s, kind]] and `speech` as [[start_s, stop_s]]",
             beside.display()
         )
     })?;

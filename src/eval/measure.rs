@@ -1,8 +1,8 @@
-//! One recording's plan against its labels: which events are hit, by the plan and by what it must beat.
+//! Scores one recording: which events its plan hits, and which the baselines hit.
 //!
-//! An event is hit at tolerance `d` when a look lies in `[start - d, stop + d)`. Beside the plan stand, at as many looks: `uniform` (the middles of
-//! equal shares), `random` (its expectation), `shifted` (the plan's own looks moved around the recording: the same rhythm, heard elsewhere) and `oracle` (the
-//! looks that hit most, knowing the labels). Recovery is `(plan - uniform) / (oracle - uniform)`.
+//! A frame hits an event at tolerance `d` if it lies in `[start - d, stop + d)`. The baselines use as many frames: `uniform` (the middles of
+//! equal shares), `random` (its expectation), `shifted` (the plan's frames moved around the recording: the same rhythm elsewhere) and `oracle`
+//! (the frames that hit most, given the labels). Recovery is `(plan - uniform) / (oracle - uniform)`.
 
 use anchoring::planning::uniform::evenly_over;
 use anchoring::tier::{Prices, Tier, Tokens};
@@ -16,7 +16,7 @@ pub const NEAR: Nanos = Nanos::from_ms(150);
 /// How many times the control is moved around.
 const SHIFTS: i64 = 20;
 
-/// Who places looks.
+/// Who places frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
     /// The plan that is judged.
@@ -82,7 +82,7 @@ pub struct Recording {
     pub events: Vec<Event>,
     /// What else is known of it.
     pub notes: Option<Notes>,
-    /// The looks that count, ascending.
+    /// The frames that count, ascending.
     pub looks: Vec<Nanos>,
     /// Every frame of the plan, ascending, with its tier.
     pub frames: Vec<(Nanos, Tier)>,
@@ -104,7 +104,7 @@ pub struct Recording {
 pub type Hits = [Vec<f64>; 5];
 
 impl Recording {
-    /// Share of the events that the plan's looks hit.
+    /// Share of the events that the plan's frames hit.
     pub fn recall(&self) -> f64 {
         let spans = self.events.iter().map(|event| event.span);
         let hit = spans.filter(|span| oracle::hit(&self.looks, *span)).count();
@@ -176,7 +176,7 @@ impl Recording {
         ]
     }
 
-    /// Looks in no event, and looks whose every event was hit before.
+    /// Frames in no event, and frames whose every event was hit before.
     pub fn waste(&self) -> (usize, usize) {
         let (mut empty, mut repeated) = (0, 0);
         let mut before: Option<Nanos> = None;
@@ -275,7 +275,7 @@ impl Recording {
         Some((both, plan, only))
     }
 
-    /// Events that begin around this one, per look that a uniform plan would have there: fifteen seconds to each side.
+    /// Events that begin around this one, per frame that a uniform plan would have there: fifteen seconds to each side.
     pub fn density(&self, event: &Event) -> f64 {
         let (from, until) = (
             event.span.start() - Nanos::from_ms(15_000),

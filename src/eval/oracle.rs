@@ -1,9 +1,9 @@
-//! The most events that so many looks can hit, when the labels are known.
+//! The oracle: the most events that a number of frames can hit, given the labels.
 //!
-//! A look that hits a set of events may be moved to the latest of their starts, so only starts need be tried. How many events `k` looks hit at most
-//! is concave in `k` (the constraints have consecutive ones), so a price per look finds it: for a price, the best set of looks follows
-//! in one pass over the starts. Many sets hit as many. Which of them is taken says nothing, so each event is told by how many of a few drawn at random
-//! it is hit.
+//! A frame that hits a set of events may be moved to the latest of their starts, so only starts need to be tried. The most events that `k`
+//! frames can hit is concave in `k` (the constraints have consecutive ones), so a price per frame finds it: for each price, one pass over
+//! the starts gives the best set of frames. Many sets hit equally many. Which one is taken means nothing, so the share of an event is the
+//! share of a few randomly drawn best sets that hit it.
 
 use anchoring::time::{Nanos, Window};
 
@@ -16,7 +16,7 @@ const TIE: usize = 1 << 16;
 /// The same recording gives the same sets.
 const SEED: u64 = 2;
 
-/// For each span the share of the best sets of `looks` looks that hit it. The shares add up to the most that so many looks can hit.
+/// For each span the share of the best sets of `looks` frames that hit it. The shares add up to the most that so many frames can hit.
 pub(super) fn shares(spans: &[Window], looks: usize) -> Vec<f64> {
     let mut times = vec![0_usize; spans.len()];
     let mut random = Random(SEED);
@@ -33,13 +33,13 @@ pub(super) fn shares(spans: &[Window], looks: usize) -> Vec<f64> {
     times.iter().map(|n| *n as f64 / DRAWS as f64).collect()
 }
 
-/// Times of at most `looks` looks, ascending, that together hit spans worth as much as can be.
+/// Times of at most `looks` frames, ascending, that together hit spans worth as much as can be.
 fn place(spans: &[Window], worths: &[i64], looks: usize) -> Vec<Nanos> {
     let mut starts: Vec<Nanos> = spans.iter().map(|span| span.start()).collect();
     starts.sort_unstable();
     starts.dedup();
     let active = active(spans, worths, &starts);
-    // The lowest price at which not too many looks pay: what one more would bring is never more at a lower one.
+    // The lowest price at which not too many frames pay: what one more would bring is never more at a lower one.
     let dearest = active.iter().map(|all| all.iter().map(|(_, w)| w).sum());
     let (mut low, mut high) = (0_i64, dearest.max().unwrap_or(0));
     while low < high {
@@ -73,16 +73,16 @@ fn active(spans: &[Window], worths: &[i64], starts: &[Nanos]) -> Vec<Vec<(usize,
     all
 }
 
-/// The looks that bring most, each costing `price`; of equals one with the fewest looks.
+/// The frames that bring most, each costing `price`; of equals one with the fewest frames.
 fn best(starts: &[Nanos], active: &[Vec<(usize, i64)>], price: i64) -> Vec<Nanos> {
-    // (worth, fewer looks, previous look) of the best set whose last look is at a start, and the best up to it.
+    // (worth, fewer frames, previous frame) of the best set whose last frame is at a start, and the best up to it.
     let mut ending: Vec<(i64, i64, Option<usize>)> = Vec::with_capacity(starts.len());
     let mut so_far: Vec<(i64, i64, Option<usize>)> = vec![(0, 0, None)];
     for sounding in active {
         let mut best: Option<(i64, i64, Option<usize>)> = None;
         let mut new = 0;
         for &(before, own) in sounding {
-            // The look before lies before this event's start, so that it and all later ones are new.
+            // The frame before lies before this event's start, so that it and all later ones are new.
             new += own;
             let (worth, fewer, last) = so_far[before];
             let found = (worth + new - price, fewer - 1, last);
@@ -109,7 +109,7 @@ fn best(starts: &[Nanos], active: &[Vec<(usize, i64)>], price: i64) -> Vec<Nanos
     looks
 }
 
-/// Looks that are left over go, one by one, where they hit most of what is not hit yet.
+/// Frames that are left over go, one by one, where they hit most of what is not hit yet.
 fn fill(spans: &[Window], starts: &[Nanos], mut chosen: Vec<Nanos>, looks: usize) -> Vec<Nanos> {
     let mut open: Vec<Window> = spans
         .iter()
@@ -131,7 +131,7 @@ fn fill(spans: &[Window], starts: &[Nanos], mut chosen: Vec<Nanos>, looks: usize
             .copied()
             .filter(|span| !span.contains(at))
             .collect();
-        // A start whose events another look took since: count anew.
+        // A start whose events another frame took since: count anew.
         if before - left.len() < expected {
             gains.clear();
             continue;
@@ -143,7 +143,7 @@ fn fill(spans: &[Window], starts: &[Nanos], mut chosen: Vec<Nanos>, looks: usize
     chosen
 }
 
-/// How many open events a look at each start would hit; starts without any are left out.
+/// How many open events a frame at each start would hit; starts without any are left out.
 fn gained(open: &[Window], starts: &[Nanos]) -> Vec<(Nanos, usize)> {
     let both = active(open, &vec![1; open.len()], starts);
     let pairs = starts
@@ -153,7 +153,7 @@ fn gained(open: &[Window], starts: &[Nanos]) -> Vec<(Nanos, usize)> {
     pairs.filter(|&(_, n)| n > 0).collect()
 }
 
-/// Whether one of the looks, which are ascending, lies inside.
+/// Whether one of the frames, which are ascending, lies inside.
 pub(super) fn hit(looks: &[Nanos], span: Window) -> bool {
     let first = looks.partition_point(|&at| at < span.start());
     looks.get(first).is_some_and(|&at| span.contains(at))

@@ -1,4 +1,4 @@
-//! Which plan belongs to which labels, and what of both is measured.
+//! Pairs plans with labels, and extracts from both what is scored.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -17,9 +17,9 @@ use crate::recording::fingerprint;
 /// A recording and what its plan says of itself.
 pub(super) struct Pair {
     pub recording: Recording,
-    /// The tier that looks had to have to count.
+    /// The tier that frames had to have to count.
     pub least: Tier,
-    /// What the looks that count cost.
+    /// What the frames that count cost.
     pub tokens: Tokens,
     /// What must be said about it.
     pub warnings: Vec<String>,
@@ -44,12 +44,12 @@ pub(super) fn read(
             fingerprint::sha256(path).with_context(|| format!("cannot read {}", path.display()))?;
         if let Some(other) = contents.insert(hash, path) {
             bail!(Usage(format!(
-                "the plan {} is given twice{}: it would count for two recordings",
+                "the plan {} is given twice{} and would count as two recordings",
                 path.display(),
                 if other == path {
                     String::new()
                 } else {
-                    format!(", {} being the same", other.display())
+                    format!(" ({} is the same file)", other.display())
                 }
             )));
         }
@@ -70,7 +70,7 @@ pub(super) fn read(
         )?);
         if let (Some(other), Some(pair)) = (other, pairs.last_mut()) {
             pair.warnings.push(format!(
-                "{} and {} are plans of one recording, and count as two: means lean towards it, and intervals are too narrow",
+                "{} and {} are plans of the same recording but count as two: the mean leans towards it, and intervals are too narrow",
                 other.display(),
                 path.display()
             ));
@@ -105,7 +105,7 @@ fn find(plan: &Path, header: &Header, labels: &[PathBuf], plans: usize) -> anyho
         let Some(index) = found.next() else { continue };
         if let Some(other) = found.find(|other| labels[*other] != labels[index]) {
             bail!(Usage(format!(
-                "{} and {} both have the name of {}: which are its labels?",
+                "{} and {} both match {}; give only the file with its labels",
                 labels[index].display(),
                 labels[other].display(),
                 plan.display()
@@ -114,7 +114,7 @@ fn find(plan: &Path, header: &Header, labels: &[PathBuf], plans: usize) -> anyho
         return Ok(index);
     }
     bail!(
-        "{} (video id {}) has no labels: none of the files given with --labels is called {}.labels.csv or {}.csv",
+        "{} (video_id {}) has no labels: no file given with --labels is named {}.labels.csv or {}.csv",
         plan.display(),
         header.video_id,
         stem(plan),
@@ -206,14 +206,14 @@ fn pair(
         .collect();
     if events.is_empty() {
         bail!(
-            "{} has no event in the {duration} of {} (video id {}): {}",
+            "{} has no event within the {duration} of {} (video_id {}): {}",
             labels.display(),
             path.display(),
             plan.header.video_id,
             if all > 0 {
-                "every one of them begins later; did you give event times in milliseconds?"
+                "all events begin later; did you give event times in milliseconds?"
             } else {
-                "are they another recording's?"
+                "are these the labels of another recording?"
             }
         );
     }
@@ -221,7 +221,7 @@ fn pair(
     let mut warnings = Vec::new();
     if late > 0 {
         warnings.push(format!(
-            "{}: {late} of {all} events begin after the recording's end at {duration}, and don't count",
+            "{}: {late} of {all} events begin after the end of the recording at {duration} and do not count",
             labels.display()
         ));
     }
@@ -229,7 +229,7 @@ fn pair(
     let instants = events.iter().filter(instants).count();
     if instants > 0 {
         warnings.push(format!(
-            "{}: {instants} of {} events stop when they start: as instants they count for anchors, and without tolerance no look hits them",
+            "{}: {instants} of {} events have no length: they count for anchors, but without tolerance no frame can hit them",
             labels.display(),
             events.len()
         ));
@@ -239,7 +239,7 @@ fn pair(
     let looks = || plan.looks.iter().filter(|(_, tier, _)| *tier >= least);
     if looks().count() == 0 {
         bail!(
-            "{} has no look of tier {least} or above: there is nothing to measure",
+            "{} has no frame of tier {least} or above: there is nothing to measure",
             path.display()
         );
     }

@@ -1,4 +1,4 @@
-//! Results as a drawing (SVG): shares hit, claimed against found, events by kind.
+//! Draws results as SVG: share hit, claimed against true probability, events by group.
 
 use std::fmt::Write;
 
@@ -123,7 +123,7 @@ pub(crate) fn svg(results: &Results) -> String {
     let mut body = String::new();
     let mut y = 34.0;
     let title = format!(
-        "{} recordings, {:.0} s, {} events, {} looks; intervals: {}",
+        "{} recordings, {:.0} s, {} events, {} frames; intervals: {}",
         results.recordings, results.duration_s, results.events, results.looks, results.resampled_by
     );
     text(&mut body, 20.0, y, "start", &title);
@@ -134,8 +134,8 @@ pub(crate) fn svg(results: &Results) -> String {
     }
     y += used + 16.0;
     let curves = [
-        ("Anchors: claimed and found", &results.anchors),
-        ("All onsets: claimed and found", &results.onsets),
+        ("Anchors: claimed and true probability", &results.anchors),
+        ("All onsets: claimed and true probability", &results.onsets),
     ];
     let mut any = false;
     for ((name, onsets), left) in curves.into_iter().zip([20.0, 490.0]) {
@@ -152,7 +152,7 @@ pub(crate) fn svg(results: &Results) -> String {
         20.0,
         y,
         "start",
-        "Share of events hit by kind: plan (bar), uniform (grey), oracle (line)",
+        "Share of events hit, by group: plan (bar), uniform (grey), oracle (line)",
     );
     y += 10.0;
     let (label, length) = (330.0, 480.0);

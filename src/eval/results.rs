@@ -1,4 +1,4 @@
-//! All recordings together: means, intervals, groups.
+//! Combines all recordings: means, intervals, groups.
 
 use anchoring::tier::Tier;
 use anchoring::time::Nanos;
@@ -23,22 +23,22 @@ pub struct Results {
     pub duration_s: f64,
     /// Labelled events.
     pub events: usize,
-    /// Looks that count.
+    /// Frames that count.
     pub looks: usize,
     /// Their price.
     pub tokens: u64,
     /// The price of all frames of the plans.
     pub spent_tokens: u64,
-    /// The tier from which on a look counts.
+    /// The tier from which on a frame counts.
     pub least_tier: String,
     /// What the intervals were drawn from.
     #[serde(flatten)]
     pub resampled_by: Resampled,
-    /// Who saw how much at which tier, everybody spending the same tokens; the dearest tier first.
+    /// Who saw how much at which tier, everybody spending the same tokens; the most expensive tier first.
     pub equal_tokens: Vec<AtTier>,
-    /// Who hit how much with the same number of looks, by tolerance.
+    /// Who hit how much with the same number of frames, by tolerance.
     pub recall: Vec<Recall>,
-    /// How many looks found nothing new.
+    /// How many frames found nothing new.
     pub waste: Waste,
     /// Anchors: whether they are beginnings of events, and know it.
     pub anchors: Option<Onsets>,
@@ -93,28 +93,28 @@ pub struct Recall {
     pub tolerance_s: f64,
     /// By the plan.
     pub plan: Estimate,
-    /// By as many even looks.
+    /// By as many even frames.
     pub uniform: Estimate,
-    /// By as many looks anywhere.
+    /// By as many frames anywhere.
     pub random: Estimate,
-    /// By the plan's looks moved around the recording.
+    /// By the plan's frames moved around the recording.
     pub shifted: Estimate,
-    /// By as many looks placed with the labels known.
+    /// By as many frames placed with the labels known.
     pub oracle: Estimate,
     /// `plan - uniform`.
     pub gain: Estimate,
-    /// `(plan - uniform) / (oracle - uniform)`; `None` where even looks hit as much as can be hit.
+    /// `(plan - uniform) / (oracle - uniform)`; `None` where even frames hit as much as can be hit.
     pub recovery: Option<Estimate>,
 }
 
-/// Shares of the looks, mean over recordings.
+/// Shares of the frames, mean over recordings.
 #[derive(Clone, Debug, Serialize)]
 pub struct Waste {
-    /// In no event, or only in events that an earlier look had hit.
+    /// In no event, or only in events that an earlier frame had hit.
     pub all: f64,
     /// In no event.
     pub empty: f64,
-    /// In events that an earlier look had hit.
+    /// In events that an earlier frame had hit.
     pub repeated: f64,
 }
 
@@ -166,7 +166,7 @@ pub struct Group {
     pub events: usize,
     /// Share hit by the plan.
     pub plan: f64,
-    /// Share hit by even looks.
+    /// Share hit by even frames.
     pub uniform: f64,
     /// Share hit by the oracle.
     pub oracle: f64,
@@ -179,11 +179,11 @@ pub struct Each {
     pub name: String,
     /// Labelled events.
     pub events: usize,
-    /// Looks that count.
+    /// Frames that count.
     pub looks: usize,
     /// Share hit by the plan.
     pub plan: f64,
-    /// Share hit by even looks.
+    /// Share hit by even frames.
     pub uniform: f64,
     /// Share hit by the oracle.
     pub oracle: f64,
@@ -367,7 +367,7 @@ const NOTHING: Estimate = Estimate {
     high: None,
 };
 
-/// What of the way from even looks to all-knowing ones is made; no number where there is no such way.
+/// What of the way from even frames to all-knowing ones is made; no number where there is no such way.
 pub fn recovery(plan: f64, uniform: f64, oracle: f64) -> f64 {
     if oracle - uniform > 1e-9 {
         (plan - uniform) / (oracle - uniform)
@@ -477,7 +477,7 @@ fn groups(recordings: &[&Recording], hits: &[Hits]) -> Vec<Group> {
             add(4, (covered, names[covered].into()));
             if let Some(notes) = &r.notes {
                 let place = if within(&notes.dead, start) {
-                    (2, "in dead sound")
+                    (2, "in untrusted sound")
                 } else if within(&notes.speech, start) {
                     (1, "in speech")
                 } else {

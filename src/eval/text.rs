@@ -1,4 +1,4 @@
-//! Results as people read them.
+//! Prints results as text.
 
 use std::fmt;
 
@@ -12,7 +12,8 @@ use crate::terminal::grouped;
 /// Most classes that are listed; JSON has all.
 const CLASSES: usize = 20;
 /// Why there is no recovery.
-pub(super) const NO_RECOVERY: &str = "(even looks hit all that as many can hit)";
+pub(super) const NO_RECOVERY: &str =
+    "(uniform frames already hit all that this many frames can hit)";
 
 fn interval(e: &Estimate) -> String {
     match (e.low, e.high) {
@@ -31,19 +32,19 @@ pub(crate) fn three(x: f64) -> String {
 impl fmt::Display for Resampled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let minutes = |n: usize| match n {
-            1 => "1 minute in which an event begins".to_owned(),
-            n => format!("{n} minutes in which an event begins"),
+            1 => "1 minute with an onset of an event".to_owned(),
+            n => format!("{n} minutes with an onset of an event"),
         };
         match self {
             Self::Recording(n) => write!(f, "95 %, resampled by recording ({n})"),
             Self::Block(n) => write!(
                 f,
-                "95 %, resampled by block ({}); of other recordings they don't tell",
+                "95 %, resampled by block ({}); they say nothing about other recordings",
                 minutes(*n)
             ),
             Self::Nothing(n) => write!(
                 f,
-                "none: only {}; {FEWEST} are needed, or {FEWEST} recordings",
+                "none: only {}; needs {FEWEST}, or {FEWEST} recordings",
                 minutes(*n)
             ),
         }
@@ -120,7 +121,7 @@ fn onsets(f: &mut fmt::Formatter<'_>, name: &str, o: &Onsets) -> fmt::Result {
     let auroc = o.auroc.map_or("-".into(), |x| format!("{x:.3}"));
     writeln!(
         f,
-        "{name:<13}{}, {:.3} of them true, {:.3} claimed; uncertainty: AUROC {auroc}, ECE {:.3}",
+        "{name:<13}{}, {:.3} of them true, mean probability {:.3}; uncertainty: AUROC {auroc}, ECE {:.3}",
         grouped(o.count as u64),
         o.precision,
         o.claimed,
@@ -139,7 +140,7 @@ impl fmt::Display for Results {
         )?;
         writeln!(
             f,
-            "looks        {} of tier {} or above, {} tokens",
+            "frames       {} of tier {} or above, {} tokens",
             grouped(self.looks as u64),
             self.least_tier,
             grouped(self.tokens)
@@ -152,7 +153,7 @@ impl fmt::Display for Results {
         }
         writeln!(
             f,
-            "waste        {:.3} of the looks: {:.3} in no event, {:.3} only in events hit before",
+            "waste        {:.3} of the frames: {:.3} in no event, {:.3} only in events already hit",
             self.waste.all, self.waste.empty, self.waste.repeated
         )?;
         if let Some(anchors) = &self.anchors {
@@ -161,7 +162,7 @@ impl fmt::Display for Results {
         if let Some(windows) = &self.windows {
             writeln!(
                 f,
-                "windows      {:.2} s on average, {:.3} of them hold the start of an event",
+                "windows      {:.2} s on average, {:.3} of them contain the start of an event",
                 windows.mean_s, windows.holding
             )?;
         }
@@ -171,7 +172,7 @@ impl fmt::Display for Results {
         if let Some(dead) = &self.dead {
             writeln!(
                 f,
-                "dead sound   F1 {:.3}, precision {:.3}, recall {:.3} of hops",
+                "untrusted    F1 {:.3}, precision {:.3}, recall {:.3} of hops",
                 dead.f1, dead.precision, dead.recall
             )?;
         }

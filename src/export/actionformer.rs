@@ -1,4 +1,4 @@
-//! ActionFormer's `VIDEO_ID.npz`: pictures on an even grid of time, as its loader of EPIC-KITCHENS reads them.
+//! ActionFormer's `VIDEO_ID.npz`: frames on an even time grid, as its EPIC-KITCHENS loader reads them.
 //!
 //! That loader puts the middle of cell k at `(k * feat_stride + num_frames / 2) / default_fps` seconds. With milliseconds as frames
 //! (`default_fps: 1000`) and both others equal to the stride, it is the middle of our cell, which lasts from k to k + 1 strides.
@@ -17,7 +17,7 @@ use super::{Job, Written};
 use crate::cli::Fill;
 use crate::terminal::grouped;
 
-/// ActionFormer's `default_fps`: a frame is a millisecond.
+/// ActionFormer's `default_fps`: its frame is one millisecond.
 const FPS: u32 = 1000;
 
 /// The grid.
@@ -27,12 +27,12 @@ pub(super) struct Grid {
     pub(super) fill: Fill,
 }
 
-/// A cell of it.
+/// A cell of the grid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Cell {
-    /// The picture that stands in it.
+    /// The row of its frame.
     row: Option<usize>,
-    /// Whether it was taken in it.
+    /// Whether that frame was taken in this cell.
     valid: bool,
 }
 
@@ -53,11 +53,11 @@ pub(super) fn write(job: &Job<'_>, grid: Grid) -> anyhow::Result<Written> {
         files,
         notes: vec![
             format!(
-                "grid       {} cells of {stride} ms, a picture was taken in {}; the others hold {}",
+                "grid       {} cells of {stride} ms, {} with a frame; the others hold {}",
                 grouped(all as u64),
                 grouped(valid as u64),
                 match grid.fill {
-                    Fill::Nearest => "the nearest one",
+                    Fill::Nearest => "the nearest frame",
                     Fill::Zero => "zeros",
                 }
             ),
@@ -72,7 +72,7 @@ pub(super) fn write(job: &Job<'_>, grid: Grid) -> anyhow::Result<Written> {
     })
 }
 
-/// What stands where. Rows ascend along the grid.
+/// Assigns rows to cells; rows ascend along the grid.
 fn cells(tables: &Tables, duration_ns: i64, grid: Grid) -> Vec<Cell> {
     let stride = i64::from(grid.stride_ms) * 1_000_000;
     let pts = &tables.pts_ns;
@@ -81,7 +81,7 @@ fn cells(tables: &Tables, duration_ns: i64, grid: Grid) -> Vec<Cell> {
     let mut cells = Vec::new();
     let mut next = 0;
     for cell in 0..=last / stride {
-        // A picture before the start belongs to it.
+        // A frame before the start belongs to the first cell.
         let first = next;
         while next < pts.len() && pts[next] < (cell + 1) * stride {
             next += 1;
@@ -186,7 +186,7 @@ fn one(
     Ok(zip.finish()?.flush()?)
 }
 
-/// Begins an array of the archive, with the first of its bytes.
+/// Starts an array in the archive and writes its header.
 fn array(
     zip: &mut ZipWriter<impl Write + Seek>,
     kind: Kind,
@@ -194,7 +194,7 @@ fn array(
     shape: &[usize],
     data: &[u8],
 ) -> anyhow::Result<()> {
-    // Nothing is compressed, as `numpy.savez` does; arrays may pass 4 GiB.
+    // Uncompressed, like `numpy.savez`; arrays may exceed 4 GiB.
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Stored)
         .large_file(true);

@@ -1,4 +1,4 @@
-//! One HDF5 file: a group per recording, `/VIDEO_ID/frames/features` and so on, with all tables and attributes as they are.
+//! One HDF5 file: a group per recording (`/VIDEO_ID/frames/features` and so on) with all tables and attributes.
 
 use std::collections::BTreeMap;
 

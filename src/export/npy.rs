@@ -1,4 +1,4 @@
-//! NumPy's format: `VIDEO_ID.npy`, f32 [N, D], and beside it `VIDEO_ID.times.npy`, f64 [N]: seconds in the recording.
+//! NumPy: `VIDEO_ID.npy`, f32 [N, D], and `VIDEO_ID.times.npy`, f64 [N], seconds in the recording.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -8,13 +8,13 @@ use serde_json::Value;
 use super::source::{Source, TOGETHER, bytes};
 use super::{Job, Written};
 
-/// How an array of version 1.0 begins.
+/// Magic bytes of version 1.0.
 const MAGIC: &[u8] = b"\x93NUMPY\x01\x00";
-/// Its numbers begin at a multiple of this.
+/// Data starts at a multiple of this.
 const ALIGNED: usize = 64;
 
 pub(super) fn write(job: &Job<'_>) -> anyhow::Result<Written> {
-    // The features are published last: where they are, the times are too.
+    // Features are published last: where they are, the times are, too.
     let files = job.each(&[".times.npy", ".npy"], |source, files| match files {
         [times, features] => one(source, times, features),
         _ => Ok(()),
@@ -40,7 +40,7 @@ fn one(source: &Source, times: &File, features: &File) -> anyhow::Result<()> {
     Ok(features.flush()?)
 }
 
-/// What an array holds.
+/// Element type of an array.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Bool,
@@ -49,8 +49,7 @@ pub(super) enum Kind {
     F64,
 }
 
-/// The head of an array of this shape, as NumPy documents its version 1.0; the numbers follow, the last axis fastest and the least
-/// byte first.
+/// The header of NumPy's version 1.0; data follows in C order, little-endian.
 pub(super) fn header(mut to: impl Write, kind: Kind, shape: &[usize]) -> io::Result<()> {
     let kind = match kind {
         Kind::Bool => "|b1",
@@ -58,7 +57,7 @@ pub(super) fn header(mut to: impl Write, kind: Kind, shape: &[usize]) -> io::Res
         Kind::F32 => "<f4",
         Kind::F64 => "<f8",
     };
-    // A tuple of one has its comma too.
+    // A tuple of one needs a comma.
     let shape: String = shape.iter().map(|n| format!("{n},")).collect();
     let about = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
     let before = MAGIC.len() + size_of::<u16>();

@@ -1,9 +1,9 @@
-//! One Parquet file: a row per picture.
+//! One Parquet file: a row per frame.
 //!
 //! | column | type | |
 //! |---|---|---|
 //! | `video_id` | text | the recording |
-//! | `pts_s`, `requested_s` | double | when the picture is shown; when the plan wanted one, seconds |
+//! | `pts_s`, `requested_s` | double | when the frame is shown; when the plan wanted one, seconds |
 //! | `tier`, `reason` | text | low, base, high; anchor, untrusted, background, uniform |
 //! | `tokens` | int32 | its price |
 //! | `anchor`, `label` | int32, text; may be null | row of the recording's anchors, and what sounds there |
@@ -29,7 +29,7 @@ use serde_json::Value;
 use super::source::Source;
 use super::{Job, Written};
 
-/// Pictures of a row group, at most: so many are in memory.
+/// Most frames in a row group, which is held in memory.
 const GROUP: usize = 2048;
 
 const SCHEMA: &str = "message pictures {
@@ -61,7 +61,7 @@ fn all(job: &Job<'_>, file: &File) -> anyhow::Result<()> {
     let encoder = job.sources.first().map(Source::encoder);
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
-        // Numbers of a network are hardly ever the same twice.
+        // Feature values hardly ever repeat.
         .set_column_dictionary_enabled(
             ColumnPath::from(vec!["features".into(), "list".into(), "element".into()]),
             false,
@@ -111,7 +111,7 @@ fn block<W: Write + Send>(
     let tokens: Vec<i32> = some().map(|k| tables.tokens[k] as i32).collect();
     put::<Int32Type>(group, &tokens, None, None)?;
 
-    // Level 1 where there is a value, 0 where there is none.
+    // Definition level: 1 for a value, 0 for null.
     let of = |k: usize| {
         usize::try_from(tables.anchor[k])
             .ok()
@@ -127,7 +127,7 @@ fn block<W: Write + Send>(
         .collect();
     put::<ByteArrayType>(group, &labels, Some(&there), None)?;
 
-    // Every list has its D numbers; the first of each begins a new one.
+    // Every list has D values; repetition level 0 starts a new list.
     let dim = source.dim();
     let here = vec![1; features.len()];
     let again: Vec<i16> = (0..features.len())

@@ -1,4 +1,4 @@
-//! `VIDEO_ID.safetensors`: a tensor per column of `/frames`, and the names of tiers and reasons in its metadata.
+//! `VIDEO_ID.safetensors`: one tensor per column of `/frames`; the metadata names tiers and reasons.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::source::{Source, TOGETHER, bytes};
 use super::{Job, Written};
 
-/// The file begins with its header's length in so many bytes, and the header's length is a multiple of it.
+/// Bytes of the header length; the header length is a multiple of it.
 const LENGTH: usize = 8;
 
 pub(super) fn write(job: &Job<'_>) -> anyhow::Result<Written> {
@@ -31,9 +31,9 @@ fn one(source: &Source, file: &File) -> anyhow::Result<()> {
     let (n, dim) = (source.frames(), source.dim());
     let tiers: Vec<u8> = tables.tier.iter().map(|tier| *tier as u8).collect();
     let reasons: Vec<u8> = tables.reason.iter().map(|reason| *reason as u8).collect();
-    // Whole numbers as most programs have them: PyTorch's unsigned ones can do little.
+    // Signed integers, because PyTorch supports few operations on unsigned ones.
     let tokens: Vec<i32> = tables.tokens.iter().map(|t| *t as i32).collect();
-    // The widest numbers first, so that each stands at a multiple of its width.
+    // Widest types first, so that each is aligned to its width.
     let before = [
         (
             "pts_ns",
@@ -102,7 +102,7 @@ fn header(source: &Source, tensors: Vec<(String, TensorInfo)>) -> anyhow::Result
             names(Reason::ALL.iter().map(|r| r.name()).collect()),
         ),
     ];
-    // By way of a value, whose keys are sorted: the same file gives the same bytes.
+    // Through a value with sorted keys, so that the same file gives the same bytes.
     let header = serde_json::to_value(Metadata::new(Some(about.into_iter().collect()), tensors)?)?;
     let mut header = serde_json::to_vec(&header)?;
     header.resize(header.len().next_multiple_of(LENGTH), b' ');

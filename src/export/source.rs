@@ -1,4 +1,4 @@
-//! The files that are exported: found, read in full and held against each other before anything is written.
+//! Finds the files to export, reads them in full and checks that they fit together before anything is written.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,28 +14,28 @@ use crate::failure::{Class, Failure};
 use crate::outputs::features::{self, Readable, features_in};
 use crate::stop::Stop;
 
-/// Rows of features that are usually in memory at a time.
+/// Rows of features in memory at a time.
 pub(super) const TOGETHER: usize = 256;
 /// Most files that an error lists.
 const MOST: usize = 10;
 
-/// A feature file that is whole and complete.
+/// An intact and complete feature file.
 pub(super) struct Source {
     pub(super) path: PathBuf,
     summary: Summary,
     stop: Stop,
-    /// While it is written.
+    /// Open while it is being exported.
     open: RefCell<Option<Rc<Readable>>>,
 }
 
-/// The files that are named, and those of the folders that are.
+/// The named files, and the files in named folders.
 pub(super) fn paths(given: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for path in given {
         if path.is_dir() {
             let found = features_in(path)?;
             if found.is_empty() {
-                bail!("the folder {} holds no feature files (.h5)", path.display());
+                bail!("the folder {} has no feature files (.h5)", path.display());
             }
             paths.extend(found);
         } else {
@@ -45,8 +45,8 @@ pub(super) fn paths(given: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Reads every file in full: those that can be exported, and why the others can't be. That none can be, or that they don't fit
-/// together, is an error; everything that is wrong with any of them is told at once.
+/// Reads every file in full. Returns the exportable ones, and why the others are not. If none is, or they do not fit together,
+/// that is an error, and all problems are reported at once.
 pub(super) fn check(
     paths: &[PathBuf],
     stop: &Stop,
@@ -78,21 +78,19 @@ fn source(path: &Path, stop: &Stop) -> anyhow::Result<Source> {
     let name = path.display();
     let summary = features::summary(path)?;
     if !summary.complete {
-        bail!(
-            "{name} is not complete: the run that wrote it did not end; make it again, or leave it out"
-        );
+        bail!("{name} is incomplete because its run did not finish; run it again, or leave it out");
     }
     let problems = features::check(path)?;
     if !problems.is_empty() {
         bail!("{name} is damaged: {}", problems.join("; "));
     }
     if summary.frames == 0 {
-        bail!("{name} holds no picture: the recording has no video; leave it out");
+        bail!("{name} has no frames because the recording has no video; leave it out");
     }
     let id = &summary.video_id;
     let plain = !id.is_empty() && !id.starts_with('.') && !id.contains(['/', '\\', '\0']);
     if !plain {
-        bail!("{name} has the video_id {id:?}, which is no name for a file");
+        bail!("{name} has the video_id {id:?}, which cannot be a file name");
     }
     Ok(Source {
         path: path.into(),
@@ -102,14 +100,14 @@ fn source(path: &Path, stop: &Stop) -> anyhow::Result<Source> {
     })
 }
 
-/// What does not fit together.
+/// Why files do not fit together.
 fn together(sources: &[Source]) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut ids: BTreeMap<&str, &Source> = BTreeMap::new();
     for source in sources {
         if let Some(other) = ids.insert(source.id(), source) {
             wrong.push(format!(
-                "{} and {} are both of the recording {}; export them apart",
+                "{} and {} are of the same recording {}; export them separately",
                 other.path.display(),
                 source.path.display(),
                 source.id()
@@ -123,7 +121,7 @@ fn together(sources: &[Source]) -> Vec<String> {
                 .find(|source| source.dim() != first.dim())
                 .map(|other| {
                     format!(
-                        "{} has {} numbers a picture, {} has {}: two models made them; export them apart",
+                        "{} has {} values per frame, {} has {}: they come from different models; export them separately",
                         first.path.display(),
                         first.dim(),
                         other.path.display(),
@@ -138,7 +136,7 @@ fn together(sources: &[Source]) -> Vec<String> {
             .find(|source| encoders_differ(first, source));
         wrong.extend(other.map(|other| {
             format!(
-                "{} was encoded by {}, {} by {}, or by other settings of it: their numbers can't be compared; export them apart",
+                "{} was encoded by {}, {} by {}, or with other settings: their features cannot be compared; export them separately",
                 first.path.display(),
                 first.encoder(),
                 other.path.display(),
@@ -149,7 +147,7 @@ fn together(sources: &[Source]) -> Vec<String> {
     wrong
 }
 
-/// Whether two files are known to come from different encoders. What an older version did not note is not held against it.
+/// Whether two files are known to come from different encoders. What an older version did not record does not count.
 fn encoders_differ(one: &Source, other: &Source) -> bool {
     let encoder = |source: &Source| {
         let mut models = source.summary.models.iter();
@@ -168,7 +166,7 @@ fn stopped(stop: &Stop) -> anyhow::Result<()> {
     match stop.is_wanted() {
         true => Err(Failure::error(
             Class::Stopped,
-            "stopped; files that were finished stay",
+            "stopped; finished files are kept",
         )),
         false => Ok(()),
     }
@@ -179,12 +177,12 @@ impl Source {
         &self.summary.video_id
     }
 
-    /// How many pictures.
+    /// Number of frames.
     pub(super) fn frames(&self) -> usize {
         self.summary.frames as usize
     }
 
-    /// Numbers per picture.
+    /// Values per frame.
     pub(super) fn dim(&self) -> usize {
         self.summary.dim
     }
@@ -200,7 +198,7 @@ impl Source {
         encoder.map_or(String::new(), |m| format!("{} {}", m.name, m.sha256))
     }
 
-    /// What of it can be read; the same until [`Source::done`].
+    /// The readable file; stays the same until [`Source::done`].
     pub(super) fn readable(&self) -> anyhow::Result<Rc<Readable>> {
         if let Some(open) = &*self.open.borrow() {
             return Ok(open.clone());
@@ -209,12 +207,12 @@ impl Source {
         Ok(self.open.borrow_mut().insert(open).clone())
     }
 
-    /// It is not read any more.
+    /// Closes the file.
     pub(super) fn done(&self) {
         self.open.replace(None);
     }
 
-    /// Whether the user lets it go on.
+    /// Fails if the user wants to stop.
     pub(super) fn go_on(&self) -> anyhow::Result<()> {
         stopped(&self.stop)
     }
@@ -223,7 +221,7 @@ impl Source {
         Ok(h5::read_tables(self.readable()?.path())?)
     }
 
-    /// Every picture's features in order, so many rows at a time.
+    /// The features of all frames in order, in blocks of rows.
     pub(super) fn blocks(
         &self,
         together: usize,
@@ -238,7 +236,7 @@ impl Source {
         Ok(())
     }
 
-    /// Single rows, which are cheap to read in ascending order.
+    /// Single rows; cheap to read in ascending order.
     pub(super) fn rows(&self) -> anyhow::Result<Rows<'_>> {
         Ok(Rows {
             source: self,
@@ -249,7 +247,7 @@ impl Source {
     }
 }
 
-/// A window onto the features.
+/// A window of rows.
 pub(super) struct Rows<'a> {
     source: &'a Source,
     features: Features,
@@ -258,7 +256,7 @@ pub(super) struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// The features of a picture.
+    /// The features of a frame.
     pub(super) fn get(&mut self, row: usize) -> anyhow::Result<&[f32]> {
         let dim = self.source.dim();
         let held = self.start..self.start + self.block.len() / dim.max(1);
@@ -275,7 +273,7 @@ impl Rows<'_> {
     }
 }
 
-/// Numbers as bytes, the least first.
+/// Values as little-endian bytes.
 pub(super) fn bytes<T: Copy, const N: usize>(numbers: &[T], of: impl Fn(T) -> [u8; N]) -> Vec<u8> {
     numbers.iter().flat_map(|number| of(*number)).collect()
 }

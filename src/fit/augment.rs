@@ -1,4 +1,4 @@
-//! Crops of labelled recordings, made harder and more varied than they are: other gains, other microphones, other voices, two at once.
+//! Augments training crops: gain, microphone, voices, mixing two.
 
 use anchoring::hearing::mel::BANDS;
 
@@ -10,7 +10,7 @@ pub(super) const CROP: usize = 3600;
 /// Seconds a frame lasts.
 const STEP: f32 = 0.01;
 
-/// How much is varied.
+/// Strength of the variations.
 const GAIN_DB: f32 = 10.0;
 const TONE_DB: f32 = 3.0;
 const MIXED: f32 = 0.3;
@@ -25,7 +25,7 @@ pub(super) struct Crop {
     pub(super) events: Vec<(f32, f32)>,
 }
 
-/// A piece of one of the recordings as it is.
+/// An unchanged piece of one recording.
 fn piece(recordings: &[Recording], random: &mut Random) -> Crop {
     let Some(one) = recordings.get(random.below(recordings.len())) else {
         return Crop {
@@ -46,7 +46,7 @@ fn piece(recordings: &[Recording], random: &mut Random) -> Crop {
     }
 }
 
-/// Another gain, another curve of tone, sometimes other bands: as if heard by another microphone, from another thing.
+/// Varies gain, tone and sometimes bands, as another microphone or another object would.
 pub(super) fn disguise(mel: &mut [[f32; BANDS]], random: &mut Random, gain_db: f32) {
     let mut curve = [gain_db + random.range(-GAIN_DB, GAIN_DB); BANDS];
     for wave in 1..4 {

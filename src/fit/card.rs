@@ -1,4 +1,4 @@
-//! The model card: what weights are, what they were made from, what they are worth. Markdown.
+//! Writes the model card in Markdown: what the weights are, what they were made from, how they score.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use super::net::Net;
 use super::score::{NAMES, Sample, Score, said};
 use super::{Tuning, tcn, tune};
 
-/// What every card tells.
+/// What every card says.
 pub(super) struct About<'a> {
     pub(super) name: &'a str,
     pub(super) command: &'a str,
@@ -19,17 +19,17 @@ pub(super) struct About<'a> {
     pub(super) data: &'a str,
 }
 
-/// Most classes whose offsets are told.
+/// Most classes with offsets listed.
 const MOST_CLASSES: usize = 40;
 
-/// Name, and what it was made from and how.
+/// The name, and what it was made from and how.
 fn begin(out: &mut String, about: &About<'_>, what: &str) {
     // Writing to a string never fails.
     let _ = write!(
         out,
         "# Model card: {name}\n\n{what}\n\n\
          - **Made by** `{command}`\n\
-         - **Recordings** {recordings}, {hours:.1} h, {events} events; SHA-256 of what was heard and labelled `{data}`\n",
+         - **Recordings** {recordings}, {hours:.1} h, {events} events; SHA-256 of sound and labels `{data}`\n",
         name = about.name,
         command = about.command,
         recordings = about.recordings,
@@ -49,14 +49,14 @@ pub(super) fn text(
 ) -> String {
     let net: Net = tcn::net();
     let mut out = String::new();
-    let what = "Weights of the probes `onset` and `onset+tcn`: where in a recording does an event begin, and how sure is that?";
+    let what = "Weights of the probes `onset` and `onset+tcn`, which find where events begin in a recording and give each onset a probability.";
     begin(&mut out, about, what);
     let _ = write!(
         out,
         "- **Seed** {seed}, **steps** {steps}\n\
-         - **Parts** small networks over a candidate's features and colour and how it compares with the sixteen before it and, by a measure \
-         learned from spectra, with the last half minute, three without \
-         and three with the view of a causal temporal convolutional network of {size} weights on how far each band lies above its background: an output every 20 ms, {delay:.1} s late\n\
+         - **Parts** small networks that score a candidate from its features and spectrum, from a comparison with the sixteen candidates before it \
+         and, by a metric learned from spectra, with the last half minute: three without \
+         and three with the output of a causal temporal convolutional network of {size} weights on the level of each band above its background: an output every 20 ms, {delay:.1} s late\n\
          - **Calibration** {calibration}\n",
         seed = about.seed,
         size = net.size(),
@@ -67,7 +67,7 @@ pub(super) fn text(
         let _ = match shift {
             Some(found) => writeln!(
                 out,
-                "- **Shift of `{name}`** {} ms: the median of start less candidate over {} candidates within 100 ms of a start of their own \
+                "- **Shift of `{name}`** {} ms: the median of start minus candidate over {} candidates, each within 100 ms of its own start \
                  (quartiles {:.0} and {:.0} ms), on {}",
                 tuned.shift_ms,
                 found.matched,
@@ -77,14 +77,14 @@ pub(super) fn text(
             ),
             None => writeln!(
                 out,
-                "- **Shift of `{name}`** {} ms, as it was",
+                "- **Shift of `{name}`** {} ms, unchanged",
                 tuned.shift_ms
             ),
         };
         let _ = match threshold {
             Some(found) => writeln!(
                 out,
-                "- **Threshold of `{name}`** {}: the lowest whose recovery ({}) can't be told from that of the best, {} ({}), on {}, in sample",
+                "- **Threshold of `{name}`** {}: the lowest with a recovery ({}) not significantly below that of the best, {} ({}), on {}, in sample",
                 found.value,
                 said(found.recovery),
                 found.best,
@@ -93,13 +93,13 @@ pub(super) fn text(
             ),
             None => writeln!(
                 out,
-                "- **Threshold of `{name}`** {}, as it was",
+                "- **Threshold of `{name}`** {}, unchanged",
                 tuned.threshold
             ),
         };
         let _ = writeln!(
             out,
-            "- **Speech** an onset of `{name}` beside a voice counts its probability times 1 less {} of the voice's",
+            "- **Speech** multiplies the probability of an onset of `{name}` near speech by 1 minus {} times the probability of speech",
             tuned.voiced
         );
     }
@@ -123,14 +123,14 @@ pub(super) fn head_text(
 ) -> String {
     let mut out = String::new();
     let what = format!(
-        "A linear head over the embedding `{}`: does something begin in the middle of a patch of sound, and how sure is that?",
+        "A linear head on the embedding `{}`: it gives the probability that an event begins in the middle of a patch of sound.",
         embedding.name
     );
     begin(&mut out, about, &what);
     let _ = write!(
         out,
-        "- **Embedding** `{file}`, SHA-256 `{sha}`, {dim} numbers, divided by their length\n\
-         - **Head** logistic regression, seed {seed}; a patch is right if a start has its middle as the nearest within 0.24 s\n\
+        "- **Embedding** `{file}`, SHA-256 `{sha}`, {dim} values, normalised to unit length\n\
+         - **Head** logistic regression, seed {seed}; a patch is positive if its middle is the nearest to a start, within 0.24 s\n\
          - **Calibration** temperature and bias, fitted to {calibrated_on}\n\
          - **SHA-256 of the file** `{hash}`\n\n",
         file = embedding.file.display(),
@@ -149,7 +149,7 @@ fn table(out: &mut String, scores: &[(String, String, Score)]) {
     let names: Vec<&str> = NAMES.iter().map(|placement| placement.name()).collect();
     let _ = writeln!(
         out,
-        "One look for {seconds} seconds, placed by the global planner; share of the events hit, mean over recordings.\n\n\
+        "One frame per {seconds} seconds, placed by the global planner; share of events hit, mean over recordings.\n\n\
          | recordings | probe | {} | recovery | AUROC | ECE | true | figures |\n|---|---|{}---|---|---|---|---|",
         names.join(" | "),
         "---|".repeat(names.len()),
@@ -182,7 +182,7 @@ fn offsets(out: &mut String, tuning: &Tuning) {
     }
     let _ = writeln!(
         out,
-        "\nHow far the labels of each class begin after its sounds, where an onset lies within half a second ({}, in sample).\n\n\
+        "\nBy how much the labels of each class begin after its sounds, where an onset lies within half a second ({}, in sample).\n\n\
          | class | events | median, ms | quartiles, ms |\n|---|---|---|---|",
         tuning.on
     );
@@ -198,12 +198,12 @@ fn offsets(out: &mut String, tuning: &Tuning) {
     }
     let more = tuning.offsets.len().saturating_sub(MOST_CLASSES);
     if more > 0 {
-        let _ = writeln!(out, "\nAnd {more} classes more.");
+        let _ = writeln!(out, "\nAnd {more} more classes.");
     }
     if let Some(yaml) = tune::yaml(&tuning.offsets) {
         let _ = writeln!(
             out,
-            "\nIf the labels say when something is seen: `anchors: {{ {yaml} }}`"
+            "\nIf the labels mark what is seen, use: `anchors: {{ {yaml} }}`"
         );
     }
 }

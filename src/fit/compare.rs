@@ -1,22 +1,23 @@
-//! What probes are worth on held-out recordings, beside each other, and which of the figures are out of sample.
+//! Scores probes on held-out recordings side by side, and tells which figures are out of sample.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anchoring::cue::Onset;
 use anchoring::onset::probe::Probe;
+use anchoring::onset::spec::{ONSET, ONSET_TCN};
 use anchoring::onset::weights::Weights;
 use anyhow::{Context, anyhow};
 
+use super::HeldOut;
 use super::score::{self, Sample, Score};
-use super::{HeldOut, probes};
 
 /// Scores by recordings and probe.
 pub(super) type Scores = Vec<(String, String, Score)>;
-/// By probe what is said of all held-out recordings, where each is judged by what is fitted to others; or why there is none.
+/// Per probe: cross-fitted onsets of all held-out recordings, or why there are none.
 pub(super) type Crossed = BTreeMap<String, Result<Vec<Vec<Onset>>, String>>;
 
-/// What each probe is worth on each folder: that of no learning, those of the built-in weights, and those of these.
+/// Scores each probe on each folder: the one without training, the built-in weights, and these.
 ///
 /// # Errors
 /// Nothing to score.
@@ -58,7 +59,7 @@ pub(super) fn compare(
                 .map(|(name, sample, run)| {
                     let score = run
                         .join()
-                        .map_err(|_| anyhow!("scoring {name} on {folder} broke off"))??;
+                        .map_err(|_| anyhow!("scoring {name} on {folder} failed"))??;
                     let sample = *sample;
                     Ok((folder.clone(), name.clone(), Score { sample, ..score }))
                 })
@@ -67,4 +68,16 @@ pub(super) fn compare(
         scores.extend(folder_scores);
     }
     Ok(scores)
+}
+
+/// The probes that weights are for.
+pub(super) fn probes(weights: &Arc<Weights>) -> Vec<(String, Probe)> {
+    let both = [
+        (ONSET, Probe::Onset(Arc::clone(weights))),
+        (ONSET_TCN, Probe::OnsetTcn(Arc::clone(weights))),
+    ];
+    both.into_iter()
+        .filter(|(_, probe)| probe.unsupported().is_none())
+        .map(|(name, probe)| (name.to_owned(), probe))
+        .collect()
 }

@@ -1,4 +1,4 @@
-//! Labelled recordings: a folder of sound or video files, and labels beside them or in one file.
+//! Reads labelled recordings: a folder of sound or video files, with labels beside them or in one file.
 
 use std::path::{Path, PathBuf};
 
@@ -6,24 +6,24 @@ use anchoring::time::Nanos;
 use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 
-use super::hear::{Mel, hear};
+use super::sound::{Mel, mel};
 use crate::eval::labels::{self, Event};
 use crate::recording::Input;
 
-/// Files that may hold sound.
+/// Extensions of sound and video files.
 const SOUNDS: [&str; 14] = [
     "wav", "flac", "mp3", "ogg", "oga", "opus", "m4a", "aac", "mp4", "m4v", "mkv", "webm", "mov",
     "avi",
 ];
-/// Most recordings, and most sound: it is held in memory as mel frames, 46 MB an hour.
+/// Limits: recordings, and hours of sound, which is held in memory as mel frames (46 MB per hour).
 const MOST: usize = 10_000;
 const MOST_HOURS: f64 = 100.0;
 
-/// What was heard in a recording, and what begins in it when.
+/// A labelled recording as mel frames.
 #[derive(Clone, Debug)]
 pub(super) struct Recording {
     pub(super) name: String,
-    /// Where it is.
+    /// Its path.
     pub(super) given: String,
     pub(super) mel: Mel,
     /// By start; all begin within the recording.
@@ -31,7 +31,7 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// When each event starts and stops, s.
+    /// Start and end of each event, s.
     pub(super) fn spans(&self) -> impl Iterator<Item = (f32, f32)> {
         self.events.iter().map(|event| {
             let span = event.span;
@@ -39,7 +39,7 @@ impl Recording {
         })
     }
 
-    /// How long it lasts, as far as it was heard.
+    /// Length of the decoded sound.
     pub(super) fn duration(&self) -> Nanos {
         Nanos::from_ms(
             (self.mel.len() as i64)
@@ -49,19 +49,19 @@ impl Recording {
     }
 }
 
-/// A file and the events in it.
+/// A file and its events.
 struct Labelled {
     path: PathBuf,
     name: String,
     events: Vec<Event>,
 }
 
-/// Reads and hears every labelled recording of a folder, by name.
+/// Reads and decodes every labelled recording of a folder, by name.
 ///
-/// `labels`: one file for all, which names recordings in its column `video_id`; unset: `NAME.labels.csv` or `NAME.csv` beside each.
+/// `labels`: one file for all, with a column `video_id`; unset: `NAME.labels.csv` or `NAME.csv` beside each.
 ///
 /// # Errors
-/// No recording has labels, a file makes no sense or has no sound, or there is more than fits into memory.
+/// No recording has labels, a file is invalid or has no sound, or there is more than fits into memory.
 pub(super) fn read(
     folder: &Path,
     labels: Option<&Path>,
@@ -76,7 +76,7 @@ pub(super) fn read(
     for (i, labelled) in found.into_iter().enumerate() {
         said(i, all, &labelled.name);
         let given = labelled.path.display().to_string();
-        let mel = hear(&Input::new(&given)?)?;
+        let mel = mel(&Input::new(&given)?)?;
         let mut one = Recording {
             name: labelled.name,
             given: given.clone(),
@@ -86,7 +86,7 @@ pub(super) fn read(
         hours += one.duration().seconds() / 3600.0;
         if hours > MOST_HOURS {
             bail!(
-                "{} holds more than {MOST_HOURS} hours of labelled sound: use fewer recordings",
+                "{} has more than {MOST_HOURS} hours of labelled sound; use fewer recordings",
                 folder.display()
             );
         }
@@ -94,7 +94,7 @@ pub(super) fn read(
         one.events.retain(|event| event.span.start() < stop);
         if one.events.is_empty() {
             bail!(
-                "{given}: {before} events are labelled, and none begins within its {stop} (are the times in milliseconds, or another recording's?)"
+                "{given}: none of its {before} labelled events begins within its {stop} (are the times in milliseconds, or of another recording?)"
             );
         }
         recordings.push(one);
@@ -121,15 +121,12 @@ fn sounds(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
             found.push(path);
         }
         if found.len() > MOST {
-            bail!("{name} holds more than {MOST} recordings");
+            bail!("{name} has more than {MOST} recordings");
         }
     }
     found.sort();
     if found.is_empty() {
-        bail!(
-            "{name} holds no sound or video file ({})",
-            SOUNDS.join(", ")
-        );
+        bail!("{name} has no sound or video files ({})", SOUNDS.join(", "));
     }
     Ok(found)
 }
@@ -154,7 +151,7 @@ fn beside(folder: &Path) -> anyhow::Result<Vec<Labelled>> {
         let events = labels::read(&labels)?;
         if events.is_empty() {
             bail!(
-                "{} labels no event: leave the recording out if nothing happens in it",
+                "{} has no events; leave the recording out if nothing happens in it",
                 labels.display()
             );
         }
@@ -166,7 +163,7 @@ fn beside(folder: &Path) -> anyhow::Result<Vec<Labelled>> {
     }
     if found.is_empty() {
         bail!(
-            "none of the {} recordings in {} has labels: NAME.labels.csv or NAME.csv beside NAME.wav, or one file for all with --labels",
+            "none of the {} recordings in {} has labels; put NAME.labels.csv or NAME.csv beside NAME.wav, or give one file for all with --labels",
             files.len(),
             folder.display()
         );
@@ -179,7 +176,7 @@ fn by_video_id(folder: &Path, labels: &Path) -> anyhow::Result<Vec<Labelled>> {
     let all = labels::read(labels)?;
     if all.iter().all(|event| event.video_id.is_none()) {
         bail!(
-            "{} has no column video_id: labels of many recordings must say whose they are",
+            "{} has no column video_id; labels of many recordings need it",
             labels.display()
         );
     }
@@ -199,7 +196,7 @@ fn by_video_id(folder: &Path, labels: &Path) -> anyhow::Result<Vec<Labelled>> {
     if found.is_empty() {
         let first = all.iter().find_map(|event| event.video_id.clone());
         bail!(
-            "{} names no recording of {}: its first video_id is `{}`, the first file is {}",
+            "{} has no labels for the recordings in {}: its first video_id is `{}`, the first file is {}",
             labels.display(),
             folder.display(),
             first.unwrap_or_default(),
@@ -209,7 +206,7 @@ fn by_video_id(folder: &Path, labels: &Path) -> anyhow::Result<Vec<Labelled>> {
     Ok(found)
 }
 
-/// What recordings sound like and what is labelled in them, as a hash: the same data gives the same.
+/// A hash of sounds and labels.
 pub(super) fn digest(recordings: &[Recording]) -> String {
     let mut hash = Sha256::new();
     for one in recordings {

@@ -1,4 +1,4 @@
-//! A linear head over any ONNX embedding of sound: which patches are those in whose middle something begins. Logistic regression.
+//! Trains a linear head on any ONNX sound embedding by logistic regression: does an event begin in the middle of a patch?
 
 use std::sync::{Arc, Mutex};
 
@@ -12,43 +12,43 @@ use gstearmark::models::{Kind, Layout, Manifest, find};
 use gstearmark::onnx::Embedder;
 use half::f16;
 
+use super::candidate_net::standard;
 use super::corpus::Recording;
-use super::hear::{self, lock};
-use super::judge::standard;
+use super::matching;
 use super::net::{Adam, After, Layer, Net, cross_entropy, rate};
 use super::random::Random;
-use super::truth;
+use super::sound::{self, lock};
 use crate::recording::Input;
 
-/// How far from a start the middle of a patch may lie, s: half a patch's step.
+/// Largest distance between a start and the middle of a patch, s: half a step.
 const NEAR: f32 = 0.24;
-/// Patches to a step, the largest step, how often each is seen, and the most and fewest steps.
+/// Batch size, learning rate, epochs, and most and fewest steps.
 const BATCH: usize = 256;
 const RATE: f32 = 1e-2;
 const DECAY: f32 = 0.02;
 const ROUNDS: usize = 30;
 const STEPS: u32 = 4000;
 const FEWEST: u32 = 300;
-/// Logit to begin with: in most patches nothing begins.
+/// Initial bias: in most patches no event begins.
 const RARE: f32 = -1.5;
 
 /// The patches of a recording.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Patches {
-    /// When their middles are.
+    /// Times of their middles.
     middles: Vec<Nanos>,
-    /// `[patches, dim]` row-major, each of length 1, in half precision.
+    /// `[patches, dim]` row-major, unit length, half precision.
     embeddings: Vec<f16>,
 }
 
-/// What hears patches.
-struct Ear {
+/// Collects patches.
+struct PatchTaker {
     listener: Listener,
     embedder: Embedder,
     patches: Patches,
 }
 
-impl hear::Ear for Ear {
+impl sound::SoundTaker for PatchTaker {
     fn listener(&mut self) -> &mut Listener {
         &mut self.listener
     }
@@ -72,20 +72,20 @@ impl hear::Ear for Ear {
     }
 }
 
-/// The manifest of an embedding, whose head need not be there yet.
+/// The manifest of an embedding, whose head need not exist yet.
 ///
 /// # Errors
-/// There is none, it is of another kind, or its ONNX file is not the one described.
+/// There is none, it is of another kind, or its ONNX file does not match.
 pub(super) fn manifest(name: &str) -> anyhow::Result<Manifest> {
     let manifest = find(name)?.of_kind(Kind::Probe)?;
     manifest.check_file()?;
     Ok(manifest)
 }
 
-/// The patches of a recording, as the probe will hear them.
+/// The patches of a recording, as the probe makes them.
 ///
 /// # Errors
-/// It cannot be played, or the model fails.
+/// The recording cannot be decoded, or the model fails.
 pub(super) fn patches(recording: &Recording, manifest: &Manifest) -> anyhow::Result<Patches> {
     let window = match manifest.input.layout {
         Layout::Nt => manifest.input.samples.unwrap_or(0),
@@ -96,38 +96,38 @@ pub(super) fn patches(recording: &Recording, manifest: &Manifest) -> anyhow::Res
         patch_samples: window,
         ..ListenerSettings::default()
     };
-    let ear = Arc::new(Mutex::new(Ear {
+    let ear = Arc::new(Mutex::new(PatchTaker {
         listener: Listener::new(Nanos::ZERO, &hearing),
         embedder: Embedder::new(manifest.clone(), 1)?,
         patches: Patches::default(),
     }));
-    hear::listen(&ear, &Input::new(&recording.given)?)?;
+    sound::listen(&ear, &Input::new(&recording.given)?)?;
     Ok(std::mem::take(&mut lock(&ear).patches))
 }
 
-/// Patches in whose middle an event begins: of several near a start, the nearest.
+/// Patches in whose middle an event begins: the nearest one per start.
 fn truth_of(recording: &Recording, patches: &Patches) -> Vec<bool> {
     let events: Vec<(f32, f32)> = recording.spans().collect();
     let middles = patches.middles.iter();
     let at: Vec<f32> = middles.map(|at| at.seconds() as f32).collect();
     let mut right = vec![false; at.len()];
-    for (_, patch) in truth::pairs(&events, &at, NEAR) {
+    for (_, patch) in matching::pairs(&events, &at, NEAR) {
         right[patch] = true;
     }
     right
 }
 
-/// A head: how much each number of an embedding counts, and what is added.
+/// A linear head: weight and bias.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Learned {
     pub(super) weight: Vec<f32>,
     pub(super) bias: f32,
 }
 
-/// Learns a head. The same seed gives the same.
+/// Trains a head. The same seed gives the same head.
 ///
 /// # Errors
-/// Too few patches in which something begins, or in which nothing does.
+/// Too few patches with or without the start of an event.
 pub(super) fn learn(
     recordings: &[Recording],
     patches: &[Patches],
@@ -140,11 +140,11 @@ pub(super) fn learn(
         right.extend(truth_of(one, patches));
     }
     let begins = right.iter().filter(|right| **right).count();
-    if begins.min(right.len() - begins) < truth::FEWEST {
+    if begins.min(right.len() - begins) < matching::FEWEST {
         bail!(
-            "{} patches were heard and something begins in {begins} of them: a head needs {} of each kind; label a few minutes more",
+            "an event begins in {begins} of {} patches; a head needs {} patches with and without one: label a few more minutes",
             right.len(),
-            truth::FEWEST
+            matching::FEWEST
         );
     }
     let wide: Vec<Vec<f32>> = rows
@@ -177,7 +177,7 @@ pub(super) fn learn(
         );
         adam.step(&gradient, rate(step, steps, RATE), DECAY);
     }
-    // What it learned of standardised numbers, for numbers as they are.
+    // Folds the standardisation into the weights.
     let (own, bias) = adam.mean.split_at(dim);
     let scaled = own.iter().zip(&standard.scale).map(|(w, s)| w / s);
     let weight: Vec<f32> = scaled.collect();
@@ -186,7 +186,7 @@ pub(super) fn learn(
     Ok(Learned { weight, bias })
 }
 
-/// What a head says of patches: an onset in the middle of each.
+/// The onsets that a head gives: one in the middle of each patch.
 pub(super) fn heard(
     patches: &Patches,
     head: &anchoring::onset::head::Head,
@@ -204,7 +204,7 @@ pub(super) fn heard(
         .collect()
 }
 
-/// What a head's logits are worth: each patch's, and whether something begins in it.
+/// The logit of each patch, and whether an event begins in it.
 pub(super) fn judged<'a>(
     recordings: impl Iterator<Item = (&'a Recording, &'a Patches)>,
     head: &Learned,
@@ -225,7 +225,7 @@ pub(super) fn judged<'a>(
     judged
 }
 
-/// What the file says of itself.
+/// The description in the weights file.
 pub(super) fn about(
     name: &str,
     calibration: anchoring::onset::calibration::Calibration,
@@ -245,12 +245,12 @@ mod tests {
     use anchoring::onset::head::Head;
     use anchoring::time::Window;
 
-    use super::super::hear::Mel;
+    use super::super::sound::Mel;
     use super::super::store;
     use super::*;
     use crate::eval::labels::Event;
 
-    /// A quarter of the patches begin something, and their second number is larger.
+    /// An event begins in a quarter of the patches, and their second value is larger.
     fn made(seed: u64) -> (Recording, Patches) {
         let mut random = Random::of(seed, &[]);
         let (mut events, mut patches) = (Vec::new(), Patches::default());
@@ -291,7 +291,7 @@ mod tests {
         let found = judged(own.iter().zip(&rows), &learned);
         let wrong = found.iter().filter(|(z, right)| (*z > 0.0) != *right);
         assert!(wrong.count() < 10);
-        let calibration = truth::calibrate(&found, None);
+        let calibration = matching::calibrate(&found, None);
         let about = about("made", calibration, Default::default());
         let bytes = store::head(&about, &learned.weight, learned.bias).unwrap();
         let head = Head::read(&bytes, 3).unwrap();

@@ -1,18 +1,18 @@
-//! The measure by which candidates are compared: learned from what they sound like, without labels.
+//! Learns the metric that compares candidates, from spectra and without labels.
 
 use anchoring::hearing::mel::BANDS;
 use anchoring::onset::peak_features::{Metric, PeakFeatureStream};
 
 use super::corpus::Recording;
 
-/// How much of the variance is taken to be the same in every direction: what is rare in these recordings is not blown up in others.
+/// Share of the variance that is assumed to be isotropic, so that what is rare in these recordings is not amplified in others.
 const EVEN: f64 = 0.1;
-/// Least variance of a direction.
+/// Smallest variance of a direction.
 const LEAST: f64 = 1e-6;
 
 type Square = Vec<[f64; BANDS]>;
 
-/// Turns the spectra of the candidates of all recordings so that every direction varies alike.
+/// Learns a whitening of the spectra of all candidates.
 pub(super) fn learn(recordings: &[Recording]) -> Metric {
     let mut spectra = Vec::new();
     for one in recordings {
@@ -29,7 +29,7 @@ pub(super) fn learn(recordings: &[Recording]) -> Metric {
     of(&spectra)
 }
 
-/// Frames that are looked at at a time.
+/// Frames that are processed at a time.
 const FRAMES: usize = 6000;
 
 fn of(spectra: &[[f32; BANDS]]) -> Metric {
@@ -65,7 +65,7 @@ fn of(spectra: &[[f32; BANDS]]) -> Metric {
     )
 }
 
-/// `W` with `W W^T` the inverse of a positive definite matrix: the inverse of its Cholesky factor, transposed.
+/// `W` with `W W^T` the inverse of a positive definite matrix: the transposed inverse of its Cholesky factor.
 fn whitening(of: &Square) -> Square {
     let mut lower: Square = vec![[0.0; BANDS]; BANDS];
     for i in 0..BANDS {
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn every_direction_varies_alike() {
         let mut random = Random::of(4, &[]);
-        // Neighbouring bands go together, and low ones vary more.
+        // Neighbouring bands are correlated, and low ones vary more.
         let spectra: Vec<[f32; BANDS]> = (0..4000)
             .map(|_| {
                 let (loud, slope) = (random.normal() * 2.0, random.normal());

@@ -1,21 +1,21 @@
-//! Small nets: rows in, rows out, and their gradients.
+//! Small networks: rows in, rows out, and their gradients.
 //!
-//! A net is a chain of causal convolutions over time; an MLP is one whose convolutions see a single row. Written out by hand because
-//! there is one kind of layer: an autodiff crate would be many times the code of everything else here.
+//! A net is a chain of causal convolutions over time; an MLP is a net whose convolutions see a single row. Written by hand because there is
+//! only one kind of layer: an autodiff crate would be many times the size of this file.
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::random::Random;
 
-/// What follows a convolution.
+/// The activation after a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum After {
-    /// Nothing.
+    /// None.
     Linear,
-    /// What is below 0 becomes 0.
+    /// ReLU.
     Relu,
-    /// The same, added to the layer's input.
+    /// ReLU, added to the layer's input.
     Residual,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    /// One that sees a single row.
+    /// A layer that sees a single row.
     pub(super) const fn dense(inputs: usize, outputs: usize, after: After) -> Self {
         Self {
             taps: 1,
@@ -50,7 +50,7 @@ impl Layer {
         self.weights() + self.outputs
     }
 
-    /// Tap, and the rows by which it looks back.
+    /// The taps with their row offsets.
     fn shifts(&self, rows: usize) -> impl Iterator<Item = (usize, usize)> {
         (0..self.taps)
             .map(|j| (j, j * self.dilation))
@@ -62,12 +62,12 @@ impl Layer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Net(pub(super) Vec<Layer>);
 
-/// What a forward pass leaves for the backward one.
+/// The state that the backward pass needs.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
-    /// After each layer, what was added to a residual one's input.
+    /// Per layer: the part added to a residual layer's input.
     bent: Vec<Vec<f32>>,
-    /// After each layer, the rows handed on.
+    /// Per layer: the output rows.
     rows: Vec<Vec<f32>>,
 }
 
@@ -79,7 +79,7 @@ impl Trace {
 }
 
 impl Net {
-    /// How many parameters it has.
+    /// Number of parameters.
     pub(super) fn size(&self) -> usize {
         self.0.iter().map(Layer::size).sum()
     }
@@ -97,7 +97,7 @@ impl Net {
         })
     }
 
-    /// Parameters to begin with; the last bias is `last`.
+    /// Initial parameters; the last bias is `last`.
     pub(super) fn start(&self, random: &mut Random, last: f32) -> Vec<f32> {
         let mut params = Vec::with_capacity(self.size());
         for (i, layer) in self.0.iter().enumerate() {
@@ -114,7 +114,7 @@ impl Net {
         params
     }
 
-    /// How many rows `x` has.
+    /// Number of rows of `x`.
     fn rows(&self, x: &[f32]) -> usize {
         self.0.first().map_or(0, |layer| x.len() / layer.inputs)
     }
@@ -155,7 +155,7 @@ impl Net {
         trace
     }
 
-    /// Adds to `gradient` what `slope`, the loss's slope by output, makes of the parameters; says the slope by `x`, if it is wanted.
+    /// Adds the gradient for `slope`, the slope of the loss by output, to `gradient`; returns the slope by `x` if wanted.
     pub(super) fn backward(
         &self,
         params: &[f32],
@@ -246,7 +246,7 @@ fn add_product(a: Matrix<'_>, b: Matrix<'_>, mut out: ArrayViewMut2<'_, f32>) {
     general_mat_mul(1.0, &a, &b, 1.0, &mut out);
 }
 
-/// Adam with decoupled weight decay (Loshchilov and Hutter 2019), and a running mean of the parameters, which is what is kept.
+/// Adam with decoupled weight decay (Loshchilov and Hutter 2019), and a running mean of the parameters, which is the result.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Adam {
     pub(super) params: Vec<f32>,
@@ -256,7 +256,7 @@ pub(super) struct Adam {
     pub(super) steps: u32,
 }
 
-/// Longest gradient; a longer one is cut.
+/// Gradient norm limit.
 const LONGEST: f32 = 5.0;
 
 impl Adam {
@@ -291,7 +291,7 @@ impl Adam {
         }
     }
 
-    /// Everything, in the order in which [`Adam::from_parts`] takes it.
+    /// The state, in the order that [`Adam::from_parts`] takes.
     pub(super) fn parts(&self) -> [&[f32]; 4] {
         [&self.params, &self.mean, &self.first, &self.second]
     }
@@ -325,7 +325,7 @@ pub(super) fn sigmoid(logit: f32) -> f32 {
     1.0 / (1.0 + (-logit).exp())
 }
 
-/// The slope of a loss by one parameter, measured.
+/// A slope of the loss, measured by differences.
 #[cfg(test)]
 pub(super) fn measured(loss: impl Fn(&[f32]) -> f64, params: &mut [f32], i: usize) -> f64 {
     let (at, step) = (params[i], 1e-3);

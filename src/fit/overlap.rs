@@ -1,4 +1,4 @@
-//! Whether a recording is heard twice: what was learned from it, or fitted to it, is no figure of others. Told by sound, not by name.
+//! Refuses recordings that are both trained on and held out; compares them by sound, not by name.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,13 +7,13 @@ use super::HeldOut;
 use super::corpus::Recording;
 use crate::failure::Usage;
 
-/// One in so many frames is compared. What it sounds like says which, so that a copy and a piece of it are compared in the same ones.
+/// One in so many frames is compared. The frame's own sound decides which, so that a copy and a piece of it agree.
 const ONE_IN: u64 = 16;
-/// Two recordings are the same if they share so much of the shorter one's, and at least so many.
+/// Recordings are the same if they share this share of the shorter one's frames, and at least this many.
 const SHARE: f64 = 0.5;
 const FEWEST: usize = 5;
 
-/// The frames of a recording that are compared. Those without any sound are all alike, and say nothing.
+/// Hashes of the compared frames. Silent frames are all alike and are left out.
 fn sampled(recording: &Recording) -> HashSet<u64> {
     let sounding = recording
         .mel
@@ -27,10 +27,10 @@ fn sampled(recording: &Recording) -> HashSet<u64> {
     hashes.filter(|hash| hash % ONE_IN == 0).collect()
 }
 
-/// Refuses held-out recordings that are learned from, too, and those that are held out twice. A copy that was encoded anew is not known again.
+/// Refuses held-out recordings that are also trained on or held out twice. A re-encoded copy is not recognised.
 ///
 /// # Errors
-/// There is one; it is named, and what it is the same as.
+/// There is one; the message names both.
 pub(super) fn refuse(recordings: &[Recording], held_out: &[HeldOut]) -> Result<(), Usage> {
     if held_out.is_empty() {
         return Ok(());
@@ -54,12 +54,12 @@ pub(super) fn refuse(recordings: &[Recording], held_out: &[HeldOut]) -> Result<(
             found.sort_unstable();
             if let Some(&other) = found.first() {
                 let role = if other < recordings.len() {
-                    "learned from"
+                    "in the training set"
                 } else {
-                    "held out already"
+                    "already held out"
                 };
                 return Err(Usage(format!(
-                    "{} is held out, and most of what is heard in it is heard in {}, which is {role}: hold out other recordings",
+                    "the held-out recording {} has mostly the same sound as {}, which is {role}; hold out other recordings",
                     one.given, before[other].0.given
                 )));
             }
@@ -74,8 +74,8 @@ pub(super) fn refuse(recordings: &[Recording], held_out: &[HeldOut]) -> Result<(
 
 #[cfg(test)]
 mod tests {
-    use super::super::hear::Mel;
     use super::super::random::Random;
+    use super::super::sound::Mel;
     use super::*;
 
     /// Noise, from that frame on.
@@ -110,7 +110,7 @@ mod tests {
         let piece = refused(vec![noise(1, 700, 600)]);
         assert!(piece.unwrap().contains("noise 1"));
         let twice = refused(vec![noise(5, 0, 500), noise(5, 0, 500)]);
-        assert!(twice.unwrap().contains("held out already"));
+        assert!(twice.unwrap().contains("already held out"));
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! Random numbers that are the same everywhere for a seed (SplitMix64; Steele et al. 2014).
+//! Random numbers that are the same on every machine for a seed (SplitMix64; Steele et al. 2014).
 
 /// A stream of them.
 #[derive(Clone, Debug)]
 pub(super) struct Random(u64);
 
 impl Random {
-    /// A stream of its own for each of several things.
+    /// An independent stream for each key.
     pub(super) fn of(seed: u64, parts: &[u64]) -> Self {
         let mut own = Self(seed);
         for part in parts {
@@ -32,7 +32,7 @@ impl Random {
         low + (high - low) * self.unit()
     }
 
-    /// In 0..n; 0 if there is nothing to choose from.
+    /// In 0..n; 0 for n = 0.
     pub(super) fn below(&mut self, n: usize) -> usize {
         (self.next() % (n.max(1) as u64)) as usize
     }

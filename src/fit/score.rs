@@ -1,5 +1,4 @@
-//! What weights are worth on recordings that they were not made from: looks where they say, held against the labels as in
-//! `earmark eval anchors`.
+//! Scores weights on recordings that they were not trained on: frames at their onsets against labels, as in `earmark eval anchors`.
 
 use anchoring::cue::{Cue, HOP, Onset};
 use anchoring::hearing::mel::RATE;
@@ -16,25 +15,25 @@ use crate::eval::measure::{self, Placement};
 use crate::eval::results::recovery;
 use crate::eval::text::three;
 
-/// One look for so many seconds.
+/// Seconds per frame.
 pub(super) const SECONDS: f64 = 5.0;
 
-/// Whether a score is one of recordings that nothing was learned from.
+/// What a score says about other recordings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Sample {
-    /// There is nothing that could have been learned.
+    /// The probe has nothing to train.
     #[default]
     Nothing,
-    /// Made elsewhere, and not fitted here; of which recordings isn't known.
+    /// Trained elsewhere on unknown recordings, and not fitted here.
     Elsewhere,
-    /// Neither made from the recording that is scored nor fitted to it.
+    /// Neither trained on nor fitted to the scored recording.
     Out,
-    /// Not made from the recording, but fitted to it.
+    /// Not trained on the scored recording, but fitted to it.
     In,
 }
 
 impl Sample {
-    /// In how many words there is room for in a table.
+    /// Short form for a table.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Nothing => "nothing learned",
@@ -44,20 +43,20 @@ impl Sample {
         }
     }
 
-    /// In a sentence.
+    /// As a sentence.
     pub(super) const fn meaning(self) -> &'static str {
         match self {
-            Self::Nothing => "there is nothing to learn or to fit",
+            Self::Nothing => "nothing is trained or fitted",
             Self::Elsewhere => {
-                "the networks come from elsewhere and nothing was fitted to these recordings; whether the networks were made from them isn't known here"
+                "the networks come from elsewhere, and nothing was fitted to these recordings; whether the networks were trained on them is not known"
             }
             Self::Out => {
-                "the networks were not made from these recordings, and what is fitted to held-out ones (calibration, shift, threshold) was fitted, for \
+                "the networks were not trained on these recordings; what is fitted to held-out ones (calibration, shift, threshold) was cross-validated: \
                  each recording that is scored, to others: held-out recordings are dealt into five parts at most, and each is scored by what the other parts \
                  say. The file itself has what all of them say"
             }
             Self::In => {
-                "the networks were not made from these recordings, but what is fitted (calibration, shift, threshold) was fitted to the very ones that are \
+                "the networks were not trained on these recordings, but calibration, shift and threshold were fitted to the same recordings that are \
                  scored: on others it is worth less"
             }
         }
@@ -71,16 +70,16 @@ pub(super) struct Score {
     pub(super) sample: Sample,
     /// Share of the events hit, by [`Placement`].
     pub(super) recall: [f64; 5],
-    /// Area under the ROC curve of uncertainty, over all onsets said, if some are true and some false.
+    /// Area under the ROC curve of uncertainty over all onsets, if some are true and some false.
     pub(super) auroc: Option<f64>,
-    /// Expected calibration error of the onsets looked at, if there are any.
+    /// Expected calibration error of the onsets with a frame, if there are any.
     pub(super) ece: Option<f64>,
-    /// Share of those that are the beginning of an event.
+    /// Share of those that begin an event.
     pub(super) precision: f64,
 }
 
 impl Score {
-    /// `(plan - uniform) / (oracle - uniform)`; `None` where even looks hit as much as can be hit.
+    /// `(plan - uniform) / (oracle - uniform)`; `None` where even frames hit as much as can be hit.
     pub(super) fn recovery(&self) -> Option<f64> {
         let [plan, uniform, .., oracle] = self.recall;
         Some(recovery(plan, uniform, oracle)).filter(|recovery| recovery.is_finite())
@@ -92,7 +91,7 @@ pub(super) fn said(number: Option<f64>) -> String {
     number.map_or_else(|| "-".to_owned(), three)
 }
 
-/// What a probe hears in a recording.
+/// The onsets of a probe in a recording.
 pub(super) fn heard(recording: &Recording, probe: &Probe) -> Vec<Onset> {
     let mut stream = ProbeStream::new(probe);
     let mut found = Vec::new();
@@ -119,13 +118,13 @@ pub(super) fn score(recordings: &[Recording], probe: &Probe) -> anyhow::Result<S
     score_of(recordings, &said)
 }
 
-/// Scores what was said of each recording.
+/// Scores given onsets.
 ///
 /// # Errors
 /// Nothing to score.
 pub(super) fn score_of(recordings: &[Recording], said: &[Vec<Onset>]) -> anyhow::Result<Score> {
     if recordings.is_empty() {
-        bail!("there is no recording to score on");
+        bail!("there is no recording to score");
     }
     let mut score = Score::default();
     let (mut all, mut chosen) = (Vec::new(), Vec::new());
@@ -171,8 +170,8 @@ pub(super) fn score_of(recordings: &[Recording], said: &[Vec<Onset>]) -> anyhow:
     Ok(score)
 }
 
-/// Where a plan looks that pays one look for [`SECONDS`], and the onset that each look is for; ascending. `least`: less likely onsets
-/// are no anchors.
+/// The frames of a plan with one frame per [`SECONDS`], and the onset of each; ascending. Onsets less likely than `least`
+/// become no anchors.
 pub(super) fn looks(
     said: &[Onset],
     duration: Nanos,
@@ -181,7 +180,7 @@ pub(super) fn looks(
     let prices = Prices::default();
     let mut settings = Settings::default();
     settings.anchors.threshold = least;
-    // Every look at one price, and the gaps left to the onsets.
+    // All frames have the same price, and gaps do not matter.
     settings.budget.background_tier = Tier::High;
     settings.budget.untrusted_tier = Tier::High;
     settings.budget.max_gap_ms = 60_000;

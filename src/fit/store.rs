@@ -1,4 +1,4 @@
-//! Files: the weights as `anchoring::onset::weights` reads them, and the checkpoint from which training goes on.
+//! Writes weights as `anchoring::onset::weights` reads them, and training checkpoints.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,20 +12,20 @@ use anyhow::{Context, anyhow, bail};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 
-use super::judge::Judge;
+use super::candidate_net::CandidateNet;
 use super::net::{Adam, Net};
 use super::tcn;
 use super::tune::Tuned;
 use crate::files;
 
-/// Names of the networks, before their number: by features alone, and with the TCN's view.
+/// Name prefixes of the networks: by features alone, and with the TCN's output.
 pub(super) const DSP: &str = "dsp";
 pub(super) const SEEN: &str = "view";
 const CHECKPOINT: &str = "earmark-fit-checkpoint/1";
 /// Parts of an optimiser's state, in the order of [`Adam::parts`].
 const PARTS: [&str; 4] = ["params", "mean", "first", "second"];
 
-/// Named tensors to be written.
+/// Named tensors to write.
 #[derive(Default)]
 struct Tensors(Vec<(String, Vec<usize>, Vec<u8>)>);
 
@@ -39,24 +39,24 @@ impl Tensors {
         let mut views = BTreeMap::new();
         for (name, shape, bytes) in &self.0 {
             let view = TensorView::new(Dtype::F32, shape.clone(), bytes)
-                .map_err(|e| anyhow!("the tensor {name} cannot be written: {e}"))?;
+                .map_err(|e| anyhow!("cannot write the tensor {name}: {e}"))?;
             views.insert(name.as_str(), view);
         }
         serialize(views, Some(metadata.into_iter().collect()))
-            .map_err(|e| anyhow!("the weights cannot be written: {e}"))
+            .map_err(|e| anyhow!("cannot write the weights: {e}"))
     }
 }
 
-/// Everything that a weights file holds.
+/// The content of a weights file.
 pub(super) struct Learned<'a> {
     pub(super) name: &'a str,
     pub(super) tcn: &'a [f32],
-    /// How candidates are compared.
+    /// The metric of candidates.
     pub(super) metric: &'a Metric,
-    /// Those that see no TCN, and those that do.
-    pub(super) dsp: &'a [Judge],
-    pub(super) seen: &'a [Judge],
-    /// Of `onset` and of `onset+tcn`.
+    /// Networks without and with the TCN's output.
+    pub(super) dsp: &'a [CandidateNet],
+    pub(super) seen: &'a [CandidateNet],
+    /// Parameters of `onset` and of `onset+tcn`.
     pub(super) tuned: [Tuned; 2],
     pub(super) provenance: BTreeMap<String, String>,
 }
@@ -73,16 +73,16 @@ pub(super) fn weights<'a>(learned: &Learned<'a>) -> anyhow::Result<Vec<u8>> {
     tensors.add("metric.weight", &[BANDS, BANDS], weight);
     let mut mlps = Vec::new();
     let mut probes = BTreeMap::new();
-    let named = |name: &str, judges: &'a [Judge]| -> Vec<(String, &'a Judge)> {
-        let numbered = judges.iter().enumerate();
+    let named = |name: &str, nets: &'a [CandidateNet]| -> Vec<(String, &'a CandidateNet)> {
+        let numbered = nets.iter().enumerate();
         numbered
-            .map(|(i, judge)| (format!("{name}{i}"), judge))
+            .map(|(i, net)| (format!("{name}{i}"), net))
             .collect()
     };
     let (dsp, seen) = (named(DSP, learned.dsp), named(SEEN, learned.seen));
-    for (name, judge) in dsp.iter().chain(&seen) {
-        put_judge(&mut tensors, name, judge);
-        let inputs = input_names().take(judge.own.mean.len());
+    for (name, net) in dsp.iter().chain(&seen) {
+        put_net(&mut tensors, name, net);
+        let inputs = input_names().take(net.own.mean.len());
         mlps.push(MlpSpec {
             name: name.clone(),
             inputs: inputs.map(str::to_owned).collect(),
@@ -90,7 +90,7 @@ pub(super) fn weights<'a>(learned: &Learned<'a>) -> anyhow::Result<Vec<u8>> {
         });
     }
     let [alone, both] = &learned.tuned;
-    let mut probe = |name: &str, mix: &[(String, &Judge)], tuned: &Tuned| {
+    let mut probe = |name: &str, mix: &[(String, &CandidateNet)], tuned: &Tuned| {
         let mix = mix.iter().map(|(name, _)| name.clone()).collect();
         probes.insert(name.to_owned(), tuned.about(mix));
     };
@@ -130,7 +130,7 @@ fn put_tcn(tensors: &mut Tensors, net: &Net, params: &[f32]) {
             i if i == last => "out".to_owned(),
             i => (i - 1).to_string(),
         };
-        // Ours begin with the newest tap, the file's with the oldest.
+        // Our taps start with the newest, those of the file with the oldest.
         let size = layer.inputs * layer.outputs;
         let oldest: Vec<f32> = weights
             .chunks_exact(size)
@@ -139,7 +139,7 @@ fn put_tcn(tensors: &mut Tensors, net: &Net, params: &[f32]) {
             .copied()
             .collect();
         let shape = match i {
-            // Two frames side by side are two taps of one.
+            // Two adjacent frames are two taps of one.
             0 => vec![tcn::STRIDE, BANDS, layer.outputs],
             i if i == last => vec![layer.inputs, layer.outputs],
             _ => vec![layer.taps, layer.inputs, layer.outputs],
@@ -149,11 +149,11 @@ fn put_tcn(tensors: &mut Tensors, net: &Net, params: &[f32]) {
     }
 }
 
-fn put_judge(tensors: &mut Tensors, name: &str, judge: &Judge) {
-    let [chain, peers] = judge.layers();
+fn put_net(tensors: &mut Tensors, name: &str, net: &CandidateNet) {
+    let [chain, peers] = net.layers();
     let parts = [
-        (format!("mlp.{name}"), &judge.own, chain),
-        (format!("mlp.{name}.peers"), &judge.compared, peers),
+        (format!("mlp.{name}"), &net.own, chain),
+        (format!("mlp.{name}.peers"), &net.compared, peers),
     ];
     for (name, standard, layers) in parts {
         let n = standard.mean.len();
@@ -167,22 +167,22 @@ fn put_judge(tensors: &mut Tensors, name: &str, judge: &Judge) {
     }
 }
 
-/// The same weights with other calibrations, thresholds and shifts of `onset` and `onset+tcn`; everything else stays as it is.
+/// The same weights with other calibrations, thresholds and shifts of `onset` and `onset+tcn`.
 ///
 /// # Errors
-/// `old` is no weights file.
+/// `old` is not a weights file.
 pub(super) fn retuned(
     old: &[u8],
     tuned: &BTreeMap<String, Tuned>,
     provenance: &[(String, String)],
 ) -> anyhow::Result<Vec<u8>> {
-    let bad = |e| anyhow!("the weights cannot be read: {e}");
+    let bad = |e| anyhow!("cannot read the weights: {e}");
     let (_, metadata) = SafeTensors::read_metadata(old).map_err(bad)?;
     let tensors = SafeTensors::deserialize(old).map_err(bad)?;
     let mut metadata = metadata.metadata().clone().unwrap_or_default();
     let text = metadata
         .get(ENTRY)
-        .context("the weights say nothing about themselves")?;
+        .context("the weights have no description")?;
     let mut about: WeightsSpec = serde_json::from_str(text)?;
     for (name, tuned) in tuned {
         if let Some(probe) = about.probes.get_mut(name) {
@@ -192,10 +192,10 @@ pub(super) fn retuned(
     about.provenance.extend(provenance.iter().cloned());
     metadata.insert(ENTRY.to_owned(), serde_json::to_string(&about)?);
     let sorted: BTreeMap<String, _> = tensors.tensors().into_iter().collect();
-    serialize(sorted, Some(metadata)).map_err(|e| anyhow!("the weights cannot be written: {e}"))
+    serialize(sorted, Some(metadata)).map_err(|e| anyhow!("cannot write the weights: {e}"))
 }
 
-/// A head over embeddings, as `anchoring::onset::head` reads it.
+/// A head on an embedding, as `anchoring::onset::head` reads it.
 ///
 /// # Errors
 /// Never, unless memory is short.
@@ -207,7 +207,7 @@ pub(super) fn head(about: &HeadSpec, weight: &[f32], bias: f32) -> anyhow::Resul
     tensors.bytes(BTreeMap::from([entry]))
 }
 
-/// Notes how far training has come. `job` says what is trained on what.
+/// Writes a checkpoint. `job` identifies what is trained on what.
 pub(super) fn save(path: &Path, adam: &Adam, job: &str) -> anyhow::Result<()> {
     let mut tensors = Tensors::default();
     for (name, numbers) in PARTS.iter().zip(adam.parts()) {
@@ -222,27 +222,27 @@ pub(super) fn save(path: &Path, adam: &Adam, job: &str) -> anyhow::Result<()> {
     files::write(path, &tensors.bytes(BTreeMap::from(metadata))?, true)
 }
 
-/// Where training of `job` stopped; `None` if there is no checkpoint.
+/// The checkpoint of `job`; `None` if there is none.
 ///
 /// # Errors
-/// The checkpoint is no checkpoint, or another job's.
+/// The file is not a checkpoint, or of another job.
 pub(super) fn resume(path: &Path, job: &str) -> anyhow::Result<Option<Adam>> {
     if !path.exists() {
         return Ok(None);
     }
     let name = path.display();
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
-    let bad = |e| anyhow!("{name} is no checkpoint: {e}; delete it to begin anew");
+    let bad = |e| anyhow!("{name} is not a checkpoint: {e}; delete it to start again");
     let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(bad)?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(bad)?;
     let said = metadata.metadata().clone().unwrap_or_default();
     let is = |key: &str, value: &str| said.get(key).is_some_and(|found| found == value);
     if !is("schema", CHECKPOINT) {
-        bail!("{name} is no checkpoint of `earmark fit`: is it the weights themselves?");
+        bail!("{name} is not a checkpoint of `earmark fit`; is it a weights file?");
     }
     if !is("job", job) {
         bail!(
-            "{name} is a checkpoint of other recordings, another seed or another number of steps: delete it to begin anew"
+            "{name} is a checkpoint of other recordings, another seed or another number of steps; delete it to start again"
         );
     }
     let size = tcn::net().size();
@@ -255,13 +255,13 @@ pub(super) fn resume(path: &Path, job: &str) -> anyhow::Result<Option<Adam>> {
             .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
             .collect();
         if numbers.len() != size {
-            bail!("{name} is a checkpoint of a network of another size: delete it to begin anew");
+            bail!("{name} is a checkpoint of a network of another size; delete it to start again");
         }
         parts.push(numbers);
     }
     let steps = said.get("steps").and_then(|steps| steps.parse().ok());
     let (Ok(parts), Some(steps)) = (<[Vec<f32>; 4]>::try_from(parts), steps) else {
-        bail!("{name} does not say how far it came: delete it to begin anew");
+        bail!("{name} does not record its step; delete it to start again");
     };
     Ok(Some(Adam::from_parts(parts, steps)))
 }

@@ -1,4 +1,4 @@
-//! The network that hears beginnings: shape, what it is shown, what it should say, training.
+//! The temporal convolutional network: shape, inputs, targets, training.
 
 use anchoring::hearing::background::BackgroundSubtractor;
 use anchoring::hearing::mel::BANDS;
@@ -8,35 +8,35 @@ use super::corpus::Recording;
 use super::net::{Adam, After, Layer, Net, cross_entropy, rate};
 use super::random::Random;
 
-/// Mel frames to an output.
+/// Mel frames per output.
 pub(super) const STRIDE: usize = 2;
-/// Outputs by which it is late: 0.8 s, long enough to tell a knock from what goes on.
+/// Delay in outputs: 0.8 s, enough to tell a knock from a continuous sound.
 pub(super) const DELAY: usize = 40;
 /// Width of the layers.
 const WIDTH: usize = 48;
-/// Of the layers: together they reach back 5.2 s.
+/// Dilations; together the layers see 5.2 s.
 pub(super) const DILATIONS: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 1, 2];
-/// What it is shown is scaled by this.
+/// Scale of the input.
 pub(super) const SCALE: f32 = 0.6;
-/// Seconds from one output to the next, and the time that output `DELAY` speaks of: the middle of its two frames.
+/// Seconds between outputs, and the time of output `DELAY`: the middle of its two frames.
 const STEP: f32 = 0.02;
 const MIDDLE: f32 = 0.0175;
-/// Crops to a step, and the largest step.
+/// Batch size and learning rate.
 const CROPS: usize = 4;
 const RATE: f32 = 2e-3;
 const DECAY: f32 = 0.02;
-/// Outputs at the start of a crop that don't count: nothing is known yet.
+/// Outputs at the start of a crop that do not count, because there is no context yet.
 const WARM: usize = 300 + DELAY;
-/// How far beside a start the network may say it, in outputs (standard deviation).
+/// Standard deviation of the target around a start, in outputs.
 const WIDE: f32 = 1.8;
-/// How much hearing that something sounds counts beside hearing that it begins.
+/// Weight of the loss for "something sounds" relative to "an event begins".
 const SOUNDS: f32 = 0.15;
-/// Gradients are of mean losses, which are small.
+/// Scale of gradients of mean losses, which are small.
 const LOUD: f32 = 20.0;
-/// Logits to begin with: most of the time nothing begins.
+/// Initial biases: most of the time nothing begins.
 const RARE: f32 = -3.0;
 
-/// Two logits a row: something begins, something sounds.
+/// Two logits per row: an event begins, something sounds.
 pub(super) fn net() -> Net {
     let block = |dilation| Layer {
         taps: 3,
@@ -51,7 +51,7 @@ pub(super) fn net() -> Net {
     Net(layers)
 }
 
-/// What the network is shown: `[frames / 2, 2 * 64]`.
+/// The input of the network: `[frames / 2, 2 * 64]`.
 pub(super) fn shown(mel: &[[f32; BANDS]]) -> Vec<f32> {
     let mut above = BackgroundSubtractor::new();
     let whole = mel.len() / STRIDE * STRIDE;
@@ -59,7 +59,7 @@ pub(super) fn shown(mel: &[[f32; BANDS]]) -> Vec<f32> {
     rows.flatten().map(|x| x * SCALE).collect()
 }
 
-/// What it should say of each output, and how much that counts.
+/// Targets and weights of each output.
 fn wanted(events: &[(f32, f32)], rows: usize) -> (Vec<[f32; 2]>, Vec<[f32; 2]>) {
     let mut said = vec![[0.0f32; 2]; rows];
     let output = |seconds: f32| (seconds - MIDDLE) / STEP + DELAY as f32;
@@ -79,7 +79,7 @@ fn wanted(events: &[(f32, f32)], rows: usize) -> (Vec<[f32; 2]>, Vec<[f32; 2]>) 
     (said, (0..rows).map(counts).collect())
 }
 
-/// The loss of a crop, and what it makes of the parameters.
+/// The loss of a crop and its gradient.
 fn learn(net: &Net, params: &[f32], crop: &Crop) -> (f32, Vec<f32>) {
     let x = shown(&crop.mel);
     let rows = crop.mel.len() / STRIDE;
@@ -100,12 +100,12 @@ fn learn(net: &Net, params: &[f32], crop: &Crop) -> (f32, Vec<f32>) {
     (loss, gradient)
 }
 
-/// Parameters to begin with.
+/// Initial parameters.
 pub(super) fn start(seed: u64) -> Adam {
     Adam::new(net().start(&mut Random::of(seed, &[0]), RARE))
 }
 
-/// One step; the loss. The same for any number of threads.
+/// One training step; returns the loss. The same for any number of threads.
 pub(super) fn step(
     net: &Net,
     adam: &mut Adam,
@@ -142,12 +142,12 @@ pub(super) fn step(
 mod tests {
     use anchoring::time::{Nanos, Window};
 
-    use super::super::hear::Mel;
+    use super::super::sound::Mel;
     use super::super::store;
     use super::*;
     use crate::eval::labels::Event;
 
-    /// Half a minute of noise in which something louder begins every two seconds.
+    /// Half a minute of noise with a louder event every two seconds.
     fn recording() -> Recording {
         let mut random = Random::of(9, &[]);
         let mut mel = Mel::default();

@@ -1,5 +1,4 @@
-//! What is fitted to what a probe says once its networks are made: when its onsets are, how likely they are, which are worth saying; and how
-//! far each class of labels lies from its sound.
+//! Fits the shift, calibration and threshold of a probe to its output, and measures how far the labels of each class are from their sounds.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,42 +13,42 @@ use serde::Serialize;
 
 use super::corpus::Recording;
 use super::score::{self, looks};
-use super::{truth, voice};
+use super::{matching, speech};
 use crate::cli::Part;
 use crate::eval::measure;
 use crate::eval::results::recovery;
 
-/// Furthest that a candidate's time is shifted, and that a start may lie from it to count, ms.
+/// Largest shift, and largest distance of a start that counts, ms.
 const FURTHEST_MS: i64 = 100;
-/// What is less likely than the first is never worth a line.
+/// Range of thresholds that are tried.
 const THRESHOLDS: [f32; 12] = [
     0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5,
 ];
-/// As how many recordings a calibration that there is counts where a new one is fitted.
+/// Weight of an existing calibration, in recordings.
 const BEFORE: f64 = 8.0;
-/// How far a label may lie from its sound, and how likely an onset must be to be that sound.
+/// Largest distance between a label and its sound, and lowest probability of an onset that counts as that sound.
 const APART: Nanos = Nanos::from_ms(500);
 const LIKELY: f32 = 0.1;
-/// Fewest events of a class that are told, and for which an offset is proposed.
+/// Fewest events of a class that is listed, and of one with a proposed offset.
 const TOLD: usize = 5;
 const PROPOSED: usize = 20;
-/// A smaller offset is not worth a setting, ms.
+/// Smallest offset that is proposed, ms.
 const LEAST_MS: f64 = 20.0;
 
-/// What is fitted.
+/// The fitted parameters of a probe.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tuned {
     pub(super) calibration: Calibration,
-    /// Less likely candidates are not said.
+    /// Less likely candidates are dropped.
     pub(super) threshold: f32,
     /// Added to the times of candidates, ms.
     pub(super) shift_ms: i32,
-    /// What a voice takes from them, 0..=1.
+    /// How strongly speech lowers their probability, 0..=1.
     pub(super) voiced: f32,
 }
 
 impl Default for Tuned {
-    /// Logits are taken at their word, nothing begins in speech.
+    /// Logits unchanged; no effect of speech.
     fn default() -> Self {
         Self {
             calibration: Calibration::default(),
@@ -61,7 +60,7 @@ impl Default for Tuned {
 }
 
 impl Tuned {
-    /// What a weights file says of a probe.
+    /// From the description in a weights file.
     pub(super) fn of(probe: &ProbeSpec) -> Self {
         Self {
             calibration: probe.calibration.clone(),
@@ -71,7 +70,7 @@ impl Tuned {
         }
     }
 
-    /// What a weights file says of a probe that averages these networks.
+    /// As the description in a weights file, for a probe that averages these networks.
     pub(super) fn about(&self, mix: Vec<String>) -> ProbeSpec {
         ProbeSpec {
             mix,
@@ -83,21 +82,21 @@ impl Tuned {
     }
 }
 
-/// From candidates to the starts that are labelled.
+/// The shift from candidates to labelled starts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Shift {
     /// The median, to be added to a candidate's time; 0 if too few were matched.
     pub(super) ms: i32,
-    /// How many candidates have a start of their own within 100 ms.
+    /// Number of candidates with their own start within 100 ms.
     pub(super) matched: usize,
-    /// A quarter of them lies below the first, a quarter above the second.
+    /// Lower and upper quartile.
     pub(super) quartiles_ms: [f64; 2],
 }
 
-/// Which candidates are worth saying.
+/// The threshold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Threshold {
-    /// The lowest whose recovery is as good as the best one's.
+    /// The lowest with a recovery as good as the best.
     pub(super) value: f32,
     pub(super) recovery: Option<f64>,
     /// The one with the highest recovery.
@@ -105,21 +104,21 @@ pub(super) struct Threshold {
     pub(super) best_recovery: Option<f64>,
 }
 
-/// How far the labels of a class lie from its sounds.
+/// The offset between the labels of a class and its sounds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct ClassOffset {
     pub(super) class: String,
-    /// How many of its events have an onset of their own within half a second.
+    /// Number of its events with their own onset within half a second.
     pub(super) matched: usize,
     pub(super) median_ms: f64,
     pub(super) quartiles_ms: [f64; 2],
-    /// The tagger's name for it, where that is the same.
+    /// The tagger's name for the class, if it is the same.
     pub(super) tagger_class: Option<String>,
-    /// Whether `class_offset_ms` would do better with it.
+    /// Whether it is proposed for `class_offset_ms`.
     pub(super) proposed: bool,
 }
 
-/// A value below which that share of the weight lies; `pairs` are value and weight, sorted by value.
+/// A weighted quantile; `pairs` are value and weight, sorted by value.
 fn quantile(pairs: &[(f64, f64)], share: f64) -> f64 {
     let all: f64 = pairs.iter().map(|(_, weight)| weight).sum();
     let mut below = 0.0;
@@ -142,19 +141,19 @@ fn seconds(said: &[Onset]) -> Vec<f32> {
     at.collect()
 }
 
-/// Which of what is said of a recording begins an event.
+/// Which onsets of a recording begin an event.
 fn right(recording: &Recording, said: &[Onset]) -> Vec<bool> {
     let events: Vec<(f32, f32)> = recording.spans().collect();
-    truth::truth(&events, &seconds(said))
+    matching::matched(&events, &seconds(said))
 }
 
-/// What must be added to the times of candidates: the median of start less candidate, the likely ones counting more. What is no event's beginning
-/// has a start near it by chance, as often before as after.
+/// The shift of candidates: the weighted median of start minus candidate. Candidates without an event have starts near them by chance, as often
+/// before as after.
 pub(super) fn shift(recordings: &[&Recording], said: &[Vec<Onset>]) -> Shift {
     let mut apart = Vec::new();
     for (one, said) in recordings.iter().zip(said) {
         let events: Vec<(f32, f32)> = one.spans().collect();
-        for (event, candidate) in truth::pairs(&events, &seconds(said), truth::NEAR) {
+        for (event, candidate) in matching::pairs(&events, &seconds(said), matching::NEAR) {
             let ns = (one.events[event].span.start() - said[candidate].at).get();
             if ns.abs() <= FURTHEST_MS * 1_000_000 {
                 apart.push((ns as f64 / 1e6, f64::from(said[candidate].p)));
@@ -162,7 +161,7 @@ pub(super) fn shift(recordings: &[&Recording], said: &[Vec<Onset>]) -> Shift {
         }
     }
     let [low, median, high] = quartiles(&mut apart);
-    let enough = apart.len() >= truth::FEWEST;
+    let enough = apart.len() >= matching::FEWEST;
     Shift {
         ms: if enough { median.round() as i32 } else { 0 },
         matched: apart.len(),
@@ -170,7 +169,7 @@ pub(super) fn shift(recordings: &[&Recording], said: &[Vec<Onset>]) -> Shift {
     }
 }
 
-/// The same candidates at other times.
+/// The candidates, shifted.
 pub(super) fn shifted(mut said: Vec<Vec<Onset>>, ms: i32) -> Vec<Vec<Onset>> {
     let by = Nanos::from_ms(ms.into());
     for heard in said.iter_mut().flatten() {
@@ -179,8 +178,8 @@ pub(super) fn shifted(mut said: Vec<Vec<Onset>>, ms: i32) -> Vec<Vec<Onset>> {
     said
 }
 
-/// The calibration under which what is said of these recordings is likeliest; probabilities are taken for logits as they are. One from `before`
-/// counts as much as [`BEFORE`] recordings: kitchens differ, and two of them say little of a third.
+/// The most likely calibration; probabilities are logits without one. A calibration `before` counts
+/// as much as [`BEFORE`] recordings: kitchens differ, and two of them say little about a third.
 ///
 /// # Errors
 /// Too few candidates, true or false.
@@ -195,15 +194,15 @@ pub(super) fn calibration(
         judged.extend(said.iter().zip(right).map(|(h, right)| (logit(h.p), right)));
     }
     let right = judged.iter().filter(|(_, right)| *right).count();
-    if right.min(judged.len() - right) < truth::FEWEST {
+    if right.min(judged.len() - right) < matching::FEWEST {
         bail!(
-            "{} onsets were heard and {right} of them begin an event: a calibration needs {} of each kind; label a few minutes more",
+            "{right} of {} onsets begin an event; a calibration needs {} that do and as many that do not: label a few more minutes",
             judged.len(),
-            truth::FEWEST
+            matching::FEWEST
         );
     }
     let before = before.map(|before| (before, BEFORE / recordings.len() as f64));
-    Ok(truth::calibrate(&judged, before))
+    Ok(matching::calibrate(&judged, before))
 }
 
 fn logit(p: f32) -> f32 {
@@ -211,7 +210,7 @@ fn logit(p: f32) -> f32 {
     (p / (1.0 - p)).ln()
 }
 
-/// The same candidates as likely as a calibration makes them.
+/// The candidates, calibrated.
 pub(super) fn calibrated(mut said: Vec<Vec<Onset>>, by: &Calibration) -> Vec<Vec<Onset>> {
     for heard in said.iter_mut().flatten() {
         heard.p = by.apply(logit(heard.p));
@@ -220,13 +219,13 @@ pub(super) fn calibrated(mut said: Vec<Vec<Onset>>, by: &Calibration) -> Vec<Vec
     said
 }
 
-/// Of what is said of these recordings, shifted and calibrated: how likely each onset is, how likely a voice is there, and whether an event begins.
+/// The shifted and calibrated onsets: probability, probability of speech, and whether an event begins.
 ///
 /// # Errors
-/// A recording cannot be played, or the tagger fails.
+/// A recording cannot be decoded, or the tagger fails.
 pub(super) fn beside_voices(
     recordings: &[&Recording],
-    ear: &Arc<Mutex<voice::Ear>>,
+    ear: &Arc<Mutex<speech::SpeechTagger>>,
     probe: &Probe,
     shift_ms: i32,
     calibration: &Calibration,
@@ -234,7 +233,7 @@ pub(super) fn beside_voices(
     let mut judged = Vec::new();
     for one in recordings {
         let (said, voices): (Vec<Onset>, Vec<f32>) =
-            voice::heard(ear, one, probe)?.into_iter().unzip();
+            speech::heard(ear, one, probe)?.into_iter().unzip();
         let said = calibrated(shifted(vec![said], shift_ms), calibration).concat();
         let right = right(one, &said);
         let told = said.iter().zip(voices).zip(right);
@@ -243,12 +242,12 @@ pub(super) fn beside_voices(
     Ok(judged)
 }
 
-/// Which candidates are worth saying, by what the global planner makes of them at one look for five seconds. It ranks candidates, so that those
-/// that are never looked at do it no harm, and what is not said can't be looked at under any setting: of thresholds whose recovery can't
-/// be told from the best (within one standard error of the recordings' differences), the lowest is taken.
+/// Fits the threshold, by the global planner's recovery with one frame per five seconds. The planner ranks candidates, so unlikely ones do no
+/// harm there, while a dropped one cannot get a frame under any setting. So of all thresholds whose recovery is within
+/// one standard error (of the differences between recordings) of the best, the lowest is taken.
 ///
 /// # Errors
-/// A recording that can't be planned.
+/// A recording cannot be planned.
 pub(super) fn threshold(
     recordings: &[&Recording],
     said: &[Vec<Onset>],
@@ -304,8 +303,8 @@ pub(super) fn threshold(
     })
 }
 
-/// How far the labels of each class lie from its sounds, the most frequent first. Each event is given the likeliest onset within half a second that no
-/// likelier pair has taken. `names` are the tagger's classes.
+/// The offset of the labels of each class from their sounds, most frequent first. Each event is matched to the most likely onset within half a second that
+/// is not in a more likely pair. `names` are the tagger's classes.
 pub(super) fn by_class(
     recordings: &[&Recording],
     said: &[Vec<Onset>],
@@ -339,7 +338,7 @@ pub(super) fn by_class(
             let [low, median, high] = quartiles(&mut apart);
             let same = |name: &&String| name.to_lowercase() == class.to_lowercase();
             let tagger_class = names.iter().find(same).cloned();
-            // Of a median, where values are spread as the quartiles say.
+            // Standard error of a median, from the quartiles.
             let error = 1.253 * (high - low) / 1.349 / (apart.len() as f64).sqrt();
             let sure = median.abs() > 2.0 * error && median.abs() >= LEAST_MS;
             ClassOffset {
@@ -356,7 +355,7 @@ pub(super) fn by_class(
     all
 }
 
-/// The line of a pipeline that sets what is proposed, if anything is.
+/// The line of a pipeline with the proposed offsets, if there are any.
 pub(super) fn yaml(offsets: &[ClassOffset]) -> Option<String> {
     let proposed = offsets.iter().filter(|one| one.proposed);
     let pairs: Vec<String> = proposed
@@ -368,18 +367,18 @@ pub(super) fn yaml(offsets: &[ClassOffset]) -> Option<String> {
     (!pairs.is_empty()).then(|| format!("class_offset_ms: {{ {} }}", pairs.join(", ")))
 }
 
-/// What was fitted, and how.
+/// The fitted parameters, and how they were fitted.
 pub(super) struct Fitted {
     pub(super) tuned: Tuned,
     pub(super) shift: Option<Shift>,
     pub(super) threshold: Option<Threshold>,
 }
 
-/// Fits parts of what there is to fit to what is said of recordings, one after the other: when, how likely, what is worth saying. What isn't fitted stays
-/// as `given`. Also gives what is said then, before the threshold.
+/// Fits `parts` to the onsets of recordings, in order: shift, calibration, threshold. Others stay
+/// as `given`. Also returns the onsets before the threshold.
 ///
 /// # Errors
-/// Too few candidates, or a recording that can't be planned.
+/// Too few candidates, or a recording that cannot be planned.
 pub(super) fn fit(
     recordings: &[&Recording],
     mut said: Vec<Vec<Onset>>,
@@ -412,7 +411,7 @@ pub(super) fn fit(
     Ok((fitted, said))
 }
 
-/// What is said of each recording by a probe.
+/// The onsets of each recording.
 pub(super) fn heard_by(
     recordings: &[&Recording],
     probe: &anchoring::onset::probe::Probe,
@@ -425,31 +424,11 @@ pub(super) fn heard_by(
 
 #[cfg(test)]
 mod tests {
-    use anchoring::time::Window;
-
-    use super::super::hear::Mel;
+    use super::super::made::{event, heard, recording};
     use super::super::random::Random;
     use super::*;
-    use crate::eval::labels::Event;
 
-    fn event(ms: i64, class: &str) -> Event {
-        Event {
-            span: Window::new(Nanos::from_ms(ms), Nanos::from_ms(ms + 400)).unwrap(),
-            class: class.into(),
-            level: None,
-            video_id: None,
-        }
-    }
-
-    fn heard(ms: i64, p: f32) -> Onset {
-        Onset {
-            at: Nanos::from_ms(ms),
-            p,
-            uncertainty: 1.0 - p,
-        }
-    }
-
-    /// Events every three seconds or so, heard `late` ms after their labels, and as many candidates that are nothing.
+    /// Events every three seconds or so, heard `late` ms after their labels, and as many candidates without an event.
     fn made(seed: u64, late: i64, class: &str) -> (Recording, Vec<Onset>) {
         let mut random = Random::of(seed, &[]);
         let (mut events, mut said) = (Vec::new(), Vec::new());
@@ -463,15 +442,7 @@ mod tests {
                 random.range(0.02, 0.3),
             ));
         }
-        let mut mel = Mel::default();
-        (0..18_400).for_each(|_| mel.push(&[0.0; 64]));
-        let recording = Recording {
-            name: "made".into(),
-            given: String::new(),
-            mel,
-            events,
-        };
-        (recording, said)
+        (recording(events, 18_400), said)
     }
 
     #[test]
@@ -495,7 +466,7 @@ mod tests {
         let found = threshold(&[&one], &[said]).unwrap();
         assert!(found.recovery > Some(0.9), "{found:?}");
         assert!(found.value <= found.best && found.recovery <= found.best_recovery);
-        // What is said by chance alone harms: those must go.
+        // Onsets by chance do harm and must go.
         let (one, mut said) = made(3, 0, "tap");
         let mut random = Random::of(4, &[]);
         for heard in &mut said {

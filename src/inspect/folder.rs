@@ -1,4 +1,4 @@
-//! What is in a batch's folder: a line a recording, from the status lines and the files themselves.
+//! Shows a batch folder: one line per recording, from status lines and the files themselves.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,27 +7,27 @@ use std::path::{Path, PathBuf};
 use gstearmark::printable::line;
 use serde_json::{Value, json};
 
-use crate::batch::status::{self, Line, State};
+use crate::batch::status::{self, State, StatusLine};
 use crate::outputs::features::{self, features_in};
 use crate::terminal::{grouped, time};
 
-/// A batch's folder at a glance.
+/// A batch folder at a glance.
 #[derive(Debug)]
 pub struct Folder {
     folder: PathBuf,
     rows: BTreeMap<String, Row>,
     /// Status lines that could not be read.
     unread: usize,
-    /// Files of runs that did not end, or have not yet.
+    /// Partial files of unfinished runs.
     partial: Vec<String>,
 }
 
 /// A recording.
 #[derive(Debug, Default)]
 struct Row {
-    last: Option<Line>,
+    last: Option<StatusLine>,
     attempts: u32,
-    /// What its file says: whether it is complete, frames, tokens, seconds of video; or why it can't be read.
+    /// Complete, frames, tokens, seconds of video; or why the file cannot be read.
     file: Option<Result<(bool, u64, u64, f64), String>>,
 }
 
@@ -36,7 +36,7 @@ impl Row {
         match (&self.file, self.last.as_ref().map(|line| line.state)) {
             (Some(Err(_)), _) => "DAMAGED",
             (Some(Ok((false, ..))), _) => "INCOMPLETE",
-            // An old file is there still, but the last attempt at a new one failed.
+            // The old file is still there, but the last attempt to replace it failed.
             (Some(Ok(_)), Some(State::Failed)) => "failed, old file",
             (Some(Ok(_)), _) => "done",
             (None, Some(State::Done | State::Skipped)) => "GONE",
@@ -152,12 +152,16 @@ impl fmt::Display for Folder {
         for name in &self.partial {
             write!(
                 f,
-                "\n{} was not finished, or is being written; `earmark recover` saves what it holds",
+                "\n{} is unfinished or still being written; `earmark recover` saves its content",
                 line(name)
             )?;
         }
         if self.unread > 0 {
-            write!(f, "\n{} status lines could not be read", self.unread)?;
+            write!(
+                f,
+                "\n{} lines of status.jsonl could not be read",
+                self.unread
+            )?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What this machine lacks, and the command that puts it there.
+//! Checks what this machine lacks, and names the command that installs it.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,24 +8,24 @@ use serde::Serialize;
 
 use super::packages;
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// What it is for: `GStreamer`, `MP4`, `H.264`, ...
+    /// Its topic: `GStreamer`, `MP4`, `H.264`, ...
     pub topic: &'static str,
-    /// What was looked at: an element, a library, a model.
+    /// What was checked: an element, a library, a model.
     pub what: String,
-    /// Whether Earmark cannot do its work without it.
+    /// Whether Earmark needs it.
     pub needed: bool,
-    /// Whether it is there.
+    /// Whether it is installed.
     pub ok: bool,
-    /// Its version or place, or what is wrong with it.
+    /// Its version or location, or what is wrong.
     pub detail: String,
-    /// The command that fixes it, if it is not there.
+    /// The command that installs it, if it is missing.
     pub fix: Option<String>,
 }
 
-/// Elements by what they are for. One of each list is enough; the first is what Debian brings.
+/// Elements by topic. One of each list is enough; the first is in Debian.
 const ELEMENTS: [(&str, &[&str], bool); 23] = [
     ("graph", &["parsebin"], true),
     ("graph", &["decodebin"], true),
@@ -72,7 +72,7 @@ const ELEMENTS: [(&str, &[&str], bool); 23] = [
     ("http(s)", &["souphttpsrc", "curlhttpsrc"], false),
 ];
 
-/// Looks at everything.
+/// Runs all checks.
 pub fn examine() -> Vec<Finding> {
     let mut findings = vec![gstreamer()];
     findings.extend(
@@ -104,7 +104,7 @@ pub fn examine() -> Vec<Finding> {
         "ffmpeg",
         "ffmpeg",
         "-version",
-        "the tests make recordings with it",
+        "the tests create recordings with it",
         "sudo apt-get install ffmpeg",
     ));
     findings.push(python());
@@ -121,7 +121,7 @@ fn gstreamer() -> Finding {
         ok,
         detail: format!(
             "{major}.{minor}.{micro}{}",
-            if ok { "" } else { "; 1.22 or newer is needed" }
+            if ok { "" } else { "; needs 1.22 or newer" }
         ),
         fix: (!ok).then(|| "make setup".into()),
     }
@@ -215,7 +215,7 @@ fn models_found() -> Vec<Finding> {
             needed: true,
             ok: false,
             detail: format!("none in {}", dirs.join(", ")),
-            fix: Some("make setup, or name their folder in EARMARK_MODELS".into()),
+            fix: Some("make setup, or set EARMARK_MODELS to their folder".into()),
         }];
     }
     listed
@@ -241,7 +241,7 @@ fn models_found() -> Vec<Finding> {
         .collect()
 }
 
-/// The first line that a program says about itself.
+/// The first line that a program prints about itself.
 fn says(program: &Path, argument: &str) -> Option<String> {
     let output = Command::new(program).arg(argument).output().ok()?;
     let text = if output.stdout.is_empty() {
@@ -290,7 +290,7 @@ fn python() -> Finding {
         ok: output.is_some(),
         detail: match &output {
             Some(output) => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
-            None => "no h5py, numpy and onnx here; only the tests use them".into(),
+            None => "h5py, numpy or onnx is missing; only the tests need them".into(),
         },
         fix: output
             .is_none()

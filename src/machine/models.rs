@@ -1,18 +1,18 @@
-//! The models that pipelines can name: found, and compared with their manifests if that is wanted.
+//! Lists the models that pipelines can name, and checks them against their manifests.
 
 use serde_json::{Value, json};
 
-/// What was found.
+/// All models found.
 pub(crate) struct Listing {
-    /// A line a model.
+    /// One line per model.
     pub text: String,
-    /// The same and more.
+    /// One JSON object per model.
     pub rows: Vec<Value>,
-    /// How many cannot be used.
+    /// Number of unusable models.
     pub bad: usize,
 }
 
-/// Every model of every folder that is searched; `check`: files are hashed, too.
+/// Lists the models in all search folders. With `check`, files are hashed as well.
 pub(crate) fn list(check: bool) -> Listing {
     let listed = gstearmark::models::list();
     let mut bad = 0;
@@ -74,7 +74,7 @@ pub(crate) fn list(check: bool) -> Listing {
             .map(|dir| dir.display().to_string())
             .collect();
         text = format!(
-            "no models in {}; run `make setup`, or name their folder in EARMARK_MODELS\n",
+            "no models in {}; run `make setup`, or set EARMARK_MODELS to their folder\n",
             if dirs.is_empty() {
                 "any folder".into()
             } else {

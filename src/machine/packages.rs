@@ -1,10 +1,10 @@
-//! Which Debian package brings a GStreamer element or decoder.
+//! Maps GStreamer elements and decoders to Debian packages.
 
-/// One line a package: its name, then its elements. From the `Gstreamer-Elements` field of Debian 12's package lists; the
-/// elements of gstreamer1.0-libav are known by their prefixes.
+/// One line per package: its name, then its elements, from the `Gstreamer-Elements` field of Debian 12's package lists.
+/// The elements of gstreamer1.0-libav are recognised by prefix.
 const ELEMENTS: &str = include_str!("packages.txt");
 
-/// The Debian package of an element; `None` if none is known.
+/// The Debian package of an element; `None` if unknown.
 pub fn of_element(factory: &str) -> Option<&'static str> {
     if ["avdec_", "avenc_", "avdemux_", "avmux_"]
         .iter()
@@ -24,7 +24,7 @@ pub fn of_element(factory: &str) -> Option<&'static str> {
     })
 }
 
-/// Every element name that some package brings.
+/// All known element names.
 pub fn elements() -> impl Iterator<Item = &'static str> {
     ELEMENTS
         .lines()
@@ -32,7 +32,7 @@ pub fn elements() -> impl Iterator<Item = &'static str> {
         .flat_map(|(_, elements)| elements.split(' '))
 }
 
-/// The element and the Debian package that decode this media type, for the codecs that recordings come in.
+/// The element and Debian package that decode a media type, for common codecs.
 pub fn of_decoder(media: &str) -> Option<(&'static str, &'static str)> {
     Some(match media {
         "video/x-vp8" => ("vp8dec", "gstreamer1.0-plugins-good"),
@@ -56,7 +56,7 @@ pub fn of_decoder(media: &str) -> Option<(&'static str, &'static str)> {
     })
 }
 
-/// The Debian package that reads a container, by its media type.
+/// The element and Debian package that read a container, by media type.
 pub fn of_demuxer(media: &str) -> Option<(&'static str, &'static str)> {
     Some(match media {
         "video/quicktime" | "audio/x-m4a" | "application/x-3gp" => {

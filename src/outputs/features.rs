@@ -1,8 +1,8 @@
-//! Feature files, read so that none can take the process with it.
+//! Reads feature files so that none can crash this process.
 //!
-//! Files come from disks and from others, and HDF5 trusts what it finds in them; a seal tells damage, but whoever means harm can make one.
-//! So a child of this program, with limits to its memory and time, reads every file: it says what is in it, or copies what will be read to a
-//! new one, and that is read here. If the child dies, the file is damaged.
+//! Files come from disks and from other people, and HDF5 trusts what it finds in them. A seal detects damage, but anybody can make one. So a
+//! child process with limits on memory and time reads every file: it summarises the content, or copies what is needed to a new file, which is
+//! read here. If the child dies, the file counts as damaged.
 
 use std::path::{Path, PathBuf};
 
@@ -13,23 +13,24 @@ use tempfile::TempDir;
 use super::reader::{Answer, ask};
 use crate::cli::Task;
 
-/// A copy of a feature file, which can be read here.
+/// A copy of a feature file that is safe to read in this process.
 #[derive(Debug)]
 pub(crate) struct Readable {
     path: PathBuf,
     original: Original,
-    // What was copied lives as long as this.
+    // Keeps the copy alive.
     _copy: TempDir,
 }
 
 impl Readable {
-    /// `parts`: what of it will be read.
+    /// `parts`: what will be read.
     ///
     /// # Errors
-    /// Not there, not of our schemas, or damaged.
+    /// The file does not exist, has another schema, or is damaged.
     pub(crate) fn open(path: &Path, parts: Parts) -> anyhow::Result<Self> {
         h5::look(path)?;
-        let folder = TempDir::with_prefix("earmark-").context("cannot make a temporary folder")?;
+        let folder =
+            TempDir::with_prefix("earmark-").context("cannot create a temporary folder")?;
         let copy = folder.path().join("copy.h5");
         let task = match parts {
             Parts::All => Task::Copy,
@@ -42,16 +43,16 @@ impl Readable {
                 original,
                 _copy: folder,
             }),
-            other => bail!("{} cannot be read: {other:?}", path.display()),
+            other => bail!("cannot read {}: {other:?}", path.display()),
         }
     }
 
-    /// What to read.
+    /// The path to read.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What a person wants to know of it.
+    /// The file at a glance.
     ///
     /// # Errors
     /// Something cannot be read.
@@ -62,42 +63,42 @@ impl Readable {
     }
 }
 
-/// What a person wants to know of a file.
+/// A file at a glance.
 ///
 /// # Errors
-/// Not there, not of our schemas, or damaged.
+/// The file does not exist, has another schema, or is damaged.
 pub(crate) fn summary(path: &Path) -> anyhow::Result<Summary> {
     h5::look(path)?;
     match ask(Task::Summary, path, None)? {
         Answer::Read { summary } => Ok(*summary),
-        other => bail!("{} cannot be read: {other:?}", path.display()),
+        other => bail!("cannot read {}: {other:?}", path.display()),
     }
 }
 
-/// Everything that is wrong with a file; nothing if it is whole and complete.
+/// Everything that is wrong with a file; empty if it is intact and complete.
 ///
 /// # Errors
-/// Not there, not of our schemas, or so damaged that it can't be read.
+/// The file does not exist, has another schema, or is too damaged to be read.
 pub fn check(path: &Path) -> anyhow::Result<Vec<String>> {
     h5::look(path)?;
     match ask(Task::Check, path, None)? {
         Answer::Checked { problems } => Ok(problems),
-        other => bail!("{} cannot be checked: {other:?}", path.display()),
+        other => bail!("cannot check {}: {other:?}", path.display()),
     }
 }
 
-/// Saves what can be saved of a file in another.
+/// Copies what can be read of a file to another.
 ///
 /// # Errors
 /// Nothing can be read, or the copy cannot be written.
 pub(crate) fn recover(path: &Path, to: &Path) -> anyhow::Result<Totals> {
     match ask(Task::Recover, path, Some(to))? {
         Answer::Recovered { totals } => Ok(totals),
-        other => bail!("{} cannot be recovered: {other:?}", path.display()),
+        other => bail!("cannot recover {}: {other:?}", path.display()),
     }
 }
 
-/// The feature files of a folder, in the order of their names; what is still being written is none.
+/// The feature files of a folder by name; partial files do not count.
 pub(crate) fn features_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder)
         .with_context(|| format!("cannot read the folder {}", folder.display()))?;

@@ -1,4 +1,4 @@
-//! A plan's file, line by line, in memory that does not grow with it.
+//! Reads a plan line by line, in constant memory.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -36,12 +36,12 @@ pub(crate) fn read(
         }
         if read as u64 == LONGEST_LINE {
             bail!(
-                "{} line {number} is longer than {LONGEST_LINE} bytes; is it a plan?",
+                "{} line {number} is longer than {LONGEST_LINE} bytes; is this a plan?",
                 name()
             );
         }
         let text = match number {
-            // Some editors begin text with a mark.
+            // Some editors write a byte order mark.
             1 => line.trim_start_matches('\u{feff}').trim_end(),
             _ => line.trim_end(),
         };
@@ -52,7 +52,7 @@ pub(crate) fn read(
     }
     reader.finish().with_context(name)?;
     if !any {
-        bail!("{} is empty; a plan begins with its header", name());
+        bail!("{} is empty; a plan begins with a header", name());
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A plan at a glance.
+//! Summarises a plan: counts, shares, largest gap.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,21 +22,21 @@ pub struct PlanSummary {
     pub anchors: u64,
     /// How many cue lines.
     pub cues: u64,
-    /// Pictures and tokens by tier and reason.
+    /// Frames and tokens by tier and reason.
     pub shares: BTreeMap<(Tier, Reason), (u64, Tokens)>,
-    /// Longest time without a look, from the start to the first and from the last to the stop included.
+    /// Largest gap, including those to the start and the end of the recording.
     pub largest_gap: Nanos,
-    /// Where the sound can't be trusted; known from cues.
+    /// Untrusted sound, if the plan has cues.
     pub untrusted: Untrusted,
 }
 
-/// From which uncertainty on the sound is not trusted.
+/// Uncertainty from which on the sound is not trusted.
 pub(crate) fn distrust(config: &Value) -> f64 {
     let given = config["budget"]["distrust"].as_f64();
     given.unwrap_or(BudgetSettings::default().distrust)
 }
 
-/// Reads and checks a plan, in memory that does not grow with it.
+/// Reads and checks a plan, in constant memory.
 ///
 /// # Errors
 /// It cannot be read, or a line of it is wrong.

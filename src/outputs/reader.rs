@@ -1,4 +1,4 @@
-//! The child process that reads files which may be damaged, or made to do harm: what it is asked, what it may cost, how it answers.
+//! The child process that reads feature files, which may be damaged or hostile: its requests, limits and answers.
 
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -15,25 +15,25 @@ use serde_json::json;
 use crate::cli::Task;
 use crate::terminal;
 
-/// Most memory of a child.
+/// Memory limit of the child.
 const MOST_MEMORY: u64 = 1 << 30;
-/// Processor time of a child, and how many bytes of the file give it a second more.
+/// CPU time limit of the child: a base, and bytes of the file per further second.
 const LEAST_SECONDS: u64 = 3;
 const BYTES_A_SECOND: u64 = 8 << 20;
-/// By how much a child may be slower than its processor time where others are busy.
+/// Factor from CPU time to wall time on a busy machine.
 const BUSY: u32 = 20;
-/// Longest answer: a summary has the pipeline and the plan's settings in it.
+/// Longest answer, in bytes: a summary contains the pipeline and the settings of the plan.
 const LONGEST: u64 = 16 << 20;
-/// Letters of one thing that it says.
+/// Longest text about damage, in characters.
 const MOST_LETTERS: usize = 500;
-/// How much larger a copy may be: deflate packs 1032 bytes into one, and none of our columns that well.
+/// Largest ratio of copy to file: deflate packs at most 1032 bytes into one, and no column of ours that well.
 const MOST_GROWN: u64 = 200;
-/// Least size of a copy: chunks are whole.
+/// Smallest size limit of a copy, because chunks are whole.
 const LEAST_COPY: u64 = 64 << 20;
-/// How long a child is waited for at a time.
+/// Interval at which the child is checked.
 const TICK: Duration = Duration::from_millis(2);
 
-/// What a child says, on one line.
+/// The child's answer, on one line.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub(super) enum Answer {
@@ -44,14 +44,14 @@ pub(super) enum Answer {
     Failed { error: String },
 }
 
-/// The child: does one thing, says how it went.
+/// Runs in the child: does one task and prints the answer.
 ///
 /// # Errors
 /// stdout fails.
 pub(crate) fn serve(task: Task, file: &Path, to: Option<&Path>) -> anyhow::Result<()> {
     let bytes = file.metadata().map_or(0, |about| about.len());
     limit(task, bytes)?;
-    let wanted = || to.context("it is not said where to write");
+    let wanted = || to.context("no output file was given");
     let done = match task {
         Task::Summary => h5::summary_unsealed(file)
             .map(|summary| Answer::Read {
@@ -76,7 +76,7 @@ pub(crate) fn serve(task: Task, file: &Path, to: Option<&Path>) -> anyhow::Resul
 }
 
 impl Answer {
-    /// What it says of damage is no longer than a person reads.
+    /// Shortens texts about damage to what a person reads.
     fn cut(mut self) -> Self {
         let cut = |text: &mut String| {
             if let Some((at, _)) = text.char_indices().nth(MOST_LETTERS) {
@@ -98,21 +98,21 @@ fn copied(from: &Path, to: &Path, parts: Parts) -> anyhow::Result<Answer> {
     Ok(Answer::Copied { original })
 }
 
-/// What a damaged file may cost.
+/// Sets the limits of this process.
 fn limit(task: Task, bytes: u64) -> anyhow::Result<()> {
     let within = |resource, most, maximum| {
         let limit = Rlimit {
             current: Some(most),
             maximum: Some(maximum),
         };
-        setrlimit(resource, limit).context("cannot limit what reading a file costs")
+        setrlimit(resource, limit).context("cannot set limits for reading a file")
     };
     let set = |resource, most| within(resource, most, most);
     set(Resource::Core, 0)?;
     set(Resource::As, MOST_MEMORY)?;
-    // At the first of them SIGXCPU says what it was.
+    // At the first limit, SIGXCPU tells the cause.
     within(Resource::Cpu, seconds(bytes), seconds(bytes) + 1)?;
-    // What is recovered goes where the user wants it, and all of it is wanted.
+    // A recovered file has no size limit: the user wants all of it.
     if task != Task::Recover {
         set(
             Resource::Fsize,
@@ -122,12 +122,12 @@ fn limit(task: Task, bytes: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Processor time for a file of so many bytes.
+/// CPU time limit for a file of this size.
 fn seconds(bytes: u64) -> u64 {
     LEAST_SECONDS + bytes / BYTES_A_SECOND
 }
 
-/// Has a child do it.
+/// Starts a child and waits for its answer.
 pub(super) fn ask(task: Task, file: &Path, to: Option<&Path>) -> anyhow::Result<Answer> {
     let program = std::env::current_exe().context("cannot find this program")?;
     let mut command = Command::new(program);
@@ -136,13 +136,13 @@ pub(super) fn ask(task: Task, file: &Path, to: Option<&Path>) -> anyhow::Result<
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        // ^C is for this program, which waits for no child for long.
+        // ^C goes to this process, which never waits long for a child.
         .process_group(0)
         .spawn()
-        .with_context(|| format!("cannot start a process that reads {}", file.display()))?;
+        .with_context(|| format!("cannot start a process to read {}", file.display()))?;
     let bytes = file.metadata().map_or(0, |about| about.len());
     let patience = Duration::from_secs(seconds(bytes)).saturating_mul(BUSY);
-    // Whoever has more to say than that finds nobody who listens.
+    // Output beyond the limit is not read.
     let stdout = child.stdout.take();
     let listener = std::thread::Builder::new().spawn(move || {
         let mut said = Vec::new();
@@ -182,16 +182,16 @@ pub(super) fn ask(task: Task, file: &Path, to: Option<&Path>) -> anyhow::Result<
     }
 }
 
-/// How a child that did not answer ended.
+/// Why a child ended without an answer.
 fn end(status: Option<ExitStatus>) -> String {
     let Some(status) = status else {
-        return "reading it came to no end".into();
+        return "reading it took too long".into();
     };
     match status.signal() {
-        // SIGXCPU, and what follows it.
-        Some(24) => "reading it came to no end".into(),
-        Some(25) => "it says that it holds far more than its size allows".into(),
-        Some(signal) => format!("reading it ended the process that tried (signal {signal})"),
+        // SIGXCPU; SIGXFSZ below.
+        Some(24) => "reading it took too long".into(),
+        Some(25) => "it claims to hold far more data than its size allows".into(),
+        Some(signal) => format!("the process that read it was killed (signal {signal})"),
         None => format!("the process that read it failed ({status})"),
     }
 }

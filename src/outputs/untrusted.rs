@@ -1,36 +1,36 @@
-//! Stretches in which the sound can't be trusted, out of cues: when each begins and ends.
+//! Finds stretches of untrusted sound in cues.
 
 use anchoring::cue::{HOP, trusts};
 use anchoring::time::Nanos;
 use serde::Serialize;
 
-/// Most that are kept; a recording that has more is hardly ever to be trusted.
+/// Most stretches that are kept.
 const MOST: usize = 10_000;
-/// Most that are told on a screen.
+/// Most stretches that are printed.
 const TOLD: usize = 6;
 
-/// One of them.
+/// A stretch of untrusted sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Stretch {
-    /// When it begins, ns.
+    /// Start, ns.
     pub start_ns: Nanos,
-    /// When it ends, ns.
+    /// End, ns.
     pub stop_ns: Nanos,
-    /// Whether there is nothing to hear at all; else the sound is there, and spoilt (clipping, wind, handling, a roar).
+    /// Whether it is silent; otherwise the sound is distorted (clipping, wind, handling, a roar).
     pub silent: bool,
 }
 
-/// All of them.
+/// All untrusted stretches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Untrusted {
     stretches: Vec<Stretch>,
     cues: u64,
-    /// How many cues lie in them.
+    /// Number of cues in them.
     hops: u64,
 }
 
 impl Untrusted {
-    /// The next cue, in the order of time. `distrust`: from this uncertainty on, the sound is not trusted.
+    /// Adds the next cue in time order. Sound is not trusted from the uncertainty `distrust` on.
     pub fn hear(&mut self, pts: Nanos, uncertainty: f32, distrust: f64) {
         self.cues += 1;
         if trusts(uncertainty, distrust) {
@@ -51,7 +51,7 @@ impl Untrusted {
         }
     }
 
-    /// By time; at most 10,000.
+    /// In time order; at most 10,000.
     pub fn stretches(&self) -> &[Stretch] {
         &self.stretches
     }
@@ -65,7 +65,7 @@ impl Untrusted {
         if self.stretches.is_empty() {
             return Some("none".into());
         }
-        // The longest matter most; they are told in the order of time.
+        // Prints the longest ones, in time order.
         let mut longest: Vec<&Stretch> = self.stretches.iter().collect();
         longest.sort_by_key(|one| std::cmp::Reverse(one.stop_ns - one.start_ns));
         longest.truncate(TOLD);
@@ -73,7 +73,7 @@ impl Untrusted {
         let parts: Vec<_> = longest
             .iter()
             .map(|one| {
-                let why = if one.silent { "silence" } else { "spoilt" };
+                let why = if one.silent { "silence" } else { "distorted" };
                 let (from, to) = (one.start_ns.seconds(), one.stop_ns.seconds());
                 format!("{from:.1} to {to:.1} s ({why})")
             })

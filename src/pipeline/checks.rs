@@ -1,4 +1,4 @@
-//! Checks of a graph that was read: elements, properties, pads, and whether GStreamer can build it.
+//! Checks a parsed graph: elements, properties, pads, and whether GStreamer can build it.
 
 use anchoring::settings::{AnchorSettings, BudgetSettings, Policy};
 use gst::prelude::*;
@@ -46,7 +46,7 @@ fn field(node: &Node) -> String {
 }
 
 fn unknown_element(node: &Node) -> Problem {
-    let rule = "GStreamer has no such element here";
+    let rule = "GStreamer has no such element on this machine";
     let problem = Problem::new(node.at, format!("graph: {}", node.factory), rule);
     if let Some(hint) = properties::where_from(&node.factory) {
         return problem.hint(Some(hint));
@@ -87,7 +87,7 @@ fn node_properties(node: &Node, factory: &gst::ElementFactory, problems: &mut Ve
                 .hint(
                     did_you_mean(&property.name, names.iter().copied()).or_else(|| {
                         Some(format!(
-                            "`gst-inspect-1.0 {}` lists what it has",
+                            "`gst-inspect-1.0 {}` lists its properties",
                             node.factory
                         ))
                     }),
@@ -102,7 +102,7 @@ fn node_properties(node: &Node, factory: &gst::ElementFactory, problems: &mut Ve
                     property.at,
                     field,
                     format!(
-                        "is set by the section `{section}`, so that it is checked and recorded"
+                        "must be set in the section `{section}`, where it is checked and recorded"
                     ),
                 )
                 .value(shown)
@@ -112,7 +112,7 @@ fn node_properties(node: &Node, factory: &gst::ElementFactory, problems: &mut Ve
                 ))),
             );
         } else if !properties::is_writable(spec) {
-            problems.push(Problem::new(property.at, field, "can only be read").value(shown));
+            problems.push(Problem::new(property.at, field, "is read-only").value(shown));
         } else if !properties::takes(spec, &property.value) {
             let names = properties::names(spec).unwrap_or_default();
             problems.push(
@@ -190,9 +190,9 @@ fn pads(graph: &Graph, index: usize, factory: &gst::ElementFactory, problems: &m
         };
         if let ([], Some((at, _))) = (ours.as_slice(), ends.first()) {
             let rule = if direction == gst::PadDirection::Sink {
-                "takes nothing, so nothing can be linked to it"
+                "has no sink pads, so nothing can be linked to it"
             } else {
-                "gives nothing, so nothing can follow it"
+                "has no source pads, so nothing can follow it"
             };
             problems.push(Problem::new(*at, field(node), rule));
             continue;
@@ -210,7 +210,7 @@ fn pads(graph: &Graph, index: usize, factory: &gst::ElementFactory, problems: &m
                     Problem::new(
                         *at,
                         format!("{}.{pad}", field(node)),
-                        format!("has no such {word} pad: {}", either(&names)),
+                        format!("has no such {word} pad; it has {}", either(&names)),
                     )
                     .hint(did_you_mean(pad, names.iter().copied())),
                 );
@@ -284,15 +284,15 @@ fn roles(graph: &Graph, context: &Context, problems: &mut Vec<Problem>) {
     for (factory, rule) in [
         (
             "anchorgate",
-            "is missing: it lets through the pictures worth looking at",
+            "is missing; it passes on the frames that are worth decoding",
         ),
         (
             "framepick",
-            "is missing: it stands behind the decoder and keeps the chosen pictures",
+            "is missing; it stands behind the decoder and keeps the chosen frames",
         ),
         (
             "featuresink",
-            "is missing: it encodes the pictures and writes the file",
+            "is missing; it encodes the frames and writes the file",
         ),
     ] {
         if all(factory).next().is_none() {
@@ -304,7 +304,7 @@ fn roles(graph: &Graph, context: &Context, problems: &mut Vec<Problem>) {
             problems.push(Problem::new(
                 second.at,
                 field(second),
-                format!("a pipeline has one `{factory}`"),
+                format!("a pipeline has exactly one `{factory}`"),
             ));
         }
     }
@@ -319,7 +319,7 @@ fn roles(graph: &Graph, context: &Context, problems: &mut Vec<Problem>) {
                 Problem::new(
                     at,
                     format!("{}.location", field(sink)),
-                    "must be ${output}: the command says where the file goes",
+                    "must be ${output}, because --output names the file",
                 )
                 .value(location.map_or("missing".into(), |location| shown(&location.value))),
             );
@@ -331,17 +331,18 @@ fn roles(graph: &Graph, context: &Context, problems: &mut Vec<Problem>) {
             Problem::new(
                 context.at,
                 "graph: eventness",
-                "is missing: the policies gated and anchors_only listen for anchors",
+                "is missing; the policies gated and anchors_only need it to find anchors",
             )
             .hint(Some(
-                "for looks without sound write `budget: { policy: uniform }`".to_owned(),
+                "for evenly spaced frames without sound, write `budget: { policy: uniform }`"
+                    .to_owned(),
             )),
         );
     } else if ears.is_none() && context.has_ears {
         problems.push(Problem::new(
             context.at,
             "ears",
-            "the graph has no `eventness` to set",
+            "the graph has no `eventness` to configure",
         ));
     }
 }
@@ -364,6 +365,6 @@ fn builds(graph: &Graph, text: &str, context: &Context, problems: &mut Vec<Probl
         .or_else(|| graph.nodes.iter().find(|node| said.contains(&node.factory)))
         .map_or(context.at, |node| node.at);
     problems.push(Problem::new(at, "graph", format!("GStreamer cannot build it: {said}")).hint(Some(
-        "do the two sides of each `!` carry the same kind of data? Try the text with gst-launch-1.0".to_owned(),
+        "do both sides of each `!` carry the same kind of data? Try the text with gst-launch-1.0".to_owned(),
     )));
 }

@@ -1,4 +1,4 @@
-//! Draws a pipeline: elements by stage, their pads, caps filters, links, links that wait for a pad.
+//! Draws a pipeline: elements by stage, pads, caps filters, links, and links that are made later.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -218,7 +218,7 @@ fn quoted(text: &str) -> String {
     line(text).replace('\\', "\\\\").replace('"', "\\\"")
 }
 
-/// The picture that graphviz makes of [`dot`]'s text.
+/// The drawing that graphviz makes of [`dot`]'s text.
 ///
 /// # Errors
 /// graphviz is missing or fails.
@@ -233,7 +233,7 @@ pub fn svg(dot: &str) -> anyhow::Result<Vec<u8>> {
         Ok(child) => child,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             bail!(
-                "the command `dot` is missing: run `sudo apt-get install graphviz`, or take --format dot"
+                "the command `dot` is missing; run `sudo apt-get install graphviz`, or use --format dot"
             )
         }
         Err(e) => return Err(e).context("cannot run `dot`"),

@@ -1,5 +1,6 @@
-//! gst-launch text -> elements, properties and links, each with its place. What GStreamer's own parser cannot tell: lines,
-//! every mistake at once, and links that are made only when a pad appears.
+//! Parses gst-launch text into elements, properties and links with their positions.
+//!
+//! GStreamer's own parser gives no line numbers, stops at the first mistake, and does not show links that wait for a pad.
 
 use super::problem::{At, Problem};
 
@@ -61,7 +62,7 @@ pub struct Link {
 }
 
 impl Node {
-    /// What a person calls it: its name if it has one.
+    /// What messages call it: its name if it has one.
     pub fn title(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.factory)
     }
@@ -129,7 +130,7 @@ impl Graph {
         lines.join("\n")
     }
 
-    /// Every element from which data can come to this one, and this one.
+    /// All elements from which data can reach this one, and the element itself.
     pub fn above(&self, node: usize) -> Vec<bool> {
         let mut found = vec![false; self.nodes.len()];
         let mut open = vec![node];
@@ -159,8 +160,8 @@ struct Token {
     text: String,
 }
 
-/// Splits the text at blanks outside quotes; `#` at a word's start begins a remark. `first` is the place of the text's first
-/// character, `indent` the column of every later line's.
+/// Splits the text at blanks outside quotes; `#` at the start of a word begins a comment. `first` is the position of the first
+/// character, `indent` the column at which later lines start.
 fn tokens(text: &str, first: At) -> Vec<Token> {
     let mut tokens = Vec::new();
     let (mut line, mut column) = (first.line, first.column);
@@ -207,7 +208,7 @@ fn push(word: &mut Option<Token>, at: At, c: char) {
     .push(c);
 }
 
-/// The text without its remarks, for GStreamer's parser.
+/// The text without comments, for GStreamer's parser.
 pub fn without_remarks(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut last = 0;
@@ -241,8 +242,8 @@ enum Side {
     },
 }
 
-/// Reads a graph; `first` is the place of the text's first character in its file. Everything that could be read is returned
-/// beside everything that is wrong.
+/// Parses a graph; `first` is the position of the first character in its file. Returns what could be parsed,
+/// and everything that is wrong.
 pub fn parse(text: &str, first: At) -> (Graph, Vec<Problem>) {
     let mut reader = Reader::default();
     for token in tokens(text, first) {
@@ -299,7 +300,7 @@ impl Reader {
                 Problem::new(
                     at,
                     "graph",
-                    "is no element, property, pad, caps filter or `!`",
+                    "is not an element, property, pad, caps filter or `!`",
                 )
                 .value(format!("`{text}`")),
             );
@@ -318,12 +319,8 @@ impl Reader {
                 })
             }
             _ => self.problems.push(
-                Problem::new(
-                    at,
-                    "graph",
-                    "a `!` links the element before it to the one after it",
-                )
-                .value("`!`"),
+                Problem::new(at, "graph", "a `!` needs an element before and after it")
+                    .value("`!`"),
             ),
         }
     }
@@ -335,7 +332,7 @@ impl Reader {
             .filter(|_| matches!(self.last, Some(Side::Node(_))))
         else {
             self.problems.push(
-                Problem::new(at, "graph", "a property stands after its element")
+                Problem::new(at, "graph", "a property must follow its element")
                     .value(format!("`{name}={value}`")),
             );
             return;
@@ -352,13 +349,13 @@ impl Reader {
         match &mut self.waiting {
             Some(waiting) if waiting.caps.is_none() => waiting.caps = Some(caps),
             _ => self.problems.push(
-                Problem::new(at, "graph", "a caps filter stands between two `!`")
+                Problem::new(at, "graph", "a caps filter must be between two `!`")
                     .value(format!("`{caps}`")),
             ),
         }
     }
 
-    /// An element or a reference to one: ends a link that waits, may begin the next.
+    /// An element or a reference to one: completes a waiting link, may start the next.
     fn side(&mut self, at: At, side: Side, is_element: bool) {
         let ended = match self.waiting.take() {
             Some(Waiting { at, from, caps }) => {
@@ -375,17 +372,17 @@ impl Reader {
             self.problems.push(Problem::new(
                 at,
                 "graph",
-                "a pad without an element stands after its element",
+                "a pad without an element name must follow its element",
             ));
         }
-        // `a ! gate.cues` ends a chain; `demux. !` begins one.
+        // `a ! gate.cues` ends a chain; `demux. !` starts one.
         self.last = (is_element || !ended).then_some(side);
     }
 
     fn finish(mut self) -> (Graph, Vec<Problem>) {
         if let Some(Waiting { at, .. }) = self.waiting.take() {
             self.problems
-                .push(Problem::new(at, "graph", "nothing stands after this `!`").value("`!`"));
+                .push(Problem::new(at, "graph", "nothing follows this `!`").value("`!`"));
         }
         for (index, node) in self.nodes.iter().enumerate() {
             let Some(name) = &node.name else { continue };
@@ -397,7 +394,7 @@ impl Reader {
                     node.at,
                     format!("graph: {name}"),
                     format!(
-                        "two elements have this name, the first in line {}",
+                        "two elements have this name; the first is in line {}",
                         first.at.line
                     ),
                 ));
@@ -444,7 +441,10 @@ impl Reader {
                         .collect();
                     let rule = match names.as_slice() {
                         [] => "no element has this name; give it one with name=".into(),
-                        names => format!("no element has this name; there is {}", names.join(", ")),
+                        names => format!(
+                            "no element has this name; the names are {}",
+                            names.join(", ")
+                        ),
                     };
                     let hint = crate::pipeline::did_you_mean(&name, names.iter().copied());
                     self.problems
@@ -466,7 +466,7 @@ fn assignment(text: &str) -> Option<(String, String)> {
     is_name.then(|| (name.to_owned(), unquoted(value)))
 }
 
-/// As gst-launch reads it: quotes go, a backslash outside quotes makes the next character plain.
+/// Unquotes like gst-launch: removes quotes; a backslash outside quotes escapes the next character.
 fn unquoted(value: &str) -> String {
     let mut plain = String::with_capacity(value.len());
     let mut quoted = false;
@@ -561,11 +561,11 @@ mod tests {
         assert_eq!(
             rules,
             [
-                (4, "a `!` links the element before it to the one after it"),
-                (5, "a property stands after its element"),
-                (6, "a `!` links the element before it to the one after it"),
-                (7, "is no element, property, pad, caps filter or `!`"),
-                (7, "nothing stands after this `!`"),
+                (4, "a `!` needs an element before and after it"),
+                (5, "a property must follow its element"),
+                (6, "a `!` needs an element before and after it"),
+                (7, "is not an element, property, pad, caps filter or `!`"),
+                (7, "nothing follows this `!`"),
                 (4, "no element has this name; there is sinc"),
             ]
         );

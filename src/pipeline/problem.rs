@@ -1,11 +1,11 @@
-//! What is wrong with a pipeline: line, field, value, rule, likely mistake.
+//! A problem of a pipeline: line, field, value, rule, likely mistake.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-/// A place in a text, both counted from 1.
+/// A position in a text, counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct At {
     /// Line, from 1; 0 for what stands on the command line.
@@ -14,24 +14,24 @@ pub struct At {
     pub column: usize,
 }
 
-/// One thing that is wrong.
+/// A problem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// Where.
+    /// Its position.
     #[serde(flatten)]
     pub at: At,
-    /// Which field, as a path of keys: `anchors.pre_ms`, `graph: decodebin`.
+    /// Its field as a path of keys: `anchors.pre_ms`, `graph: decodebin`.
     pub field: String,
-    /// What was given, if anything was.
+    /// The given value, if any.
     pub value: Option<String>,
-    /// What it must be.
+    /// The rule that it breaks.
     pub rule: String,
-    /// The likely mistake, if one is likely.
+    /// The likely mistake, if there is one.
     pub hint: Option<String>,
 }
 
 impl Problem {
-    /// A problem of a field, without a value or a hint yet.
+    /// A problem of a field, without value and hint.
     pub(crate) fn new(at: At, field: impl Into<String>, rule: impl Into<String>) -> Self {
         Self {
             at,
@@ -42,20 +42,20 @@ impl Problem {
         }
     }
 
-    /// With the value that was given.
+    /// Adds the given value.
     pub(crate) fn value(mut self, value: impl Into<String>) -> Self {
         self.value = Some(value.into());
         self
     }
 
-    /// With the likely mistake.
+    /// Adds the likely mistake.
     pub(crate) fn hint(mut self, hint: impl Into<Option<String>>) -> Self {
         self.hint = hint.into();
         self
     }
 }
 
-/// Everything that is wrong with one pipeline, in the order of the text.
+/// All problems of a pipeline, in text order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 pub struct Problems {
     /// The file.
@@ -65,7 +65,7 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Sorted by place.
+    /// Sorts problems by position.
     pub(crate) fn new(file: &Path, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| problem.at);
         Self {
@@ -76,7 +76,7 @@ impl Problems {
 }
 
 impl fmt::Display for Problems {
-    /// Three lines a problem, then how many there are.
+    /// Three lines per problem, then their number.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for problem in &self.problems {
             let At { line, column } = problem.at;

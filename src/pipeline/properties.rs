@@ -1,4 +1,4 @@
-//! GStreamer elements and their properties, looked up and checked without making an element.
+//! Looks up GStreamer elements and their properties, and checks values without creating an element.
 
 use gst::glib;
 use gst::prelude::*;
@@ -6,7 +6,7 @@ use gst::prelude::*;
 use super::problem::either;
 use crate::machine::packages;
 
-/// What the command sets itself; no section and no graph may.
+/// Properties that the command sets itself, so no section and no graph may.
 pub(super) const OURS: [&str; 10] = [
     "location",
     "overwrite",
@@ -36,7 +36,7 @@ pub(super) fn all(factory: &gst::ElementFactory) -> Vec<glib::ParamSpec> {
         .unwrap_or_default()
 }
 
-/// The properties that the element itself declares and a user may choose.
+/// Properties that the element itself declares and a user may set.
 pub(super) fn own(factory: &gst::ElementFactory) -> Vec<glib::ParamSpec> {
     let element = factory.element_type();
     all(factory)
@@ -51,7 +51,7 @@ pub(super) fn is_writable(spec: &glib::ParamSpec) -> bool {
     spec.flags().contains(glib::ParamFlags::WRITABLE)
 }
 
-/// What a property takes, as a rule: "must be a whole number in 1..=256".
+/// The rule of a property: "must be a whole number in 1..=256".
 pub(super) fn rule(spec: &glib::ParamSpec) -> String {
     if let Some((low, high)) = range(spec) {
         let kind = if is_whole(spec) {
@@ -135,13 +135,13 @@ fn range(spec: &glib::ParamSpec) -> Option<(f64, f64)> {
     None
 }
 
-/// Whether the property takes this text as gst-launch would read it.
+/// Whether the property accepts this text as gst-launch would parse it.
 pub(super) fn takes(spec: &glib::ParamSpec, text: &str) -> bool {
     if spec.value_type() == glib::Type::STRING {
         return true;
     }
     if let Some((low, high)) = range(spec) {
-        // Numbers in other notations (0x10, 5/1) are GStreamer's to read.
+        // Other notations (0x10, 5/1) are left to GStreamer.
         if let Ok(number) = text.parse::<f64>() {
             return (low..=high).contains(&number) && (!is_whole(spec) || number.fract() == 0.0);
         }
@@ -149,7 +149,7 @@ pub(super) fn takes(spec: &glib::ParamSpec, text: &str) -> bool {
     glib::Value::deserialize_with_pspec(text, spec).is_ok()
 }
 
-/// The value that the element starts with, as JSON.
+/// The default of a property as JSON.
 pub(super) fn default(spec: &glib::ParamSpec) -> serde_json::Value {
     let value = spec.default_value();
     if let Some(names) = names(spec) {
@@ -175,8 +175,8 @@ pub(super) fn default(spec: &glib::ParamSpec) -> serde_json::Value {
     }
 }
 
-/// "it comes with the package gstreamer1.0-libav: sudo apt install gstreamer1.0-libav".
+/// "to install it, run `sudo apt-get install gstreamer1.0-libav`".
 pub(super) fn where_from(factory: &str) -> Option<String> {
     packages::of_element(factory)
-        .map(|package| format!("it comes with {package}: run `sudo apt-get install {package}`"))
+        .map(|package| format!("to install it, run `sudo apt-get install {package}`"))
 }

@@ -1,4 +1,4 @@
-//! What every key of a pipeline takes, for the guide: read from the elements' own properties, so that it can't go stale.
+//! The reference of all pipeline keys for the guide, generated from the elements' own properties.
 
 use gst::glib;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The typed sections: `anchors` and `budget` become [`Settings`]; `ears`, `gate` and `features` become properties of elements.
+//! Typed sections: `anchors` and `budget` become [`Settings`]; `ears`, `gate` and `features` become element properties.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use super::problem::{At, Problem, did_you_mean, either};
 use super::properties;
 use super::tree::{Key, Kind, Node};
 
-/// A section as given; no entries if it was left out.
+/// A section as given; empty if it was left out.
 pub(super) struct Given<'a> {
     pub name: &'static str,
     at: At,
@@ -45,7 +45,7 @@ impl<'a> Given<'a> {
         Self { name, at, entries }
     }
 
-    /// Where a key's value stands, or the section if the key was left out.
+    /// Position of a key's value, or of the section if the key is missing.
     pub(super) fn place(&self, key: &str) -> At {
         self.entries
             .iter()
@@ -59,7 +59,12 @@ impl<'a> Given<'a> {
             Problem::new(
                 key.at,
                 format!("{}.{}", self.name, key.name),
-                format!("is no key of `{}`: {}", self.name, either(names)),
+                format!(
+                    "unknown key `{}` in `{}`; its keys are {}",
+                    key.name,
+                    self.name,
+                    either(names)
+                ),
             )
             .hint(
                 renamed(&key.name)
@@ -85,7 +90,7 @@ fn renamed(key: &str) -> Option<String> {
         .map(|(old, new)| format!("`{old}` is now called `{new}`"))
 }
 
-/// "`pre_ms` belongs to `anchors`", for a key that stands in the wrong place.
+/// "`pre_ms` belongs to the section `anchors`", for a key in the wrong section.
 pub(super) fn belongs_to(key: &str) -> Option<String> {
     let has = |value: Value| value.get(key).is_some();
     let section = if has(json_of(&AnchorSettings::default())) {
@@ -117,10 +122,10 @@ fn json_of(value: &impl serde::Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
-/// Where the fields of [`Settings`] stand, by their names (`anchors.pre_ms`).
+/// Positions of the fields of [`Settings`], by name (`anchors.pre_ms`).
 pub(super) type Places = HashMap<String, At>;
 
-/// The settings, unless a type is wrong; how to plan, if that is given; where everything stands.
+/// The settings, unless a type is wrong; the planning, if given; all positions.
 pub(super) fn settings(
     anchors: &Given<'_>,
     budget: &Given<'_>,
@@ -151,7 +156,7 @@ pub(super) fn settings(
     let before = problems.len();
     let anchors = typed::<AnchorSettings>(anchors, &[], rule_of_anchors, problems);
     let budget = typed::<BudgetSettings>(budget, &["planning"], rule_of_budget, problems);
-    // Wrong fields keep their defaults, so that the ranges of all others are still checked.
+    // Wrong fields keep their defaults, so that the ranges of the others are still checked.
     let settings = Settings { anchors, budget };
     if problems.len() > before {
         check_ranges_only(&settings, &places, problems);
@@ -160,7 +165,7 @@ pub(super) fn settings(
     (Some(settings), planning, places)
 }
 
-/// The section's defaults with what was given; every field that does not fit is reported and keeps its default.
+/// The section's defaults with the given values. Every wrong value is reported and keeps its default.
 fn typed<T: Default + DeserializeOwned + serde::Serialize>(
     given: &Given<'_>,
     others: &[&str],
@@ -203,7 +208,7 @@ fn typed<T: Default + DeserializeOwned + serde::Serialize>(
     serde_json::from_value(Value::Object(filled)).unwrap_or_default()
 }
 
-/// Reports what is no mapping of names to whole numbers, each value at its place.
+/// Reports what is not a mapping of names to whole numbers, each value at its position.
 fn by_name(section: &str, name: &str, node: &Node, problems: &mut Vec<Problem>) {
     let field = format!("{section}.{name}");
     let Kind::Map(entries) = &node.kind else {
@@ -230,7 +235,7 @@ fn by_name(section: &str, name: &str, node: &Node, problems: &mut Vec<Problem>) 
     }
 }
 
-/// Reports offsets by class of what is no class of the tagger, and any without a tagger.
+/// Reports offsets for unknown classes, and any offsets without a tagger.
 pub(super) fn class_offsets(
     anchors: &Given<'_>,
     settings: &Settings,
@@ -245,13 +250,17 @@ pub(super) fn class_offsets(
     let field = format!("anchors.{KEY}");
     let Some(tagger) = tagger else {
         problems.push(
-            Problem::new(node.at, field, "needs a tagger, which names the classes")
-                .value(node.shown())
-                .hint(Some("write `ears: { tagger: yamnet }`".into())),
+            Problem::new(
+                node.at,
+                field,
+                "needs a tagger, because the classes are those of the tagger",
+            )
+            .value(node.shown())
+            .hint(Some("write `ears: { tagger: yamnet }`".into())),
         );
         return;
     };
-    // A list that cannot be read is told where it is needed.
+    // A list that cannot be read is reported where it is needed.
     let path = tagger.classes_path();
     let Some(classes) = path.and_then(|path| models::read_classes(&path).ok()) else {
         return;
@@ -263,7 +272,7 @@ pub(super) fn class_offsets(
     for (name, meant) in anchoring::anchor::offset::unknown_classes(&settings.anchors, &classes) {
         let at = place(name).map_or(node.at, |(key, _)| key.at);
         let rule = format!(
-            "must be one of the {} classes of {}",
+            "must be one of the {} classes of the tagger {}",
             classes.len(),
             tagger.name
         );
@@ -329,7 +338,7 @@ fn in_unit_of(key: &str, digits: &str, unit: &str) -> Option<String> {
     value.is_finite().then(|| value.to_string())
 }
 
-/// What was probably meant by something that is no number of the right kind.
+/// The likely intention behind a value that is not a number of the right kind.
 fn numeric_mistake(name: &str, value: &Value) -> Option<String> {
     match value {
         Value::Number(number) => {
@@ -347,11 +356,11 @@ fn numeric_mistake(name: &str, value: &Value) -> Option<String> {
             let digits =
                 text.trim_end_matches(|c: char| c.is_alphabetic() || c.is_whitespace() || c == '%');
             if text.parse::<f64>().is_ok() {
-                Some(format!("write it without quotes: {text}"))
+                Some(format!("write the number without quotes: {text}"))
             } else if digits != text && digits.trim().parse::<f64>().is_ok() {
                 let number = in_unit_of(name, digits, text[digits.len()..].trim());
                 Some(format!(
-                    "write the number alone, its unit is in the key: {}",
+                    "write only the number, because the key contains the unit: {}",
                     number.unwrap_or_else(|| digits.trim().into())
                 ))
             } else {
@@ -359,15 +368,15 @@ fn numeric_mistake(name: &str, value: &Value) -> Option<String> {
                 point
                     .parse::<f64>()
                     .is_ok()
-                    .then(|| format!("write a decimal point: {point}"))
+                    .then(|| format!("use a decimal point: {point}"))
             }
         }
-        Value::Null => Some("leave the key out for its default".into()),
+        Value::Null => Some("remove the key to use its default".into()),
         _ => None,
     }
 }
 
-/// The rule of one field, learnt from [`Settings::check`] by giving it a value beyond every range.
+/// The rule of a field, learned from [`Settings::check`] by giving it a value beyond every range.
 fn rule_of_anchors(name: &str) -> Option<String> {
     rule_beyond("anchors", name)
 }
@@ -393,7 +402,7 @@ pub(super) fn rule_beyond(section: &str, name: &str) -> Option<String> {
     Some(problem.rule.trim_start_matches("must ").into())
 }
 
-/// Ranges, without what depends on several fields (which may be wrong already).
+/// Ranges only, without rules that depend on several fields, which may already be wrong.
 fn check_ranges_only(settings: &Settings, places: &Places, problems: &mut Vec<Problem>) {
     let wrong: Vec<_> = problems
         .iter()
@@ -407,7 +416,7 @@ fn check_ranges_only(settings: &Settings, places: &Places, problems: &mut Vec<Pr
     );
 }
 
-/// Everything that [`Settings::check`] finds, at its place.
+/// All problems that [`Settings::check`] finds, with their positions.
 pub(super) fn check(
     settings: &Settings,
     prices: Prices,
@@ -429,7 +438,7 @@ pub(super) fn check(
     }
 }
 
-/// The budget as recorded: with the way of planning.
+/// The budget as recorded in the file, with the planning.
 pub(super) fn with_planning(budget: &BudgetSettings, planning: Planning) -> Value {
     let mut value = json_of(budget);
     if let Value::Object(map) = &mut value {
@@ -438,11 +447,11 @@ pub(super) fn with_planning(budget: &BudgetSettings, planning: Planning) -> Valu
     value
 }
 
-/// A section that becomes properties of one element.
+/// A section whose keys are properties of one element.
 pub(super) struct Properties {
-    /// GStreamer's name and value of what was given.
+    /// Given properties: GStreamer's name and value.
     pub values: Vec<(String, String)>,
-    /// Every property with its default, by the names of YAML.
+    /// All properties with given values or defaults, by YAML key.
     pub resolved: Map<String, Value>,
     places: HashMap<String, At>,
     at: At,
@@ -453,13 +462,13 @@ impl Properties {
     pub(super) fn text(&self, key: &str) -> Option<String> {
         self.resolved.get(key)?.as_str().map(str::to_owned)
     }
-    /// Where a key's value stands, or the section.
+    /// Position of a key's value, or of the section.
     pub(super) fn place(&self, key: &str) -> At {
         self.places.get(key).copied().unwrap_or(self.at)
     }
 }
 
-/// Checks a section against the properties that `factory` declares.
+/// Checks a section against the properties of `factory`.
 pub(super) fn properties(
     factory: &str,
     given: &Given<'_>,
@@ -475,7 +484,7 @@ pub(super) fn properties(
         problems.push(Problem::new(
             given.at,
             given.name,
-            format!("there is no element `{factory}` to set"),
+            format!("the graph has no element `{factory}` to configure"),
         ));
         return found;
     };
@@ -536,7 +545,7 @@ pub(super) fn properties(
     found
 }
 
-/// Reports a probe that there is not, weights that can't be used, and a probe without what it needs.
+/// Reports unknown probes, unusable weights, and a probe that lacks what it needs.
 pub(super) fn probe(ears: &Properties, problems: &mut Vec<Problem>) {
     let text = |key| ears.text(key).unwrap_or_default();
     let (probe, weights) = (text("probe"), text("weights"));
@@ -553,10 +562,10 @@ pub(super) fn probe(ears: &Properties, problems: &mut Vec<Problem>) {
     }
 }
 
-/// What the section `gate` may say: how the gate reads and waits. What it plans is said by `anchors` and `budget`.
+/// Keys of the section `gate`: how the gate reads and waits. What it plans is set in `anchors` and `budget`.
 pub(super) const GATE: [&str; 4] = ["access", "max_bytes", "max_lag_ms", "patience_ms"];
 
-/// The tagger is chosen under `ears`, and the sink only records its name; what else it records is the command's to say.
+/// The tagger is set in `ears`, and the sink only records its name; the command sets what else it records.
 pub(super) fn is_key(section: &str, key: &str) -> bool {
     match section {
         "gate" => GATE.contains(&key),
@@ -572,7 +581,7 @@ pub(super) fn is_key(section: &str, key: &str) -> bool {
     }
 }
 
-/// The manifest of a model; reports it if there is none, or one of the wrong kind.
+/// The manifest of a model; reports a missing one, or one of the wrong kind.
 pub(super) fn model(
     name: &str,
     kind: models::Kind,

@@ -1,17 +1,17 @@
-//! YAML text -> a tree in which every key and value knows its place.
+//! Parses YAML into a tree in which every key and value knows its position.
 
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 use serde_json::Value;
 
 use super::problem::{At, Problem};
 
-/// How deep a pipeline may nest; what it means needs two levels.
+/// Depth limit of a pipeline, which needs two levels.
 const DEEPEST: usize = 16;
 
-/// A value and its place.
+/// A value and its position.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    /// Where it begins. For a literal block (`|`): its first line of text.
+    /// Its start; for a literal block (`|`), its first line of text.
     pub at: At,
     pub kind: Kind,
 }
@@ -34,7 +34,7 @@ pub(super) struct Key {
 }
 
 impl Node {
-    /// As JSON: plain scalars by YAML's core schema, everything else as it stands.
+    /// As JSON: plain scalars by YAML's core schema, everything else as text.
     pub(super) fn json(&self) -> Value {
         match &self.kind {
             Kind::Scalar { text, plain, .. } => scalar(text, *plain),
@@ -48,7 +48,7 @@ impl Node {
         }
     }
 
-    /// What was written, short, for messages.
+    /// A short form of what was written, for messages.
     pub(super) fn shown(&self) -> String {
         match &self.kind {
             Kind::Scalar {
@@ -91,7 +91,7 @@ fn scalar(text: &str, plain: bool) -> Value {
     }
 }
 
-/// Parses one document. Syntax errors end the parse; things that YAML allows and a pipeline does not are collected.
+/// Parses one document. Syntax errors end the parse; what YAML allows but a pipeline does not is collected.
 pub(super) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
     let mut events = Parser::new_from_str(text);
     let mut problems = Vec::new();
@@ -123,7 +123,7 @@ pub(super) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
                 problems.push(Problem::new(
                     at(span),
                     "---",
-                    "a pipeline is one YAML document",
+                    "must be a single YAML document",
                 ));
                 return Err(problems);
             }
@@ -151,10 +151,10 @@ fn syntax(e: &granit_parser::ScanError) -> Problem {
             column: mark.col() + 1,
         },
         "YAML",
-        format!("does not parse: {}", e.info()),
+        format!("is not valid YAML: {}", e.info()),
     )
     .hint(Some(
-        "is the indentation even, made of spaces, and every quote and bracket closed?".into(),
+        "use spaces for indentation, and close every quote and bracket".into(),
     ))
 }
 
@@ -167,7 +167,7 @@ fn at(span: Span) -> At {
 
 type Events<'a> = Parser<'a, granit_parser::StrInput<'a>>;
 
-/// The node that begins with `event`; `None` for what is no node (a comment).
+/// The node that starts with `event`; `None` for what is not a node (a comment).
 fn build(
     events: &mut Events<'_>,
     event: Event<'_>,
@@ -181,7 +181,7 @@ fn build(
         return Err(Problem::new(
             place,
             "YAML",
-            format!("nests deeper than {DEEPEST} levels"),
+            format!("is nested deeper than {DEEPEST} levels"),
         ));
     }
     if let Some(tag) = event.tag() {
@@ -189,7 +189,7 @@ fn build(
             Problem::new(
                 place,
                 "YAML",
-                "tags mean nothing in a pipeline; write the plain value",
+                "tags are not supported; write the plain value",
             )
             .value(tag.original()),
         );
@@ -226,7 +226,7 @@ fn build(
             problems.push(Problem::new(
                 place,
                 "YAML",
-                "aliases (`*name`) are not read; write the value out",
+                "aliases (`*name`) are not supported; repeat the value",
             ));
             Kind::Scalar {
                 text: String::new(),
@@ -264,7 +264,7 @@ fn mapping(
             continue;
         };
         if let Some((first, _)) = entries.iter().find(|(other, _)| other.name == name) {
-            let rule = format!("is given twice, first in line {}", first.at.line);
+            let rule = format!("is given twice; the first is in line {}", first.at.line);
             problems.push(Problem::new(key.at, name, rule));
             continue;
         }
@@ -280,11 +280,11 @@ fn next<'a>(events: &mut Events<'a>) -> Result<(Event<'a>, Span), Problem> {
     }
 }
 
-/// Where the text of a literal block begins: below the line of its `|`, after the indentation.
+/// Where the text of a literal block starts: on the line after its `|`, after the indentation.
 fn first_line(place: At, value: &str, text: &str) -> At {
     let mut lines = text.lines().enumerate().skip(place.line - 1);
     let marker = lines.next();
-    // The span begins either at the `|` or at the text itself.
+    // The span starts either at the `|` or at the text itself.
     let begins_below = marker
         .is_some_and(|(_, line)| line.chars().nth(place.column - 1).is_some_and(|c| c == '|'));
     let line = place.line + usize::from(begins_below);

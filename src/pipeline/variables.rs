@@ -1,4 +1,4 @@
-//! `${name}` in a pipeline: what `--set`, `--input` and `--output` give; and keys of sections that `--set` gives.
+//! Fills in `${name}` in a pipeline, from `--set`, `--input` and `--output`, and sets keys of sections from `--set`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +6,10 @@ use super::overrides::{Override, is_key};
 use super::problem::{At, Problem, did_you_mean, either};
 use super::tree::{Kind, Node};
 
-/// Names that the command gives itself.
+/// Names that the command itself defines.
 const BUILT_IN: [&str; 2] = ["input", "output"];
 
-/// The values of `${name}`. `${input}` and `${output}` are always there.
+/// The values of `${name}`. `${input}` and `${output}` are always defined.
 #[derive(Clone, Debug, Default)]
 pub struct Variables {
     set: BTreeMap<String, String>,
@@ -17,19 +17,19 @@ pub struct Variables {
     overrides: BTreeMap<String, Override>,
 }
 
-/// A value that could be misread as graph text: the graph holds `marker` in its place, and the element's property gets the
-/// value itself once the graph is built.
+/// A value that could be misread as graph text: the graph has `marker` in its place, and the element's property gets the
+/// value once the graph is built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
     /// `input`, `output`, or a name of `--set`.
     pub name: String,
-    /// What stands in the graph.
+    /// The marker in the graph.
     pub marker: String,
     /// The value; `None` for `input` and `output`, which the command knows.
     pub value: Option<String>,
 }
 
-/// Which variables a pipeline named.
+/// Which variables a pipeline uses.
 #[derive(Debug, Default)]
 pub(super) struct Used(BTreeSet<String>);
 
@@ -37,7 +37,7 @@ impl Variables {
     /// From `NAME=VALUE` pairs.
     ///
     /// # Errors
-    /// What is wrong with a pair: no `=`, a name that is no word, a built-in name, the same name twice.
+    /// What is wrong with a pair: no `=`, an invalid name, a built-in name, the same name twice.
     pub fn new<S: AsRef<str>>(pairs: &[S]) -> Result<Self, String> {
         let mut set = BTreeMap::new();
         let mut overrides = BTreeMap::new();
@@ -56,10 +56,12 @@ impl Variables {
                 .split_once('=')
                 .filter(|(name, _)| is_name(name))
                 .ok_or_else(|| {
-                    format!("--set {pair} must be NAME=VALUE, NAME of letters, digits and `_`, or SECTION.KEY=VALUE")
+                    format!(
+                        "--set {pair}: must be NAME=VALUE, where NAME has letters, digits and `_`, or SECTION.KEY=VALUE"
+                    )
                 })?;
             if BUILT_IN.contains(&name) {
-                return Err(format!("--set {pair}: `{name}` is given by --{name}"));
+                return Err(format!("--set {pair}: use --{name} to set `{name}`"));
             }
             if set.insert(name.to_owned(), value.to_owned()).is_some() {
                 return Err(format!("--set {pair}: `{name}` is set twice"));
@@ -73,7 +75,7 @@ impl Variables {
         self.overrides.values().for_each(|given| given.apply(root));
     }
 
-    /// Fills in a graph. Values that are plain words go in as text, all others as markers.
+    /// Fills in a graph. Values that are plain words become text, all others markers.
     pub(super) fn fill(
         &self,
         text: &str,
@@ -106,7 +108,7 @@ impl Variables {
         (filled, slots)
     }
 
-    /// Fills in the scalars of a section. A scalar that is one variable is read as if its value stood there.
+    /// Fills in the scalars of a section. A scalar that is a single variable is parsed as if its value were written there.
     pub(super) fn fill_values(
         &self,
         node: &mut Node,
@@ -129,7 +131,7 @@ impl Variables {
                         problems.push(Problem::new(
                             at,
                             format!("${{{name}}}"),
-                            "has a value only inside the graph",
+                            "can be used only in the graph",
                         ));
                     }
                     value.cloned()
@@ -162,7 +164,7 @@ impl Variables {
             Problem::new(
                 at,
                 format!("${{{name}}}"),
-                format!("has no value; there is {}", either(&names)),
+                format!("has no value; defined are {}", either(&names)),
             )
             .hint(
                 did_you_mean(name, names.iter().copied())
@@ -172,7 +174,7 @@ impl Variables {
         None
     }
 
-    /// Reports what was set and never named.
+    /// Reports variables that were set and never used.
     pub(super) fn unused(&self, used: &Used, problems: &mut Vec<Problem>) {
         for name in self.set.keys().filter(|name| !used.0.contains(*name)) {
             problems.push(
@@ -191,7 +193,7 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// Safe anywhere in a graph: no blank, quote, `!`, backslash, `#`.
+/// Whether a value is safe anywhere in a graph: no blank, quote, `!`, backslash, `#`.
 fn is_plain(value: &str) -> bool {
     !value.is_empty()
         && value
@@ -199,7 +201,7 @@ fn is_plain(value: &str) -> bool {
             .all(|c| c.is_alphanumeric() || "-_./:,=+%@".contains(c))
 }
 
-/// Replaces each `${name}`, given name, line and column from 0; what has no value stays.
+/// Replaces each `${name}`, given name, line and column from 0; undefined ones stay.
 fn replace(text: &str, mut value: impl FnMut(&str, usize, usize) -> Option<String>) -> String {
     let mut filled = String::with_capacity(text.len());
     for (number, line) in text.split('\n').enumerate() {

@@ -1,13 +1,13 @@
-//! How a container itself names the codec of its pictures, where GStreamer has no name for it.
+//! Reads the name that a container itself gives its video codec, where GStreamer has none.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// Streams are described within so many bytes.
+/// Streams are described within this many bytes.
 const HEAD: u64 = 1 << 16;
 
-/// The codec of the first pictures in a Matroska or AVI file.
+/// The video codec of a Matroska or AVI file.
 pub(super) fn named(path: &Path) -> Option<String> {
     let mut head = Vec::new();
     let file = File::open(path).ok()?;
@@ -31,7 +31,7 @@ fn of_bytes(head: &[u8]) -> Option<String> {
     (printable && !name.is_empty()).then(|| String::from_utf8_lossy(name).trim().to_owned())
 }
 
-/// The first CodecID that names pictures; of those that stand for Windows' codecs, the code in their private data.
+/// The first video CodecID; for those that stand for Windows codecs, the code in their private data.
 fn matroska(head: &[u8]) -> Option<&[u8]> {
     let id = |at: &usize| head[*at] == 0x86 && head.get(at + 2..at + 4) == Some(b"V_");
     let at = (0..head.len()).find(id)?;

@@ -1,13 +1,13 @@
-//! Whether a file ends before its container says it should. Containers that name their length: MP4 and its kin, Matroska, RIFF.
+//! Detects a file that ends before its container says it should: MP4 and its kin, Matroska, RIFF.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// Most boxes at the top of an MP4 file that are looked at.
+/// Most top-level boxes of an MP4 file that are read.
 const MOST_BOXES: usize = 10_000;
 
-/// The bytes that the container speaks of, and those that are there, if there are fewer.
+/// The size that the container announces and the size of the file, if the file is shorter.
 pub(crate) fn cut_off(path: &Path) -> Option<(u64, u64)> {
     let mut file = File::open(path).ok()?;
     let there = file.metadata().ok().filter(|about| about.is_file())?.len();
@@ -17,7 +17,7 @@ pub(crate) fn cut_off(path: &Path) -> Option<(u64, u64)> {
     (named > there).then_some((named, there))
 }
 
-/// As many bytes as there are.
+/// Reads up to as many bytes as there are.
 fn read(file: &mut File, into: &mut [u8]) -> usize {
     let mut n = 0;
     while n < into.len() {
@@ -38,12 +38,12 @@ fn named(file: &mut File, head: &[u8], there: u64) -> Option<u64> {
     }
 }
 
-/// Where the last box ends. A box of size 0 goes to the end of the file.
+/// End of the last box. A box of size 0 extends to the end of the file.
 fn boxes(file: &mut File, there: u64) -> Option<u64> {
     let mut at = 0;
     for _ in 0..MOST_BOXES {
         if at + 8 > there {
-            // A torn header is a cut, too.
+            // A torn header also means that the file is cut off.
             return (at < there).then_some(at + 8);
         }
         file.seek(SeekFrom::Start(at)).ok()?;
@@ -65,7 +65,7 @@ fn boxes(file: &mut File, there: u64) -> Option<u64> {
     None
 }
 
-/// Where the segment ends, if its length is known: EBML header, then segment.
+/// End of the segment, if its length is known: EBML header, then segment.
 fn matroska(head: &[u8]) -> Option<u64> {
     let (size, length) = number(head.get(4..)?)?;
     let segment = usize::try_from(4 + u64::from(length) + size?).ok()?;

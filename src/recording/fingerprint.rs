@@ -1,4 +1,4 @@
-//! What tells one recording's bytes from another's: size and SHA-256, of head and tail or of the whole.
+//! Identifies a recording by size and SHA-256, of its ends or of the whole.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -7,22 +7,22 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-/// Bytes at either end that are hashed.
+/// Bytes at each end that are hashed.
 pub const END: u64 = 1 << 20;
 
-/// What a local recording's bytes are.
+/// What identifies the bytes of a local recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
     /// Size of the file.
     pub bytes: u64,
-    /// SHA-256 of its first and last [`END`] bytes, in lower-case hexadecimal; of all of it where that is less.
+    /// SHA-256 of the first and last [`END`] bytes in lower-case hexadecimal; of the whole file if it is shorter.
     pub ends: String,
-    /// SHA-256 of all of it, if that was asked for.
+    /// SHA-256 of the whole file, if requested.
     pub whole: Option<String>,
 }
 
 impl Fingerprint {
-    /// Reads it off a file; `None` if it is no regular file, whose bytes can't be read twice.
+    /// Reads a file; `None` if it is not a regular file, which cannot be read twice.
     ///
     /// # Errors
     /// It cannot be read.
@@ -76,7 +76,7 @@ fn hex(hash: Sha256) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What changes when somebody writes to a file.
+/// What changes when a file is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     device: u64,
@@ -86,27 +86,27 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// As it is now; `None` if it is no regular file.
+    /// The current state; `None` if it is not a regular file.
     pub(crate) fn of(path: &Path) -> io::Result<Option<Self>> {
         let about = path.metadata()?;
         Ok(about.is_file().then(|| Self::from(&about)))
     }
 
-    /// In words, what happened to the file since.
+    /// Says what happened to the file since, if anything.
     pub(crate) fn differs(self, path: &Path) -> Option<String> {
         let name = path.display();
         match Self::of(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                Some(format!("{name} went away while it was read"))
+                Some(format!("{name} disappeared while it was being read"))
             }
-            Err(e) => Some(format!("{name} could not be looked at again: {e}")),
+            Err(e) => Some(format!("cannot check {name} again: {e}")),
             Ok(Some(now)) if now == self => None,
             Ok(Some(now)) if now.bytes != self.bytes => Some(format!(
-                "{name} changed while it was read, from {} to {} bytes; is it still being copied or recorded?",
+                "{name} changed while it was being read, from {} to {} bytes; is it still being copied or recorded?",
                 self.bytes, now.bytes
             )),
             Ok(_) => Some(format!(
-                "{name} was written to or replaced while it was read; is it still being copied or recorded?"
+                "{name} was written to or replaced while it was being read; is it still being copied or recorded?"
             )),
         }
     }

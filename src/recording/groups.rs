@@ -1,4 +1,4 @@
-//! Whether H.264 pictures come in open groups: keyframes that are no IDR pictures but points of recovery.
+//! Detects open GOPs in H.264: keyframes that are recovery points, not IDR frames.
 
 use std::time::{Duration, Instant};
 
@@ -7,15 +7,15 @@ use gstearmark::anchorgate::is_idr;
 
 use super::probe::Input;
 
-/// So many keyframes are looked at, of so many pictures at most, for so long.
+/// Limits of the search: keyframes, access units, time.
 const KEYFRAMES: usize = 4;
 const PICTURES: usize = 3000;
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Whether one of the first keyframes of a recording's H.264 pictures is no IDR picture. What can't be read has none.
+/// Whether one of the first H.264 keyframes of a recording is not an IDR frame; false if it cannot be read.
 pub(crate) fn open_groups(input: &Input) -> bool {
     if input.path.is_none() {
-        // What comes over a network may come only once.
+        // A network source may be readable only once.
         return false;
     }
     let pipeline = gst::Pipeline::new();
@@ -24,7 +24,7 @@ pub(crate) fn open_groups(input: &Input) -> bool {
     open == Some(true)
 }
 
-/// As above; `None` if nothing can be played.
+/// The same; `None` if nothing can be played.
 fn open_among_first(pipeline: &gst::Pipeline, input: &Input) -> Option<bool> {
     let source = gst::Element::make_from_uri(gst::URIType::Src, &input.uri, None).ok()?;
     let parse = gst::ElementFactory::make("parsebin").build().ok()?;
@@ -45,7 +45,7 @@ fn open_among_first(pipeline: &gst::Pipeline, input: &Input) -> Option<bool> {
     gst::Element::link_many([&h264, sink.upcast_ref()]).ok()?;
     let into = h264.static_pad("sink")?;
     parse.connect_pad_added(move |_, pad| {
-        // Other streams fail to link, and go nowhere.
+        // Other streams fail to link, which is fine.
         if !into.is_linked() {
             let _ = pad.link(&into);
         }
@@ -77,7 +77,7 @@ fn open_among_first(pipeline: &gst::Pipeline, input: &Input) -> Option<bool> {
     Some(false)
 }
 
-/// Whether the first slice of an access unit in byte-stream format belongs to a picture that is no IDR picture; `None` without slices.
+/// Whether the first slice of an access unit in byte-stream format belongs to a frame that is not an IDR frame; `None` without slices.
 fn is_open(unit: &[u8]) -> Option<bool> {
     is_idr(unit).map(|idr| !idr)
 }

@@ -1,4 +1,4 @@
-//! What a recording is, before any work: length, streams, and whether this machine can decode them.
+//! Probes a recording: length, streams, and whether this machine can decode them.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -17,12 +17,12 @@ use super::cut::cut_off;
 use super::tracks::picture_tracks;
 use crate::machine::packages;
 
-/// How long to look at a recording before giving up.
+/// Time limit for probing a recording.
 const TIME_LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(30);
-/// How long to look at a file for the first time: on some that are damaged the discoverer waits in vain, once in a while, and a second one does not.
+/// Time limit for the first attempt on a file: on some damaged files the discoverer now and then waits forever, and a second one does not.
 const FIRST_LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(5);
 
-/// Where a recording is.
+/// Location of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
     /// As the user named it.
@@ -33,21 +33,21 @@ pub struct Input {
     pub path: Option<PathBuf>,
 }
 
-/// What a recording is.
+/// A probed recording.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Recording {
     /// Its URI.
     pub uri: String,
     /// Size of the file, if it is one.
     pub bytes: Option<u64>,
-    /// What the container says; streams may be shorter. `None` if it does not say.
+    /// Duration by the container; streams may be shorter. `None` if unknown.
     #[serde(rename = "duration_ns")]
     pub duration: Option<Nanos>,
-    /// Pictures that move; cover art is none.
+    /// Video streams; cover art does not count.
     pub video: Vec<Video>,
-    /// Sound, in the order in which `--audio-track` counts.
+    /// Audio tracks, in the order of `--audio-track`.
     pub audio: Vec<Audio>,
-    /// Decoders that some stream needs and this machine lacks.
+    /// Decoders that this machine lacks for some stream.
     pub missing: Vec<Missing>,
 }
 
@@ -83,16 +83,16 @@ pub struct Audio {
     pub language: Option<String>,
 }
 
-/// A decoder, demuxer or element that is not there.
+/// A missing decoder, demuxer or element.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
     /// In words: "H.264 (High Profile) decoder".
     pub what: String,
     /// The media type or element: "video/x-h264".
     pub media: String,
-    /// An element that would do.
+    /// An element that would help.
     pub element: Option<String>,
-    /// The Debian package that brings it.
+    /// The Debian package of that element.
     pub package: Option<String>,
 }
 
@@ -117,7 +117,7 @@ impl Missing {
         }
     }
 
-    /// Whether it is a picture's decoder.
+    /// Whether it decodes video.
     fn is_video(&self) -> bool {
         self.media.starts_with("video/") || self.media.starts_with("image/")
     }
@@ -130,26 +130,26 @@ impl fmt::Display for Missing {
             (Some(element), Some(package)) => {
                 write!(
                     f,
-                    ": the element {element} is missing, it comes with {package}: run `sudo apt-get install {package}`"
+                    ": the element {element} is missing; to install it, run `sudo apt-get install {package}`"
                 )
             }
             _ => write!(
                 f,
-                ": no GStreamer plugin known to Earmark decodes it (gstreamer1.0-libav brings most decoders); {}",
+                ": Earmark knows no GStreamer plugin that decodes it (gstreamer1.0-libav has most decoders); {}",
                 conversion("IN")
             ),
         }
     }
 }
 
-/// Whether what a scheme stands for goes on for ever, or as long as a camera does.
+/// Whether a URI scheme stands for a live source.
 fn is_live(scheme: &str) -> bool {
     const LIVE: [&str; 7] = ["rtsp", "rtp", "udp", "srt", "rtmp", "rist", "v4l2"];
     let scheme = scheme.to_ascii_lowercase();
     LIVE.iter().any(|live| scheme.starts_with(live))
 }
 
-/// What helps where a codec doesn't.
+/// The advice for a codec that cannot be decoded.
 pub(crate) fn conversion(given: &str) -> String {
     format!(
         "convert it, for example `ffmpeg -i {} -c:v libx264 -crf 18 -c:a copy OUT.mkv`",
@@ -157,7 +157,7 @@ pub(crate) fn conversion(given: &str) -> String {
     )
 }
 
-/// As a shell takes it.
+/// Quoted for a shell.
 fn quoted(given: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:".contains(c);
     if given.chars().all(plain) {
@@ -169,66 +169,66 @@ fn quoted(given: &str) -> String {
 /// Why a recording cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
-    /// Nothing there.
+    /// It does not exist.
     #[error("cannot open {0}: no such file; is the path right, and relative to this folder?")]
     Absent(String),
     /// A folder.
-    #[error("{0} is a folder; give one recording")]
+    #[error("{0} is a folder; name one recording")]
     Folder(String),
     /// A pipe.
     #[error(
-        "{0} is a pipe, which can be read only once; a recording is looked into before it is played: write it to a file first, or take gst-launch-1.0 with fdsrc (see docs/src/gstreamer.md)"
+        "{0} is a pipe, which can be read only once, but Earmark reads a recording twice: write it to a file first, or use gst-launch-1.0 with fdsrc (see docs/src/gstreamer.md)"
     )]
     Pipe(String),
-    /// No bytes.
-    #[error("{0} is empty (0 bytes); was copying or recording it interrupted?")]
+    /// It is empty.
+    #[error("{0} is empty (0 bytes); was it interrupted while being copied or recorded?")]
     Empty(String),
-    /// It is there and cannot be opened.
+    /// It exists but cannot be opened.
     #[error("cannot read {0}: {1}")]
     Unreadable(String, std::io::Error),
-    /// Not a path that GStreamer can take.
-    #[error("{0} is no path or URI: {1}")]
+    /// GStreamer cannot use the path.
+    #[error("{0} is not a path or URI: {1}")]
     Name(String, String),
-    /// Text.
-    #[error("{0} is text, not a recording; did you swap the input with another file?")]
+    /// It is text.
+    #[error("{0} is a text file, not a recording; did you give the wrong file as input?")]
     Text(String),
-    /// Not known as media.
-    #[error("{0} is no recording that GStreamer knows ({1})")]
+    /// It is not a known media type.
+    #[error("{0} is not a recording that GStreamer can read ({1})")]
     Unknown(String, String),
-    /// It is shorter than it says.
+    /// It is shorter than its container announces.
     #[error(
-        "{0} is cut off: its container speaks of {1} bytes, but {2} are there ({3}); was copying or recording it interrupted?"
+        "{0} is cut off: its container announces {1} bytes, but the file has {2} ({3}); was it interrupted while being copied or recorded?"
     )]
     CutOff(String, u64, u64, String),
-    /// Broken.
+    /// It is broken.
     #[error("{0} cannot be read as a recording: {1}")]
     Broken(String, String),
-    /// It takes too long.
-    #[error("{0} did not open within {1} s; is the file or the network too slow?")]
+    /// It takes too long to open.
+    #[error("{0} did not open within {1} s; is the disk or the network slow?")]
     Slow(String, u64),
-    /// A codec that nothing here decodes.
-    #[error("{0} cannot be decoded here: {1}")]
+    /// Nothing here decodes its codec.
+    #[error("cannot decode {0} here: {1}")]
     Undecodable(String, Missing),
-    /// It never ends.
+    /// It is a live source.
     #[error(
-        "{0} is a live source: it has no end, and `earmark run`, `plan` and `batch` take recordings only (no command of this version takes live sources). Record it first, for example `ffmpeg -i {1} -c copy -t 600 OUT.mkv`, or build a pipeline of the elements for gst-launch-1.0 (see docs/src/gstreamer.md)"
+        "{0} is a live source without an end; `earmark run`, `plan` and `batch` take recordings only. Record it first, for example `ffmpeg -i {1} -c copy -t 600 OUT.mkv`, or use the elements with gst-launch-1.0 (see docs/src/gstreamer.md)"
     )]
     Live(String, String),
-    /// GStreamer's demuxer leaves its pictures out.
+    /// GStreamer's demuxer skips its video track.
     #[error(
-        "{0} has a video track of {1:.1} s in a file of {2:.1} s; GStreamer's MP4 demuxer takes a track under a fifth of the file for a preview and leaves it out. In another container it is read: `ffmpeg -i {3} -c copy OUT.mkv`"
+        "{0} has a video track of {1:.1} s in a file of {2:.1} s; GStreamer's MP4 demuxer treats a track shorter than a fifth of the file as a preview and skips it. Copy it to another container: `ffmpeg -i {3} -c copy OUT.mkv`"
     )]
     LeftOut(String, f64, f64, String),
-    /// Neither pictures nor sound.
-    #[error("{0} has neither video nor audio that can be used")]
+    /// Neither video nor audio.
+    #[error("{0} has no usable video or audio")]
     Nothing(String),
-    /// The discoverer cannot be made.
-    #[error("cannot look at recordings: {0}")]
+    /// The discoverer cannot be created.
+    #[error("cannot start GStreamer's discoverer: {0}")]
     Setup(String),
 }
 
 impl Input {
-    /// From a path or URI. A local file must be there, be a file, hold bytes, and be readable.
+    /// From a path or URI. A local file must exist, be a file, not be empty, and be readable.
     ///
     /// # Errors
     /// Which of these it is not.
@@ -261,7 +261,7 @@ impl Input {
         Self::file(given, PathBuf::from(given))
     }
 
-    /// As [`Input::new`]; a path need not be UTF-8.
+    /// Like [`Input::new`], but a path need not be UTF-8.
     ///
     /// # Errors
     /// As there.
@@ -281,7 +281,7 @@ impl Input {
         if about.is_dir() {
             return Err(ProbeError::Folder(name()));
         }
-        // Opening one would wait for whoever writes into it, and take from it what is played later.
+        // Opening a pipe would wait for its writer, and take data that is needed later.
         if about.file_type().is_fifo() || about.file_type().is_socket() {
             return Err(ProbeError::Pipe(name()));
         }
@@ -299,7 +299,7 @@ impl Input {
         })
     }
 
-    /// The recording's name: the file's without its extension, else the URI's last part.
+    /// The name of the recording: the file name without its extension, or the last part of the URI.
     pub fn video_id(&self) -> String {
         let name = match &self.path {
             Some(path) => path
@@ -314,10 +314,10 @@ impl Input {
     }
 }
 
-/// Looks at a recording.
+/// Probes a recording.
 ///
 /// # Errors
-/// It is no recording, is broken, or cannot be decoded here.
+/// It is not a recording, is broken, or cannot be decoded here.
 pub fn probe(input: &Input) -> Result<Recording, ProbeError> {
     let name = || input.given.clone();
     let discover = |limit| {
@@ -384,7 +384,7 @@ pub fn probe(input: &Input) -> Result<Recording, ProbeError> {
         audio,
         missing,
     };
-    // A subtitle that can't be decoded is nobody's concern; a picture that can't be is.
+    // A missing subtitle decoder does not matter; a missing video decoder does.
     let undecodable = recording.missing.iter().find(|missing| missing.is_video());
     let only = recording
         .missing
@@ -410,7 +410,7 @@ fn explain(name: &str, e: &gst::glib::Error, cut: Option<(u64, u64)>) -> ProbeEr
     } else if is(gst::StreamError::TypeNotFound) {
         ProbeError::Unknown(name.into(), said)
     } else {
-        ProbeError::Broken(name.into(), format!("{said}; was it cut off or damaged?"))
+        ProbeError::Broken(name.into(), format!("{said}; is it cut off or damaged?"))
     }
 }
 

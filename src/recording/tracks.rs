@@ -1,31 +1,31 @@
-//! What an MP4 file says of its tracks, beside what GStreamer makes of them: boxes of ISO/IEC 14496-12.
+//! Reads what an MP4 file says of its tracks, beside what GStreamer makes of them (ISO/IEC 14496-12).
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// Most boxes that are looked at in one level.
+/// Most boxes that are read on one level.
 const MOST_BOXES: usize = 10_000;
-/// Most bytes of a box that is read.
+/// Largest box that is read, in bytes.
 const MOST_BYTES: u64 = 1 << 16;
 
-/// A track of pictures.
+/// A video track.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct PictureTrack {
-    /// How long it lasts, in seconds, and the whole file.
+    /// Duration of the track and of the whole file, seconds.
     pub seconds: (f64, f64),
-    /// How many pieces of it are shown one after the other; 1 if it is shown as it is.
+    /// Number of edits that show something; 1 if the track is shown as it is.
     pub edits: usize,
 }
 
 impl PictureTrack {
-    /// Whether GStreamer's demuxer leaves it out, taking it for a preview: it lasts less than a fifth of the file.
+    /// Whether GStreamer's demuxer skips it as a preview: it lasts less than a fifth of the file.
     pub(crate) fn is_left_out(&self) -> bool {
         self.seconds.0 * 5.0 < self.seconds.1
     }
 }
 
-/// The file's tracks of pictures; none if it is no MP4 file or can't be read.
+/// The video tracks of a file; none if it is not an MP4 file or cannot be read.
 pub(crate) fn picture_tracks(path: &Path) -> Vec<PictureTrack> {
     File::open(path)
         .ok()
@@ -33,7 +33,7 @@ pub(crate) fn picture_tracks(path: &Path) -> Vec<PictureTrack> {
         .unwrap_or_default()
 }
 
-/// A box: its kind, and where its contents begin and end.
+/// A box: its kind, and the start and end of its contents.
 #[derive(Clone, Copy)]
 struct Box {
     kind: [u8; 4],
@@ -53,7 +53,7 @@ fn tracks(file: &mut File) -> Option<Vec<PictureTrack>> {
         return None;
     }
     let movie = boxes(file, *of(&top, b"moov")?)?;
-    // In fragmented files these say nothing of what follows.
+    // In fragmented files, these durations do not include the fragments.
     if of(&movie, b"mvex").is_some() {
         return None;
     }
@@ -157,7 +157,7 @@ mod tests {
         [&length.to_be_bytes()[..], kind, contents].concat()
     }
 
-    /// Of a film of 10 s with one track of pictures that lasts so many milliseconds, with edits at these media times.
+    /// A file of 10 s with one video track of this many milliseconds, with edits at these media times.
     fn film(lasts: u32, edits: &[i32]) -> Vec<u8> {
         let words = |words: &[u32]| {
             words

@@ -1,4 +1,4 @@
-//! How long decoding every picture would take here: some are decoded and timed.
+//! Estimates how long decoding every frame would take, by decoding some.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,15 +11,15 @@ use serde_json::{Value, json};
 
 use crate::files;
 
-/// How long to decode, at most.
+/// Longest time to decode.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// Decodes the beginning of a recording: `pictures` in `seconds` of wall time, and at this rate `all` pictures in `everything` seconds.
+/// Decodes the beginning of a recording. Returns JSON: `pictures` decoded in `seconds`, and the estimate `everything` for `all` frames.
 ///
 /// # Errors
-/// It holds no picture that can be decoded here.
+/// The recording has no frame that can be decoded here.
 pub(super) fn time(video: &Path, all: u64) -> anyhow::Result<Value> {
-    let name = || format!("{} cannot be decoded", video.display());
+    let name = || format!("cannot decode {}", video.display());
     let whole = video.canonicalize().with_context(name)?;
     let make = |factory: &str| gst::ElementFactory::make(factory).build();
     let pipeline = gst::Pipeline::new();
@@ -44,7 +44,7 @@ pub(super) fn time(video: &Path, all: u64) -> anyhow::Result<Value> {
             gst::PadProbeReturn::Ok
         }
     });
-    // Links of a second video fail, and the sound has none: nobody asked for them.
+    // A second video fails to link, and sound has nowhere to go; neither is needed.
     demux.connect_pad_added({
         let decoder = decoder.downgrade();
         move |_, pad| {

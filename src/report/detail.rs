@@ -1,4 +1,4 @@
-//! Level of detail: cues -> what a screen can show, at every zoom. Computed once, when the page is written.
+//! Cues at every zoom level of the timeline, computed once when the page is written.
 //!
 //! The finest level has a cell a hop; each level above it has a cell for four of the one below. A cell keeps the lowest and the highest
 //! eventness, so that no click is lost at any zoom.
@@ -6,11 +6,11 @@
 use anchoring::cue::{COARSE, HOP};
 use gstearmark::h5::CueColumns;
 
-/// Cells of a level that go into one of the next.
+/// Cells of a level that make one cell of the next.
 const FACTOR: usize = 4;
-/// Cells that need no coarser level.
+/// At this many cells, no coarser level is needed.
 const ENOUGH: usize = 1024;
-/// Most cells of the finest level: nine hours of hops. A longer recording has coarser cells.
+/// Most cells of the finest level: nine hours of hops. Longer recordings get coarser cells.
 const MOST: usize = 405_000;
 /// Shades of a band.
 const SHADES: u8 = 15;
@@ -30,12 +30,12 @@ pub(crate) struct Level {
     pub bands: Vec<u8>,
 }
 
-/// Every level, the finest first.
+/// All levels, finest first.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Strip {
-    /// Where the first cell begins.
+pub(crate) struct CueLevels {
+    /// Start of the first cell.
     pub start_ns: i64,
-    /// Length of a cell of the finest level; four times that on the next.
+    /// Length of a cell of the finest level; each coarser level has four times that.
     pub step_ns: i64,
     /// Never empty.
     pub levels: Vec<Level>,
@@ -56,7 +56,7 @@ impl Level {
         self.low.len()
     }
 
-    /// Four cells in one.
+    /// Merges four cells into one.
     fn coarser(&self) -> Self {
         let most = |column: &[u8]| -> Vec<u8> {
             let most = |cells: &[u8]| cells.iter().copied().max().unwrap_or(0);
@@ -81,7 +81,7 @@ impl Level {
         }
     }
 
-    /// Two shades a byte, the lower band in the lower half: `[cells, 8]`.
+    /// Two shades per byte, the lower band in the lower half: `[cells, 8]`.
     pub(crate) fn packed_bands(&self) -> Vec<u8> {
         self.bands
             .chunks(2)
@@ -90,7 +90,7 @@ impl Level {
     }
 }
 
-impl Strip {
+impl CueLevels {
     /// From the cues of a file; `None` without cues.
     pub(crate) fn new(cues: &CueColumns) -> Option<Self> {
         let (first, last) = (*cues.pts_ns.iter().min()?, *cues.pts_ns.iter().max()?);
@@ -104,7 +104,7 @@ impl Strip {
         let mut finest = Level::empty(cells, !cues.bands.is_empty());
         let mut heard = vec![false; cells];
         for (row, pts) in cues.pts_ns.iter().enumerate() {
-            // A hop's time is rounded to its cell.
+            // A hop's time is rounded to a cell.
             let at = (i128::from(*pts) - i128::from(first) + step_ns / 2) / step_ns;
             let at = (at as usize).min(cells - 1);
             let [eventness, unsure, speech] = [&cues.eventness, &cues.uncertainty, &cues.speech]
@@ -148,7 +148,7 @@ fn byte(share: f32) -> u8 {
     (share.clamp(0.0, 1.0) * 255.0).round() as u8
 }
 
-/// From loudness to shades: what is quietest in this recording is dark, what is loudest bright.
+/// Maps loudness to shades: the quietest of this recording is dark, the loudest bright.
 struct Shades {
     dark: u8,
     bright: u8,
@@ -160,7 +160,7 @@ impl Shades {
         for band in bands {
             counts[usize::from(*band)] += 1;
         }
-        // Digital silence says nothing of how quiet the quiet is.
+        // Digital silence does not count as quiet sound.
         counts[0] = 0;
         let all: u64 = counts.iter().sum();
         let beyond = |share: f64| {
@@ -203,7 +203,7 @@ mod tests {
     fn a_click_is_seen_at_every_level() {
         let mut cues = cues(100_000);
         cues.eventness[77_777] = 1.0;
-        let strip = Strip::new(&cues).unwrap();
+        let strip = CueLevels::new(&cues).unwrap();
         assert!(strip.levels.len() >= 4);
         for (depth, level) in strip.levels.iter().enumerate() {
             let at = 77_777 / FACTOR.pow(depth as u32);
@@ -220,24 +220,24 @@ mod tests {
         for pts in &mut cues.pts_ns[5..] {
             *pts += 10 * HOP.get();
         }
-        let strip = Strip::new(&cues).unwrap();
+        let strip = CueLevels::new(&cues).unwrap();
         let unsure = &strip.levels[0].unsure;
         assert_eq!(unsure.len(), 20);
         assert_eq!(
             [unsure[4], unsure[5], unsure[14], unsure[15]],
             [0, 255, 255, 0]
         );
-        assert_eq!(Strip::new(&CueColumns::default()), None);
+        assert_eq!(CueLevels::new(&CueColumns::default()), None);
     }
 
     #[test]
     fn a_recording_of_any_length_has_bounded_cells() {
         let mut cues = cues(1000);
         cues.pts_ns[999] = 100 * 3600 * 1_000_000_000;
-        assert!(Strip::new(&cues).unwrap().levels[0].cells() <= MOST);
+        assert!(CueLevels::new(&cues).unwrap().levels[0].cells() <= MOST);
         cues.pts_ns[999] = i64::MAX;
         cues.pts_ns[0] = i64::MIN;
-        assert!(Strip::new(&cues).unwrap().levels[0].cells() <= MOST);
+        assert!(CueLevels::new(&cues).unwrap().levels[0].cells() <= MOST);
     }
 
     #[test]
@@ -248,7 +248,7 @@ mod tests {
             *slot = 200;
         }
         cues.bands[0] = 0;
-        let level = &Strip::new(&cues).unwrap().levels[0];
+        let level = &CueLevels::new(&cues).unwrap().levels[0];
         assert_eq!(
             [level.bands[0], level.bands[16], level.bands[8_100]],
             [0, 0, 15]

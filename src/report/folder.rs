@@ -1,37 +1,37 @@
-//! A folder of feature files -> a page for each, and an index.
+//! Makes the pages of a folder of feature files, and an index.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use super::recording::{Shown, clock};
+use super::recording::{RunView, clock};
 use super::{Source, encoded, link, page};
 use crate::cli;
 use crate::files;
 use crate::terminal::{self, Output};
 
-/// How deep folders are searched.
+/// Depth limit of the search.
 const DEEPEST: usize = 8;
-/// Most files of one folder.
+/// Most files in a folder.
 const MOST: usize = 20_000;
-/// What a recording may end with.
+/// Extensions of recordings.
 const RECORDINGS: [&str; 8] = ["mp4", "mkv", "webm", "mov", "m4v", "avi", "ts", "mpg"];
 
 /// Every feature file below a folder, by path.
 ///
 /// # Errors
-/// There is none, or there are too many.
+/// There are none, or too many.
 pub(super) fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     search(folder, 0, &mut found)?;
     found.sort();
     if found.is_empty() {
-        bail!("{} holds no .h5 file", folder.display());
+        bail!("{} has no .h5 files", folder.display());
     }
     if found.len() > MOST {
         bail!(
-            "{} holds more than {MOST} .h5 files; give a smaller folder",
+            "{} has more than {MOST} .h5 files; name a smaller folder",
             folder.display()
         );
     }
@@ -56,7 +56,7 @@ fn search(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> anyhow::Resu
     Ok(())
 }
 
-/// What the page of a file is made from: labels and recording of the same name, where folders of them are given.
+/// The inputs of a page: labels and recording with the same name, if folders of them are given.
 pub(super) fn source(file: &Path, args: &cli::Report) -> Source {
     let stem = file.file_stem().unwrap_or_default();
     let beside = |given: &Path, endings: &[&str]| {
@@ -83,7 +83,7 @@ pub(super) fn source(file: &Path, args: &cli::Report) -> Source {
 }
 
 /// A row of the index.
-pub(super) fn row(name: &str, href: &str, shown: anyhow::Result<&Shown>) -> Value {
+pub(super) fn row(name: &str, href: &str, shown: anyhow::Result<&RunView>) -> Value {
     match shown {
         Err(e) => json!({ "name": name, "error": format!("{e:#}") }),
         Ok(run) => {
@@ -110,18 +110,18 @@ pub(super) fn write(args: &cli::Report, output: Output) -> anyhow::Result<()> {
     let into = args.output.as_ref().unwrap_or(&args.file);
     if into.is_file() {
         bail!(
-            "{} is a file; the pages of a folder go into a folder",
+            "{} is a file; the pages of a folder need an output folder",
             into.display()
         );
     }
-    std::fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
+    std::fs::create_dir_all(into).with_context(|| format!("cannot create {}", into.display()))?;
     let index = into.join("index.html");
     let index_place = files::check(&index, args.overwrite)?;
     let (mut rows, mut failed) = (Vec::new(), Vec::new());
     for file in files(&args.file)? {
         let source = source(&file, args);
         let name = name(&file, &args.file);
-        // One folder for all pages; what tells files apart stays in the name.
+        // All pages are in one folder; the path of a file becomes part of its name.
         let own = format!("{}.html", name.replace('%', "%25").replace('/', "%2F"));
         let href = format!("./{}", encoded(own.as_bytes()));
         let target = into.join(&own);
@@ -159,7 +159,7 @@ pub(super) fn write(args: &cli::Report, output: Output) -> anyhow::Result<()> {
     match &failed[..] {
         [] => Ok(()),
         [first, ..] => bail!(
-            "{} of {} files have no page, first of them {first}",
+            "could not make a page for {} of {} files; the first: {first}",
             failed.len(),
             rows.len()
         ),

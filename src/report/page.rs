@@ -1,5 +1,7 @@
-//! What a page shows -> one HTML file that opens from disk: markup by a template that escapes, data as JSON that cannot close its
-//! element, columns as base64, pictures as data URLs, and a policy by which the browser runs our scripts and no others.
+//! Renders a page: one HTML file that opens from disk.
+//!
+//! Markup comes from an escaping template, data as JSON that cannot close its element, columns as base64, thumbnails as data URLs. A content
+//! security policy lets the browser run only the page's own scripts.
 
 use std::collections::BTreeMap;
 
@@ -13,19 +15,19 @@ use minijinja::{AutoEscape, Environment, Value as Slot, context};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::detail::Strip;
-use super::recording::{OfClass, Shown, clock};
-use super::truth::Standing;
+use super::detail::CueLevels;
+use super::recording::{ClassCounts, RunView, clock};
+use super::truth::AnchorResult;
 use crate::outputs::features::Readable;
 use crate::terminal::grouped;
 
-/// No page is larger, bytes.
+/// Largest page, in bytes.
 pub(crate) const MOST_BYTES: usize = 15_000_000;
-/// What the page itself may need beside its data.
+/// Space for everything but thumbnails and data.
 const MARGIN: usize = 400_000;
-/// Longest label or class that is shown, characters.
+/// Longest label or class, in characters.
 const LONGEST: usize = 120;
-/// Most labels in the lists beside the timeline.
+/// Most rows in the tables of labels.
 const MOST_CLASSES: usize = 60;
 
 const BASE: &str = include_str!("assets/base.html");
@@ -40,13 +42,13 @@ const SCRIPTS: [&str; 3] = [
 const CHARTS: &str = include_str!("assets/vendor/uPlot.iife.min.js");
 const CHARTS_STYLE: &str = include_str!("assets/vendor/uPlot.min.css");
 
-/// A page over one recording.
+/// Renders the page of one or two runs.
 ///
 /// # Errors
-/// A file cannot be read again for its thumbnails.
+/// The thumbnails cannot be read.
 pub(crate) fn page(
-    run: &Shown,
-    other: Option<&Shown>,
+    run: &RunView,
+    other: Option<&RunView>,
     video: Option<&str>,
     decoding: Option<&Value>,
 ) -> anyhow::Result<String> {
@@ -55,8 +57,8 @@ pub(crate) fn page(
     } else {
         run
     };
-    let sound = Strip::new(&sounding.cues).map(|strip| sound(&strip));
-    let runs: Vec<&Shown> = [Some(run), other].into_iter().flatten().collect();
+    let sound = CueLevels::new(&sounding.cues).map(|strip| sound(&strip));
+    let runs: Vec<&RunView> = [Some(run), other].into_iter().flatten().collect();
     let columns: Vec<Value> = runs.iter().map(|run| data(run)).collect();
     let mut data = json!({
         "video": video,
@@ -70,7 +72,7 @@ pub(crate) fn page(
         let (thumbnails, dropped) = thumbnails(run, left)?;
         left_out += dropped;
         data["runs"][at]["thumbnails"] = thumbnails;
-        // What the first did not need is the second's.
+        // The second run gets the space that the first did not need.
         left = MOST_BYTES.saturating_sub(MARGIN + data.to_string().len());
     }
     let context = context! {
@@ -84,7 +86,7 @@ pub(crate) fn page(
     render(PAGE, context, &data, true)
 }
 
-/// A page over a folder of pages.
+/// Renders the index of a folder.
 ///
 /// # Errors
 /// The template does not render.
@@ -104,7 +106,7 @@ fn render(template: &str, context: Slot, data: &Value, scripts: bool) -> anyhow:
     environment
         .add_template("base.html", BASE)
         .and_then(|()| environment.add_template("page.html", template))
-        .context("the report's template is broken")?;
+        .context("the template of the report is broken")?;
     let script = if scripts {
         [&[CHARTS], &SCRIPTS[..]].concat().join("\n")
     } else {
@@ -113,7 +115,7 @@ fn render(template: &str, context: Slot, data: &Value, scripts: bool) -> anyhow:
     let style = format!("{STYLE}\n{}", if scripts { CHARTS_STYLE } else { "" });
     let hash = STANDARD.encode(Sha256::digest(&script));
     let own = context! {
-        // Nothing is fetched, and no script runs but the one of this hash, whatever a label says.
+        // Nothing is fetched, and only the script with this hash runs, whatever a label contains.
         policy => format!(
             "default-src 'none'; img-src data:; media-src 'self' file: http: https:; style-src 'unsafe-inline'; script-src 'sha256-{hash}'"
         ),
@@ -126,10 +128,10 @@ fn render(template: &str, context: Slot, data: &Value, scripts: bool) -> anyhow:
     environment
         .get_template("page.html")
         .and_then(|template| template.render(own))
-        .context("the report cannot be rendered")
+        .context("cannot render the report")
 }
 
-/// JSON that can stand in a `<script>` element: nothing in it ends the element or begins a comment.
+/// JSON that is safe in a `<script>` element: it cannot end the element or start a comment.
 fn for_script(data: &Value) -> String {
     let mut text = String::new();
     for c in data.to_string().chars() {
@@ -143,12 +145,12 @@ fn for_script(data: &Value) -> String {
     text
 }
 
-fn title(run: &Shown) -> String {
+fn title(run: &RunView) -> String {
     let id = &run.summary.video_id;
     short(if id.is_empty() { "a recording" } else { id })
 }
 
-/// At most so many characters.
+/// Shortens a text.
 fn short(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((at, _)) => format!("{}…", &text[..at]),
@@ -173,7 +175,7 @@ fn bytes(column: &[u8]) -> String {
     STANDARD.encode(column)
 }
 
-/// Times in tenths of milliseconds, 32 bits: 119 hours.
+/// Times in units of 0.1 ms, 32 bits: up to 119 hours.
 fn times(column: impl Iterator<Item = i64>) -> String {
     let ticks = column.map(|ns| u32::try_from(ns.max(0) / 100_000).unwrap_or(u32::MAX));
     bytes(&ticks.flat_map(u32::to_le_bytes).collect::<Vec<_>>())
@@ -189,14 +191,14 @@ fn share(x: f32) -> u8 {
     (x.clamp(0.0, 1.0) * 255.0).round() as u8
 }
 
-/// Texts by number, and the number of each row.
+/// Distinct texts, and the index of each row's text.
 fn numbered<'a>(texts: impl Iterator<Item = &'a str>) -> (Vec<String>, String) {
     let mut names: Vec<String> = Vec::new();
     let mut known: BTreeMap<&str, u16> = BTreeMap::new();
     let numbers: Vec<u8> = texts
         .flat_map(|text| {
             let number = *known.entry(text).or_insert_with(|| {
-                // The last number is that of all the rest.
+                // The last index stands for all further texts.
                 if names.len() < usize::from(u16::MAX) {
                     names.push(short(text));
                 }
@@ -208,7 +210,7 @@ fn numbered<'a>(texts: impl Iterator<Item = &'a str>) -> (Vec<String>, String) {
     (names, bytes(&numbers))
 }
 
-fn sound(strip: &Strip) -> Value {
+fn sound(strip: &CueLevels) -> Value {
     let level = |level: &super::detail::Level| {
         json!({
             "n": level.cells(), "low": bytes(&level.low), "high": bytes(&level.high), "unsure": bytes(&level.unsure),
@@ -222,8 +224,8 @@ fn sound(strip: &Strip) -> Value {
     })
 }
 
-/// The columns of a run.
-fn data(run: &Shown) -> Value {
+/// The data columns of a run.
+fn data(run: &RunView) -> Value {
     let tables = &run.tables;
     let anchors = &tables.anchors;
     let mut first_frame = vec![None; anchors.len()];
@@ -280,14 +282,14 @@ fn data(run: &Shown) -> Value {
     })
 }
 
-fn name(run: &Shown) -> String {
+fn name(run: &RunView) -> String {
     let name = run.path.file_name().unwrap_or(run.path.as_os_str());
     short(&name.to_string_lossy())
 }
 
-/// As many thumbnails as fit into so many bytes of page: anchors first, the likeliest before the others; then plain looks, evenly. How
-/// many are left out.
-fn thumbnails(run: &Shown, room: usize) -> anyhow::Result<(Value, usize)> {
+/// As many thumbnails as fit into `room` bytes: anchors first, by score, then background frames, evenly. Also returns how many
+/// are left out.
+fn thumbnails(run: &RunView, room: usize) -> anyhow::Result<(Value, usize)> {
     let all = run.tables.pts_ns.len();
     if !run.summary.thumbnails {
         return Ok((Value::Null, 0));
@@ -303,7 +305,7 @@ fn thumbnails(run: &Shown, room: usize) -> anyhow::Result<(Value, usize)> {
             .unwrap_or(0.0)
             .total_cmp(&score(*a).unwrap_or(0.0))
     });
-    // Every 64th, then every 32nd between them and so on: wherever it ends, they are spread evenly.
+    // Every 64th, then every 32nd between them and so on: wherever it stops, they are spread evenly.
     let spread = (0..=6).rev().flat_map(|power| {
         let stride = 1_usize << power;
         let is_new = move |at: &usize| power == 6 || !at.is_multiple_of(2 * stride);
@@ -317,14 +319,14 @@ fn thumbnails(run: &Shown, room: usize) -> anyhow::Result<(Value, usize)> {
     let file = run.file.as_ref().map_or(run.path.as_path(), Readable::path);
     let mut wanted = Vec::new();
     let mut used = 0;
-    // Lengths are not known before reading, so read in the order of wishes, some at a time.
+    // Sizes are unknown before reading, so read in order of priority, some at a time.
     let mut kept: Vec<(usize, String)> = Vec::new();
     for some in order.chunks(512) {
         wanted.clear();
         wanted.extend_from_slice(some);
         wanted.sort_unstable();
         h5::read_thumbnails(file, &wanted, |row, jpeg| {
-            // Base64, quotes, a comma, the row.
+            // Base64, quotes, a comma, the row number.
             let cost = jpeg.len().div_ceil(3) * 4 + 12;
             if !jpeg.is_empty() && used + cost <= room {
                 used += cost;
@@ -341,24 +343,25 @@ fn thumbnails(run: &Shown, room: usize) -> anyhow::Result<(Value, usize)> {
     Ok((json!({ "rows": rows, "jpegs": jpegs }), left_out))
 }
 
-/// What the text of a page says of a run.
-pub(super) fn about(run: &Shown) -> Value {
+/// A run as the template needs it.
+pub(super) fn about(run: &RunView) -> Value {
     let summary = &run.summary;
     let facts = run.facts();
-    let class = |(name, class): (String, OfClass)| {
+    let class = |(name, class): (String, ClassCounts)| {
         let anchors = class.anchors.max(1) as f64;
         json!({
             "name": short(&name), "anchors": class.anchors, "frames": class.frames, "tokens": class.tokens,
             "score": class.score / anchors, "events": class.events, "found": class.found, "seen": class.seen, "missed": class.missed,
         })
     };
-    let table = |classes: Vec<(String, OfClass)>| {
+    let table = |classes: Vec<(String, ClassCounts)>| {
         let more = classes.len().saturating_sub(MOST_CLASSES);
         let rows: Vec<_> = classes.into_iter().take(MOST_CLASSES).map(class).collect();
         json!({ "rows": rows, "more": more })
     };
     let labelled = run.labelled();
-    let total = |of: fn(&OfClass) -> u64| labelled.iter().map(|(_, class)| of(class)).sum::<u64>();
+    let total =
+        |of: fn(&ClassCounts) -> u64| labelled.iter().map(|(_, class)| of(class)).sum::<u64>();
     let verdict = run.verdict.as_ref().map(|verdict| {
         let at_tier = |tier: anchoring::tier::Tier| {
             let tiers = verdict.events.iter().filter_map(|judged| judged.frame);
@@ -370,7 +373,7 @@ pub(super) fn about(run: &Shown) -> Value {
         json!({
             "even": even, "even_hit": super::truth::evenly(events, run.duration_ns(), even),
             "events": verdict.events.len(), "found": total(|c| c.found), "seen": total(|c| c.seen), "missed": total(|c| c.missed),
-            "right": run.standing(Standing::Right), "inside": run.standing(Standing::Inside), "false": run.standing(Standing::False),
+            "right": run.standing(AnchorResult::Right), "inside": run.standing(AnchorResult::Inside), "false": run.standing(AnchorResult::False),
             "high": at_tier(anchoring::tier::Tier::High), "base": at_tier(anchoring::tier::Tier::Base), "low": at_tier(anchoring::tier::Tier::Low),
         })
     });
@@ -415,8 +418,8 @@ pub(super) fn about(run: &Shown) -> Value {
     })
 }
 
-/// What each pass and each stage took; and what encoding every picture would take by the same rate, which is estimated.
-fn stages(run: &Shown) -> Value {
+/// Times of passes and stages, and an estimate for encoding every frame at the same rate.
+fn stages(run: &RunView) -> Value {
     let Some(passes) = run.summary.times.as_array() else {
         return Value::Null;
     };
@@ -449,7 +452,7 @@ mod tests {
     use super::super::recording::tests::shown;
     use super::*;
 
-    /// Everything that could end an element, an attribute, a script or a template.
+    /// Text that could end an element, an attribute, a script or a template.
     const HOSTILE: &str = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'`{{7*7}}{%raw%}<!--\u{2028}&amp;";
 
     #[test]

@@ -1,11 +1,10 @@
-//! A feature file -> a drawing for papers, SVG or PNG: the rows of the report's timeline, in light or dark.
+//! Draws a feature file for a paper, as SVG or PNG: the rows of the report's timeline.
 //!
 //! # Layout
 //!
-//! - `rows`: runs -> shapes.
-//! - `shapes`: what a drawing is made of, and its colours; text as outlines of a font that is here, so that it looks the same everywhere.
-//! - `svg`: shapes -> SVG text, by a template.
-//! - `png`: shapes -> pixels.
+//! - `rows`: turns runs into shapes.
+//! - `shapes`: shapes, colours, and text as outlines of a bundled font, so that it looks the same everywhere.
+//! - `svg`, `png`: render shapes.
 
 mod png;
 mod rows;
@@ -17,7 +16,7 @@ use std::io::Write;
 use anyhow::{Context, bail};
 use serde_json::json;
 
-use super::recording::Shown;
+use super::recording::RunView;
 use super::{same_recording, shown};
 use crate::cli;
 use crate::failure::Usage;
@@ -28,7 +27,7 @@ use rows::View;
 /// `earmark plot`.
 ///
 /// # Errors
-/// A file cannot be read, the stretch asked for is not in the recording, or the drawing cannot be written; then there is none.
+/// A file cannot be read, --from and --to are outside the recording, or the drawing cannot be written; then there is none.
 pub fn plot(args: &cli::Plot, output: Output) -> anyhow::Result<()> {
     let ending = args
         .output
@@ -62,10 +61,10 @@ pub fn plot(args: &cli::Plot, output: Output) -> anyhow::Result<()> {
     let (from, to) = (args.from.unwrap_or(0.0), args.to.unwrap_or(duration));
     if !(from >= 0.0 && from < to && to <= duration + 1e-6) {
         bail!(
-            "--from {from} --to {to}: must be a stretch of the recording, which lasts {duration:.3} s (did you give milliseconds?)"
+            "--from {from} --to {to} must lie within the recording, which lasts {duration:.3} s (did you give milliseconds?)"
         );
     }
-    let runs: Vec<&Shown> = [Some(&run), other.as_ref()].into_iter().flatten().collect();
+    let runs: Vec<&RunView> = [Some(&run), other.as_ref()].into_iter().flatten().collect();
     let view = View {
         from,
         to,

@@ -1,4 +1,4 @@
-//! A feature file -> what a page or a drawing shows of it.
+//! Reads from a feature file what a page or a drawing shows.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,45 +8,45 @@ use anyhow::bail;
 use gstearmark::h5::{self, CueColumns, Parts, Summary, Tables};
 use serde_json::Value;
 
-use super::truth::{self, Fate, Standing, Verdict};
+use super::truth::{self, AnchorResult, Comparison, EventResult};
 use crate::eval::labels::Event;
 use crate::outputs::features::Readable;
 
-/// Most stretches without a look that are listed.
+/// Most gaps listed.
 const MOST_GAPS: usize = 500;
 
-/// One run over one recording.
+/// A run on a recording, as read from its file.
 #[derive(Debug)]
-pub(crate) struct Shown {
+pub(crate) struct RunView {
     /// The file.
     pub path: PathBuf,
-    /// What its pictures are read from, if there is a file.
+    /// The readable file, for thumbnails.
     pub file: Option<Readable>,
     pub summary: Summary,
     pub tables: Tables,
     pub cues: CueColumns,
-    /// The resolved pipeline; null where the file has none.
+    /// The resolved pipeline; null if the file has none.
     pub config: Value,
-    /// With labels.
-    pub verdict: Option<Verdict>,
+    /// The comparison with labels, if there are any.
+    pub verdict: Option<Comparison>,
 }
 
-/// What follows from the pictures taken and the cues.
+/// Figures computed from frames and cues.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Facts {
-    /// The longest time without a look, from the start to the first and from the last to the end included.
+    /// The largest gap, including those to the start and the end of the recording.
     pub largest_gap: (i64, i64),
-    /// Stretches without a look that are longer than the plan allowed, the longest first, at most 500, then by time.
+    /// Gaps longer than the plan allowed: the 500 longest, in time order.
     pub gaps: Vec<(i64, i64)>,
-    /// Whole and last seconds in which a picture was taken, and how many there are.
+    /// Seconds with a frame, and all seconds.
     pub seconds: (u64, u64),
-    /// How long the sound could not be trusted, ns; 0 without cues.
+    /// Length of untrusted sound, ns; 0 without cues.
     pub untrusted_ns: i64,
 }
 
-/// What was found of a class, and what was spent at its anchors.
+/// Figures of one class.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct OfClass {
+pub(crate) struct ClassCounts {
     pub anchors: u64,
     pub frames: u64,
     pub tokens: u64,
@@ -57,11 +57,11 @@ pub(crate) struct OfClass {
     pub missed: u64,
 }
 
-impl Shown {
+impl RunView {
     /// Reads a file, complete or not.
     ///
     /// # Errors
-    /// It is not there, of another kind, or damaged.
+    /// The file does not exist, is of another kind, or is damaged.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let file = Readable::open(path, Parts::Pictures)?;
         let summary = file.summary()?;
@@ -73,7 +73,7 @@ impl Shown {
                 .any(|pair| pair[1].start_ns < pair[0].start_ns)
         {
             bail!(
-                "{}: its rows are not in the order of time; was it put together by hand?",
+                "{}: its rows are not in time order; was it edited by hand?",
                 path.display()
             );
         }
@@ -89,7 +89,7 @@ impl Shown {
         })
     }
 
-    /// Holds it against labels; those of other recordings and those after the end don't count.
+    /// Compares the run with labels. Labels of other recordings, and those after the end, do not count.
     ///
     /// # Errors
     /// No label is left.
@@ -106,7 +106,7 @@ impl Shown {
             .collect();
         if own.is_empty() && !events.is_empty() {
             bail!(
-                "{} has no event in the {} of {}: are the labels another recording's, or in milliseconds?",
+                "{} has no event within the {} of {}; are these labels of another recording, or in milliseconds?",
                 labels.display(),
                 Nanos::new(duration),
                 self.path.display()
@@ -116,7 +116,7 @@ impl Shown {
         Ok(())
     }
 
-    /// The recording's length, or where the last row is in a file that does not say.
+    /// Length of the recording; the time of the last row if the file does not say.
     pub(crate) fn duration_ns(&self) -> i64 {
         let last = self.tables.pts_ns.last().max(self.cues.pts_ns.last());
         let stop = self.tables.anchors.last().map(|anchor| &anchor.onset_ns);
@@ -150,7 +150,7 @@ impl Shown {
             .copied()
             .max_by_key(length)
             .unwrap_or((0, 0));
-        // A picture may lie half a picture beside the time that the plan asked for.
+        // A frame may differ from its planned time by half a frame.
         let allowed = self
             .setting("budget", "max_gap_ms")
             .and_then(Value::as_i64)
@@ -183,9 +183,9 @@ impl Shown {
         }
     }
 
-    /// What was found and spent by class: the tagger's names for anchors, the labels' names for events. The most frequent first.
-    pub(crate) fn classes(&self) -> Vec<(String, OfClass)> {
-        let mut classes: BTreeMap<String, OfClass> = BTreeMap::new();
+    /// Figures by the tagger's label, most frequent first.
+    pub(crate) fn classes(&self) -> Vec<(String, ClassCounts)> {
+        let mut classes: BTreeMap<String, ClassCounts> = BTreeMap::new();
         for anchor in &self.tables.anchors {
             let class = classes.entry(anchor.label.clone()).or_default();
             class.anchors += 1;
@@ -205,16 +205,16 @@ impl Shown {
         all
     }
 
-    /// What became of the labelled events, by their class, the most frequent first; empty without labels.
-    pub(crate) fn labelled(&self) -> Vec<(String, OfClass)> {
-        let mut classes: BTreeMap<&str, OfClass> = BTreeMap::new();
+    /// Figures by the class of the labels, most frequent first; empty without labels.
+    pub(crate) fn labelled(&self) -> Vec<(String, ClassCounts)> {
+        let mut classes: BTreeMap<&str, ClassCounts> = BTreeMap::new();
         for judged in self.verdict.iter().flat_map(|verdict| &verdict.events) {
             let class = classes.entry(&judged.event.class).or_default();
             class.events += 1;
             match judged.fate {
-                Fate::Found => class.found += 1,
-                Fate::Seen => class.seen += 1,
-                Fate::Missed => class.missed += 1,
+                EventResult::Found => class.found += 1,
+                EventResult::Seen => class.seen += 1,
+                EventResult::Missed => class.missed += 1,
             }
         }
         let mut all: Vec<_> = classes
@@ -225,8 +225,8 @@ impl Shown {
         all
     }
 
-    /// Anchors of a standing, with labels.
-    pub(crate) fn standing(&self, standing: Standing) -> u64 {
+    /// Number of anchors with this result.
+    pub(crate) fn standing(&self, standing: AnchorResult) -> u64 {
         let anchors = self.verdict.iter().flat_map(|verdict| &verdict.anchors);
         anchors.filter(|anchor| **anchor == standing).count() as u64
     }
@@ -244,7 +244,7 @@ pub(crate) fn clock(ns: i64) -> String {
     }
 }
 
-/// Puts anchors in the order in which they are heard; where some are seen before their sound, a file has them in another.
+/// Sorts anchors by onset; with negative offsets, a file has them in another order.
 fn by_onset(tables: &mut Tables) {
     let mut order: Vec<usize> = (0..tables.anchors.len()).collect();
     order.sort_by_key(|&row| tables.anchors[row].onset_ns);
@@ -272,11 +272,11 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A minute with looks at these seconds, and an anchor called `label` at each, all of it made up.
-    pub(crate) fn shown(seconds: &[i64], label: &str) -> Shown {
+    /// A made-up minute with frames at these seconds, and an anchor with this label at each.
+    pub(crate) fn shown(seconds: &[i64], label: &str) -> RunView {
         let ns = 1_000_000_000;
         let n = seconds.len();
-        Shown {
+        RunView {
             path: "kitchen.h5".into(),
             file: None,
             summary: Summary {

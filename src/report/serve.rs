@@ -1,16 +1,16 @@
-//! The pages over HTTP: each made when it is asked for, with the recordings in parts as the player wants them.
+//! Serves pages over HTTP: makes each on request, and streams the recordings.
 //!
 //! # Layout
 //!
-//! - `host`: by which names the server may be asked.
+//! - `host`: which host names a request may use.
 //! - `connections`: how many at once, and how long each may take.
-//! - `inside`: which files may be served.
-//! - `fed`: a connection that is made of bytes.
+//! - `files`: which files may be served.
+//! - `bytes`: a connection fed with given bytes.
 
+mod bytes;
 mod connections;
-mod fed;
+mod files;
 mod host;
-mod inside;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,15 +26,15 @@ use axum::routing::get;
 use tokio::sync::Semaphore;
 use tower_http::services::ServeFile;
 
-pub(super) use self::fed::answer_bytes;
-use self::host::Names;
-use self::inside::Inside;
+pub(super) use self::bytes::answer_bytes;
+use self::files::ServedFiles;
+use self::host::HostNames;
 use super::{Source, folder, page};
 use crate::cli;
 use crate::failure::Usage;
 use crate::terminal::{self, Output};
 
-/// Pages that are made at once; each takes the memory of its file and of what is shown of it.
+/// Pages made at the same time; each needs the memory of its file and of what is shown.
 const PAGES: usize = 2;
 /// Threads that read files and make pages.
 const THREADS: usize = 8;
@@ -46,28 +46,28 @@ struct Served {
     folder: Option<PathBuf>,
     compare: Option<PathBuf>,
     time_decoding: bool,
-    inside: Inside,
+    inside: ServedFiles,
     pages: Semaphore,
 }
 
 /// Serves until the process is stopped.
 ///
 /// # Errors
-/// The files cannot be read, or nobody can listen at the address.
+/// The files cannot be read, or the address cannot be bound.
 pub(super) fn serve(args: &cli::Report, address: SocketAddr, output: Output) -> anyhow::Result<()> {
     if args.output.is_some() {
-        return Err(Usage("--serve writes no file; leave --output out".into()).into());
+        return Err(Usage("--serve writes no file; remove --output".into()).into());
     }
     let served = Served::new(args)?;
     if !address.ip().is_loopback() && !output.quiet {
         terminal::tell(&format!(
-            "warning: whoever reaches {address} sees the reports and the recordings"
+            "warning: anyone who can reach {address} can see the reports and the recordings"
         ));
     }
     let out = served.leading_out();
     if !out.is_empty() && !output.quiet {
         terminal::tell(&format!(
-            "warning: links that lead out of what is served are not followed: {}",
+            "warning: links to files outside the served folders are not followed: {}",
             out.join(", ")
         ));
     }
@@ -80,10 +80,10 @@ pub(super) fn serve(args: &cli::Report, address: SocketAddr, output: Output) -> 
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(address)
             .await
-            .with_context(|| format!("cannot listen at {address}; is the port taken?"))?;
+            .with_context(|| format!("cannot listen on {address}; is the port in use?"))?;
         let at = listener.local_addr().unwrap_or(address);
         terminal::print(&format!("serving    http://{at}/"))?;
-        match connections::answer(listener, router(served, Names::new(at.ip()))).await {}
+        match connections::answer(listener, router(served, HostNames::new(at.ip()))).await {}
     })
 }
 
@@ -95,7 +95,7 @@ impl Served {
             args.video.as_ref(),
             args.compare.as_ref(),
         ];
-        let inside = Inside::new(named.into_iter().flatten().map(PathBuf::as_path));
+        let inside = ServedFiles::new(named.into_iter().flatten().map(PathBuf::as_path));
         let pages = Semaphore::new(PAGES);
         if args.file.is_dir() {
             let files = folder::files(&args.file)?;
@@ -117,9 +117,9 @@ impl Served {
             video: args.video.clone(),
         };
         if let Some(video) = source.video.as_ref().filter(|video| !video.is_file()) {
-            bail!("--video {} is no file", video.display());
+            bail!("--video {} is not a file", video.display());
         }
-        // What is wrong is better said now than to the browser.
+        // Report problems now rather than in the browser.
         source.page(args.compare.as_deref(), None, false)?;
         Ok(Self {
             sources: vec![source],
@@ -131,7 +131,7 @@ impl Served {
         })
     }
 
-    /// Files that are links out of what is served, at most five.
+    /// Files that are links to the outside, at most five.
     fn leading_out(&self) -> Vec<String> {
         let files = self.sources.iter().flat_map(|source| {
             let more = [source.labels.as_ref(), source.video.as_ref()];
@@ -166,7 +166,7 @@ impl Served {
     }
 }
 
-fn router(served: Served, names: Names) -> Router {
+fn router(served: Served, names: HostNames) -> Router {
     Router::new()
         .route("/", get(first))
         .route("/report/{number}", get(one))
@@ -176,7 +176,7 @@ fn router(served: Served, names: Names) -> Router {
         .layer(map_response(for_this_page_alone))
 }
 
-/// No other page may take, frame or reinterpret what is answered.
+/// Forbids other sites to load, frame or reinterpret a response.
 async fn for_this_page_alone(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
@@ -221,12 +221,12 @@ async fn video(
     }
 }
 
-/// Makes a page where it keeps nobody waiting.
+/// Makes a page on a blocking thread.
 async fn answer(
     served: Arc<Served>,
     make: impl FnOnce(&Served) -> anyhow::Result<String> + Send + 'static,
 ) -> Response {
-    // It is never closed.
+    // The semaphore is never closed.
     let Ok(_turn) = served.pages.acquire().await else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };

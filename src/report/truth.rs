@@ -1,63 +1,63 @@
-//! Labels against what was heard and seen: which events were found, which were missed, which anchors are false.
+//! Compares labels with anchors and frames: which events were hit or missed, which anchors are false.
 
 use gstearmark::h5::{AnchorRow, Tables};
 use serde::Serialize;
 
 use crate::eval::labels::Event;
 
-/// An anchor belongs to an event that begins within this time of it, ns.
+/// Largest distance between an anchor and the start of its event, ns.
 pub(crate) const TOLERANCE: i64 = 250_000_000;
-/// An event counts as this long at least when it is asked whether a picture falls into it, ns.
+/// Shortest length of an event when frames are matched to it, ns.
 const SHORTEST: i64 = 400_000_000;
 
-/// What became of an event.
+/// The result of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Fate {
-    /// An anchor stands at its beginning.
+pub(crate) enum EventResult {
+    /// An anchor is at its start.
     Found,
-    /// No anchor, but a plain look fell into it.
+    /// No anchor, but a background frame fell inside.
     Seen,
     /// Neither.
     Missed,
 }
 
-/// What an anchor stands at.
+/// The result of an anchor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Standing {
-    /// The beginning of an event.
+pub(crate) enum AnchorResult {
+    /// At the start of an event.
     Right,
-    /// The middle of one: a chop in a row of chops.
+    /// Inside an event: a chop in a row of chops.
     Inside,
-    /// Nothing that is labelled.
+    /// Without a label.
     False,
 }
 
-/// One event and what became of it.
+/// An event and its result.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Judged {
+pub(crate) struct LabelledEvent {
     pub event: Event,
-    pub fate: Fate,
-    /// Row of the anchor at its beginning.
+    pub fate: EventResult,
+    /// Row of the anchor at its start.
     pub anchor: Option<usize>,
-    /// Row of the dearest picture that was taken while it sounds.
+    /// Row of the most expensive frame taken during it.
     pub frame: Option<usize>,
 }
 
-/// Events by start, and what each anchor stands at.
+/// Events by start, and the result of each anchor.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Verdict {
-    pub events: Vec<Judged>,
-    pub anchors: Vec<Standing>,
+pub(crate) struct Comparison {
+    pub events: Vec<LabelledEvent>,
+    pub anchors: Vec<AnchorResult>,
 }
 
-/// Events (by start) against the anchors and pictures of a run (both in the order of time). An anchor is given to one event at most.
-pub(crate) fn judge(events: &[Event], tables: &Tables) -> Verdict {
+/// Compares events with the anchors and frames of a run, all in time order. An anchor belongs to at most one event.
+pub(crate) fn judge(events: &[Event], tables: &Tables) -> Comparison {
     let anchors = &tables.anchors;
-    let mut standing = vec![Standing::False; anchors.len()];
+    let mut standing = vec![AnchorResult::False; anchors.len()];
     let mut matched = vec![None; events.len()];
-    // Both are sorted and the tolerance is the same for all, so that the earliest that fits is the best.
+    // Both are sorted and the tolerance is constant, so the earliest match is the best.
     let (mut e, mut a) = (0, 0);
     while let (Some(event), Some(anchor)) = (events.get(e), anchors.get(a)) {
         let off = anchor.onset_ns.saturating_sub(start(event));
@@ -67,37 +67,37 @@ pub(crate) fn judge(events: &[Event], tables: &Tables) -> Verdict {
             e += 1;
         } else {
             matched[e] = Some(a);
-            standing[a] = Standing::Right;
+            standing[a] = AnchorResult::Right;
             (e, a) = (e + 1, a + 1);
         }
     }
-    let mut inside = Inside::new(events);
+    let mut inside = Cover::new(events);
     for (anchor, standing) in anchors.iter().zip(&mut standing) {
-        if *standing != Standing::Right && inside.holds(anchor) {
-            *standing = Standing::Inside;
+        if *standing != AnchorResult::Right && inside.holds(anchor) {
+            *standing = AnchorResult::Inside;
         }
     }
     let judged = events.iter().zip(matched).map(|(event, anchor)| {
         let frame = dearest(event, tables);
         let fate = match (anchor, frame) {
-            (Some(_), _) => Fate::Found,
-            (None, Some(_)) => Fate::Seen,
-            (None, None) => Fate::Missed,
+            (Some(_), _) => EventResult::Found,
+            (None, Some(_)) => EventResult::Seen,
+            (None, None) => EventResult::Missed,
         };
-        Judged {
+        LabelledEvent {
             event: event.clone(),
             fate,
             anchor,
             frame,
         }
     });
-    Verdict {
+    Comparison {
         events: judged.collect(),
         anchors: standing,
     }
 }
 
-/// How many events evenly spaced looks would fall into, each in the middle of its share of the recording.
+/// How many events evenly spaced frames would fall into, each in the middle of its share of the recording.
 pub(crate) fn evenly<'a>(
     events: impl Iterator<Item = &'a Event>,
     duration_ns: i64,
@@ -105,7 +105,7 @@ pub(crate) fn evenly<'a>(
 ) -> usize {
     let (duration, looks) = (i128::from(duration_ns), i128::from(looks));
     let hit = |event: &&Event| {
-        // The first look not before the start: (k + 1/2) / looks of the recording.
+        // The first frame not before the start: (k + 1/2) / frames of the recording.
         let from = i128::from(start(event));
         let k = (2 * looks * from + duration - 1).div_euclid(2 * duration);
         let at = (2 * k + 1) * duration / (2 * looks);
@@ -121,13 +121,13 @@ fn start(event: &Event) -> i64 {
     event.span.start().get()
 }
 
-/// When an event is over, for those who look.
+/// When an event ends, for hits by frames.
 fn stop(event: &Event) -> i64 {
     let stop = event.span.stop().get();
     stop.max(start(event).saturating_add(SHORTEST))
 }
 
-/// The picture of the highest tier in an event, the first of several.
+/// The frame of the highest tier in an event, the first of several.
 fn dearest(event: &Event, tables: &Tables) -> Option<usize> {
     let first = tables.pts_ns.partition_point(|pts| *pts < start(event));
     let last = tables.pts_ns.partition_point(|pts| *pts < stop(event));
@@ -135,13 +135,13 @@ fn dearest(event: &Event, tables: &Tables) -> Option<usize> {
 }
 
 /// Whether an instant lies in any event; asked in the order of time.
-struct Inside<'a> {
+struct Cover<'a> {
     events: &'a [Event],
     next: usize,
     until: i64,
 }
 
-impl<'a> Inside<'a> {
+impl<'a> Cover<'a> {
     fn new(events: &'a [Event]) -> Self {
         Self {
             events,
@@ -205,7 +205,7 @@ mod tests {
         }
     }
 
-    fn fates(verdict: &Verdict) -> Vec<Fate> {
+    fn fates(verdict: &Comparison) -> Vec<EventResult> {
         verdict.events.iter().map(|event| event.fate).collect()
     }
 
@@ -218,25 +218,28 @@ mod tests {
         ];
         let run = run(&[1_250, 8_251], &[(1_900, Tier::Low), (5_399, Tier::Low)]);
         let verdict = judge(&events, &run);
-        assert_eq!(fates(&verdict), [Fate::Found, Fate::Seen, Fate::Missed]);
+        assert_eq!(
+            fates(&verdict),
+            [EventResult::Found, EventResult::Seen, EventResult::Missed]
+        );
         assert_eq!(verdict.events[0].frame, Some(0));
-        assert_eq!(verdict.anchors, [Standing::Right, Standing::Inside]);
+        assert_eq!(verdict.anchors, [AnchorResult::Right, AnchorResult::Inside]);
     }
 
     #[test]
     fn an_anchor_is_given_to_one_event_and_the_rest_are_false() {
         let events = [event(1_000, 1_100), event(1_100, 1_200)];
         let verdict = judge(&events, &run(&[1_050, 3_000], &[]));
-        assert_eq!(fates(&verdict), [Fate::Found, Fate::Missed]);
-        assert_eq!(verdict.anchors, [Standing::Right, Standing::False]);
+        assert_eq!(fates(&verdict), [EventResult::Found, EventResult::Missed]);
+        assert_eq!(verdict.anchors, [AnchorResult::Right, AnchorResult::False]);
         // Two anchors serve both, though each fits the first.
         let verdict = judge(&events, &run(&[1_050, 1_150], &[]));
-        assert_eq!(fates(&verdict), [Fate::Found, Fate::Found]);
+        assert_eq!(fates(&verdict), [EventResult::Found, EventResult::Found]);
     }
 
     #[test]
     fn evenly_spaced_looks_fall_where_they_fall() {
-        // Looks at 0.5, 1.5, ... 9.5 s.
+        // Frames at 0.5, 1.5, ... 9.5 s.
         let events = [
             event(400, 900),
             event(600, 900),
@@ -265,6 +268,6 @@ mod tests {
     fn long_events_hold_anchors_of_later_short_ones() {
         let events = [event(0, 10_000), event(1_000, 1_100)];
         let verdict = judge(&events, &run(&[5_000, 12_000], &[]));
-        assert_eq!(verdict.anchors, [Standing::Inside, Standing::False]);
+        assert_eq!(verdict.anchors, [AnchorResult::Inside, AnchorResult::False]);
     }
 }

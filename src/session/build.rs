@@ -1,24 +1,24 @@
-//! A chosen part of the graph -> GStreamer elements: variables, sections, and links that wait for a pad.
+//! Builds GStreamer elements for a pass: variables, sections, and links that wait for a pad.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, anyhow};
 use gst::prelude::*;
 
-use super::parts::{Choice, Role};
+use super::pass::{PassGraph, Role};
 use crate::files;
 use crate::pipeline::Pipeline;
 use crate::recording::{Input, ProbeError};
 
-/// What was built, not yet started.
+/// A built graph, not yet started.
 pub(super) struct Built {
-    /// All of it.
+    /// The whole graph.
     pub pipeline: gst::Pipeline,
-    /// Its source pad gives what the gate's `video` would take.
+    /// The element whose output would go to the gate's `video` pad.
     pub measured: Option<gst::Element>,
-    /// Its source pad gives cues.
+    /// The element whose output is cues.
     pub heard: Option<gst::Element>,
-    /// What the plan's file is called between us and the gate, and what to a person.
+    /// The plan file: its name for the gate, and its name in messages.
     pub plan: Option<(String, String)>,
 }
 
@@ -35,10 +35,10 @@ impl Built {
     }
 }
 
-/// A link whose source pad is not there yet.
+/// A link whose source pad does not exist yet.
 struct Waiting {
     role: Role,
-    /// The pad by name, where the graph names one.
+    /// The pad's name, if the graph gives one.
     pad: Option<String>,
     caps: Option<gst::Caps>,
     to: gst::Element,
@@ -50,7 +50,7 @@ struct Waiting {
 pub(super) fn build(
     pipeline: &Pipeline,
     input: &Input,
-    choice: &Choice,
+    choice: &PassGraph,
     audio_track: usize,
     images: bool,
 ) -> anyhow::Result<Built> {
@@ -108,7 +108,7 @@ pub(super) fn build(
                 done: false,
             });
         }
-        // The track is chosen where the streams part; further down there is one.
+        // The track is chosen where the streams part; further down there is only one.
         let above = graph.above(node);
         let is_chosen = |link: usize| {
             choice.roles[link] == Role::Audio && later(link) && graph.links[link].from.node != node
@@ -137,7 +137,7 @@ pub(super) fn build(
     })
 }
 
-/// Whether this element's source pad appears only when data flows.
+/// Whether this source pad appears only when data flows.
 fn appears_later(factory: &str, pad: Option<&str>) -> bool {
     let Some(factory) = gst::ElementFactory::find(factory) else {
         return false;
@@ -160,7 +160,7 @@ fn appears_later(factory: &str, pad: Option<&str>) -> bool {
             .all(|template| template.presence() == gst::PadPresence::Sometimes)
 }
 
-/// Links pads as they appear: pictures to the video branch, the chosen audio track to the audio branch.
+/// Links pads as they appear: video to the video branch, the chosen audio track to the audio branch.
 fn link_later(
     source: &gst::Element,
     links: Vec<Waiting>,
@@ -193,7 +193,7 @@ fn link_later(
                     link.done = true;
                     return;
                 }
-                // Another stream may fit; what fits nothing is nobody's concern.
+                // Another stream may fit; a stream that fits nothing does not matter.
                 Err(e) if link.role == Role::Other => tracing::debug!("{name} does not fit: {e}"),
                 Err(_) if link.role == Role::Video => {
                     let text = not_taken(pad, &given);
@@ -210,7 +210,7 @@ fn link_later(
     });
 }
 
-/// Why pictures don't reach the gate, and what helps.
+/// Why no video reaches the gate, and what helps.
 fn not_taken(pad: &gst::Pad, given: &str) -> String {
     let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
     let media = caps.structure(0).map(|s| s.name().as_str());
@@ -225,10 +225,10 @@ fn not_taken(pad: &gst::Pad, given: &str) -> String {
     )
 }
 
-/// What a pad carries, by its stream or its caps. With `images`, image formats are pictures that move.
+/// What a pad carries, by its stream or its caps. With `images`, image formats count as video.
 fn role(pad: &gst::Pad, images: bool) -> Role {
     let current = pad.current_caps();
-    // A stream keeps the caps that it had before a tag was taken off it, such as application/x-id3.
+    // A stream keeps the caps that it had before a tag was stripped, such as application/x-id3.
     let stream = || pad.stream().and_then(|stream| stream.caps());
     let found = current.or_else(stream).map(|caps| role_of(&caps, images));
     match found {
@@ -289,7 +289,7 @@ fn connect(source: &gst::Element, pad: &gst::Pad, link: &Waiting) -> anyhow::Res
     Ok(())
 }
 
-/// Gives every property that holds a variable's marker the variable's value.
+/// Sets every property with a variable's marker to the variable's value.
 fn fill(pipeline: &Pipeline, input: &Input, built: &gst::Pipeline) -> anyhow::Result<()> {
     for element in built
         .iterate_elements()
@@ -340,7 +340,7 @@ fn fill(pipeline: &Pipeline, input: &Input, built: &gst::Pipeline) -> anyhow::Re
     Ok(())
 }
 
-/// Gives a source a file whose name is no text.
+/// Sets a source to a file whose name is not UTF-8.
 fn by_uri(element: &gst::Element, input: &Input) -> anyhow::Result<()> {
     let name = element.name();
     element
@@ -350,31 +350,31 @@ fn by_uri(element: &gst::Element, input: &Input) -> anyhow::Result<()> {
         .with_context(|| format!("{name} does not take {}", input.uri))
 }
 
-/// Most threads of a decoder: more are rarely busy.
+/// Most decoder threads: more are rarely busy.
 const MOST_DECODING: u32 = 8;
-/// Pixels that a decoder may have in memory: twenty pictures of 3840 x 2160.
+/// Most pixels that a decoder may hold in memory: twenty frames of 3840 x 2160.
 const MOST_PIXELS: u64 = 20 * 3840 * 2160;
-/// Pictures that it has there anyway, measured, those that it has given out among them.
+/// Frames that it holds anyway (measured), those that it has output included.
 const PICTURES: u64 = 15;
-/// And for each of its threads.
+/// Further frames per thread.
 const PICTURES_OF_THREAD: u64 = 4;
-/// Most threads of the encoder: a batch is too small for more.
+/// Most encoder threads: a batch is too small for more.
 const MOST_ENCODING: u32 = 16;
 
-/// Threads of a decoder on so many cores, for pictures of so many pixels, at least so many. Decoder and encoder work at the same time, and which of them has more to do
-/// depends on the recording: on few cores each may take all, on many the encoder half.
+/// Decoder threads for this number of cores and pixels, at least `least`. Decoder and encoder run at the same time, and which of them has more
+/// to do depends on the recording: on few cores each may use all, on many the encoder gets half.
 pub(super) fn decoding(cores: u32, pixels: u64, least: u32) -> u32 {
     let pictures = (MOST_PIXELS / pixels.max(1)).saturating_sub(PICTURES);
     let most = (pictures / PICTURES_OF_THREAD).clamp(1, MOST_DECODING.into());
     cores.clamp(1, most as u32).max(least)
 }
 
-/// Threads of the encoder.
+/// Encoder threads.
 fn encoding(cores: u32) -> u32 {
     (cores / 2).max(cores.min(2)).clamp(1, MOST_ENCODING)
 }
 
-/// Divides the cores among decoders and encoder, where the pipeline does not say how many threads they have.
+/// Divides the cores among decoders and encoder, unless the pipeline sets their threads.
 pub(super) fn divide(built: &gst::Pipeline, cores: u32, pixels: u64, least: u32) {
     let (decoding, encoding) = (decoding(cores, pixels, least), encoding(cores));
     let limit = move |element: &gst::Element| {
@@ -409,7 +409,7 @@ pub(super) fn divide(built: &gst::Pipeline, cores: u32, pixels: u64, least: u32)
     built.connect_deep_element_added(move |_, _, element| limit(element));
 }
 
-/// Puts the source that reads this URI in the place of a file source.
+/// Replaces a file source by the source for this URI.
 fn remote(built: &gst::Pipeline, file: &gst::Element, input: &Input) -> anyhow::Result<()> {
     let source = gst::Element::make_from_uri(gst::URIType::Src, &input.uri, None).map_err(|e| {
         let scheme = input.uri.split(':').next().unwrap_or_default();
@@ -432,7 +432,7 @@ fn remote(built: &gst::Pipeline, file: &gst::Element, input: &Input) -> anyhow::
     Ok(())
 }
 
-/// The sections, as properties.
+/// Applies the sections as properties.
 fn sections(pipeline: &Pipeline, built: &gst::Pipeline) -> anyhow::Result<()> {
     let find = |factory: &str| {
         built
@@ -462,7 +462,7 @@ fn sections(pipeline: &Pipeline, built: &gst::Pipeline) -> anyhow::Result<()> {
         .flatten()
         .filter_map(|(_, section)| section.as_object())
         .flatten()
-        // Only the command knows where keyframes are before it plans.
+        // Only the command knows the keyframes before it plans.
         .filter(|(name, _)| {
             !matches!(
                 name.as_str(),
@@ -471,7 +471,7 @@ fn sections(pipeline: &Pipeline, built: &gst::Pipeline) -> anyhow::Result<()> {
         })
     {
         if name == "class_offset_ms" {
-            // Names may hold what GStreamer would read as something else.
+            // Names may contain what GStreamer would parse as something else.
             let by_class = &pipeline.settings.anchors.class_offset_ms;
             gate.set_property(
                 "class-offset-ms",

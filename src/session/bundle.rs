@@ -1,23 +1,23 @@
-//! Hands sound and pictures from thread to thread in bundles, where nobody waits for them.
+//! Passes sound and video between threads in bundles where latency does not matter.
 //!
-//! A queue wakes its other side for every buffer, and a file's demuxer gives one for every 21 ms of AAC, every picture, every 4 KiB of a WAV
-//! file: the two threads then wait for each other more than they work. A probe on the queue's entry keeps what comes until it is worth
-//! a turn, and lets nothing overtake it. Until the pipeline plays nothing is kept: every sink waits for its first buffer, and a branch whose sink has one
-//! holds up the demuxer.
+//! A queue wakes its consumer for every buffer, and a demuxer makes one for every 21 ms of AAC, every access unit, every 4 KiB of WAV: the
+//! threads then wait for each other more than they work. A probe on the queue's sink pad holds buffers back until a bundle is worth a
+//! switch, and lets nothing overtake them. Before the pipeline plays, nothing is held back: every sink waits for its first buffer, and a
+//! branch whose sink has one blocks the demuxer.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 use gst::prelude::*;
 
-/// A bundle is handed on when it holds as many buffers, bytes, or as much time.
+/// A bundle is passed on when it reaches one of these limits: buffers, bytes, time.
 const MOST: usize = 64;
 const BYTES: usize = 1 << 20;
 const LONGEST: gst::ClockTime = gst::ClockTime::SECOND;
-/// Buffers of raw sound follow each other when no more than this lies between one's end and the other's start.
+/// Buffers of raw sound are contiguous if end and start differ by no more than this.
 const JITTER: gst::ClockTime = gst::ClockTime::from_mseconds(1);
 
-/// What waits for its turn.
+/// Buffers that are held back.
 #[derive(Default)]
 struct Bundle {
     buffers: Vec<gst::Buffer>,
@@ -43,7 +43,7 @@ fn lock(bundle: &Shared) -> MutexGuard<'_, Bundle> {
     bundle.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on, this queue takes buffers in bundles.
+/// Makes this queue take buffers in bundles.
 pub(super) fn bundle(queue: &gst::Element) -> anyhow::Result<()> {
     let pad = queue
         .static_pad("sink")
@@ -75,11 +75,11 @@ pub(super) fn bundle(queue: &gst::Element) -> anyhow::Result<()> {
                 kind => kind.is_serialized(),
             },
             Some(gst::PadProbeData::Query(query)) => query.type_().is_serialized(),
-            // A list of the demuxer's own; when it is ours, nothing waits.
+            // A buffer list of the demuxer. A list of ours comes only when nothing is held back.
             _ => true,
         };
         if overtakes {
-            // What is refused now is refused again with the next buffer, and the end of the stream must go on.
+            // A failed push fails again with the next buffer, and the end of the stream must go on.
             let _ = hand_on(pad, &bundle);
         }
         gst::PadProbeReturn::Ok
@@ -106,13 +106,13 @@ fn hand_on(pad: &gst::Pad, bundle: &Shared) -> Result<gst::FlowSuccess, gst::Flo
     pad.chain_list(list)
 }
 
-/// Sound of which pieces may be put together byte by byte.
+/// Interleaved raw sound, whose buffers can be concatenated.
 fn is_raw(caps: &gst::CapsRef) -> bool {
     caps.structure(0)
         .is_some_and(|s| s.name() == "audio/x-raw" && s.get::<&str>("layout") == Ok("interleaved"))
 }
 
-/// One buffer of many that follow each other; `None` if they don't.
+/// Joins contiguous buffers; `None` if they are not.
 fn joined(buffers: &[gst::Buffer]) -> Option<gst::Buffer> {
     let (first, last) = (buffers.first()?, buffers.last()?);
     let plain = |buffer: &gst::Buffer| buffer.iter_meta::<gst::Meta>().next().is_none();
@@ -146,7 +146,7 @@ fn joined(buffers: &[gst::Buffer]) -> Option<gst::Buffer> {
 mod tests {
     use super::*;
 
-    /// What leaves a queue that is fed so many buffers of 10 ms, a gap after so many, and the end.
+    /// The output of a queue that gets so many buffers of 10 ms, with a gap after some, and the end of the stream.
     fn played(caps: &str, count: u64, gap: u64) -> (Vec<(u64, u64, Vec<u8>)>, usize) {
         gst::init().unwrap();
         let queue = gst::ElementFactory::make("queue").build().unwrap();
@@ -223,7 +223,7 @@ mod tests {
         let bytes = |from: u8, to: u8| (from..to).flat_map(|n| [n; 4]).collect::<Vec<_>>();
         assert_eq!(all, [(0, 640, bytes(0, 64)), (640, 60, bytes(64, 70))]);
         assert_eq!(turns, 2);
-        // Those around a hole stay as they are.
+        // Buffers around a gap stay as they are.
         let (all, _) = played(caps, 64, 32);
         assert_eq!(all.len(), 64);
     }

@@ -1,4 +1,4 @@
-//! The class of an error, from where it arose.
+//! Maps errors to failure classes.
 
 use gstearmark::h5::{H5Error, PlaceError};
 use gstearmark::models::ModelError;
@@ -34,7 +34,7 @@ pub(crate) fn class_of(e: &anyhow::Error) -> Class {
     Class::Other
 }
 
-/// The same failure, and something to be said about it.
+/// The same failure with more text.
 pub(super) fn also(e: anyhow::Error, text: &str) -> anyhow::Error {
     Failure::error(class_of(&e), format!("{e:#}; {text}"))
 }

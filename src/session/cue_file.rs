@@ -1,4 +1,4 @@
-//! The first pass's view of the sound: cues, written down as lines of a plan and read back.
+//! Stores the cues of the first pass in a temporary file, and reads them back.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -18,14 +18,14 @@ use super::taps::{end, lock};
 /// Longest cue that is read, in bytes.
 const LONGEST_CUE: usize = 1 << 16;
 
-/// Cues kept in a file.
-pub(super) struct Cues(pub BufReader<File>);
+/// Reads cues back from a file.
+pub(super) struct CueReader(pub BufReader<File>);
 
-impl Iterator for Cues {
+impl Iterator for CueReader {
     type Item = Cue;
     fn next(&mut self) -> Option<Cue> {
         let mut line = String::new();
-        // Our own file: a line that does not read would be the disk's fault, and ends the cues.
+        // The file is our own: a line that cannot be parsed means a disk error, and ends the cues.
         let read = self.0.read_line(&mut line).ok()?;
         match Line::parse(line.trim_end(), 0).ok().filter(|_| read > 0)? {
             Line::Cue(cue) => Some(cue),
@@ -34,21 +34,21 @@ impl Iterator for Cues {
     }
 }
 
-/// Where the first pass writes.
-pub(super) struct Ear {
+/// Writes the cues of the first pass.
+pub(super) struct CueWriter {
     pub file: BufWriter<File>,
     pub count: u64,
     /// The first cue's time and the last one's.
     pub first: Option<Nanos>,
     pub last: Nanos,
     pub stop: Nanos,
-    /// Where nothing is heard for long; at most [`MOST_HOLES`].
+    /// Stretches without sound; at most [`MOST_HOLES`].
     pub holes: Vec<Window>,
     pub failed: Option<anyhow::Error>,
 }
 
-/// A sink that writes cues down.
-pub(super) fn hearing(ear: &Arc<Mutex<Ear>>) -> anyhow::Result<gst::Element> {
+/// A sink that writes cues to the file.
+pub(super) fn hearing(ear: &Arc<Mutex<CueWriter>>) -> anyhow::Result<gst::Element> {
     let (sink, pad) = end("hear")?;
     let ear = ear.clone();
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
@@ -70,13 +70,13 @@ pub(super) fn hearing(ear: &Arc<Mutex<Ear>>) -> anyhow::Result<gst::Element> {
     Ok(sink)
 }
 
-fn write_cue(ear: &mut Ear, buffer: &gst::BufferRef) -> anyhow::Result<()> {
+fn write_cue(ear: &mut CueWriter, buffer: &gst::BufferRef) -> anyhow::Result<()> {
     let map = buffer.map_readable().context("cannot read a cue")?;
     if map.len() > LONGEST_CUE {
-        bail!("a cue of {} bytes: the limit is {LONGEST_CUE}", map.len());
+        bail!("a cue has {} bytes; the limit is {LONGEST_CUE}", map.len());
     }
     let cue = structures::cue_from_text(&map)?;
-    // Whatever gives cues, they ascend from here on.
+    // From here on, cues are in ascending order, whatever their source.
     if ear.first.is_some() && cue.pts <= ear.last {
         return Ok(());
     }

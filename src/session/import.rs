@@ -1,7 +1,7 @@
-//! `earmark import-audio`: sound out of an HDF5 file of many recordings -> a plan for each.
+//! `earmark import-audio`: plans from an HDF5 file with the sound of many recordings.
 //!
-//! The samples are read in small blocks and pushed where a recording's bytes would come from; from there on everything is as in
-//! `earmark plan`. No sound is written anywhere.
+//! Samples are read in small blocks and pushed in place of the recording's bytes; everything after that is as in `earmark plan`. No sound
+//! is written to disk.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,7 +20,7 @@ use serde_json::json;
 
 use super::Session;
 use super::build::Built;
-use super::summary::{Report, Told};
+use super::summary::{RunLog, RunSummary};
 use crate::cli;
 use crate::failure::Usage;
 use crate::files::{self, Target};
@@ -31,16 +31,16 @@ use crate::terminal::{self, Output};
 
 /// Samples of a block: 170 ms at 24 kHz.
 const BLOCK: usize = 4096;
-/// Most bytes of sound that wait to be heard.
+/// Most bytes of sound in the queue.
 const WAITING: u64 = 1 << 20;
-/// Most names that an error lists.
+/// Most names listed in an error.
 const MOST_NAMES: usize = 5;
 
 /// `earmark import-audio`.
 ///
 /// # Errors
-/// The file or what is asked of it is wrong, before anything is heard; or anything that keeps a plan from being complete. Plans that
-/// were finished before stay.
+/// The file or the arguments are wrong, before anything is heard; or anything that keeps a plan from being complete. Finished plans
+/// are kept.
 pub(crate) fn import_audio(
     args: &cli::ImportAudio,
     pipeline: &Pipeline,
@@ -52,7 +52,7 @@ pub(crate) fn import_audio(
     }
     if pipeline.find("eventness").is_none() {
         return Err(Usage(format!(
-            "{} does not listen: it has no eventness (pipelines/gated.yaml has)",
+            "{} has no eventness to listen with (pipelines/gated.yaml has one)",
             args.pipeline.pipeline.display()
         ))
         .into());
@@ -78,12 +78,12 @@ pub(crate) fn import_audio(
     Ok(())
 }
 
-/// The sounds that are asked for, all checked.
+/// The requested datasets, all checked.
 fn choose(file: &SoundFile, args: &cli::ImportAudio) -> anyhow::Result<Vec<(String, Sound)>> {
     let path = args.file.display();
     let names = file.names()?;
     if names.is_empty() {
-        bail!("{path} holds no dataset; one of samples is expected for every recording");
+        bail!("{path} has no datasets; it needs one dataset of samples per recording");
     }
     let wanted: BTreeSet<&String> = match args.video_ids.is_empty() {
         true => names.iter().collect(),
@@ -96,7 +96,7 @@ fn choose(file: &SoundFile, args: &cli::ImportAudio) -> anyhow::Result<Vec<(Stri
                 closest(id, &names).map_or(".".into(), |name| format!("; did you mean `{name}`?"));
             let some: Vec<_> = names.iter().take(MOST_NAMES).map(String::as_str).collect();
             bail!(
-                "{path} holds no dataset `{id}`{close} It has {} datasets: {}{}",
+                "{path} has no dataset `{id}`{close} It has {} datasets: {}{}",
                 names.len(),
                 some.join(", "),
                 if names.len() > MOST_NAMES {
@@ -107,11 +107,13 @@ fn choose(file: &SoundFile, args: &cli::ImportAudio) -> anyhow::Result<Vec<(Stri
             );
         }
         if id.starts_with('.') || id.contains(['/', '\0']) {
-            bail!("{path} has a dataset {id:?}, which is no name for a plan's file");
+            bail!("{path} has a dataset {id:?}, which cannot be a file name");
         }
         let sound = file.sound(id)?;
         if sound.samples() == 0 {
-            bail!("`{id}` of {path} is empty (0 samples); was making the file interrupted?");
+            bail!(
+                "the dataset `{id}` of {path} is empty (0 samples); was the file written completely?"
+            );
         }
         sounds.push((id.clone(), sound));
     }
@@ -124,17 +126,17 @@ fn closest<'a>(id: &str, names: &'a [String]) -> Option<&'a str> {
     (far(&best) <= 2).then_some(best.as_str())
 }
 
-/// Where the plans will be: all of them can be written.
+/// The outputs of all plans, checked to be writable.
 fn places(sounds: &[(String, Sound)], args: &cli::ImportAudio) -> anyhow::Result<Vec<Target>> {
     let folder = &args.output;
     if folder.is_file() {
         bail!(
-            "the output {} is a file; plans are written into a folder",
+            "the output {} is a file; name a folder for the plans",
             folder.display()
         );
     }
     std::fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        .with_context(|| format!("cannot create the folder {}", folder.display()))?;
     sounds
         .iter()
         .map(|(id, _)| files::check(&folder.join(format!("{id}.jsonl")), args.overwrite))
@@ -149,7 +151,7 @@ fn one(
     pipeline: &Pipeline,
     stop: &Stop,
     output: Output,
-) -> anyhow::Result<Told> {
+) -> anyhow::Result<RunSummary> {
     let begun = Instant::now();
     let input = input(&args.file, id);
     let samples = sound.samples() as u64;
@@ -179,13 +181,13 @@ fn one(
         stall: Duration::from_secs(args.stall_timeout),
         watch: output.watch(),
         stop: stop.clone(),
-        feed: Some(Feed::new(sound, args.rate)),
+        feed: Some(SoundFeed::new(sound, args.rate)),
     };
-    let report = Report::new(&target.file, begun);
-    session.write_plan(report, target, args.cues, args.overwrite)
+    let log = RunLog::new(&target.file, begun);
+    session.write_plan(log, target, args.cues, args.overwrite)
 }
 
-/// An input that is neither file nor address: GStreamer makes an `appsrc` of it.
+/// An input for which GStreamer creates an `appsrc`.
 fn input(file: &Path, id: &str) -> Input {
     Input {
         given: format!("{}: {id}", file.display()),
@@ -194,14 +196,14 @@ fn input(file: &Path, id: &str) -> Input {
     }
 }
 
-/// When this sample sounds.
+/// Time of this sample.
 fn at(sample: u64, rate: u32) -> gst::ClockTime {
     let ns = u128::from(sample) * 1_000_000_000;
     gst::ClockTime::from_nseconds(ns.div_ceil(u128::from(rate.max(1))) as u64)
 }
 
 /// Pushes a sound into a graph.
-pub(super) struct Feed {
+pub(super) struct SoundFeed {
     reader: Arc<Mutex<Reader>>,
     /// Samples that are NaN or infinite.
     no_numbers: Arc<AtomicU64>,
@@ -213,7 +215,7 @@ struct Reader {
     next: usize,
 }
 
-impl Feed {
+impl SoundFeed {
     fn new(sound: Sound, rate: u32) -> Self {
         Self {
             reader: Arc::new(Mutex::new(Reader { sound, next: 0 })),
@@ -222,15 +224,13 @@ impl Feed {
         }
     }
 
-    /// What there is to warn of once all was heard.
+    /// A warning for the end, if there is one.
     pub(super) fn warning(&self) -> Option<String> {
         let count = self.no_numbers.load(Ordering::Relaxed);
-        (count > 0).then(|| {
-            format!("{count} samples are no numbers (NaN or infinite); they were heard as silence")
-        })
+        (count > 0).then(|| format!("{count} samples are NaN or infinite; they count as silence"))
     }
 
-    /// Has the graph's source take the sound, from its beginning.
+    /// Feeds the sound to the graph's source, from the beginning.
     pub(super) fn join(&self, built: &Built) -> anyhow::Result<()> {
         let source = built
             .element("appsrc")
@@ -259,7 +259,7 @@ impl Feed {
             let mut reader = lock(&reader);
             match reader.block(rate, &no_numbers) {
                 Ok(Some(buffer)) => {
-                    // A graph that is being stopped takes nothing more.
+                    // A graph that is being stopped accepts nothing more.
                     let _ = source.push_buffer(buffer);
                 }
                 Ok(None) => {
@@ -276,7 +276,7 @@ impl Feed {
 }
 
 impl Reader {
-    /// The next block; nothing at the end. What is no number counts as silence.
+    /// The next block; `None` at the end. NaN and infinite samples become 0.
     fn block(&mut self, rate: u32, no_numbers: &AtomicU64) -> anyhow::Result<Option<gst::Buffer>> {
         let from = self.next;
         let until = (from + BLOCK).min(self.sound.samples());

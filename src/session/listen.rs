@@ -1,4 +1,4 @@
-//! The first pass: plays the sound, measures the pictures without decoding them, and makes the plan.
+//! The first pass: listens, notes frame times without decoding, and plans.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Seek, Write};
@@ -17,55 +17,55 @@ use gstearmark::models;
 
 use super::Session;
 use super::bundle::bundle;
-use super::cue_file::{Cues, Ear, hearing};
-use super::maker::Maker;
+use super::cue_file::{CueReader, CueWriter, hearing};
+use super::cue_planner::CuePlanner;
+use super::frame_times::FrameTimes;
 use super::measure::{Measure, measuring};
-use super::parts::Part;
-use super::pictures::Pictures;
+use super::pass::Pass;
 use super::spans::{self, Span};
-use super::summary::Report;
+use super::summary::RunLog;
 use super::taps::{end_in, lock};
 use super::trust::NOTHING;
 use crate::failure::{Class, Failure};
 use crate::pipeline::Planning;
 
-/// Patches that the tagger is shown at once: nobody waits for the cues of this pass.
+/// Patches per run of the tagger: in this pass, latency does not matter.
 const PATCHES: u32 = 8;
 
-/// What the first pass found.
-pub(super) struct Heard {
-    /// Cues as lines of a plan.
+/// The result of the first pass.
+pub(super) struct FirstPass {
+    /// Cues as lines of a plan file.
     cues: File,
-    /// How many.
+    /// Number of cues.
     count: u64,
-    /// When the recording begins: its first picture, or 0 if there is none.
+    /// Start of the recording: its first frame, or 0 without video.
     start: Nanos,
-    /// When it ends: its last picture's end, or the end of what was heard.
+    /// End of the recording: the end of its last frame, or of the sound.
     stop: Nanos,
-    /// When its keyframes are shown, ascending.
+    /// Times of keyframes, ascending.
     keyframes: Vec<Nanos>,
-    /// From one picture to the next, on average.
+    /// Average time between frames.
     frame: Nanos,
-    /// When each picture is shown.
-    pictures: Pictures,
-    /// From when to when something was heard, if anything was.
+    /// Time of every frame.
+    pictures: FrameTimes,
+    /// When the sound begins and ends, if there is any.
     sound: Option<Span>,
-    /// Where there are no pictures for long; without video, where nothing is heard. Nothing is planned there.
+    /// Stretches without frames (without video: without sound). They get no plan entries.
     holes: Vec<Window>,
 }
 
 /// A plan and the cues that it was made from.
-pub(super) struct Made {
+pub(super) struct PlanAndCues {
     pub plan: Plan,
-    pub cues: Cues,
+    pub cues: CueReader,
 }
 
 impl Session<'_> {
     /// Plays the first pass.
-    pub(super) fn listen(&self, report: &mut Report) -> anyhow::Result<Heard> {
+    pub(super) fn listen(&self, log: &mut RunLog) -> anyhow::Result<FirstPass> {
         let has_video = !self.recording.video.is_empty();
-        let ear = Arc::new(Mutex::new(Ear {
-            file: BufWriter::new(tempfile::tempfile().context("cannot make a temporary file")?),
+        let ear = Arc::new(Mutex::new(CueWriter {
+            file: BufWriter::new(tempfile::tempfile().context("cannot create a temporary file")?),
             count: 0,
             first: None,
             last: Nanos::ZERO,
@@ -75,7 +75,7 @@ impl Session<'_> {
         }));
         let measure = Arc::new(Mutex::new(Measure::default()));
         if has_video || self.hears() {
-            let built = self.build(Part::Listen)?;
+            let built = self.build(Pass::Listen)?;
             for queue in built.elements("queue") {
                 bundle(&queue)?;
             }
@@ -89,8 +89,8 @@ impl Session<'_> {
                 }
                 end_in(&built.pipeline, source, hearing(&ear)?)?;
             }
-            let outcome = self.play(&built, "listen", Nanos::ZERO, report);
-            // What the bus says only repeats it.
+            let outcome = self.play(&built, "listen", Nanos::ZERO, log);
+            // The error on the bus only repeats this one.
             if let Some(failed) = lock(&ear).failed.take() {
                 return Err(failed);
             }
@@ -98,7 +98,7 @@ impl Session<'_> {
                 let text = format!("{}: {failed:#}", self.input.given);
                 return Err(Failure::error(Class::InputForeign, text));
             }
-            report.listened(outcome?);
+            log.listened(outcome?);
         }
         let mut ear = lock(&ear);
         ear.file
@@ -109,12 +109,12 @@ impl Session<'_> {
         let container = self.recording.duration.unwrap_or(Nanos::ZERO);
         let measure = std::mem::take(&mut *lock(&measure));
         if let Some((_, stop)) = measure.span() {
-            self.warn_of_lost_pictures(stop, report);
+            self.warn_of_lost_pictures(stop, log);
         }
         let (start, stop) = match measure.span() {
             Some(span) => span,
-            None if has_video => bail!("{} holds no picture that can be read", self.input.given),
-            // What was heard ends within a hop of the sound.
+            None if has_video => bail!("{} has no frame that can be read", self.input.given),
+            // Cues end within one hop of the sound.
             None if ear.count > 0 && container > ear.stop - HOP && container < ear.stop + HOP => {
                 (Nanos::ZERO, container)
             }
@@ -125,7 +125,7 @@ impl Session<'_> {
             "heard {} cues; the recording lies in {start}..{stop}",
             ear.count
         );
-        Ok(Heard {
+        Ok(FirstPass {
             cues,
             count: ear.count,
             start,
@@ -142,9 +142,9 @@ impl Session<'_> {
         })
     }
 
-    /// Plans what was heard.
-    pub(super) fn plan(&self, heard: Heard, report: &Report) -> anyhow::Result<Made> {
-        let Heard {
+    /// Makes a plan from the first pass.
+    pub(super) fn plan(&self, heard: FirstPass, log: &RunLog) -> anyhow::Result<PlanAndCues> {
+        let FirstPass {
             cues,
             count,
             start,
@@ -158,26 +158,26 @@ impl Session<'_> {
         let has_video = !self.recording.video.is_empty();
         if let Some(sound) = sound.filter(|_| has_video) {
             for hint in spans::hints((start, stop), sound) {
-                report.warn(hint);
+                log.warn(hint);
             }
         }
-        // The planner's time begins at 0 and knows no holes.
+        // The planner's time begins at 0 and leaves these stretches out.
         let timeline = CompactTimeline::new(holes.iter().filter_map(|hole| {
             Window::new((hole.start() - start).max(Nanos::ZERO), hole.stop() - start)
         }));
         let planned = |at: Nanos| timeline.compact(at - start).0;
         if let Some(text) = told(&holes, has_video) {
-            report.warn(text);
+            log.warn(text);
         }
         let distrust = self.pipeline.settings.budget.distrust;
         let streaming = self.pipeline.planning == Planning::Streaming;
         let labels = self.labels()?;
-        let mut planner = Maker::new(self.pipeline, &labels);
+        let mut planner = CuePlanner::new(self.pipeline, &labels);
         if let Some(container) = self.recording.duration {
             planner.expect_stop(planned(container));
         }
         planner.set_keyframes(keyframes.iter().map(|&key| planned(key)).collect(), frame);
-        let mut again = Cues(BufReader::new(cues.try_clone()?));
+        let mut again = CueReader(BufReader::new(cues.try_clone()?));
         let (mut read, mut trusted) = (0, 0_u64);
         for cue in again.by_ref() {
             read += 1;
@@ -188,14 +188,14 @@ impl Session<'_> {
         }
         if read != count {
             bail!(
-                "{count} cues were written to a temporary file and {read} could be read back; is the disk full?"
+                "wrote {count} cues to a temporary file but could read back only {read}; is the disk full?"
             );
         }
         if self.hears()
             && trusted == 0
             && self.pipeline.settings.budget.policy != anchoring::settings::Policy::Uniform
         {
-            report.warn(NOTHING);
+            log.warn(NOTHING);
         }
         if stop > MAX_DURATION {
             return Err(PlanError::Duration(stop).into());
@@ -219,7 +219,7 @@ impl Session<'_> {
             snap_frames(&mut plan.entries, decode_cost, start, stop, max_gap, reach);
         }
         let twice = plan.deduplicate(shown.times()?);
-        tracing::debug!("{twice} looks would have been served by pictures that serve others");
+        tracing::debug!("{twice} plan entries would have shared a frame with others");
         for anchor in &mut plan.anchors {
             let window = timeline.expand_window(anchor.window, anchor.onset);
             anchor.onset = timeline.expand(anchor.onset) + start;
@@ -232,9 +232,9 @@ impl Session<'_> {
         }
         let mut cues = again.0.into_inner();
         cues.rewind()?;
-        Ok(Made {
+        Ok(PlanAndCues {
             plan,
-            cues: Cues(BufReader::new(cues)),
+            cues: CueReader(BufReader::new(cues)),
         })
     }
 
@@ -250,7 +250,7 @@ impl Session<'_> {
     }
 }
 
-/// A cue in the planner's time: from the recording's start on, without what is cut out. `None` where it lies outside that.
+/// A cue in the planner's time: from the start of the recording, without the stretches that are left out. `None` outside that time.
 fn moved(mut cue: Cue, start: Nanos, timeline: &CompactTimeline) -> Option<Cue> {
     if cue.pts + HOP <= start {
         return None;
@@ -267,7 +267,7 @@ fn moved(mut cue: Cue, start: Nanos, timeline: &CompactTimeline) -> Option<Cue> 
     (!gone).then_some(cue)
 }
 
-/// What a person is told of holes.
+/// The warning about stretches without frames or sound.
 fn told(holes: &[Window], has_video: bool) -> Option<String> {
     let first = holes.first()?;
     let (from, to) = (first.start(), first.stop());
@@ -278,17 +278,17 @@ fn told(holes: &[Window], has_video: bool) -> Option<String> {
     };
     let more = match holes.len() - 1 {
         0 => String::new(),
-        1 => ", and one more such hole".into(),
-        n => format!(", and {n} more such holes"),
+        1 => ", and in one more place".into(),
+        n => format!(", and in {n} more places"),
     };
     Some(format!(
-        "the recording {lacks} from {from} to {to} ({}){more}: nothing is planned there, and nothing is earned",
+        "the recording {lacks} from {from} to {to} ({}){more}: that time gets no frames and adds nothing to the budget",
         to - from
     ))
 }
 
 /// Writes a plan, with cues if there are any.
-pub(super) fn write(plan: &Plan, cues: Option<Cues>, file: &File) -> anyhow::Result<()> {
+pub(super) fn write(plan: &Plan, cues: Option<CueReader>, file: &File) -> anyhow::Result<()> {
     let mut file = BufWriter::new(file);
     for line in plan.lines(cues.into_iter().flatten()) {
         writeln!(file, "{}", line.to_text()).context("cannot write the plan; is the disk full?")?;

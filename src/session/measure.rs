@@ -1,4 +1,4 @@
-//! The first pass's view of the video: when each picture is shown, where decoding can start, where there is nothing for long.
+//! Measures the video in the first pass: frame times, keyframes, stretches without frames.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,20 +9,20 @@ use gst::prelude::*;
 use gstearmark::anchorgate::{DisplayTimes, Timestamps};
 use gstearmark::pads::stream_time;
 
-use super::pictures::Pictures;
+use super::frame_times::FrameTimes;
 use super::spans::MOST_HOLES;
 use super::taps::{end, lock};
 
-/// Keyframes closer than this to the last one noted are not noted.
+/// Keyframes closer than this to the last noted one are skipped.
 const KEYS_APART: Nanos = Nanos::from_ms(100);
-/// Most keyframes noted: a hundred hours at two a second.
+/// Most keyframes noted: 100 hours at two per second.
 const MOST_KEYS: usize = 720_000;
 
-/// First and last time of pictures, and where decoding can start.
+/// What is known of the video so far.
 #[derive(Debug, Default)]
 pub(super) struct Measure {
-    /// Times of pictures that have only decoding times.
-    order: DisplayTimes<Picture>,
+    /// Computes presentation times for access units that have only decoding times.
+    order: DisplayTimes<AccessUnit>,
     pub failed: Option<anyhow::Error>,
     /// No two closer than [`KEYS_APART`], at most [`MOST_KEYS`].
     pub keyframes: Vec<Nanos>,
@@ -30,16 +30,16 @@ pub(super) struct Measure {
     pub first: Option<Nanos>,
     pub last: Nanos,
     pub stop: Nanos,
-    pub pictures: Pictures,
+    pub pictures: FrameTimes,
     pub finder: DiscontinuityFinder,
-    /// At most [`MOST_HOLES`], and how long they are together.
+    /// At most [`MOST_HOLES`], and their total length.
     pub holes: Vec<Window>,
     pub missing: Nanos,
 }
 
-/// What is kept of a picture whose time is not known yet.
+/// An access unit whose presentation time is not known yet.
 #[derive(Debug)]
-struct Picture {
+struct AccessUnit {
     length: Option<Nanos>,
     keyframe: bool,
 }
@@ -51,7 +51,7 @@ impl Measure {
         let hole = self.finder.push(at);
         if let Some(hole) = hole.filter(|_| self.holes.len() < MOST_HOLES) {
             self.missing = self.missing + (hole.stop() - hole.start());
-            // The picture before it is shown as long as any other.
+            // The frame before it is shown for as long as any other.
             let shown = self.frame().min(MIN_LENGTH.scaled(0.5));
             self.holes
                 .extend(Window::new(hole.start() + shown, hole.stop()));
@@ -72,7 +72,7 @@ impl Measure {
         self.stop = self.stop.max(at + length.unwrap_or(Nanos::ZERO));
     }
 
-    /// From one picture to the next on average, at least a millisecond.
+    /// Average time between frames, at least 1 ms.
     pub(super) fn frame(&self) -> Nanos {
         let length = self
             .first
@@ -85,10 +85,10 @@ impl Measure {
         Nanos::new(usual).max(Nanos::from_ms(1))
     }
 
-    /// From the first picture to the end of the last one.
+    /// From the first frame to the end of the last one.
     pub(super) fn span(&self) -> Option<(Nanos, Nanos)> {
         let first = self.first?;
-        // Where pictures carry no length, the last one is as long as they are on average.
+        // Without durations, the last frame lasts as long as the average.
         let stop = if self.stop > self.last {
             self.stop
         } else {
@@ -98,7 +98,7 @@ impl Measure {
     }
 }
 
-/// A sink that notes the times of pictures.
+/// A sink that notes the times of access units.
 pub(super) fn measuring(measure: &Arc<Mutex<Measure>>) -> anyhow::Result<gst::Element> {
     let (sink, pad) = end("measure")?;
     let measure = measure.clone();
@@ -122,7 +122,7 @@ pub(super) fn measuring(measure: &Arc<Mutex<Measure>>) -> anyhow::Result<gst::El
             if let Some(caps) = caps {
                 measure.order.set_caps(&caps);
             }
-            // Events go on: the end of the stream is one.
+            // Events pass, the end of the stream among them.
             return gst::PadProbeReturn::Ok;
         }
         if let Some(segment) = segment {
@@ -138,9 +138,13 @@ pub(super) fn measuring(measure: &Arc<Mutex<Measure>>) -> anyhow::Result<gst::El
                 {
                     measure.failed = Some(e);
                     drop(measure);
-                    // Ends the pass; the reason is told from here.
+                    // Ends the pass; the error is reported by the caller.
                     if let Some(sink) = pad.parent_element() {
-                        gst::element_error!(sink, gst::StreamError::Format, ["no times"]);
+                        gst::element_error!(
+                            sink,
+                            gst::StreamError::Format,
+                            ["no presentation times"]
+                        );
                     }
                     return gst::PadProbeReturn::Ok;
                 }
@@ -164,14 +168,16 @@ fn note(
         .duration
         .and_then(|length| i64::try_from(length).ok())
         .filter(|ns| *ns > 0);
-    let picture = Picture {
+    let picture = AccessUnit {
         length: length.map(Nanos::new),
         keyframe: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
     };
     let known = if measure.order.passes(stamp) {
         Some(picture)
     } else {
-        let map = buffer.map_readable().context("cannot read a picture")?;
+        let map = buffer
+            .map_readable()
+            .context("cannot read an access unit")?;
         let taken = measure.order.take(stamp, &map, picture);
         taken.context("the video has no presentation times")?
     };
@@ -182,7 +188,7 @@ fn note(
     Ok(())
 }
 
-/// Notes pictures whose times have become known; all, if no more come.
+/// Notes access units whose times have become known; with `drain`, all.
 fn note_ordered(
     measure: &mut Measure,
     segment: &gst::FormattedSegment<gst::ClockTime>,
@@ -202,7 +208,7 @@ fn note_at(
     measure: &mut Measure,
     segment: &gst::FormattedSegment<gst::ClockTime>,
     pts: gst::ClockTime,
-    picture: &Picture,
+    picture: &AccessUnit,
 ) {
     if let Some(at) = stream_time(segment, pts) {
         measure.picture(at, picture.length, picture.keyframe);

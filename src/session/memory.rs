@@ -1,20 +1,19 @@
-//! What the C library keeps of freed memory.
+//! Tunes how much freed memory the C library keeps.
 
 use std::sync::Once;
 
-/// Recordings of larger pictures than this, in pixels, give memory back at once.
+/// For frames with more pixels than this, freed memory is given back at once.
 const LARGE: u64 = 2560 * 1440;
 
-/// Left to itself, the C library of most Linux systems gives every thread memory of its own to carve blocks from, eight times as many as there are cores, and
-/// each keeps what was freed there: with one for all a run needs a sixth less. What takes long here allocates seldom. Threads that have theirs
-/// keep it, so this comes before the first pipeline.
+/// By default, glibc gives threads arenas of their own, up to eight per core, and each keeps what is freed in it. With a single arena a run needs
+/// a sixth less memory, and the hot code allocates seldom. Threads keep the arena they have, so this must come before the first pipeline.
 pub(super) fn share() {
     static ONCE: Once = Once::new();
     ONCE.call_once(one_arena);
 }
 
-/// Left to itself, the C library of most Linux systems keeps freed blocks of up to 32 MiB, so that a picture of 3840 x 2160 pixels, which takes 12 MB,
-/// is never given back. Giving back costs time, which doesn't show beside decoding pictures so large. So it is with what encoding one takes.
+/// By default, glibc keeps freed blocks of up to 32 MiB, so the 12 MB of a frame of 3840 x 2160 pixels are never given back. Giving back costs
+/// little compared with decoding such a frame. The same holds for the memory of the encoder.
 pub(super) fn prepare(pixels: u64) {
     gstearmark::onnx::spare_memory(pixels > LARGE);
     if pixels > LARGE {
@@ -23,7 +22,7 @@ pub(super) fn prepare(pixels: u64) {
 }
 
 fn give_back() {
-    // Blocks of a mebibyte and more.
+    // Blocks of 1 MiB and more.
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     set(libc::M_MMAP_THRESHOLD, 1 << 20);
 }
@@ -39,6 +38,6 @@ fn one_arena() {
     reason = "these settings of the C library have no safe wrapper; it takes two numbers and touches no memory"
 )]
 fn set(name: libc::c_int, value: libc::c_int) {
-    // It says no where it doesn't know the setting, and then nothing changes.
+    // It returns 0 for a setting that it does not know, and then nothing changes.
     unsafe { libc::mallopt(name, value) };
 }

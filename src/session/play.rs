@@ -1,4 +1,4 @@
-//! Runs a pass to its end: messages, errors in words, the watchdog, ^C.
+//! Runs a pass to its end: messages, errors, the watchdog, ^C.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -19,44 +19,44 @@ use crate::recording::Missing;
 use crate::stop::Stop;
 use crate::terminal::{Progress, Watch};
 
-/// How often the clock is looked at.
+/// Interval of the watchdog.
 const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
 /// Our elements.
 const OURS: [&str; 4] = ["eventness", "anchorgate", "framepick", "featuresink"];
 
-/// What stays of a file that was not finished, in words; and whether they are part of an error already.
+/// What is kept of an unfinished file, as text; and whether the text is already part of an error.
 type Kept = Arc<Mutex<Option<(String, bool)>>>;
 
-/// What a pass left behind.
+/// The result of a pass.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     /// Wall time.
     pub took: Duration,
-    /// Numbers by stage, as the elements reported them.
+    /// Statistics by stage, as reported by the elements.
     pub stages: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
-/// How a pass is played.
+/// How to play a pass.
 pub(super) struct Player<'a> {
-    /// The recording, for messages.
+    /// The recording's name in messages.
     pub name: &'a str,
-    /// What the progress says.
+    /// The stage name for progress.
     pub stage: &'static str,
-    /// Where the recording begins.
+    /// Start of the recording.
     pub start: Nanos,
-    /// Where it ends, if that is known.
+    /// End of the recording, if known.
     pub duration: Option<Nanos>,
-    /// How long nothing may move.
+    /// Longest time without progress.
     pub stall: Duration,
     pub watch: &'a Watch,
     pub stop: &'a Stop,
-    /// Where warnings of elements go, as they are posted.
+    /// Receives warnings of elements as they are posted.
     pub warnings: &'a Warnings,
-    /// What the plan's file is called between us and the gate, and what to a person.
+    /// The plan file: its name for the gate, and its name in messages.
     pub plan: Option<&'a (String, String)>,
 }
 
-/// A place where movement is seen.
+/// Counts what passes one stage.
 struct Gauge {
     stage: &'static str,
     count: Arc<AtomicU64>,
@@ -71,7 +71,7 @@ impl Gauge {
             at: Arc::default(),
         };
         for pad in element.sink_pads() {
-            // What comes to an end there may be taken out at its very pad, before anybody else sees it.
+            // A probe at the end of a branch may take buffers out at its own pad, so this one sits before it.
             let pad = match stage {
                 "demux" => pad.peer().unwrap_or(pad),
                 _ => pad,
@@ -96,7 +96,7 @@ impl Gauge {
     }
 }
 
-/// Stops the graph however the pass ends.
+/// Stops the graph, however the pass ends.
 struct Playing<'a>(&'a gst::Pipeline);
 
 impl Drop for Playing<'_> {
@@ -106,7 +106,7 @@ impl Drop for Playing<'_> {
 }
 
 impl Player<'_> {
-    /// Plays to the end. Any other end says why in what is kept of the file, and what is kept in the error.
+    /// Plays to the end. On any other end, the kept file says why, and the error says what was kept.
     pub(super) fn play(&self, built: &Built) -> anyhow::Result<Outcome> {
         let kept = Kept::default();
         let playing = Playing(&built.pipeline);
@@ -121,7 +121,7 @@ impl Player<'_> {
                 sink.set_property("incomplete-because", &because);
             }
         }
-        // Now the sink puts away what it has.
+        // Now the sink stores what it has.
         drop(playing);
         let kept = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
         outcome.map_err(|e| match kept {
@@ -139,7 +139,7 @@ impl Player<'_> {
         let gauges = gauges(pipeline);
         let failed = Arc::new(AtomicBool::new(false));
         let (warnings, kept, noted) = (self.warnings.clone(), kept.clone(), failed.clone());
-        // At once, so that a warning is known before the end of the stream is.
+        // Handled at once, so that a warning is known before the end of the stream.
         bus.set_sync_handler(move |_, message| {
             match message.view() {
                 gst::MessageView::Warning(warning) => {
@@ -162,7 +162,7 @@ impl Player<'_> {
         let mut outcome = Outcome::default();
         let mut missing: Vec<Missing> = Vec::new();
         if let Err(e) = pipeline.set_state(gst::State::Playing) {
-            // The bus says why.
+            // The error is on the bus.
             let said = bus.iter().find_map(|message| match message.view() {
                 gst::MessageView::Error(error) => Some(self.explain(error, &missing)),
                 _ => None,
@@ -217,20 +217,20 @@ impl Player<'_> {
     }
 
     fn stalled(&self, gauges: &[Gauge]) -> String {
-        // The last stage that anything reached is the one that keeps it.
+        // The last stage that received anything is the one that blocks.
         let stage = gauges
             .iter()
             .rev()
             .find(|gauge| gauge.count.load(Ordering::Relaxed) > 0)
             .map_or("open", |gauge| gauge.stage);
         format!(
-            "{}: nothing has moved for {} s; the stage `{stage}` was the last to move (--stall-timeout sets the limit)",
+            "{}: no progress for {} s; the stage `{stage}` made progress last (--stall-timeout sets the limit)",
             self.name,
             self.stall.as_secs()
         )
     }
 
-    /// An error in words, with what is missing if something is.
+    /// An error as text, with the missing decoder if there is one.
     fn explain(&self, error: &gst::message::Error, missing: &[Missing]) -> anyhow::Error {
         let source = error
             .src()
@@ -249,7 +249,7 @@ impl Player<'_> {
         if let Some(missing) = missing.first() {
             return Failure::error(
                 Class::InputForeign,
-                format!("{} cannot be decoded here: {missing}", self.name),
+                format!("cannot decode {} here: {missing}", self.name),
             );
         }
         let said = match self.plan {
@@ -270,7 +270,7 @@ impl Player<'_> {
     }
 }
 
-/// The part of GStreamer's debug text that a person can use: what follows the code's place.
+/// The useful part of GStreamer's debug text: what follows the source location.
 fn detail(debug: Option<&str>) -> String {
     let text = debug
         .and_then(|debug| debug.split(":\n").nth(1))
@@ -279,7 +279,7 @@ fn detail(debug: Option<&str>) -> String {
     text.map(|text| format!(" ({text})")).unwrap_or_default()
 }
 
-/// How far the pass is: what has been encoded, else heard, else read.
+/// The position of the pass: what is encoded, else heard, else read.
 fn position(gauges: &[Gauge]) -> Nanos {
     let looks = gauges.iter().any(|gauge| gauge.stage == "pick");
     let stage = if looks { gauges.last() } else { gauges.first() };
@@ -325,7 +325,7 @@ fn warn(warnings: &Warnings, error: &gst::glib::Error, source: Option<&gst::Obje
     warnings.push(text);
 }
 
-/// What a sink says of a file that it did not finish.
+/// What a sink reports about an unfinished file.
 fn kept_text(structure: &gst::StructureRef) -> Option<(String, bool)> {
     if structure.name() != "earmark-kept" {
         return None;
@@ -333,7 +333,7 @@ fn kept_text(structure: &gst::StructureRef) -> Option<(String, bool)> {
     Some((structure.get("text").ok()?, structure.get("told").ok()?))
 }
 
-/// Sources send the end of the stream after an error, too; after one, no file is complete.
+/// Blocks the end of the stream after an error: sources send it even then, and it would mark the file as complete.
 fn hold_the_end(sink: &gst::Element, failed: &Arc<AtomicBool>) {
     let failed = failed.clone();
     let Some(pad) = sink.static_pad("sink") else {
@@ -351,7 +351,7 @@ fn hold_the_end(sink: &gst::Element, failed: &Arc<AtomicBool>) {
     });
 }
 
-/// The numbers of a stage, added to what the stage reported before.
+/// Adds the statistics of a stage to those it reported before.
 fn stage(outcome: &mut Outcome, stats: &gst::StructureRef) {
     let Ok(name) = stats.get::<String>("stage") else {
         return;

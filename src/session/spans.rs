@@ -1,47 +1,47 @@
-//! When sound and pictures begin and end, and what is told of it.
+//! Warns where sound and video do not begin or end together.
 
 use anchoring::time::Nanos;
 
-/// Most holes noted.
+/// Most stretches without frames or sound that are noted.
 pub(super) const MOST_HOLES: usize = 10_000;
 
-/// Sound and pictures that begin less than this apart begin together.
+/// Sound and video that begin less than this apart count as beginning together.
 const LATE: Nanos = Nanos::from_ms(1_000);
-/// Sound or pictures that go on for less than this without the other end together.
+/// Sound and video that end less than this apart count as ending together.
 const TAIL: Nanos = Nanos::from_ms(2_000);
 
-/// From when to when.
+/// Start and end.
 pub(super) type Span = (Nanos, Nanos);
 
-/// What a person should know of when the pictures are there and when the sound.
+/// Warnings about when video and sound begin and end.
 pub(super) fn hints(pictures: Span, sound: Span) -> Vec<String> {
     let mut hints = Vec::new();
     let (first, last) = pictures;
     let (begins, ends) = sound;
     if ends <= first || last <= begins {
         hints.push(format!(
-            "the sound lasts from {begins} to {ends}, the pictures from {first} to {last}: they never come together, and looks are taken evenly (uniform fallback)"
+            "the sound lasts from {begins} to {ends}, the video from {first} to {last}: they do not overlap, so Earmark falls back to evenly spaced frames (reason `untrusted`)"
         ));
         return hints;
     }
     if begins - first >= LATE {
         hints.push(format!(
-            "the sound begins at {begins}, the pictures at {first}: looks are taken evenly before it (uniform fallback)"
+            "the sound begins at {begins}, the video at {first}: before the sound, Earmark falls back to evenly spaced frames (reason `untrusted`)"
         ));
     }
     if first - begins >= LATE {
         hints.push(format!(
-            "the pictures begin at {first}, the sound at {begins}: nothing can be looked at before them"
+            "the video begins at {first}, the sound at {begins}: no frames can be taken before the video"
         ));
     }
     if last - ends > TAIL {
         hints.push(format!(
-            "the sound ends at {ends}, but pictures go on until {last} (does it stop early?): looks are taken evenly there (uniform fallback)"
+            "the sound ends at {ends}, but the video goes on until {last} (does the sound stop early?): after the sound, Earmark falls back to evenly spaced frames (reason `untrusted`)"
         ));
     }
     if ends - last > TAIL {
         hints.push(format!(
-            "the pictures end at {last}, but the sound goes on until {ends}: nothing can be looked at there"
+            "the video ends at {last}, but the sound goes on until {ends}: no frames can be taken after the video"
         ));
     }
     hints

@@ -1,4 +1,4 @@
-//! What is told at the end: what was done, what it cost, how long it took, where the file is; warnings last.
+//! The summary of a run: frames, cost, time, file, warnings.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,8 @@ use super::play::Outcome;
 use super::warnings::Warnings;
 use crate::terminal::{self, Output, grouped, shares_text, time, tokens_text};
 
-/// Collects what happens.
-pub(super) struct Report {
+/// Collects results and warnings during a run.
+pub(super) struct RunLog {
     output: PathBuf,
     begun: Instant,
     passes: Vec<(&'static str, Duration)>,
@@ -22,15 +22,15 @@ pub(super) struct Report {
     warnings: Warnings,
 }
 
-/// What is told at the end, to a person and to a program.
-pub(crate) struct Told {
-    /// Lines.
+/// The summary of a run.
+pub(crate) struct RunSummary {
+    /// As text.
     pub text: String,
-    /// The same and more.
+    /// As JSON, with more detail.
     pub value: Value,
 }
 
-impl Told {
+impl RunSummary {
     pub(crate) fn print(&self, output: Output) -> anyhow::Result<()> {
         if output.json {
             terminal::print(&format!("{:#}", self.value))
@@ -40,7 +40,7 @@ impl Told {
     }
 }
 
-impl Report {
+impl RunLog {
     pub(super) fn new(output: &Path, begun: Instant) -> Self {
         Self {
             output: output.into(),
@@ -51,12 +51,12 @@ impl Report {
         }
     }
 
-    /// Something that did not stop the work.
+    /// Adds a warning.
     pub(super) fn warn(&self, text: impl Into<String>) {
         self.warnings.push(text);
     }
 
-    /// Where everything that is warned of goes.
+    /// The warnings, for others to add to.
     pub(super) fn warnings(&self) -> &Warnings {
         &self.warnings
     }
@@ -86,7 +86,7 @@ impl Report {
         }
     }
 
-    /// What was done so far, for the file: name, seconds, and seconds that each stage worked.
+    /// Passes so far, for the file: name, seconds, and busy seconds of each stage.
     pub(super) fn times_so_far(&self) -> Value {
         let pass = |(name, took): &(&'static str, Duration)| {
             let busy: BTreeMap<_, _> = self.busy().into_iter().collect();
@@ -105,7 +105,7 @@ impl Report {
             .collect()
     }
 
-    /// How often the gate went on elsewhere.
+    /// Number of jumps of the gate.
     fn jumps(&self) -> u64 {
         let gate = self.stages.get("gate");
         gate.and_then(|gate| gate.get("jumps").copied())
@@ -117,8 +117,8 @@ impl Report {
         (took, duration.seconds() / took.max(1e-6))
     }
 
-    /// After `earmark run`: what the file says.
-    pub(super) fn finish(self) -> anyhow::Result<Told> {
+    /// The summary of `earmark run`, from the file.
+    pub(super) fn finish(self) -> anyhow::Result<RunSummary> {
         let file = h5::read_summary(&self.output)?;
         for warning in &file.warnings {
             self.warn(warning);
@@ -142,18 +142,18 @@ impl Report {
                 tokens_text(file.spent_tokens, file.budget_tokens)
             ),
             format!(
-                "decoded    {} of {} pictures{}",
+                "decoded    {} of {} frames{}",
                 grouped(file.pictures_passed),
                 grouped(file.pictures_seen),
                 match self.jumps() {
                     0 => String::new(),
-                    jumps => format!(", over others it jumped ({} times)", grouped(jumps)),
+                    jumps => format!(", jumped over the rest ({} times)", grouped(jumps)),
                 }
             ),
         ];
         if !file.decoder.is_empty() {
             lines.push(format!(
-                "used       {} to decode, {} to encode",
+                "used       {} for decoding, {} for encoding",
                 file.decoder, file.provider
             ));
         }
@@ -161,7 +161,7 @@ impl Report {
         lines.push(format!("written    {}", self.output.display()));
         if file.frames_missed > 0 {
             self.warn(format!(
-                "{} planned pictures were missed: the recording is damaged or has no picture there",
+                "{} planned frames are missing: the recording is damaged or has no frame there",
                 grouped(file.frames_missed)
             ));
         }
@@ -171,8 +171,8 @@ impl Report {
         Ok(self.told(lines, value))
     }
 
-    /// After `earmark plan`.
-    pub(super) fn finish_plan(self, plan: &Plan) -> Told {
+    /// The summary of `earmark plan`.
+    pub(super) fn finish_plan(self, plan: &Plan) -> RunSummary {
         let header = &plan.header;
         let (took, speed) = self.timing(header.duration);
         let mut shares: BTreeMap<_, (u64, u64)> = BTreeMap::new();
@@ -261,14 +261,14 @@ impl Report {
         })
     }
 
-    fn told(&self, mut lines: Vec<String>, value: Value) -> Told {
+    fn told(&self, mut lines: Vec<String>, value: Value) -> RunSummary {
         let warnings = self.warnings.all();
         lines.extend(
             warnings
                 .iter()
                 .map(|warning| format!("warning    {warning}")),
         );
-        Told {
+        RunSummary {
             text: lines.join("\n"),
             value,
         }

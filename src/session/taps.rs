@@ -1,11 +1,11 @@
-//! Ends for branches that would have gone on to the gate: sinks in which only probes look.
+//! Sinks for branches that end before the gate, and helpers for their pad probes.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 use gst::prelude::*;
 
-/// Ends a branch that would have gone on to the gate.
+/// Links a sink to a branch that would otherwise go on to the gate.
 pub(super) fn end_in(
     pipeline: &gst::Pipeline,
     source: &gst::Element,
@@ -17,8 +17,8 @@ pub(super) fn end_in(
         .with_context(|| format!("{} does not link to {}", source.name(), sink.name()))
 }
 
-/// A sink to which nothing comes but the end. One that takes its first buffer holds it until everything plays, and with it the demuxer, which
-/// may have seconds of pictures to go to the first sound, or of sound to the first picture.
+/// A sink that receives nothing but the end of the stream. A sink that takes its first buffer holds it until everything plays, and blocks the
+/// demuxer, which may still have seconds of video to read before the first sound, or the reverse.
 pub(super) fn end(name: &str) -> anyhow::Result<(gst::Element, gst::Pad)> {
     let sink = gst::ElementFactory::make("fakesink")
         .name(name)

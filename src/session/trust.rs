@@ -1,4 +1,4 @@
-//! Watches a pass that the gate plans: whether anything could be heard, and when sound and pictures begin and end.
+//! Watches a streaming pass: whether sound can be trusted, and when sound and video begin and end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -12,24 +12,24 @@ use gstearmark::structures;
 use super::spans::{self, Span};
 use crate::pipeline::Pipeline;
 
-/// Said once when every cue is silence.
+/// Warned once if every cue is silence.
 pub(super) const NOTHING: &str =
-    "nothing can be heard in the recording: evenly spaced looks (uniform fallback)";
+    "the recording is silent: falls back to evenly spaced frames (reason `untrusted`)";
 
-/// What came by in a pass that the gate plans.
-pub(super) struct Trust {
-    seen: Arc<Seen>,
+/// What was observed in a streaming pass.
+pub(super) struct SoundTrust {
+    seen: Arc<TrustState>,
 }
 
-/// How many cues came, how many of them can be trusted, and when cues and pictures begin and end, in nanoseconds.
-struct Seen {
+/// How many cues came, how many of them can be trusted, and when cues and frames begin and end, in nanoseconds.
+struct TrustState {
     cues: AtomicU64,
     trusted: AtomicU64,
     sound: [AtomicI64; 2],
     pictures: [AtomicI64; 2],
 }
 
-impl Seen {
+impl TrustState {
     fn span([from, to]: &[AtomicI64; 2]) -> Option<Span> {
         let (from, to) = (from.load(Ordering::Relaxed), to.load(Ordering::Relaxed));
         (from < to).then_some((Nanos::new(from), Nanos::new(to)))
@@ -41,8 +41,8 @@ impl Seen {
     }
 }
 
-impl Trust {
-    /// What is to be told at the end.
+impl SoundTrust {
+    /// Warnings for the end of the run.
     pub(super) fn warnings(&self) -> Vec<String> {
         let seen = &self.seen;
         if seen.cues.load(Ordering::Relaxed) == 0 {
@@ -52,9 +52,11 @@ impl Trust {
         if seen.trusted.load(Ordering::Relaxed) == 0 {
             warnings.push(NOTHING.into());
         }
-        if let (Some(pictures), Some(sound)) = (Seen::span(&seen.pictures), Seen::span(&seen.sound))
-        {
-            // That the sound ends early the gate says itself.
+        if let (Some(pictures), Some(sound)) = (
+            TrustState::span(&seen.pictures),
+            TrustState::span(&seen.sound),
+        ) {
+            // The gate itself warns if the sound ends early.
             let hints = spans::hints(pictures, sound).into_iter();
             warnings.extend(hints.filter(|hint| !hint.starts_with("the sound ends")));
         }
@@ -62,14 +64,14 @@ impl Trust {
     }
 }
 
-/// Watches the cues of a pass that the gate plans, and its pictures if there are any.
+/// Observes the cues of a streaming pass, and its video if there is any.
 pub(super) fn watch(
     ears: &gst::Element,
     gate: Option<&gst::Element>,
     pipeline: &Pipeline,
-) -> Trust {
+) -> SoundTrust {
     let nothing = || [AtomicI64::new(i64::MAX), AtomicI64::new(i64::MIN)];
-    let seen = Arc::new(Seen {
+    let seen = Arc::new(TrustState {
         cues: AtomicU64::new(0),
         trusted: AtomicU64::new(0),
         sound: nothing(),
@@ -84,7 +86,7 @@ pub(super) fn watch(
                 .and_then(|buffer| structures::cue_from_text(&buffer.map_readable().ok()?).ok());
             seen.cues.fetch_add(1, Ordering::Relaxed);
             if let Some(cue) = cue {
-                Seen::came(&seen.sound, cue.pts, cue.pts + HOP);
+                TrustState::came(&seen.sound, cue.pts, cue.pts + HOP);
                 let trusted = u64::from(cue.trusted(distrust));
                 seen.trusted.fetch_add(trusted, Ordering::Relaxed);
             }
@@ -99,10 +101,10 @@ pub(super) fn watch(
                 && let Some(segment) = event.segment().downcast_ref::<gst::ClockTime>()
                 && let Some(at) = stream_time(segment, pts)
             {
-                Seen::came(&seen.pictures, at.max(Nanos::ZERO), at);
+                TrustState::came(&seen.pictures, at.max(Nanos::ZERO), at);
             }
             gst::PadProbeReturn::Ok
         });
     }
-    Trust { seen }
+    SoundTrust { seen }
 }

@@ -1,11 +1,11 @@
-//! What was warned of during a run.
+//! Collects the warnings of a run.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Most warnings that are kept.
 const MOST_WARNINGS: usize = 20;
 
-/// What was warned of, each once.
+/// Warnings, without duplicates.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Warnings(Arc<Mutex<Vec<String>>>);
 

@@ -1,4 +1,4 @@
-//! Counts, times, shares and tokens as a person reads them.
+//! Formats counts, times, shares and tokens.
 
 use anchoring::plan::Reason;
 use anchoring::tier::{Tier, Tokens};
@@ -39,7 +39,7 @@ pub(crate) fn time(seconds: f64) -> String {
     }
 }
 
-/// Digits in threes.
+/// Digits in groups of three.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

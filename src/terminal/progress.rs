@@ -1,4 +1,4 @@
-//! What is on stderr meanwhile: a bar on a terminal, a line now and then elsewhere, nothing when quiet.
+//! Progress of a pass on stderr: a bar on a terminal, lines elsewhere, nothing with `--quiet`.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::numbers::time;
 use super::tell;
 
-/// How often a line is written where there is no terminal.
+/// Interval of progress lines without a terminal.
 const LINES: Duration = Duration::from_secs(10);
 
-/// How often a program that asked is told.
+/// Interval of progress for a program.
 const TOLD: Duration = Duration::from_millis(250);
 
-/// Who is told how far a pass is.
+/// Who gets the progress of a pass.
 #[derive(Clone)]
 pub(crate) enum Watch {
     /// A person: a bar on a terminal, lines elsewhere.
@@ -27,14 +27,14 @@ pub(crate) enum Watch {
     Program(Arc<dyn Fn(&Moved) + Send + Sync>),
 }
 
-/// How far a pass is.
+/// The position of a pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Moved {
     /// Which pass.
     pub stage: &'static str,
-    /// Up to where the recording was played.
+    /// Position in the recording.
     pub at: Nanos,
-    /// Grows while anything moves.
+    /// Grows with every sign of progress.
     pub count: u64,
 }
 
@@ -79,7 +79,7 @@ impl Progress {
         }
     }
 
-    /// The recording was played up to here; `count` grows while anything moves.
+    /// Updates the position; `count` grows with every sign of progress.
     pub(crate) fn at(&mut self, now: Nanos, count: u64) {
         let done = (now - self.start).max(Nanos::ZERO);
         let text = self.text(done);
@@ -127,7 +127,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn clear(&self) {
         if let Shown::Bar(bar) = &self.shown {
             bar.finish_and_clear();

@@ -56,26 +56,26 @@
   const exact = t => Earmark.clock(t, 1) + " (" + t.toFixed(3) + " s)";
   const why = (run, k) => {
     const anchor = run.frames.anchor[k], reason = Earmark.REASONS[run.frames.reason[k]];
-    if (anchor >= 0) return `a sound begins at ${Earmark.clock(run.anchors.onset[anchor], 1)}`;
-    return reason === "untrusted" ? "the sound can't be trusted here" : reason === "uniform" ? "an even frame: the policy doesn't listen" : "a background frame, so that no stretch goes unseen";
+    if (anchor >= 0) return `an onset at ${Earmark.clock(run.anchors.onset[anchor], 1)}`;
+    return { untrusted: "the sound cannot be trusted here", background: "a background frame, so that no stretch goes unseen" }[reason] || "an evenly spaced frame";
   };
 
   // What is known of an item: a heading, pairs, a picture.
   const describe = item => {
     const run = data.runs[item.run], pairs = [], k = item.index;
     let heading = "", frame = -1;
-    const asked = (f, k) => f.asked[k] === f.planned[k] ? exact(f.asked[k]) : `${exact(f.asked[k])}, moved to a picture that costs less to decode`;
-    const ofFrame = k => pairs.push(["picture taken at", exact(run.frames.at[k])], ["asked for at", asked(run.frames, k)],
+    const asked = (f, k) => f.asked[k] === f.planned[k] ? exact(f.asked[k]) : `${exact(f.asked[k])}, moved to a frame that is cheaper to decode`;
+    const ofFrame = k => pairs.push(["frame at", exact(run.frames.at[k])], ["asked for", asked(run.frames, k)],
       ["tier", `${Earmark.TIERS[run.frames.tier[k]]}, ${run.frames.tokens[k]} tokens`], ["why", why(run, k)], ["row", "/frames " + k]);
     const ofAnchor = k => {
       const a = run.anchors;
-      pairs.push(["begins at", exact(a.onset[k])], ["score", percent(a.score[k])], ["uncertainty", percent(a.unsure[k])],
+      pairs.push(["onset at", exact(a.onset[k])], ["score", percent(a.score[k])], ["uncertainty", percent(a.unsure[k])],
         ["window", `${Earmark.clock(a.start[k], 1)} to ${Earmark.clock(a.stop[k], 1)}`]);
-      if (a.standing) pairs.push(["labels say", ["something begins here", "in the middle of a sound", "nothing begins here"][a.standing[k]]]);
+      if (a.standing) pairs.push(["labels", ["an event begins here", "inside an event", "no event here"][a.standing[k]]]);
     };
     if (item.kind === "frame") {
       const anchor = run.frames.anchor[k];
-      heading = anchor >= 0 ? "Picture at an anchor: " + (run.anchors.labels[run.anchors.label[anchor]] || "no label") : "Plain look";
+      heading = anchor >= 0 ? "Frame at an anchor: " + (run.anchors.labels[run.anchors.label[anchor]] || "no label") : "Background frame";
       ofFrame(k);
       if (anchor >= 0) ofAnchor(anchor);
       frame = k;
@@ -83,12 +83,12 @@
       heading = "Anchor: " + (run.anchors.labels[run.anchors.label[k]] || "no label");
       ofAnchor(k);
       frame = run.anchors.frame[k];
-      if (frame >= 0) ofFrame(frame); else pairs.push(["picture", "none: the budget went to others"]);
+      if (frame >= 0) ofFrame(frame); else pairs.push(["frame", "none: the budget went to other anchors"]);
     } else {
       const e = run.events;
-      heading = "Labelled sound: " + (e.classes[e.class[k]] || "no name");
-      pairs.push(["sounds", `${Earmark.clock(e.start[k], 1)} to ${Earmark.clock(e.stop[k], 1)}`],
-        ["", ["✓ found: an anchor stands at its beginning", "○ no anchor, but a plain look fell into it", "✕ missed: no anchor, no picture"][e.fate[k]]]);
+      heading = "Labelled event: " + (e.classes[e.class[k]] || "no name");
+      pairs.push(["from", `${Earmark.clock(e.start[k], 1)} to ${Earmark.clock(e.stop[k], 1)}`],
+        ["", ["✓ an anchor at its start", "○ no anchor, but a background frame fell inside", "✕ missed: no anchor, no frame"][e.fate[k]]]);
       frame = e.frame[k];
       if (e.anchor[k] >= 0) ofAnchor(e.anchor[k]);
       if (frame >= 0) ofFrame(frame);
@@ -97,7 +97,7 @@
     return { heading, pairs, picture: frame >= 0 && run.thumbnails ? run.thumbnails.get(frame) : null };
   };
 
-  const image = src => { const img = document.createElement("img"); img.src = src; img.alt = "the picture taken"; return img; };
+  const image = src => { const img = document.createElement("img"); img.src = src; img.alt = "the frame"; return img; };
 
   const details = item => {
     const box = by("details"), { heading, pairs, picture } = describe(item);
@@ -162,7 +162,7 @@
         { ...axis, size: 64, values: (_, all) => all.map(n => n >= 1e6 ? n / 1e6 + " M" : n.toLocaleString("en")) }],
       series: [{ label: "at", value: (_, t) => t == null ? "" : Earmark.clock(t, 100) },
         ...data.runs.map((run, k) => ({ label: data.runs.length > 1 ? run.name : "tokens spent", stroke: colour(names[k]), width: 2, spanGaps: true, paths: uPlot.paths.stepped({ align: 1 }), points: { show: false } })),
-        ...(budget ? [{ label: "allowed, evenly", stroke: colour("soft"), dash: [5, 5], width: 1, spanGaps: true, points: { show: false } }] : [])],
+        ...(budget ? [{ label: "budget, spent evenly", stroke: colour("soft"), dash: [5, 5], width: 1, spanGaps: true, points: { show: false } }] : [])],
     }, tables.length > 1 ? uPlot.join(tables) : tables[0], box);
   };
 

@@ -118,7 +118,7 @@ Earmark.Timeline = class {
     const rows = [{ kind: "axis", height: 24 }];
     if (sound) {
       if (sound.levels[0].bands.length) rows.push({ kind: "bands", name: "sound", height: narrow ? 48 : 64 });
-      rows.push({ kind: "eventness", name: "eventness", hint: "something begins", height: narrow ? 44 : 56 });
+      rows.push({ kind: "eventness", name: "eventness", hint: "an event begins", height: narrow ? 44 : 56 });
       if (sound.speaks) rows.push({ kind: "speech", name: "speech", height: 14 });
     }
     const events = this.data.runs.find(run => run.events);
@@ -127,7 +127,7 @@ Earmark.Timeline = class {
       if (two) rows.push({ kind: "title", title: run.name, height: 20 });
       if (two && run.events) rows.push({ kind: "events", name: "labelled", run: k, height: 18 * run.events.lanes + 6 });
       if (run.anchors.n) rows.push({ kind: "anchors", name: "anchors", run: k, height: 46 });
-      rows.push({ kind: "frames", name: "pictures", run: k, height: 50 });
+      rows.push({ kind: "frames", name: "frames", run: k, height: 50 });
       if (run.gaps.length) rows.push({ kind: "gaps", name: "gaps", run: k, height: 12 });
     });
     let y = 0;
@@ -476,7 +476,7 @@ Earmark.Timeline = class {
     c.setTransform(ratio, 0, 0, ratio, 0, 0);
     c.font = "12px system-ui, sans-serif";
     c.textBaseline = "middle";
-    if (!this.narrow) { c.fillStyle = this.ink.soft; c.fillText("all of it", 8, height / 2); }
+    if (!this.narrow) { c.fillStyle = this.ink.soft; c.fillText("all", 8, height / 2); }
     const sound = this.data.sound;
     if (sound) {
       const level = sound.levels[sound.levels.length - 1], step = sound.step * 4 ** (sound.levels.length - 1);

@@ -1,11 +1,11 @@
-//! Shapes -> PNG.
+//! Renders shapes as PNG.
 
 use anyhow::{Context, bail};
 use tiny_skia::{Color, FillRule, Paint, PathBuilder, Pixmap, Stroke, Transform};
 
 use super::shapes::{Drawing, Step, rgb};
 
-/// Widest and highest picture, pixels.
+/// Widest and highest image, pixels.
 const MOST: f64 = 20_000.0;
 
 /// The drawing in pixels, `scale` of them for one of its own.
@@ -13,11 +13,11 @@ pub(super) fn png(drawing: &Drawing, scale: f64) -> anyhow::Result<Vec<u8>> {
     let (width, height) = (drawing.width * scale, drawing.height * scale);
     if width > MOST || height > MOST {
         bail!(
-            "a picture of {width:.0} x {height:.0} pixels is too large: {MOST} is the most; lower --width or --scale"
+            "an image of {width:.0} x {height:.0} pixels is too large (the limit is {MOST} pixels per side); lower --width or --scale"
         );
     }
     let mut pixels = Pixmap::new(width.ceil() as u32, height.ceil() as u32)
-        .context("there is no memory for the picture")?;
+        .context("not enough memory for the image")?;
     let colour = |text: &str, opacity: f64| {
         let [r, g, b] = rgb(text);
         Color::from_rgba8(r, g, b, (opacity * 255.0).round() as u8)
@@ -58,7 +58,7 @@ pub(super) fn png(drawing: &Drawing, scale: f64) -> anyhow::Result<Vec<u8>> {
             pixels.stroke_path(&path, &paint, &stroke, transform, None);
         }
     }
-    pixels.encode_png().context("cannot encode the picture")
+    pixels.encode_png().context("cannot encode the image")
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
-//! Runs -> shapes: a row for the sound, what it heard, where it looked, what really sounds.
+//! Turns runs into shapes: rows for sound, eventness, anchors, frames and labels.
 
 use anchoring::plan::Reason;
 use anchoring::tier::Tier;
 
 use super::shapes::{Align, Drawing, Shape, Step, Theme, fitted, wide};
-use crate::report::detail::{Level, Strip};
-use crate::report::recording::{Shown, clock};
-use crate::report::truth::{Fate, Standing};
+use crate::report::detail::{CueLevels, Level};
+use crate::report::recording::{RunView, clock};
+use crate::report::truth::{AnchorResult, EventResult};
 
 /// What is drawn of the recording.
 pub(super) struct View {
@@ -33,7 +33,7 @@ struct Sheet<'a> {
 }
 
 /// Everything, from the top down.
-pub(super) fn draw(runs: &[&Shown], view: &View, theme: &Theme) -> Drawing {
+pub(super) fn draw(runs: &[&RunView], view: &View, theme: &Theme) -> Drawing {
     let first = runs.first();
     let title = first.map_or_else(String::new, |run| run.summary.video_id.clone());
     let mut sheet = Sheet {
@@ -69,7 +69,7 @@ pub(super) fn draw(runs: &[&Shown], view: &View, theme: &Theme) -> Drawing {
     let top = sheet.y;
     sheet.y += 20.0;
     let sounding = runs.iter().find(|run| !run.cues.pts_ns.is_empty());
-    if let Some(strip) = sounding.and_then(|run| Strip::new(&run.cues)) {
+    if let Some(strip) = sounding.and_then(|run| CueLevels::new(&run.cues)) {
         let distrust = sounding
             .and_then(|run| run.setting("budget", "distrust")?.as_f64())
             .unwrap_or(0.9);
@@ -101,10 +101,10 @@ pub(super) fn draw(runs: &[&Shown], view: &View, theme: &Theme) -> Drawing {
 }
 
 /// A run in a line.
-fn told(run: &Shown) -> String {
+fn told(run: &RunView) -> String {
     let s = &run.summary;
     let mut said = format!(
-        "{}, {} anchors, {} pictures, {} of {} tokens",
+        "{}, {} anchors, {} frames, {} of {} tokens",
         clock(run.duration_ns()),
         s.anchors,
         s.frames,
@@ -112,14 +112,14 @@ fn told(run: &Shown) -> String {
         s.budget_tokens
     );
     if let Some(verdict) = &run.verdict {
-        let count = |fate: Fate| verdict.events.iter().filter(|e| e.fate == fate).count();
+        let count = |fate: EventResult| verdict.events.iter().filter(|e| e.fate == fate).count();
         said.push_str(&format!(
-            "; {} of {} sounds found, {} seen by a plain look, {} missed; {} anchors without a label",
-            count(Fate::Found),
+            "; {} of {} events with an anchor, {} with a background frame, {} missed; {} anchors without a label",
+            count(EventResult::Found),
             verdict.events.len(),
-            count(Fate::Seen),
-            count(Fate::Missed),
-            run.standing(Standing::False)
+            count(EventResult::Seen),
+            count(EventResult::Missed),
+            run.standing(AnchorResult::False)
         ));
     }
     said
@@ -149,7 +149,11 @@ impl Sheet<'_> {
     }
 
     /// The level whose cells are as wide as a pixel or two, its step in seconds, and the cells in view.
-    fn level<'s>(&self, strip: &'s Strip, pixels: f64) -> (&'s Level, f64, std::ops::Range<usize>) {
+    fn level<'s>(
+        &self,
+        strip: &'s CueLevels,
+        pixels: f64,
+    ) -> (&'s Level, f64, std::ops::Range<usize>) {
         let plot = self.view.width - LEFT - RIGHT;
         let pixel = (self.view.to - self.view.from) / plot * pixels;
         let mut step = strip.step_ns as f64 / 1e9;
@@ -169,7 +173,7 @@ impl Sheet<'_> {
         )
     }
 
-    fn sound(&mut self, strip: &Strip) {
+    fn sound(&mut self, strip: &CueLevels) {
         let (level, step, cells) = self.level(strip, 3.0);
         if level.bands.is_empty() {
             return;
@@ -208,7 +212,7 @@ impl Sheet<'_> {
         self.next(height);
     }
 
-    fn eventness(&mut self, strip: &Strip, distrust: f64) {
+    fn eventness(&mut self, strip: &CueLevels, distrust: f64) {
         let (level, step, cells) = self.level(strip, 1.5);
         let (start, height) = (strip.start_ns as f64 / 1e9, 52.0);
         self.name("eventness", height);
@@ -268,7 +272,7 @@ impl Sheet<'_> {
         self.next(height);
     }
 
-    fn anchors(&mut self, run: &Shown) {
+    fn anchors(&mut self, run: &RunView) {
         if run.tables.anchors.is_empty() {
             return;
         }
@@ -286,9 +290,9 @@ impl Sheet<'_> {
             let standing = standings.and_then(|standings| standings.get(row));
             let (colour, hollow, down) = match standing {
                 None => (self.theme.anchor, false, false),
-                Some(Standing::Right) => (self.theme.found, false, false),
-                Some(Standing::Inside) => (self.theme.found, true, false),
-                Some(Standing::False) => (self.theme.false_anchor, true, true),
+                Some(AnchorResult::Right) => (self.theme.found, false, false),
+                Some(AnchorResult::Inside) => (self.theme.found, true, false),
+                Some(AnchorResult::False) => (self.theme.false_anchor, true, true),
             };
             let window = (anchor.start_ns as f64 / 1e9, anchor.stop_ns as f64 / 1e9);
             if let Some((left, right)) = self.span(window.0, window.1).filter(|(l, r)| r - l > 1.5)
@@ -344,7 +348,7 @@ impl Sheet<'_> {
         self.next(height);
     }
 
-    fn pictures(&mut self, run: &Shown) {
+    fn pictures(&mut self, run: &RunView) {
         let height = 48.0;
         self.name("pictures", height);
         let base = self.y + height;
@@ -355,7 +359,7 @@ impl Sheet<'_> {
             .collect();
         let plot = self.view.width - LEFT - RIGHT;
         let thick = (plot / seen.len().max(1) as f64 * 0.6).clamp(1.2, 6.0);
-        // Of many in one pixel the dearest is seen.
+        // Of many in one pixel the most expensive is seen.
         let mut best: Option<(i64, usize)> = None;
         let rank = |row: usize| {
             (
@@ -406,7 +410,7 @@ impl Sheet<'_> {
         self.next(height);
     }
 
-    fn events(&mut self, run: &Shown) {
+    fn events(&mut self, run: &RunView) {
         let Some(verdict) = &run.verdict else { return };
         let mut until = [i64::MIN; LANES];
         let mut placed = Vec::new();
@@ -429,9 +433,9 @@ impl Sheet<'_> {
                 continue;
             };
             let (colour, mark) = match judged.fate {
-                Fate::Found => (self.theme.found, "✓"),
-                Fate::Seen => (self.theme.seen, "○"),
-                Fate::Missed => (self.theme.missed, "✕"),
+                EventResult::Found => (self.theme.found, "✓"),
+                EventResult::Seen => (self.theme.seen, "○"),
+                EventResult::Missed => (self.theme.missed, "✕"),
             };
             let y = self.y + lane as f64 * 18.0;
             let wide = (right - left).max(1.5);
@@ -496,7 +500,7 @@ impl Sheet<'_> {
         if judged {
             marks.extend([
                 (theme.found, "found"),
-                (theme.seen, "seen by a plain look"),
+                (theme.seen, "event with a background frame"),
                 (theme.missed, "missed"),
                 (theme.false_anchor, "anchor without a label"),
             ]);
@@ -504,7 +508,7 @@ impl Sheet<'_> {
         marks.extend([
             (theme.anchor, "frame at an anchor"),
             (theme.background, "background frame"),
-            (theme.untrusted, "frame where sound is not trusted"),
+            (theme.untrusted, "untrusted frame"),
         ]);
         let mut x = LEFT;
         self.y += 8.0;

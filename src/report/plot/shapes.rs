@@ -1,4 +1,4 @@
-//! What a drawing is made of.
+//! Shapes and colours of a drawing; text as outlines.
 
 use serde::Serialize;
 use ttf_parser::{Face, OutlineBuilder};

@@ -1,4 +1,4 @@
-//! Shapes -> SVG.
+//! Renders shapes as SVG.
 
 use std::fmt::Write;
 
@@ -30,14 +30,14 @@ pub(super) fn svg(drawing: &Drawing) -> anyhow::Result<Vec<u8>> {
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment
         .add_template("plot.svg", TEMPLATE)
-        .context("the drawing's template is broken")?;
+        .context("the template of the drawing is broken")?;
     let context = context! {
         width => drawing.width, height => drawing.height, back => &drawing.back, words => line(&drawing.words), shapes => Serde(shapes),
     };
     let text = environment
         .get_template("plot.svg")
         .and_then(|template| template.render(context))
-        .context("the drawing cannot be rendered")?;
+        .context("cannot render the drawing")?;
     Ok(text.into_bytes())
 }
 

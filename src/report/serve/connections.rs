@@ -1,4 +1,4 @@
-//! Connections to the server: how many at once, and how long each may keep it waiting.
+//! Limits connections: how many at once, and how long each may take.
 
 use std::convert::Infallible;
 use std::io;

@@ -1,5 +1,4 @@
-//! By which names the server may be asked. A page of somebody else whose name is made to lead here (DNS rebinding) asks by that name,
-//! and is refused.
+//! Checks the host name of a request. A foreign page whose name is made to resolve here (DNS rebinding) sends that name and is refused.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,13 +10,13 @@ use axum::response::{IntoResponse, Response};
 
 /// What the server is bound to, and what else leads there.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(super) struct HostNames {
     bound: IpAddr,
     /// What the machine is called; counts where others can reach the server.
     machine: Option<String>,
 }
 
-impl Names {
+impl HostNames {
     pub(super) fn new(bound: IpAddr) -> Self {
         let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
         Self {
@@ -64,7 +63,7 @@ fn without_port(host: &str) -> Option<&str> {
 
 /// Answers only who asks by a name of ours: one `Host`, and what the first line names if it names one.
 pub(super) async fn only_ours(
-    State(names): State<Arc<Names>>,
+    State(names): State<Arc<HostNames>>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -77,7 +76,7 @@ pub(super) async fn only_ours(
         return next.run(request).await;
     }
     let text = format!(
-        "This server is asked by another name than its own; ask for http://{}/ with its port. (A page elsewhere that leads here gets nothing.)\n",
+        "This host name is not allowed; use http://{}/ with the port. (This protects against requests from other sites.)\n",
         if names.is_local() {
             "localhost".to_owned()
         } else {
@@ -91,8 +90,8 @@ pub(super) async fn only_ours(
 mod tests {
     use super::*;
 
-    fn names(bound: &str) -> Names {
-        Names {
+    fn names(bound: &str) -> HostNames {
+        HostNames {
             bound: bound.parse().unwrap(),
             machine: Some("kitchen-pc".into()),
         }

@@ -1,13 +1,13 @@
-//! Which candidates are the beginning of an event, and how sure that makes of their probabilities.
+//! Matches candidates to events, and fits a calibration to the matches.
 
 use anchoring::onset::calibration::Calibration;
 
 use super::net::sigmoid;
 
-/// How far from a start a candidate may lie, s; as in `earmark eval anchors`.
+/// Largest distance between a candidate and a start, s; as in `earmark eval anchors`.
 pub(super) const NEAR: f32 = 0.15;
 
-/// Each start is given to the nearest candidate within `near` seconds, and each candidate has one: rows of both, the nearest first.
+/// Matches each start to the nearest candidate within `near` seconds, one to one: rows of both, nearest first.
 pub(super) fn pairs(events: &[(f32, f32)], at: &[f32], near: f32) -> Vec<(usize, usize)> {
     let mut pairs = Vec::new();
     for (i, (start, _)) in events.iter().enumerate() {
@@ -32,7 +32,7 @@ pub(super) fn pairs(events: &[(f32, f32)], at: &[f32], near: f32) -> Vec<(usize,
 }
 
 /// Which candidates begin an event.
-pub(super) fn truth(events: &[(f32, f32)], at: &[f32]) -> Vec<bool> {
+pub(super) fn matched(events: &[(f32, f32)], at: &[f32]) -> Vec<bool> {
     let mut right = vec![false; at.len()];
     for (_, candidate) in pairs(events, at, NEAR) {
         right[candidate] = true;
@@ -40,14 +40,14 @@ pub(super) fn truth(events: &[(f32, f32)], at: &[f32]) -> Vec<bool> {
     right
 }
 
-/// Fewest candidates, true and false, from which a calibration is made.
+/// Fewest true and false candidates for a calibration.
 pub(super) const FEWEST: usize = 20;
 const ROUNDS: usize = 100;
-/// How much it takes to leave a temperature of 1 and a bias of 0.
+/// Weight of the prior: temperature 1, bias 0.
 const STIFF: f64 = 1.0;
 
-/// The temperature and bias under which logits are likeliest (Platt 1999), held a little to 1 and 0. With `before`, each candidate also counts
-/// `before.1` times as one that is as likely as that calibration says: what few recordings say is no more than what they are.
+/// The most likely temperature and bias of logits (Platt 1999), with a weak prior at 1 and 0. With `before`, each candidate also counts
+/// `before.1` times with the probability of that calibration, so that a few recordings change it only a little.
 pub(super) fn calibrate(
     judged: &[(f32, bool)],
     before: Option<(&Calibration, f64)>,
@@ -99,7 +99,7 @@ mod tests {
     fn a_start_has_one_candidate_and_a_candidate_one_start() {
         let events = [(1.0, 2.0), (1.1, 3.0), (9.0, 9.5)];
         assert_eq!(
-            truth(&events, &[0.9, 1.02, 1.2, 5.0]),
+            matched(&events, &[0.9, 1.02, 1.2, 5.0]),
             [false, true, true, false]
         );
     }

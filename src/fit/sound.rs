@@ -1,4 +1,4 @@
-//! A recording's sound -> mel frames. Decoded by GStreamer, heard by the same front end as everywhere else; no sound is kept.
+//! Decodes a recording's sound with GStreamer and turns it into mel frames; keeps no sound.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,7 +13,7 @@ use crate::terminal::tell;
 
 /// Longest recording: 24 hours of frames.
 const MOST_FRAMES: usize = 24 * 3600 * 100;
-/// Longest that nothing may move.
+/// Longest time without progress.
 const STALLED: gst::ClockTime = gst::ClockTime::from_seconds(60);
 
 /// Mel magnitudes `[frames, 64]`, in half precision: 46 MB an hour.
@@ -34,7 +34,7 @@ impl Mel {
             .collect()
     }
 
-    /// Its bytes, frame by frame, for a hash.
+    /// Its bytes, for a hash.
     pub(super) fn bytes(&self) -> impl Iterator<Item = [u8; 2 * BANDS]> {
         self.0.iter().map(|row| {
             let mut bytes = [0; 2 * BANDS];
@@ -50,7 +50,7 @@ impl Mel {
     }
 }
 
-/// Takes samples; says whether it wants more.
+/// Takes samples; returns whether it wants more.
 type Take = dyn FnMut(&[f32]) -> bool + Send;
 
 /// Its own where a thread that held it broke off.
@@ -58,11 +58,11 @@ pub(super) fn lock<T: ?Sized>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Hears a recording.
+/// Decodes a recording into mel frames.
 ///
 /// # Errors
-/// It is no recording, has no sound, cannot be decoded here, or is too long.
-pub(super) fn hear(input: &Input) -> anyhow::Result<Mel> {
+/// It is not a recording, has no sound, cannot be decoded here, or is too long.
+pub(super) fn mel(input: &Input) -> anyhow::Result<Mel> {
     let name = &input.given;
     let ear = Arc::new(Mutex::new((MelStream::new(), Mel::default())));
     let own = Arc::clone(&ear);
@@ -81,27 +81,27 @@ pub(super) fn hear(input: &Input) -> anyhow::Result<Mel> {
         bail!("{name} has no sound, or less than 25 ms of it");
     }
     if mel.len() >= MOST_FRAMES {
-        bail!("{name} lasts longer than 24 hours: cut it into pieces");
+        bail!("{name} is longer than 24 hours; cut it into pieces");
     }
     Ok(mel)
 }
 
-/// A listener, and the model that answers it.
-pub(super) trait Ear: Send + 'static {
+/// A listener with a model that answers it.
+pub(super) trait SoundTaker: Send + 'static {
     fn listener(&mut self) -> &mut Listener;
 
-    /// Answers what the listener asks, and takes what it says.
+    /// Answers the listener's questions, and takes its output.
     ///
     /// # Errors
     /// The model fails.
     fn answer(&mut self) -> anyhow::Result<()>;
 }
 
-/// Lets an ear hear a whole recording.
+/// Plays a whole recording to a listener.
 ///
 /// # Errors
-/// It cannot be played, or the ear's model fails.
-pub(super) fn listen(ear: &Arc<Mutex<impl Ear>>, input: &Input) -> anyhow::Result<()> {
+/// The recording cannot be decoded, or the model fails.
+pub(super) fn listen(ear: &Arc<Mutex<impl SoundTaker>>, input: &Input) -> anyhow::Result<()> {
     let (own, failed) = (Arc::clone(ear), Arc::new(Mutex::new(None)));
     let failing = Arc::clone(&failed);
     let played = sound(input, move |samples| {
@@ -124,17 +124,17 @@ pub(super) fn listen(ear: &Arc<Mutex<impl Ear>>, input: &Input) -> anyhow::Resul
     ear.answer()
 }
 
-/// Plays the sound of a recording as fast as it goes: 16 kHz, mono, in portions, until there is no more or no more is wanted.
+/// Decodes sound as fast as possible: 16 kHz, mono, in blocks, until the end or until no more is wanted.
 ///
 /// # Errors
-/// It is no recording, or cannot be decoded here.
+/// It is not a recording, or cannot be decoded here.
 fn sound(input: &Input, take: impl FnMut(&[f32]) -> bool + Send + 'static) -> anyhow::Result<()> {
     let name = &input.given;
     let take: Arc<Mutex<Take>> = Arc::new(Mutex::new(take));
     let pipeline = gst::Pipeline::new();
     let source = gst::ElementFactory::make("uridecodebin")
         .property("uri", &input.uri)
-        // Pictures are not even decoded.
+        // Video is not even decoded.
         .property(
             "caps",
             gst::Caps::builder("audio/x-raw").any_features().build(),
@@ -154,7 +154,7 @@ fn sound(input: &Input, take: impl FnMut(&[f32]) -> bool + Send + 'static) -> an
         tell(&format!("warning: {given}: {told}"));
     });
     source.connect_pad_added(move |_, pad| {
-        // The first track; what fails to link ends the stream with an error of its own.
+        // The first track; a track that fails to link ends the stream with its own error.
         if !into.is_linked() {
             let _ = pad.link(&into);
         }
@@ -162,12 +162,14 @@ fn sound(input: &Input, take: impl FnMut(&[f32]) -> bool + Send + 'static) -> an
     let played = play(&pipeline, name);
     let stopped = pipeline.set_state(gst::State::Null);
     played?;
-    stopped.with_context(|| format!("{name}: its pipeline does not stop"))?;
+    stopped.with_context(|| format!("{name}: the GStreamer pipeline does not stop"))?;
     Ok(())
 }
 
 fn play(pipeline: &gst::Pipeline, name: &str) -> anyhow::Result<()> {
-    let bus = pipeline.bus().context("a pipeline without a bus")?;
+    let bus = pipeline
+        .bus()
+        .context("the GStreamer pipeline has no bus")?;
     if pipeline.set_state(gst::State::Playing).is_err() {
         let said = bus.pop_filtered(&[gst::MessageType::Error]);
         return Err(failed(name, said.as_ref()));
@@ -181,7 +183,7 @@ fn play(pipeline: &gst::Pipeline, name: &str) -> anyhow::Result<()> {
             None => {
                 let now = pipeline.query_position::<gst::ClockTime>();
                 if now == position {
-                    bail!("{name}: nothing moved for {} s", STALLED.seconds());
+                    bail!("{name}: no progress for {} s", STALLED.seconds());
                 }
                 position = now;
             }
@@ -192,13 +194,16 @@ fn play(pipeline: &gst::Pipeline, name: &str) -> anyhow::Result<()> {
 fn failed(name: &str, message: Option<&gst::Message>) -> anyhow::Error {
     match message.map(|message| message.view()) {
         Some(gst::MessageView::Error(error)) => {
-            anyhow!("{name} cannot be heard: {}", error.error().message())
+            anyhow!(
+                "cannot decode the sound of {name}: {}",
+                error.error().message()
+            )
         }
-        _ => anyhow!("{name} cannot be played"),
+        _ => anyhow!("cannot play {name}"),
     }
 }
 
-/// A sink that gives samples away.
+/// A sink that hands samples on.
 fn hearing(take: &Arc<Mutex<Take>>) -> gst::Element {
     let take = take.clone();
     let mut samples = Vec::new();

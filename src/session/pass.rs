@@ -1,30 +1,30 @@
-//! Which part of the graph a pass plays: a choice of elements and links, and what stands in for the rest.
+//! Selects the part of the graph that a pass plays.
 
 use crate::pipeline::launch::Graph;
 
 /// A pass over a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    /// Everything above the gate; what would reach it is heard and measured.
+pub(super) enum Pass {
+    /// Everything before the gate; what would reach it is heard and measured.
     Listen,
-    /// The gate follows a plan; the sound is played only to record it.
-    Look {
+    /// Follows a plan; the sound is played only to record its cues.
+    Extract {
         /// Whether the sound is played.
         listen: bool,
     },
-    /// All of it in one pass.
+    /// Everything in a single pass.
     Stream,
-    /// A recording without video: the sound, the gate, and the sink right behind it.
+    /// A recording without video: sound, gate, and the sink right behind the gate.
     Cues,
 }
 
-impl Part {
-    /// What the progress calls it.
+impl Pass {
+    /// Its name in the progress.
     pub(super) const fn stage(self) -> &'static str {
         match self {
             Self::Listen | Self::Cues => "listen",
-            Self::Look { .. } => "look",
-            Self::Stream => "listen and look",
+            Self::Extract { .. } => "extract",
+            Self::Stream => "listen and extract",
         }
     }
 }
@@ -32,33 +32,33 @@ impl Part {
 /// What a link carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Encoded pictures on their way to the gate.
+    /// Access units on their way to the gate.
     Video,
-    /// Sound on its way to the ears.
+    /// Sound on its way to eventness.
     Audio,
     /// Anything else.
     Other,
 }
 
-/// What is built.
+/// The selected part of the graph.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Choice {
-    /// By element: whether it is built.
+pub(super) struct PassGraph {
+    /// Per element: whether it is built.
     pub nodes: Vec<bool>,
-    /// By link: whether it is made.
+    /// Per link: whether it is made.
     pub links: Vec<bool>,
-    /// By link: what it carries.
+    /// Per link: what it carries.
     pub roles: Vec<Role>,
-    /// The link to `gate.video`, whose source is measured instead.
+    /// The link to `gate.video`; its source is measured instead.
     pub measured: Option<usize>,
-    /// The link to `gate.cues`, whose source is heard instead.
+    /// The link to `gate.cues`; its source is heard instead.
     pub heard: Option<usize>,
     /// Whether the sink stands right behind the gate.
     pub short: bool,
 }
 
-/// Chooses. Branches whose stream the recording lacks are left out.
-pub(super) fn choose(graph: &Graph, part: Part, has_video: bool, has_audio: bool) -> Choice {
+/// Selects the part. Branches without a stream in the recording are left out.
+pub(super) fn choose(graph: &Graph, part: Pass, has_video: bool, has_audio: bool) -> PassGraph {
     let gate = graph.find("anchorgate");
     let roles = roles(graph);
     let into = |role: Role| {
@@ -72,8 +72,8 @@ pub(super) fn choose(graph: &Graph, part: Part, has_video: bool, has_audio: bool
         None => vec![false; graph.nodes.len()],
     };
     let (above_video, above_cues) = (above(video), above(cues));
-    let plays_video = has_video && part != Part::Cues;
-    let plays_audio = has_audio && part != Part::Look { listen: false };
+    let plays_video = has_video && part != Pass::Cues;
+    let plays_audio = has_audio && part != Pass::Extract { listen: false };
 
     let mut nodes: Vec<bool> = (0..graph.nodes.len())
         .map(|node| {
@@ -81,39 +81,39 @@ pub(super) fn choose(graph: &Graph, part: Part, has_video: bool, has_audio: bool
             let is_end = Some(node) == gate || graph.nodes[node].factory == "featuresink";
             match part {
                 _ if v || c => v && plays_video || c && plays_audio,
-                Part::Listen => false,
-                Part::Cues => is_end,
-                Part::Look { .. } | Part::Stream => true,
+                Pass::Listen => false,
+                Pass::Cues => is_end,
+                Pass::Extract { .. } | Pass::Stream => true,
             }
         })
         .collect();
-    // Without anything to measure there is no pass, so a graph that listens to nothing still opens its source.
-    if part == Part::Listen && !nodes.contains(&true) {
+    // With nothing to measure the pass would be empty, so a graph that does not listen still opens its source.
+    if part == Pass::Listen && !nodes.contains(&true) {
         nodes = above_video.clone();
     }
     let links = (0..graph.links.len())
         .map(|index| {
             let link = &graph.links[index];
             let carried = match roles[index] {
-                Role::Video => plays_video || part == Part::Listen,
+                Role::Video => plays_video || part == Pass::Listen,
                 Role::Audio => plays_audio,
                 Role::Other => true,
             };
             carried && nodes[link.from.node] && nodes[link.to.node]
         })
         .collect();
-    let listening = part == Part::Listen;
-    Choice {
+    let listening = part == Pass::Listen;
+    PassGraph {
         nodes,
         links,
         measured: video.filter(|_| listening && has_video),
         heard: cues.filter(|_| listening && has_audio),
-        short: part == Part::Cues,
+        short: part == Pass::Cues,
         roles,
     }
 }
 
-/// A link carries what its branch brings to the gate. Above the point where branches part it is neither.
+/// A link carries what its branch brings to the gate; before the branches part, it carries neither.
 fn roles(graph: &Graph) -> Vec<Role> {
     let gate = graph.find("anchorgate");
     let ears = graph.find("eventness");
@@ -159,7 +159,7 @@ mod tests {
         demux. ! queue name=a ! decodebin name=d ! eventness name=ears ! gate.cues
         anchorgate name=gate ! decodebin name=b ! framepick ! featuresink";
 
-    fn built(part: Part, has_video: bool, has_audio: bool) -> (String, Choice, Graph) {
+    fn built(part: Pass, has_video: bool, has_audio: bool) -> (String, PassGraph, Graph) {
         let (graph, problems) = crate::pipeline::launch::parse(GATED, At { line: 1, column: 1 });
         assert_eq!(problems, []);
         let choice = choose(&graph, part, has_video, has_audio);
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn listening_leaves_out_everything_from_the_gate_on() {
-        let (kept, choice, graph) = built(Part::Listen, true, true);
+        let (kept, choice, graph) = built(Pass::Listen, true, true);
         assert_eq!(kept, "filesrc demux v a d ears");
         let source = |link: Option<usize>| {
             graph.nodes[graph.links[link.unwrap()].from.node]
@@ -186,36 +186,36 @@ mod tests {
             (source(choice.measured), source(choice.heard)),
             ("v".into(), "ears".into())
         );
-        assert_eq!(built(Part::Listen, true, false).0, "filesrc demux v");
-        assert_eq!(built(Part::Listen, false, true).0, "filesrc demux a d ears");
+        assert_eq!(built(Pass::Listen, true, false).0, "filesrc demux v");
+        assert_eq!(built(Pass::Listen, false, true).0, "filesrc demux a d ears");
     }
 
     #[test]
     fn looking_by_a_plan_leaves_out_the_sound_unless_it_is_recorded() {
         assert_eq!(
-            built(Part::Look { listen: false }, true, true).0,
+            built(Pass::Extract { listen: false }, true, true).0,
             "filesrc demux v gate b framepick featuresink"
         );
         assert_eq!(
-            built(Part::Look { listen: true }, true, true).0,
+            built(Pass::Extract { listen: true }, true, true).0,
             "filesrc demux v a d ears gate b framepick featuresink"
         );
         assert_eq!(
-            built(Part::Stream, true, false).0,
+            built(Pass::Stream, true, false).0,
             "filesrc demux v gate b framepick featuresink"
         );
     }
 
     #[test]
     fn without_video_the_sink_stands_behind_the_gate() {
-        let (kept, choice, _) = built(Part::Cues, false, true);
+        let (kept, choice, _) = built(Pass::Cues, false, true);
         assert_eq!(kept, "filesrc demux a d ears gate featuresink");
         assert!(choice.short);
     }
 
     #[test]
     fn links_carry_what_their_branch_brings() {
-        let (_, choice, graph) = built(Part::Stream, true, true);
+        let (_, choice, graph) = built(Pass::Stream, true, true);
         let of = |role| {
             graph
                 .links

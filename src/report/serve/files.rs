@@ -1,5 +1,6 @@
-//! Which files may be served: those that were named, and what lies in the folders that were, links resolved. Looked at anew whenever a
-//! file is asked for: what lay inside then may be a link out by now.
+//! Checks which files may be served: named files, and files in named folders, with links resolved.
+//!
+//! The check runs at every request: a file that was inside may have become a link to the outside.
 
 use std::path::{Path, PathBuf};
 
@@ -9,9 +10,9 @@ use crate::report::Source;
 
 /// Files and folders, resolved.
 #[derive(Debug)]
-pub(super) struct Inside(Vec<PathBuf>);
+pub(super) struct ServedFiles(Vec<PathBuf>);
 
-impl Inside {
+impl ServedFiles {
     /// What of these is there.
     pub(super) fn new<'a>(named: impl IntoIterator<Item = &'a Path>) -> Self {
         let resolved = named
@@ -30,12 +31,12 @@ impl Inside {
             .with_context(|| format!("cannot open {}", path.display()))?;
         if !self.0.iter().any(|root| resolved.starts_with(root)) {
             bail!(
-                "{} is a link that leads out of what is served; name where it leads on the command line",
+                "{} is a link to a file outside the served folders; name its target on the command line",
                 path.display()
             );
         }
         if !resolved.is_file() {
-            bail!("{} is no file", path.display());
+            bail!("{} is not a file", path.display());
         }
         Ok(resolved)
     }
@@ -71,7 +72,7 @@ mod tests {
         link(outer.join("a.h5"), inner.join("out.h5")).unwrap();
         link(outer.clone(), inner.join("folder")).unwrap();
         link("a.h5".into(), inner.join("within.h5")).unwrap();
-        let inside = Inside::new([inner.as_path()]);
+        let inside = ServedFiles::new([inner.as_path()]);
         for (name, ok) in [
             ("a.h5", true),
             ("within.h5", true),
@@ -84,7 +85,7 @@ mod tests {
             assert_eq!(inside.file(&inner.join(name)).is_ok(), ok, "{name}");
         }
         // Named as it is, it is meant.
-        let named = Inside::new([inner.join("out.h5").as_path()]);
+        let named = ServedFiles::new([inner.join("out.h5").as_path()]);
         assert!(named.file(&inner.join("out.h5")).is_ok());
         assert!(named.file(&inner.join("a.h5")).is_err());
     }

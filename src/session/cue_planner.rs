@@ -1,4 +1,4 @@
-//! Cues -> a plan: of the whole recording at once, or as one pass would make it.
+//! Plans from cues: globally, or as the streaming planner would.
 
 use std::collections::HashSet;
 
@@ -12,13 +12,13 @@ use anchoring::time::{Nanos, Window};
 
 use crate::pipeline::{Pipeline, Planning};
 
-/// Plans the whole recording, or as one pass would.
-pub(super) enum Maker {
+/// Plans globally, or as a streaming pass would.
+pub(super) enum CuePlanner {
     Global(Box<GlobalPlanner>),
     Streaming(Box<Streaming>),
 }
 
-/// A planner behind the audio, and what it decided.
+/// A streaming planner and its decisions.
 pub(super) struct Streaming {
     planner: StreamPlanner,
     settings: Settings,
@@ -26,7 +26,7 @@ pub(super) struct Streaming {
     entries: Vec<Entry>,
 }
 
-impl Maker {
+impl CuePlanner {
     /// `classes`: the tagger's, for offsets by class.
     pub(super) fn new(pipeline: &Pipeline, classes: &[String]) -> Self {
         let settings = pipeline.settings.clone();
@@ -45,14 +45,14 @@ impl Maker {
         }
     }
 
-    /// When the recording is expected to stop, as a gate in one pass would be told by the container.
+    /// When the recording is expected to end, as the container would tell a gate in a streaming pass.
     pub(super) fn expect_stop(&mut self, stop: Nanos) {
         if let Self::Streaming(streaming) = self {
             streaming.planner.expect_stop(stop);
         }
     }
 
-    /// Where the recording's keyframes are, and the time from one picture to the next.
+    /// Where the recording's keyframes are, and the time from one frame to the next.
     pub(super) fn set_keyframes(&mut self, keyframes: Vec<Nanos>, frame: Nanos) {
         if let Self::Global(planner) = self {
             planner.set_keyframes(keyframes, frame);
@@ -84,11 +84,11 @@ impl Maker {
         }
         streaming.planner.finish(duration);
         streaming.drain();
-        // Cues may go on after the last picture.
+        // Cues may go on after the last frame.
         streaming.entries.retain(|entry| entry.planned < duration);
         let kept: HashSet<u32> = streaming.entries.iter().filter_map(|e| e.anchor).collect();
         streaming.anchors.retain(|anchor| kept.contains(&anchor.id));
-        // A window that was settled before the end was known may reach beyond it.
+        // A window that was decided before the end was known may reach beyond it.
         for anchor in &mut streaming.anchors {
             let stop = anchor.window.stop().min(duration);
             anchor.window = Window::new(anchor.window.start(), stop).unwrap_or(anchor.window);

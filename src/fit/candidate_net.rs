@@ -1,4 +1,4 @@
-//! The small networks that judge candidates: by their features and beside those before them, and by that and what the TCN says.
+//! The small networks that score candidates, by their own features, by comparison with earlier ones, and by the output of the TCN.
 
 use anchoring::hearing::mel::BANDS;
 use anchoring::onset::inputs::{INPUTS, TCN_FEATURE_NAMES, inputs};
@@ -10,30 +10,30 @@ use anchoring::onset::weights::Weights;
 
 use super::augment::disguise;
 use super::corpus::Recording;
+use super::matching::matched;
 use super::net::{Adam, After, Layer, Net, Trace, cross_entropy, rate};
 use super::random::Random;
-use super::truth::truth;
 
-/// Units that see the candidate's own inputs, each earlier candidate, and all of it.
+/// Hidden units for the candidate's own inputs, for each earlier candidate, and for both.
 const FRONT: usize = 48;
 const PEER: usize = 32;
 const BACK: usize = 32;
-/// Candidates to a step, the largest step, how often each candidate is seen, and the most and fewest steps.
+/// Batch size, learning rate, epochs, and most and fewest steps.
 const BATCH: usize = 512;
 const RATE: f32 = 2e-3;
 const DECAY: f32 = 0.1;
 const ROUNDS: usize = 20;
 const STEPS: u32 = 4000;
 const FEWEST: u32 = 300;
-/// Standardised inputs are cut here while learning.
+/// Standardised inputs are clipped here during training.
 const FURTHEST: f32 = 6.0;
-/// Share of the inputs, and of the hidden units, that are left out of a step.
+/// Dropout of inputs and of hidden units.
 const INPUTS_OUT: f32 = 0.1;
 const HIDDEN_OUT: f32 = 0.3;
-/// Logit to begin with: most candidates begin nothing.
+/// Initial bias: most candidates begin no event.
 const RARE: f32 = -1.0;
 
-/// What is known of a candidate, and whether an event begins there.
+/// A candidate's inputs, and whether an event begins there.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) inputs: [f32; INPUTS],
@@ -41,7 +41,7 @@ pub(super) struct Row {
     pub(super) right: bool,
 }
 
-/// Means, and deviations from them.
+/// Means and deviations.
 pub(super) fn standard<'a>(
     width: usize,
     rows: impl Iterator<Item = &'a [f32]> + Clone,
@@ -69,23 +69,23 @@ pub(super) fn standard<'a>(
     }
 }
 
-/// A row as the network learns from it.
+/// A standardised row.
 fn shown<'a>(standard: &'a Standardizer, row: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
     let all = standard.apply(row.iter().copied());
     all.map(|x| x.clamp(-FURTHEST, FURTHEST))
 }
 
-/// The network and what it learned. [`anchoring::onset::mlp`] says how its parts belong together.
+/// A trained network. [`anchoring::onset::mlp`] describes how its parts fit together.
 #[derive(Clone, Debug)]
-pub(super) struct Judge {
-    /// Of the inputs, and of the comparisons with earlier candidates.
+pub(super) struct CandidateNet {
+    /// For the inputs, and for the comparisons with earlier candidates.
     pub(super) own: Standardizer,
     pub(super) compared: Standardizer,
     shape: Shape,
     params: Vec<f32>,
 }
 
-/// Its three parts: what sees the inputs, what sees each earlier candidate, and what sees what those two say.
+/// The three parts: for the inputs, for each earlier candidate, and for the output of both.
 #[derive(Clone, Debug)]
 struct Shape {
     front: Net,
@@ -129,7 +129,7 @@ pub(super) fn candidates(
     }
     waiting.extend(stream.finish());
     if let Some(tcn) = &mut tcn {
-        // What the last candidates need: the network hears the last frame go on, as it does in the probe.
+        // Frames for the last candidates: the last frame is repeated, as in the probe.
         for _ in 0..150 {
             tcn.push_frame(&last);
         }
@@ -138,7 +138,7 @@ pub(super) fn candidates(
     found
 }
 
-/// Candidates of every recording as it is, and of each once more as another microphone would have heard it.
+/// Candidates of every recording, and once more as another microphone would have recorded it.
 pub(super) fn rows(recordings: &[Recording], weights: &Weights, seed: u64) -> Vec<Row> {
     let one = |n: usize| {
         let recording = &recordings[n / 2];
@@ -149,7 +149,7 @@ pub(super) fn rows(recordings: &[Recording], weights: &Weights, seed: u64) -> Ve
         let found = candidates(&mel, weights);
         let at: Vec<f32> = found.iter().map(|(c, _)| c.at().seconds() as f32).collect();
         let events: Vec<_> = recording.spans().collect();
-        let right = truth(&events, &at);
+        let right = matched(&events, &at);
         let rows = found.into_iter().zip(right);
         rows.map(|((candidate, inputs), right)| Row {
             inputs,
@@ -168,7 +168,7 @@ pub(super) fn rows(recordings: &[Recording], weights: &Weights, seed: u64) -> Ve
     })
 }
 
-/// A step's candidates, as the network takes them.
+/// The candidates of a step as matrices.
 struct Batch {
     /// `[n, inputs]`.
     own: Vec<f32>,
@@ -176,7 +176,7 @@ struct Batch {
     peers: Vec<f32>,
     whose: Vec<usize>,
     wanted: Vec<f32>,
-    /// `[n, FRONT + 2 PEER]`: what is left out, 0, or what the rest is multiplied by.
+    /// `[n, FRONT + 2 PEER]`: 0 for dropped units, else the scale of the rest.
     mask: Vec<f32>,
 }
 
@@ -187,14 +187,14 @@ impl Batch {
     }
 }
 
-/// What a pass forward leaves.
+/// The state after a forward pass.
 struct Passed {
     front: Trace,
     peer: Trace,
     back: Trace,
-    /// `[n, FRONT + 2 PEER]`, what [`Shape::back`] was shown.
+    /// `[n, FRONT + 2 PEER]`, the input of [`Shape::back`].
     joined: Vec<f32>,
-    /// `[n, PEER]`: which peer said the most.
+    /// `[n, PEER]`: the peer with the maximum.
     most: Vec<Option<usize>>,
 }
 
@@ -220,7 +220,7 @@ impl Shape {
             .collect()
     }
 
-    /// Each net's parameters.
+    /// Parameters of each net.
     fn split<'a>(&self, params: &'a [f32]) -> [&'a [f32]; 3] {
         let (front, rest) = params.split_at(self.front.size());
         let (peer, back) = rest.split_at(self.peer.size());
@@ -308,11 +308,11 @@ impl Shape {
 /// A layer, its weights and its bias.
 pub(super) type Part<'a> = (&'a Layer, &'a [f32], &'a [f32]);
 
-/// Numbers that the last part is shown.
+/// Inputs of the last part.
 const JOINED: usize = FRONT + 2 * PEER;
 
-impl Judge {
-    /// Learns from the rows; with `seen`, from the TCN's view too.
+impl CandidateNet {
+    /// Trains on the rows; with `seen`, on the TCN's output as well.
     pub(super) fn learn(rows: &[Row], seen: bool, seed: u64) -> Self {
         let width = if seen {
             INPUTS
@@ -320,7 +320,7 @@ impl Judge {
             INPUTS - TCN_FEATURE_NAMES.len()
         };
         let shape = Shape::new(width);
-        let mut judge = Self {
+        let mut net = Self {
             own: standard(width, rows.iter().map(|row| &row.inputs[..width])),
             compared: standard(
                 COMPARISON,
@@ -332,15 +332,15 @@ impl Judge {
             shape,
         };
         let mut random = Random::of(seed, &[3, width as u64]);
-        let mut adam = Adam::new(judge.shape.start(&mut random));
+        let mut adam = Adam::new(net.shape.start(&mut random));
         let steps = (rows.len() * ROUNDS / BATCH).clamp(FEWEST as usize, STEPS as usize) as u32;
         for step in 0..steps {
-            let batch = judge.batch(rows, &mut random);
-            let gradient = judge.shape.gradient(&adam.params, &batch);
+            let batch = net.batch(rows, &mut random);
+            let gradient = net.shape.gradient(&adam.params, &batch);
             adam.step(&gradient, rate(step, steps, RATE), DECAY);
         }
-        judge.params = adam.mean;
-        judge
+        net.params = adam.mean;
+        net
     }
 
     fn batch(&self, rows: &[Row], random: &mut Random) -> Batch {
@@ -383,7 +383,7 @@ impl Judge {
         batch
     }
 
-    /// The layers as a weights file holds them: of the chain, and of what looks at each earlier candidate.
+    /// The layers as a weights file stores them: the chain, and the part for earlier candidates.
     pub(super) fn layers(&self) -> [Vec<Part<'_>>; 2] {
         let [front, peer, back] = self.shape.split(&self.params);
         let chain = self
@@ -400,7 +400,7 @@ mod tests {
     use super::super::net::measured;
     use super::*;
 
-    /// Candidates of which one begins an event where nothing before it is like it, whatever it is itself.
+    /// Candidates of which one begins an event if no earlier one is like it, whatever its own inputs.
     fn rows(n: usize, random: &mut Random) -> Vec<Row> {
         let mut stream = PeakFeatureStream::new();
         let (mut rows, mut colour) = (Vec::new(), 0);
@@ -434,7 +434,7 @@ mod tests {
     fn the_gradient_is_the_slope_of_the_loss() {
         let mut random = Random::of(7, &[]);
         let rows = rows(40, &mut random);
-        let mut judge = Judge {
+        let mut net = CandidateNet {
             own: standard(4, rows.iter().map(|row| &row.inputs[..4])),
             compared: standard(
                 COMPARISON,
@@ -445,18 +445,18 @@ mod tests {
             shape: Shape::new(4),
             params: Vec::new(),
         };
-        judge.params = judge.shape.start(&mut random);
-        let batch = judge.batch(&rows, &mut random);
+        net.params = net.shape.start(&mut random);
+        let batch = net.batch(&rows, &mut random);
         let loss = |params: &[f32]| -> f64 {
-            let said = judge.shape.forward(params, &batch).back;
+            let said = net.shape.forward(params, &batch).back;
             let pairs = said.output().iter().zip(&batch.wanted);
             pairs
                 .map(|(&z, &y)| f64::from(cross_entropy(z, y).0))
                 .sum::<f64>()
                 / batch.wanted.len() as f64
         };
-        let gradient = judge.shape.gradient(&judge.params, &batch);
-        let mut params = judge.params.clone();
+        let gradient = net.shape.gradient(&net.params, &batch);
+        let mut params = net.params.clone();
         let (mut checked, mut off) = (0, 0);
         for i in (0..params.len()).step_by(37) {
             let measured = measured(loss, &mut params, i);
@@ -464,7 +464,7 @@ mod tests {
             checked += usize::from(measured.abs() > 1e-4);
             off += usize::from(error > 0.05 * measured.abs() + 2e-4);
         }
-        // Where a unit turns on or off, or another peer becomes the loudest, the loss has a kink.
+        // The loss has a kink where a unit turns on or off, or another peer becomes the maximum.
         assert!(off <= checked / 20, "{off} of {checked} are wrong");
         assert!(checked > 30, "{checked} parameters matter");
     }

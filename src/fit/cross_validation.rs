@@ -1,4 +1,4 @@
-//! Cross-fitting (Schick 1986; Chernozhukov et al. 2018): what is fitted to the held-out recordings is judged on each by what the others say of it.
+//! Cross-fitting (Schick 1986; Chernozhukov et al. 2018): each held-out recording is scored with parameters fitted to the others.
 
 use anchoring::cue::Onset;
 
@@ -6,19 +6,19 @@ use super::corpus::Recording;
 use super::tune::{self, Tuned};
 use crate::cli::Part;
 
-/// Recordings are dealt into so many parts at most; each is judged by what is fitted to the other parts.
+/// Most folds; each recording is scored with what is fitted to the other folds.
 const FOLDS: usize = 5;
 
-/// For each part of `n` recordings: which are in it, and which are not. None if there are no others.
+/// The folds of `n` recordings: members, and all others. None if there are no others.
 pub(super) fn folds(n: usize) -> impl Iterator<Item = (Vec<usize>, Vec<usize>)> {
     let folds = if n < 2 { 0 } else { n.min(FOLDS) };
     (0..folds).map(move |fold| (0..n).partition(|i| i % folds == fold))
 }
 
-/// What is said of each recording where shift, calibration and threshold are fitted to others. `raw` is what is said of it before.
+/// The onsets of each recording with shift, calibration and threshold fitted to others. `raw`: the onsets before.
 ///
 /// # Errors
-/// In words, why that can't be done.
+/// Why this cannot be done, as text.
 pub(super) fn said(
     recordings: &[&Recording],
     raw: &[Vec<Onset>],
@@ -26,7 +26,7 @@ pub(super) fn said(
     parts: &[Part],
 ) -> Result<Vec<Vec<Onset>>, String> {
     if recordings.len() < 2 {
-        return Err("there is one held-out recording, and no other to fit to".into());
+        return Err("there is only one held-out recording, so none is left to fit to".into());
     }
     let mut all = vec![Vec::new(); recordings.len()];
     for (own, others) in folds(recordings.len()) {
@@ -40,7 +40,7 @@ pub(super) fn said(
     Ok(all)
 }
 
-/// What is said of a recording as the file would say it.
+/// The onsets of a recording with these parameters.
 fn applied(raw: Vec<Onset>, tuned: &Tuned, parts: &[Part]) -> Vec<Onset> {
     let mut said = vec![raw];
     if parts.contains(&Part::Shift) {
@@ -55,43 +55,22 @@ fn applied(raw: Vec<Onset>, tuned: &Tuned, parts: &[Part]) -> Vec<Onset> {
 mod tests {
     use anchoring::time::{Nanos, Window};
 
-    use super::super::hear::Mel;
+    use super::super::made::{event, heard, recording};
     use super::super::random::Random;
     use super::*;
     use crate::eval::labels::Event;
 
-    /// Events every three seconds, heard that much late, and as many candidates that are nothing.
+    /// Events every three seconds, heard this much late, and as many candidates without an event.
     fn made(seed: u64, late: i64) -> (Recording, Vec<Onset>) {
         let mut random = Random::of(seed, &[]);
         let (mut events, mut said) = (Vec::new(), Vec::new());
-        let mut hear = |ms: i64, p: f32| {
-            let at = Nanos::from_ms(ms);
-            said.push(Onset {
-                at,
-                p,
-                uncertainty: 1.0 - p,
-            });
-        };
         for i in 1..40 {
             let at = 3_000 * i;
-            events.push(Event {
-                span: Window::new(Nanos::from_ms(at), Nanos::from_ms(at + 400)).unwrap(),
-                class: String::new(),
-                level: None,
-                video_id: None,
-            });
-            hear(at + late, random.range(0.4, 0.9));
-            hear(at + 1_500, random.range(0.05, 0.5));
+            events.push(event(at, ""));
+            said.push(heard(at + late, random.range(0.4, 0.9)));
+            said.push(heard(at + 1_500, random.range(0.05, 0.5)));
         }
-        let mut mel = Mel::default();
-        (0..12_300).for_each(|_| mel.push(&[0.0; 64]));
-        let recording = Recording {
-            name: "made".into(),
-            given: String::new(),
-            mel,
-            events,
-        };
-        (recording, said)
+        (recording(events, 12_300), said)
     }
 
     const PARTS: [Part; 3] = [Part::Calibration, Part::Shift, Part::Threshold];
@@ -102,7 +81,7 @@ mod tests {
         let recordings: Vec<&Recording> = made.iter().map(|(one, _)| one).collect();
         let raw: Vec<Vec<Onset>> = made.iter().map(|(_, said)| said.clone()).collect();
         let before = said(&recordings, &raw, None, &PARTS).unwrap();
-        // The labels of the fourth say something else.
+        // The labels of the fourth recording disagree.
         let mut other = made[3].0.clone();
         let later = |event: &Event| Event {
             span: Window::new(
@@ -118,7 +97,7 @@ mod tests {
         let after = said(&changed, &raw, None, &PARTS).unwrap();
         assert_eq!(after[3], before[3]);
         assert!((0..7).any(|i| i != 3 && after[i] != before[i]));
-        // Fitted to all of them, its own say would be in it.
+        // A fit to all recordings would include its own labels.
         let fit = |recordings| tune::fit(recordings, raw.clone(), None, &PARTS).unwrap().0;
         assert_ne!(fit(&recordings).tuned, fit(&changed).tuned);
     }

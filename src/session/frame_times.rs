@@ -1,4 +1,4 @@
-//! When every picture of a recording is shown, kept in a temporary file.
+//! Stores the time of every frame of a recording in a temporary file.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,20 +8,20 @@ use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use anchoring::time::Nanos;
 use anyhow::Context;
 
-/// Pictures come in decoding order; no codec in use reorders them further than this.
+/// Longest reordering: no codec in use reorders further than this.
 const REORDER: usize = 17;
 
-/// Times of pictures: noted in decoding order, read back in the order in which they are shown.
+/// Frame times: written in decoding order, read back in display order.
 #[derive(Debug, Default)]
-pub(super) struct Pictures {
+pub(super) struct FrameTimes {
     file: Option<BufWriter<File>>,
     failed: Option<io::Error>,
     next: BinaryHeap<Reverse<Nanos>>,
     last: Option<Nanos>,
 }
 
-impl Pictures {
-    /// The next picture in decoding order.
+impl FrameTimes {
+    /// The next frame in decoding order.
     pub(super) fn note(&mut self, at: Nanos) {
         self.next.push(Reverse(at));
         if self.next.len() > REORDER {
@@ -29,7 +29,7 @@ impl Pictures {
         }
     }
 
-    /// Writes the earliest that waits; one that is late is left out, for it is shown as another is or not at all.
+    /// Writes the earliest waiting time. A time that comes too late is dropped: its frame duplicates another or is not shown.
     fn write(&mut self) {
         let Some(Reverse(at)) = self.next.pop() else {
             return;
@@ -51,7 +51,7 @@ impl Pictures {
         file.map_or(Ok(()), |file| file.write_all(&at.get().to_le_bytes()))
     }
 
-    /// All of them, ascending.
+    /// All times, ascending.
     pub(super) fn times(mut self) -> anyhow::Result<impl Iterator<Item = Nanos>> {
         while !self.next.is_empty() {
             self.write();
@@ -61,7 +61,7 @@ impl Pictures {
             (None, None) => Ok(None),
             (None, Some(file)) => file.into_inner().map_err(io::Error::from).map(Some),
         };
-        let doing = "cannot keep the times of pictures in a temporary file; is the disk full?";
+        let doing = "cannot write frame times to a temporary file; is the disk full?";
         let mut file = file.context(doing)?;
         if let Some(file) = &mut file {
             file.rewind().context(doing)?;
@@ -81,15 +81,15 @@ mod tests {
 
     #[test]
     fn pictures_come_back_in_the_order_in_which_they_are_shown() {
-        let mut pictures = Pictures::default();
+        let mut pictures = FrameTimes::default();
         let all: Vec<_> = (0..1_000).map(|i| Nanos::from_ms(40 * i)).collect();
-        // Every fourth is decoded before the three that are shown before it.
+        // Every fourth frame is decoded before the three that are shown before it.
         for four in all.chunks(4) {
             for i in [3, 1, 0, 2] {
                 pictures.note(four[i]);
             }
         }
         assert!(pictures.times().unwrap().eq(all));
-        assert_eq!(Pictures::default().times().unwrap().count(), 0);
+        assert_eq!(FrameTimes::default().times().unwrap().count(), 0);
     }
 }

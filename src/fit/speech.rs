@@ -1,4 +1,4 @@
-//! What a voice takes from an onset: how often something begins where a probe says so and the tagger hears somebody speak.
+//! Fits how strongly speech lowers the score of onsets near it.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,29 +11,29 @@ use anchoring::time::Nanos;
 use gstearmark::onnx::Tagger;
 
 use super::corpus::Recording;
-use super::hear::{self, lock};
-use super::truth;
+use super::matching;
+use super::sound::{self, lock};
 use crate::recording::Input;
 
-/// Voices less likely than this tell nothing, nor do onsets less likely than that.
+/// Lowest probability of speech, and of an onset, that is used.
 const VOICE: f32 = 0.1;
 const LIKELY: f32 = 0.02;
-/// A voice that counts as one.
+/// Probability from which on speech counts as certain.
 const SURE: f32 = 0.5;
-/// Shares that are tried: so many steps from 0 to 1.
+/// Number of steps from 0 to 1 that are tried.
 const STEPS: u16 = 20;
 
-/// An onset, and how likely somebody speaks there.
+/// An onset, and the probability of speech near it.
 pub(super) type Beside = (Onset, f32);
 
-/// A probe and a tagger that listen together.
-pub(super) struct Ear {
+/// A probe and a tagger that run together.
+pub(super) struct SpeechTagger {
     tagger: Tagger,
     listener: Listener,
     said: Vec<Beside>,
 }
 
-impl Ear {
+impl SpeechTagger {
     pub(super) fn new(tagger: Tagger) -> Arc<Mutex<Self>> {
         Arc::new(Mutex::new(Self {
             tagger,
@@ -43,7 +43,7 @@ impl Ear {
     }
 }
 
-impl hear::Ear for Ear {
+impl sound::SoundTaker for SpeechTagger {
     fn listener(&mut self) -> &mut Listener {
         &mut self.listener
     }
@@ -70,12 +70,12 @@ impl hear::Ear for Ear {
     }
 }
 
-/// What is heard in a recording, whoever speaks.
+/// The onsets of a recording, each with the probability of speech.
 ///
 /// # Errors
-/// It cannot be played, or the tagger fails.
+/// The recording cannot be decoded, or the tagger fails.
 pub(super) fn heard(
-    ear: &Arc<Mutex<Ear>>,
+    ear: &Arc<Mutex<SpeechTagger>>,
     recording: &Recording,
     probe: &Probe,
 ) -> anyhow::Result<Vec<Beside>> {
@@ -86,12 +86,12 @@ pub(super) fn heard(
         ..ListenerSettings::default()
     };
     lock(ear).listener = Listener::new(Nanos::ZERO, &hearing);
-    hear::listen(ear, &Input::new(&recording.given)?)?;
+    sound::listen(ear, &Input::new(&recording.given)?)?;
     Ok(std::mem::take(&mut lock(ear).said))
 }
 
-/// The share that makes what is true of onsets beside voices likeliest; `judged` are their probability, the voice's, and whether an event begins.
-/// `None` if too few are beside a sure voice, true or false.
+/// The share under which the labels of onsets near speech are most likely. `judged`: probability of the onset, probability of speech, whether an event begins.
+/// `None` if too few onsets are near certain speech, true or false.
 pub(super) fn share(judged: &[(f32, f32, bool)]) -> Option<f32> {
     let beside = || {
         judged
@@ -102,7 +102,7 @@ pub(super) fn share(judged: &[(f32, f32, bool)]) -> Option<f32> {
     let (all, right) = sure.fold((0, 0), |(all, n), (_, _, right)| {
         (all + 1, n + usize::from(*right))
     });
-    if right.min(all - right) < truth::FEWEST {
+    if right.min(all - right) < matching::FEWEST {
         return None;
     }
     let loss = |share: f32| -> f64 {
@@ -121,7 +121,7 @@ mod tests {
     use super::super::random::Random;
     use super::*;
 
-    /// Onsets that are right as often as they say, less what a voice takes.
+    /// Onsets that are true as often as their probability says, less the share of speech.
     fn judged(taken: f32) -> Vec<(f32, f32, bool)> {
         let mut random = Random::of(3, &[]);
         let one = |_| {

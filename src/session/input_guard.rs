@@ -1,4 +1,4 @@
-//! The recording's fingerprint, and that it stays the same until its features are finished.
+//! Fingerprints the recording, and holds back the output if the recording changes during the run.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,23 +11,23 @@ use crate::failure::{Class, Failure};
 use crate::recording::fingerprint::{Fingerprint, State};
 use crate::recording::{Input, ProbeError};
 
-/// What the recording was before anything was read; nothing for what is no file.
-pub(super) struct Guard {
+/// The recording before anything was read; `None` if it is not a file.
+pub(super) struct InputGuard {
     file: Option<(PathBuf, State, Fingerprint)>,
 }
 
-/// Why the features were not finished, once that is known.
+/// How the recording changed, once that is known.
 #[derive(Clone, Default)]
-pub(super) struct Refused(Arc<OnceLock<(Class, String)>>);
+pub(super) struct InputChange(Arc<OnceLock<(Class, String)>>);
 
-impl Refused {
-    /// The error of a pass by its true class; what was said after the reason stays.
+impl InputChange {
+    /// Replaces the error of a pass by one with its true class; text after the reason is kept.
     pub(super) fn instead(&self, e: anyhow::Error) -> anyhow::Error {
         let Some((class, text)) = self.0.get() else {
             return e;
         };
         let said = format!("{e:#}");
-        // The error that the guard posts says it, and behind it what is kept.
+        // The error contains the guard's message, followed by what was kept.
         let said = match said.find(text.as_str()) {
             Some(at) => said.split_at(at).1.to_owned(),
             None => text.clone(),
@@ -36,7 +36,7 @@ impl Refused {
     }
 }
 
-impl Guard {
+impl InputGuard {
     pub(super) fn new(input: &Input, whole: bool) -> anyhow::Result<Self> {
         let Some(path) = &input.path else {
             return Ok(Self { file: None });
@@ -54,7 +54,7 @@ impl Guard {
         Ok(Self { file: file? })
     }
 
-    /// The fingerprint, for the file's attributes.
+    /// The fingerprint as file attributes.
     pub(super) fn attributes(&self) -> BTreeMap<String, String> {
         let mut attributes = BTreeMap::new();
         if let Some((_, _, print)) = &self.file {
@@ -66,13 +66,13 @@ impl Guard {
         attributes
     }
 
-    /// Holds the end of the stream back from `sink` if the recording is no longer what it was; else calls `last` before it.
+    /// Blocks the end of the stream to `sink` if the recording has changed; otherwise calls `last` before it.
     pub(super) fn stand_before(
         self,
         sink: &gst::Element,
         last: impl Fn(&gst::Element) + Send + Sync + 'static,
-    ) -> anyhow::Result<Refused> {
-        let refused = Refused::default();
+    ) -> anyhow::Result<InputChange> {
+        let refused = InputChange::default();
         let said = refused.clone();
         let weak = sink.downgrade();
         let pad = sink.static_pad("sink").context("featuresink has no pad")?;

@@ -1,4 +1,4 @@
-//! How the recordings of a batch ended, and what is printed of that.
+//! Counts how recordings ended, and prints the result of a batch.
 
 use std::path::Path;
 use std::time::{Instant, SystemTime};
@@ -11,28 +11,28 @@ use crate::failure::Reported;
 use crate::terminal;
 use crate::terminal::time;
 
-/// Most recordings that were left out that are told by name; JSON has all.
+/// Most skipped recordings that are listed; JSON has all.
 const TOLD: usize = 20;
 
 /// How recordings ended.
-pub(super) struct Account {
+pub(super) struct Tally {
     pub(super) done: usize,
     pub(super) done_seconds: f64,
     pub(super) elsewhere: usize,
     pub(super) failures: Vec<(String, Class, String)>,
     pub(super) stopped: usize,
-    /// Neither done nor tried, for they had not failed: by name, and why.
+    /// Skipped because they had not failed: name and reason.
     pub(super) left_out: Vec<(String, String)>,
-    /// Written by another run.
-    pub(super) busy: Vec<Waited>,
-    /// What is on stderr meanwhile.
+    /// Being written by another run.
+    pub(super) busy: Vec<BusyOutput>,
+    /// Progress on stderr.
     pub(super) bars: Bars,
 }
 
-/// An output that another run writes: of which recording, since when it has been as it is, and how it is (size, time of change).
-pub(super) type Waited = (usize, Instant, Option<(u64, SystemTime)>);
+/// An output that another run writes: number of its recording, since when it is unchanged, and its size and modification time.
+pub(super) type BusyOutput = (usize, Instant, Option<(u64, SystemTime)>);
 
-impl Account {
+impl Tally {
     pub(super) fn new(bars: Bars) -> Self {
         Self {
             done: 0,
@@ -46,7 +46,7 @@ impl Account {
         }
     }
 
-    /// Prints how it went: `already` were done before, the rest took so many seconds and lies in this folder.
+    /// Prints the result: `already` were done before, the rest took `took` seconds and is in `folder`.
     ///
     /// # Errors
     /// Not every recording was done.
@@ -73,11 +73,11 @@ impl Account {
         } else {
             let mut parts = vec![format!("{} done", self.done)];
             for (n, what) in [
-                (already, "done already"),
+                (already, "already done"),
                 (self.elsewhere, "done by another run"),
                 (failed, "FAILED"),
                 (self.stopped, "not done"),
-                (self.left_out.len(), "left out"),
+                (self.left_out.len(), "skipped"),
             ] {
                 if n > 0 {
                     parts.push(format!("{n} {what}"));
@@ -86,7 +86,7 @@ impl Account {
             let mut lines = vec![
                 format!("recordings {}", parts.join(", ")),
                 format!(
-                    "time       {} for {:.2} h of video ({:.1} h of video an hour)",
+                    "time       {} for {:.2} h of video ({:.1} h of video per hour)",
                     time(took),
                     self.done_seconds / 3600.0,
                     self.done_seconds / took.max(1e-6)
@@ -94,12 +94,12 @@ impl Account {
                 format!("written    {}", folder.display()),
             ];
             let told = self.left_out.iter().take(TOLD);
-            lines.extend(told.map(|(id, why)| format!("left out   {id}: {why}")));
+            lines.extend(told.map(|(id, why)| format!("skipped    {id}: {why}")));
             if let Some(more @ 1..) = self.left_out.len().checked_sub(TOLD) {
-                lines.push(format!("left out   and {more} more"));
+                lines.push(format!("skipped    and {more} more"));
             }
             if !self.left_out.is_empty() {
-                lines.push("they had not failed: without --retry-failed they are done, too".into());
+                lines.push("skipped recordings had not failed; run without --retry-failed to process them, too".into());
             }
             lines.extend(
                 self.failures.iter().map(|(id, class, error)| {
@@ -107,7 +107,7 @@ impl Account {
                 }),
             );
             if failed > 0 {
-                lines.push("to try what failed again, add --retry-failed".into());
+                lines.push("to retry what failed, add --retry-failed".into());
             }
             terminal::print(&lines.join("\n"))?;
         }

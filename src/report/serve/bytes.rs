@@ -1,4 +1,4 @@
-//! A connection on which given bytes come, and which takes every answer: for the fuzz targets.
+//! A connection fed with given bytes, for the fuzz targets.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,13 +9,13 @@ use std::task::{Context, Poll};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::sync::Semaphore;
 
-use super::host::Names;
-use super::inside::Inside;
+use super::files::ServedFiles;
+use super::host::HostNames;
 use super::{Served, Source, connections, router};
 
-struct Fed(Vec<u8>);
+struct ByteConnection(Vec<u8>);
 
-impl Read for Fed {
+impl Read for ByteConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
@@ -28,7 +28,7 @@ impl Read for Fed {
     }
 }
 
-impl Write for Fed {
+impl Write for ByteConnection {
     fn poll_write(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
@@ -57,14 +57,14 @@ pub(in crate::report) fn answer_bytes(file: &Path, bytes: &[u8]) {
         folder: None,
         compare: None,
         time_decoding: false,
-        inside: Inside::new([file]),
+        inside: ServedFiles::new([file]),
         pages: Semaphore::new(1),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build();
     if let Ok(runtime) = runtime {
-        let router = router(served, Names::new(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        runtime.block_on(connections::converse(Fed(bytes.into()), router));
+        let router = router(served, HostNames::new(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        runtime.block_on(connections::converse(ByteConnection(bytes.into()), router));
     }
 }
