@@ -56,7 +56,7 @@ $(MDBOOK):
 	@CARGO_PROFILE_DEV_DEBUG=0 scripts/step.sh mdbook "compiling what builds the guide, once" \
 		cargo install mdbook --version 0.5.4 --locked --debug --no-default-features --root target/tools
 
-install: ## install what `make build` made under PREFIX=/usr/local (DESTDIR is honoured)
+install: ## install what `make build` made under PREFIX=/usr/local and nowhere else, DESTDIR is honoured; PLUGIN_LINK=yes links the plugin where GStreamer looks
 	@scripts/install.sh install
 
 uninstall: ## remove exactly what `make install` put under PREFIX

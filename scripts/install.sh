@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Installs the command, the plugin, models, pipelines and ONNX Runtime under PREFIX, or takes exactly those files away.
-#   scripts/install.sh install|uninstall      PREFIX=/usr/local   DESTDIR=   PLUGIN_LINK=yes
+#   scripts/install.sh install|uninstall      PREFIX=/usr/local   DESTDIR=   PLUGIN_LINK=no
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 say() { printf '%s\n' "$*"; }
 fail() { printf 'install: %s\n' "$*" >&2; exit 1; }
 
-PREFIX=${PREFIX:-/usr/local} DESTDIR=${DESTDIR:-} PLUGIN_LINK=${PLUGIN_LINK:-yes} TARGET=${CARGO_TARGET_DIR:-target}/release
+PREFIX=${PREFIX:-/usr/local} DESTDIR=${DESTDIR:-} PLUGIN_LINK=${PLUGIN_LINK:-no} TARGET=${CARGO_TARGET_DIR:-target}/release
 case $PREFIX in
   /*) ;;
   *) fail "PREFIX is '$PREFIX', but must be an absolute path" ;;
@@ -40,12 +40,13 @@ put() {
   files+=("$3/$(basename "$2")")
 }
 
-# link_plugin: makes GStreamer find the plugin without GST_PLUGIN_PATH, where PREFIX is not GStreamer's own.
+# link_plugin: with PLUGIN_LINK=yes, makes GStreamer find the plugin without GST_PLUGIN_PATH where PREFIX is not GStreamer's own. That
+# writes outside PREFIX, so it is only done when asked for.
 link_plugin() {
   local from=$plugins/libgstearmark.so into
   [ "$plugins" = "$system_plugins" ] && return
   if [ -n "$DESTDIR" ] || [ "$PLUGIN_LINK" != yes ]; then
-    say "For GStreamer's own tools: export GST_PLUGIN_PATH=$plugins"
+    say "For GStreamer's own tools: export GST_PLUGIN_PATH=$plugins (or install with PLUGIN_LINK=yes, which puts a link where they look)"
     return
   fi
   if [ -n "$system_plugins" ] && [ -w "$system_plugins" ]; then

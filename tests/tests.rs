@@ -17,6 +17,8 @@ mod fit;
 
 // Every input that must work: containers, codecs, oddities of time.
 mod inputs;
+/// `make install` and `make uninstall`: what they write, and where.
+mod install;
 
 // Sound that is late, short, wrongly stamped or out of phase, and timestamps that jump.
 mod sound;
