@@ -59,9 +59,12 @@ pub fn run(cli: Cli) -> ExitCode {
 }
 
 fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
-    if let Command::Reader(args) = &command {
-        // It needs little, and has little.
-        return reader::run(args);
+    // What these need is little, and GStreamer's start writes its registry.
+    match &command {
+        Command::Reader(args) => return reader::run(args),
+        Command::Completions(args) => return completions::run(args),
+        Command::Man(args) => return man::run(args),
+        _ => {}
     }
     crate::init().context("GStreamer cannot start")?;
     match command {
