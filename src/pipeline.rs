@@ -8,7 +8,7 @@
 //! - [`shipped`]: the pipelines that come with the command.
 //! - [`launch`]: parses gst-launch text.
 //! - `properties`: checks values against element properties.
-//! - `sections`: the typed sections.
+//! - `sections`: the typed sections; `mistakes`: explains their wrong values.
 //! - `checks`: checks the graph as a whole.
 //! - [`reference`]: the reference of all keys, for the guide; [`schema`]: for editors.
 //! - [`drawing`]: draws a checked pipeline.
@@ -16,6 +16,7 @@
 mod checks;
 pub mod drawing;
 pub mod launch;
+mod mistakes;
 mod overrides;
 mod problem;
 mod properties;

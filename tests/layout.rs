@@ -1,8 +1,17 @@
 //! The invariants of the layout that cargo can't hold.
 
+mod imports;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::recordings::root;
+use imports::Imports;
+
+/// The sources of the three crates.
+const CRATES: [&str; 3] = ["src", "plugins/anchoring/src", "plugins/gst/src"];
+/// Longest file that need not say why it is so long.
+const MOST_LINES: usize = 600;
 
 /// Every Rust source below a folder, with its text.
 fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
@@ -34,6 +43,139 @@ fn naming(sources: &[(PathBuf, String)], word: &str) -> Vec<String> {
         .filter(|(_, text)| says(text))
         .map(|(path, _)| path.display().to_string())
         .collect()
+}
+
+/// Imports between folders, and between the files of one, run one way; a file and the folder of its name count as one.
+#[test]
+fn imports_run_one_way() {
+    let mut circles = Vec::new();
+    for crate_ in CRATES {
+        for circle in Imports::read(&root().join(crate_)).circles() {
+            circles.push(format!("{crate_}: {circle}"));
+        }
+    }
+    assert!(circles.is_empty(), "{}", circles.join("\n\n"));
+}
+
+#[test]
+fn a_circle_is_found_wherever_it_is_written() {
+    let texts = |files: &[(&str, &str)]| -> BTreeMap<_, _> {
+        let parts = |path: &str| path.split_terminator('/').map(str::to_owned).collect();
+        let of = |(path, text): &(&str, &str)| (parts(path), (*text).to_owned());
+        files.iter().map(of).collect()
+    };
+    let circles = |files: &[(&str, &str)]| Imports::of(&texts(files)).circles().join("\n");
+    let ring = circles(&[
+        ("", "mod a; mod b; mod c;"),
+        ("a", "use crate::{b::{self, One}, other};"),
+        ("b", "fn f() -> super::c::Two { 'x'; loop {} }"),
+        ("c", "pub(crate) fn g<'a>(_: &'a crate::a::d::Three) {}"),
+        ("a/d", ""),
+    ]);
+    assert_eq!(
+        ring,
+        "in /: a, b, c\n  a -> b: One, itself\n  b -> c: Two\n  c -> a/d: Three"
+    );
+    // A parent and its child may know each other; comments, strings and tests know everybody.
+    let fine = circles(&[
+        ("", "mod a; mod b;"),
+        ("a", "mod d; use d::One; use crate::b::Two;"),
+        ("a/d", "use super::Three;"),
+        (
+            "b",
+            "// use crate::a;\nconst A: &str = \"crate::a::x\";\n#[cfg(test)]\nmod tests { use crate::a::One; }\n#[cfg(test)]\nmod more;",
+        ),
+        ("b/more", "use crate::a::One;"),
+    ]);
+    assert_eq!(fine, "");
+    let brothers = circles(&[
+        ("", "mod a;"),
+        ("a", "mod b; mod c;"),
+        ("a/b", "use super::c::One;"),
+        ("a/c", "fn f() { crate::a::b::two() }"),
+    ]);
+    assert_eq!(
+        brothers,
+        "in a/: b, c\n  a/b -> a/c: One\n  a/c -> a/b: two"
+    );
+}
+
+/// A file that is longer says why in its first comment.
+#[test]
+fn long_files_say_why() {
+    for (path, text) in CRATES
+        .iter()
+        .flat_map(|crate_| sources(&root().join(crate_)))
+    {
+        let lines = text.lines().count();
+        let first: Vec<_> = text
+            .lines()
+            .take_while(|line| line.starts_with("//!"))
+            .collect();
+        assert!(
+            lines <= MOST_LINES || first.join("\n").contains("One file because"),
+            "{} has {lines} lines, more than {MOST_LINES}: split it, or say in its first comment `One file because ...`",
+            path.display()
+        );
+    }
+}
+
+/// Every folder that the page of the architecture names is there, and it names every folder of the three crates but those that hold tests alone.
+#[test]
+fn the_page_of_the_architecture_is_current() {
+    let page = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let named: BTreeSet<&str> = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|span| span.ends_with('/') && !span.contains(' '))
+        .map(|span| span.trim_end_matches('/'))
+        .collect();
+    for folder in &named {
+        assert!(
+            root().join(folder).is_dir(),
+            "ARCHITECTURE.md names {folder}/, which is no folder"
+        );
+    }
+    let folders = CRATES
+        .iter()
+        .flat_map(|crate_| folders(&root().join(crate_)));
+    let missing: Vec<_> = folders
+        .filter(|folder| !named.contains(folder.as_str()))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "ARCHITECTURE.md does not name {missing:?}"
+    );
+    for file in page
+        .split('`')
+        .filter(|span| span.contains('/') && span.ends_with(".rs"))
+    {
+        assert!(
+            root().join(file).is_file(),
+            "ARCHITECTURE.md names {file}, which is no file"
+        );
+    }
+}
+
+/// The folders below a folder that hold a file other than tests.
+fn folders(folder: &Path) -> Vec<String> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.is_dir() {
+            continue;
+        }
+        let mut files = std::fs::read_dir(&path)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        if files.any(|file| file.is_file() && !file.ends_with("tests.rs")) {
+            let name = path.strip_prefix(root()).unwrap();
+            all.push(name.to_str().unwrap().to_owned());
+        }
+        all.extend(folders(&path));
+    }
+    all
 }
 
 #[test]
