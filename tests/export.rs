@@ -75,6 +75,7 @@ fn make(file: &Path, made: Made) {
     let closing = Closing {
         video_id: made.id.into(),
         duration: Nanos::from_ms(331 * made.rows + 900 * (made.rows / 50) + 4000),
+        budget_tokens: 200_000,
         config: "{}".into(),
         ..Closing::default()
     };
