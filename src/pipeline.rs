@@ -317,7 +317,7 @@ fn top<'a>(
             Problem::new(
                 place,
                 "the file",
-                format!("must be a mapping with the keys {}", problem::either(&KEYS)),
+                format!("must be a mapping of {}", problem::either(&KEYS)),
             )
             .value(shown),
         );
@@ -329,11 +329,7 @@ fn top<'a>(
                 Problem::new(
                     key.at,
                     key.name.clone(),
-                    format!(
-                        "unknown key `{}`; a pipeline has the keys {}",
-                        key.name,
-                        problem::either(&KEYS)
-                    ),
+                    format!("unknown key `{}`; use {}", key.name, problem::either(&KEYS)),
                 )
                 .hint(sections::belongs_to(&key.name).or_else(|| did_you_mean(&key.name, KEYS))),
             );

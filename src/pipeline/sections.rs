@@ -61,7 +61,7 @@ impl<'a> Given<'a> {
                 key.at,
                 format!("{}.{}", self.name, key.name),
                 format!(
-                    "unknown key `{}` in `{}`; its keys are {}",
+                    "unknown key `{}` in `{}`; use {}",
                     key.name,
                     self.name,
                     either(names)
