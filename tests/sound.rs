@@ -160,12 +160,7 @@ fn sound_or_pictures_may_begin_late_or_end_early() {
     for planning in ["global", "streaming"] {
         let budget = format!("tokens_per_s: 392, planning: {planning}");
         let ran = run(&python, &folder, &short, &budget);
-        assert_eq!(
-            ran.warnings.matches("stop early").count(),
-            1,
-            "{}",
-            ran.text
-        );
+        assert_eq!(ran.warnings.matches("end early").count(), 1, "{}", ran.text);
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn hints(pictures: Span, sound: Span) -> Vec<String> {
     }
     if last - ends > TAIL {
         hints.push(format!(
-            "the sound ends at {ends}, but the video goes on until {last} (does the sound stop early?): after the sound, Earmark falls back to evenly spaced frames (reason `untrusted`)"
+            "the sound ends at {ends}, but the video goes on until {last} (does the audio track end early?): after the sound, Earmark falls back to evenly spaced frames (reason `untrusted`)"
         ));
     }
     if ends - last > TAIL {
