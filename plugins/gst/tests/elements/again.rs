@@ -396,7 +396,7 @@ fn a_slow_display_behind_a_tee_costs_no_picture() {
     init();
     for picked in [
         "framepick name=asked ! tee name=tee",
-        "tee name=tee ! framepick name=asked",
+        "tee name=tee ! queue ! framepick name=asked",
     ] {
         let (kept, shown) = match picked.ends_with("tee") {
             true => ("tee. ! queue", "tee."),
