@@ -1,4 +1,4 @@
-//! `libgstearmark.so`: GStreamer elements that listen to a recording and look only where it pays.
+//! `libgstearmark.so`: GStreamer elements that listen to a recording and decode only the frames that pay.
 //!
 //! ```text
 //! audio -> eventness -> cues ----+
@@ -11,19 +11,19 @@
 //! The elements, in the order of the flow:
 //!
 //! - [`eventness`]: sound -> cues.
-//! - [`anchorgate`]: encoded pictures and cues -> the pictures worth decoding.
-//! - [`framepick`]: decoded frames -> exactly the chosen ones, tagged with their plan entry.
+//! - [`anchorgate`]: access units and cues -> the access units worth decoding.
+//! - [`framepick`]: decoded frames -> the chosen ones, each with its plan entry.
 //! - [`featuresink`]: chosen frames -> features in an HDF5 file.
 //!
-//! What they stand on; none of these imports an element:
+//! What they build on; none of these imports an element:
 //!
 //! - [`structures`]: cues, anchors, plan entries <-> GStreamer structures.
-//! - [`models`]: manifests. [`onnx`]: the models they describe, ready to run.
-//! - [`h5`]: the HDF5 file.
-//! - [`atomic_file`]: files that are whole or not there.
-//! - [`pads`]: pad templates, and the recording's time of what passes a pad.
-//! - [`unfed_branch`]: takes a branch that nothing feeds out of a running pipeline.
-//! - [`printable`]: text that others wrote -> text that does nothing to a terminal.
+//! - [`models`]: model manifests. [`onnx`]: runs the models.
+//! - [`h5`]: the HDF5 feature file.
+//! - [`atomic_file`]: output files that appear only when they are complete.
+//! - [`pads`]: helpers for pads, and a buffer's time in the recording.
+//! - [`unfed_branch`]: sets aside a branch of a running pipeline that gets no data.
+//! - [`printable`]: makes text of others safe to print.
 
 pub mod anchorgate;
 pub mod atomic_file;
@@ -51,7 +51,7 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     featuresink::register(plugin)
 }
 
-/// What GStreamer looks for in the library.
+/// The symbols by which GStreamer recognises a plugin.
 mod plugin {
     #![expect(missing_docs, reason = "gst::plugin_define! exports C symbols")]
 

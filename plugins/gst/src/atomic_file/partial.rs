@@ -96,7 +96,7 @@ impl Partial {
             overwrite,
             stays: false,
         };
-        // Another run may have finished between the first look and the lock.
+        // Another run may have finished between the first check and the lock.
         check_place(target, overwrite)?;
         Ok(partial)
     }

@@ -13,7 +13,7 @@ use gst::subclass::prelude::*;
 use super::raw::Mended;
 use super::settings::{self, Settings};
 use super::sound_models::{self, SoundModels};
-use super::state::{Out, RATE, State};
+use super::state::{Outgoing, RATE, State};
 use crate::models::ModelError;
 use crate::printable::shown;
 use crate::{pads, structures};
@@ -52,7 +52,7 @@ impl Eventness {
     /// Works on the state, then posts its warnings and pushes its output.
     fn work(
         &self,
-        work: impl FnOnce(&mut State, &mut Vec<Out>) -> Result<(), ModelError>,
+        work: impl FnOnce(&mut State, &mut Vec<Outgoing>) -> Result<(), ModelError>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let began = Instant::now();
         let mut out = Vec::new();
@@ -71,10 +71,10 @@ impl Eventness {
         }
         for out in out {
             match out {
-                Out::Buffer(buffer) => {
+                Outgoing::Buffer(buffer) => {
                     self.src.push(buffer)?;
                 }
-                Out::Event(event) => {
+                Outgoing::Event(event) => {
                     self.src.push_event(event);
                 }
             }

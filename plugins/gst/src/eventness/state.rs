@@ -57,14 +57,14 @@ pub(super) struct Stats {
     pub(super) busy_ns: u64,
 }
 
-pub(super) enum Out {
+pub(super) enum Outgoing {
     Buffer(gst::Buffer),
     Event(gst::Event),
 }
 
 impl State {
     /// Runs the models that the listener asks for and collects the cues that are ready.
-    fn pump(&mut self, ended: bool, out: &mut Vec<Out>) -> Result<(), ModelError> {
+    fn pump(&mut self, ended: bool, out: &mut Vec<Outgoing>) -> Result<(), ModelError> {
         let Some(listening) = &mut self.listening else {
             return Ok(());
         };
@@ -84,13 +84,13 @@ impl State {
                     buffer.set_flags(gst::BufferFlags::DISCONT);
                 }
             }
-            out.push(Out::Buffer(buffer));
+            out.push(Outgoing::Buffer(buffer));
         }
         Ok(())
     }
 
     /// The sound is interrupted here: brings out the cues that are left.
-    pub(super) fn finish(&mut self, out: &mut Vec<Out>) -> Result<(), ModelError> {
+    pub(super) fn finish(&mut self, out: &mut Vec<Outgoing>) -> Result<(), ModelError> {
         if let Some(listening) = &mut self.listening {
             listening.finish();
         }
@@ -102,7 +102,7 @@ impl State {
     pub(super) fn hear(
         &mut self,
         buffer: gst::Buffer,
-        out: &mut Vec<Out>,
+        out: &mut Vec<Outgoing>,
     ) -> Result<(), ModelError> {
         self.stats.buffers += 1;
         let Some(segment) = self.segment.clone() else {
@@ -145,7 +145,7 @@ impl State {
             } => {
                 self.finish(out)?;
                 if let Some(gap) = gap(&segment, missing_since, at) {
-                    out.push(Out::Event(gap));
+                    out.push(Outgoing::Event(gap));
                 }
                 if let Some(from) = missing_since {
                     self.missing(from, at);
@@ -177,7 +177,7 @@ impl State {
     pub(super) fn silent(
         &mut self,
         until: Option<Nanos>,
-        out: &mut Vec<Out>,
+        out: &mut Vec<Outgoing>,
     ) -> Result<(), ModelError> {
         let silent = until.and_then(|until| self.clock.no_sound_until(until));
         if let Some((from, until)) = silent {
@@ -185,7 +185,7 @@ impl State {
             let segment = self.segment.clone();
             let gap = segment.and_then(|segment| gap(&segment, Some(from), until));
             // A GAP is no loss, so it causes no warning.
-            out.extend(gap.map(Out::Event));
+            out.extend(gap.map(Outgoing::Event));
         }
         Ok(())
     }

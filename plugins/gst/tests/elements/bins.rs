@@ -13,7 +13,7 @@ const SOUND: &str =
     "-f lavfi -i aevalsrc='0.8*sin(2000*t)*exp(-30*mod(t\\,1.5))+0.001*random(0)':s=48000:d=20";
 const X264: &str = "-c:v libx264 -preset ultrafast -g 25 -pix_fmt yuv420p";
 
-/// Runs it and notes the pictures' entries.
+/// Runs it and notes the frames' entries.
 fn entries(pipeline: &gst::Pipeline) -> (Ended, Vec<anchoring::plan::Entry>) {
     let pad = pipeline.by_name("out").unwrap().static_pad("sink").unwrap();
     let (noted, seen) = std::sync::mpsc::sync_channel(10_000);
@@ -122,7 +122,7 @@ fn a_branch_that_is_fed_through_ghost_pads_is_heard() {
     let Some(file) = ffmpeg(folder.path(), "a.mp4", &arguments) else {
         return;
     };
-    // The pictures are over long before the first sound comes.
+    // The video ends long before the first sound comes.
     let wait = "identity sleep-time=5000 !";
     let (ended, entries) = entries(&nested(&file, "", Some(wait)));
     assert_eq!(

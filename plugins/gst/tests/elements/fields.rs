@@ -1,4 +1,4 @@
-//! Pictures coded as two fields of their own: both fields of a picture are decoded, or neither.
+//! Frames coded as two fields of their own: both fields of a frame are decoded, or neither.
 //!
 //! No encoder at hand writes such H.264, so the stream is written by hand: in each field one macroblock is new, as plain numbers, and the others are
 //! those of the field before, so that a field left out shows in every later one.
@@ -7,13 +7,13 @@ use std::path::Path;
 
 use gst::prelude::*;
 
-use crate::pictures::compare;
+use crate::frames::compare;
 use crate::support::{init, run};
 
 /// Macroblocks in a row, and rows in a field.
 const ACROSS: usize = 4;
 const DOWN: usize = 2;
-/// Pictures from one IDR picture to the next.
+/// Frames from one IDR picture to the next.
 const GOP: u32 = 12;
 const PICTURES: u32 = 300;
 
@@ -93,7 +93,7 @@ fn parameters() -> Vec<u8> {
     bits.nal(0x68)
 }
 
-/// What is coded of a picture.
+/// What is coded of a frame.
 #[derive(Clone, Copy)]
 struct Coded {
     /// Its place in the order of showing, from its IDR picture on.
@@ -151,7 +151,7 @@ fn field(coded: Coded, bottom: bool) -> Vec<u8> {
     })
 }
 
-/// The pictures in the order of decoding: of each two, the second is shown first and nothing refers to it.
+/// The frames in the order of decoding: of each two, the second is shown first and nothing refers to it.
 fn pictures() -> Vec<(u32, Coded)> {
     let mut pictures = Vec::new();
     let mut number = 0;
@@ -177,7 +177,7 @@ fn pictures() -> Vec<(u32, Coded)> {
 /// How the fields lie in the buffers that go into the container.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Layout {
-    /// Both of a picture in one.
+    /// Both of a frame in one.
     Together,
     /// Each in its own, with its own time.
     Apart,

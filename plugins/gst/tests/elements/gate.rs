@@ -10,7 +10,7 @@ use gstearmark::structures::{self, CUE_CAPS, Message};
 
 use crate::support::{ffmpeg, init, plan, run};
 
-/// A picture every 40 ms, a keyframe every second.
+/// A frame every 40 ms, a keyframe every second.
 const FRAME: u64 = 40;
 const GOP: u64 = 25;
 
@@ -74,7 +74,7 @@ impl Gate {
         cues_between(self.cues.as_mut().unwrap(), from, until);
     }
 
-    /// Everything that comes out up to EOS: events by kind, buffers as `picture`.
+    /// Everything that comes out up to EOS: events by kind, buffers as `frame`.
     pub(crate) fn until_eos(&mut self) -> Vec<gst::Event> {
         let mut events = Vec::new();
         let began = Instant::now();
@@ -334,7 +334,7 @@ fn cues_that_make_progress_are_waited_for_at_the_bound() {
 
 #[test]
 fn a_jump_of_the_pictures_is_one_hole() {
-    // A day; nobody hears anything, so that all looks are even ones.
+    // A day without cues, so that all frames are evenly spaced.
     let day = 24 * 3600 * 1000 / FRAME;
     let mut gate = Gate::new(&[("max-gap-ms", "100"), ("tokens-per-s", "490")], false);
     gate.pictures(0..100);

@@ -4,19 +4,19 @@
 #[cfg(test)]
 mod support;
 
-/// The picture taken is the nearest one, bit for bit, on every container and codec.
+/// The frame taken is the nearest one, bit for bit, on every container and codec.
 #[cfg(test)]
-mod pictures;
+mod frames;
 
-/// The same where a picture is coded as two fields.
+/// The same where a frame is coded as two fields.
 #[cfg(test)]
 mod fields;
 
-/// What is read where the looks are far apart.
+/// What is read where planned frames are far apart.
 #[cfg(test)]
 mod seeking;
 
-/// Launch lines on recordings without sound, without pictures, or with nothing to look at.
+/// Launch lines on recordings without sound, without video, or with no frame to take.
 #[cfg(test)]
 mod branches;
 
@@ -24,9 +24,9 @@ mod branches;
 #[cfg(test)]
 mod gate;
 
-/// Beginning anew: flushes, further streams and segments, and what goes upstream.
+/// Restarts: flushes, further streams and segments, and what goes upstream.
 #[cfg(test)]
-mod again;
+mod restarts;
 
 /// What GStreamer's own scenarios do to a pipeline, and seeks that come together.
 #[cfg(test)]
@@ -38,4 +38,4 @@ mod bins;
 
 /// Listener and picker alone.
 #[cfg(test)]
-mod ears_and_eyes;
+mod eventness_and_framepick;

@@ -94,7 +94,7 @@ fn pipeline(file: &Path, gate: &str, planned: bool) -> gst::Pipeline {
     linking(&line, if planned { &all[..2] } else { &all })
 }
 
-/// Times of the pictures that come after the last flush, in seconds.
+/// Times of the frames that come after the last flush, in seconds.
 fn note(pipeline: &gst::Pipeline) -> Arc<Mutex<Vec<f64>>> {
     let pad = pipeline.by_name("out").unwrap().static_pad("sink").unwrap();
     let seen = Arc::new(Mutex::new(Vec::new()));

@@ -1,4 +1,4 @@
-//! Jumping over what no look needs gives the pictures that reading through gives, and reads less.
+//! Seeking over parts that the plan does not need gives the same frames as reading through, and reads less.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ const SOURCE: &str = "-f lavfi -i testsrc2=size=192x108:rate=25:duration=60";
 const X264: &str = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p";
 const X265: &str = "-c:v libx265 -preset ultrafast -pix_fmt yuv420p";
 
-/// Few looks with wide gaps: on keyframes and off them, right before them, close together, at the beginning and at the end.
+/// A plan with wide gaps: entries on keyframes, off them and right before them, close together, at the beginning and at the end.
 const TIMES_MS: [i64; 16] = [
     0, 480, 520, 9_980, 10_000, 10_020, 23_370, 23_990, 24_000, 24_010, 37_777, 40_000, 52_990,
     53_000, 59_900, 59_960,
@@ -31,7 +31,7 @@ fn summary(ended: &Ended) -> Summary {
     }
 }
 
-/// Entry, time and bytes of every picture, what was missed, and how long the recording is.
+/// Entry, time and bytes of every frame, what was missed, and how long the recording is.
 fn seen(ended: &Ended) -> (Vec<(i64, i64, u64)>, Vec<i64>, i64) {
     assert_eq!(ended.error, None);
     let picture = |(chosen, at, hash): &(Option<gstearmark::structures::Chosen>, i64, u64)| {
@@ -53,7 +53,7 @@ fn check_times(name: &str, arguments: &str, times_ms: &[i64]) -> Option<(u64, u6
     let linear = look(&file, &plan, "access=linear");
     assert_eq!(linear.number("gate", "jumps"), 0);
     let wanted = seen(&linear);
-    // In a hole no picture is taken twice, and that is told.
+    // In a hole no frame is taken twice, and a warning says so.
     let folded = times.len() - wanted.0.len() - wanted.1.len();
     let told = linear
         .warnings
@@ -178,7 +178,7 @@ fn times_that_are_not_even() {
 
 #[test]
 fn a_first_timestamp_that_is_not_zero_and_a_hole() {
-    // Matroska's time counts from the first picture only until it is sought.
+    // Matroska times count from the first frame, until a seek.
     for (name, late) in [("late.mp4", 3.5), ("late.mkv", 3.5), ("little.mkv", 0.007)] {
         check(
             name,
@@ -215,7 +215,7 @@ fn looks_within_one_gop_and_right_behind_it() {
 
 #[test]
 fn pictures_that_no_decoder_can_start_at_lead_back() {
-    // Intra pictures without a recovery point, which some containers call keyframes.
+    // Intra frames without a recovery point, which some containers mark as keyframes.
     check_times(
         "cuts.mp4",
         "-f lavfi -i testsrc2=size=192x108:rate=25:duration=60,hue=h='90*floor(t*2.3)' -c:v libx264 -preset ultrafast -g 100 -keyint_min 90 -sc_threshold 80 -refs 4 -bf 2 -pix_fmt yuv420p",

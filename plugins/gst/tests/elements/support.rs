@@ -51,7 +51,7 @@ pub(crate) fn ffmpeg(folder: &Path, name: &str, arguments: &str) -> Option<PathB
     }
 }
 
-/// A plan that looks at these times, in nanoseconds, of a recording that goes on for a second after the last.
+/// A plan with entries at these times, in nanoseconds, of a recording that goes on for a second after the last.
 pub(crate) fn plan(folder: &Path, times: &[i64]) -> PathBuf {
     plan_and(folder, times, 1_000_000_000)
 }
@@ -92,7 +92,7 @@ pub(crate) fn entry(ns: i64) -> Entry {
 /// What a pipeline ended with.
 #[derive(Debug, Default)]
 pub(crate) struct Ended {
-    /// Each picture at `name=out`: its entry if it has one, its time in the recording, the hash of its bytes.
+    /// Each frame at `name=out`: its entry if it has one, its time in the recording, the hash of its bytes.
     pub(crate) pictures: Vec<(Option<structures::Chosen>, i64, u64)>,
     /// Our messages that came to `name=out`.
     pub(crate) messages: Vec<Message>,

@@ -183,7 +183,7 @@ fn rows_are_on_the_disk_after_so_many_seconds() {
     assert_eq!(read_summary(&feed.output()).unwrap().frames, 5);
 }
 
-/// What came before a flush does not count, as in filesink; numbers begin anew.
+/// What came before a flush does not count, as in filesink; numbers restart.
 #[test]
 fn a_flush_begins_the_file_anew() {
     let mut feed = Feed::new(|_| {});

@@ -59,7 +59,7 @@ pub(crate) fn cue(k: i64) -> Cue {
     }
 }
 
-/// The colour of the picture at that time.
+/// The colour of the frame at that time.
 pub(crate) fn colour(ms: i64) -> [u8; 3] {
     [(ms % 251) as u8, (ms / 251 % 251) as u8, 200]
 }
@@ -144,7 +144,7 @@ impl Feed {
         }));
     }
 
-    /// A picture of one colour, untagged.
+    /// A frame of one colour, untagged.
     pub(crate) fn buffer(&self, ms: i64) -> gst::Buffer {
         let (width, height) = self.size;
         let stride = (width * 3).next_multiple_of(4);
@@ -164,7 +164,7 @@ impl Feed {
         self.harness.push(buffer)
     }
 
-    /// A picture that serves an entry.
+    /// A frame that serves an entry.
     pub(crate) fn picture(
         &mut self,
         ms: i64,
@@ -189,7 +189,7 @@ impl Feed {
         self.push(buffer)
     }
 
-    /// The caps of the pictures.
+    /// The caps of the frames.
     pub(crate) fn caps(&self) -> gst::Caps {
         self.sink
             .static_pad("sink")

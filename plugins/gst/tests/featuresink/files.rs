@@ -42,7 +42,7 @@ fn noise(k: u64) -> f32 {
     ((k ^ k >> 31) >> 40) as f32
 }
 
-/// A file of `rows` pictures of `dim` numbers, with anchors and cues to match.
+/// A file of `rows` frames of `dim` numbers, with anchors and cues to match.
 fn write(target: &Path, rows: i64, dim: usize) -> Result<Totals, H5Error> {
     let mut writer = begin(target, dim)?;
     for k in 0..rows {

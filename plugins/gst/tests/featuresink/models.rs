@@ -227,7 +227,7 @@ fn efficientnet_gives_the_original_embeddings() {
     let mut encoder = load_encoder("efficientnet-lite0", 2, Device::default()).unwrap();
     for tier in Tier::ALL {
         let px = encoder.tier(tier).unwrap().px;
-        // The golden input, already normalised, twice: a batch gives what single pictures give.
+        // The golden input, already normalised, twice: a batch gives what single frames give.
         let at = |k: usize| (k % px) as f64 / px as f64;
         let pixel = |c: usize, k: usize| {
             let (x, y) = (at(k), (k / px) as f64 / px as f64);

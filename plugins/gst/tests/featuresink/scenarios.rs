@@ -19,7 +19,7 @@ use crate::tiny;
 const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(60);
 const SECONDS: i64 = 30;
 
-/// A recording of half a minute and a plan for it: a look every half second, an anchor at every fifth.
+/// A recording of half a minute and a plan for it: a frame every half second, an anchor at every fifth.
 struct Place {
     dir: tempfile::TempDir,
     line: String,

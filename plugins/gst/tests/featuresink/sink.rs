@@ -11,7 +11,7 @@ use gstearmark::structures::{Message, cue_to_text};
 use crate::feed::{self, Feed, anchor, cue, entry};
 use crate::tiny;
 
-/// Half a minute of pictures of all tiers; the plan's times lie 3 ms before the pictures'.
+/// Half a minute of frames of all tiers; the plan's times lie 3 ms before the frames'.
 fn feed_all(feed: &mut Feed) {
     feed.plan(30_000, 30 * 196);
     for id in 0..5 {
@@ -314,7 +314,7 @@ fn a_recording_without_pictures_has_cues_and_anchors() {
     assert_eq!((s.frames, s.cues, s.anchors, s.spent_tokens), (0, 2, 1, 0));
 }
 
-/// What `videoflip` makes of a picture under that tag.
+/// What `videoflip` makes of a frame under that tag.
 fn flipped(buffer: gst::Buffer, caps: &gst::Caps, tags: &gst::TagList) -> Vec<u8> {
     let mut flip = gst_check::Harness::new_parse("videoflip video-direction=auto");
     flip.set_src_caps(caps.clone());

@@ -87,7 +87,7 @@ fn mean_colour() -> Vec<u8> {
     )
 }
 
-/// As above, the slow way: the picture is blurred again and again before.
+/// As above, the slow way: the frame is blurred again and again before.
 fn slow_colour() -> Vec<u8> {
     let names = ["picture", "a", "b", "c", "d"];
     let wide: [(&str, &[u8]); 3] = [
@@ -108,7 +108,7 @@ fn slow_colour() -> Vec<u8> {
     )
 }
 
-/// Low-tier picture `[N, 3, 112, 112]` -> the mean of each channel in each quarter, `[N, 12]`.
+/// Low-tier frame `[N, 3, 112, 112]` -> the mean of each channel in each quarter, `[N, 12]`.
 fn quarters() -> Vec<u8> {
     let kernel: &[u8] = &[56, 56];
     model(
@@ -144,7 +144,7 @@ fn band_means() -> Vec<u8> {
     )
 }
 
-/// Writes an encoder that gives each picture's mean colour in 0..=1; `change` edits the manifest. Returns the manifest's path.
+/// Writes an encoder that gives each frame's mean colour in 0..=1; `change` edits the manifest. Returns the manifest's path.
 pub(crate) fn encoder(dir: &Path, change: impl Fn(String) -> String) -> PathBuf {
     encoder_of(dir, &mean_colour(), change)
 }
@@ -154,7 +154,7 @@ pub(crate) fn slow_encoder(dir: &Path) -> PathBuf {
     encoder_of(dir, &slow_colour(), |m| m)
 }
 
-/// Writes an encoder that gives the mean colour of each quarter of a low-tier picture. Returns the manifest's path.
+/// Writes an encoder that gives the mean colour of each quarter of a low-tier frame. Returns the manifest's path.
 pub(crate) fn quarter_encoder(dir: &Path) -> PathBuf {
     encoder_of(dir, &quarters(), |m| m.replace("dim: 3", "dim: 12"))
 }

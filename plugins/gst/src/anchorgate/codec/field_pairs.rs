@@ -173,7 +173,7 @@ mod tests {
         }
     }
 
-    /// Main profile, 64 x 64, pictures that may be coded as fields.
+    /// Main profile, 64 x 64, frames that may be coded as fields.
     const SPS: &[u8] = &[0x67, 77, 0, 30, 0xda, 0x11, 0x12];
     const PPS: &[u8] = &[0x68, 0xce, 0x3c, 0x80];
 

@@ -1,4 +1,4 @@
-//! Planes scaled on their own against the RGB picture scaled, and that against Pillow.
+//! Compares planes scaled on their own with the scaled RGB frame, and that with Pillow.
 
 use std::process::Command;
 
@@ -31,7 +31,7 @@ fn input(resize: Resize, fit: Fit) -> Input {
     }
 }
 
-/// Shapes of every size from a picture to two pixels, in colours that exist: what lies outside RGB is clipped, and clipping before or after
+/// Shapes of every size from a frame to two pixels, in colours that exist: what lies outside RGB is clipped, and clipping before or after
 /// scaling is not the same.
 fn samples(width: usize, height: usize) -> [Vec<u8>; 3] {
     let wave =
@@ -74,7 +74,7 @@ fn planes<'a>(data: &'a [Vec<u8>; 3], width: usize, height: usize) -> Planes<'a>
     }
 }
 
-/// The picture in RGB at its full size, each chroma sample standing for its four pixels.
+/// The frame in RGB at full size; each chroma sample covers its four pixels.
 fn full_size(data: &[Vec<u8>; 3], width: usize, height: usize) -> Vec<u8> {
     let wide = |plane: &[u8]| -> Vec<u8> {
         let half = width.div_ceil(2);
@@ -221,7 +221,7 @@ fn short_planes_are_refused() {
     assert!(planes(&data, 0, 36).scale(&mut scaler, 24, &input).is_err());
 }
 
-/// The reference that is promised: Pillow's filters of the same name over the RGB picture. It scales rows first, this columns, and both round
+/// The reference that is promised: Pillow's filters of the same name over the RGB frame. It scales rows first, this columns, and both round
 /// in between.
 #[test]
 fn rgb_agrees_with_pillow() {

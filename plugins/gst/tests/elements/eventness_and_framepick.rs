@@ -225,7 +225,7 @@ fn the_first_cue_after_a_segment_or_a_flush_is_marked() {
     let mut listener = listener();
     let segment = gst::FormattedSegment::<gst::ClockTime>::new();
     listener.push(sound(0, 1000)).unwrap();
-    // What was heard before the segment is said before it.
+    // Cues of sound before the segment come before it.
     listener.push_event(gst::event::Segment::new(&segment));
     assert_eq!(breaks(&mut listener), [0]);
     listener.push(sound(1000, 1000)).unwrap();
@@ -251,7 +251,7 @@ fn the_first_frame_after_a_segment_or_a_flush_is_marked() {
     }
     assert_eq!(breaks(&mut picker), [0]);
     picker.push_event(gst::event::Segment::new(&segment));
-    // A frame that nobody chose does not count.
+    // A frame that was not chosen does not count.
     picker.push(frame(80)).unwrap();
     for ms in [120, 160] {
         look(&mut picker, ms);
@@ -458,7 +458,7 @@ fn decoders_are_offered_memory_that_is_copied_only_when_somebody_writes() {
         allocation.add_allocation_pool(Some(&gst_video::VideoBufferPool::new()), 1, 0, 0);
     };
     assert_eq!(offered(with_pool, PICTURES), (ours(), 1));
-    // What follows takes the usual layout only, has memory of its own, or the pictures are not in this machine's.
+    // Downstream takes the usual layout only, has memory of its own, or wants it elsewhere than in system memory.
     assert_eq!(offered(|_| (), PICTURES), (vec![], 0));
     let with_memory = |allocation: &mut gst::query::Allocation| {
         allocation.add_allocation_meta::<gst_video::VideoMeta>(None);
@@ -480,7 +480,7 @@ fn stamped(from: u64, ms: u64, stamp: u64) -> gst::Buffer {
     buffer
 }
 
-/// What is heard of buffers `(from, ms, stamp)`: onsets in seconds, and every cue's time in nanoseconds.
+/// Cues of buffers `(from, ms, stamp)`: onsets in seconds, every cue's time in nanoseconds, and warnings.
 fn heard(buffers: &[(u64, u64, u64)]) -> (Vec<f64>, Vec<i64>, Vec<String>) {
     let mut listener = listener();
     let bus = gst::Bus::new();
@@ -561,7 +561,7 @@ fn short_gaps_add_up_to_a_hole() {
             .duration(gst::ClockTime::from_mseconds(20));
         assert!(listener.push_event(gap.build()));
     }
-    // All that was heard is said, though no sound has come since.
+    // Every cue is out, though no sound has come since.
     assert!((12..=13).contains(&cues(&mut listener).len()));
     let said = events(&mut listener);
     let until = said.iter().filter_map(|event| match event.view() {
@@ -592,7 +592,7 @@ fn the_latency_is_known_without_reading_weights_again() {
     listener.play();
     listener.set_upstream_latency(gst::ClockTime::ZERO);
     let first = listener.query_latency().unwrap();
-    // Without the file another probe's latency would be told.
+    // Without the file, the latency would be that of another probe.
     std::fs::remove_file(&weights).unwrap();
     assert_eq!(listener.query_latency().unwrap(), first);
 }

@@ -1,4 +1,4 @@
-//! Every picture taken is the nearest one, bit for bit the one a full decode gives, on every container and codec.
+//! Every frame taken is the nearest one, bit for bit the one a full decode gives, on every container and codec.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::support::{ffmpeg, launch, plan};
 
 const SOURCE: &str = "-f lavfi -i testsrc2=size=192x108:rate=25:duration=12";
 
-/// Looks at times between, on and around pictures all over the recording, and compares with a full decode.
+/// Takes frames at times between, on and around frames all over the recording, and compares with a full decode.
 fn check(name: &str, arguments: &str) {
     check_all(name, arguments, 0);
 }
@@ -21,7 +21,7 @@ fn check_all(name: &str, arguments: &str, unreachable: usize) {
     compare(name, &file, folder.path(), unreachable);
 }
 
-/// The same for a recording that is there. Gives the number of its pictures.
+/// The same for a recording that is there. Gives the number of its frames.
 pub(crate) fn compare(name: &str, file: &Path, folder: &Path, unreachable: usize) -> usize {
     let file = file.display();
     let all = launch(&format!(
@@ -35,7 +35,7 @@ pub(crate) fn compare(name: &str, file: &Path, folder: &Path, unreachable: usize
         .collect();
     all.sort_unstable();
     let (first, last) = (all[0].0, all[all.len() - 1].0);
-    // 0.37 s apart, so that every place in a GOP is met; some exactly on a picture, the first and the last among them.
+    // 0.37 s apart, to meet every position in a GOP; some exactly on a frame, among them the first and the last.
     let mut times: Vec<i64> = (0..)
         .map(|i| first + i * 370_000_000)
         .take_while(|at| *at < last)
@@ -58,7 +58,7 @@ pub(crate) fn compare(name: &str, file: &Path, folder: &Path, unreachable: usize
         .map(|(chosen, ..)| chosen.unwrap().entry.planned.get());
     let mut answered: Vec<i64> = answered.chain(missed).collect();
     answered.sort_unstable();
-    // In a hole of the recording, what a picture shows that is taken anyway is not taken again.
+    // In a hole of the video, a frame that is taken already is not taken again.
     let times: Vec<i64> = times
         .into_iter()
         .filter(|time| {
@@ -128,7 +128,7 @@ fn h264_open_gop_in_ts() {
 
 #[test]
 fn h264_with_intra_pictures_that_are_no_start() {
-    // Scene cuts inside the least keyframe distance become intra pictures that later ones reach across.
+    // Scene cuts inside the least keyframe distance become intra frames that later ones reach across.
     check(
         "cuts.mp4",
         "-f lavfi -i testsrc2=size=192x108:rate=25:duration=12,hue=h='90*floor(t*2.3)' -c:v libx264 -g 100 -keyint_min 90 -sc_threshold 80 -refs 4 -bf 2 -pix_fmt yuv420p",

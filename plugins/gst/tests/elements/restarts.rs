@@ -1,4 +1,4 @@
-//! Beginning anew: flushes, further streams and segments, and what goes upstream.
+//! Restarts: flushes, further streams and segments, and what goes upstream.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use gst::prelude::*;
 use gst_check::Harness;
 use gstearmark::structures::{CUE_CAPS, Message};
 
-use crate::ears_and_eyes::{chosen, frame, picker};
+use crate::eventness_and_framepick::{chosen, frame, picker};
 use crate::gate::{Gate, cues_between, messages, served};
 use crate::support::{ffmpeg, init, run};
 
@@ -215,7 +215,7 @@ fn the_least_latency_is_never_more_than_the_most() {
     assert!(gate.element().static_pad("src").unwrap().query(&mut query));
     let (live, min, max) = query.result();
     assert!(live);
-    // What is heard comes nine seconds late, and is waited for.
+    // Cues come nine seconds late, and the gate waits for them.
     assert_eq!(min.mseconds(), 9000 + 1500);
     assert!(max.unwrap() >= min, "{max:?}");
 }
