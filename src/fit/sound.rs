@@ -150,7 +150,7 @@ fn sound(input: &Input, take: impl FnMut(&[f32]) -> bool + Send + 'static) -> an
         .static_pad("sink")
         .context("audioconvert has no pad")?;
     let given = name.clone();
-    gstearmark::eventness::mend(&into, move |told| {
+    gstearmark::eventness::repair_audio(&into, move |told| {
         tell(&format!("warning: {given}: {told}"));
     });
     source.connect_pad_added(move |_, pad| {

@@ -63,7 +63,7 @@ impl RunView {
     /// # Errors
     /// The file does not exist, is of another kind, or is damaged.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let file = Readable::open(path, Parts::Pictures)?;
+        let file = Readable::open(path, Parts::Thumbnails)?;
         let summary = file.summary()?;
         let mut tables = h5::read_tables(file.path())?;
         if tables.pts_ns.windows(2).any(|pair| pair[1] < pair[0])

@@ -10,7 +10,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::raw::Mended;
+use super::audio_repair::AudioRepair;
 use super::settings::{self, Settings};
 use super::sound_models::{self, SoundModels};
 use super::state::{Outgoing, RATE, State};
@@ -34,8 +34,8 @@ pub struct Eventness {
     src: gst::Pad,
     settings: Mutex<Settings>,
     state: Mutex<State>,
-    /// Mends the sound before it is mixed down, while the element plays.
-    mended: Mutex<Option<Mended>>,
+    /// Repairs the audio before it is mixed down, while the element plays.
+    repair: Mutex<Option<AudioRepair>>,
     /// The element's own, in nanoseconds; [`UNKNOWN`] before it starts.
     latency: AtomicI64,
 }
@@ -207,7 +207,7 @@ impl Eventness {
         }
         *self.state() = state;
         let weak = self.obj().downgrade();
-        self.mend(Mended::before(&self.sink, move |text| {
+        self.set_repair(AudioRepair::before(&self.sink, move |text| {
             if let Some(element) = weak.upgrade() {
                 gst::element_warning!(element, gst::StreamError::Decode, ("{text}"));
             }
@@ -215,8 +215,8 @@ impl Eventness {
         Ok(())
     }
 
-    fn mend(&self, mended: Option<Mended>) {
-        *self.mended.lock().unwrap_or_else(PoisonError::into_inner) = mended;
+    fn set_repair(&self, repair: Option<AudioRepair>) {
+        *self.repair.lock().unwrap_or_else(PoisonError::into_inner) = repair;
     }
 }
 
@@ -253,7 +253,7 @@ impl ObjectSubclass for Eventness {
             src,
             settings: Mutex::default(),
             state: Mutex::default(),
-            mended: Mutex::default(),
+            repair: Mutex::default(),
             latency: AtomicI64::new(UNKNOWN),
         }
     }
@@ -321,7 +321,7 @@ impl ElementImpl for Eventness {
         let done = self.parent_change_state(transition)?;
         if transition == gst::StateChange::PausedToReady {
             *self.state() = State::default();
-            self.mend(None);
+            self.set_repair(None);
             self.latency.store(UNKNOWN, Ordering::Relaxed);
         }
         Ok(done)

@@ -5,11 +5,11 @@
 //! - `settings`: the properties.
 //! - `imp`: pads and locks.
 //! - `state`: samples in, cues out.
-//! - `raw`: mends sound before it is mixed down.
+//! - `audio_repair`: repairs audio before it is mixed down.
 //! - `sound_models`: probe, tagger and voice detector, ready to run.
 
+mod audio_repair;
 mod imp;
-mod raw;
 mod settings;
 mod sound_models;
 mod state;
@@ -18,7 +18,7 @@ use gst::glib;
 use gst::prelude::*;
 
 pub use crate::models::PROBES;
-pub use raw::mend;
+pub use audio_repair::repair_audio;
 
 glib::wrapper! {
     /// `eventness`: turns mono 16 kHz sound into cues.

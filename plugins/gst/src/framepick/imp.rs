@@ -126,7 +126,7 @@ impl FramePick {
 
     fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         match event.view() {
-            gst::EventView::Caps(_) => self.keep_whole(),
+            gst::EventView::Caps(_) => self.turn_off_decoder_qos(),
             gst::EventView::Segment(segment) => {
                 let Ok(segment) = segment.segment().clone().downcast::<gst::ClockTime>() else {
                     gst::element_imp_error!(
@@ -178,8 +178,8 @@ impl FramePick {
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
     }
 
-    /// What else is linked to the decoder, by a tee say, tells it of lateness past this element.
-    fn keep_whole(&self) {
+    /// Turns off QoS in the decoder: a branch beside this element, behind a tee, could tell it to skip late frames.
+    fn turn_off_decoder_qos(&self) {
         let before = pads::before(&self.sink);
         let inside = before.iter().flat_map(|(_, inside)| inside);
         for decoder in inside.filter(|element| element.is::<gst_video::VideoDecoder>()) {

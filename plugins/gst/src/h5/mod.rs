@@ -10,9 +10,9 @@
 //! - `recover`: copies what can be read of a damaged or unsealed file.
 //! - `sound`: reads sound from HDF5 files of others; `numbers`: reads whole numbers from them.
 //!
-//! A file from elsewhere can crash HDF5, even with a whole seal, for anybody can make a seal; so can a file without one (of schema
+//! A file from elsewhere can crash HDF5, even with a whole seal, as anybody can make one; so can a file without a seal (of schema
 //! `earmark/1`, unfinished or damaged). Only [`check_unsealed`], [`summary_unsealed`], [`copy`] and [`recover`] open such files: call them
-//! in a process that may die. All else is for files that this program itself wrote.
+//! in a process that may die. Everything else is for files that this program wrote.
 
 mod check;
 mod contents;

@@ -149,7 +149,7 @@ impl Reading {
         Ok(reading)
     }
 
-    /// Whether all that a group links to lies in the file itself, as deep as it is read.
+    /// Checks that every link of a group, as deep as it is read, points into the file itself.
     fn own_links(
         &self,
         at: &Group,
@@ -162,15 +162,15 @@ impl Reading {
             *links += 1;
             if link.link_type != LinkType::Hard {
                 problem = Some(format!(
-                    "/{below}{name} is a link to something elsewhere, which no feature file has"
+                    "/{below}{name} links to another file or name, which feature files never do"
                 ));
             } else if *links > MOST_LINKS {
-                problem = Some(format!("it holds more than {MOST_LINKS} names"));
+                problem = Some(format!("it has more than {MOST_LINKS} names"));
             } else {
                 within.push(name.to_owned());
                 return Ok(());
             }
-            Err(Error::from("it is none of ours"))
+            Err(Error::from("foreign link"))
         });
         if let Some(problem) = problem {
             return Err(self.damaged(problem));

@@ -24,13 +24,13 @@ const TOGETHER: usize = 64;
 pub enum Parts {
     /// Everything.
     All,
-    /// Everything but the features: one zero a frame stands for them.
-    Pictures,
+    /// Everything but the features, which become one zero per frame.
+    Thumbnails,
     /// Neither features nor thumbnails.
     Tables,
 }
 
-/// What a file says of itself that a partial copy cannot.
+/// Facts of a file that a partial copy lacks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Original {
     schema: String,
@@ -313,13 +313,13 @@ fn frames(
     let rows = agree(file, "frames", &lengths, strict)?;
     let width = match parts {
         Parts::All => dim.max(1),
-        Parts::Pictures | Parts::Tables => 1,
+        Parts::Thumbnails | Parts::Tables => 1,
     };
     let mut last = Nanos::ZERO;
     for at in (0..rows).step_by(TOGETHER) {
         let some = at..(at + TOGETHER).min(rows);
         let numbers = match parts {
-            Parts::Pictures | Parts::Tables => vec![0.0; some.len()],
+            Parts::Thumbnails | Parts::Tables => vec![0.0; some.len()],
             Parts::All => match file.block(some.clone()) {
                 Ok((numbers, _)) => numbers,
                 Err(err) if strict => return Err(err),

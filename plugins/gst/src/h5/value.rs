@@ -189,13 +189,13 @@ pub(super) fn get(at: &Group, name: &str) -> Done<Value> {
     })
 }
 
-/// Checks that a dataset's numbers lie in its own file and go through no foreign filter.
+/// Checks that a dataset's cells lie in its own file and that Earmark knows its filters.
 pub(super) fn own_storage(dataset: &Dataset) -> Done<()> {
     let how = dataset.create_plist()?;
     let elsewhere = matches!(how.get_layout()?, Layout::Virtual) || !how.get_external()?.is_empty();
     if elsewhere {
         return Err(Error::from(
-            "its numbers lie in another file, which no feature file does",
+            "its cells lie in another file, which feature files never do",
         ));
     }
     let ours = |filter: &Filter| {
@@ -205,7 +205,7 @@ pub(super) fn own_storage(dataset: &Dataset) -> Done<()> {
         )
     };
     match how.get_filters()?.iter().find(|filter| !ours(filter)) {
-        Some(filter) => Err(Error::from(format!("it is packed by {filter:?}"))),
+        Some(filter) => Err(Error::from(format!("it has the unknown filter {filter:?}"))),
         None => Ok(()),
     }
 }

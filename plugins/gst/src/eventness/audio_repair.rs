@@ -1,7 +1,7 @@
-//! Raw sound put right before it is mixed down: stamps that stand still, channels in opposite phase.
+//! Repairs raw audio before it is mixed down: timestamps that stand still, channels in opposite phase.
 //!
-//! Both have to be seen where the sound still has its channels and its own rate: a resampler begins anew at every stamp that does not follow,
-//! and what two channels cancel is gone once they are one.
+//! Both show only while the audio has its own channels and rate: a resampler restarts at every timestamp that does not follow, and mixing two
+//! channels loses what they cancel.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,28 +9,28 @@ use gst::prelude::*;
 
 use crate::pads;
 
-/// One in so many samples is looked at.
+/// Only one in so many samples is compared.
 const STRIDE: usize = 4;
-/// Channels are in opposite phase where their sum holds less than this share of what they hold.
-const LEFT: f64 = 0.02;
-/// Mean square below which nothing sounds: -80 dBFS.
+/// Channels are in opposite phase if their sum has less than this share of their energy.
+const MOST_LEFT: f64 = 0.02;
+/// Mean square of silence: -80 dBFS.
 const SILENCE: f64 = 1e-8;
-/// Most channels that are held against each other.
+/// Most channels that are compared.
 const MOST_CHANNELS: usize = 16;
 
-/// What looks at raw sound on its way; it ends with this.
-pub(super) struct Mended(gst::Pad, Option<gst::PadProbeId>);
+/// A pad probe that repairs audio; dropping it removes the probe.
+pub(super) struct AudioRepair(gst::Pad, Option<gst::PadProbeId>);
 
-impl Mended {
-    /// From now on, mends what comes to the elements that convert and resample for this pad, if there are any.
-    pub(super) fn before(pad: &gst::Pad, tell: impl Fn(&str) + Send + 'static) -> Option<Self> {
+impl AudioRepair {
+    /// Repairs the audio that comes to the converters and resamplers before this pad, if there are any.
+    pub(super) fn before(pad: &gst::Pad, warn: impl Fn(&str) + Send + 'static) -> Option<Self> {
         let pad = entry(pad)?;
-        let probe = mend(&pad, tell);
+        let probe = repair_audio(&pad, warn);
         Some(Self(pad, probe))
     }
 }
 
-impl Drop for Mended {
+impl Drop for AudioRepair {
     fn drop(&mut self) {
         if let Some(probe) = self.1.take() {
             self.0.remove_probe(probe);
@@ -38,36 +38,39 @@ impl Drop for Mended {
     }
 }
 
-/// From now on, mends the raw sound that comes to a pad; what was done is told once a kind.
-pub fn mend(pad: &gst::Pad, tell: impl Fn(&str) + Send + 'static) -> Option<gst::PadProbeId> {
-    let mender = Mutex::new(Mender {
-        tell: Box::new(tell),
+/// Repairs the raw audio that comes to a pad, and warns once per kind of repair.
+pub fn repair_audio(
+    pad: &gst::Pad,
+    warn: impl Fn(&str) + Send + 'static,
+) -> Option<gst::PadProbeId> {
+    let repair = Mutex::new(Repair {
+        warn: Box::new(warn),
         info: None,
         stamp: None,
         end: None,
         count: 0,
         still: false,
-        told_still: false,
-        told_opposed: false,
+        warned_of_still: false,
+        warned_of_opposed: false,
     });
     let kinds = gst::PadProbeType::BUFFER
         | gst::PadProbeType::BUFFER_LIST
         | gst::PadProbeType::EVENT_DOWNSTREAM;
     pad.add_probe(kinds, move |pad, info| {
-        let mut mender = mender.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut repair = repair.lock().unwrap_or_else(PoisonError::into_inner);
         let gap = info
             .event()
             .is_some_and(|e| e.type_() == gst::EventType::Gap);
-        if gap && mender.stands() {
+        if gap && repair.may_stand_still() {
             drop(info.data.take());
             return gst::PadProbeReturn::Handled;
         }
-        mender.look(pad, info);
+        repair.inspect(pad, info);
         gst::PadProbeReturn::Ok
     })
 }
 
-/// Where sound comes to the first of the converters before a pad.
+/// The sink pad of the first converter before a pad.
 fn entry(pad: &gst::Pad) -> Option<gst::Pad> {
     let mut entry = None;
     for (element, _) in pads::before(pad) {
@@ -81,14 +84,14 @@ fn entry(pad: &gst::Pad) -> Option<gst::Pad> {
 
 /// How samples lie in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// Whole numbers of so many bytes, at most four; whether the first byte is the largest.
+enum Sample {
+    /// Integers of so many bytes, at most four; true: big-endian.
     Whole(usize, bool),
     F32,
     F64,
 }
 
-impl Kind {
+impl Sample {
     fn of(format: gst_audio::AudioFormat) -> Option<Self> {
         let info = gst_audio::AudioFormatInfo::from_format(format);
         let big = info.endianness() == gst_audio::AudioEndianness::BigEndian;
@@ -111,7 +114,7 @@ impl Kind {
         }
     }
 
-    /// A whole number in the upper bytes of one of 32 bits.
+    /// An integer, shifted to the upper bytes of 32 bits.
     fn whole(bytes: &[u8], big: bool) -> i32 {
         let upper = |number: i32, byte: &u8| number << 8 | i32::from(*byte);
         let number = match big {
@@ -121,7 +124,7 @@ impl Kind {
         number << (32 - 8 * bytes.len().clamp(1, 4))
     }
 
-    /// A sample in [-1, 1]; 0 where there is none.
+    /// A sample in [-1, 1]; 0 if there is none.
     fn read(self, bytes: &[u8]) -> f64 {
         let Some(bytes) = bytes.get(..self.width()) else {
             return 0.0;
@@ -134,15 +137,15 @@ impl Kind {
         }
     }
 
-    /// Turns a sample round.
-    fn turn(self, sample: &mut [u8]) {
+    /// Inverts a sample.
+    fn invert(self, sample: &mut [u8]) {
         match (self, sample) {
             (Self::Whole(width, big), sample) if sample.len() == width => {
-                let turned = Self::whole(sample, big).saturating_neg();
+                let inverted = Self::whole(sample, big).saturating_neg();
                 if big {
-                    sample.copy_from_slice(&turned.to_be_bytes()[..width]);
+                    sample.copy_from_slice(&inverted.to_be_bytes()[..width]);
                 } else {
-                    sample.copy_from_slice(&turned.to_le_bytes()[4 - width..]);
+                    sample.copy_from_slice(&inverted.to_le_bytes()[4 - width..]);
                 }
             }
             // The sign is the last byte's first bit.
@@ -155,7 +158,7 @@ impl Kind {
 /// How channels lie in a buffer.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
-    kind: Kind,
+    kind: Sample,
     channels: usize,
     /// Samples of a channel.
     frames: usize,
@@ -165,9 +168,9 @@ struct Layout {
 }
 
 impl Layout {
-    /// Where the channels of so many bytes lie; `None` where there is only one, or more than anybody has.
+    /// The layout of so many bytes; `None` for a single channel, or too many.
     fn of(info: &gst_audio::AudioInfo, bytes: usize) -> Option<Self> {
-        let kind = Kind::of(info.format())?;
+        let kind = Sample::of(info.format())?;
         let channels = info.channels() as usize;
         if !(2..=MOST_CHANNELS).contains(&channels) {
             return None;
@@ -176,7 +179,7 @@ impl Layout {
         Some(Self::new(kind, channels, bytes, together))
     }
 
-    const fn new(kind: Kind, channels: usize, bytes: usize, together: bool) -> Self {
+    const fn new(kind: Sample, channels: usize, bytes: usize, together: bool) -> Self {
         let (width, frames) = (kind.width(), bytes / channels / kind.width());
         let (step, next) = match together {
             true => (width * channels, width),
@@ -196,7 +199,7 @@ impl Layout {
         bytes.get(at..).map_or(0.0, |bytes| self.kind.read(bytes))
     }
 
-    /// The channels that cancel one before them, which those that were turned round already are not.
+    /// The channels to invert: each cancels an earlier one, after inversion of those found before.
     fn opposed(self, bytes: &[u8]) -> Vec<usize> {
         let mut turned: Vec<usize> = Vec::new();
         for channel in 1..self.channels {
@@ -211,7 +214,7 @@ impl Layout {
         turned
     }
 
-    /// Whether two channels cancel each other, the first one taken by its sign.
+    /// Whether two channels cancel each other, the first one times `sign`.
     fn cancel(self, bytes: &[u8], one: usize, other: usize, sign: f64) -> bool {
         let (mut all, mut sum, mut n) = (0.0, 0.0, 0.0);
         for frame in (0..self.frames).step_by(STRIDE) {
@@ -221,50 +224,50 @@ impl Layout {
             sum += (left + right) * (left + right);
             n += 1.0;
         }
-        all > SILENCE * n && sum < LEFT * all
+        all > SILENCE * n && sum < MOST_LEFT * all
     }
 
-    /// Turns a channel round.
-    fn turn(self, bytes: &mut [u8], channel: usize) {
+    /// Inverts a channel.
+    fn invert(self, bytes: &mut [u8], channel: usize) {
         for frame in 0..self.frames {
             let at = channel * self.next + frame * self.step;
             if let Some(sample) = bytes.get_mut(at..at + self.kind.width()) {
-                self.kind.turn(sample);
+                self.kind.invert(sample);
             }
         }
     }
 }
 
-/// What is known of the sound so far.
-struct Mender {
-    tell: Box<dyn Fn(&str) + Send>,
+/// The state of a repair.
+struct Repair {
+    warn: Box<dyn Fn(&str) + Send>,
     info: Option<(gst::Caps, Option<gst_audio::AudioInfo>)>,
-    /// The last stamp as it came.
+    /// The last timestamp, as it came.
     stamp: Option<gst::ClockTime>,
-    /// Where the last buffer ended.
+    /// End of the last buffer.
     end: Option<gst::ClockTime>,
-    /// How many came, and whether their stamps stand still.
+    /// Buffers so far, and whether their timestamps stand still.
     count: u64,
     still: bool,
-    told_still: bool,
-    told_opposed: bool,
+    warned_of_still: bool,
+    warned_of_opposed: bool,
 }
 
-impl Mender {
-    /// Whether the stamps stand still, or may: a demuxer that goes by them takes such sound for a gap.
-    const fn stands(&self) -> bool {
+impl Repair {
+    /// Whether timestamps stand still, or may: a demuxer that trusts them sends a GAP for such audio.
+    const fn may_stand_still(&self) -> bool {
         self.still || self.count == 1
     }
 
-    fn look(&mut self, pad: &gst::Pad, info: &mut gst::PadProbeInfo<'_>) {
+    fn inspect(&mut self, pad: &gst::Pad, info: &mut gst::PadProbeInfo<'_>) {
         match &mut info.data {
             Some(gst::PadProbeData::Buffer(buffer)) => self.buffer(pad, buffer),
             Some(gst::PadProbeData::BufferList(list)) => {
-                let mended = list.iter_owned().map(|mut buffer| {
+                let repaired = list.iter_owned().map(|mut buffer| {
                     self.buffer(pad, &mut buffer);
                     buffer
                 });
-                *list = mended.collect();
+                *list = repaired.collect();
             }
             _ => {}
         }
@@ -294,9 +297,9 @@ impl Mender {
             let buffer = buffer.make_mut();
             buffer.set_pts(end);
             buffer.unset_flags(gst::BufferFlags::DISCONT);
-            if !std::mem::replace(&mut self.told_still, true) {
-                (self.tell)(&format!(
-                    "the sound's times stand still at {:.3} s: its samples are counted instead",
+            if !std::mem::replace(&mut self.warned_of_still, true) {
+                (self.warn)(&format!(
+                    "the audio's times stand still at {:.3} s: Earmark counts samples instead",
                     self.stamp.unwrap_or_default().nseconds() as f64 / 1e9
                 ));
             }
@@ -316,12 +319,12 @@ impl Mender {
             && let Ok(mut map) = buffer.make_mut().map_writable()
         {
             for channel in opposed {
-                layout.turn(&mut map, channel);
+                layout.invert(&mut map, channel);
             }
             drop(map);
-            if !std::mem::replace(&mut self.told_opposed, true) {
-                (self.tell)(
-                    "two channels of the sound are in opposite phase (is a microphone wired the wrong way round?): mixed down they would cancel each other, so one is turned round",
+            if !std::mem::replace(&mut self.warned_of_opposed, true) {
+                (self.warn)(
+                    "two audio channels are in opposite phase (a microphone with reversed wiring?): Earmark inverts one, as they would cancel each other when mixed down",
                 );
             }
         }
@@ -333,12 +336,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn channels_in_opposite_phase_are_turned_and_others_stay() {
+    fn channels_in_opposite_phase_are_inverted_and_others_stay() {
         let base: Vec<f64> = (0..400).map(|i| 0.5 * (f64::from(i) * 0.3).sin()).collect();
-        let whole = [2, 3, 4].map(|width| [Kind::Whole(width, false), Kind::Whole(width, true)]);
-        for kind in whole.concat().into_iter().chain([Kind::F32, Kind::F64]) {
+        let whole =
+            [2, 3, 4].map(|width| [Sample::Whole(width, false), Sample::Whole(width, true)]);
+        for kind in whole.concat().into_iter().chain([Sample::F32, Sample::F64]) {
             let write = |x: f64| match kind {
-                Kind::Whole(width, big) => {
+                Sample::Whole(width, big) => {
                     // Exact in any width.
                     let x = ((x * 32_767.0) as i32) << 16;
                     match big {
@@ -346,8 +350,8 @@ mod tests {
                         false => x.to_le_bytes()[4 - width..].to_vec(),
                     }
                 }
-                Kind::F32 => (x as f32).to_le_bytes().to_vec(),
-                Kind::F64 => x.to_le_bytes().to_vec(),
+                Sample::F32 => (x as f32).to_le_bytes().to_vec(),
+                Sample::F64 => x.to_le_bytes().to_vec(),
             };
             for together in [true, false] {
                 // Each channel is the first one by a factor.
@@ -376,7 +380,7 @@ mod tests {
                     let (layout, mut bytes) = sound(by);
                     assert_eq!(layout.opposed(&bytes), opposed, "{layout:?} {by:?}");
                     for channel in opposed {
-                        layout.turn(&mut bytes, *channel);
+                        layout.invert(&mut bytes, *channel);
                     }
                     let mut turned = by.to_vec();
                     opposed.iter().for_each(|channel| turned[*channel] *= -1.0);
