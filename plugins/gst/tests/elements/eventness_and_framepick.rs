@@ -449,7 +449,7 @@ fn decoders_are_offered_memory_that_is_copied_only_when_somebody_writes() {
     let any_layout = |allocation: &mut gst::query::Allocation| {
         allocation.add_allocation_meta::<gst_video::VideoMeta>(None);
     };
-    let ours = || vec![Some("EarmarkPicture".to_owned())];
+    let ours = || vec![Some("EarmarkFrame".to_owned())];
     assert_eq!(offered(any_layout, PICTURES), (ours(), 1));
     // A pool, or a wish for alignment, stays.
     let with_pool = |allocation: &mut gst::query::Allocation| {
