@@ -199,8 +199,8 @@ pub(super) fn path_of(text: &str) -> anyhow::Result<PathBuf> {
     if !text.starts_with("file://") {
         return Ok(text.into());
     }
-    let (path, _) = gst::glib::filename_from_uri(text)
-        .with_context(|| format!("{text} is no URI of a file"))?;
+    let (path, _) =
+        gst::glib::filename_from_uri(text).with_context(|| format!("{text} is not a file URI"))?;
     Ok(path)
 }
 

@@ -4,10 +4,10 @@ use super::KEYS;
 use super::problem::{At, did_you_mean, either};
 use super::tree::{self, Key, Kind, Node};
 
-/// Keys at the top that are no sections.
+/// Top-level keys that are not sections.
 const NO_SECTION: [&str; 2] = ["version", "graph"];
 
-/// The place of what stands on the command line; no text has it.
+/// The position of values from the command line; no text has it.
 pub(super) const COMMAND_LINE: At = At { line: 0, column: 0 };
 
 /// A key of a section and its value.
@@ -27,7 +27,7 @@ impl Override {
     /// From `SECTION.KEY` and its value in YAML.
     ///
     /// # Errors
-    /// What is wrong with it: no such section, no key, a value that is no YAML.
+    /// What is wrong: no such section, no key, invalid YAML.
     pub(super) fn new(name: &str, value: &str) -> Result<Self, String> {
         let sections: Vec<&str> = KEYS
             .into_iter()
@@ -37,7 +37,7 @@ impl Override {
         if !sections.contains(&section) {
             let hint = did_you_mean(section, sections.iter().copied());
             return Err(format!(
-                "--set {name}={value}: `{section}` is no section; there is {}{}",
+                "--set {name}={value}: `{section}` is not a section; use {}{}",
                 either(&sections),
                 hint.map_or(String::new(), |hint| format!(" ({hint})"))
             ));
@@ -50,7 +50,7 @@ impl Override {
         let mut value = tree::parse(value).map_err(|problems| {
             let why = problems.first().map(|problem| problem.rule.clone());
             format!(
-                "--set {name}={value}: the value is no YAML: {}",
+                "--set {name}={value}: the value is not valid YAML: {}",
                 why.unwrap_or_default()
             )
         })?;
@@ -140,7 +140,7 @@ mod tests {
     fn what_is_no_key_of_a_section_is_told() {
         for (name, value, said) in [
             ("budgt.tokens_per_s", "98", "did you mean `budget`?"),
-            ("graph.x", "1", "is no section"),
+            ("graph.x", "1", "is not a section"),
             ("budget.", "1", "SECTION.KEY=VALUE"),
             ("budget.a.b", "1", "SECTION.KEY=VALUE"),
             ("budget.tokens_per_s", "{", "no YAML"),

@@ -63,11 +63,11 @@ pub(super) const SECTIONS: [(&str, &str, &str); 5] = [
 const GLOBAL_ONLY: [(&str, &str); 3] = [
     (
         "snap_ms",
-        "global planning: how far a frame that serves no anchor may move to a picture that costs less to decode, ms",
+        "global planning: how far a frame that serves no anchor may move to a frame that is cheaper to decode, ms",
     ),
     (
         "decode_penalty_tokens",
-        "global planning: decode-cost penalty per decoded picture, tokens; weighs anchors against each other and is not charged to the budget",
+        "global planning: decode-cost penalty per decoded frame, tokens; weighs anchors against each other and is not charged to the budget",
     ),
     (
         "anchor_snap_ms",

@@ -216,7 +216,7 @@ fn not_taken(pad: &gst::Pad, given: &str) -> String {
     let media = caps.structure(0).map(|s| s.name().as_str());
     let codec = match media {
         Some(_) if caps.is_fixed() => gst_pbutils::pb_utils_get_codec_description(&caps).into(),
-        _ => String::from("pictures of unknown kind"),
+        _ => String::from("video of unknown kind"),
     };
     format!(
         "{codec} ({}) is nothing that the gate takes: {}",
