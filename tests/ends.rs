@@ -168,7 +168,7 @@ fn an_interrupt_keeps_what_was_done_and_says_so() {
         "stopped",
         "earmark recover",
         "features.h5.partial",
-        "pictures",
+        "frames",
     ] {
         assert!(text.contains(word), "`{word}` is not in: {text}");
     }

@@ -276,7 +276,12 @@ fn what_cannot_be_exported_is_told_beforehand() {
             ..P01
         },
     );
-    refused(&[&file("odd.h5")], "npy", &[], &["../P04", "no name"]);
+    refused(
+        &[&file("odd.h5")],
+        "npy",
+        &[],
+        &["../P04", "cannot be a file name"],
+    );
     // Nothing to see.
     make(
         &file("empty.h5"),
