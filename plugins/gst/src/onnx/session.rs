@@ -154,7 +154,7 @@ impl Model {
         match output.map(|output| output.dtype()) {
             None => {
                 return Err(load(format!(
-                    "its outputs are {outputs:?}, but output.name in the manifest is {:?}",
+                    "its outputs are {outputs:?}, but the manifest's output.name is {:?}",
                     manifest.output.name
                 )));
             }
@@ -166,7 +166,7 @@ impl Model {
                 let width = shape.last().copied().unwrap_or(-1);
                 if width >= 0 && width as usize != manifest.output.dim {
                     return Err(load(format!(
-                        "its output {:?} has {width} numbers, but output.dim in the manifest is {}",
+                        "its output {:?} has {width} numbers, but the manifest's output.dim is {}",
                         manifest.output.name, manifest.output.dim
                     )));
                 }

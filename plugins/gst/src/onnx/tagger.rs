@@ -143,7 +143,7 @@ pub fn load_tagger(name: &str, threads: usize) -> Result<Tagger, ModelError> {
         return Err(ModelError::Load {
             name: manifest.name,
             message: format!(
-                "its class list has {} classes, but output.dim in the manifest is {}",
+                "its class list has {} classes, but the manifest's output.dim is {}",
                 labels.len(),
                 manifest.output.dim
             ),

@@ -167,13 +167,14 @@ fn a_provider_that_is_not_there_is_told_and_the_processor_does_the_work() {
         assert!(feed.end());
         let s = summary(&feed);
         assert_eq!((s.frames, s.provider.as_str()), (1, "cpu"));
-        let told = format!("not on {provider} 0");
+        let told = format!("cannot run the encoder on {provider} 0");
         let warned = provider != Provider::Cpu;
         assert_eq!(s.warnings.len(), usize::from(warned), "{:?}", s.warnings);
         assert!(
             s.warnings
                 .iter()
-                .all(|text| text.contains(&told) && text.contains(&format!("without {provider}")))
+                .all(|text| text.contains(&told)
+                    && text.contains(&format!("no provider {provider}")))
         );
     }
 }
@@ -456,7 +457,7 @@ fn what_is_wrong_from_the_start_is_said_at_the_start() {
         (
             |sink, _| sink.set_property("location", ""),
             gst::ResourceError::Settings,
-            "location is empty",
+            "`location` is empty",
         ),
         (
             |sink, _| sink.set_property("times", "{}"),
@@ -471,7 +472,7 @@ fn what_is_wrong_from_the_start_is_said_at_the_start() {
         (
             |_, dir| std::fs::write(dir.join("colour.onnx"), "altered").unwrap(),
             gst::ResourceError::OpenRead,
-            "altered",
+            "has changed",
         ),
     ];
     for (set, error, word) in cases {

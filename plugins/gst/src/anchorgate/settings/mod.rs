@@ -218,7 +218,7 @@ mod tests {
         properties.set("classes", &list.to_str().unwrap().to_value());
         assert!(error(&properties).contains("did you mean `Water tap, faucet`?"));
         properties.set("class-offset-ms", &"Water tap, faucet=soon".to_value());
-        assert!(error(&properties).contains("no `class=ms`"));
+        assert!(error(&properties).contains("is not `class=ms`"));
         properties.set("class-offset-ms", &"Water tap, faucet=-6000".to_value());
         assert!(error(&properties).contains("-5000..=5000"));
         properties.set("class-offset-ms", &"Water tap, faucet=-300".to_value());
