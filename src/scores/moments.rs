@@ -156,11 +156,14 @@ fn highlights(pairs: &[(&Query, &[f64])], least: u8) -> Value {
     json!({ "HL-mAP": percent(mean(precisions.into_iter())), "HL-Hit1": percent(mean(hits.into_iter())) })
 }
 
+/// A query and the windows that were predicted for it: start, stop, score.
+type Answered<'a> = (&'a Query, &'a [(f64, f64, f64)]);
+
 /// What their scorer gives, by its names.
 fn score(queries: &[Query], predicted: &HashMap<i64, &Predicted>) -> Map<String, Value> {
     let mut all = Map::new();
     let mut brief = Map::new();
-    let windows: Vec<(&Query, &[(f64, f64, f64)])> = queries
+    let windows: Vec<Answered<'_>> = queries
         .iter()
         .filter_map(|query| Some((query, predicted.get(&query.id)?.windows.as_deref()?)))
         .collect();
