@@ -28,7 +28,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use serde_json::{Value, json};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::{Cli, Command, PipelineArgs};
 use crate::failure::{Reported, Usage};
@@ -42,11 +44,17 @@ const FAILED: u8 = 1;
 
 /// Runs a command to its end.
 pub fn run(cli: Cli) -> ExitCode {
-    let filter = EnvFilter::try_from_env("EARMARK_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    // `debug`, or levels by module: `warn,earmark::session=debug`.
+    let filter = std::env::var("EARMARK_LOG")
+        .ok()
+        .and_then(|levels| levels.parse::<Targets>().ok())
+        .unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN));
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| LogWriter)
-        .with_ansi(false)
+        .with_ansi(false);
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
         .try_init();
     let output = Output {
         json: cli.json,
