@@ -407,7 +407,7 @@ fn what_was_spent_without_a_budget_is_told() {
         writer
             .frame(&Row {
                 pts: Nanos::ZERO,
-                entry: entry.clone(),
+                entry,
                 features: vec![1.0],
                 thumbnail: Vec::new(),
             })

@@ -273,7 +273,7 @@ fn run(folder: &Path, before: &str, language: &str, code: &str) -> Option<Output
             command.env("GST_PLUGIN_PATH", folder.join("target/release"));
             command
         }
-        other => panic!("cannot run {other}"),
+        other => unreachable!("nothing here runs {other}"),
     };
     let code = match language {
         "sh" => format!("set -euo pipefail\n{before}{code}"),

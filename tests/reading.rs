@@ -84,7 +84,10 @@ fn jumping_writes_what_reading_through_writes() {
             let output = succeeds(args);
             let file = read(&file);
             assert!(!file.2.decoder.is_empty() && file.2.provider == "cpu");
-            let used = format!("used       {} for decoding, cpu for encoding", file.2.decoder);
+            let used = format!(
+                "used       {} for decoding, cpu for encoding",
+                file.2.decoder
+            );
             assert!(said(&output).contains(&used), "{}", said(&output));
             seen.push(file);
         }

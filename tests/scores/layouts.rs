@@ -17,7 +17,8 @@ fn layout(folder: &Path, more: &[&str]) -> Value {
 fn count(value: &Value, what: &str) -> (u64, Option<u64>) {
     let counts = value["counts"].as_array().unwrap();
     let found = counts.iter().find(|count| count["what"] == what);
-    let found = found.unwrap_or_else(|| panic!("{what} is not in {counts:?}"));
+    assert!(found.is_some(), "{what} is not in {counts:?}");
+    let found = found.unwrap();
     (
         found["found"].as_u64().unwrap(),
         found["published"].as_u64(),
