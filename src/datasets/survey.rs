@@ -71,7 +71,10 @@ impl Layout {
             Self::Nextqa => ["train.csv", "val.csv", "test.csv"].contains(&name),
             Self::MusicAvqa => between("avqa-", ".json"),
             Self::HmeQa => between("HME-QA_annotations", ".json"),
-            Self::Kitchenmix => name.ends_with(".csv") && name != "attribution.csv",
+            // Those two say where the sounds are from, and how long recordings are.
+            Self::Kitchenmix => {
+                name.ends_with(".csv") && name != "attribution.csv" && name != "videos.csv"
+            }
         }
     }
 }

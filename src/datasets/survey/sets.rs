@@ -79,9 +79,8 @@ fn ave_set(folder: &Path, survey: &mut Survey) -> anyhow::Result<()> {
         for (other, others) in &splits[i + 1..] {
             let both = videos.intersection(others).count();
             if both > 0 {
-                survey.notes.push(format!(
-                    "{both} videos are in {split} and in {other}, with different classes"
-                ));
+                let note = format!("{both} videos are in {split} and in {other}");
+                survey.notes.push(note);
             }
         }
     }
@@ -322,7 +321,7 @@ fn asked(
         survey.count(format!("{name}, questions"), ids.len(), published(name));
         if ids.len() < questions.len() {
             survey.notes.push(format!(
-                "{name}: {} questions have the id of another one, some with another answer",
+                "{name}: {} questions have the id of another one",
                 questions.len() - ids.len()
             ));
         }
