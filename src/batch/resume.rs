@@ -229,13 +229,13 @@ mod tests {
                 "weights m",
             ),
             (vec![now[0].clone()], "no weights"),
-            (vec![note("encoder", "a", None)], "older versions"),
+            (vec![note("encoder", "a", None)], "older version"),
             (vec![note("encoder", "z", None)], "encoder m"),
             (
                 vec![
                     now[0].clone(),
                     now[1].clone(),
-                    note("replies", "v", Some("v")),
+                    note("voice", "v", Some("v")),
                 ],
                 "more",
             ),

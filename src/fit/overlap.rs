@@ -106,7 +106,11 @@ mod tests {
         };
         assert_eq!(refused(vec![noise(3, 0, 2_000), noise(4, 0, 500)]), None);
         let whole = refused(vec![noise(3, 0, 500), noise(2, 0, 2_000)]);
-        assert!(whole.unwrap().contains("noise 2, which is learned from"));
+        assert!(
+            whole
+                .unwrap()
+                .contains("noise 2, which is in the training set")
+        );
         let piece = refused(vec![noise(1, 700, 600)]);
         assert!(piece.unwrap().contains("noise 1"));
         let twice = refused(vec![noise(5, 0, 500), noise(5, 0, 500)]);

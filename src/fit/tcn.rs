@@ -192,7 +192,7 @@ mod tests {
         assert!(other.contains("other recordings"), "{other}");
         std::fs::write(&part, "mine").unwrap();
         let wrong = store::resume(&part, "job").unwrap_err().to_string();
-        assert!(wrong.contains("no checkpoint"), "{wrong}");
+        assert!(wrong.contains("not a checkpoint"), "{wrong}");
     }
 
     #[test]

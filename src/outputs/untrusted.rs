@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(ms, [(80, 240, true), (240, 400, false), (480, 560, false)]);
         assert_eq!(
             found.text().unwrap(),
-            "0.400 s of 0.640 s: 0.1 to 0.2 s (silence), 0.2 to 0.4 s (spoilt), 0.5 to 0.6 s (spoilt)"
+            "0.400 s of 0.640 s: 0.1 to 0.2 s (silence), 0.2 to 0.4 s (distorted), 0.5 to 0.6 s (distorted)"
         );
         let mut fine = Untrusted::default();
         fine.hear(Nanos::ZERO, 0.0, 0.9);

@@ -64,9 +64,9 @@ mod tests {
             "{late:?}"
         );
         let both = told((5_000, 20_000), (0, 10_000));
-        assert!(both[0].contains("pictures begin at 5.000 s"), "{both:?}");
+        assert!(both[0].contains("video begins at 5.000 s"), "{both:?}");
         assert!(both[1].contains("sound ends at 10.000 s"), "{both:?}");
-        assert!(told((0, 10_000), (0, 13_000))[0].contains("pictures end at 10.000 s"));
-        assert!(told((0, 10_000), (20_000, 30_000))[0].contains("never come together"));
+        assert!(told((0, 10_000), (0, 13_000))[0].contains("video ends at 10.000 s"));
+        assert!(told((0, 10_000), (20_000, 30_000))[0].contains("do not overlap"));
     }
 }
