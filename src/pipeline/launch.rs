@@ -566,7 +566,7 @@ mod tests {
                 (6, "a `!` needs an element before and after it"),
                 (7, "is not an element, property, pad, caps filter or `!`"),
                 (7, "nothing follows this `!`"),
-                (4, "no element has this name; there is sinc"),
+                (4, "no element has this name; the names are sinc"),
             ]
         );
         assert_eq!(problems[5].hint.as_deref(), Some("did you mean `sinc`?"));

@@ -50,8 +50,8 @@ impl Override {
         let mut value = tree::parse(value).map_err(|problems| {
             let why = problems.first().map(|problem| problem.rule.clone());
             format!(
-                "--set {name}={value}: the value is not valid YAML: {}",
-                why.unwrap_or_default()
+                "--set {name}={value}: the value {}",
+                why.unwrap_or_else(|| "is not valid YAML".into())
             )
         })?;
         place(&mut value);
@@ -143,7 +143,11 @@ mod tests {
             ("graph.x", "1", "is not a section"),
             ("budget.", "1", "SECTION.KEY=VALUE"),
             ("budget.a.b", "1", "SECTION.KEY=VALUE"),
-            ("budget.tokens_per_s", "{", "no YAML"),
+            (
+                "budget.tokens_per_s",
+                "{",
+                "not valid YAML: unclosed bracket",
+            ),
         ] {
             let wrong = Override::new(name, value).unwrap_err();
             assert!(wrong.contains(said), "{wrong}");

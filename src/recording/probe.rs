@@ -470,7 +470,7 @@ mod tests {
         );
         assert_eq!(
             missing.to_string(),
-            "no H.265 decoder (video/x-h265): the element avdec_h265 is missing, it comes with gstreamer1.0-libav: run `sudo apt-get install gstreamer1.0-libav`"
+            "no H.265 decoder (video/x-h265): the element avdec_h265 is missing; to install it, run `sudo apt-get install gstreamer1.0-libav`"
         );
         let odd = Missing::from_detail(
             "gstreamer|1.0|earmark|zzz9 decoder|decoder-video/x-gst-fourcc-zzz9",
