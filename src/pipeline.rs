@@ -10,7 +10,7 @@
 //! - `properties`: checks values against element properties.
 //! - `sections`: the typed sections; `mistakes`: explains their wrong values.
 //! - `checks`: checks the graph as a whole.
-//! - [`reference`]: the reference of all keys, for the guide; [`schema`]: for editors.
+//! - [`mod@reference`]: the reference of all keys, for the guide; [`mod@schema`]: for editors.
 //! - [`drawing`]: draws a checked pipeline.
 
 mod checks;

@@ -396,7 +396,7 @@ fn a_slow_display_behind_a_tee_costs_no_picture() {
     init();
     for picked in [
         "framepick name=asked ! tee name=tee",
-        "tee name=tee ! framepick name=asked",
+        "tee name=tee ! queue ! framepick name=asked",
     ] {
         let (kept, shown) = match picked.ends_with("tee") {
             true => ("tee. ! queue", "tee."),
@@ -404,8 +404,8 @@ fn a_slow_display_behind_a_tee_costs_no_picture() {
         };
         let line = format!(
             "filesrc location={} ! parsebin ! anchorgate policy=dense tokens-per-s=5000 ! decodebin name=decoder ! {picked} \
-             {kept} ! fakesink name=out sync=false async=false \
-             {shown} ! queue ! fakesink name=shown sync=true qos=true ts-offset=-3000000000",
+             {kept} ! fakesink name=out sync=false \
+             {shown} ! queue ! fakesink name=shown sync=true qos=true",
             file.display()
         );
         let pipeline = gst::parse::launch(&line).unwrap();
@@ -422,7 +422,10 @@ fn a_slow_display_behind_a_tee_costs_no_picture() {
         });
         let taken = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let noted = taken.clone();
+        // The display is late once a frame has come through: `framepick` has seen the decoder by then.
+        let display = pipeline.by_name("shown").unwrap();
         pad("out").add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            display.set_property("ts-offset", -3_000_000_000_i64);
             let pts = info.buffer().and_then(|buffer| buffer.pts());
             noted.lock().unwrap().extend(pts.map(|pts| pts.mseconds()));
             gst::PadProbeReturn::Ok
