@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use earmark::pipeline::shipped::SHIPPED;
+
 use crate::recordings::{
     call, check_h5, earmark, folder, made, pipeline, python, root, said, succeeds,
 };
@@ -311,15 +313,7 @@ fn the_shipped_pipelines_run_on_the_shipped_recording() {
         return;
     }
     let folder = folder("shipped");
-    for name in [
-        "gated",
-        "sharp",
-        "grid",
-        "thrifty",
-        "uniform",
-        "dense",
-        "anchors_only",
-    ] {
+    for name in SHIPPED.map(|shipped| shipped.name) {
         let file = folder.join(format!("{name}.h5"));
         let pipeline = root().join(format!("pipelines/{name}.yaml"));
         succeeds(call(

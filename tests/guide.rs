@@ -7,6 +7,8 @@ use std::process::{Command, Output};
 use earmark::pipeline::reference::{GENERATED, reference, tables};
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
+use earmark::pipeline::shipped::SHIPPED;
+
 use crate::recordings::{folder, python, root, said};
 
 /// Every page of the guide.
@@ -194,15 +196,7 @@ fn every_key_of_the_shipped_pipelines_is_in_the_reference() {
         .into_iter()
         .map(|key| format!("  {}:", key.key))
         .collect();
-    for name in [
-        "gated",
-        "sharp",
-        "grid",
-        "thrifty",
-        "uniform",
-        "dense",
-        "anchors_only",
-    ] {
+    for name in SHIPPED.map(|shipped| shipped.name) {
         let text = read(&root().join(format!("pipelines/{name}.yaml")));
         let sections = text.split("\n\n").filter(|part| !part.contains("graph: |"));
         for line in sections.flat_map(str::lines) {

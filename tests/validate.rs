@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use earmark::pipeline::shipped::SHIPPED;
+
 use crate::recordings::{folder, root};
 
 /// `earmark` in `folder`, with the models of the repository.
@@ -54,15 +56,7 @@ fn said_of(name: &str, text: &str, args: &[&str]) -> String {
 
 #[test]
 fn the_shipped_pipelines_are_fine() {
-    for name in [
-        "gated",
-        "sharp",
-        "grid",
-        "thrifty",
-        "uniform",
-        "dense",
-        "anchors_only",
-    ] {
+    for name in SHIPPED.map(|shipped| shipped.name) {
         let output = earmark(root(), &["validate", &format!("pipelines/{name}.yaml")]);
         assert!(output.status.success(), "{}", seen(&output));
     }
@@ -207,15 +201,11 @@ fn keys_are_set_on_the_command_line_and_checked_like_yaml() {
 #[test]
 fn shipped_pipelines_have_names_everywhere() {
     let folder = folder("validate_shipped");
-    for name in [
-        "gated",
-        "sharp",
-        "grid",
-        "thrifty",
-        "uniform",
-        "dense",
-        "anchors_only",
-    ] {
+    let files = std::fs::read_dir(root().join("pipelines")).unwrap();
+    let files =
+        files.filter(|file| file.as_ref().unwrap().path().extension() == Some("yaml".as_ref()));
+    assert_eq!(files.count(), SHIPPED.len());
+    for name in SHIPPED.map(|shipped| shipped.name) {
         let text = earmark(&folder, &["pipelines", name]);
         let shipped = std::fs::read(root().join(format!("pipelines/{name}.yaml"))).unwrap();
         assert_eq!(text.stdout, shipped, "{name}");

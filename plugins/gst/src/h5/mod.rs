@@ -115,6 +115,24 @@ fn named(path: &Path, writing: bool) -> std::io::Result<(PathBuf, Option<std::fs
     Ok((name.into(), Some(file)))
 }
 
+/// Opens another program's file, and what must stay open as long.
+fn open_foreign(path: &Path) -> Result<(File, Option<std::fs::File>), H5Error> {
+    let read = |message: String| H5Error::Read {
+        path: path.into(),
+        message,
+    };
+    let about = path.metadata().map_err(|e| read(e.to_string()))?;
+    if about.is_dir() {
+        return Err(read("it is a folder".into()));
+    }
+    let (name, open) = named(path, false).map_err(|e| read(e.to_string()))?;
+    let file = File::with_options()
+        .with_fapl(|access| access.file_locking(false))
+        .open(name)
+        .map_err(|_| read("it is no HDF5 file, or it is damaged".into()))?;
+    Ok((file, open))
+}
+
 /// The version of the HDF5 library.
 pub fn library_version() -> String {
     let (major, minor, micro) = hdf5::library_version();

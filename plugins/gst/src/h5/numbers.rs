@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Error, File, H5Error, TypeDescriptor, named};
+use super::{Error, H5Error, TypeDescriptor, open_foreign};
 
 /// The numbers of a dataset of one axis, of any integer type; `most`: how many there may be.
 ///
@@ -13,16 +13,8 @@ pub fn whole_numbers(path: &Path, name: &str, most: usize) -> Result<Vec<i64>, H
         path: path.into(),
         message,
     };
-    let about = path.metadata().map_err(|e| read(e.to_string()))?;
-    if about.is_dir() {
-        return Err(read("it is a folder".into()));
-    }
     // What HDF5 opened by descriptor must stay open.
-    let (place, _open) = named(path, false).map_err(|e| read(e.to_string()))?;
-    let file = File::with_options()
-        .with_fapl(|access| access.file_locking(false))
-        .open(place)
-        .map_err(|_| read("it is no HDF5 file, or damaged".into()))?;
+    let (file, _open) = open_foreign(path)?;
     let told = |e: Error| read(format!("`{name}`: {e}"));
     let dataset = file
         .dataset(name)

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::{Dataset, Error, File, FloatSize, H5Error, TypeDescriptor, named};
+use super::{Dataset, Error, File, FloatSize, H5Error, TypeDescriptor, open_foreign};
 
 /// A file of sounds, opened for reading.
 pub struct SoundFile {
@@ -27,19 +27,7 @@ impl SoundFile {
     /// # Errors
     /// The file is missing, or no HDF5 file.
     pub fn open(path: &Path) -> Result<Self, H5Error> {
-        let read = |message: String| H5Error::Read {
-            path: path.into(),
-            message,
-        };
-        let about = path.metadata().map_err(|e| read(e.to_string()))?;
-        if about.is_dir() {
-            return Err(read("it is a folder".into()));
-        }
-        let (name, open) = named(path, false).map_err(|e| read(e.to_string()))?;
-        let file = File::with_options()
-            .with_fapl(|access| access.file_locking(false))
-            .open(name)
-            .map_err(|_| read("it is no HDF5 file, or it is damaged".into()))?;
+        let (file, open) = open_foreign(path)?;
         Ok(Self {
             file,
             path: path.into(),
