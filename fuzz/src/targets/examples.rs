@@ -12,7 +12,7 @@ use gstearmark::h5::{self, Closing, Opening, Precision, Row, Writer};
 use gstearmark::structures::{self, Chosen, Message, Summary};
 
 fn anchor(id: u32, ms: i64) -> anyhow::Result<Anchor> {
-    let window = Window::new(Nanos::from_ms(ms - 200), Nanos::from_ms(ms + 400));
+    let window = Window::new(Nanos::from_ms(ms - 200), Nanos::from_ms(ms + 300));
     Ok(Anchor {
         id,
         onset: Nanos::from_ms(ms),
