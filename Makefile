@@ -1,6 +1,6 @@
 # Earmark's entry points; the work itself is in scripts/. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: setup setup-tests build demo test wheel bench fuzz lint docs install uninstall clean distclean help
+.PHONY: setup setup-tests build learning demo test wheel bench fuzz lint docs install uninstall clean distclean help
 
 INPUT ?= fixtures/kitchen.mp4
 FUZZ_SECONDS ?= 3600
@@ -22,11 +22,20 @@ build: setup ## build target/release/earmark and target/release/libgstearmark.so
 	@scripts/step.sh build "compiling; only the first time takes minutes" \
 		cargo build --release --workspace --exclude earmark-fuzz --locked
 
+# A workspace of its own: `make build` and `make demo` do not wait for it.
+LEARNING = --locked --manifest-path plugins/learning/Cargo.toml --target-dir $${CARGO_TARGET_DIR:-target}/learning
+
+learning: ## build target/release/earmark-learning, which trains heads for `earmark learn` and `earmark eval tokens`
+	@scripts/step.sh learning "compiling what trains; only the first time takes minutes" cargo build --release $(LEARNING)
+	@mkdir -p $${CARGO_TARGET_DIR:-target}/release
+	@cp -f $${CARGO_TARGET_DIR:-target}/learning/release/earmark-learning $${CARGO_TARGET_DIR:-target}/release/
+
 demo: build ## extract features from INPUT=fixtures/kitchen.mp4 to OUTPUT=target/demo/<name>.h5, and a page to look at
 	@scripts/demo.sh
 
 # In release, so that demo and test share one build.
-test: setup-tests build ## run every test
+test: setup-tests build learning ## run every test
+	cargo test --release $(LEARNING)
 	cargo test --release --workspace --locked
 
 wheel: setup-tests ## build the Python package into target/wheel
@@ -43,6 +52,8 @@ fuzz: setup ## feed spoilt input to everything that reads what others wrote, FUZ
 lint: setup ## check formatting, lints, documentation, and the crates against deny.toml
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo fmt --manifest-path plugins/learning/Cargo.toml --check
+	cargo clippy $(LEARNING) --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
 	@scripts/deny.sh
 

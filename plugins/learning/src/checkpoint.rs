@@ -1,0 +1,76 @@
+//! Training as it stands after an epoch: all that decides how it goes on.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::tensors::{self, Matrices};
+
+/// What is kept.
+pub(crate) struct Checkpoint {
+    pub(crate) weights: Matrices,
+    /// AdamW's running means of gradients, and of their squares.
+    pub(crate) moments: [Matrices; 2],
+    /// The best weights so far.
+    pub(crate) best: Matrices,
+    pub(crate) progress: Progress,
+}
+
+/// How far it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    /// Epochs that are done.
+    pub(crate) epochs: usize,
+    /// Steps that AdamW has taken.
+    pub(crate) steps: usize,
+    /// When the best weights were found, and how good they are.
+    pub(crate) best_epoch: usize,
+    pub(crate) best_accuracy: Option<f64>,
+    /// The loss and the accuracy on validation after each epoch.
+    pub(crate) curve: Vec<(f64, Option<f64>)>,
+}
+
+const PARTS: [&str; 4] = ["weights/", "mean/", "square/", "best/"];
+
+impl Checkpoint {
+    pub(crate) fn write(&self, path: &Path, of: &Value) -> anyhow::Result<()> {
+        let parts = [
+            &self.weights,
+            &self.moments[0],
+            &self.moments[1],
+            &self.best,
+        ];
+        let arrays: Vec<_> = PARTS
+            .into_iter()
+            .zip(parts)
+            .flat_map(|(start, all)| tensors::arrays(start, all))
+            .collect();
+        let note = serde_json::json!({ "checkpoint_of": of, "progress": self.progress });
+        tensors::write(path, &arrays, &note)
+    }
+
+    /// Reads one; `of` says what it must be a checkpoint of.
+    pub(crate) fn read(path: &Path, of: &Value) -> anyhow::Result<Self> {
+        let name = path.display();
+        let (bytes, _) = tensors::bytes(path)?;
+        let (file, note) = tensors::open(path, &bytes)?;
+        if note["checkpoint_of"] != *of {
+            bail!(
+                "{name} is a checkpoint of another training: of {}, and this is {of}; delete it, or name another file",
+                note["checkpoint_of"]
+            );
+        }
+        let progress = serde_json::from_value(note["progress"].clone())
+            .with_context(|| format!("{name} does not say how far it is"))?;
+        let [weights, mean, square, best] =
+            PARTS.map(|start| tensors::matrices(path, &file, start));
+        Ok(Self {
+            weights: weights?,
+            moments: [mean?, square?],
+            best: best?,
+            progress,
+        })
+    }
+}
