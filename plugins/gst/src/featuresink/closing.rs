@@ -100,6 +100,21 @@ impl ClosingDraft {
         self.closing.frames_missed = 0;
     }
 
+    /// The file that begins is called so, unless the recording has a name.
+    pub(super) fn named(&mut self, stem: String) {
+        if !self.is_named {
+            self.closing.video_id = stem;
+        }
+    }
+
+    /// The closing of a file that ends here; what is counted and told from now on is the next one's.
+    pub(super) fn cut(&mut self) -> Closing {
+        let closing = self.closing();
+        self.closing.frames_missed = 0;
+        self.closing.warnings.clear();
+        closing
+    }
+
     /// The closing if the file ends now.
     pub(super) fn closing(&self) -> Closing {
         let mut closing = self.closing.clone();

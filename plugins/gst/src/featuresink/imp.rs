@@ -39,7 +39,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// Properties and state.
 #[derive(Default)]
 pub struct FeatureSink {
-    settings: Mutex<Settings>,
+    pub(super) settings: Mutex<Settings>,
     pub(super) state: Mutex<Option<Started>>,
     /// True while the pad flushes or deactivates, or the element pauses: a waiting thread must give way.
     unlocked: AtomicBool,
@@ -55,6 +55,10 @@ impl ObjectSubclass for FeatureSink {
 impl ObjectImpl for FeatureSink {
     fn properties() -> &'static [glib::ParamSpec] {
         settings::properties()
+    }
+
+    fn signals() -> &'static [glib::subclass::Signal] {
+        settings::signals()
     }
 
     fn constructed(&self) {
@@ -194,7 +198,7 @@ impl BaseSinkImpl for FeatureSink {
             self.post_error_message(message);
             gst::FlowError::Error
         })?;
-        self.hand_over(job)?;
+        self.give(job)?;
         Ok(gst::FlowSuccess::Ok)
     }
 
@@ -252,6 +256,7 @@ impl FeatureSink {
 
     /// Stops the worker; it keeps an unfinished file.
     fn close(&self) {
+        self.close_segment();
         let Some(started) = lock(&self.state).take() else {
             return;
         };
@@ -339,6 +344,12 @@ impl FeatureSink {
         if self.restart_after_flush().is_err() {
             return false;
         }
+        match self.end_segments() {
+            Ok(true) => {}
+            // Nothing came, and there is no file.
+            Ok(false) => return true,
+            Err(_) => return false,
+        }
         let warnings = lock(&self.settings).warnings.clone();
         let (done, report) = bounded(1);
         let last = match lock(&self.state).as_ref() {
@@ -348,8 +359,12 @@ impl FeatureSink {
                 for warning in warnings.lines() {
                     closing.warn(warning.into());
                 }
+                let mut closing = closing.closing();
+                if let Some(segments) = &started.segments {
+                    segments.close(&mut closing);
+                }
                 Job::Finish {
-                    closing: Box::new(closing.closing()),
+                    closing: Box::new(closing),
                     scaling: started.scaling,
                     done,
                 }
@@ -376,6 +391,13 @@ impl FeatureSink {
     /// Whether another element failed, but not the worker.
     fn other_element_failed(&self) -> bool {
         let state = lock(&self.state);
+        // A stream that breaks off has ended all the same, and the next file will begin with the next stream.
+        if state
+            .as_ref()
+            .is_some_and(|started| started.segments.is_some())
+        {
+            return false;
+        }
         let error = state.as_ref().and_then(|started| started.errors.as_ref());
         error.and_then(ErrorWatch::first_error).is_some()
             && state
@@ -402,7 +424,7 @@ impl FeatureSink {
         }
     }
 
-    fn post(&self, structure: gst::Structure) {
+    pub(super) fn post(&self, structure: gst::Structure) {
         let message = gst::message::Element::builder(structure)
             .src(&*self.obj())
             .build();

@@ -127,14 +127,19 @@ impl FeatureSink {
             return false;
         }
         let job = {
-            let state = lock(&self.state);
-            let Some(started) = state.as_ref() else {
+            let mut state = lock(&self.state);
+            let Some(started) = state.as_mut() else {
                 return false;
             };
             let mut closing = lock(&started.closing);
             match message {
                 Message::Plan(header) => {
+                    let earns = header.config["budget"]["tokens_per_s"].as_f64();
                     closing.plan(header);
+                    drop(closing);
+                    if let Some(segments) = &mut started.segments {
+                        segments.earns(earns.unwrap_or(0.0));
+                    }
                     return true;
                 }
                 Message::Summary(summary) => {
@@ -154,7 +159,7 @@ impl FeatureSink {
                 }
             }
         };
-        self.hand_over(job).is_ok()
+        self.give(job).is_ok()
     }
 
     pub(super) fn take_tags(&self, tags: &gst::TagListRef) {

@@ -1,5 +1,7 @@
 //! What the worker gets from the streaming thread, and what it gives back.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anchoring::cue::Cue;
@@ -20,6 +22,17 @@ pub(super) enum Job {
     Anchor(Anchor),
     /// A cue.
     Cue(Cue),
+    /// The open file, if there is one, ends; another begins.
+    Segment {
+        /// What is known of the one that ends.
+        closing: Option<Box<Closing>>,
+        /// Time spent scaling its frames.
+        scaling: Duration,
+        /// The one that begins.
+        target: PathBuf,
+        /// Attributes of it beyond those of the properties.
+        further: BTreeMap<String, String>,
+    },
     /// The stream starts again, and so does the file.
     Restart,
     /// The end of the stream.

@@ -6,6 +6,7 @@
 //! - `imp`: pads and state.
 //! - `start`: checks everything before the first frame and starts the worker.
 //! - `intake`: frames, cues and messages -> jobs. `frame`: a decoded frame -> what the encoder takes.
+//! - `segments`: which of several files in turn everything goes to. `segmented`: asks where each goes, tells what went into it.
 //! - `job`: what the worker gets and gives back.
 //! - `worker`: the thread that encodes and writes, and its queue.
 //! - `work`: what it does. `batches`: frames -> batches, embeddings -> rows in the order of the frames.
@@ -21,6 +22,8 @@ mod imp;
 mod intake;
 mod job;
 mod messages;
+mod segmented;
+mod segments;
 mod settings;
 mod start;
 mod work;

@@ -44,6 +44,7 @@ pub(super) struct Settings {
     pub(super) attributes: String,
     pub(super) warnings: String,
     pub(super) flush_s: u32,
+    pub(super) segment_s: u32,
     pub(super) incomplete_because: String,
 }
 
@@ -70,6 +71,7 @@ impl Default for Settings {
             attributes: String::new(),
             warnings: String::new(),
             flush_s: 10,
+            segment_s: 0,
             incomplete_because: String::new(),
         }
     }
@@ -82,6 +84,24 @@ impl From<StoredAs> for Precision {
             StoredAs::F16 => Self::F16,
         }
     }
+}
+
+/// The signal that asks where a file goes.
+pub(super) const NAMES: &str = "name-segment";
+
+pub(super) fn signals() -> &'static [glib::subclass::Signal] {
+    static SIGNALS: LazyLock<Vec<glib::subclass::Signal>> = LazyLock::new(|| {
+        vec![
+            // (number from 0, where it begins in the stream in ns) -> a structure with `location` and maybe `attributes`, as the
+            // properties of these names; without one, the location with the number before its ending.
+            glib::subclass::Signal::builder(NAMES)
+                .param_types([u32::static_type(), u64::static_type()])
+                .return_type::<Option<gst::Structure>>()
+                .run_last()
+                .build(),
+        ]
+    });
+    SIGNALS.as_ref()
 }
 
 /// The properties as GObject and `gst-inspect-1.0` list them.
@@ -171,6 +191,13 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
                 .default_value(standard.flush_s)
                 .mutable_ready()
                 .build(),
+            glib::ParamSpecUInt::builder("segment-s")
+                .nick("Segment")
+                .blurb("Seconds of the stream a file, one after the other: LOCATION-00000 and so on, or where the signal name-segment says; 0 for one file")
+                .maximum(86_400)
+                .default_value(standard.segment_s)
+                .mutable_ready()
+                .build(),
             glib::ParamSpecString::builder("incomplete-because")
                 .nick("Incomplete because")
                 .blurb("Why the application stops before the end of the stream, stored as an attribute of the kept file; an application that sets it reports that itself")
@@ -253,6 +280,7 @@ impl Settings {
             "times" => self.times = text(),
             "attributes" => self.attributes = text(),
             "warnings" => self.warnings = text(),
+            "segment-s" => self.segment_s = value.get().unwrap_or(self.segment_s),
             "flush-s" => self.flush_s = value.get().unwrap_or(self.flush_s),
             "incomplete-because" => self.incomplete_because = text(),
             _ => {}
@@ -282,6 +310,7 @@ impl Settings {
             "attributes" => self.attributes.to_value(),
             "warnings" => self.warnings.to_value(),
             "flush-s" => self.flush_s.to_value(),
+            "segment-s" => self.segment_s.to_value(),
             "incomplete-because" => self.incomplete_because.to_value(),
             _ => return None,
         })

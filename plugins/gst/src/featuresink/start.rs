@@ -1,22 +1,25 @@
 //! The start: checks properties, loads the encoder, opens the file, starts the worker.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anchoring::tier::Tier;
 use gst::prelude::*;
+use gst::subclass::prelude::*;
 
 use super::closing::ClosingDraft;
 use super::error_watch::ErrorWatch;
 use super::frame::{Orientation, Scaler};
 use super::job::Ending;
 use super::messages::{file_message, model_message, settings_message};
+use super::segments::Segments;
 use super::settings::Settings;
 use super::work::{Target, Work};
 use super::worker::{Leaving, Worker};
 use super::{CAT, FeatureSink};
-use crate::h5::{self, Opening};
+use crate::h5::{self, Opening, Totals};
 use crate::models::{self, Input, ModelError};
 use crate::onnx::{self, Encoder};
 
@@ -25,6 +28,10 @@ pub(super) struct Started {
     pub(super) worker: Worker,
     /// Shared with the worker.
     pub(super) closing: Arc<Mutex<ClosingDraft>>,
+    /// Where files follow one another.
+    pub(super) segments: Option<Segments>,
+    /// The file that is open then.
+    pub(super) open: Option<PathBuf>,
     /// Errors of other elements.
     pub(super) errors: Option<ErrorWatch>,
     /// A flush came, and no data since.
@@ -93,11 +100,19 @@ pub(super) fn begin(
     let closing = ClosingDraft::new(&settings.video_id, &settings.config, stem, warnings);
     let closing = Arc::new(Mutex::new(closing));
     let leaving = Leaving::default();
+    let segments = Segments::wanted(settings.segment_s);
     let target = Target {
         path: location,
+        in_turn: segments.is_some(),
         overwrite: settings.overwrite,
         opening,
         flush: Duration::from_secs(settings.flush_s.into()),
+    };
+    let element = sink.downgrade();
+    let announce = move |path: &Path, totals: &Totals| {
+        if let Some(element) = element.upgrade() {
+            element.imp().post_segment(path, totals);
+        }
     };
     let work = Work::new(
         encoder,
@@ -106,6 +121,7 @@ pub(super) fn begin(
         settings.batch as usize,
         earlier,
         leaving.clone(),
+        Box::new(announce),
     )
     .map_err(|err| file_message(&err, ""))?;
     let shared = closing.clone();
@@ -116,6 +132,8 @@ pub(super) fn begin(
     Ok(Started {
         worker,
         closing,
+        segments,
+        open: None,
         errors: ErrorWatch::start(sink.upcast_ref()),
         flushed: false,
         input,

@@ -1,6 +1,7 @@
 //! What the worker does with its jobs: batches, embeddings, rows, the file.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -23,11 +24,16 @@ const GRACE: Duration = Duration::from_secs(3);
 /// Where and how to write the file.
 pub(super) struct Target {
     pub(super) path: PathBuf,
+    /// Several files, one after the other, each opened when it is named.
+    pub(super) in_turn: bool,
     pub(super) overwrite: bool,
     pub(super) opening: Opening,
     /// How long data may wait in memory.
     pub(super) flush: Duration,
 }
+
+/// Told of each file that got its name, where files follow one another.
+pub(super) type Announce = Box<dyn Fn(&Path, &Totals) + Send>;
 
 /// The encoder, the file, and what is between them.
 pub(super) struct Work {
@@ -48,6 +54,7 @@ pub(super) struct Work {
     /// Since when data has waited in memory.
     since: Option<Instant>,
     leaving: Leaving,
+    announce: Announce,
     /// Times of earlier passes, and when this one began.
     times: (Vec<serde_json::Value>, Instant),
     report: Report,
@@ -63,11 +70,19 @@ impl Work {
         batch: usize,
         earlier: Vec<serde_json::Value>,
         leaving: Leaving,
+        announce: Announce,
     ) -> Result<Self, H5Error> {
-        let writer = Writer::create(&target.path, target.overwrite, &target.opening)?;
+        let writer = match target.in_turn {
+            true => None,
+            false => Some(Writer::create(
+                &target.path,
+                target.overwrite,
+                &target.opening,
+            )?),
+        };
         Ok(Self {
             encoder,
-            writer: Some(writer),
+            writer,
             ours: None,
             kept: None,
             batches: Batches::new(batch_sizes(batch, px)),
@@ -78,6 +93,7 @@ impl Work {
             target,
             since: None,
             leaving,
+            announce,
             times: (earlier, Instant::now()),
             report: Report::default(),
         })
@@ -137,10 +153,26 @@ impl Work {
                 scaling,
                 done,
             } => {
+                // Of several files, the last may be finished by the end of the stream and by the stop that follows.
+                if self.target.in_turn && self.writer.is_none() {
+                    let _ = done.send(Report::default());
+                    return Ok(());
+                }
                 let report = self.finish(*closing, scaling)?;
                 // A flush may have ended the wait.
                 let _ = done.send(report);
                 return Ok(());
+            }
+            Job::Segment {
+                closing,
+                scaling,
+                target,
+                further,
+            } => {
+                if let Some(closing) = closing {
+                    self.finish(*closing, scaling)?;
+                }
+                return self.next_file(target, further);
             }
             Job::Leave { .. } => return Ok(()),
             Job::Frame(frame) => self.frame(frame)?,
@@ -268,6 +300,20 @@ impl Work {
         since.is_some_and(|since| since.elapsed() >= GRACE)
     }
 
+    /// Opens the next of several files.
+    fn next_file(
+        &mut self,
+        path: PathBuf,
+        further: BTreeMap<String, String>,
+    ) -> Result<(), WorkError> {
+        let mut opening = self.target.opening.clone();
+        opening.further.extend(further);
+        self.times.1 = Instant::now();
+        self.target.path = path;
+        self.writer = Some(Writer::create(&self.target.path, false, &opening)?);
+        Ok(())
+    }
+
     /// Drops everything so far.
     fn restart(&mut self) -> Result<(), WorkError> {
         while self.batches.drain().is_some() {}
@@ -297,6 +343,9 @@ impl Work {
             self.report.totals = writer.commit().inspect_err(|_| {
                 self.kept = Some(Kept { path, totals });
             })?;
+        }
+        if self.target.in_turn {
+            (self.announce)(&self.target.path, &self.report.totals);
         }
         self.ours = identity(&self.target.path);
         self.since = None;
