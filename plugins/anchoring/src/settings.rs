@@ -62,6 +62,9 @@ pub struct AnchorSettings {
     pub max_window_ms: u32,
     /// Least distance between two anchors, ms, 0..=60000.
     pub min_gap_ms: u32,
+    /// Streaming: for so long after an anchor, onsets of its class are no anchors, ms, 0..=600000. Where they keep coming without such a
+    /// pause, each rest is twice as long as the one before, up to 64 times.
+    pub refractory_ms: u32,
     /// The frame is taken this long after the onset, ms, -5000..=5000; kept inside the window.
     pub look_ms: i32,
     /// How much later an event is visible than audible, ms, -5000..=5000. Moves the window and the frame, not the
@@ -83,6 +86,7 @@ impl Default for AnchorSettings {
             min_window_ms: 0,
             max_window_ms: LONGEST_MS,
             min_gap_ms: 500,
+            refractory_ms: 0,
             look_ms: 60,
             offset_ms: 0,
             class_offset_ms: BTreeMap::new(),
@@ -131,6 +135,9 @@ pub struct BudgetSettings {
     pub burst_s: f64,
     /// Streaming: how far ahead the planner hears before it decides, ms, 100..=60000.
     pub look_ahead_ms: u32,
+    /// Streaming: whether frames are taken while somebody speaks, half a second before and a second after. If not, none is taken where no
+    /// sound comes, either.
+    pub pictures_during_speech: bool,
 }
 
 impl Default for BudgetSettings {
@@ -151,6 +158,7 @@ impl Default for BudgetSettings {
             miss_rate: 0.3,
             burst_s: 200.0,
             look_ahead_ms: 1000,
+            pictures_during_speech: true,
         }
     }
 }
@@ -236,6 +244,13 @@ impl Settings {
             0.0,
             60_000.0,
             "did you give microseconds?",
+        );
+        range(
+            "anchors.refractory_ms",
+            f64::from(a.refractory_ms),
+            0.0,
+            600_000.0,
+            "did you give microseconds? 0: no class rests",
         );
         range(
             "anchors.look_ms",
@@ -470,6 +485,7 @@ pub(crate) mod testing {
                             _ => most.max(min_window_ms).max(a.0 + a.1),
                         },
                         min_gap_ms: a.3,
+                        refractory_ms: a.3.saturating_sub(1_000) * 10,
                         look_ms: a.4,
                         offset_ms,
                         class_offset_ms: named.collect(),
@@ -492,6 +508,7 @@ pub(crate) mod testing {
                         miss_rate: worth.2,
                         burst_s: b.2,
                         look_ahead_ms: b.3,
+                        pictures_during_speech: true,
                     },
                 };
                 // What the largest gap needs, in whole thousandths, and up to 2000 tokens a second more.

@@ -12,12 +12,16 @@
 //! it does not matter how cues are chunked.
 
 mod acceptance;
+mod refractory;
 mod reserve_price;
+mod speech;
 mod token_bucket;
 
 use std::collections::VecDeque;
 
+use self::refractory::Refractory;
 use self::reserve_price::ReservePrice;
+use self::speech::Speech;
 use self::token_bucket::TokenBucket;
 use crate::anchor::candidate::{Candidate, CandidateFinder, INAUDIBLE};
 use crate::anchor::offset::Offsets;
@@ -96,11 +100,14 @@ pub struct StreamPlanner {
     discontinuities: VecDeque<Window>,
     /// The end of the last of them.
     discontinuities_end: Nanos,
+    /// Where no frame may be taken because somebody speaks.
+    speech: Speech,
     /// Time of the last frame; the start before the first.
     last: Nanos,
     /// When the last anchor's event is visible, and the end of its window.
     last_anchor: Option<(Nanos, Nanos)>,
     anchors: u32,
+    refractory: Refractory,
     /// The entry of an anchor that was just returned.
     pending: Option<Entry>,
 }
@@ -148,9 +155,11 @@ impl StreamPlanner {
             not_shown: VecDeque::new(),
             discontinuities: VecDeque::new(),
             discontinuities_end: Nanos::ZERO,
+            speech: Speech::default(),
             last: Nanos::ZERO,
             last_anchor: None,
             anchors: 0,
+            refractory: Refractory::new(Nanos::from_ms(settings.anchors.refractory_ms.into())),
             pending: None,
             settings,
             prices,
@@ -197,6 +206,9 @@ impl StreamPlanner {
             SoundState::Silent
         };
         self.extend(stop, sound);
+        if !self.settings.budget.pictures_during_speech {
+            self.speech.hear(cue);
+        }
         let settings = &self.settings.anchors;
         let candidate = self.finder.push(cue, settings, &self.offsets, distrust);
         if let Some(candidate) = candidate
@@ -247,6 +259,17 @@ impl StreamPlanner {
         if in_order && self.discontinuities.len() < MAX_WAITING {
             self.discontinuities.push_back(window);
             self.discontinuities_end = window.stop();
+        }
+    }
+
+    /// The time itself, or the first after it that is in no discontinuity and in no speech.
+    fn skip(&self, mut at: Nanos) -> Nanos {
+        loop {
+            let next = self.speech.skip(self.skip_discontinuity(at));
+            if next == at {
+                return at;
+            }
+            at = next;
         }
     }
 
@@ -308,8 +331,14 @@ impl StreamPlanner {
             match (candidate.filter(|&at| at < until), frame) {
                 (Some(at), frame) if frame.is_none_or(|(t, ..)| at <= t) => {
                     let (_, candidate) = self.candidates.pop_front()?;
+                    if self.refractory.hear(candidate.class_id, candidate.onset)
+                        || self.speech.skip(at) > at
+                    {
+                        continue;
+                    }
                     self.note_candidate(&candidate);
                     if let Some((anchor, entry)) = self.try_anchor(at, &candidate) {
+                        self.refractory.anchor(candidate.class_id, candidate.onset);
                         self.pending = Some(entry);
                         return Some(Decision::Anchor(anchor));
                     }
@@ -353,6 +382,11 @@ impl StreamPlanner {
         if self.ended {
             return self.heard;
         }
+        // Speech that begins keeps frames away that lie before it.
+        let known = match self.settings.budget.pictures_during_speech {
+            true => self.heard,
+            false => self.heard - speech::BEFORE,
+        };
         // The earliest that an event may be visible, and that its frame may be taken, relative to its sound.
         let offset = self.offsets.earliest();
         let early = Nanos::from_ms(self.settings.anchors.look_ms.min(0).into());
@@ -363,7 +397,7 @@ impl StreamPlanner {
             .find(|(_, candidate)| candidate.visible + self.look_ahead > settled);
         // Candidates are sorted by their frames: the first open one has the earliest.
         open.map_or(Nanos::MAX, |&(at, _)| at)
-            .min(self.heard)
+            .min(known)
             .min(settled + early)
             .max(Nanos::ZERO)
     }
@@ -386,9 +420,17 @@ impl StreamPlanner {
         {
             self.discontinuities.pop_front();
         }
+        self.speech.forget(self.last);
         let low = self.settings.budget.background_tier;
+        let b = &self.settings.budget;
+        // Where nothing is heard, nobody knows whether somebody speaks.
+        let blind = !b.pictures_during_speech && b.policy == Policy::Gated;
         let mut from = self.last + self.frame_interval;
         for &(stop, sound) in &self.sounds {
+            if blind && sound == SoundState::Missing {
+                from = from.max(stop);
+                continue;
+            }
             let (at, tier) = match sound {
                 SoundState::Missing => self.uniform_frame(from),
                 SoundState::Trusted | SoundState::Untrusted => (self.gap_frame(from), low),
@@ -400,7 +442,7 @@ impl StreamPlanner {
                     }
                 }
             };
-            let at = self.skip_discontinuity(at);
+            let at = self.skip(at);
             if at < stop.min(until) {
                 let reason = match (self.settings.budget.policy, sound) {
                     (Policy::Uniform, _) => Reason::Uniform,
@@ -492,5 +534,7 @@ impl StreamPlanner {
     }
 }
 
+#[cfg(test)]
+mod day_tests;
 #[cfg(test)]
 mod tests;

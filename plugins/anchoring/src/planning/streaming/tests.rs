@@ -6,12 +6,12 @@ use super::*;
 use crate::cue::testing::{heard, plausible, wild};
 use crate::settings::testing::{checked, classes};
 
-fn seconds(s: i64) -> Nanos {
+pub(super) fn seconds(s: i64) -> Nanos {
     Nanos::from_ms(1_000 * s)
 }
 
 /// A planner whose decisions are checked against the laws that hold at every instant.
-struct Gate {
+pub(super) struct Gate {
     planner: StreamPlanner,
     settings: Settings,
     decisions: Vec<Decision>,
@@ -20,7 +20,7 @@ struct Gate {
 }
 
 impl Gate {
-    fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings) -> Self {
         Self {
             planner: StreamPlanner::new(settings.clone(), Prices::default())
                 .with_classes(&classes()),
@@ -31,11 +31,11 @@ impl Gate {
         }
     }
 
-    fn expect_stop(&mut self, stop: Nanos) {
+    pub(super) fn expect_stop(&mut self, stop: Nanos) {
         self.planner.expect_stop(stop);
     }
 
-    fn drain(&mut self) {
+    pub(super) fn drain(&mut self) {
         while let Some(decision) = self.planner.next() {
             if let Decision::Frame(entry) = &decision {
                 // No more is spent than was earned by then, whatever the expected end: the budget holds wherever the
@@ -60,27 +60,27 @@ impl Gate {
         self.decided = decided;
     }
 
-    fn push_cue(&mut self, cues: &[Cue]) {
+    pub(super) fn push_cue(&mut self, cues: &[Cue]) {
         for cue in cues {
             self.planner.push_cue(cue);
             self.drain();
         }
     }
 
-    fn finish(&mut self, stop: Nanos) {
+    pub(super) fn finish(&mut self, stop: Nanos) {
         self.planner.finish(stop);
         self.drain();
         assert_eq!(self.decided, Nanos::MAX);
     }
 
-    fn entries(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.decisions.iter().filter_map(|decision| match decision {
             Decision::Frame(entry) => Some(entry),
             Decision::Anchor(_) => None,
         })
     }
 
-    fn anchors(&self) -> Vec<&Anchor> {
+    pub(super) fn anchors(&self) -> Vec<&Anchor> {
         let anchors = self.decisions.iter().filter_map(|decision| match decision {
             Decision::Anchor(anchor) => Some(anchor),
             Decision::Frame(_) => None,
@@ -89,7 +89,7 @@ impl Gate {
     }
 
     /// The largest gap, the ends included.
-    fn largest_gap(&self, stop: Nanos) -> Nanos {
+    pub(super) fn largest_gap(&self, stop: Nanos) -> Nanos {
         let mut edges = vec![Nanos::ZERO];
         edges.extend(self.entries().map(|entry| entry.planned));
         edges.push(stop);
@@ -101,7 +101,7 @@ impl Gate {
     }
 
     /// Anchors are in order and apart, and their windows are disjoint and contain them.
-    fn check_anchors(&self) {
+    pub(super) fn check_anchors(&self) {
         let anchors = self.anchors();
         let offsets = Offsets::new(&self.settings.anchors, &classes());
         let seen = |anchor: &Anchor| (anchor.onset + offsets.of(anchor.class_id)).max(Nanos::ZERO);
@@ -125,7 +125,7 @@ impl Gate {
     }
 }
 
-fn max_gap(settings: &Settings) -> Nanos {
+pub(super) fn max_gap(settings: &Settings) -> Nanos {
     Nanos::from_ms(settings.budget.max_gap_ms.into())
 }
 

@@ -22,6 +22,7 @@ enum Field {
     Uint64(u64, u64, fn(&mut Properties) -> &mut u64),
     Int(i32, i32, fn(&mut Properties) -> &mut i32),
     Real(f64, f64, fn(&mut Properties) -> &mut f64),
+    Flag(fn(&mut Properties) -> &mut bool),
     Text(fn(&mut Properties) -> &mut Option<String>),
     Tier(fn(&mut Properties) -> &mut Tier),
     Policy(fn(&mut Properties) -> &mut Policy),
@@ -64,6 +65,12 @@ impl Property {
                 .blurb(blurb)
                 .minimum(low)
                 .maximum(high)
+                .default_value(*at(defaults))
+                .mutable_ready()
+                .build(),
+            Field::Flag(at) => glib::ParamSpecBoolean::builder(name)
+                .nick(nick)
+                .blurb(blurb)
                 .default_value(*at(defaults))
                 .mutable_ready()
                 .build(),
@@ -112,6 +119,7 @@ impl Property {
             Field::Uint64(_, _, at) => put(at(properties), value),
             Field::Int(_, _, at) => put(at(properties), value),
             Field::Real(_, _, at) => put(at(properties), value),
+            Field::Flag(at) => put(at(properties), value),
             Field::Text(at) => {
                 let text: Option<String> = value.get().unwrap_or_default();
                 *at(properties) = text.filter(|text| !text.is_empty());
@@ -141,6 +149,7 @@ impl Property {
             Field::Uint64(_, _, at) => at(properties).to_value(),
             Field::Int(_, _, at) => at(properties).to_value(),
             Field::Real(_, _, at) => at(properties).to_value(),
+            Field::Flag(at) => at(properties).to_value(),
             Field::Text(at) => at(properties).to_value(),
             Field::Tier(at) => EarmarkTier::from(*at(properties)).to_value(),
             Field::Policy(at) => EarmarkPolicy::from(*at(properties)).to_value(),
@@ -165,7 +174,7 @@ const fn property(
 }
 
 /// Ranges are those of [`Settings::check`].
-pub(super) const PROPERTIES: [Property; 33] = [
+pub(super) const PROPERTIES: [Property; 35] = [
     property(
         "policy",
         "Policy",
@@ -285,6 +294,18 @@ pub(super) const PROPERTIES: [Property; 33] = [
         "Smallest distance",
         "Smallest time between two anchors, ms",
         Field::Uint(0, 60_000, |p| &mut p.settings.anchors.min_gap_ms),
+    ),
+    property(
+        "pictures-during-speech",
+        "Frames during speech",
+        "Planning behind the sound: whether frames are taken while somebody speaks; if not, none where no sound comes either",
+        Field::Flag(|p| &mut p.settings.budget.pictures_during_speech),
+    ),
+    property(
+        "refractory-ms",
+        "Rest",
+        "Planning behind the sound: for so long after an anchor, onsets of its class are no anchors, ms; twice as long each time where they keep coming; 0: no rest",
+        Field::Uint(0, 600_000, |p| &mut p.settings.anchors.refractory_ms),
     ),
     property(
         "look-ms",
