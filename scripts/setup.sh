@@ -16,11 +16,13 @@ PACKAGES=(
   libhdf5-dev
   ffmpeg            # messages name it where a recording must be converted
   graphviz          # `earmark graph` draws with it
+  gstreamer1.0-alsa # microphones, for pipelines/live_camera.yaml
 )
 FOR_TESTS=(
   espeak-ng         # fixtures/make_kitchen.py speaks with it
   strace            # the tests watch with it that nothing leaves
   python3-gi gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 # a program in the guide uses them
+  gir1.2-gst-rtsp-server-1.0 mosquitto # the camera and the broker of the tests
 )
 case ${1:-} in
   '') TOOLS=() ;;

@@ -4,7 +4,7 @@
 //!
 //! - `pipeline`: arguments shared by commands with a pipeline; validate, graph.
 //! - `extract`: run, plan. `batch`: batch.
-//! - `files`: inspect, verify, recover.
+//! - `live`: live. `files`: inspect, verify, recover.
 //! - `report`: report, plot. `exchange`: export, import-audio.
 //! - `eval`: eval; `scores`: its commands for published benchmarks. `fit`: fit. `machine`: models.
 
@@ -14,6 +14,7 @@ mod exchange;
 mod extract;
 mod files;
 mod fit;
+mod live;
 mod machine;
 mod pipeline;
 mod report;
@@ -28,7 +29,8 @@ pub use exchange::{Export, ExportFormat, Fill, ImportAudio};
 pub use extract::{Listening, Plan, Run};
 pub use files::{Inspect, Reader, Recover, Task, Verify};
 pub use fit::{Fit, Part};
-pub use machine::{Completions, Man, Models};
+pub use live::Live;
+pub use machine::{Completions, Doctor, Man, Models};
 pub use pipeline::{Format, Graph, PipelineArgs, Pipelines, Validate};
 pub use report::{Plot, Report};
 pub use scores::{
@@ -80,6 +82,8 @@ pub enum Command {
     Run(Run),
     /// Listen to a recording (or a sound file) and write a plan: which frames to take.
     Plan(Plan),
+    /// Keep cameras and microphones going for weeks: hourly files, events, reconnection.
+    Live(Live),
     /// Extract features from many recordings, on one machine or many; can be resumed.
     Batch(Box<Batch>),
     /// Process recordings for `earmark batch`, which sends requests on stdin.
@@ -100,7 +104,7 @@ pub enum Command {
     Man(Man),
     /// Draw a pipeline: elements, pads, caps and links.
     Graph(Graph),
-    /// Show what is in a feature file, a plan or the output folder of a batch.
+    /// Show what is in a feature file, a plan or the output folder of `batch` or `live`.
     Inspect(Inspect),
     /// Read feature files in full and report every problem.
     Verify(Verify),
@@ -122,5 +126,5 @@ pub enum Command {
     /// List the models that pipelines can name.
     Models(Models),
     /// Check that this machine has what Earmark needs, and say what to install.
-    Doctor,
+    Doctor(Doctor),
 }

@@ -9,6 +9,7 @@ mod fit;
 mod graph;
 mod import_audio;
 mod inspect;
+mod live;
 mod man;
 mod models;
 mod pipelines;
@@ -78,6 +79,7 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
     match command {
         Command::Run(args) => run::run(&args, output),
         Command::Plan(args) => plan::run(&args, output),
+        Command::Live(args) => live::run(&args, output),
         Command::Batch(args) => batch::run(&args, output),
         Command::Worker => worker::run(),
         Command::Reader(args) => reader::run(&args),
@@ -97,7 +99,7 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Plot(args) => plot::run(&args, output),
         Command::Fit(args) => fit::run(&args, output),
         Command::Models(args) => models::run(&args, output),
-        Command::Doctor => doctor::run(output),
+        Command::Doctor(args) => doctor::run(&args, output),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Shows a feature file, a plan or a batch folder on one screen.
+//! Shows a feature file, a plan or the folder of a batch or of live files on one screen.
 
 mod folder;
 
@@ -24,14 +24,14 @@ pub enum About {
     Features(PathBuf, Box<h5::Summary>, Untrusted),
     /// A plan.
     Plan(PathBuf, Box<PlanSummary>),
-    /// The output folder of a batch.
+    /// The output folder of `batch` or `live`.
     Folder(Box<folder::Folder>),
 }
 
 /// Inspects a file or folder.
 ///
 /// # Errors
-/// It is not a feature file, a plan or a batch folder, or it is damaged.
+/// It is not a feature file, a plan or a folder of them, or it is damaged.
 pub fn inspect(file: &Path) -> anyhow::Result<About> {
     let about =
         std::fs::metadata(file).with_context(|| format!("cannot open {}", file.display()))?;

@@ -11,6 +11,7 @@
 //! - [`export`]: converts feature files for other programs.
 //! - [`inspect`]: shows a file that Earmark wrote on one screen.
 //! - [`batch`]: processes many recordings in worker processes.
+//! - [`live`]: keeps streams going for weeks: hourly files, events, a status page.
 //! - [`session`]: plays a recording through a pipeline: plan and features.
 //! - [`eval`]: scores plans against labelled events.
 //! - `scores`: the measures of published benchmarks.
@@ -19,6 +20,7 @@
 //! - [`pipeline`]: checks a pipeline: YAML and gst-launch text.
 //! - [`recording`]: probes and fingerprints a recording.
 //! - [`machine`]: what this machine has and lacks.
+//! - `http`: the basis of a small web server.
 //! - `files`: output files that appear only once they are complete.
 //! - [`terminal`], [`failure`], `stop`: output, errors, ^C.
 //! - [`cli`]: the command line as data.
@@ -32,7 +34,9 @@ pub mod export;
 pub mod failure;
 mod files;
 pub mod fit;
+mod http;
 pub mod inspect;
+pub mod live;
 pub mod machine;
 pub mod outputs;
 pub mod pipeline;

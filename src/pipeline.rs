@@ -9,6 +9,7 @@
 //! - [`launch`]: parses gst-launch text.
 //! - `properties`: checks values against element properties.
 //! - `sections`: the typed sections; `mistakes`: explains their wrong values.
+//! - `live`: the sections that only `earmark live` reads.
 //! - `checks`: checks the graph as a whole.
 //! - [`mod@reference`]: the reference of all keys, for the guide; [`mod@schema`]: for editors.
 //! - [`drawing`]: draws a checked pipeline.
@@ -16,6 +17,7 @@
 mod checks;
 pub mod drawing;
 pub mod launch;
+mod live;
 mod mistakes;
 mod overrides;
 mod problem;
@@ -35,6 +37,8 @@ use gstearmark::models::notes::AudioModels;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+pub(crate) use live::is_name;
+pub use live::{Events, Live, SourceSet};
 use problem::did_you_mean;
 pub use problem::{At, Problem, Problems};
 pub use variables::{Slot, Variables};
@@ -45,8 +49,9 @@ use tree::{Key, Kind, Node};
 /// The only version.
 const VERSION: i64 = 1;
 /// The keys of a pipeline.
-const KEYS: [&str; 7] = [
-    "version", "graph", "ears", "gate", "anchors", "budget", "features",
+const KEYS: [&str; 10] = [
+    "version", "graph", "ears", "gate", "anchors", "budget", "features", "live", "events",
+    "sources",
 ];
 
 /// How a recording is planned.
@@ -86,6 +91,12 @@ pub struct Pipeline {
     pub gate: Vec<(String, String)>,
     /// Properties of the section `features` by GStreamer's names.
     pub features: Vec<(String, String)>,
+    /// How `earmark live` keeps it going.
+    pub live: Live,
+    /// Where `earmark live` tells what happens.
+    pub events: Events,
+    /// The sources that it names; none where variables are its only one's.
+    pub sources: Vec<SourceSet>,
     /// All of it with every default filled in, as the output records it.
     pub config: serde_json::Value,
 }
@@ -132,10 +143,23 @@ impl Pipeline {
     /// Everything that is wrong, at once.
     pub fn parse(file: &Path, text: &str, variables: &Variables) -> Result<Self, Problems> {
         let mut problems = Vec::new();
-        let pipeline = compile(file, text, variables, &mut problems);
+        let pipeline = compile(file, text, variables, 0, &mut problems);
         match pipeline {
             Some(pipeline) if problems.is_empty() => Ok(pipeline),
             _ => Err(Problems::new(file, problems)),
+        }
+    }
+
+    /// As [`Pipeline::read`], for one of the sources that it names.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_source(file: &Path, variables: &Variables, source: usize) -> Result<Self, Error> {
+        let text = shipped::text(file)?;
+        let mut problems = Vec::new();
+        match compile(file, &text, variables, source, &mut problems) {
+            Some(pipeline) if problems.is_empty() => Ok(pipeline),
+            _ => Err(Problems::new(file, problems).into()),
         }
     }
 
@@ -162,6 +186,7 @@ fn compile(
     file: &Path,
     text: &str,
     variables: &Variables,
+    source: usize,
     problems: &mut Vec<Problem>,
 ) -> Option<Pipeline> {
     let mut root = match tree::parse(text) {
@@ -172,6 +197,8 @@ fn compile(
         }
     };
     variables.apply(&mut root);
+    let sources = live::sources(&root, problems);
+    let variables = &variables.with(sources.get(source).map(|source| &source.set));
     let mut used = variables::Used::default();
     let top = top(&mut root, variables, &mut used, problems)?;
     let section = |name: &str| top.iter().find(|(key, _)| key.name == name);
@@ -193,6 +220,11 @@ fn compile(
     let features = sections::properties(
         "featuresink",
         &Given::section("features", section("features"), problems),
+        problems,
+    );
+    let live = live::section(&Given::section("live", section("live"), problems), problems);
+    let events = live::events(
+        &Given::section("events", section("events"), problems),
         problems,
     );
 
@@ -277,7 +309,10 @@ fn compile(
 
     let settings = settings?;
     let planning = plan_way(planning, policy, &budget, problems);
-    let config = json!({
+    if !settings.budget.pictures_during_speech {
+        hears_speech(&ears, planning, policy, &budget, problems);
+    }
+    let mut config = json!({
         "version": VERSION,
         "graph": graph_text.trim_end(),
         "ears": ears.resolved,
@@ -286,6 +321,9 @@ fn compile(
         "budget": sections::with_planning(&settings.budget, planning),
         "features": features.resolved,
     });
+    if section("live").is_some() {
+        config["live"] = json!(live);
+    }
     Some(Pipeline {
         file: file.into(),
         text,
@@ -299,6 +337,9 @@ fn compile(
         ears: ears.values,
         gate: gate.values,
         features: features.values,
+        live,
+        events,
+        sources,
         config,
     })
 }
@@ -334,7 +375,7 @@ fn top<'a>(
                 .hint(sections::belongs_to(&key.name).or_else(|| did_you_mean(&key.name, KEYS))),
             );
         }
-        if key.name != "graph" {
+        if key.name != "graph" && key.name != "sources" {
             variables.fill_values(node, used, problems);
         }
     }
@@ -378,6 +419,40 @@ fn raw_graph(file: &str, at: At, graph: &str) -> String {
         graph.into()
     } else {
         graph.replace('\n', " ")
+    }
+}
+
+/// Where no frame is taken while somebody speaks, that must be heard in time.
+fn hears_speech(
+    ears: &sections::Properties,
+    planning: Planning,
+    policy: Policy,
+    budget: &Given<'_>,
+    problems: &mut Vec<Problem>,
+) {
+    let is = |key: &str, value: &str| ears.text(key).as_deref() == Some(value);
+    let needs = if planning == Planning::Global {
+        Some("needs `planning: streaming`: a plan of the whole recording does not look at speech")
+    } else if !matches!(policy, Policy::Gated | Policy::AnchorsOnly) {
+        Some("needs the policy gated or anchors_only: the others take frames whatever is heard")
+    } else if is("speech", "ignore") {
+        Some("needs `ears: { speech: label }`: with ignore, cues don't tell of it")
+    } else if is("vad", "none") && !is("tagging", "all") {
+        Some(
+            "needs `ears: { vad: silero-vad }`, or `tagging: all`: as it is, speech is heard only where something begins",
+        )
+    } else {
+        None
+    };
+    if let Some(rule) = needs {
+        problems.push(
+            Problem::new(
+                budget.place("pictures_during_speech"),
+                "budget.pictures_during_speech",
+                rule,
+            )
+            .value("false"),
+        );
     }
 }
 

@@ -8,6 +8,7 @@
 //! - `import`: sound from HDF5 as the source of the first pass.
 //! - `memory`: how much freed memory the C library keeps.
 //! - `spans`: warns where sound and video do not begin or end together.
+//! - `stream`: builds the graph of an endless stream.
 //! - `listen`: the first pass: listens and plans.
 //! - `taps`, `measure`, `frame_times`, `cue_file`: what that pass notes of video and sound.
 //! - `cue_planner`: plans from cues, globally or streaming.
@@ -31,6 +32,7 @@ mod memory;
 mod pass;
 mod play;
 mod spans;
+pub(crate) mod stream;
 mod summary;
 mod taps;
 mod trust;
@@ -324,7 +326,7 @@ pub(crate) fn cores(wanted: Option<u32>) -> u32 {
 }
 
 /// Checks that both models and ONNX Runtime are there and unaltered.
-fn check_models(pipeline: &Pipeline) -> anyhow::Result<()> {
+pub(crate) fn check_models(pipeline: &Pipeline) -> anyhow::Result<()> {
     if let Some(tagger) = &pipeline.tagger {
         models::find(tagger)?.check()?;
     }

@@ -70,6 +70,9 @@ mod scores;
 // Many recordings: resumed, accounted for, stopped, killed.
 mod batch;
 
+// Streams: started, lost, found again, stopped, killed, and what they tell others.
+mod live;
+
 // Pages and drawings of feature files.
 mod report;
 

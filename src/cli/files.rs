@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 /// `earmark inspect`.
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// A feature file (.h5), a plan (.jsonl) or the output folder of a batch.
+    /// A feature file (.h5), a plan (.jsonl) or the output folder of `batch` or `live`.
     pub file: PathBuf,
 }
 

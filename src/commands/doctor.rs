@@ -1,13 +1,19 @@
-//! `earmark doctor`: checks what this machine has.
+//! `earmark doctor`: checks what this machine has, or what the sources of a live pipeline give.
 
 use serde_json::json;
 
+use crate::cli::Doctor;
 use crate::failure::Reported;
+use crate::live;
 use crate::machine::doctor;
 use crate::terminal::{Output, print};
 
-/// Says what is missing here, and what puts it there.
-pub(super) fn run(output: Output) -> anyhow::Result<()> {
+/// Says what is missing here, and what puts it there; or how the sources of a live pipeline are.
+pub(super) fn run(args: &Doctor, output: Output) -> anyhow::Result<()> {
+    if let Some(pipeline) = &args.live {
+        let ok = live::trial(pipeline, &args.set, args.seconds, output)?;
+        return if ok { Ok(()) } else { Err(Reported.into()) };
+    }
     let findings = doctor::examine();
     let ok = findings.iter().all(|finding| finding.ok || !finding.needed);
     if output.json {

@@ -1,4 +1,4 @@
-//! Shows a batch folder: one line per recording, from status lines and the files themselves.
+//! Shows a batch folder or a live folder: one line per recording, from status lines and the files themselves.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,10 +8,10 @@ use gstearmark::printable::line;
 use serde_json::{Value, json};
 
 use crate::batch::status::{self, State, StatusLine};
-use crate::outputs::features::{self, features_in};
+use crate::outputs::features::{self, days, features_in};
 use crate::terminal::{grouped, time};
 
-/// A batch folder at a glance.
+/// A folder at a glance.
 #[derive(Debug)]
 pub struct Folder {
     folder: PathBuf,
@@ -55,8 +55,11 @@ pub(super) fn folder(folder: &Path) -> anyhow::Result<Folder> {
         row.last = Some(line);
     }
     for file in features_in(folder)? {
-        let id = file.file_stem().unwrap_or_default().to_string_lossy();
-        let row = rows.entry(id.into_owned()).or_default();
+        let id = file
+            .strip_prefix(folder)
+            .unwrap_or(&file)
+            .with_extension("");
+        let row = rows.entry(id.to_string_lossy().into_owned()).or_default();
         row.file = Some(match features::summary(&file) {
             Ok(s) => Ok((
                 s.complete,
@@ -67,11 +70,15 @@ pub(super) fn folder(folder: &Path) -> anyhow::Result<Folder> {
             Err(e) => Err(format!("{e:#}")),
         });
     }
-    let mut partial: Vec<String> = std::fs::read_dir(folder)?
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| name.contains(".h5.partial"))
-        .collect();
+    let mut partial = Vec::new();
+    for place in [vec![folder.into()], days(folder)].concat() {
+        let names = std::fs::read_dir(&place)?.flatten().map(|entry| {
+            let path = entry.path();
+            let name = path.strip_prefix(folder).unwrap_or(&path);
+            name.to_string_lossy().into_owned()
+        });
+        partial.extend(names.filter(|name| name.contains(".h5.partial")));
+    }
     partial.sort();
     Ok(Folder {
         folder: folder.into(),
@@ -181,5 +188,18 @@ mod tests {
             text.contains("DAMAGED") && text.contains("b.h5.partial"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn the_days_of_a_live_folder_are_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let day = dir.path().join("2026-11-30");
+        std::fs::create_dir(&day).unwrap();
+        std::fs::write(day.join("door-1.h5"), "nothing of the kind").unwrap();
+        std::fs::write(day.join("door-2.h5.partial"), "x").unwrap();
+        let text = folder(dir.path()).unwrap().to_string();
+        for part in ["2026-11-30/door-1 ", "2026-11-30/door-2.h5.partial"] {
+            assert!(text.contains(part), "{text}");
+        }
     }
 }

@@ -98,15 +98,65 @@ pub(crate) fn recover(path: &Path, to: &Path) -> anyhow::Result<Totals> {
     }
 }
 
-/// The feature files of a folder by name; partial files do not count.
+/// The feature files of a folder by name, and those of its days (`2026-11-30/`), as `earmark live` makes them; partial files do not count.
 pub(crate) fn features_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder)
-        .with_context(|| format!("cannot read the folder {}", folder.display()))?;
-    let mut files: Vec<_> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "h5"))
-        .collect();
+    let mut files = Vec::new();
+    for folder in [vec![folder.into()], days(folder)].concat() {
+        let entries = std::fs::read_dir(&folder)
+            .with_context(|| format!("cannot read the folder {}", folder.display()))?;
+        let found = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "h5"));
+        files.extend(found);
+    }
     files.sort();
     Ok(files)
+}
+
+/// The folders of a live folder, one a day, by name.
+pub(crate) fn days(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_day = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        let fits = |(at, byte): (usize, &u8)| match at {
+            4 | 7 => *byte == b'-',
+            _ => byte.is_ascii_digit(),
+        };
+        name.len() == 10 && name.iter().enumerate().all(fits) && path.is_dir()
+    };
+    let mut days: Vec<_> = entries.map(|entry| entry.path()).filter(is_day).collect();
+    days.sort();
+    days
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_of_days_count_and_those_of_other_folders_do_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = [
+            "a.h5",
+            "2026-11-30/door.h5",
+            "2026-12-01/door.h5",
+            "2026-12-01/door.h5.partial",
+            "2026-12-1/x.h5",
+            "2026-12-0x/x.h5",
+            "old/x.h5",
+            ".events/x.h5",
+        ];
+        for name in names {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let found = features_in(folder.path()).unwrap();
+        let found: Vec<_> = found
+            .iter()
+            .map(|path| path.strip_prefix(folder.path()).unwrap().to_str().unwrap())
+            .collect();
+        assert_eq!(found, [names[1], names[2], names[0]]);
+    }
 }

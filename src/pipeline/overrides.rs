@@ -5,7 +5,7 @@ use super::problem::{At, did_you_mean, either};
 use super::tree::{self, Key, Kind, Node};
 
 /// Top-level keys that are not sections.
-const NO_SECTION: [&str; 2] = ["version", "graph"];
+const NO_SECTION: [&str; 3] = ["version", "graph", "sources"];
 
 /// The position of values from the command line; no text has it.
 pub(super) const COMMAND_LINE: At = At { line: 0, column: 0 };

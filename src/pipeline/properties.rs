@@ -7,8 +7,9 @@ use super::problem::either;
 use crate::machine::packages;
 
 /// Properties that the command sets itself, so no section and no graph may.
-pub(super) const OURS: [&str; 10] = [
+pub(super) const OURS: [&str; 11] = [
     "location",
+    "segment-s",
     "overwrite",
     "video-id",
     "input-uri",

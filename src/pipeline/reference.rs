@@ -31,15 +31,15 @@ pub struct Reference {
 const SINCE: [(&str, &str); 1] = [(
     "0.1",
     "access anchor_snap_ms anchor_tier background_tier batch burst_s class_offset_ms \
-     decode_penalty_tokens device distrust event_s events_per_min flush_s look_ahead_ms look_ms \
-     max_bytes max_gap_ms max_lag_ms max_window_ms min_gap_ms min_window_ms miss_rate model offset_ms \
-     patience_ms planning policy post_ms pre_ms precision probe provider snap_ms speech tagger \
-     tagging threads threshold thumbnails tokens_per_s uncertainty_gain untrusted_tier vad weights \
+     decode_penalty_tokens device discovery distrust event_s events_per_min flush_s free_gb keep_days keep_gb look_ahead_ms look_ms \
+     max_bytes max_gap_ms max_lag_ms max_window_ms min_gap_ms min_window_ms miss_rate model mqtt mqtt_ca mqtt_prefix offset_ms \
+     patience_ms pictures_during_speech planning policy post_ms pre_ms precision probe provider refractory_ms restart_s retry_s segment_minutes silence_s slow_retry_s snap_ms speech start_s store_mb tagger \
+     tagging threads threshold thumbnails tokens_per_s uncertainty_gain untrusted_tier vad webhook weights \
      widen",
 )];
 
 /// The sections with what each is about and the element that takes its keys.
-pub(super) const SECTIONS: [(&str, &str, &str); 5] = [
+pub(super) const SECTIONS: [(&str, &str, &str); 7] = [
     ("ears", "eventness", "How to listen."),
     (
         "gate",
@@ -57,6 +57,9 @@ pub(super) const SECTIONS: [(&str, &str, &str); 5] = [
         "featuresink",
         "How frames are encoded and written.",
     ),
+    // No element's: the command keeps streams going.
+    ("live", "", "How `earmark live` keeps streams going."),
+    ("events", "", "Whom `earmark live` tells what happens."),
 ];
 
 /// Keys of `budget` that only global planning knows, which happens before any element runs, with what they do.
@@ -83,6 +86,9 @@ pub fn reference() -> Vec<Reference> {
             let specs = properties::factory(factory)
                 .map(|factory| properties::own(&factory))
                 .unwrap_or_default();
+            if factory.is_empty() {
+                return super::live::keys(section).map(of_live).collect();
+            }
             let mut keys: Vec<Reference> = specs
                 .iter()
                 .filter(|spec| belongs(section, &name(spec)))
@@ -126,7 +132,11 @@ pub fn tables() -> String {
 
 /// What a key's number counts, by the key's name: names carry their units.
 fn unit(key: &str) -> &'static str {
-    const ENDS: [(&str, &str); 7] = [
+    const ENDS: [(&str, &str); 11] = [
+        ("_minutes", "minutes"),
+        ("_days", "days"),
+        ("_gb", "GB"),
+        ("_mb", "MB"),
         ("tokens_per_s", "tokens/s"),
         ("events_per_min", "events/min"),
         ("_ms", "ms"),
@@ -209,6 +219,40 @@ fn of(section: &'static str, spec: &glib::ParamSpec) -> Reference {
         },
         what: spec.blurb().unwrap_or_default().to_owned(),
         key,
+    }
+}
+
+/// A key that only `earmark live` reads.
+fn of_live(key: super::live::Key) -> Reference {
+    let (kind, takes) = match (&key.default, key.range) {
+        (serde_json::Value::String(_), _) | (_, None) => ("string", "text".to_owned()),
+        (default, Some((least, most))) => {
+            let whole = default.is_u64();
+            let (kind, word) = match whole {
+                true => ("integer", "whole number"),
+                false => ("number", "number"),
+            };
+            (kind, format!("{word}, {least} to {most}"))
+        }
+    };
+    let mut schema = json!({ "type": kind });
+    if let Some((least, most)) = key.range {
+        schema["minimum"] = json!(least);
+        schema["maximum"] = json!(most);
+    }
+    Reference {
+        section: key.section,
+        key: key.name.into(),
+        unit: unit(key.name),
+        since: since(key.name),
+        takes,
+        default: match &key.default {
+            serde_json::Value::String(text) if text.is_empty() => String::new(),
+            serde_json::Value::String(text) => format!("`{text}`"),
+            other => format!("`{other}`"),
+        },
+        what: key.what.into(),
+        schema: or_variable(schema),
     }
 }
 

@@ -34,6 +34,18 @@ pub fn schema() -> Value {
             }),
         );
     }
+    properties.insert(
+        "sources".into(),
+        json!({
+            "type": "array",
+            "description": "The sources of `earmark live`: a name each, and its variables.",
+            "items": {
+                "type": "object",
+                "required": ["name"],
+                "additionalProperties": { "type": ["string", "number", "boolean"] },
+            },
+        }),
+    );
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Earmark pipeline",

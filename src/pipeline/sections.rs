@@ -167,7 +167,7 @@ pub(super) fn settings(
 }
 
 /// The section's defaults with the given values. Every wrong value is reported and keeps its default.
-fn typed<T: Default + DeserializeOwned + serde::Serialize>(
+pub(super) fn typed<T: Default + DeserializeOwned + serde::Serialize>(
     given: &Given<'_>,
     others: &[&str],
     rule_of: fn(&str) -> Option<String>,

@@ -16,7 +16,7 @@ pub struct Shipped {
 }
 
 /// All of them, the default first.
-pub const SHIPPED: [Shipped; 7] = [
+pub const SHIPPED: [Shipped; 12] = [
     Shipped {
         name: "gated",
         text: include_str!("../../pipelines/gated.yaml"),
@@ -44,6 +44,26 @@ pub const SHIPPED: [Shipped; 7] = [
     Shipped {
         name: "anchors_only",
         text: include_str!("../../pipelines/anchors_only.yaml"),
+    },
+    Shipped {
+        name: "live_rtsp",
+        text: include_str!("../../pipelines/live_rtsp.yaml"),
+    },
+    Shipped {
+        name: "live_camera",
+        text: include_str!("../../pipelines/live_camera.yaml"),
+    },
+    Shipped {
+        name: "live_srt",
+        text: include_str!("../../pipelines/live_srt.yaml"),
+    },
+    Shipped {
+        name: "live_udp",
+        text: include_str!("../../pipelines/live_udp.yaml"),
+    },
+    Shipped {
+        name: "live_file",
+        text: include_str!("../../pipelines/live_file.yaml"),
     },
 ];
 

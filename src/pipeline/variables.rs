@@ -75,6 +75,21 @@ impl Variables {
         self.overrides.values().for_each(|given| given.apply(root));
     }
 
+    /// The value of a variable, if it was set.
+    pub(crate) fn get(&self, name: &str) -> Option<&String> {
+        self.set.get(name)
+    }
+
+    /// These variables and those of a source; the command line takes precedence.
+    pub(super) fn with(&self, source: Option<&BTreeMap<String, String>>) -> Self {
+        let mut set = source.cloned().unwrap_or_default();
+        set.extend(self.set.clone());
+        Self {
+            set,
+            overrides: self.overrides.clone(),
+        }
+    }
+
     /// Fills in a graph. Values that are plain words become text, all others markers.
     pub(super) fn fill(
         &self,

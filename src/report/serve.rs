@@ -2,15 +2,11 @@
 //!
 //! # Layout
 //!
-//! - `host`: which host names a request may use.
-//! - `connections`: how many at once, and how long each may take.
 //! - `files`: which files may be served.
 //! - `bytes`: a connection fed with given bytes.
 
 mod bytes;
-mod connections;
 mod files;
-mod host;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,7 +15,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
@@ -28,10 +24,10 @@ use tower_http::services::ServeFile;
 
 pub(super) use self::bytes::answer_bytes;
 use self::files::ServedFiles;
-use self::host::HostNames;
 use super::{Source, folder, page};
 use crate::cli;
 use crate::failure::Usage;
+use crate::http::{self, HostNames, for_this_page_alone, only_ours};
 use crate::terminal::{self, Output};
 
 /// Pages made at the same time; each needs the memory of its file and of what is shown.
@@ -83,7 +79,7 @@ pub(super) fn serve(args: &cli::Report, address: SocketAddr, output: Output) -> 
             .with_context(|| format!("cannot listen on {address}; is the port in use?"))?;
         let at = listener.local_addr().unwrap_or(address);
         terminal::print(&format!("serving    http://{at}/"))?;
-        match connections::answer(listener, router(served, HostNames::new(at.ip()))).await {}
+        match http::answer(listener, router(served, HostNames::new(at.ip()))).await {}
     })
 }
 
@@ -172,22 +168,8 @@ fn router(served: Served, names: HostNames) -> Router {
         .route("/report/{number}", get(one))
         .route("/video/{number}", get(video))
         .with_state(Arc::new(served))
-        .layer(from_fn_with_state(Arc::new(names), host::only_ours))
+        .layer(from_fn_with_state(Arc::new(names), only_ours))
         .layer(map_response(for_this_page_alone))
-}
-
-/// Forbids other sites to load, frame or reinterpret a response.
-async fn for_this_page_alone(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    for (name, value) in [
-        ("cross-origin-resource-policy", "same-origin"),
-        ("referrer-policy", "no-referrer"),
-        ("x-content-type-options", "nosniff"),
-        ("x-frame-options", "DENY"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    response
 }
 
 async fn first(State(served): State<Arc<Served>>) -> Response {

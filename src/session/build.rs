@@ -238,7 +238,12 @@ fn role(pad: &gst::Pad, images: bool) -> Role {
 }
 
 fn role_of(caps: &gst::Caps, images: bool) -> Role {
-    match caps.structure(0).and_then(|s| s.name().split('/').next()) {
+    let structure = caps.structure(0);
+    let kind = match structure.filter(|s| s.name() == "application/x-rtp") {
+        Some(packets) => packets.get::<&str>("media").ok(),
+        None => structure.and_then(|s| s.name().split('/').next()),
+    };
+    match kind {
         Some("video") => Role::Video,
         Some("image") if images => Role::Video,
         Some("audio") => Role::Audio,

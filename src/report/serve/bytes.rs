@@ -10,8 +10,8 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::sync::Semaphore;
 
 use super::files::ServedFiles;
-use super::host::HostNames;
-use super::{Served, Source, connections, router};
+use super::{Served, Source, router};
+use crate::http::{self, HostNames};
 
 struct ByteConnection(Vec<u8>);
 
@@ -65,6 +65,6 @@ pub(in crate::report) fn answer_bytes(file: &Path, bytes: &[u8]) {
         .build();
     if let Ok(runtime) = runtime {
         let router = router(served, HostNames::new(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        runtime.block_on(connections::converse(ByteConnection(bytes.into()), router));
+        runtime.block_on(http::converse(ByteConnection(bytes.into()), router));
     }
 }

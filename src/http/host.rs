@@ -10,14 +10,14 @@ use axum::response::{IntoResponse, Response};
 
 /// What the server is bound to, and what else leads there.
 #[derive(Debug)]
-pub(super) struct HostNames {
+pub(crate) struct HostNames {
     bound: IpAddr,
     /// What the machine is called; counts where others can reach the server.
     machine: Option<String>,
 }
 
 impl HostNames {
-    pub(super) fn new(bound: IpAddr) -> Self {
+    pub(crate) fn new(bound: IpAddr) -> Self {
         let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
         Self {
             bound,
@@ -62,7 +62,7 @@ fn without_port(host: &str) -> Option<&str> {
 }
 
 /// Answers only who asks by a name of ours: one `Host`, and what the first line names if it names one.
-pub(super) async fn only_ours(
+pub(crate) async fn only_ours(
     State(names): State<Arc<HostNames>>,
     request: Request,
     next: Next,

@@ -29,7 +29,7 @@ const MOST_BYTES: usize = 64 << 10;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Answers whoever connects, until the process ends.
-pub(super) async fn answer(listener: TcpListener, router: Router) -> Infallible {
+pub(crate) async fn answer(listener: TcpListener, router: Router) -> Infallible {
     let places = Arc::new(Semaphore::new(MOST));
     loop {
         // It is never closed, so that there is always a place in the end.
@@ -52,7 +52,7 @@ pub(super) async fn answer(listener: TcpListener, router: Router) -> Infallible 
 }
 
 /// One connection, to its end. What goes wrong on it concerns nobody else.
-pub(super) async fn converse<T: Read + Write + Unpin>(stream: T, router: Router) {
+pub(crate) async fn converse<T: Read + Write + Unpin>(stream: T, router: Router) {
     let service = TowerToHyperService::new(router);
     let _ = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -1,0 +1,402 @@
+//! `earmark live`: listens to cameras and microphones for weeks, looks where it pays, writes files of an hour, tells other systems.
+//!
+//! # Layout
+//!
+//! - `supervisor`: when a source is started, counts as lost, is tried again. Pure.
+//! - `media`: what comes on the encoded pads, and how its time lies on the wall clock. `skew`: how fast the camera's clocks run.
+//!   `damage`: what lost packets spoilt.
+//! - `source`: a source: its supervisor, its messages. `attempt`: one graph of it. `graph`: what is asked of the graph. `seen`: what others
+//!   may see of it.
+//! - `plan`: what a source is started with. `trial`: sources that are tried for some seconds. `secret`: texts without passwords.
+//! - `files`: names of files, what a killed run left, which files go.
+//! - `events`: what other systems are told, as JSON.
+//! - `spool`: events that wait on disk. `mqtt`, `webhook`: who gets them.
+//! - `heard`: the last ten minutes. `page`, `metrics`: what shows them.
+//! - `service`: what systemd is told.
+//! - `told`: what is said on stderr.
+
+mod attempt;
+mod damage;
+mod events;
+mod files;
+mod graph;
+mod heard;
+mod media;
+mod metrics;
+mod mqtt;
+mod page;
+mod plan;
+mod secret;
+mod seen;
+mod service;
+mod skew;
+mod source;
+mod spool;
+pub mod supervisor;
+mod told;
+mod trial;
+mod webhook;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use serde_json::json;
+
+use crate::cli;
+use crate::pipeline::Events;
+use crate::session;
+use crate::stop::Stop;
+use crate::terminal::{self, Output};
+use events::{Hub, Lines};
+use page::Sources;
+use plan::{Asked, Plan, plans};
+use seen::Seen;
+use source::{End, Shared, Source};
+use told::Told;
+pub(crate) use trial::trial;
+
+/// How often the main thread looks.
+const TICK: Duration = Duration::from_millis(100);
+/// Between two looks at which files go.
+const RETAIN: Duration = Duration::from_secs(60);
+/// Sources may take so long to stop before the process ends without them.
+const LAST: Duration = Duration::from_secs(40);
+
+/// So many graphs that hang end the process: whoever watches it starts it anew.
+const MOST_HANGING: usize = 8;
+
+/// A source that plays.
+struct Playing {
+    name: String,
+    /// Everything that it was started with.
+    key: String,
+    stop: Arc<AtomicBool>,
+    seen: Arc<Seen>,
+    thread: JoinHandle<End>,
+}
+
+/// `earmark live`.
+///
+/// # Errors
+/// Anything that keeps it from starting; a source that fails is tried again instead.
+pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let (folder, plans) = plans(&asked(args))?;
+    for plan in &plans {
+        session::check_models(&plan.pipeline)?;
+    }
+    files::ready(&folder)?;
+    // What a source that is started anew needs is kept until then.
+    gstearmark::onnx::keep_sessions(4 * plans.len());
+    let told = Arc::new(Told::default());
+    let mut hub = Hub::default();
+    let lines = match &args.events {
+        Some(place) => {
+            let (lines, events) = (Lines::open(place)?, hub.output("lines"));
+            Some(
+                std::thread::Builder::new()
+                    .name("earmark-events".into())
+                    .spawn(move || lines.write(&events))?,
+            )
+        }
+        None => None,
+    };
+    let (live, tells) = (
+        plans[0].pipeline.live.clone(),
+        plans[0].pipeline.events.clone(),
+    );
+    let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
+    // Set when the sources have ended, and what they said last has been told.
+    let quiet = Arc::new(AtomicBool::new(false));
+    let tellers = tellers(&tells, &folder, &names, &mut hub, &told, &quiet)?;
+    let page = args.status.map(|address| (address, hub.output("page")));
+    let shared = Shared {
+        stop: Arc::default(),
+        hanging: Arc::default(),
+        told: told.clone(),
+        hub,
+    };
+    let recovering = {
+        let (folder, told) = (folder.clone(), told.clone());
+        std::thread::Builder::new()
+            .name("earmark-recover".into())
+            .spawn(move || {
+                for text in files::recover(&folder) {
+                    told.say("earmark live", &text, &text);
+                }
+            })?
+    };
+    let again = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, again.clone())
+        .context("cannot listen for SIGHUP")?;
+    let seen = Sources::default();
+    if let Some((address, events)) = page {
+        let token = args.token_file.as_deref();
+        let hub = shared.hub.numbers();
+        let at = page::serve(address, token, seen.clone(), hub, events, quiet.clone())?;
+        told.say(
+            "earmark live",
+            "page",
+            &format!("the page is at http://{at}/"),
+        );
+    }
+    let mut playing = Vec::new();
+    for plan in plans {
+        playing.push(start(plan, &shared)?);
+    }
+    note(&seen, &playing);
+    service::tell("READY=1");
+    let mut retained: Option<Instant> = None;
+    loop {
+        let over = args
+            .seconds
+            .is_some_and(|seconds| begun.elapsed() >= Duration::from_secs(seconds));
+        if stop.is_wanted() || over || playing.iter().all(|source| source.thread.is_finished()) {
+            break;
+        }
+        if shared.hanging.load(Ordering::Relaxed) >= MOST_HANGING {
+            bail!(
+                "{MOST_HANGING} graphs of lost sources hang and hold their threads: the process ends so that it can be started anew; files that were open are recovered then"
+            );
+        }
+        if again.swap(false, Ordering::Relaxed) {
+            service::tell("RELOADING=1");
+            reload(args, &mut playing, &shared);
+            note(&seen, &playing);
+            service::tell("READY=1");
+        }
+        service::tell("WATCHDOG=1");
+        if retained.is_none_or(|last| last.elapsed() >= RETAIN) {
+            retained = Some(Instant::now());
+            let names: Vec<String> = playing.iter().map(|source| source.name.clone()).collect();
+            let (gone, bytes) = files::retain(&folder, &names, &live);
+            if gone > 0 {
+                let text = format!("{gone} of the oldest files are gone, {bytes} bytes");
+                told.say("earmark live", "retention", &text);
+            }
+        }
+        std::thread::sleep(TICK);
+    }
+    service::tell("STOPPING=1");
+    for source in &playing {
+        source.stop.store(true, Ordering::Relaxed);
+    }
+    drop(shared);
+    let since = Instant::now();
+    let all_over = |playing: &[Playing]| playing.iter().all(|source| source.thread.is_finished());
+    while !(all_over(&playing) && recovering.is_finished()) && since.elapsed() < LAST {
+        std::thread::sleep(TICK / 10);
+    }
+    // A source that hangs holds whoever waits for events, for ever.
+    let waits = all_over(&playing);
+    let ended = end(playing, begun.elapsed(), output);
+    quiet.store(true, Ordering::Relaxed);
+    if !waits {
+        return ended;
+    }
+    for teller in tellers {
+        // One that ended unexpectedly has told less than it might; its store is there for the next start.
+        let _ = teller.join();
+    }
+    if let Some(lines) = lines {
+        lines
+            .join()
+            .map_err(|_| anyhow::anyhow!("the thread that writes events ended unexpectedly"))??;
+    }
+    ended
+}
+
+/// Starts a source in a thread of its own.
+fn start(plan: Plan, shared: &Shared) -> anyhow::Result<Playing> {
+    let (name, key) = (plan.name.clone(), plan.key());
+    let stop: Arc<AtomicBool> = Arc::default();
+    let shared = Shared {
+        stop: stop.clone(),
+        ..shared.clone()
+    };
+    let source = Source::new(plan, shared);
+    let seen = source.seen.clone();
+    let thread = std::thread::Builder::new()
+        .name(format!("live-{name}"))
+        .spawn(move || source.run())?;
+    Ok(Playing {
+        name,
+        key,
+        stop,
+        seen,
+        thread,
+    })
+}
+
+/// What the page shows from now on.
+fn note(seen: &Sources, playing: &[Playing]) {
+    let now = playing.iter().map(|source| source.seen.clone()).collect();
+    *seen.lock().unwrap_or_else(PoisonError::into_inner) = now;
+}
+
+/// Reads the pipelines again. What is unchanged goes on, what is gone or changed is closed, what is new or changed is started. Where
+/// anything is wrong, everything stays as it was.
+fn reload(args: &cli::Live, playing: &mut Vec<Playing>, shared: &Shared) {
+    let read = plans(&asked(args)).and_then(|(_, plans)| {
+        for plan in &plans {
+            session::check_models(&plan.pipeline)?;
+        }
+        Ok(plans)
+    });
+    let plans = match read {
+        Ok(plans) => plans,
+        Err(e) => {
+            terminal::tell(&format!("everything stays as it was: {e:#}"));
+            return;
+        }
+    };
+    let stays = |source: &Playing| plans.iter().any(|plan| plan.key() == source.key);
+    for source in playing.iter().filter(|source| !stays(source)) {
+        source.stop.store(true, Ordering::Relaxed);
+    }
+    let since = Instant::now();
+    let stopping = |playing: &[Playing]| {
+        playing
+            .iter()
+            .any(|source| !stays(source) && !source.thread.is_finished())
+    };
+    while stopping(playing) && since.elapsed() < LAST {
+        std::thread::sleep(TICK / 10);
+    }
+    let before = playing.len();
+    playing.retain(|source| stays(source));
+    let kept = playing.len();
+    for plan in plans {
+        if playing.iter().any(|source| source.key == plan.key()) {
+            continue;
+        }
+        match start(plan, shared) {
+            Ok(source) => playing.push(source),
+            Err(e) => terminal::tell(&format!("a source cannot be started: {e:#}")),
+        }
+    }
+    terminal::tell(&format!(
+        "the pipelines were read again: {kept} sources go on, {} were closed, {} were started",
+        before - kept,
+        playing.len() - kept
+    ));
+}
+
+/// Starts whoever tells other systems.
+fn tellers(
+    events: &Events,
+    folder: &Path,
+    names: &[String],
+    hub: &mut Hub,
+    told: &Arc<Told>,
+    quiet: &Arc<AtomicBool>,
+) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let store = u64::from(events.store_mb) << 20;
+    let mut all = Vec::new();
+    if !events.mqtt.is_empty() {
+        let settings = mqtt::Settings {
+            url: events.mqtt.clone(),
+            prefix: events.mqtt_prefix.clone(),
+            discovery: events.discovery.clone(),
+            ca: events.mqtt_ca.clone(),
+            store,
+            folder: mqtt::folder(folder),
+        };
+        let output = hub.output("mqtt");
+        let threads = mqtt::start(
+            settings,
+            names.to_vec(),
+            output,
+            told.clone(),
+            quiet.clone(),
+        )?;
+        all.extend(threads);
+    }
+    if !events.webhook.is_empty() {
+        let settings = webhook::Settings {
+            url: events.webhook.clone(),
+            store,
+            folder: webhook::folder(folder),
+        };
+        let output = hub.output("webhook");
+        all.push(webhook::start(
+            settings,
+            output,
+            told.clone(),
+            quiet.clone(),
+        )?);
+    }
+    Ok(all)
+}
+
+/// Waits for every source, and says what was done.
+fn end(playing: Vec<Playing>, took: Duration, output: Output) -> anyhow::Result<()> {
+    let since = Instant::now();
+    let (mut all, mut bad) = (Vec::new(), Vec::new());
+    for source in playing {
+        while !source.thread.is_finished() && since.elapsed() < LAST {
+            std::thread::sleep(TICK / 10);
+        }
+        let end = source
+            .thread
+            .is_finished()
+            .then(|| source.thread.join().unwrap_or(End::Failed));
+        if end != Some(End::Done) {
+            bad.push(source.name.clone());
+        }
+        let (now, counts) = (source.seen.now(), &source.seen.counts);
+        let number = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
+        let faults: serde_json::Map<_, _> = now
+            .faults
+            .iter()
+            .map(|(cause, times)| (cause.name().into(), (*times).into()))
+            .collect();
+        all.push(json!({
+            "name": source.name,
+            "starts": now.starts,
+            "faults": faults,
+            "last_fault": now.last_fault.as_ref().map(|(_, why)| why),
+            "encoded_frames": number(&counts.frames),
+            "files": number(&counts.files),
+            "anchors": number(&counts.anchors),
+            "frames": number(&counts.taken),
+            "spent_tokens": number(&counts.tokens),
+            "abandoned": number(&counts.abandoned),
+            "damaged": number(&counts.damaged),
+        }));
+    }
+    if output.json {
+        let value = json!({ "ok": bad.is_empty(), "seconds": took.as_secs_f64(), "sources": all });
+        terminal::print(&format!("{value:#}"))?;
+    } else {
+        for source in &all {
+            terminal::tell(&format!(
+                "{}: {} files, {} frames, {} anchors, {} tokens; started {} times",
+                source["name"].as_str().unwrap_or_default(),
+                source["files"],
+                source["frames"],
+                source["anchors"],
+                source["spent_tokens"],
+                source["starts"],
+            ));
+        }
+    }
+    if !bad.is_empty() {
+        bail!("not everything was stopped or done: {}", bad.join(", "));
+    }
+    Ok(())
+}
+
+fn asked(args: &cli::Live) -> Asked<'_> {
+    Asked {
+        pipelines: &args.pipelines,
+        set: &args.set,
+        output: args.output.as_deref(),
+        name: args.name.as_deref(),
+        threads: args.threads,
+    }
+}

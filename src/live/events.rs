@@ -1,0 +1,319 @@
+//! What other systems are told, as JSON: anchors, states, files. Each output has a bounded queue of its own; one that is slow loses events
+//! of its own, and counts them.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Context;
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use serde_json::{Value, json};
+
+use super::files;
+use super::media::Wall;
+use super::supervisor::{Cause, State};
+use crate::terminal;
+
+/// Of what is told.
+pub(super) const SCHEMA: &str = "earmark-event/1";
+/// Events that may wait for an output.
+const QUEUE: usize = 1_024;
+
+/// Something that happened. `id` is the same whenever the same event is told again.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Event {
+    /// `anchor`, `state` or `file`.
+    pub(super) kind: &'static str,
+    /// Whose.
+    pub(super) source: String,
+    /// One JSON object.
+    pub(super) value: Value,
+}
+
+/// An anchor as the sink tells it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Anchor {
+    pub(super) id: u32,
+    pub(super) onset_ns: i64,
+    pub(super) window_ns: [i64; 2],
+    pub(super) label: String,
+    pub(super) class_id: i32,
+    pub(super) score: f32,
+    pub(super) uncertainty: f32,
+    pub(super) frame_ns: Option<i64>,
+    pub(super) location: String,
+    pub(super) row: u32,
+}
+
+impl Anchor {
+    pub(super) fn read(structure: &gst::StructureRef) -> Option<Self> {
+        Some(Self {
+            id: structure.get("id").ok()?,
+            onset_ns: structure.get("onset-ns").ok()?,
+            window_ns: [
+                structure.get("start-ns").ok()?,
+                structure.get("stop-ns").ok()?,
+            ],
+            label: structure.get("label").ok()?,
+            class_id: structure.get("class-id").ok()?,
+            score: structure.get("score").ok()?,
+            uncertainty: structure.get("uncertainty").ok()?,
+            frame_ns: structure.get("frame-ns").ok(),
+            location: structure.get("location").ok()?,
+            row: structure.get("row").ok()?,
+        })
+    }
+}
+
+impl Event {
+    /// Something began to sound. `run`: of the file names. `epoch`: how often the source was started.
+    pub(super) fn anchor(
+        source: &str,
+        run: &str,
+        epoch: u64,
+        heard: &Anchor,
+        folder: &Path,
+        wall: Option<Wall>,
+    ) -> Self {
+        let file = Path::new(&heard.location);
+        let file = file.strip_prefix(folder).unwrap_or(file);
+        Self {
+            kind: "anchor",
+            source: source.into(),
+            value: json!({
+                "schema": SCHEMA,
+                "kind": "anchor",
+                "id": format!("{source}-{run}-{epoch}-{}", heard.id),
+                "source": source,
+                "onset_ns": heard.onset_ns,
+                "window_ns": heard.window_ns,
+                "label": heard.label,
+                "class_id": heard.class_id,
+                "score": heard.score,
+                "uncertainty": heard.uncertainty,
+                "frames_ns": heard.frame_ns.into_iter().collect::<Vec<_>>(),
+                "file": file.to_string_lossy(),
+                "row": heard.row,
+                "onset_wall": wall.map(|wall| files::wall(wall.at(heard.onset_ns))),
+                "wall_uncertainty_ms": wall.map(|wall| wall.uncertainty.as_millis() as u64),
+            }),
+        }
+    }
+
+    /// A source stands elsewhere. `number`: counts the source's changes of state.
+    pub(super) fn state(
+        source: &str,
+        run: &str,
+        number: u64,
+        state: State,
+        why: Option<(Cause, &str)>,
+        wall_ns: i64,
+    ) -> Self {
+        Self {
+            kind: "state",
+            source: source.into(),
+            value: json!({
+                "schema": SCHEMA,
+                "kind": "state",
+                "id": format!("{source}-{run}-state-{number}"),
+                "source": source,
+                "state": state,
+                "words": state.words(),
+                "cause": why.map(|(cause, _)| cause),
+                "detail": why.map(|(_, text)| text),
+                "wall": files::wall(wall_ns),
+            }),
+        }
+    }
+
+    /// A file got its name.
+    pub(super) fn file(
+        source: &str,
+        run: &str,
+        location: &str,
+        folder: &Path,
+        counts: [u64; 4],
+    ) -> Self {
+        let file = Path::new(location);
+        let file = file.strip_prefix(folder).unwrap_or(file).to_string_lossy();
+        let [frames, anchors, cues, tokens] = counts;
+        Self {
+            kind: "file",
+            source: source.into(),
+            value: json!({
+                "schema": SCHEMA,
+                "kind": "file",
+                "id": format!("{source}-{run}-file-{file}"),
+                "source": source,
+                "file": file,
+                "frames": frames,
+                "anchors": anchors,
+                "cues": cues,
+                "spent_tokens": tokens,
+            }),
+        }
+    }
+
+    /// Its id.
+    #[cfg(test)]
+    fn id(&self) -> &str {
+        self.value["id"].as_str().unwrap_or_default()
+    }
+}
+
+/// Takes events and gives them to every output.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hub {
+    outputs: Vec<(&'static str, Sender<Arc<Event>>, Arc<AtomicU64>)>,
+}
+
+impl Hub {
+    /// Another output; what it is to tell comes out of the receiver until the hub is gone.
+    pub(super) fn output(&mut self, name: &'static str) -> Receiver<Arc<Event>> {
+        let (sender, receiver) = bounded(QUEUE);
+        self.outputs.push((name, sender, Arc::default()));
+        receiver
+    }
+
+    /// Tells every output.
+    pub(super) fn tell(&self, event: Event) {
+        let event = Arc::new(event);
+        for (_, sender, lost) in &self.outputs {
+            if let Err(TrySendError::Full(_)) = sender.try_send(event.clone()) {
+                lost.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// What the outputs lost, to be asked for without keeping them.
+    pub(super) fn numbers(&self) -> Lost {
+        let one = |(name, _, lost): &(&'static str, _, Arc<AtomicU64>)| (*name, lost.clone());
+        Lost(self.outputs.iter().map(one).collect())
+    }
+
+    /// Events that each output was too slow for.
+    #[cfg(test)]
+    pub(super) fn lost(&self) -> Vec<(&'static str, u64)> {
+        let lost = |(name, _, lost): &(&'static str, _, Arc<AtomicU64>)| {
+            (*name, lost.load(Ordering::Relaxed))
+        };
+        self.outputs.iter().map(lost).collect()
+    }
+}
+
+/// Counts of events that outputs were too slow for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lost(Vec<(&'static str, Arc<AtomicU64>)>);
+
+impl Lost {
+    /// By output.
+    pub(super) fn all(&self) -> Vec<(&'static str, u64)> {
+        let one =
+            |(name, lost): &(&'static str, Arc<AtomicU64>)| (*name, lost.load(Ordering::Relaxed));
+        self.0.iter().map(one).collect()
+    }
+}
+
+/// Where lines of JSON go.
+pub(super) enum Lines {
+    /// stdout.
+    Stdout,
+    /// The end of a file.
+    File(File),
+}
+
+impl Lines {
+    /// `-` is stdout.
+    pub(super) fn open(place: &Path) -> anyhow::Result<Self> {
+        if place == Path::new("-") {
+            return Ok(Self::Stdout);
+        }
+        let mut options = OpenOptions::new();
+        let file = options.create(true).append(true).open(place);
+        let file =
+            file.with_context(|| format!("events cannot be written to {}", place.display()))?;
+        Ok(Self::File(file))
+    }
+
+    /// Writes until the hub is gone. The first failure ends it, and is given back.
+    pub(super) fn write(mut self, events: &Receiver<Arc<Event>>) -> anyhow::Result<()> {
+        for event in events {
+            match &mut self {
+                Self::Stdout => terminal::print(&event.value.to_string())?,
+                Self::File(file) => {
+                    writeln!(file, "{}", event.value).context("events cannot be written")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(n: u64) -> Event {
+        Event::state("door", "ab", n, State::Healthy, None, 0)
+    }
+
+    #[test]
+    fn an_output_that_does_not_read_holds_nobody_up_and_its_losses_are_counted() {
+        let mut hub = Hub::default();
+        let (quick, slow) = (hub.output("quick"), hub.output("slow"));
+        for n in 0..3_000 {
+            hub.tell(event(n));
+            quick.try_recv().unwrap();
+        }
+        assert_eq!(hub.lost(), [("quick", 0), ("slow", 3_000 - QUEUE as u64)]);
+        assert_eq!(slow.try_recv().unwrap().id(), "door-ab-state-0");
+    }
+
+    #[test]
+    fn an_anchor_says_where_it_is() {
+        let heard = Anchor {
+            id: 7,
+            onset_ns: 2_000_000_000,
+            window_ns: [1_800_000_000, 2_400_000_000],
+            label: "Tap".into(),
+            class_id: 3,
+            score: 0.75,
+            uncertainty: 0.25,
+            frame_ns: Some(2_040_000_000),
+            location: "/out/2026-11-30/door.h5".into(),
+            row: 2,
+        };
+        let wall = Wall {
+            zero_ns: 0,
+            uncertainty: std::time::Duration::from_millis(120),
+        };
+        let event = Event::anchor("door", "ab", 4, &heard, "/out".as_ref(), Some(wall));
+        assert_eq!(event.id(), "door-ab-4-7");
+        let value = &event.value;
+        assert_eq!(value["file"], "2026-11-30/door.h5");
+        assert_eq!(value["onset_wall"], "1970-01-01T00:00:02.000Z");
+        assert_eq!(value["wall_uncertainty_ms"], 120);
+        assert_eq!(value["frames_ns"], json!([2_040_000_000_i64]));
+    }
+
+    #[test]
+    fn lines_are_added_to_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("events.jsonl");
+        for n in 0..2 {
+            let mut hub = Hub::default();
+            let events = hub.output("lines");
+            hub.tell(event(n));
+            drop(hub);
+            Lines::open(&place).unwrap().write(&events).unwrap();
+        }
+        let text = std::fs::read_to_string(place).unwrap();
+        let ids: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone())
+            .collect();
+        assert_eq!(ids, ["door-ab-state-0", "door-ab-state-1"]);
+    }
+}

@@ -1,0 +1,109 @@
+//! What is asked of a source's graph: which streams to take, how to end, what an error means.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+
+use super::secret::without_password;
+use super::supervisor::Cause;
+use crate::session::stream::Stream;
+
+/// How long what is in the graph may take to reach the file when it is taken down.
+const DRAIN: Duration = Duration::from_secs(4);
+/// Our elements: what fails there is no fault of the source.
+const OURS: [&str; 4] = ["eventness", "anchorgate", "framepick", "featuresink"];
+
+/// Of the several streams of a camera, one with frames and one with sound; the others are not even asked for.
+pub(super) fn choose_streams(pipeline: &gst::Pipeline, hears: bool) {
+    let sources = pipeline.iterate_all_by_element_factory_name("rtspsrc");
+    for source in sources.into_iter().flatten() {
+        let chosen = Mutex::new([None; 2]);
+        source.connect("select-stream", false, move |values| {
+            let number = values.get(1).and_then(|v| v.get::<u32>().ok());
+            let caps = values.get(2).and_then(|v| v.get::<gst::Caps>().ok());
+            let media = caps
+                .as_ref()
+                .and_then(|caps| caps.structure(0)?.get::<String>("media").ok());
+            let at = match media.as_deref() {
+                Some("video") => 0,
+                Some("audio") if hears => 1,
+                _ => return Some(false.to_value()),
+            };
+            let mut chosen = chosen.lock().unwrap_or_else(PoisonError::into_inner);
+            let first = *chosen[at].get_or_insert(number) == number;
+            Some(first.to_value())
+        });
+    }
+}
+
+/// Lets what is in the graph reach the file, as far as that does not take too long.
+pub(super) fn drain(stream: &Stream, ended: &Arc<AtomicBool>) {
+    if ended.load(Ordering::Relaxed) {
+        return;
+    }
+    let pipeline = stream.pipeline.clone();
+    // A source that hangs may hold whoever talks to it.
+    let asked = std::thread::Builder::new()
+        .name("earmark-end".into())
+        .spawn(move || pipeline.send_event(gst::event::Eos::new()));
+    if asked.is_err() {
+        return;
+    }
+    let begun = Instant::now();
+    while !ended.load(Ordering::Relaxed) && begun.elapsed() < DRAIN {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Stops a graph for good; a source may hang in it.
+pub(super) fn stop(stream: &Stream) {
+    // The file is closed whatever the source does then.
+    stream.sink.set_locked_state(true);
+    let _ = stream.sink.set_state(gst::State::Null);
+    // A jitter buffer that never got a packet sleeps through its own end (GStreamer 1.22): it is woken before.
+    let pipeline = &stream.pipeline;
+    let buffers = pipeline.iterate_all_by_element_factory_name("rtpjitterbuffer");
+    for pad in buffers
+        .into_iter()
+        .flatten()
+        .filter_map(|b| b.static_pad("sink"))
+    {
+        pad.send_event(gst::event::FlushStart::new());
+    }
+    let _ = pipeline.set_state(gst::State::Null);
+}
+
+/// What an error means, and in words.
+pub(super) fn explain(error: &gst::message::Error) -> (Cause, String) {
+    let element = error
+        .src()
+        .and_then(|src| src.downcast_ref::<gst::Element>());
+    let factory = element
+        .and_then(|element| element.factory())
+        .map(|factory| factory.name().to_string())
+        .unwrap_or_default();
+    let what = error.error();
+    let said = what.message().trim_end_matches('.').to_owned();
+    let debug = error.debug().unwrap_or_default();
+    let detail = debug.lines().last().unwrap_or_default().trim();
+    if OURS.contains(&factory.as_str()) {
+        return (Cause::Work, said);
+    }
+    let refused = what.matches(gst::ResourceError::NotAuthorized)
+        || what.matches(gst::StreamError::CodecNotFound)
+        || what.matches(gst::StreamError::WrongType)
+        || what.matches(gst::CoreError::MissingPlugin)
+        || detail.contains("Unauthorized");
+    let cause = if refused { Cause::Refused } else { Cause::Lost };
+    let said = match (refused, detail.contains("Unauthorized")) {
+        (true, true) => {
+            "the camera refuses the login (401 Unauthorized): check user and password in its url"
+                .into()
+        }
+        _ if detail.is_empty() => format!("{factory}: {said}"),
+        _ => format!("{factory}: {said} ({detail})"),
+    };
+    (cause, without_password(&said))
+}

@@ -1,0 +1,155 @@
+//! What a source is started with.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anchoring::settings::Policy;
+use anyhow::Context;
+
+use super::files;
+use super::secret::without_password;
+use super::supervisor::Limits;
+use crate::failure::Usage;
+use crate::pipeline::{Live, Pipeline, Planning, Variables, is_name};
+use crate::session;
+
+/// What the command line says of sources.
+pub(super) struct Asked<'a> {
+    pub(super) pipelines: &'a [PathBuf],
+    pub(super) set: &'a [String],
+    pub(super) output: Option<&'a Path>,
+    pub(super) name: Option<&'a str>,
+    pub(super) threads: Option<u32>,
+}
+
+/// What a source needs to know.
+pub(super) struct Plan {
+    pub(super) name: String,
+    pub(super) pipeline: Pipeline,
+    /// Where its files go.
+    pub(super) folder: PathBuf,
+    /// What its files say of where it comes from: without passwords.
+    pub(super) about: String,
+    /// Names the files of this run.
+    pub(super) run: String,
+    /// Processor cores for it.
+    pub(super) threads: u32,
+}
+
+impl Plan {
+    /// The same for two plans that would play the same.
+    pub(super) fn key(&self) -> String {
+        // Which others there are beside it changes nothing for it.
+        let mut pipeline = self.pipeline.clone();
+        pipeline.sources.clear();
+        format!("{} {:?} {:?}", self.name, self.folder, pipeline)
+    }
+}
+
+/// Limits as the settings have them.
+pub(super) fn limits(live: &Live) -> Limits {
+    let s = |seconds: u32| Duration::from_secs(seconds.into());
+    Limits {
+        start: s(live.start_s),
+        silence: s(live.silence_s),
+        restart: s(live.restart_s),
+        most: s(live.retry_s),
+        slow: s(live.slow_retry_s),
+        ..Limits::default()
+    }
+}
+
+/// The sources of all pipelines, checked, and where their files go.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub(super) fn plans(asked: &Asked<'_>) -> anyhow::Result<(PathBuf, Vec<Plan>)> {
+    let mut folder = asked.output.map(PathBuf::from);
+    let mut set = Vec::new();
+    for pair in asked.set {
+        match pair.strip_prefix("output=") {
+            Some(place) if folder.is_none() => folder = Some(place.into()),
+            Some(_) => return Err(Usage(format!("--set {pair}: output is given twice")).into()),
+            None => set.push(pair.clone()),
+        }
+    }
+    let folder = folder.ok_or_else(|| {
+        Usage("where do files go? --output DIR (or --set output=DIR) is missing".into())
+    })?;
+    let folder = std::path::absolute(&folder).context("the output folder has no whole name")?;
+    let variables = Variables::new(&set).map_err(Usage)?;
+    let run = files::run_name();
+    let mut plans: Vec<Plan> = Vec::new();
+    for file in asked.pipelines {
+        let first = Pipeline::read(file, &variables)?;
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        let named: Vec<(String, Pipeline)> = match first.sources.len() {
+            0 => vec![(
+                asked.name.map_or_else(|| stem.into_owned(), str::to_owned),
+                first,
+            )],
+            many => (0..many)
+                .map(|source| {
+                    let pipeline = Pipeline::read_source(file, &variables, source)?;
+                    Ok((pipeline.sources[source].name.clone(), pipeline))
+                })
+                .collect::<anyhow::Result<_>>()?,
+        };
+        for (name, pipeline) in named {
+            if !is_name(&name) {
+                return Err(Usage(format!(
+                    "`{name}` is no name for a source: 1 to 64 letters, digits, `-` and `_` (--name gives one)"
+                ))
+                .into());
+            }
+            if pipeline.planning == Planning::Global
+                && pipeline.settings.budget.policy != Policy::Dense
+            {
+                return Err(Usage(format!(
+                    "{}: what has no end can't be planned as a whole: write `budget: {{ planning: streaming }}`",
+                    file.display()
+                ))
+                .into());
+            }
+            let about = about(&pipeline, &variables, &name);
+            plans.push(Plan {
+                about,
+                name,
+                pipeline,
+                folder: folder.clone(),
+                run: run.clone(),
+                threads: 1,
+            });
+        }
+    }
+    let names: BTreeSet<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
+    if names.len() < plans.len() {
+        return Err(Usage("two sources have the same name".into()).into());
+    }
+    let threads = asked
+        .threads
+        .unwrap_or_else(|| session::cores(None).div_ceil(plans.len() as u32));
+    for plan in &mut plans {
+        plan.threads = threads.max(1);
+    }
+    Ok((folder, plans))
+}
+
+/// What the files of a source say of where it comes from.
+fn about(pipeline: &Pipeline, variables: &Variables, name: &str) -> String {
+    let of_source = pipeline.sources.iter().find(|source| source.name == name);
+    let value = |key: &str| {
+        of_source
+            .and_then(|source| source.set.get(key))
+            .or_else(|| variables.get(key))
+    };
+    let named = ["url", "device", "microphone"]
+        .into_iter()
+        .filter_map(value);
+    let named: Vec<_> = named.map(|value| without_password(value)).collect();
+    match named.is_empty() {
+        true => name.into(),
+        false => named.join(" "),
+    }
+}

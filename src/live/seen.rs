@@ -1,0 +1,88 @@
+//! What everybody may look at of a source: numbers, where it stands, what was heard.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::heard::Heard;
+use super::media::{Wall, now_ns};
+use super::skew::Skew;
+use super::supervisor::{Cause, State};
+
+/// What everybody may look at.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) name: String,
+    pub(super) counts: Counts,
+    pub(super) heard: Heard,
+    /// Of what plays now.
+    pub(super) skew: Mutex<Skew>,
+    now: Mutex<Now>,
+}
+
+/// Numbers since the start.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) frames: AtomicU64,
+    pub(super) sounds: AtomicU64,
+    pub(super) anchors: AtomicU64,
+    pub(super) taken: AtomicU64,
+    pub(super) tokens: AtomicU64,
+    /// What the budget earned, in tokens.
+    pub(super) earned: AtomicU64,
+    pub(super) missed: AtomicU64,
+    /// Bytes that the gate holds.
+    pub(super) held: AtomicU64,
+    pub(super) files: AtomicU64,
+    pub(super) abandoned: AtomicU64,
+    pub(super) warnings: AtomicU64,
+    /// Encoded frames that were left out because something before them was lost.
+    pub(super) damaged: AtomicU64,
+}
+
+/// Where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Now {
+    pub(super) state: State,
+    pub(super) since_ns: i64,
+    pub(super) starts: u64,
+    pub(super) faults: Vec<(Cause, u64)>,
+    pub(super) last_fault: Option<(Cause, String)>,
+    pub(super) wall: Option<Wall>,
+    /// The stream's time on the camera's own wall clock, if it tells.
+    pub(super) camera: Option<Wall>,
+    pub(super) without: Vec<&'static str>,
+    /// By how much the clocks of frames and sound run faster than ours, parts per million.
+    pub(super) skew_ppm: [Option<f64>; 2],
+}
+
+impl Seen {
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            counts: Counts::default(),
+            heard: Heard::default(),
+            skew: Mutex::default(),
+            now: Mutex::new(Now {
+                state: State::Starting,
+                since_ns: now_ns(),
+                starts: 0,
+                faults: Vec::new(),
+                last_fault: None,
+                wall: None,
+                camera: None,
+                without: Vec::new(),
+                skew_ppm: [None; 2],
+            }),
+        }
+    }
+
+    /// Where it stands now.
+    pub(super) fn now(&self) -> Now {
+        self.lock().clone()
+    }
+
+    /// To change that.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,489 @@
+//! One source: plays it, watches it, takes it down and starts it anew, as its supervisor says.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, bounded};
+use gst::prelude::*;
+
+use super::attempt::Attempt;
+use super::events::{Anchor, Event, Hub};
+use super::graph::{drain, explain, stop};
+use super::media::{Kind, Media, now_ns};
+use super::plan::{Plan, limits};
+use super::seen::Seen;
+use super::supervisor::{Act, Cause, State, Supervisor};
+use super::told::Told;
+
+/// How often a source is looked at.
+const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
+/// One of the two media is said to be gone after this.
+const GONE: Duration = Duration::from_secs(10);
+
+/// What all sources share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) stop: Arc<AtomicBool>,
+    /// Graphs that were left behind and hang still.
+    pub(super) hanging: Arc<AtomicUsize>,
+    pub(super) told: Arc<Told>,
+    pub(super) hub: Hub,
+}
+
+/// How a source ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// As it was told to, or because a file came to its end.
+    Done,
+    /// A file came to its end, but something had failed.
+    Failed,
+}
+
+/// One source.
+pub(super) struct Source {
+    plan: Plan,
+    shared: Shared,
+    pub(super) seen: Arc<Seen>,
+    supervisor: Supervisor,
+    begun: Instant,
+    attempt: Option<Attempt>,
+    /// What is being taken down.
+    down: Option<Down>,
+    changes: u64,
+    last: State,
+    why: String,
+    finished: bool,
+}
+
+/// What is being taken down.
+struct Down {
+    over: Receiver<()>,
+    bus: gst::Bus,
+    ended: Arc<AtomicBool>,
+    /// Set by whichever comes first: its end, or that it is left behind.
+    settled: Arc<AtomicBool>,
+}
+
+impl Source {
+    pub(super) fn new(plan: Plan, shared: Shared) -> Self {
+        let seed = now_ns() as u64
+            ^ plan
+                .name
+                .bytes()
+                .fold(7, |h: u64, b| h.wrapping_mul(31) + u64::from(b));
+        Self {
+            seen: Arc::new(Seen::new(&plan.name)),
+            supervisor: Supervisor::new(limits(&plan.pipeline.live), seed, Duration::ZERO),
+            begun: Instant::now(),
+            attempt: None,
+            down: None,
+            changes: 0,
+            last: State::Stopped,
+            why: String::new(),
+            finished: false,
+            plan,
+            shared,
+        }
+    }
+
+    /// Goes on until told to stop, or until a file has come to its end.
+    pub(super) fn run(mut self) -> End {
+        loop {
+            let now = self.begun.elapsed();
+            if self.shared.stop.load(Ordering::Relaxed) || self.finished {
+                self.supervisor.stop(now);
+            }
+            self.listen(now);
+            self.look(now);
+            match self.supervisor.tick(self.begun.elapsed()) {
+                Some(Act::Start) => self.start(),
+                Some(Act::TakeDown) => {
+                    self.say_quiet();
+                    self.take_down();
+                }
+                Some(Act::Abandon) => self.abandon(),
+                None => {}
+            }
+            self.tell_state();
+            if self.supervisor.state() == State::Stopped {
+                let failed =
+                    self.finished && !self.supervisor.faults().keys().all(|c| *c == Cause::Ended);
+                return if failed { End::Failed } else { End::Done };
+            }
+            if self.attempt.is_none() && self.down.is_none() {
+                std::thread::sleep(Duration::from_millis(TICK.mseconds()));
+            }
+        }
+    }
+
+    fn fail(&mut self, cause: Cause, why: String) {
+        self.why = why;
+        let now = self.begun.elapsed();
+        self.supervisor.failed(cause, now);
+        if self.supervisor.state() == State::Restarting {
+            self.say_fault(cause);
+            self.take_down();
+        }
+    }
+
+    /// Builds the graph and plays it.
+    fn start(&mut self) {
+        match Attempt::build(&self.plan, &self.seen, self.supervisor.starts()) {
+            Ok(attempt) => {
+                let played = attempt.stream.pipeline.set_state(gst::State::Playing);
+                let bus = attempt.bus.clone();
+                self.attempt = Some(attempt);
+                if played.is_err() {
+                    let (cause, why) = bus
+                        .iter()
+                        .find_map(|message| match message.view() {
+                            gst::MessageView::Error(error) => Some(explain(error)),
+                            _ => None,
+                        })
+                        .unwrap_or((Cause::Lost, "the graph does not start".into()));
+                    self.fail(cause, why);
+                }
+            }
+            Err(e) => self.fail(Cause::Work, format!("{e:#}")),
+        }
+    }
+
+    /// What the bus says.
+    fn listen(&mut self, now: Duration) {
+        if let Some(down) = &self.down {
+            let (over, bus) = (down.over.clone(), down.bus.clone());
+            let over = over
+                .recv_timeout(Duration::from_millis(TICK.mseconds()))
+                .is_ok();
+            while let Some(message) = bus.pop() {
+                self.message(&message);
+            }
+            if over {
+                self.down = None;
+                self.supervisor.is_down(now);
+            }
+            return;
+        }
+        let Some(bus) = self.attempt.as_ref().map(|attempt| attempt.bus.clone()) else {
+            return;
+        };
+        let mut next = bus.timed_pop(TICK);
+        while let Some(message) = next {
+            self.message(&message);
+            if self.down.is_some() {
+                return;
+            }
+            next = bus.pop();
+        }
+    }
+
+    fn message(&mut self, message: &gst::Message) {
+        match message.view() {
+            gst::MessageView::Eos(_) => {
+                let attempt = self.attempt.as_ref().map(|attempt| &attempt.ended);
+                if let Some(ended) = self.down.as_ref().map(|down| &down.ended).or(attempt) {
+                    ended.store(true, Ordering::Relaxed);
+                }
+                if self.down.is_none() && self.supervisor.state() != State::Stopping {
+                    // A file is over once it has ended; a stream comes again.
+                    self.finished = self.plan.pipeline.find("filesrc").is_some();
+                    if !self.finished {
+                        self.fail(Cause::Ended, "the stream ended".into());
+                    }
+                }
+            }
+            gst::MessageView::Error(error) if self.down.is_none() => {
+                let (cause, why) = explain(error);
+                self.fail(cause, why);
+            }
+            gst::MessageView::Warning(warning) => {
+                self.seen.counts.warnings.fetch_add(1, Ordering::Relaxed);
+                let text = warning.error().message().to_owned();
+                self.shared.told.say(&self.plan.name, &text, &text);
+            }
+            gst::MessageView::Latency(_) => {
+                if let Some(attempt) = &self.attempt {
+                    let _ = attempt.stream.pipeline.recalculate_latency();
+                }
+            }
+            gst::MessageView::Element(element) => {
+                if let Some(structure) = element.structure() {
+                    self.element(structure);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn element(&self, structure: &gst::StructureRef) {
+        let (plan, hub) = (&self.plan, &self.shared.hub);
+        let counts = &self.seen.counts;
+        match structure.name().as_str() {
+            "earmark-anchor" => {
+                let Some(anchor) = Anchor::read(structure) else {
+                    return;
+                };
+                counts.anchors.fetch_add(1, Ordering::Relaxed);
+                let wall = self.seen.now().wall;
+                let at = wall.map_or_else(now_ns, |wall| wall.at(anchor.onset_ns));
+                self.seen.heard.anchor(at, &anchor.label, anchor.score);
+                hub.tell(Event::anchor(
+                    &plan.name,
+                    &plan.run,
+                    self.supervisor.starts(),
+                    &anchor,
+                    &plan.folder,
+                    wall,
+                ));
+            }
+            "earmark-segment" => {
+                let number = |field| structure.get::<u64>(field).unwrap_or(0);
+                let all = ["frames", "anchors", "cues", "tokens"].map(number);
+                counts.files.fetch_add(1, Ordering::Relaxed);
+                let location = structure.get::<String>("location").unwrap_or_default();
+                hub.tell(Event::file(
+                    &plan.name,
+                    &plan.run,
+                    &location,
+                    &plan.folder,
+                    all,
+                ));
+            }
+            "earmark-kept" => {
+                if let Ok(text) = structure.get::<String>("text") {
+                    self.shared.told.say(&plan.name, "kept", &text);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether media comes.
+    fn look(&mut self, now: Duration) {
+        let Some(attempt) = &mut self.attempt else {
+            return;
+        };
+        let media = attempt.media.clone();
+        let counts = [media.frames(), media.sounds()];
+        let came = [counts[0] - attempt.last[0], counts[1] - attempt.last[1]];
+        attempt.last = counts;
+        self.seen
+            .counts
+            .frames
+            .fetch_add(came[0], Ordering::Relaxed);
+        self.seen
+            .counts
+            .sounds
+            .fetch_add(came[1], Ordering::Relaxed);
+        if came != [0; 2] {
+            self.supervisor.media(now);
+        }
+        if let Some(why) = media.jumped() {
+            self.fail(Cause::Times, why);
+            return;
+        }
+        self.miss(&media);
+        self.ask_gate();
+        {
+            let mut seen = self.seen.lock();
+            seen.wall = media.wall().or(seen.wall);
+            seen.camera = media.camera().or(seen.camera);
+        }
+    }
+
+    /// What the gate spent and holds, once a second.
+    fn ask_gate(&mut self) {
+        let earns = self.plan.pipeline.settings.budget.tokens_per_s;
+        let Some(attempt) = &mut self.attempt else {
+            return;
+        };
+        if attempt.asked.elapsed() < Duration::from_secs(1) {
+            return;
+        }
+        attempt.asked = Instant::now();
+        let skew_ppm = {
+            let skew = self.seen.skew.lock();
+            let skew = skew.unwrap_or_else(PoisonError::into_inner);
+            [skew.ppm(Kind::Video), skew.ppm(Kind::Audio)]
+        };
+        self.seen.lock().skew_ppm = skew_ppm;
+        let stats = attempt.stream.gate.property::<gst::Structure>("stats");
+        let number = |field| stats.get::<u64>(field).unwrap_or(0);
+        let now = [number("tokens"), number("missed")];
+        let more = [
+            now[0].saturating_sub(attempt.gate[0]),
+            now[1].saturating_sub(attempt.gate[1]),
+        ];
+        attempt.gate = now;
+        let counts = &self.seen.counts;
+        counts.tokens.fetch_add(more[0], Ordering::Relaxed);
+        counts.missed.fetch_add(more[1], Ordering::Relaxed);
+        counts.held.store(number("held-bytes"), Ordering::Relaxed);
+        let earned = attempt.begun.elapsed().as_secs_f64() * earns;
+        let whole = (earned - attempt.counted).max(0.0) as u64;
+        attempt.counted += whole as f64;
+        counts.earned.fetch_add(whole, Ordering::Relaxed);
+    }
+
+    /// Says once where one of the two media stays away while the other comes.
+    fn miss(&mut self, media: &Media) {
+        if self.supervisor.state() != State::Healthy {
+            return;
+        }
+        let healthy = self.begun.elapsed().saturating_sub(self.supervisor.since());
+        let Some(attempt) = &mut self.attempt else {
+            return;
+        };
+        let kinds = [
+            (Kind::Video, "frames", true),
+            (Kind::Audio, "sound", attempt.stream.ears.is_some()),
+        ];
+        let mut without = Vec::new();
+        for (at, (kind, word, wanted)) in kinds.into_iter().enumerate() {
+            let quiet = media.quiet(kind).unwrap_or(healthy);
+            let gone = wanted && quiet >= GONE;
+            if gone {
+                without.push(word);
+            }
+            if gone == attempt.gone[at] {
+                continue;
+            }
+            attempt.gone[at] = gone;
+            let text = match (gone, kind) {
+                (false, _) => format!("{word} comes again"),
+                (true, Kind::Video) => "no frames come: what is heard goes on".into(),
+                (true, Kind::Audio) => {
+                    "no sound comes: evenly spaced frames until it does (uniform fallback)".into()
+                }
+            };
+            self.shared.told.say(&self.plan.name, &text, &text);
+        }
+        {
+            let mut seen = self.seen.lock();
+            seen.without = without;
+        }
+    }
+
+    /// Takes down what plays, in a thread that may hang.
+    fn take_down(&mut self) {
+        let Some(attempt) = self.attempt.take() else {
+            // It was never up.
+            self.supervisor.is_down(self.begun.elapsed());
+            return;
+        };
+        let (done, over) = bounded(1);
+        let bus = attempt.bus.clone();
+        let ended = attempt.ended.clone();
+        let noted = ended.clone();
+        let settled: Arc<AtomicBool> = Arc::default();
+        let (first, hanging) = (settled.clone(), self.shared.hanging.clone());
+        let spawned = std::thread::Builder::new()
+            .name("earmark-down".into())
+            .spawn(move || {
+                drain(&attempt.stream, &ended);
+                stop(&attempt.stream);
+                let _ = done.send(());
+                if first.swap(true, Ordering::Relaxed) {
+                    // It was left behind, and ends after all.
+                    hanging.fetch_sub(1, Ordering::Relaxed);
+                }
+            });
+        match spawned {
+            Ok(_) => {
+                self.down = Some(Down {
+                    over,
+                    bus,
+                    ended: noted,
+                    settled,
+                });
+            }
+            Err(_) => self.supervisor.is_down(self.begun.elapsed()),
+        }
+    }
+
+    /// Nothing came for too long, and that is why it is taken down.
+    fn say_quiet(&mut self) {
+        if self.supervisor.state() != State::Restarting {
+            return;
+        }
+        let live = &self.plan.pipeline.live;
+        let (cause, why) = match self.supervisor.last_cause() {
+            Some(Cause::NoMedia) => (
+                Cause::NoMedia,
+                format!("nothing came within {} s of its start", live.start_s),
+            ),
+            _ => (
+                Cause::Silence,
+                format!("nothing has come for {} s", live.restart_s),
+            ),
+        };
+        self.why = why;
+        self.say_fault(cause);
+    }
+
+    fn say_fault(&self, cause: Cause) {
+        self.shared.told.say(
+            &self.plan.name,
+            cause.name(),
+            &format!("{}; it will be tried again", self.why),
+        );
+        {
+            let mut seen = self.seen.lock();
+            seen.last_fault = Some((cause, self.why.clone()));
+        }
+    }
+
+    /// What is taken down hangs: leaves it behind.
+    fn abandon(&mut self) {
+        let Some(down) = self.down.take() else { return };
+        if down.settled.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        self.shared.hanging.fetch_add(1, Ordering::Relaxed);
+        self.seen.counts.abandoned.fetch_add(1, Ordering::Relaxed);
+        self.shared.told.say(
+            &self.plan.name,
+            "abandoned",
+            "the source does not let itself be stopped: it is left behind, and another attempt is made",
+        );
+    }
+
+    fn tell_state(&mut self) {
+        let state = self.supervisor.state();
+        if state == self.last {
+            return;
+        }
+        self.last = state;
+        self.changes += 1;
+        let cause = self.supervisor.last_cause();
+        let in_trouble = matches!(state, State::Restarting | State::BackingOff | State::Failed);
+        let why = cause
+            .filter(|_| in_trouble)
+            .map(|cause| (cause, &*self.why));
+        let at = now_ns();
+        {
+            let mut seen = self.seen.lock();
+            seen.state = state;
+            seen.since_ns = at;
+            seen.starts = self.supervisor.starts();
+            seen.faults = self
+                .supervisor
+                .faults()
+                .iter()
+                .map(|(c, n)| (*c, *n))
+                .collect();
+        }
+        if state == State::Healthy && self.supervisor.starts() > 1 {
+            self.shared.told.say(&self.plan.name, "back", "it is back");
+        }
+        self.shared.hub.tell(Event::state(
+            &self.plan.name,
+            &self.plan.run,
+            self.changes,
+            state,
+            why,
+            at,
+        ));
+    }
+}

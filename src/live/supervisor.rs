@@ -1,0 +1,564 @@
+//! The life of one source: when it is started, when it counts as lost, when it is tried again. No thread, no clock: whoever drives it says
+//! what time it is.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// Share by which waits are longer or shorter, so that sources that were lost together don't come back together.
+const JITTER: f64 = 0.2;
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// From the start to the first media.
+    pub start: Duration,
+    /// Without media before a source counts as silent.
+    pub silence: Duration,
+    /// Without media before it is taken down.
+    pub restart: Duration,
+    /// Taking it down.
+    pub down: Duration,
+    /// The first wait before another attempt.
+    pub first: Duration,
+    /// The longest such wait.
+    pub most: Duration,
+    /// The wait where a person has to act.
+    pub slow: Duration,
+    /// With media before earlier failures are forgotten.
+    pub stable: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            start: Duration::from_secs(15),
+            silence: Duration::from_secs(3),
+            restart: Duration::from_secs(8),
+            down: Duration::from_secs(10),
+            first: Duration::from_millis(500),
+            most: Duration::from_secs(6),
+            slow: Duration::from_secs(60),
+            stable: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Where a source stands.
+///
+/// `Starting`: its graph runs and has given nothing yet. The first media makes it `Healthy`; none within [`Limits::start`], or an error,
+/// and it is `Restarting`.
+///
+/// `Healthy`: encoded frames or encoded sound keep coming. None for [`Limits::silence`] and it is `Silent`; an error, and it is
+/// `Restarting`. Once it has been healthy for [`Limits::stable`] at a stretch, earlier failures are forgotten: a source that comes back for
+/// a moment again and again is tried less and less often.
+///
+/// `Silent`: nothing comes, which may pass. Media makes it `Healthy`; none for [`Limits::restart`] in all, or an error, and it is
+/// `Restarting`.
+///
+/// `Restarting`: its graph is being taken down and its file closed. When that is done, or [`Limits::down`] is over and the graph is
+/// abandoned, it is `BackingOff`, or `Failed` where a person has to act.
+///
+/// `BackingOff`: waits for the next attempt, twice as long after each failure up to [`Limits::most`], for ever; then `Starting`.
+///
+/// `Failed`: the source refuses, and will until somebody acts (a wrong password). It waits for [`Limits::slow`], then it is tried again
+/// all the same: `Starting`.
+///
+/// `Stopping`: told to stop; being taken down as in `Restarting`, then `Stopped`, for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Nothing has come yet.
+    Starting,
+    /// Media keeps coming.
+    Healthy,
+    /// Nothing comes.
+    Silent,
+    /// Being taken down.
+    Restarting,
+    /// Waits for the next attempt.
+    BackingOff,
+    /// Needs a person; tried again slowly.
+    Failed,
+    /// Being taken down for good.
+    Stopping,
+    /// Over.
+    Stopped,
+}
+
+impl State {
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Healthy => "healthy",
+            Self::Silent => "silent",
+            Self::Restarting => "restarting",
+            Self::BackingOff => "waiting to try again",
+            Self::Failed => "failed: needs you",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// Why a source was taken down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// No media came after the start.
+    NoMedia,
+    /// Media stopped coming.
+    Silence,
+    /// The connection or the device was lost, or never was.
+    Lost,
+    /// The source says no: login, address, no stream that can be used.
+    Refused,
+    /// The stream came to its end.
+    Ended,
+    /// Times jumped: what follows is another stream.
+    Times,
+    /// Decoding, encoding or writing failed.
+    Work,
+}
+
+impl Cause {
+    /// Its name in metrics and events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoMedia => "no_media",
+            Self::Silence => "silence",
+            Self::Lost => "lost",
+            Self::Refused => "refused",
+            Self::Ended => "ended",
+            Self::Times => "times",
+            Self::Work => "work",
+        }
+    }
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Build the graph and play it.
+    Start,
+    /// Take it down, and say so by [`Supervisor::is_down`].
+    TakeDown,
+    /// Taking it down took too long: leave it behind.
+    Abandon,
+}
+
+/// Watches one source. Times are since any fixed instant, and never go back.
+#[derive(Debug)]
+pub struct Supervisor {
+    limits: Limits,
+    state: State,
+    since: Duration,
+    last_media: Duration,
+    /// In a row, without a stable time between them.
+    failures: u32,
+    until: Duration,
+    faults: BTreeMap<Cause, u64>,
+    last: Option<Cause>,
+    starts: u64,
+    seed: u64,
+}
+
+impl Supervisor {
+    /// A source that is to be started at once. `seed`: of the jitter.
+    pub fn new(limits: Limits, seed: u64, now: Duration) -> Self {
+        Self {
+            limits,
+            state: State::BackingOff,
+            since: now,
+            last_media: now,
+            failures: 0,
+            until: now,
+            faults: BTreeMap::new(),
+            last: None,
+            starts: 0,
+            seed,
+        }
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Since when.
+    pub fn since(&self) -> Duration {
+        self.since
+    }
+
+    /// When it is tried again, while it waits.
+    pub fn until(&self) -> Option<Duration> {
+        matches!(self.state, State::BackingOff | State::Failed).then_some(self.until)
+    }
+
+    /// How often each cause took it down.
+    pub fn faults(&self) -> &BTreeMap<Cause, u64> {
+        &self.faults
+    }
+
+    /// The last of them.
+    pub fn last_cause(&self) -> Option<Cause> {
+        self.last
+    }
+
+    /// How often it was started.
+    pub fn starts(&self) -> u64 {
+        self.starts
+    }
+
+    /// Media came on an encoded pad.
+    pub fn media(&mut self, now: Duration) {
+        self.last_media = now;
+        if matches!(self.state, State::Starting | State::Silent) {
+            self.enter(State::Healthy, now);
+        }
+    }
+
+    /// It failed, by an error or by its end.
+    pub fn failed(&mut self, cause: Cause, now: Duration) {
+        if !matches!(self.state, State::Starting | State::Healthy | State::Silent) {
+            return;
+        }
+        *self.faults.entry(cause).or_default() += 1;
+        self.last = Some(cause);
+        self.failures = self.failures.saturating_add(1);
+        self.enter(State::Restarting, now);
+        self.until = now + self.limits.down;
+    }
+
+    /// It is to end for good. What is to be done comes from [`Self::tick`].
+    pub fn stop(&mut self, now: Duration) {
+        match self.state {
+            State::Stopping | State::Stopped => {}
+            State::BackingOff | State::Failed => self.enter(State::Stopped, now),
+            State::Restarting => {
+                self.enter(State::Stopping, now);
+            }
+            State::Starting | State::Healthy | State::Silent => {
+                self.enter(State::Stopping, now);
+                // An act that is due.
+                self.until = Duration::ZERO;
+            }
+        }
+    }
+
+    /// What was to be taken down is down, or abandoned.
+    pub fn is_down(&mut self, now: Duration) {
+        match self.state {
+            State::Stopping => self.enter(State::Stopped, now),
+            State::Restarting if self.last == Some(Cause::Refused) => {
+                self.enter(State::Failed, now);
+                self.until = now + self.jittered(self.limits.slow);
+            }
+            State::Restarting => {
+                self.enter(State::BackingOff, now);
+                let doublings = self.failures.saturating_sub(1).min(16);
+                let wait = self.limits.first.saturating_mul(1 << doublings);
+                self.until = now + self.jittered(wait.min(self.limits.most));
+            }
+            _ => {}
+        }
+    }
+
+    /// What is due now. Call it often.
+    pub fn tick(&mut self, now: Duration) -> Option<Act> {
+        let quiet = now.saturating_sub(self.last_media);
+        match self.state {
+            State::Starting => {
+                if now.saturating_sub(self.since) >= self.limits.start {
+                    self.failed(Cause::NoMedia, now);
+                    return Some(Act::TakeDown);
+                }
+            }
+            State::Healthy => {
+                if quiet >= self.limits.silence {
+                    self.enter(State::Silent, now);
+                } else if now.saturating_sub(self.since) >= self.limits.stable {
+                    self.failures = 0;
+                }
+            }
+            State::Silent => {
+                if quiet >= self.limits.restart {
+                    self.failed(Cause::Silence, now);
+                    return Some(Act::TakeDown);
+                }
+            }
+            State::BackingOff | State::Failed => {
+                if now >= self.until {
+                    self.enter(State::Starting, now);
+                    self.starts += 1;
+                    return Some(Act::Start);
+                }
+            }
+            State::Restarting => {
+                if now >= self.until {
+                    self.is_down(now);
+                    return Some(Act::Abandon);
+                }
+            }
+            State::Stopping => {
+                if self.until == Duration::ZERO {
+                    self.until = now + self.limits.down;
+                    return Some(Act::TakeDown);
+                }
+                if now >= self.until {
+                    self.is_down(now);
+                    return Some(Act::Abandon);
+                }
+            }
+            State::Stopped => {}
+        }
+        None
+    }
+
+    fn enter(&mut self, state: State, now: Duration) {
+        self.state = state;
+        self.since = now;
+    }
+
+    fn jittered(&mut self, wait: Duration) -> Duration {
+        // SplitMix64: all that is asked of it is that sources differ.
+        self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.seed;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        let unit = ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64;
+        wait.mul_f64(1.0 + JITTER * (2.0 * unit - 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// A supervisor under a clock that a test turns by hand, in tenths of a second.
+    struct Hand {
+        supervisor: Supervisor,
+        now: Duration,
+        acts: Vec<(Duration, Act)>,
+    }
+
+    impl Hand {
+        fn new(seed: u64) -> Self {
+            Self {
+                supervisor: Supervisor::new(Limits::default(), seed, Duration::ZERO),
+                now: Duration::ZERO,
+                acts: Vec::new(),
+            }
+        }
+
+        /// Goes on; `each` happens at every tenth. What is taken down is down at once.
+        fn turn(&mut self, by: Duration, mut each: impl FnMut(&mut Supervisor, Duration)) {
+            let until = self.now + by;
+            while self.now < until {
+                self.now += Duration::from_millis(100);
+                each(&mut self.supervisor, self.now);
+                if let Some(act) = self.supervisor.tick(self.now) {
+                    self.acts.push((self.now, act));
+                    if act == Act::TakeDown {
+                        self.supervisor.is_down(self.now);
+                    }
+                }
+            }
+        }
+
+        fn starts(&self) -> Vec<Duration> {
+            let starts = self.acts.iter().filter(|(_, act)| *act == Act::Start);
+            starts.map(|(at, _)| *at).collect()
+        }
+
+        fn state(&self) -> State {
+            self.supervisor.state()
+        }
+    }
+
+    fn plays(supervisor: &mut Supervisor, now: Duration) {
+        supervisor.media(now);
+    }
+
+    fn nothing(_: &mut Supervisor, _: Duration) {}
+
+    #[test]
+    fn it_starts_at_once_and_is_healthy_with_the_first_media() {
+        let mut hand = Hand::new(1);
+        hand.turn(s(1), nothing);
+        assert_eq!((hand.state(), hand.acts.len()), (State::Starting, 1));
+        hand.turn(s(1), plays);
+        assert_eq!(hand.state(), State::Healthy);
+        hand.turn(s(600), plays);
+        assert_eq!((hand.state(), hand.acts.len()), (State::Healthy, 1));
+    }
+
+    #[test]
+    fn a_freeze_is_silence_that_passes() {
+        let mut hand = Hand::new(2);
+        hand.turn(s(10), plays);
+        hand.turn(s(5), nothing);
+        assert_eq!(hand.state(), State::Silent);
+        hand.turn(s(1), plays);
+        assert_eq!((hand.state(), hand.acts.len()), (State::Healthy, 1));
+        assert!(hand.supervisor.faults().is_empty());
+    }
+
+    #[test]
+    fn silence_that_stays_is_a_restart_and_the_source_is_back_within_ten_seconds_of_its_return() {
+        for seed in 0..50 {
+            let mut hand = Hand::new(seed);
+            hand.turn(s(60), plays);
+            let away = Duration::from_millis(61_300 + seed * 1_700);
+            hand.turn(away, nothing);
+            let back = hand.now;
+            // From now on each attempt gives media half a second later.
+            let mut since = None;
+            hand.turn(s(12), |supervisor, now| match supervisor.state() {
+                State::Starting if now - supervisor.since() >= Duration::from_millis(500) => {
+                    supervisor.media(now);
+                    since.get_or_insert(now);
+                }
+                State::Healthy => supervisor.media(now),
+                _ => {}
+            });
+            let after = since.unwrap() - back;
+            // An attempt of fifteen seconds may be under way in vain: a camera that is there answers it at once, here it doesn't.
+            assert!(after <= s(10), "seed {seed}: {after:?}");
+            assert!(hand.supervisor.last_cause().is_some());
+        }
+    }
+
+    #[test]
+    fn attempts_come_less_often_up_to_a_limit_and_for_ever() {
+        let mut hand = Hand::new(3);
+        let fails = |supervisor: &mut Supervisor, now| {
+            if supervisor.state() == State::Starting {
+                supervisor.failed(Cause::Lost, now);
+                supervisor.is_down(now);
+            }
+        };
+        hand.turn(s(3600), fails);
+        let starts = hand.starts();
+        let waits: Vec<_> = starts
+            .windows(2)
+            .map(|w| (w[1] - w[0]).as_secs_f64())
+            .collect();
+        assert!(
+            waits[0] < 0.9 && waits[1] > 0.7 && waits[2] > 1.5,
+            "{:?}",
+            &waits[..4]
+        );
+        assert!(
+            waits.iter().all(|&wait| wait <= 6.0 * 1.2 + 0.21),
+            "{waits:?}"
+        );
+        let last = &waits[waits.len() - 10..];
+        assert!(last.iter().all(|&wait| wait >= 6.0 * 0.8), "{last:?}");
+        let spread = last
+            .iter()
+            .fold((f64::MAX, 0.0_f64), |(a, b), &w| (a.min(w), b.max(w)));
+        assert!(spread.1 - spread.0 > 0.2, "no jitter: {last:?}");
+    }
+
+    #[test]
+    fn a_moment_of_media_does_not_forget_failures() {
+        let mut hand = Hand::new(4);
+        // Plays for five seconds each time, then breaks.
+        let flaps = |supervisor: &mut Supervisor, now: Duration| match supervisor.state() {
+            State::Starting => supervisor.media(now),
+            State::Healthy if now - supervisor.since() >= s(5) => {
+                supervisor.failed(Cause::Lost, now);
+                supervisor.is_down(now);
+            }
+            State::Healthy => supervisor.media(now),
+            _ => {}
+        };
+        hand.turn(s(300), flaps);
+        let starts = hand.starts();
+        let last = starts.windows(2).last().unwrap();
+        assert!(last[1] - last[0] > s(9), "{starts:?}");
+        // Half a minute of peace does.
+        hand.turn(s(60), plays);
+        hand.supervisor.failed(Cause::Lost, hand.now);
+        hand.supervisor.is_down(hand.now);
+        let wait = hand.supervisor.until().unwrap() - hand.now;
+        assert!(wait <= Duration::from_millis(600), "{wait:?}");
+    }
+
+    #[test]
+    fn who_is_refused_waits_long_and_tries_again_all_the_same() {
+        let mut hand = Hand::new(5);
+        let refused = |supervisor: &mut Supervisor, now| {
+            if supervisor.state() == State::Starting {
+                supervisor.failed(Cause::Refused, now);
+                supervisor.is_down(now);
+            }
+        };
+        hand.turn(s(600), refused);
+        assert_eq!(hand.state(), State::Failed);
+        let starts = hand.starts();
+        assert!((9..=13).contains(&starts.len()), "{starts:?}");
+        assert_eq!(
+            hand.supervisor.faults()[&Cause::Refused],
+            starts.len() as u64
+        );
+    }
+
+    #[test]
+    fn a_graph_that_will_not_go_down_is_abandoned() {
+        let mut supervisor = Supervisor::new(Limits::default(), 6, Duration::ZERO);
+        assert_eq!(supervisor.tick(s(0)), Some(Act::Start));
+        supervisor.media(s(1));
+        supervisor.failed(Cause::Lost, s(2));
+        assert_eq!(supervisor.tick(s(11)), None);
+        assert_eq!(supervisor.tick(s(12)), Some(Act::Abandon));
+        assert_eq!(supervisor.state(), State::BackingOff);
+        // So when it is told to stop.
+        assert_eq!(supervisor.tick(s(13)), Some(Act::Start));
+        supervisor.media(s(14));
+        supervisor.stop(s(15));
+        assert_eq!(supervisor.tick(s(15)), Some(Act::TakeDown));
+        assert_eq!(supervisor.tick(s(24)), None);
+        assert_eq!(supervisor.tick(s(25)), Some(Act::Abandon));
+        assert_eq!(supervisor.state(), State::Stopped);
+        assert_eq!(supervisor.tick(s(99)), None);
+    }
+
+    #[test]
+    fn nothing_is_started_once_it_is_told_to_stop() {
+        let mut supervisor = Supervisor::new(Limits::default(), 7, Duration::ZERO);
+        supervisor.stop(s(0));
+        assert_eq!(
+            (supervisor.state(), supervisor.tick(s(99))),
+            (State::Stopped, None)
+        );
+        let mut supervisor = Supervisor::new(Limits::default(), 7, Duration::ZERO);
+        supervisor.tick(s(0));
+        supervisor.failed(Cause::Lost, s(1));
+        supervisor.stop(s(2));
+        assert_eq!(supervisor.state(), State::Stopping);
+        supervisor.is_down(s(3));
+        assert_eq!(
+            (supervisor.state(), supervisor.tick(s(99))),
+            (State::Stopped, None)
+        );
+    }
+
+    #[test]
+    fn what_comes_too_late_changes_nothing() {
+        let mut supervisor = Supervisor::new(Limits::default(), 8, Duration::ZERO);
+        supervisor.tick(s(0));
+        supervisor.failed(Cause::Lost, s(1));
+        supervisor.failed(Cause::Work, s(1));
+        supervisor.media(s(1));
+        assert_eq!(supervisor.state(), State::Restarting);
+        assert_eq!(supervisor.faults().len(), 1);
+    }
+}

@@ -1,0 +1,160 @@
+//! Anchors to a web server, at least once and in order: a POST of JSON each, out of a store on disk.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::events::Event;
+use super::secret::without_password;
+use super::spool::Spool;
+use super::told::Told;
+
+/// How long a server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// First and longest wait before another attempt.
+const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// How often it looks whether it should end.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Where to.
+pub(super) struct Settings {
+    pub(super) url: String,
+    /// The store's bound, bytes.
+    pub(super) store: u64,
+    pub(super) folder: PathBuf,
+}
+
+/// Starts telling a server; the thread ends with the hub.
+///
+/// # Errors
+/// The address makes no sense, or there is no place for the store.
+pub(super) fn start(
+    settings: Settings,
+    events: Receiver<Arc<Event>>,
+    said: Arc<Told>,
+    stop: Arc<AtomicBool>,
+) -> anyhow::Result<std::thread::JoinHandle<()>> {
+    let is_web = ["http://", "https://"]
+        .iter()
+        .any(|scheme| settings.url.starts_with(scheme));
+    if !is_web || settings.url.parse::<ureq::http::Uri>().is_err() {
+        bail!(
+            "events.webhook: {} is no address: it must begin with http:// or https://",
+            without_password(&settings.url)
+        );
+    }
+    if settings.url.starts_with("https://") {
+        // Another may have been chosen already; either will do.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+    let spool = Spool::open(&settings.folder, settings.store)
+        .with_context(|| format!("no store for events in {}", settings.folder.display()))?;
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(PATIENCE))
+        .max_redirects(0)
+        .http_status_as_error(false)
+        .build()
+        .into();
+    Ok(std::thread::Builder::new()
+        .name("earmark-webhook".into())
+        .spawn(move || {
+            Teller {
+                url: settings.url,
+                agent,
+                spool,
+                said,
+                stop,
+                wait: WAITS.0,
+                again: Instant::now(),
+            }
+            .run(&events);
+        })?)
+}
+
+struct Teller {
+    url: String,
+    agent: ureq::Agent,
+    spool: Spool,
+    said: Arc<Told>,
+    stop: Arc<AtomicBool>,
+    wait: Duration,
+    again: Instant,
+}
+
+impl Teller {
+    fn run(mut self, events: &Receiver<Arc<Event>>) {
+        loop {
+            match events.recv_timeout(TICK) {
+                Ok(event) if event.kind == "anchor" => {
+                    if let Err(e) = self.spool.push(&event.value.to_string()) {
+                        self.say(&format!("the store for events failed: {e}"));
+                    }
+                }
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if Instant::now() >= self.again {
+                self.send(events.len() < 100);
+            }
+        }
+        self.send(true);
+        let _ = self.spool.note();
+    }
+
+    /// Sends what waits, until something fails; with `all` false just the next.
+    fn send(&mut self, all: bool) {
+        loop {
+            let line = match self.spool.next(1) {
+                Ok(lines) => lines.into_iter().next(),
+                Err(e) => return self.say(&format!("the store for events failed: {e}")),
+            };
+            let Some(line) = line else { return };
+            let answer = self
+                .agent
+                .post(&self.url)
+                .header("content-type", "application/json")
+                .send(&line);
+            let failed = match answer {
+                Ok(answer) if answer.status().is_success() => None,
+                // It will never take this one: a later one may still please it.
+                Ok(answer) if answer.status().is_client_error() && answer.status() != 429 => {
+                    self.say(&format!(
+                        "the web server refuses an event: {}",
+                        answer.status()
+                    ));
+                    None
+                }
+                Ok(answer) => Some(format!("answers {}", answer.status())),
+                Err(e) => Some(format!("is not to be reached: {e}")),
+            };
+            if let Some(why) = failed {
+                self.spool.again();
+                self.say(&format!("the web server {why}; events wait on disk"));
+                self.again = Instant::now() + self.wait;
+                self.wait = (self.wait * 2).min(WAITS.1);
+                return;
+            }
+            self.wait = WAITS.0;
+            let noted = self.spool.taken(1).and_then(|()| self.spool.note());
+            if let Err(e) = noted {
+                self.say(&format!("the store for events failed: {e}"));
+            }
+            if !all || (self.stop.load(Ordering::Relaxed) && self.again.elapsed() > PATIENCE) {
+                return;
+            }
+        }
+    }
+
+    fn say(&self, text: &str) {
+        self.said.say("earmark live", text, text);
+    }
+}
+
+/// The store's folder, below that of the files.
+pub(super) fn folder(output: &Path) -> PathBuf {
+    output.join(".events").join("webhook")
+}

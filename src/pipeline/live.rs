@@ -1,0 +1,390 @@
+//! The sections `live` and `sources`: how `earmark live` keeps streams going, and which.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::problem::{Problem, did_you_mean};
+use super::sections::{self, Given};
+use super::tree::{Kind, Node};
+
+/// Most sources of a file.
+const MOST: usize = 64;
+
+/// How streams are kept going.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Live {
+    /// Length of a file, minutes.
+    pub segment_minutes: f64,
+    /// From the start to the first media, seconds.
+    pub start_s: u32,
+    /// Without media before a source counts as silent, seconds.
+    pub silence_s: u32,
+    /// Without media before it is started anew, seconds.
+    pub restart_s: u32,
+    /// Longest wait before another attempt, seconds.
+    pub retry_s: u32,
+    /// Wait before another attempt where a person has to act, seconds.
+    pub slow_retry_s: u32,
+    /// Files older than so many days go; 0: none.
+    pub keep_days: f64,
+    /// The oldest files go where all of them take more gigabytes than this; 0: none.
+    pub keep_gb: f64,
+    /// The oldest files go where the disk has fewer gigabytes left; 0: none.
+    pub free_gb: f64,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self {
+            segment_minutes: 60.0,
+            start_s: 15,
+            silence_s: 3,
+            restart_s: 8,
+            retry_s: 6,
+            slow_retry_s: 60,
+            keep_days: 0.0,
+            keep_gb: 0.0,
+            free_gb: 0.2,
+        }
+    }
+}
+
+/// Where events go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Events {
+    /// An MQTT broker; empty for none.
+    pub mqtt: String,
+    /// First part of every topic.
+    pub mqtt_prefix: String,
+    /// A file of certificates to trust for mqtts, instead of the system's.
+    pub mqtt_ca: String,
+    /// Where Home Assistant looks for what is new; empty for nowhere.
+    pub discovery: String,
+    /// A web server that is told of anchors; empty for none.
+    pub webhook: String,
+    /// What may wait on disk while nobody takes it, megabytes for each.
+    pub store_mb: u32,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self {
+            mqtt: String::new(),
+            mqtt_prefix: "earmark".into(),
+            mqtt_ca: String::new(),
+            discovery: "homeassistant".into(),
+            webhook: String::new(),
+            store_mb: 16,
+        }
+    }
+}
+
+/// The section `events`, with everything that is wrong with it.
+pub(super) fn events(given: &Given<'_>, problems: &mut Vec<Problem>) -> Events {
+    let before = problems.len();
+    for (key, node) in given.entries {
+        if key.name != "store_mb" && !node.json().is_string() {
+            problems.push(
+                Problem::new(node.at, format!("events.{}", key.name), "must be text")
+                    .value(node.shown()),
+            );
+        }
+    }
+    if problems.len() > before {
+        return Events::default();
+    }
+    let rule = |_: &str| Some("be in 1..=1024".into());
+    let events: Events = sections::typed(given, &[], rule, problems);
+    if !(1..=1024).contains(&events.store_mb) {
+        problems.push(
+            Problem::new(
+                given.place("store_mb"),
+                "events.store_mb",
+                "must be in 1..=1024",
+            )
+            .value(events.store_mb.to_string()),
+        );
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_/".contains(c);
+    for (key, value) in [
+        ("mqtt_prefix", &events.mqtt_prefix),
+        ("discovery", &events.discovery),
+    ] {
+        let ends = value.starts_with('/') || value.ends_with('/');
+        let empty = value.is_empty() && key == "mqtt_prefix";
+        if ends || empty || !value.chars().all(plain) {
+            problems.push(
+                Problem::new(
+                    given.place(key),
+                    format!("events.{key}"),
+                    "must be a topic of letters, digits, `-`, `_` and `/` inside",
+                )
+                .value(value.clone()),
+            );
+        }
+    }
+    events
+}
+
+/// Ranges, and what each key does.
+pub(super) const KEYS: [(&str, f64, f64, &str); 9] = [
+    ("segment_minutes", 0.05, 1440.0, "length of a file, minutes"),
+    (
+        "start_s",
+        2.0,
+        600.0,
+        "time from the start of a source to its first media, s; without any it is started anew",
+    ),
+    (
+        "silence_s",
+        1.0,
+        600.0,
+        "time without media after which a source counts as silent, s",
+    ),
+    (
+        "restart_s",
+        2.0,
+        3600.0,
+        "time without media after which it is started anew, s",
+    ),
+    (
+        "retry_s",
+        1.0,
+        3600.0,
+        "longest wait before another attempt, s; the first is half a second, and each is twice as long",
+    ),
+    (
+        "slow_retry_s",
+        1.0,
+        86400.0,
+        "wait before another attempt where somebody has to act, such as a wrong password, s",
+    ),
+    (
+        "keep_days",
+        0.0,
+        36500.0,
+        "files older than this go, days; 0: they stay",
+    ),
+    (
+        "keep_gb",
+        0.0,
+        1e6,
+        "the oldest files go where all of them together take more than this, GB; 0: they stay",
+    ),
+    (
+        "free_gb",
+        0.0,
+        1e6,
+        "the oldest files go where the disk has less than this left, GB; 0: they stay",
+    ),
+];
+
+/// What each key of the section `events` does.
+const EVENT_KEYS: [(&str, &str); 6] = [
+    (
+        "mqtt",
+        "an MQTT broker that is told of everything: mqtt://[USER:PASSWORD@]HOST[:PORT], or mqtts:// for TLS; empty: none",
+    ),
+    ("mqtt_prefix", "first part of every topic"),
+    (
+        "mqtt_ca",
+        "a file of certificates to trust for mqtts://, instead of the system's",
+    ),
+    (
+        "discovery",
+        "the topic below which Home Assistant looks for what is new; empty: it is told nothing",
+    ),
+    (
+        "webhook",
+        "a web server that gets a POST of JSON for each anchor; empty: none",
+    ),
+    (
+        "store_mb",
+        "what may wait on disk while nobody takes it, MB for each of the two; the oldest go first",
+    ),
+];
+/// Range of `store_mb`.
+const STORE: (f64, f64) = (1.0, 1024.0);
+
+/// A key, for the reference.
+pub(super) struct Key {
+    pub section: &'static str,
+    pub name: &'static str,
+    pub default: serde_json::Value,
+    pub range: Option<(f64, f64)>,
+    pub what: &'static str,
+}
+
+/// The keys of `live` or of `events`.
+pub(super) fn keys(section: &'static str) -> std::vec::IntoIter<Key> {
+    let defaults = match section {
+        "live" => serde_json::to_value(Live::default()),
+        _ => serde_json::to_value(Events::default()),
+    };
+    let defaults = defaults.unwrap_or_default();
+    let key = |name: &'static str, range, what| Key {
+        section,
+        name,
+        default: defaults[name].clone(),
+        range,
+        what,
+    };
+    let all: Vec<Key> = match section {
+        "live" => KEYS
+            .into_iter()
+            .map(|(name, least, most, what)| key(name, Some((least, most)), what))
+            .collect(),
+        _ => EVENT_KEYS
+            .into_iter()
+            .map(|(name, what)| key(name, (name == "store_mb").then_some(STORE), what))
+            .collect(),
+    };
+    all.into_iter()
+}
+
+/// One of several sources of a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceSet {
+    /// Names its files and events.
+    pub name: String,
+    /// Its variables.
+    pub set: BTreeMap<String, String>,
+}
+
+pub(super) fn rule(key: &str) -> Option<String> {
+    let (_, least, most, _) = KEYS.iter().find(|(name, ..)| *name == key)?;
+    Some(format!("be in {least}..={most}"))
+}
+
+/// The section `live`, with everything that is wrong with it.
+pub(super) fn section(given: &Given<'_>, problems: &mut Vec<Problem>) -> Live {
+    let live: Live = sections::typed(given, &[], rule, problems);
+    let values = serde_json::to_value(&live).unwrap_or_default();
+    for (key, least, most, _) in KEYS {
+        let value = values[key].as_f64().unwrap_or(least);
+        if !(least..=most).contains(&value) {
+            problems.push(
+                Problem::new(
+                    given.place(key),
+                    format!("live.{key}"),
+                    format!("must be in {least}..={most}"),
+                )
+                .value(values[key].to_string()),
+            );
+        }
+    }
+    if live.restart_s < live.silence_s {
+        problems.push(
+            Problem::new(
+                given.place("restart_s"),
+                "live.restart_s",
+                "must be at least silence_s",
+            )
+            .value(live.restart_s.to_string()),
+        );
+    }
+    live
+}
+
+/// The list `sources`; its entries' keys are variables, and `name`.
+pub(super) fn sources(root: &Node, problems: &mut Vec<Problem>) -> Vec<SourceSet> {
+    let Kind::Map(entries) = &root.kind else {
+        return Vec::new();
+    };
+    let Some((key, node)) = entries.iter().find(|(key, _)| key.name == "sources") else {
+        return Vec::new();
+    };
+    let Kind::List(items) = &node.kind else {
+        problems.push(
+            Problem::new(
+                key.at,
+                "sources",
+                "must be a list, as in `sources: [{ name: door, url: rtsp://10.0.0.7/stream }]`",
+            )
+            .value(node.shown()),
+        );
+        return Vec::new();
+    };
+    if items.is_empty() || items.len() > MOST {
+        problems.push(
+            Problem::new(
+                node.at,
+                "sources",
+                format!("must have 1 to {MOST} entries; leave the key out for one source"),
+            )
+            .value(items.len().to_string()),
+        );
+    }
+    let mut sources: Vec<SourceSet> = Vec::new();
+    for (number, item) in items.iter().enumerate() {
+        let field = format!("sources[{number}]");
+        let Kind::Map(entries) = &item.kind else {
+            problems.push(
+                Problem::new(item.at, field, "must be a mapping of name and variables")
+                    .value(item.shown()),
+            );
+            continue;
+        };
+        let mut source = SourceSet {
+            name: String::new(),
+            set: BTreeMap::new(),
+        };
+        for (key, node) in entries {
+            let Kind::Scalar { text, .. } = &node.kind else {
+                let field = format!("{field}.{}", key.name);
+                problems.push(Problem::new(node.at, field, "must be text").value(node.shown()));
+                continue;
+            };
+            match key.name.as_str() {
+                "name" => source.name.clone_from(text),
+                "input" | "output" => problems.push(Problem::new(
+                    key.at,
+                    format!("{field}.{}", key.name),
+                    "is the command's to give",
+                )),
+                name => {
+                    source.set.insert(name.into(), text.clone());
+                }
+            }
+        }
+        if !is_name(&source.name) {
+            problems.push(
+                Problem::new(
+                    item.at,
+                    format!("{field}.name"),
+                    "must be a name of 1 to 64 letters, digits, `-` and `_`: files are called by it",
+                )
+                .value(if source.name.is_empty() {
+                    "missing".into()
+                } else {
+                    source.name.clone()
+                })
+                .hint(
+                    entries
+                        .iter()
+                        .find_map(|(key, _)| did_you_mean(&key.name, ["name"])),
+                ),
+            );
+        } else if sources.iter().any(|other| other.name == source.name) {
+            problems.push(
+                Problem::new(
+                    item.at,
+                    format!("{field}.name"),
+                    "is another source's already",
+                )
+                .value(source.name.clone()),
+            );
+        }
+        sources.push(source);
+    }
+    sources
+}
+
+/// Fit for a file's name.
+pub(crate) fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+}
