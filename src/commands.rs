@@ -24,6 +24,7 @@ mod validate;
 mod verify;
 mod worker;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -35,6 +36,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::{Cli, Command, PipelineArgs};
 use crate::failure::{Reported, Usage};
+use crate::files;
 use crate::pipeline::{self, Pipeline, Variables};
 use crate::terminal::{LogWriter, Output, print, tell};
 
@@ -147,6 +149,20 @@ pub fn typed() -> Cli {
 
 /// The pipeline that a command names.
 pub(crate) fn read(args: &PipelineArgs) -> anyhow::Result<Pipeline> {
-    let variables = Variables::new(&args.set).map_err(Usage)?;
+    read_with(args, None)
+}
+
+/// As [`read`], with cues of another source.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_with(args: &PipelineArgs, cues_from: Option<&Path>) -> anyhow::Result<Pipeline> {
+    let mut set = args.set.clone();
+    // JSON is YAML, whatever the path contains.
+    let key = |path: &Path| files::text_of(path).map(|path| serde_json::json!(path).to_string());
+    if let Some(path) = cues_from.map(key).transpose()? {
+        set.push(format!("anchors.cues_from={path}"));
+    }
+    let variables = Variables::new(&set).map_err(Usage)?;
     Ok(Pipeline::read(&args.pipeline, &variables)?)
 }

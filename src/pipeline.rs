@@ -79,6 +79,8 @@ pub struct Pipeline {
     pub settings: Settings,
     /// How recordings are planned.
     pub planning: Planning,
+    /// Cues of another source: a file, or a folder with a file for each recording.
+    pub cues_from: Option<PathBuf>,
     /// The price of a frame of each tier with the chosen encoder.
     pub prices: Prices,
     /// The tagger of the section `ears`; `None` for none.
@@ -312,12 +314,13 @@ fn compile(
     if !settings.budget.pictures_during_speech {
         hears_speech(&ears, planning, policy, &budget, problems);
     }
+    let cues_from = sections::cues_from(&anchors, planning, policy, problems);
     let mut config = json!({
         "version": VERSION,
         "graph": graph_text.trim_end(),
         "ears": ears.resolved,
         "gate": gate.resolved,
-        "anchors": settings.anchors,
+        "anchors": sections::with_cues_from(&settings.anchors, cues_from.as_deref()),
         "budget": sections::with_planning(&settings.budget, planning),
         "features": features.resolved,
     });
@@ -331,6 +334,7 @@ fn compile(
         slots,
         settings,
         planning,
+        cues_from: cues_from.map(Into::into),
         prices,
         tagger,
         encoder,

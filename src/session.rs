@@ -10,7 +10,8 @@
 //! - `spans`: warns where sound and video do not begin or end together.
 //! - `stream`: builds the graph of an endless stream.
 //! - `listen`: the first pass: listens and plans.
-//! - `taps`, `measure`, `frame_times`, `cue_file`: what that pass notes of video and sound.
+//! - `taps`, `measure`, `changes`, `frame_times`, `cue_file`: what that pass notes of video and sound.
+//! - `given_cues`: cues of other sources.
 //! - `cue_planner`: plans from cues, globally or streaming.
 //! - `trust`: watches the sound of a streaming pass.
 //! - `play`: runs a pass to its end.
@@ -21,9 +22,11 @@
 mod build;
 mod bundle;
 mod cause;
+mod changes;
 mod cue_file;
 mod cue_planner;
 mod frame_times;
+mod given_cues;
 mod import;
 mod input_guard;
 mod listen;

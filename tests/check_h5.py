@@ -23,7 +23,7 @@ import earmark
 TIERS, REASONS = ["low", "base", "high"], ["anchor", "untrusted", "background", "uniform"]
 FRAMES = {"features": ("f4", "f2"), "pts_ns": "i8", "planned_ns": "i8", "asked_ns": "i8", "tier": "u1", "reason": "u1", "tokens": "u4", "anchor": "i4"}
 ANCHORS = {"onset_ns": "i8", "start_ns": "i8", "stop_ns": "i8", "score": "f4", "uncertainty": "f4", "class_id": "i4", "label": "S256"}
-CUES = {"pts_ns": "i8", "eventness": "f4", "uncertainty": "f4", "speech": "f4", "class_id": "u2", "class_p": "f2", "bands": "u1"}
+CUES = {"pts_ns": "i8", "eventness": "f4", "uncertainty": "f4", "speech": "f4", "class_id": "u2", "class_p": "f2", "bands": "u1", "change": "f4"}
 ATTRIBUTES = ["schema", "complete", "video_id", "input_uri", "input_bytes", "duration_ns", "config", "budget_tokens", "spent_tokens"]
 
 

@@ -45,5 +45,6 @@ pub fn cue(k: i64) -> Cue {
         }],
         onset: None,
         bands: [k as u8; 16],
+        change: (k % 3 > 0).then_some(k as f32 / 8.0),
     }
 }

@@ -53,6 +53,7 @@ def columns(rows: int, dim: int, *, half: bool = False, reasons: dict[str, int] 
         "cues/speech": np.full(rows, 0.125, "f4"),
         "cues/class_id": np.tile(np.array([1, 65535, 65535, 65535, 65535], "u2"), (rows, 1)),
         "cues/class_p": np.tile(np.array([0.5, 0, 0, 0, 0], "f2"), (rows, 1)),
+        "cues/change": np.where(cues % 3 == 0, np.nan, cues % 7).astype("f4"),
         "cues/bands": np.tile((cues % 256).astype("u1")[:, None], (1, 16)),
     }
 

@@ -164,7 +164,7 @@ def test_tables_are_data_frames(made: Path) -> None:
     exact = recording.anchors.to_pandas(unit="ns")
     assert exact.onset_ns.dtype == np.int64 and exact.label[0] == "Käse 0"
     cues = recording.cues.to_pandas()
-    assert cues.shape == (100, 4 + 5 + 5 + 16) and cues.class_id_1[0] == 65535
+    assert cues.shape == (100, 5 + 5 + 5 + 16) and cues.class_id_1[0] == 65535
     assert list(recording.events.to_pandas().columns) == ["class", "modality", "offset_s", "onset_s", "score"]
     with pytest.raises(ValueError, match="unit is 'ms'"):
         recording.to_pandas(unit="ms")

@@ -31,6 +31,11 @@ pub struct Run {
     #[arg(long, value_name = "PLAN.jsonl")]
     pub plan: Option<PathBuf>,
 
+    /// Cues of another source, merged with what is heard: a file of one JSON object a line (time_s, p, label), or a folder with
+    /// VIDEO_ID.cues.jsonl; same as `anchors: { cues_from: FILE }`.
+    #[arg(long, value_name = "FILE", conflicts_with = "plan")]
+    pub cues_from: Option<PathBuf>,
+
     /// Replace the output if it exists.
     #[arg(long)]
     pub overwrite: bool,
@@ -78,6 +83,11 @@ pub struct Plan {
     /// The plan to write, one JSON object per line.
     #[arg(long, short, value_name = "PLAN.jsonl")]
     pub output: PathBuf,
+
+    /// Cues of another source, merged with what is heard: a file of one JSON object a line (time_s, p, label), or a folder with
+    /// VIDEO_ID.cues.jsonl; same as `anchors: { cues_from: FILE }`.
+    #[arg(long, value_name = "FILE")]
+    pub cues_from: Option<PathBuf>,
 
     /// Also write the cues: the output of the audio for every 80 ms.
     #[arg(long)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anchoring::plan::PlanError;
 use anchoring::settings::Policy;
 
-use super::read;
+use super::read_with;
 use crate::cli::Plan;
 use crate::files;
 use crate::recording::Input;
@@ -19,7 +19,7 @@ use crate::terminal::Output;
 /// Anything that keeps the plan from being complete; then there is none.
 pub(super) fn run(args: &Plan, output: Output) -> anyhow::Result<()> {
     let stop = Stop::new()?;
-    let pipeline = read(&args.pipeline)?;
+    let pipeline = read_with(&args.pipeline, args.cues_from.as_deref())?;
     if pipeline.settings.budget.policy == Policy::Dense {
         return Err(PlanError::Dense.into());
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::read;
+use super::read_with;
 use crate::cli::Run;
 use crate::files;
 use crate::recording::Input;
@@ -16,7 +16,7 @@ use crate::terminal::Output;
 /// Anything that keeps the output from being complete; then there is no output, but a partial file is kept beside it.
 pub(super) fn run(args: &Run, output: Output) -> anyhow::Result<()> {
     let stop = Stop::new()?;
-    let mut pipeline = read(&args.pipeline)?;
+    let mut pipeline = read_with(&args.pipeline, args.cues_from.as_deref())?;
     if args.thumbnails {
         pipeline.keep_thumbnails();
     }

@@ -4,7 +4,7 @@ use gst::glib;
 use serde_json::{Value, json};
 
 use super::properties::{self, or_variable};
-use super::sections::{GATE, is_key, rule_beyond};
+use super::sections::{CUES_FROM, GATE, is_key, rule_beyond};
 
 /// A key of a pipeline.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,10 +30,10 @@ pub struct Reference {
 /// Which keys each version brought.
 const SINCE: [(&str, &str); 1] = [(
     "0.1",
-    "access anchor_snap_ms anchor_tier background_tier batch burst_s class_offset_ms \
+    "access anchor_snap_ms anchor_tier background_tier batch burst_s class_offset_ms cues_from \
      decode_penalty_tokens device discovery distrust event_s events_per_min flush_s free_gb keep_days keep_gb look_ahead_ms look_ms \
      max_bytes max_gap_ms max_lag_ms max_window_ms min_gap_ms min_window_ms miss_rate model mqtt mqtt_ca mqtt_prefix offset_ms \
-     patience_ms pictures_during_speech planning policy post_ms pre_ms precision probe provider refractory_ms restart_s retry_s segment_minutes silence_s slow_retry_s snap_ms speech start_s store_mb tagger \
+     patience_ms pictures_during_speech planning policy post_ms pre_ms precision probe provider refractory_ms restart_s retry_s segment_minutes silence_s slow_retry_s snap_ms speech spread start_s store_mb tagger \
      tagging threads threshold thumbnails tokens_per_s uncertainty_gain untrusted_tier vad webhook weights \
      widen",
 )];
@@ -94,6 +94,9 @@ pub fn reference() -> Vec<Reference> {
                 .filter(|spec| belongs(section, &name(spec)))
                 .map(|spec| of(section, spec))
                 .collect();
+            if section == "anchors" {
+                keys.push(cues_from());
+            }
             if section == "budget" {
                 keys.insert(1.min(keys.len()), planning());
                 keys.extend(GLOBAL_ONLY.map(|(key, what)| global_only(key, what)));
@@ -256,7 +259,21 @@ fn of_live(key: super::live::Key) -> Reference {
     }
 }
 
-/// The one key that no element takes: the command makes one pass or two.
+/// A key that no element takes: global planning happens before any runs.
+fn cues_from() -> Reference {
+    Reference {
+        section: "anchors",
+        key: CUES_FROM.into(),
+        unit: "",
+        since: since(CUES_FROM),
+        takes: "text".into(),
+        default: String::new(),
+        schema: json!({ "type": ["string", "null"] }),
+        what: "global planning: cues of another source, merged with what is heard: a file of one JSON object a line (time_s, p, label), or a folder with VIDEO_ID.cues.jsonl for each recording".into(),
+    }
+}
+
+/// Another: the command makes one pass or two.
 fn planning() -> Reference {
     Reference {
         section: "budget",

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use anchoring::settings::{AnchorSettings, BudgetSettings, Settings};
+use anchoring::settings::{AnchorSettings, BudgetSettings, Policy, Settings};
 use anchoring::tier::Prices;
 use gstearmark::{eventness, models};
 use serde::de::DeserializeOwned;
@@ -94,7 +94,7 @@ fn renamed(key: &str) -> Option<String> {
 /// "`pre_ms` belongs to the section `anchors`", for a key in the wrong section.
 pub(super) fn belongs_to(key: &str) -> Option<String> {
     let has = |value: Value| value.get(key).is_some();
-    let section = if has(json_of(&AnchorSettings::default())) {
+    let section = if has(json_of(&AnchorSettings::default())) || key == CUES_FROM {
         "anchors"
     } else if has(json_of(&BudgetSettings::default())) || key == "planning" {
         "budget"
@@ -155,7 +155,7 @@ pub(super) fn settings(
         }
     }
     let before = problems.len();
-    let anchors = typed::<AnchorSettings>(anchors, &[], rule_of_anchors, problems);
+    let anchors = typed::<AnchorSettings>(anchors, &[CUES_FROM], rule_of_anchors, problems);
     let budget = typed::<BudgetSettings>(budget, &["planning"], rule_of_budget, problems);
     // Wrong fields keep their defaults, so that the ranges of the others are still checked.
     let settings = Settings { anchors, budget };
@@ -345,6 +345,53 @@ pub(super) fn check(
                 .hint(Some(problem.hint)),
         );
     }
+}
+
+/// The key of the section `anchors` that names cues of another source.
+pub(super) const CUES_FROM: &str = "cues_from";
+
+/// The path of cues of another source, if the section names one.
+pub(super) fn cues_from(
+    anchors: &Given<'_>,
+    planning: Planning,
+    policy: Policy,
+    problems: &mut Vec<Problem>,
+) -> Option<String> {
+    let (_, node) = anchors
+        .entries
+        .iter()
+        .find(|(key, _)| key.name == CUES_FROM)?;
+    let mut wrong = |rule: &str, hint: &str| {
+        let problem = Problem::new(node.at, format!("anchors.{CUES_FROM}"), rule);
+        problems.push(problem.value(node.shown()).hint(Some(hint.into())));
+        None
+    };
+    match node.json() {
+        Value::Null => None,
+        Value::String(path) if path.is_empty() => None,
+        Value::String(_) if planning == Planning::Streaming => wrong(
+            "needs global planning",
+            "a plan in one pass has only what is heard; write `budget: { planning: global }`",
+        ),
+        Value::String(_) if !matches!(policy, Policy::Gated | Policy::AnchorsOnly) => wrong(
+            "needs the policy gated or anchors_only",
+            "other policies have no anchors",
+        ),
+        Value::String(path) => Some(path),
+        _ => wrong(
+            "must be the path of a file or folder",
+            "a file of one JSON object a line, or a folder with VIDEO_ID.cues.jsonl for each recording",
+        ),
+    }
+}
+
+/// The anchors as recorded in the file, with the other source of cues, if there is one.
+pub(super) fn with_cues_from(anchors: &AnchorSettings, path: Option<&str>) -> Value {
+    let mut value = json_of(anchors);
+    if let (Value::Object(map), Some(path)) = (&mut value, path) {
+        map.insert(CUES_FROM.into(), path.into());
+    }
+    value
 }
 
 /// The budget as recorded in the file, with the planning.

@@ -12,6 +12,8 @@ const FACTOR: usize = 4;
 const ENOUGH: usize = 1024;
 /// Most cells of the finest level: nine hours of hops. Longer recordings get coarser cells.
 const MOST: usize = 405_000;
+/// The byte of usual change.
+const USUAL_CHANGE: f32 = 32.0;
 /// Shades of a band.
 const SHADES: u8 = 15;
 
@@ -28,6 +30,8 @@ pub(crate) struct Level {
     pub speech: Vec<u8>,
     /// Shades of the bands, `[cells, 16]`, 0..=15; empty where the file has none.
     pub bands: Vec<u8>,
+    /// Greatest change, 32 for what is usual; 0 where it is not known, and empty where it is known nowhere.
+    pub change: Vec<u8>,
 }
 
 /// All levels, finest first.
@@ -42,13 +46,14 @@ pub(crate) struct CueLevels {
 }
 
 impl Level {
-    fn empty(cells: usize, bands: bool) -> Self {
+    fn empty(cells: usize, bands: bool, change: bool) -> Self {
         Self {
             low: vec![0; cells],
             high: vec![0; cells],
             unsure: vec![255; cells],
             speech: vec![0; cells],
             bands: vec![0; if bands { cells * COARSE } else { 0 }],
+            change: vec![0; if change { cells } else { 0 }],
         }
     }
 
@@ -68,6 +73,7 @@ impl Level {
             high: most(&self.high),
             unsure: most(&self.unsure),
             speech: most(&self.speech),
+            change: most(&self.change),
             bands: self
                 .bands
                 .chunks(FACTOR * COARSE)
@@ -101,7 +107,8 @@ impl CueLevels {
         }
         let cells = (span / step_ns) as usize + 1;
         let shade = Shades::of(&cues.bands);
-        let mut finest = Level::empty(cells, !cues.bands.is_empty());
+        let changes = cues.change.iter().any(|change| !change.is_nan());
+        let mut finest = Level::empty(cells, !cues.bands.is_empty(), changes);
         let mut heard = vec![false; cells];
         for (row, pts) in cues.pts_ns.iter().enumerate() {
             // A hop's time is rounded to a cell.
@@ -119,6 +126,10 @@ impl CueLevels {
             }
             finest.high[at] = finest.high[at].max(eventness);
             finest.speech[at] = finest.speech[at].max(speech);
+            if let (Some(most), Some(&change)) = (finest.change.get_mut(at), cues.change.get(row)) {
+                // The cast turns what is not a number into 0, and saturates.
+                *most = (*most).max((change * USUAL_CHANGE) as u8);
+            }
             let from = cues.bands.get(row * COARSE..(row + 1) * COARSE);
             let into = finest.bands.get_mut(at * COARSE..(at + 1) * COARSE);
             for (slot, band) in into
@@ -196,6 +207,7 @@ mod tests {
             uncertainty: vec![0.0; rows],
             speech: vec![0.0; rows],
             bands: Vec::new(),
+            change: Vec::new(),
         }
     }
 
@@ -238,6 +250,18 @@ mod tests {
         cues.pts_ns[999] = i64::MAX;
         cues.pts_ns[0] = i64::MIN;
         assert!(CueLevels::new(&cues).unwrap().levels[0].cells() <= MOST);
+    }
+
+    #[test]
+    fn the_greatest_change_is_kept_at_every_level() {
+        let mut cues = cues(10_000);
+        cues.change = vec![f32::NAN; 10_000];
+        assert!(CueLevels::new(&cues).unwrap().levels[0].change.is_empty());
+        cues.change[5_000] = 2.0;
+        cues.change[5_001] = 64.0;
+        let strip = CueLevels::new(&cues).unwrap();
+        assert_eq!(strip.levels[0].change[4_999..5_002], [0, 64, 255]);
+        assert_eq!(strip.levels[1].change[1_250], 255);
     }
 
     #[test]

@@ -214,7 +214,7 @@ fn sound(strip: &CueLevels) -> Value {
     let level = |level: &super::detail::Level| {
         json!({
             "n": level.cells(), "low": bytes(&level.low), "high": bytes(&level.high), "unsure": bytes(&level.unsure),
-            "speech": bytes(&level.speech), "bands": bytes(&level.packed_bands()),
+            "speech": bytes(&level.speech), "bands": bytes(&level.packed_bands()), "change": bytes(&level.change),
         })
     };
     json!({

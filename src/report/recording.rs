@@ -337,6 +337,7 @@ pub(crate) mod tests {
                 uncertainty: vec![0.0; 750],
                 speech: vec![0.0; 750],
                 bands: vec![7; 750 * 16],
+                change: Vec::new(),
             },
             config: serde_json::json!({ "budget": { "max_gap_ms": 1000, "policy": "gated" } }),
             verdict: None,

@@ -8,8 +8,10 @@ use anchoring::cue::{Cue, HOP};
 use anchoring::discontinuity::CompactTimeline;
 use anchoring::plan::MAX_DURATION;
 use anchoring::plan::{Plan, PlanError};
+use anchoring::planning::change::{Change, Useless};
 use anchoring::planning::decode_cost::DecodeCost;
-use anchoring::planning::snapping::snap_frames;
+use anchoring::planning::global::{GivenCue, given_label};
+use anchoring::settings::{Policy, Spread};
 use anchoring::time::{Nanos, Window};
 use anyhow::{Context, bail};
 use gst::prelude::*;
@@ -17,9 +19,11 @@ use gstearmark::models;
 
 use super::Session;
 use super::bundle::bundle;
+use super::changes::{ChangedCues, Changes};
 use super::cue_file::{CueReader, CueWriter, hearing};
-use super::cue_planner::CuePlanner;
+use super::cue_planner::{CuePlanner, Finish, Snapper};
 use super::frame_times::FrameTimes;
+use super::given_cues::GivenCues;
 use super::measure::{Measure, measuring};
 use super::pass::Pass;
 use super::spans::{self, Span};
@@ -27,7 +31,6 @@ use super::summary::RunLog;
 use super::taps::{end_in, lock};
 use super::trust::NOTHING;
 use crate::failure::{Class, Failure};
-use crate::pipeline::Planning;
 
 /// Patches per run of the tagger: in this pass, latency does not matter.
 const PATCHES: u32 = 8;
@@ -52,12 +55,14 @@ pub(super) struct FirstPass {
     sound: Option<Span>,
     /// Stretches without frames (without video: without sound). They get no plan entries.
     holes: Vec<Window>,
+    /// How much the video changes, if frames are spread over that, and why it says nothing, if it does not.
+    changes: Option<(Vec<Change>, Option<Useless>)>,
 }
 
 /// A plan and the cues that it was made from.
 pub(super) struct PlanAndCues {
     pub plan: Plan,
-    pub cues: CueReader,
+    pub cues: ChangedCues,
 }
 
 impl Session<'_> {
@@ -73,7 +78,9 @@ impl Session<'_> {
             holes: Vec::new(),
             failed: None,
         }));
-        let measure = Arc::new(Mutex::new(Measure::default()));
+        let budget = &self.pipeline.settings.budget;
+        let by_change = budget.spread == Spread::Change && budget.policy == Policy::Gated;
+        let measure = Arc::new(Mutex::new(Measure::new(by_change && has_video)));
         if has_video || self.hears() {
             let built = self.build(Pass::Listen)?;
             for queue in built.elements("queue") {
@@ -107,7 +114,7 @@ impl Session<'_> {
         let mut cues = ear.file.get_ref().try_clone()?;
         cues.rewind()?;
         let container = self.recording.duration.unwrap_or(Nanos::ZERO);
-        let measure = std::mem::take(&mut *lock(&measure));
+        let mut measure = std::mem::take(&mut *lock(&measure));
         if let Some((_, stop)) = measure.span() {
             self.warn_of_lost_pictures(stop, log);
         }
@@ -126,6 +133,7 @@ impl Session<'_> {
             ear.count
         );
         Ok(FirstPass {
+            changes: measure.changes.take().map(Changes::finish),
             cues,
             count: ear.count,
             start,
@@ -154,6 +162,7 @@ impl Session<'_> {
             pictures: shown,
             sound,
             holes,
+            changes,
         } = heard;
         let has_video = !self.recording.video.is_empty();
         if let Some(sound) = sound.filter(|_| has_video) {
@@ -170,13 +179,22 @@ impl Session<'_> {
             log.warn(text);
         }
         let distrust = self.pipeline.settings.budget.distrust;
-        let streaming = self.pipeline.planning == Planning::Streaming;
         let labels = self.labels()?;
         let mut planner = CuePlanner::new(self.pipeline, &labels);
         if let Some(container) = self.recording.duration {
             planner.expect_stop(planned(container));
         }
         planner.set_keyframes(keyframes.iter().map(|&key| planned(key)).collect(), frame);
+        let (changes, useless) = changes.unwrap_or_default();
+        if let Some(useless) = useless {
+            log.warn(useless.told());
+        } else {
+            let half = HOP.scaled(0.5);
+            planner.set_changes(changes.iter().map(|one| Change {
+                at: planned(one.at + half),
+                ..*one
+            }));
+        }
         let mut again = CueReader(BufReader::new(cues.try_clone()?));
         let (mut read, mut trusted) = (0, 0_u64);
         for cue in again.by_ref() {
@@ -191,33 +209,39 @@ impl Session<'_> {
                 "wrote {count} cues to a temporary file but could read back only {read}; is the disk full?"
             );
         }
-        if self.hears()
-            && trusted == 0
-            && self.pipeline.settings.budget.policy != anchoring::settings::Policy::Uniform
-        {
+        let given = self.given_cues(stop, log)?;
+        let in_plan = given.cues.iter().filter_map(|cue| {
+            let (at, gone) = timeline.compact(cue.at - start);
+            (!gone && cue.at >= start).then_some(GivenCue { at, ..*cue })
+        });
+        planner.set_given(in_plan.collect());
+        if self.hears() && trusted == 0 && self.pipeline.settings.budget.policy != Policy::Uniform {
             log.warn(NOTHING);
         }
         if stop > MAX_DURATION {
             return Err(PlanError::Duration(stop).into());
         }
-        let mut plan =
-            planner.finish(planned(stop), self.video_id, self.pipeline.config.clone())?;
-        plan.header.duration = stop;
-        for entry in &mut plan.entries {
-            entry.planned = timeline.expand(entry.planned) + start;
-            entry.asked = entry.asked.map(|asked| timeline.expand(asked) + start);
-        }
-        let budget = &self.pipeline.settings.budget;
-        let global = budget.policy == anchoring::settings::Policy::Gated && !streaming;
-        if global {
-            let max_gap = Nanos::from_ms(budget.max_gap_ms.into());
-            let decode_cost = DecodeCost {
+        let snapper = Snapper {
+            decode_cost: DecodeCost {
                 keyframes: &keyframes,
                 frame_interval: frame,
-            };
-            let reach = Nanos::from_ms(budget.snap_ms.into());
-            snap_frames(&mut plan.entries, decode_cost, start, stop, max_gap, reach);
-        }
+            },
+            span: (start, stop),
+            budget: &self.pipeline.settings.budget,
+        };
+        let place = |plan: &mut Plan| {
+            plan.header.duration = stop;
+            for entry in &mut plan.entries {
+                entry.planned = timeline.expand(entry.planned) + start;
+                entry.asked = entry.asked.map(|asked| timeline.expand(asked) + start);
+            }
+        };
+        let finish = Finish {
+            duration: planned(stop),
+            video_id: self.video_id,
+            config: &self.pipeline.config,
+        };
+        let mut plan = planner.finish(&finish, place, &snapper)?;
         let twice = plan.deduplicate(shown.times()?);
         tracing::debug!("{twice} plan entries would have shared a frame with others");
         for anchor in &mut plan.anchors {
@@ -225,6 +249,11 @@ impl Session<'_> {
             anchor.onset = timeline.expand(anchor.onset) + start;
             anchor.window =
                 Window::new(window.start() + start, window.stop() + start).unwrap_or(window);
+            if let Some(label) = given_label(anchor.class_id) {
+                anchor.label = given.labels.get(label).cloned().unwrap_or_default();
+                anchor.class_id = -1;
+                continue;
+            }
             let class = usize::try_from(anchor.class_id).ok();
             if let Some(label) = class.and_then(|class| labels.get(class)) {
                 anchor.label.clone_from(label);
@@ -234,8 +263,37 @@ impl Session<'_> {
         cues.rewind()?;
         Ok(PlanAndCues {
             plan,
-            cues: CueReader(BufReader::new(cues)),
+            cues: ChangedCues {
+                cues: CueReader(BufReader::new(cues)),
+                heard: count > 0,
+                changes,
+                next: 0,
+            },
         })
+    }
+
+    /// The cues of another source, if the pipeline names one; those after the end are left out with a warning.
+    fn given_cues(&self, stop: Nanos, log: &RunLog) -> anyhow::Result<GivenCues> {
+        let Some(path) = &self.pipeline.cues_from else {
+            return Ok(GivenCues::default());
+        };
+        let mut given = GivenCues::read(path, self.video_id)?;
+        let all = given.cues.len();
+        given.cues.retain(|cue| cue.at < stop);
+        let beyond = all - given.cues.len();
+        let file = given.path.display();
+        if all > 0 && beyond == all {
+            bail!(
+                "{file} has no cue before the end of {} at {stop}; are they of another recording, or in milliseconds?",
+                self.input.given
+            );
+        }
+        if beyond > 0 {
+            log.warn(format!(
+                "{beyond} of the {all} cues of {file} lie after the end of the recording at {stop} and are left out"
+            ));
+        }
+        Ok(given)
     }
 
     /// The tagger's class names; none without a tagger.
@@ -288,7 +346,7 @@ fn told(holes: &[Window], has_video: bool) -> Option<String> {
 }
 
 /// Writes a plan, with cues if there are any.
-pub(super) fn write(plan: &Plan, cues: Option<CueReader>, file: &File) -> anyhow::Result<()> {
+pub(super) fn write(plan: &Plan, cues: Option<ChangedCues>, file: &File) -> anyhow::Result<()> {
     let mut file = BufWriter::new(file);
     for line in plan.lines(cues.into_iter().flatten()) {
         writeln!(file, "{}", line.to_text()).context("cannot write the plan; is the disk full?")?;

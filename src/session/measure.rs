@@ -1,14 +1,16 @@
-//! Measures the video in the first pass: frame times, keyframes, stretches without frames.
+//! Measures the video in the first pass: frame times, keyframes, stretches without frames, and how much it changes.
 
 use std::sync::{Arc, Mutex};
 
 use anchoring::discontinuity::{DiscontinuityFinder, MIN_LENGTH};
+use anchoring::planning::change::FrameKind;
 use anchoring::time::{Nanos, Window};
 use anyhow::Context;
 use gst::prelude::*;
 use gstearmark::anchorgate::{DisplayTimes, Timestamps};
 use gstearmark::pads::stream_time;
 
+use super::changes::Changes;
 use super::frame_times::FrameTimes;
 use super::spans::MOST_HOLES;
 use super::taps::{end, lock};
@@ -35,6 +37,8 @@ pub(super) struct Measure {
     /// At most [`MOST_HOLES`], and their total length.
     pub holes: Vec<Window>,
     pub missing: Nanos,
+    /// `None` unless it is asked for.
+    pub changes: Option<Changes>,
 }
 
 /// An access unit whose presentation time is not known yet.
@@ -42,9 +46,19 @@ pub(super) struct Measure {
 struct AccessUnit {
     length: Option<Nanos>,
     keyframe: bool,
+    bytes: usize,
+    kind: FrameKind,
 }
 
 impl Measure {
+    /// With `change`, measures that, too.
+    pub(super) fn new(change: bool) -> Self {
+        Self {
+            changes: change.then(Changes::default),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn picture(&mut self, at: Nanos, length: Option<Nanos>, keyframe: bool) {
         self.count += 1;
         self.pictures.note(at);
@@ -121,6 +135,9 @@ pub(super) fn measuring(measure: &Arc<Mutex<Measure>>) -> anyhow::Result<gst::El
             }
             if let Some(caps) = caps {
                 measure.order.set_caps(&caps);
+                if let Some(changes) = &mut measure.changes {
+                    changes.kinds.set_caps(&caps);
+                }
             }
             // Events pass, the end of the stream among them.
             return gst::PadProbeReturn::Ok;
@@ -168,9 +185,22 @@ fn note(
         .duration
         .and_then(|length| i64::try_from(length).ok())
         .filter(|ns| *ns > 0);
+    let keyframe = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+    let kind = match &mut measure.changes {
+        None => FrameKind::Silent,
+        Some(_) if buffer.flags().contains(gst::BufferFlags::DECODE_ONLY) => FrameKind::Silent,
+        Some(changes) => {
+            let map = buffer
+                .map_readable()
+                .context("cannot read an access unit")?;
+            changes.kinds.kind(keyframe, &map)
+        }
+    };
     let picture = AccessUnit {
         length: length.map(Nanos::new),
-        keyframe: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
+        keyframe,
+        bytes: buffer.size(),
+        kind,
     };
     let known = if measure.order.passes(stamp) {
         Some(picture)
@@ -212,5 +242,8 @@ fn note_at(
 ) {
     if let Some(at) = stream_time(segment, pts) {
         measure.picture(at, picture.length, picture.keyframe);
+        if let Some(changes) = &mut measure.changes {
+            changes.unit(at, picture.kind, picture.bytes);
+        }
     }
 }

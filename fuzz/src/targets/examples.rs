@@ -46,6 +46,7 @@ fn cue(ms: i64) -> Cue {
             uncertainty: 0.25,
         }),
         bands: std::array::from_fn(|band| band as u8 * 9),
+        change: Some(1.5),
     }
 }
 

@@ -12,6 +12,9 @@ pub const HOP: Nanos = Nanos::from_ms(80);
 /// Most classes that a cue carries.
 pub const TOP: usize = 5;
 
+/// Greatest change that a cue tells: frames that cost this many times what is usual.
+pub const MOST_CHANGE: f32 = 64.0;
+
 /// Bands of a cue's coarse spectrum.
 pub const COARSE: usize = 16;
 
@@ -64,6 +67,9 @@ pub struct Cue {
     /// Level of 16 mel bands from 125 to 7500 Hz, low to high: 0 is -60 dB or less, each step 0.4 dB of mean
     /// magnitude. Good for drawings; no sound can be made from it. All 0 if unknown.
     pub bands: [u8; COARSE],
+    /// How much the video changes in the hop: what its frames cost to encode over what frames of their kind usually
+    /// cost, 0..=64. `None` unless frames are spread over change, and where there is no frame.
+    pub change: Option<f32>,
 }
 
 /// Whether sound of this uncertainty can be trusted: it is below `distrust` and below 1. NaN can't be trusted.
@@ -100,8 +106,8 @@ impl Cue {
 
 impl Serialize for Cue {
     /// One line of `plan.jsonl` without its kind: `pts_ns`, `eventness`, `uncertainty`, `speech`, `classes` as `[id,
-    /// p]` pairs; with an onset `onset_ns`, `onset_p`, `onset_uncertainty`; and `bands` as hexadecimal digits if they
-    /// are known.
+    /// p]` pairs; with an onset `onset_ns`, `onset_p`, `onset_uncertainty`; and if they are known `bands` as hexadecimal
+    /// digits and `change`.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("pts_ns", &self.pts)?;
@@ -117,6 +123,9 @@ impl Serialize for Cue {
         }
         if self.bands.iter().any(|&band| band > 0) {
             map.serialize_entry("bands", &self.bands_text())?;
+        }
+        if let Some(change) = &self.change {
+            map.serialize_entry("change", change)?;
         }
         map.end()
     }
@@ -191,6 +200,7 @@ pub(crate) mod testing {
                                 uncertainty: 1.0 - p,
                             }),
                             bands: [kind; COARSE],
+                            change: (kind > 3).then_some(f32::from(kind) / 4.0),
                         }
                     })
                     .collect()

@@ -353,6 +353,7 @@ impl Listener {
                 uncertainty: 1.0 - p,
             }),
             bands: hop.bands(),
+            change: None,
         })
     }
 

@@ -35,6 +35,17 @@ pub enum Widen {
     After,
 }
 
+/// What frames without an anchor are spread over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spread {
+    /// Time.
+    #[default]
+    Time,
+    /// How much the video changes, told by what its frames cost to encode.
+    Change,
+}
+
 /// The longest possible window: both sides a minute, and widened elevenfold.
 pub const LONGEST_MS: u32 = 1_320_000;
 
@@ -113,6 +124,9 @@ pub struct BudgetSettings {
     /// Largest gap between two frames (also from the start to the first and from the last to the end), ms,
     /// 1..=3600000.
     pub max_gap_ms: u32,
+    /// What background and untrusted frames are spread evenly over. With `change`, they cost as many tokens and keep the
+    /// same largest gap as with `time`; in global planning no more frames are decoded either.
+    pub spread: Spread,
     /// Global planning: how far snapping may move a frame without an anchor to one that is cheaper to decode, ms,
     /// 0..=60000.
     pub snap_ms: u32,
@@ -149,6 +163,7 @@ impl Default for BudgetSettings {
             background_tier: Tier::Low,
             untrusted_tier: Tier::Base,
             max_gap_ms: 1000,
+            spread: Spread::Time,
             snap_ms: 1000,
             decode_penalty_tokens: 0.0,
             anchor_snap_ms: 0,
@@ -387,6 +402,14 @@ impl Settings {
                     .into(),
             });
         }
+        if problems.is_empty() && b.spread == Spread::Change && b.policy != Policy::Gated {
+            problems.push(InvalidSetting {
+                field: "budget.spread",
+                value: "change".into(),
+                rule: "must be time unless the policy is gated".into(),
+                hint: "only background and untrusted frames are spread over change; other policies have none".into(),
+            });
+        }
         if problems.is_empty() && matches!(b.policy, Policy::Gated | Policy::Uniform) {
             let needed = self.background_rate(prices);
             if b.tokens_per_s < needed {
@@ -498,6 +521,7 @@ pub(crate) mod testing {
                         background_tier,
                         untrusted_tier,
                         max_gap_ms: b.1,
+                        spread: Spread::Time,
                         snap_ms: 1_000,
                         decode_penalty_tokens: 0.0,
                         anchor_snap_ms: 0,

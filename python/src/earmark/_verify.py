@@ -133,6 +133,10 @@ def rules(path: str, opened: Opened) -> list[str]:
     for name in ("anchors/score", "anchors/uncertainty", "cues/eventness", "cues/uncertainty", "cues/speech"):
         values = read(name)
         need(((values >= 0) & (values <= 1)).all(), f"/{name} holds values outside [0, 1]")
+    if "change" in opened.columns("cues"):
+        change = read("cues/change")
+        # Not a number where it is not known.
+        need(((change >= 0) & (change <= 64) | np.isnan(change)).all(), "/cues/change holds values outside [0, 64]")
     need((np.diff(read("cues/pts_ns")) >= 0).all(), "/cues/pts_ns is not ascending")
     rows = opened.height(path, "frames/features")
     for at in range(0, rows, 256):

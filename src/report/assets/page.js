@@ -6,7 +6,7 @@
   const decode = () => {
     if (data.sound) {
       for (const level of data.sound.levels)
-        for (const name of ["low", "high", "unsure", "speech", "bands"]) level[name] = columns.u8(level[name]);
+        for (const name of ["low", "high", "unsure", "speech", "bands", "change"]) level[name] = columns.u8(level[name]);
       const last = data.sound.levels[data.sound.levels.length - 1];
       data.sound.speaks = last.speech.some(p => p >= 26);
     }

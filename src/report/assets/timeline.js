@@ -120,6 +120,7 @@ Earmark.Timeline = class {
       if (sound.levels[0].bands.length) rows.push({ kind: "bands", name: "sound", height: narrow ? 48 : 64 });
       rows.push({ kind: "eventness", name: "eventness", hint: "an event begins", height: narrow ? 44 : 56 });
       if (sound.speaks) rows.push({ kind: "speech", name: "speech", height: 14 });
+      if (sound.levels[0].change.length) rows.push({ kind: "change", name: "change", hint: "the video changes", height: 28 });
     }
     const events = this.data.runs.find(run => run.events);
     if (events && !two) rows.push({ kind: "events", name: "labelled", run: 0, height: 18 * events.events.lanes + 6 });
@@ -302,6 +303,20 @@ Earmark.Timeline = class {
     }
     s.putImageData(image, 0, 0);
     c.drawImage(this.strip, 0, 0, columns, lines, this.gutter, row.y, columns / ratio, lines / ratio);
+  }
+
+  // How much the video changes: the line is what is usual, 32; the top is four times that.
+  change(c, row) {
+    const { level, first, last, at, wide } = this.level(), base = row.y + row.height, unit = row.height / 128;
+    c.fillStyle = this.ink.soft;
+    c.globalAlpha = 0.75;
+    for (let k = first; k < last; k++) {
+      const height = Math.min(level.change[k], 128) * unit;
+      c.fillRect(at(k), base - height, Math.max(wide, 1), height);
+    }
+    c.globalAlpha = 1;
+    c.fillStyle = this.ink.line;
+    c.fillRect(this.gutter, Math.round(base - 32 * unit), this.plot, 1);
   }
 
   speech(c, row) {

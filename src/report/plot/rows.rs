@@ -75,6 +75,7 @@ pub(super) fn draw(runs: &[&RunView], view: &View, theme: &Theme) -> Drawing {
             .unwrap_or(0.9);
         sheet.sound(&strip);
         sheet.eventness(&strip, distrust);
+        sheet.change(&strip);
     }
     let mut judged = false;
     for run in runs {
@@ -269,6 +270,33 @@ impl Sheet<'_> {
             self.theme.line,
             1.0,
         );
+        self.next(height);
+    }
+
+    /// How much the video changes: the line is what is usual, 32; the top is four times that.
+    fn change(&mut self, strip: &CueLevels) {
+        let (level, step, cells) = self.level(strip, 1.5);
+        if level.change.is_empty() {
+            return;
+        }
+        let (start, height) = (strip.start_ns as f64 / 1e9, 28.0);
+        self.name("change", height);
+        let base = self.y + height;
+        let mut area = Vec::new();
+        for cell in cells {
+            let at = |cell: usize| start + cell as f64 * step;
+            if let Some((left, right)) = self.span(at(cell), at(cell + 1)) {
+                let y = base - f64::from(level.change[cell].min(128)) / 128.0 * height;
+                area.extend([(left, y), (right, y)]);
+            }
+        }
+        if let (Some(first), Some(last)) = (area.first().copied(), area.last().copied()) {
+            area.extend([(last.0, base), (first.0, base)]);
+            self.drawing.area(&area, self.theme.soft, 0.75);
+        }
+        let usual = base - height / 4.0;
+        let line = [(LEFT, usual), (self.view.width - RIGHT, usual)];
+        self.drawing.line(&line, self.theme.line, 1.0);
         self.next(height);
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::read::PlanParseError;
 use super::{Anchor, Entry, Header, Line, MAX_DURATION, MIN_DURATION, OLD_SCHEMA, Reason, SCHEMA};
-use crate::cue::{COARSE, Cue, HOP, Onset, TOP, Tag};
+use crate::cue::{COARSE, Cue, HOP, MOST_CHANGE, Onset, TOP, Tag};
 use crate::settings::FURTHEST_MS;
 use crate::tier::Tier;
 use crate::time::{Nanos, Window};
@@ -365,6 +365,19 @@ impl Fields {
                     self.bad("bands", value, rule, "leave it out if it is not known")
                 })?,
         };
+        let change = match self.find("change") {
+            None => None,
+            Some(value) => Some(
+                value
+                    .as_f64()
+                    .filter(|x| (0.0..=f64::from(MOST_CHANGE)).contains(x))
+                    .map(|x| x as f32)
+                    .ok_or_else(|| {
+                        let rule = format!("must lie in 0..={MOST_CHANGE}");
+                        self.bad("change", value, &rule, "1 is usual; is it a percentage?")
+                    })?,
+            ),
+        };
         Ok(Cue {
             pts,
             eventness,
@@ -373,6 +386,7 @@ impl Fields {
             tags,
             onset,
             bands,
+            change,
         })
     }
 

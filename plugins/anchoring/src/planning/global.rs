@@ -10,6 +10,7 @@
 mod allocation;
 mod background;
 mod decode_penalty;
+mod given;
 mod queue;
 
 use std::cmp::Reverse;
@@ -22,16 +23,16 @@ use crate::cue::{Cue, HOP};
 use crate::plan::{
     Anchor, Entry, Header, MAX_DURATION, MIN_DURATION, Plan, PlanError, Reason, SCHEMA,
 };
+use crate::planning::change_clock::ChangeClock;
 use crate::planning::decode_cost::DecodeCost;
-use crate::planning::uniform::{
-    MIN_SPACING, evenly_between, evenly_over, frames_needed, uniform_tiers,
-};
+use crate::planning::uniform::{MIN_SPACING, evenly_over, frames_needed, uniform_tiers};
 use crate::planning::value::ValueModel;
 use crate::settings::{Policy, Settings};
 use crate::tier::{Prices, Tier, Tokens};
 use crate::time::{Nanos, Window};
 use allocation::Allocation;
 use decode_penalty::DecodePenalty;
+pub use given::{GivenCue, MOST_LABELS, given_label};
 use queue::CandidateQueue;
 
 /// Most frames that a plan may need: a hundred hours with a frame every 20 ms.
@@ -72,6 +73,10 @@ pub struct GlobalPlanner {
     /// Where decoding can start, and the time from one frame to the next.
     keyframes: Vec<Nanos>,
     frame_interval: Nanos,
+    /// Cues of other sources, in order of time.
+    given: Vec<GivenCue>,
+    /// Frames without an anchor are even on this clock.
+    clock: ChangeClock,
 }
 
 impl GlobalPlanner {
@@ -87,6 +92,8 @@ impl GlobalPlanner {
             audible: Vec::new(),
             keyframes: Vec::new(),
             frame_interval: Nanos::new(1),
+            given: Vec::new(),
+            clock: ChangeClock::default(),
         }
     }
 
@@ -102,6 +109,17 @@ impl GlobalPlanner {
     pub fn set_keyframes(&mut self, keyframes: Vec<Nanos>, frame_interval: Nanos) {
         self.keyframes = keyframes;
         self.frame_interval = frame_interval.max(Nanos::new(1));
+    }
+
+    /// Spreads background and untrusted frames evenly over change instead of over time.
+    pub fn set_change(&mut self, clock: ChangeClock) {
+        self.clock = clock;
+    }
+
+    /// Sets the cues of other sources, in order of time: candidates like onsets. [`given_label`] tells the label of an
+    /// anchor that comes of one.
+    pub fn set_given(&mut self, given: Vec<GivenCue>) {
+        self.given = given;
     }
 
     /// Takes the next cue; cues come in order of time.
@@ -141,7 +159,8 @@ impl GlobalPlanner {
         for windows in [&mut self.trusted, &mut self.audible] {
             windows.retain(|window| window.stop() > Nanos::ZERO && window.start() < duration);
         }
-        let heard = !self.trusted.is_empty();
+        let heard = !self.trusted.is_empty() || !self.given.is_empty();
+        given::merge(&mut self.candidates, &self.given, &self.settings.anchors);
         self.candidates
             .retain(|candidate| candidate.onset < duration);
         for candidate in &mut self.candidates {
@@ -219,10 +238,15 @@ impl GlobalPlanner {
         for tier in tiers {
             let tokens = self.prices.of(tier);
             let n = (budget / tokens).min(most);
+            let frames = match reason {
+                Reason::Untrusted => self.clock.evenly_over(duration, n, self.max_gap()),
+                _ => evenly_over(duration, n, self.max_gap()).map(Iterator::collect),
+            };
             if n > 0
-                && let Some(frames) = evenly_over(duration, n, self.max_gap())
+                && let Some(frames) = frames
             {
                 return Ok(frames
+                    .into_iter()
                     .map(|planned| Entry {
                         planned,
                         asked: None,
@@ -271,10 +295,8 @@ impl GlobalPlanner {
             .collect();
         let mut left = allocation.left() / price;
         // What is left goes to the largest gaps; equal gaps are served all over the recording.
-        let piece = |i: usize, frames: u64| {
-            let (a, b) = gaps[i];
-            i128::from((b - a).get()) / (i128::from(frames) + 1)
-        };
+        let part = |length: Nanos, frames: u64| i128::from(length.get()) / (i128::from(frames) + 1);
+        let piece = |i: usize, frames: u64| part(self.clock.length(gaps[i].0, gaps[i].1), frames);
         let mut widest: BinaryHeap<(i128, Reverse<usize>)> = frames
             .iter()
             .enumerate()
@@ -284,7 +306,8 @@ impl GlobalPlanner {
             && let Some((_, Reverse(place))) = widest.pop()
         {
             let i = bit_reversed(place);
-            if piece(i, frames[i] + 1) < i128::from(MIN_SPACING.get()) {
+            let (a, b) = gaps[i];
+            if part(b - a, frames[i] + 1) < i128::from(MIN_SPACING.get()) {
                 continue;
             }
             frames[i] += 1;
@@ -292,7 +315,8 @@ impl GlobalPlanner {
             widest.push((piece(i, frames[i]), Reverse(place)));
         }
         for (&(a, b), &n) in gaps.iter().zip(&frames) {
-            entries.extend(evenly_between(a, b, n).map(|at| self.background_entry(at, tier)));
+            let times = self.clock.evenly_between(a, b, n, self.max_gap());
+            entries.extend(times.iter().map(|&at| self.background_entry(at, tier)));
         }
         entries.sort_by_key(|entry| entry.planned);
         Ok((anchors, entries))

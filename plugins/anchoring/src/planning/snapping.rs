@@ -5,6 +5,9 @@
 //! An entry may move a little as long as the largest gap holds, so the entries between two anchors are moved
 //! together: of all moves within the reach the cheapest one, and of those the one that moves least (dynamic
 //! programming). Anchors' entries stay, and so do the number of entries and their price in tokens.
+//!
+//! Entries that are spread over change would miss what they are for if they were moved at any price: they move only as
+//! much as it takes to decode no more than a given number of frames, and rather later than earlier.
 
 use crate::plan::{Entry, Reason};
 use crate::planning::decode_cost::DecodeCost;
@@ -20,6 +23,84 @@ const MAX_RUN: usize = 256;
 /// How many positions are tried among the frames that an anchor's entry decodes, counted back from it.
 const STEPS: i64 = 12;
 
+/// Moving an entry to an earlier time weighs this many times as much as to a later one: it would miss what changed.
+const EARLIER: u64 = 4;
+
+/// Prices of a decoded frame, as powers of two of nanoseconds moved: from 1 ms to more than any move.
+const PRICES: std::ops::RangeInclusive<u32> = 20..=44;
+
+/// As [`snap_frames`], but entries move no more than it takes to decode at most `limit` frames for all entries
+/// together. `false`, with the entries as they were, if that can't be done.
+pub fn snap_within(
+    entries: &mut Vec<Entry>,
+    decode_cost: DecodeCost<'_>,
+    (start, stop): (Nanos, Nanos),
+    max_gap: Nanos,
+    reach: Nanos,
+    limit: u64,
+) -> bool {
+    let decoded =
+        |entries: &[Entry]| decode_cost.frames_decoded(entries.iter().map(|entry| entry.planned));
+    if decode_cost.keyframes.is_empty() || decoded(entries) <= limit {
+        return true;
+    }
+    let at_price = |power: u32| {
+        let mut moved = entries.clone();
+        let weigh = Weigh::Price(1 << power);
+        snap(
+            &mut moved,
+            decode_cost,
+            (start, stop),
+            max_gap,
+            reach,
+            weigh,
+        );
+        (decoded(&moved) <= limit).then_some(moved)
+    };
+    // The lowest price that will do.
+    let (mut low, mut high) = (*PRICES.start(), *PRICES.end());
+    let Some(mut best) = at_price(high) else {
+        return false;
+    };
+    while low < high {
+        let middle = low.midpoint(high);
+        match at_price(middle) {
+            Some(moved) => (best, high) = (moved, middle),
+            None => low = middle + 1,
+        }
+    }
+    *entries = best;
+    true
+}
+
+/// What a move is worth.
+#[derive(Clone, Copy)]
+enum Weigh {
+    /// Fewest frames decoded, then the shortest moves.
+    Decoding,
+    /// A decoded frame weighs as much as moving an entry this many nanoseconds later.
+    Price(u64),
+}
+
+impl Weigh {
+    /// What is compared of frames decoded and nanoseconds moved.
+    fn of(self, (decoded, moved): (u64, u64)) -> (u64, u64) {
+        match self {
+            Self::Decoding => (decoded, moved),
+            Self::Price(price) => (decoded.saturating_mul(price).saturating_add(moved), decoded),
+        }
+    }
+
+    /// How far an entry has moved.
+    fn distance(self, from: Nanos, to: Nanos) -> u64 {
+        let moved = from.distance(to).get().unsigned_abs();
+        match self {
+            Self::Price(_) if to < from => moved.saturating_mul(EARLIER),
+            _ => moved,
+        }
+    }
+}
+
 /// Moves the entries without an anchor of a plan over `[start, stop)`, each by at most `reach`; an entry that moves keeps
 /// the time that was asked for. The caller guarantees that no gap exceeds `max_gap`, the ends included. That still
 /// holds afterwards, and no two entries come closer than a quarter of `max_gap`, or than half the distance they had.
@@ -30,6 +111,18 @@ pub fn snap_frames(
     stop: Nanos,
     max_gap: Nanos,
     reach: Nanos,
+) {
+    let weigh = Weigh::Decoding;
+    snap(entries, decode_cost, (start, stop), max_gap, reach, weigh);
+}
+
+fn snap(
+    entries: &mut [Entry],
+    decode_cost: DecodeCost<'_>,
+    (start, stop): (Nanos, Nanos),
+    max_gap: Nanos,
+    reach: Nanos,
+    weigh: Weigh,
 ) {
     if decode_cost.keyframes.is_empty() {
         return;
@@ -57,6 +150,7 @@ pub fn snap_frames(
             max_gap,
             reach,
             share_after_keyframe,
+            weigh,
         };
         for (entry, at) in run_entries.iter_mut().zip(span.snap(&times)) {
             entry.asked = Some(entry.first_asked()).filter(|asked| *asked != at);
@@ -78,6 +172,7 @@ struct Span<'a> {
     reach: Nanos,
     /// Entries may follow a keyframe in steps of the least spacing.
     share_after_keyframe: bool,
+    weigh: Weigh,
 }
 
 /// A position for an entry, and the cheapest way to it.
@@ -127,9 +222,9 @@ impl Span<'_> {
                             };
                             ((from.cost.0 + paid, from.cost.1), i)
                         })
-                        .min(),
+                        .min_by_key(|&(cost, i)| (self.weigh.of(cost), i)),
                 };
-                let moved = position.at.distance(at).get().unsigned_abs();
+                let moved = self.weigh.distance(at, position.at);
                 let Some((cost, from)) = reached else {
                     return false;
                 };
@@ -158,7 +253,7 @@ impl Span<'_> {
             .last()?
             .iter()
             .filter(fits)
-            .min_by_key(|position| position.cost)?;
+            .min_by_key(|position| self.weigh.of(position.cost))?;
         let mut times = vec![position.at];
         for row in rows.iter().rev().skip(1) {
             position = row.get(position.from)?;

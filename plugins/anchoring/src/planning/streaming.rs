@@ -10,8 +10,12 @@
 //! come as soon as they have as much value ([`ValueModel`]); where cues are missing, uniform frames. A decision about
 //! an instant uses what is heard up to `look_ahead_ms` after it (longer, if a class is visible before its sound), so
 //! it does not matter how cues are chunked.
+//!
+//! With the spread `change`, background and untrusted frames come when as much has changed as usually does in the time
+//! that would lie between them, and decisions wait until the change up to them is known.
 
 mod acceptance;
+mod change_clock;
 mod refractory;
 mod reserve_price;
 mod speech;
@@ -19,6 +23,7 @@ mod token_bucket;
 
 use std::collections::VecDeque;
 
+use self::change_clock::RunningClock;
 use self::refractory::Refractory;
 use self::reserve_price::ReservePrice;
 use self::speech::Speech;
@@ -27,14 +32,21 @@ use crate::anchor::candidate::{Candidate, CandidateFinder, INAUDIBLE};
 use crate::anchor::offset::Offsets;
 use crate::cue::{Cue, HOP};
 use crate::plan::{Anchor, Entry, MAX_DURATION, Reason};
+use crate::planning::change::Change;
 use crate::planning::uniform::{MIN_SPACING, uniform_tiers};
 use crate::planning::value::{HORIZON, ValueModel};
-use crate::settings::{Policy, Settings};
+use crate::settings::{Policy, Settings, Spread};
 use crate::tier::{Prices, Tier, Tokens};
 use crate::time::{Nanos, Window};
 
 /// Longer frame intervals are not believed.
 const MAX_FRAME_INTERVAL: Nanos = Nanos::from_ms(2_000);
+
+/// Over change, frames come no closer than this share of their distance over time.
+const CLOSEST: f64 = 0.1;
+
+/// Over change, a bucket with room for at most this many frames is spent where something changes.
+const SPARE: u64 = 8;
 
 /// Most candidates that may wait: more than a minute of the densest onsets. Further ones are dropped.
 const MAX_WAITING: usize = 1_024;
@@ -81,6 +93,8 @@ pub struct StreamPlanner {
     /// Time of the last frame at an anchor or at the untrusted tier, or the start.
     last_full_frame: Nanos,
     reserve_price: ReservePrice,
+    /// The clock on which frames without an anchor are even; `None`: time.
+    change: Option<RunningClock>,
     /// Expected end of the recording.
     expected: Option<Nanos>,
     bucket: TokenBucket,
@@ -128,6 +142,7 @@ impl StreamPlanner {
             .map(|tier| (tier, bucket.time_for(prices.of(tier))))
             .find(|&(_, distance)| distance <= max_gap)
             .unwrap_or((b.background_tier, max_gap));
+        let by_change = b.spread == Spread::Change && b.policy == Policy::Gated;
         let model = ValueModel::new(b);
         let anchor_spacing = bucket.time_for(prices.of(b.anchor_tier));
         Self {
@@ -143,6 +158,7 @@ impl StreamPlanner {
                 * model.marginal_at_spacing(anchor_spacing.seconds()),
             last_full_frame: Nanos::ZERO,
             reserve_price: ReservePrice::default(),
+            change: by_change.then(RunningClock::new),
             expected: None,
             bucket,
             spent: 0,
@@ -246,6 +262,21 @@ impl StreamPlanner {
         if until > self.heard && self.stop.is_none() {
             let until = until.min(self.heard.max(self.discontinuities_end) + MAX_DURATION);
             self.extend(until, SoundState::Missing);
+        }
+    }
+
+    /// Takes how much the video changed in the next hop, in order of time; ignored unless the spread is `change`. Until
+    /// it is known, nothing is decided.
+    pub fn push_change(&mut self, change: Change) {
+        if let Some(clock) = &mut self.change {
+            clock.push(change);
+        }
+    }
+
+    /// No more is known of the change before this: up to there it counts as usual.
+    pub fn no_change_until(&mut self, until: Nanos) {
+        if let Some(clock) = &mut self.change {
+            clock.even_until(until);
         }
     }
 
@@ -379,8 +410,9 @@ impl StreamPlanner {
         if let Some(stop) = self.stop {
             return stop;
         }
+        let changed = self.change.as_ref().map_or(Nanos::MAX, RunningClock::known);
         if self.ended {
-            return self.heard;
+            return self.heard.min(changed);
         }
         // Speech that begins keeps frames away that lie before it.
         let known = match self.settings.budget.pictures_during_speech {
@@ -397,6 +429,7 @@ impl StreamPlanner {
             .find(|(_, candidate)| candidate.visible + self.look_ahead > settled);
         // Candidates are sorted by their frames: the first open one has the earliest.
         open.map_or(Nanos::MAX, |&(at, _)| at)
+            .min(changed)
             .min(known)
             .min(settled + early)
             .max(Nanos::ZERO)
@@ -456,11 +489,27 @@ impl StreamPlanner {
         None
     }
 
-    /// A gap frame: due when the largest gap is over or the bucket is full, but not before it can be paid.
+    /// When a frame is due that comes `distance` after another: in change time, if that is what frames are even over.
+    fn due_after(&self, from: Nanos, distance: Nanos) -> Nanos {
+        match &self.change {
+            Some(clock) => clock
+                .after(from, distance)
+                .max(from + distance.scaled(CLOSEST)),
+            None => from + distance,
+        }
+    }
+
+    /// A gap frame: due when the largest gap is over or the bucket is full, but not before it can be paid. Over change,
+    /// a bucket that is nearly full is spent where something changes.
     fn gap_frame(&self, from: Nanos) -> Nanos {
         let price = self.prices.of(self.settings.budget.background_tier);
         let due = self.last + self.max_gap;
-        let full = self.bucket.full_at().max(self.last + MIN_SPACING);
+        let mut full = self.bucket.full_at().max(self.last + MIN_SPACING);
+        if self.change.is_some() {
+            let spare = self.bucket.time_for(price.saturating_mul(SPARE));
+            let changed = self.due_after(self.last, self.bucket.time_for(price));
+            full = full.min(changed.max(self.bucket.full_at() - spare));
+        }
         due.min(full).max(self.bucket.holds_at(price)).max(from)
     }
 
@@ -477,7 +526,8 @@ impl StreamPlanner {
             .and_then(Nanos::from_seconds);
         let gap = spacing.map_or(self.anchor_spacing, |gap| gap.min(self.anchor_spacing));
         let price = self.prices.of(self.settings.budget.untrusted_tier);
-        let due = (self.last_full_frame + gap).max(self.last + MIN_SPACING);
+        let due = self.due_after(self.last_full_frame, gap);
+        let due = due.max(self.last + MIN_SPACING);
         Some(due.max(self.bucket.holds_at(price)).max(from))
     }
 
@@ -485,7 +535,12 @@ impl StreamPlanner {
     fn uniform_frame(&self, from: Nanos) -> (Nanos, Tier) {
         let (tier, distance) = self.uniform;
         let paid = self.bucket.holds_at(self.prices.of(tier));
-        let even = (self.last + distance).max(paid).max(from);
+        let mut even = self.due_after(self.last, distance);
+        if self.change.is_some() {
+            // What a full bucket would lose is spent.
+            even = even.min(self.bucket.full_at().max(self.last + distance));
+        }
+        let even = even.max(paid).max(from);
         let due = self.last + self.max_gap;
         if even <= due.max(from) {
             return (even, tier);

@@ -2,6 +2,7 @@
 
 use anchoring::cue::Cue;
 use anchoring::plan::{Entry, Reason};
+use anchoring::planning::change::Change;
 use anchoring::planning::streaming::{Decision, StreamPlanner};
 use anchoring::settings::Settings;
 use anchoring::tier::{Prices, Tier};
@@ -83,6 +84,27 @@ impl EntrySource {
         } = self
         {
             planner.missing_until(until - *origin);
+        }
+    }
+
+    /// Takes how much the video changed in a hop.
+    pub(super) fn change(&mut self, mut change: Change) {
+        if let Self::Stream {
+            planner, origin, ..
+        } = self
+        {
+            change.at = change.at - *origin;
+            planner.push_change(change);
+        }
+    }
+
+    /// No more is known of the change before this.
+    pub(super) fn no_change_until(&mut self, until: Nanos) {
+        if let Self::Stream {
+            planner, origin, ..
+        } = self
+        {
+            planner.no_change_until(until - *origin);
         }
     }
 

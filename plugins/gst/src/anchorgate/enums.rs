@@ -1,6 +1,6 @@
 //! The settings' enums as GObject types, for `gst-inspect-1.0` and `gst-launch-1.0`.
 
-use anchoring::settings::{Policy, Widen};
+use anchoring::settings::{Policy, Spread, Widen};
 use anchoring::tier::Tier;
 use gst::glib;
 
@@ -62,6 +62,40 @@ pub enum EarmarkAccess {
         nick = "seek"
     )]
     Seek,
+}
+
+/// [`Spread`] as a property.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "EarmarkSpread")]
+pub enum EarmarkSpread {
+    /// See [`Spread::Time`].
+    #[default]
+    #[enum_value(name = "Evenly over time", nick = "time")]
+    Time,
+    /// See [`Spread::Change`].
+    #[enum_value(
+        name = "Evenly over how much the video changes, told by what its frames cost to encode",
+        nick = "change"
+    )]
+    Change,
+}
+
+impl From<EarmarkSpread> for Spread {
+    fn from(spread: EarmarkSpread) -> Self {
+        match spread {
+            EarmarkSpread::Time => Self::Time,
+            EarmarkSpread::Change => Self::Change,
+        }
+    }
+}
+
+impl From<Spread> for EarmarkSpread {
+    fn from(spread: Spread) -> Self {
+        match spread {
+            Spread::Time => Self::Time,
+            Spread::Change => Self::Change,
+        }
+    }
 }
 
 /// [`Widen`] as a property.

@@ -25,8 +25,8 @@ mod warning;
 use gst::glib;
 use gst::prelude::*;
 
-pub use codec::{DisplayTimes, Timestamps, UnknownOrder, is_idr};
-pub use enums::{EarmarkAccess, EarmarkPolicy, EarmarkTier, EarmarkWiden};
+pub use codec::{DisplayTimes, Timestamps, UnitKinds, UnknownOrder, is_idr};
+pub use enums::{EarmarkAccess, EarmarkPolicy, EarmarkSpread, EarmarkTier, EarmarkWiden};
 
 glib::wrapper! {
     /// `anchorgate`: holds encoded video until the plan for it is decided, then passes what the plan needs.

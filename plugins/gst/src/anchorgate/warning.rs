@@ -1,5 +1,6 @@
 //! The warnings of the gate.
 
+use anchoring::planning::change::Useless;
 use anchoring::time::{Nanos, Window};
 
 /// A warning, given once per kind.
@@ -25,6 +26,8 @@ pub(super) enum Warning {
     Hole(Window),
     /// Plan entries in a hole of the video.
     Folded,
+    /// The sizes of frames do not tell change.
+    Changeless(Useless),
 }
 
 impl Warning {
@@ -32,7 +35,7 @@ impl Warning {
     pub(super) const fn about_cues(self) -> bool {
         !matches!(
             self,
-            Self::Missed | Self::Unknown | Self::Hole(_) | Self::Folded
+            Self::Missed | Self::Unknown | Self::Hole(_) | Self::Folded | Self::Changeless(_)
         )
     }
 
@@ -92,6 +95,7 @@ impl Warning {
             Self::Folded => {
                 "some plan entries lie in a hole of the video, far from any frame: anchorgate takes each frame at its edges once and drops the rest".into()
             }
+            Self::Changeless(useless) => useless.told(),
             Self::Missed => {
                 "some plan entries lie where the video has no frame: they are missing in the result".into()
             }

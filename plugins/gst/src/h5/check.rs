@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anchoring::cue::MOST_CHANGE;
 use anchoring::plan::Reason;
 use anchoring::settings::FURTHEST_MS;
 use half::f16;
@@ -230,6 +231,18 @@ fn cues(file: &Reading, problems: &mut Vec<String>) -> Result<(), H5Error> {
         let values: Vec<f32> = file.column(&format!("cues/{name}"))?;
         if values.iter().any(|p| !(0.0..=1.0).contains(p)) {
             problems.push(format!("/cues/{name} has values outside [0, 1]"));
+        }
+    }
+    if file.has("cues/change") {
+        let change: Vec<f32> = file.column("cues/change")?;
+        // Not a number where it is not known.
+        if change
+            .iter()
+            .any(|x| !x.is_nan() && !(0.0..=MOST_CHANGE).contains(x))
+        {
+            problems.push(format!(
+                "/cues/change has values outside [0, {MOST_CHANGE}]"
+            ));
         }
     }
     file.column::<u16>("cues/class_id")?;

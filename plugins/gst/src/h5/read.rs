@@ -215,6 +215,8 @@ pub struct CueColumns {
     pub speech: Vec<f32>,
     /// `[M, 16]` row-major, as in `anchoring::cue::Cue`; empty in files of older versions.
     pub bands: Vec<u8>,
+    /// Not a number where it is not known; empty in files of older versions.
+    pub change: Vec<f32>,
 }
 
 /// The cues of a file, complete or not.
@@ -237,10 +239,15 @@ pub(super) fn cues(file: &Reading) -> Result<CueColumns, H5Error> {
         } else {
             Vec::new()
         },
+        change: match file.has("cues/change") {
+            true => file.column("cues/change")?,
+            false => Vec::new(),
+        },
     };
     let rows = cues.pts_ns.len();
     let columns = [&cues.eventness, &cues.uncertainty, &cues.speech];
     let fits = cues.bands.is_empty() || cues.bands.len() == rows * COARSE;
+    let fits = fits && (cues.change.is_empty() || cues.change.len() == rows);
     if !fits || columns.iter().any(|column| column.len() != rows) {
         return Err(foreign(path, "the columns of /cues differ in length"));
     }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::read::{Columns, Whole, anchors_by, codes, summary};
 use super::reading::Reading;
+use super::tables::CueParts;
 use super::{Closing, H5Error, H5Type, NO_CLASS, Opening, Row, Summary, Totals, Writer};
 
 /// Rows that are in memory at a time.
@@ -72,7 +73,11 @@ pub fn copy(from: &Path, to: &Path, parts: Parts) -> Result<Original, H5Error> {
         opening.dim = 1;
     }
     opening.thumbnails &= parts != Parts::Tables;
-    let mut writer = Writer::create_copy(to, &opening, file.has("cues/bands"))?;
+    let cue_parts = CueParts {
+        bands: file.has("cues/bands"),
+        change: file.has("cues/change"),
+    };
+    let mut writer = Writer::create_copy(to, &opening, cue_parts)?;
     rows(&file, &Whole, &mut writer, parts)?;
     let closing = closing(&file, Nanos::ZERO);
     match complete {
@@ -238,6 +243,10 @@ fn cues(file: &Reading, columns: &impl Columns, writer: &mut Writer) -> Result<N
         true => columns.column(file, "cues/bands", COARSE)?,
         false => vec![0; pts.len() * COARSE],
     };
+    let change: Vec<f32> = match file.has("cues/change") {
+        true => columns.column(file, "cues/change", 1)?,
+        false => vec![f32::NAN; pts.len()],
+    };
     let lengths = [
         pts.len(),
         eventness.len(),
@@ -246,6 +255,7 @@ fn cues(file: &Reading, columns: &impl Columns, writer: &mut Writer) -> Result<N
         ids.len() / TOP,
         ps.len() / TOP,
         bands.len() / COARSE,
+        change.len(),
     ];
     let mut last = Nanos::ZERO;
     for k in 0..agree(file, "cues", &lengths, columns.strict())? {
@@ -266,6 +276,7 @@ fn cues(file: &Reading, columns: &impl Columns, writer: &mut Writer) -> Result<N
                 })
                 .collect(),
             bands: coarse,
+            change: Some(change[k]).filter(|change| !change.is_nan()),
             ..Cue::default()
         };
         match writer.cue(&cue) {

@@ -58,6 +58,21 @@ pub(super) struct Cues {
     class_id: Column<u16>,
     class_p: Column<f16>,
     bands: Option<Column<u8>>,
+    change: Option<Column<f32>>,
+}
+
+/// Which columns of `/cues` there are that files of older versions lack.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CueParts {
+    pub(super) bands: bool,
+    pub(super) change: bool,
+}
+
+impl CueParts {
+    pub(super) const ALL: Self = Self {
+        bands: true,
+        change: true,
+    };
 }
 
 /// A column of one number per row.
@@ -209,7 +224,7 @@ impl Anchors {
 
 impl Cues {
     // Compressed, as they are many and alike. A round of cues is a chunk, so that each is compressed once.
-    pub(super) fn create(output: &mut Output, with_bands: bool) -> Result<Self, H5Error> {
+    pub(super) fn create(output: &mut Output, parts: CueParts) -> Result<Self, H5Error> {
         let table = output.table("cues", "hop")?;
         let digests = &mut output.digests;
         let packed = |name, units| Shape {
@@ -231,8 +246,12 @@ impl Cues {
             speech: table.column(&packed("speech", "probability"), digests)?,
             class_id: table.column(&wide("class_id", "class, 65535 for none"), digests)?,
             class_p: table.column(&wide("class_p", "probability"), digests)?,
-            bands: match with_bands {
+            bands: match parts.bands {
                 true => Some(table.column(&bands, digests)?),
+                false => None,
+            },
+            change: match parts.change {
+                true => Some(table.column(&packed("change", "usual size of a frame"), digests)?),
                 false => None,
             },
         })
@@ -252,6 +271,9 @@ impl Cues {
         if let Some(bands) = &mut self.bands {
             bands.waiting.extend_from_slice(&cue.bands);
         }
+        if let Some(change) = &mut self.change {
+            change.push(cue.change.unwrap_or(f32::NAN));
+        }
     }
 
     pub(super) fn columns(&mut self) -> Vec<&mut dyn Append> {
@@ -265,6 +287,9 @@ impl Cues {
         ];
         if let Some(bands) = &mut self.bands {
             columns.push(bands);
+        }
+        if let Some(change) = &mut self.change {
+            columns.push(change);
         }
         columns
     }

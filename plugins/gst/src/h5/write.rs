@@ -12,7 +12,7 @@ use anchoring::time::Nanos;
 use serde::{Deserialize, Serialize};
 
 use super::output::{Append, Output};
-use super::tables::{Anchors, CHUNK_ROWS, Cues, Frames, ROUND};
+use super::tables::{Anchors, CHUNK_ROWS, CueParts, Cues, Frames, ROUND};
 use super::{BECAUSE, H5Error, ModelNote, Precision, SCHEMA};
 use crate::atomic_file::Partial;
 
@@ -130,16 +130,16 @@ impl Writer {
     /// # Errors
     /// The output cannot be written, or the disk is full.
     pub fn create(target: &Path, overwrite: bool, opening: &Opening) -> Result<Self, H5Error> {
-        Self::begin(Partial::claim(target, overwrite)?, opening, true)
+        Self::begin(Partial::claim(target, overwrite)?, opening, CueParts::ALL)
     }
 
-    /// As [`Writer::create`], for a copy. `bands`: whether it has `/cues/bands`, which files of older versions lack.
+    /// As [`Writer::create`], for a copy with these columns of `/cues`.
     pub(super) fn create_copy(
         target: &Path,
         opening: &Opening,
-        bands: bool,
+        parts: CueParts,
     ) -> Result<Self, H5Error> {
-        Self::begin(Partial::claim(target, false)?, opening, bands)
+        Self::begin(Partial::claim(target, false)?, opening, parts)
     }
 
     /// Drops everything written and starts the same file again.
@@ -149,10 +149,10 @@ impl Writer {
     pub fn restart(self, opening: &Opening) -> Result<Self, H5Error> {
         let (output, partial, ..) = self.close_datasets();
         output.close()?;
-        Self::begin(partial, opening, true)
+        Self::begin(partial, opening, CueParts::ALL)
     }
 
-    fn begin(partial: Partial, opening: &Opening, bands: bool) -> Result<Self, H5Error> {
+    fn begin(partial: Partial, opening: &Opening, parts: CueParts) -> Result<Self, H5Error> {
         let mut output = Output::create(partial.path())?;
         output.put("schema", SCHEMA)?;
         output.put("complete", false)?;
@@ -168,7 +168,7 @@ impl Writer {
         let writer = Self {
             frames: Frames::create(&mut output, opening)?,
             anchors: Anchors::create(&mut output)?,
-            cues: Cues::create(&mut output, bands)?,
+            cues: Cues::create(&mut output, parts)?,
             output,
             partial,
             dim: opening.dim,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use anchoring::cue::{COARSE, Cue, Onset, Tag};
+use anchoring::cue::{COARSE, Cue, MOST_CHANGE, Onset, Tag};
 use anchoring::time::Nanos;
 
 use super::fields::{StructureError, get, nanos, unit, wrong};
@@ -31,6 +31,9 @@ pub(super) fn to_structure(cue: &Cue) -> gst::Structure {
     }
     if cue.bands.iter().any(|&band| band > 0) {
         s.set("bands", cue.bands_text());
+    }
+    if let Some(change) = cue.change {
+        s.set("change", change);
     }
     s
 }
@@ -71,6 +74,13 @@ pub(super) fn from_structure(s: &gst::StructureRef) -> Result<Cue, StructureErro
     } else {
         [0; COARSE]
     };
+    let change = match s.has_field("change") {
+        true => Some(
+            change_of(get(s, "change")?)
+                .ok_or_else(|| wrong(s, "change", &format!("must lie in 0..={MOST_CHANGE}")))?,
+        ),
+        false => None,
+    };
     Ok(Cue {
         pts: nanos(s, "pts-ns")?,
         eventness: unit(s, "eventness")?,
@@ -79,6 +89,7 @@ pub(super) fn from_structure(s: &gst::StructureRef) -> Result<Cue, StructureErro
         tags,
         onset,
         bands,
+        change,
     })
 }
 
@@ -119,6 +130,9 @@ pub fn cue_to_text(cue: &Cue) -> String {
     if cue.bands.iter().any(|&band| band > 0) {
         text += ", bands=(string)";
         text += &cue.bands_text();
+    }
+    if let Some(change) = cue.change {
+        let _ = write!(text, ", change=(float){change}");
     }
     text += ";\n";
     text
@@ -193,7 +207,15 @@ fn parse_own(text: &str) -> Option<Cue> {
     if let Some(bands) = value(&mut rest, ", bands=(string)", ",") {
         cue.bands = Cue::bands_from_text(bands)?;
     }
+    if let Some(change) = value(&mut rest, ", change=(float)", ",") {
+        cue.change = Some(change_of(change.parse().ok()?)?);
+    }
     rest.is_empty().then_some(cue)
+}
+
+/// The number, if it is a change.
+fn change_of(change: f32) -> Option<f32> {
+    (0.0..=MOST_CHANGE).contains(&change).then_some(change)
 }
 
 /// Takes the value of a field with this beginning, up to `end` or the end of the text.
@@ -230,6 +252,7 @@ pub(super) mod tests {
                 uncertainty: 0.3,
             }),
             bands: std::array::from_fn(|band| band as u8 * 17),
+            change: Some(1.25),
         }
     }
 
@@ -246,6 +269,7 @@ pub(super) mod tests {
         let mut plain = cue();
         plain.onset = None;
         plain.tags.clear();
+        plain.change = None;
         for cue in [cue(), plain] {
             let text = cue_to_text(&cue);
             assert!(text.ends_with('\n') && text.lines().count() == 1);

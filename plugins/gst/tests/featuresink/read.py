@@ -21,7 +21,7 @@ with h5py.File(sys.argv[1]) as f:
     types = {"frames/features": sys.argv[2].replace("f32", "<f4").replace("f16", "<f2"), "frames/pts_ns": "<i8", "frames/planned_ns": "<i8", "frames/asked_ns": "<i8",
              "frames/tokens": "<u4", "frames/anchor": "<i4", "anchors/onset_ns": "<i8", "anchors/start_ns": "<i8", "anchors/stop_ns": "<i8",
              "anchors/score": "<f4", "anchors/uncertainty": "<f4", "anchors/class_id": "<i4", "cues/pts_ns": "<i8", "cues/eventness": "<f4",
-             "cues/uncertainty": "<f4", "cues/speech": "<f4", "cues/class_id": "<u2", "cues/class_p": "<f2", "cues/bands": "|u1"}
+             "cues/uncertainty": "<f4", "cues/speech": "<f4", "cues/class_id": "<u2", "cues/class_p": "<f2", "cues/bands": "|u1", "cues/change": "<f4"}
     assert {n: f[n].dtype.str for n in types} == types
     label = f["anchors/label"]
     assert h5py.check_string_dtype(label.dtype).encoding == "utf-8" and label.asstr()[2] == 'Käfer, "2"'
@@ -32,6 +32,7 @@ with h5py.File(sys.argv[1]) as f:
     assert np.abs(f["frames/features"][:].astype("f4") - colours).max() < 2e-3, "a row holds another picture"
     assert f["frames/tier"][1] == TIERS["high"] and f["frames/anchor"][6] == 1 and f["frames/reason"][7] == REASONS["untrusted"]
     assert (f["cues/bands"][:] == (np.arange(375 * 16) % 256).reshape(375, 16)).all()
+    assert (f["cues/change"][:] == 1.5).all()
     assert ("thumbnail_stop" in f["frames"]) == ("thumbnails" in f) == (sys.argv[2] == "f16")
     for k, side in ((0, 96), (1, 288), (7, 160)) if "thumbnails" in f else ():
         stop = np.concatenate([[0], f["frames/thumbnail_stop"][:]]).astype(int)

@@ -222,7 +222,7 @@ fn files_without_thumbnails_or_bands_are_read() {
     let Some(python) = crate::files::python() else {
         return;
     };
-    let script = "import h5py, sys\nwith h5py.File(sys.argv[1], 'a') as f:\n    del f['cues/bands'], f.attrs['times']";
+    let script = "import h5py, sys\nwith h5py.File(sys.argv[1], 'a') as f:\n    del f['cues/bands'], f['cues/change'], f.attrs['times']";
     let done = std::process::Command::new(python)
         .args(["-c", script])
         .arg(feed.output())

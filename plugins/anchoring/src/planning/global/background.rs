@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use super::allocation::Allocation;
 use super::queue::CandidateQueue;
 use super::{GlobalPlanner, bit_reversed, heap_key};
-use crate::planning::uniform::{MIN_SPACING, evenly_between, frames_needed};
+use crate::planning::uniform::{MIN_SPACING, frames_needed};
 use crate::planning::value::ValueModel;
 use crate::tier::Tokens;
 use crate::time::Nanos;
@@ -86,12 +86,13 @@ impl GlobalPlanner {
         let length = |i: usize| stretches[i].1 - stretches[i].0;
         // The number of frames if the whole budget bought evenly spaced anchors.
         let even = MIN_SILENT_SHARE * budget as f64 / anchor as f64;
-        let even = |i: usize| even * length(i).seconds() / duration.seconds().max(1e-9);
+        let changed = |i: usize| self.clock.seconds(stretches[i].0, stretches[i].1);
+        let even = |i: usize| even * changed(i) / duration.seconds().max(1e-9);
         let value = |i: usize, n: u64| {
             if (n as f64 + 0.5) < even(i) {
                 f64::INFINITY
             } else {
-                model.marginal(length(i).seconds(), n)
+                model.marginal(changed(i), n)
             }
         };
         let mut best: BinaryHeap<(u64, Reverse<usize>)> = (0..stretches.len())
@@ -131,8 +132,7 @@ impl GlobalPlanner {
         }
         let mut times = Vec::new();
         for (&(a, b), &n) in stretches.iter().zip(&counts) {
-            let share = |i: u64| (b - a).scaled((i as f64 + 0.5) / n as f64);
-            times.extend((0..n).map(|i| a + share(i)));
+            times.extend(self.clock.shares(a, b, n));
         }
         times
     }
@@ -151,7 +151,7 @@ impl GlobalPlanner {
             } else {
                 1.0
             };
-            share * model.marginal_in_gap((b - a).seconds(), n)
+            share * model.marginal_in_gap(self.clock.seconds(a, b), n)
         };
         // At most the price of the gap frames between the parts.
         let between_pieces = |i: usize, n: u64| {
@@ -180,7 +180,7 @@ impl GlobalPlanner {
         }
         let parts = gaps.iter().zip(&counts);
         let times: Vec<Nanos> = parts
-            .flat_map(|(&(a, b), &n)| evenly_between(a, b, n))
+            .flat_map(|(&(a, b), &n)| self.clock.evenly_between(a, b, n, self.max_gap()))
             .collect();
         times
             .into_iter()

@@ -5,6 +5,8 @@ use serde_json::json;
 
 use super::*;
 use crate::cue::testing::{heard, plausible, wild};
+use crate::planning::change::Change;
+use crate::planning::change_clock::ChangeMap;
 use crate::settings::testing::{checked, classes};
 
 fn plan(settings: &Settings, cues: &[Cue], duration: Nanos) -> Result<Plan, PlanError> {
@@ -354,6 +356,23 @@ proptest! {
         check(&made, &settings);
         prop_assert!(largest_gap(&made) <= Nanos::from_ms(settings.budget.max_gap_ms.into()));
         prop_assert_eq!(made, plan(&settings, &cues, duration).unwrap());
+    }
+
+    #[test]
+    fn a_plan_over_change_keeps_budget_and_largest_gap(
+        settings in checked(Policy::Gated), cues in plausible(), duration in lasting(),
+        changes in prop::collection::vec(0f32..64.0, 0..750),
+    ) {
+        let planner = GlobalPlanner::new(settings.clone(), Prices::default());
+        let mut planner = planner.with_classes(&classes());
+        for cue in &cues {
+            planner.push_cue(cue);
+        }
+        let hops = (0..).zip(changes).map(|(hop, change)| Change { at: Nanos::from_ms(80 * hop), change });
+        planner.set_change(ChangeMap::new(hops, duration).clock());
+        let made = planner.finish(duration, "P01_01", json!({})).unwrap();
+        check(&made, &settings);
+        prop_assert!(largest_gap(&made) <= Nanos::from_ms(settings.budget.max_gap_ms.into()));
     }
 
     #[test]

@@ -53,6 +53,41 @@ fn moved(entries: &mut [Entry], keyframes: &[Nanos], stop: i64, gap: i64, reach:
 }
 
 #[test]
+fn within_a_limit_entries_move_as_little_as_will_do_and_rather_later() {
+    let keys: Vec<_> = (0..60).map(|i| ms(1_000 * i)).collect();
+    let decode_cost = DecodeCost {
+        keyframes: &keys,
+        frame_interval: FRAME,
+    };
+    let wanted: Vec<_> = (0..11).map(|i| 5_000 * i + 2_400 + 37 * i).collect();
+    let all = |limit: u64, gap: i64| {
+        let mut entries = background(&wanted);
+        let done = snap_within(
+            &mut entries,
+            decode_cost,
+            (Nanos::ZERO, ms(60_000)),
+            ms(gap),
+            ms(1_000),
+            limit,
+        );
+        let decoded = decode_cost.frames_decoded(entries.iter().map(|entry| entry.planned));
+        (done, times(&entries), decoded)
+    };
+    let free = all(u64::MAX, 30_000);
+    assert_eq!((free.0, &free.1), (true, &wanted));
+    let some = all(free.2 / 2, 30_000);
+    assert!(some.0 && some.2 <= free.2 / 2, "{some:?}");
+    let moved = some.1.iter().zip(&wanted).filter(|(a, b)| a != b).count();
+    assert!((1..11).contains(&moved), "{some:?}");
+    let least = all(11, 30_000);
+    assert!(least.0 && least.2 == 11, "{least:?}");
+    // 600 ms later rather than 400 ms earlier.
+    assert_eq!(least.1[0], 3_000);
+    let none = all(3, 30_000);
+    assert_eq!((none.0, none.1), (false, wanted));
+}
+
+#[test]
 fn hours_without_an_anchor_are_placed_piece_by_piece() {
     let keys: Vec<_> = (0..2_000).map(|i| ms(1_000 * i)).collect();
     let times_before: Vec<_> = (0..1_999).map(|i| 1_000 * i + 500).collect();

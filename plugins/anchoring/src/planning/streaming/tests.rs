@@ -452,6 +452,44 @@ proptest! {
     }
 
     #[test]
+    fn over_change_budget_and_largest_gap_hold_however_video_and_sound_come(
+        settings in checked(Policy::Gated), cues in plausible(), portion in 1usize..50, more in 0i64..5_000,
+        changes in prop::collection::vec(0f32..64.0, 0..400),
+    ) {
+        let mut settings = settings;
+        settings.budget.spread = Spread::Change;
+        let changes: Vec<_> = (0..).zip(changes).map(|(hop, change)| Change { at: Nanos::from_ms(80 * hop), change }).collect();
+        let stop = cues.last().map_or(Nanos::ZERO, |cue| cue.pts + HOP) + Nanos::from_ms(more);
+        let mut first = Gate::new(&settings);
+        for &change in &changes {
+            first.planner.push_change(change);
+            first.drain();
+        }
+        first.planner.no_change_until(stop);
+        first.push_cue(&cues);
+        first.finish(stop);
+        first.check_anchors();
+        prop_assert!(first.largest_gap(stop) <= max_gap(&settings));
+        let mut other = Gate::new(&settings);
+        let mut waiting = changes.iter();
+        for cues in cues.chunks(portion) {
+            other.push_cue(cues);
+            for &change in waiting.by_ref().take(portion) {
+                other.planner.push_change(change);
+                other.drain();
+            }
+        }
+        for &change in waiting {
+            other.planner.push_change(change);
+            other.drain();
+        }
+        other.planner.no_change_until(stop);
+        other.drain();
+        other.finish(stop);
+        prop_assert_eq!(first.decisions, other.decisions);
+    }
+
+    #[test]
     fn uniform_keeps_budget_and_largest_gap(
         settings in checked(Policy::Uniform), cues in plausible(), stop in 0i64..20_000,
     ) {

@@ -61,6 +61,22 @@ impl Av1 {
     }
 }
 
+/// Frames that a temporal unit holds; 0 if it only shows one that came before. Damaged units count as one.
+pub(super) fn frames(unit: &[u8]) -> usize {
+    let (mut frames, mut rest) = (0, unit);
+    while !rest.is_empty() {
+        let Some((kind, payload, next)) = obu(rest) else {
+            return frames.max(1);
+        };
+        rest = next;
+        // OBU_FRAME_HEADER and OBU_FRAME; the first bit is show_existing_frame.
+        if matches!(kind, 3 | 6) && payload.first().is_some_and(|byte| byte & 0x80 == 0) {
+            frames += 1;
+        }
+    }
+    frames
+}
+
 /// Kind and payload of the first OBU, and the rest.
 fn obu(data: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let header = *data.first()?;

@@ -4,6 +4,7 @@
 //!
 //! - `media_types`: the codecs that the gate takes, and how it knows their keyframes.
 //! - `access_unit`: inspects access units, with the help of `av1` and `field_pairs`.
+//! - `frame_kind`: what a unit's size says about change.
 //! - `display_order`, `display_times`: presentation times from decoding times.
 //! - `colour_range`: corrects the colour range of caps.
 //! - `nal`: splits access units into NAL units.
@@ -14,6 +15,7 @@ mod colour_range;
 mod display_order;
 mod display_times;
 mod field_pairs;
+mod frame_kind;
 mod media_types;
 mod nal;
 
@@ -22,4 +24,6 @@ pub(super) use access_unit::{Inspector, UnitInfo};
 pub(super) use colour_range::corrected;
 pub use display_order::UnknownOrder;
 pub use display_times::{DisplayTimes, Timestamps};
+pub(super) use frame_kind::Kinds;
+pub use frame_kind::UnitKinds;
 pub(super) use media_types::caps;

@@ -4,7 +4,7 @@ use anchoring::cue::{Cue, HOP};
 use anchoring::time::Nanos;
 
 use super::super::warning::Warning;
-use super::{CueState, EntrySource, GateError, GateQueue, Message};
+use super::{CueState, EntrySource, GateError, GateQueue};
 use crate::structures;
 
 impl GateQueue {
@@ -29,7 +29,7 @@ impl GateQueue {
 
     pub(super) fn keep_cue(&mut self, cue: Cue) {
         self.counts.cues += 1;
-        self.send(Message::Cue(cue));
+        self.send_cue(cue);
     }
 
     /// There is no sound before `until`.
@@ -65,6 +65,7 @@ impl GateQueue {
         self.warn(Warning::Late);
         if let Some(until) = self.gops.oldest_until() {
             self.entries.missing_until(until);
+            self.entries.no_change_until(until);
         }
         self.progress()?;
         if self.is_over_limit() {

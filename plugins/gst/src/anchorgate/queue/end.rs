@@ -13,6 +13,7 @@ impl GateQueue {
             return Ok(());
         }
         self.drain_order()?;
+        self.end_change();
         self.note_early_end(self.video_stop);
         self.entries.finish(self.video_stop);
         self.read_entries(Nanos::MAX)?;
@@ -70,6 +71,9 @@ impl GateQueue {
         if self.started {
             return;
         }
+        self.entries.no_change_until(Nanos::MAX);
+        self.end_change();
+        self.change = None;
         let mut start = gst::event::StreamStart::builder(stream_id);
         if let Some(group) = group {
             start = start.group_id(group);

@@ -2,7 +2,7 @@
 
 use anchoring::time::Nanos;
 
-use super::super::codec;
+use super::super::codec::{self, Kinds};
 use super::super::warning::Warning;
 use super::{EntrySource, GateError, GateQueue, Message, Outgoing};
 use crate::pads;
@@ -25,6 +25,7 @@ impl GateQueue {
                 self.drain_order()?;
                 self.display_times.set_caps(caps.caps());
                 self.inspector.set_caps(caps.caps());
+                self.kinds = Kinds::new(caps.caps());
                 self.frame = frame_of(caps.caps());
                 self.entries.see(self.frame);
                 let media = caps.caps().structure(0).map(|s| s.name().to_string());

@@ -4,10 +4,12 @@
 //!
 //! - `events`, `units`, `cues`: what comes in.
 //! - `decisions`: what the plan says, and what goes out because of it.
+//! - `change`: how much the video changes, for plans that are spread over it.
 //! - `drain`: skipped spans, and a decoder that must give out its frames.
 //! - `jump`: skips parts of the recording.
 //! - `restart`, `end`: flushes, further segments, the end.
 
+mod change;
 mod cues;
 mod decisions;
 mod drain;
@@ -28,11 +30,12 @@ use anchoring::tier::Prices;
 use anchoring::time::Nanos;
 
 use super::EarmarkAccess;
-use super::codec::{DisplayTimes, Inspector, UnknownOrder};
+use super::codec::{DisplayTimes, Inspector, Kinds, UnknownOrder};
 use super::entry_source::EntrySource;
 use super::plan_file::{PlanFile, PlanFileError};
 use super::warning::{Warning, WarningContext};
 use crate::structures::{Chosen, Message, StructureError, Summary};
+use change::ChangeState;
 use drain::SkippedSpan;
 use jump::JumpState;
 pub(super) use jump::JumpTarget;
@@ -136,6 +139,10 @@ pub(super) struct GateQueue {
     header: Header,
     gops: GopQueue<UnitWithEvents>,
     inspector: Inspector,
+    /// What units are to others.
+    kinds: Kinds,
+    /// `None` unless frames are spread over change.
+    change: Option<ChangeState>,
     /// Finds presentation times where there are only decoding times.
     display_times: DisplayTimes<gst::Buffer>,
     /// GStreamer's media type of the video.
@@ -209,12 +216,14 @@ impl GateQueue {
         };
         Ok(Self {
             jumps: JumpState::new(setup.access),
+            change: ChangeState::new(&setup, &entries),
             setup,
             entries,
             frame: None,
             header,
             gops: GopQueue::new(),
             inspector: Inspector::default(),
+            kinds: Kinds::default(),
             display_times: DisplayTimes::default(),
             media: String::new(),
             raw: None,

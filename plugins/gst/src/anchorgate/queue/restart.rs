@@ -2,6 +2,7 @@
 
 use anchoring::time::Nanos;
 
+use super::change::ChangeState;
 use super::{CueState, DiscontinuityFinder, EntrySource, GateError, GateQueue, Outgoing};
 use crate::structures;
 
@@ -51,6 +52,7 @@ impl GateQueue {
             },
         };
         self.entries.see(self.frame);
+        self.change = ChangeState::new(&self.setup, &self.entries);
         self.display_times.flush();
         self.inspector.flush();
         self.counts.spent = 0;

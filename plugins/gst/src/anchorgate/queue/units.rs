@@ -3,6 +3,8 @@
 use anchoring::gate::access_unit::AccessUnit;
 use anchoring::time::Nanos;
 
+use anchoring::planning::change::FrameKind;
+
 use super::super::codec::{Timestamps, UnitInfo};
 use super::super::warning::Warning;
 use super::jump::Arrival;
@@ -72,10 +74,16 @@ impl GateQueue {
             && !flags.contains(gst::BufferFlags::DECODE_ONLY);
         let keyframe = !flags.contains(gst::BufferFlags::DELTA_UNIT);
         let landing = self.jumps.is_landing();
-        let found = match buffer.map_readable() {
-            Ok(map) if landing => self.inspector.inspect_alone(keyframe, pts, &map),
-            Ok(map) => self.inspector.inspect(keyframe, pts, &map),
-            Err(_) => UnitInfo::default(),
+        let (found, kind) = match buffer.map_readable() {
+            Ok(map) => {
+                let found = match landing {
+                    true => self.inspector.inspect_alone(keyframe, pts, &map),
+                    false => self.inspector.inspect(keyframe, pts, &map),
+                };
+                let kind = self.kinds.kind(keyframe, &found, &map);
+                (found, kind)
+            }
+            Err(_) => (UnitInfo::default(), FrameKind::Silent),
         };
         // Both fields make one frame, shown from the first field's time on.
         let first = self.previous.filter(|_| found.second);
@@ -83,6 +91,9 @@ impl GateQueue {
         let pts = first.unwrap_or(pts);
         if self.classify_arrival(pts, time, found.start)? == Arrival::Drop {
             return Ok(());
+        }
+        if shown {
+            self.measure_change(pts, kind, buffer.size());
         }
         self.previous = Some(pts);
         self.jumps.unit_taken(pts, time, found.start);

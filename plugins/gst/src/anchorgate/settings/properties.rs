@@ -1,12 +1,12 @@
 //! The table of the gate's properties: name, text, range and field of each.
 
-use anchoring::settings::{FURTHEST_MS, LONGEST_MS, Policy, Widen};
+use anchoring::settings::{FURTHEST_MS, LONGEST_MS, Policy, Spread, Widen};
 use anchoring::tier::Tier;
 use gst::glib;
 use gst::prelude::*;
 
 use super::Properties;
-use crate::anchorgate::{EarmarkAccess, EarmarkPolicy, EarmarkTier, EarmarkWiden};
+use crate::anchorgate::{EarmarkAccess, EarmarkPolicy, EarmarkSpread, EarmarkTier, EarmarkWiden};
 
 /// A property of the element.
 pub(super) struct Property {
@@ -27,6 +27,7 @@ enum Field {
     Tier(fn(&mut Properties) -> &mut Tier),
     Policy(fn(&mut Properties) -> &mut Policy),
     Access(fn(&mut Properties) -> &mut EarmarkAccess),
+    Spread(fn(&mut Properties) -> &mut Spread),
     Widen(fn(&mut Properties) -> &mut Widen),
 }
 
@@ -98,6 +99,13 @@ impl Property {
                 .blurb(blurb)
                 .mutable_ready()
                 .build(),
+            Field::Spread(at) => {
+                glib::ParamSpecEnum::builder_with_default(name, EarmarkSpread::from(*at(defaults)))
+                    .nick(nick)
+                    .blurb(blurb)
+                    .mutable_ready()
+                    .build()
+            }
             Field::Widen(at) => {
                 glib::ParamSpecEnum::builder_with_default(name, EarmarkWiden::from(*at(defaults)))
                     .nick(nick)
@@ -135,6 +143,11 @@ impl Property {
                 }
             }
             Field::Access(at) => put(at(properties), value),
+            Field::Spread(at) => {
+                if let Ok(spread) = value.get::<EarmarkSpread>() {
+                    *at(properties) = spread.into();
+                }
+            }
             Field::Widen(at) => {
                 if let Ok(widen) = value.get::<EarmarkWiden>() {
                     *at(properties) = widen.into();
@@ -154,6 +167,7 @@ impl Property {
             Field::Tier(at) => EarmarkTier::from(*at(properties)).to_value(),
             Field::Policy(at) => EarmarkPolicy::from(*at(properties)).to_value(),
             Field::Access(at) => at(properties).to_value(),
+            Field::Spread(at) => EarmarkSpread::from(*at(properties)).to_value(),
             Field::Widen(at) => EarmarkWiden::from(*at(properties)).to_value(),
         }
     }
@@ -174,7 +188,7 @@ const fn property(
 }
 
 /// Ranges are those of [`Settings::check`].
-pub(super) const PROPERTIES: [Property; 35] = [
+pub(super) const PROPERTIES: [Property; 36] = [
     property(
         "policy",
         "Policy",
@@ -222,6 +236,12 @@ pub(super) const PROPERTIES: [Property; 35] = [
         "Largest gap",
         "Largest time between two frames, ms",
         Field::Uint(1, 3_600_000, |p| &mut p.settings.budget.max_gap_ms),
+    ),
+    property(
+        "spread",
+        "Spread",
+        "What frames without an anchor are even over: time, or how much the video changes, which the sizes of its encoded frames tell (policy gated only)",
+        Field::Spread(|p| &mut p.settings.budget.spread),
     ),
     property(
         "distrust",
