@@ -4,6 +4,7 @@
 //!
 //! In the order of the data flow:
 //!
+//! - `channels`: what microphones and cameras do to sound.
 //! - `sound`: decodes a recording into mel frames.
 //! - `corpus`: reads a folder and its labels.
 //! - `random`, `net`: seeded random numbers; small networks, gradients, optimiser.
@@ -26,6 +27,7 @@
 mod augment;
 mod candidate_net;
 mod card;
+mod channels;
 mod compare;
 mod corpus;
 mod cross_validation;
@@ -63,7 +65,7 @@ use crate::files;
 use crate::terminal::{Output, print};
 
 use self::compare::{Crossed, Scores, compare};
-use self::corpus::Recording;
+use self::corpus::{Channels, Recording};
 use self::tune::{ClassOffset, Shift, Threshold, Tuned};
 
 /// A held-out folder: its name and its recordings.
@@ -103,12 +105,17 @@ pub fn run(args: &Fit, output: Output) -> anyhow::Result<()> {
         ))
         .into());
     }
-    let recordings = listen(&args.recordings, args.labels.as_deref(), output)?;
+    let channels = Channels {
+        count: args.channels,
+        seed: args.seed,
+    };
+    let labels = args.labels.as_deref();
+    let recordings = listen(&args.recordings, labels, channels, output)?;
     let held_out: Vec<HeldOut> = args
         .held_out
         .iter()
         .map(|folder| {
-            let recordings = listen(folder, args.labels.as_deref(), output)?;
+            let recordings = listen(folder, labels, Channels::default(), output)?;
             let name = folder.file_name().unwrap_or_default();
             anyhow::Ok((name.to_string_lossy().into_owned(), recordings))
         })
@@ -223,9 +230,14 @@ fn tell(args: &Fit, card: &Path, hash: &str, found: &Found, output: Output) -> a
     print(&text)
 }
 
-fn listen(folder: &Path, labels: Option<&Path>, output: Output) -> anyhow::Result<Vec<Recording>> {
+fn listen(
+    folder: &Path,
+    labels: Option<&Path>,
+    channels: Channels,
+    output: Output,
+) -> anyhow::Result<Vec<Recording>> {
     let bar = bar(0, "listen", output);
-    let recordings = corpus::read(folder, labels, |i, all, name| {
+    let recordings = corpus::read(folder, labels, channels, |i, all, name| {
         bar.set_length(all as u64);
         bar.set_position(i as u64);
         bar.set_message(line(name).into_owned());

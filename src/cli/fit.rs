@@ -58,6 +58,12 @@ pub struct Fit {
     #[arg(long, value_name = "N", default_value_t = 450, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub steps: u32,
 
+    /// Learn from each recording this many more times, each time as it sounds through another microphone: a channel of bandwidth,
+    /// equaliser, gain control, noise gate, clipping, hum, echo or level that is drawn from the seed, 0..=8.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=8),
+        conflicts_with_all = ["calibrate_only", "embedding"])]
+    pub channels: u32,
+
     /// Keep these weights and fit only their calibration. The calibration they have weighs as much as eight recordings: a few
     /// minutes of one room change it a little, hours replace it.
     #[arg(long, value_name = "WEIGHTS", conflicts_with_all = ["calibration", "steps", "seed"])]

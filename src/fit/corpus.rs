@@ -6,6 +6,8 @@ use anchoring::time::Nanos;
 use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 
+use super::channels::Channel;
+use super::random::Random;
 use super::sound::{Mel, mel};
 use crate::eval::labels::{self, Event};
 use crate::recording::Input;
@@ -49,6 +51,13 @@ impl Recording {
     }
 }
 
+/// How often each recording is heard once more, through a channel drawn from a seed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Channels {
+    pub(super) count: u32,
+    pub(super) seed: u64,
+}
+
 /// A file and its events.
 struct Labelled {
     path: PathBuf,
@@ -65,23 +74,31 @@ struct Labelled {
 pub(super) fn read(
     folder: &Path,
     labels: Option<&Path>,
+    channels: Channels,
     mut said: impl FnMut(usize, usize, &str),
 ) -> anyhow::Result<Vec<Recording>> {
     let found = match labels {
         Some(file) => by_video_id(folder, file)?,
         None => beside(folder)?,
     };
-    let (all, mut hours) = (found.len(), 0.0);
+    let times = channels.count as usize + 1;
+    let (all, mut hours) = (found.len() * times, 0.0);
     let mut recordings = Vec::with_capacity(all);
-    for (i, labelled) in found.into_iter().enumerate() {
-        said(i, all, &labelled.name);
+    for (i, k, labelled) in found
+        .iter()
+        .enumerate()
+        .flat_map(|(i, labelled)| (0..times).map(move |k| (i, k, labelled)))
+    {
+        said(i * times + k, all, &labelled.name);
         let given = labelled.path.display().to_string();
-        let mel = mel(&Input::new(&given)?)?;
+        let channel =
+            (k > 0).then(|| Channel::drawn(&mut Random::of(channels.seed, &[i as u64, k as u64])));
+        let mel = mel(&Input::new(&given)?, channel)?;
         let mut one = Recording {
-            name: labelled.name,
+            name: labelled.name.clone(),
             given: given.clone(),
             mel,
-            events: labelled.events,
+            events: labelled.events.clone(),
         };
         hours += one.duration().seconds() / 3600.0;
         if hours > MOST_HOURS {

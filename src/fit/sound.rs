@@ -8,6 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use gst::prelude::*;
 use half::f16;
 
+use super::channels::Channel;
 use crate::recording::Input;
 use crate::terminal::tell;
 
@@ -58,17 +59,27 @@ pub(super) fn lock<T: ?Sized>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Decodes a recording into mel frames.
+/// Decodes a recording into mel frames, as it is or as it sounds through a channel.
 ///
 /// # Errors
 /// It is not a recording, has no sound, cannot be decoded here, or is too long.
-pub(super) fn mel(input: &Input) -> anyhow::Result<Mel> {
+pub(super) fn mel(input: &Input, channel: Option<Channel>) -> anyhow::Result<Mel> {
     let name = &input.given;
     let ear = Arc::new(Mutex::new((MelStream::new(), Mel::default())));
     let own = Arc::clone(&ear);
+    let (mut channel, mut changed) = (channel, Vec::new());
     sound(input, move |samples| {
         let mut ear = lock(&own);
         let (stream, mel) = &mut *ear;
+        let samples = match &mut channel {
+            None => samples,
+            Some(channel) => {
+                changed.clear();
+                changed.extend_from_slice(samples);
+                channel.pass(&mut changed);
+                &changed
+            }
+        };
         stream.push(samples, |frame| {
             if mel.len() < MOST_FRAMES {
                 mel.push(frame);
