@@ -1,13 +1,14 @@
-//! Reads back what Earmark wrote: feature files, also damaged or hostile ones, and plans.
+//! Reads back what Earmark wrote: feature files, also damaged or hostile ones, and plans; and other programs' HDF5 files.
 //!
 //! # Layout
 //!
 //! - `reader`: the child process that reads feature files.
-//! - `features`: opens feature files safely.
+//! - `features`: opens feature files safely; `foreign`: other programs' files.
 //! - `plan`: reads a plan line by line; `plan_summary`: summarises one.
 //! - `untrusted`: stretches of untrusted sound.
 
 pub mod features;
+pub(crate) mod foreign;
 pub(crate) mod plan;
 mod plan_summary;
 pub(crate) mod reader;

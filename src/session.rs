@@ -380,18 +380,19 @@ impl Session<'_> {
         }
     }
 
-    /// The video tracks that an MP4 file announces.
-    fn picture_tracks(&self) -> Vec<recording::PictureTrack> {
-        match &self.input.path {
-            Some(path) if !self.recording.video.is_empty() => recording::picture_tracks(path),
-            _ => Vec::new(),
+    /// The video track that is taken, as an MP4 file announces it: of several, the first that the demuxer shows.
+    fn picture_track(&self) -> Option<recording::PictureTrack> {
+        let path = self.input.path.as_ref()?;
+        if self.recording.video.is_empty() {
+            return None;
         }
+        let tracks = recording::picture_tracks(path);
+        tracks.into_iter().find(|track| !track.is_left_out())
     }
 
     /// Warns if the video ends long before the file does.
     fn warn_of_short_pictures(&self, log: &RunLog) {
-        let tracks = self.picture_tracks();
-        let Some(track) = tracks.first().filter(|_| tracks.len() == 1) else {
+        let Some(track) = self.picture_track() else {
             return;
         };
         let (lasts, whole) = track.seconds;
@@ -408,8 +409,7 @@ impl Session<'_> {
 
     /// Warns if fewer frames could be read than the file announces; `until` is the end of the last one.
     fn warn_of_lost_pictures(&self, until: Nanos, log: &RunLog) {
-        let tracks = self.picture_tracks();
-        let Some(track) = tracks.first().filter(|_| tracks.len() == 1) else {
+        let Some(track) = self.picture_track() else {
             return;
         };
         let (lasts, _) = track.seconds;

@@ -174,6 +174,14 @@ fn pictures_that_end_before_the_file_does_are_told() {
         text.contains("made of 2 edits, lasts 6.0 s, the file 10.0 s"),
         "{text}"
     );
+    // Of several tracks, the first is taken.
+    let input = made(&python, "mp4_short_first_track");
+    let output = succeeds(call("run", &pipeline, &input, &folder.join("y.h5")));
+    let text = said(&output);
+    assert!(
+        text.contains("the video track lasts 4.1 s, the file 10.0 s"),
+        "{text}"
+    );
 }
 
 /// Red 200, green 60, blue 40, however it is stored; as ffmpeg shows it.

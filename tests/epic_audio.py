@@ -4,8 +4,8 @@
     epic_audio.py FOLDER
 
 FOLDER/EPIC_audio.hdf5 has P01_01, P02_03 (whose length is no whole number of blocks or hops) and P03_04; beside it lie WAV files of the
-same samples. FOLDER/odd/NAME.hdf5 each hold something wrong: int16, stereo, empty, group, nothing; and `nan` one sample in 1000 that
-is no number, with a WAV file in which they are 0. Needs numpy, h5py and soundfile.
+same samples. FOLDER/odd/NAME.hdf5 each hold something wrong: int16, stereo, empty, group, nothing; `damaged` has a sound that can't be
+read to its end; `nan` has one sample in 1000 that is no number, with a WAV file in which they are 0. Needs numpy, h5py and soundfile.
 """
 import pathlib, sys
 import h5py
@@ -45,6 +45,20 @@ def main():
     odd("empty", lambda f: f.create_dataset("P01", data=x[:0]))
     odd("group", lambda f: f.create_group("P01").create_dataset("audio", data=x))
     odd("nothing", lambda f: None)
+    # P01 is whole; the second half of P02, packed in chunks, is overwritten.
+    noise = np.random.default_rng(3).standard_normal(len(x)).astype("f4") * .1
+
+    def two(f):
+        f.create_dataset("P01", data=x)
+        f.create_dataset("P02", data=noise, chunks=(4096,), compression="gzip")
+        f.flush()
+        return f["P02"].id.get_chunk_info(f["P02"].id.get_num_chunks() // 2).byte_offset
+
+    with h5py.File(folder / "odd/damaged.hdf5", "w") as f:
+        at = two(f)
+    with open(folder / "odd/damaged.hdf5", "r+b") as f:
+        f.seek(at)
+        f.write(bytes(4096))
     broken = x.copy()
     broken[::1000] = np.nan
     broken[500::3000] = np.inf

@@ -127,3 +127,20 @@ fn a_file_that_holds_something_else_is_refused() {
         assert!(!plans.exists(), "{name}");
     }
 }
+
+#[test]
+fn a_sound_that_is_damaged_half_way_leaves_the_plans_before_it() {
+    let Some(python) = python() else { return };
+    let (folder, pipeline) = made(&python, "import_damaged");
+    let (file, plans) = (folder.join("sounds/odd/damaged.hdf5"), folder.join("plans"));
+    let run = import(&pipeline, &file, &plans, &[]);
+    assert_eq!(run.status.code(), Some(1), "{}", said(&run));
+    for word in ["`P02`", "damaged.hdf5 is damaged"] {
+        assert!(said(&run).contains(word), "`{word}`: {}", said(&run));
+    }
+    let names: Vec<_> = std::fs::read_dir(&plans)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["P01.jsonl"]);
+}

@@ -100,6 +100,7 @@ RECORDINGS = {  # name: (extension, video options or None, audio options or None
     "avi_h265": ("avi", f"{X265} -g 25 -bf 2", PCM, "-t 5"),
     "avi_utvideo": ("avi", "-c:v utvideo -pix_fmt yuv420p", PCM, "-t 5"),
     "mp4_short_video": ("mp4", f"{X264} -g 50 -bf 2", "-c:a aac", "short video"),
+    "mp4_short_first_track": ("mp4", f"{X264} -g 50 -bf 2", "-c:a aac", "short first track"),
     "mp4_two_edits": ("mp4", f"{X264} -g 50 -bf 2", "-c:a aac", "two edits"),
     "m4a_no_video": ("m4a", None, "-c:a aac", ""),
     "wav_no_video": ("wav", None, "-c:a pcm_s16le", ""),
@@ -168,6 +169,8 @@ def make(name, folder):
         without_start(path)
     if more == "short video":
         again(path, ["-t", "1.5"], ["-c", "copy", "-map", "0:v", "-map", "1:a"], ["-i"])
+    if more == "short first track":
+        again(path, ["-t", "4"], ["-c", "copy", "-map", "0:v", "-map", "1:v", "-map", "1:a"], ["-i"])
     if more == "two edits":
         edit(path, [(0, 3), (5, 8)])
     if more == "resized":

@@ -54,6 +54,12 @@ pub enum Task {
     Check,
     /// Save what can be read of it.
     Recover,
+    /// Print the whole numbers of a dataset.
+    Numbers,
+    /// Print the names of its datasets.
+    Names,
+    /// Say how long a sound is, and write its samples to stdout.
+    Sound,
 }
 
 impl Task {
@@ -66,6 +72,9 @@ impl Task {
             Self::CopyTables => "copy-tables",
             Self::Check => "check",
             Self::Recover => "recover",
+            Self::Numbers => "numbers",
+            Self::Names => "names",
+            Self::Sound => "sound",
         }
     }
 }
@@ -81,4 +90,8 @@ pub struct Reader {
 
     /// Where to write, if anything is written.
     pub to: Option<PathBuf>,
+
+    /// The dataset, where only one is read.
+    #[arg(long)]
+    pub dataset: Option<String>,
 }

@@ -5,5 +5,6 @@ use crate::outputs::reader;
 
 /// Reads a file that may be damaged, as this process's parent asks.
 pub(super) fn run(args: &Reader) -> anyhow::Result<()> {
-    reader::serve(args.task, &args.file, args.to.as_deref())
+    let dataset = args.dataset.as_deref();
+    reader::serve(args.task, &args.file, args.to.as_deref(), dataset)
 }

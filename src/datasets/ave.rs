@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::bail;
-use gstearmark::h5;
 
 use super::text;
+use crate::outputs::foreign;
 
 /// Seconds of a video.
 pub(crate) const SECONDS: usize = 10;
@@ -82,7 +82,7 @@ pub(crate) fn annotations(path: &Path) -> anyhow::Result<Vec<Labelled>> {
 /// The file cannot be read, or has a number that is no line, or one twice.
 pub(crate) fn order(path: &Path, annotations: usize) -> anyhow::Result<Vec<usize>> {
     let name = path.display();
-    let numbers = h5::whole_numbers(path, "order", MOST)?;
+    let numbers = foreign::whole_numbers(path, "order")?;
     if numbers.is_empty() {
         bail!("{name}: `order` is empty");
     }

@@ -37,7 +37,7 @@ impl Readable {
             Parts::Thumbnails => Task::CopyPictures,
             Parts::Tables => Task::CopyTables,
         };
-        match ask(task, path, Some(&copy))? {
+        match ask(task, path, Some(&copy), None)? {
             Answer::Copied { original } => Ok(Self {
                 path: copy,
                 original,
@@ -69,7 +69,7 @@ impl Readable {
 /// The file does not exist, has another schema, or is damaged.
 pub(crate) fn summary(path: &Path) -> anyhow::Result<Summary> {
     h5::look(path)?;
-    match ask(Task::Summary, path, None)? {
+    match ask(Task::Summary, path, None, None)? {
         Answer::Read { summary } => Ok(*summary),
         other => bail!("cannot read {}: {other:?}", path.display()),
     }
@@ -81,7 +81,7 @@ pub(crate) fn summary(path: &Path) -> anyhow::Result<Summary> {
 /// The file does not exist, has another schema, or is too damaged to be read.
 pub fn check(path: &Path) -> anyhow::Result<Vec<String>> {
     h5::look(path)?;
-    match ask(Task::Check, path, None)? {
+    match ask(Task::Check, path, None, None)? {
         Answer::Checked { problems } => Ok(problems),
         other => bail!("cannot check {}: {other:?}", path.display()),
     }
@@ -92,7 +92,7 @@ pub fn check(path: &Path) -> anyhow::Result<Vec<String>> {
 /// # Errors
 /// Nothing can be read, or the copy cannot be written.
 pub(crate) fn recover(path: &Path, to: &Path) -> anyhow::Result<Totals> {
-    match ask(Task::Recover, path, Some(to))? {
+    match ask(Task::Recover, path, Some(to), None)? {
         Answer::Recovered { totals } => Ok(totals),
         other => bail!("cannot recover {}: {other:?}", path.display()),
     }

@@ -1,13 +1,13 @@
-//! The child process that reads feature files, which may be damaged or hostile: its requests, limits and answers.
+//! The child process that reads HDF5 files, which may be damaged or hostile: its requests, limits and answers.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, bail};
-use gstearmark::h5::{self, Original, Parts, Summary, Totals};
+use anyhow::{Context, anyhow};
+use gstearmark::h5::{self, Original, Parts, Sound, SoundFile, Summary, Totals};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -30,6 +30,10 @@ const MOST_LETTERS: usize = 500;
 const MOST_GROWN: u64 = 200;
 /// Smallest size limit of a copy, because chunks are whole.
 const LEAST_COPY: u64 = 64 << 20;
+/// Most whole numbers of a dataset.
+const MOST_NUMBERS: usize = 1 << 20;
+/// Samples of a sound that are read at once: 170 ms at 24 kHz.
+const BLOCK: usize = 4096;
 /// Interval at which the child is checked.
 const TICK: Duration = Duration::from_millis(2);
 
@@ -37,21 +41,47 @@ const TICK: Duration = Duration::from_millis(2);
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub(super) enum Answer {
-    Read { summary: Box<Summary> },
-    Copied { original: Original },
-    Checked { problems: Vec<String> },
-    Recovered { totals: Totals },
-    Failed { error: String },
+    Read {
+        summary: Box<Summary>,
+    },
+    Copied {
+        original: Original,
+    },
+    Checked {
+        problems: Vec<String>,
+    },
+    Recovered {
+        totals: Totals,
+    },
+    Numbers {
+        numbers: Vec<i64>,
+    },
+    Names {
+        names: Vec<String>,
+    },
+    /// The samples follow on the next line.
+    Sound {
+        samples: usize,
+    },
+    Failed {
+        error: String,
+    },
 }
 
 /// Runs in the child: does one task and prints the answer.
 ///
 /// # Errors
 /// stdout fails.
-pub(crate) fn serve(task: Task, file: &Path, to: Option<&Path>) -> anyhow::Result<()> {
+pub(crate) fn serve(
+    task: Task,
+    file: &Path,
+    to: Option<&Path>,
+    dataset: Option<&str>,
+) -> anyhow::Result<()> {
     let bytes = file.metadata().map_or(0, |about| about.len());
     limit(task, bytes)?;
     let wanted = || to.context("no output file was given");
+    let named = || dataset.context("no dataset was given");
     let done = match task {
         Task::Summary => h5::summary_unsealed(file)
             .map(|summary| Answer::Read {
@@ -68,6 +98,25 @@ pub(crate) fn serve(task: Task, file: &Path, to: Option<&Path>) -> anyhow::Resul
             let totals = h5::recover(file, to)?;
             Ok(Answer::Recovered { totals })
         }),
+        Task::Numbers => named().and_then(|name| {
+            let numbers = h5::whole_numbers(file, name, MOST_NUMBERS)?;
+            Ok(Answer::Numbers { numbers })
+        }),
+        Task::Names => SoundFile::open(file)
+            .and_then(|file| file.names())
+            .map(|names| Answer::Names { names })
+            .map_err(Into::into),
+        Task::Sound => {
+            let sound = named().and_then(|name| {
+                let opened = SoundFile::open(file)?;
+                let sound = opened.sound(name)?;
+                Ok((opened, sound))
+            });
+            match sound {
+                Ok((_opened, sound)) => return write_sound(&sound),
+                Err(e) => Err(e),
+            }
+        }
     };
     let answer = done.unwrap_or_else(|e: anyhow::Error| Answer::Failed {
         error: format!("{e:#}"),
@@ -87,10 +136,28 @@ impl Answer {
         match &mut self {
             Self::Checked { problems } => problems.iter_mut().for_each(cut),
             Self::Failed { error } => cut(error),
-            Self::Read { .. } | Self::Copied { .. } | Self::Recovered { .. } => {}
+            Self::Read { .. }
+            | Self::Copied { .. }
+            | Self::Recovered { .. }
+            | Self::Numbers { .. }
+            | Self::Names { .. }
+            | Self::Sound { .. } => {}
         }
         self
     }
+}
+
+/// Prints the answer, then the samples, as little-endian f32. An error ends the samples: the parent counts them.
+fn write_sound(sound: &Sound) -> anyhow::Result<()> {
+    let samples = sound.samples();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", json!(Answer::Sound { samples }))?;
+    for from in (0..samples).step_by(BLOCK) {
+        let block = sound.block(from..(from + BLOCK).min(samples))?;
+        let bytes: Vec<u8> = block.iter().flat_map(|s| s.to_le_bytes()).collect();
+        out.write_all(&bytes)?;
+    }
+    Ok(out.flush()?)
 }
 
 fn copied(from: &Path, to: &Path, parts: Parts) -> anyhow::Result<Answer> {
@@ -110,8 +177,10 @@ fn limit(task: Task, bytes: u64) -> anyhow::Result<()> {
     let set = |resource, most| within(resource, most, most);
     set(Resource::Core, 0)?;
     set(Resource::As, MOST_MEMORY)?;
-    // At the first limit, SIGXCPU tells the cause.
-    within(Resource::Cpu, seconds(bytes), seconds(bytes) + 1)?;
+    // At the first limit, SIGXCPU tells the cause. A sound takes as long as listening to it.
+    if task != Task::Sound {
+        within(Resource::Cpu, seconds(bytes), seconds(bytes) + 1)?;
+    }
     // A recovered file has no size limit: the user wants all of it.
     if task != Task::Recover {
         set(
@@ -127,19 +196,39 @@ fn seconds(bytes: u64) -> u64 {
     LEAST_SECONDS + bytes / BYTES_A_SECOND
 }
 
-/// Starts a child and waits for its answer.
-pub(super) fn ask(task: Task, file: &Path, to: Option<&Path>) -> anyhow::Result<Answer> {
+/// Starts a child.
+pub(super) fn start(
+    task: Task,
+    file: &Path,
+    to: Option<&Path>,
+    dataset: Option<&str>,
+) -> anyhow::Result<Child> {
     let program = std::env::current_exe().context("cannot find this program")?;
     let mut command = Command::new(program);
-    command.arg("reader").arg(task.name()).arg(file).args(to);
-    let mut child = command
+    command.arg("reader").arg(task.name());
+    if let Some(dataset) = dataset {
+        command.arg(format!("--dataset={dataset}"));
+    }
+    // A path may begin with a dash.
+    command.arg("--").arg(file).args(to);
+    command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         // ^C goes to this process, which never waits long for a child.
         .process_group(0)
         .spawn()
-        .with_context(|| format!("cannot start a process to read {}", file.display()))?;
+        .with_context(|| format!("cannot start a process to read {}", file.display()))
+}
+
+/// Starts a child and waits for its answer.
+pub(super) fn ask(
+    task: Task,
+    file: &Path,
+    to: Option<&Path>,
+    dataset: Option<&str>,
+) -> anyhow::Result<Answer> {
+    let mut child = start(task, file, to, dataset)?;
     let bytes = file.metadata().map_or(0, |about| about.len());
     let patience = Duration::from_secs(seconds(bytes)).saturating_mul(BUSY);
     // Output beyond the limit is not read.
@@ -177,9 +266,14 @@ pub(super) fn ask(task: Task, file: &Path, to: Option<&Path>) -> anyhow::Result<
             if let (Task::Recover, Some(to)) = (task, to) {
                 h5::remove_partial(to);
             }
-            bail!("{} is damaged: {}", file.display(), end(status))
+            Err(damaged(file, status))
         }
     }
+}
+
+/// What to say of a file whose child ended without an answer.
+pub(super) fn damaged(file: &Path, status: Option<ExitStatus>) -> anyhow::Error {
+    anyhow!("{} is damaged: {}", file.display(), end(status))
 }
 
 /// Why a child ended without an answer.

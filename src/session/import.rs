@@ -4,7 +4,7 @@
 //! is written to disk.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,7 +14,6 @@ use anchoring::settings::Policy;
 use anchoring::time::Nanos;
 use anyhow::{Context, bail};
 use gst::prelude::*;
-use gstearmark::h5::{Sound, SoundFile};
 use gstearmark::models;
 use serde_json::json;
 
@@ -24,6 +23,7 @@ use super::summary::{RunLog, RunSummary};
 use crate::cli;
 use crate::failure::Usage;
 use crate::files::{self, Target};
+use crate::outputs::foreign::{self, Sound};
 use crate::pipeline::Pipeline;
 use crate::recording::{Audio, Input, Recording};
 use crate::stop::Stop;
@@ -60,12 +60,11 @@ pub(crate) fn import_audio(
     if let Some(tagger) = &pipeline.tagger {
         models::find(tagger)?.check()?;
     }
-    let file = SoundFile::open(&args.file)?;
-    let sounds = choose(&file, args)?;
+    let sounds = choose(args)?;
     let targets = places(&sounds, args)?;
     let mut told = Vec::new();
-    for ((id, sound), target) in sounds.into_iter().zip(targets) {
-        let plan = one(&id, sound, &target, args, pipeline, stop, output)?;
+    for (id, target) in sounds.iter().zip(targets) {
+        let plan = one(id, &target, args, pipeline, stop, output)?;
         if !output.json {
             terminal::print(&plan.text)?;
         }
@@ -79,9 +78,9 @@ pub(crate) fn import_audio(
 }
 
 /// The requested datasets, all checked.
-fn choose(file: &SoundFile, args: &cli::ImportAudio) -> anyhow::Result<Vec<(String, Sound)>> {
+fn choose(args: &cli::ImportAudio) -> anyhow::Result<Vec<String>> {
     let path = args.file.display();
-    let names = file.names()?;
+    let names = foreign::names(&args.file)?;
     if names.is_empty() {
         bail!("{path} has no datasets; it needs one dataset of samples per recording");
     }
@@ -109,13 +108,12 @@ fn choose(file: &SoundFile, args: &cli::ImportAudio) -> anyhow::Result<Vec<(Stri
         if id.starts_with('.') || id.contains(['/', '\0']) {
             bail!("{path} has a dataset {id:?}, which cannot be a file name");
         }
-        let sound = file.sound(id)?;
-        if sound.samples() == 0 {
+        if Sound::open(&args.file, id)?.samples() == 0 {
             bail!(
                 "the dataset `{id}` of {path} is empty (0 samples); was the file written completely?"
             );
         }
-        sounds.push((id.clone(), sound));
+        sounds.push(id.clone());
     }
     Ok(sounds)
 }
@@ -127,7 +125,7 @@ fn closest<'a>(id: &str, names: &'a [String]) -> Option<&'a str> {
 }
 
 /// The outputs of all plans, checked to be writable.
-fn places(sounds: &[(String, Sound)], args: &cli::ImportAudio) -> anyhow::Result<Vec<Target>> {
+fn places(sounds: &[String], args: &cli::ImportAudio) -> anyhow::Result<Vec<Target>> {
     let folder = &args.output;
     if folder.is_file() {
         bail!(
@@ -139,13 +137,12 @@ fn places(sounds: &[(String, Sound)], args: &cli::ImportAudio) -> anyhow::Result
         .with_context(|| format!("cannot create the folder {}", folder.display()))?;
     sounds
         .iter()
-        .map(|(id, _)| files::check(&folder.join(format!("{id}.jsonl")), args.overwrite))
+        .map(|id| files::check(&folder.join(format!("{id}.jsonl")), args.overwrite))
         .collect()
 }
 
 fn one(
     id: &str,
-    sound: Sound,
     target: &Target,
     args: &cli::ImportAudio,
     pipeline: &Pipeline,
@@ -154,7 +151,7 @@ fn one(
 ) -> anyhow::Result<RunSummary> {
     let begun = Instant::now();
     let input = input(&args.file, id);
-    let samples = sound.samples() as u64;
+    let samples = Sound::open(&args.file, id)?.samples() as u64;
     let recording = Recording {
         uri: input.uri.clone(),
         bytes: None,
@@ -181,7 +178,7 @@ fn one(
         stall: Duration::from_secs(args.stall_timeout),
         watch: output.watch(),
         stop: stop.clone(),
-        feed: Some(SoundFeed::new(sound, args.rate)),
+        feed: Some(SoundFeed::new(&args.file, id, args.rate)),
     };
     let log = RunLog::new(&target.file, begun);
     session.write_plan(log, target, args.cues, args.overwrite)
@@ -204,7 +201,8 @@ fn at(sample: u64, rate: u32) -> gst::ClockTime {
 
 /// Pushes a sound into a graph.
 pub(super) struct SoundFeed {
-    reader: Arc<Mutex<Reader>>,
+    file: PathBuf,
+    id: String,
     /// Samples that are NaN or infinite.
     no_numbers: Arc<AtomicU64>,
     rate: u32,
@@ -216,9 +214,10 @@ struct Reader {
 }
 
 impl SoundFeed {
-    fn new(sound: Sound, rate: u32) -> Self {
+    fn new(file: &Path, id: &str, rate: u32) -> Self {
         Self {
-            reader: Arc::new(Mutex::new(Reader { sound, next: 0 })),
+            file: file.into(),
+            id: id.into(),
             no_numbers: Arc::default(),
             rate,
         }
@@ -253,11 +252,11 @@ impl SoundFeed {
         source.set_format(gst::Format::Time);
         source.set_stream_type(gst_app::AppStreamType::Stream);
         source.set_max_bytes(WAITING);
-        let (reader, no_numbers, rate) = (self.reader.clone(), self.no_numbers.clone(), self.rate);
-        lock(&reader).next = 0;
+        let sound = Sound::open(&self.file, &self.id)?;
+        let reader = Mutex::new(Reader { sound, next: 0 });
+        let (no_numbers, rate) = (self.no_numbers.clone(), self.rate);
         let give = move |source: &gst_app::AppSrc, _| {
-            let mut reader = lock(&reader);
-            match reader.block(rate, &no_numbers) {
+            match lock(&reader).block(rate, &no_numbers) {
                 Ok(Some(buffer)) => {
                     // A graph that is being stopped accepts nothing more.
                     let _ = source.push_buffer(buffer);
@@ -283,7 +282,7 @@ impl Reader {
         if from == until {
             return Ok(None);
         }
-        let mut block = self.sound.block(from..until)?;
+        let mut block = self.sound.next(until - from)?;
         self.next = until;
         for sample in block.iter_mut().filter(|sample| !sample.is_finite()) {
             *sample = 0.0;

@@ -1,0 +1,117 @@
+//! Reads other programs' HDF5 files, so that none can crash this process: the child does.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout};
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+
+use super::reader::{Answer, ask, damaged, start};
+use crate::cli::Task;
+
+/// Longest first line of a sound, in bytes.
+const LONGEST_ANSWER: u64 = 1 << 16;
+
+/// How long a child that closed its output may take to end, and how often it is checked.
+const PATIENCE: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(2);
+
+/// The whole numbers of a dataset of one axis.
+///
+/// # Errors
+/// The file or the dataset does not exist, holds something else, too much, or is damaged.
+pub(crate) fn whole_numbers(path: &Path, dataset: &str) -> anyhow::Result<Vec<i64>> {
+    match ask(Task::Numbers, path, None, Some(dataset))? {
+        Answer::Numbers { numbers } => Ok(numbers),
+        other => bail!("cannot read {}: {other:?}", path.display()),
+    }
+}
+
+/// The names at the root of a file of sounds, in alphabetical order.
+///
+/// # Errors
+/// The file does not exist, is no HDF5 file, or is damaged.
+pub(crate) fn names(path: &Path) -> anyhow::Result<Vec<String>> {
+    match ask(Task::Names, path, None, None)? {
+        Answer::Names { names } => Ok(names),
+        other => bail!("cannot read {}: {other:?}", path.display()),
+    }
+}
+
+/// One recording's sound, read from its beginning to its end: mono samples, usually in [-1, 1].
+pub(crate) struct Sound {
+    path: PathBuf,
+    dataset: String,
+    child: Child,
+    from: BufReader<ChildStdout>,
+    samples: usize,
+}
+
+impl Sound {
+    /// # Errors
+    /// There is none, it is no dataset, not f32, has more than one axis, or is damaged.
+    pub(crate) fn open(path: &Path, dataset: &str) -> anyhow::Result<Self> {
+        let mut child = start(Task::Sound, path, None, Some(dataset))?;
+        let Some(stdout) = child.stdout.take() else {
+            bail!("cannot read {}: its process has no output", path.display());
+        };
+        let mut from = BufReader::new(stdout);
+        let mut line = Vec::new();
+        let read = (&mut from)
+            .take(LONGEST_ANSWER)
+            .read_until(b'\n', &mut line);
+        let mut sound = Self {
+            path: path.into(),
+            dataset: dataset.into(),
+            child,
+            from,
+            samples: 0,
+        };
+        match read.ok().and_then(|_| serde_json::from_slice(&line).ok()) {
+            Some(Answer::Sound { samples }) => {
+                sound.samples = samples;
+                Ok(sound)
+            }
+            Some(Answer::Failed { error }) => bail!("{error}"),
+            _ => Err(sound.damage()),
+        }
+    }
+
+    /// Number of samples.
+    pub(crate) fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// The next samples.
+    ///
+    /// # Errors
+    /// The file is damaged there.
+    pub(crate) fn next(&mut self, count: usize) -> anyhow::Result<Vec<f32>> {
+        let mut bytes = vec![0; count * 4];
+        if self.from.read_exact(&mut bytes).is_err() {
+            return Err(self.damage());
+        }
+        let (samples, _) = bytes.as_chunks();
+        Ok(samples.iter().map(|b| f32::from_le_bytes(*b)).collect())
+    }
+
+    /// Why the child ended early.
+    fn damage(&mut self) -> anyhow::Error {
+        // It closed its output, so it is about to end.
+        let begun = Instant::now();
+        let mut status = None;
+        while status.is_none() && begun.elapsed() < PATIENCE {
+            status = self.child.try_wait().ok().flatten();
+            std::thread::sleep(TICK);
+        }
+        damaged(&self.path, status).context(format!("cannot read `{}`", self.dataset))
+    }
+}
+
+impl Drop for Sound {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
