@@ -298,13 +298,22 @@ impl<T> GopQueue<T> {
         let units = self.gops.iter().flat_map(|gop| &gop.units);
         units.filter(later).count() > REORDER
     }
-    /// Median of the latest frame intervals.
+    /// Median of the latest frame intervals, or a usual one before any is known.
     pub fn frame(&self) -> Nanos {
+        self.spacing().unwrap_or(DEFAULT_FRAME)
+    }
+    /// Median of the latest frame intervals; `None` before any is known.
+    pub fn spacing(&self) -> Option<Nanos> {
         let mut sorted: Vec<i64> = self.spacings.iter().copied().collect();
         sorted.sort_unstable();
-        sorted
-            .get(sorted.len() / 2)
-            .map_or(DEFAULT_FRAME, |&ns| Nanos::new(ns))
+        sorted.get(sorted.len() / 2).map(|&ns| Nanos::new(ns))
+    }
+    /// Learns the frame interval from the frames that wait, before a GOP is whole.
+    pub fn learn_early(&mut self) {
+        if self.spacings.is_empty() {
+            let frames = self.displayed_frames();
+            self.learn_spacing(&frames);
+        }
     }
     /// Statistics since the start.
     pub fn stats(&self) -> Stats {

@@ -349,6 +349,27 @@ fn a_jump_of_the_pictures_is_one_hole() {
 }
 
 #[test]
+fn no_frame_is_paid_twice_where_the_caps_give_no_rate() {
+    // Two entries a frame could be paid.
+    let mut gate = Gate::new(&[("max-gap-ms", "20"), ("tokens-per-s", "9800")], false);
+    gate.pictures(0..250);
+    gate.video.push_event(gst::event::Eos::new());
+    let events = gate.until_eos();
+    let frame = FRAME as i64 * 1_000_000;
+    let taken: Vec<i64> = messages(&events)
+        .into_iter()
+        .filter_map(|message| match message {
+            Message::Chosen(chosen) => Some(chosen.entry.planned.get()),
+            _ => None,
+        })
+        // The interval is known after eight frames.
+        .filter(|&planned| planned >= 10 * frame)
+        .collect();
+    assert!(taken.len() >= 200, "{}", taken.len());
+    assert_eq!(taken.windows(2).filter(|w| w[1] - w[0] < frame).count(), 0);
+}
+
+#[test]
 fn cues_that_step_back_are_left_out_and_said_once() {
     let mut gate = Gate::new(&[], true);
     gate.pictures(0..25);

@@ -136,6 +136,8 @@ pub(super) struct GateQueue {
     entries: EntrySource,
     /// Time from one frame to the next, by the caps.
     frame: Option<Nanos>,
+    /// Units by which the frame interval was measured, where the caps do not give it; counted up to a limit.
+    measured: u32,
     header: Header,
     gops: GopQueue<UnitWithEvents>,
     inspector: Inspector,
@@ -220,6 +222,7 @@ impl GateQueue {
             setup,
             entries,
             frame: None,
+            measured: 0,
             header,
             gops: GopQueue::new(),
             inspector: Inspector::default(),

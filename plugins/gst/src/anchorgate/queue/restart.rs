@@ -51,7 +51,7 @@ impl GateQueue {
                 tokens: *tokens,
             },
         };
-        self.entries.see(self.frame);
+        self.entries.see(self.frame.or_else(|| self.gops.spacing()));
         self.change = ChangeState::new(&self.setup, &self.entries);
         self.display_times.flush();
         self.inspector.flush();

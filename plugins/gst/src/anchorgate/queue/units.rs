@@ -11,6 +11,9 @@ use super::jump::Arrival;
 use super::{CueState, EntrySource, GateError, GateQueue, Outgoing, UnitWithEvents};
 use crate::pads;
 
+/// Units after which the frame interval is measured: enough to see past reordered frames.
+const EARLY_UNITS: u32 = 8;
+
 impl GateQueue {
     /// Takes an access unit.
     pub(in super::super) fn unit(&mut self, buffer: gst::Buffer) -> Result<(), GateError> {
@@ -154,6 +157,9 @@ impl GateQueue {
                 .extend(dropped.events.into_iter().map(Outgoing::Event));
             self.discont = true;
         }
+        if self.frame.is_none() && matches!(self.entries, EntrySource::Stream { .. }) {
+            self.measure_frame(found.start);
+        }
         let (bytes, time) = self.held();
         self.counts.most_bytes = self.counts.most_bytes.max(bytes);
         self.counts.most_time = self.counts.most_time.max(time);
@@ -161,5 +167,16 @@ impl GateQueue {
             self.note_early_end(self.video_stop);
         }
         self.progress()
+    }
+
+    /// Tells the planner how far apart frames are, where the caps do not say it: after the first units, and with every GOP.
+    fn measure_frame(&mut self, keyframe: bool) {
+        self.measured = (self.measured + 1).min(EARLY_UNITS + 1);
+        if self.measured == EARLY_UNITS {
+            self.gops.learn_early();
+        } else if self.measured < EARLY_UNITS || !keyframe {
+            return;
+        }
+        self.entries.see(self.gops.spacing());
     }
 }
