@@ -159,7 +159,7 @@ fn what_cannot_be_read_is_refused_with_a_line_that_helps() {
     let output = earmark(call("run", &pipeline, camera, &folder.join("x.h5")));
     let text = said(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("live source"), "{text}");
+    assert!(text.contains("`earmark live`"), "{text}");
 }
 
 #[test]

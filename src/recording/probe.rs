@@ -211,7 +211,7 @@ pub enum ProbeError {
     Undecodable(String, Missing),
     /// It is a live source.
     #[error(
-        "{0} is a live source without an end; `earmark run`, `plan` and `batch` take recordings only. Record it first, for example `ffmpeg -i {1} -c copy -t 600 OUT.mkv`, or use the elements with gst-launch-1.0 (see docs/src/gstreamer.md)"
+        "{0} is a live source without an end; `earmark run`, `plan` and `batch` take recordings only. Use `earmark live`, which takes cameras and streams (`earmark live live_rtsp --set url={1} --set output=DIR`), or record it first: `ffmpeg -i {1} -c copy -t 600 OUT.mkv`"
     )]
     Live(String, String),
     /// GStreamer's demuxer skips its video track.
@@ -523,7 +523,7 @@ mod tests {
         ] {
             let refused = Input::new(live).unwrap_err().to_string();
             assert!(
-                refused.contains("live source") && refused.contains("ffmpeg -i"),
+                refused.contains("`earmark live`") && refused.contains("ffmpeg -i"),
                 "{refused}"
             );
         }
