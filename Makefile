@@ -1,9 +1,10 @@
 # Earmark's entry points; the work itself is in scripts/. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: setup setup-tests build learning demo test wheel bench fuzz lint docs install uninstall clean distclean help
+.PHONY: setup setup-tests build learning demo test wheel bench soak fuzz lint docs install uninstall clean distclean help
 
 INPUT ?= fixtures/kitchen.mp4
 FUZZ_SECONDS ?= 3600
+MINUTES ?= 60
 OUTPUT ?=
 
 PREFIX ?= /usr/local
@@ -44,6 +45,9 @@ wheel: setup-tests ## build the Python package into target/wheel
 bench: build ## measure speed and memory beside other tools and the floor, for SECONDS_OF_VIDEO="600 3600"
 	@$(EARMARK_PYTHON) scripts/bench.py $(SECONDS_OF_VIDEO)
 	@$(EARMARK_PYTHON) scripts/bench_listen.py
+
+soak: setup-tests build ## let two cameras play for MINUTES=60 and break one of them every minute; the report is in target/soak
+	@$(EARMARK_PYTHON) scripts/soak.py --minutes $(MINUTES)
 
 fuzz: setup ## feed spoilt input to everything that reads what others wrote, FUZZ_SECONDS=3600 a target, two targets at a time
 	cargo build --release --workspace --locked # with what `make test` built

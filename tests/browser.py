@@ -175,7 +175,7 @@ def made_up(path, seconds, frames, anchors, label=lambda k: f"sound {k % 40}", v
                         "frames_missed": np.uint64(0), "pictures_seen": np.uint64(seconds * 25), "pictures_passed": np.uint64(frames * 3), "rotation": "rotate-0",
                         "config": json.dumps({"budget": {"policy": "gated", "max_gap_ms": 2000, "distrust": .9}}), "warnings": json.dumps(list(warnings))})
         group = f.create_group("frames")
-        columns(group, "frame", features=(np.zeros((frames, 2), "f4"), "1"), pts_ns=(times[order], "ns"), planned_ns=(times[order], "ns"), tokens=(tokens, "token"), anchor=(anchor, "row"))
+        columns(group, "frame", features=(np.zeros((frames, 2), "f4"), "1"), pts_ns=(times[order], "ns"), requested_ns=(times[order], "ns"), tokens=(tokens, "token"), anchor=(anchor, "row"))
         group.create_dataset("tier", data=tier, dtype=tiers)
         group.create_dataset("reason", data=np.where(anchor >= 0, 0, 2), dtype=reasons)
         if thumbnails:

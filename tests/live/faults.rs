@@ -317,3 +317,34 @@ fn the_doctor_tries_a_camera_and_says_what_it_gives() {
     let why = value["sources"][0]["failed"].as_str().unwrap();
     assert!(why.contains("401"), "{why}");
 }
+
+/// Times are the camera's own: what comes late lies where it belongs.
+#[test]
+fn a_freeze_and_the_burst_after_it_lose_nothing() {
+    let Some(python) = ready() else { return };
+    let folder = folder("live-freeze");
+    let Some(camera) = Camera::start(0, &root().join("fixtures/kitchen.mp4"), &[]) else {
+        return;
+    };
+    let proxy = Proxy::to(camera.1);
+    let url = format!("url=rtsp://127.0.0.1:{}/stream", proxy.port);
+    let live = root().join("pipelines/live_rtsp.yaml");
+    let mut running = Running::start(&folder, &[live.to_str().unwrap(), "--set", &url]);
+    running.until("an anchor", |events| !of(events, "anchor").is_empty());
+    proxy.frozen.store(true, Ordering::Relaxed);
+    running.until("silence", |events| states(events).contains(&"silent"));
+    std::thread::sleep(Duration::from_secs(2));
+    proxy.frozen.store(false, Ordering::Relaxed);
+    let before = of(&running.events(), "anchor").len();
+    running.until("more anchors", |events| {
+        of(events, "anchor").len() > before && states(events).last() == Some(&"healthy")
+    });
+    let told = running.stop();
+    assert_eq!(told["sources"][0]["starts"], 1, "{told}");
+    let files = whole(&folder, &folder.join("out"));
+    let cues = read(&python, &files)[0]["cues"].clone();
+    let cues: Vec<i64> = serde_json::from_value(cues).unwrap();
+    assert!(cues.len() > 60, "{}", cues.len());
+    let steps: Vec<i64> = cues.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(steps.iter().all(|&step| step == 80_000_000), "{steps:?}");
+}

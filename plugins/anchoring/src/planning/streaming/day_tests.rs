@@ -10,7 +10,7 @@ fn uneven_hours(hours: i64) -> Vec<Cue> {
     let busy = hours / 2 * 3_600;
     let onsets = (0..hours * 3_600)
         .filter(|s| s % 600 == 7 || (s % 2 == 0 && (busy..busy + 3_600).contains(s)));
-    let mut onsets = onsets.map(|s| seconds(s)).peekable();
+    let mut onsets = onsets.map(seconds).peekable();
     let hops = seconds(hours * 3_600).get() / HOP.get();
     (0..hops)
         .map(|i| {
