@@ -1,6 +1,6 @@
 # Earmark's entry points; the work itself is in scripts/. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: setup setup-tests build learning demo test wheel bench soak fuzz lint docs install uninstall clean distclean help
+.PHONY: setup setup-tests build learning demo test wheel bench soak evidence fuzz lint docs install uninstall clean distclean help
 
 INPUT ?= fixtures/kitchen.mp4
 FUZZ_SECONDS ?= 3600
@@ -48,6 +48,15 @@ bench: build ## measure speed and memory beside other tools and the floor, for S
 
 soak: setup-tests build ## let two cameras play for MINUTES=60 and break one of them every minute; the report is in target/soak
 	@$(EARMARK_PYTHON) scripts/soak.py --minutes $(MINUTES)
+
+# Real sounds, a folder for each class, where there are some; else synthetic ones.
+EVIDENCE_SOUNDS ?= target/evidence/sounds
+EVIDENCE_CLIPS ?= 400
+EVIDENCE_LONG ?= 40
+
+evidence: build learning ## does listening pay? the protocol on EVIDENCE_CLIPS=400 synthetic recordings of 10 s and EVIDENCE_LONG=40 of 60 s, into target/evidence
+	$(EARMARK_PYTHON) scripts/evidence.py make target/evidence/set --clips $(EVIDENCE_CLIPS) --long $(EVIDENCE_LONG) --sounds $(EVIDENCE_SOUNDS)
+	$(EARMARK_PYTHON) scripts/evidence.py run target/evidence/set target/evidence/out
 
 fuzz: setup ## feed spoilt input to everything that reads what others wrote, FUZZ_SECONDS=3600 a target, two targets at a time
 	cargo build --release --workspace --locked # with what `make test` built

@@ -6,10 +6,11 @@
 //! - `extract`: run, plan. `batch`: batch.
 //! - `live`: live. `files`: inspect, verify, recover.
 //! - `report`: report, plot. `exchange`: export, import-audio.
-//! - `eval`: eval; `scores`: its commands for published benchmarks. `fit`: fit. `machine`: models.
+//! - `eval`: eval; `scores`: its commands for published benchmarks. `evidence`: sample, eval tokens, learn. `fit`: fit. `machine`: models.
 
 mod batch;
 mod eval;
+mod evidence;
 mod exchange;
 mod extract;
 mod files;
@@ -25,6 +26,7 @@ use clap::{Parser, Subcommand};
 
 pub use batch::{Batch, Engine, Hash, Resume};
 pub use eval::{Eval, EvalAnchors};
+pub use evidence::{EvalTokens, HeadModel, Learn, Sample, SampleLayout, Sampled};
 pub use exchange::{Export, ExportFormat, Fill, ImportAudio};
 pub use extract::{Listening, Plan, Run};
 pub use files::{Inspect, Reader, Recover, Task, Verify};
@@ -117,12 +119,16 @@ pub enum Command {
     /// Score plans against labelled events.
     #[command(subcommand)]
     Eval(Eval),
+    /// Write plans at strictly equal tokens, by policy: even, random, by sound, by labels.
+    Sample(Sample),
     /// Make an HTML page of a feature file: the sound, the frames, their cost and, with labels, the hits.
     Report(Report),
     /// Draw a feature file for a paper, as SVG or PNG.
     Plot(Plot),
     /// Train the probes onset and onset+tcn on labelled recordings.
     Fit(Fit),
+    /// Train heads on frozen features, or predict with them: starts earmark-learning.
+    Learn(Learn),
     /// List the models that pipelines can name.
     Models(Models),
     /// Check that this machine has what Earmark needs, and say what to install.

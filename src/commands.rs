@@ -9,6 +9,7 @@ mod fit;
 mod graph;
 mod import_audio;
 mod inspect;
+mod learn;
 mod live;
 mod man;
 mod models;
@@ -19,6 +20,7 @@ mod reader;
 mod recover;
 mod report;
 mod run;
+mod sample;
 mod schema;
 mod validate;
 mod verify;
@@ -75,6 +77,7 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Reader(args) => return reader::run(args),
         Command::Completions(args) => return completions::run(args),
         Command::Man(args) => return man::run(args),
+        Command::Learn(args) => return learn::run(args),
         _ => {}
     }
     crate::init().context("GStreamer cannot start")?;
@@ -97,9 +100,11 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Export(args) => export::run(&args, output),
         Command::ImportAudio(args) => import_audio::run(&args, output),
         Command::Eval(args) => eval::run(&args, output),
+        Command::Sample(args) => sample::run(&args, output),
         Command::Report(args) => report::run(&args, output),
         Command::Plot(args) => plot::run(&args, output),
         Command::Fit(args) => fit::run(&args, output),
+        Command::Learn(args) => learn::run(&args),
         Command::Models(args) => models::run(&args, output),
         Command::Doctor(args) => doctor::run(&args, output),
     }

@@ -6,6 +6,7 @@
 //! From the top down; each imports only from those below it:
 //!
 //! - [`commands`]: one file per command: arguments, a call, an exit status.
+//! - `evidence`: samples recordings at equal tokens, trains heads on their frames, compares.
 //! - [`fit`]: trains probes on labelled recordings.
 //! - [`report`]: makes pages and drawings of feature files.
 //! - [`export`]: converts feature files for other programs.
@@ -21,6 +22,7 @@
 //! - [`recording`]: probes and fingerprints a recording.
 //! - [`machine`]: what this machine has and lacks.
 //! - `http`: the basis of a small web server.
+//! - `learning`: finds and starts the program that trains heads.
 //! - `files`: output files that appear only once they are complete.
 //! - [`terminal`], [`failure`], `stop`: output, errors, ^C.
 //! - [`cli`]: the command line as data.
@@ -30,12 +32,14 @@ pub mod cli;
 pub mod commands;
 mod datasets;
 pub mod eval;
+mod evidence;
 pub mod export;
 pub mod failure;
 mod files;
 pub mod fit;
 mod http;
 pub mod inspect;
+mod learning;
 pub mod live;
 pub mod machine;
 pub mod outputs;

@@ -8,6 +8,7 @@
 //! - `moments`: QVHighlights.
 //! - `parsing`: LLP; `segments`: AVE.
 //! - `sed`, `psds`: sound events.
+//! - `statistics`: whether one way does better than another on the same recordings.
 
 mod detection;
 mod matching;
@@ -19,6 +20,7 @@ mod precision;
 mod psds;
 mod sed;
 mod segments;
+pub(crate) mod statistics;
 
 pub(crate) use detection::run as detection;
 pub(crate) use moments::run as moments;

@@ -8,8 +8,13 @@ use std::path::{Path, PathBuf};
 use crate::recordings::root;
 use imports::Imports;
 
-/// The sources of the three crates.
-const CRATES: [&str; 3] = ["src", "plugins/anchoring/src", "plugins/gst/src"];
+/// The sources of all crates but the one that fuzzes.
+const CRATES: [&str; 4] = [
+    "src",
+    "plugins/anchoring/src",
+    "plugins/gst/src",
+    "plugins/learning/src",
+];
 /// Longest file that need not say why it is so long.
 const MOST_LINES: usize = 600;
 

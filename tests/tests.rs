@@ -64,6 +64,9 @@ mod export;
 // Plans from a file of many recordings' sound.
 mod import;
 
+// Plans at equal tokens, and what heads make of their frames.
+mod evidence;
+
 // The measures of published benchmarks, against their authors' scorers.
 mod scores;
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anchoring::tier::Tier;
 use clap::{Args, Subcommand};
 
+use super::evidence::EvalTokens;
 use super::scores::{
     EvalDetection, EvalLayout, EvalMoments, EvalOnsets, EvalParsing, EvalPsds, EvalSed,
 };
@@ -26,6 +27,8 @@ pub enum Eval {
     Sed(EvalSed),
     /// The polyphonic sound detection score, as psds_eval has it.
     Psds(EvalPsds),
+    /// Whether sharp frames where sounds begin beat even frames at equal tokens: samples, encodes, trains heads, compares.
+    Tokens(EvalTokens),
     /// What is there of a published dataset: counts and splits beside the published ones, missing videos.
     Layout(EvalLayout),
 }

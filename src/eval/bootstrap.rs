@@ -7,7 +7,7 @@ use serde::Serialize;
 /// How often is resampled.
 const TIMES: usize = 1_000;
 /// Fewest units that an interval is made from. Of five, percentile intervals at 95 % hold the truth in about 80 of 100 cases; of eight in nearly 90.
-pub(super) const FEWEST: usize = 8;
+pub(crate) const FEWEST: usize = 8;
 /// In how many of 100 resamples a statistic must be a number, to have an interval.
 const DEFINED: usize = 95;
 
@@ -23,10 +23,10 @@ pub struct Estimate {
 }
 
 /// SplitMix64 (Steele, Lea and Flood 2014): the same seed gives the same numbers everywhere.
-pub(super) struct Random(pub(super) u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub(super) fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -38,7 +38,7 @@ impl Random {
 
 /// Every statistic of `units`, each with its interval if there are [`FEWEST`] units. `of` gets the units drawn and says its statistics, always as
 /// many; one that is undefined (no number) is `None` of all, and left out of a resample.
-pub(super) fn estimate<T>(
+pub(crate) fn estimate<T>(
     units: &[T],
     seed: u64,
     of: impl Fn(&[&T]) -> Vec<f64>,

@@ -1,0 +1,17 @@
+//! `earmark learn`: starts the program that trains heads.
+
+use crate::cli::Learn;
+use crate::failure::Reported;
+use crate::learning;
+
+/// Starts it with the same arguments.
+///
+/// # Errors
+/// It is nowhere, or failed (and said so).
+pub(super) fn run(args: &Learn) -> anyhow::Result<()> {
+    let status = learning::show(&args.args)?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Reported.into())
+}

@@ -1,0 +1,594 @@
+//! Does listening pay, at strictly equal tokens? `earmark sample` writes plans by policy; `earmark eval tokens` encodes them, trains heads, compares.
+//!
+//! # Layout
+//!
+//! In the order of the data:
+//!
+//! - `protocol`: budget, tiers and policies, from YAML.
+//! - `allocation`: which second is taken at which tier.
+//! - `clips`: labelled recordings.
+//! - `listen`: what is heard in each second.
+//! - `plans`: plan files, and how many seconds of events their anchors hit.
+//! - `encode`: frames of plans -> features.
+//! - `heads`: features -> trained heads -> which seconds are right.
+//! - `table`: what that shows.
+
+mod allocation;
+mod clips;
+mod encode;
+mod heads;
+mod listen;
+mod plans;
+mod protocol;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anchoring::tier::{Prices, Tier};
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::cli::{EvalTokens, Sample, Sampled};
+use crate::failure::{Class, Failure, Usage};
+use crate::scores::Scored;
+use crate::stop::Stop;
+use crate::terminal::{Output, tell};
+use crate::{files, learning, session};
+use allocation::Taken;
+use clips::{Clip, Clips};
+use encode::Rows;
+use heads::{Data, Outcome, Training};
+use listen::Heard;
+use plans::Hits;
+use protocol::{Also, Policy, Protocol};
+use table::Measured;
+
+/// What is sampled, and where.
+struct Work<'a> {
+    protocol: Protocol,
+    prices: Prices,
+    clips: Clips,
+    folder: PathBuf,
+    output: Output,
+    stop: &'a Stop,
+}
+
+/// `earmark sample`.
+///
+/// # Errors
+/// Labels, recordings or the protocol cannot be read, a policy is over its budget, or a plan cannot be written.
+pub(crate) fn sample(args: &Sample, output: Output) -> anyhow::Result<Scored> {
+    if args.print_protocol {
+        return Ok(Scored {
+            value: serde_json::to_value(Protocol::read(None)?)?,
+            text: protocol::DEFAULT.to_owned(),
+        });
+    }
+    let (Some(layout), Some(data), Some(folder)) = (args.layout, &args.data, &args.output) else {
+        return Err(Usage("sample needs --layout, --data and --output".into()).into());
+    };
+    let sampled = &Sampled {
+        layout,
+        data: data.clone(),
+        videos: args.videos.clone(),
+        protocol: args.protocol.clone(),
+    };
+    let stop = Stop::new()?;
+    let encoder = encode::pipeline("efficientnet-lite0")?;
+    let work = Work::new(sampled, folder, encoder.prices, output, &stop)?;
+    work.claim(&json!({ "for": "sample" }))?;
+    let mut rows = Vec::new();
+    let mut text = work.said();
+    text += "\npolicy            tokens   Recall@K   Recall@K,D\n";
+    for (policy, taken) in work.plans()? {
+        let numbers = work.protocol.numbers(policy);
+        let (hits, tokens) = work.hits(&taken);
+        let (recall, grown) = hits.recall();
+        rows.push(json!({
+            "policy": policy.name, "anchors": numbers.anchors, "grow_s": numbers.grow, "budget_tokens": numbers.budget,
+            "tokens": tokens, "recall_at_k": recall, "recall_at_k_d": grown, "seconds_of_events": hits.seconds,
+        }));
+        text += &format!(
+            "{:<16}{tokens:>8.1}{recall:>11.3}{grown:>13.3}\n",
+            policy.name
+        );
+    }
+    let value = json!({ "ok": true, "recordings": work.clips.clips.len(), "missing": work.clips.missing, "left_out": work.clips.left_out, "policies": rows });
+    files::write(
+        &folder.join("recall.json"),
+        format!("{value:#}\n").as_bytes(),
+        true,
+    )?;
+    Ok(Scored { value, text })
+}
+
+/// `earmark eval tokens`.
+///
+/// # Errors
+/// As [`sample`]; or a recording cannot be encoded, or `earmark-learning` is not there or fails.
+pub(crate) fn tokens(args: &EvalTokens, output: Output) -> anyhow::Result<Scored> {
+    // Said before hours of work.
+    let trainer = learning::find()?;
+    let stop = Stop::new()?;
+    let encoder = encode::pipeline(&args.encoder)?;
+    let work = Work::new(&args.sampled, &args.output, encoder.prices, output, &stop)?;
+    for (split, name) in [(0, "training"), (2, "test")] {
+        if !work.clips.clips.iter().any(|clip| clip.split == split) {
+            bail!("no recording of the {name} split is there");
+        }
+    }
+    work.claim(&json!({ "for": "tokens", "encoder": args.encoder, "head": args.head.name(), "epochs": args.epochs }))?;
+    let heard = work.hear()?;
+    let plans = work.plans_of(&heard)?;
+    let encoded = work.encode(&encoder)?;
+    let located = work
+        .protocol
+        .policies
+        .iter()
+        .position(|policy| policy.name == "onset");
+    let mut data = Vec::new();
+    for (policy, _) in &plans {
+        let also = work.also(policy, &heard, located.map(|i| plans[i].1.as_slice()))?;
+        data.push(work.data(policy, &encoded, &also)?);
+        files_of(&work.folder.join("data"))?;
+        heads::write(
+            &work.data_file(policy),
+            data.last().unwrap_or(&Data::default()),
+            work.protocol.seconds,
+            &work.clips.classes,
+        )?;
+    }
+    let outcomes = work.train(args, &data)?;
+    let measured: Vec<Measured> = plans
+        .iter()
+        .zip(outcomes)
+        .map(|((policy, taken), outcomes)| {
+            let (hits, tokens) = work.hits(taken);
+            let numbers = work.protocol.numbers(policy);
+            Measured {
+                name: policy.name.clone(),
+                kind: policy.kind,
+                tokens,
+                anchors: numbers.anchors,
+                grow: numbers.grow,
+                recall: hits.recall(),
+                right: outcomes.into_iter().map(|outcome| outcome.right).collect(),
+            }
+        })
+        .collect();
+    let background = work.clips.background() as i64;
+    let test = data.first().map_or_else(Vec::new, |data| {
+        let pieces = data.labels.chunks(work.protocol.seconds).zip(&data.split);
+        pieces
+            .filter(|(_, split)| **split == 2)
+            .map(|(labels, _)| labels.iter().filter(|label| **label != background).count())
+            .collect()
+    });
+    let rows = table::rows(&work.protocol, &measured, &test);
+    let names: Vec<&str> = data.first().map_or_else(Vec::new, |data| {
+        let named = data.names.iter().zip(&data.split);
+        named
+            .filter(|(_, split)| **split == 2)
+            .map(|(name, _)| name.as_str())
+            .collect()
+    });
+    let pieces = table::pieces(&work.protocol, &measured, &names, &test);
+    let layout = args.sampled.layout.name();
+    let title = args
+        .title
+        .clone()
+        .unwrap_or_else(|| format!("Accuracy at equal tokens: {layout}"));
+    let count = |split: u8| {
+        data.first()
+            .map_or(0, |data| data.split.iter().filter(|s| **s == split).count())
+    };
+    let models = encoder.config["features"]["model"]
+        .as_str()
+        .unwrap_or(&args.encoder)
+        .to_owned();
+    let hash = |path: &Path| {
+        crate::recording::fingerprint::sha256(path).unwrap_or_else(|_| "unknown".into())
+    };
+    let about = vec![
+        ("earmark".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("earmark-learning, SHA-256".into(), hash(&trainer)),
+        (
+            "labels".into(),
+            format!("{layout}, SHA-256 {}", work.clips.hash),
+        ),
+        (
+            "protocol, SHA-256".into(),
+            format!(
+                "{:x}",
+                Sha256::digest(serde_json::to_string(&work.protocol)?)
+            ),
+        ),
+        (
+            "encoder".into(),
+            format!(
+                "{models}, SHA-256 {}",
+                hash(&gstearmark::models::find(&models)?.onnx_path())
+            ),
+        ),
+        ("probe".into(), work.protocol.probe.clone()),
+        (
+            "head".into(),
+            format!(
+                "{}, AdamW 1e-3, weight decay 0.01, {} epochs or early stop on validation, {} seeds",
+                args.head.name(),
+                args.epochs,
+                args.seeds
+            ),
+        ),
+        (
+            "pieces".into(),
+            format!(
+                "{} training, {} validation, {} test",
+                count(0),
+                count(1),
+                count(2)
+            ),
+        ),
+        (
+            "recordings".into(),
+            format!(
+                "{} there, {} missing, {} left out",
+                work.clips.clips.len(),
+                work.clips.missing.len(),
+                work.clips.left_out.len()
+            ),
+        ),
+    ];
+    let text = table::markdown(&title, &work.protocol, &rows, &about);
+    for (name, text) in [
+        ("table.md", &text),
+        ("table.csv", &table::csv(&rows)),
+        ("pieces.csv", &pieces),
+        ("curve.svg", &table::svg(&title, &rows)),
+    ] {
+        files::write(&work.folder.join(name), text.as_bytes(), true)?;
+    }
+    let value = json!({
+        "ok": true, "title": title, "rows": rows, "says": table::says(&work.protocol, &rows),
+        "made_with": about.into_iter().collect::<BTreeMap<_, _>>(), "missing": work.clips.missing, "left_out": work.clips.left_out,
+    });
+    Ok(Scored { value, text })
+}
+
+/// Makes a folder.
+fn files_of(folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))
+}
+
+impl<'a> Work<'a> {
+    fn new(
+        sampled: &Sampled,
+        folder: &Path,
+        prices: Prices,
+        output: Output,
+        stop: &'a Stop,
+    ) -> anyhow::Result<Self> {
+        let protocol = Protocol::read(sampled.protocol.as_deref())?;
+        let clips = clips::read(sampled, protocol.seconds)?;
+        files_of(folder)?;
+        Ok(Self {
+            protocol,
+            prices,
+            clips,
+            folder: folder.into(),
+            output,
+            stop,
+        })
+    }
+
+    /// Notes what the folder is for; refuses one that is for something else.
+    fn claim(&self, further: &Value) -> anyhow::Result<()> {
+        let note = self.folder.join("run.json");
+        let names: Vec<&str> = self
+            .clips
+            .clips
+            .iter()
+            .map(|clip| clip.name.as_str())
+            .collect();
+        let of = json!({ "version": env!("CARGO_PKG_VERSION"), "protocol": self.protocol, "labels_sha256": self.clips.hash, "recordings": names, "work": further });
+        if note.exists() {
+            let there =
+                std::fs::read(&note).with_context(|| format!("cannot read {}", note.display()))?;
+            let there: Value = serde_json::from_slice(&there)
+                .with_context(|| format!("{} is no JSON", note.display()))?;
+            if there != of {
+                bail!(
+                    "{} is of other labels, recordings, settings, or another protocol or version: choose another folder, or delete it",
+                    self.folder.display()
+                );
+            }
+            return Ok(());
+        }
+        files::write(&note, format!("{of:#}\n").as_bytes(), false)
+    }
+
+    fn said(&self) -> String {
+        let clips = &self.clips;
+        let mut text = format!(
+            "{} recordings, {} classes and background; {} missing, {} left out\n",
+            clips.clips.len(),
+            clips.background(),
+            clips.missing.len(),
+            clips.left_out.len()
+        );
+        for one in clips
+            .missing
+            .iter()
+            .map(|name| format!("missing: {name}"))
+            .chain(clips.left_out.iter().map(|why| format!("left out: {why}")))
+            .take(20)
+        {
+            text += &format!("  {one}\n");
+        }
+        text
+    }
+
+    /// Says how far it is; stops where that is wanted.
+    fn step(&self, what: &str, done: usize, of: usize) -> anyhow::Result<()> {
+        if self.stop.is_wanted() {
+            return Err(Failure::error(
+                Class::Stopped,
+                "stopped; the same command goes on where it was",
+            ));
+        }
+        if !self.output.quiet && (done == of || done.is_multiple_of(50)) {
+            tell(&format!("{what}: {done} of {of}"));
+        }
+        Ok(())
+    }
+
+    fn hear(&self) -> anyhow::Result<Vec<Heard>> {
+        let pipeline = listen::pipeline(&self.protocol.probe)?;
+        let folder = self.folder.join("heard");
+        files_of(&folder)?;
+        let clips = &self.clips.clips;
+        let mut all = Vec::with_capacity(clips.len());
+        for (i, clip) in clips.iter().enumerate() {
+            self.step("listened to", i, clips.len())?;
+            all.push(listen::listen(
+                &pipeline,
+                clip,
+                &folder.join(format!("{}.jsonl", clip.name)),
+                self.stop,
+            )?);
+        }
+        self.step("listened to", clips.len(), clips.len())?;
+        Ok(all)
+    }
+
+    fn plans(&self) -> anyhow::Result<Vec<(&Policy, Vec<Vec<Taken>>)>> {
+        self.plans_of(&self.hear()?)
+    }
+
+    /// Writes every plan of every policy; what each takes of each recording.
+    fn plans_of(&self, heard: &[Heard]) -> anyhow::Result<Vec<(&Policy, Vec<Vec<Taken>>)>> {
+        let mut all = Vec::new();
+        for policy in &self.protocol.policies {
+            files_of(&self.folder.join("plans").join(&policy.name))?;
+            let mut taken = Vec::new();
+            for (clip, heard) in self.clips.clips.iter().zip(heard) {
+                let of = plans::take(
+                    &self.protocol,
+                    policy,
+                    self.prices,
+                    clip,
+                    heard,
+                    self.clips.background(),
+                )?;
+                let plan = plans::plan(&self.protocol, policy, self.prices, clip, heard, &of);
+                plans::write(&plan, &self.plan_file(policy, clip))?;
+                taken.push(of);
+            }
+            all.push((policy, taken));
+        }
+        Ok(all)
+    }
+
+    fn plan_file(&self, policy: &Policy, clip: &Clip) -> PathBuf {
+        self.folder
+            .join("plans")
+            .join(&policy.name)
+            .join(format!("{}.jsonl", clip.name))
+    }
+
+    fn data_file(&self, policy: &Policy) -> PathBuf {
+        self.folder
+            .join("data")
+            .join(format!("{}.safetensors", policy.name))
+    }
+
+    /// Over all recordings: seconds of events that are hit, and tokens of a piece.
+    fn hits(&self, taken: &[Vec<Taken>]) -> (Hits, f64) {
+        let mut hits = Hits::default();
+        let (mut spent, mut pieces) = (0, 0);
+        for (clip, taken) in self.clips.clips.iter().zip(taken) {
+            for (piece, labels) in taken.iter().zip(clip.labels.chunks(self.protocol.seconds)) {
+                let event: Vec<bool> = labels
+                    .iter()
+                    .map(|label| *label != self.clips.background())
+                    .collect();
+                hits.add(piece, &event);
+                spent += piece.spent;
+                pieces += 1;
+            }
+        }
+        (hits, spent as f64 / f64::from(pieces.max(1)))
+    }
+
+    /// Every recording at every tier that a policy may ask for.
+    fn encode(
+        &self,
+        pipeline: &crate::pipeline::Pipeline,
+    ) -> anyhow::Result<Vec<BTreeMap<Tier, Rows>>> {
+        let protocol = &self.protocol;
+        let mut tiers: BTreeSet<Tier> = [
+            protocol.anchor_tier,
+            protocol.grown_tier,
+            protocol.background_tier,
+        ]
+        .into();
+        tiers.extend(protocol.policies.iter().filter_map(|policy| policy.tier));
+        let clips = &self.clips.clips;
+        let mut all = Vec::with_capacity(clips.len());
+        for tier in &tiers {
+            files_of(&self.folder.join("encoded").join(encode::folder(*tier)))?;
+        }
+        for (i, clip) in clips.iter().enumerate() {
+            self.step("encoded", i, clips.len())?;
+            let mut of = BTreeMap::new();
+            for tier in &tiers {
+                let folder = self.folder.join("encoded").join(encode::folder(*tier));
+                let plan = folder.join(format!("{}.jsonl", clip.name));
+                plans::write(&plans::even(self.prices, clip, *tier), &plan)?;
+                let rows = encode::encode(
+                    pipeline,
+                    clip,
+                    &plan,
+                    &folder.join(format!("{}.h5", clip.name)),
+                    self.stop,
+                )?;
+                of.insert(*tier, rows);
+            }
+            all.push(of);
+        }
+        self.step("encoded", clips.len(), clips.len())?;
+        Ok(all)
+    }
+
+    /// What a head gets of each second beside its frame.
+    fn also(
+        &self,
+        policy: &Policy,
+        heard: &[Heard],
+        located: Option<&[Vec<Taken>]>,
+    ) -> anyhow::Result<Vec<Vec<Vec<f32>>>> {
+        let none = || {
+            self.clips
+                .clips
+                .iter()
+                .map(|clip| vec![Vec::new(); clip.labels.len()])
+                .collect()
+        };
+        Ok(match policy.also {
+            None => none(),
+            Some(Also::Audio) => heard.iter().map(|heard| heard.features.clone()).collect(),
+            Some(Also::Location) => {
+                let located = located.with_context(|| format!("policy `{}` takes the place of anchors from a policy `onset`, and there is none", policy.name))?;
+                let row = |tier: &Tier| Tier::ALL.map(|t| f32::from(u8::from(t == *tier))).to_vec();
+                located
+                    .iter()
+                    .map(|pieces| {
+                        pieces
+                            .iter()
+                            .flat_map(|piece| piece.tiers.iter().map(row))
+                            .collect()
+                    })
+                    .collect()
+            }
+        })
+    }
+
+    /// Features and labels of a policy: those of its plan files, the tier of each frame, and what a head gets beside.
+    fn data(
+        &self,
+        policy: &Policy,
+        encoded: &[BTreeMap<Tier, Rows>],
+        also: &[Vec<Vec<f32>>],
+    ) -> anyhow::Result<Data> {
+        let seconds = self.protocol.seconds;
+        let mut data = Data::default();
+        for ((clip, encoded), also) in self.clips.clips.iter().zip(encoded).zip(also) {
+            let frames = encode::assemble(&self.plan_file(policy, clip), self.prices, |tier| {
+                encoded.get(&tier)
+            })?;
+            if frames.len() != clip.labels.len() {
+                bail!(
+                    "{} has {} frames for {} seconds",
+                    self.plan_file(policy, clip).display(),
+                    frames.len(),
+                    clip.labels.len()
+                );
+            }
+            for ((tier, row), also) in frames.into_iter().zip(also) {
+                data.features.extend_from_slice(row);
+                data.features
+                    .extend(Tier::ALL.map(|t| f32::from(u8::from(t == tier))));
+                data.features.extend_from_slice(also);
+            }
+            data.labels
+                .extend(clip.labels.iter().map(|label| *label as i64));
+            for piece in 0..clip.labels.len() / seconds {
+                data.split.push(clip.split);
+                data.names.push(format!("{}/{piece}", clip.name));
+            }
+        }
+        Ok(data)
+    }
+
+    /// Every head of every policy, as many at a time as there are cores.
+    fn train(&self, args: &EvalTokens, data: &[Data]) -> anyhow::Result<Vec<Vec<Outcome>>> {
+        let jobs: Vec<(usize, u64)> = (0..data.len())
+            .flat_map(|i| (0..args.seeds).map(move |seed| (i, seed)))
+            .collect();
+        let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let failed = Mutex::new(None);
+        let one = || -> anyhow::Result<()> {
+            while let Some((i, seed)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let policy = &self.protocol.policies[*i];
+                let folder = self.folder.join("heads").join(&policy.name);
+                files_of(&folder)?;
+                let training = Training {
+                    model: args.head.name(),
+                    epochs: args.epochs,
+                    seed: *seed,
+                };
+                let outcome = heads::run(
+                    &self.data_file(policy),
+                    &folder,
+                    training,
+                    &data[*i],
+                    self.protocol.seconds,
+                    self.clips.background(),
+                )?;
+                let mut done = done.lock().unwrap_or_else(|e| e.into_inner());
+                done.push((*i, *seed, outcome));
+                self.step("trained", done.len(), jobs.len())?;
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..session::cores(None).min(8) {
+                scope.spawn(|| {
+                    if let Err(e) = one() {
+                        // Nobody begins another.
+                        next.store(jobs.len(), Ordering::Relaxed);
+                        failed
+                            .lock()
+                            .unwrap_or_else(|e| e.into_inner())
+                            .get_or_insert(e);
+                    }
+                });
+            }
+        });
+        if let Some(e) = failed.into_inner().unwrap_or_else(|e| e.into_inner()) {
+            return Err(e);
+        }
+        let mut done = done.into_inner().unwrap_or_else(|e| e.into_inner());
+        done.sort_by_key(|(i, seed, _)| (*i, *seed));
+        let mut all: Vec<Vec<Outcome>> = data.iter().map(|_| Vec::new()).collect();
+        for (i, _, outcome) in done {
+            all[i].push(outcome);
+        }
+        Ok(all)
+    }
+}

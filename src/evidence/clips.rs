@@ -1,0 +1,330 @@
+//! Labelled recordings as pieces of a protocol: which class each second has, and what each recording is for.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use anchoring::time::Nanos;
+use anyhow::{Context, bail};
+use sha2::{Digest, Sha256};
+
+use crate::cli::{SampleLayout, Sampled};
+use crate::datasets::ave;
+use crate::eval::labels;
+use crate::recording::{self, Input};
+
+/// The class of a second without an event.
+pub(super) const BACKGROUND: &str = "Background";
+/// By how much a recording may be shorter than its last piece.
+const SHORT: Nanos = Nanos::from_ms(400);
+/// Most files that are looked through for recordings.
+const MOST_FILES: usize = 1_000_000;
+/// Folders within folders that are looked through.
+const DEEPEST: usize = 8;
+/// How files of video end.
+const ENDINGS: [&str; 6] = ["mp4", "mkv", "webm", "mov", "avi", "m4v"];
+
+/// A recording, cut into pieces of the protocol.
+#[derive(Clone, Debug)]
+pub(super) struct Clip {
+    /// Names its files; no two are alike.
+    pub(super) name: String,
+    pub(super) video: PathBuf,
+    /// 0 training, 1 validation, 2 test.
+    pub(super) split: u8,
+    /// The class of every second of every piece.
+    pub(super) labels: Vec<usize>,
+    pub(super) duration: Nanos,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Clips {
+    /// The last is [`BACKGROUND`].
+    pub(super) classes: Vec<String>,
+    pub(super) clips: Vec<Clip>,
+    /// Recordings that labels name and that are not there.
+    pub(super) missing: Vec<String>,
+    /// Recordings that cannot be read, or are shorter than a piece; with the reason.
+    pub(super) left_out: Vec<String>,
+    /// Of every label.
+    pub(super) hash: String,
+}
+
+impl Clips {
+    pub(super) fn background(&self) -> usize {
+        self.classes.len() - 1
+    }
+}
+
+/// A recording as its labels have it.
+struct Labelled {
+    name: String,
+    video: String,
+    split: u8,
+    /// Begin, end in seconds, and class.
+    events: Vec<(f64, f64, String)>,
+}
+
+/// Reads labels and finds recordings.
+///
+/// # Errors
+/// A label file cannot be read or makes no sense, or no recording is there.
+pub(super) fn read(sampled: &Sampled, seconds: usize) -> anyhow::Result<Clips> {
+    let labelled = match sampled.layout {
+        SampleLayout::Ave => of_ave(&sampled.data)?,
+        SampleLayout::Kitchenmix => of_kitchenmix(&sampled.data)?,
+    };
+    let classes: BTreeSet<&str> = labelled
+        .iter()
+        .flat_map(|one| one.events.iter().map(|event| event.2.as_str()))
+        .filter(|class| *class != BACKGROUND)
+        .collect();
+    let mut classes: Vec<String> = classes.into_iter().map(str::to_owned).collect();
+    if classes.is_empty() {
+        bail!("{} has labels of no event", sampled.data.display());
+    }
+    classes.push(BACKGROUND.into());
+    let numbers: HashMap<&str, usize> = classes
+        .iter()
+        .enumerate()
+        .map(|(i, class)| (class.as_str(), i))
+        .collect();
+    let background = classes.len() - 1;
+    let folder = sampled.videos.as_ref().unwrap_or(&sampled.data);
+    let there = recordings(folder)?;
+    let mut hash = Sha256::new();
+    let (mut clips, mut missing, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+    for one in &labelled {
+        hash.update(format!("{} {} {:?}\n", one.name, one.split, one.events));
+        let Some(video) = there.get(&one.video) else {
+            missing.push(one.video.clone());
+            continue;
+        };
+        let probed = match video.to_str().map(Input::new) {
+            Some(Ok(input)) => recording::probe(&input).map_err(anyhow::Error::from),
+            _ => {
+                left_out.push(format!("{}: its path is no text", one.name));
+                continue;
+            }
+        };
+        let duration = match probed {
+            Ok(found) if !found.video.is_empty() => found.duration.unwrap_or_default(),
+            Ok(_) => {
+                left_out.push(format!("{}: has no video", one.name));
+                continue;
+            }
+            Err(e) => {
+                left_out.push(format!("{}: {e:#}", one.name));
+                continue;
+            }
+        };
+        let length = (duration + SHORT).seconds();
+        let pieces = (length / seconds as f64) as usize;
+        let pieces = match sampled.layout {
+            SampleLayout::Ave => pieces.min(1),
+            SampleLayout::Kitchenmix => pieces,
+        };
+        if pieces == 0 {
+            left_out.push(format!(
+                "{}: {:.1} s, shorter than a piece of {seconds} s",
+                one.name,
+                duration.seconds()
+            ));
+            continue;
+        }
+        let labels = (0..pieces * seconds)
+            .map(|second| class_of(second, &one.events, &numbers, background))
+            .collect();
+        clips.push(Clip {
+            name: one.name.clone(),
+            video: video.clone(),
+            split: one.split,
+            labels,
+            duration,
+        });
+    }
+    if clips.is_empty() {
+        bail!(
+            "none of the {} recordings that labels name is in {}: is it another folder? (--videos){}",
+            labelled.len(),
+            folder.display(),
+            left_out
+                .first()
+                .map_or_else(String::new, |why| format!("; {why}"))
+        );
+    }
+    Ok(Clips {
+        classes,
+        clips,
+        missing,
+        left_out,
+        hash: format!("{:x}", hash.finalize()),
+    })
+}
+
+/// The class of the event that fills most of a second, if one fills half of it or all of itself.
+fn class_of(
+    second: usize,
+    events: &[(f64, f64, String)],
+    numbers: &HashMap<&str, usize>,
+    background: usize,
+) -> usize {
+    let (from, until) = (second as f64, second as f64 + 1.0);
+    let mut best = (0.0, background);
+    for (start, stop, class) in events {
+        let within = stop.min(until) - start.max(from);
+        let enough = within >= 0.5 || (within > 0.0 && within >= (stop - start) - 1e-9);
+        if enough && within > best.0 {
+            best = (
+                within,
+                numbers.get(class.as_str()).copied().unwrap_or(background),
+            );
+        }
+    }
+    best.1
+}
+
+fn of_ave(folder: &Path) -> anyhow::Result<Vec<Labelled>> {
+    let all = ave::annotations(&folder.join(ave::ANNOTATIONS))?;
+    let mut labelled = Vec::new();
+    let mut names: HashMap<&str, usize> = HashMap::new();
+    for (split, file) in [(0, "train"), (1, "val"), (2, "test")] {
+        for row in ave::order(&folder.join(format!("{file}_order.h5")), all.len())? {
+            let one = &all[row];
+            let seen = names.entry(&one.video).or_default();
+            *seen += 1;
+            labelled.push(Labelled {
+                // Some videos have two annotations.
+                name: if *seen == 1 {
+                    one.video.clone()
+                } else {
+                    format!("{}.{seen}", one.video)
+                },
+                video: one.video.clone(),
+                split,
+                events: vec![(one.span.0 as f64, one.span.1 as f64, one.class.clone())],
+            });
+        }
+    }
+    for one in &labelled {
+        plain(&one.name)?;
+    }
+    Ok(labelled)
+}
+
+/// Every fifth recording by name is for validation, the one after it for the test.
+fn of_kitchenmix(folder: &Path) -> anyhow::Result<Vec<Labelled>> {
+    let mut files = BTreeMap::new();
+    for place in [folder.to_owned(), folder.join("events")] {
+        let Ok(entries) = std::fs::read_dir(&place) else {
+            continue;
+        };
+        for entry in entries.take(MOST_FILES) {
+            let path = entry?.path();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            let stem = name
+                .strip_suffix(".csv")
+                .map(|stem| stem.strip_suffix(".labels").unwrap_or(stem));
+            if let Some(stem) = stem.filter(|stem| !["attribution", "videos"].contains(stem)) {
+                files.insert(stem.to_owned(), path);
+            }
+        }
+    }
+    if files.is_empty() {
+        bail!(
+            "{} has no labels: NAME.csv, here or in events/",
+            folder.display()
+        );
+    }
+    let mut labelled = Vec::new();
+    for (i, (name, path)) in files.into_iter().enumerate() {
+        plain(&name)?;
+        let events = labels::read(&path)?
+            .into_iter()
+            .map(|event| {
+                (
+                    event.span.start().seconds(),
+                    event.span.stop().seconds(),
+                    event.class,
+                )
+            })
+            .collect();
+        let split = [0, 0, 0, 1, 2][i % 5];
+        labelled.push(Labelled {
+            video: name.clone(),
+            name,
+            split,
+            events,
+        });
+    }
+    Ok(labelled)
+}
+
+/// Names become names of files.
+fn plain(name: &str) -> anyhow::Result<()> {
+    if name.contains(['/', '\0']) || name.starts_with('.') {
+        bail!(
+            "the labels name a recording `{name}`: must be the name of a file without its ending"
+        );
+    }
+    Ok(())
+}
+
+/// Recordings of a folder, and of those in it, by their names without endings.
+fn recordings(folder: &Path) -> anyhow::Result<HashMap<String, PathBuf>> {
+    let mut there = HashMap::new();
+    let mut open = vec![(folder.to_owned(), 0)];
+    let mut seen = 0;
+    while let Some((place, depth)) = open.pop() {
+        let entries = std::fs::read_dir(&place)
+            .with_context(|| format!("cannot read the folder {}", place.display()))?;
+        for entry in entries {
+            let path = entry?.path();
+            seen += 1;
+            if seen > MOST_FILES {
+                bail!("{} has more than {MOST_FILES} files", folder.display());
+            }
+            if path.is_dir() && !path.is_symlink() {
+                if depth < DEEPEST {
+                    open.push((path, depth + 1));
+                }
+                continue;
+            }
+            let ending = path
+                .extension()
+                .map(|end| end.to_string_lossy().to_lowercase());
+            if ending.is_some_and(|end| ENDINGS.contains(&end.as_str())) {
+                let stem = path
+                    .file_stem()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
+                there.insert(stem, path);
+            }
+        }
+    }
+    Ok(there)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_has_the_class_that_fills_most_of_it() {
+        let numbers = HashMap::from([("a", 0), ("b", 1)]);
+        let events = [
+            (0.0, 1.6, "a".to_owned()),
+            (1.3, 4.0, "b".to_owned()),
+            (7.2, 7.4, "a".to_owned()),
+        ];
+        let found: Vec<usize> = (0..9)
+            .map(|second| class_of(second, &events, &numbers, 2))
+            .collect();
+        assert_eq!(found, [0, 1, 1, 1, 2, 2, 2, 0, 2]);
+    }
+}
