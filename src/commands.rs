@@ -1,5 +1,6 @@
 //! The commands, one file each: arguments -> a call -> an exit status.
 
+mod ask;
 mod batch;
 mod completions;
 mod doctor;
@@ -103,6 +104,7 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Sample(args) => sample::run(&args, output),
         Command::Report(args) => report::run(&args, output),
         Command::Plot(args) => plot::run(&args, output),
+        Command::Ask(args) => ask::run(&args, output),
         Command::Fit(args) => fit::run(&args, output),
         Command::Learn(args) => learn::run(&args),
         Command::Models(args) => models::run(&args, output),

@@ -7,6 +7,7 @@
 //!
 //! - [`commands`]: one file per command: arguments, a call, an exit status.
 //! - `evidence`: samples recordings at equal tokens, trains heads on their frames, compares.
+//! - `ask`: answers questions about recordings. `chat`: calls the server that answers.
 //! - [`fit`]: trains probes on labelled recordings.
 //! - [`report`]: makes pages and drawings of feature files.
 //! - [`export`]: converts feature files for other programs.
@@ -27,7 +28,9 @@
 //! - [`terminal`], [`failure`], `stop`: output, errors, ^C.
 //! - [`cli`]: the command line as data.
 
+mod ask;
 pub mod batch;
+mod chat;
 pub mod cli;
 pub mod commands;
 mod datasets;
