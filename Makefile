@@ -1,6 +1,6 @@
 # Earmark's entry points; the work itself is in scripts/. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: setup setup-tests build learning demo test wheel bench soak evidence fuzz lint docs install uninstall clean distclean help
+.PHONY: setup setup-tests build learning demo test wheel bench soak evidence ask-table fuzz lint docs install uninstall clean distclean help
 
 INPUT ?= fixtures/kitchen.mp4
 FUZZ_SECONDS ?= 3600
@@ -58,6 +58,9 @@ evidence: build learning ## does listening pay? the protocol on EVIDENCE_CLIPS=4
 	$(EARMARK_PYTHON) scripts/evidence.py make target/evidence/set --clips $(EVIDENCE_CLIPS) --long $(EVIDENCE_LONG) --sounds $(EVIDENCE_SOUNDS)
 	$(EARMARK_PYTHON) scripts/evidence.py run target/evidence/set target/evidence/out
 
+ask-table: setup-tests build ## make the guide's table of questions about recordings: accuracy by way of choosing frames, at equal tokens
+	@scripts/ask_table.sh
+
 fuzz: setup ## feed spoilt input to everything that reads what others wrote, FUZZ_SECONDS=3600 a target, two targets at a time
 	cargo build --release --workspace --locked # with what `make test` built
 	$${CARGO_TARGET_DIR:-target}/release/earmark-fuzz --seconds $(FUZZ_SECONDS) --jobs 2
@@ -93,4 +96,4 @@ distclean: clean ## remove what the set-up fetched too (models/built/)
 	rm -rf models/built
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

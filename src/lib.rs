@@ -7,7 +7,7 @@
 //!
 //! - [`commands`]: one file per command: arguments, a call, an exit status.
 //! - `evidence`: samples recordings at equal tokens, trains heads on their frames, compares.
-//! - `ask`: answers questions about recordings. `chat`: calls the server that answers.
+//! - `qa`: scores such answers. `ask`: answers questions about recordings. `chat`: calls the server that answers.
 //! - [`fit`]: trains probes on labelled recordings.
 //! - [`report`]: makes pages and drawings of feature files.
 //! - [`export`]: converts feature files for other programs.
@@ -47,6 +47,7 @@ pub mod live;
 pub mod machine;
 pub mod outputs;
 pub mod pipeline;
+mod qa;
 pub mod recording;
 pub mod report;
 mod scores;

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::cli::{Eval, EvalAnchors, EvalLayout};
 use crate::datasets::survey;
 use crate::terminal::{Output, print};
-use crate::{eval, evidence, files, scores};
+use crate::{eval, evidence, files, qa, scores};
 
 pub(super) fn run(args: &Eval, output: Output) -> anyhow::Result<()> {
     let scored = match args {
@@ -17,6 +17,7 @@ pub(super) fn run(args: &Eval, output: Output) -> anyhow::Result<()> {
         Eval::Sed(args) => scores::sed(args)?,
         Eval::Psds(args) => scores::psds(args)?,
         Eval::Tokens(args) => evidence::tokens(args, output)?,
+        Eval::Qa(args) => return qa::evaluate(args, output),
         Eval::Layout(args) => return layout(args, output),
     };
     print(&if output.json {
