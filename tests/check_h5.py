@@ -46,6 +46,16 @@ def schema(f):
             need(d.dtype in tuple(np.dtype(t) for t in ([types] if isinstance(types, str) else types)), f"/{group}/{column} is {d.dtype}")
             need(d.chunks is not None, f"/{group}/{column} is not chunked")
             need("units" in d.attrs and "axes" in d.attrs, f"/{group}/{column} lacks `units` or `axes`")
+    measures = {"score", "sharpness", "exposure", "contrast", "blockiness", "noise", "freeze"}
+    need(set(f["frames/quality"]) == measures, f"/frames/quality has {sorted(f['frames/quality'])}")
+    for name, d in f["frames/quality"].items():
+        need(d.shape == f["frames/pts_ns"].shape and d.dtype == np.float32 and "units" in d.attrs, f"/frames/quality/{name} is {d.dtype} {d.shape}")
+        need(((d[:] >= 0) & (d[:] <= 1)).all(), f"/frames/quality/{name} leaves [0, 1]")
+    heard = {"clipping", "wind", "handling", "roar", "dropouts", "hum", "bandwidth", "noise_floor", "snr", "score"}
+    need(set(f["cues/quality"]) == heard, f"/cues/quality has {sorted(f['cues/quality'])}")
+    for name, d in f["cues/quality"].items():
+        need(d.shape == f["cues/pts_ns"].shape and d.dtype == np.float16 and "units" in d.attrs, f"/cues/quality/{name} is {d.dtype} {d.shape}")
+        need(((d[:] >= 0) & (d[:] <= 1)).all(), f"/cues/quality/{name} leaves [0, 1]")
     need(f["cues/class_id"].shape[1:] == (5,) and f["cues/class_p"].shape[1:] == (5,), "the cues' classes are not [M, 5]")
     need(f["cues/bands"].shape[1:] == (16,), "the cues' bands are not [M, 16]")
     for column, names in (("tier", TIERS), ("reason", REASONS)):

@@ -8,6 +8,7 @@ use anchoring::cue::Cue;
 use anchoring::plan::{Entry, Reason};
 use anchoring::tier::Tier;
 use anchoring::time::Nanos;
+use gstearmark::frame_quality::FrameQuality;
 use gstearmark::h5::{Closing, Merger, Opening, Precision, Row, Writer};
 use serde_json::Value;
 
@@ -23,6 +24,8 @@ pub fn make(file: &Path, precision: Precision, thumbnails: bool, sound: bool) {
         dim: 16,
         precision,
         thumbnails,
+        quality: sound,
+        sound_quality: sound,
         input_uri: "file:///kitchen.mp4".into(),
         models: vec![encoder("0")],
         further: [("audio_track".to_owned(), "0".to_owned())].into(),
@@ -52,6 +55,7 @@ pub fn make(file: &Path, precision: Precision, thumbnails: bool, sound: bool) {
             entry,
             features: (0..16).map(|d| (k * 16 + d) as f32 * 0.37).collect(),
             thumbnail: vec![k as u8; 30 + k as usize % 50],
+            quality: FrameQuality::from_values([0, 1, 2, 3, 4, 5].map(|m| (k + m) as f32 / 160.0)),
         };
         writer.frame(&row).unwrap();
         if sound {
@@ -410,6 +414,7 @@ fn what_was_spent_without_a_budget_is_told() {
                 entry,
                 features: vec![1.0],
                 thumbnail: Vec::new(),
+                quality: FrameQuality::default(),
             })
             .unwrap();
         let closing = Closing {

@@ -6,6 +6,7 @@ use std::process::Command;
 use anchoring::plan::{Entry, Reason};
 use anchoring::tier::{Prices, Tier};
 use anchoring::time::Nanos;
+use gstearmark::frame_quality::FrameQuality;
 use gstearmark::h5::{Closing, Opening, Precision, Row, Writer};
 use serde_json::Value;
 
@@ -37,6 +38,7 @@ fn make(file: &Path, made: Made) {
         precision: made.precision,
         models: vec![encoder(made.encoder)],
         thumbnails: true,
+        quality: made.precision == Precision::F32,
         further: [("audio_track".to_owned(), "0".to_owned())].into(),
         ..Opening::default()
     };
@@ -68,6 +70,7 @@ fn make(file: &Path, made: Made) {
             entry,
             features: features.collect(),
             thumbnail: vec![k as u8; 3 + k as usize % 5],
+            quality: FrameQuality::from_values([0, 1, 2, 3, 4, 5].map(|m| (k + m) as f32 / 800.0)),
         };
         writer.frame(&row).unwrap();
         writer.cue(&cue(k)).unwrap();

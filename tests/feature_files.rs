@@ -1,6 +1,6 @@
 //! What feature files that tests write are made of.
 
-use anchoring::cue::{Cue, Tag};
+use anchoring::cue::{Cue, SoundQuality, Tag};
 use anchoring::plan::Anchor;
 use anchoring::time::{Nanos, Window};
 use gstearmark::h5::ModelNote;
@@ -46,5 +46,10 @@ pub fn cue(k: i64) -> Cue {
         onset: None,
         bands: [k as u8; 16],
         change: (k % 3 > 0).then_some(k as f32 / 8.0),
+        quality: (k % 3 > 0).then(|| {
+            SoundQuality::from_shares(std::array::from_fn(|measure| {
+                (k + measure as i64) as f32 % 256.0 / 255.0
+            }))
+        }),
     }
 }

@@ -38,6 +38,8 @@ def columns(rows: int, dim: int, *, half: bool = False, reasons: dict[str, int] 
         "frames/reason": reason.astype(h5py.enum_dtype(reasons, "u1")),
         "frames/tokens": np.where(at_anchor, 784, 49).astype("u4"),
         "frames/anchor": np.where(at_anchor, np.cumsum(at_anchor) - 1, -1).astype("i4"),
+        "frames/quality/score": (0.25 + k % 4 / 8).astype("f4"),
+        "frames/quality/sharpness": (k % 8 / 8).astype("f4"),
         "frames/thumbnail_stop": np.cumsum(jpegs).astype("u8"),
         "thumbnails/jpeg": np.repeat(k % 256, jpegs).astype("u1"),
         "anchors/onset_ns": onset.astype("i8"),

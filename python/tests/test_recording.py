@@ -29,7 +29,8 @@ def test_every_table_is_there_as_arrays(made: Path) -> None:
         assert recording.reasons[:5].tolist() == ["background"] * 3 + ["anchor", "background"]
         assert recording.tokens[3] == 784
         for name, values in wanted.items():
-            table, column = name.split("/")
+            table, _, column = name.partition("/")
+            column = column.replace("/", "_")
             if table == "thumbnails" or column in ("features", "tier", "reason", "label", "thumbnail_stop"):
                 continue
             np.testing.assert_array_equal(recording.table(table)[column], values)
@@ -39,7 +40,7 @@ def test_every_table_is_there_as_arrays(made: Path) -> None:
         assert recording.cues.times[1] == 0.08 and recording.cues["bands"].shape == (100, 16)
         assert recording.duration == pytest.approx(recording.times[-1] + 4)
         assert recording.tables == ("anchors", "cues", "frames")
-        assert set(recording.frames.arrays()) == {"pts_ns", "planned_ns", "asked_ns", "tier", "reason", "tokens", "anchor"}
+        assert set(recording.frames.arrays()) == {"pts_ns", "planned_ns", "asked_ns", "tier", "reason", "tokens", "anchor", "quality_score", "quality_sharpness"}
 
 
 def test_attributes_are_decoded(made: Path) -> None:

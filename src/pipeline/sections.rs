@@ -518,8 +518,14 @@ pub(super) fn probe(ears: &Properties, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Keys of the section `gate`: how the gate reads and waits. What it plans is set in `anchors` and `budget`.
-pub(super) const GATE: [&str; 4] = ["access", "max_bytes", "max_lag_ms", "patience_ms"];
+/// Keys of the section `gate`: how the gate reads and waits, and what it lets framepick choose from. What it plans is set in `anchors` and `budget`.
+pub(super) const GATE: [&str; 5] = [
+    "access",
+    "max_bytes",
+    "max_lag_ms",
+    "patience_ms",
+    "sharpest_ms",
+];
 
 /// The tagger is set in `ears`, and the sink only records its name; the command sets what else it records.
 pub(super) fn is_key(section: &str, key: &str) -> bool {

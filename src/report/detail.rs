@@ -208,6 +208,7 @@ mod tests {
             speech: vec![0.0; rows],
             bands: Vec::new(),
             change: Vec::new(),
+            quality: Vec::new(),
         }
     }
 

@@ -330,6 +330,7 @@ pub(crate) mod tests {
                         label: label.into(),
                     })
                     .collect(),
+                quality: Vec::new(),
             },
             cues: CueColumns {
                 pts_ns: (0..750).map(|k| k * 80_000_000).collect(),
@@ -338,6 +339,7 @@ pub(crate) mod tests {
                 speech: vec![0.0; 750],
                 bands: vec![7; 750 * 16],
                 change: Vec::new(),
+                quality: Vec::new(),
             },
             config: serde_json::json!({ "budget": { "max_gap_ms": 1000, "policy": "gated" } }),
             verdict: None,

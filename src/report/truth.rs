@@ -202,6 +202,7 @@ mod tests {
                     label: String::new(),
                 })
                 .collect(),
+            quality: Vec::new(),
         }
     }
 

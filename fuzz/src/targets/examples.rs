@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anchoring::cue::{Cue, Onset, Tag};
+use anchoring::cue::{Cue, Onset, SoundQuality, Tag};
 use anchoring::plan::Anchor;
 use anchoring::plan::{Entry, Header, Line, Reason, SCHEMA};
 use anchoring::tier::Tier;
 use anchoring::time::{Nanos, Window};
 use anyhow::Context;
+use gstearmark::frame_quality::FrameQuality;
 use gstearmark::h5::{self, Closing, Opening, Precision, Row, Writer};
 use gstearmark::structures::{self, Chosen, Message, Summary};
 
@@ -47,6 +48,7 @@ fn cue(ms: i64) -> Cue {
         }),
         bands: std::array::from_fn(|band| band as u8 * 9),
         change: Some(1.5),
+        quality: Some(SoundQuality::from_shares([0.5; SoundQuality::MEASURES])),
     }
 }
 
@@ -103,6 +105,7 @@ pub(super) fn messages() -> anyhow::Result<Vec<Vec<u8>>> {
         entry: entry(2100, Some(0)),
         pts: Nanos::from_ms(2120),
         frame: Nanos::from_ms(40),
+        earliest: Nanos::from_ms(2020),
     };
     let summary = Summary {
         duration: Nanos::from_ms(10_000),
@@ -135,6 +138,7 @@ pub(super) fn features() -> anyhow::Result<Vec<Vec<u8>>> {
             input_uri: "file:///a.mp4".into(),
             streams: "[]".into(),
             thumbnails,
+            quality: thumbnails,
             ..Opening::default()
         };
         let mut writer = Writer::create(&path, true, &opening)?;
@@ -147,6 +151,7 @@ pub(super) fn features() -> anyhow::Result<Vec<Vec<u8>>> {
                 entry: entry(500 * k + 300, Some(id)),
                 features: vec![k as f32; 8],
                 thumbnail: vec![0xff, 0xd8, 0xff, k as u8],
+                quality: FrameQuality::default(),
             })?;
         }
         writer.finish(&Closing {

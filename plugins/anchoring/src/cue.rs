@@ -49,6 +49,80 @@ impl Onset {
     }
 }
 
+/// How good the sound is: nine measures, each in [0, 1] in steps of 1/255; 1: nothing wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SoundQuality([u8; Self::MEASURES]);
+
+impl SoundQuality {
+    /// How many measures there are.
+    pub const MEASURES: usize = 9;
+
+    /// Names of the measures, in the order of [`Self::shares`]. The first [`Self::FAULTS`] hide events.
+    pub const NAMES: [&str; Self::MEASURES] = [
+        "clipping",
+        "wind",
+        "handling",
+        "roar",
+        "dropouts",
+        "hum",
+        "bandwidth",
+        "noise_floor",
+        "snr",
+    ];
+
+    /// How many of the measures are of faults that hide events.
+    pub const FAULTS: usize = 5;
+
+    /// There is nothing to hear.
+    pub const SILENT: Self = Self([0; Self::MEASURES]);
+
+    /// From shares in [0, 1]; NaN counts as 0.
+    pub fn from_shares(shares: [f32; Self::MEASURES]) -> Self {
+        // The cast maps NaN to 0 and saturates.
+        Self(shares.map(|share| (share * 255.0).round() as u8))
+    }
+
+    /// The measures by [`Self::NAMES`].
+    pub fn shares(&self) -> [f32; Self::MEASURES] {
+        self.0.map(|byte| f32::from(byte) / 255.0)
+    }
+
+    /// The least of the faults that hide events: 1 in clean sound, 0 where nothing can be believed.
+    pub fn trust(&self) -> f32 {
+        let worst = self.0.iter().take(Self::FAULTS).min();
+        worst.map_or(1.0, |&worst| f32::from(worst) / 255.0)
+    }
+
+    /// One number: the trust, times the root of the geometric mean of hum, bandwidth, noise floor and signal-to-noise.
+    pub fn score(&self) -> f32 {
+        let others = self.0.iter().skip(Self::FAULTS);
+        let n = others.len() as f32;
+        let logs: f32 = others
+            .map(|&byte| (f32::from(byte) / 255.0).max(0.01).ln())
+            .sum();
+        self.trust() * (0.5 * logs / n).exp()
+    }
+
+    /// As text: two hexadecimal digits each.
+    pub fn text(&self) -> String {
+        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        digits
+            .filter_map(|digit| char::from_digit(digit.into(), 16))
+            .collect()
+    }
+
+    /// From [`Self::text`]; `None` unless it is 18 hexadecimal digits.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let fits = text.len() == 2 * Self::MEASURES && text.bytes().all(|c| c.is_ascii_hexdigit());
+        let mut bytes = [0; Self::MEASURES];
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            let digits = text.get(2 * at..2 * at + 2).filter(|_| fits)?;
+            *byte = u8::from_str_radix(digits, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
 /// What the audio says about `[pts, pts + HOP)`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cue {
@@ -70,6 +144,8 @@ pub struct Cue {
     /// How much the video changes in the hop: what its frames cost to encode over what frames of their kind usually
     /// cost, 0..=64. `None` unless frames are spread over change, and where there is no frame.
     pub change: Option<f32>,
+    /// How good the sound is; `None` if unknown.
+    pub quality: Option<SoundQuality>,
 }
 
 /// Whether sound of this uncertainty can be trusted: it is below `distrust` and below 1. NaN can't be trusted.
@@ -126,6 +202,9 @@ impl Serialize for Cue {
         }
         if let Some(change) = &self.change {
             map.serialize_entry("change", change)?;
+        }
+        if let Some(quality) = &self.quality {
+            map.serialize_entry("quality", &quality.text())?;
         }
         map.end()
     }
@@ -201,6 +280,8 @@ pub(crate) mod testing {
                             }),
                             bands: [kind; COARSE],
                             change: (kind > 3).then_some(f32::from(kind) / 4.0),
+                            quality: (kind > 4)
+                                .then(|| SoundQuality::from_shares([f32::from(kind) / 8.0; 9])),
                         }
                     })
                     .collect()

@@ -12,7 +12,7 @@ pub use self::patches::{
 };
 use self::patches::{PatchQueue, last_hop, nearest_patch, patch_middle};
 use self::voice::VoiceStream;
-use crate::cue::{Cue, HOP, Onset};
+use crate::cue::{Cue, HOP, Onset, SoundQuality};
 use crate::hearing::mel::{BANDS, FRAME, MelStream, STEP, frame_middle, log_mel};
 use crate::hearing::simd::vectorized;
 use crate::hearing::trust::{Impairment, ImpairmentDetector};
@@ -90,7 +90,7 @@ pub struct Listener {
     /// Buffer for the mel frames that a push completes.
     new_frames: Vec<[f32; BANDS]>,
     /// Buffer for the verdicts and energies of the hops that a push completes.
-    verdicts: Vec<(Option<Impairment>, f64)>,
+    verdicts: Vec<(Option<Impairment>, f64, SoundQuality)>,
     probe: ProbeStream,
     /// Whether onsets come with the answers to patches.
     onsets_from_patches: bool,
@@ -162,12 +162,14 @@ impl Listener {
             rest = later;
         }
         let mut verdicts = std::mem::take(&mut self.verdicts);
-        self.impairments.push(samples, |impairment, energy| {
-            verdicts.push((impairment, energy))
-        });
-        for (impairment, energy) in verdicts.drain(..) {
+        self.impairments
+            .push(samples, |impairment, energy, quality| {
+                verdicts.push((impairment, energy, quality))
+            });
+        for (impairment, energy, quality) in verdicts.drain(..) {
             if let Some(hop) = self.hop_mut(self.measured_hops) {
                 (hop.impairment, hop.energy) = (impairment, energy);
+                hop.quality = Some(quality);
             }
             self.measured_hops += 1;
         }
@@ -354,6 +356,10 @@ impl Listener {
             }),
             bands: hop.bands(),
             change: None,
+            quality: match inaudible {
+                true => Some(SoundQuality::SILENT),
+                false => hop.quality,
+            },
         })
     }
 
@@ -373,8 +379,10 @@ impl Listener {
         }
         // An incomplete hop is as impaired as the one before it.
         let (verdict, energy) = (self.impairments.verdict(), self.impairments.energy());
+        let quality = self.impairments.quality();
         if let Some(hop) = self.hop_mut(self.measured_hops) {
             hop.energy = energy;
+            hop.quality = hop.quality.or(quality);
             hop.impairment = verdict.filter(|impairment| *impairment != Impairment::Silence);
         }
         self.finished = true;

@@ -21,6 +21,7 @@
 //! - [`models`]: model manifests. [`onnx`]: runs the models.
 //! - [`h5`]: the HDF5 feature file.
 //! - [`atomic_file`]: output files that appear only when they are complete.
+//! - [`frame_quality`]: how good a frame is to look at.
 //! - [`pads`]: helpers for pads, and a buffer's time in the recording.
 //! - [`unfed_branch`]: sets aside a branch of a running pipeline that gets no data.
 //! - [`printable`]: makes text of others safe to print.
@@ -29,6 +30,7 @@ pub mod anchorgate;
 pub mod atomic_file;
 pub mod eventness;
 pub mod featuresink;
+pub mod frame_quality;
 pub mod framepick;
 pub mod h5;
 pub mod models;

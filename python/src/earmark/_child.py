@@ -57,6 +57,17 @@ def read_attributes(of: Any) -> None:
         of.attrs[name]
 
 
+def columns(group: Any) -> list[str]:
+    """Names of what is in a table, and in groups inside it: `quality/score`."""
+    import h5py
+
+    found = []
+    for name in group:
+        item = own(group, name)
+        found += [f"{name}/{column}" for column in item] if isinstance(item, h5py.Group) else [name]
+    return found
+
+
 def look(file: Any) -> dict[str, Any]:
     import h5py
 
@@ -73,7 +84,7 @@ def look(file: Any) -> dict[str, Any]:
         if name == "texts" or not isinstance(group, h5py.Group):
             continue
         counts = {}
-        for column in group:
+        for column in columns(group):
             dataset = own(group, column)
             if not isinstance(dataset, h5py.Dataset) or not dataset.shape:
                 continue

@@ -106,7 +106,9 @@ def grown(path: str, opened: Opened) -> None:
         if not isinstance(group, h5py.Group):
             continue
         heights = []
-        for dataset in group.values():
+        items = list(group.values())
+        inner = [item for nested in items if isinstance(nested, h5py.Group) for item in nested.values()]
+        for dataset in [*items, *inner]:
             if isinstance(dataset, h5py.Dataset):
                 dataset.id.refresh()
                 heights.append(int(dataset.shape[0]))

@@ -24,8 +24,8 @@ SCHEMA = "earmark/2"
 OLD_SCHEMA = "earmark/1"
 # A file of many recordings, each a group.
 MERGED = "earmark-merged/2"
-# Depth of the deepest name below a recording: `frames/features`.
-DEEPEST = 2
+# Depth of the deepest name below a recording: `frames/quality/score`.
+DEEPEST = 3
 
 # Limits of the process that reads what is not sealed: seconds of processor time, bytes of the file that give it a second more, memory, and by
 # how much it may be slower where others are busy.
@@ -75,11 +75,16 @@ class Opened:
             self.file.close()
 
     def columns(self, table: str) -> list[str]:
-        """Names of a table's columns."""
+        """Names of a table's columns; those of a group inside it with that group's name: `quality/score`."""
         group = self.root.get(table)
         if not isinstance(group, h5py.Group):
             return []
-        there = [name for name, item in group.items() if item is None or isinstance(item, h5py.Dataset)]
+        there = []
+        for name, item in group.items():
+            if isinstance(item, h5py.Group):
+                there += [f"{name}/{column}" for column, inner in item.items() if inner is None or isinstance(inner, h5py.Dataset)]
+            elif item is None or isinstance(item, h5py.Dataset):
+                there.append(name)
         return [name for name in there if f"{table}/{name}" not in self.skipped]
 
     def dataset(self, path: str, name: str) -> Any:

@@ -27,7 +27,8 @@ class Table:
     """Columns of one length, by name: `table["onset_ns"]`; `len(table)` is the number of rows.
 
     A column is read when it is first asked for, and kept; arrays can't be written to. Codes are text ("low", "anchor"), by the names that the file
-    itself gives them. Of every column that ends in `_ns` there is one in seconds, too, which ends in `_s`.
+    itself gives them. Of every column that ends in `_ns` there is one in seconds, too, which ends in `_s`. What the file has in a group inside the
+    table has that group's name before its own: `/frames/quality/score` is `frames["quality_score"]`.
     """
 
     name = ""
@@ -42,7 +43,7 @@ class Table:
         there = [column for column in opened().columns(self._name) if column not in APART.get(self._name, ())]
         renamed = RENAMED.get(self._name, {})
         # Where both are there, the new name is meant.
-        self._columns = {renamed.get(column, column): column for column in sorted(there, key=lambda c: c not in renamed)}
+        self._columns = {renamed.get(column, column).replace("/", "_"): column for column in sorted(there, key=lambda c: c not in renamed)}
         self._is_there = bool(there)
         heights = {self._path_of(column): self._height(self._path_of(column)) for column in self._columns}
         if len(set(heights.values())) > 1:

@@ -73,7 +73,10 @@ def of_attributes(root: Any, wanted: dict[str, str]) -> list[str]:
 def of_datasets(root: Any, wanted: dict[str, str]) -> list[str]:
     """Datasets: the SHA-256 of each one's numbers, row-major, the least byte first; of texts with the zeros after their end."""
     groups = sorted({*GROUPS, *(name.split("/")[0] for name in wanted)})
-    there = {f"{group}/{name}" for group in groups if isinstance(root.get(group), h5py.Group) for name in root[group]}
+    there: set[str] = set()
+    for group in groups:
+        if isinstance(root.get(group), h5py.Group):
+            there |= names(root[group], group)
     found = []
     for name in sorted({*wanted, *there}):
         if name not in wanted:
@@ -86,6 +89,14 @@ def of_datasets(root: Any, wanted: dict[str, str]) -> list[str]:
                     found.append(f"/{name} is not as it was written: its digest differs")
             except (OSError, RuntimeError) as error:
                 found.append(f"/{name} cannot be read: {error}")
+    return found
+
+
+def names(group: Any, below: str) -> set[str]:
+    """Names of what is in a table, and in groups inside it."""
+    found: set[str] = set()
+    for name, item in group.items():
+        found |= {f"{below}/{name}/{column}" for column in item} if isinstance(item, h5py.Group) else {f"{below}/{name}"}
     return found
 
 
@@ -137,6 +148,12 @@ def rules(path: str, opened: Opened) -> list[str]:
         change = read("cues/change")
         # Not a number where it is not known.
         need(((change >= 0) & (change <= 64) | np.isnan(change)).all(), "/cues/change holds values outside [0, 64]")
+    for table in ("frames", "cues"):
+        for name in opened.columns(table):
+            if name.startswith("quality/"):
+                values = read(f"{table}/{name}")
+                # What nobody measured is no number.
+                need(((values >= 0) & (values <= 1) | np.isnan(values)).all(), f"/{table}/{name} holds values outside [0, 1]")
     need((np.diff(read("cues/pts_ns")) >= 0).all(), "/cues/pts_ns is not ascending")
     rows = opened.height(path, "frames/features")
     for at in range(0, rows, 256):

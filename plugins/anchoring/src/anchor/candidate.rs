@@ -67,6 +67,8 @@ pub(crate) struct Candidate {
     /// known.
     pub(crate) visible: Nanos,
     pub(crate) p: f32,
+    /// How far the sound around it can be trusted: 1 unless something is wrong with it.
+    pub(crate) trust: f32,
     pub(crate) class_id: i32,
 }
 
@@ -89,6 +91,7 @@ impl Candidate {
             visible: (onset.at + offsets.of(class_id))
                 .clamp(Nanos::ZERO, Nanos::MAX - Nanos::new(1)),
             p: onset.p.min(1.0),
+            trust: cue.quality.map_or(1.0, |quality| quality.trust()),
             class_id,
         })
     }
@@ -98,9 +101,14 @@ impl Candidate {
         self.visible = self.visible.min(stop - Nanos::new(1)).max(Nanos::ZERO);
     }
 
+    /// How unsure it is: its probability counts for as much as the sound can be trusted. In clean sound, `1 - p`.
+    fn uncertainty(&self) -> f32 {
+        1.0 - self.p * self.trust
+    }
+
     /// `[visible - pre, visible + post)`, widened, inside `[0, stop)`.
     pub(crate) fn window(&self, settings: &AnchorSettings, stop: Nanos) -> Window {
-        let (before, after) = reach(settings, 1.0 - self.p);
+        let (before, after) = reach(settings, self.uncertainty());
         window_containing(
             self.visible,
             (self.visible - before).max(Nanos::ZERO),
@@ -123,7 +131,7 @@ impl Candidate {
             label: String::new(),
             class_id: self.class_id,
             score: self.p,
-            uncertainty: 1.0 - self.p,
+            uncertainty: self.uncertainty(),
         }
     }
 }
@@ -144,6 +152,7 @@ mod tests {
 
     fn candidate(onset: Nanos, uncertainty: f32) -> Candidate {
         Candidate {
+            trust: 1.0,
             onset,
             visible: onset,
             p: 1.0 - uncertainty,

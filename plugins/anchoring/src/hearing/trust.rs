@@ -9,14 +9,17 @@
 //! - wind: a loud, continuous rumble below 50 Hz that falls off more steeply than a room's.
 //! - masking: loud, steady noise; a sound that begins in it can't be heard.
 //!
+//! The numbers behind the verdict make the measures of quality, too.
+//!
 //! Levels and limits come from KitchenMix recordings with and without such stretches, and were tested on noises of
 //! other colours, levels and rhythms.
 
 use std::collections::VecDeque;
 
-use crate::cue::HOP;
+use crate::cue::{HOP, SoundQuality};
 use crate::hearing::mel::{RATE, clamp_sample};
 use crate::hearing::simd::{sum, vectorized};
+use crate::hearing::sound_quality::{self, Facts, QualityMeter};
 use crate::hearing::spectrum::PowerSpectrum;
 
 /// Samples in a hop: 80 ms.
@@ -30,8 +33,8 @@ const SHORT: usize = 25;
 const LEAST: usize = 12;
 /// First and last FFT bin (12.5 Hz each) of the bands: 12 to 50, 50 to 120, 120 to 300, 300 to 1000, 1000 to 3000 Hz.
 const BANDS: [(usize, usize); 5] = [(1, 4), (4, 10), (10, 24), (24, 80), (80, 240)];
-/// Bins up to the end of the highest band.
-const BINS: usize = 240;
+/// All bins, which the bandwidth needs.
+const BINS: usize = sound_quality::BAND_BINS * sound_quality::BANDS;
 /// Mean square of silence: -85 dBFS.
 const SILENCE: f64 = 3.2e-9;
 
@@ -83,6 +86,11 @@ pub struct ImpairmentDetector {
     wind: bool,
     masking: bool,
     verdict: Option<Impairment>,
+    facts: Facts,
+    /// Level of each band of 500 Hz in the last hop, dBFS.
+    tones: [f32; sound_quality::BANDS],
+    meter: QualityMeter,
+    quality: Option<SoundQuality>,
 }
 
 impl Default for ImpairmentDetector {
@@ -114,12 +122,20 @@ impl ImpairmentDetector {
             wind: false,
             masking: false,
             verdict: None,
+            facts: Facts::default(),
+            tones: [0.0; sound_quality::BANDS],
+            meter: QualityMeter::default(),
+            quality: None,
         }
     }
 
-    /// Takes samples in [-1, 1]. For every hop that they complete, calls `each` with the verdict and the sum of the
-    /// squares of its samples. Non-finite samples count as silence. Chunks of any size give the same verdicts.
-    pub fn push(&mut self, mut samples: &[f32], mut each: impl FnMut(Option<Impairment>, f64)) {
+    /// Takes samples in [-1, 1]. For every hop that they complete, calls `each` with the verdict, the sum of the
+    /// squares of its samples and how good the sound is. Non-finite samples count as silence. Chunks of any size give the same verdicts.
+    pub fn push(
+        &mut self,
+        mut samples: &[f32],
+        mut each: impl FnMut(Option<Impairment>, f64, SoundQuality),
+    ) {
         while !samples.is_empty() {
             let n = samples.len().min(1 + SAMPLES - self.hop.len());
             let (now, rest) = samples.split_at(n);
@@ -130,8 +146,13 @@ impl ImpairmentDetector {
             samples = rest;
             if self.hop.len() == 1 + SAMPLES {
                 let (measured, energy) = self.measure();
+                let verdict = self.judge(measured);
+                let silent = verdict == Some(Impairment::Silence);
+                let own = &self.hop[1..];
+                let quality = self.meter.hop(own, &self.facts, &self.tones, silent);
+                self.quality = Some(quality);
                 self.hop.drain(..SAMPLES);
-                each(self.judge(measured), energy);
+                each(verdict, energy, quality);
             }
         }
     }
@@ -139,6 +160,11 @@ impl ImpairmentDetector {
     /// The verdict on the last complete hop; it also stands for an incomplete one at the end.
     pub fn verdict(&self) -> Option<Impairment> {
         self.verdict
+    }
+
+    /// How good the sound of the last complete hop is; `None` before the first.
+    pub fn quality(&self) -> Option<SoundQuality> {
+        self.quality
     }
 
     /// Sum of the squares of the samples of the incomplete hop.
@@ -175,6 +201,13 @@ impl ImpairmentDetector {
             let power: f32 = power.get(first..last).unwrap_or_default().iter().sum();
             *level = decibel(f64::from(power) / scale);
         }
+        for (level, bins) in self
+            .tones
+            .iter_mut()
+            .zip(power.chunks(sound_quality::BAND_BINS))
+        {
+            *level = decibel(f64::from(bins.iter().sum::<f32>()) / scale);
+        }
         (measured, energy)
     }
 
@@ -192,6 +225,7 @@ impl ImpairmentDetector {
         }
         self.levels.insert(measured.level);
         self.hops.push_back(measured);
+        self.facts.level = measured.level;
         let silent = measured.level <= decibel(SILENCE);
         if self.hops.len() >= LEAST {
             self.update_clipping_and_handling();
@@ -217,9 +251,11 @@ impl ImpairmentDetector {
         let recent = self.hops.iter().rev().take(SHORT);
         let n = recent.len() as f32;
         let clipped = recent.clone().map(|f| f.clipped).sum::<f32>() / n;
+        self.facts.clipped = clipped;
         self.clipping = clipped > if self.clipping { 0.02 } else { 0.05 };
         let seconds = n * HOP.seconds() as f32;
         let moved = recent.map(|f| f.moved).sum::<f32>() / seconds;
+        self.facts.moved = moved;
         self.handling = moved > if self.handling { 16.0 } else { 26.0 };
     }
 
@@ -229,6 +265,10 @@ impl ImpairmentDetector {
         let pause = rumble - self.bands[0].quantile(0.1);
         let steep = rumble - next;
         let louder = above.into_iter().fold(f32::MIN, f32::max);
+        self.facts.rumble = rumble;
+        self.facts.pause = pause;
+        self.facts.steep = steep;
+        self.facts.above = rumble - louder;
         self.wind = if self.wind {
             rumble > -43.0 && pause < 13.0 && steep > -1.0
         } else {
@@ -242,6 +282,11 @@ impl ImpairmentDetector {
         // The quiet level may rise by 3 dB a minute.
         let calm = self.calm.map_or(low, |calm| low.min(calm + 0.004));
         self.calm = Some(calm);
+        if self.hops.len() == LONG {
+            self.facts.spread = high - low;
+        }
+        self.facts.low = low;
+        self.facts.calm = calm;
         let (steady, rise, loud) = if self.masking {
             (3.0, 21.0, -17.0)
         } else {

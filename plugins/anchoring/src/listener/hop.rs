@@ -1,6 +1,6 @@
 //! Measurements of one hop, until its cue is final.
 
-use crate::cue::{COARSE, HOP};
+use crate::cue::{COARSE, HOP, SoundQuality};
 use crate::hearing::mel::{BANDS, RATE};
 use crate::hearing::trust::Impairment;
 use crate::time::Nanos;
@@ -21,6 +21,7 @@ pub(super) struct Hop {
     /// Whether a sample was not finite.
     pub(super) bad: bool,
     pub(super) impairment: Option<Impairment>,
+    pub(super) quality: Option<SoundQuality>,
     pub(super) eventness: f32,
     pub(super) peak: Option<(Nanos, f32)>,
     /// Sum of the mel magnitudes of its frames, by coarse band.

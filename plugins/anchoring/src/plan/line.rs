@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::read::PlanParseError;
 use super::{Anchor, Entry, Header, Line, MAX_DURATION, MIN_DURATION, OLD_SCHEMA, Reason, SCHEMA};
-use crate::cue::{COARSE, Cue, HOP, MOST_CHANGE, Onset, TOP, Tag};
+use crate::cue::{COARSE, Cue, HOP, MOST_CHANGE, Onset, SoundQuality, TOP, Tag};
 use crate::settings::FURTHEST_MS;
 use crate::tier::Tier;
 use crate::time::{Nanos, Window};
@@ -378,6 +378,16 @@ impl Fields {
                     })?,
             ),
         };
+        let quality = match self.find("quality") {
+            None => None,
+            Some(value) => {
+                let quality = value.as_str().and_then(SoundQuality::from_text);
+                Some(quality.ok_or_else(|| {
+                    let rule = "must be 18 hexadecimal digits, two a measure";
+                    self.bad("quality", value, rule, "leave it out if it is not known")
+                })?)
+            }
+        };
         Ok(Cue {
             pts,
             eventness,
@@ -387,6 +397,7 @@ impl Fields {
             onset,
             bands,
             change,
+            quality,
         })
     }
 

@@ -301,6 +301,8 @@ impl FeatureSink {
             Some(started) if started.flushed => {
                 started.flushed = false;
                 started.scaling = Duration::ZERO;
+                started.measuring = Duration::ZERO;
+                started.measure.restart();
                 lock(&started.closing).restart();
             }
             _ => return Ok(()),
@@ -366,6 +368,7 @@ impl FeatureSink {
                 Job::Finish {
                     closing: Box::new(closing),
                     scaling: started.scaling,
+                    measuring: started.measuring,
                     done,
                 }
             }

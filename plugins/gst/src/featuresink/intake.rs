@@ -88,7 +88,12 @@ impl FeatureSink {
                 &started.input,
             )
             .map_err(|err| unreadable(&err))?;
-        started.scaling += begun.elapsed();
+        let scaled = Instant::now();
+        started.scaling += scaled - begun;
+        let size = (info.width() as usize, info.height() as usize);
+        let quality = started.measure.frame(pts, size, &pixels);
+        let quality = quality.ok_or_else(|| unreadable(&"its data is too short"))?;
+        started.measuring += scaled.elapsed();
         let par = (info.par().numer(), info.par().denom());
         let size = (info.width(), info.height());
         let shape = shape(size, par, orientation, started.input.fit);
@@ -103,6 +108,7 @@ impl FeatureSink {
             entry: chosen.entry,
             square,
             shape,
+            quality,
         }))
     }
 

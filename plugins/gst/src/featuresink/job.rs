@@ -10,6 +10,7 @@ use anchoring::plan::Entry;
 use anchoring::time::Nanos;
 use crossbeam_channel::Sender;
 
+use crate::frame_quality::FrameQuality;
 use crate::h5::{Closing, H5Error, Kept, Totals};
 use crate::models::ModelError;
 
@@ -28,6 +29,8 @@ pub(super) enum Job {
         closing: Option<Box<Closing>>,
         /// Time spent scaling its frames.
         scaling: Duration,
+        /// Time spent measuring their quality.
+        measuring: Duration,
         /// The one that begins.
         target: PathBuf,
         /// Attributes of it beyond those of the properties.
@@ -41,6 +44,8 @@ pub(super) enum Job {
         closing: Box<Closing>,
         /// Time spent scaling frames.
         scaling: Duration,
+        /// Time spent measuring their quality.
+        measuring: Duration,
         /// Gets the report when the file has its name; dropped if it fails.
         done: Sender<Report>,
     },
@@ -62,6 +67,8 @@ pub(super) struct Frame {
     pub(super) square: Vec<u8>,
     /// Width and height as of [`super::frame::shape`].
     pub(super) shape: (usize, usize),
+    /// How good it is to look at.
+    pub(super) quality: FrameQuality,
 }
 
 /// Why there is no file.

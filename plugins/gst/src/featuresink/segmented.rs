@@ -84,6 +84,7 @@ impl FeatureSink {
                 closing,
                 worker,
                 scaling,
+                measuring,
                 ..
             }) = state.as_mut()
             else {
@@ -103,6 +104,7 @@ impl FeatureSink {
             jobs.push(Job::Finish {
                 closing: Box::new(closing),
                 scaling: *scaling,
+                measuring: *measuring,
                 done,
             });
             (worker.jobs(), jobs)
@@ -171,6 +173,7 @@ impl FeatureSink {
             Job::Segment {
                 closing: before,
                 scaling: std::mem::take(&mut started.scaling),
+                measuring: std::mem::take(&mut started.measuring),
                 target,
                 further,
             }

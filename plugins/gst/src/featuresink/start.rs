@@ -11,7 +11,7 @@ use gst::subclass::prelude::*;
 
 use super::closing::ClosingDraft;
 use super::error_watch::ErrorWatch;
-use super::frame::{Orientation, Scaler};
+use super::frame::{FrameMeasure, Orientation, Scaler};
 use super::job::Ending;
 use super::messages::{file_message, model_message, settings_message};
 use super::segments::Segments;
@@ -41,6 +41,7 @@ pub(super) struct Started {
     /// Side and price of low, base and high.
     pub(super) tiers: [models::TierSpec; 3],
     pub(super) scaler: Scaler,
+    pub(super) measure: FrameMeasure,
     /// `None` before caps, and with caps of cues.
     pub(super) info: Option<gst_video::VideoInfo>,
     /// From the tags of the stream and of the container; the stream's own wins.
@@ -48,6 +49,7 @@ pub(super) struct Started {
     pub(super) container_orientation: Option<Orientation>,
     pub(super) warned_of_prices: bool,
     pub(super) scaling: Duration,
+    pub(super) measuring: Duration,
     /// Most jobs that waited at once.
     pub(super) most_waiting: usize,
 }
@@ -139,11 +141,13 @@ pub(super) fn begin(
         input,
         tiers,
         scaler: Scaler::default(),
+        measure: FrameMeasure::default(),
         info: None,
         stream_orientation: None,
         container_orientation: None,
         warned_of_prices: false,
         scaling: Duration::ZERO,
+        measuring: Duration::ZERO,
         most_waiting: 0,
     })
 }
@@ -158,6 +162,8 @@ fn opening(settings: &Settings, encoder: &Encoder) -> Result<Opening, ModelError
         streams: settings.streams.clone(),
         models: models::notes::noted(encoder.manifest(), &settings.models, &settings.tagger)?,
         thumbnails: settings.thumbnails,
+        quality: true,
+        sound_quality: true,
         provider: encoder.device().to_string(),
         versions: BTreeMap::from([
             ("earmark".into(), env!("CARGO_PKG_VERSION").into()),

@@ -151,6 +151,7 @@ impl Work {
             Job::Finish {
                 closing,
                 scaling,
+                measuring,
                 done,
             } => {
                 // Of several files, the last may be finished by the end of the stream and by the stop that follows.
@@ -158,7 +159,7 @@ impl Work {
                     let _ = done.send(Report::default());
                     return Ok(());
                 }
-                let report = self.finish(*closing, scaling)?;
+                let report = self.finish(*closing, scaling, measuring)?;
                 // A flush may have ended the wait.
                 let _ = done.send(report);
                 return Ok(());
@@ -166,11 +167,12 @@ impl Work {
             Job::Segment {
                 closing,
                 scaling,
+                measuring,
                 target,
                 further,
             } => {
                 if let Some(closing) = closing {
-                    self.finish(*closing, scaling)?;
+                    self.finish(*closing, scaling, measuring)?;
                 }
                 return self.next_file(target, further);
             }
@@ -224,6 +226,7 @@ impl Work {
                 entry,
                 square,
                 shape,
+                quality,
             } = frame;
             let drawing = Instant::now();
             let thumbnail = self
@@ -240,6 +243,7 @@ impl Work {
                     entry,
                     features: features.to_vec(),
                     thumbnail,
+                    quality,
                 },
             );
         }
@@ -330,12 +334,17 @@ impl Work {
         Ok(())
     }
 
-    fn finish(&mut self, mut closing: Closing, scaling: Duration) -> Result<Report, WorkError> {
+    fn finish(
+        &mut self,
+        mut closing: Closing,
+        scaling: Duration,
+        measuring: Duration,
+    ) -> Result<Report, WorkError> {
         while let Some(batch) = self.batches.drain() {
             self.encode(batch)?;
         }
         let begun = Instant::now();
-        closing.times = self.times(scaling);
+        closing.times = self.times(scaling, measuring);
         self.writer()?.complete(&closing)?;
         if let Some(mut writer) = self.writer.take() {
             let (path, totals) = (writer.path().to_owned(), writer.totals().clone());
@@ -369,12 +378,12 @@ impl Work {
             return None;
         }
         let mut closing = known.closing();
-        closing.times = self.times(Duration::ZERO);
+        closing.times = self.times(Duration::ZERO, Duration::ZERO);
         writer.keep(&closing, because)
     }
 
     /// The time of every pass as JSON, this one last. The last writes are not in it, as it is written with them.
-    fn times(&self, scaling: Duration) -> String {
+    fn times(&self, scaling: Duration, measuring: Duration) -> String {
         let seconds = |time: Duration| time.as_secs_f64();
         let (mut all, begun) = (self.times.0.clone(), self.times.1);
         all.push(serde_json::json!({
@@ -382,6 +391,7 @@ impl Work {
             "seconds": seconds(begun.elapsed()),
             "busy": {
                 "scale": seconds(scaling),
+                "quality": seconds(measuring),
                 "encode": seconds(self.report.encoding),
                 "thumbnails": seconds(self.report.drawing),
                 "write": seconds(self.report.writing),

@@ -11,6 +11,7 @@ use gst::subclass::prelude::*;
 
 use super::memory::FrameAllocator;
 use super::pending::Pending;
+use super::sharpest::Sharpest;
 use crate::pads;
 use crate::printable::shown;
 use crate::structures::{self, Message};
@@ -31,6 +32,7 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 struct State {
     segment: Option<gst::FormattedSegment<gst::ClockTime>>,
     pending: Pending,
+    sharpest: Sharpest,
     /// False until the first frame after a start, a segment or a flush, which is marked DISCONT.
     goes_on: bool,
     stats: Stats,
@@ -41,6 +43,8 @@ struct Stats {
     units_seen: u64,
     frames: u64,
     missed: u64,
+    /// Frames taken in place of a less sharp one.
+    sharper: u64,
     busy_ns: u64,
 }
 
@@ -58,8 +62,9 @@ impl FramePick {
     fn chain(&self, mut buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let began = Instant::now();
         let damaged = buffer.flags().contains(gst::BufferFlags::CORRUPTED);
-        let outcome = {
+        let (outcome, mut sharper) = {
             let mut state = self.state();
+            let state = &mut *state;
             state.stats.units_seen += 1;
             let at = state.segment.as_ref().zip(buffer.pts());
             let at = at.and_then(|(segment, pts)| pads::stream_time(segment, pts));
@@ -68,15 +73,29 @@ impl FramePick {
                 return Ok(gst::FlowSuccess::Ok);
             };
             let outcome = state.pending.frame(at, damaged);
+            if !outcome.missed.is_empty() {
+                state.sharpest.forget();
+            }
+            let mut sharper = None;
+            if let Some(first) = outcome.served.first() {
+                sharper = state
+                    .sharpest
+                    .settle(&buffer, at, first.entry.first_asked());
+                state.stats.sharper += u64::from(sharper.is_some());
+            } else if let Some(asked) = state.pending.candidate(at).filter(|_| !damaged) {
+                state.sharpest.offer(&buffer, at, asked);
+            }
             state.stats.frames += outcome.served.len() as u64;
             state.stats.busy_ns += began.elapsed().as_nanos() as u64;
-            outcome
+            (outcome, sharper)
         };
         self.miss(&outcome.missed);
         let mut served = outcome.served.into_iter().peekable();
         while let Some(chosen) = served.next() {
             // A frame that serves two entries goes out twice; the copy shares its memory.
-            let mut out = if served.peek().is_some() {
+            let mut out = if let Some(sharper) = sharper.take() {
+                sharper
+            } else if served.peek().is_some() {
                 buffer.clone()
             } else {
                 std::mem::take(&mut buffer)
@@ -126,7 +145,10 @@ impl FramePick {
 
     fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         match event.view() {
-            gst::EventView::Caps(_) => self.turn_off_decoder_qos(),
+            gst::EventView::Caps(caps) => {
+                self.turn_off_decoder_qos();
+                self.state().sharpest.see(caps.caps());
+            }
             gst::EventView::Segment(segment) => {
                 let Ok(segment) = segment.segment().clone().downcast::<gst::ClockTime>() else {
                     gst::element_imp_error!(
@@ -138,11 +160,13 @@ impl FramePick {
                 };
                 let mut state = self.state();
                 state.segment = Some(segment);
+                state.sharpest.forget();
                 state.goes_on = false;
             }
             gst::EventView::FlushStop(_) => {
                 let mut state = self.state();
                 state.pending.clear();
+                state.sharpest.forget();
                 state.segment = None;
                 state.goes_on = false;
             }
@@ -214,6 +238,7 @@ impl FramePick {
                 ("units-seen", stats.units_seen),
                 ("frames", stats.frames),
                 ("missed", stats.missed),
+                ("sharper", stats.sharper),
                 ("busy-ns", stats.busy_ns),
             ],
         );
@@ -301,7 +326,7 @@ impl ElementImpl for FramePick {
             gst::subclass::ElementMetadata::new(
                 "Earmark frame picker",
                 "Filter/Video",
-                "Passes the decoded frames that plan entries from anchorgate name, each with its entry, and drops all others uncopied",
+                "Passes the decoded frames that plan entries from anchorgate name, or sharper ones on the way to them, each with its entry, and drops all others uncopied",
                 "Earmark",
             )
         });

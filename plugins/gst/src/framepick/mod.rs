@@ -7,6 +7,7 @@ mod imp;
 )]
 mod memory;
 mod pending;
+mod sharpest;
 
 use gst::glib;
 use gst::prelude::*;

@@ -55,6 +55,14 @@ impl Pending {
         outcome
     }
 
+    /// The time asked for by the next entry, if a frame at `at` may be taken in place of its own.
+    pub(super) fn candidate(&self, at: Nanos) -> Option<Nanos> {
+        let next = self.0.front()?;
+        (next.earliest..next.pts)
+            .contains(&at)
+            .then(|| next.entry.first_asked())
+    }
+
     /// No frame before `until` will come; the entries that waited for one.
     pub(super) fn passed(&mut self, until: Nanos) -> Vec<Entry> {
         let count = self.0.partition_point(|chosen| chosen.pts < until);
@@ -85,6 +93,7 @@ mod tests {
             },
             pts: Nanos::from_ms(ms),
             frame: Nanos::from_ms(40),
+            earliest: Nanos::from_ms(ms),
         }
     }
 

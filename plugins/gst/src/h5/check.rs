@@ -10,7 +10,7 @@ use half::f16;
 use super::contents::{contents, merged};
 use super::read::{Tables, summary, tables};
 use super::reading::{Reading, sealed};
-use super::{BECAUSE, H5Error, MERGED};
+use super::{BECAUSE, H5Error, MERGED, quality};
 
 /// Rows of features in memory at a time.
 const TOGETHER: usize = 256;
@@ -111,8 +111,10 @@ fn told(file: &Reading, err: &H5Error) -> String {
 fn rows(file: &Reading, problems: &mut Vec<String>) {
     for (group, first) in [
         ("frames", "frames/pts_ns"),
+        (quality::FRAMES, "frames/pts_ns"),
         ("anchors", "anchors/onset_ns"),
         ("cues", "cues/pts_ns"),
+        (quality::CUES, "cues/pts_ns"),
     ] {
         let wanted = file.shape(first).ok().and_then(|s| s.first().copied());
         for name in file.columns_of(group) {
@@ -182,6 +184,10 @@ fn rules(file: &Reading, tables: &Tables, problems: &mut Vec<String>) {
     });
     let likely = |p: f32| (0.0..=1.0).contains(&p);
     let sure = |anchor: &super::AnchorRow| likely(anchor.score) && likely(anchor.uncertainty);
+    let mut measures = tables.quality.iter().flat_map(|q| q.values());
+    need(measures.all(likely), &|| {
+        format!("/{} has values outside [0, 1]", quality::FRAMES)
+    });
     need(tables.anchors.iter().all(sure), &|| {
         "/anchors/score or /anchors/uncertainty has values outside [0, 1]".into()
     });
@@ -242,6 +248,16 @@ fn cues(file: &Reading, problems: &mut Vec<String>) -> Result<(), H5Error> {
         {
             problems.push(format!(
                 "/cues/change has values outside [0, {MOST_CHANGE}]"
+            ));
+        }
+    }
+    for name in file.columns_of(quality::CUES) {
+        let values: Vec<f32> = file.column(&format!("{}/{name}", quality::CUES))?;
+        let fits = |p: &f32| p.is_nan() || (0.0..=1.0).contains(p);
+        if !values.iter().all(fits) {
+            problems.push(format!(
+                "/{}/{name} has values outside [0, 1]",
+                quality::CUES
             ));
         }
     }

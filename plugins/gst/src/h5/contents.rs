@@ -15,7 +15,14 @@ use super::{
 /// Attributes without a digest of their own.
 const OWN: [&str; 2] = ["digests", "sha256"];
 /// The groups of datasets.
-const GROUPS: [&str; 4] = ["frames", "anchors", "cues", "thumbnails"];
+const GROUPS: [&str; 6] = [
+    super::quality::CUES,
+    "frames",
+    "frames/quality",
+    "anchors",
+    "cues",
+    "thumbnails",
+];
 /// Bytes per read, unless a chunk is larger.
 const TOGETHER: usize = 1 << 20;
 
@@ -89,6 +96,7 @@ fn datasets(at: &Group) -> Vec<String> {
             let names = names.unwrap_or_default().into_iter();
             names.map(move |name| format!("{group}/{name}"))
         })
+        .filter(|name| !GROUPS.contains(&name.as_str()))
         .collect()
 }
 

@@ -10,7 +10,7 @@ use super::reading::Reading;
 use super::value::{self, Label};
 use super::{
     Dataset, Error, FloatSize, H5Error, H5Type, IntSize, OldReasonCode, ReasonCode, TierCode,
-    TypeDescriptor, failed,
+    TypeDescriptor, failed, quality,
 };
 use crate::atomic_file::Partial;
 
@@ -18,10 +18,12 @@ use crate::atomic_file::Partial;
 pub const MERGED: &str = "earmark-merged/2";
 
 /// The groups to copy, and the name of their leading axis.
-const GROUPS: [(&str, &str); 4] = [
+const GROUPS: [(&str, &str); 6] = [
     ("frames", "frame"),
+    (quality::FRAMES, "frame"),
     ("anchors", "anchor"),
     ("cues", "hop"),
+    (quality::CUES, "hop"),
     ("thumbnails", "byte"),
 ];
 

@@ -5,7 +5,7 @@
 //! - `value`: attributes and labels; nothing in a file has a variable length.
 //! - `output`: writes tables and columns, with their digests.
 //! - `seal`: the end of a finished file, which shows damage to its structure before HDF5 reads it.
-//! - `write`: writes a feature file; `tables`: its columns. `merge`: writes one file of many.
+//! - `write`: writes a feature file; `tables` and `quality`: its columns. `merge`: writes one file of many.
 //! - `reading`: opens a file; `read`: reads it; `check` and `contents`: find what is wrong with it.
 //! - `recover`: copies what can be read of a damaged or unsealed file.
 //! - `sound`: reads sound from HDF5 files of others; `numbers`: reads whole numbers from them.
@@ -19,6 +19,7 @@ mod contents;
 mod merge;
 mod numbers;
 mod output;
+mod quality;
 mod read;
 mod reading;
 mod recover;

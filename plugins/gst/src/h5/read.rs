@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
-use anchoring::cue::COARSE;
+use anchoring::cue::{COARSE, SoundQuality};
 use anchoring::plan::Reason;
 use anchoring::tier::{Tier, Tokens};
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::reading::Reading;
 use super::value::{Label, read_label};
 use super::{H5Error, H5Type, ModelNote, OldReasonCode, OldText, Precision, ReasonCode, TierCode};
+use crate::frame_quality::FrameQuality;
 
 /// Thumbnails in memory at once.
 const TOGETHER: usize = 64;
@@ -111,6 +112,8 @@ pub struct Tables {
     pub anchor: Vec<i32>,
     /// The anchors, in the order of their windows.
     pub anchors: Vec<AnchorRow>,
+    /// How good each frame is to look at; empty in files of older versions.
+    pub quality: Vec<FrameQuality>,
 }
 
 /// A row of `/anchors`.
@@ -217,6 +220,8 @@ pub struct CueColumns {
     pub bands: Vec<u8>,
     /// Not a number where it is not known; empty in files of older versions.
     pub change: Vec<f32>,
+    /// How good the sound is; empty in files of older versions.
+    pub quality: Vec<Option<SoundQuality>>,
 }
 
 /// The cues of a file, complete or not.
@@ -243,11 +248,13 @@ pub(super) fn cues(file: &Reading) -> Result<CueColumns, H5Error> {
             true => file.column("cues/change")?,
             false => Vec::new(),
         },
+        quality: sound_quality(file, &Whole)?,
     };
     let rows = cues.pts_ns.len();
     let columns = [&cues.eventness, &cues.uncertainty, &cues.speech];
     let fits = cues.bands.is_empty() || cues.bands.len() == rows * COARSE;
     let fits = fits && (cues.change.is_empty() || cues.change.len() == rows);
+    let fits = fits && (cues.quality.is_empty() || cues.quality.len() == rows);
     if !fits || columns.iter().any(|column| column.len() != rows) {
         return Err(foreign(path, "the columns of /cues differ in length"));
     }
@@ -346,6 +353,7 @@ pub(super) fn tables(file: &Reading) -> Result<Tables, H5Error> {
         tokens: file.column("frames/tokens")?,
         anchor: file.column("frames/anchor")?,
         anchors: anchors(file)?,
+        quality: quality(file, &Whole)?,
     };
     let rows = tables.pts_ns.len();
     let columns = [
@@ -356,13 +364,61 @@ pub(super) fn tables(file: &Reading) -> Result<Tables, H5Error> {
         tables.tokens.len(),
         tables.anchor.len(),
     ];
-    if columns.iter().any(|length| *length != rows) {
+    let measured = tables.quality.is_empty() || tables.quality.len() == rows;
+    if !measured || columns.iter().any(|length| *length != rows) {
         return Err(foreign(
             &file.path,
             "the columns of /frames differ in length",
         ));
     }
     Ok(tables)
+}
+
+/// The measures of every frame that all columns have; none in files of older versions.
+pub(super) fn quality(
+    file: &Reading,
+    columns: &impl Columns,
+) -> Result<Vec<FrameQuality>, H5Error> {
+    if !file.has(super::quality::FRAMES) {
+        return Ok(Vec::new());
+    }
+    let measures = FrameQuality::NAMES
+        .map(|name| columns.column::<f32>(file, &format!("{}/{name}", super::quality::FRAMES), 1));
+    let mut all = Vec::with_capacity(measures.len());
+    for measure in measures {
+        all.push(measure?);
+    }
+    let rows = all.iter().map(Vec::len).min().unwrap_or(0);
+    if columns.strict() && all.iter().any(|measure| measure.len() != rows) {
+        return Err(foreign(
+            &file.path,
+            "the columns of /frames/quality differ in length",
+        ));
+    }
+    let row = |k: usize| FrameQuality::from_values(std::array::from_fn(|column| all[column][k]));
+    Ok((0..rows).map(row).collect())
+}
+
+/// The measures of the sound of every cue that all columns have; none in files of older versions.
+pub(super) fn sound_quality(
+    file: &Reading,
+    columns: &impl Columns,
+) -> Result<Vec<Option<SoundQuality>>, H5Error> {
+    if !file.has(super::quality::CUES) {
+        return Ok(Vec::new());
+    }
+    let mut all: Vec<Vec<f32>> = Vec::with_capacity(SoundQuality::MEASURES);
+    for name in SoundQuality::NAMES {
+        let name = format!("{}/{name}", super::quality::CUES);
+        all.push(columns.column(file, &name, 1)?);
+    }
+    let rows = all.iter().map(Vec::len).min().unwrap_or(0);
+    let row = |k: usize| {
+        let shares: [f32; SoundQuality::MEASURES] = std::array::from_fn(|column| all[column][k]);
+        let known = shares.iter().all(|share| !share.is_nan());
+        known.then(|| SoundQuality::from_shares(shares))
+    };
+    Ok((0..rows).map(row).collect())
 }
 
 /// Name of the column of planned times.

@@ -16,8 +16,8 @@ const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
 const MOST_PACKED: u64 = 1100;
 /// Most bytes read from a dataset at once.
 const MOST_BYTES: u64 = 4 << 30;
-/// Depth of the deepest name: `/VIDEO_ID/frames/features`.
-const DEEPEST: usize = 3;
+/// Depth of the deepest name: `/VIDEO_ID/frames/quality/score`.
+const DEEPEST: usize = 4;
 /// Most names in a file; a merged file of a hundred thousand recordings has half as many.
 const MOST_LINKS: usize = 8_000_000;
 /// Longest thumbnail.
@@ -303,10 +303,17 @@ impl Reading {
         })
     }
 
-    /// Names of a group's columns.
+    /// Names of a group's columns, not those of a group inside it.
     pub(super) fn columns_of(&self, group: &str) -> Vec<String> {
-        let names = self.file.group(group).and_then(|g| g.member_names());
-        names.unwrap_or_default()
+        let Ok(group) = self.file.group(group) else {
+            return Vec::new();
+        };
+        let names = group.member_names().unwrap_or_default().into_iter();
+        let is_group = |name: &String| {
+            let kind = group.loc_type_by_name(name);
+            kind.is_ok_and(|kind| kind == LocationType::Group)
+        };
+        names.filter(|name| !is_group(name)).collect()
     }
 
     /// Whether a dataset has units and axes.

@@ -153,6 +153,8 @@ fn opening(
         models: serde_json::from_str(&text("models")).unwrap_or_default(),
         versions: serde_json::from_str(&text("versions")).unwrap_or_default(),
         thumbnails: thumbnails && file.has_thumbnails(),
+        quality: file.has(super::quality::FRAMES),
+        sound_quality: file.has(super::quality::CUES),
         provider: text("provider"),
         further,
     })
@@ -247,7 +249,10 @@ fn cues(file: &Reading, columns: &impl Columns, writer: &mut Writer) -> Result<N
         true => columns.column(file, "cues/change", 1)?,
         false => vec![f32::NAN; pts.len()],
     };
+    let quality = super::read::sound_quality(file, columns)?;
+    let measured = file.has(super::quality::CUES);
     let lengths = [
+        if measured { quality.len() } else { pts.len() },
         pts.len(),
         eventness.len(),
         uncertainty.len(),
@@ -277,6 +282,7 @@ fn cues(file: &Reading, columns: &impl Columns, writer: &mut Writer) -> Result<N
                 .collect(),
             bands: coarse,
             change: Some(change[k]).filter(|change| !change.is_nan()),
+            quality: quality.get(k).copied().flatten(),
             ..Cue::default()
         };
         match writer.cue(&cue) {
@@ -311,7 +317,10 @@ fn frames(
         [have, dim] => (have, dim),
         _ => (0, 0),
     };
+    let quality = super::read::quality(file, columns)?;
+    let measured = file.has(super::quality::FRAMES);
     let lengths = [
+        if measured { quality.len() } else { pts.len() },
         pts.len(),
         planned.len(),
         asked.len(),
@@ -360,6 +369,7 @@ fn frames(
                 },
                 features: features.to_vec(),
                 thumbnail: jpegs.next().unwrap_or_default(),
+                quality: quality.get(k).copied().unwrap_or_default(),
             };
             match writer.frame(&row) {
                 Ok(()) => last = last.max(row.pts),
@@ -400,6 +410,7 @@ mod tests {
                 entry,
                 features: vec![k as f32; 3],
                 thumbnail: Vec::new(),
+                quality: crate::frame_quality::FrameQuality::default(),
             };
             writer.frame(&row).unwrap();
         }

@@ -5,6 +5,7 @@ use anchoring::plan::Anchor;
 use half::f16;
 
 use super::output::{Append, Column, Output, Shape};
+use super::quality::{CueColumns, FrameColumns};
 use super::value::{Label, label};
 use super::{H5Error, NO_CLASS, Opening, Precision, ReasonCode, Row, TierCode};
 
@@ -31,6 +32,7 @@ pub(super) struct Frames {
     tokens: Column<u32>,
     anchor: Column<i32>,
     pub(super) thumbnails: Option<Thumbnails>,
+    quality: Option<FrameColumns>,
 }
 
 /// Small JPEGs, one after another, and where each ends.
@@ -59,6 +61,7 @@ pub(super) struct Cues {
     class_p: Column<f16>,
     bands: Option<Column<u8>>,
     change: Option<Column<f32>>,
+    quality: Option<CueColumns>,
 }
 
 /// Which columns of `/cues` there are that files of older versions lack.
@@ -113,6 +116,7 @@ impl Frames {
             tokens: table.column(&plain("tokens", "token"), digests)?,
             anchor: table.column(&anchor, digests)?,
             thumbnails: None,
+            quality: None,
         };
         if opening.thumbnails {
             let stop = plain("thumbnail_stop", "byte of /thumbnails/jpeg");
@@ -129,6 +133,9 @@ impl Frames {
                 jpeg,
                 bytes: 0,
             });
+        }
+        if opening.quality {
+            frames.quality = Some(FrameColumns::create(output, CHUNK_ROWS)?);
         }
         Ok(frames)
     }
@@ -148,6 +155,9 @@ impl Frames {
         self.tokens.push(row.entry.tokens as u32);
         self.anchor
             .push(row.entry.anchor.map_or(-1, |id| id as i32));
+        if let Some(quality) = &mut self.quality {
+            quality.push(&row.quality);
+        }
         if let Some(thumbnails) = &mut self.thumbnails {
             thumbnails.bytes += row.thumbnail.len() as u64;
             thumbnails.stop.push(thumbnails.bytes);
@@ -174,6 +184,9 @@ impl Frames {
             // Bytes first, so that every row that is there has its JPEG.
             columns.insert(0, &mut thumbnails.jpeg);
             columns.push(&mut thumbnails.stop);
+        }
+        if let Some(quality) = &mut self.quality {
+            columns.extend(quality.columns());
         }
         columns
     }
@@ -224,7 +237,11 @@ impl Anchors {
 
 impl Cues {
     // Compressed, as they are many and alike. A round of cues is a chunk, so that each is compressed once.
-    pub(super) fn create(output: &mut Output, parts: CueParts) -> Result<Self, H5Error> {
+    pub(super) fn create(
+        output: &mut Output,
+        parts: CueParts,
+        with_quality: bool,
+    ) -> Result<Self, H5Error> {
         let table = output.table("cues", "hop")?;
         let digests = &mut output.digests;
         let packed = |name, units| Shape {
@@ -239,7 +256,7 @@ impl Cues {
             wide: Some((COARSE, "band")),
             ..packed("bands", "0.4 dB above -60 dB")
         };
-        Ok(Self {
+        let mut cues = Self {
             pts_ns: table.column(&packed("pts_ns", "ns"), digests)?,
             eventness: table.column(&packed("eventness", "probability"), digests)?,
             uncertainty: table.column(&packed("uncertainty", "probability"), digests)?,
@@ -254,7 +271,12 @@ impl Cues {
                 true => Some(table.column(&packed("change", "usual size of a frame"), digests)?),
                 false => None,
             },
-        })
+            quality: None,
+        };
+        if with_quality {
+            cues.quality = Some(CueColumns::create(output, CHUNK_ROWS)?);
+        }
+        Ok(cues)
     }
 
     pub(super) fn push(&mut self, cue: &Cue) {
@@ -274,6 +296,9 @@ impl Cues {
         if let Some(change) = &mut self.change {
             change.push(cue.change.unwrap_or(f32::NAN));
         }
+        if let Some(quality) = &mut self.quality {
+            quality.push(cue.quality);
+        }
     }
 
     pub(super) fn columns(&mut self) -> Vec<&mut dyn Append> {
@@ -290,6 +315,9 @@ impl Cues {
         }
         if let Some(change) = &mut self.change {
             columns.push(change);
+        }
+        if let Some(quality) = &mut self.quality {
+            columns.extend(quality.columns());
         }
         columns
     }

@@ -15,6 +15,7 @@ use super::output::{Append, Output};
 use super::tables::{Anchors, CHUNK_ROWS, CueParts, Cues, Frames, ROUND};
 use super::{BECAUSE, H5Error, ModelNote, Precision, SCHEMA};
 use crate::atomic_file::Partial;
+use crate::frame_quality::FrameQuality;
 
 /// Bytes reserved beyond the rows, for metadata and the closing.
 const SPARE: u64 = 128 << 10;
@@ -38,6 +39,10 @@ pub struct Opening {
     pub versions: BTreeMap<String, String>,
     /// Whether to store a small JPEG of every frame.
     pub thumbnails: bool,
+    /// Whether to store how good every frame is to look at.
+    pub quality: bool,
+    /// Whether to store how good the sound is.
+    pub sound_quality: bool,
     /// The device of the encoder: `cpu`, `cuda 0`.
     pub provider: String,
     /// Attributes beyond the schema.
@@ -82,6 +87,8 @@ pub struct Row {
     pub features: Vec<f32>,
     /// A small JPEG; stored only if [`Opening::thumbnails`] is set.
     pub thumbnail: Vec<u8>,
+    /// How good it is to look at; stored only if [`Opening::quality`] is set.
+    pub quality: FrameQuality,
 }
 
 /// Counts of what was written.
@@ -168,7 +175,7 @@ impl Writer {
         let writer = Self {
             frames: Frames::create(&mut output, opening)?,
             anchors: Anchors::create(&mut output)?,
-            cues: Cues::create(&mut output, parts)?,
+            cues: Cues::create(&mut output, parts, opening.sound_quality)?,
             output,
             partial,
             dim: opening.dim,

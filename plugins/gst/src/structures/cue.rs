@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use anchoring::cue::{COARSE, Cue, MOST_CHANGE, Onset, Tag};
+use anchoring::cue::{COARSE, Cue, MOST_CHANGE, Onset, SoundQuality, Tag};
 use anchoring::time::Nanos;
 
 use super::fields::{StructureError, get, nanos, unit, wrong};
@@ -34,6 +34,9 @@ pub(super) fn to_structure(cue: &Cue) -> gst::Structure {
     }
     if let Some(change) = cue.change {
         s.set("change", change);
+    }
+    if let Some(quality) = cue.quality {
+        s.set("quality", quality.text());
     }
     s
 }
@@ -81,6 +84,13 @@ pub(super) fn from_structure(s: &gst::StructureRef) -> Result<Cue, StructureErro
         ),
         false => None,
     };
+    let quality = match s.has_field("quality") {
+        false => None,
+        true => Some(
+            SoundQuality::from_text(get(s, "quality")?)
+                .ok_or_else(|| wrong(s, "quality", "must be 18 hexadecimal digits"))?,
+        ),
+    };
     Ok(Cue {
         pts: nanos(s, "pts-ns")?,
         eventness: unit(s, "eventness")?,
@@ -90,6 +100,7 @@ pub(super) fn from_structure(s: &gst::StructureRef) -> Result<Cue, StructureErro
         onset,
         bands,
         change,
+        quality,
     })
 }
 
@@ -133,6 +144,10 @@ pub fn cue_to_text(cue: &Cue) -> String {
     }
     if let Some(change) = cue.change {
         let _ = write!(text, ", change=(float){change}");
+    }
+    if let Some(quality) = cue.quality {
+        text += ", quality=(string)";
+        text += &quality.text();
     }
     text += ";\n";
     text
@@ -210,6 +225,9 @@ fn parse_own(text: &str) -> Option<Cue> {
     if let Some(change) = value(&mut rest, ", change=(float)", ",") {
         cue.change = Some(change_of(change.parse().ok()?)?);
     }
+    if let Some(quality) = value(&mut rest, ", quality=(string)", ",") {
+        cue.quality = Some(SoundQuality::from_text(quality)?);
+    }
     rest.is_empty().then_some(cue)
 }
 
@@ -253,6 +271,9 @@ pub(super) mod tests {
             }),
             bands: std::array::from_fn(|band| band as u8 * 17),
             change: Some(1.25),
+            quality: Some(SoundQuality::from_shares(std::array::from_fn(|k| {
+                k as f32 / 9.0
+            }))),
         }
     }
 
@@ -270,6 +291,7 @@ pub(super) mod tests {
         plain.onset = None;
         plain.tags.clear();
         plain.change = None;
+        plain.quality = None;
         for cue in [cue(), plain] {
             let text = cue_to_text(&cue);
             assert!(text.ends_with('\n') && text.lines().count() == 1);

@@ -19,6 +19,8 @@ pub struct Chosen {
     pub pts: Nanos,
     /// Time from one frame to the next thereabouts.
     pub frame: Nanos,
+    /// The earliest frame that may be taken in its place, if that is sharper; `pts`: none.
+    pub earliest: Nanos,
 }
 
 pub(super) fn put_entry(s: &mut gst::StructureRef, entry: &Entry) {
@@ -65,13 +67,21 @@ pub(super) fn put_chosen(s: &mut gst::StructureRef, chosen: &Chosen) {
     put_entry(s, &chosen.entry);
     s.set("pts-ns", chosen.pts.get());
     s.set("frame-ns", chosen.frame.get());
+    if chosen.earliest < chosen.pts {
+        s.set("earliest-ns", chosen.earliest.get());
+    }
 }
 
 pub(super) fn get_chosen(s: &gst::StructureRef) -> Result<Chosen, StructureError> {
+    let pts = nanos(s, "pts-ns")?;
     Ok(Chosen {
         entry: get_entry(s)?,
-        pts: nanos(s, "pts-ns")?,
+        pts,
         frame: nanos(s, "frame-ns")?,
+        earliest: match s.has_field("earliest-ns") {
+            true => nanos(s, "earliest-ns")?.min(pts),
+            false => pts,
+        },
     })
 }
 
@@ -129,6 +139,7 @@ pub(super) mod tests {
             entry: entry(None),
             pts: Nanos::from_ms(ms),
             frame: Nanos::from_ms(40),
+            earliest: Nanos::from_ms(ms),
         };
         let mut buffer = gst::Buffer::new();
         assert!(buffer_tag(&buffer).is_none());

@@ -130,6 +130,7 @@ mod tests {
                 entry: entry(Some(3)),
                 pts: Nanos::new(1_240_000_000),
                 frame: Nanos::from_ms(40),
+                earliest: Nanos::new(1_140_000_000),
             }),
             Message::Miss(entry(None)),
             Message::Summary(Summary {

@@ -339,6 +339,7 @@ pub(crate) fn chosen(ms: i64) -> Chosen {
         entry: entry(ms * 1_000_000),
         pts: Nanos::from_ms(ms),
         frame: Nanos::from_ms(40),
+        earliest: Nanos::from_ms(ms),
     }
 }
 

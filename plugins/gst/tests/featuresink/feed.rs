@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anchoring::cue::{Cue, Tag};
+use anchoring::cue::{Cue, SoundQuality, Tag};
 use anchoring::plan::Anchor;
 use anchoring::plan::{Entry, Header, Reason, SCHEMA};
 use anchoring::tier::{Prices, Tier};
@@ -57,6 +57,7 @@ pub(crate) fn cue(k: i64) -> Cue {
         onset: None,
         bands: std::array::from_fn(|band| (k as usize * 16 + band) as u8),
         change: (k % 3 > 0).then_some(k as f32 / 8.0),
+        quality: (k % 2 == 0).then(|| SoundQuality::from_shares([0.5; SoundQuality::MEASURES])),
     }
 }
 
@@ -185,6 +186,7 @@ impl Feed {
             entry,
             pts: Nanos::from_ms(ms),
             frame: Nanos::from_ms(40),
+            earliest: Nanos::from_ms(ms),
         };
         structures::tag_buffer(buffer.make_mut(), &chosen).unwrap();
         self.push(buffer)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anchoring::plan::Reason;
 use anchoring::tier::Tier;
 use anchoring::time::Nanos;
+use gstearmark::frame_quality::FrameQuality;
 use gstearmark::h5::{
     self, Closing, H5Error, Opening, Row, Totals, Writer, read_summary, read_tables,
 };
@@ -70,6 +71,7 @@ fn add(writer: &mut Writer, k: i64, dim: usize) -> Result<(), H5Error> {
             .map(|d| noise(k as u64 * 4096 + d as u64))
             .collect(),
         thumbnail: Vec::new(),
+        quality: FrameQuality::default(),
     })
 }
 

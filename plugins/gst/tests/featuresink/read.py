@@ -6,6 +6,14 @@ from PIL import Image
 
 TIERS, REASONS = {"low": 0, "base": 1, "high": 2}, {"anchor": 0, "untrusted": 1, "background": 2, "uniform": 3}
 
+
+def columns(table):
+    """Datasets of a table, and of groups inside it."""
+    found = {}
+    table.visititems(lambda name, item: found.update({name: item} if isinstance(item, h5py.Dataset) else {}))
+    return found
+
+
 with h5py.File(sys.argv[1]) as f:
     a = f.attrs
     assert a["schema"] == b"earmark/2" and a["complete"] == True and a["video_id"] == b"kitchen", dict(a)  # noqa: E712
@@ -14,7 +22,7 @@ with h5py.File(sys.argv[1]) as f:
     assert json.loads(a["warnings"]) == ["one thing"] and json.loads(a["models"])[0]["name"] == "colour"
     assert json.loads(a["config"])["budget"]["tokens_per_s"] == 196 and "hdf5" in json.loads(a["versions"])
     for group, rows in (("frames", 30), ("anchors", 5), ("cues", 375)):
-        for name, d in f[group].items():
+        for name, d in columns(f[group]).items():
             assert d.shape[0] == rows and d.chunks and d.attrs["units"] and d.attrs["axes"], (group, name, d.shape)
             assert len(d.attrs["axes"].decode().split(", ")) == d.ndim
     assert h5py.check_enum_dtype(f["frames/tier"].dtype) == TIERS and h5py.check_enum_dtype(f["frames/reason"].dtype) == REASONS
@@ -44,7 +52,7 @@ with h5py.File(sys.argv[1]) as f:
 
     digests = json.loads(a["digests"])
     assert hashlib.sha256(a["digests"]).hexdigest().encode() == a["sha256"]
-    there = {f"{g}/{n}" for g in ("frames", "anchors", "cues", "thumbnails") if g in f for n in f[g]}
+    there = {f"{g}/{n}" for g in ("frames", "anchors", "cues", "thumbnails") if g in f for n in columns(f[g])}
     assert there == set(digests["datasets"]) and set(a) - {"digests", "sha256"} == {n for n in digests["attributes"] if "/" not in n}
     for name, digest in digests["datasets"].items():
         d = f[name]

@@ -75,7 +75,7 @@ fn wind(x: &mut [f32], cut_hz: f32, level: f32, gust_s: f32) {
 fn heard(x: &[f32]) -> Vec<Option<Impairment>> {
     let mut stream = ImpairmentDetector::new();
     let mut all = Vec::new();
-    stream.push(x, |verdict, _| all.push(verdict));
+    stream.push(x, |verdict, _, _| all.push(verdict));
     all
 }
 
@@ -192,7 +192,7 @@ proptest! {
         let mut rest = x.as_slice();
         for &size in sizes.iter().cycle() {
             let (now, later) = rest.split_at(size.min(rest.len()));
-            stream.push(now, |verdict, _| all.push(verdict));
+            stream.push(now, |verdict, _, _| all.push(verdict));
             rest = later;
             if rest.is_empty() {
                 break;
@@ -205,4 +205,162 @@ proptest! {
     fn any_samples_are_borne(x in prop::collection::vec(any::<f32>(), 0..4_000)) {
         prop_assert_eq!(heard(&x).len(), x.len() / SAMPLES);
     }
+}
+
+/// The mean of a measure, from three seconds after the start.
+fn mean_of(x: &[f32], name: &str) -> f32 {
+    let at = SoundQuality::NAMES.iter().position(|own| *own == name);
+    let mut stream = ImpairmentDetector::new();
+    let mut all = Vec::new();
+    stream.push(x, |_, _, quality| all.push(quality.shares()[at.unwrap()]));
+    let settled = &all[LONG..];
+    settled.iter().sum::<f32>() / settled.len() as f32
+}
+
+/// A room in which things happen.
+fn kitchen(n: usize) -> Vec<f32> {
+    let mut x = room(n);
+    knocks(&mut x, 1.0, 0.15, 0.08);
+    let mut noise = Noise(77);
+    // Nothing is silent up to the top.
+    x.iter_mut().for_each(|y| *y += 3e-4 * noise.next());
+    x
+}
+
+fn low_pass(x: &mut [f32], hz: f32) {
+    let a = 1.0 - (-std::f32::consts::TAU * hz / RATE as f32).exp();
+    let mut stages = [0.0; 8];
+    for y in x {
+        let mut value = *y;
+        for stage in &mut stages {
+            *stage += a * (value - *stage);
+            value = *stage;
+        }
+        *y = value;
+    }
+}
+
+fn hum(x: &mut [f32], mains: f32, level: f32) {
+    for (n, y) in x.iter_mut().enumerate() {
+        let turn = std::f32::consts::TAU * mains * (n % RATE as usize) as f32 / RATE as f32;
+        *y += level * (turn.sin() + 0.5 * (2.0 * turn).sin() + 0.3 * (3.0 * turn).sin());
+    }
+}
+
+fn drop_out(x: &mut [f32], share: f32) {
+    let mut noise = Noise(4);
+    for block in x.chunks_mut(3 * BLOCK) {
+        if noise.next().abs() < share {
+            block.fill(0.0);
+        }
+    }
+}
+
+/// A fault, its five strengths, and how it is made.
+type Fault = (&'static str, [f32; 5], fn(&mut Vec<f32>, f32));
+
+const FAULTS: [Fault; 8] = [
+    ("clipping", [1.2, 1.6, 2.0, 2.5, 3.5], |x, s| {
+        wind(x, 800.0, 0.2, 0.5);
+        x.iter_mut().for_each(|y| *y = (*y * s).clamp(-1.0, 1.0));
+    }),
+    ("wind", [0.003, 0.008, 0.02, 0.05, 0.1], |x, s| {
+        wind(x, 30.0, s, 0.5)
+    }),
+    ("handling", [2.0, 5.0, 8.0, 12.0, 18.0], |x, s| {
+        knocks(x, s, 0.3, 0.01)
+    }),
+    ("roar", [0.01, 0.03, 0.08, 0.2, 0.4], |x, s| {
+        let mut noise = Noise(2);
+        let from = x.len() / 5;
+        x[from..].iter_mut().for_each(|y| *y += s * noise.next());
+    }),
+    ("dropouts", [0.02, 0.05, 0.1, 0.2, 0.4], |x, s| {
+        drop_out(x, s)
+    }),
+    ("hum", [0.0003, 0.001, 0.003, 0.01, 0.05], |x, s| {
+        hum(x, 50.0, s)
+    }),
+    (
+        "bandwidth",
+        [5000.0, 3000.0, 2000.0, 1200.0, 600.0],
+        |x, s| {
+            low_pass(x, s);
+        },
+    ),
+    ("noise_floor", [0.003, 0.01, 0.03, 0.08, 0.2], |x, s| {
+        let mut noise = Noise(2);
+        x.iter_mut().for_each(|y| *y += s * noise.next());
+    }),
+];
+
+#[test]
+fn every_measure_falls_with_its_own_fault() {
+    let clean = kitchen(seconds(30.0));
+    for (own, strengths, make) in FAULTS {
+        let before = mean_of(&clean, own);
+        assert!(before > 0.9, "{own} of a clean kitchen is {before}");
+        let falls = strengths.map(|strength| {
+            let mut x = clean.clone();
+            make(&mut x, strength);
+            mean_of(&x, own)
+        });
+        assert!(falls.is_sorted_by(|a, b| a >= b), "{own}: {falls:?}");
+        assert!(falls[4] < 0.6 && falls[4] < falls[1], "{own}: {falls:?}");
+    }
+}
+
+#[test]
+fn faults_that_hide_events_leave_one_another_alone() {
+    let clean = kitchen(seconds(30.0));
+    for (fault, other) in [
+        ("hum", "wind"),
+        ("hum", "clipping"),
+        ("dropouts", "clipping"),
+        ("bandwidth", "clipping"),
+        ("bandwidth", "dropouts"),
+        ("noise_floor", "handling"),
+        ("wind", "clipping"),
+        ("wind", "dropouts"),
+        ("handling", "wind"),
+        ("handling", "dropouts"),
+        ("roar", "wind"),
+        ("clipping", "dropouts"),
+    ] {
+        let (_, strengths, make) = FAULTS.into_iter().find(|(own, ..)| *own == fault).unwrap();
+        let mut x = clean.clone();
+        make(&mut x, strengths[3]);
+        let (before, after) = (mean_of(&clean, other), mean_of(&x, other));
+        assert!(
+            before - after < 0.1,
+            "{fault} takes {other} from {before} to {after}"
+        );
+    }
+}
+
+#[test]
+fn clean_sound_is_trusted_in_full_and_what_is_distrusted_is_not() {
+    for (per_s, size) in [(0.3, 0.3), (1.0, 0.1), (2.0, 0.05), (3.0, 0.2)] {
+        let mut x = room(seconds(30.0));
+        knocks(&mut x, per_s, size, 0.08);
+        let mut stream = ImpairmentDetector::new();
+        stream.push(&x, |_, _, quality| {
+            assert_eq!(quality.trust(), 1.0, "{quality:?}")
+        });
+    }
+    let mut x = room(seconds(40.0));
+    knocks(&mut x[seconds(5.0)..seconds(15.0)], 12.0, 0.3, 0.01);
+    wind(&mut x[seconds(25.0)..seconds(40.0)], 30.0, 0.08, 0.4);
+    let mut stream = ImpairmentDetector::new();
+    let (mut least, mut bad) = (1.0_f32, 0);
+    stream.push(&x, |verdict, _, quality| {
+        if verdict.is_some() {
+            (least, bad) = (least.min(quality.trust()), bad + 1);
+        }
+    });
+    assert!(least < 0.1 && bad > 200, "{least}, {bad}");
+    let mut quiet = ImpairmentDetector::new();
+    quiet.push(&[0.0; 3200], |_, _, quality| {
+        assert_eq!(quality, SoundQuality::SILENT)
+    });
 }

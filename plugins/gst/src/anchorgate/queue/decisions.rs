@@ -8,6 +8,7 @@ use super::super::warning::Warning;
 use super::{
     Chosen, CueState, EntrySource, GateError, GateQueue, Message, Outgoing, Room, UnitWithEvents,
 };
+use crate::pads;
 
 impl GateQueue {
     pub(super) fn is_over_limit(&self) -> bool {
@@ -69,6 +70,7 @@ impl GateQueue {
                         anchor.label.clone_from(label);
                     }
                     self.counts.anchors += 1;
+                    self.sharpest.anchor(&anchor);
                     self.send(Message::Anchor(anchor));
                 }
                 Item::Cue(cue) => self.keep_cue(cue),
@@ -83,7 +85,13 @@ impl GateQueue {
             match verdict {
                 Verdict::Serve { entry, pts } => {
                     self.counts.spent += entry.tokens;
-                    self.send(Message::Chosen(Chosen { entry, pts, frame }));
+                    let earliest = self.sharpest.earliest(&entry, pts);
+                    self.send(Message::Chosen(Chosen {
+                        entry,
+                        pts,
+                        frame,
+                        earliest,
+                    }));
                 }
                 Verdict::Merge(entry) => {
                     self.counts.entries = self.counts.entries.saturating_sub(1);
@@ -107,7 +115,8 @@ impl GateQueue {
                     self.skipped = None;
                     self.out
                         .extend(unit.events.into_iter().map(Outgoing::Event));
-                    self.pass(unit.buffer, wanted);
+                    let shown = wanted || self.may_be_taken(&unit.buffer);
+                    self.pass(unit.buffer, shown);
                 }
                 Verdict::Drop(unit) => {
                     self.out
@@ -116,6 +125,13 @@ impl GateQueue {
                 Verdict::Skip { from, to, left } => self.skip(to - from, left),
             }
         }
+    }
+
+    /// Whether the frame of a unit that is decoded anyway may be taken in place of a wanted one.
+    fn may_be_taken(&self, buffer: &gst::Buffer) -> bool {
+        let at = self.segment.as_ref().zip(buffer.pts());
+        let at = at.and_then(|(segment, pts)| pads::stream_time(segment, pts));
+        at.is_some_and(|at| self.sharpest.holds(at))
     }
 
     /// Passes a unit. If its frame is not `wanted`, it only helps to decode others, and the decoder need not give it out.

@@ -17,6 +17,7 @@ mod end;
 mod events;
 mod jump;
 mod restart;
+mod sharpest;
 mod units;
 
 use std::collections::VecDeque;
@@ -39,6 +40,7 @@ use change::ChangeState;
 use drain::SkippedSpan;
 use jump::JumpState;
 pub(super) use jump::JumpTarget;
+use sharpest::SharpestSpans;
 
 /// Everything that is fixed when the gate starts.
 #[derive(Clone, Debug)]
@@ -52,6 +54,8 @@ pub(super) struct Setup {
     pub(super) max_bytes: usize,
     pub(super) max_lag: Nanos,
     pub(super) access: EarmarkAccess,
+    /// How far from the time asked for a sharper frame may be taken; 0: nowhere.
+    pub(super) sharpest: Nanos,
 }
 
 /// Why the gate stops.
@@ -186,6 +190,7 @@ pub(super) struct GateQueue {
     longest_gop: Nanos,
     last_key: Option<Nanos>,
     jumps: JumpState,
+    sharpest: SharpestSpans,
     pub(super) counts: Counts,
 }
 
@@ -219,6 +224,7 @@ impl GateQueue {
         Ok(Self {
             jumps: JumpState::new(setup.access),
             change: ChangeState::new(&setup, &entries),
+            sharpest: SharpestSpans::new(setup.sharpest),
             setup,
             entries,
             frame: None,

@@ -31,6 +31,7 @@ pub(super) struct Properties {
     max_lag_ms: u32,
     patience_ms: u32,
     access: EarmarkAccess,
+    sharpest_ms: u32,
 }
 
 impl Default for Properties {
@@ -47,6 +48,7 @@ impl Default for Properties {
             max_lag_ms: 30_000,
             patience_ms: 5_000,
             access: EarmarkAccess::default(),
+            sharpest_ms: 0,
         }
     }
 }
@@ -93,6 +95,7 @@ impl Properties {
             max_bytes: usize::try_from(self.max_bytes).unwrap_or(usize::MAX),
             max_lag: Nanos::from_ms(self.max_lag_ms.into()),
             access: self.access,
+            sharpest: Nanos::from_ms(self.sharpest_ms.into()),
         })
     }
 

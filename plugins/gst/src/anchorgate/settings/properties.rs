@@ -407,4 +407,10 @@ pub(super) const PROPERTIES: [Property; 36] = [
         "How to read a local MP4 or Matroska file with a plan and no cues; the chosen frames are the same",
         Field::Access(|p| &mut p.access),
     ),
+    property(
+        "sharpest-ms",
+        "Sharpest",
+        "How far from the time asked for the sharpest frame may be taken in place of the planned one, ms; only of frames that are decoded on the way to it, inside its window, and not across a cut; 0: the planned frame, always",
+        Field::Uint(0, 10_000, |p| &mut p.sharpest_ms),
+    ),
 ];

@@ -1,0 +1,239 @@
+//! How good the sound of a hop is: nine measures and a score, each in [0, 1], 1 is best.
+//!
+//! A measure says that one known fault is absent. The first five hide events; the verdict of [`super::trust`] is made of the same numbers, but it is
+//! yes or no. The other four describe the sound. Levels and limits come from recordings of kitchens with and without the fault; the guide
+//! ("Quality") gives definitions and sources.
+
+use std::collections::VecDeque;
+
+use crate::cue::SoundQuality;
+use crate::hearing::mel::RATE;
+
+/// Samples a block: 10 ms.
+const BLOCK: usize = RATE as usize / 100;
+/// Hops in the memory of drop-outs (2 s) and hum (0.96 s).
+const SHORT: usize = 25;
+const HUM_HOPS: usize = 12;
+/// Samples averaged for hum, which leaves 1 kHz; and how many of those there are in a hop, and in memory.
+const DECIMATE: usize = 16;
+const SLOW_HOP: usize = 80;
+const SLOW: usize = SLOW_HOP * HUM_HOPS;
+const SLOW_RATE: f64 = 1000.0;
+/// Mains frequencies and how many of their multiples count.
+const MAINS: [f64; 2] = [50.0, 60.0];
+const MULTIPLES: usize = 4;
+/// A line is one if it is so much above its neighbours, dB.
+const LINE: f32 = 12.0;
+/// How fast the loudest level is forgotten, dB a hop (half a decibel a second); bands are forgotten six times as fast.
+const FORGET: f32 = 0.04;
+const FORGET_BAND: f32 = 0.24;
+/// Bands of the measure of bandwidth: 500 Hz each.
+pub(super) const BAND_BINS: usize = 40;
+pub(super) const BANDS: usize = 16;
+/// A band in which nothing has been louder, dBFS, or that is so far below the loudest one, dB, is empty.
+const EMPTY: f32 = -92.0;
+const FAR_BELOW: f32 = 70.0;
+/// Bandwidth that is enough, in bands: 7 kHz.
+const ENOUGH: f32 = 14.0;
+
+/// What the detector of impairments measures of a hop and of the seconds before it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    /// Level of the hop, dBFS.
+    pub(super) level: f32,
+    /// Share of clipped samples in the last two seconds.
+    pub(super) clipped: f32,
+    /// Changes of level a second in the last two seconds, in natural log units of amplitude.
+    pub(super) moved: f32,
+    /// Below 50 Hz: the median level, how far the quietest tenth is below it, how far the band above is, how far the loudest other band is.
+    pub(super) rumble: f32,
+    pub(super) pause: f32,
+    pub(super) steep: f32,
+    pub(super) above: f32,
+    /// From the quietest tenth of the last three seconds to the loudest, dB; the quietest; the level that the recording returns to.
+    pub(super) spread: f32,
+    pub(super) low: f32,
+    pub(super) calm: f32,
+}
+
+/// Before anything is known, nothing is wrong.
+impl Default for Facts {
+    fn default() -> Self {
+        Self {
+            level: -100.0,
+            clipped: 0.0,
+            moved: 0.0,
+            rumble: -100.0,
+            pause: 0.0,
+            steep: 0.0,
+            above: 0.0,
+            spread: 100.0,
+            low: -100.0,
+            calm: -100.0,
+        }
+    }
+}
+
+/// Keeps what the measures need of the last seconds.
+#[derive(Debug, Default)]
+pub(super) struct QualityMeter {
+    /// Share of blocks of zeros, and whether there was sound, by hop.
+    zeros: VecDeque<(f32, bool)>,
+    slow: VecDeque<f32>,
+    levels: VecDeque<f32>,
+    /// Hops until hum is measured again, and what it was.
+    next_hum: usize,
+    last_hum: Option<f32>,
+    loudest: Option<f32>,
+    bands: [f32; BANDS],
+}
+
+impl QualityMeter {
+    /// The next hop. `silent`: there is nothing to hear in it. `bands`: level of each band of 500 Hz, dBFS.
+    pub(super) fn hop(
+        &mut self,
+        samples: &[f32],
+        facts: &Facts,
+        bands: &[f32; BANDS],
+        silent: bool,
+    ) -> SoundQuality {
+        let (wind, roar) = (wind(facts), roar(facts));
+        let dropouts = self.dropouts(samples, silent);
+        let hum = self.hum(samples, facts.level);
+        let floor = facts.calm.min(facts.low);
+        let loudest = self
+            .loudest
+            .map_or(facts.level, |before| facts.level.max(before - FORGET));
+        self.loudest = Some(loudest);
+        let bandwidth = self.bandwidth(bands);
+        if silent {
+            return SoundQuality::SILENT;
+        }
+        SoundQuality::from_shares([
+            1.0 - ramp(facts.clipped, 0.004, 0.05),
+            1.0 - wind,
+            1.0 - ramp(facts.moved, 22.0, 30.0),
+            1.0 - roar,
+            dropouts,
+            hum,
+            bandwidth,
+            1.0 - ramp(floor, -45.0, -15.0),
+            ramp(loudest - floor, 0.0, 30.0),
+        ])
+    }
+
+    /// Blocks of zeros between sound. All zeros is silence, and no drop-out.
+    fn dropouts(&mut self, samples: &[f32], silent: bool) -> f32 {
+        let blocks = samples.chunks_exact(BLOCK);
+        let all = blocks.len().max(1) as f32;
+        let zeros = blocks
+            .filter(|block| block.iter().all(|x| x.abs() < 1e-7))
+            .count() as f32;
+        keep(&mut self.zeros, (zeros / all, !silent), SHORT);
+        // Zeros count once sound has followed: the last ones may be the beginning of silence.
+        let last = self.zeros.iter().rposition(|(_, sound)| *sound);
+        let first = self.zeros.iter().position(|(_, sound)| *sound);
+        let (Some(first), Some(last)) = (first, last) else {
+            return 1.0;
+        };
+        let share: f32 = self.zeros.range(first..=last).map(|(zeros, _)| zeros).sum();
+        1.0 - ramp(share / self.zeros.len() as f32, 0.0, 0.25)
+    }
+
+    /// How far the lines of the mains and their multiples are below all of the sound.
+    fn hum(&mut self, samples: &[f32], level: f32) -> f32 {
+        for some in samples.chunks_exact(DECIMATE) {
+            keep(
+                &mut self.slow,
+                some.iter().sum::<f32>() / DECIMATE as f32,
+                SLOW,
+            );
+        }
+        keep(&mut self.levels, 10.0_f32.powf(level / 10.0), HUM_HOPS);
+        // Lines change slowly, and this is the dearest of the measures.
+        self.next_hum = self.next_hum.checked_sub(1).unwrap_or(HUM_HOPS - 1);
+        if self.slow.len() < SLOW || self.next_hum > 0 {
+            return self.last_hum.unwrap_or(1.0);
+        }
+        let slow: Vec<f32> = (0..)
+            .zip(&self.slow)
+            .map(|(n, x)| {
+                let turn = std::f64::consts::TAU * (f64::from(n) + 0.5) / SLOW as f64;
+                x * (0.5 - 0.5 * turn.cos()) as f32
+            })
+            .collect();
+        let all = self.levels.iter().sum::<f32>() / self.levels.len() as f32;
+        let strongest = MAINS.map(|mains| {
+            let lines = (1..=MULTIPLES).map(|k| line(&slow, mains * k as f64));
+            lines.sum::<f32>()
+        });
+        let share = strongest[0].max(strongest[1]) / all.max(1e-12);
+        // Beginning 26 dB below the rest.
+        let hum = 1.0 - ramp(10.0 * (share + 1e-9).log10(), -26.0, 0.0);
+        self.last_hum = Some(hum);
+        hum
+    }
+
+    /// The highest band in which something was heard lately.
+    fn bandwidth(&mut self, bands: &[f32; BANDS]) -> f32 {
+        for (own, &now) in self.bands.iter_mut().zip(bands) {
+            *own = if *own == 0.0 {
+                now
+            } else {
+                now.max(*own - FORGET_BAND)
+            };
+        }
+        let loudest = self.bands.iter().copied().fold(f32::MIN, f32::max);
+        let least = EMPTY.max(loudest - FAR_BELOW);
+        let full = self.bands.iter().rposition(|&level| level > least);
+        ramp(full.map_or(0.0, |band| band as f32 + 1.0), 0.0, ENOUGH)
+    }
+}
+
+/// A rumble below 50 Hz that is loud, never pauses, and falls off steeply: nothing but wind is all of it.
+fn wind(facts: &Facts) -> f32 {
+    ramp(facts.rumble, -48.0, -36.0)
+        .min(1.0 - ramp(facts.pause, 8.0, 13.0))
+        .min(ramp(facts.steep, -1.0, 2.0))
+        .min(ramp(facts.above, 0.0, 3.0))
+}
+
+/// Loud and steady: what begins in it is masked.
+fn roar(facts: &Facts) -> f32 {
+    let loud = (facts.calm + 25.0).min(-14.0);
+    (1.0 - ramp(facts.spread, 1.5, 3.5)).min(ramp(facts.low, loud - 10.0, loud))
+}
+
+/// Power of a line, where it stands out from its neighbours: 0 elsewhere. As a share of the square of full scale.
+fn line(slow: &[f32], hz: f64) -> f32 {
+    let power = |hz: f64| {
+        // Goertzel's recurrence.
+        let turn = 2.0 * (std::f64::consts::TAU * hz / SLOW_RATE).cos();
+        let (mut one, mut two) = (0.0_f64, 0.0_f64);
+        for &x in slow {
+            (one, two) = (f64::from(x) + turn * one - two, one);
+        }
+        // A sine of amplitude a gives a^2 / 2 with this.
+        let n = slow.len() as f64;
+        8.0 * (one * one + two * two - turn * one * two) / (n * n)
+    };
+    let own = power(hz);
+    let around = [hz - 9.0, hz - 6.0, hz + 6.0, hz + 9.0].map(power);
+    let mean = around.iter().sum::<f64>() / 4.0;
+    if 10.0 * ((own + 1e-14) / (mean + 1e-14)).log10() < f64::from(LINE) {
+        return 0.0;
+    }
+    own as f32
+}
+
+/// 0 up to `from`, 1 from `to` on.
+fn ramp(x: f32, from: f32, to: f32) -> f32 {
+    ((x - from) / (to - from)).clamp(0.0, 1.0)
+}
+
+fn keep<T>(to: &mut VecDeque<T>, item: T, most: usize) {
+    if to.len() == most {
+        to.pop_front();
+    }
+    to.push_back(item);
+}

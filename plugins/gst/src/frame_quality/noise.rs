@@ -1,0 +1,59 @@
+//! Noise: its standard deviation in the flattest parts of the frame.
+//!
+//! Immerkær, "Fast noise variance estimation", 1996: a mask that sees neither edges nor slopes. Its mean over the whole frame takes fine texture
+//! for noise; the flattest fifth of small squares is closer to the truth.
+
+use super::luma::Luma;
+
+/// Side of a square.
+const SIDE: usize = 16;
+/// Squares are this far apart: one of nine is measured.
+const APART: usize = 48;
+/// Which of the squares counts, from the flattest on.
+const FLATTEST: f32 = 0.2;
+/// Least squares that tell anything.
+const LEAST: usize = 8;
+/// Mean luma of a square that is not clipped, where noise has gone.
+const INSIDE: std::ops::Range<u32> = 24..228;
+/// Standard deviation, in levels of 255, at which the measure is a half.
+const HALF: f32 = 8.0;
+
+/// In [0, 1]; 1 if there is no noise, or nowhere to measure it.
+pub(super) fn noise(luma: &Luma<'_>, squares: &mut Vec<f32>) -> f32 {
+    squares.clear();
+    for top in (0..luma.height().saturating_sub(SIDE + 1)).step_by(APART) {
+        for left in (0..luma.width().saturating_sub(SIDE + 1)).step_by(APART) {
+            squares.extend(deviation(luma, left, top));
+        }
+    }
+    if squares.len() < LEAST {
+        return 1.0;
+    }
+    let at = (FLATTEST * squares.len() as f32) as usize;
+    let (_, sigma, _) = squares.select_nth_unstable_by(at, f32::total_cmp);
+    let part = *sigma / HALF;
+    1.0 / (1.0 + part * part)
+}
+
+/// Standard deviation of the noise in a square; `None` if the square is clipped.
+fn deviation(luma: &Luma<'_>, left: usize, top: usize) -> Option<f32> {
+    let (mut sum, mut light) = (0_u32, 0_u32);
+    for y in top..top + SIDE {
+        let row = |at: usize| luma.row(at).get(left..left + SIDE + 2);
+        let (Some(a), Some(b), Some(c)) = (row(y), row(y + 1), row(y + 2)) else {
+            return None;
+        };
+        for x in 0..SIDE {
+            let line =
+                |row: &[u8]| i32::from(row[x]) - 2 * i32::from(row[x + 1]) + i32::from(row[x + 2]);
+            sum += (line(a) - 2 * line(b) + line(c)).unsigned_abs();
+            light += u32::from(b[x + 1]);
+        }
+    }
+    let pixels = (SIDE * SIDE) as u32;
+    if !INSIDE.contains(&(light / pixels)) {
+        return None;
+    }
+    let mean = sum as f32 / pixels as f32;
+    Some(mean * (std::f32::consts::FRAC_PI_2).sqrt() / 6.0)
+}
