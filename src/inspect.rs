@@ -14,14 +14,19 @@ use gstearmark::printable::line;
 use serde_json::{Value, json};
 
 use crate::outputs::features::Readable;
-use crate::outputs::{PlanSummary, Untrusted, distrust, summarize};
+use crate::outputs::{PlanSummary, RecordingQuality, Untrusted, distrust, summarize};
 use crate::terminal::{grouped, shares_text, tokens_text};
 
 /// The content of a file or folder.
 #[derive(Debug)]
 pub enum About {
     /// A feature file.
-    Features(PathBuf, Box<h5::Summary>, Untrusted),
+    Features(
+        PathBuf,
+        Box<h5::Summary>,
+        Untrusted,
+        Option<Box<RecordingQuality>>,
+    ),
     /// A plan.
     Plan(PathBuf, Box<PlanSummary>),
     /// The output folder of `batch` or `live`.
@@ -58,7 +63,13 @@ pub fn inspect(file: &Path) -> anyhow::Result<About> {
     for (&pts, &uncertainty) in cues.pts_ns.iter().zip(&cues.uncertainty) {
         untrusted.hear(Nanos::new(pts), uncertainty, distrust);
     }
-    Ok(About::Features(file.into(), Box::new(summary), untrusted))
+    let quality = RecordingQuality::of(&h5::read_tables(features.path())?, &cues).map(Box::new);
+    Ok(About::Features(
+        file.into(),
+        Box::new(summary),
+        untrusted,
+        quality,
+    ))
 }
 
 impl About {
@@ -66,8 +77,8 @@ impl About {
     pub fn json(&self) -> Value {
         match self {
             Self::Folder(folder) => folder.json(),
-            Self::Features(file, summary, untrusted) => {
-                json!({ "ok": true, "file": file.to_string_lossy(), "features": summary, "untrusted": untrusted.stretches() })
+            Self::Features(file, summary, untrusted, quality) => {
+                json!({ "ok": true, "file": file.to_string_lossy(), "features": summary, "untrusted": untrusted.stretches(), "quality": quality })
             }
             Self::Plan(file, plan) => json!({
                 "ok": true,
@@ -104,7 +115,7 @@ impl fmt::Display for About {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(folder) => folder.fmt(f),
-            Self::Features(file, s, untrusted) => {
+            Self::Features(file, s, untrusted, quality) => {
                 writeln!(
                     f,
                     "file         {} ({}{})",
@@ -154,6 +165,9 @@ impl fmt::Display for About {
                 writeln!(f, "cues         {}", grouped(s.cues))?;
                 if let Some(text) = untrusted.text() {
                     writeln!(f, "untrusted    {text}")?;
+                }
+                for (name, text) in quality.iter().flat_map(|quality| quality.lines()) {
+                    writeln!(f, "{name:<13}{text}")?;
                 }
                 writeln!(
                     f,

@@ -102,6 +102,13 @@ def safetensors(out, sources, _):
         print(f"  {id}: {len(header)} tensors")
 
 
+def columns(table):
+    """Datasets of a table, and of groups inside it."""
+    found = {}
+    table.visititems(lambda name, item: found.update({name: item} if isinstance(item, h5py.Dataset) else {}))
+    return found
+
+
 def hdf5(out, sources, _):
     with h5py.File(out) as merged:
         need(bool(merged.attrs["complete"]) and merged.attrs["schema"] == b"earmark-merged/2", f"{dict(merged.attrs)}")
@@ -113,7 +120,7 @@ def hdf5(out, sources, _):
                 need(group.attrs[name] == value and type(group.attrs[name]) is type(value), f"{id}: attribute {name}")
             for table in f:
                 need(set(group[table]) == set(f[table]), f"{id}: /{table} has other columns")
-                for name, d in f[table].items():
+                for name, d in columns(f[table]).items():
                     have = group[table][name]
                     need(have.dtype == d.dtype and have.chunks == d.chunks and have.compression == d.compression, f"{id}: {have.name} is stored in another way")
                     need(h5py.check_enum_dtype(have.dtype) == h5py.check_enum_dtype(d.dtype), f"{id}: {have.name} has other names")
@@ -147,6 +154,9 @@ def parquet(out, sources, _):
         anchors = [int(a) if a >= 0 else None for a in f.frames["anchor"]]
         need(frame["anchor"][rows] == anchors, f"{id}: anchor")
         need(frame["label"][rows] == [None if a is None else labels[a] for a in anchors], f"{id}: label")
+        for name in ("score", "sharpness", "freeze"):
+            have = f.frames[f"quality_{name}"].tolist() if f"quality_{name}" in f.frames else [None] * n
+            need(frame[f"quality_{name}"][rows] == have, f"{id}: quality_{name}")
         same(features[rows], f.features[:].astype("f4"), f"{id}: features")
         at += n
     need(at == table.num_rows, f"{table.num_rows} rows, {at} wanted")

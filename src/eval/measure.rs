@@ -4,6 +4,7 @@
 //! equal shares), `random` (its expectation), `shifted` (the plan's frames moved around the recording: the same rhythm elsewhere) and `oracle`
 //! (the frames that hit most, given the labels). Recovery is `(plan - uniform) / (oracle - uniform)`.
 
+use anchoring::cue::HOP;
 use anchoring::planning::uniform::evenly_over;
 use anchoring::tier::{Prices, Tier, Tokens};
 use anchoring::time::{Nanos, Window};
@@ -69,6 +70,8 @@ pub struct Hop {
     pub at: Nanos,
     /// Whether the sound was trusted there.
     pub trusted: bool,
+    /// How good the sound was, in [0, 1], where that is known.
+    pub quality: Option<f32>,
 }
 
 /// A plan and the labels of the same recording.
@@ -104,6 +107,13 @@ pub struct Recording {
 pub type Hits = [Vec<f64>; 5];
 
 impl Recording {
+    /// How good the sound was at a time; `None` where that is not known.
+    pub fn quality(&self, at: Nanos) -> Option<f32> {
+        let hop = self.hops.partition_point(|hop| hop.at <= at);
+        let hop = self.hops.get(hop.checked_sub(1)?)?;
+        hop.quality.filter(|_| at - hop.at < HOP)
+    }
+
     /// Share of the events that the plan's frames hit.
     pub fn recall(&self) -> f64 {
         let spans = self.events.iter().map(|event| event.span);

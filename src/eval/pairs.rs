@@ -155,6 +155,7 @@ fn plan(path: &Path) -> anyhow::Result<Given> {
             hops.push(Hop {
                 at: cue.pts,
                 trusted: cue.trusted(distrust),
+                quality: cue.quality.map(|quality| quality.score()),
             });
             onsets.extend(cue.onset.map(|onset| Onset {
                 at: onset.at,

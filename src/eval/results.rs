@@ -485,9 +485,20 @@ fn groups(recordings: &[&Recording], hits: &[Hits]) -> Vec<Group> {
                 };
                 add(5, (place.0, place.1.into()));
             }
+            if let Some(quality) = r.quality(start) {
+                add(6, range(quality.into(), &[0.3, 0.6, 0.8], ""));
+            }
         }
     }
-    let kinds = ["class", "level", "density", "length", "beginning", "place"];
+    let kinds = [
+        "class",
+        "level",
+        "density",
+        "length",
+        "beginning",
+        "place",
+        "quality of sound",
+    ];
     let mut groups: Vec<Group> = sums
         .into_iter()
         .map(|((by, _, name), sum)| Group {

@@ -7,6 +7,7 @@
 //! | `tier`, `reason` | text | low, base, high; anchor, untrusted, background, uniform |
 //! | `tokens` | int32 | its price |
 //! | `anchor`, `label` | int32, text; may be null | row of the recording's anchors, and what sounds there |
+//! | `quality_score`, `quality_sharpness`, ... | float; may be null | how good the frame is to look at, 0 to 1; null for files of versions that did not measure |
 //! | `features` | list of float | D numbers |
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use ::parquet::schema::parser::parse_message_type;
 use ::parquet::schema::types::ColumnPath;
 use anyhow::Context;
+use gstearmark::frame_quality::FrameQuality;
 use gstearmark::h5::Tables;
 use serde_json::Value;
 
@@ -41,6 +43,13 @@ const SCHEMA: &str = "message pictures {
     required int32 tokens;
     optional int32 anchor;
     optional binary label (STRING);
+    optional float quality_score;
+    optional float quality_sharpness;
+    optional float quality_exposure;
+    optional float quality_contrast;
+    optional float quality_blockiness;
+    optional float quality_noise;
+    optional float quality_freeze;
     required group features (LIST) { repeated group list { required float element; } }
 }";
 
@@ -126,6 +135,15 @@ fn block<W: Write + Send>(
         .map(|at| ByteArray::from(tables.anchors[*at].label.as_str()))
         .collect();
     put::<ByteArrayType>(group, &labels, Some(&there), None)?;
+
+    let there = vec![i16::from(!tables.quality.is_empty()); rows.len()];
+    let frames = || tables.quality.get(rows.clone()).unwrap_or_default().iter();
+    let scores: Vec<f32> = frames().map(FrameQuality::score).collect();
+    put::<FloatType>(group, &scores, Some(&there), None)?;
+    for measure in 0..FrameQuality::NAMES.len() {
+        let values: Vec<f32> = frames().map(|frame| frame.values()[measure]).collect();
+        put::<FloatType>(group, &values, Some(&there), None)?;
+    }
 
     // Every list has D values; repetition level 0 starts a new list.
     let dim = source.dim();

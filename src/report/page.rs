@@ -9,7 +9,8 @@ use anchoring::time::Nanos;
 use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use gstearmark::h5;
+use gstearmark::frame_quality::FrameQuality;
+use gstearmark::h5::{self, Tables};
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Value as Slot, context};
 use serde_json::{Value, json};
@@ -18,6 +19,7 @@ use sha2::{Digest, Sha256};
 use super::detail::CueLevels;
 use super::recording::{ClassCounts, RunView, clock};
 use super::truth::AnchorResult;
+use crate::outputs::RecordingQuality;
 use crate::outputs::features::Readable;
 use crate::terminal::grouped;
 
@@ -275,6 +277,7 @@ fn data(run: &RunView) -> Value {
             "reason": bytes(&tables.reason.iter().map(|reason| *reason as u8).collect::<Vec<_>>()),
             "tokens": bytes(&tables.tokens.iter().flat_map(|tokens| tokens.to_le_bytes()).collect::<Vec<_>>()),
             "anchor": bytes(&tables.anchor.iter().flat_map(|row| row.to_le_bytes()).collect::<Vec<_>>()),
+            "quality": quality(tables),
         },
         "anchors": {
             "n": anchors.len(),
@@ -290,6 +293,21 @@ fn data(run: &RunView) -> Value {
         "events": events,
         "gaps": facts.gaps.iter().map(|(from, to)| [*from as f64 / 1e9, *to as f64 / 1e9]).collect::<Vec<_>>(),
     })
+}
+
+/// Score and measures of every frame, a byte each; null where there are none.
+fn quality(tables: &Tables) -> Value {
+    let row = |frame: &FrameQuality| {
+        let measures = frame.values().map(share);
+        [share(frame.score())].into_iter().chain(measures)
+    };
+    match tables.quality.is_empty() {
+        true => Value::Null,
+        false => json!({
+            "names": FrameQuality::NAMES,
+            "values": bytes(&tables.quality.iter().flat_map(row).collect::<Vec<_>>()),
+        }),
+    }
 }
 
 fn name(run: &RunView) -> String {
@@ -417,6 +435,7 @@ pub(super) fn about(run: &RunView) -> Value {
         "gaps": facts.gaps.len(),
         "max_gap": run.setting("budget", "max_gap_ms").and_then(Value::as_f64).map(|ms| ms / 1000.0),
         "untrusted": if facts.untrusted_ns > 0 { Some(Nanos::new(facts.untrusted_ns).to_string()) } else { None },
+        "quality": RecordingQuality::of(&run.tables, &run.cues).map(|quality| quality.lines()).unwrap_or_default(),
         "classes": table(run.classes()),
         "labelled": if run.verdict.is_some() { table(labelled.clone()) } else { Value::Null },
         "verdict": verdict,

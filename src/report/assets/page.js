@@ -16,6 +16,7 @@
       for (const name of ["tier", "reason"]) frames[name] = columns.u8(frames[name]);
       frames.tokens = columns.u32(frames.tokens);
       frames.anchor = columns.i32(frames.anchor);
+      if (frames.quality) frames.quality.values = columns.u8(frames.quality.values);
       for (const name of ["onset", "start", "stop"]) anchors[name] = columns.time(anchors[name]);
       for (const name of ["score", "unsure"]) anchors[name] = columns.u8(anchors[name]);
       if (anchors.standing) anchors.standing = columns.u8(anchors.standing);
@@ -65,8 +66,13 @@
     const run = data.runs[item.run], pairs = [], k = item.index;
     let heading = "", frame = -1;
     const asked = (f, k) => f.asked[k] === f.planned[k] ? exact(f.asked[k]) : `${exact(f.asked[k])}, moved to a frame that is cheaper to decode`;
+    const quality = (f, k) => {
+      if (!f.quality) return [];
+      const n = f.quality.names.length + 1, values = f.quality.values;
+      return [["quality", percent(values[k * n]) + ": " + f.quality.names.map((name, i) => name + " " + percent(values[k * n + 1 + i])).join(", ")]];
+    };
     const ofFrame = k => pairs.push(["frame at", exact(run.frames.at[k])], ["asked for", asked(run.frames, k)],
-      ["tier", `${Earmark.TIERS[run.frames.tier[k]]}, ${run.frames.tokens[k]} tokens`], ["why", why(run, k)], ["row", "/frames " + k]);
+      ["tier", `${Earmark.TIERS[run.frames.tier[k]]}, ${run.frames.tokens[k]} tokens`], ["why", why(run, k)], ["row", "/frames " + k], ...quality(run.frames, k));
     const ofAnchor = k => {
       const a = run.anchors;
       pairs.push(["onset at", exact(a.onset[k])], ["score", percent(a.score[k])], ["uncertainty", percent(a.unsure[k])],
