@@ -52,6 +52,7 @@ use shard::Shard;
 use status::{Log, State, StatusLine};
 use worker::{Extract, Reply, Request};
 
+pub(crate) use inputs::recordings_in;
 pub(crate) use worker::work;
 
 /// A recording of the batch and its state.

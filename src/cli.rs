@@ -7,6 +7,7 @@
 //! - `live`: live. `files`: inspect, verify, recover.
 //! - `report`: report, plot. `exchange`: export, import-audio.
 //! - `ask`: ask, eval qa. `eval`: eval; `scores`: its commands for published benchmarks. `evidence`: sample, eval tokens, learn. `fit`: fit. `machine`: models.
+//! - `screen`: screen.
 
 mod ask;
 mod batch;
@@ -21,6 +22,7 @@ mod machine;
 mod pipeline;
 mod report;
 mod scores;
+mod screen;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
@@ -41,6 +43,7 @@ pub use scores::{
     Background, EvalDetection, EvalLayout, EvalMoments, EvalOnsets, EvalParsing, EvalPsds, EvalSed,
     Layout, Scorer,
 };
+pub use screen::Screen;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -130,6 +133,8 @@ pub enum Command {
     Plot(Plot),
     /// Answer a question about recordings with a vision-language model of yours, from the moments that were heard.
     Ask(Box<Ask>),
+    /// List recordings whose sound or frames are unusable, before anyone trains on them.
+    Screen(Screen),
     /// Train the probes onset and onset+tcn on labelled recordings.
     Fit(Fit),
     /// Train heads on frozen features, or predict with them: starts earmark-learning.

@@ -23,6 +23,7 @@ mod report;
 mod run;
 mod sample;
 mod schema;
+mod screen;
 mod validate;
 mod verify;
 mod worker;
@@ -105,6 +106,7 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Report(args) => report::run(&args, output),
         Command::Plot(args) => plot::run(&args, output),
         Command::Ask(args) => ask::run(&args, output),
+        Command::Screen(args) => screen::run(&args, output),
         Command::Fit(args) => fit::run(&args, output),
         Command::Learn(args) => learn::run(&args),
         Command::Models(args) => models::run(&args, output),

@@ -12,6 +12,7 @@
 //! - [`report`]: makes pages and drawings of feature files.
 //! - [`export`]: converts feature files for other programs.
 //! - [`inspect`]: shows a file that Earmark wrote on one screen.
+//! - `screen`: lists recordings that are not worth training on.
 //! - [`batch`]: processes many recordings in worker processes.
 //! - [`live`]: keeps streams going for weeks: hourly files, events, a status page.
 //! - [`session`]: plays a recording through a pipeline: plan and features.
@@ -51,6 +52,7 @@ mod qa;
 pub mod recording;
 pub mod report;
 mod scores;
+mod screen;
 pub mod session;
 mod stop;
 pub mod terminal;

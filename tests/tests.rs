@@ -52,6 +52,9 @@ mod privacy;
 // The shipped recording from end to end.
 mod kitchen;
 
+// How good frames are to look at, and the sharpest of them.
+mod quality;
+
 // Feature files that are damaged, or of an older schema.
 mod damage;
 

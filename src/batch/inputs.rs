@@ -58,6 +58,18 @@ pub(super) fn collect<S: AsRef<OsStr>>(given: &[S]) -> anyhow::Result<Vec<Job>> 
     Ok(jobs)
 }
 
+/// The recordings in files, folders and lists: the name and the path or URI of each.
+///
+/// # Errors
+/// As [`collect`].
+pub(crate) fn recordings_in<S: AsRef<OsStr>>(given: &[S]) -> anyhow::Result<Vec<(String, String)>> {
+    let jobs = collect(given)?;
+    Ok(jobs
+        .into_iter()
+        .map(|job| (job.video_id, job.input))
+        .collect())
+}
+
 fn one(given: &OsStr, jobs: &mut Vec<Job>) -> anyhow::Result<()> {
     let path = Path::new(given);
     let name = given.to_string_lossy();

@@ -188,7 +188,7 @@ const fn property(
 }
 
 /// Ranges are those of [`Settings::check`].
-pub(super) const PROPERTIES: [Property; 36] = [
+pub(super) const PROPERTIES: [Property; 37] = [
     property(
         "policy",
         "Policy",
