@@ -113,10 +113,10 @@ impl SoundModels {
     pub(super) fn load(settings: &Settings) -> Result<Self, ModelError> {
         let threads = settings.threads as usize;
         let (hearing, embedding) = hearing(settings)?;
-        let mut tagger = (settings.tagger != NONE)
+        let tagger = (settings.tagger != NONE)
             .then(|| onnx::load_tagger(&settings.tagger, threads))
             .transpose()?;
-        let many = tagger.as_mut().is_some_and(Tagger::takes_many);
+        let many = tagger.as_ref().is_some_and(Tagger::takes_many);
         let batch = if many { settings.batch.max(1) } else { 1 } as usize;
         let voice = (settings.vad != NONE)
             .then(|| onnx::load_voice(&settings.vad))

@@ -4,11 +4,14 @@
 //!
 //! - `encoder`, `tagger`, `embedder`, `voice`: one kind of model each.
 //! - `session`: loads a model, checks it against its manifest, keeps it for the next recording.
+//! - `ports`: inputs and outputs of an ONNX file, and how they differ from its manifest. `examine`: looks at one before anything runs.
 //! - `provider`: the processor or a device that runs it.
 //! - `runtime`: finds and loads the library. `telemetry`: turns that off.
 
 mod embedder;
 mod encoder;
+mod examine;
+mod ports;
 mod provider;
 mod runtime;
 mod session;
@@ -24,6 +27,8 @@ use ort::{ep, info as build_info, init_from, inputs};
 
 pub use embedder::{Embedder, load_probe};
 pub use encoder::{Encoder, load_encoder};
+pub use examine::{check_model, ports, try_device};
+pub use ports::{Port, Ports};
 pub use provider::{Device, Provider, providers};
 pub use runtime::{runtime_path, runtime_version};
 pub use session::{keep_sessions, spare_memory};

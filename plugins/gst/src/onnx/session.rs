@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::provider::{Device, Provider};
 use super::runtime::environment;
-use super::{Environment, Session, TensorElementType, TensorRef, ValueType};
+use super::{Environment, Session, TensorRef, ports};
 use crate::models::{Manifest, ModelError};
 
 /// Idle sessions, the one used last at the end.
@@ -57,6 +57,8 @@ struct Ready {
     session: Session,
     /// Why it runs on the processor, if another device was asked for.
     instead: Option<String>,
+    /// How many items it takes at once, if that is fixed.
+    batch: Option<usize>,
 }
 
 /// A session in use; dropping it makes it idle.
@@ -131,57 +133,22 @@ impl Model {
             opened => (opened, None),
         };
         let session = session.map_err(load)?;
-        let inputs: Vec<_> = session.inputs().iter().map(|input| input.name()).collect();
-        let mut wanted = vec![manifest.input.name.as_str()];
-        if let Some(memory) = &manifest.memory {
-            wanted.extend([memory.input.as_str(), memory.rate.as_str()]);
-        }
-        if inputs.len() != wanted.len() || !wanted.iter().all(|name| inputs.contains(name)) {
+        let ports = ports::of(&session);
+        let problems = ports::mismatches(&manifest, &ports);
+        if !problems.is_empty() {
             return Err(load(format!(
-                "its inputs are {inputs:?}, but the manifest names {wanted:?} (input.name is {:?})",
-                manifest.input.name
+                "it differs from {}: {}",
+                manifest.path.display(),
+                problems.join("; ")
             )));
         }
-        let outputs: Vec<_> = session
-            .outputs()
-            .iter()
-            .map(|output| output.name())
-            .collect();
-        let output = session
-            .outputs()
-            .iter()
-            .find(|output| output.name() == manifest.output.name);
-        match output.map(|output| output.dtype()) {
-            None => {
-                return Err(load(format!(
-                    "its outputs are {outputs:?}, but the manifest's output.name is {:?}",
-                    manifest.output.name
-                )));
-            }
-            Some(ValueType::Tensor {
-                ty: TensorElementType::Float32,
-                shape,
-                ..
-            }) => {
-                let width = shape.last().copied().unwrap_or(-1);
-                if width >= 0 && width as usize != manifest.output.dim {
-                    return Err(load(format!(
-                        "its output {:?} has {width} numbers, but the manifest's output.dim is {}",
-                        manifest.output.name, manifest.output.dim
-                    )));
-                }
-            }
-            Some(other) => {
-                return Err(load(format!(
-                    "its output is {other}, but must be f32 [N, dim]"
-                )));
-            }
-        }
+        let batch = ports::fixed_batch(&manifest, &ports);
         Ok(Self {
             lease: Lease(Some(Ready {
                 key,
                 session,
                 instead,
+                batch,
             })),
             manifest,
         })
@@ -200,8 +167,40 @@ impl Model {
         self.lease.0.as_ref()?.instead.as_deref()
     }
 
-    /// Runs `n` items and hands the `[n, dim]` output to `take`.
+    /// How many items it takes at once, if that is fixed.
+    pub(super) fn fixed_batch(&self) -> Option<usize> {
+        self.lease.0.as_ref()?.batch
+    }
+
+    /// Runs `n` items and hands the `[n, dim]` output to `take`. A model that takes a fixed number at once runs as often as need be; what it
+    /// lacks in the last run is zeros.
     pub(super) fn run<T>(
+        &mut self,
+        shape: &[usize],
+        data: &[f32],
+        take: impl FnOnce(&[f32]) -> T,
+    ) -> Result<T, ModelError> {
+        let n = shape.first().copied().unwrap_or(0);
+        let Some(batch) = self.fixed_batch().filter(|batch| *batch != n && n > 0) else {
+            return self.run_once(shape, data, take);
+        };
+        let one = data.len() / n;
+        let mut shape = shape.to_vec();
+        shape[0] = batch;
+        let (mut all, dim) = (Vec::new(), self.manifest.output.dim);
+        for some in data.chunks(batch * one.max(1)) {
+            let mut padded = some.to_vec();
+            padded.resize(batch * one, 0.0);
+            let wanted = some.len() / one.max(1) * dim;
+            self.run_once(&shape, &padded, |numbers| {
+                all.extend_from_slice(&numbers[..wanted.min(numbers.len())]);
+            })?;
+        }
+        Ok(take(&all))
+    }
+
+    /// Runs as many items as there are.
+    fn run_once<T>(
         &mut self,
         shape: &[usize],
         data: &[f32],
@@ -233,7 +232,7 @@ impl Model {
 }
 
 /// Opens a session on a device.
-fn open(
+pub(super) fn open(
     environment: &Environment,
     file: &Path,
     threads: usize,

@@ -4,7 +4,7 @@ use anchoring::cue::{TOP, Tag};
 
 use super::provider::Device;
 use super::session::Model;
-use super::{TensorRef, ValueType, probability};
+use super::{TensorRef, probability};
 use crate::models::{Kind, Manifest, ModelError, find, read_classes};
 
 /// Sound -> class probabilities.
@@ -52,17 +52,8 @@ impl Tagger {
     }
 
     /// Whether it takes several patches at once: the first axis of its input has no fixed length.
-    pub fn takes_many(&mut self) -> bool {
-        let Model { lease, manifest } = &mut self.model;
-        let Ok(session) = lease.session(&manifest.name) else {
-            return false;
-        };
-        let mut inputs = session.inputs().iter();
-        let input = inputs.find(|input| input.name() == manifest.input.name);
-        match input.map(|input| input.dtype()) {
-            Some(ValueType::Tensor { shape, .. }) => shape.first().is_some_and(|&n| n < 0),
-            _ => false,
-        }
+    pub fn takes_many(&self) -> bool {
+        self.model.fixed_batch().is_none()
     }
 
     /// As [`Self::tag`], of `n` patches together: `[n, 96, 64]`.

@@ -156,7 +156,12 @@ pub(crate) fn slow_encoder(dir: &Path) -> PathBuf {
 
 /// Writes an encoder that gives the mean colour of each quarter of a low-tier frame. Returns the manifest's path.
 pub(crate) fn quarter_encoder(dir: &Path) -> PathBuf {
-    encoder_of(dir, &quarters(), |m| m.replace("dim: 3", "dim: 12"))
+    encoder_of(dir, &quarters(), |m| {
+        // It takes one size.
+        m.replace("dim: 3", "dim: 12")
+            .replace("px: 224", "px: 112")
+            .replace("px: 448", "px: 112")
+    })
 }
 
 fn encoder_of(dir: &Path, model: &[u8], change: impl Fn(String) -> String) -> PathBuf {

@@ -22,4 +22,4 @@ pub(super) use orientation::Orientation;
 pub(super) use pixels::pixels;
 pub(super) use prepare::normalise;
 pub(super) use scale::Scaler;
-pub(super) use thumbnail::{Thumbnails, shape};
+pub(super) use thumbnail::{ANCHOR_PX, Thumbnails, shape};

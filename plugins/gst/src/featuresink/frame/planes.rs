@@ -89,23 +89,24 @@ impl Colours {
 }
 
 impl Planes<'_> {
-    /// The frame as a square of side `px`: RGB, row-major, 3 bytes per pixel, not turned yet.
+    /// The frame with `to` columns and rows: RGB, row-major, 3 bytes per pixel, not turned yet.
     ///
     /// # Errors
     /// The frame is empty, or its data is too short.
     pub(super) fn scale(
         &self,
         scaler: &mut Scaler,
-        px: usize,
+        to: (usize, usize),
         input: &Input,
     ) -> Result<Vec<u8>, ScaleError> {
+        let px = to.0.max(to.1);
         let Planes { width, height, .. } = *self;
         let (half_width, half_height) = (width.div_ceil(2), height.div_ceil(2));
         let mut scaled = |plane: &Plane<'_>, width: usize, height: usize| {
             let packed = plane.packed(width, height).ok_or_else(|| {
                 ScaleError::new(self.width, self.height, px, "its data is too short")
             })?;
-            scaler.resize::<U8>(width, height, &packed, px, input)
+            scaler.resize::<U8>(width, height, &packed, to, input)
         };
         let y = scaled(&self.y, width, height)?;
         let u = scaled(&self.u, half_width, half_height)?;

@@ -7,7 +7,7 @@ use fast_image_resize::pixels::U8x3;
 use super::orientation::Orientation;
 use super::planes::Planes;
 use super::scale::{ScaleError, Scaler};
-use crate::models::{Colour, Input, Layout};
+use crate::models::{Colour, Fit, Input, Layout};
 
 /// Pixels of a decoded frame, as they lie in memory.
 pub(in super::super) enum Pixels<'a> {
@@ -30,17 +30,47 @@ impl Scaler {
         orientation: Orientation,
         input: &Input,
     ) -> Result<Vec<u8>, ScaleError> {
-        let square = match pixels {
+        let to = inside((width, height), px, input.fit);
+        let scaled = match pixels {
             Pixels::Rgb(data, stride) => {
                 let packed = pack(width, height, *stride, data)
                     .ok_or_else(|| ScaleError::new(width, height, px, "its data is too short"))?;
                 // Typed, so that only the code for this kind of pixel is compiled.
-                self.resize::<U8x3>(width, height, &packed, px, input)?
+                self.resize::<U8x3>(width, height, &packed, to, input)?
             }
-            Pixels::Planes(planes) => planes.scale(self, px, input)?,
+            Pixels::Planes(planes) => planes.scale(self, to, input)?,
+        };
+        let square = match input.fit {
+            Fit::Pad => padded(&scaled, to, px, input),
+            Fit::Squash | Fit::Crop => scaled,
         };
         Ok(upright(square, px, orientation))
     }
+}
+
+/// Columns and rows that a frame takes of a square of side `px`.
+fn inside((width, height): (usize, usize), px: usize, fit: Fit) -> (usize, usize) {
+    let longer = width.max(height).max(1);
+    let part = |length: usize| ((length * px + longer / 2) / longer).clamp(1, px.max(1));
+    match fit {
+        Fit::Squash | Fit::Crop => (px, px),
+        Fit::Pad => (part(width), part(height)),
+    }
+}
+
+/// A frame in the middle of a square of the model's mean colour, which it takes for nothing.
+fn padded(frame: &[u8], (width, height): (usize, usize), px: usize, input: &Input) -> Vec<u8> {
+    let mut mean = input.mean.unwrap_or([0.0; 3]).map(|x| x.round() as u8);
+    if input.colour == Colour::Bgr {
+        mean.reverse();
+    }
+    let mut square = mean.repeat(px * px);
+    let (left, top) = ((px - width) / 2, (px - height) / 2);
+    for (row, line) in frame.chunks_exact(width * 3).take(height).enumerate() {
+        let at = ((top + row) * px + left) * 3;
+        square[at..at + width * 3].copy_from_slice(line);
+    }
+    square
 }
 
 /// The rows without padding.
@@ -104,7 +134,7 @@ pub(in super::super) fn normalise(square: &[u8], px: usize, input: &Input, batch
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::{Dtype, Fit, Resize};
+    use crate::models::{Dtype, Resize};
 
     fn input() -> Input {
         Input {
@@ -184,6 +214,35 @@ mod tests {
             .unwrap();
         assert_eq!(pixel(&square, 16, 8, 0), [250, 0, 0]);
         assert_eq!(pixel(&square, 16, 8, 15), [0, 0, 250]);
+    }
+
+    #[test]
+    fn padding_keeps_the_shape_and_fills_with_the_mean() {
+        let data = halves(64, 16, 0);
+        let pad = Input {
+            fit: Fit::Pad,
+            mean: Some([10.0, 20.4, 30.0]),
+            ..input()
+        };
+        let pixels = Pixels::Rgb(&data, 64 * 3);
+        let square = |input: &Input, size: (usize, usize)| {
+            let plain = Orientation::default();
+            Scaler::default()
+                .square(size, &pixels, 16, plain, input)
+                .unwrap()
+        };
+        let wide = square(&pad, (64, 16));
+        assert_eq!(wide.len(), 16 * 16 * 3);
+        // Four rows in the middle.
+        assert_eq!(pixel(&wide, 16, 5, 3), [10, 20, 30]);
+        assert_eq!(pixel(&wide, 16, 10, 3), [10, 20, 30]);
+        assert_eq!(pixel(&wide, 16, 7, 2), [250, 0, 0]);
+        assert_eq!(pixel(&wide, 16, 9, 13), [0, 0, 250]);
+        let bgr = Input {
+            colour: Colour::Bgr,
+            ..pad
+        };
+        assert_eq!(pixel(&square(&bgr, (64, 16)), 16, 0, 0), [30, 20, 10]);
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(in super::super) struct Scaler {
 }
 
 impl Scaler {
-    /// Pixels of one kind, packed, as a square of side `px`.
+    /// Pixels of one kind, packed, as a picture of `to` columns and rows.
     ///
     /// # Errors
     /// The data is too short, or a side is 0.
@@ -42,14 +42,15 @@ impl Scaler {
         width: usize,
         height: usize,
         packed: &[u8],
-        px: usize,
+        to: (usize, usize),
         input: &Input,
     ) -> Result<Vec<u8>, ScaleError> {
-        let fail = |err: &dyn std::fmt::Display| ScaleError::new(width, height, px, err);
+        let fail =
+            |err: &dyn std::fmt::Display| ScaleError::new(width, height, to.0.max(to.1), err);
         let source = TypedImageRef::<P>::from_buffer(width as u32, height as u32, packed)
             .map_err(|err| fail(&err))?;
-        let mut square = vec![0; px * px * P::size()];
-        let mut scaled = TypedImage::<P>::from_buffer(px as u32, px as u32, &mut square)
+        let mut square = vec![0; to.0 * to.1 * P::size()];
+        let mut scaled = TypedImage::<P>::from_buffer(to.0 as u32, to.1 as u32, &mut square)
             .map_err(|err| fail(&err))?;
         let filter = match input.resize {
             Resize::Bicubic => FilterType::CatmullRom,

@@ -1,5 +1,6 @@
 //! The encoder's square -> a small JPEG for people, on the worker's thread.
 
+use anchoring::plan::{Entry, Reason};
 use anchoring::tier::Tier;
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
@@ -12,17 +13,20 @@ use crate::models::Fit;
 /// JPEG's own scale, 1..=100.
 const QUALITY: u8 = 70;
 
-/// The longer side of a thumbnail: larger for a dearer tier.
-const fn side(tier: Tier) -> usize {
-    match tier {
-        Tier::Low => 96,
-        Tier::Base => 160,
-        Tier::High => 288,
+/// The longer side of a thumbnail at an anchor: as large as reports show it.
+pub(in super::super) const ANCHOR_PX: usize = 320;
+
+/// The longer side of a thumbnail: large at anchors, else by tier.
+const fn side(entry: &Entry) -> usize {
+    match (entry.reason, entry.tier) {
+        (Reason::Anchor, _) => ANCHOR_PX,
+        (_, Tier::Low) => 96,
+        (_, Tier::Base | Tier::High) => 160,
     }
 }
 
 /// Width and height of the frame that was squashed into the encoder's square, upright and with square pixels; of the square itself if it was
-/// cropped. `par`: the pixel's aspect ratio.
+/// cropped or padded. `par`: the pixel's aspect ratio.
 pub(in super::super) fn shape(
     (width, height): (u32, u32),
     par: (i32, i32),
@@ -32,7 +36,7 @@ pub(in super::super) fn shape(
     let part = |length: u32, factor: i32| length as usize * factor.clamp(1, 1 << 16) as usize;
     let (width, height) = (part(width, par.0), part(height, par.1));
     match fit {
-        Fit::Crop => (1, 1),
+        Fit::Crop | Fit::Pad => (1, 1),
         Fit::Squash if turn.quarters % 2 == 1 => (height, width),
         Fit::Squash => (width, height),
     }
@@ -53,9 +57,9 @@ impl Thumbnails {
         square: &[u8],
         px: usize,
         shape: (usize, usize),
-        tier: Tier,
+        entry: &Entry,
     ) -> Vec<u8> {
-        self.try_jpeg(square, px, shape, side(tier))
+        self.try_jpeg(square, px, shape, side(entry))
             .unwrap_or_default()
     }
 
@@ -93,6 +97,8 @@ impl Thumbnails {
 
 #[cfg(test)]
 mod tests {
+    use anchoring::time::Nanos;
+
     use super::*;
 
     /// Width and height from the start-of-frame marker.
@@ -105,17 +111,29 @@ mod tests {
         (number(7), number(5))
     }
 
+    fn entry(tier: Tier, reason: Reason) -> Entry {
+        Entry {
+            planned: Nanos::ZERO,
+            asked: None,
+            tier,
+            tokens: 1,
+            reason,
+            anchor: None,
+        }
+    }
+
     #[test]
-    fn thumbnails_have_the_shape_of_the_frame_and_the_size_of_the_tier() {
+    fn thumbnails_have_the_shape_of_the_frame_and_are_large_at_anchors() {
         let mut thumbnails = Thumbnails::default();
-        for (tier, shape, expected) in [
-            (Tier::Low, (1920, 1080), (96, 54)),
-            (Tier::Base, (1080, 1920), (90, 160)),
-            (Tier::High, (640, 480), (288, 216)),
-            (Tier::High, (10_000, 1), (288, 1)),
+        for (tier, reason, shape, expected) in [
+            (Tier::Low, Reason::Background, (1920, 1080), (96, 54)),
+            (Tier::Base, Reason::Uniform, (1080, 1920), (90, 160)),
+            (Tier::High, Reason::Untrusted, (640, 480), (160, 120)),
+            (Tier::Base, Reason::Anchor, (640, 480), (320, 240)),
+            (Tier::High, Reason::Anchor, (10_000, 1), (320, 1)),
         ] {
-            let jpeg = thumbnails.jpeg(&[90; 64 * 64 * 3], 64, shape, tier);
-            assert_eq!(size(&jpeg), expected, "{tier} {shape:?}");
+            let jpeg = thumbnails.jpeg(&[90; 64 * 64 * 3], 64, shape, &entry(tier, reason));
+            assert_eq!(size(&jpeg), expected, "{tier} {reason} {shape:?}");
         }
     }
 
@@ -138,7 +156,8 @@ mod tests {
     #[test]
     fn what_cannot_be_drawn_is_empty() {
         let mut thumbnails = Thumbnails::default();
-        assert!(thumbnails.jpeg(&[], 64, (4, 4), Tier::Low).is_empty());
-        assert!(thumbnails.jpeg(&[0; 12], 2, (0, 0), Tier::Low).is_empty());
+        let entry = entry(Tier::Low, Reason::Background);
+        assert!(thumbnails.jpeg(&[], 64, (4, 4), &entry).is_empty());
+        assert!(thumbnails.jpeg(&[0; 12], 2, (0, 0), &entry).is_empty());
     }
 }

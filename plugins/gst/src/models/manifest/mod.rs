@@ -1,5 +1,6 @@
-//! A model manifest: its keys, and the rules they follow (`rules`).
+//! A model manifest: its keys (`fields` names those that are missing or unknown), and the rules they follow (`rules`).
 
+mod fields;
 mod rules;
 
 use std::path::{Path, PathBuf};
@@ -98,6 +99,8 @@ pub enum Fit {
     Squash,
     /// The largest square in the middle.
     Crop,
+    /// The whole field of view in its shape, with bars of the mean colour.
+    Pad,
 }
 
 /// Where a model comes from.
@@ -239,7 +242,8 @@ pub struct Manifest {
     pub file: PathBuf,
     /// SHA-256 of the ONNX file, 64 lower-case hexadecimal digits.
     pub sha256: String,
-    /// Where it comes from.
+    /// Where it comes from; for people.
+    #[serde(default)]
     pub source: Source,
     /// What it takes.
     pub input: Input,
@@ -275,6 +279,13 @@ impl Manifest {
             path: path.into(),
             source,
         })?;
+        let problems = fields::wrong(&text);
+        if !problems.is_empty() {
+            return Err(ModelError::Manifest {
+                path: path.into(),
+                problems: problems.join("; "),
+            });
+        }
         let mut manifest: Self = serde_yaml::from_str(&text).map_err(|err| ModelError::Syntax {
             path: path.into(),
             message: err.to_string(),
@@ -438,6 +449,31 @@ tiers:
                 .unwrap_err()
                 .contains("typo")
         );
+    }
+
+    #[test]
+    fn every_missing_and_unknown_field_is_named_at_once_with_an_example() {
+        let text = GOOD
+            .replace("schema: earmark-model/1\n", "")
+            .replace("name: x, ", "")
+            .replace("dim: 3", "dims: 3")
+            .replace("kind: encoder", "kinds: encoder");
+        let err = read(&text).unwrap_err();
+        for said in [
+            "schema is missing: write `schema: earmark-model/1`",
+            "input.name is missing: write `name: pixel_values`",
+            "output.dim is missing: write `dim: 512`",
+            "output.dims is unknown: did you mean `dim`?",
+            "kinds is unknown: did you mean `kind`?",
+        ] {
+            assert!(err.contains(said), "{said} in {err}");
+        }
+        // Where it comes from is for people.
+        let without = GOOD.replace(
+            "source: { package: none, version: \"1\", licence: MIT }\n",
+            "",
+        );
+        assert_eq!(read(&without).unwrap().source, Source::default());
     }
 
     #[test]

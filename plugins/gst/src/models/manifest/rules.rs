@@ -38,7 +38,7 @@ pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
         (1..=65_535).contains(&manifest.output.dim),
         "output.dim",
         &manifest.output.dim,
-        "must lie in 1..=65535",
+        "must lie in 1..=65535, such as 512",
     );
     match manifest.kind {
         Kind::Encoder => {
@@ -46,7 +46,7 @@ pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
                 matches!(manifest.input.layout, Layout::Nchw | Layout::Nhwc),
                 "input.layout",
                 &manifest.input.layout,
-                "must be NCHW or NHWC for an encoder",
+                "must be NCHW or NHWC for an encoder, the order of the axes of its input",
             );
             need(
                 manifest
@@ -55,7 +55,7 @@ pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
                     .is_some_and(|m| m.iter().all(|x| x.is_finite())),
                 "input.mean",
                 &manifest.input.mean,
-                "must be three finite numbers for an encoder",
+                "must be three finite numbers for an encoder, of values in 0..=255, such as [123.675, 116.28, 103.53]",
             );
             need(
                 manifest
@@ -64,13 +64,13 @@ pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
                     .is_some_and(|s| s.iter().all(|x| x.is_finite() && *x > 0.0)),
                 "input.std",
                 &manifest.input.std,
-                "must be three positive numbers for an encoder",
+                "must be three positive numbers for an encoder, of values in 0..=255, such as [58.395, 57.12, 57.375]",
             );
             need(
                 manifest.prices().is_some(),
                 "tiers",
                 &manifest.tiers,
-                "must have low, base and high with 0 < low <= base <= high tokens for an encoder",
+                "must have low, base and high with 0 < low <= base <= high tokens for an encoder, such as { low: { px: 112, tokens: 49 }, base: { px: 224, tokens: 196 }, high: { px: 448, tokens: 784 } }",
             );
             if let Some(tiers) = manifest.tiers {
                 for tier in Tier::ALL {
@@ -95,7 +95,7 @@ pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
                 manifest.classes.is_some(),
                 "classes",
                 &manifest.classes,
-                "must name a class list for a tagger",
+                "must name a class list for a tagger (CSV: index,mid,display_name), such as my-tagger.csv",
             );
             need(
                 manifest

@@ -163,7 +163,7 @@ fn interleaved_and_padded_planes_are_the_same_picture() {
     let mut scaler = Scaler::default();
     let input = input(Resize::Bicubic, Fit::Squash);
     let tight = planes(&data, width, height)
-        .scale(&mut scaler, 24, &input)
+        .scale(&mut scaler, (24, 24), &input)
         .unwrap();
     let padded: Vec<u8> = data[0]
         .chunks(width)
@@ -192,14 +192,14 @@ fn interleaved_and_padded_planes_are_the_same_picture() {
         },
         ..planes(&data, width, height)
     };
-    assert_eq!(planes.scale(&mut scaler, 24, &input).unwrap(), tight);
+    assert_eq!(planes.scale(&mut scaler, (24, 24), &input).unwrap(), tight);
 }
 
 #[test]
 fn odd_sizes_have_chroma_for_their_last_samples() {
     let data = samples(639, 361);
     let input = input(Resize::Bicubic, Fit::Squash);
-    let square = planes(&data, 639, 361).scale(&mut Scaler::default(), 112, &input);
+    let square = planes(&data, 639, 361).scale(&mut Scaler::default(), (112, 112), &input);
     let whole = full_size(&data, 639, 361);
     let turn = Orientation::default();
     let whole =
@@ -215,10 +215,14 @@ fn short_planes_are_refused() {
     for cut in 0..3 {
         let mut data = data.clone();
         data[cut].pop();
-        let refused = planes(&data, 64, 36).scale(&mut scaler, 24, &input);
+        let refused = planes(&data, 64, 36).scale(&mut scaler, (24, 24), &input);
         assert!(refused.unwrap_err().to_string().contains("too short"));
     }
-    assert!(planes(&data, 0, 36).scale(&mut scaler, 24, &input).is_err());
+    assert!(
+        planes(&data, 0, 36)
+            .scale(&mut scaler, (24, 24), &input)
+            .is_err()
+    );
 }
 
 /// The reference that is promised: Pillow's filters of the same name over the RGB frame. It scales rows first, this columns, and both round
