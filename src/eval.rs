@@ -9,8 +9,11 @@
 //! - [`bootstrap`]: intervals by resampling.
 //! - [`results`]: combines all recordings.
 //! - `text`, `plot`: results for people.
+//! - `curve`, `curve_plot`: events seen against tokens.
 
 pub mod bootstrap;
+pub(crate) mod curve;
+mod curve_plot;
 pub mod labels;
 pub mod measure;
 mod oracle;
@@ -25,6 +28,7 @@ use anchoring::tier::Tier;
 
 use results::Results;
 
+pub(crate) use curve_plot::svg as curve_svg;
 pub(crate) use plot::svg;
 
 /// Seed of the resampling; the same plans give the same intervals.

@@ -1,7 +1,8 @@
 //! Output files that appear only once they are complete: checks beforehand, a temporary file, one rename.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -72,6 +73,8 @@ pub(crate) fn temporary(target: &Target, suffix: &str) -> anyhow::Result<NamedTe
     tempfile::Builder::new()
         .prefix(&format!(".{name}."))
         .suffix(suffix)
+        // As any other new file: what the umask leaves.
+        .permissions(Permissions::from_mode(0o666))
         .tempfile_in(&target.folder)
         .with_context(|| format!("cannot write to {}", target.folder.display()))
 }
@@ -82,7 +85,6 @@ pub(crate) fn publish(file: NamedTempFile, target: &Target, overwrite: bool) -> 
     file.as_file()
         .sync_all()
         .with_context(|| format!("cannot write {name}"))?;
-    readable_by_others(file.as_file());
     // The same rename as for feature files, for every kind of file system.
     let (_file, path) = file.into_parts();
     atomic_file::publish(&atomic_file::System, &path, &target.file, overwrite).map_err(
@@ -163,12 +165,6 @@ pub(crate) fn text_of(path: &Path) -> anyhow::Result<&str> {
         .with_context(|| format!("{} is not valid UTF-8; rename it", path.display()))
 }
 
-/// Temporary files are private; finished ones get the usual permissions.
-fn readable_by_others(file: &File) {
-    use std::os::unix::fs::PermissionsExt;
-    let _ = file.set_permissions(std::fs::Permissions::from_mode(0o644));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,6 +182,16 @@ mod tests {
         write(Path::new("/dev/null"), b"four", true).unwrap();
         assert!(!Path::new("/dev/null").is_file());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn an_output_has_the_permissions_of_any_new_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let [ours, plain] = ["ours", "plain"].map(|name| folder.path().join(name));
+        write(&ours, b"one", false).unwrap();
+        std::fs::write(&plain, b"one").unwrap();
+        let mode = |file: &Path| file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
     }
 
     #[test]

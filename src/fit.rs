@@ -21,6 +21,7 @@
 //! - `score`: scores weights on other recordings.
 //! - `cross_validation`: scores with parameters fitted to the other held-out recordings.
 //! - `compare`: several probes side by side.
+//! - `verdict`: better than the built-in one, or not.
 //! - `store`: weights files and checkpoints.
 //! - `card`: the model card.
 
@@ -47,11 +48,13 @@ mod store;
 mod tcn;
 mod train;
 mod tune;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anchoring::onset::spec::ONSET;
 use anchoring::onset::weights::Weights;
 use anyhow::Context;
 use gstearmark::printable::line;
@@ -60,13 +63,14 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::cli::Fit;
-use crate::failure::Usage;
+use crate::failure::{Reported, Usage};
 use crate::files;
 use crate::terminal::{Output, print};
 
 use self::compare::{Crossed, Scores, compare};
 use self::corpus::{Channels, Recording};
 use self::tune::{ClassOffset, Shift, Threshold, Tuned};
+use self::verdict::{Judgement, Verdict};
 
 /// A held-out folder: its name and its recordings.
 type HeldOut = (String, Vec<Recording>);
@@ -150,7 +154,18 @@ pub fn run(args: &Fit, output: Output) -> anyhow::Result<()> {
     files::write(&args.output, &bytes, args.overwrite)?;
     files::write(&card_path, text.as_bytes(), args.overwrite)?;
     let _ = std::fs::remove_file(checkpoint(args));
-    tell(args, &card_path, &hash(&bytes), &found, output)
+    let verdicts = verdict::verdicts(&found.scores);
+    tell(args, &card_path, &hash(&bytes), &found, &verdicts, output)?;
+    // The default probe decides; of a head, its own.
+    let judged = verdicts
+        .iter()
+        .find(|own| own.probe == ONSET)
+        .or(verdicts.first());
+    let is_better = judged.is_some_and(|own| own.judgement == Judgement::Better);
+    match args.require_better && !is_better {
+        true => Err(Reported.into()),
+        false => Ok(()),
+    }
 }
 
 /// SHA-256 in hexadecimal.
@@ -178,7 +193,34 @@ struct Tuning {
     crossed: Crossed,
 }
 
-fn tell(args: &Fit, card: &Path, hash: &str, found: &Found, output: Output) -> anyhow::Result<()> {
+/// How to use the file.
+fn usage(args: &Fit) -> String {
+    match &args.embedding {
+        Some(embedding) => {
+            let name = args
+                .output
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy();
+            format!(
+                "write `head: {name}` into the manifest {embedding} (paths are relative to it), then `earmark run gated --set ears.probe={embedding} ...`"
+            )
+        }
+        None => format!(
+            "`earmark run gated --set ears.weights={0} ...`, or `ears: {{ weights: {0} }}` in the pipeline",
+            args.output.display()
+        ),
+    }
+}
+
+fn tell(
+    args: &Fit,
+    card: &Path,
+    hash: &str,
+    found: &Found,
+    verdicts: &[Verdict],
+    output: Output,
+) -> anyhow::Result<()> {
     let Found { scores, tuning } = found;
     let yaml = tune::yaml(&tuning.offsets);
     if output.json {
@@ -204,7 +246,7 @@ fn tell(args: &Fit, card: &Path, hash: &str, found: &Found, output: Output) -> a
             })
             .collect();
         let value = json!({ "ok": true, "weights": args.output, "card": card, "sha256": hash, "scores": scores, "probes": probes,
-            "offsets": tuning.offsets, "yaml": yaml });
+            "offsets": tuning.offsets, "yaml": yaml, "verdicts": verdicts, "usage": usage(args) });
         return print(&format!("{value:#}"));
     }
     let mut text = format!("{} and {}", args.output.display(), card.display());
@@ -218,6 +260,15 @@ fn tell(args: &Fit, card: &Path, hash: &str, found: &Found, output: Output) -> a
             score.sample.name()
         ));
     }
+    for one in verdicts {
+        text.push_str(&format!("\nverdict     {one}"));
+    }
+    if verdicts.is_empty() {
+        text.push_str(
+            "\nverdict     none: nothing was held out; --held-out FOLDER scores the result on other recordings, beside the built-in weights",
+        );
+    }
+    text.push_str(&format!("\nto use it   {}", usage(args)));
     for (name, (tuned, ..)) in &tuning.probes {
         text.push_str(&format!(
             "\n{name}: threshold {}, shift {} ms, speech takes {}",

@@ -6,6 +6,7 @@ use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use anchoring::plan::Untaken;
 use anchoring::settings::AnchorSettings;
 use anchoring::time::Nanos;
 use anyhow::{Context, bail};
@@ -14,7 +15,7 @@ use gstearmark::printable::line;
 use serde_json::{Value, json};
 
 use crate::outputs::features::Readable;
-use crate::outputs::{PlanSummary, RecordingQuality, Untrusted, distrust, summarize};
+use crate::outputs::{LeftOut, PlanSummary, RecordingQuality, Untrusted, distrust, summarize};
 use crate::terminal::{grouped, shares_text, tokens_text};
 
 /// The content of a file or folder.
@@ -24,6 +25,7 @@ pub enum About {
     Features(
         PathBuf,
         Box<h5::Summary>,
+        LeftOut,
         Untrusted,
         Option<Box<RecordingQuality>>,
     ),
@@ -63,13 +65,26 @@ pub fn inspect(file: &Path) -> anyhow::Result<About> {
     for (&pts, &uncertainty) in cues.pts_ns.iter().zip(&cues.uncertainty) {
         untrusted.hear(Nanos::new(pts), uncertainty, distrust);
     }
-    let quality = RecordingQuality::of(&h5::read_tables(features.path())?, &cues).map(Box::new);
+    let tables = h5::read_tables(features.path())?;
+    let quality = RecordingQuality::of(&tables, &cues).map(Box::new);
+    let left_out = left_out(&summary, &tables);
     Ok(About::Features(
         file.into(),
         Box::new(summary),
+        left_out,
         untrusted,
         quality,
     ))
+}
+
+/// What was heard and not taken.
+fn left_out(summary: &h5::Summary, tables: &h5::Tables) -> LeftOut {
+    let untaken: Vec<Untaken> = tables
+        .candidates
+        .iter()
+        .map(h5::CandidateRow::untaken)
+        .collect();
+    LeftOut::new(summary.candidates_per_min, summary.budget_tokens, &untaken)
 }
 
 impl About {
@@ -77,9 +92,14 @@ impl About {
     pub fn json(&self) -> Value {
         match self {
             Self::Folder(folder) => folder.json(),
-            Self::Features(file, summary, untrusted, quality) => {
-                json!({ "ok": true, "file": file.to_string_lossy(), "features": summary, "untrusted": untrusted.stretches(), "quality": quality })
-            }
+            Self::Features(file, summary, left_out, untrusted, quality) => json!({
+                "ok": true,
+                "file": file.to_string_lossy(),
+                "features": summary,
+                "not_taken": left_out,
+                "untrusted": untrusted.stretches(),
+                "quality": quality,
+            }),
             Self::Plan(file, plan) => json!({
                 "ok": true,
                 "file": file.to_string_lossy(),
@@ -93,6 +113,7 @@ impl About {
                     }).collect::<Vec<_>>(),
                     "largest_gap_ns": plan.largest_gap,
                 },
+                "not_taken": plan.left_out,
                 "untrusted": plan.untrusted.stretches(),
             }),
         }
@@ -115,7 +136,7 @@ impl fmt::Display for About {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(folder) => folder.fmt(f),
-            Self::Features(file, s, untrusted, quality) => {
+            Self::Features(file, s, left_out, untrusted, quality) => {
                 writeln!(
                     f,
                     "file         {} ({}{})",
@@ -158,6 +179,9 @@ impl fmt::Display for About {
                     format!(": {}", labels.join(", "))
                 };
                 writeln!(f, "anchors      {}{labels}", grouped(s.anchors))?;
+                if let Some(text) = left_out.text() {
+                    writeln!(f, "not taken    {text}")?;
+                }
                 let config = serde_json::from_str(&s.config).unwrap_or_default();
                 if let Some(offsets) = offsets_text(&config) {
                     writeln!(f, "offsets      {offsets}")?;
@@ -215,6 +239,9 @@ impl fmt::Display for About {
                     tokens_text(h.spent_tokens, h.budget_tokens)
                 )?;
                 writeln!(f, "anchors      {}", grouped(plan.anchors))?;
+                if let Some(text) = plan.left_out.text() {
+                    writeln!(f, "not taken    {text}")?;
+                }
                 if let Some(offsets) = offsets_text(&h.config) {
                     writeln!(f, "offsets      {offsets}")?;
                 }

@@ -50,6 +50,7 @@ pub fn report(args: &cli::Report, output: Output) -> anyhow::Result<()> {
         )
         .into());
     }
+    folder::beside_exist(args)?;
     if let Some(address) = args.serve {
         return serve::serve(args, address, output);
     }

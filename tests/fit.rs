@@ -121,12 +121,35 @@ fn it_learns_what_begins_the_same_way_each_time() {
         let least = tuned["threshold"].as_f64().unwrap();
         assert!((0.01..=0.5).contains(&(least + 1e-6)), "{tuned}");
     }
+    let verdicts = said["verdicts"].as_array().unwrap();
+    assert_eq!(verdicts.len(), 2, "{verdicts:?}");
+    for verdict in verdicts {
+        assert_eq!(
+            (&verdict["recordings"], &verdict["judgement"]),
+            (&2.into(), &"too_few".into())
+        );
+    }
+    assert!(
+        said["usage"].as_str().unwrap().contains("ears.weights="),
+        "{said}"
+    );
     let card = std::fs::read_to_string(outputs[0].with_extension("md")).unwrap();
     assert!(card.contains(said["sha256"].as_str().unwrap()));
     assert!(card.contains("**Shift of `onset`**") && card.contains("on the held-out recordings"));
     assert!(card.contains("| out of sample |") && card.contains("- **out of sample**: "));
-    let second = fit(&own, &outputs[1], &held_out);
-    assert!(second.status.success(), "{}", text(&second));
+    // What two recordings say is not enough to be called better.
+    let second = fit(
+        &own,
+        &outputs[1],
+        &[&held_out[..4], &["--require-better"]].concat(),
+    );
+    assert_eq!(second.status.code(), Some(1), "{}", text(&second));
+    let words = String::from_utf8_lossy(&second.stdout).into_owned();
+    assert!(
+        words.contains("verdict     onset: too few held-out recordings"),
+        "{words}"
+    );
+    assert!(words.contains("to use it"), "{words}");
     let [one, two] = outputs.map(|path| std::fs::read(path).unwrap());
     // Nothing but the name differs.
     let name = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace("\\\"one\\\"", "\\\"two\\\"");
@@ -164,6 +187,16 @@ fn weights_as_they_are_get_what_is_asked_for() {
         serde_json::from_slice(&said.stdout).unwrap()
     };
     let plain = json("plain", &[]);
+    let built_in = own.join("named.safetensors");
+    let named = ["--calibrate-only", "builtin", "--tagger", "none", "--json"];
+    let named = fit(&own, &built_in, &named);
+    assert!(named.status.success(), "{}", text(&named));
+    let [named, same] = ["named", "plain"]
+        .map(|name| std::fs::read(own.join(format!("{name}.safetensors"))).unwrap());
+    assert!(
+        named == same,
+        "the built-in weights are not those of the file"
+    );
     let kept = &plain["probes"]["onset"];
     assert!(
         kept["fitted_shift"].is_null() && kept["fitted_threshold"].is_null(),

@@ -427,3 +427,174 @@ fn the_default_sees_more_than_even_frames_do_for_the_same_tokens() {
         }
     }
 }
+
+/// The shipped recording at a budget that leaves most of what is heard out.
+#[test]
+fn what_was_heard_and_not_taken_is_kept_and_told() {
+    if !ready() {
+        return;
+    }
+    let folder = folder("not taken");
+    let (input, labels) = (
+        path("fixtures/kitchen.mp4"),
+        path("fixtures/kitchen.labels.csv"),
+    );
+    let set = ["--set", "budget.tokens_per_s=20"];
+    let plan = [
+        "plan",
+        "gated",
+        "--input",
+        &input,
+        "--output",
+        "plan.jsonl",
+        "--cues",
+    ];
+    let planned = json(&folder, &[&plan[..], &set].concat());
+    let left_out = &planned["plan"]["not_taken"];
+    let candidates = left_out["candidates"].as_u64().unwrap();
+    assert!(candidates > 10, "{planned}");
+    let times: Vec<u64> = left_out["with_times_the_tokens"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|pair| pair[1].as_u64().unwrap())
+        .collect();
+    assert!(
+        times.is_sorted() && times[0] > 0 && times[2] <= candidates,
+        "{left_out}"
+    );
+    // The plan says the same as the file, which the same plan gives and another run makes.
+    let lines = std::fs::read_to_string(folder.join("plan.jsonl")).unwrap();
+    let kept = lines
+        .lines()
+        .filter(|line| line.contains("\"kind\":\"candidate\""));
+    assert_eq!(kept.count() as u64, candidates);
+    let run = [
+        "run",
+        "gated",
+        "--input",
+        &input,
+        "--thumbnails",
+        "--output",
+    ];
+    let made = json(&folder, &[&run[..], &["a.h5"], &set].concat());
+    let followed = [&run[..], &["b.h5", "--plan", "plan.jsonl"], &set].concat();
+    json(&folder, &followed);
+    assert_eq!(made["features"]["candidates"], candidates);
+    for file in ["plan.jsonl", "a.h5", "b.h5"] {
+        assert_eq!(
+            &json(&folder, &["inspect", file])["not_taken"],
+            left_out,
+            "{file}"
+        );
+        let text = seen_of(&folder, &["inspect", file]);
+        assert!(text.contains("times the tokens would take"), "{text}");
+    }
+    json(&folder, &["verify", "a.h5"]);
+    // Twice the tokens take as many more as was said.
+    let twice = ["--set", "budget.tokens_per_s=40"];
+    let again = [
+        "plan",
+        "gated",
+        "--input",
+        &input,
+        "--output",
+        "twice.jsonl",
+    ];
+    let again = json(&folder, &[&again[..], &twice].concat());
+    let anchors = |value: &Value| value["plan"]["anchors"].as_u64().unwrap();
+    let more = anchors(&again).abs_diff(anchors(&planned) + times[1]);
+    // Where keyframes and frames are makes a difference of a few.
+    assert!(more <= 2, "{again} {planned}");
+    // Deaf, or poor?
+    let scored = json(
+        &folder,
+        &[
+            "eval",
+            "anchors",
+            "--plan",
+            "plan.jsonl",
+            "--labels",
+            &labels,
+        ],
+    );
+    let missed = &scored["missed"];
+    let count = |key: &str| missed[key].as_u64().unwrap();
+    assert_eq!(
+        count("events"),
+        count("heard") + count("not_heard") + count("frame")
+    );
+    assert!(count("heard") > 3, "{missed}");
+    let page = ["report", "a.h5", "--labels", &labels, "--output", "a.html"];
+    assert!(earmark(&folder, &page).status.success());
+    let page = std::fs::read_to_string(folder.join("a.html")).unwrap();
+    assert!(
+        page.contains("heard, budget spent elsewhere;"),
+        "the page doesn't say so"
+    );
+    // A uniform plan hears nothing, and says nothing of it.
+    let uniform = json(
+        &folder,
+        &["plan", "uniform", "--input", &input, "--output", "u.jsonl"],
+    );
+    assert_eq!(uniform["plan"]["not_taken"]["kept_per_min"], 0);
+    let scored = json(
+        &folder,
+        &["eval", "anchors", "--plan", "u.jsonl", "--labels", &labels],
+    );
+    assert!(scored["missed"].is_null(), "{scored}");
+
+    // Every budget from one listening pass.
+    let curve = ["eval", "curve", "--plan", "plan.jsonl", "--labels", &labels];
+    let files = [
+        "--plot",
+        "c.svg",
+        "--csv",
+        "c.csv",
+        "--tokens-per-s",
+        "20,98,392",
+    ];
+    let curve = json(&folder, &[&curve[..], &files].concat());
+    let points = curve["points"].as_array().unwrap();
+    assert_eq!(points.len(), 9);
+    for tier in ["low", "base", "high"] {
+        let own: Vec<f64> = points
+            .iter()
+            .filter(|point| point["tier"] == tier)
+            .map(|point| point["anchors"].as_f64().unwrap())
+            .collect();
+        assert!(own.is_sorted() && own[2] > 0.5, "{tier} {own:?}");
+    }
+    // The cheapest budget is the plan's own.
+    let own = points[1]["anchors"].as_f64().unwrap();
+    let base = &json(
+        &folder,
+        &[
+            "eval",
+            "anchors",
+            "--plan",
+            "plan.jsonl",
+            "--labels",
+            &labels,
+        ],
+    );
+    let of_plan = base["equal_tokens"][1]["plan"]["value"].as_f64().unwrap();
+    assert!((own - of_plan).abs() < 0.08, "{own} {of_plan}");
+    let table = std::fs::read_to_string(folder.join("c.csv")).unwrap();
+    assert_eq!(table.lines().count(), 10);
+    assert!(
+        std::fs::read_to_string(folder.join("c.svg"))
+            .unwrap()
+            .contains("frames at anchors")
+    );
+    let without = [
+        "eval",
+        "curve",
+        "--plan",
+        "twice.jsonl",
+        "--labels",
+        &labels,
+    ];
+    let refused = seen_of(&folder, &without);
+    assert!(refused.contains("--cues"), "{refused}");
+}

@@ -135,11 +135,25 @@ def test_events_are_there_where_the_file_has_them_and_empty_elsewhere(made: Path
     assert "events" in recording.tables
 
 
+def test_candidates_are_there_where_the_file_has_them_and_empty_elsewhere(made: Path, tmp_path: Path) -> None:
+    assert len(earmark.open(made).candidates) == 0 and earmark.open(made).candidates.onset.shape == (0,)
+    data = make.columns(20, 2)
+    data["candidates/onset_ns"] = np.array([1_000_000_000, 2_500_000_000])
+    data["candidates/score"] = np.array([0.5, 0.75], "f4")
+    data["candidates/more_tokens"] = np.array([784, -1])
+    path = make.write(tmp_path / "a.h5", data=data)
+    candidates = earmark.open(path, verify=True).candidates
+    assert candidates.onset.tolist() == [1.0, 2.5] and candidates.more_tokens.tolist() == [784, -1]
+    data["candidates/score"][1] = 1.5
+    problems = earmark.open(make.write(tmp_path / "b.h5", data=data)).problems()
+    assert problems == ["/candidates/score holds values outside [0, 1]"]
+
+
 def test_a_table_that_this_version_does_not_know_is_read_by_its_name(tmp_path: Path) -> None:
-    data = {**make.columns(20, 2), "candidates/onset_ns": np.arange(3) * 1_000_000_000, "candidates/price": np.ones(3, "f4")}
+    data = {**make.columns(20, 2), "bells/onset_ns": np.arange(3) * 1_000_000_000, "bells/price": np.ones(3, "f4")}
     recording = earmark.open(make.write(tmp_path / "a.h5", data=data), verify=True)
-    assert recording.table("candidates")["onset_s"].tolist() == [0, 1, 2]
-    with pytest.raises(KeyError, match="has no table 'clips', only anchors, candidates"):
+    assert recording.table("bells")["onset_s"].tolist() == [0, 1, 2]
+    with pytest.raises(KeyError, match="has no table 'clips', only anchors, bells"):
         recording.table("clips")
 
 

@@ -16,6 +16,8 @@ use super::scores::{
 pub enum Eval {
     /// Count the labelled events that the frames of a plan hit; compare with uniform, random, time-shifted and oracle frames.
     Anchors(EvalAnchors),
+    /// Events seen against tokens: frames at anchors, even and random ones, at many budgets, from plans that were heard once.
+    Curve(EvalCurve),
     /// mAP of a submission to the detection challenge of EPIC-SOUNDS or EPIC-KITCHENS-100.
     Detection(EvalDetection),
     /// F-measure of onsets within a collar, as mir_eval has it.
@@ -34,6 +36,38 @@ pub enum Eval {
     Tokens(EvalTokens),
     /// What is there of a published dataset: counts and splits beside the published ones, missing videos.
     Layout(EvalLayout),
+}
+
+/// `earmark eval curve`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each plan, written with --cues, is made again at every budget and with each tier at its anchors, without listening again; everything else is
+as its config says. Beside it stand even and random frames of that tier for the same tokens. Frames are not snapped to cheap ones.
+
+Examples:
+  earmark plan gated --input kitchen.mp4 --output kitchen.jsonl --cues
+  earmark eval curve --plan kitchen.jsonl --labels kitchen.labels.csv --plot curve.svg --csv curve.csv
+  earmark eval curve --plan plans/*.jsonl --labels labels/*.labels.csv --tokens-per-s 20,49,98")]
+pub struct EvalCurve {
+    /// Plans with cues.
+    #[arg(long, required = true, num_args = 1.., value_name = "PLAN.jsonl")]
+    pub plan: Vec<PathBuf>,
+
+    /// Labelled events, as for `eval anchors`.
+    #[arg(long, required = true, num_args = 1.., value_name = "LABELS.csv")]
+    pub labels: Vec<PathBuf>,
+
+    /// Budgets, tokens per second of recording, 0.001..=1000000.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [10.0, 20.0, 39.0, 49.0, 98.0, 196.0, 392.0, 784.0])]
+    pub tokens_per_s: Vec<f64>,
+
+    /// Also draw it.
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
+
+    /// Also write it as a table.
+    #[arg(long, value_name = "FILE.csv")]
+    pub csv: Option<PathBuf>,
 }
 
 /// `earmark eval anchors`.

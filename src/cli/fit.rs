@@ -25,8 +25,8 @@ a column video_id (the layout of EPIC-SOUNDS). A run that was stopped resumes fr
 
 Examples:
   earmark fit --recordings mixes --held-out others --output mine.safetensors
-  earmark fit --recordings my-kitchen --calibrate-only ears.safetensors --output mine.safetensors
-  earmark fit --recordings my-kitchen --calibrate-only ears.safetensors --also shift,threshold --output mine.safetensors
+  earmark fit --recordings my-kitchen --calibrate-only builtin --output mine.safetensors
+  earmark fit --recordings my-kitchen --calibrate-only builtin --also shift,threshold --output mine.safetensors
   earmark fit --recordings mixes --held-out others --embedding my-embedding.yaml --output my-head.safetensors")]
 pub struct Fit {
     /// Folder of recordings to train on.
@@ -65,8 +65,8 @@ pub struct Fit {
     pub channels: u32,
 
     /// Keep these weights and fit only their calibration. The calibration they have weighs as much as eight recordings: a few
-    /// minutes of one room change it a little, hours replace it.
-    #[arg(long, value_name = "WEIGHTS", conflicts_with_all = ["calibration", "steps", "seed"])]
+    /// minutes of one room change it a little, hours replace it. `builtin` names the built-in weights.
+    #[arg(long, value_name = "WEIGHTS|builtin", conflicts_with_all = ["calibration", "steps", "seed"])]
     pub calibrate_only: Option<PathBuf>,
 
     /// With --calibrate-only: fit these parameters, too.
@@ -90,6 +90,11 @@ pub struct Fit {
     /// The tagger for whose classes offsets are proposed, or `none` [default: yamnet if it is installed].
     #[arg(long, value_name = "NAME")]
     pub tagger: Option<String>,
+
+    /// Exit with status 1 unless the result hits significantly more events of the held-out recordings than the built-in weights. The
+    /// files are written either way.
+    #[arg(long, requires = "held_out")]
+    pub require_better: bool,
 
     /// Replace the output and its model card if they exist.
     #[arg(long)]

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::cli::{Eval, EvalAnchors, EvalLayout};
+use crate::cli::{Eval, EvalAnchors, EvalCurve, EvalLayout};
 use crate::datasets::survey;
 use crate::terminal::{Output, print};
 use crate::{eval, evidence, files, qa, scores};
@@ -10,6 +10,7 @@ use crate::{eval, evidence, files, qa, scores};
 pub(super) fn run(args: &Eval, output: Output) -> anyhow::Result<()> {
     let scored = match args {
         Eval::Anchors(args) => return anchors(args, output),
+        Eval::Curve(args) => return curve(args, output),
         Eval::Detection(args) => scores::detection(args)?,
         Eval::Onsets(args) => scores::onsets(args)?,
         Eval::Moments(args) => scores::moments(args)?,
@@ -39,6 +40,23 @@ fn anchors(args: &EvalAnchors, output: Output) -> anyhow::Result<()> {
         return print(&format!("{value:#}"));
     }
     print(results.to_string().trim_end())
+}
+
+/// `earmark eval curve`: events seen against tokens.
+fn curve(args: &EvalCurve, output: Output) -> anyhow::Result<()> {
+    let curve = eval::curve::curve(&args.plan, &args.labels, &args.tokens_per_s)?;
+    if let Some(file) = &args.plot {
+        files::write(file, eval::curve_svg(&curve).as_bytes(), true)?;
+    }
+    if let Some(file) = &args.csv {
+        files::write(file, curve.csv().as_bytes(), true)?;
+    }
+    if output.json {
+        let mut value = serde_json::to_value(&curve)?;
+        value["ok"] = json!(true);
+        return print(&format!("{value:#}"));
+    }
+    print(curve.to_string().trim_end())
 }
 
 /// `earmark eval layout`: what of a published dataset is there.

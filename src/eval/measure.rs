@@ -5,6 +5,7 @@
 //! (the frames that hit most, given the labels). Recovery is `(plan - uniform) / (oracle - uniform)`.
 
 use anchoring::cue::HOP;
+use anchoring::plan::Untaken;
 use anchoring::planning::uniform::evenly_over;
 use anchoring::tier::{Prices, Tier, Tokens};
 use anchoring::time::{Nanos, Window};
@@ -101,6 +102,21 @@ pub struct Recording {
     pub onsets: Vec<Onset>,
     /// What was heard; none if the plan has no cues.
     pub hops: Vec<Hop>,
+    /// Candidates that were not taken, by time; `None` if the plan doesn't keep them.
+    pub untaken: Option<Vec<Untaken>>,
+    /// What the plan may spend.
+    pub budget: Tokens,
+}
+
+/// Why no frame shows an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissedBecause {
+    /// There is an anchor, but its frame was taken when the event was over, or at a lower tier.
+    Frame,
+    /// It was heard, and not taken; so many tokens more would take it, if that is known.
+    Budget(Option<Tokens>),
+    /// It was not heard.
+    Unheard,
 }
 
 /// For every event how surely it is hit, in [0, 1], by each [`Placement`].
@@ -184,6 +200,36 @@ impl Recording {
             shifted,
             oracle::shares(&spans, n),
         ]
+    }
+
+    /// Why no frame that counts shows an event, for each such event; `None` if the plan doesn't say what it left out.
+    pub fn missed(&self) -> Option<Vec<MissedBecause>> {
+        let untaken = self.untaken.as_ref()?;
+        let mut anchors: Vec<Nanos> = self.anchors.iter().map(|onset| onset.at).collect();
+        anchors.sort_unstable();
+        let missed = self
+            .events
+            .iter()
+            .filter(|event| !oracle::hit(&self.looks, event.span));
+        let because = |event: &Event| {
+            let from = event.span.start() - NEAR;
+            let until = event.span.stop().max(event.span.start() + NEAR);
+            let first = anchors.partition_point(|at| *at < from);
+            if anchors.get(first).is_some_and(|at| *at < until) {
+                return MissedBecause::Frame;
+            }
+            let first = untaken.partition_point(|one| one.onset < from);
+            let heard = untaken[first..].iter().take_while(|one| one.onset < until);
+            // The cheapest of several; unknown is dearer than any.
+            let price = heard
+                .map(|one| one.more_tokens.unwrap_or(Tokens::MAX))
+                .min();
+            match price {
+                None => MissedBecause::Unheard,
+                Some(price) => MissedBecause::Budget(Some(price).filter(|p| *p < Tokens::MAX)),
+            }
+        };
+        Some(missed.map(because).collect())
     }
 
     /// Frames in no event, and frames whose every event was hit before.
@@ -432,6 +478,49 @@ mod tests {
         let [plan, uniform, _, _, oracle] = r.hits_at(Tier::Low);
         assert_eq!((plan, oracle), (vec![1.0, 0.0, 1.0], vec![1.0; 3]));
         assert_eq!(uniform.len(), 3);
+    }
+
+    #[test]
+    fn an_event_is_missed_for_its_frame_the_budget_or_because_it_was_not_heard() {
+        let mut r = recording(
+            &[
+                (1_000, 1_100),
+                (2_000, 2_100),
+                (3_000, 3_100),
+                (4_000, 5_000),
+                (6_000, 6_100),
+                (8_000, 8_100),
+            ],
+            &[8_050],
+        );
+        assert_eq!(r.missed(), None);
+        r.anchors = [1_020, 8_010]
+            .map(|ms| Onset {
+                at: Nanos::from_ms(ms),
+                uncertainty: 0.5,
+            })
+            .into();
+        let one = |ms, more_tokens| Untaken {
+            onset: Nanos::from_ms(ms),
+            score: 0.5,
+            more_tokens,
+        };
+        r.untaken = Some(vec![
+            one(1_900, Some(7)),
+            one(2_160, Some(3)),
+            one(3_140, None),
+            one(3_149, Some(9)),
+            one(4_900, None),
+        ]);
+        use MissedBecause::{Budget, Frame, Unheard};
+        let wanted = vec![
+            Frame,
+            Budget(Some(7)),
+            Budget(Some(9)),
+            Budget(None),
+            Unheard,
+        ];
+        assert_eq!(r.missed(), Some(wanted));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use anchoring::plan::{Header, Line};
+use anchoring::plan::{Header, Line, Untaken};
 use anchoring::tier::{Prices, Tier, Tokens};
 use anchoring::time::Window;
 use anyhow::{Context, bail};
@@ -130,12 +130,13 @@ struct Given {
     windows: Vec<Window>,
     onsets: Vec<Onset>,
     hops: Vec<Hop>,
+    untaken: Vec<Untaken>,
 }
 
 fn plan(path: &Path) -> anyhow::Result<Given> {
     let mut header = None;
     let (mut looks, mut anchors, mut windows) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut onsets, mut hops) = (Vec::new(), Vec::new());
+    let (mut onsets, mut hops, mut untaken) = (Vec::new(), Vec::new(), Vec::new());
     let mut distrust = 0.9;
     plan::read(path, None, |line| match line {
         Line::Plan(found) => {
@@ -151,6 +152,7 @@ fn plan(path: &Path) -> anyhow::Result<Given> {
             });
         }
         Line::Frame(entry) => looks.push((entry.planned, entry.tier, entry.tokens)),
+        Line::Candidate(candidate) => untaken.push(candidate),
         Line::Cue(cue) => {
             hops.push(Hop {
                 at: cue.pts,
@@ -171,6 +173,7 @@ fn plan(path: &Path) -> anyhow::Result<Given> {
         windows,
         onsets,
         hops,
+        untaken,
     })
 }
 
@@ -262,6 +265,8 @@ fn pair(
             windows: plan.windows,
             onsets: plan.onsets,
             hops: plan.hops,
+            untaken: (plan.header.candidates_per_min > 0).then_some(plan.untaken),
+            budget: plan.header.budget_tokens,
         },
     })
 }

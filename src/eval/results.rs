@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::bootstrap::{self, Estimate};
 use super::labels::Event;
-use super::measure::{self, Bin, Hits, Onset, Placement, Recording, within};
+use super::measure::{self, Bin, Hits, MissedBecause, Onset, Placement, Recording, within};
 use super::pairs::Pair;
+use crate::outputs::TIMES;
 
 /// Length of a block.
 const BLOCK: Nanos = Nanos::from_ms(60_000);
@@ -40,6 +41,8 @@ pub struct Results {
     pub recall: Vec<Recall>,
     /// How many frames found nothing new.
     pub waste: Waste,
+    /// Why events were missed; only for plans that keep what they left out.
+    pub missed: Option<Missed>,
     /// Anchors: whether they are beginnings of events, and know it.
     pub anchors: Option<Onsets>,
     /// What their windows hold.
@@ -116,6 +119,21 @@ pub struct Waste {
     pub empty: f64,
     /// In events that an earlier frame had hit.
     pub repeated: f64,
+}
+
+/// Events that no frame that counts shows, pooled: deaf, or poor?
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Missed {
+    /// How many, of the plans that keep what they left out.
+    pub events: usize,
+    /// With an anchor, whose frame shows something else.
+    pub frame: usize,
+    /// Heard, but the budget was spent elsewhere.
+    pub heard: usize,
+    /// Not heard.
+    pub not_heard: usize,
+    /// Multiples of the tokens, and how many of those heard would then be taken; empty where that isn't known.
+    pub with_times_the_tokens: Vec<(f64, usize)>,
 }
 
 /// Claims and truth of onsets, pooled.
@@ -267,6 +285,7 @@ pub(super) fn measure(pairs: &[Pair], seed: u64) -> Results {
         equal_tokens,
         recall,
         waste: waste(&recordings),
+        missed: missed(&recordings),
         anchors: onsets(&recordings, |r| &r.anchors),
         windows: windows(&recordings),
         onsets: onsets(&recordings, |r| &r.onsets),
@@ -389,6 +408,38 @@ fn waste(recordings: &[&Recording]) -> Waste {
         empty,
         repeated,
     }
+}
+
+fn missed(recordings: &[&Recording]) -> Option<Missed> {
+    let mut all: Vec<(MissedBecause, u64)> = Vec::new();
+    let mut known = false;
+    for r in recordings {
+        let Some(own) = r.missed() else { continue };
+        known = true;
+        all.extend(own.into_iter().map(|because| (because, r.budget)));
+    }
+    let count = |of: &dyn Fn(&MissedBecause, u64) -> bool| {
+        all.iter()
+            .filter(|(because, budget)| of(because, *budget))
+            .count()
+    };
+    let priced = count(&|because, _| matches!(because, MissedBecause::Budget(Some(_))));
+    let within = |times: f64| {
+        count(&|because, budget| match because {
+            MissedBecause::Budget(Some(more)) => *more as f64 <= budget as f64 * (times - 1.0),
+            _ => false,
+        })
+    };
+    known.then(|| Missed {
+        events: all.len(),
+        frame: count(&|because, _| *because == MissedBecause::Frame),
+        heard: count(&|because, _| matches!(because, MissedBecause::Budget(_))),
+        not_heard: count(&|because, _| *because == MissedBecause::Unheard),
+        with_times_the_tokens: match priced {
+            0 => Vec::new(),
+            _ => TIMES.map(|times| (times, within(times))).into(),
+        },
+    })
 }
 
 fn onsets(recordings: &[&Recording], of: impl Fn(&Recording) -> &[Onset]) -> Option<Onsets> {

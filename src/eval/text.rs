@@ -6,7 +6,7 @@ use anchoring::tier::Tier;
 use gstearmark::printable::line;
 
 use super::bootstrap::{Estimate, FEWEST};
-use super::results::{AtTier, Onsets, Recall, Resampled, Results};
+use super::results::{AtTier, Missed, Onsets, Recall, Resampled, Results};
 use crate::terminal::grouped;
 
 /// Most classes that are listed; JSON has all.
@@ -129,6 +129,29 @@ fn onsets(f: &mut fmt::Formatter<'_>, name: &str, o: &Onsets) -> fmt::Result {
     )
 }
 
+/// Deaf, or poor?
+fn missed(f: &mut fmt::Formatter<'_>, m: &Missed) -> fmt::Result {
+    writeln!(
+        f,
+        "missed       {} events: {} heard, budget spent elsewhere; {} not heard; {} with an anchor whose frame does not show it",
+        grouped(m.events as u64),
+        grouped(m.heard as u64),
+        grouped(m.not_heard as u64),
+        grouped(m.frame as u64)
+    )?;
+    let mut parts = m.with_times_the_tokens.iter();
+    let Some((times, n)) = parts.next() else {
+        return Ok(());
+    };
+    let rest: String = parts
+        .map(|(times, n)| format!(", {times} times {n}"))
+        .collect();
+    writeln!(
+        f,
+        "             {times} times the tokens would take {n} of those heard{rest}"
+    )
+}
+
 impl fmt::Display for Results {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -156,6 +179,9 @@ impl fmt::Display for Results {
             "waste        {:.3} of the frames: {:.3} in no event, {:.3} only in events already hit",
             self.waste.all, self.waste.empty, self.waste.repeated
         )?;
+        if let Some(all) = &self.missed {
+            missed(f, all)?;
+        }
         if let Some(anchors) = &self.anchors {
             onsets(f, "anchors", anchors)?;
         }

@@ -1,14 +1,17 @@
 //! Trains a linear head on an embedding, and scores it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anchoring::onset::head::Head;
 use anchoring::onset::probe::Probe;
+use anchoring::onset::weights::Weights;
 use anyhow::Context;
 use gstearmark::printable::line;
 
 use super::corpus::Recording;
 use super::score::{self, Sample, Score};
+use super::verdict::BUILT_IN;
 use super::{Found, HeldOut, Tuning, bar, card, cross_validation, embed, hash, matching, store};
 use crate::terminal::Output;
 
@@ -83,11 +86,18 @@ pub(super) fn head(
     } else {
         Sample::Out
     };
+    let built_in = Arc::new(Weights::embedded().context("the built-in weights")?);
     let mut scores = Vec::new();
     let mut first = 0;
     for (folder, recordings) in held_out {
         let flux = score::score(recordings, &Probe::Flux)?;
         scores.push((folder.clone(), "flux".to_owned(), flux));
+        let old = score::score(recordings, &Probe::Onset(Arc::clone(&built_in)))?;
+        let old = Score {
+            sample: Sample::Elsewhere,
+            ..old
+        };
+        scores.push((folder.clone(), BUILT_IN.to_owned(), old));
         let these = first..first + recordings.len();
         first = these.end;
         let own = score::score_of(recordings, &said[these])?;

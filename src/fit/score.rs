@@ -64,12 +64,14 @@ impl Sample {
 }
 
 /// Means over recordings.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Score {
     /// Whether that holds of other recordings.
     pub(super) sample: Sample,
     /// Share of the events hit, by [`Placement`].
     pub(super) recall: [f64; 5],
+    /// Share of the events hit by the plan, of each recording.
+    pub(super) each: Vec<f64>,
     /// Area under the ROC curve of uncertainty over all onsets, if some are true and some false.
     pub(super) auroc: Option<f64>,
     /// Expected calibration error of the onsets with a frame, if there are any.
@@ -159,6 +161,7 @@ pub(super) fn score_of(recordings: &[Recording], said: &[Vec<Onset>]) -> anyhow:
             }
         }
         let hits = recording.hits(Nanos::ZERO);
+        score.each.push(recording.recall());
         for (sum, hits) in score.recall.iter_mut().zip(&hits) {
             *sum += hits.iter().sum::<f64>() / hits.len().max(1) as f64 / n;
         }
@@ -185,7 +188,7 @@ pub(super) fn looks(
     settings.budget.untrusted_tier = Tier::High;
     settings.budget.max_gap_ms = 60_000;
     settings.budget.tokens_per_s = prices.of(Tier::High) as f64 / SECONDS;
-    let mut planner = GlobalPlanner::new(settings, prices);
+    let mut planner = GlobalPlanner::new(settings, prices).without_untaken();
     let mut rest = said.iter().peekable();
     let mut pts = Nanos::ZERO;
     while pts < duration {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anchoring::onset::spec::{ONSET, ONSET_TCN};
-use anchoring::onset::weights::Weights;
+use anchoring::onset::weights::{EMBEDDED, Weights};
 use anyhow::{Context, anyhow, bail};
 use gstearmark::models;
 use gstearmark::onnx;
@@ -18,6 +18,9 @@ use super::tune::{self, Fitted, Tuned};
 use super::{HeldOut, Tuning, bar, checkpoint, cross_validation, matching, metric, speech, tcn};
 use crate::cli::{Fit, Part};
 use crate::terminal::Output;
+
+/// The name of the built-in weights.
+const BUILT_IN: &str = "builtin";
 
 /// Training steps between checkpoints.
 const SAVE_EVERY: u32 = 100;
@@ -178,6 +181,11 @@ fn tagger(args: &Fit, parts: &[Part]) -> anyhow::Result<Option<onnx::Tagger>> {
 
 fn read(path: &Path) -> anyhow::Result<(Vec<u8>, Weights)> {
     let name = path.display();
+    // A file of that name goes first.
+    if path == Path::new(BUILT_IN) && !path.exists() {
+        let weights = Weights::embedded().context("the built-in weights")?;
+        return Ok((EMBEDDED.to_vec(), weights));
+    }
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
     let weights = Weights::read(&bytes).with_context(|| format!("cannot use {name}"))?;
     Ok((bytes, weights))

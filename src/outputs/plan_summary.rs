@@ -11,7 +11,11 @@ use anyhow::Context;
 use serde_json::Value;
 
 use super::plan;
+use super::untaken::LeftOut;
 use super::untrusted::Untrusted;
+
+/// Most candidates that are counted: a hundred hours of what a plan keeps, twice.
+const MOST: usize = 400_000;
 
 /// A plan at a glance.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub struct PlanSummary {
     pub shares: BTreeMap<(Tier, Reason), (u64, Tokens)>,
     /// Largest gap, including those to the start and the end of the recording.
     pub largest_gap: Nanos,
+    /// What was heard and not taken.
+    pub left_out: LeftOut,
     /// Untrusted sound, if the plan has cues.
     pub untrusted: Untrusted,
 }
@@ -36,13 +42,14 @@ pub(crate) fn distrust(config: &Value) -> f64 {
     given.unwrap_or(BudgetSettings::default().distrust)
 }
 
-/// Reads and checks a plan, in constant memory.
+/// Reads and checks a plan, in bounded memory.
 ///
 /// # Errors
 /// It cannot be read, or a line of it is wrong.
 pub fn summarize(file: &Path, prices: Option<Prices>) -> anyhow::Result<PlanSummary> {
     let mut found: Option<PlanSummary> = None;
     let mut last = Nanos::ZERO;
+    let mut untaken = Vec::new();
     plan::read(file, prices, |line| match (line, &mut found) {
         (Line::Plan(header), found) => {
             *found = Some(PlanSummary {
@@ -51,10 +58,12 @@ pub fn summarize(file: &Path, prices: Option<Prices>) -> anyhow::Result<PlanSumm
                 cues: 0,
                 shares: BTreeMap::new(),
                 largest_gap: Nanos::ZERO,
+                left_out: LeftOut::default(),
                 untrusted: Untrusted::default(),
             });
         }
         (Line::Anchor(_), Some(found)) => found.anchors += 1,
+        (Line::Candidate(candidate), Some(_)) if untaken.len() < MOST => untaken.push(candidate),
         (Line::Cue(cue), Some(found)) => {
             found.cues += 1;
             let distrust = distrust(&found.header.config);
@@ -70,5 +79,8 @@ pub fn summarize(file: &Path, prices: Option<Prices>) -> anyhow::Result<PlanSumm
     })?;
     let mut found = found.with_context(|| format!("{} has no header", file.display()))?;
     found.largest_gap = found.largest_gap.max(found.header.duration - last);
+    let header = &found.header;
+    let kept = u64::from(header.candidates_per_min);
+    found.left_out = LeftOut::new(kept, header.budget_tokens, &untaken);
     Ok(found)
 }

@@ -113,6 +113,24 @@ pub(super) fn name(file: &Path, folder: &Path) -> String {
         .into_owned()
 }
 
+/// Checks that what is given beside the files exists: a page without its recording would be made in silence.
+///
+/// # Errors
+/// A path does not exist.
+pub(super) fn beside_exist(args: &cli::Report) -> anyhow::Result<()> {
+    for (option, given) in [("--video", &args.video), ("--labels", &args.labels)] {
+        let Some(path) = given else { continue };
+        let is_address = path.to_str().is_some_and(|text| text.contains("://"));
+        if !is_address && !path.exists() {
+            bail!(
+                "{option} {}: there is no such file or folder",
+                path.display()
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Writes every page and the index.
 pub(super) fn write(args: &cli::Report, output: Output) -> anyhow::Result<()> {
     let into = args.output.as_ref().unwrap_or(&args.file);

@@ -18,8 +18,8 @@ use sha2::{Digest, Sha256};
 
 use super::detail::CueLevels;
 use super::recording::{ClassCounts, RunView, clock};
-use super::truth::AnchorResult;
-use crate::outputs::RecordingQuality;
+use super::truth::{AnchorResult, EventResult};
+use crate::outputs::{LeftOut, RecordingQuality};
 use crate::outputs::features::Readable;
 use crate::terminal::grouped;
 
@@ -262,8 +262,11 @@ fn data(run: &RunView) -> Value {
             "fate": bytes(&events.iter().map(|judged| judged.fate as u8).collect::<Vec<_>>()),
             "anchor": rows(events.iter().map(|judged| judged.anchor)),
             "frame": rows(events.iter().map(|judged| judged.frame)),
+            "heard": rows(events.iter().map(|judged| judged.candidate)),
         })
     });
+    let candidates = &tables.candidates;
+    let more = |one: &h5::CandidateRow| u32::try_from(one.more_tokens).unwrap_or(u32::MAX);
     json!({
         "name": name(run),
         "duration": run.duration_ns() as f64 / 1e9,
@@ -289,6 +292,14 @@ fn data(run: &RunView) -> Value {
             "label": label, "labels": labels,
             "frame": rows(first_frame.into_iter()),
             "standing": run.verdict.as_ref().map(|verdict| bytes(&verdict.anchors.iter().map(|standing| *standing as u8).collect::<Vec<_>>())),
+        },
+        "candidates": {
+            // Whether the plan said what it left out.
+            "known": run.summary.candidates_per_min > 0,
+            "n": candidates.len(),
+            "onset": times(candidates.iter().map(|one| one.onset_ns)),
+            "score": bytes(&candidates.iter().map(|one| share(one.score)).collect::<Vec<_>>()),
+            "more": bytes(&candidates.iter().flat_map(|one| more(one).to_le_bytes()).collect::<Vec<_>>()),
         },
         "events": events,
         "gaps": facts.gaps.iter().map(|(from, to)| [*from as f64 / 1e9, *to as f64 / 1e9]).collect::<Vec<_>>(),
@@ -398,7 +409,13 @@ pub(super) fn about(run: &RunView) -> Value {
         let base = anchoring::tier::Prices::default().of(anchoring::tier::Tier::Base).max(1);
         let even = summary.spent_tokens / base;
         let events = verdict.events.iter().map(|judged| &judged.event);
+        let missed = || verdict.events.iter().filter(|judged| judged.fate == EventResult::Missed);
+        let heard = missed().filter_map(|judged| run.tables.candidates.get(judged.candidate?));
+        let untaken: Vec<_> = heard.map(h5::CandidateRow::untaken).collect();
+        let poor = LeftOut::new(summary.candidates_per_min, summary.budget_tokens, &untaken);
         json!({
+            "knows_why": summary.candidates_per_min > 0, "poor": untaken.len(), "deaf": missed().count() - untaken.len(),
+            "larger": poor.with_times_the_tokens,
             "even": even, "even_hit": super::truth::evenly(events, run.duration_ns(), even),
             "events": verdict.events.len(), "found": total(|c| c.found), "seen": total(|c| c.seen), "missed": total(|c| c.missed),
             "right": run.standing(AnchorResult::Right), "inside": run.standing(AnchorResult::Inside), "false": run.standing(AnchorResult::False),
@@ -411,6 +428,13 @@ pub(super) fn about(run: &RunView) -> Value {
         run.tables.anchors.len() - with.len().min(run.tables.anchors.len())
     };
     let seconds = run.duration_ns() as f64 / 1e9;
+    let untaken: Vec<_> = run
+        .tables
+        .candidates
+        .iter()
+        .map(h5::CandidateRow::untaken)
+        .collect();
+    let left_out = LeftOut::new(summary.candidates_per_min, summary.budget_tokens, &untaken);
     let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
     json!({
         "name": name(run),
@@ -422,6 +446,7 @@ pub(super) fn about(run: &RunView) -> Value {
         "planning": text(run.setting("budget", "planning")),
         "frames": summary.frames, "dim": summary.dim,
         "anchors": summary.anchors, "cues": summary.cues, "unpictured": unpictured,
+        "not_taken": left_out.text(),
         "spent": summary.spent_tokens, "budget": summary.budget_tokens,
         "share": if summary.budget_tokens > 0 { Some(summary.spent_tokens as f64 * 100.0 / summary.budget_tokens as f64) } else { None },
         "shares": summary.shares,

@@ -2,10 +2,11 @@
 //!
 //! # Layout
 //!
-//! - `rows`: turns runs into shapes.
+//! - `rows`: turns runs into shapes; `legend`: what the marks mean.
 //! - `shapes`: shapes, colours, and text as outlines of a bundled font, so that it looks the same everywhere.
 //! - `svg`, `png`: render shapes.
 
+mod legend;
 mod png;
 mod rows;
 mod shapes;

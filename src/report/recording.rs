@@ -244,7 +244,7 @@ pub(crate) fn clock(ns: i64) -> String {
     }
 }
 
-/// Sorts anchors by onset; with negative offsets, a file has them in another order.
+/// Sorts anchors and candidates by onset; with negative offsets, a file has them in another order.
 fn by_onset(tables: &mut Tables) {
     let mut order: Vec<usize> = (0..tables.anchors.len()).collect();
     order.sort_by_key(|&row| tables.anchors[row].onset_ns);
@@ -252,6 +252,7 @@ fn by_onset(tables: &mut Tables) {
     for (place, &row) in (0..).zip(&order) {
         places[row] = place;
     }
+    tables.candidates.sort_by_key(|one| one.onset_ns);
     tables.anchors = order
         .iter()
         .map(|&row| tables.anchors[row].clone())
@@ -296,6 +297,8 @@ pub(crate) mod tests {
                 pictures_seen: 1500,
                 pictures_passed: 300,
                 anchors: n as u64,
+                candidates_per_min: 0,
+                candidates: 0,
                 top_labels: Vec::new(),
                 cues: 750,
                 models: Vec::new(),
@@ -331,6 +334,7 @@ pub(crate) mod tests {
                     })
                     .collect(),
                 quality: Vec::new(),
+                candidates: Vec::new(),
             },
             cues: CueColumns {
                 pts_ns: (0..750).map(|k| k * 80_000_000).collect(),

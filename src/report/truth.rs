@@ -43,6 +43,8 @@ pub(crate) struct LabelledEvent {
     pub anchor: Option<usize>,
     /// Row of the most expensive frame taken during it.
     pub frame: Option<usize>,
+    /// Row of the likeliest candidate at its start that was not taken.
+    pub candidate: Option<usize>,
 }
 
 /// Events by start, and the result of each anchor.
@@ -89,6 +91,7 @@ pub(crate) fn judge(events: &[Event], tables: &Tables) -> Comparison {
             fate,
             anchor,
             frame,
+            candidate: likeliest(event, tables),
         }
     });
     Comparison {
@@ -134,6 +137,16 @@ fn dearest(event: &Event, tables: &Tables) -> Option<usize> {
     (first..last).min_by_key(|row| std::cmp::Reverse(tables.tier.get(*row)))
 }
 
+/// The likeliest candidate that was not taken from its start to its stop.
+fn likeliest(event: &Event, tables: &Tables) -> Option<usize> {
+    let candidates = &tables.candidates;
+    let from = start(event).saturating_sub(TOLERANCE);
+    let until = stop(event).max(start(event).saturating_add(TOLERANCE));
+    let first = candidates.partition_point(|one| one.onset_ns < from);
+    let last = candidates.partition_point(|one| one.onset_ns < until);
+    (first..last).max_by(|a, b| candidates[*a].score.total_cmp(&candidates[*b].score))
+}
+
 /// Whether an instant lies in any event; asked in the order of time.
 struct Cover<'a> {
     events: &'a [Event],
@@ -170,6 +183,8 @@ mod tests {
     use anchoring::tier::Tier;
     use anchoring::time::{Nanos, Window};
 
+    use gstearmark::h5;
+
     use super::*;
 
     fn event(start_ms: i64, stop_ms: i64) -> Event {
@@ -203,6 +218,7 @@ mod tests {
                 })
                 .collect(),
             quality: Vec::new(),
+            candidates: Vec::new(),
         }
     }
 
@@ -263,6 +279,28 @@ mod tests {
             (3_000, Tier::High),
         ];
         assert_eq!(judge(&events, &run(&[], &looks)).events[0].frame, Some(2));
+    }
+
+    #[test]
+    fn a_missed_event_was_heard_where_a_candidate_was_left_out() {
+        let events = [event(1_000, 1_100), event(5_000, 6_000)];
+        let mut run = run(&[], &[]);
+        let one = |ms: i64, score| h5::CandidateRow {
+            onset_ns: ms * 1_000_000,
+            score,
+            more_tokens: 784,
+        };
+        run.candidates = vec![
+            one(900, 0.25),
+            one(1_240, 0.75),
+            one(4_000, 0.5),
+            one(7_000, 0.5),
+        ];
+        let heard = judge(&events, &run).events;
+        assert_eq!(
+            heard.iter().map(|e| e.candidate).collect::<Vec<_>>(),
+            [Some(1), None]
+        );
     }
 
     #[test]

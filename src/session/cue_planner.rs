@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use anchoring::cue::{Cue, HOP};
-use anchoring::plan::{Anchor, Entry, Header, Plan, PlanError, SCHEMA};
+use anchoring::plan::{Anchor, Entry, Header, Plan, PlanError, SCHEMA, Untaken};
 use anchoring::plan::{MAX_DURATION, MIN_DURATION};
 use anchoring::planning::change::Change;
 use anchoring::planning::change_clock::{ChangeClock, ChangeMap};
@@ -135,6 +135,7 @@ pub(super) struct Streaming {
     settings: Settings,
     anchors: Vec<Anchor>,
     entries: Vec<Entry>,
+    untaken: Vec<Untaken>,
 }
 
 impl CuePlanner {
@@ -156,6 +157,7 @@ impl CuePlanner {
                 settings,
                 anchors: Vec::new(),
                 entries: Vec::new(),
+                untaken: Vec::new(),
             })),
         }
     }
@@ -226,6 +228,8 @@ impl CuePlanner {
         streaming.entries.retain(|entry| entry.planned < duration);
         let kept: HashSet<u32> = streaming.entries.iter().filter_map(|e| e.anchor).collect();
         streaming.anchors.retain(|anchor| kept.contains(&anchor.id));
+        streaming.untaken.retain(|one| one.onset < duration);
+        streaming.untaken.sort_by_key(|one| one.onset);
         // A window that was decided before the end was known may reach beyond it.
         for anchor in &mut streaming.anchors {
             let stop = anchor.window.stop().min(duration);
@@ -239,9 +243,11 @@ impl CuePlanner {
                 budget_tokens: streaming.settings.budget_of(duration),
                 spent_tokens: streaming.entries.iter().map(|entry| entry.tokens).sum(),
                 config: finish.config.clone(),
+                candidates_per_min: streaming.settings.candidates_per_min(),
             },
             anchors: streaming.anchors,
             entries: streaming.entries,
+            untaken: streaming.untaken,
         };
         place(&mut plan);
         Ok(plan)
@@ -262,6 +268,7 @@ impl Streaming {
             match decision {
                 Decision::Anchor(anchor) => self.anchors.push(anchor),
                 Decision::Frame(entry) => self.entries.push(entry),
+                Decision::Untaken(one) => self.untaken.push(one),
             }
         }
     }

@@ -259,6 +259,9 @@ impl Session<'_> {
                 anchor.label.clone_from(label);
             }
         }
+        for one in &mut plan.untaken {
+            one.onset = timeline.expand(one.onset) + start;
+        }
         let mut cues = again.0.into_inner();
         cues.rewind()?;
         Ok(PlanAndCues {

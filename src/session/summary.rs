@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::play::Outcome;
 use super::warnings::Warnings;
+use crate::outputs::LeftOut;
 use crate::terminal::{self, Output, grouped, shares_text, time, tokens_text};
 
 /// Collects results and warnings during a run.
@@ -188,6 +189,9 @@ impl RunLog {
                 "spent_tokens": header.spent_tokens, "anchors": plan.anchors.len(), "frames": plan.entries.len(), "shares": shares,
             });
         }
+        let kept = u64::from(header.candidates_per_min);
+        let left_out = LeftOut::new(kept, header.budget_tokens, &plan.untaken);
+        value["plan"]["not_taken"] = json!(left_out);
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         for anchor in plan
             .anchors
@@ -201,7 +205,7 @@ impl RunLog {
             .map(|(label, n)| (label.to_owned(), n))
             .collect();
         top.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        let lines = vec![
+        let mut lines = vec![
             format!("recording  {}, {}", header.video_id, header.duration),
             format!(
                 "anchors    {}{}",
@@ -223,6 +227,9 @@ impl RunLog {
             self.times(took, speed),
             format!("written    {}", self.output.display()),
         ];
+        if let Some(text) = left_out.text() {
+            lines.insert(2, format!("not taken  {text}"));
+        }
         self.told(lines, value)
     }
 

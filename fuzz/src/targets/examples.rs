@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anchoring::cue::{Cue, Onset, SoundQuality, Tag};
-use anchoring::plan::Anchor;
-use anchoring::plan::{Entry, Header, Line, Reason, SCHEMA};
+use anchoring::plan::{Anchor, Entry, Header, Line, Reason, SCHEMA, Untaken};
 use anchoring::tier::Tier;
 use anchoring::time::{Nanos, Window};
 use anyhow::Context;
@@ -82,6 +81,15 @@ fn header() -> Header {
             "{\"anchors\":{\"class_offset_ms\":{\"Speech\":-300}},\"budget\":{\"distrust\":0.9}}"
                 .parse()
                 .unwrap_or_default(),
+        candidates_per_min: 30,
+    }
+}
+
+fn candidate(ms: i64) -> Untaken {
+    Untaken {
+        onset: Nanos::from_ms(ms),
+        score: 0.4,
+        more_tokens: (ms % 1000 != 0).then_some(784),
     }
 }
 
@@ -91,7 +99,9 @@ pub(super) fn plan() -> anyhow::Result<Vec<Vec<u8>>> {
         Line::Cue(cue(0)),
         Line::Anchor(anchor(0, 2000)?),
         Line::Frame(entry(2100, Some(0))),
+        Line::Candidate(candidate(4000)),
         Line::Frame(entry(5000, None)),
+        Line::Candidate(candidate(6500)),
     ];
     let text: Vec<_> = lines
         .iter()
@@ -118,6 +128,7 @@ pub(super) fn messages() -> anyhow::Result<Vec<Vec<u8>>> {
         Message::Plan(header()),
         Message::Cue(cue(80)),
         Message::Anchor(anchor(0, 2000)?),
+        Message::Candidate(candidate(4000)),
         Message::Chosen(chosen),
         Message::Miss(entry(5000, None)),
         Message::Summary(summary),
@@ -146,6 +157,7 @@ pub(super) fn features() -> anyhow::Result<Vec<Vec<u8>>> {
             let id = u32::try_from(k)?;
             writer.anchor(&anchor(id, 500 * k + 300)?)?;
             writer.cue(&cue(80 * k))?;
+            writer.candidate(&candidate(450 * k))?;
             writer.frame(&Row {
                 pts: Nanos::from_ms(500 * k + 310),
                 entry: entry(500 * k + 300, Some(id)),

@@ -1,12 +1,14 @@
 //! The plan: which frames to take, at what cost and why; and its text form, `plan.jsonl`.
 //!
-//! One JSON object per line: the header, then anchors, frames and (optionally) cues in order of time. An anchor
+//! One JSON object per line: the header, then anchors, frames, candidates that were not taken, and (optionally) cues
+//! in order of time. An anchor
 //! always comes before the frames that name it, so a reader needs constant memory. All anchors first and then all
 //! frames is valid, too.
 
 mod anchor;
 mod line;
 mod read;
+mod untaken;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,8 @@ use crate::time::Nanos;
 
 pub use anchor::Anchor;
 pub use read::{PlanParseError, PlanReader};
+pub(crate) use untaken::keep_most_probable;
+pub use untaken::{UNTAKEN_PER_MIN, Untaken};
 
 /// The `schema` of every header that this version writes.
 pub const SCHEMA: &str = "earmark-plan/2";
@@ -119,6 +123,19 @@ pub struct Header {
     pub spent_tokens: Tokens,
     /// The settings that made the plan; any JSON object.
     pub config: serde_json::Value,
+    /// How many of the candidates that were not taken are kept for every minute; 0 if none are kept, as in plans of
+    /// older versions.
+    #[serde(skip_serializing_if = "no")]
+    pub candidates_per_min: u32,
+}
+
+/// Whether a field is left out.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes it like this"
+)]
+const fn no(n: &u32) -> bool {
+    *n == 0
 }
 
 /// The plan of one recording.
@@ -130,6 +147,8 @@ pub struct Plan {
     pub anchors: Vec<Anchor>,
     /// By planned time, strictly ascending.
     pub entries: Vec<Entry>,
+    /// Candidates that did not become anchors, by onset.
+    pub untaken: Vec<Untaken>,
 }
 
 /// One line of `plan.jsonl`.
@@ -142,6 +161,8 @@ pub enum Line {
     Anchor(Anchor),
     /// A frame to take.
     Frame(Entry),
+    /// A candidate that was not taken; optional, for people and for `/candidates`.
+    Candidate(Untaken),
     /// A cue; optional, for people and for `/cues`.
     Cue(Cue),
 }
@@ -160,6 +181,7 @@ impl Line {
             Self::Plan(_) => "plan",
             Self::Anchor(_) => "anchor",
             Self::Frame(_) => "frame",
+            Self::Candidate(_) => "candidate",
             Self::Cue(_) => "cue",
         }
     }
@@ -176,6 +198,7 @@ impl Plan {
         let mut cues = cues.into_iter().peekable();
         let mut anchors = self.anchors.iter().peekable();
         let mut entries = self.entries.iter().peekable();
+        let mut untaken = self.untaken.iter().peekable();
         let body = std::iter::from_fn(move || {
             // An anchor comes before anything at or after its window's start, and before the frames that name it.
             let frame = entries.peek().map(|entry| entry.planned);
@@ -188,6 +211,9 @@ impl Plan {
             });
             if let Some(anchor) = anchor {
                 return Some(Line::Anchor(anchor.clone()));
+            }
+            if let Some(one) = untaken.next_if(|one| first.is_none_or(|first| one.onset <= first)) {
+                return Some(Line::Candidate(*one));
             }
             if let Some(cue) = cues.next_if(|cue| frame.is_none_or(|frame| cue.pts <= frame)) {
                 return Some(Line::Cue(cue));

@@ -16,13 +16,14 @@ from ._features import Features
 from ._folder import Batch, Folder, Item, collate, dataset
 from ._grid import Grid
 from ._recording import Recording, open
-from ._tables import AnchorTable, CueTable, EventTable, FrameTable, Table
+from ._tables import AnchorTable, CandidateTable, CueTable, EventTable, FrameTable, Table
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AnchorTable",
     "Batch",
+    "CandidateTable",
     "CueTable",
     "DamagedFileError",
     "EarmarkError",

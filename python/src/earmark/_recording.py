@@ -16,7 +16,7 @@ from ._errors import DamagedFileError, EarmarkError
 from ._features import Features
 from ._grid import Grid
 from ._store import Opened, open_file
-from ._tables import AnchorTable, CueTable, EventTable, FrameTable, Table
+from ._tables import AnchorTable, CandidateTable, CueTable, EventTable, FrameTable, Table
 
 if TYPE_CHECKING:
     import pandas
@@ -241,6 +241,11 @@ class Recording:
         return self._table(AnchorTable)
 
     @property
+    def candidates(self) -> CandidateTable:
+        """Onsets that were heard and not taken; `meta["candidates_per_min"]` of every minute are kept, none in files of versions before."""
+        return self._table(CandidateTable)
+
+    @property
     def cues(self) -> CueTable:
         """What was heard, every 80 ms."""
         return self._table(CueTable)
@@ -260,7 +265,7 @@ class Recording:
         """Any table by its name in the file."""
         if name not in self.tables:
             raise KeyError(f"{self.path} has no table {name!r}, only {', '.join(self.tables)}")
-        kinds: tuple[type[Table], ...] = (FrameTable, AnchorTable, CueTable, EventTable)
+        kinds: tuple[type[Table], ...] = (FrameTable, AnchorTable, CandidateTable, CueTable, EventTable)
         for kind in kinds:
             if kind.name == name:
                 return self._table(kind)

@@ -202,6 +202,28 @@ class AnchorTable(Table):
         return self["label"]
 
 
+class CandidateTable(Table):
+    """`/candidates`: onsets that were heard and not taken, mostly because the budget was spent elsewhere; no rows in files of versions before."""
+
+    name = "candidates"
+    usual = {"onset_ns": "i8", "score": "f4", "more_tokens": "i8"}
+
+    @property
+    def onset(self) -> NDArray[np.float64]:
+        """When each begins to sound, in seconds."""
+        return self["onset_s"]
+
+    @property
+    def score(self) -> NDArray[np.float32]:
+        """How likely an event begins there, 0 to 1."""
+        return self["score"]
+
+    @property
+    def more_tokens(self) -> NDArray[np.int64]:
+        """How many tokens more the budget needs to take it; -1 where that isn't known, or where no budget would."""
+        return self["more_tokens"]
+
+
 class CueTable(Table):
     """`/cues`: what was heard, a row for every 80 ms."""
 

@@ -15,7 +15,7 @@ from ._store import OLD_SCHEMA, Opened
 # Attributes that are no contents.
 OWN = ("digests", "sha256")
 # Groups of datasets.
-GROUPS = ("frames", "anchors", "cues", "events", "thumbnails")
+GROUPS = ("frames", "anchors", "candidates", "cues", "events", "thumbnails")
 # Bytes that are read at a time, if a chunk is no larger.
 TOGETHER = 1 << 20
 # Most problems that are told of a file.
@@ -124,7 +124,7 @@ def rules(path: str, opened: Opened) -> list[str]:
     def read(name: str) -> Any:
         return opened.read(path, name)
 
-    for table in ("frames", "anchors", "cues"):
+    for table in ("frames", "anchors", "candidates", "cues"):
         for name in opened.columns(table):
             attributes = opened.dataset(path, f"{table}/{name}").attrs
             need("units" in attributes and "axes" in attributes, f"/{table}/{name} lacks `units` or `axes`")
@@ -141,6 +141,10 @@ def rules(path: str, opened: Opened) -> list[str]:
     need(((anchor >= -1) & (anchor < anchors)).all(), f"/frames/anchor names a row that is not among the {anchors} of /anchors")
     start, stop = read("anchors/start_ns"), read("anchors/stop_ns")
     need((start < stop).all() and (stop[:-1] <= start[1:]).all(), "the windows of /anchors are not in order, or overlap")
+    if opened.columns("candidates"):
+        score, more = read("candidates/score"), read("candidates/more_tokens")
+        need(((score >= 0) & (score <= 1)).all(), "/candidates/score holds values outside [0, 1]")
+        need((more >= -1).all(), "/candidates/more_tokens holds values below -1")
     for name in ("anchors/score", "anchors/uncertainty", "cues/eventness", "cues/uncertainty", "cues/speech"):
         values = read(name)
         need(((values >= 0) & (values <= 1)).all(), f"/{name} holds values outside [0, 1]")

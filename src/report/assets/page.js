@@ -11,7 +11,10 @@
       data.sound.speaks = last.speech.some(p => p >= 26);
     }
     for (const run of data.runs) {
-      const { frames, anchors, events } = run;
+      const { frames, anchors, candidates, events } = run;
+      candidates.onset = columns.time(candidates.onset);
+      candidates.score = columns.u8(candidates.score);
+      candidates.more = columns.u32(candidates.more);
       for (const name of ["at", "planned", "asked"]) frames[name] = columns.time(frames[name]);
       for (const name of ["tier", "reason"]) frames[name] = columns.u8(frames[name]);
       frames.tokens = columns.u32(frames.tokens);
@@ -28,6 +31,7 @@
         events.fate = columns.u8(events.fate);
         events.anchor = columns.i32(events.anchor);
         events.frame = columns.i32(events.frame);
+        events.heard = columns.i32(events.heard);
         lanes(events);
       }
       if (run.thumbnails) {
@@ -59,6 +63,14 @@
     const anchor = run.frames.anchor[k], reason = Earmark.REASONS[run.frames.reason[k]];
     if (anchor >= 0) return `an onset at ${Earmark.clock(run.anchors.onset[anchor], 1)}`;
     return { untrusted: "the sound cannot be trusted here", background: "a background frame, so that no stretch goes unseen" }[reason] || "an evenly spaced frame";
+  };
+
+  // Why an event was missed: deaf, or poor?
+  const missed = (run, k) => {
+    const { known, score, more } = run.candidates;
+    if (k < 0) return known ? "not heard" : "no anchor, no frame";
+    const price = more[k] < 0xffffffff ? `; ${more[k].toLocaleString("en")} tokens more would take it` : "";
+    return `heard (score ${percent(score[k])}), budget spent elsewhere${price}`;
   };
 
   // What is known of an item: a heading, pairs, a picture.
@@ -94,7 +106,7 @@
       const e = run.events;
       heading = "Labelled event: " + (e.classes[e.class[k]] || "no name");
       pairs.push(["from", `${Earmark.clock(e.start[k], 1)} to ${Earmark.clock(e.stop[k], 1)}`],
-        ["", ["✓ an anchor at its start", "○ no anchor, but a background frame fell inside", "✕ missed: no anchor, no frame"][e.fate[k]]]);
+        ["", ["✓ an anchor at its start", "○ no anchor, but a background frame fell inside", "✕ missed: " + missed(run, e.heard[k])][e.fate[k]]]);
       frame = e.frame[k];
       if (e.anchor[k] >= 0) ofAnchor(e.anchor[k]);
       if (frame >= 0) ofFrame(frame);

@@ -71,7 +71,7 @@ Earmark.Timeline = class {
     this.backdrop = null;
     const style = getComputedStyle(document.documentElement);
     this.ink = {};
-    for (const name of ["back", "raised", "ink", "soft", "line", "focus", "found", "seen", "missed", "false", "anchor", "background", "untrusted", "gap", "unsure", "speech"])
+    for (const name of ["back", "raised", "ink", "soft", "line", "focus", "found", "seen", "missed", "false", "anchor", "background", "untrusted", "gap", "hatch", "speech"])
       this.ink[name] = style.getPropertyValue("--" + name).trim();
     this.ink.right = this.ink.inside = this.ink.found;
     this.ink.uniform = this.ink.background;
@@ -85,8 +85,8 @@ Earmark.Timeline = class {
       const mix = c => Math.round(stops[low][c] + (stops[low + 1][c] - stops[low][c]) * part);
       this.shades[k] = 0xff000000 | mix(2) << 16 | mix(1) << 8 | mix(0);
     }
-    this.hatch = this.hatching(this.ink.gap);
-    this.hatchUnsure = this.hatching(this.ink.unsure);
+    // Hatching means one thing: sound that can't be trusted.
+    this.hatched = this.hatching(this.ink.hatch);
   }
 
   // A colour as a pixel without its opacity.
@@ -127,7 +127,7 @@ Earmark.Timeline = class {
     this.data.runs.forEach((run, k) => {
       if (two) rows.push({ kind: "title", title: run.name, height: 20 });
       if (two && run.events) rows.push({ kind: "events", name: "labelled", run: k, height: 18 * run.events.lanes + 6 });
-      if (run.anchors.n) rows.push({ kind: "anchors", name: "anchors", run: k, height: 46 });
+      if (run.anchors.n || run.candidates.n) rows.push({ kind: "anchors", name: "anchors", run: k, height: 46 });
       rows.push({ kind: "frames", name: "frames", run: k, height: 50 });
       if (run.gaps.length) rows.push({ kind: "gaps", name: "gaps", run: k, height: 12 });
     });
@@ -268,7 +268,7 @@ Earmark.Timeline = class {
     const { level, step, first, last, at } = this.level();
     // Where the sound can't be trusted.
     const distrust = Math.round(this.data.distrust * 255);
-    c.fillStyle = c.createPattern(this.hatchUnsure, "repeat");
+    c.fillStyle = c.createPattern(this.hatched, "repeat");
     for (let k = first; k < last; k++) {
       if (level.unsure[k] < distrust) continue;
       const from = k;
@@ -332,6 +332,7 @@ Earmark.Timeline = class {
   anchors(c, row) {
     const anchors = this.data.runs[row.run].anchors, onset = anchors.onset, base = row.y + row.height;
     const first = Math.max(0, Earmark.lower(onset, this.from) - 2), last = Math.min(anchors.n, Earmark.lower(onset, this.to) + 2);
+    this.left(c, row);
     if (last - first > this.plot / 4) { this.crowd(c, row, first, last); return; }
     let lastX = -9, free = this.gutter - 1e9;
     for (let k = first; k < last; k++) {
@@ -369,6 +370,24 @@ Earmark.Timeline = class {
       c.fillStyle = this.ink.ink;
       c.fillText(text, x - 3, row.y + 6);
       free = x + c.measureText(text).width + 4;
+    }
+  }
+
+  // What was heard and not taken: a ring as high as its score.
+  left(c, row) {
+    const { onset, score, n } = this.data.runs[row.run].candidates, base = row.y + row.height;
+    const first = Math.max(0, Earmark.lower(onset, this.from) - 1), last = Math.min(n, Earmark.lower(onset, this.to) + 1);
+    c.strokeStyle = this.ink.soft;
+    c.lineWidth = 1.2;
+    let drawn = -9;
+    for (let k = first; k < last; k++) {
+      const x = this.x(onset[k]);
+      // Of many in one pixel one is enough.
+      if (x - drawn < 1) continue;
+      drawn = x;
+      c.beginPath();
+      c.arc(x, base - this.tall(row, score[k]), 2.5, 0, 2 * Math.PI);
+      c.stroke();
     }
   }
 
@@ -423,9 +442,14 @@ Earmark.Timeline = class {
   }
 
   gaps(c, row) {
-    c.fillStyle = c.createPattern(this.hatch, "repeat");
-    for (const [from, to] of this.data.runs[row.run].gaps)
-      if (to >= this.from && from <= this.to) c.fillRect(this.x(from), row.y, Math.max(2, this.x(to) - this.x(from)), row.height);
+    // A line between two ends.
+    c.fillStyle = this.ink.gap;
+    for (const [from, to] of this.data.runs[row.run].gaps) {
+      if (to < this.from || from > this.to) continue;
+      const x = this.x(from), wide = Math.max(4, this.x(to) - x);
+      c.fillRect(x, row.y + row.height / 2 - 1, wide, 2);
+      for (const end of [x, x + wide - 2]) c.fillRect(end, row.y + 1, 2, row.height - 2);
+    }
   }
 
   events(c, row) {
@@ -440,11 +464,14 @@ Earmark.Timeline = class {
         // Of many in one pixel one is enough.
         if (wide <= 2 && x - drawn[events.lane[k]] < 0.7) continue;
         drawn[events.lane[k]] = x;
-        c.fillStyle = this.ink[Earmark.FATES[fate]];
+        // An event that was heard, and missed for the budget's sake, is an outline.
+        const poor = fate === 2 && events.heard[k] >= 0, colour = this.ink[Earmark.FATES[fate]];
+        c.fillStyle = colour;
         c.fillRect(x, y, wide, 15);
+        if (poor && wide > 4) { c.fillStyle = this.ink.back; c.fillRect(x + 1.5, y + 1.5, wide - 3, 12); }
         const left = Math.max(x, this.gutter), room = x + wide - left - 6;
         if (room < 10) continue;
-        c.fillStyle = this.ink.back;
+        c.fillStyle = poor ? colour : this.ink.back;
         const mark = "✓○✕"[fate], name = mark + " " + events.classes[events.class[k]];
         const text = c.measureText(name).width <= room ? name : mark;
         c.fillText(text, left + 3, y + 8);

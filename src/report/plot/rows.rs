@@ -3,6 +3,7 @@
 use anchoring::plan::Reason;
 use anchoring::tier::Tier;
 
+use super::legend;
 use super::shapes::{Align, Drawing, Shape, Step, Theme, fitted, wide};
 use crate::report::detail::{CueLevels, Level};
 use crate::report::recording::{RunView, clock};
@@ -96,7 +97,9 @@ pub(super) fn draw(runs: &[&RunView], view: &View, theme: &Theme) -> Drawing {
     }
     let bottom = sheet.y;
     sheet.axis(top, bottom);
-    sheet.legend(judged);
+    let keeps = runs.iter().any(|run| run.summary.candidates_per_min > 0);
+    let place = (LEFT, sheet.y + 8.0);
+    sheet.y = legend::draw(&mut sheet.drawing, theme, place, judged, keeps);
     sheet.drawing.height = (sheet.y + 12.0).ceil();
     sheet.drawing
 }
@@ -230,7 +233,7 @@ impl Sheet<'_> {
                 && let Some((left, right)) = self.span(at(from), at(cell))
             {
                 self.drawing
-                    .rect(left, self.y, right - left, height, self.theme.unsure, 0.6);
+                    .hatch(left, self.y, right - left, height, self.theme.unsure);
             }
             cell = cell.max(from + 1);
         }
@@ -301,12 +304,26 @@ impl Sheet<'_> {
     }
 
     fn anchors(&mut self, run: &RunView) {
-        if run.tables.anchors.is_empty() {
+        if run.tables.anchors.is_empty() && run.tables.candidates.is_empty() {
             return;
         }
         let height = 46.0;
         self.name("anchors", height);
         let (base, mut free) = (self.y + height, f64::MIN);
+        let stands =
+            |score: f32| (height - 15.0) * (0.25 + 0.75 * f64::from(score.clamp(0.0, 1.0)));
+        let mut drawn = f64::MIN;
+        for candidate in &run.tables.candidates {
+            let at = candidate.onset_ns as f64 / 1e9;
+            let x = self.x(at);
+            // Of many in one place one is enough.
+            if !(self.view.from..=self.view.to).contains(&at) || x - drawn < 1.0 {
+                continue;
+            }
+            drawn = x;
+            let y = base - stands(candidate.score);
+            self.drawing.ring(x, y, 2.5, self.theme.soft);
+        }
         let standings = run.verdict.as_ref().map(|verdict| &verdict.anchors);
         let onsets: Vec<f64> = run
             .tables
@@ -338,8 +355,7 @@ impl Sheet<'_> {
                 continue;
             }
             let x = self.x(onsets[row]);
-            let top =
-                base - (height - 15.0) * (0.25 + 0.75 * f64::from(anchor.score.clamp(0.0, 1.0)));
+            let top = base - stands(anchor.score);
             self.drawing.line(&[(x, base), (x, top)], colour, 1.4);
             let tip = if down { -1.0 } else { 1.0 };
             let mark = [
@@ -378,7 +394,7 @@ impl Sheet<'_> {
 
     fn pictures(&mut self, run: &RunView) {
         let height = 48.0;
-        self.name("pictures", height);
+        self.name("frames", height);
         let base = self.y + height;
         let seen: Vec<usize> = (0..run.tables.pts_ns.len())
             .filter(|row| {
@@ -468,6 +484,13 @@ impl Sheet<'_> {
             let y = self.y + lane as f64 * 18.0;
             let wide = (right - left).max(1.5);
             self.drawing.rect(left, y, wide, 15.0, colour, 1.0);
+            // An event that was heard, and missed for the budget's sake, is an outline.
+            let poor = judged.fate == EventResult::Missed && judged.candidate.is_some();
+            if poor && wide > 4.0 {
+                let inside = (left + 1.5, y + 1.5, wide - 3.0);
+                self.drawing
+                    .rect(inside.0, inside.1, inside.2, 12.0, self.theme.back, 1.0);
+            }
             let words = format!("{mark} {}", judged.event.class);
             let words = fitted(&words, 10.0, wide - 4.0)
                 .or_else(|| fitted(mark, 10.0, wide - 2.0))
@@ -477,7 +500,7 @@ impl Sheet<'_> {
                 y + 11.0,
                 10.0,
                 Align::Left,
-                self.theme.back,
+                if poor { colour } else { self.theme.back },
                 &words,
             );
         }
@@ -520,37 +543,6 @@ impl Sheet<'_> {
                 .text(x, top + 11.0, 11.0, Align::Middle, self.theme.soft, &words);
         }
         self.drawing.shapes.extend(above);
-    }
-
-    fn legend(&mut self, judged: bool) {
-        let theme = self.theme;
-        let mut marks = Vec::new();
-        if judged {
-            marks.extend([
-                (theme.found, "found"),
-                (theme.seen, "event with a background frame"),
-                (theme.missed, "missed"),
-                (theme.false_anchor, "anchor without a label"),
-            ]);
-        }
-        marks.extend([
-            (theme.anchor, "frame at an anchor"),
-            (theme.background, "background frame"),
-            (theme.untrusted, "untrusted frame"),
-        ]);
-        let mut x = LEFT;
-        self.y += 8.0;
-        for (colour, words) in marks {
-            let room = wide(words, 11.0) + 34.0;
-            if x + room > self.view.width && x > LEFT {
-                x = LEFT;
-                self.y += 17.0;
-            }
-            self.drawing.rect(x, self.y - 9.0, 10.0, 10.0, colour, 1.0);
-            self.drawing
-                .text(x + 15.0, self.y, 11.0, Align::Left, theme.soft, words);
-            x += room;
-        }
     }
 }
 

@@ -39,11 +39,11 @@ impl Theme {
                 found: "#2ec79b",
                 seen: "#e6b84a",
                 missed: "#ff8a3d",
-                false_anchor: "#ff8a3d",
+                false_anchor: "#a995ff",
                 anchor: "#56b4e9",
                 background: "#8f98a3",
                 untrusted: "#e08fbb",
-                unsure: "#4a505b",
+                unsure: "#6b7380",
                 shades: ["#14161a", "#143c6e", "#3c82be", "#bec8aa", "#fff0be"],
             }
         } else {
@@ -55,11 +55,11 @@ impl Theme {
                 found: "#00795a",
                 seen: "#8a6100",
                 missed: "#b84a00",
-                false_anchor: "#b84a00",
+                false_anchor: "#5a3fb0",
                 anchor: "#0072b2",
                 background: "#7d858f",
                 untrusted: "#a8497f",
-                unsure: "#c9ccd1",
+                unsure: "#9aa0a8",
                 shades: ["#ffffff", "#c8daeb", "#699bcd", "#1e508c", "#081632"],
             }
         }
@@ -144,6 +144,50 @@ impl Drawing {
             fill,
             opacity,
         );
+    }
+
+    /// Lines that fall to the left, inside a rectangle: the sign of sound that can't be trusted.
+    pub(super) fn hatch(&mut self, x: f64, y: f64, width: f64, height: f64, stroke: &str) {
+        const APART: f64 = 6.0;
+        let mut steps = Vec::new();
+        // Lines of x + y = sum; on a common grid, so that neighbours agree.
+        let first = ((x + y) / APART).ceil() as i64;
+        let last = ((x + width + y + height) / APART).floor() as i64;
+        for sum in first..=last {
+            let sum = sum as f64 * APART;
+            let left = x.max(sum - y - height);
+            let right = (x + width).min(sum - y);
+            if right > left {
+                steps.extend([Step::Move(left, sum - left), Step::Line(right, sum - right)]);
+            }
+        }
+        if !steps.is_empty() {
+            self.shapes.push(Shape {
+                steps,
+                fill: None,
+                stroke: Some((stroke.into(), 1.2)),
+                opacity: 1.0,
+            });
+        }
+    }
+
+    /// A ring.
+    pub(super) fn ring(&mut self, x: f64, y: f64, radius: f64, stroke: &str) {
+        let k = 0.5523 * radius;
+        let (l, r, t, b) = (x - radius, x + radius, y - radius, y + radius);
+        self.shapes.push(Shape {
+            steps: vec![
+                Step::Move(r, y),
+                Step::Curve(r, y + k, x + k, b, x, b),
+                Step::Curve(x - k, b, l, y + k, l, y),
+                Step::Curve(l, y - k, x - k, t, x, t),
+                Step::Curve(x + k, t, r, y - k, r, y),
+                Step::Close,
+            ],
+            fill: None,
+            stroke: Some((stroke.into(), 1.1)),
+            opacity: 1.0,
+        });
     }
 
     pub(super) fn area(&mut self, points: &[(f64, f64)], fill: &str, opacity: f64) {

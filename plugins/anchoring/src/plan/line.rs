@@ -5,7 +5,9 @@ use std::fmt::Display;
 use serde_json::{Map, Value};
 
 use super::read::PlanParseError;
-use super::{Anchor, Entry, Header, Line, MAX_DURATION, MIN_DURATION, OLD_SCHEMA, Reason, SCHEMA};
+use super::{
+    Anchor, Entry, Header, Line, MAX_DURATION, MIN_DURATION, OLD_SCHEMA, Reason, SCHEMA, Untaken,
+};
 use crate::cue::{COARSE, Cue, HOP, MOST_CHANGE, Onset, SoundQuality, TOP, Tag};
 use crate::settings::FURTHEST_MS;
 use crate::tier::Tier;
@@ -48,8 +50,9 @@ impl Line {
             "anchor" => Self::Anchor(fields.anchor()?),
             "frame" => Self::Frame(fields.frame()?),
             "cue" => Self::Cue(fields.cue()?),
+            "candidate" => Self::Candidate(fields.candidate()?),
             other => {
-                let rule = "must be plan, anchor, frame or cue";
+                let rule = "must be plan, anchor, frame, candidate or cue";
                 return Err(PlanParseError::new(
                     number,
                     "kind",
@@ -222,6 +225,10 @@ impl Fields {
             budget_tokens,
             spent_tokens,
             config,
+            candidates_per_min: match self.map.contains_key("candidates_per_min") {
+                true => self.count("candidates_per_min", u64::from(u32::MAX))? as u32,
+                false => 0,
+            },
         })
     }
 
@@ -273,6 +280,23 @@ impl Fields {
             class_id,
             score,
             uncertainty: self.share_or("uncertainty", 1.0 - score)?,
+        })
+    }
+
+    fn candidate(&mut self) -> Result<Untaken, PlanParseError> {
+        let onset = self.instant("onset_ns")?;
+        let score = self.share("score")?;
+        let more_tokens = match self.map.get("more_tokens") {
+            None | Some(Value::Null) => {
+                self.map.remove("more_tokens");
+                None
+            }
+            Some(_) => Some(self.count("more_tokens", i64::MAX as u64)?),
+        };
+        Ok(Untaken {
+            onset,
+            score,
+            more_tokens,
         })
     }
 

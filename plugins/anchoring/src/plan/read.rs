@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::{Anchor, Entry, Line, Plan};
+use super::{Anchor, Entry, Line, Plan, Untaken};
 use crate::tier::{Prices, Tokens};
 use crate::time::{Nanos, Window};
 
@@ -58,6 +58,7 @@ pub struct PlanReader {
     last_window: Option<Window>,
     last_frame: Option<Nanos>,
     last_cue: Option<Nanos>,
+    last_candidate: Option<Nanos>,
     spent: Tokens,
 }
 
@@ -72,6 +73,7 @@ impl PlanReader {
             last_window: None,
             last_frame: None,
             last_cue: None,
+            last_candidate: None,
             spent: 0,
         }
     }
@@ -109,6 +111,7 @@ impl PlanReader {
             }
             Line::Anchor(anchor) => self.anchor(anchor, duration)?,
             Line::Frame(entry) => self.frame(entry, duration, budget)?,
+            Line::Candidate(candidate) => self.candidate(candidate, duration)?,
             Line::Cue(cue) => {
                 if self.last_cue.is_some_and(|last| cue.pts <= last) {
                     return Err(self.bad(
@@ -162,6 +165,31 @@ impl PlanReader {
         }
         self.anchors += 1;
         self.last_window = Some(anchor.window);
+        Ok(())
+    }
+
+    fn candidate(&mut self, candidate: &Untaken, duration: Nanos) -> Result<(), PlanParseError> {
+        let onset = candidate.onset;
+        if onset >= duration {
+            return Err(self.bad(
+                "onset_ns",
+                onset.get(),
+                format!(
+                    "must lie below the recording's duration_ns {}",
+                    duration.get()
+                ),
+                beyond(duration),
+            ));
+        }
+        if self.last_candidate.is_some_and(|last| onset < last) {
+            return Err(self.bad(
+                "onset_ns",
+                onset.get(),
+                "candidates must be in the order of time",
+                "were lines sorted as text, or joined from two recordings?",
+            ));
+        }
+        self.last_candidate = Some(onset);
         Ok(())
     }
 
@@ -298,12 +326,13 @@ impl Plan {
     ) -> Result<Self, PlanParseError> {
         let mut reader = PlanReader::new(prices);
         let mut header = None;
-        let (mut anchors, mut entries) = (Vec::new(), Vec::new());
+        let (mut anchors, mut entries, mut untaken) = (Vec::new(), Vec::new(), Vec::new());
         for text in lines {
             match reader.feed(text)? {
                 Some(Line::Plan(first)) => header = Some(first),
                 Some(Line::Anchor(anchor)) => anchors.push(anchor),
                 Some(Line::Frame(entry)) => entries.push(entry),
+                Some(Line::Candidate(candidate)) => untaken.push(candidate),
                 Some(Line::Cue(_)) | None => {}
             }
         }
@@ -322,6 +351,7 @@ impl Plan {
             header,
             anchors,
             entries,
+            untaken,
         })
     }
 }

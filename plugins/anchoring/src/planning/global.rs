@@ -12,6 +12,7 @@ mod background;
 mod decode_penalty;
 mod given;
 mod queue;
+mod untaken;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -21,7 +22,7 @@ use crate::anchor::offset::Offsets;
 use crate::anchor::window::{midpoint, window_containing};
 use crate::cue::{Cue, HOP};
 use crate::plan::{
-    Anchor, Entry, Header, MAX_DURATION, MIN_DURATION, Plan, PlanError, Reason, SCHEMA,
+    Anchor, Entry, Header, MAX_DURATION, MIN_DURATION, Plan, PlanError, Reason, SCHEMA, Untaken,
 };
 use crate::planning::change_clock::ChangeClock;
 use crate::planning::decode_cost::DecodeCost;
@@ -34,6 +35,8 @@ use allocation::Allocation;
 use decode_penalty::DecodePenalty;
 pub use given::{GivenCue, MOST_LABELS, given_label};
 use queue::CandidateQueue;
+
+pub use untaken::BUDGET_STEPS;
 
 /// Most frames that a plan may need: a hundred hours with a frame every 20 ms.
 pub const MAX_FRAMES: u64 = 18_000_000;
@@ -51,6 +54,8 @@ const fn bit_reversed(i: usize) -> usize {
 
 /// A candidate that becomes an anchor.
 struct Chosen {
+    /// Its place among the candidates.
+    index: usize,
     candidate: Candidate,
     /// When its frame is taken.
     at: Nanos,
@@ -77,6 +82,8 @@ pub struct GlobalPlanner {
     given: Vec<GivenCue>,
     /// Frames without an anchor are even on this clock.
     clock: ChangeClock,
+    /// Whether the plan says what was not taken.
+    keeps_untaken: bool,
 }
 
 impl GlobalPlanner {
@@ -94,7 +101,15 @@ impl GlobalPlanner {
             frame_interval: Nanos::new(1),
             given: Vec::new(),
             clock: ChangeClock::default(),
+            keeps_untaken: true,
         }
+    }
+
+    /// The plan says nothing of candidates that were not taken, which takes as long as planning ten times.
+    #[must_use]
+    pub const fn without_untaken(mut self) -> Self {
+        self.keeps_untaken = false;
+        self
     }
 
     /// Sets the tagger's class list, for offsets by class. Call it before the first cue.
@@ -167,19 +182,14 @@ impl GlobalPlanner {
             candidate.end_at(duration);
         }
         self.candidates.sort_by_key(|candidate| candidate.visible);
-        let (anchors, entries) = match self.settings.budget.policy {
+        let nothing = |entries| (Vec::new(), entries, Vec::new());
+        let (anchors, entries, untaken) = match self.settings.budget.policy {
             Policy::Dense => return Err(PlanError::Dense),
-            Policy::Uniform => (Vec::new(), self.uniform(duration, budget, Reason::Uniform)?),
-            Policy::Gated if !heard => (
-                Vec::new(),
-                self.uniform(duration, budget, Reason::Untrusted)?,
-            ),
-            Policy::Gated => self.gated(duration, budget)?,
-            Policy::AnchorsOnly => {
-                let model = self.value_model(duration);
-                let chosen = self.choose(&mut Allocation::new(duration, budget, None, 0), &model);
-                self.anchors(duration, &chosen)
+            Policy::Uniform => nothing(self.uniform(duration, budget, Reason::Uniform)?),
+            Policy::Gated if !heard => {
+                nothing(self.uniform(duration, budget, Reason::Untrusted)?)
             }
+            Policy::Gated | Policy::AnchorsOnly => self.gated(duration, budget)?,
         };
         Ok(Plan {
             header: Header {
@@ -189,9 +199,14 @@ impl GlobalPlanner {
                 budget_tokens: budget,
                 spent_tokens: entries.iter().map(|entry| entry.tokens).sum(),
                 config,
+                candidates_per_min: match self.keeps_untaken {
+                    true => self.settings.candidates_per_min(),
+                    false => 0,
+                },
             },
             anchors,
             entries,
+            untaken,
         })
     }
 
@@ -262,22 +277,51 @@ impl GlobalPlanner {
         Ok(Vec::new())
     }
 
-    fn gated(
+    /// What a budget buys before what is left of it goes to gaps: frames in silence, and at the best candidates.
+    fn choose_within(
         &self,
         duration: Nanos,
         budget: Tokens,
-    ) -> Result<(Vec<Anchor>, Vec<Entry>), PlanError> {
+        model: &ValueModel,
+    ) -> Result<(Allocation, Vec<Nanos>, Vec<Chosen>), PlanError> {
+        if self.settings.budget.policy == Policy::AnchorsOnly {
+            let mut allocation = Allocation::new(duration, budget, None, 0);
+            let chosen = self.choose(&mut allocation, model);
+            return Ok((allocation, Vec::new(), chosen));
+        }
         let tier = self.settings.budget.background_tier;
         let price = self.prices.of(tier);
         let reserve = self.reserve(duration, budget, tier)?;
         let mut allocation =
             Allocation::new(duration, budget, Some((price, self.max_gap())), reserve);
-        let model = self.value_model(duration);
-        let full_tier = self.settings.budget.untrusted_tier;
-        let full_price = self.prices.of(full_tier);
-        let mut background = self.background_frames(duration, budget, &model);
+        let full_price = self.prices.of(self.settings.budget.untrusted_tier);
+        let mut background = self.background_frames(duration, budget, model);
         background.retain(|&at| allocation.add(at, full_price));
-        let chosen = self.choose(&mut allocation, &model);
+        let chosen = self.choose(&mut allocation, model);
+        Ok((allocation, background, chosen))
+    }
+
+    fn gated(
+        &self,
+        duration: Nanos,
+        budget: Tokens,
+    ) -> Result<(Vec<Anchor>, Vec<Entry>, Vec<Untaken>), PlanError> {
+        let tier = self.settings.budget.background_tier;
+        let price = self.prices.of(tier);
+        let full_tier = self.settings.budget.untrusted_tier;
+        let model = self.value_model(duration);
+        let (mut allocation, mut background, chosen) =
+            self.choose_within(duration, budget, &model)?;
+        let binds = allocation.left() < self.anchor_price();
+        let taken = chosen.iter().map(|chosen| chosen.index);
+        let untaken = match self.keeps_untaken {
+            true => self.untaken((duration, budget), &model, taken, binds),
+            false => Vec::new(),
+        };
+        if self.settings.budget.policy == Policy::AnchorsOnly {
+            let (anchors, entries) = self.anchors(duration, &chosen);
+            return Ok((anchors, entries, untaken));
+        }
         if model.expects_events() {
             background.extend(self.fill_gaps(&mut allocation, &model));
         }
@@ -319,7 +363,7 @@ impl GlobalPlanner {
             entries.extend(times.iter().map(|&at| self.background_entry(at, tier)));
         }
         entries.sort_by_key(|entry| entry.planned);
-        Ok((anchors, entries))
+        Ok((anchors, entries, untaken))
     }
 
     /// An entry without an anchor.
@@ -393,6 +437,7 @@ impl GlobalPlanner {
         let mut chosen: Vec<_> = chosen
             .into_iter()
             .map(|(at, (i, wanted))| Chosen {
+                index: i,
                 candidate: self.candidates[i],
                 at,
                 asked: (wanted != frames[i]).then_some(frames[i]),
@@ -469,6 +514,7 @@ impl GlobalPlanner {
                 candidate,
                 at,
                 asked,
+                ..
             },
         ) in (0u32..).zip(chosen)
         {

@@ -31,7 +31,7 @@ use self::token_bucket::TokenBucket;
 use crate::anchor::candidate::{Candidate, CandidateFinder, INAUDIBLE};
 use crate::anchor::offset::Offsets;
 use crate::cue::{Cue, HOP};
-use crate::plan::{Anchor, Entry, MAX_DURATION, Reason};
+use crate::plan::{Anchor, Entry, MAX_DURATION, Reason, Untaken, keep_most_probable};
 use crate::planning::change::Change;
 use crate::planning::uniform::{MIN_SPACING, uniform_tiers};
 use crate::planning::value::{HORIZON, ValueModel};
@@ -51,6 +51,9 @@ const SPARE: u64 = 8;
 /// Most candidates that may wait: more than a minute of the densest onsets. Further ones are dropped.
 const MAX_WAITING: usize = 1_024;
 
+/// Nanoseconds in which so many candidates that were not taken are returned at most.
+const MINUTE: i64 = 60_000_000_000;
+
 /// The next decision of the planner.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
@@ -58,6 +61,8 @@ pub enum Decision {
     Anchor(Anchor),
     /// A plan entry.
     Frame(Entry),
+    /// A candidate that was not taken. Comes when its minute is over; of every minute, the most probable come.
+    Untaken(Untaken),
 }
 
 /// The state of a stretch of sound.
@@ -124,6 +129,10 @@ pub struct StreamPlanner {
     refractory: Refractory,
     /// The entry of an anchor that was just returned.
     pending: Option<Entry>,
+    /// Candidates of a minute that were not taken.
+    untaken: Vec<Untaken>,
+    /// Those of earlier minutes that wait to be returned.
+    untaken_out: VecDeque<Untaken>,
 }
 
 impl StreamPlanner {
@@ -177,6 +186,8 @@ impl StreamPlanner {
             anchors: 0,
             refractory: Refractory::new(Nanos::from_ms(settings.anchors.refractory_ms.into())),
             pending: None,
+            untaken: Vec::new(),
+            untaken_out: VecDeque::new(),
             settings,
             prices,
         }
@@ -355,6 +366,9 @@ impl StreamPlanner {
         if let Some(entry) = self.pending.take() {
             return Some(Decision::Frame(entry));
         }
+        if let Some(one) = self.untaken_out.pop_front() {
+            return Some(Decision::Untaken(one));
+        }
         loop {
             let until = self.horizon();
             let frame = self.next_background(until);
@@ -373,13 +387,40 @@ impl StreamPlanner {
                         self.pending = Some(entry);
                         return Some(Decision::Anchor(anchor));
                     }
+                    self.note_untaken(&candidate);
                 }
                 (_, Some((at, tier, reason))) => {
                     return self.pay(at, tier, reason, None).map(Decision::Frame);
                 }
+                (_, None) if self.stop.is_some() && !self.untaken.is_empty() => {
+                    self.release_untaken();
+                    return self.untaken_out.pop_front().map(Decision::Untaken);
+                }
                 (_, None) => return None,
             }
         }
+    }
+
+    /// Notes a candidate that was not taken; those of the minute before are returned next.
+    fn note_untaken(&mut self, candidate: &Candidate) {
+        let minute = |onset: Nanos| onset.get() / MINUTE;
+        if self.stop.is_some_and(|stop| candidate.onset >= stop) {
+            return;
+        }
+        let other = |one: &Untaken| minute(one.onset) < minute(candidate.onset);
+        if self.untaken.first().is_some_and(other) || self.untaken.len() >= MAX_WAITING {
+            self.release_untaken();
+        }
+        self.untaken.push(Untaken {
+            onset: candidate.onset,
+            score: candidate.p,
+            more_tokens: None,
+        });
+    }
+
+    fn release_untaken(&mut self) {
+        let kept = keep_most_probable(std::mem::take(&mut self.untaken));
+        self.untaken_out.extend(kept);
     }
 
     /// Once [`Self::next`] returned `None`, every entry before this time has been returned. [`Nanos::MAX`] after

@@ -223,5 +223,9 @@ fn placed(decision: Decision, origin: Nanos) -> Item {
             entry.planned = entry.planned + origin;
             Item::Entry(entry)
         }
+        Decision::Untaken(mut one) => {
+            one.onset = one.onset + origin;
+            Item::Candidate(one)
+        }
     }
 }

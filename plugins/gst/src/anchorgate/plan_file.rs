@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anchoring::cue::Cue;
-use anchoring::plan::{Anchor, Entry, Header, Line, PlanParseError, PlanReader};
+use anchoring::plan::{Anchor, Entry, Header, Line, PlanParseError, PlanReader, Untaken};
 use anchoring::tier::Prices;
 use anchoring::time::Nanos;
 
@@ -55,6 +55,7 @@ pub(super) enum Item {
     Anchor(Anchor),
     Entry(Entry),
     Cue(Cue),
+    Candidate(Untaken),
 }
 
 /// A plan file: checked in full when it is opened, then read as the frames come.
@@ -165,6 +166,7 @@ impl PlanFile {
             match self.line()? {
                 Some(Line::Anchor(anchor)) => return Ok(Some(Item::Anchor(anchor))),
                 Some(Line::Cue(cue)) => return Ok(Some(Item::Cue(cue))),
+                Some(Line::Candidate(one)) => return Ok(Some(Item::Candidate(one))),
                 Some(Line::Frame(entry)) if entry.planned <= until => {
                     return Ok(Some(Item::Entry(entry)));
                 }

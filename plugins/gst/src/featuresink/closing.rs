@@ -49,6 +49,7 @@ impl ClosingDraft {
         }
         closing.duration = header.duration;
         closing.budget_tokens = header.budget_tokens;
+        closing.candidates_per_min = header.candidates_per_min;
     }
 
     /// Takes the gate's summary.

@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use anchoring::plan::Entry;
+use anchoring::plan::{Entry, Reason};
 use anchoring::time::Nanos;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 
-use super::frame::{Orientation, pixels, shape};
+use super::frame::{ANCHOR_PX, Orientation, pixels, shape};
 use super::imp::FeatureSink;
 use super::job::{Frame, Job};
 use super::start::Started;
@@ -88,6 +88,16 @@ impl FeatureSink {
                 &started.input,
             )
             .map_err(|err| unreadable(&err))?;
+        let wants_large =
+            started.thumbnails && chosen.entry.reason == Reason::Anchor && tier.px < ANCHOR_PX;
+        let large = wants_large.then(|| {
+            let size = (info.width() as usize, info.height() as usize);
+            let input = &started.input;
+            started
+                .scaler
+                .square(size, &pixels, ANCHOR_PX, orientation, input)
+        });
+        let large = large.transpose().map_err(|err| unreadable(&err))?;
         let scaled = Instant::now();
         started.scaling += scaled - begun;
         let size = (info.width() as usize, info.height() as usize);
@@ -107,6 +117,7 @@ impl FeatureSink {
             pts,
             entry: chosen.entry,
             square,
+            large: large.map(|large| (ANCHOR_PX, large)),
             shape,
             quality,
         }))
@@ -159,6 +170,7 @@ impl FeatureSink {
                 // Its frame carries it.
                 Message::Chosen(_) => return true,
                 Message::Anchor(anchor) => Job::Anchor(anchor),
+                Message::Candidate(one) => Job::Candidate(one),
                 Message::Cue(cue) => {
                     closing.reached(cue.pts);
                     Job::Cue(cue)

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anchoring::cue::Cue;
-use anchoring::plan::Anchor;
-use anchoring::plan::Entry;
+use anchoring::plan::{Anchor, Entry, Untaken};
 use anchoring::time::Nanos;
 use crossbeam_channel::Sender;
 
@@ -21,6 +20,8 @@ pub(super) enum Job {
     Frame(Frame),
     /// An anchor; comes before the frames that refer to it.
     Anchor(Anchor),
+    /// A candidate that was not taken.
+    Candidate(Untaken),
     /// A cue.
     Cue(Cue),
     /// The open file, if there is one, ends; another begins.
@@ -65,6 +66,8 @@ pub(super) struct Frame {
     pub(super) entry: Entry,
     /// Upright square of the tier's side: RGB, row-major, 3 bytes per pixel.
     pub(super) square: Vec<u8>,
+    /// The same with the side that a thumbnail needs, where the encoder's is smaller; side and pixels.
+    pub(super) large: Option<(usize, Vec<u8>)>,
     /// Width and height as of [`super::frame::shape`].
     pub(super) shape: (usize, usize),
     /// How good it is to look at.

@@ -42,6 +42,8 @@ pub(super) struct Started {
     pub(super) tiers: [models::TierSpec; 3],
     pub(super) scaler: Scaler,
     pub(super) measure: FrameMeasure,
+    /// Whether thumbnails are wanted.
+    pub(super) thumbnails: bool,
     /// `None` before caps, and with caps of cues.
     pub(super) info: Option<gst_video::VideoInfo>,
     /// From the tags of the stream and of the container; the stream's own wins.
@@ -142,6 +144,7 @@ pub(super) fn begin(
         tiers,
         scaler: Scaler::default(),
         measure: FrameMeasure::default(),
+        thumbnails: settings.thumbnails,
         info: None,
         stream_orientation: None,
         container_orientation: None,

@@ -179,6 +179,7 @@ impl Work {
             Job::Leave { .. } => return Ok(()),
             Job::Frame(frame) => self.frame(frame)?,
             Job::Anchor(anchor) => self.write(|writer| writer.anchor(&anchor))?,
+            Job::Candidate(one) => self.write(|writer| writer.candidate(&one))?,
             Job::Cue(cue) => self.write(|writer| writer.cue(&cue))?,
         }
         self.since.get_or_insert_with(Instant::now);
@@ -225,6 +226,7 @@ impl Work {
                 pts,
                 entry,
                 square,
+                large,
                 shape,
                 quality,
             } = frame;
@@ -233,7 +235,10 @@ impl Work {
                 .thumbnails
                 .as_mut()
                 .map_or_else(Vec::new, |thumbnails| {
-                    thumbnails.jpeg(&square, px, shape, entry.tier)
+                    let (px, square) = large
+                        .as_ref()
+                        .map_or((px, &square), |(px, large)| (*px, large));
+                    thumbnails.jpeg(square, px, shape, &entry)
                 });
             self.report.drawing += drawing.elapsed();
             self.rows.fill(

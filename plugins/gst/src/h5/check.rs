@@ -113,6 +113,7 @@ fn rows(file: &Reading, problems: &mut Vec<String>) {
         ("frames", "frames/pts_ns"),
         (quality::FRAMES, "frames/pts_ns"),
         ("anchors", "anchors/onset_ns"),
+        ("candidates", "candidates/onset_ns"),
         ("cues", "cues/pts_ns"),
         (quality::CUES, "cues/pts_ns"),
     ] {
@@ -190,6 +191,13 @@ fn rules(file: &Reading, tables: &Tables, problems: &mut Vec<String>) {
     });
     need(tables.anchors.iter().all(sure), &|| {
         "/anchors/score or /anchors/uncertainty has values outside [0, 1]".into()
+    });
+    let candidates = &tables.candidates;
+    need(candidates.iter().all(|one| likely(one.score)), &|| {
+        "/candidates/score has values outside [0, 1]".into()
+    });
+    need(candidates.iter().all(|one| one.more_tokens >= -1), &|| {
+        "/candidates/more_tokens has values below -1".into()
     });
 }
 

@@ -15,11 +15,12 @@ use super::{
 /// Attributes without a digest of their own.
 const OWN: [&str; 2] = ["digests", "sha256"];
 /// The groups of datasets.
-const GROUPS: [&str; 6] = [
+const GROUPS: [&str; 7] = [
     super::quality::CUES,
     "frames",
     "frames/quality",
     "anchors",
+    "candidates",
     "cues",
     "thumbnails",
 ];

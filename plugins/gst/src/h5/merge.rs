@@ -18,10 +18,11 @@ use crate::atomic_file::Partial;
 pub const MERGED: &str = "earmark-merged/2";
 
 /// The groups to copy, and the name of their leading axis.
-const GROUPS: [(&str, &str); 6] = [
+const GROUPS: [(&str, &str); 7] = [
     ("frames", "frame"),
     (quality::FRAMES, "frame"),
     ("anchors", "anchor"),
+    ("candidates", "candidate"),
     ("cues", "hop"),
     (quality::CUES, "hop"),
     ("thumbnails", "byte"),

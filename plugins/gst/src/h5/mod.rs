@@ -47,8 +47,8 @@ use codes::{OldReasonCode, ReasonCode, TierCode};
 pub use merge::{MERGED, Merger};
 pub use numbers::whole_numbers;
 pub use read::{
-    AnchorRow, CueColumns, Features, Share, Summary, Tables, read_cues, read_features,
-    read_summary, read_tables, read_thumbnails,
+    AnchorRow, CandidateRow, CueColumns, Features, Share, Summary, Tables, read_cues,
+    read_features, read_summary, read_tables, read_thumbnails,
 };
 pub use reading::look;
 pub use recover::{Original, Parts, copy, recover, summary_unsealed};
@@ -61,7 +61,7 @@ pub const SCHEMA: &str = "earmark/2";
 pub const OLD_SCHEMA: &str = "earmark/1";
 
 /// The root attributes of every file.
-pub const ATTRIBUTES: [&str; 22] = [
+pub const ATTRIBUTES: [&str; 23] = [
     "schema",
     "complete",
     "input_uri",
@@ -73,6 +73,7 @@ pub const ATTRIBUTES: [&str; 22] = [
     "duration_ns",
     "config",
     "budget_tokens",
+    "candidates_per_min",
     "spent_tokens",
     "frames_missed",
     "pictures_seen",

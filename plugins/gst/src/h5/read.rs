@@ -5,8 +5,9 @@ use std::ops::Range;
 use std::path::Path;
 
 use anchoring::cue::{COARSE, SoundQuality};
-use anchoring::plan::Reason;
+use anchoring::plan::{Reason, Untaken};
 use anchoring::tier::{Tier, Tokens};
+use anchoring::time::Nanos;
 use serde::{Deserialize, Serialize};
 
 use super::reading::Reading;
@@ -65,6 +66,13 @@ pub struct Summary {
     pub pictures_passed: u64,
     /// Rows of `/anchors`.
     pub anchors: u64,
+    /// How many of the candidates that were not taken the plan kept for every minute; 0 if it kept none, as those of
+    /// older versions do.
+    #[serde(default)]
+    pub candidates_per_min: u64,
+    /// Rows of `/candidates`.
+    #[serde(default)]
+    pub candidates: u64,
     /// Labels of anchors, the most frequent first, at most ten.
     pub top_labels: Vec<(String, u64)>,
     /// Rows of `/cues`.
@@ -114,6 +122,19 @@ pub struct Tables {
     pub anchors: Vec<AnchorRow>,
     /// How good each frame is to look at; empty in files of older versions.
     pub quality: Vec<FrameQuality>,
+    /// Candidates that were not taken; none in files of older versions.
+    pub candidates: Vec<CandidateRow>,
+}
+
+/// A row of `/candidates`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct CandidateRow {
+    /// Its onset.
+    pub onset_ns: i64,
+    /// Probability that something begins here, in [0, 1].
+    pub score: f32,
+    /// How many tokens more the budget needs to take it; -1 if that isn't known, or no budget does.
+    pub more_tokens: i64,
 }
 
 /// A row of `/anchors`.
@@ -133,6 +154,17 @@ pub struct AnchorRow {
     pub class_id: i32,
     /// Its name.
     pub label: String,
+}
+
+impl CandidateRow {
+    /// As it stands in a plan.
+    pub fn untaken(&self) -> Untaken {
+        Untaken {
+            onset: Nanos::new(self.onset_ns),
+            score: self.score,
+            more_tokens: u64::try_from(self.more_tokens).ok(),
+        }
+    }
 }
 
 /// The summary of a file, complete or not.
@@ -181,6 +213,8 @@ pub(super) fn summary(file: &Reading) -> Result<Summary, H5Error> {
         pictures_seen: number("pictures_seen")?,
         pictures_passed: number("pictures_passed")?,
         anchors: tables.anchors.len() as u64,
+        candidates_per_min: file.number("candidates_per_min").unwrap_or(0),
+        candidates: tables.candidates.len() as u64,
         top_labels: top_labels(&tables.anchors),
         cues: file.height("cues/pts_ns")? as u64,
         models: json(path, "models", &text("models")?)?,
@@ -354,6 +388,7 @@ pub(super) fn tables(file: &Reading) -> Result<Tables, H5Error> {
         anchor: file.column("frames/anchor")?,
         anchors: anchors(file)?,
         quality: quality(file, &Whole)?,
+        candidates: candidates(file)?,
     };
     let rows = tables.pts_ns.len();
     let columns = [
@@ -447,6 +482,39 @@ fn anchors(file: &Reading) -> Result<Vec<AnchorRow>, H5Error> {
             "the columns of /anchors differ in length",
         ))
     }
+}
+
+fn candidates(file: &Reading) -> Result<Vec<CandidateRow>, H5Error> {
+    let (rows, longest) = candidates_by(file, &Whole)?;
+    if rows.len() == longest {
+        Ok(rows)
+    } else {
+        Err(foreign(
+            &file.path,
+            "the columns of /candidates differ in length",
+        ))
+    }
+}
+
+/// The candidates that every column has, and how many the longest has.
+pub(super) fn candidates_by(
+    file: &Reading,
+    columns: &impl Columns,
+) -> Result<(Vec<CandidateRow>, usize), H5Error> {
+    if !file.has("candidates/onset_ns") {
+        return Ok((Vec::new(), 0));
+    }
+    let onsets: Vec<i64> = columns.column(file, "candidates/onset_ns", 1)?;
+    let scores: Vec<f32> = columns.column(file, "candidates/score", 1)?;
+    let more: Vec<i64> = columns.column(file, "candidates/more_tokens", 1)?;
+    let longest = onsets.len().max(scores.len()).max(more.len());
+    let rows = onsets.into_iter().zip(scores).zip(more);
+    let rows = rows.map(|((onset_ns, score), more_tokens)| CandidateRow {
+        onset_ns,
+        score,
+        more_tokens,
+    });
+    Ok((rows.collect(), longest))
 }
 
 /// How to read columns.

@@ -6,13 +6,12 @@
 use std::path::Path;
 
 use anchoring::cue::{COARSE, Cue, TOP, Tag};
-use anchoring::plan::Anchor;
-use anchoring::plan::Entry;
+use anchoring::plan::{Anchor, Entry};
 use anchoring::time::{Nanos, Window};
 use half::f16;
 use serde::{Deserialize, Serialize};
 
-use super::read::{Columns, Whole, anchors_by, codes, summary};
+use super::read::{Columns, Whole, anchors_by, candidates_by, codes, summary};
 use super::reading::Reading;
 use super::tables::CueParts;
 use super::{Closing, H5Error, H5Type, NO_CLASS, Opening, Row, Summary, Totals, Writer};
@@ -169,6 +168,7 @@ fn closing(file: &Reading, last: Nanos) -> Closing {
         duration: file.signed("duration_ns").map_or(last, Nanos::new),
         config: text("config"),
         budget_tokens: number("budget_tokens"),
+        candidates_per_min: number("candidates_per_min") as u32,
         frames_missed: number("frames_missed"),
         pictures_seen: number("pictures_seen"),
         pictures_passed: number("pictures_passed"),
@@ -187,6 +187,7 @@ fn rows(
     parts: Parts,
 ) -> Result<Nanos, H5Error> {
     anchors(file, columns, writer)?;
+    candidates(file, columns, writer)?;
     let heard = cues(file, columns, writer)?;
     Ok(frames(file, columns, writer, parts)?.max(heard))
 }
@@ -221,6 +222,15 @@ fn anchors(file: &Reading, columns: &impl Columns, writer: &mut Writer) -> Resul
             score: row.score,
             uncertainty: row.uncertainty,
         })?;
+    }
+    Ok(())
+}
+
+fn candidates(file: &Reading, columns: &impl Columns, writer: &mut Writer) -> Result<(), H5Error> {
+    let (rows, longest) = candidates_by(file, columns)?;
+    agree(file, "candidates", &[rows.len(), longest], columns.strict())?;
+    for row in rows {
+        writer.candidate(&row.untaken())?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The columns of a feature file, and how rows fill them.
 
 use anchoring::cue::{COARSE, Cue, TOP};
-use anchoring::plan::Anchor;
+use anchoring::plan::{Anchor, Untaken};
 use half::f16;
 
 use super::output::{Append, Column, Output, Shape};
@@ -50,6 +50,13 @@ pub(super) struct Anchors {
     uncertainty: Column<f32>,
     class_id: Column<i32>,
     label: Column<Label>,
+}
+
+/// Candidates that were not taken.
+pub(super) struct Candidates {
+    pub(super) onset_ns: Column<i64>,
+    score: Column<f32>,
+    more_tokens: Column<i64>,
 }
 
 pub(super) struct Cues {
@@ -232,6 +239,30 @@ impl Anchors {
             &mut self.class_id,
             &mut self.label,
         ]
+    }
+}
+
+impl Candidates {
+    pub(super) fn create(output: &mut Output) -> Result<Self, H5Error> {
+        let table = output.table("candidates", "candidate")?;
+        let digests = &mut output.digests;
+        Ok(Self {
+            onset_ns: table.column(&plain("onset_ns", "ns"), digests)?,
+            score: table.column(&plain("score", "probability"), digests)?,
+            more_tokens: table.column(&plain("more_tokens", "token, -1 for unknown"), digests)?,
+        })
+    }
+
+    pub(super) fn push(&mut self, one: &Untaken) {
+        self.onset_ns.push(one.onset.get());
+        self.score.push(one.score);
+        let more = one.more_tokens.map(i64::try_from);
+        self.more_tokens
+            .push(more.map_or(-1, |more| more.unwrap_or(i64::MAX)));
+    }
+
+    pub(super) fn columns(&mut self) -> [&mut dyn Append; 3] {
+        [&mut self.onset_ns, &mut self.score, &mut self.more_tokens]
     }
 }
 

@@ -5,14 +5,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anchoring::cue::Cue;
-use anchoring::plan::Anchor;
-use anchoring::plan::Entry;
+use anchoring::plan::{Anchor, Entry, Untaken};
 use anchoring::tier::Tokens;
 use anchoring::time::Nanos;
 use serde::{Deserialize, Serialize};
 
 use super::output::{Append, Output};
-use super::tables::{Anchors, CHUNK_ROWS, CueParts, Cues, Frames, ROUND};
+use super::tables::{Anchors, CHUNK_ROWS, Candidates, CueParts, Cues, Frames, ROUND};
 use super::{BECAUSE, H5Error, ModelNote, Precision, SCHEMA};
 use crate::atomic_file::Partial;
 use crate::frame_quality::FrameQuality;
@@ -60,6 +59,8 @@ pub struct Closing {
     pub config: String,
     /// The budget.
     pub budget_tokens: Tokens,
+    /// How many of the candidates that were not taken are kept for every minute; 0 if the plan keeps none.
+    pub candidates_per_min: u32,
     /// Plan entries without a frame.
     pub frames_missed: u64,
     /// Access units that reached the gate.
@@ -100,6 +101,9 @@ pub struct Totals {
     pub spent_tokens: Tokens,
     /// Rows of `/anchors`.
     pub anchors: u64,
+    /// Rows of `/candidates`.
+    #[serde(default)]
+    pub candidates: u64,
     /// Rows of `/cues`.
     pub cues: u64,
     /// Frames by tier (low, base, high) and reason (anchor, untrusted, background, uniform).
@@ -120,6 +124,7 @@ pub struct Writer {
     // Dropped in this order: HDF5 closes the file before it is removed.
     frames: Frames,
     anchors: Anchors,
+    candidates: Candidates,
     cues: Cues,
     output: Output,
     partial: Partial,
@@ -175,6 +180,7 @@ impl Writer {
         let writer = Self {
             frames: Frames::create(&mut output, opening)?,
             anchors: Anchors::create(&mut output)?,
+            candidates: Candidates::create(&mut output)?,
             cues: Cues::create(&mut output, parts, opening.sound_quality)?,
             output,
             partial,
@@ -235,6 +241,19 @@ impl Writer {
         self.totals.anchors += 1;
         self.anchors.push(anchor);
         if !self.anchors.onset_ns.ends_at(CHUNK_ROWS) {
+            return Ok(());
+        }
+        self.flush()
+    }
+
+    /// Appends a candidate that was not taken.
+    ///
+    /// # Errors
+    /// The disk is full.
+    pub fn candidate(&mut self, one: &Untaken) -> Result<(), H5Error> {
+        self.totals.candidates += 1;
+        self.candidates.push(one);
+        if !self.candidates.onset_ns.ends_at(CHUNK_ROWS) {
             return Ok(());
         }
         self.flush()
@@ -309,6 +328,7 @@ impl Writer {
         let Self {
             frames,
             anchors,
+            candidates,
             cues,
             output,
             partial,
@@ -316,7 +336,7 @@ impl Writer {
             written,
             ..
         } = self;
-        drop((frames, anchors, cues));
+        drop((frames, anchors, candidates, cues));
         (output, partial, totals, written)
     }
 
@@ -363,6 +383,7 @@ impl Writer {
         output.put("duration_ns", closing.duration.get())?;
         output.put("config", closing.config.as_str())?;
         output.put("budget_tokens", closing.budget_tokens)?;
+        output.put("candidates_per_min", u64::from(closing.candidates_per_min))?;
         output.put("spent_tokens", self.written.spent_tokens)?;
         output.put("frames_missed", closing.frames_missed)?;
         output.put("pictures_seen", closing.pictures_seen)?;
@@ -375,6 +396,7 @@ impl Writer {
         output.extents.clear();
         output.note(self.frames.columns())?;
         output.note(self.anchors.columns())?;
+        output.note(self.candidates.columns())?;
         output.note(self.cues.columns())?;
         output.note_texts()?;
         output.digests.attribute("complete", &complete.into());
@@ -385,9 +407,10 @@ impl Writer {
         output.flush()
     }
 
-    /// Writes waiting frames, and first the anchors they refer to.
+    /// Writes waiting frames and candidates, and first the anchors that frames refer to.
     fn flush(&mut self) -> Result<(), H5Error> {
         let mut columns: Vec<&mut dyn Append> = self.anchors.columns().into();
+        columns.extend(self.candidates.columns());
         columns.extend(self.frames.columns());
         let need: u64 = columns.iter().map(|column| column.need()).sum();
         self.partial

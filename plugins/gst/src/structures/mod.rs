@@ -5,6 +5,7 @@
 //! ([`tag_buffer`]). All times are the recording's own (stream time), in integer nanoseconds.
 
 mod anchor;
+mod candidate;
 mod cue;
 mod entry;
 mod fields;
@@ -12,8 +13,7 @@ mod plan;
 mod stats;
 
 use anchoring::cue::Cue;
-use anchoring::plan::Anchor;
-use anchoring::plan::{Entry, Header};
+use anchoring::plan::{Anchor, Entry, Header, Untaken};
 
 pub use cue::{CUE_CAPS, cue_from_text, cue_to_text};
 pub use entry::{Chosen, ENTRY_META, buffer_tag, register_meta, tag_buffer};
@@ -36,6 +36,8 @@ pub enum Message {
     Cue(Cue),
     /// Comes before the entries that refer to it.
     Anchor(Anchor),
+    /// A candidate that was not taken.
+    Candidate(Untaken),
     /// A plan entry and its frame. Comes before that frame, maybe long before.
     Chosen(Chosen),
     /// A plan entry without a frame.
@@ -51,6 +53,7 @@ impl Message {
             Self::Plan(header) => plan::header_to_structure(header),
             Self::Cue(cue) => cue::to_structure(cue),
             Self::Anchor(anchor) => anchor::to_structure(anchor),
+            Self::Candidate(one) => candidate::to_structure(one),
             Self::Chosen(chosen) => {
                 let mut s = gst::Structure::new_empty(ENTRY);
                 entry::put_chosen(&mut s, chosen);
@@ -74,6 +77,7 @@ impl Message {
             plan::HEADER => plan::header_from_structure(s).map(Self::Plan),
             cue::NAME => cue::from_structure(s).map(Self::Cue),
             anchor::NAME => anchor::from_structure(s).map(Self::Anchor),
+            candidate::NAME => candidate::from_structure(s).map(Self::Candidate),
             ENTRY => entry::get_chosen(s).map(Self::Chosen),
             MISS => entry::get_entry(s).map(Self::Miss),
             plan::SUMMARY => plan::summary_from_structure(s).map(Self::Summary),
@@ -115,6 +119,17 @@ mod tests {
                 budget_tokens: 0,
                 spent_tokens: 0,
                 config: serde_json::json!({"budget": {"tokens_per_s": 196.0}}),
+                candidates_per_min: 30,
+            }),
+            Message::Candidate(Untaken {
+                onset: Nanos::from_ms(700),
+                score: 0.25,
+                more_tokens: Some(196),
+            }),
+            Message::Candidate(Untaken {
+                onset: Nanos::from_ms(800),
+                score: 0.25,
+                more_tokens: None,
             }),
             Message::Cue(cue()),
             Message::Anchor(Anchor {

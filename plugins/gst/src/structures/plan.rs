@@ -33,6 +33,7 @@ pub(super) fn header_to_structure(header: &Header) -> gst::Structure {
         .field("budget-tokens", header.budget_tokens)
         .field("spent-tokens", header.spent_tokens)
         .field("config", header.config.to_string())
+        .field("candidates-per-min", header.candidates_per_min)
         .build()
 }
 
@@ -55,6 +56,7 @@ pub(super) fn header_from_structure(s: &gst::StructureRef) -> Result<Header, Str
         spent_tokens: get(s, "spent-tokens")?,
         config: serde_json::from_str(get(s, "config")?)
             .map_err(|error| wrong(s, "config", format!("must be JSON: {error}")))?,
+        candidates_per_min: get(s, "candidates-per-min")?,
     })
 }
 

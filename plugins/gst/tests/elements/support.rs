@@ -68,6 +68,7 @@ pub(crate) fn plan_and(folder: &Path, times: &[i64], rest: i64) -> PathBuf {
         budget_tokens: spent,
         spent_tokens: spent,
         config: serde_json::json!({}),
+        candidates_per_min: 0,
     });
     writeln!(text, "{}", header.to_text()).unwrap();
     for &ns in times {

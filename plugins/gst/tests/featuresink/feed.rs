@@ -133,6 +133,7 @@ impl Feed {
             budget_tokens,
             spent_tokens: 0,
             config: serde_json::json!({ "budget": { "tokens_per_s": 196 } }),
+            candidates_per_min: 30,
         }));
     }
 

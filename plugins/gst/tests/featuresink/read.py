@@ -42,7 +42,7 @@ with h5py.File(sys.argv[1]) as f:
     assert (f["cues/bands"][:] == (np.arange(375 * 16) % 256).reshape(375, 16)).all()
     assert (f["cues/change"][:] == 1.5).all()
     assert ("thumbnail_stop" in f["frames"]) == ("thumbnails" in f) == (sys.argv[2] == "f16")
-    for k, side in ((0, 96), (1, 288), (7, 160)) if "thumbnails" in f else ():
+    for k, side in ((0, 96), (1, 320), (7, 160)) if "thumbnails" in f else ():
         stop = np.concatenate([[0], f["frames/thumbnail_stop"][:]]).astype(int)
         picture = Image.open(io.BytesIO(f["thumbnails/jpeg"][stop[k]:stop[k + 1]].tobytes()))
         assert picture.format == "JPEG" and picture.size == (side, side * 3 // 4), (k, picture.size)
@@ -52,7 +52,7 @@ with h5py.File(sys.argv[1]) as f:
 
     digests = json.loads(a["digests"])
     assert hashlib.sha256(a["digests"]).hexdigest().encode() == a["sha256"]
-    there = {f"{g}/{n}" for g in ("frames", "anchors", "cues", "thumbnails") if g in f for n in columns(f[g])}
+    there = {f"{g}/{n}" for g in ("frames", "anchors", "candidates", "cues", "thumbnails") if g in f for n in columns(f[g])}
     assert there == set(digests["datasets"]) and set(a) - {"digests", "sha256"} == {n for n in digests["attributes"] if "/" not in n}
     for name, digest in digests["datasets"].items():
         d = f[name]

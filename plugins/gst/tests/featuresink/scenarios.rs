@@ -124,6 +124,7 @@ fn plan(dir: &Path, tier: Tier) -> PathBuf {
         budget_tokens: spent,
         spent_tokens: spent,
         config: serde_json::json!({}),
+        candidates_per_min: 0,
     });
     writeln!(text, "{}", header.to_text()).unwrap();
     for anchor in anchors {

@@ -321,13 +321,14 @@ fn cues_are_merged_by_time_and_read_back() {
     let lines: Vec<_> = plan.lines(cues.clone()).collect();
     assert_eq!(
         lines.len(),
-        1 + plan.anchors.len() + plan.entries.len() + cues.len()
+        1 + plan.anchors.len() + plan.entries.len() + plan.untaken.len() + cues.len()
     );
     let time = |line: &crate::plan::Line| match line {
         crate::plan::Line::Plan(_) => Nanos::ZERO,
         crate::plan::Line::Anchor(anchor) => anchor.window.start(),
         crate::plan::Line::Frame(entry) => entry.planned,
         crate::plan::Line::Cue(cue) => cue.pts,
+        crate::plan::Line::Candidate(one) => one.onset,
     };
     assert!(
         lines
@@ -339,6 +340,74 @@ fn cues_are_merged_by_time_and_read_back() {
         assert_eq!(reader.feed(&line.to_text()), Ok(Some(line)));
     }
     assert_eq!(reader.finish(), Ok(()));
+}
+
+/// Which onsets of these ms are anchors, and which are kept as not taken, with what the budget lacks.
+fn anchors_and_rest(
+    settings: &Settings,
+    onsets: &[(i64, f32)],
+    s: i64,
+) -> (Vec<i64>, Vec<(i64, Option<Tokens>)>) {
+    let plan = plan(settings, &heard(seconds(s), onsets), seconds(s)).unwrap();
+    let ms = |at: Nanos| at.get() / 1_000_000;
+    (
+        plan.anchors.iter().map(|anchor| ms(anchor.onset)).collect(),
+        plan.untaken
+            .iter()
+            .map(|one| (ms(one.onset), one.more_tokens))
+            .collect(),
+    )
+}
+
+#[test]
+fn what_was_heard_but_not_paid_for_is_kept_with_the_budget_that_takes_it() {
+    let onsets: Vec<(i64, f32)> = (0..40)
+        .map(|i| (1_000 + 1_500 * i, 0.3 + (i * 7 % 40) as f32 / 60.0))
+        .collect();
+    for policy in [Policy::Gated, Policy::AnchorsOnly] {
+        let mut settings = Settings::default();
+        settings.budget.policy = policy;
+        settings.budget.tokens_per_s = 98.0;
+        let (anchors, rest) = anchors_and_rest(&settings, &onsets, 62);
+        assert!(anchors.len() < 20, "{anchors:?}");
+        assert_eq!(anchors.len() + rest.len(), onsets.len());
+        let budget = settings.budget_of(seconds(62));
+        let mut steps: Vec<Tokens> = rest.iter().filter_map(|(_, more)| *more).collect();
+        steps.sort_unstable();
+        steps.dedup();
+        assert!(steps.len() > 1, "{rest:?}");
+        for more in steps {
+            // A budget of so many tokens takes exactly those that say so, or less.
+            let mut larger = settings.clone();
+            larger.budget.tokens_per_s = (budget + more) as f64 / 62.0;
+            assert!(larger.budget_of(seconds(62)).abs_diff(budget + more) <= 1);
+            let (anchors, _) = anchors_and_rest(&larger, &onsets, 62);
+            for (onset, own) in &rest {
+                if *own == Some(more) {
+                    assert!(anchors.contains(onset), "{onset} {more}");
+                }
+                if own.is_none_or(|own| own > more) {
+                    assert!(!anchors.contains(onset), "{onset} {more} {own:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_no_budget_takes_has_no_price_and_what_was_taken_is_not_kept() {
+    // The second is too close to the first.
+    let onsets = [(1_000, 0.5), (1_100, 0.9), (5_000, 0.6)];
+    let mut settings = Settings::default();
+    settings.anchors.min_gap_ms = 500;
+    settings.budget.tokens_per_s = 784.0;
+    let (anchors, rest) = anchors_and_rest(&settings, &onsets, 10);
+    assert_eq!(anchors, [1_100, 5_000]);
+    assert_eq!(rest, [(1_000, None)]);
+    // Nobody hears for a uniform plan.
+    settings.budget.policy = Policy::Uniform;
+    let plan = plan(&settings, &heard(seconds(10), &onsets), seconds(10)).unwrap();
+    assert_eq!((plan.untaken, plan.header.candidates_per_min), (vec![], 0));
 }
 
 fn lasting() -> impl Strategy<Value = Nanos> {

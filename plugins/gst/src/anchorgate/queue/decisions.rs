@@ -73,6 +73,7 @@ impl GateQueue {
                     self.sharpest.anchor(&anchor);
                     self.send(Message::Anchor(anchor));
                 }
+                Item::Candidate(one) => self.send(Message::Candidate(one)),
                 Item::Cue(cue) => self.keep_cue(cue),
             }
         }

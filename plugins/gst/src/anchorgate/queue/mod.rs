@@ -219,6 +219,7 @@ impl GateQueue {
                 budget_tokens: 0,
                 spent_tokens: 0,
                 config: serde_json::to_value(&setup.settings).unwrap_or_default(),
+                candidates_per_min: setup.settings.candidates_per_min(),
             },
         };
         Ok(Self {
