@@ -21,7 +21,7 @@ use anyhow::{Context, bail};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use crate::cli::{self, ExportFormat, Fill};
+use crate::cli::{self, ExportFormat, Fill, Loader};
 use crate::failure::{Reported, Usage};
 use crate::files;
 use crate::stop::Stop;
@@ -91,15 +91,16 @@ pub fn run(args: &cli::Export, output: Output) -> anyhow::Result<()> {
 }
 
 fn grid(args: &cli::Export) -> Result<Grid, Usage> {
-    let given = args.stride_ms.is_some() || args.fill.is_some();
+    let given = args.stride_ms.is_some() || args.fill.is_some() || args.loader.is_some();
     if given && args.format != ExportFormat::Actionformer {
         return Err(Usage(
-            "--stride-ms and --fill need --format actionformer; the other formats keep the time of every frame".into(),
+            "--stride-ms, --fill and --loader need --format actionformer; the other formats keep the time of every frame".into(),
         ));
     }
     Ok(Grid {
         stride_ms: args.stride_ms.unwrap_or(STRIDE_MS),
         fill: args.fill.unwrap_or(Fill::Nearest),
+        loader: args.loader.unwrap_or(Loader::Epic),
     })
 }
 

@@ -150,6 +150,9 @@ fn every_format_is_read_by_its_consumers() {
             "zero",
             &["--fill", "zero", "--stride-ms", "333"],
         ),
+        ("actionformer", "thumos", &["--loader", "thumos"]),
+        ("actionformer", "anet", &["--loader", "anet"]),
+        ("actionformer", "ego4d", &["--loader", "ego4d"]),
         ("npy", "npy", &[]),
         ("safetensors", "safetensors", &[]),
         ("hdf5", "all.h5", &[]),
@@ -160,7 +163,10 @@ fn every_format_is_read_by_its_consumers() {
         let fill = if output == "zero" { &more[..2] } else { &[] };
         read(&python, format, &folder.join(output), fill, &files);
     }
-    assert_eq!(names(&folder.join("near")), ["P01.npz", "P02.npz"]);
+    let near = ["P01.npz", "P02.npz", "dataset.yaml"];
+    assert_eq!(names(&folder.join("near")), near);
+    let plain = ["P01.npy", "P02.npy", "dataset.yaml"];
+    assert_eq!(names(&folder.join("anet")), plain);
     assert_eq!(
         names(&folder.join("npy")),
         ["P01.npy", "P01.times.npy", "P02.npy", "P02.times.npy"]
@@ -313,6 +319,7 @@ fn what_cannot_be_exported_is_told_beforehand() {
     );
     // A grid is for one format only.
     refused(&[&p01], "npy", &["--stride-ms", "100"], &["actionformer"]);
+    refused(&[&p01], "hdf5", &["--loader", "anet"], &["actionformer"]);
     std::fs::create_dir(file("bare")).unwrap();
     refused(&[&file("bare")], "npy", &[], &["bare", "no feature files"]);
 }
@@ -324,6 +331,7 @@ fn what_is_there_stays_unless_it_may_be_replaced() {
     for (format, output, there) in [
         ("npy", "npy", "npy/P02.times.npy"),
         ("actionformer", "npz", "npz/P02.npz"),
+        ("actionformer", "yaml", "yaml/dataset.yaml"),
         ("hdf5", "all.h5", "all.h5"),
         ("parquet", "all.parquet", "all.parquet"),
     ] {
@@ -339,6 +347,7 @@ fn what_is_there_stays_unless_it_may_be_replaced() {
         assert_eq!(std::fs::read(&there).unwrap(), b"mine");
         // Nor is anything beside it.
         assert!(!folder.join(output).join("P01.npy").exists());
+        assert!(!folder.join(output).join("P01.npz").exists());
         let run = export(&folder, format, output, &["--overwrite"]);
         assert!(run.status.success(), "{}", said(&run));
         assert_ne!(std::fs::read(&there).unwrap(), b"mine");

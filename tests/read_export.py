@@ -32,7 +32,47 @@ def raw(recording):
     return h5py.File(recording.path, locking=False)
 
 
+def section(out):
+    """`dataset.yaml`, as far as such a file goes: a name, and pairs below `dataset`."""
+    lines = [line for line in (out / "dataset.yaml").read_text().splitlines() if not line.startswith("#")]
+    need(lines[0].startswith("dataset_name: ") and lines[1] == "dataset:", f"{lines[:2]}")
+    pairs = dict(line.strip().split(": ", 1) for line in lines[2:])
+    simple = {"~": None, "true": True, "false": False}
+    value = lambda text: simple[text] if text in simple else int(text) if text.isdigit() else json.loads(text) if text[0] == '"' else text
+    return lines[0].split(": ")[1], {name: value(text) for name, text in pairs.items()}
+
+
+def loaded(out, id):
+    """Features [T, C], stride and offset of the grid in frames, as the loader of that name in ActionFormer's libs/datasets makes them."""
+    name, s = section(out)
+    path = pathlib.Path(s["feat_folder"]) / f"{s['file_prefix'] or ''}{id}{s['file_ext']}"
+    data = np.load(path)
+    if name == "epic":
+        feats = data["feats"].astype(np.float32)
+    else:
+        feats = data.astype(np.float32)
+    feats, stride = feats[::s["downsample_rate"], :], s["feat_stride"] * s["downsample_rate"]
+    need(feats.shape[1] == s["input_dim"], f"{id}: input_dim is {s['input_dim']}")
+    if name == "anet":
+        need(s["feat_stride"] > 0 and not s["force_upsampling"], f"{id}: {s}")
+        grid = lambda t: (t * s["default_fps"] - 0.5 * s["num_frames"]) / stride
+    else:
+        grid = lambda t: t * s["default_fps"] / stride - 0.5 * s["num_frames"] / stride
+    return name, feats, grid
+
+
 def actionformer(out, sources, fill):
+    for id, f in sources.items():
+        name, feats, grid = loaded(out, id)
+        even = f.grid(section(out)[1]["feat_stride"] / 1e3, fill=fill)
+        same(feats, even.features, f"{id}: the package's grid")
+        np.testing.assert_allclose([grid(t) for t in even.times], np.arange(len(feats)), atol=1e-6)
+        print(f"  {id}: {len(feats)} cells, as the loader `{name}` reads them")
+    if name == "epic":
+        epic(out, sources, fill)
+
+
+def epic(out, sources, fill):
     """As libs/datasets/epic_kitchens.py of ActionFormer reads it: `feats` [T, C], cell k at (k * stride + frames / 2) / fps seconds."""
     for id, f in sources.items():
         with np.load(out / f"{id}.npz") as data:
@@ -95,10 +135,13 @@ def safetensors(out, sources, _):
             need(start == end, f"{id}: {name} leaves a hole")
             need((8 + size + start) % dtype.itemsize == 0, f"{id}: {name} is not aligned")
             have = np.frombuffer(body[start:stop], dtype).reshape(info["shape"])
-            same(have, frames[name][:].astype(dtype), f"{id}: {name}")
+            column = raw(f)[name.replace(".", "/")] if "." in name else frames[name]
+            same(have, column[:].astype(dtype), f"{id}: {name}")
             end = stop
         need(end == len(body), f"{id}: {len(body) - end} bytes too many")
-        need(set(header) == {"features", "pts_ns", "planned_ns", "tokens", "tier", "reason", "anchor"}, f"{id}: {sorted(header)}")
+        anchors = {f"anchors.{name}" for name in ("onset_ns", "start_ns", "stop_ns", "score")}
+        need(set(header) == {"features", "pts_ns", "planned_ns", "asked_ns", "tokens", "tier", "reason", "anchor"} | anchors, f"{id}: {sorted(header)}")
+        need(json.loads(about["anchor_labels"]) == list(f.anchors.label), f"{id}: labels of anchors")
         print(f"  {id}: {len(header)} tensors")
 
 
@@ -138,6 +181,8 @@ def parquet(out, sources, _):
         print("  skipped: no pyarrow here")
         return
     table = pyarrow.parquet.read_table(out)
+    dim = next(iter(sources.values())).features.shape[1]
+    need(table.schema.field("features").type == pyarrow.list_(pyarrow.field("element", pyarrow.float32(), nullable=False), dim), f"{table.schema}")
     frame = {name: table[name].to_pylist() for name in table.column_names if name != "features"}
     features = np.stack(table["features"].combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1))
     at = 0
@@ -146,7 +191,7 @@ def parquet(out, sources, _):
         rows = slice(at, at + n)
         need(set(frame["video_id"][rows]) == {id}, f"rows {at} to {at + n} are not of {id}")
         same(frame["pts_s"][rows], f.times, f"{id}: pts_s")
-        same(frame["requested_s"][rows], f["frames/planned_ns"][:] / 1e9, f"{id}: requested_s")
+        same(frame["planned_s"][rows], f["frames/planned_ns"][:] / 1e9, f"{id}: planned_s")
         same(frame["tokens"][rows], f.tokens, f"{id}: tokens")
         same(frame["tier"][rows], f.tiers, f"{id}: tier")
         same(frame["reason"][rows], f.reasons, f"{id}: reason")

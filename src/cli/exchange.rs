@@ -9,16 +9,41 @@ use super::pipeline::PipelineArgs;
 /// The format of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
-    /// One VIDEO_ID.npz per recording: frames on an even grid, for ActionFormer.
+    /// One VIDEO_ID.npz (or .npy, see --loader) per recording: frames on an even grid, for ActionFormer; and dataset.yaml.
     Actionformer,
     /// VIDEO_ID.npy (features, N x D) and VIDEO_ID.times.npy (times, seconds) per recording.
     Npy,
-    /// One VIDEO_ID.safetensors per recording: features, times, tokens, tiers, reasons, anchors.
+    /// One VIDEO_ID.safetensors per recording: features, times, tokens, tiers, reasons, and the onsets, windows and scores of anchors.
     Safetensors,
     /// One HDF5 file: a group per recording, with all tables.
     Hdf5,
-    /// One Parquet file: a row per frame.
+    /// One Parquet file: a row per frame, features as a fixed-size list.
     Parquet,
+}
+
+/// Which of ActionFormer's loaders will read the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Loader {
+    /// EPIC-KITCHENS: VIDEO_ID.npz.
+    Epic,
+    /// THUMOS14: VIDEO_ID.npy.
+    Thumos,
+    /// ActivityNet: VIDEO_ID.npy.
+    Anet,
+    /// Ego4D: VIDEO_ID.npy.
+    Ego4d,
+}
+
+impl Loader {
+    /// Its `dataset_name` in ActionFormer's configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Epic => "epic",
+            Self::Thumos => "thumos",
+            Self::Anet => "anet",
+            Self::Ego4d => "ego4d",
+        }
+    }
 }
 
 /// The content of a grid cell without a frame.
@@ -35,6 +60,7 @@ pub enum Fill {
 #[command(after_help = "\
 Examples:
   earmark export features/ --format actionformer --stride-ms 500 --output npz/
+  earmark export features/ --format actionformer --loader thumos --output npy/
   earmark export P01.h5 P02.h5 --format npy --output npy/
   earmark export features/ --format hdf5 --output all.h5
   earmark export features/ --format parquet --output all.parquet
@@ -44,10 +70,11 @@ Features become 32-bit floats (hdf5 keeps their type).
 
 actionformer: cell k of the grid covers the time from k to k + 1 strides. It holds the most expensive frame taken in that time, or
 else what --fill says. Beside `feats` [T, D] are `valid` [T] (a frame was taken in the cell), `row` [T] (its row in /frames, -1 for
-zeros) and `times_s` [T] (the middle of the cell). For correct times, put this into the section `dataset` of ActionFormer's configuration:
-  feat_stride: STRIDE_MS, num_frames: STRIDE_MS, default_fps: 1000, input_dim: D, file_prefix: ~, file_ext: .npz
+zeros) and `times_s` [T] (the middle of the cell). With --loader thumos, anet or ego4d, whose loaders read plain arrays, there is `feats` alone.
+OUTPUT/dataset.yaml has what belongs into ActionFormer's configuration for correct times; add json_file, num_classes and the splits.
 
-To make a .pt file: torch.save(safetensors.torch.load_file(\"P01.safetensors\")[\"features\"], \"P01.pt\")")]
+To make .pt files: earmark.export_pt of the Python package, or
+  torch.save(safetensors.torch.load_file(\"P01.safetensors\")[\"features\"], \"P01.pt\")")]
 pub struct Export {
     /// Feature files (.h5), or folders of them.
     #[arg(required = true, value_name = "FILE.h5|DIR")]
@@ -64,6 +91,10 @@ pub struct Export {
     /// actionformer: length of a grid cell, milliseconds, 10..=60000 [default: 500].
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(10..=60_000))]
     pub stride_ms: Option<u32>,
+
+    /// actionformer: the loader that will read the files [default: epic].
+    #[arg(long, value_enum)]
+    pub loader: Option<Loader>,
 
     /// actionformer: content of a cell without a frame [default: nearest].
     #[arg(long, value_enum)]

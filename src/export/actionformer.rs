@@ -1,11 +1,12 @@
-//! ActionFormer's `VIDEO_ID.npz`: frames on an even time grid, as its EPIC-KITCHENS loader reads them.
+//! ActionFormer's `VIDEO_ID.npz` and `VIDEO_ID.npy`: frames on an even time grid, as its loaders read them.
 //!
-//! That loader puts the middle of cell k at `(k * feat_stride + num_frames / 2) / default_fps` seconds. With milliseconds as frames
+//! They put the middle of cell k at `(k * feat_stride + num_frames / 2) / default_fps` seconds. With milliseconds as frames
 //! (`default_fps: 1000`) and both others equal to the stride, it is the middle of our cell, which lasts from k to k + 1 strides.
 
 use std::fs::File;
 use std::io::{BufWriter, Seek, Write};
 
+use anyhow::bail;
 use gstearmark::h5::Tables;
 use serde_json::json;
 use zip::write::SimpleFileOptions;
@@ -14,7 +15,7 @@ use zip::{CompressionMethod, ZipWriter};
 use super::npy::{Kind, header, seconds};
 use super::source::{Source, bytes};
 use super::{Job, Written};
-use crate::cli::Fill;
+use crate::cli::{Fill, Loader};
 use crate::terminal::grouped;
 
 /// ActionFormer's `default_fps`: its frame is one millisecond.
@@ -25,6 +26,39 @@ const FPS: u32 = 1000;
 pub(super) struct Grid {
     pub(super) stride_ms: u32,
     pub(super) fill: Fill,
+    pub(super) loader: Loader,
+}
+
+impl Grid {
+    /// What files of the loader end in.
+    fn ending(self) -> &'static str {
+        match self.loader {
+            Loader::Epic => ".npz",
+            Loader::Thumos | Loader::Anet | Loader::Ego4d => ".npy",
+        }
+    }
+}
+
+/// What ActionFormer's configuration must say for correct times.
+fn section(folder: &str, dim: usize, grid: Grid) -> String {
+    let (stride, ending, name) = (grid.stride_ms, grid.ending(), grid.loader.name());
+    // A path may hold anything; JSON's strings are YAML's, too.
+    let folder = serde_json::Value::from(folder);
+    format!(
+        "# For ActionFormer's configuration. Its times are then the recording's. Yours to add: json_file, num_classes, the splits,\n\
+         # and max_seq_len for the longest recording ({stride} ms are one step).\n\
+         dataset_name: {name}\n\
+         dataset:\n\
+         \x20 feat_folder: {folder}\n\
+         \x20 file_prefix: ~\n\
+         \x20 file_ext: {ending}\n\
+         \x20 input_dim: {dim}\n\
+         \x20 feat_stride: {stride}\n\
+         \x20 num_frames: {stride}\n\
+         \x20 default_fps: {FPS}\n\
+         \x20 downsample_rate: 1\n\
+         \x20 force_upsampling: false\n"
+    )
 }
 
 /// A cell of the grid.
@@ -38,17 +72,33 @@ struct Cell {
 
 pub(super) fn write(job: &Job<'_>, grid: Grid) -> anyhow::Result<Written> {
     let (mut all, mut valid) = (0_usize, 0_usize);
-    let files = job.each(&[".npz"], |source, files| {
+    let yaml = job.output.join("dataset.yaml");
+    // Found before the first file is written.
+    if !job.overwrite && yaml.symlink_metadata().is_ok() {
+        bail!(
+            "the output {} already exists; use --overwrite to replace it",
+            yaml.display()
+        );
+    }
+    let files = job.each(&[grid.ending()], |source, files| {
         let tables = source.tables()?;
         let cells = cells(&tables, source.duration_ns(), grid);
         all += cells.len();
         valid += cells.iter().filter(|cell| cell.valid).count();
-        files
-            .iter()
-            .try_for_each(|file| one(source, &tables, &cells, grid, file))
+        files.iter().try_for_each(|file| match grid.loader {
+            Loader::Epic => one(source, &tables, &cells, grid, file),
+            Loader::Thumos | Loader::Anet | Loader::Ego4d => plain(source, &cells, file),
+        })
     })?;
     let dim = job.sources.first().map_or(0, Source::dim);
     let stride = grid.stride_ms;
+    let folder = std::path::absolute(job.output).unwrap_or_else(|_| job.output.to_owned());
+    let section = section(&folder.to_string_lossy(), dim, grid);
+    job.publish(&[yaml.clone()], |opened| {
+        Ok(opened
+            .iter()
+            .try_for_each(|mut file| file.write_all(section.as_bytes()))?)
+    })?;
     Ok(Written {
         files,
         notes: vec![
@@ -62,11 +112,14 @@ pub(super) fn write(job: &Job<'_>, grid: Grid) -> anyhow::Result<Written> {
                 }
             ),
             format!(
-                "dataset    feat_stride: {stride}, num_frames: {stride}, default_fps: {FPS}, input_dim: {dim}, file_prefix: ~, file_ext: .npz"
+                "dataset    {}: feat_stride: {stride}, num_frames: {stride}, default_fps: {FPS}, input_dim: {dim}, file_prefix: ~, file_ext: {}",
+                yaml.display(),
+                grid.ending()
             ),
         ],
         more: json!({
-            "feat_stride": stride, "num_frames": stride, "default_fps": FPS, "input_dim": dim, "file_ext": ".npz",
+            "feat_stride": stride, "num_frames": stride, "default_fps": FPS, "input_dim": dim, "file_ext": grid.ending(),
+            "loader": grid.loader.name(), "dataset_yaml": yaml.to_string_lossy(),
             "cells": all, "valid": valid,
         }),
     })
@@ -175,15 +228,29 @@ fn one(
         &[cells.len(), source.dim()],
         &[],
     )?;
+    grid_rows(source, cells, &mut zip)?;
+    Ok(zip.finish()?.flush()?)
+}
+
+/// A plain array `[T, D]`, as the loaders of THUMOS14, ActivityNet and Ego4D read it.
+fn plain(source: &Source, cells: &[Cell], file: &File) -> anyhow::Result<()> {
+    let mut file = BufWriter::new(file);
+    header(&mut file, Kind::F32, &[cells.len(), source.dim()])?;
+    grid_rows(source, cells, &mut file)?;
+    Ok(file.flush()?)
+}
+
+/// The features of every cell.
+fn grid_rows(source: &Source, cells: &[Cell], to: &mut impl Write) -> anyhow::Result<()> {
     let mut features = source.rows()?;
     let nothing = vec![0; 4 * source.dim()];
     for cell in cells {
         match cell.row {
-            None => zip.write_all(&nothing)?,
-            Some(row) => zip.write_all(&bytes(features.get(row)?, f32::to_le_bytes))?,
+            None => to.write_all(&nothing)?,
+            Some(row) => to.write_all(&bytes(features.get(row)?, f32::to_le_bytes))?,
         }
     }
-    Ok(zip.finish()?.flush()?)
+    Ok(())
 }
 
 /// Starts an array in the archive and writes its header.
@@ -216,6 +283,7 @@ mod tests {
         let grid = Grid {
             stride_ms: 500,
             fill,
+            loader: Loader::Epic,
         };
         cells(&tables, 3_000_000_000, grid)
             .iter()

@@ -3,12 +3,12 @@
 //! | column | type | |
 //! |---|---|---|
 //! | `video_id` | text | the recording |
-//! | `pts_s`, `requested_s` | double | when the frame is shown; when the plan wanted one, seconds |
+//! | `pts_s`, `planned_s` | double | when the frame is shown; when the plan wanted one, seconds |
 //! | `tier`, `reason` | text | low, base, high; anchor, untrusted, background, uniform |
 //! | `tokens` | int32 | its price |
 //! | `anchor`, `label` | int32, text; may be null | row of the recording's anchors, and what sounds there |
 //! | `quality_score`, `quality_sharpness`, ... | float; may be null | how good the frame is to look at, 0 to 1; null for files of versions that did not measure |
-//! | `features` | list of float | D numbers |
+//! | `features` | list of float | D numbers; for Arrow a fixed-size list |
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -24,6 +24,8 @@ use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use ::parquet::schema::parser::parse_message_type;
 use ::parquet::schema::types::ColumnPath;
 use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use gstearmark::frame_quality::FrameQuality;
 use gstearmark::h5::Tables;
 use serde_json::Value;
@@ -37,7 +39,7 @@ const GROUP: usize = 2048;
 const SCHEMA: &str = "message pictures {
     required binary video_id (STRING);
     required double pts_s;
-    required double requested_s;
+    required double planned_s;
     required binary tier (STRING);
     required binary reason (STRING);
     required int32 tokens;
@@ -52,6 +54,22 @@ const SCHEMA: &str = "message pictures {
     optional float quality_freeze;
     required group features (LIST) { repeated group list { required float element; } }
 }";
+
+/// The same schema as a message of Arrow's IPC format, made by pyarrow, with [`LENGTH`] as the length of the lists. Parquet has no lists of a fixed
+/// size; by this message, which pyarrow, DuckDB and others look for, they know them again.
+const ARROW: &[u8] = include_bytes!("arrow_schema.bin");
+/// Stands for the length of the lists.
+const LENGTH: i32 = 0x7ead_beef;
+
+/// [`ARROW`] for lists of this length, in base64; `None` if that is no 32-bit number.
+fn arrow_schema(dim: usize) -> Option<String> {
+    let length = i32::try_from(dim).ok()?.to_le_bytes();
+    let sign = LENGTH.to_le_bytes();
+    let at = ARROW.windows(sign.len()).position(|four| four == sign)?;
+    let mut schema = ARROW.to_vec();
+    schema[at..at + length.len()].copy_from_slice(&length);
+    Some(STANDARD.encode(schema))
+}
 
 pub(super) fn write(job: &Job<'_>) -> anyhow::Result<Written> {
     let files = [job.output.to_owned()];
@@ -68,6 +86,9 @@ pub(super) fn write(job: &Job<'_>) -> anyhow::Result<Written> {
 fn all(job: &Job<'_>, file: &File) -> anyhow::Result<()> {
     let schema = Arc::new(parse_message_type(SCHEMA)?);
     let encoder = job.sources.first().map(Source::encoder);
+    let dim = job.sources.first().map_or(0, Source::dim);
+    let mut about = vec![KeyValue::new("encoder".into(), encoder)];
+    about.extend(arrow_schema(dim).map(|schema| KeyValue::new("ARROW:schema".into(), schema)));
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         // Feature values hardly ever repeat.
@@ -76,7 +97,7 @@ fn all(job: &Job<'_>, file: &File) -> anyhow::Result<()> {
             false,
         )
         .set_created_by(format!("earmark {}", env!("CARGO_PKG_VERSION")))
-        .set_key_value_metadata(Some(vec![KeyValue::new("encoder".into(), encoder)]))
+        .set_key_value_metadata(Some(about))
         .build();
     let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties))?;
     for source in job.sources {

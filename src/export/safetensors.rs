@@ -1,4 +1,5 @@
-//! `VIDEO_ID.safetensors`: one tensor per column of `/frames`; the metadata names tiers and reasons.
+//! `VIDEO_ID.safetensors`: a tensor per column of `/frames`, and `anchors.*` for those of `/anchors`; the metadata names tiers, reasons and
+//! the labels of anchors.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -7,6 +8,7 @@ use ::safetensors::Dtype;
 use ::safetensors::tensor::{Metadata, TensorInfo};
 use anchoring::plan::Reason;
 use anchoring::tier::Tier;
+use gstearmark::h5;
 use serde_json::Value;
 
 use super::source::{Source, TOGETHER, bytes};
@@ -33,6 +35,14 @@ fn one(source: &Source, file: &File) -> anyhow::Result<()> {
     let reasons: Vec<u8> = tables.reason.iter().map(|reason| *reason as u8).collect();
     // Signed integers, because PyTorch supports few operations on unsigned ones.
     let tokens: Vec<i32> = tables.tokens.iter().map(|t| *t as i32).collect();
+    let anchors = &tables.anchors;
+    let times = |of: fn(&h5::AnchorRow) -> i64| -> Vec<u8> {
+        bytes(
+            &anchors.iter().map(of).collect::<Vec<_>>(),
+            i64::to_le_bytes,
+        )
+    };
+    let scores: Vec<f32> = anchors.iter().map(|anchor| anchor.score).collect();
     // Widest types first, so that each is aligned to its width.
     let before = [
         (
@@ -44,6 +54,31 @@ fn one(source: &Source, file: &File) -> anyhow::Result<()> {
             "planned_ns",
             Dtype::I64,
             bytes(&tables.planned_ns, i64::to_le_bytes),
+        ),
+        (
+            "asked_ns",
+            Dtype::I64,
+            bytes(&tables.asked_ns, i64::to_le_bytes),
+        ),
+        (
+            "anchors.onset_ns",
+            Dtype::I64,
+            times(|anchor| anchor.onset_ns),
+        ),
+        (
+            "anchors.start_ns",
+            Dtype::I64,
+            times(|anchor| anchor.start_ns),
+        ),
+        (
+            "anchors.stop_ns",
+            Dtype::I64,
+            times(|anchor| anchor.stop_ns),
+        ),
+        (
+            "anchors.score",
+            Dtype::F32,
+            bytes(&scores, f32::to_le_bytes),
         ),
         ("tokens", Dtype::I32, bytes(&tokens, i32::to_le_bytes)),
         (
@@ -65,13 +100,19 @@ fn one(source: &Source, file: &File) -> anyhow::Result<()> {
         tensors.push((name.to_owned(), info));
     };
     for (name, dtype, data) in &before {
-        add(name, *dtype, vec![n], data.len());
+        let rows = if name.starts_with("anchors.") {
+            anchors.len()
+        } else {
+            n
+        };
+        add(name, *dtype, vec![rows], data.len());
     }
     add("features", Dtype::F32, vec![n, dim], 4 * n * dim);
     for (name, dtype, data) in &behind {
         add(name, *dtype, vec![n], data.len());
     }
-    let header = header(source, tensors)?;
+    let labels: Vec<&str> = anchors.iter().map(|anchor| anchor.label.as_str()).collect();
+    let header = header(source, tensors, &serde_json::to_string(&labels)?)?;
     let mut file = BufWriter::new(file);
     file.write_all(&(header.len() as u64).to_le_bytes())?;
     file.write_all(&header)?;
@@ -87,12 +128,18 @@ fn one(source: &Source, file: &File) -> anyhow::Result<()> {
     Ok(file.flush()?)
 }
 
-fn header(source: &Source, tensors: Vec<(String, TensorInfo)>) -> anyhow::Result<Vec<u8>> {
+/// `labels`: those of the anchors, as JSON.
+fn header(
+    source: &Source,
+    tensors: Vec<(String, TensorInfo)>,
+    labels: &str,
+) -> anyhow::Result<Vec<u8>> {
     let names = |names: Vec<&str>| names.join(",");
     let about = [
         ("video_id".to_owned(), source.id().to_owned()),
         ("duration_ns".to_owned(), source.duration_ns().to_string()),
         ("encoder".to_owned(), source.encoder()),
+        ("anchor_labels".to_owned(), labels.to_owned()),
         (
             "tiers".to_owned(),
             names(Tier::ALL.iter().map(|t| t.name()).collect()),
