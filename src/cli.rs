@@ -29,14 +29,16 @@ use clap::{Parser, Subcommand};
 
 pub use ask::{Ask, EvalQa, Half, LookArgs, ModelArgs, Questions, Sampling};
 pub use batch::{Batch, Engine, Hash, Resume};
-pub use eval::{Eval, EvalAnchors};
+pub use eval::{Eval, EvalAnchors, EvalCurve};
 pub use evidence::{EvalTokens, HeadModel, Learn, Sample, SampleLayout, Sampled};
-pub use exchange::{Export, ExportFormat, Fill, ImportAudio};
+pub use exchange::{Export, ExportFormat, Fill, ImportAudio, Loader};
 pub use extract::{Listening, Plan, Run};
 pub use files::{Inspect, Reader, Recover, Task, Verify};
 pub use fit::{Fit, Part};
 pub use live::Live;
-pub use machine::{Completions, Doctor, Man, Models};
+pub use machine::{
+    Completions, Doctor, Man, ModelFit, ModelLike, Models, ModelsAdd, ModelsCommand,
+};
 pub use pipeline::{Format, Graph, PipelineArgs, Pipelines, Validate};
 pub use report::{Plot, Report};
 pub use scores::{

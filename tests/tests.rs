@@ -43,6 +43,9 @@ mod layout;
 // Pipelines: everything wrong is reported at once, with its place.
 mod validate;
 
+// Models that users bring.
+mod models;
+
 // The command line itself; nothing is played.
 mod commands;
 

@@ -1,8 +1,10 @@
 //! Counts how recordings ended, and prints the result of a batch.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Instant, SystemTime};
 
+use gstearmark::printable::line;
 use serde_json::json;
 
 use super::bars::Bars;
@@ -14,6 +16,11 @@ use crate::terminal::time;
 /// Most skipped recordings that are listed; JSON has all.
 const TOLD: usize = 20;
 
+/// Recordings that are named with a warning.
+const NAMED: usize = 3;
+/// Most different warnings that are kept.
+const MOST_WARNINGS: usize = 1_000;
+
 /// How recordings ended.
 pub(super) struct Tally {
     pub(super) done: usize,
@@ -23,6 +30,8 @@ pub(super) struct Tally {
     pub(super) stopped: usize,
     /// Skipped because they had not failed: name and reason.
     pub(super) left_out: Vec<(String, String)>,
+    /// Warnings of recordings that were done: the text, and whose it is.
+    pub(super) warned: BTreeMap<String, Vec<String>>,
     /// Being written by another run.
     pub(super) busy: Vec<BusyOutput>,
     /// Progress on stderr.
@@ -41,9 +50,49 @@ impl Tally {
             failures: Vec::new(),
             stopped: 0,
             left_out: Vec::new(),
+            warned: BTreeMap::new(),
             busy: Vec::new(),
             bars,
         }
+    }
+
+    /// Notes the warnings of a recording.
+    pub(super) fn warn(&mut self, id: &str, warnings: &[String]) {
+        for text in warnings {
+            let known = self.warned.len() < MOST_WARNINGS;
+            if known || self.warned.contains_key(text) {
+                self.warned.entry(text.clone()).or_default().push(id.into());
+            }
+        }
+    }
+
+    /// "warning    P01, P02 and 7 more: the sound ends early": those of most recordings first.
+    fn warning_lines(&self) -> Vec<String> {
+        let mut all: Vec<_> = self.warned.iter().collect();
+        all.sort_by_key(|(_, ids)| std::cmp::Reverse(ids.len()));
+        let mut lines: Vec<String> = all
+            .iter()
+            .take(TOLD)
+            .map(|(text, ids)| {
+                let named = ids
+                    .iter()
+                    .take(NAMED)
+                    .map(|id| line(id))
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                let more = match ids.len().saturating_sub(NAMED) {
+                    0 => String::new(),
+                    n => format!(" and {n} more"),
+                };
+                format!("warning    {named}{more}: {}", line(text))
+            })
+            .collect();
+        if let Some(more @ 1..) = all.len().checked_sub(TOLD) {
+            lines.push(format!(
+                "warning    and {more} other warnings; status.jsonl has all"
+            ));
+        }
+        lines
     }
 
     /// Prints the result: `already` were done before, the rest took `took` seconds and is in `folder`.
@@ -66,6 +115,7 @@ impl Tally {
                     "ok": ok, "output": folder.to_string_lossy(), "done": self.done, "done_already": already,
                     "done_elsewhere": self.elsewhere, "failed": failed, "not_done": self.stopped, "seconds": took,
                     "video_seconds": self.done_seconds,
+                    "warnings": self.warned.iter().map(|(text, ids)| json!({ "warning": text, "video_ids": ids })).collect::<Vec<_>>(),
                     "left_out": self.left_out.iter().map(|(id, why)| json!({ "video_id": id, "because": why })).collect::<Vec<_>>(),
                     "failures": self.failures.iter().map(|(id, class, error)| json!({ "video_id": id, "class": class, "error": error })).collect::<Vec<_>>(),
                 })
@@ -93,6 +143,7 @@ impl Tally {
                 ),
                 format!("written    {}", folder.display()),
             ];
+            lines.extend(self.warning_lines());
             let told = self.left_out.iter().take(TOLD);
             lines.extend(told.map(|(id, why)| format!("skipped    {id}: {why}")));
             if let Some(more @ 1..) = self.left_out.len().checked_sub(TOLD) {

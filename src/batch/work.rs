@@ -141,7 +141,9 @@ impl BatchRun<'_> {
         let item = &self.items[number];
         let features = &said["features"];
         let length = Nanos::new(features["duration_ns"].as_i64().unwrap_or(0)).seconds();
-        let texts = |value: &Value| serde_json::from_value(value.clone()).unwrap_or_default();
+        let texts = |value: &Value| -> Vec<String> {
+            serde_json::from_value(value.clone()).unwrap_or_default()
+        };
         let line = StatusLine {
             video_seconds: Some(length),
             speed: Some(length / took.max(1e-6)),
@@ -153,6 +155,8 @@ impl BatchRun<'_> {
             ..self.line(item, State::Done, took)
         };
         tally.done += 1;
+        let warnings: Vec<String> = texts(&said["warnings"]);
+        tally.warn(&self.items[number].job.video_id, &warnings);
         tally.done_seconds += length;
         let speed = length / took.max(1e-6);
         let text = format!(

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 /// `earmark doctor`.
@@ -30,10 +30,145 @@ pub struct Doctor {
 
 /// `earmark models`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Models {
     /// Check every model file against its manifest; exit with 1 if one is missing or altered.
     #[arg(long)]
     pub check: bool,
+
+    /// What to do; without it, the models are listed.
+    #[command(subcommand)]
+    pub command: Option<ModelsCommand>,
+}
+
+/// `earmark models add`.
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// Write the manifest of an ONNX model: probes its inputs and outputs, hashes it, and runs one picture.
+    Add(ModelsAdd),
+}
+
+/// Which family a model is of: how it wants its pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ModelLike {
+    /// CLIP's own mean and deviation, bicubic, the middle square.
+    Clip,
+    /// Mean and deviation 0.5, bicubic, squashed.
+    Siglip,
+    /// ImageNet's mean and deviation, bicubic, the middle square.
+    Dinov2,
+    /// Mean and deviation 0.5, bilinear, squashed (google/vit-*).
+    Vit,
+    /// ImageNet's mean and deviation, bicubic, the middle square (torchvision, timm).
+    Efficientnet,
+}
+
+/// How a wide frame becomes square.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ModelFit {
+    /// The whole field of view, squeezed.
+    Squash,
+    /// The largest square in the middle.
+    Crop,
+    /// The whole field of view in its shape, with bars of the mean colour.
+    Pad,
+}
+
+impl ModelFit {
+    /// Its name in manifests.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Squash => "squash",
+            Self::Crop => "crop",
+            Self::Pad => "pad",
+        }
+    }
+}
+
+/// `earmark models add`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The manifest is written beside the model, as NAME.yaml. What the file says itself (names, axes, sizes, numbers) needs no option. A model of one
+size gets that size and its price at every tier.
+
+Examples:
+  earmark models add clip-vision.onnx --name clip-vit-b32 --like clip
+  earmark models add siglip.onnx --like siglip --fit pad --px 224
+  earmark models add my-net.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --output embedding
+  earmark models add my-tagger.onnx --classes my-classes.csv --speech-classes 0,1")]
+pub struct ModelsAdd {
+    /// The ONNX file.
+    #[arg(value_name = "MODEL.onnx")]
+    pub file: PathBuf,
+
+    /// Its name in pipelines [default: that of the file].
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// The family it is of: sets --mean, --std and --fit, which may still be given, and how frames are scaled.
+    #[arg(long, value_enum)]
+    pub like: Option<ModelLike>,
+
+    /// Mean of each channel, or one for all; as preprocessors have it, of values in 0..1, or in 0..255 where --std is above 1.
+    #[arg(
+        long,
+        value_name = "X,X,X",
+        value_delimiter = ',',
+        allow_negative_numbers = true
+    )]
+    pub mean: Vec<f64>,
+
+    /// Standard deviation of each channel, or one for all.
+    #[arg(long, value_name = "X,X,X", value_delimiter = ',')]
+    pub std: Vec<f64>,
+
+    /// How a wide frame becomes square [default: that of the family, else squash].
+    #[arg(long, value_enum)]
+    pub fit: Option<ModelFit>,
+
+    /// Channels come blue first.
+    #[arg(long)]
+    pub bgr: bool,
+
+    /// Side of the square, pixels, 1..=4096: one for all tiers, or three for low, base and high [default: the model's own, else 112,224,448].
+    #[arg(long, value_name = "PX", value_delimiter = ',', value_parser = side)]
+    pub px: Vec<usize>,
+
+    /// The input that takes frames [default: the only one].
+    #[arg(long, value_name = "NAME")]
+    pub input: Option<String>,
+
+    /// The output with one vector a frame [default: the only one of that shape, or the one with a usual name].
+    #[arg(long, value_name = "NAME")]
+    pub output: Option<String>,
+
+    /// Numbers of that vector, where the file doesn't say.
+    #[arg(long, value_name = "N")]
+    pub dim: Option<usize>,
+
+    /// A tagger's class list (CSV: index,mid,display_name).
+    #[arg(long, value_name = "CLASSES.csv")]
+    pub classes: Option<PathBuf>,
+
+    /// Rows of the class list that are speech.
+    #[arg(long, value_name = "N,N", value_delimiter = ',')]
+    pub speech_classes: Vec<usize>,
+
+    /// The licence of the weights, for the manifest's `source`.
+    #[arg(long, value_name = "LICENCE")]
+    pub licence: Option<String>,
+
+    /// Replace the manifest if it exists.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// A side in pixels.
+fn side(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(px @ 1..=4096) => Ok(px),
+        _ => Err("a side lies in 1..=4096 pixels".into()),
+    }
 }
 
 /// `earmark completions`.

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use gstearmark::models;
+use gstearmark::models::{self, Kind};
+use gstearmark::onnx::{self, Device, Provider};
 use serde::Serialize;
 
 use super::packages;
@@ -93,6 +94,7 @@ pub fn examine() -> Vec<Finding> {
     findings.push(hdf5());
     findings.push(onnx_runtime());
     findings.extend(models_found());
+    findings.extend(providers());
     findings.push(command(
         "graphviz",
         "dot",
@@ -200,6 +202,53 @@ fn onnx_runtime() -> Finding {
         detail,
         fix: (!ok).then(|| "make setup".into()),
     }
+}
+
+/// Whether each provider but the processor's can run a model here, and why not.
+fn providers() -> Vec<Finding> {
+    // Without a library there is nothing to say of what it has.
+    let Ok(built_in) = onnx::providers() else {
+        return Vec::new();
+    };
+    let model = models::list()
+        .into_iter()
+        .filter_map(|listed| listed.manifest.ok())
+        .filter(|manifest| manifest.kind == Kind::Encoder)
+        .map(|manifest| manifest.onnx_path())
+        .find(|file| file.is_file());
+    let others = Provider::ALL
+        .into_iter()
+        .filter(|one| *one != Provider::Cpu);
+    others
+        .map(|provider| {
+            let device = Device { provider, index: 0 };
+            let tried = match (built_in.contains(&provider), &model) {
+                (false, _) => Err("this ONNX Runtime was built without it".to_owned()),
+                (true, None) => Err("no encoder is installed to try it with".to_owned()),
+                (true, Some(file)) => onnx::try_device(file, device),
+            };
+            let built = built_in.contains(&provider);
+            Finding {
+                topic: "provider",
+                what: provider.name().into(),
+                needed: false,
+                ok: tried.is_ok(),
+                detail: match &tried {
+                    Ok(()) => format!("an encoder was loaded on {device}"),
+                    Err(why) => why.lines().next().unwrap_or_default().to_owned(),
+                },
+                fix: match (tried.is_ok(), built) {
+                    (true, _) => None,
+                    (false, false) => Some(format!(
+                        "ORT_DYLIB_PATH=/path/to/libonnxruntime.so of a build with {provider}, if this machine has such a device (guide: Trouble)"
+                    )),
+                    (false, true) => Some(format!(
+                        "install the driver and the libraries that this ONNX Runtime's release notes name for {provider}"
+                    )),
+                },
+            }
+        })
+        .collect()
 }
 
 fn models_found() -> Vec<Finding> {
