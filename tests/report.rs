@@ -148,6 +148,7 @@ fn what_cannot_be_shown_is_refused_and_nothing_is_written() {
     )
     .unwrap();
     std::fs::write(folder.join("x.h5"), "nothing of the kind").unwrap();
+    std::fs::create_dir_all(folder.join("empty")).unwrap();
     let gated = gated.to_str().unwrap();
     for (args, status, word) in [
         (
@@ -174,6 +175,14 @@ fn what_cannot_be_shown_is_refused_and_nothing_is_written() {
             ],
             1,
             "nowhere.mp4",
+        ),
+        // A folder without its recordings would be made in silence.
+        (
+            &[
+                "report", "empty", "--video", "nothere/", "--output", "pages",
+            ],
+            1,
+            "--video nothere/: there is no such file or folder",
         ),
         (
             &["report", gated, "--compare", "x.h5", "--output", "o.html"],

@@ -165,3 +165,40 @@ impl Tally {
         if ok { Ok(()) } else { Err(Reported.into()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_warnings_stand_together_those_of_most_recordings_first() {
+        let mut tally = Tally::new(Bars::new(0.0, 0, 1, true));
+        let texts = |all: &[&str]| {
+            all.iter()
+                .map(|text| (*text).to_owned())
+                .collect::<Vec<_>>()
+        };
+        tally.warn("P01", &texts(&["cut off"]));
+        for k in 2..7 {
+            tally.warn(&format!("P0{k}"), &texts(&["the sound ends early"]));
+        }
+        assert_eq!(
+            tally.warning_lines(),
+            [
+                "warning    P02, P03, P04 and 2 more: the sound ends early",
+                "warning    P01: cut off"
+            ]
+        );
+        for k in 0..2 * MOST_WARNINGS {
+            tally.warn("P07", &[format!("{k}")]);
+        }
+        assert_eq!(tally.warned.len(), MOST_WARNINGS);
+        let lines = tally.warning_lines();
+        assert_eq!(lines.len(), TOLD + 1);
+        assert!(
+            lines[TOLD].contains("and 980 other warnings"),
+            "{}",
+            lines[TOLD]
+        );
+    }
+}

@@ -415,7 +415,7 @@ pub(super) fn about(run: &RunView) -> Value {
         let poor = LeftOut::new(summary.candidates_per_min, summary.budget_tokens, &untaken);
         json!({
             "knows_why": summary.candidates_per_min > 0, "poor": untaken.len(), "deaf": missed().count() - untaken.len(),
-            "larger": poor.with_times_the_tokens,
+            "larger": poor.with_times_the_tokens.iter().map(|(times, n)| json!([times.to_string(), n])).collect::<Vec<_>>(),
             "even": even, "even_hit": super::truth::evenly(events, run.duration_ns(), even),
             "events": verdict.events.len(), "found": total(|c| c.found), "seen": total(|c| c.seen), "missed": total(|c| c.missed),
             "right": run.standing(AnchorResult::Right), "inside": run.standing(AnchorResult::Inside), "false": run.standing(AnchorResult::False),
