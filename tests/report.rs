@@ -148,7 +148,6 @@ fn what_cannot_be_shown_is_refused_and_nothing_is_written() {
     )
     .unwrap();
     std::fs::write(folder.join("x.h5"), "nothing of the kind").unwrap();
-    std::fs::create_dir_all(folder.join("empty")).unwrap();
     let gated = gated.to_str().unwrap();
     for (args, status, word) in [
         (
