@@ -39,6 +39,7 @@ impl FeatureSink {
             match job {
                 Job::Cue(cue) => (segments.cue(cue, frames), None),
                 Job::Anchor(anchor) => (segments.anchor(anchor, frames), None),
+                Job::Candidate(one) => (Vec::new(), segments.candidate(one).map(Job::Candidate)),
                 Job::Frame(mut frame) => {
                     let (steps, pts) = segments.frame(frame.pts, &mut frame.entry);
                     match pts {

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use anchoring::cue::Cue;
-use anchoring::plan::{Anchor, Entry};
+use anchoring::plan::{Anchor, Entry, Untaken};
 use anchoring::tier::Tokens;
 use anchoring::time::{Nanos, Window};
 
@@ -142,6 +142,16 @@ impl Segments {
             self.let_go(None, &mut steps);
         }
         steps
+    }
+
+    /// A candidate that was not taken, in its file's time; `None` if that file is closed, or not open yet.
+    pub(super) fn candidate(&self, one: Untaken) -> Option<Untaken> {
+        let open = self.open?;
+        let inside = open.start <= one.onset && one.onset < open.stop;
+        inside.then(|| Untaken {
+            onset: one.onset - open.start,
+            ..one
+        })
     }
 
     /// A frame; `entry` gets the file's times and row. `None` in place of the frame's time if the file it belongs to is gone.
@@ -493,5 +503,22 @@ mod tests {
         assert_eq!(pts, None);
         let (_, pts) = segments.frame(at(12_000), &mut entry(12_000, Some(0)));
         assert_eq!(pts, None);
+    }
+
+    #[test]
+    fn a_candidate_goes_into_the_open_file_or_nowhere() {
+        let mut segments = Segments::new(at(10_000));
+        let one = |ms| Untaken {
+            onset: at(ms),
+            score: 0.5,
+            more_tokens: None,
+        };
+        assert_eq!(segments.candidate(one(0)), None);
+        segments.frame(at(100), &mut entry(100, None));
+        segments.frame(at(12_000), &mut entry(12_000, None));
+        assert_eq!(segments.candidate(one(9_000)), None);
+        let inside = segments.candidate(one(12_500)).map(|one| one.onset);
+        assert_eq!(inside.map(|onset| onset <= at(2_500)), Some(true));
+        assert_eq!(segments.candidate(one(25_000)), None);
     }
 }
