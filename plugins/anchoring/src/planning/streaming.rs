@@ -20,6 +20,7 @@ mod refractory;
 mod reserve_price;
 mod speech;
 mod token_bucket;
+mod untaken;
 
 use std::collections::VecDeque;
 
@@ -28,10 +29,11 @@ use self::refractory::Refractory;
 use self::reserve_price::ReservePrice;
 use self::speech::Speech;
 use self::token_bucket::TokenBucket;
+use self::untaken::{MAX_WAITING, UntakenQueue};
 use crate::anchor::candidate::{Candidate, CandidateFinder, INAUDIBLE};
 use crate::anchor::offset::Offsets;
 use crate::cue::{Cue, HOP};
-use crate::plan::{Anchor, Entry, MAX_DURATION, Reason, Untaken, keep_most_probable};
+use crate::plan::{Anchor, Entry, MAX_DURATION, Reason, Untaken};
 use crate::planning::change::Change;
 use crate::planning::uniform::{MIN_SPACING, uniform_tiers};
 use crate::planning::value::{HORIZON, ValueModel};
@@ -48,12 +50,6 @@ const CLOSEST: f64 = 0.1;
 /// Over change, a bucket with room for at most this many frames is spent where something changes.
 const SPARE: u64 = 8;
 
-/// Most candidates that may wait: more than a minute of the densest onsets. Further ones are dropped.
-const MAX_WAITING: usize = 1_024;
-
-/// Nanoseconds in which so many candidates that were not taken are returned at most.
-const MINUTE: i64 = 60_000_000_000;
-
 /// The next decision of the planner.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
@@ -61,7 +57,7 @@ pub enum Decision {
     Anchor(Anchor),
     /// A plan entry.
     Frame(Entry),
-    /// A candidate that was not taken. Comes when its minute is over; of every minute, the most probable come.
+    /// A candidate that was not taken: of every minute the most probable, when it is over.
     Untaken(Untaken),
 }
 
@@ -129,10 +125,7 @@ pub struct StreamPlanner {
     refractory: Refractory,
     /// The entry of an anchor that was just returned.
     pending: Option<Entry>,
-    /// Candidates of a minute that were not taken.
-    untaken: Vec<Untaken>,
-    /// Those of earlier minutes that wait to be returned.
-    untaken_out: VecDeque<Untaken>,
+    untaken: UntakenQueue,
 }
 
 impl StreamPlanner {
@@ -186,8 +179,7 @@ impl StreamPlanner {
             anchors: 0,
             refractory: Refractory::new(Nanos::from_ms(settings.anchors.refractory_ms.into())),
             pending: None,
-            untaken: Vec::new(),
-            untaken_out: VecDeque::new(),
+            untaken: UntakenQueue::default(),
             settings,
             prices,
         }
@@ -363,11 +355,9 @@ impl StreamPlanner {
         reason = "`None` is not the end: more may be decided later"
     )]
     pub fn next(&mut self) -> Option<Decision> {
-        if let Some(entry) = self.pending.take() {
-            return Some(Decision::Frame(entry));
-        }
-        if let Some(one) = self.untaken_out.pop_front() {
-            return Some(Decision::Untaken(one));
+        let waiting = self.pending.take().map(Decision::Frame);
+        if let Some(decision) = waiting.or_else(|| self.untaken.next()) {
+            return Some(decision);
         }
         loop {
             let until = self.horizon();
@@ -387,40 +377,14 @@ impl StreamPlanner {
                         self.pending = Some(entry);
                         return Some(Decision::Anchor(anchor));
                     }
-                    self.note_untaken(&candidate);
+                    self.untaken.note(&candidate, self.stop);
                 }
                 (_, Some((at, tier, reason))) => {
                     return self.pay(at, tier, reason, None).map(Decision::Frame);
                 }
-                (_, None) if self.stop.is_some() && !self.untaken.is_empty() => {
-                    self.release_untaken();
-                    return self.untaken_out.pop_front().map(Decision::Untaken);
-                }
-                (_, None) => return None,
+                (_, None) => return self.untaken.last(self.stop),
             }
         }
-    }
-
-    /// Notes a candidate that was not taken; those of the minute before are returned next.
-    fn note_untaken(&mut self, candidate: &Candidate) {
-        let minute = |onset: Nanos| onset.get() / MINUTE;
-        if self.stop.is_some_and(|stop| candidate.onset >= stop) {
-            return;
-        }
-        let other = |one: &Untaken| minute(one.onset) < minute(candidate.onset);
-        if self.untaken.first().is_some_and(other) || self.untaken.len() >= MAX_WAITING {
-            self.release_untaken();
-        }
-        self.untaken.push(Untaken {
-            onset: candidate.onset,
-            score: candidate.p,
-            more_tokens: None,
-        });
-    }
-
-    fn release_untaken(&mut self) {
-        let kept = keep_most_probable(std::mem::take(&mut self.untaken));
-        self.untaken_out.extend(kept);
     }
 
     /// Once [`Self::next`] returned `None`, every entry before this time has been returned. [`Nanos::MAX`] after

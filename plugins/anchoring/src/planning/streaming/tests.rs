@@ -80,14 +80,6 @@ impl Gate {
         })
     }
 
-    fn untaken(&self) -> Vec<Untaken> {
-        let untaken = self.decisions.iter().filter_map(|decision| match decision {
-            Decision::Untaken(one) => Some(*one),
-            Decision::Frame(_) | Decision::Anchor(_) => None,
-        });
-        untaken.collect()
-    }
-
     pub(super) fn anchors(&self) -> Vec<&Anchor> {
         let anchors = self.decisions.iter().filter_map(|decision| match decision {
             Decision::Anchor(anchor) => Some(anchor),
@@ -584,32 +576,4 @@ fn planning_passes_a_discontinuity_of_any_length() {
         assert_eq!(frames.iter().filter(inside).count(), 0);
         assert!(frames.contains(&year) && frames.last() > Some(&(year + seconds(8))));
     }
-}
-
-#[test]
-fn what_was_heard_but_not_taken_is_told_once_the_minute_is_over() {
-    let onsets: Vec<(i64, f32)> = (0..180)
-        .map(|i| (500 + 1_000 * i, 0.2 + (i * 7 % 40) as f32 / 60.0))
-        .collect();
-    let mut settings = Settings::default();
-    settings.budget.tokens_per_s = 98.0;
-    let mut checked = Gate::new(&settings);
-    let cues = heard(seconds(181), &onsets);
-    checked.push_cue(&cues);
-    let before = checked.untaken().len();
-    assert!((30..=60).contains(&before), "{before}");
-    checked.finish(seconds(181));
-    let (untaken, anchors) = (checked.untaken(), checked.anchors());
-    // Thirty a minute are kept.
-    assert!(
-        untaken.len() <= 91 && untaken.len() > before,
-        "{}",
-        untaken.len()
-    );
-    let taken: Vec<Nanos> = anchors.iter().map(|anchor| anchor.onset).collect();
-    assert!(
-        untaken
-            .iter()
-            .all(|one| !taken.contains(&one.onset) && one.more_tokens.is_none())
-    );
 }
