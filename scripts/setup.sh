@@ -20,6 +20,7 @@ PACKAGES=(
 )
 FOR_TESTS=(
   espeak-ng         # fixtures/make_kitchen.py speaks with it
+  tesseract-ocr tesseract-ocr-eng # tests/answerer.py reads images with it
   strace            # the tests watch with it that nothing leaves
   python3-gi gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 # a program in the guide uses them
   gir1.2-gst-rtsp-server-1.0 mosquitto # the camera and the broker of the tests
@@ -28,7 +29,7 @@ case ${1:-} in
   '') TOOLS=() ;;
   tests)
     PACKAGES+=("${FOR_TESTS[@]}")
-    TOOLS=(espeak-ng)
+    TOOLS=(espeak-ng tesseract)
     ;;
   *) fail "'$1' is nothing to set up; say nothing, or 'tests'" ;;
 esac
@@ -119,9 +120,9 @@ They come with:
   Debian, Ubuntu  ${PACKAGES[*]}
   Fedora          gcc pkgconf gstreamer1-devel gstreamer1-plugins-base-devel gstreamer1-plugins-base-tools gstreamer1-plugins-good
                   gstreamer1-plugins-bad-free gstreamer1-plugins-ugly (RPM Fusion) gstreamer1-plugin-libav hdf5-devel hdf5
-                  ffmpeg (RPM Fusion) espeak-ng graphviz python3
+                  ffmpeg (RPM Fusion) espeak-ng tesseract graphviz python3
   Arch            base-devel gstreamer gst-plugins-base gst-plugins-good gst-plugins-bad gst-plugins-ugly gst-libav hdf5
-                  ffmpeg espeak-ng graphviz python
+                  ffmpeg espeak-ng tesseract tesseract-data-eng graphviz python
   macOS           brew install pkgconf gstreamer hdf5 ffmpeg espeak-ng graphviz python
 END
   exit 1

@@ -6,8 +6,9 @@
 //! - `extract`: run, plan. `batch`: batch.
 //! - `live`: live. `files`: inspect, verify, recover.
 //! - `report`: report, plot. `exchange`: export, import-audio.
-//! - `eval`: eval; `scores`: its commands for published benchmarks. `fit`: fit. `machine`: models.
+//! - `ask`: ask, eval qa. `eval`: eval; `scores`: its commands for published benchmarks. `fit`: fit. `machine`: models.
 
+mod ask;
 mod batch;
 mod eval;
 mod exchange;
@@ -23,6 +24,7 @@ mod scores;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
+pub use ask::{Ask, EvalQa, Half, LookArgs, ModelArgs, Questions, Sampling};
 pub use batch::{Batch, Engine, Hash, Resume};
 pub use eval::{Eval, EvalAnchors};
 pub use exchange::{Export, ExportFormat, Fill, ImportAudio};
@@ -54,6 +56,7 @@ Examples:
   earmark report kitchen.h5 --video kitchen.mp4 --output kitchen.html
   earmark batch pipelines/gated.yaml videos/ --output features/ --jobs 2
   earmark export features/ --format parquet --output features.parquet
+  earmark ask kitchen.h5 --video kitchen.mp4 --question \"What broke?\" --dry-run
 
 Exit status: 0 if everything was done, 1 if something failed, 2 if the command line or the pipeline is wrong.
 Results go to stdout; progress and logs go to stderr (EARMARK_LOG=debug shows more).";
@@ -121,6 +124,8 @@ pub enum Command {
     Report(Report),
     /// Draw a feature file for a paper, as SVG or PNG.
     Plot(Plot),
+    /// Answer a question about recordings with a vision-language model of yours, from the moments that were heard.
+    Ask(Box<Ask>),
     /// Train the probes onset and onset+tcn on labelled recordings.
     Fit(Fit),
     /// List the models that pipelines can name.

@@ -1,5 +1,6 @@
 //! The commands, one file each: arguments -> a call -> an exit status.
 
+mod ask;
 mod batch;
 mod completions;
 mod doctor;
@@ -99,6 +100,7 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Eval(args) => eval::run(&args, output),
         Command::Report(args) => report::run(&args, output),
         Command::Plot(args) => plot::run(&args, output),
+        Command::Ask(args) => ask::run(&args, output),
         Command::Fit(args) => fit::run(&args, output),
         Command::Models(args) => models::run(&args, output),
         Command::Doctor(args) => doctor::run(&args, output),

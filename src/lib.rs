@@ -6,6 +6,7 @@
 //! From the top down; each imports only from those below it:
 //!
 //! - [`commands`]: one file per command: arguments, a call, an exit status.
+//! - `ask`: answers questions about recordings. `chat`: calls the server that answers.
 //! - [`fit`]: trains probes on labelled recordings.
 //! - [`report`]: makes pages and drawings of feature files.
 //! - [`export`]: converts feature files for other programs.
@@ -25,7 +26,9 @@
 //! - [`terminal`], [`failure`], `stop`: output, errors, ^C.
 //! - [`cli`]: the command line as data.
 
+mod ask;
 pub mod batch;
+mod chat;
 pub mod cli;
 pub mod commands;
 mod datasets;

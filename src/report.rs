@@ -31,7 +31,11 @@ use crate::eval::labels;
 use crate::failure::Usage;
 use crate::files;
 use crate::terminal::{self, Output};
-use recording::{RunView, clock};
+use recording::RunView;
+
+pub(crate) use folder::recording_named;
+pub(crate) use page::page_from;
+pub(crate) use recording::clock;
 
 /// `earmark report`.
 ///
@@ -191,7 +195,7 @@ fn write(place: &files::Target, html: &str, overwrite: bool) -> anyhow::Result<(
 }
 
 /// The recording's URL relative to the page, so that both can be moved together.
-fn link(video: &Path, page: &Path) -> anyhow::Result<String> {
+pub(crate) fn link(video: &Path, page: &Path) -> anyhow::Result<String> {
     if let Some(uri) = video.to_str().filter(|uri| uri.contains("://")) {
         if ["http://", "https://", "file://"]
             .iter()

@@ -12,6 +12,7 @@
 //! - `listen`: the first pass: listens and plans.
 //! - `taps`, `measure`, `changes`, `frame_times`, `cue_file`: what that pass notes of video and sound.
 //! - `given_cues`: cues of other sources.
+//! - `frames`: decodes single frames, without a pipeline of the user's.
 //! - `cue_planner`: plans from cues, globally or streaming.
 //! - `trust`: watches the sound of a streaming pass.
 //! - `play`: runs a pass to its end.
@@ -26,6 +27,7 @@ mod changes;
 mod cue_file;
 mod cue_planner;
 mod frame_times;
+mod frames;
 mod given_cues;
 mod import;
 mod input_guard;
@@ -64,6 +66,7 @@ use play::{Outcome, Player};
 use summary::RunLog;
 
 pub(crate) use cause::class_of;
+pub(crate) use frames::{Picture, frames};
 pub(crate) use import::import_audio;
 pub(crate) use summary::RunSummary;
 

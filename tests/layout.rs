@@ -186,6 +186,16 @@ fn one_file_names_ort_and_one_names_hdf5() {
     assert_eq!(naming(&all, "hdf5::"), ["plugins/gst/src/h5/mod.rs"]);
 }
 
+/// What can call a web server: the client of chat servers, and the events of streams.
+#[test]
+fn two_files_name_the_http_client() {
+    let mut all = sources(&root().join("plugins"));
+    all.extend(sources(&root().join("src")));
+    let mut named = naming(&all, "ureq::");
+    named.sort();
+    assert_eq!(named, ["src/chat/client.rs", "src/live/webhook.rs"]);
+}
+
 #[test]
 fn decisions_know_no_file_thread_or_clock() {
     let all = sources(&root().join("plugins/anchoring/src"));

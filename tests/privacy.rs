@@ -214,6 +214,32 @@ fn batch_keeps_to_itself() {
     assert!(watched.folder.join("out/batch/status.jsonl").exists());
 }
 
+/// Even with an endpoint, as long as nothing is to be sent.
+#[test]
+fn a_question_that_is_only_prepared_keeps_to_itself() {
+    let watched = Watched::new("ask");
+    let input = root().join("fixtures/kitchen.mp4");
+    let header = r#"{"kind":"plan","schema":"earmark-plan/2","video_id":"kitchen","duration_ns":60000000000,"budget_tokens":0,"spent_tokens":0,"config":{}}"#;
+    let plan = watched.folder.join("kitchen.jsonl");
+    std::fs::write(&plan, format!("{header}\n")).unwrap();
+    let args: [&OsStr; 11] = [
+        "ask".as_ref(),
+        plan.as_os_str(),
+        "--video".as_ref(),
+        input.as_os_str(),
+        "--question".as_ref(),
+        "What made the beep?".as_ref(),
+        "--endpoint".as_ref(),
+        "http://127.0.0.1:9/v1".as_ref(),
+        "--model".as_ref(),
+        "any".as_ref(),
+        "--dry-run".as_ref(),
+    ];
+    watched.keeps_to_itself(earmark(), &args, None);
+    let left = std::fs::read_dir(watched.folder.join("out")).unwrap();
+    assert_eq!(left.count(), 0);
+}
+
 /// A minute in the time that it lasts, through the plugin in somebody else's program.
 #[test]
 fn a_minute_live_through_the_plugin_keeps_to_itself() {

@@ -73,6 +73,9 @@ mod batch;
 // Streams: started, lost, found again, stopped, killed, and what they tell others.
 mod live;
 
+// Questions about recordings, answered by servers that the tests make.
+mod ask;
+
 // Pages and drawings of feature files.
 mod report;
 

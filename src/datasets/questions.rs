@@ -1,4 +1,4 @@
-//! Questions about videos: NExT-QA (CSV), MUSIC-AVQA and HME-QA (JSON), each as published.
+//! Questions about videos: NExT-QA (CSV), MUSIC-AVQA and HME-QA (JSON), each as published; and Earmark's own form.
 
 use std::path::Path;
 
@@ -186,6 +186,69 @@ pub(crate) fn hme_qa(path: &Path) -> anyhow::Result<Vec<Question>> {
     Ok(all)
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Own {
+    video: String,
+    question: String,
+    answer: String,
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default, rename = "type")]
+    kind: String,
+    #[serde(default)]
+    options: Vec<String>,
+    start_s: Option<f64>,
+    stop_s: Option<f64>,
+}
+
+/// Earmark's own form: a JSON object a line.
+///
+/// # Errors
+/// The file cannot be read, or a question makes no sense.
+pub(crate) fn own(path: &Path) -> anyhow::Result<Vec<Question>> {
+    let shape = "{\"video\": …, \"question\": …, \"answer\": …} and if known \"id\", \"type\", \"options\": […], \"start_s\", \"stop_s\"";
+    let mut seen = std::collections::HashSet::new();
+    let mut all = Vec::new();
+    for (line, own) in text::json_lines::<Own>(path, shape)? {
+        let wrong = |what: String| anyhow::anyhow!("{} line {line}: {what}", path.display());
+        if own.video.is_empty() || own.question.trim().is_empty() || own.answer.trim().is_empty() {
+            return Err(wrong("video, question and answer must not be empty".into()));
+        }
+        if !own.options.is_empty() && !own.options.contains(&own.answer) {
+            return Err(wrong(format!(
+                "the answer `{}` is none of the options",
+                own.answer
+            )));
+        }
+        let span = match (own.start_s, own.stop_s) {
+            (Some(start), Some(stop)) if 0.0 <= start && start <= stop && stop.is_finite() => {
+                Some((start, stop))
+            }
+            (None, None) => None,
+            (start, stop) => {
+                return Err(wrong(format!(
+                    "start_s is {start:?} and stop_s {stop:?}: must both be there or neither, and not stop before they start"
+                )));
+            }
+        };
+        let id = own.id.unwrap_or_else(|| format!("{}_{line}", own.video));
+        if !seen.insert(id.clone()) {
+            return Err(wrong(format!("the id `{id}` is there twice")));
+        }
+        all.push(Question {
+            id,
+            video: own.video,
+            kind: own.kind,
+            question: own.question,
+            options: own.options,
+            answer: own.answer,
+            span,
+        });
+    }
+    Ok(all)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,5 +261,45 @@ mod tests {
         assert_eq!(filled("What is <LR>?", &values), None);
         assert_eq!(filled("<A> <B> <C>", &values), None);
         assert_eq!(filled("a < b", &[]), None);
+    }
+
+    #[test]
+    fn own_questions_are_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("q.jsonl");
+        let read = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            own(&file).map_err(|e| e.to_string())
+        };
+        let good = "{\"video\":\"v\",\"question\":\"q?\",\"answer\":\"a\",\"options\":[\"a\",\"b\"],\"start_s\":1,\"stop_s\":2.5}\n";
+        let all = read(good).unwrap();
+        assert_eq!((all[0].id.as_str(), all[0].span), ("v_1", Some((1.0, 2.5))));
+        for (text, word) in [
+            (
+                "{\"video\":\"v\",\"question\":\"q\",\"answer\":\"c\",\"options\":[\"a\",\"b\"]}",
+                "none of the options",
+            ),
+            (
+                "{\"video\":\"v\",\"question\":\"q\",\"answer\":\"c\",\"start_s\":3,\"stop_s\":2}",
+                "start_s",
+            ),
+            (
+                "{\"video\":\"v\",\"question\":\"q\",\"answer\":\"c\",\"stop_s\":2}",
+                "start_s",
+            ),
+            (
+                "{\"video\":\"\",\"question\":\"q\",\"answer\":\"c\"}",
+                "empty",
+            ),
+            (
+                "{\"video\":\"v\",\"question\":\"q\",\"answr\":\"c\"}",
+                "line 1",
+            ),
+        ] {
+            assert!(read(text).unwrap_err().contains(word), "{text}");
+        }
+        let twice =
+            "{\"video\":\"v\",\"question\":\"q\",\"answer\":\"c\",\"id\":\"x\"}\n".repeat(2);
+        assert!(read(&twice).unwrap_err().contains("twice"));
     }
 }

@@ -23,10 +23,10 @@ pub struct Estimate {
 }
 
 /// SplitMix64 (Steele, Lea and Flood 2014): the same seed gives the same numbers everywhere.
-pub(super) struct Random(pub(super) u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub(super) fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -38,7 +38,7 @@ impl Random {
 
 /// Every statistic of `units`, each with its interval if there are [`FEWEST`] units. `of` gets the units drawn and says its statistics, always as
 /// many; one that is undefined (no number) is `None` of all, and left out of a resample.
-pub(super) fn estimate<T>(
+pub(crate) fn estimate<T>(
     units: &[T],
     seed: u64,
     of: impl Fn(&[&T]) -> Vec<f64>,

@@ -1,5 +1,6 @@
 //! Makes the pages of a folder of feature files, and an index.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -56,19 +57,26 @@ fn search(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> anyhow::Resu
     Ok(())
 }
 
+/// The recording of this name in a folder; if a file is given, that one.
+pub(crate) fn recording_named(stem: &OsStr, given: &Path) -> Option<PathBuf> {
+    beside(stem, given, &RECORDINGS)
+}
+
+fn beside(stem: &OsStr, given: &Path, endings: &[&str]) -> Option<PathBuf> {
+    if given.is_file() {
+        return Some(given.to_owned());
+    }
+    endings.iter().find_map(|ending| {
+        let mut name = stem.to_owned();
+        name.push(format!(".{ending}"));
+        Some(given.join(name)).filter(|path| path.is_file())
+    })
+}
+
 /// The inputs of a page: labels and recording with the same name, if folders of them are given.
 pub(super) fn source(file: &Path, args: &cli::Report) -> Source {
     let stem = file.file_stem().unwrap_or_default();
-    let beside = |given: &Path, endings: &[&str]| {
-        if given.is_file() {
-            return Some(given.to_owned());
-        }
-        endings.iter().find_map(|ending| {
-            let mut name = stem.to_owned();
-            name.push(format!(".{ending}"));
-            Some(given.join(name)).filter(|path| path.is_file())
-        })
-    };
+    let beside = |given: &Path, endings: &[&str]| beside(stem, given, endings);
     Source {
         file: file.into(),
         labels: args

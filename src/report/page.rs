@@ -83,7 +83,8 @@ pub(crate) fn page(
         tolerance => super::truth::TOLERANCE as f64 / 1e9,
         left_out => left_out,
     };
-    render(PAGE, context, &data, true)
+    let script = [&[CHARTS], &SCRIPTS[..]].concat().join("\n");
+    render(PAGE, context, &data, &script, CHARTS_STYLE)
 }
 
 /// Renders the index of a folder.
@@ -92,10 +93,24 @@ pub(crate) fn page(
 /// The template does not render.
 pub(crate) fn index(folder: &str, rows: &[Value]) -> anyhow::Result<String> {
     let context = context! { title => folder, rows => Serde(rows) };
-    render(INDEX, context, &Value::Null, false)
+    render(INDEX, context, &Value::Null, "", "")
 }
 
-fn render(template: &str, context: Slot, data: &Value, scripts: bool) -> anyhow::Result<String> {
+/// Renders a page of this look from another template, which extends `base.html`.
+///
+/// # Errors
+/// The template does not render.
+pub(crate) fn page_from(template: &str, context: Slot, script: &str) -> anyhow::Result<String> {
+    render(template, context, &Value::Null, script, "")
+}
+
+fn render(
+    template: &str,
+    context: Slot,
+    data: &Value,
+    script: &str,
+    style: &str,
+) -> anyhow::Result<String> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.add_filter("grouped", |number: u64| grouped(number));
@@ -107,13 +122,8 @@ fn render(template: &str, context: Slot, data: &Value, scripts: bool) -> anyhow:
         .add_template("base.html", BASE)
         .and_then(|()| environment.add_template("page.html", template))
         .context("the template of the report is broken")?;
-    let script = if scripts {
-        [&[CHARTS], &SCRIPTS[..]].concat().join("\n")
-    } else {
-        String::new()
-    };
-    let style = format!("{STYLE}\n{}", if scripts { CHARTS_STYLE } else { "" });
-    let hash = STANDARD.encode(Sha256::digest(&script));
+    let style = format!("{STYLE}\n{style}");
+    let hash = STANDARD.encode(Sha256::digest(script));
     let own = context! {
         // Nothing is fetched, and only the script with this hash runs, whatever a label contains.
         policy => format!(
@@ -121,7 +131,7 @@ fn render(template: &str, context: Slot, data: &Value, scripts: bool) -> anyhow:
         ),
         version => env!("CARGO_PKG_VERSION"),
         style => Slot::from_safe_string(style),
-        script => Slot::from_safe_string(script),
+        script => Slot::from_safe_string(script.to_owned()),
         data => Slot::from_safe_string(for_script(data)),
         ..context
     };

@@ -1,0 +1,573 @@
+//! Puts a question: chooses frames, fills the prompt, calls the server, reads the answer.
+
+use std::time::Duration;
+
+use anchoring::tier::{Prices, Tier, Tokens};
+use anchoring::time::Nanos;
+use anyhow::{Context, bail};
+
+use super::answer::{self, Answer};
+use super::choose::{self, Fits};
+use super::evidence::{Asked, Explained};
+use super::gallery::Gallery;
+use super::pool::Pool;
+use super::prompt::{self, Piece, Shown, Template};
+use super::sounds::Sounds;
+use crate::chat::{Abilities, Call, Client, Image, Shape};
+use crate::cli::{LookArgs, Sampling};
+use crate::stop::Stop;
+
+/// Most explanations of a sound that are compared.
+const MOST_EXPLANATIONS: usize = 4;
+/// Most frames that are shown with them.
+const EXPLAINED_FRAMES: usize = 2;
+/// Most tokens of a yes or no.
+const BRIEF: u32 = 16;
+
+/// Candidates with the localizer's score; how many calls that took, and the tokens of their frames.
+type Localized = (Vec<(usize, f64)>, (u64, Tokens));
+
+/// A way to choose and show frames.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arm<'a> {
+    pub(crate) sampling: Sampling,
+    pub(crate) template: &'a Template,
+    /// How many frames.
+    pub(crate) frames: usize,
+    pub(crate) tier: Tier,
+}
+
+/// A call that was prepared: what for, and its text and frames.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
+    pub(crate) what: &'static str,
+    pub(crate) pieces: Vec<Piece>,
+    pub(crate) frames: Vec<Shown>,
+}
+
+/// Puts questions to a server; without one, only prepares them.
+pub(crate) struct Asker<'a> {
+    client: Option<Client>,
+    pub(crate) abilities: Abilities,
+    pub(crate) gallery: Gallery,
+    sounds: Sounds,
+    localizer: Template,
+    explain: Template,
+    look: &'a LookArgs,
+}
+
+impl<'a> Asker<'a> {
+    /// # Errors
+    /// The list of sounds cannot be read.
+    pub(crate) fn new(
+        client: Option<Client>,
+        abilities: Abilities,
+        look: &'a LookArgs,
+        stop: Stop,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            client,
+            abilities,
+            gallery: Gallery::new(Duration::from_secs(look.stall_timeout), stop),
+            sounds: Sounds::read(look.sounds.as_deref())?,
+            localizer: Template::named("localizer")?,
+            explain: Template::named("explain")?,
+            look,
+        })
+    }
+
+    pub(crate) fn client(&self) -> Option<&Client> {
+        self.client.as_ref()
+    }
+
+    /// How well the sounds of a pool fit a question.
+    pub(crate) fn fits(&self, pool: &Pool<'_>, question: &str) -> Fits {
+        Fits::new(pool, &self.sounds, question)
+    }
+
+    /// The frames that an arm shows, or those that its localizer is asked about.
+    pub(crate) fn shown(
+        &self,
+        pool: &Pool<'_>,
+        fits: &Fits,
+        arm: Arm<'_>,
+        localized: &[(usize, f64)],
+    ) -> anyhow::Result<Vec<Shown>> {
+        let n = arm.frames.min(self.abilities.images);
+        let far = arm.template.far_frame && n > 1;
+        let chosen = choose::choose(
+            arm.sampling,
+            pool,
+            fits,
+            n - usize::from(far),
+            self.look.seed,
+            localized,
+        )?;
+        let mut all: Vec<Shown> = chosen.iter().map(|at| shown(pool, *at, arm.tier)).collect();
+        if far {
+            // Where every frame lies in a window, the furthest of any is not far; then a further one of the strategy is shown.
+            match choose::furthest(pool, &chosen) {
+                Some(at) => all.push(Shown {
+                    far: true,
+                    ..shown(pool, at, arm.tier)
+                }),
+                None => {
+                    let chosen =
+                        choose::choose(arm.sampling, pool, fits, n, self.look.seed, localized)?;
+                    all = chosen.iter().map(|at| shown(pool, *at, arm.tier)).collect();
+                }
+            }
+        }
+        for (at, shown) in all.iter_mut().enumerate() {
+            shown.number = at + 1;
+        }
+        Ok(all)
+    }
+
+    /// The frames that the localizer is asked about.
+    pub(crate) fn candidates(&self, pool: &Pool<'_>) -> Vec<(usize, Shown)> {
+        let all = choose::for_localizer(pool, self.look.localizer_calls as usize);
+        all.into_iter()
+            .map(|at| {
+                (
+                    at,
+                    Shown {
+                        number: 1,
+                        ..shown(pool, at, self.look.localizer_tier)
+                    },
+                )
+            })
+            .collect()
+    }
+
+    /// Decodes frames that will be shown, so that a recording is read once for many questions.
+    ///
+    /// # Errors
+    /// A recording cannot be decoded.
+    pub(crate) fn decode(&mut self, pool: &Pool<'_>, frames: &[Shown]) -> anyhow::Result<()> {
+        let wanted: Vec<_> = frames
+            .iter()
+            .map(|shown| (shown.recording, shown.at, shown.tier))
+            .collect();
+        self.gallery.want(pool.heard, &wanted)
+    }
+
+    /// Sets the frames' own times; their images.
+    fn images(&mut self, pool: &Pool<'_>, frames: &mut [Shown]) -> anyhow::Result<Vec<Image>> {
+        self.decode(pool, frames)?;
+        let mut images = Vec::with_capacity(frames.len());
+        for shown in frames {
+            let frame = self.gallery.get((shown.recording, shown.at, shown.tier))?;
+            shown.pts = Some(frame.pts);
+            images.push(frame.image.clone());
+        }
+        Ok(images)
+    }
+
+    /// The calls that a question would make, without making them. Behind a localizer nothing can be said but its own calls.
+    ///
+    /// # Errors
+    /// The frames cannot be chosen, or a template is wrong.
+    pub(crate) fn prepare(
+        &self,
+        pool: &Pool<'_>,
+        question: &str,
+        options: &[String],
+        arm: Arm<'_>,
+    ) -> anyhow::Result<Vec<Prepared>> {
+        let fits = self.fits(pool, question);
+        let mut all = Vec::new();
+        if arm.sampling == Sampling::Localizer {
+            for (_, frame) in self.candidates(pool) {
+                let frames = vec![frame];
+                all.push(Prepared {
+                    what: "localizer",
+                    pieces: self.localizer.fill(question, options, &frames, &[])?,
+                    frames,
+                });
+            }
+            return Ok(all);
+        }
+        let frames = self.shown(pool, &fits, arm, &[])?;
+        let behind = self.behind(pool, &fits, &frames, arm);
+        let said = behind
+            .as_ref()
+            .map(|(_, said)| said.clone())
+            .unwrap_or_default();
+        all.push(Prepared {
+            what: "answer",
+            pieces: arm.template.fill(question, options, &frames, &said)?,
+            frames: frames.clone(),
+        });
+        if let Some((row, said)) = behind {
+            let own = of_sound(&frames, row);
+            let label = label_of(&own);
+            all.push(Prepared {
+                what: "explanations",
+                pieces: self.explain.fill(&label, &said, &own, &[])?,
+                frames: own,
+            });
+        }
+        Ok(all)
+    }
+
+    /// The sound that the frames are of, and what may be behind it, where the template asks for that.
+    fn behind(
+        &self,
+        pool: &Pool<'_>,
+        fits: &Fits,
+        frames: &[Shown],
+        arm: Arm<'_>,
+    ) -> Option<((usize, usize), Vec<String>)> {
+        if !arm.template.explanations {
+            return None;
+        }
+        let sounds = frames
+            .iter()
+            .filter_map(|shown| Some((shown.recording, shown.sound.as_ref()?)));
+        let (recording, (row, _, label)) = sounds
+            .filter(|(_, (_, _, label))| !label.is_empty())
+            .max_by(|a, b| {
+                let value = |(recording, (row, _, _)): &(usize, &(usize, Nanos, String))| {
+                    fits.of(*recording, *row) + 1e-3 * pool.heard[*recording].sounds[*row].score
+                };
+                value(a).total_cmp(&value(b))
+            })?;
+        let heard = &pool.heard[recording];
+        let mut others: Vec<&str> = Vec::new();
+        for sound in &heard.sounds {
+            if sound.label != *label && !others.contains(&sound.label.as_str()) {
+                others.push(&sound.label);
+            }
+        }
+        let said = self.sounds.explanations(label, &others, MOST_EXPLANATIONS);
+        Some(((recording, *row), said))
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// Frames cannot be had, a template is wrong, or a call fails: then the error is a [`crate::chat::CallError`].
+    pub(crate) fn ask(
+        &mut self,
+        pool: &Pool<'_>,
+        question: &str,
+        options: &[String],
+        arm: Arm<'_>,
+    ) -> anyhow::Result<Asked> {
+        let fits = self.fits(pool, question);
+        let mut notes = Vec::new();
+        if !fits.any()
+            && matches!(
+                arm.sampling,
+                Sampling::Matched | Sampling::Aks | Sampling::Bolt | Sampling::Shifted
+            )
+        {
+            notes.push(
+                "no label of the tagger fits the question, so its words choose nothing".to_owned(),
+            );
+        }
+        if arm.frames > self.abilities.images {
+            notes.push(format!(
+                "the server takes {} images a call, so {} of {} frames are shown",
+                self.abilities.images, self.abilities.images, arm.frames
+            ));
+        }
+        let (mut localized, mut spent) = (Vec::new(), (0, 0));
+        if arm.sampling == Sampling::Localizer {
+            (localized, spent) = self.localize(pool, question, options)?;
+        }
+        let mut frames = self.shown(pool, &fits, arm, &localized)?;
+        let images = self.images(pool, &mut frames)?;
+        let behind = self.behind(pool, &fits, &frames, arm);
+        let said = behind
+            .as_ref()
+            .map(|(_, said)| said.clone())
+            .unwrap_or_default();
+        let pieces = arm.template.fill(question, options, &frames, &said)?;
+        let answerable = arm.template.options(options);
+        let letters: Vec<String> = (0..answerable.len()).map(prompt::letter).collect();
+        let shape = match arm.template.json && self.abilities.structured {
+            true => Shape::Object(letters),
+            false => Shape::Free,
+        };
+        let answer = self.put(&pieces, &images, shape, &answerable)?;
+        let answer = Answer {
+            // "None of these" is no option of the question.
+            option: answer.option.filter(|at| *at < options.len()),
+            ..answer
+        };
+        let explained = match behind {
+            Some((sound, said)) if said.len() > 1 => {
+                Some(self.explain(pool, &frames, sound, &said)?)
+            }
+            _ => None,
+        };
+        Ok(Asked {
+            answer,
+            frames,
+            localizer: spent,
+            explained,
+            notes,
+        })
+    }
+
+    /// Puts a question once; several times where nothing else tells how sure an answer is and the user wants to know.
+    fn put(
+        &mut self,
+        pieces: &[Piece],
+        images: &[Image],
+        shape: Shape,
+        options: &[String],
+    ) -> anyhow::Result<Answer> {
+        let samples = match self.abilities.logprobs {
+            true => 1,
+            false => self.look.samples,
+        };
+        let logprobs = self.abilities.logprobs;
+        let client = self.client.as_mut().context("no endpoint")?;
+        let mut answers = Vec::new();
+        for sample in 0..samples {
+            let call = Call {
+                parts: prompt::parts(pieces, images),
+                shape: shape.clone(),
+                logprobs,
+                sample: if samples > 1 { sample + 1 } else { 0 },
+                max_tokens: client.server().max_tokens,
+            };
+            let reply = client.ask(&call)?;
+            answers.push(answer::read(&reply, options, call.images()));
+        }
+        Ok(answer::most_frequent(answers))
+    }
+
+    /// Asks the model of each candidate whether it tells the answer (SeViLA): its score is the log probability of "yes", else how often it said so.
+    fn localize(
+        &mut self,
+        pool: &Pool<'_>,
+        question: &str,
+        options: &[String],
+    ) -> anyhow::Result<Localized> {
+        let candidates = self.candidates(pool);
+        let all: Vec<Shown> = candidates.iter().map(|(_, frame)| frame.clone()).collect();
+        self.decode(pool, &all)?;
+        let (mut scores, mut calls, mut tokens) = (Vec::new(), 0, 0);
+        for (at, frame) in candidates {
+            let mut frames = [frame];
+            let images = self.images(pool, &mut frames)?;
+            let pieces = self.localizer.fill(question, options, &frames, &[])?;
+            let samples = if self.abilities.logprobs {
+                1
+            } else {
+                self.look.samples
+            };
+            let client = self.client.as_mut().context("no endpoint")?;
+            let mut said = 0.0;
+            for sample in 0..samples {
+                let reply = client.ask(&Call {
+                    parts: prompt::parts(&pieces, &images),
+                    shape: Shape::Free,
+                    logprobs: self.abilities.logprobs,
+                    sample: if samples > 1 { sample + 1 } else { 0 },
+                    max_tokens: BRIEF,
+                })?;
+                calls += 1;
+                tokens += frames[0].tokens;
+                said += match reply.masses(&["yes", "no"]) {
+                    Some(masses) => masses[0].max(1e-9).ln(),
+                    None => f64::from(u8::from(answer::normal(&reply.text).starts_with("yes"))),
+                };
+            }
+            scores.push((at, said / f64::from(samples)));
+        }
+        Ok((scores, (calls, tokens)))
+    }
+
+    /// Compares what may be behind a sound.
+    fn explain(
+        &mut self,
+        pool: &Pool<'_>,
+        frames: &[Shown],
+        sound: (usize, usize),
+        said: &[String],
+    ) -> anyhow::Result<Explained> {
+        let mut own = of_sound(frames, sound);
+        let images = self.images(pool, &mut own)?;
+        let label = label_of(&own);
+        let pieces = self.explain.fill(&label, said, &own, &[])?;
+        let options = self.explain.options(said);
+        let answer = self.put(&pieces, &images, Shape::Free, &options)?;
+        let masses = options
+            .iter()
+            .enumerate()
+            .map(|(at, said)| (said.clone(), answer.masses.get(at).copied()));
+        Ok(Explained {
+            label,
+            said: masses.collect(),
+            chosen: answer.option,
+            margin: answer.margin,
+        })
+    }
+}
+
+/// A candidate as it is shown.
+fn shown(pool: &Pool<'_>, at: usize, tier: Tier) -> Shown {
+    let candidate = pool.candidates[at];
+    let heard = &pool.heard[candidate.recording];
+    Shown {
+        number: 0,
+        recording: candidate.recording,
+        name: heard.name.clone(),
+        at: candidate.at,
+        pts: None,
+        tier,
+        tokens: Prices::default().of(tier),
+        sound: candidate.sound.map(|row| {
+            (
+                row,
+                heard.sounds[row].onset,
+                heard.sounds[row].label.clone(),
+            )
+        }),
+        far: false,
+    }
+}
+
+/// The frames of a sound, numbered anew.
+fn of_sound(frames: &[Shown], (recording, row): (usize, usize)) -> Vec<Shown> {
+    let own = frames.iter().filter(|shown| {
+        shown.recording == recording && shown.sound.as_ref().is_some_and(|(of, _, _)| *of == row)
+    });
+    let own = own.take(EXPLAINED_FRAMES).cloned().enumerate();
+    own.map(|(at, shown)| Shown {
+        number: at + 1,
+        ..shown
+    })
+    .collect()
+}
+
+fn label_of(frames: &[Shown]) -> String {
+    let sound = frames.first().and_then(|shown| shown.sound.as_ref());
+    sound.map(|(_, _, label)| label.clone()).unwrap_or_default()
+}
+
+/// How many frames a number of tokens pays for.
+///
+/// # Errors
+/// Not even one.
+pub(crate) fn frames_for(tokens: Option<Tokens>, tier: Tier) -> anyhow::Result<usize> {
+    /// Frames of an answer, unless tokens are given.
+    const FRAMES: Tokens = 4;
+    /// Most frames of an answer.
+    const MOST: Tokens = 256;
+    let price = Prices::default().of(tier);
+    let n = tokens.map_or(FRAMES, |tokens| tokens / price);
+    if !(1..=MOST).contains(&n) {
+        bail!(
+            "{} tokens pay for {n} frames of tier {tier}, {price} tokens each: must be 1 to {MOST}",
+            tokens.unwrap_or(0)
+        );
+    }
+    Ok(n as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pool::tests::heard;
+    use super::*;
+
+    fn look() -> LookArgs {
+        LookArgs {
+            localizer_calls: 32,
+            localizer_tier: Tier::Base,
+            samples: 1,
+            sounds: None,
+            seed: 1,
+            stall_timeout: 1,
+        }
+    }
+
+    fn asker(look: &LookArgs, images: usize) -> Asker<'_> {
+        let abilities = Abilities {
+            logprobs: true,
+            structured: false,
+            images,
+        };
+        Asker::new(None, abilities, look, Stop::new().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn every_way_costs_the_same_and_a_far_frame_is_paid_from_it() {
+        use clap::ValueEnum;
+        let all = [heard(
+            60,
+            &[(10, 0.6, "Bell"), (25, 0.9, "Dog"), (48, 0.8, "Dog")],
+        )];
+        let pool = Pool::new(&all);
+        let look = look();
+        let asker = asker(&look, 8);
+        let fits = asker.fits(&pool, "Why did the dog bark?");
+        for name in ["plain", "sound", "contrastive"] {
+            let template = Template::named(name).unwrap();
+            for sampling in Sampling::value_variants() {
+                let arm = Arm {
+                    sampling: *sampling,
+                    template: &template,
+                    frames: 4,
+                    tier: Tier::High,
+                };
+                let shown = asker.shown(&pool, &fits, arm, &[]).unwrap();
+                assert_eq!(
+                    shown.iter().map(|shown| shown.tokens).sum::<u64>(),
+                    3136,
+                    "{name} {}",
+                    sampling.name()
+                );
+                assert_eq!(
+                    shown.iter().filter(|shown| shown.far).count(),
+                    usize::from(name == "contrastive")
+                );
+            }
+        }
+        assert!(asker.candidates(&pool).len() <= 32);
+    }
+
+    #[test]
+    fn a_dry_run_has_the_calls_that_would_be_made() {
+        let all = [heard(60, &[(10, 0.6, "Bell"), (25, 0.9, "Dog")])];
+        let pool = Pool::new(&all);
+        let look = look();
+        let asker = asker(&look, 4);
+        let template = Template::named("contrastive").unwrap();
+        let arm = |sampling| Arm {
+            sampling,
+            template: &template,
+            frames: 4,
+            tier: Tier::High,
+        };
+        let what = |sampling| -> Vec<&str> {
+            let calls = asker
+                .prepare(&pool, "Why did the dog bark?", &[], arm(sampling))
+                .unwrap();
+            calls.iter().map(|call| call.what).collect()
+        };
+        assert_eq!(what(Sampling::Matched), ["answer", "explanations"]);
+        assert!(
+            what(Sampling::Localizer)
+                .iter()
+                .all(|what| *what == "localizer")
+        );
+    }
+
+    #[test]
+    fn tokens_pay_for_frames() {
+        assert_eq!(frames_for(None, Tier::High).unwrap(), 4);
+        assert_eq!(frames_for(Some(3136), Tier::Low).unwrap(), 64);
+        assert!(
+            frames_for(Some(10), Tier::High)
+                .unwrap_err()
+                .to_string()
+                .contains("0 frames")
+        );
+    }
+}

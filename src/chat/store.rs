@@ -1,0 +1,136 @@
+//! Answers on disk, one file each, by the hash of what was asked. Files are whole or not there.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::files;
+
+const SCHEMA: &str = "earmark-call/1";
+/// Largest kept answer that is read back, in bytes.
+const LARGEST: u64 = 64 << 20;
+
+/// A kept answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Kept {
+    schema: String,
+    request_sha256: String,
+    url: String,
+    model: String,
+    /// What the server took, ms.
+    pub(super) took_ms: f64,
+    /// What it sent.
+    pub(super) answer: Value,
+}
+
+impl Kept {
+    pub(super) fn new(hash: &str, url: &str, model: &str, took_ms: f64, answer: Value) -> Self {
+        Self {
+            schema: SCHEMA.into(),
+            request_sha256: hash.into(),
+            url: url.into(),
+            model: model.into(),
+            took_ms,
+            answer,
+        }
+    }
+}
+
+/// A folder of answers.
+pub(super) struct Store(PathBuf);
+
+impl Store {
+    /// # Errors
+    /// The folder cannot be made.
+    pub(super) fn new(folder: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create the folder of calls {}", folder.display()))?;
+        Ok(Self(folder.into()))
+    }
+
+    fn file(&self, hash: &str) -> PathBuf {
+        self.0.join(&hash[..2]).join(format!("{hash}.json"))
+    }
+
+    /// The answer to what has this hash, if it was asked before.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds something else.
+    pub(super) fn get(&self, hash: &str) -> anyhow::Result<Option<Kept>> {
+        let file = self.file(hash);
+        let name = || format!("cannot read the kept call {}", file.display());
+        match file.metadata() {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e).with_context(name),
+            Ok(about) if about.len() > LARGEST => {
+                bail!(
+                    "{} has more than {LARGEST} bytes: is it a kept call?",
+                    file.display()
+                )
+            }
+            Ok(_) => {}
+        }
+        let text = std::fs::read(&file).with_context(name)?;
+        let kept: Kept = serde_json::from_slice(&text).with_context(|| {
+            format!("{} is no kept call; delete it to ask again", file.display())
+        })?;
+        if kept.schema != SCHEMA || kept.request_sha256 != hash {
+            bail!(
+                "{} is the answer to something else; was it renamed?",
+                file.display()
+            );
+        }
+        Ok(Some(kept))
+    }
+
+    /// Keeps an answer.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn put(&self, hash: &str, kept: &Kept) -> anyhow::Result<()> {
+        let file = self.file(hash);
+        let folder = self.0.join(&hash[..2]);
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        files::write(&file, serde_json::to_string(kept)?.as_bytes(), true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_is_kept_under_what_was_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(&folder.path().join("calls")).unwrap();
+        let [one, two] = ["a", "b"].map(|letter| letter.repeat(64));
+        assert!(store.get(&one).unwrap().is_none());
+        store
+            .put(&one, &Kept::new(&one, "u", "m", 1.5, json!({ "x": 1 })))
+            .unwrap();
+        let kept = store.get(&one).unwrap().unwrap();
+        assert_eq!((kept.took_ms, &kept.answer), (1.5, &json!({ "x": 1 })));
+        std::fs::create_dir_all(folder.path().join("calls/bb")).unwrap();
+        std::fs::copy(store.file(&one), store.file(&two)).unwrap();
+        assert!(
+            store
+                .get(&two)
+                .unwrap_err()
+                .to_string()
+                .contains("something else")
+        );
+        std::fs::write(store.file(&two), "{").unwrap();
+        assert!(
+            store
+                .get(&two)
+                .unwrap_err()
+                .to_string()
+                .contains("delete it")
+        );
+    }
+}

@@ -1,0 +1,277 @@
+//! Arguments of `earmark ask` and `earmark eval qa`.
+
+use std::path::PathBuf;
+
+use anchoring::tier::{Tier, Tokens};
+use clap::{Args, ValueEnum};
+
+/// The server that answers, and how it is called.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ModelArgs {
+    /// The base address of a server with chat completions in OpenAI's form, such as http://127.0.0.1:8080/v1. Nothing is sent without one.
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+
+    /// The model's name on that server.
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+
+    /// The environment variable that holds the server's key [default: EARMARK_API_KEY]; the key is sent to the endpoint only, and never stored.
+    #[arg(long, value_name = "VARIABLE")]
+    pub key_env: Option<String>,
+
+    /// A YAML file with a section `model:` (endpoint, name, key_env, timeout_s, retries, retry_wait_ms, max_images, max_tokens, extra); the
+    /// command line goes before it.
+    #[arg(long, value_name = "FILE.yaml")]
+    pub model_file: Option<PathBuf>,
+
+    /// Where answers of the server are kept by the hash of what was asked, so that no call is paid twice; a folder.
+    #[arg(long, value_name = "DIR", default_value = "earmark-calls")]
+    pub calls: PathBuf,
+
+    /// Longest time for one call, seconds, 1..=3600 [default: 120].
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout_s: Option<u64>,
+
+    /// How often a call is repeated that failed for a passing reason, 0..=10 [default: 4].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10))]
+    pub retries: Option<u32>,
+
+    /// Wait before the first repetition, ms, 1..=60000; doubled for each further one [default: 500].
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub retry_wait_ms: Option<u64>,
+
+    /// Most images in one call, 1..=256 [default: what the probe finds].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub max_images: Option<u32>,
+}
+
+/// How the frames are chosen that an answerer sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
+pub enum Sampling {
+    /// At even distances.
+    Uniform,
+    /// At random times.
+    Random,
+    /// At the most probable anchors: by sound alone.
+    Anchors,
+    /// At the anchors whose labels match the question.
+    Matched,
+    /// As matched, with the times of the anchors shifted by half of the recording: a control.
+    Shifted,
+    /// The frames of which the model says that they tell the answer (SeViLA).
+    Localizer,
+    /// Adaptive keyframe sampling on the scores of matched.
+    Aks,
+    /// Inverse transform sampling on the scores of matched (BOLT).
+    Bolt,
+}
+
+impl Sampling {
+    /// As it is typed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::Random => "random",
+            Self::Anchors => "anchors",
+            Self::Matched => "matched",
+            Self::Shifted => "shifted",
+            Self::Localizer => "localizer",
+            Self::Aks => "aks",
+            Self::Bolt => "bolt",
+        }
+    }
+}
+
+/// How frames are chosen and shown; shared by `ask` and `eval qa`.
+#[derive(Clone, Debug, Args)]
+pub struct LookArgs {
+    /// Most frames that the localizer is asked about, 1..=256; one call each.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub localizer_calls: u32,
+
+    /// Tier of the frames that the localizer is shown.
+    #[arg(long, value_name = "low|base|high", default_value = "base")]
+    pub localizer_tier: Tier,
+
+    /// How often a question is asked where the server gives no logprobs: the confidence is how often the answer came, 1..=32.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=32))]
+    pub samples: u32,
+
+    /// Words and explanations of the tagger's labels, instead of the built-in ones; `earmark ask --print sounds` prints those.
+    #[arg(long, value_name = "FILE")]
+    pub sounds: Option<PathBuf>,
+
+    /// Seed of the random strategy.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+
+    /// Longest time without progress while frames are decoded, seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub stall_timeout: u64,
+}
+
+/// `earmark ask`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+FILE is what `earmark run` wrote (.h5) or `earmark plan` (.jsonl): it says when something was heard. Frames are decoded from --video, only those
+that are shown. `--print` writes a built-in template: plain, sound, contrastive, localizer or sounds.
+
+Examples:
+  earmark ask kitchen.h5 --video kitchen.mp4 --question \"What did I pour the water into?\" --dry-run
+  earmark ask kitchen.h5 --video kitchen.mp4 --question \"What did I pour the water into?\" \\
+      --options \"a pan,a glass,the sink\" --endpoint http://127.0.0.1:8080/v1 --model MODEL --page answer.html
+  earmark ask features/ --video recordings/ --question \"When did the glass break?\" --endpoint http://127.0.0.1:8080/v1 --model MODEL --json
+  earmark ask --print contrastive > mine.txt")]
+pub struct Ask {
+    /// A feature file (.h5), a plan (.jsonl), or a folder of them.
+    #[arg(required_unless_present = "print")]
+    pub file: Option<PathBuf>,
+
+    /// The recording; for a folder, a folder of recordings with the same names.
+    #[arg(long, value_name = "FILE|DIR", required_unless_present = "print")]
+    pub video: Option<PathBuf>,
+
+    /// The question.
+    #[arg(long, value_name = "TEXT", required_unless_present = "print")]
+    pub question: Option<String>,
+
+    /// What may be answered, 2 to 26 options with commas between; unset: the answer is free.
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    pub options: Vec<String>,
+
+    /// How frames are chosen.
+    #[arg(long, value_enum, default_value_t = Sampling::Matched)]
+    pub sampling: Sampling,
+
+    /// How the question is put: plain, sound, contrastive, or a template of your own.
+    #[arg(long, value_name = "NAME|FILE", default_value = "sound")]
+    pub prompt: String,
+
+    /// What the frames may cost; as many are shown as it pays for at --tier [default: four frames].
+    #[arg(long, value_name = "N")]
+    pub tokens: Option<Tokens>,
+
+    /// Tier of the frames that are shown.
+    #[arg(long, value_name = "low|base|high", default_value = "high")]
+    pub tier: Tier,
+
+    /// How frames are chosen and shown.
+    #[command(flatten)]
+    pub look: LookArgs,
+
+    /// The server.
+    #[command(flatten)]
+    pub server: ModelArgs,
+
+    /// Print the exact text and frames of every call; send nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Also write a page with the frames, which plays each span.
+    #[arg(long, value_name = "OUT.html")]
+    pub page: Option<PathBuf>,
+
+    /// Replace the page if it exists.
+    #[arg(long)]
+    pub overwrite: bool,
+
+    /// Print a built-in template, to be copied and changed.
+    #[arg(long, value_name = "NAME", exclusive = true)]
+    pub print: Option<String>,
+}
+
+/// How a file of questions is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Questions {
+    /// A JSON object a line: video, question, answer, and id, type, options, start_s, stop_s if known.
+    Jsonl,
+    /// NExT-QA, multiple choice (CSV).
+    #[value(name = "nextqa")]
+    NextQa,
+    /// MUSIC-AVQA (JSON).
+    MusicAvqa,
+    /// HME-QA (JSON).
+    HmeQa,
+}
+
+/// Which recordings count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Half {
+    /// Every one.
+    All,
+    /// The half to try things on.
+    Dev,
+    /// The half that was kept for the end.
+    HeldOut,
+}
+
+/// `earmark eval qa`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every way of choosing frames is paired with every prompt, tier and number of tokens; the first of each is what the others are compared with.
+Frames cost exactly the same in every row of the same tokens and tier. Stop and start it as you like: answers are kept in --calls.
+
+Examples:
+  earmark eval qa --questions made.jsonl --features plans/ --videos videos/ --endpoint http://127.0.0.1:8080/v1 --model MODEL
+  earmark eval qa --questions val.csv.gz --layout nextqa --features features/ --videos videos/ --sampling uniform,anchors,matched \\
+      --prompt plain,sound --tokens 3136,25088 --endpoint http://127.0.0.1:8080/v1 --model MODEL --json")]
+pub struct EvalQa {
+    /// The questions.
+    #[arg(long, value_name = "FILE")]
+    pub questions: PathBuf,
+
+    /// How they are laid out.
+    #[arg(long, value_enum, default_value_t = Questions::Jsonl)]
+    pub layout: Questions,
+
+    /// A folder of feature files (.h5) or plans (.jsonl), named as the videos of the questions.
+    #[arg(long, value_name = "DIR")]
+    pub features: PathBuf,
+
+    /// The folder of the recordings.
+    #[arg(long, value_name = "DIR")]
+    pub videos: PathBuf,
+
+    /// How frames are chosen; several with commas.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [
+        Sampling::Uniform, Sampling::Random, Sampling::Shifted, Sampling::Anchors, Sampling::Matched, Sampling::Aks, Sampling::Bolt, Sampling::Localizer,
+    ])]
+    pub sampling: Vec<Sampling>,
+
+    /// How questions are put; several with commas.
+    #[arg(long, value_name = "NAME|FILE", value_delimiter = ',', default_values_t = ["plain".to_owned(), "sound".to_owned(), "contrastive".to_owned()])]
+    pub prompt: Vec<String>,
+
+    /// What the frames of an answer may cost; several with commas [default: four frames].
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub tokens: Vec<Tokens>,
+
+    /// Tier of the frames; several with commas.
+    #[arg(long, value_name = "low|base|high", value_delimiter = ',', default_values_t = [Tier::High])]
+    pub tier: Vec<Tier>,
+
+    /// Which recordings count; --half-seed divides them.
+    #[arg(long, value_enum, default_value_t = Half::All)]
+    pub half: Half,
+
+    /// Seed of the halves.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub half_seed: u64,
+
+    /// Ask only the first so many questions.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+
+    /// Also write every answer with its evidence, a JSON object a line.
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub answers: Option<PathBuf>,
+
+    /// How frames are chosen and shown.
+    #[command(flatten)]
+    pub look: LookArgs,
+
+    /// The server.
+    #[command(flatten)]
+    pub server: ModelArgs,
+}
