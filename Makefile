@@ -1,6 +1,6 @@
 # Earmark's entry points; the work itself is in scripts/. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: setup setup-tests build learning demo test wheel bench fuzz lint docs install uninstall clean distclean help
+.PHONY: setup setup-tests build learning demo test wheel bench ask-table fuzz lint docs install uninstall clean distclean help
 
 INPUT ?= fixtures/kitchen.mp4
 FUZZ_SECONDS ?= 3600
@@ -45,6 +45,9 @@ bench: build ## measure speed and memory beside other tools and the floor, for S
 	@$(EARMARK_PYTHON) scripts/bench.py $(SECONDS_OF_VIDEO)
 	@$(EARMARK_PYTHON) scripts/bench_listen.py
 
+ask-table: setup-tests build ## make the guide's table of questions about recordings: accuracy by way of choosing frames, at equal tokens
+	@scripts/ask_table.sh
+
 fuzz: setup ## feed spoilt input to everything that reads what others wrote, FUZZ_SECONDS=3600 a target, two targets at a time
 	cargo build --release --workspace --locked # with what `make test` built
 	$${CARGO_TARGET_DIR:-target}/release/earmark-fuzz --seconds $(FUZZ_SECONDS) --jobs 2
@@ -80,4 +83,4 @@ distclean: clean ## remove what the set-up fetched too (models/built/)
 	rm -rf models/built
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -6,7 +6,7 @@
 //! From the top down; each imports only from those below it:
 //!
 //! - [`commands`]: one file per command: arguments, a call, an exit status.
-//! - `ask`: answers questions about recordings. `chat`: calls the server that answers.
+//! - `qa`: scores such answers. `ask`: answers questions about recordings. `chat`: calls the server that answers.
 //! - [`fit`]: trains probes on labelled recordings.
 //! - [`report`]: makes pages and drawings of feature files.
 //! - [`export`]: converts feature files for other programs.
@@ -43,6 +43,7 @@ pub mod live;
 pub mod machine;
 pub mod outputs;
 pub mod pipeline;
+mod qa;
 pub mod recording;
 pub mod report;
 mod scores;

@@ -1,5 +1,6 @@
 //! Questions about recordings: asked, answered by servers that the tests make, evaluated, killed and resumed.
 
+mod eval;
 mod servers;
 
 use std::io::{BufRead, BufReader};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anchoring::tier::Tier;
 use clap::{Args, Subcommand};
 
+use super::ask::EvalQa;
 use super::scores::{
     EvalDetection, EvalLayout, EvalMoments, EvalOnsets, EvalParsing, EvalPsds, EvalSed,
 };
@@ -20,6 +21,8 @@ pub enum Eval {
     Onsets(EvalOnsets),
     /// Moment retrieval and highlight detection on QVHighlights.
     Moments(EvalMoments),
+    /// Questions about videos: accuracy by way of choosing frames and by prompt, at equal tokens, with a server of yours.
+    Qa(Box<EvalQa>),
     /// Audio-visual video parsing on LLP: segments and events; on AVE: the accuracy of segments.
     Parsing(EvalParsing),
     /// Event- and segment-based F-measure of sound events, as sed_eval has them.

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::cli::{Eval, EvalAnchors, EvalLayout};
 use crate::datasets::survey;
 use crate::terminal::{Output, print};
-use crate::{eval, files, scores};
+use crate::{eval, files, qa, scores};
 
 pub(super) fn run(args: &Eval, output: Output) -> anyhow::Result<()> {
     let scored = match args {
@@ -16,6 +16,7 @@ pub(super) fn run(args: &Eval, output: Output) -> anyhow::Result<()> {
         Eval::Parsing(args) => scores::parsing(args)?,
         Eval::Sed(args) => scores::sed(args)?,
         Eval::Psds(args) => scores::psds(args)?,
+        Eval::Qa(args) => return qa::evaluate(args, output),
         Eval::Layout(args) => return layout(args, output),
     };
     print(&if output.json {

@@ -1,0 +1,120 @@
+//! `earmark eval qa`: questions about videos, answered by a server from frames that are chosen in several ways at equal tokens.
+//!
+//! # Layout
+//!
+//! - `set`: the questions, each with its recording. `run`: asks all of them in every way.
+//! - `score`: whether an answer is right, and its evidence too. `table`: the results.
+
+mod run;
+mod score;
+mod set;
+mod table;
+
+use serde_json::json;
+
+use crate::ask::asker::{Asker, frames_for};
+use crate::ask::prompt::Template;
+use crate::chat::{Client, Server, probe};
+use crate::cli;
+use crate::failure::Usage;
+use crate::files;
+use crate::stop::Stop;
+use crate::terminal::{self, Output};
+use run::Way;
+
+/// Most ways of asking in one table.
+const MOST_WAYS: usize = 256;
+
+/// `earmark eval qa`.
+///
+/// # Errors
+/// A file cannot be read, or the server fails; what was answered is kept.
+pub(crate) fn evaluate(args: &cli::EvalQa, output: Output) -> anyhow::Result<()> {
+    let ways = ways(args)?;
+    let Some(server) = Server::named(&args.server)? else {
+        return Err(Usage("nobody is named to answer: add --endpoint and --model".into()).into());
+    };
+    let set = set::read(args)?;
+    let stop = Stop::new()?;
+    let mut client = Client::new(server, &args.server.calls, stop.clone())?;
+    let wanted = ways.iter().map(|way| way.frames).max().unwrap_or(1);
+    let abilities = probe(&mut client, wanted)?;
+    if !output.quiet {
+        terminal::tell(&format!("server: {}", abilities.text(wanted)));
+    }
+    let mut asker = Asker::new(Some(client), abilities, &args.look, stop)?;
+    let results = run::run(&set, &ways, &mut asker, output)?;
+    if let Some(file) = &args.answers {
+        files::write(file, results.lines().as_bytes(), true)?;
+    }
+    let table = table::Table::new(&results, &set);
+    if output.json {
+        let mut value = table.json();
+        value["ok"] = json!(true);
+        if let Some(client) = asker.client() {
+            let ledger = &client.ledger;
+            value["server"] = json!({ "url": client.server().url, "model": client.server().model, "abilities": asker.abilities });
+            value["sent"] = json!({
+                "calls": ledger.calls, "kept": ledger.kept, "repeated": ledger.repeated,
+                "overhead_ms": { "p50": ledger.overhead(0.5), "p95": ledger.overhead(0.95) },
+            });
+        }
+        return terminal::print(&format!("{value:#}"));
+    }
+    let mut text = table.text();
+    if let Some(client) = asker.client() {
+        let ledger = &client.ledger;
+        text.push_str(&format!(
+            "\ncalls: {} sent, {} kept from before, {} repeated",
+            ledger.calls, ledger.kept, ledger.repeated
+        ));
+        if let Some(p95) = ledger.overhead(0.95) {
+            text.push_str(&format!(
+                "; what is not the server's takes {p95:.1} ms a call in 95 of 100"
+            ));
+        }
+        text.push('\n');
+    }
+    for note in &set.notes {
+        text.push_str(&format!("note: {note}\n"));
+    }
+    terminal::print(text.trim_end())
+}
+
+/// Every way of asking, in the order of the table.
+fn ways(args: &cli::EvalQa) -> anyhow::Result<Vec<Way>> {
+    let mut ways = Vec::new();
+    for tier in &args.tier {
+        let tokens = match &args.tokens[..] {
+            [] => vec![None],
+            given => given.iter().map(|tokens| Some(*tokens)).collect(),
+        };
+        for tokens in tokens {
+            let frames = frames_for(tokens, *tier).map_err(|e| Usage(format!("--tokens: {e}")))?;
+            for prompt in &args.prompt {
+                let template = Template::named(prompt)?;
+                for sampling in &args.sampling {
+                    ways.push(Way {
+                        sampling: *sampling,
+                        template: template.clone(),
+                        frames,
+                        tier: *tier,
+                    });
+                }
+            }
+        }
+    }
+    if ways.len() > MOST_WAYS {
+        return Err(Usage(format!(
+            "{} ways of asking: at most {MOST_WAYS} go into one table",
+            ways.len()
+        ))
+        .into());
+    }
+    for (at, way) in ways.iter().enumerate() {
+        if ways[..at].iter().any(|other| other.is_same(way)) {
+            return Err(Usage(format!("{} is asked for twice", way.name())).into());
+        }
+    }
+    Ok(ways)
+}
