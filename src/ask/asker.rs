@@ -24,6 +24,9 @@ const EXPLAINED_FRAMES: usize = 2;
 /// Most tokens of a yes or no.
 const BRIEF: u32 = 16;
 
+/// Candidates with the localizer's score; how many calls that took, and the tokens of their frames.
+type Localized = (Vec<(usize, f64)>, (u64, Tokens));
+
 /// A way to choose and show frames.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arm<'a> {
@@ -344,7 +347,7 @@ impl<'a> Asker<'a> {
         pool: &Pool<'_>,
         question: &str,
         options: &[String],
-    ) -> anyhow::Result<(Vec<(usize, f64)>, (u64, Tokens))> {
+    ) -> anyhow::Result<Localized> {
         let candidates = self.candidates(pool);
         let all: Vec<Shown> = candidates.iter().map(|(_, frame)| frame.clone()).collect();
         self.decode(pool, &all)?;
