@@ -61,7 +61,7 @@ def columns(group: Any) -> list[str]:
     """Names of what is in a table, and in groups inside it: `quality/score`."""
     import h5py
 
-    found = []
+    found: list[str] = []
     for name in group:
         item = own(group, name)
         found += [f"{name}/{column}" for column in item] if isinstance(item, h5py.Group) else [name]

@@ -79,7 +79,7 @@ class Opened:
         group = self.root.get(table)
         if not isinstance(group, h5py.Group):
             return []
-        there = []
+        there: list[str] = []
         for name, item in group.items():
             if isinstance(item, h5py.Group):
                 there += [f"{name}/{column}" for column, inner in item.items() if inner is None or isinstance(inner, h5py.Dataset)]
