@@ -96,6 +96,8 @@ fn of(cue: &GivenCue) -> Candidate {
         visible: cue.at,
         p: cue.p.min(1.0),
         class_id: class_of(cue).unwrap_or(-1),
+        // Its source says nothing of the sound around it.
+        trust: 1.0,
     }
 }
 
@@ -109,6 +111,7 @@ mod tests {
             visible: Nanos::from_ms(ms),
             p,
             class_id: 7,
+            trust: 1.0,
         }
     }
 
