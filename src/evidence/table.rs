@@ -259,7 +259,7 @@ pub(super) fn says(protocol: &Protocol, rows: &[Row]) -> Vec<String> {
             "sharp frames where the labels have events (oracle)",
         ));
         if row.verdict() != "better" {
-            lines.push("Concentrating the budget is worth nothing here with this encoder and head; nothing that predicts anchors can gain by it.".into());
+            lines.push("So nothing shows here that concentrating the budget is worth anything with this encoder and head, and there is no gain of which a prediction could recover a share.".into());
         }
     }
     if let Some(row) = at("onset") {
@@ -288,7 +288,7 @@ pub(super) fn says(protocol: &Protocol, rows: &[Row]) -> Vec<String> {
     }
     if let (Some(location), Some(onset)) = (at("location"), at("onset")) {
         lines.push(format!(
-            "The place of anchors alone, with even frames of the same tokens, gives {} %; what is above that in {} % is what the sharper frames show.",
+            "The place of anchors alone, with even frames of the same tokens, gives {} %, against {} % with the sharper frames there.",
             share(location.accuracy),
             share(onset.accuracy)
         ));
@@ -514,6 +514,6 @@ mod tests {
         let rows = rows(&protocol, &all, &[3; 40]);
         assert!(rows[2].recovered.is_none());
         let said = says(&protocol, &rows).join("\n");
-        assert!(said.contains("worth nothing here"), "{said}");
+        assert!(said.contains("nothing shows here"), "{said}");
     }
 }

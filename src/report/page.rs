@@ -19,8 +19,8 @@ use sha2::{Digest, Sha256};
 use super::detail::CueLevels;
 use super::recording::{ClassCounts, RunView, clock};
 use super::truth::{AnchorResult, EventResult};
-use crate::outputs::{LeftOut, RecordingQuality};
 use crate::outputs::features::Readable;
+use crate::outputs::{LeftOut, RecordingQuality};
 use crate::terminal::grouped;
 
 /// Largest page, in bytes.
