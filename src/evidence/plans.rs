@@ -140,9 +140,11 @@ pub(super) fn plan(
             budget_tokens: protocol.numbers(policy).budget * taken.len() as u64,
             spent_tokens: taken.iter().map(|taken| taken.spent).sum(),
             config: json!({ "policy": policy, "seconds": protocol.seconds }),
+            candidates_per_min: 0,
         },
         anchors,
         entries,
+        untaken: Vec::new(),
     }
 }
 
@@ -168,9 +170,11 @@ pub(super) fn even(prices: Prices, clip: &Clip, tier: Tier) -> Plan {
             budget_tokens: spent,
             spent_tokens: spent,
             config: json!({}),
+            candidates_per_min: 0,
         },
         anchors: Vec::new(),
         entries,
+        untaken: Vec::new(),
     }
 }
 

@@ -154,9 +154,11 @@ fn plan_of(times: &[Nanos]) -> Plan {
             budget_tokens: tokens,
             spent_tokens: tokens,
             config: serde_json::json!({}),
+            candidates_per_min: 0,
         },
         anchors: Vec::new(),
         entries,
+        untaken: Vec::new(),
     }
 }
 
