@@ -1,4 +1,4 @@
-//! Reads a file: a summary, and its tables by column.
+//! Reads a file: a summary, and its tables by column. One file because every table is read by the same few rules.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
