@@ -27,7 +27,7 @@ CODECS = {
     "x265": ("-c:v", "libx265", "-preset", "ultrafast", "-crf", "26", "-g", "50", "-x265-params", "log-level=error"),
     "vp8": ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "600k", "-g", "50"),
     "vp9": ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "600k", "-g", "50"),
-    "av1": ("-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "10", "-b:v", "600k", "-g", "50"),
+    "av1": ("-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "8", "-b:v", "600k", "-g", "50"),
 }
 
 
