@@ -81,7 +81,7 @@ fn main() {
     measure("dead", hours, || {
         let mut stream = ImpairmentDetector::new();
         for chunk in samples.chunks(CHUNK) {
-            stream.push(chunk, |trouble, energy| {
+            stream.push(chunk, |trouble, energy, _| {
                 black_box((trouble, energy));
             });
         }
