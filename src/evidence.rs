@@ -47,6 +47,9 @@ use plans::Hits;
 use protocol::{Also, Policy, Protocol};
 use table::Measured;
 
+/// A policy, and what it takes of each recording.
+type PolicyPlans<'a> = (&'a Policy, Vec<Vec<Taken>>);
+
 /// What is sampled, and where.
 struct Work<'a> {
     protocol: Protocol,
@@ -366,12 +369,12 @@ impl<'a> Work<'a> {
         Ok(all)
     }
 
-    fn plans(&self) -> anyhow::Result<Vec<(&Policy, Vec<Vec<Taken>>)>> {
+    fn plans(&self) -> anyhow::Result<Vec<PolicyPlans<'_>>> {
         self.plans_of(&self.hear()?)
     }
 
     /// Writes every plan of every policy; what each takes of each recording.
-    fn plans_of(&self, heard: &[Heard]) -> anyhow::Result<Vec<(&Policy, Vec<Vec<Taken>>)>> {
+    fn plans_of(&self, heard: &[Heard]) -> anyhow::Result<Vec<PolicyPlans<'_>>> {
         let mut all = Vec::new();
         for policy in &self.protocol.policies {
             files_of(&self.folder.join("plans").join(&policy.name))?;

@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn budgets_are_in_order_and_make_sense() {
         assert_eq!(budgets(&[49.0, 20.0, 49.0]).unwrap(), [20.0, 49.0]);
-        assert!(budgets(&[]).is_err() && budgets(&vec![1.0; 0]).is_err());
+        assert!(budgets(&[]).is_err());
         for wrong in [0.0, -1.0, f64::NAN, 2e6] {
             assert!(budgets(&[wrong]).is_err(), "{wrong}");
         }

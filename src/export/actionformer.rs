@@ -94,7 +94,7 @@ pub(super) fn write(job: &Job<'_>, grid: Grid) -> anyhow::Result<Written> {
     let stride = grid.stride_ms;
     let folder = std::path::absolute(job.output).unwrap_or_else(|_| job.output.to_owned());
     let section = section(&folder.to_string_lossy(), dim, grid);
-    job.publish(&[yaml.clone()], |opened| {
+    job.publish(std::slice::from_ref(&yaml), |opened| {
         Ok(opened
             .iter()
             .try_for_each(|mut file| file.write_all(section.as_bytes()))?)

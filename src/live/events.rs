@@ -163,10 +163,13 @@ impl Event {
     }
 }
 
+/// An output's name, its queue, and how many events it was too slow for.
+type HubOutput = (&'static str, Sender<Arc<Event>>, Arc<AtomicU64>);
+
 /// Takes events and gives them to every output.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hub {
-    outputs: Vec<(&'static str, Sender<Arc<Event>>, Arc<AtomicU64>)>,
+    outputs: Vec<HubOutput>,
 }
 
 impl Hub {

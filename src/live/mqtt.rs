@@ -312,10 +312,10 @@ impl Desk {
                 }
                 Some(Ok(Told::Incoming(Packet::PubAck(_)))) => {
                     let mut inside = self.inside();
-                    if inside.under_way.pop_front() == Some(true) {
-                        if let Err(e) = inside.spool.taken(1) {
-                            self.say("store", &format!("the store for events failed: {e}"));
-                        }
+                    if inside.under_way.pop_front() == Some(true)
+                        && let Err(e) = inside.spool.taken(1)
+                    {
+                        self.say("store", &format!("the store for events failed: {e}"));
                     }
                     self.send(&mut inside);
                 }

@@ -237,8 +237,10 @@ fn numbers(three: [f64; 3]) -> String {
     format!("[{}]", all.join(", "))
 }
 
-/// Mean and deviation, of values in 0..=255.
-fn scale(args: &ModelsAdd) -> Result<([f64; 3], [f64; 3], &'static str, &'static str), Usage> {
+/// Mean and deviation, of values in 0..=255; how frames are resized and fitted.
+type Scale = ([f64; 3], [f64; 3], &'static str, &'static str);
+
+fn scale(args: &ModelsAdd) -> Result<Scale, Usage> {
     let family = args.like.map(like);
     let (given_mean, given_std) = (three(&args.mean, "--mean")?, three(&args.std, "--std")?);
     let mean = given_mean.or(family.map(|family| family.0));

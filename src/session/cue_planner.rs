@@ -257,7 +257,10 @@ impl CuePlanner {
 impl Streaming {
     /// Tells the planner how much changes before this.
     fn tell_until(&mut self, until: Nanos) {
-        while let Some(change) = self.changes.pop_front_if(|change| change.at < until) {
+        while let Some(&change) = self.changes.front()
+            && change.at < until
+        {
+            self.changes.pop_front();
             self.planner.push_change(change);
         }
         self.planner.no_change_until(until);

@@ -41,9 +41,7 @@ fn a_camera_that_is_killed_and_comes_back_costs_no_more_than_that() {
     });
     let port = camera.1;
     drop(camera);
-    running.until("the loss", |events| {
-        states(events).iter().any(|state| *state == "backing_off")
-    });
+    running.until("the loss", |events| states(events).contains(&"backing_off"));
     let Some(camera) = Camera::start(port, &fixture, &[]) else {
         return;
     };

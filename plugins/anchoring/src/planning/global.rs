@@ -86,6 +86,9 @@ pub struct GlobalPlanner {
     keeps_untaken: bool,
 }
 
+/// Anchors, entries, and what was not taken.
+type Decided = (Vec<Anchor>, Vec<Entry>, Vec<Untaken>);
+
 impl GlobalPlanner {
     /// With settings that passed [`Settings::check`].
     pub fn new(settings: Settings, prices: Prices) -> Self {
@@ -301,11 +304,7 @@ impl GlobalPlanner {
         Ok((allocation, background, chosen))
     }
 
-    fn gated(
-        &self,
-        duration: Nanos,
-        budget: Tokens,
-    ) -> Result<(Vec<Anchor>, Vec<Entry>, Vec<Untaken>), PlanError> {
+    fn gated(&self, duration: Nanos, budget: Tokens) -> Result<Decided, PlanError> {
         let tier = self.settings.budget.background_tier;
         let price = self.prices.of(tier);
         let full_tier = self.settings.budget.untrusted_tier;

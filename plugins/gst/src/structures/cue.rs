@@ -80,7 +80,7 @@ pub(super) fn from_structure(s: &gst::StructureRef) -> Result<Cue, StructureErro
     let change = match s.has_field("change") {
         true => Some(
             change_of(get(s, "change")?)
-                .ok_or_else(|| wrong(s, "change", &format!("must lie in 0..={MOST_CHANGE}")))?,
+                .ok_or_else(|| wrong(s, "change", format!("must lie in 0..={MOST_CHANGE}")))?,
         ),
         false => None,
     };

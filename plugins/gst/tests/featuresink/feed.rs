@@ -56,7 +56,7 @@ pub(crate) fn cue(k: i64) -> Cue {
             .collect(),
         onset: None,
         bands: std::array::from_fn(|band| (k as usize * 16 + band) as u8),
-        change: (k % 3 > 0).then_some(k as f32 / 8.0),
+        change: (k % 3 > 0).then_some((k % 64) as f32 / 8.0),
         quality: (k % 2 == 0).then(|| SoundQuality::from_shares([0.5; SoundQuality::MEASURES])),
     }
 }
