@@ -313,7 +313,9 @@ fn the_shipped_pipelines_run_on_the_shipped_recording() {
         return;
     }
     let folder = folder("shipped");
-    for name in SHIPPED.map(|shipped| shipped.name) {
+    // Those of `earmark live` have tests of their own.
+    let recorded = SHIPPED.map(|shipped| shipped.name);
+    for name in recorded.iter().filter(|name| !name.starts_with("live_")) {
         let file = folder.join(format!("{name}.h5"));
         let pipeline = root().join(format!("pipelines/{name}.yaml"));
         succeeds(call(

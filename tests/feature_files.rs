@@ -45,7 +45,7 @@ pub fn cue(k: i64) -> Cue {
         }],
         onset: None,
         bands: [k as u8; 16],
-        change: (k % 3 > 0).then_some(k as f32 / 8.0),
+        change: (k % 3 > 0).then_some((k % 64) as f32 / 8.0),
         quality: (k % 3 > 0).then(|| {
             SoundQuality::from_shares(std::array::from_fn(|measure| {
                 (k + measure as i64) as f32 % 256.0 / 255.0

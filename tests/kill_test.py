@@ -25,8 +25,10 @@ def tables(path):
     digest = hashlib.sha256()
     with h5py.File(path, "r") as f:
         for group in ("frames", "anchors", "cues"):
-            for name in sorted(f[group]):
-                data = f[group][name][:]
+            datasets = []
+            f[group].visititems(lambda name, d: datasets.append((name, d)) if isinstance(d, h5py.Dataset) else None)
+            for name, dataset in sorted(datasets, key=lambda item: item[0]):
+                data = dataset[:]
                 digest.update(name.encode())
                 digest.update(repr(data.tolist()).encode() if data.dtype == object else np.ascontiguousarray(data).tobytes())
         return digest.hexdigest(), bool(f.attrs["complete"])
