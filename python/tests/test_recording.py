@@ -174,7 +174,7 @@ def test_tables_are_data_frames(made: Path) -> None:
     pytest.importorskip("pandas", reason="pandas is not installed here")
     recording = earmark.open(made)
     frames = recording.to_pandas()
-    assert list(frames.columns) == ["anchor", "asked_s", "planned_s", "pts_s", "reason", "tier", "tokens"] and len(frames) == 100
+    assert list(frames.columns) == ["anchor", "asked_s", "planned_s", "pts_s", "quality_score", "quality_sharpness", "reason", "tier", "tokens"] and len(frames) == 100
     assert frames.groupby("reason").tokens.sum().to_dict() == {"anchor": 14 * 784, "background": 86 * 49}
     exact = recording.anchors.to_pandas(unit="ns")
     assert exact.onset_ns.dtype == np.int64 and exact.label[0] == "Käse 0"
