@@ -18,7 +18,7 @@ if [ "$("$deny" --version 2>/dev/null)" != "cargo-deny $VERSION" ]; then
 fi
 
 "$deny" --locked check licenses bans sources
-"$deny" --locked --manifest-path plugins/learning/Cargo.toml check --config plugins/learning/deny.toml licenses bans sources
+"$deny" --locked --manifest-path plugins/learning/Cargo.toml --config plugins/learning/deny.toml check licenses bans sources
 if timeout 120 "$deny" fetch db >/dev/null 2>&1; then
   "$deny" --locked check --disable-fetch advisories
 else

@@ -222,6 +222,10 @@ impl FramePick {
     }
 
     fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        // A decoder asks this before its first frame, through queues, too: caps may come later than a frame elsewhere.
+        if query.type_() == gst::QueryType::Allocation {
+            self.turn_off_decoder_qos();
+        }
         let answered = gst::Pad::query_default(pad, Some(&*self.obj()), query);
         if answered && let gst::QueryViewMut::Allocation(allocation) = query.view_mut() {
             offer(allocation);
