@@ -189,7 +189,7 @@ import shutil, sys, h5py
 whole, into = sys.argv[1:]
 with h5py.File(whole) as f:
     columns = []
-    f.visititems(lambda name, d: columns.append(name) if isinstance(d, h5py.Dataset) and d.size else None)
+    f.visititems(lambda name, d: columns.append(name) if isinstance(d, h5py.Dataset) and d.size and name[:6] != 'texts/' else None)
     attributes = [n for n in f.attrs if n not in ('digests', 'sha256', 'schema')]
 for k, name in enumerate(columns):
     shutil.copy(whole, f'{into}/{k:02}.h5')
