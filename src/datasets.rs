@@ -11,7 +11,7 @@
 //! - `ave`: one event a video.
 //! - `dcase`: sound events.
 //! - `questions`: NExT-QA, MUSIC-AVQA, HME-QA.
-//! - `survey`: what of a set is there, beside what its authors give.
+//! - `recordings`: the recordings of a folder. `survey`: what of a set is there, beside what its authors give.
 
 pub(crate) mod ave;
 pub(crate) mod dcase;
@@ -20,6 +20,7 @@ pub(crate) mod llp;
 pub(crate) mod npz;
 pub(crate) mod questions;
 pub(crate) mod qvhighlights;
+pub(crate) mod recordings;
 pub(crate) mod survey;
 pub(crate) mod table;
 pub(crate) mod text;

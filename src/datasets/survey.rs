@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use gstearmark::printable::line;
 use serde::Serialize;
 
 use super::ave;
+use super::recordings::Search;
 use crate::cli::Layout;
 
 /// Most files that are looked through for videos.
@@ -20,11 +21,15 @@ const MOST_FILES: usize = 2_000_000;
 const DEEPEST: usize = 16;
 /// Missing videos that are shown; JSON has all.
 const SHOWN: usize = 20;
-/// How files of video and sound end.
-const ENDINGS: [&str; 14] = [
-    "mp4", "mkv", "webm", "mov", "avi", "m4v", "mpg", "flv", "wav", "flac", "mp3", "ogg", "opus",
-    "m4a",
-];
+/// The videos and sounds of a folder.
+const RECORDINGS: Search = Search {
+    endings: &[
+        "mp4", "mkv", "webm", "mov", "avi", "m4v", "mpg", "flv", "wav", "flac", "mp3", "ogg",
+        "opus", "m4a",
+    ],
+    most_files: MOST_FILES,
+    deepest: DEEPEST,
+};
 
 /// In which order layouts are tried: the one with the most common names last.
 const ORDER: [Layout; 10] = [
@@ -275,32 +280,5 @@ fn recordings(folder: &Path) -> anyhow::Result<BTreeSet<String>> {
     if !folder.is_dir() {
         bail!("{} is no folder of recordings", folder.display());
     }
-    let mut there = BTreeSet::new();
-    let mut open = vec![(folder.to_owned(), 0)];
-    let mut seen = 0;
-    while let Some((place, depth)) = open.pop() {
-        for entry in std::fs::read_dir(&place)
-            .with_context(|| format!("cannot read the folder {}", place.display()))?
-        {
-            let path = entry?.path();
-            seen += 1;
-            if seen > MOST_FILES {
-                bail!("{} has more than {MOST_FILES} files", folder.display());
-            }
-            if path.is_dir() && !path.is_symlink() {
-                if depth < DEEPEST {
-                    open.push((path, depth + 1));
-                }
-                continue;
-            }
-            let ending = path
-                .extension()
-                .map(|end| end.to_string_lossy().to_lowercase());
-            if ending.is_some_and(|end| ENDINGS.contains(&end.as_str())) {
-                let stem = path.file_stem().unwrap_or_default();
-                there.insert(stem.to_string_lossy().into_owned());
-            }
-        }
-    }
-    Ok(there)
+    Ok(RECORDINGS.within(folder)?.into_keys().collect())
 }

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use anchoring::time::Nanos;
-use anyhow::{Context, bail};
+use anyhow::bail;
 use sha2::{Digest, Sha256};
 
 use crate::cli::{SampleLayout, Sampled};
 use crate::datasets::ave;
+use crate::datasets::recordings::Search;
 use crate::eval::labels;
 use crate::recording::{self, Input};
 
@@ -20,8 +21,12 @@ const SHORT: Nanos = Nanos::from_ms(400);
 const MOST_FILES: usize = 1_000_000;
 /// Folders within folders that are looked through.
 const DEEPEST: usize = 8;
-/// How files of video end.
-const ENDINGS: [&str; 6] = ["mp4", "mkv", "webm", "mov", "avi", "m4v"];
+/// The videos of a folder.
+const VIDEOS: Search = Search {
+    endings: &["mp4", "mkv", "webm", "mov", "avi", "m4v"],
+    most_files: MOST_FILES,
+    deepest: DEEPEST,
+};
 
 /// A recording, cut into pieces of the protocol.
 #[derive(Clone, Debug)]
@@ -91,7 +96,7 @@ pub(super) fn read(sampled: &Sampled, seconds: usize) -> anyhow::Result<Clips> {
         .collect();
     let background = classes.len() - 1;
     let folder = sampled.videos.as_ref().unwrap_or(&sampled.data);
-    let there = recordings(folder)?;
+    let there = VIDEOS.within(folder)?;
     let mut hash = Sha256::new();
     let (mut clips, mut missing, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
     for one in &labelled {
@@ -272,42 +277,6 @@ fn plain(name: &str) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-/// Recordings of a folder, and of those in it, by their names without endings.
-fn recordings(folder: &Path) -> anyhow::Result<HashMap<String, PathBuf>> {
-    let mut there = HashMap::new();
-    let mut open = vec![(folder.to_owned(), 0)];
-    let mut seen = 0;
-    while let Some((place, depth)) = open.pop() {
-        let entries = std::fs::read_dir(&place)
-            .with_context(|| format!("cannot read the folder {}", place.display()))?;
-        for entry in entries {
-            let path = entry?.path();
-            seen += 1;
-            if seen > MOST_FILES {
-                bail!("{} has more than {MOST_FILES} files", folder.display());
-            }
-            if path.is_dir() && !path.is_symlink() {
-                if depth < DEEPEST {
-                    open.push((path, depth + 1));
-                }
-                continue;
-            }
-            let ending = path
-                .extension()
-                .map(|end| end.to_string_lossy().to_lowercase());
-            if ending.is_some_and(|end| ENDINGS.contains(&end.as_str())) {
-                let stem = path
-                    .file_stem()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned();
-                there.insert(stem, path);
-            }
-        }
-    }
-    Ok(there)
 }
 
 #[cfg(test)]

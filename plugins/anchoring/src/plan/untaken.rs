@@ -18,7 +18,7 @@ pub struct Untaken {
     /// Probability that an event begins here, in [0, 1].
     pub score: f32,
     /// How many tokens more the budget needs for planning to take it, to within a step of
-    /// [`BUDGET_STEPS`](crate::planning::global::BUDGET_STEPS); `None` if that isn't known (streaming), or if no
+    /// `planning::global::BUDGET_STEPS`; `None` if that isn't known (streaming), or if no
     /// budget up to the largest step takes it, because it is too close to an anchor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub more_tokens: Option<Tokens>,
