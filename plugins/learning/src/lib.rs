@@ -10,7 +10,9 @@
 //! - `runtime`: the same forward pass with ndarray alone; what predicts.
 //! - `score`: the share of seconds whose class is right.
 //! - `checkpoint`: training as it stands after an epoch.
+//! - `optimiser`: AdamW over named matrices.
 //! - `train`: the loop.
+//! - `parsing`: who is heard and who is seen, second by second: a crate within the crate, on `tensors`, `checkpoint` and `optimiser`.
 //!
 //! # Why burn
 //!
@@ -23,6 +25,8 @@
 mod checkpoint;
 pub mod dataset;
 pub mod network;
+mod optimiser;
+pub mod parsing;
 pub mod runtime;
 pub mod score;
 pub mod tensors;

@@ -1,5 +1,7 @@
 //! `earmark-learning`: trains heads on frozen features, and predicts with them. `earmark` starts it.
 
+mod parse;
+
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,6 +33,9 @@ enum What {
     Train(Train),
     /// Score every second of every recording, and say how many are right.
     Predict(Predict),
+    /// Parse videos: who is heard, who is seen, second by second, from weak labels. `earmark parse` runs its steps.
+    #[command(subcommand)]
+    Parse(parse::Parse),
 }
 
 #[derive(Debug, Args)]
@@ -119,6 +124,7 @@ fn main() -> ExitCode {
     let done = match &cli.what {
         What::Train(args) => fit(args),
         What::Predict(args) => predict(args),
+        What::Parse(what) => parse::run(what),
     };
     match done {
         Ok(value) => {

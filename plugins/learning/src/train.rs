@@ -5,21 +5,18 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use burn::backend::{Autodiff, NdArray};
-use burn::optim::{AdamWConfig, AdamWState, AdaptiveMomentumState, SimpleOptimizer};
+use burn::optim::AdamWConfig;
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::dataset::{Dataset, Split};
-use crate::network::{self, Sizes, Weights, tensor};
+use crate::network::{self, Sizes};
+use crate::optimiser::{Optimiser, Tracked};
 use crate::runtime::Head;
 use crate::score::Accuracy;
 use crate::tensors::{Matrices, Matrix};
-
-type Plain = NdArray<f32>;
-type Tracked = Autodiff<Plain>;
 
 /// What training is told.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -271,28 +268,11 @@ fn epoch(
     random.shuffle(&mut order);
     let adam = AdamWConfig::new()
         .with_epsilon(1e-8)
-        .with_weight_decay(settings.weight_decay)
-        .build();
-    let mut weights: Weights<Plain> = state
-        .weights
-        .iter()
-        .map(|(name, m)| (name.clone(), tensor(m, &device)))
-        .collect();
-    let mut moments: Vec<Weights<Plain>> = state
-        .moments
-        .iter()
-        .map(|all| {
-            all.iter()
-                .map(|(name, m)| (name.clone(), tensor(m, &device)))
-                .collect()
-        })
-        .collect();
+        .with_weight_decay(settings.weight_decay);
+    let mut optimiser = Optimiser::new(&adam, &state.weights, &state.moments, state.progress.steps);
     let mut losses = 0.0;
     for batch in order.chunks(settings.batch) {
-        let tracked: Weights<Tracked> = weights
-            .iter()
-            .map(|(name, w)| (name.clone(), Tensor::from_inner(w.clone()).require_grad()))
-            .collect();
+        let tracked = optimiser.tracked();
         let rows = batch.len() * sizes.seconds;
         let mut x = Vec::with_capacity(rows * sizes.values);
         let mut hot = vec![0.0_f32; rows * sizes.classes];
@@ -327,47 +307,8 @@ fn epoch(
         let loss = network::loss(scores, hot, labelled);
         losses += f64::from(loss.clone().into_scalar());
         let gradients = loss.backward();
-        for (name, tracked) in &tracked {
-            let (Some(gradient), Some(weight)) = (tracked.grad(&gradients), weights.get_mut(name))
-            else {
-                continue;
-            };
-            let momentum = AdaptiveMomentumState::new(
-                state.progress.steps,
-                moments[0][name].clone(),
-                moments[1][name].clone(),
-            );
-            // AdamW begins from nothing at its first step, and counts it itself.
-            let before = (state.progress.steps > 0).then(|| AdamWState::new(momentum));
-            let (next, after) = adam.step(settings.lr, weight.clone(), gradient, before);
-            *weight = next;
-            if let Some(after) = after {
-                moments[0].insert(name.clone(), after.momentum.moment_1);
-                moments[1].insert(name.clone(), after.momentum.moment_2);
-            }
-        }
-        state.progress.steps += 1;
+        optimiser.step(&tracked, &gradients, settings.lr, None);
     }
-    state.weights = matrices(weights)?;
-    for (kept, now) in state.moments.iter_mut().zip(moments) {
-        *kept = matrices(now)?;
-    }
+    (state.weights, state.moments, state.progress.steps) = optimiser.end()?;
     Ok(losses / order.len().div_ceil(settings.batch) as f64)
-}
-
-fn matrices(weights: Weights<Plain>) -> anyhow::Result<Matrices> {
-    weights
-        .into_iter()
-        .map(|(name, w)| {
-            let [rows, cols] = w.dims();
-            let data = w
-                .into_data()
-                .to_vec::<f32>()
-                .map_err(|e| anyhow::anyhow!("burn gave back `{name}` as something else: {e:?}"))?;
-            if data.iter().any(|x| !x.is_finite()) {
-                bail!("training went astray: `{name}` is not finite any more; try a smaller --lr");
-            }
-            Ok((name, Matrix { rows, cols, data }))
-        })
-        .collect()
 }

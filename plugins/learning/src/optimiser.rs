@@ -1,0 +1,129 @@
+//! AdamW over named matrices, with its moments kept apart so that they can be written and read.
+
+use anyhow::bail;
+use burn::backend::{Autodiff, NdArray};
+use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, SimpleOptimizer};
+use burn::tensor::Tensor;
+
+use crate::network::{Weights, tensor};
+use crate::tensors::{Matrices, Matrix};
+
+/// Numbers on the processor.
+pub(crate) type Plain = NdArray<f32>;
+/// The same, with gradients.
+pub(crate) type Tracked = Autodiff<Plain>;
+/// What burn's backward pass gives.
+type Gradients = <Tracked as burn::tensor::backend::AutodiffBackend>::Gradients;
+
+/// Weights that are being trained.
+pub(crate) struct Optimiser {
+    adam: AdamW,
+    weights: Weights<Plain>,
+    moments: [Weights<Plain>; 2],
+    steps: usize,
+}
+
+fn all(of: &Matrices) -> Weights<Plain> {
+    let device = Default::default();
+    of.iter()
+        .map(|(name, m)| (name.clone(), tensor(m, &device)))
+        .collect()
+}
+
+impl Optimiser {
+    /// Goes on after `steps` steps.
+    pub(crate) fn new(
+        adam: &AdamWConfig,
+        weights: &Matrices,
+        moments: &[Matrices; 2],
+        steps: usize,
+    ) -> Self {
+        Self {
+            adam: adam.build(),
+            weights: all(weights),
+            moments: [all(&moments[0]), all(&moments[1])],
+            steps,
+        }
+    }
+
+    /// The weights, for one forward pass whose gradients are wanted.
+    pub(crate) fn tracked(&self) -> Weights<Tracked> {
+        self.weights
+            .iter()
+            .map(|(name, w)| (name.clone(), Tensor::from_inner(w.clone()).require_grad()))
+            .collect()
+    }
+
+    /// One step. With `clip`, gradients whose norm over all weights is above it are scaled down to it.
+    pub(crate) fn step(
+        &mut self,
+        tracked: &Weights<Tracked>,
+        gradients: &Gradients,
+        lr: f64,
+        clip: Option<f64>,
+    ) {
+        let factor = clip.map(|most| {
+            let square: f64 = tracked
+                .values()
+                .filter_map(|w| w.grad(gradients))
+                .map(|g| f64::from((g.clone() * g).sum().into_scalar()))
+                .sum();
+            (most / (square.sqrt() + 1e-6)).min(1.0)
+        });
+        for (name, tracked) in tracked {
+            let (Some(gradient), Some(weight)) =
+                (tracked.grad(gradients), self.weights.get_mut(name))
+            else {
+                continue;
+            };
+            let gradient = match factor {
+                Some(factor) if factor < 1.0 => gradient * factor,
+                _ => gradient,
+            };
+            let momentum = AdaptiveMomentumState::new(
+                self.steps,
+                self.moments[0][name].clone(),
+                self.moments[1][name].clone(),
+            );
+            // AdamW begins from nothing at its first step, and counts it itself.
+            let before = (self.steps > 0).then(|| AdamWState::new(momentum));
+            let (next, after) = self.adam.step(lr, weight.clone(), gradient, before);
+            *weight = next;
+            if let Some(after) = after {
+                self.moments[0].insert(name.clone(), after.momentum.moment_1);
+                self.moments[1].insert(name.clone(), after.momentum.moment_2);
+            }
+        }
+        self.steps += 1;
+    }
+
+    /// Weights, moments and steps as they stand.
+    ///
+    /// # Errors
+    /// A weight is not finite any more.
+    pub(crate) fn end(self) -> anyhow::Result<(Matrices, [Matrices; 2], usize)> {
+        let [mean, square] = self.moments;
+        Ok((
+            matrices(self.weights)?,
+            [matrices(mean)?, matrices(square)?],
+            self.steps,
+        ))
+    }
+}
+
+fn matrices(weights: Weights<Plain>) -> anyhow::Result<Matrices> {
+    weights
+        .into_iter()
+        .map(|(name, w)| {
+            let [rows, cols] = w.dims();
+            let data = w
+                .into_data()
+                .to_vec::<f32>()
+                .map_err(|e| anyhow::anyhow!("burn gave back `{name}` as something else: {e:?}"))?;
+            if data.iter().any(|x| !x.is_finite()) {
+                bail!("training went astray: `{name}` is not finite any more; try a smaller rate");
+            }
+            Ok((name, Matrix { rows, cols, data }))
+        })
+        .collect()
+}
