@@ -67,8 +67,6 @@ pub(crate) struct Candidate {
     /// known.
     pub(crate) visible: Nanos,
     pub(crate) p: f32,
-    /// How far the sound around it can be trusted: 1 unless something is wrong with it.
-    pub(crate) trust: f32,
     pub(crate) class_id: i32,
 }
 
@@ -91,7 +89,6 @@ impl Candidate {
             visible: (onset.at + offsets.of(class_id))
                 .clamp(Nanos::ZERO, Nanos::MAX - Nanos::new(1)),
             p: onset.p.min(1.0),
-            trust: cue.quality.map_or(1.0, |quality| quality.trust()),
             class_id,
         })
     }
@@ -101,9 +98,10 @@ impl Candidate {
         self.visible = self.visible.min(stop - Nanos::new(1)).max(Nanos::ZERO);
     }
 
-    /// How unsure it is: its probability counts for as much as the sound can be trusted. In clean sound, `1 - p`.
+    /// How unsure it is. Nothing but the probability counts: what is wrong with the sound around it tells false
+    /// anchors from true ones no better.
     fn uncertainty(&self) -> f32 {
-        1.0 - self.p * self.trust
+        1.0 - self.p
     }
 
     /// `[visible - pre, visible + post)`, widened, inside `[0, stop)`.
@@ -152,7 +150,6 @@ mod tests {
 
     fn candidate(onset: Nanos, uncertainty: f32) -> Candidate {
         Candidate {
-            trust: 1.0,
             onset,
             visible: onset,
             p: 1.0 - uncertainty,

@@ -97,7 +97,6 @@ fn of(cue: &GivenCue) -> Candidate {
         p: cue.p.min(1.0),
         class_id: class_of(cue).unwrap_or(-1),
         // Its source says nothing of the sound around it.
-        trust: 1.0,
     }
 }
 
@@ -111,7 +110,6 @@ mod tests {
             visible: Nanos::from_ms(ms),
             p,
             class_id: 7,
-            trust: 1.0,
         }
     }
 

@@ -292,7 +292,6 @@ mod tests {
 
     fn candidate(ms: i64, p: f32) -> Candidate {
         Candidate {
-            trust: 1.0,
             onset: Nanos::from_ms(ms),
             visible: Nanos::from_ms(ms),
             p,
