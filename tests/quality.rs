@@ -54,9 +54,10 @@ fn blurred(folder: &Path) -> PathBuf {
             r"avgblur=sizeX=9:sizeY=1:enable='lt(mod(n*37\,100)\,40)'",
         ])
         .args([
-            "-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-g", "50", "-bf", "0", "-c:a",
-            "copy",
+            "-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-g", "50", "-bf", "0",
         ])
+        // A frame that is blurred all at once would become a keyframe, and no frame is on the way to a keyframe.
+        .args(["-sc_threshold", "0", "-c:a", "copy"])
         .arg(&path)
         .status()
         .unwrap();
@@ -112,8 +113,7 @@ fn the_sharpest_frame_is_taken_of_those_that_are_decoded_anyway() {
     let folder = folder("quality");
     let input = blurred(&folder);
     let within = format!("gate.sharpest_ms={WITHIN_MS}");
-    // 13 of 15, and 10 of 13. Of the others a sharp frame is on the way, too; why it isn't taken is open.
-    for (way, file, least) in [("global", "a", 0.85), ("streaming", "b", 0.75)] {
+    for (way, file) in [("global", "a"), ("streaming", "b")] {
         let way = format!("budget.planning={way}");
         // Late enough for the frames before it to lie in the event.
         let common = [&*way, "anchors.look_ms=140"];
@@ -146,7 +146,7 @@ fn the_sharpest_frame_is_taken_of_those_that_are_decoded_anyway() {
         assert!(moved > 0);
         let (had, has) = (sharp(b), sharp(a));
         assert!(
-            has >= least && has > had,
+            has >= 0.9 && has > had,
             "{has} of the frames at anchors are sharp, {had} without"
         );
         let mean = |t: &Tables| {
