@@ -17,4 +17,4 @@ pub(crate) use cut::cut_off;
 pub(crate) use groups::open_groups;
 pub(crate) use probe::conversion;
 pub use probe::{Audio, Input, Missing, ProbeError, Recording, Video, probe};
-pub(crate) use tracks::{PictureTrack, picture_tracks};
+pub(crate) use tracks::{VideoTrack, video_tracks};

@@ -66,7 +66,7 @@ use play::{Outcome, Player};
 use summary::RunLog;
 
 pub(crate) use cause::class_of;
-pub(crate) use frames::{Picture, frames};
+pub(crate) use frames::{DecodedFrame, frames};
 pub(crate) use import::import_audio;
 pub(crate) use summary::RunSummary;
 
@@ -202,7 +202,7 @@ pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Resu
             "the recording is cut off: its container announces {named} bytes, but the file has {there}; Earmark uses what is there"
         ));
     }
-    session.warn_of_short_pictures(&log);
+    session.warn_of_short_video(&log);
     // The plan must outlive the pass that reads it.
     let plan: Option<files::InheritedFile>;
     let global =
@@ -321,7 +321,7 @@ pub(crate) fn plan(task: &PlanTask<'_>, watch: Watch, stop: &Stop) -> anyhow::Re
     session.check()?;
     let log = RunLog::new(task.output, begun);
     session.warn_of_no_audio(&log);
-    session.warn_of_short_pictures(&log);
+    session.warn_of_short_video(&log);
     session.write_plan(log, &target, task.cues, task.overwrite)
 }
 
@@ -384,18 +384,18 @@ impl Session<'_> {
     }
 
     /// The video track that is taken, as an MP4 file announces it: of several, the first that the demuxer shows.
-    fn picture_track(&self) -> Option<recording::PictureTrack> {
+    fn video_track(&self) -> Option<recording::VideoTrack> {
         let path = self.input.path.as_ref()?;
         if self.recording.video.is_empty() {
             return None;
         }
-        let tracks = recording::picture_tracks(path);
+        let tracks = recording::video_tracks(path);
         tracks.into_iter().find(|track| !track.is_left_out())
     }
 
     /// Warns if the video ends long before the file does.
-    fn warn_of_short_pictures(&self, log: &RunLog) {
-        let Some(track) = self.picture_track() else {
+    fn warn_of_short_video(&self, log: &RunLog) {
+        let Some(track) = self.video_track() else {
             return;
         };
         let (lasts, whole) = track.seconds;
@@ -411,8 +411,8 @@ impl Session<'_> {
     }
 
     /// Warns if fewer frames could be read than the file announces; `until` is the end of the last one.
-    fn warn_of_lost_pictures(&self, until: Nanos, log: &RunLog) {
-        let Some(track) = self.picture_track() else {
+    fn warn_of_lost_frames(&self, until: Nanos, log: &RunLog) {
+        let Some(track) = self.video_track() else {
             return;
         };
         let (lasts, _) = track.seconds;

@@ -14,7 +14,7 @@ use jpeg_encoder::{ColorType, Encoder};
 
 use super::heard::Heard;
 use crate::chat::Image;
-use crate::session::{self, Picture};
+use crate::session::{self, DecodedFrame};
 use crate::stop::Stop;
 
 /// JPEG's own scale, 1..=100: print must stay legible.
@@ -107,10 +107,10 @@ impl Gallery {
             let asked: Vec<Nanos> = open.keys().copied().collect();
             let mut found = Vec::new();
             let (stall, stop) = (self.stall, self.stop.clone());
-            session::frames(&heard.video, &asked, stall, &stop, |picture| {
-                for at in open.remove(&picture.asked).into_iter().flatten() {
+            session::frames(&heard.video, &asked, stall, &stop, |decoded| {
+                for at in open.remove(&decoded.asked).into_iter().flatten() {
                     for tier in times.get(&at).into_iter().flatten() {
-                        found.push(((recording, at, *tier), self.frame(&picture, *tier)?));
+                        found.push(((recording, at, *tier), self.frame(&decoded, *tier)?));
                     }
                 }
                 Ok(())
@@ -141,25 +141,25 @@ impl Gallery {
         );
     }
 
-    fn frame(&mut self, picture: &Picture, tier: Tier) -> anyhow::Result<Frame> {
+    fn frame(&mut self, decoded: &DecodedFrame, tier: Tier) -> anyhow::Result<Frame> {
         Ok(Frame {
-            pts: picture.pts,
+            pts: decoded.pts,
             image: Image(Arc::from(
-                self.jpeg(picture, side(tier))
+                self.jpeg(decoded, side(tier))
                     .context("cannot scale a frame")?,
             )),
         })
     }
 
-    /// A picture as JPEG with this longer side, or its own if that is shorter.
-    fn jpeg(&mut self, picture: &Picture, side: u32) -> anyhow::Result<Vec<u8>> {
-        let longer = picture.width.max(picture.height);
+    /// A frame as JPEG with this longer side, or its own if that is shorter.
+    fn jpeg(&mut self, decoded: &DecodedFrame, side: u32) -> anyhow::Result<Vec<u8>> {
+        let longer = decoded.width.max(decoded.height);
         let part = |length: u32| {
             (u64::from(length) * u64::from(side.min(longer)) / u64::from(longer)).max(1) as u32
         };
-        let (width, height) = (part(picture.width), part(picture.height));
+        let (width, height) = (part(decoded.width), part(decoded.height));
         let source =
-            TypedImageRef::<U8x3>::from_buffer(picture.width, picture.height, &picture.rgb)?;
+            TypedImageRef::<U8x3>::from_buffer(decoded.width, decoded.height, &decoded.rgb)?;
         let mut scaled = vec![0; width as usize * height as usize * 3];
         let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut scaled)?;
         let options = ResizeOptions::new()
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn a_frame_is_scaled_to_its_tier_and_never_enlarged() {
         let mut gallery = Gallery::new(Duration::from_secs(1), Stop::new().unwrap());
-        let picture = |width: u32, height: u32| Picture {
+        let decoded = |width: u32, height: u32| DecodedFrame {
             asked: Nanos::ZERO,
             pts: Nanos::ZERO,
             width,
@@ -201,7 +201,7 @@ mod tests {
             rgb: vec![90; (width * height * 3) as usize],
         };
         let mut size = |width: u32, height: u32, tier: Tier| {
-            let jpeg = gallery.jpeg(&picture(width, height), side(tier)).unwrap();
+            let jpeg = gallery.jpeg(&decoded(width, height), side(tier)).unwrap();
             let at = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
             let number = |k: usize| u16::from_be_bytes([jpeg[at + k], jpeg[at + k + 1]]);
             (number(7), number(5))

@@ -47,7 +47,7 @@ pub enum Task {
     /// Copy it to a file of its own.
     Copy,
     /// Copy it without its features.
-    CopyPictures,
+    CopyThumbnails,
     /// Copy it without its features and its small JPEGs.
     CopyTables,
     /// Say what is wrong with it.
@@ -68,7 +68,7 @@ impl Task {
         match self {
             Self::Summary => "summary",
             Self::Copy => "copy",
-            Self::CopyPictures => "copy-pictures",
+            Self::CopyThumbnails => "copy-thumbnails",
             Self::CopyTables => "copy-tables",
             Self::Check => "check",
             Self::Recover => "recover",

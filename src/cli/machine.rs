@@ -44,11 +44,11 @@ pub struct Models {
 /// `earmark models add`.
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
-    /// Write the manifest of an ONNX model: probes its inputs and outputs, hashes it, and runs one picture.
+    /// Write the manifest of an ONNX model: probes its inputs and outputs, hashes it, and runs one frame.
     Add(ModelsAdd),
 }
 
-/// Which family a model is of: how it wants its pictures.
+/// Which family a model is of: how it wants its frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ModelLike {
     /// CLIP's own mean and deviation, bicubic, the middle square.

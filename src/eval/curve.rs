@@ -175,8 +175,8 @@ impl Heard {
         let anchors = match planner.finish(recording.duration, "", Value::Null) {
             Ok(plan) => {
                 let fine = plan.entries.iter().filter(|entry| entry.tier >= tier);
-                let looks: Vec<Nanos> = fine.map(|entry| entry.planned).collect();
-                Some(share(recording, &looks))
+                let frames: Vec<Nanos> = fine.map(|entry| entry.planned).collect();
+                Some(share(recording, &frames))
             }
             Err(PlanError::TooSmall { .. }) => None,
             Err(other) => return Err(other.into()),
@@ -205,9 +205,9 @@ impl Heard {
 }
 
 /// Share of the events that these frames, ascending, fall into.
-fn share(recording: &Recording, looks: &[Nanos]) -> f64 {
+fn share(recording: &Recording, frames: &[Nanos]) -> f64 {
     let spans = recording.events.iter().map(|event| event.span);
-    let hit = spans.filter(|span| oracle::hit(looks, *span)).count();
+    let hit = spans.filter(|span| oracle::hit(frames, *span)).count();
     hit as f64 / recording.events.len().max(1) as f64
 }
 

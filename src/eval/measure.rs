@@ -87,7 +87,7 @@ pub struct Recording {
     /// What else is known of it.
     pub notes: Option<Notes>,
     /// The frames that count, ascending.
-    pub looks: Vec<Nanos>,
+    pub frame_times: Vec<Nanos>,
     /// Every frame of the plan, ascending, with its tier.
     pub frames: Vec<(Nanos, Tier)>,
     /// What all of them cost together.
@@ -133,13 +133,15 @@ impl Recording {
     /// Share of the events that the plan's frames hit.
     pub fn recall(&self) -> f64 {
         let spans = self.events.iter().map(|event| event.span);
-        let hit = spans.filter(|span| oracle::hit(&self.looks, *span)).count();
+        let hit = spans
+            .filter(|span| oracle::hit(&self.frame_times, *span))
+            .count();
         hit as f64 / self.events.len().max(1) as f64
     }
 
-    /// Who hits what at a tolerance, with as many looks as the plan has.
+    /// Who hits what at a tolerance, with as many frames as the plan has.
     pub fn hits(&self, tolerance: Nanos) -> Hits {
-        self.hits_by(&self.looks, self.looks.len(), tolerance)
+        self.hits_by(&self.frame_times, self.frame_times.len(), tolerance)
     }
 
     /// The frames of this tier or above.
@@ -159,8 +161,8 @@ impl Recording {
         self.hits_by(&self.frames_of(tier), self.affordable(tier), Nanos::ZERO)
     }
 
-    /// Who hits what: the plan by its own looks, the others by `n`.
-    fn hits_by(&self, looks: &[Nanos], n: usize, tolerance: Nanos) -> Hits {
+    /// Who hits what: the plan by its own frames, the others by `n`.
+    fn hits_by(&self, frames: &[Nanos], n: usize, tolerance: Nanos) -> Hits {
         let spans: Vec<Window> = self
             .events
             .iter()
@@ -171,8 +173,8 @@ impl Recording {
                 )
             })
             .collect();
-        let by = |looks: &[Nanos]| -> Vec<f64> {
-            let hit = |span: &Window| f64::from(u8::from(oracle::hit(looks, *span)));
+        let by = |frames: &[Nanos]| -> Vec<f64> {
+            let hit = |span: &Window| f64::from(u8::from(oracle::hit(frames, *span)));
             spans.iter().map(hit).collect()
         };
         let even: Vec<Nanos> = evenly_over(self.duration, n as u64, self.duration)
@@ -184,7 +186,7 @@ impl Recording {
         let mut shifted = vec![0.0; spans.len()];
         for shift in 1..=SHIFTS {
             let by_much = self.duration.get() / (SHIFTS + 1) * shift;
-            let mut moved: Vec<Nanos> = looks
+            let mut moved: Vec<Nanos> = frames
                 .iter()
                 .map(|at| Nanos::new((at.get() + by_much) % self.duration.get().max(1)))
                 .collect();
@@ -194,7 +196,7 @@ impl Recording {
             }
         }
         [
-            by(looks),
+            by(frames),
             by(&even),
             spans.iter().map(random).collect(),
             shifted,
@@ -210,7 +212,7 @@ impl Recording {
         let missed = self
             .events
             .iter()
-            .filter(|event| !oracle::hit(&self.looks, event.span));
+            .filter(|event| !oracle::hit(&self.frame_times, event.span));
         let because = |event: &Event| {
             let from = event.span.start() - NEAR;
             let until = event.span.stop().max(event.span.start() + NEAR);
@@ -236,7 +238,7 @@ impl Recording {
     pub fn waste(&self) -> (usize, usize) {
         let (mut empty, mut repeated) = (0, 0);
         let mut before: Option<Nanos> = None;
-        for &at in &self.looks {
+        for &at in &self.frame_times {
             let mut inside = self
                 .sounding(at)
                 .map(|event| before.is_none_or(|before| event.span.start() > before))
@@ -340,8 +342,8 @@ impl Recording {
         let first = self.events.partition_point(|e| e.span.start() < from);
         let last = self.events.partition_point(|e| e.span.start() < until);
         let length = (until.min(self.duration) - from.max(Nanos::ZERO)).seconds();
-        let looks = self.looks.len() as f64 * length / self.duration.seconds().max(1e-9);
-        (last - first) as f64 / looks.max(1e-9)
+        let frames = self.frame_times.len() as f64 * length / self.duration.seconds().max(1e-9);
+        (last - first) as f64 / frames.max(1e-9)
     }
 
     /// Whether another event sounds when this one, of that place, begins.
@@ -433,17 +435,17 @@ mod tests {
         }
     }
 
-    fn recording(events: &[(i64, i64)], looks: &[i64]) -> Recording {
+    fn recording(events: &[(i64, i64)], frames: &[i64]) -> Recording {
         Recording {
             duration: Nanos::from_ms(10_000),
             events: events.iter().map(|&(a, b)| event(a, b)).collect(),
-            looks: looks.iter().map(|&ms| Nanos::from_ms(ms)).collect(),
+            frame_times: frames.iter().map(|&ms| Nanos::from_ms(ms)).collect(),
             ..Recording::default()
         }
     }
 
     #[test]
-    fn a_look_hits_the_events_that_it_lies_in() {
+    fn a_frame_hits_the_events_that_it_lies_in() {
         let r = recording(
             &[(1_000, 2_000), (1_500, 1_600), (4_000, 4_100)],
             &[1_550, 2_000],
@@ -524,7 +526,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_look_at_the_same_events_is_repeated() {
+    fn a_second_frame_of_the_same_events_is_repeated() {
         let r = recording(&[(1_000, 3_000), (2_500, 2_600)], &[1_100, 2_000, 2_550]);
         assert_eq!(r.waste(), (0, 1));
     }

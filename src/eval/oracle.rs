@@ -16,8 +16,8 @@ const TIE: usize = 1 << 16;
 /// The same recording gives the same sets.
 const SEED: u64 = 2;
 
-/// For each span the share of the best sets of `looks` frames that hit it. The shares add up to the most that so many frames can hit.
-pub(super) fn shares(spans: &[Window], looks: usize) -> Vec<f64> {
+/// For each span the share of the best sets of `most` frames that hit it. The shares add up to the most that so many frames can hit.
+pub(super) fn shares(spans: &[Window], most: usize) -> Vec<f64> {
     let mut times = vec![0_usize; spans.len()];
     let mut random = Random(SEED);
     // Worth so much more than all that tells equals apart that one event more always decides.
@@ -25,7 +25,7 @@ pub(super) fn shares(spans: &[Window], looks: usize) -> Vec<f64> {
     for _ in 0..DRAWS {
         let worth = |_| (event + random.below(TIE)) as i64;
         let worths: Vec<i64> = (0..spans.len()).map(worth).collect();
-        let placed = place(spans, &worths, looks);
+        let placed = place(spans, &worths, most);
         for (times, span) in times.iter_mut().zip(spans) {
             *times += usize::from(hit(&placed, *span));
         }
@@ -33,8 +33,8 @@ pub(super) fn shares(spans: &[Window], looks: usize) -> Vec<f64> {
     times.iter().map(|n| *n as f64 / DRAWS as f64).collect()
 }
 
-/// Times of at most `looks` frames, ascending, that together hit spans worth as much as can be.
-fn place(spans: &[Window], worths: &[i64], looks: usize) -> Vec<Nanos> {
+/// Times of at most `most` frames, ascending, that together hit spans worth as much as can be.
+fn place(spans: &[Window], worths: &[i64], most: usize) -> Vec<Nanos> {
     let mut starts: Vec<Nanos> = spans.iter().map(|span| span.start()).collect();
     starts.sort_unstable();
     starts.dedup();
@@ -44,14 +44,14 @@ fn place(spans: &[Window], worths: &[i64], looks: usize) -> Vec<Nanos> {
     let (mut low, mut high) = (0_i64, dearest.max().unwrap_or(0));
     while low < high {
         let price = low + (high - low) / 2;
-        if best(&starts, &active, price).len() <= looks {
+        if best(&starts, &active, price).len() <= most {
             high = price;
         } else {
             low = price + 1;
         }
     }
     let chosen = best(&starts, &active, low);
-    fill(spans, &starts, chosen, looks)
+    fill(spans, &starts, chosen, most)
 }
 
 /// For every start, the events that sound then, the latest first: how many starts lie before it, and what it is worth.
@@ -100,24 +100,24 @@ fn best(starts: &[Nanos], active: &[Vec<(usize, i64)>], price: i64) -> Vec<Nanos
         ending.push(found);
     }
     let mut at = so_far.last().and_then(|&(.., last)| last);
-    let mut looks = Vec::new();
+    let mut frames = Vec::new();
     while let Some(i) = at {
-        looks.push(starts[i]);
+        frames.push(starts[i]);
         at = ending[i].2;
     }
-    looks.reverse();
-    looks
+    frames.reverse();
+    frames
 }
 
 /// Frames that are left over go, one by one, where they hit most of what is not hit yet.
-fn fill(spans: &[Window], starts: &[Nanos], mut chosen: Vec<Nanos>, looks: usize) -> Vec<Nanos> {
+fn fill(spans: &[Window], starts: &[Nanos], mut chosen: Vec<Nanos>, most: usize) -> Vec<Nanos> {
     let mut open: Vec<Window> = spans
         .iter()
         .copied()
         .filter(|span| !hit(&chosen, *span))
         .collect();
     let mut gains: Vec<(Nanos, usize)> = Vec::new();
-    while chosen.len() < looks && !open.is_empty() {
+    while chosen.len() < most && !open.is_empty() {
         if gains.is_empty() {
             gains = gained(&open, starts);
             gains.sort_by_key(|&(at, n)| (n, std::cmp::Reverse(at)));
@@ -154,21 +154,21 @@ fn gained(open: &[Window], starts: &[Nanos]) -> Vec<(Nanos, usize)> {
 }
 
 /// Whether one of the frames, which are ascending, lies inside.
-pub(super) fn hit(looks: &[Nanos], span: Window) -> bool {
-    let first = looks.partition_point(|&at| at < span.start());
-    looks.get(first).is_some_and(|&at| span.contains(at))
+pub(super) fn hit(frames: &[Nanos], span: Window) -> bool {
+    let first = frames.partition_point(|&at| at < span.start());
+    frames.get(first).is_some_and(|&at| span.contains(at))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn hits(spans: &[Window], looks: &[Nanos]) -> usize {
-        spans.iter().filter(|span| hit(looks, **span)).count()
+    fn hits(spans: &[Window], frames: &[Nanos]) -> usize {
+        spans.iter().filter(|span| hit(frames, **span)).count()
     }
 
     /// Tries every set of starts.
-    fn brute(spans: &[Window], starts: &[Nanos], looks: usize, from: usize) -> usize {
+    fn brute(spans: &[Window], starts: &[Nanos], n: usize, from: usize) -> usize {
         fn go(
             spans: &[Window],
             starts: &[Nanos],
@@ -186,7 +186,7 @@ mod tests {
             }
             most
         }
-        go(spans, starts, looks, from, &mut Vec::new())
+        go(spans, starts, n, from, &mut Vec::new())
     }
 
     /// A few spans, anywhere.
@@ -200,27 +200,27 @@ mod tests {
     }
 
     #[test]
-    fn no_set_of_looks_hits_more() {
+    fn no_set_of_frames_hits_more() {
         let mut random = Random(7);
         for _ in 0..200 {
             let spans = made(&mut random);
             let mut starts: Vec<Nanos> = spans.iter().map(|span| span.start()).collect();
             starts.sort_unstable();
             starts.dedup();
-            for looks in 0..6 {
-                let placed = place(&spans, &vec![1; spans.len()], looks);
-                assert!(placed.len() <= looks);
+            for n in 0..6 {
+                let placed = place(&spans, &vec![1; spans.len()], n);
+                assert!(placed.len() <= n);
                 assert!(placed.windows(2).all(|w| w[0] < w[1]));
-                let most = brute(&spans, &starts, looks, 0);
-                assert_eq!(hits(&spans, &placed), most, "{spans:?} {looks}");
-                let all: f64 = shares(&spans, looks).iter().sum();
-                assert!((all - most as f64).abs() < 1e-9, "{spans:?} {looks}: {all}");
+                let most = brute(&spans, &starts, n, 0);
+                assert_eq!(hits(&spans, &placed), most, "{spans:?} {n}");
+                let all: f64 = shares(&spans, n).iter().sum();
+                assert!((all - most as f64).abs() < 1e-9, "{spans:?} {n}: {all}");
             }
         }
     }
 
     #[test]
-    fn nothing_asks_for_no_looks() {
+    fn nothing_asks_for_no_frames() {
         assert!(place(&[], &[], 5).is_empty());
         assert!(shares(&[], 5).is_empty());
     }

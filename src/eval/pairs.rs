@@ -125,7 +125,7 @@ fn find(plan: &Path, header: &Header, labels: &[PathBuf], plans: usize) -> anyho
 /// What of a plan is measured.
 struct Given {
     header: Header,
-    looks: Vec<(anchoring::time::Nanos, Tier, Tokens)>,
+    frames: Vec<(anchoring::time::Nanos, Tier, Tokens)>,
     anchors: Vec<Onset>,
     windows: Vec<Window>,
     onsets: Vec<Onset>,
@@ -135,7 +135,7 @@ struct Given {
 
 fn plan(path: &Path) -> anyhow::Result<Given> {
     let mut header = None;
-    let (mut looks, mut anchors, mut windows) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut frames, mut anchors, mut windows) = (Vec::new(), Vec::new(), Vec::new());
     let (mut onsets, mut hops, mut untaken) = (Vec::new(), Vec::new(), Vec::new());
     let mut distrust = 0.9;
     plan::read(path, None, |line| match line {
@@ -151,7 +151,7 @@ fn plan(path: &Path) -> anyhow::Result<Given> {
                 uncertainty: anchor.uncertainty.into(),
             });
         }
-        Line::Frame(entry) => looks.push((entry.planned, entry.tier, entry.tokens)),
+        Line::Frame(entry) => frames.push((entry.planned, entry.tier, entry.tokens)),
         Line::Candidate(candidate) => untaken.push(candidate),
         Line::Cue(cue) => {
             hops.push(Hop {
@@ -168,7 +168,7 @@ fn plan(path: &Path) -> anyhow::Result<Given> {
     let header = header.with_context(|| format!("{} has no header", path.display()))?;
     Ok(Given {
         header,
-        looks,
+        frames,
         anchors,
         windows,
         onsets,
@@ -178,10 +178,10 @@ fn plan(path: &Path) -> anyhow::Result<Given> {
 }
 
 /// What frames cost in a plan; of tiers that it doesn't use, what they cost by default.
-fn prices(looks: &[(anchoring::time::Nanos, Tier, Tokens)]) -> Prices {
+fn prices(frames: &[(anchoring::time::Nanos, Tier, Tokens)]) -> Prices {
     let default = Prices::default();
     let price = |tier: Tier| {
-        let own = looks.iter().find(|(_, own, _)| *own == tier);
+        let own = frames.iter().find(|(_, own, _)| *own == tier);
         own.map_or(default.of(tier), |(.., tokens)| *tokens)
     };
     Prices::new(price(Tier::Low), price(Tier::Base), price(Tier::High)).unwrap_or(default)
@@ -238,10 +238,10 @@ fn pair(
             events.len()
         ));
     }
-    let fine = plan.looks.iter().any(|&(_, tier, _)| tier >= Tier::Base);
+    let fine = plan.frames.iter().any(|&(_, tier, _)| tier >= Tier::Base);
     let least = least.unwrap_or(if fine { Tier::Base } else { Tier::Low });
-    let looks = || plan.looks.iter().filter(|(_, tier, _)| *tier >= least);
-    if looks().count() == 0 {
+    let counted = || plan.frames.iter().filter(|(_, tier, _)| *tier >= least);
+    if counted().count() == 0 {
         bail!(
             "{} has no frame of tier {least} or above: there is nothing to measure",
             path.display()
@@ -250,17 +250,21 @@ fn pair(
     let name = path.file_stem().unwrap_or_default();
     Ok(Pair {
         least,
-        tokens: looks().map(|(.., tokens)| tokens).sum(),
+        tokens: counted().map(|(.., tokens)| tokens).sum(),
         warnings,
         recording: Recording {
             name: name.to_string_lossy().into_owned(),
             duration,
             events,
             notes: labels::notes(labels)?,
-            looks: looks().map(|&(at, ..)| at).collect(),
-            frames: plan.looks.iter().map(|&(at, tier, _)| (at, tier)).collect(),
-            spent: plan.looks.iter().map(|(.., tokens)| tokens).sum(),
-            prices: prices(&plan.looks),
+            frame_times: counted().map(|&(at, ..)| at).collect(),
+            frames: plan
+                .frames
+                .iter()
+                .map(|&(at, tier, _)| (at, tier))
+                .collect(),
+            spent: plan.frames.iter().map(|(.., tokens)| tokens).sum(),
+            prices: prices(&plan.frames),
             anchors: plan.anchors,
             windows: plan.windows,
             onsets: plan.onsets,

@@ -124,7 +124,11 @@ pub(crate) fn svg(results: &Results) -> String {
     let mut y = 34.0;
     let title = format!(
         "{} recordings, {:.0} s, {} events, {} frames; intervals: {}",
-        results.recordings, results.duration_s, results.events, results.looks, results.resampled_by
+        results.recordings,
+        results.duration_s,
+        results.events,
+        results.frame_count,
+        results.resampled_by
     );
     text(&mut body, 20.0, y, "start", &title);
     y += 30.0;

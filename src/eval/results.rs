@@ -25,7 +25,8 @@ pub struct Results {
     /// Labelled events.
     pub events: usize,
     /// Frames that count.
-    pub looks: usize,
+    #[serde(rename = "looks")]
+    pub frame_count: usize,
     /// Their price.
     pub tokens: u64,
     /// The price of all frames of the plans.
@@ -198,7 +199,8 @@ pub struct Each {
     /// Labelled events.
     pub events: usize,
     /// Frames that count.
-    pub looks: usize,
+    #[serde(rename = "looks")]
+    pub frame_count: usize,
     /// Share hit by the plan.
     pub plan: f64,
     /// Share hit by even frames.
@@ -263,7 +265,7 @@ pub(super) fn measure(pairs: &[Pair], seed: u64) -> Results {
         Each {
             name: r.name.clone(),
             events: r.events.len(),
-            looks: r.looks.len(),
+            frame_count: r.frame_times.len(),
             plan: sum.share(Placement::Plan),
             uniform: sum.share(Placement::Uniform),
             oracle: sum.share(Placement::Oracle),
@@ -277,7 +279,7 @@ pub(super) fn measure(pairs: &[Pair], seed: u64) -> Results {
         recordings: recordings.len(),
         duration_s: recordings.iter().map(|r| r.duration.seconds()).sum(),
         events: recordings.iter().map(|r| r.events.len()).sum(),
-        looks: recordings.iter().map(|r| r.looks.len()).sum(),
+        frame_count: recordings.iter().map(|r| r.frame_times.len()).sum(),
         tokens: pairs.iter().map(|pair| pair.tokens).sum(),
         least_tier: tiers.join(" or "),
         resampled_by: by,
@@ -399,9 +401,9 @@ fn waste(recordings: &[&Recording]) -> Waste {
     let (mut empty, mut repeated) = (0.0, 0.0);
     for r in recordings {
         let (in_none, again) = r.waste();
-        let looks = (r.looks.len() * recordings.len()).max(1) as f64;
-        empty += in_none as f64 / looks;
-        repeated += again as f64 / looks;
+        let frames = (r.frame_times.len() * recordings.len()).max(1) as f64;
+        empty += in_none as f64 / frames;
+        repeated += again as f64 / frames;
     }
     Waste {
         all: empty + repeated,
@@ -520,7 +522,10 @@ fn groups(recordings: &[&Recording], hits: &[Hits]) -> Vec<Group> {
                     range(level, &[-5.0, 0.0, 5.0, 10.0, 15.0, 20.0, 25.0], " dB"),
                 );
             }
-            add(2, range(r.density(event), &[0.8, 1.2, 1.6, 2.4], " a look"));
+            add(
+                2,
+                range(r.density(event), &[0.8, 1.2, 1.6, 2.4], " a frame"),
+            );
             let length = event.span.length().seconds();
             add(3, range(length, &[0.25, 0.5, 1.0, 2.0, 5.0], " s"));
             let names = ["alone", "under another"];

@@ -164,7 +164,7 @@ impl fmt::Display for Results {
         writeln!(
             f,
             "frames       {} of tier {} or above, {} tokens",
-            grouped(self.looks as u64),
+            grouped(self.frame_count as u64),
             self.least_tier,
             grouped(self.tokens)
         )?;

@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_holds_its_dearest_picture_and_an_empty_one_the_nearest() {
+    fn a_cell_holds_its_dearest_frame_and_an_empty_one_the_nearest() {
         // 0: 0 and 250 ms; 1: empty; 2: 1000 (dear) and 1260; 3 and 4: empty; 5: 2990.
         let pts = [0, 250, 1000, 1260, 2990];
         let tokens = [49, 49, 784, 49, 49];
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn the_grid_reaches_to_the_end_of_recording_and_pictures() {
+    fn the_grid_reaches_to_the_end_of_recording_and_frames() {
         assert_eq!(grid(&[100], &[49], Fill::Zero).len(), 6);
         assert_eq!(grid(&[100, 3000], &[49, 49], Fill::Zero).len(), 7);
         assert_eq!(grid(&[-20], &[49], Fill::Zero)[0], (Some(0), true));

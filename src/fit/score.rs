@@ -134,7 +134,7 @@ pub(super) fn score_of(recordings: &[Recording], said: &[Vec<Onset>]) -> anyhow:
     let least = Settings::default().anchors.threshold;
     for (one, said) in recordings.iter().zip(said) {
         let duration = one.duration();
-        let taken = looks(said, duration, least)?;
+        let taken = frames_of(said, duration, least)?;
         let best: Vec<bool> = said
             .iter()
             .map(|heard| taken.iter().any(|(onset, _)| *onset == Some(heard.at)))
@@ -150,7 +150,7 @@ pub(super) fn score_of(recordings: &[Recording], said: &[Vec<Onset>]) -> anyhow:
             name: one.name.clone(),
             duration,
             events: one.events.clone(),
-            looks: taken.iter().map(|(_, at)| *at).collect(),
+            frame_times: taken.iter().map(|(_, at)| *at).collect(),
             ..measure::Recording::default()
         };
         let right = recording.true_onsets(&onsets);
@@ -175,7 +175,7 @@ pub(super) fn score_of(recordings: &[Recording], said: &[Vec<Onset>]) -> anyhow:
 
 /// The frames of a plan with one frame per [`SECONDS`], and the onset of each; ascending. Onsets less likely than `least`
 /// become no anchors.
-pub(super) fn looks(
+pub(super) fn frames_of(
     said: &[Onset],
     duration: Nanos,
     least: f64,
@@ -202,8 +202,8 @@ pub(super) fn looks(
     }
     let plan = planner.finish(duration, "", serde_json::Value::Null)?;
     let onset = |id: u32| Some(plan.anchors.get(id as usize)?.onset);
-    let looks = plan.entries.iter();
-    Ok(looks
+    let entries = plan.entries.iter();
+    Ok(entries
         .map(|entry| (entry.anchor.and_then(onset), entry.planned))
         .collect())
 }

@@ -12,7 +12,7 @@ use anyhow::bail;
 use serde::Serialize;
 
 use super::corpus::Recording;
-use super::score::{self, looks};
+use super::score::{self, frames_of};
 use super::{matching, speech};
 use crate::cli::Part;
 use crate::eval::measure;
@@ -259,11 +259,11 @@ pub(super) fn threshold(
         for (one, said) in recordings.iter().zip(said) {
             let likely: Vec<Onset> = said.iter().filter(|h| h.p >= least).copied().collect();
             let duration = one.duration();
-            let taken = looks(&likely, duration, 0.0)?;
+            let taken = frames_of(&likely, duration, 0.0)?;
             let recording = measure::Recording {
                 duration,
                 events: one.events.clone(),
-                looks: taken.into_iter().map(|(_, at)| at).collect(),
+                frame_times: taken.into_iter().map(|(_, at)| at).collect(),
                 ..measure::Recording::default()
             };
             own.push(recording.recall());

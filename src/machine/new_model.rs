@@ -15,7 +15,7 @@ use crate::files;
 const SIDES: [usize; 3] = [112, 224, 448];
 /// Side of a patch that costs one token.
 const PATCH: usize = 16;
-/// Names of outputs that hold one vector for each picture, the likeliest first.
+/// Names of outputs that hold one vector for each frame, the likeliest first.
 const LIKELY: [&str; 6] = [
     "image_embeds",
     "pooler_output",
@@ -28,13 +28,13 @@ const LIKELY: [&str; 6] = [
 /// What was added.
 #[derive(Debug)]
 pub(crate) struct Added {
-    /// What it says, and what a first picture gave.
+    /// What it says, and what a first frame gave.
     pub(crate) text: String,
     /// The same for programs.
     pub(crate) value: Value,
 }
 
-/// How a family of models wants its pictures: mean and deviation of values in 0..=1, scaling, fit.
+/// How a family of models wants its frames: mean and deviation of values in 0..=1, scaling, fit.
 fn like(family: ModelLike) -> ([f64; 3], [f64; 3], &'static str, &'static str) {
     const IMAGENET: ([f64; 3], [f64; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
     const HALF: ([f64; 3], [f64; 3]) = ([0.5; 3], [0.5; 3]);
@@ -51,7 +51,7 @@ fn like(family: ModelLike) -> ([f64; 3], [f64; 3], &'static str, &'static str) {
     }
 }
 
-/// Probes a model, writes its manifest beside it, and runs one picture (or patch of sound).
+/// Probes a model, writes its manifest beside it, and runs one frame (or patch of sound).
 ///
 /// # Errors
 /// The file is no model that Earmark can run, something must be said that the file does not, or the manifest is there already. Then no
@@ -158,7 +158,7 @@ impl Begin<'_> {
     }
 }
 
-/// The input that takes pictures or sound.
+/// The input that takes frames or sound.
 fn input<'a>(ports: &'a Ports, args: &ModelsAdd) -> anyhow::Result<&'a Port> {
     let names = || {
         ports
@@ -181,7 +181,7 @@ fn input<'a>(ports: &'a Ports, args: &ModelsAdd) -> anyhow::Result<&'a Port> {
     })?;
     if ports.inputs.len() > 1 {
         bail!(
-            "the model takes {}: Earmark gives it pictures alone; export the part that makes vectors of pictures (of CLIP, the vision model)",
+            "the model takes {}: Earmark gives it frames only; export the part that turns frames into vectors (of CLIP, the vision model)",
             names()
         );
     }
@@ -226,7 +226,7 @@ fn output<'a>(ports: &'a Ports, args: &ModelsAdd) -> anyhow::Result<&'a Port> {
     match (likely, &vectors[..]) {
         (Some(port), _) | (None, [port]) => Ok(port),
         _ => bail!(Usage(format!(
-            "name the output that has one vector a picture with --output: the outputs are {}",
+            "name the output that has one vector per frame with --output: the outputs are {}",
             names()
         ))),
     }
@@ -247,7 +247,7 @@ fn scale(args: &ModelsAdd) -> Result<Scale, Usage> {
     let std = given_std.or(family.map(|family| family.1));
     let (Some(mean), Some(std)) = (mean, std) else {
         return Err(Usage(
-            "say how the model wants its pictures: --like clip (or siglip, dinov2, vit, efficientnet), or --mean 0.485,0.456,0.406 --std \
+            "say how the model wants its frames: --like clip (or siglip, dinov2, vit, efficientnet), or --mean 0.485,0.456,0.406 --std \
              0.229,0.224,0.225 from its preprocessor's settings"
                 .into(),
         ));
@@ -281,7 +281,7 @@ fn encoder(begin: &Begin<'_>, input: &Port, ports: &Ports) -> anyhow::Result<Str
     let three = |axis: usize| input.axes.get(axis).copied().flatten() == Some(3);
     if input.axes.len() != 4 {
         bail!(
-            "the model takes {input}: neither pictures [N, 3, H, W] nor [N, H, W, 3], nor log-mel patches [N, 1, 96, 64]"
+            "the model takes {input}: neither frames [N, 3, H, W] nor [N, H, W, 3], nor log-mel patches [N, 1, 96, 64]"
         );
     }
     let (layout, sides) = match (three(1), three(3)) {
@@ -290,7 +290,7 @@ fn encoder(begin: &Begin<'_>, input: &Port, ports: &Ports) -> anyhow::Result<Str
     };
     let px = match (sides, &args.px[..]) {
         ([Some(height), Some(width)], _) if height != width => bail!(
-            "the model takes {input}: pictures that are not square, which Earmark does not make"
+            "the model takes {input}: frames that are not square, and Earmark makes only square ones"
         ),
         ([Some(side), _] | [_, Some(side)], []) => [side; 3],
         ([Some(side), _] | [_, Some(side)], given) if given.iter().any(|px| *px != side) => {
@@ -316,7 +316,7 @@ fn encoder(begin: &Begin<'_>, input: &Port, ports: &Ports) -> anyhow::Result<Str
     let tier = |px: usize| format!("{{ px: {px}, tokens: {} }}", tokens(px));
     let Some(dim) = output.width().or(args.dim) else {
         bail!(Usage(format!(
-            "say with --dim how many numbers a picture the output {output} has; the file doesn't"
+            "say with --dim how many numbers per frame the output {output} has: the file does not say"
         )));
     };
     let mut text = begin.text("encoder");
@@ -378,7 +378,7 @@ fn tagger(begin: &Begin<'_>, input: &Port, ports: &Ports) -> anyhow::Result<Stri
     Ok(text)
 }
 
-/// Reads the manifest back and runs one picture at each tier, or one patch of sound; what that gave, in words.
+/// Reads the manifest back and runs one frame at each tier, or one patch of sound; what that gave, in words.
 fn try_out(
     text: &str,
     name: &str,
@@ -424,7 +424,7 @@ fn try_out(
         ""
     };
     Ok(format!(
-        "one grey picture: {dim} numbers at {}{one_size}",
+        "one grey frame: {dim} numbers at {}{one_size}",
         told.join(", ")
     ))
 }

@@ -34,7 +34,7 @@ impl Readable {
         let copy = folder.path().join("copy.h5");
         let task = match parts {
             Parts::All => Task::Copy,
-            Parts::Thumbnails => Task::CopyPictures,
+            Parts::Thumbnails => Task::CopyThumbnails,
             Parts::Tables => Task::CopyTables,
         };
         match ask(task, path, Some(&copy), None)? {

@@ -89,7 +89,7 @@ pub(crate) fn serve(
             })
             .map_err(Into::into),
         Task::Copy => wanted().and_then(|to| copied(file, to, Parts::All)),
-        Task::CopyPictures => wanted().and_then(|to| copied(file, to, Parts::Thumbnails)),
+        Task::CopyThumbnails => wanted().and_then(|to| copied(file, to, Parts::Thumbnails)),
         Task::CopyTables => wanted().and_then(|to| copied(file, to, Parts::Tables)),
         Task::Check => h5::check_unsealed(file)
             .map(|problems| Answer::Checked { problems })

@@ -9,7 +9,7 @@ use super::probe::Input;
 
 /// Limits of the search: keyframes, access units, time.
 const KEYFRAMES: usize = 4;
-const PICTURES: usize = 3000;
+const UNITS: usize = 3000;
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// Whether one of the first H.264 keyframes of a recording is not an IDR frame; false if it cannot be read.
@@ -52,8 +52,8 @@ fn open_among_first(pipeline: &gst::Pipeline, input: &Input) -> Option<bool> {
     });
     pipeline.set_state(gst::State::Playing).ok()?;
     let bus = pipeline.bus()?;
-    let (mut keyframes, mut pictures, began) = (0, 0, Instant::now());
-    while keyframes < KEYFRAMES && pictures < PICTURES && began.elapsed() < LONGEST {
+    let (mut keyframes, mut units, began) = (0, 0, Instant::now());
+    while keyframes < KEYFRAMES && units < UNITS && began.elapsed() < LONGEST {
         let Some(sample) = sink.try_pull_sample(gst::ClockTime::from_mseconds(100)) else {
             let failed = bus.pop_filtered(&[gst::MessageType::Error]).is_some();
             if sink.is_eos() || failed {
@@ -61,7 +61,7 @@ fn open_among_first(pipeline: &gst::Pipeline, input: &Input) -> Option<bool> {
             }
             continue;
         };
-        pictures += 1;
+        units += 1;
         let Some(buffer) = sample.buffer() else {
             continue;
         };
@@ -87,7 +87,7 @@ mod tests {
     use super::is_open;
 
     #[test]
-    fn the_first_slice_tells() {
+    fn the_first_slice_decides() {
         let sets = [0, 0, 0, 1, 0x67, 5, 0, 0, 1, 0x68, 5];
         let with = |slice: u8| [&sets[..], &[0, 0, 1, slice, 0x88]].concat();
         assert_eq!(is_open(&with(0x65)), Some(false));

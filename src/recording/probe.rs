@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::codec;
 use super::cut::cut_off;
-use super::tracks::picture_tracks;
+use super::tracks::video_tracks;
 use crate::machine::packages;
 
 /// Time limit for probing a recording.
@@ -361,7 +361,7 @@ pub fn probe(input: &Input) -> Result<Recording, ProbeError> {
         }
         _ => {}
     }
-    let tracks = input.path.as_deref().map(picture_tracks);
+    let tracks = input.path.as_deref().map(video_tracks);
     if video.is_empty()
         && let Some(track) = tracks.iter().flatten().find(|track| track.is_left_out())
     {

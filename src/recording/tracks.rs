@@ -11,14 +11,14 @@ const MOST_BYTES: u64 = 1 << 16;
 
 /// A video track.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct PictureTrack {
+pub(crate) struct VideoTrack {
     /// Duration of the track and of the whole file, seconds.
     pub seconds: (f64, f64),
     /// Number of edits that show something; 1 if the track is shown as it is.
     pub edits: usize,
 }
 
-impl PictureTrack {
+impl VideoTrack {
     /// Whether GStreamer's demuxer skips it as a preview: it lasts less than a fifth of the file.
     pub(crate) fn is_left_out(&self) -> bool {
         self.seconds.0 * 5.0 < self.seconds.1
@@ -26,7 +26,7 @@ impl PictureTrack {
 }
 
 /// The video tracks of a file; none if it is not an MP4 file or cannot be read.
-pub(crate) fn picture_tracks(path: &Path) -> Vec<PictureTrack> {
+pub(crate) fn video_tracks(path: &Path) -> Vec<VideoTrack> {
     File::open(path)
         .ok()
         .and_then(|mut file| tracks(&mut file))
@@ -41,7 +41,7 @@ struct Box {
     to: u64,
 }
 
-fn tracks(file: &mut File) -> Option<Vec<PictureTrack>> {
+fn tracks(file: &mut File) -> Option<Vec<VideoTrack>> {
     let length = file.metadata().ok()?.len();
     let all = Box {
         kind: *b"file",
@@ -76,7 +76,7 @@ fn tracks(file: &mut File) -> Option<Vec<PictureTrack>> {
             Some(list) => edits(file, *list).unwrap_or(1),
             None => 1,
         };
-        found.push(PictureTrack {
+        found.push(VideoTrack {
             seconds: (lasts, whole),
             edits,
         });
@@ -181,11 +181,11 @@ mod tests {
         [a_box(b"ftyp", b"isom"), a_box(b"moov", &movie.concat())].concat()
     }
 
-    fn of_bytes(bytes: &[u8]) -> Vec<PictureTrack> {
+    fn of_bytes(bytes: &[u8]) -> Vec<VideoTrack> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         std::fs::write(&path, bytes).unwrap();
-        picture_tracks(&path)
+        video_tracks(&path)
     }
 
     #[test]
@@ -193,7 +193,7 @@ mod tests {
         let found = of_bytes(&film(1500, &[-1, 0, 500]));
         assert_eq!(
             found,
-            [PictureTrack {
+            [VideoTrack {
                 seconds: (1.5, 10.0),
                 edits: 2
             }]

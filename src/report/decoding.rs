@@ -80,10 +80,10 @@ pub(super) fn time(video: &Path, all: u64) -> anyhow::Result<Value> {
             _ => {}
         }
     }
-    let pictures = count.load(Ordering::Relaxed);
+    let frames = count.load(Ordering::Relaxed);
     let busy = begun.elapsed() - Duration::from_nanos(first.load(Ordering::Relaxed));
     let _ = pipeline.set_state(gst::State::Null);
-    if pictures < 2 {
+    if frames < 2 {
         bail!(
             "{}{}",
             name(),
@@ -92,8 +92,8 @@ pub(super) fn time(video: &Path, all: u64) -> anyhow::Result<Value> {
     }
     let seconds = busy.as_secs_f64();
     Ok(json!({
-        "pictures": pictures,
+        "pictures": frames,
         "seconds": seconds,
-        "everything": seconds / pictures as f64 * all as f64,
+        "everything": seconds / frames as f64 * all as f64,
     }))
 }

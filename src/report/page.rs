@@ -422,7 +422,7 @@ pub(super) fn about(run: &RunView) -> Value {
             "high": at_tier(anchoring::tier::Tier::High), "base": at_tier(anchoring::tier::Tier::Base), "low": at_tier(anchoring::tier::Tier::Low),
         })
     });
-    let unpictured = {
+    let without_frame = {
         let with: std::collections::BTreeSet<_> =
             run.tables.anchor.iter().filter(|row| **row >= 0).collect();
         run.tables.anchors.len() - with.len().min(run.tables.anchors.len())
@@ -445,7 +445,7 @@ pub(super) fn about(run: &RunView) -> Value {
         "policy": text(run.setting("budget", "policy")),
         "planning": text(run.setting("budget", "planning")),
         "frames": summary.frames, "dim": summary.dim,
-        "anchors": summary.anchors, "cues": summary.cues, "unpictured": unpictured,
+        "anchors": summary.anchors, "cues": summary.cues, "unpictured": without_frame,
         "not_taken": left_out.text(),
         "spent": summary.spent_tokens, "budget": summary.budget_tokens,
         "share": if summary.budget_tokens > 0 { Some(summary.spent_tokens as f64 * 100.0 / summary.budget_tokens as f64) } else { None },

@@ -136,10 +136,10 @@ impl RunView {
     /// What follows from the tables.
     pub(crate) fn facts(&self) -> Facts {
         let duration = self.duration_ns();
-        let looks = self.tables.pts_ns.iter().copied();
+        let frames = self.tables.pts_ns.iter().copied();
         let mut stretches = Vec::new();
         let mut last = 0;
-        for at in looks.clone().chain([duration]) {
+        for at in frames.clone().chain([duration]) {
             let at = at.clamp(last, duration.max(last));
             stretches.push((last, at));
             last = at;
@@ -166,7 +166,7 @@ impl RunView {
         gaps.truncate(MOST_GAPS);
         gaps.sort_unstable();
         let second = 1_000_000_000;
-        let mut seconds: Vec<i64> = looks
+        let mut seconds: Vec<i64> = frames
             .filter(|at| (0..duration).contains(at))
             .map(|at| at / second)
             .collect();

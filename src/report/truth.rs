@@ -104,17 +104,17 @@ pub(crate) fn judge(events: &[Event], tables: &Tables) -> Comparison {
 pub(crate) fn evenly<'a>(
     events: impl Iterator<Item = &'a Event>,
     duration_ns: i64,
-    looks: u64,
+    frames: u64,
 ) -> usize {
-    let (duration, looks) = (i128::from(duration_ns), i128::from(looks));
+    let (duration, frames) = (i128::from(duration_ns), i128::from(frames));
     let hit = |event: &&Event| {
         // The first frame not before the start: (k + 1/2) / frames of the recording.
         let from = i128::from(start(event));
-        let k = (2 * looks * from + duration - 1).div_euclid(2 * duration);
-        let at = (2 * k + 1) * duration / (2 * looks);
-        k < looks && at < i128::from(stop(event))
+        let k = (2 * frames * from + duration - 1).div_euclid(2 * duration);
+        let at = (2 * k + 1) * duration / (2 * frames);
+        k < frames && at < i128::from(stop(event))
     };
-    if duration <= 0 || looks == 0 {
+    if duration <= 0 || frames == 0 {
         return 0;
     }
     events.filter(hit).count()
@@ -196,15 +196,15 @@ mod tests {
         }
     }
 
-    fn run(onsets_ms: &[i64], looks: &[(i64, Tier)]) -> Tables {
+    fn run(onsets_ms: &[i64], frames: &[(i64, Tier)]) -> Tables {
         Tables {
-            pts_ns: looks.iter().map(|(ms, _)| ms * 1_000_000).collect(),
-            planned_ns: looks.iter().map(|(ms, _)| ms * 1_000_000).collect(),
-            asked_ns: looks.iter().map(|(ms, _)| ms * 1_000_000).collect(),
-            tier: looks.iter().map(|(_, tier)| *tier).collect(),
-            reason: vec![Reason::Background; looks.len()],
-            tokens: vec![49; looks.len()],
-            anchor: vec![-1; looks.len()],
+            pts_ns: frames.iter().map(|(ms, _)| ms * 1_000_000).collect(),
+            planned_ns: frames.iter().map(|(ms, _)| ms * 1_000_000).collect(),
+            asked_ns: frames.iter().map(|(ms, _)| ms * 1_000_000).collect(),
+            tier: frames.iter().map(|(_, tier)| *tier).collect(),
+            reason: vec![Reason::Background; frames.len()],
+            tokens: vec![49; frames.len()],
+            anchor: vec![-1; frames.len()],
             anchors: onsets_ms
                 .iter()
                 .map(|ms| AnchorRow {
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn evenly_spaced_looks_fall_where_they_fall() {
+    fn evenly_spaced_frames_hit_what_lies_under_them() {
         // Frames at 0.5, 1.5, ... 9.5 s.
         let events = [
             event(400, 900),
@@ -263,22 +263,22 @@ mod tests {
             event(1_000, 1_501),
             event(9_600, 20_000),
         ];
-        let hits = |looks| evenly(events.iter(), 10_000_000_000, looks);
+        let hits = |frames| evenly(events.iter(), 10_000_000_000, frames);
         assert_eq!([hits(10), hits(0), hits(1)], [2, 0, 0]);
         assert_eq!(hits(1000), 4);
         assert_eq!(evenly(events.iter(), 0, 10), 0);
     }
 
     #[test]
-    fn the_dearest_picture_of_an_event_is_shown() {
+    fn the_dearest_frame_of_an_event_is_shown() {
         let events = [event(1_000, 4_000)];
-        let looks = [
+        let frames = [
             (500, Tier::High),
             (1_000, Tier::Low),
             (2_000, Tier::High),
             (3_000, Tier::High),
         ];
-        assert_eq!(judge(&events, &run(&[], &looks)).events[0].frame, Some(2));
+        assert_eq!(judge(&events, &run(&[], &frames)).events[0].frame, Some(2));
     }
 
     #[test]

@@ -359,18 +359,18 @@ fn by_uri(element: &gst::Element, input: &Input) -> anyhow::Result<()> {
 const MOST_DECODING: u32 = 8;
 /// Most pixels that a decoder may hold in memory: twenty frames of 3840 x 2160.
 const MOST_PIXELS: u64 = 20 * 3840 * 2160;
-/// Frames that it holds anyway (measured), those that it has output included.
-const PICTURES: u64 = 15;
+/// Frames that it holds anyway (measured), including those it has output.
+const HELD_FRAMES: u64 = 15;
 /// Further frames per thread.
-const PICTURES_OF_THREAD: u64 = 4;
+const FRAMES_PER_THREAD: u64 = 4;
 /// Most encoder threads: a batch is too small for more.
 const MOST_ENCODING: u32 = 16;
 
 /// Decoder threads for this number of cores and pixels, at least `least`. Decoder and encoder run at the same time, and which of them has more
 /// to do depends on the recording: on few cores each may use all, on many the encoder gets half.
 pub(super) fn decoding(cores: u32, pixels: u64, least: u32) -> u32 {
-    let pictures = (MOST_PIXELS / pixels.max(1)).saturating_sub(PICTURES);
-    let most = (pictures / PICTURES_OF_THREAD).clamp(1, MOST_DECODING.into());
+    let frames = (MOST_PIXELS / pixels.max(1)).saturating_sub(HELD_FRAMES);
+    let most = (frames / FRAMES_PER_THREAD).clamp(1, MOST_DECODING.into());
     cores.clamp(1, most as u32).max(least)
 }
 

@@ -80,16 +80,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pictures_come_back_in_the_order_in_which_they_are_shown() {
-        let mut pictures = FrameTimes::default();
+    fn times_come_back_in_the_order_in_which_they_are_shown() {
+        let mut times = FrameTimes::default();
         let all: Vec<_> = (0..1_000).map(|i| Nanos::from_ms(40 * i)).collect();
         // Every fourth frame is decoded before the three that are shown before it.
         for four in all.chunks(4) {
             for i in [3, 1, 0, 2] {
-                pictures.note(four[i]);
+                times.note(four[i]);
             }
         }
-        assert!(pictures.times().unwrap().eq(all));
+        assert!(times.times().unwrap().eq(all));
         assert_eq!(FrameTimes::default().times().unwrap().count(), 0);
     }
 }

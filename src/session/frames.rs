@@ -24,7 +24,7 @@ const LARGEST: u32 = 16_384;
 
 /// A decoded frame, upright, with square pixels.
 #[derive(Clone, Debug)]
-pub(crate) struct Picture {
+pub(crate) struct DecodedFrame {
     /// The time that was asked for.
     pub(crate) asked: Nanos,
     /// The frame's own time.
@@ -44,7 +44,7 @@ pub(crate) fn frames(
     times: &[Nanos],
     stall: Duration,
     stop: &Stop,
-    mut each: impl FnMut(Picture) -> anyhow::Result<()>,
+    mut each: impl FnMut(DecodedFrame) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     if times.is_empty() {
         return Ok(());
@@ -116,7 +116,7 @@ pub(crate) fn frames(
         }
         match sink.try_pull_sample(TICK) {
             Some(sample) => {
-                each(picture(&sample).with_context(|| format!("a frame of {name}"))?)?;
+                each(decoded(&sample).with_context(|| format!("a frame of {name}"))?)?;
                 moved = Instant::now();
             }
             None if sink.is_eos() => break,
@@ -162,7 +162,7 @@ fn plan_of(times: &[Nanos]) -> Plan {
     }
 }
 
-fn picture(sample: &gst::Sample) -> anyhow::Result<Picture> {
+fn decoded(sample: &gst::Sample) -> anyhow::Result<DecodedFrame> {
     let caps = sample.caps().context("has no caps")?;
     let media = caps.structure(0).context("has empty caps")?;
     let side = |name: &str| -> anyhow::Result<u32> {
@@ -185,7 +185,7 @@ fn picture(sample: &gst::Sample) -> anyhow::Result<Picture> {
         bail!("its data is too short");
     }
     let rows = data.chunks(stride).take(height as usize);
-    Ok(Picture {
+    Ok(DecodedFrame {
         asked: chosen.entry.planned,
         pts: chosen.pts,
         width,

@@ -50,7 +50,7 @@ pub(super) struct FirstPass {
     /// Average time between frames.
     frame: Nanos,
     /// Time of every frame.
-    pictures: FrameTimes,
+    frame_times: FrameTimes,
     /// When the sound begins and ends, if there is any.
     sound: Option<Span>,
     /// Stretches without frames (without video: without sound). They get no plan entries.
@@ -116,7 +116,7 @@ impl Session<'_> {
         let container = self.recording.duration.unwrap_or(Nanos::ZERO);
         let mut measure = std::mem::take(&mut *lock(&measure));
         if let Some((_, stop)) = measure.span() {
-            self.warn_of_lost_pictures(stop, log);
+            self.warn_of_lost_frames(stop, log);
         }
         let (start, stop) = match measure.span() {
             Some(span) => span,
@@ -138,9 +138,9 @@ impl Session<'_> {
             count: ear.count,
             start,
             stop,
-            frame: measure.frame(),
+            frame: measure.frame_length(),
             keyframes: measure.keyframes,
-            pictures: measure.pictures,
+            frame_times: measure.frame_times,
             sound: ear.first.map(|first| (first, ear.stop)),
             holes: if has_video {
                 measure.holes
@@ -159,7 +159,7 @@ impl Session<'_> {
             stop,
             keyframes,
             frame,
-            pictures: shown,
+            frame_times: shown,
             sound,
             holes,
             changes,
@@ -363,26 +363,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_recording_lasts_to_the_end_of_its_last_picture() {
+    fn a_recording_lasts_to_the_end_of_its_last_frame() {
         let mut measure = Measure::default();
         assert_eq!(measure.span(), None);
         for ms in [40, 0, 120, 80] {
-            measure.picture(Nanos::from_ms(ms), None, false);
+            measure.frame_came(Nanos::from_ms(ms), None, false);
         }
         assert_eq!(measure.span(), Some((Nanos::ZERO, Nanos::from_ms(160))));
-        measure.picture(Nanos::from_ms(160), Some(Nanos::from_ms(40)), false);
+        measure.frame_came(Nanos::from_ms(160), Some(Nanos::from_ms(40)), false);
         assert_eq!(measure.span(), Some((Nanos::ZERO, Nanos::from_ms(200))));
     }
 
     #[test]
-    fn a_hole_counts_neither_as_time_between_pictures_nor_as_planned_time() {
+    fn a_hole_counts_neither_as_time_between_frames_nor_as_planned_time() {
         let mut measure = Measure::default();
         let year = 365 * 24 * 3600 * 1000;
         for n in 0..500 {
             let at = 40 * n + if n < 250 { 0 } else { year };
-            measure.picture(Nanos::from_ms(at), None, n % 50 == 0);
+            measure.frame_came(Nanos::from_ms(at), None, n % 50 == 0);
         }
-        assert!(measure.frame() < Nanos::from_ms(41), "{}", measure.frame());
+        assert!(
+            measure.frame_length() < Nanos::from_ms(41),
+            "{}",
+            measure.frame_length()
+        );
         let timeline = CompactTimeline::new(measure.holes);
         let (planned, _) = timeline.compact(Nanos::from_ms(year + 20_000));
         assert!(planned < Nanos::from_ms(21_000), "{planned}");

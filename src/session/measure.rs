@@ -32,7 +32,7 @@ pub(super) struct Measure {
     pub first: Option<Nanos>,
     pub last: Nanos,
     pub stop: Nanos,
-    pub pictures: FrameTimes,
+    pub frame_times: FrameTimes,
     pub finder: DiscontinuityFinder,
     /// At most [`MOST_HOLES`], and their total length.
     pub holes: Vec<Window>,
@@ -59,14 +59,14 @@ impl Measure {
         }
     }
 
-    pub(super) fn picture(&mut self, at: Nanos, length: Option<Nanos>, keyframe: bool) {
+    pub(super) fn frame_came(&mut self, at: Nanos, length: Option<Nanos>, keyframe: bool) {
         self.count += 1;
-        self.pictures.note(at);
+        self.frame_times.note(at);
         let hole = self.finder.push(at);
         if let Some(hole) = hole.filter(|_| self.holes.len() < MOST_HOLES) {
             self.missing = self.missing + (hole.stop() - hole.start());
             // The frame before it is shown for as long as any other.
-            let shown = self.frame().min(MIN_LENGTH.scaled(0.5));
+            let shown = self.frame_length().min(MIN_LENGTH.scaled(0.5));
             self.holes
                 .extend(Window::new(hole.start() + shown, hole.stop()));
         }
@@ -87,7 +87,7 @@ impl Measure {
     }
 
     /// Average time between frames, at least 1 ms.
-    pub(super) fn frame(&self) -> Nanos {
+    pub(super) fn frame_length(&self) -> Nanos {
         let length = self
             .first
             .map_or(Nanos::ZERO, |first| self.last - first - self.missing);
@@ -106,7 +106,7 @@ impl Measure {
         let stop = if self.stop > self.last {
             self.stop
         } else {
-            self.last + self.frame()
+            self.last + self.frame_length()
         };
         Some((first.max(Nanos::ZERO), stop))
     }
@@ -196,23 +196,23 @@ fn note(
             changes.kinds.kind(keyframe, &map)
         }
     };
-    let picture = AccessUnit {
+    let unit = AccessUnit {
         length: length.map(Nanos::new),
         keyframe,
         bytes: buffer.size(),
         kind,
     };
     let known = if measure.order.passes(stamp) {
-        Some(picture)
+        Some(unit)
     } else {
         let map = buffer
             .map_readable()
             .context("cannot read an access unit")?;
-        let taken = measure.order.take(stamp, &map, picture);
+        let taken = measure.order.take(stamp, &map, unit);
         taken.context("the video has no presentation times")?
     };
     match known.zip(buffer.pts()) {
-        Some((picture, pts)) => note_at(measure, segment, pts, &picture),
+        Some((unit, pts)) => note_at(measure, segment, pts, &unit),
         None => note_ordered(measure, segment, false),
     }
     Ok(())
@@ -224,13 +224,8 @@ fn note_ordered(
     segment: &gst::FormattedSegment<gst::ClockTime>,
     drain: bool,
 ) {
-    while let Some((picture, pts, _)) = measure.order.next(drain) {
-        note_at(
-            measure,
-            segment,
-            gst::ClockTime::from_nseconds(pts),
-            &picture,
-        );
+    while let Some((unit, pts, _)) = measure.order.next(drain) {
+        note_at(measure, segment, gst::ClockTime::from_nseconds(pts), &unit);
     }
 }
 
@@ -238,12 +233,12 @@ fn note_at(
     measure: &mut Measure,
     segment: &gst::FormattedSegment<gst::ClockTime>,
     pts: gst::ClockTime,
-    picture: &AccessUnit,
+    unit: &AccessUnit,
 ) {
     if let Some(at) = stream_time(segment, pts) {
-        measure.picture(at, picture.length, picture.keyframe);
+        measure.frame_came(at, unit.length, unit.keyframe);
         if let Some(changes) = &mut measure.changes {
-            changes.unit(at, picture.kind, picture.bytes);
+            changes.unit(at, unit.kind, unit.bytes);
         }
     }
 }

@@ -281,8 +281,12 @@ fn detail(debug: Option<&str>) -> String {
 
 /// The position of the pass: what is encoded, else heard, else read.
 fn position(gauges: &[Gauge]) -> Nanos {
-    let looks = gauges.iter().any(|gauge| gauge.stage == "pick");
-    let stage = if looks { gauges.last() } else { gauges.first() };
+    let encodes = gauges.iter().any(|gauge| gauge.stage == "pick");
+    let stage = if encodes {
+        gauges.last()
+    } else {
+        gauges.first()
+    };
     stage.map_or(Nanos::ZERO, |gauge| {
         Nanos::new(gauge.at.load(Ordering::Relaxed))
     })

@@ -14,9 +14,9 @@ const TAIL: Nanos = Nanos::from_ms(2_000);
 pub(super) type Span = (Nanos, Nanos);
 
 /// Warnings about when video and sound begin and end.
-pub(super) fn hints(pictures: Span, sound: Span) -> Vec<String> {
+pub(super) fn hints(video: Span, sound: Span) -> Vec<String> {
     let mut hints = Vec::new();
-    let (first, last) = pictures;
+    let (first, last) = video;
     let (begins, ends) = sound;
     if ends <= first || last <= begins {
         hints.push(format!(
@@ -52,21 +52,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_begins_or_ends_apart_is_told_and_nothing_else() {
-        let told = |pictures: (i64, i64), sound: (i64, i64)| {
+    fn warns_only_where_sound_and_video_begin_or_end_apart() {
+        let hinted = |video: (i64, i64), sound: (i64, i64)| {
             let span = |(from, to)| (Nanos::from_ms(from), Nanos::from_ms(to));
-            hints(span(pictures), span(sound))
+            hints(span(video), span(sound))
         };
-        assert_eq!(told((0, 10_000), (990, 8_000)), Vec::<String>::new());
-        let late = told((0, 10_000), (1_000, 10_000));
+        assert_eq!(hinted((0, 10_000), (990, 8_000)), Vec::<String>::new());
+        let late = hinted((0, 10_000), (1_000, 10_000));
         assert!(
             late.len() == 1 && late[0].contains("sound begins at 1.000 s"),
             "{late:?}"
         );
-        let both = told((5_000, 20_000), (0, 10_000));
+        let both = hinted((5_000, 20_000), (0, 10_000));
         assert!(both[0].contains("video begins at 5.000 s"), "{both:?}");
         assert!(both[1].contains("sound ends at 10.000 s"), "{both:?}");
-        assert!(told((0, 10_000), (0, 13_000))[0].contains("video ends at 10.000 s"));
-        assert!(told((0, 10_000), (20_000, 30_000))[0].contains("do not overlap"));
+        assert!(hinted((0, 10_000), (0, 13_000))[0].contains("video ends at 10.000 s"));
+        assert!(hinted((0, 10_000), (20_000, 30_000))[0].contains("do not overlap"));
     }
 }

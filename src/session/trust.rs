@@ -26,7 +26,7 @@ struct TrustState {
     cues: AtomicU64,
     trusted: AtomicU64,
     sound: [AtomicI64; 2],
-    pictures: [AtomicI64; 2],
+    video: [AtomicI64; 2],
 }
 
 impl TrustState {
@@ -52,12 +52,11 @@ impl SoundTrust {
         if seen.trusted.load(Ordering::Relaxed) == 0 {
             warnings.push(NOTHING.into());
         }
-        if let (Some(pictures), Some(sound)) = (
-            TrustState::span(&seen.pictures),
-            TrustState::span(&seen.sound),
-        ) {
+        if let (Some(video), Some(sound)) =
+            (TrustState::span(&seen.video), TrustState::span(&seen.sound))
+        {
             // The gate itself warns if the sound ends early.
-            let hints = spans::hints(pictures, sound).into_iter();
+            let hints = spans::hints(video, sound).into_iter();
             warnings.extend(hints.filter(|hint| !hint.starts_with("the sound ends")));
         }
         warnings
@@ -75,7 +74,7 @@ pub(super) fn watch(
         cues: AtomicU64::new(0),
         trusted: AtomicU64::new(0),
         sound: nothing(),
-        pictures: nothing(),
+        video: nothing(),
     });
     let distrust = pipeline.settings.budget.distrust;
     for pad in ears.src_pads() {
@@ -101,7 +100,7 @@ pub(super) fn watch(
                 && let Some(segment) = event.segment().downcast_ref::<gst::ClockTime>()
                 && let Some(at) = stream_time(segment, pts)
             {
-                TrustState::came(&seen.pictures, at.max(Nanos::ZERO), at);
+                TrustState::came(&seen.video, at.max(Nanos::ZERO), at);
             }
             gst::PadProbeReturn::Ok
         });

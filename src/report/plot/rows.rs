@@ -93,7 +93,7 @@ pub(super) fn draw(runs: &[&RunView], view: &View, theme: &Theme) -> Drawing {
             judged = true;
         }
         sheet.anchors(run);
-        sheet.pictures(run);
+        sheet.frames(run);
     }
     let bottom = sheet.y;
     sheet.axis(top, bottom);
@@ -392,7 +392,7 @@ impl Sheet<'_> {
         self.next(height);
     }
 
-    fn pictures(&mut self, run: &RunView) {
+    fn frames(&mut self, run: &RunView) {
         let height = 48.0;
         self.name("frames", height);
         let base = self.y + height;
