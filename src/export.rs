@@ -4,9 +4,11 @@
 //!
 //! - `source`: the files to export; reports every problem before anything is written.
 //! - `actionformer`, `npy`, `safetensors`: formats with one file per recording.
+//! - `clip_grid`: grids of clips, for `actionformer`.
 //! - `merged` (HDF5), `parquet`: formats with one file for all.
 
 mod actionformer;
+mod clip_grid;
 mod merged;
 mod npy;
 mod parquet;
@@ -101,6 +103,7 @@ fn grid(args: &cli::Export) -> Result<Grid, Usage> {
         stride_ms: args.stride_ms.unwrap_or(STRIDE_MS),
         fill: args.fill.unwrap_or(Fill::Nearest),
         loader: args.loader.unwrap_or(Loader::Epic),
+        is_asked: args.stride_ms.is_some(),
     })
 }
 

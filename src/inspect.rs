@@ -153,10 +153,14 @@ impl fmt::Display for About {
                 )?;
                 writeln!(
                     f,
-                    "features     {} x {} ({:?})",
+                    "features     {} x {} ({:?}){}",
                     grouped(s.frames),
                     s.dim,
-                    s.precision
+                    s.precision,
+                    match s.clip_frames {
+                        0 => String::new(),
+                        n => format!(", of clips of {n} frames"),
+                    }
                 )?;
                 let shares = s
                     .shares

@@ -31,6 +31,7 @@ mod variables;
 
 use std::path::{Path, PathBuf};
 
+use anchoring::planning::clips::ClipShape;
 use anchoring::settings::{Policy, Settings};
 use anchoring::tier::Prices;
 use gstearmark::models::notes::AudioModels;
@@ -83,6 +84,8 @@ pub struct Pipeline {
     pub cues_from: Option<PathBuf>,
     /// The price of a frame of each tier with the chosen encoder.
     pub prices: Prices,
+    /// What clips the chosen encoder takes; `None` if it takes single frames.
+    pub clip: Option<ClipShape>,
     /// The tagger of the section `ears`; `None` for none.
     pub tagger: Option<String>,
     /// The encoder of the section `features`, by name.
@@ -251,15 +254,16 @@ fn compile(
             problems,
         );
     }
-    let prices = sections::model(
+    let manifest = sections::model(
         &encoder,
         gstearmark::models::Kind::Encoder,
         features.place("model"),
         "features.model",
         problems,
-    )
-    .and_then(|manifest| manifest.prices())
-    .unwrap_or_default();
+    );
+    let prices = manifest.as_ref().and_then(|manifest| manifest.prices());
+    let prices = prices.unwrap_or_default();
+    let clip = manifest.as_ref().and_then(|manifest| manifest.clip());
     if let Some(settings) = &settings {
         sections::check(settings, prices, &places, problems);
         // A tagger that is not there is told already.
@@ -311,6 +315,9 @@ fn compile(
 
     let settings = settings?;
     let planning = plan_way(planning, policy, &budget, problems);
+    if manifest.is_some() {
+        checks::clips(clip, policy, &budget, &gate, problems);
+    }
     if !settings.budget.pictures_during_speech {
         hears_speech(&ears, planning, policy, &budget, problems);
     }
@@ -336,6 +343,7 @@ fn compile(
         planning,
         cues_from: cues_from.map(Into::into),
         prices,
+        clip,
         tagger,
         encoder,
         ears: ears.values,
@@ -467,6 +475,20 @@ fn plan_way(
     problems: &mut Vec<Problem>,
 ) -> Planning {
     match (given, policy) {
+        (Some(Planning::Streaming), Policy::Grid) => {
+            problems.push(
+                Problem::new(
+                    budget.place("planning"),
+                    "budget.planning",
+                    "must be global for the policy grid",
+                )
+                .value("streaming")
+                .hint(Some(
+                    "a grid counts the frames of the whole recording; for what has no end take clips at anchors".into(),
+                )),
+            );
+            Planning::Global
+        }
         (Some(Planning::Global), Policy::Dense) => {
             problems.push(
                 Problem::new(

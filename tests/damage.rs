@@ -56,6 +56,7 @@ pub fn make(file: &Path, precision: Precision, thumbnails: bool, sound: bool) {
             features: (0..16).map(|d| (k * 16 + d) as f32 * 0.37).collect(),
             thumbnail: vec![k as u8; 30 + k as usize % 50],
             quality: FrameQuality::from_values([0, 1, 2, 3, 4, 5].map(|m| (k + m) as f32 / 160.0)),
+            clip: None,
         };
         writer.frame(&row).unwrap();
         if sound {
@@ -416,6 +417,7 @@ fn what_was_spent_without_a_budget_is_told() {
                 features: vec![1.0],
                 thumbnail: Vec::new(),
                 quality: FrameQuality::default(),
+                clip: None,
             })
             .unwrap();
         let closing = Closing {

@@ -71,6 +71,7 @@ fn make(file: &Path, made: Made) {
             features: features.collect(),
             thumbnail: vec![k as u8; 3 + k as usize % 5],
             quality: FrameQuality::from_values([0, 1, 2, 3, 4, 5].map(|m| (k + m) as f32 / 800.0)),
+            clip: None,
         };
         writer.frame(&row).unwrap();
         writer.cue(&cue(k)).unwrap();

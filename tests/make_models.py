@@ -3,7 +3,7 @@
 
     make_models.py FOLDER
 
-clip.onnx, siglip.onnx, dinov2.onnx, vit.onnx, efficientnet.onnx, tagger.onnx (with classes.csv); and some that Earmark can't take: text.onnx (two
+clip.onnx, siglip.onnx, dinov2.onnx, vit.onnx, efficientnet.onnx, tagger.onnx (with classes.csv), slowfast.onnx, videomae.onnx, r2plus1d.onnx; and some that Earmark can't take: text.onnx (two
 inputs), half.onnx (16 bits), wide.onnx (not square). What they compute is of no matter: means of channels, times a matrix. Needs onnx and numpy.
 """
 import pathlib, sys
@@ -36,6 +36,21 @@ def pooled(name, picture, dim, *, layout="NCHW", tokens=None, outputs=("image_em
     ]
     inputs = [helper.make_tensor_value_info(picture[0], kind, [batch, *picture[1:]]), *more]
     save(name, nodes, inputs, given, constants)
+
+
+def clips(name, inputs, dim, batch="N"):
+    """A model of clips that pools each of its inputs."""
+    nodes, means = [], []
+    for key, axes in inputs.items():
+        channel = 2 if axes[1] == 3 else 1
+        nodes.append(helper.make_node("ReduceMean", [key, f"axes{channel}"], [f"{key}_mean"], keepdims=0))
+        means.append(f"{key}_mean")
+    channels = 2 if 2 in (axes[0] for axes in inputs.values()) else 3
+    matrix = np.linspace(-1, 1, channels * len(inputs) * dim).reshape(-1, dim).astype("f4")
+    nodes += [helper.make_node("Concat", means, ["all"], axis=1), helper.make_node("MatMul", ["all", "matrix"], ["features"])]
+    constants = [numpy_helper.from_array(matrix, "matrix"), numpy_helper.from_array(np.array([2, 3, 4], "i8"), "axes1"), numpy_helper.from_array(np.array([1, 3, 4], "i8"), "axes2")]
+    given = [helper.make_tensor_value_info(key, TensorProto.FLOAT, [batch, *axes]) for key, axes in inputs.items()]
+    save(name, nodes, given, [helper.make_tensor_value_info("features", TensorProto.FLOAT, [batch, dim])], constants)
 
 
 def save(name, nodes, inputs, outputs, constants):
@@ -71,6 +86,11 @@ def main():
     pooled(folder / "dinov2.onnx", ("pixel_values", 3, "H", "W"), 384, tokens=5, outputs=("pooler_output", "last_hidden_state"))
     # From TensorFlow: channels last.
     pooled(folder / "efficientnet.onnx", ("images", 224, 224, 3), 1280, layout="NHWC", outputs=("features",))
+    # Clips: SlowFast's two pathways of any size, VideoMAE's frames before channels, R(2+1)D's own size.
+    clips(folder / "slowfast.onnx", {"slow": (3, 8, "H", "W"), "fast": (3, 32, "H", "W")}, 2304, batch=1)
+    clips(folder / "videomae.onnx", {"pixel_values": (16, 3, 224, 224)}, 768)
+    clips(folder / "r2plus1d.onnx", {"clip": (3, "T", 112, 112)}, 512)
+    clips(folder / "flow.onnx", {"flow": (2, 16, 224, 224)}, 400)
     tagger(folder / "tagger.onnx", 8)
     ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["N", 77])
     pooled(folder / "text.onnx", ("pixel_values", 3, 224, 224), 512, more=(ids,))

@@ -3,6 +3,7 @@
 
     media.py NAME FOLDER        writes FOLDER/NAME.EXT and prints its path; `media.py list` names them all
     media.py encoder FOLDER     writes a tiny image encoder (ONNX + manifest) whose features are the picture's 8 x 8 cells
+    media.py clips FOLDER       the same for clips: 8 frames, and 16 of which a slow pathway gets 4; their features are the cells of every frame
     media.py tagger FOLDER      writes a tiny audio tagger (ONNX + manifest + classes) of three classes
 
 A picture is 320 x 240: 8 x 8 cells of which the first 12 hold the picture's number in binary (white = 1), the next 12 the
@@ -288,6 +289,34 @@ tiers: { low: { px: 64, tokens: 49 }, base: { px: 64, tokens: 196 }, high: { px:
 """)
 
 
+def clips(folder):
+    """Two encoders of clips: a convolution in 3-D gives the mean colour of each of 8 x 8 cells of every frame. `clips8` takes [n, 3, 8, 64, 64] and
+    gives (channel, frame, cell); `clips16` takes 4 and 16 frames [n, t, 3, 64, 64] and gives those of the slow pathway, then the fast one's."""
+    from onnx import TensorProto, helper
+    kernel = np.full((3, 1, 1, 8, 8), 1 / 64, "f4")
+    pool = lambda of, to: [helper.make_node("Conv", [of, "kernel"], [to + "_pooled"], kernel_shape=[1, 8, 8], strides=[1, 8, 8], group=3),
+                           helper.make_node("Flatten", [to + "_pooled"], [to], axis=1)]
+    swap = lambda of, to: [helper.make_node("Transpose", [of], [to], perm=[0, 2, 1, 3, 4])]
+    tensor = lambda name, *shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *shape])
+    about = """schema: earmark-model/1
+name: NAME
+kind: clip-encoder
+file: NAME.onnx
+sha256: SHA256
+input: { INPUT, dtype: f32, colour: RGB, mean: [0, 0, 0], std: [255, 255, 255], resize: bilinear, fit: squash }
+output: { name: cells, dim: DIM }
+tiers: { low: { px: 64 }, base: { px: 64 }, high: { px: 64 } }
+"""
+    say = lambda name, takes, dim: about.replace("NAME", name).replace("INPUT", takes).replace("DIM", str(dim))
+    write_model(folder, "clips8", pool("clip", "cells"), [tensor("clip", 3, 8, 64, 64)], [tensor("cells", 8 * 192)], {"kernel": kernel},
+                say("clips8", "name: clip, frames: 8, every: { frames: 1 }, layout: NCTHW", 8 * 192))
+    return write_model(
+        folder, "clips16",
+        [*swap("slow", "slow_c"), *swap("fast", "fast_c"), *pool("slow_c", "a"), *pool("fast_c", "b"), helper.make_node("Concat", ["a", "b"], ["cells"], axis=1)],
+        [tensor("slow", 4, 3, 64, 64), tensor("fast", 16, 3, 64, 64)], [tensor("cells", 20 * 192)], {"kernel": kernel},
+        say("clips16", "pathways: [{ name: slow, frames: 4 }, { name: fast, frames: 16 }], every: { frames: 2 }, layout: NTCHW", 20 * 192))
+
+
 def tagger(folder):
     """A tagger of three classes: the sigmoid of the mean log-mel of the low, the middle and the high bands."""
     from onnx import TensorProto, helper
@@ -319,7 +348,7 @@ def main():
         print("\n".join(RECORDINGS))
     elif len(sys.argv) == 3 and sys.argv[1] in RECORDINGS:
         print(make(sys.argv[1], sys.argv[2]))
-    elif len(sys.argv) == 3 and sys.argv[1] in ("encoder", "tagger"):
+    elif len(sys.argv) == 3 and sys.argv[1] in ("encoder", "clips", "tagger"):
         print(globals()[sys.argv[1]](sys.argv[2]))
     else:
         sys.exit(__doc__)

@@ -279,3 +279,118 @@ fn validate_finds_a_manifest_that_differs_from_its_model() {
         }
     }
 }
+
+#[test]
+fn encoders_of_clips_are_added_run_and_held_against_their_manifests() {
+    let Some(folder) = models("models-clips") else {
+        return;
+    };
+    for (model, more, manifest_has, tried) in [
+        (
+            "slowfast.onnx",
+            &["--like", "slowfast", "--every", "1", "--px", "64"][..],
+            &[
+                "{ name: \"slow\", frames: 8 }",
+                "{ name: \"fast\", frames: 32 }",
+                "every: { frames: 1 }",
+                "layout: NCTHW",
+                "mean: [114.75, 114.75, 114.75]",
+                "fit: crop",
+            ][..],
+            "one grey clip: 2304 numbers at 32 frames of 64 x 64 pixels for 256 tokens",
+        ),
+        (
+            "videomae.onnx",
+            &["--like", "videomae"],
+            &["layout: NTCHW", "frames: 16", "every: { frames: 4 }"],
+            "16 frames of 224 x 224 pixels for 1568 tokens",
+        ),
+        (
+            "r2plus1d.onnx",
+            &[
+                "--like",
+                "r2plus1d",
+                "--frames",
+                "16",
+                "--every-ms",
+                "40",
+                "--crop",
+                "0.875",
+            ],
+            &["frames: 16", "every: { ms: 40 }", "crop: 0.875"],
+            "16 frames of 112 x 112 pixels for 392 tokens",
+        ),
+    ] {
+        let (value, manifest) = added(&folder, model, more);
+        assert_eq!(value["kind"], "clip-encoder");
+        for text in manifest_has {
+            assert!(manifest.contains(text), "{model}: {text} in {manifest}");
+        }
+        assert!(value["tried"].as_str().unwrap().contains(tried), "{value}");
+        let set = format!("features.model={}", value["manifest"].as_str().unwrap());
+        let valid = earmark(["validate", "slowfast", "--set", &set]);
+        assert!(valid.status.success(), "{model}: {}", said(&valid));
+        // Wrong shapes and rules are found, all at once.
+        let path = PathBuf::from(value["manifest"].as_str().unwrap());
+        for (changes, words) in [
+            (&[("layout: N", "layout: X")][..], &["NCTHW"][..]),
+            (
+                &[("frames: 16", "frames: 0"), ("std: [", "std: [0, 0, 0] #")],
+                &["input.frames", "input.std"],
+            ),
+            (&[("dim: ", "dim: 1")], &["output.dim is 1"]),
+            (
+                &[("name: \"fast\", frames: 32", "name: \"fast\", frames: 16")],
+                &["the pathway fast is 16", "32 frames"],
+            ),
+            (
+                &[("name: \"slow\"", "name: \"slo\"")],
+                &["input.pathways is \"slo\""],
+            ),
+            (&[("layout: NTCHW", "layout: NCTHW")], &["is it NTCHW?"]),
+            (
+                &[("px: 112", "px: 96")],
+                &["tiers.low.px is 96", "one size"],
+            ),
+            (
+                &[("every: { frames: 4 }", "every: { frames: 4, ms: 5 }")],
+                &["input.every"],
+            ),
+        ] {
+            let mut text = manifest.clone();
+            if changes.iter().any(|(from, _)| !text.contains(from)) {
+                continue;
+            }
+            for (from, to) in changes {
+                text = text.replace(from, to);
+            }
+            std::fs::write(&path, text).unwrap();
+            let output = earmark(["validate", "slowfast", "--set", &set]);
+            assert_eq!(
+                output.status.code(),
+                Some(2),
+                "{changes:?}: {}",
+                said(&output)
+            );
+            for word in words {
+                assert!(said(&output).contains(word), "{word}: {}", said(&output));
+            }
+        }
+    }
+    for (model, more, words) in [
+        ("slowfast.onnx", &["--like", "slowfast"][..], &["--px"][..]),
+        ("r2plus1d.onnx", &["--like", "r2plus1d"], &["--frames"]),
+        (
+            "videomae.onnx",
+            &["--like", "videomae", "--frames", "8"],
+            &["--frames 8", "16 frames"],
+        ),
+        ("flow.onnx", &["--like", "videomae"], &["neither clips"]),
+    ] {
+        let output = add(&folder, model, &[more, &["--overwrite"]].concat());
+        assert!(!output.status.success(), "{model}: {}", said(&output));
+        for word in words {
+            assert!(said(&output).contains(word), "{word}: {}", said(&output));
+        }
+    }
+}

@@ -29,6 +29,9 @@ mod planning;
 // Codecs by containers, pictures without times, colours.
 mod codecs;
 
+// Clips: their frames, their grids, their plans.
+mod clips;
+
 // How a recording is read, and what does the work.
 mod reading;
 

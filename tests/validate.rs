@@ -62,8 +62,26 @@ fn variables(name: &str) -> Vec<&'static str> {
         "live_udp" => vec!["--set", "url=udp://127.0.0.1:5004"],
         "live_file" => vec!["--set", "url=a.mp4"],
         "live_camera" => vec!["--set", "device=/dev/video0", "--set", "microphone=default"],
+        // Its model is the user's; a manifest alone is enough here.
+        "slowfast" | "videomae" => vec!["--set", clip_model()],
         _ => Vec::new(),
     }
+}
+
+/// `features.model=` and a manifest of an encoder of clips whose file is not there.
+fn clip_model() -> &'static str {
+    static SET: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    SET.get_or_init(|| {
+        let path = folder("validate_clips").join("mine.yaml");
+        let sha = "0".repeat(64);
+        let text = format!(
+            "schema: earmark-model/1\nname: mine\nkind: clip-encoder\nfile: mine.onnx\nsha256: \"{sha}\"\n\
+             input: {{ name: x, frames: 32, layout: NCTHW, dtype: f32, mean: [1, 1, 1], std: [1, 1, 1] }}\n\
+             output: {{ name: y, dim: 9 }}\ntiers: {{ low: {{ px: 64 }}, base: {{ px: 64 }}, high: {{ px: 64 }} }}\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        format!("features.model={}", path.display())
+    })
 }
 
 #[test]

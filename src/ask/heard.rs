@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use anchoring::plan::Line;
+use anchoring::plan::{Clip, Line};
 use anchoring::time::Nanos;
 use anyhow::{Context, bail};
 use gstearmark::h5::{self, Parts};
@@ -202,7 +202,7 @@ fn of_plan(file: &Path) -> anyhow::Result<Heard> {
                 label: anchor.label,
             });
         }
-        Line::Frame(entry) => {
+        Line::Frame(entry) | Line::Clip(Clip { entry, .. }) => {
             if let Some(row) = entry.anchor.and_then(|id| rows.get(&id)) {
                 heard.frames.push((entry.planned, *row));
             }

@@ -61,6 +61,12 @@ pub enum ModelLike {
     Vit,
     /// ImageNet's mean and deviation, bicubic, the middle square (torchvision, timm).
     Efficientnet,
+    /// Mean 0.45 and deviation 0.225, bilinear, the middle square, two frames apart (PyTorchVideo).
+    Slowfast,
+    /// ImageNet's mean and deviation, bilinear, the middle square, four frames apart (transformers).
+    Videomae,
+    /// Kinetics' mean and deviation, bilinear, the middle square, frames in a row (torchvision).
+    R2plus1d,
 }
 
 /// How a wide frame becomes square.
@@ -94,6 +100,7 @@ size gets that size and its price at every tier.
 Examples:
   earmark models add clip-vision.onnx --name clip-vit-b32 --like clip
   earmark models add siglip.onnx --like siglip --fit pad --px 224
+  earmark models add slowfast.onnx --like slowfast --every 1
   earmark models add my-net.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --output embedding
   earmark models add my-tagger.onnx --classes my-classes.csv --speech-classes 0,1")]
 pub struct ModelsAdd {
@@ -133,6 +140,22 @@ pub struct ModelsAdd {
     /// Side of the square, pixels, 1..=4096: one for all tiers, or three for low, base and high [default: the model's own, else 112,224,448].
     #[arg(long, value_name = "PX", value_delimiter = ',', value_parser = side)]
     pub px: Vec<usize>,
+
+    /// Of an encoder of clips: frames of a clip, where the file doesn't say; one number for each input.
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub frames: Vec<usize>,
+
+    /// Of an encoder of clips: frames of the recording from one frame of a clip to the next [default: that of the family, else 1].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), conflicts_with = "every_ms")]
+    pub every: Option<u32>,
+
+    /// The same in milliseconds, for recordings of other or varying rates.
+    #[arg(long, value_name = "MS")]
+    pub every_ms: Option<f64>,
+
+    /// With --fit crop: the share of the largest square that is taken, such as 0.875 for 224 of 256.
+    #[arg(long, value_name = "SHARE")]
+    pub crop: Option<f64>,
 
     /// The input that takes frames [default: the only one].
     #[arg(long, value_name = "NAME")]

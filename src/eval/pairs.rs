@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use anchoring::plan::{Header, Line, Untaken};
+use anchoring::plan::{Clip, Header, Line, Untaken};
 use anchoring::tier::{Prices, Tier, Tokens};
 use anchoring::time::Window;
 use anyhow::{Context, bail};
@@ -151,7 +151,9 @@ fn plan(path: &Path) -> anyhow::Result<Given> {
                 uncertainty: anchor.uncertainty.into(),
             });
         }
-        Line::Frame(entry) => frames.push((entry.planned, entry.tier, entry.tokens)),
+        Line::Frame(entry) | Line::Clip(Clip { entry, .. }) => {
+            frames.push((entry.planned, entry.tier, entry.tokens))
+        }
         Line::Candidate(candidate) => untaken.push(candidate),
         Line::Cue(cue) => {
             hops.push(Hop {

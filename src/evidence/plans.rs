@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anchoring::plan::{Anchor, Entry, Header, Line, Plan, Reason, SCHEMA};
+use anchoring::plan::{Anchor, Entry, Header, Plan, Reason, SCHEMA};
 use anchoring::tier::{Prices, Tier};
 use anchoring::time::{Nanos, Window};
 use anyhow::{Context, bail};
@@ -144,6 +144,7 @@ pub(super) fn plan(
         },
         anchors,
         entries,
+        clips: Vec::new(),
         untaken: Vec::new(),
     }
 }
@@ -174,6 +175,7 @@ pub(super) fn even(prices: Prices, clip: &Clip, tier: Tier) -> Plan {
         },
         anchors: Vec::new(),
         entries,
+        clips: Vec::new(),
         untaken: Vec::new(),
     }
 }
@@ -210,7 +212,7 @@ pub(super) fn write(plan: &Plan, file: &Path) -> anyhow::Result<()> {
 pub(super) fn tiers(file: &Path, prices: Prices) -> anyhow::Result<Vec<Tier>> {
     let mut tiers = Vec::new();
     outputs::plan::read(file, Some(prices), |line| {
-        if let Line::Frame(entry) = line {
+        if let Some(entry) = line.entry() {
             tiers.push(entry.tier);
         }
     })?;

@@ -12,6 +12,7 @@ use serde_json::json;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
+use super::clip_grid::ClipGrid;
 use super::npy::{Kind, header, seconds};
 use super::source::{Source, bytes};
 use super::{Job, Written};
@@ -27,6 +28,16 @@ pub(super) struct Grid {
     pub(super) stride_ms: u32,
     pub(super) fill: Fill,
     pub(super) loader: Loader,
+    /// Whether a stride was asked for; else a grid of clips keeps its own.
+    pub(super) is_asked: bool,
+}
+
+/// What ActionFormer must know for correct times.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Timing {
+    feat_stride: f64,
+    num_frames: f64,
+    default_fps: f64,
 }
 
 impl Grid {
@@ -40,24 +51,30 @@ impl Grid {
 }
 
 /// What ActionFormer's configuration must say for correct times.
-fn section(folder: &str, dim: usize, grid: Grid) -> String {
-    let (stride, ending, name) = (grid.stride_ms, grid.ending(), grid.loader.name());
+fn section(folder: &str, dim: usize, grid: Grid, timing: Timing) -> String {
+    let (ending, name) = (grid.ending(), grid.loader.name());
+    let Timing {
+        feat_stride,
+        num_frames,
+        default_fps,
+    } = timing;
     // A path may hold anything; JSON's strings are YAML's, too.
     let folder = serde_json::Value::from(folder);
     format!(
         "# For ActionFormer's configuration. Its times are then the recording's. Yours to add: json_file, num_classes, the splits,\n\
-         # and max_seq_len for the longest recording ({stride} ms are one step).\n\
+         # and max_seq_len for the longest recording ({} ms are one step).\n\
          dataset_name: {name}\n\
          dataset:\n\
          \x20 feat_folder: {folder}\n\
          \x20 file_prefix: ~\n\
          \x20 file_ext: {ending}\n\
          \x20 input_dim: {dim}\n\
-         \x20 feat_stride: {stride}\n\
-         \x20 num_frames: {stride}\n\
-         \x20 default_fps: {FPS}\n\
+         \x20 feat_stride: {feat_stride}\n\
+         \x20 num_frames: {num_frames}\n\
+         \x20 default_fps: {default_fps}\n\
          \x20 downsample_rate: 1\n\
-         \x20 force_upsampling: false\n"
+         \x20 force_upsampling: false\n",
+        (feat_stride / default_fps * 1e3).round()
     )
 }
 
@@ -80,49 +97,116 @@ pub(super) fn write(job: &Job<'_>, grid: Grid) -> anyhow::Result<Written> {
             yaml.display()
         );
     }
+    let mut timings: Vec<(String, Timing)> = Vec::new();
     let files = job.each(&[grid.ending()], |source, files| {
         let tables = source.tables()?;
-        let cells = cells(&tables, source.duration_ns(), grid);
+        let (cells, timing) = laid_out(source, &tables, grid);
         all += cells.len();
         valid += cells.iter().filter(|cell| cell.valid).count();
+        if timings.iter().all(|(_, other)| *other != timing) {
+            timings.push((source.id().into(), timing));
+        }
         files.iter().try_for_each(|file| match grid.loader {
-            Loader::Epic => one(source, &tables, &cells, grid, file),
+            Loader::Epic => one(source, &tables, &cells, timing, file),
             Loader::Thumos | Loader::Anet | Loader::Ego4d => plain(source, &cells, file),
         })
     })?;
+    if let [(one, a), (other, b), ..] = &timings[..] {
+        bail!(
+            "{one} has rows every {} of {} frames a second, {other} every {} of {}: ActionFormer's configuration has one feat_stride and default_fps for all; export them separately, or with --stride-ms",
+            a.feat_stride,
+            a.default_fps,
+            b.feat_stride,
+            b.default_fps
+        );
+    }
+    let own = even(grid);
+    let timing = timings.first().map_or(own, |(_, timing)| *timing);
+    let Timing {
+        feat_stride,
+        num_frames,
+        default_fps,
+    } = timing;
     let dim = job.sources.first().map_or(0, Source::dim);
-    let stride = grid.stride_ms;
     let folder = std::path::absolute(job.output).unwrap_or_else(|_| job.output.to_owned());
-    let section = section(&folder.to_string_lossy(), dim, grid);
+    let section = section(&folder.to_string_lossy(), dim, grid, timing);
     job.publish(std::slice::from_ref(&yaml), |opened| {
         Ok(opened
             .iter()
             .try_for_each(|mut file| file.write_all(section.as_bytes()))?)
     })?;
+    let (what, taken) = match timing == own {
+        true => ("cells", "frame"),
+        false => ("rows of the file's own grid", "clip"),
+    };
     Ok(Written {
         files,
         notes: vec![
             format!(
-                "grid       {} cells of {stride} ms, {} with a frame; the others hold {}",
+                "grid       {} {what} of {} ms, {} with a {taken}; the others hold {}",
                 grouped(all as u64),
+                (feat_stride / default_fps * 1e3).round(),
                 grouped(valid as u64),
                 match grid.fill {
-                    Fill::Nearest => "the nearest frame",
-                    Fill::Zero => "zeros",
+                    Fill::Nearest => format!("the nearest {taken}"),
+                    Fill::Zero => "zeros".into(),
                 }
             ),
             format!(
-                "dataset    {}: feat_stride: {stride}, num_frames: {stride}, default_fps: {FPS}, input_dim: {dim}, file_prefix: ~, file_ext: {}",
+                "dataset    {}: feat_stride: {feat_stride}, num_frames: {num_frames}, default_fps: {default_fps}, input_dim: {dim}, file_prefix: ~, file_ext: {}",
                 yaml.display(),
                 grid.ending()
             ),
         ],
         more: json!({
-            "feat_stride": stride, "num_frames": stride, "default_fps": FPS, "input_dim": dim, "file_ext": grid.ending(),
-            "loader": grid.loader.name(), "dataset_yaml": yaml.to_string_lossy(),
+            "feat_stride": number(feat_stride), "num_frames": number(num_frames), "default_fps": number(default_fps), "input_dim": dim,
+            "file_ext": grid.ending(), "loader": grid.loader.name(), "dataset_yaml": yaml.to_string_lossy(),
             "cells": all, "valid": valid,
         }),
     })
+}
+
+/// A number as JSON; whole where it is.
+fn number(x: f64) -> serde_json::Value {
+    match x.fract() == 0.0 {
+        true => (x as i64).into(),
+        false => x.into(),
+    }
+}
+
+/// An even grid of time.
+fn even(grid: Grid) -> Timing {
+    Timing {
+        feat_stride: grid.stride_ms.into(),
+        num_frames: grid.stride_ms.into(),
+        default_fps: FPS.into(),
+    }
+}
+
+/// The cells of a file, and their times: its own grid of clips, unless another stride was asked for; else an even grid.
+fn laid_out(source: &Source, tables: &Tables, grid: Grid) -> (Vec<Cell>, Timing) {
+    let own = ClipGrid::of(source, tables).filter(|_| !grid.is_asked);
+    let Some(own) = own else {
+        return (cells(tables, source.duration_ns(), grid), even(grid));
+    };
+    let rows = own.cells(tables, source.duration_ns());
+    let there: Vec<usize> = (0..rows.len()).filter(|k| rows[*k].is_some()).collect();
+    let nearest = |k: usize| {
+        let after = there.partition_point(|other| *other < k);
+        let beside = [after.checked_sub(1), Some(after)].into_iter().flatten();
+        let beside = beside.filter_map(|n| there.get(n));
+        rows[*beside.min_by_key(|other| other.abs_diff(k))?]
+    };
+    let cell = |k: usize| Cell {
+        row: rows[k].or_else(|| nearest(k).filter(|_| grid.fill == Fill::Nearest)),
+        valid: rows[k].is_some(),
+    };
+    let timing = Timing {
+        feat_stride: own.feat_stride,
+        num_frames: own.num_frames,
+        default_fps: own.default_fps,
+    };
+    ((0..rows.len()).map(cell).collect(), timing)
 }
 
 /// Assigns rows to cells; rows ascend along the grid.
@@ -161,7 +245,7 @@ fn one(
     source: &Source,
     tables: &Tables,
     cells: &[Cell],
-    grid: Grid,
+    timing: Timing,
     file: &File,
 ) -> anyhow::Result<()> {
     let mut zip = ZipWriter::new(BufWriter::new(file));
@@ -174,9 +258,13 @@ fn one(
         .iter()
         .map(|cell| cell.row.map_or(f64::NAN, |row| shown[row]))
         .collect();
-    let stride = f64::from(grid.stride_ms) / 1e3;
+    let Timing {
+        feat_stride,
+        num_frames,
+        default_fps,
+    } = timing;
     let middles: Vec<f64> = (0..cells.len())
-        .map(|k| (k as f64 + 0.5) * stride)
+        .map(|k| (k as f64 * feat_stride + 0.5 * num_frames) / default_fps)
         .collect();
     let valid: Vec<bool> = cells.iter().map(|cell| cell.valid).collect();
     let count = [cells.len()];
@@ -208,18 +296,16 @@ fn one(
         &count,
         &bytes(&pts, f64::to_le_bytes),
     )?;
-    for (name, number) in [
-        ("feat_stride", grid.stride_ms),
-        ("num_frames", grid.stride_ms),
-        ("default_fps", FPS),
+    for (name, x) in [
+        ("feat_stride", feat_stride),
+        ("num_frames", num_frames),
+        ("default_fps", default_fps),
     ] {
-        array(
-            &mut zip,
-            Kind::I64,
-            name,
-            &[],
-            &i64::from(number).to_le_bytes(),
-        )?;
+        let (kind, bytes) = match x.fract() == 0.0 {
+            true => (Kind::I64, (x as i64).to_le_bytes()),
+            false => (Kind::F64, x.to_le_bytes()),
+        };
+        array(&mut zip, kind, name, &[], &bytes)?;
     }
     array(
         &mut zip,
@@ -284,6 +370,7 @@ mod tests {
             stride_ms: 500,
             fill,
             loader: Loader::Epic,
+            is_asked: false,
         };
         cells(&tables, 3_000_000_000, grid)
             .iter()

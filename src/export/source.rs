@@ -151,7 +151,7 @@ fn together(sources: &[Source]) -> Vec<String> {
 fn encoders_differ(one: &Source, other: &Source) -> bool {
     let encoder = |source: &Source| {
         let mut models = source.summary.models.iter();
-        models.find(|model| model.role == "encoder").cloned()
+        models.find(|model| is_encoder(&model.role)).cloned()
     };
     match (encoder(one), encoder(other)) {
         (Some(one), Some(other)) => {
@@ -160,6 +160,11 @@ fn encoders_differ(one: &Source, other: &Source) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a model encodes frames or clips.
+fn is_encoder(role: &str) -> bool {
+    ["encoder", "clip-encoder"].contains(&role)
 }
 
 fn stopped(stop: &Stop) -> anyhow::Result<()> {
@@ -192,9 +197,19 @@ impl Source {
         self.summary.duration_ns
     }
 
+    /// The resolved pipeline, as JSON.
+    pub(super) fn config(&self) -> &str {
+        &self.summary.config
+    }
+
+    /// An attribute beyond the schema.
+    pub(super) fn attribute(&self, name: &str) -> Option<&str> {
+        self.summary.further.get(name).map(String::as_str)
+    }
+
     /// Name and SHA-256 of the encoder.
     pub(super) fn encoder(&self) -> String {
-        let encoder = self.summary.models.iter().find(|m| m.role == "encoder");
+        let encoder = self.summary.models.iter().find(|m| is_encoder(&m.role));
         encoder.map_or(String::new(), |m| format!("{} {}", m.name, m.sha256))
     }
 

@@ -48,6 +48,23 @@ fn like(family: ModelLike) -> ([f64; 3], [f64; 3], &'static str, &'static str) {
         ModelLike::Siglip => (HALF.0, HALF.1, "bicubic", "squash"),
         ModelLike::Dinov2 | ModelLike::Efficientnet => (IMAGENET.0, IMAGENET.1, "bicubic", "crop"),
         ModelLike::Vit => (HALF.0, HALF.1, "bilinear", "squash"),
+        ModelLike::Slowfast => ([0.45; 3], [0.225; 3], "bilinear", "crop"),
+        ModelLike::Videomae => (IMAGENET.0, IMAGENET.1, "bilinear", "crop"),
+        ModelLike::R2plus1d => (
+            [0.432_16, 0.394_666, 0.376_45],
+            [0.228_03, 0.221_45, 0.216_989],
+            "bilinear",
+            "crop",
+        ),
+    }
+}
+
+/// How far apart the frames of a clip are that a family takes.
+fn usual_step(family: Option<ModelLike>) -> u32 {
+    match family {
+        Some(ModelLike::Slowfast) => 2,
+        Some(ModelLike::Videomae) => 4,
+        _ => 1,
     }
 }
 
@@ -91,12 +108,14 @@ pub(crate) fn add(args: &ModelsAdd) -> anyhow::Result<Added> {
         sha256: &sha256,
         args,
     };
-    let kind = match is_sound(input) {
-        true => Kind::Tagger,
-        false => Kind::Encoder,
+    let kind = match input.axes.len() {
+        5 => Kind::ClipEncoder,
+        _ if is_sound(input) => Kind::Tagger,
+        _ => Kind::Encoder,
     };
     let text = match kind {
         Kind::Encoder => encoder(&begin, input, &ports)?,
+        Kind::ClipEncoder => clip_encoder(&begin, &ports)?,
         _ => tagger(&begin, input, &ports)?,
     };
     // Tried under its own name, in a folder that is gone afterwards.
@@ -109,10 +128,9 @@ pub(crate) fn add(args: &ModelsAdd) -> anyhow::Result<Added> {
             .collect::<Vec<_>>()
             .join(", ")
     };
-    let key = if kind == Kind::Encoder {
-        "features.model"
-    } else {
-        "ears.tagger"
+    let key = match kind {
+        Kind::Tagger => "ears.tagger",
+        _ => "features.model",
     };
     let lines = [
         format!("takes      {}", names(&ports.inputs)),
@@ -179,7 +197,9 @@ fn input<'a>(ports: &'a Ports, args: &ModelsAdd) -> anyhow::Result<&'a Port> {
             names()
         )
     })?;
-    if ports.inputs.len() > 1 {
+    // Pathways of one clip.
+    let are_clips = ports.inputs.iter().all(|port| port.axes.len() == 5);
+    if ports.inputs.len() > 1 && !are_clips {
         bail!(
             "the model takes {}: Earmark gives it frames only; export the part that turns frames into vectors (of CLIP, the vision model)",
             names()
@@ -335,6 +355,94 @@ fn encoder(begin: &Begin<'_>, input: &Port, ports: &Ports) -> anyhow::Result<Str
     Ok(text)
 }
 
+/// The manifest of an encoder of clips: one input, or a pathway for each.
+fn clip_encoder(begin: &Begin<'_>, ports: &Ports) -> anyhow::Result<String> {
+    let args = begin.args;
+    let first = ports.inputs.first().context("the model has no input")?;
+    let channels = |axis: usize| first.axes.get(axis).copied().flatten() == Some(3);
+    let (layout, frames_axis) = match (channels(1), channels(2)) {
+        (false, true) => ("NTCHW", 1),
+        (true, _) => ("NCTHW", 2),
+        (false, false) => {
+            bail!("the model takes {first}: neither clips [N, 3, T, H, W] nor [N, T, 3, H, W]")
+        }
+    };
+    let mut frames = Vec::new();
+    for (k, port) in ports.inputs.iter().enumerate() {
+        if !port.is_f32 {
+            bail!("the model takes {port}, but Earmark gives 32-bit floats");
+        }
+        let own = port.axes.get(frames_axis).copied().flatten();
+        let given = args.frames.get(k).copied();
+        match (own, given) {
+            (Some(own), Some(given)) if own != given => bail!(Usage(format!(
+                "--frames {given}: the model takes {port}, {own} frames"
+            ))),
+            (Some(n), _) | (None, Some(n)) => frames.push(n),
+            (None, None) => bail!(Usage(format!(
+                "say with --frames how many frames a clip has: the model takes {port} (of several inputs, one number for each, such as 8,32)"
+            ))),
+        }
+    }
+    let sides = [&first.axes[3], &first.axes[4]].map(|side| *side);
+    let px = match (sides, &args.px[..]) {
+        ([Some(height), Some(width)], _) if height != width => bail!(
+            "the model takes {first}: frames that are not square, which Earmark does not make"
+        ),
+        ([Some(side), _] | [_, Some(side)], given) => match given.iter().find(|px| **px != side) {
+            Some(px) => bail!(Usage(format!(
+                "--px {px}: the model takes {first}, one size, {side}"
+            ))),
+            None => [side; 3],
+        },
+        (_, [px]) => [*px; 3],
+        (_, [low, base, high]) => [*low, *base, *high],
+        _ => bail!(Usage(
+            "say with --px which size the model takes, such as 224; the file doesn't".into()
+        )),
+    };
+    let (mean, std, resize, fit) = scale(args)?;
+    let fit = args.fit.map_or(fit, |fit| fit.name());
+    let colour = if args.bgr { "BGR" } else { "RGB" };
+    let output = output(ports, args)?;
+    let Some(dim) = output.width().or(args.dim) else {
+        bail!(Usage(format!(
+            "say with --dim how many numbers a clip the output {output} has; the file doesn't"
+        )));
+    };
+    let quoted = |text: &str| Value::from(text).to_string();
+    let every = match (args.every_ms, args.every) {
+        (Some(ms), _) => format!("ms: {ms}"),
+        (None, given) => format!("frames: {}", given.unwrap_or_else(|| usual_step(args.like))),
+    };
+    let takes = match &ports.inputs[..] {
+        [only] => format!("  name: {}\n  frames: {}\n", quoted(&only.name), frames[0]),
+        several => {
+            let each: String = several
+                .iter()
+                .zip(&frames)
+                .map(|(port, n)| format!("    - {{ name: {}, frames: {n} }}\n", quoted(&port.name)))
+                .collect();
+            format!("  pathways:  # each takes so many frames of the clip, evenly spread\n{each}")
+        }
+    };
+    let crop = args.crop.map_or(String::new(), |share| {
+        format!("  crop: {share}  # of the largest square\n")
+    });
+    let [low, base, high] = px.map(|px| format!("{{ px: {px} }}"));
+    let mut text = begin.text("clip-encoder");
+    text.push_str(&format!(
+        "input:\n{takes}  every: {{ {every} }}  # from one frame of a clip to the next: frames of the recording, or ms\n  layout: {layout}\n  dtype: f32\n  \
+         colour: {colour}\n  mean: {}  # x in 0..255 becomes (x - mean) / std\n  std: {}\n  resize: {resize}\n  fit: {fit}  # squash, crop or pad\n{crop}\
+         output:\n  name: {}\n  dim: {dim}\ntiers:  # px: side of the square; tokens: its price, tubelets of 2 frames and 16 x 16 pixels unless given\n  \
+         low: {low}\n  base: {base}\n  high: {high}\n",
+        numbers(mean),
+        numbers(std),
+        quoted(&output.name),
+    ));
+    Ok(text)
+}
+
 fn tagger(begin: &Begin<'_>, input: &Port, ports: &Ports) -> anyhow::Result<String> {
     let args = begin.args;
     let Some(classes) = &args.classes else {
@@ -410,7 +518,22 @@ fn try_out(
     let dim = manifest.output.dim;
     let mut encoder = onnx::Encoder::new(manifest, 1, Device::default())?;
     let mut told = Vec::new();
+    let clip = encoder.manifest().clip();
     for (px, tokens) in sides {
+        if let Some(clip) = clip {
+            let grey = |frames: usize| vec![0.1; frames * 3 * px * px];
+            let pathways = encoder.manifest().pathways().into_iter();
+            let grey: Vec<Vec<f32>> = pathways.map(|pathway| grey(pathway.frames)).collect();
+            let numbers = encoder.encode_clips(1, px, &grey, <[f32]>::to_vec).with_context(|| {
+                format!("the model does not run on clips of {} frames of {px} x {px} pixels; say with --frames and --px what it takes", clip.frames)
+            })?;
+            finite(&numbers)?;
+            told.push(format!(
+                "{} frames of {px} x {px} pixels for {tokens} tokens",
+                clip.frames
+            ));
+            continue;
+        }
         let grey = vec![0.1; 3 * px * px];
         let numbers = encoder.encode(1, px, &grey, <[f32]>::to_vec).with_context(|| {
             format!("the model does not run at {px} x {px} pixels; name the sizes that it takes with --px (one, or low,base,high)")
@@ -423,8 +546,9 @@ fn try_out(
     } else {
         ""
     };
+    let what = if clip.is_some() { "clip" } else { "frame" };
     Ok(format!(
-        "one grey frame: {dim} numbers at {}{one_size}",
+        "one grey {what}: {dim} numbers at {}{one_size}",
         told.join(", ")
     ))
 }

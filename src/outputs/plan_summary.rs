@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anchoring::plan::{Header, Line, Reason};
+use anchoring::plan::{Clip, Header, Line, Reason};
 use anchoring::settings::BudgetSettings;
 use anchoring::tier::{Prices, Tier, Tokens};
 use anchoring::time::Nanos;
@@ -69,7 +69,7 @@ pub fn summarize(file: &Path, prices: Option<Prices>) -> anyhow::Result<PlanSumm
             let distrust = distrust(&found.header.config);
             found.untrusted.hear(cue.pts, cue.uncertainty, distrust);
         }
-        (Line::Frame(entry), Some(found)) => {
+        (Line::Frame(entry) | Line::Clip(Clip { entry, .. }), Some(found)) => {
             let share = found.shares.entry((entry.tier, entry.reason)).or_default();
             *share = (share.0 + 1, share.1 + entry.tokens);
             found.largest_gap = found.largest_gap.max(entry.planned - last);

@@ -1,12 +1,13 @@
 //! Checks a parsed graph: elements, properties, pads, and whether GStreamer can build it.
 
+use anchoring::planning::clips::ClipShape;
 use anchoring::settings::{AnchorSettings, BudgetSettings, Policy};
 use gst::prelude::*;
 
 use super::launch::{Graph, Node};
 use super::problem::{At, Problem, did_you_mean, either};
 use super::properties;
-use super::sections::GATE;
+use super::sections::{GATE, Given, Properties};
 use crate::machine::packages;
 
 /// What the check needs to know besides the graph.
@@ -344,6 +345,52 @@ fn roles(graph: &Graph, context: &Context, problems: &mut Vec<Problem>) {
             "ears",
             "the graph has no `eventness` to configure",
         ));
+    }
+}
+
+/// What an encoder of clips and the rest of the pipeline ask of each other.
+pub(super) fn clips(
+    clip: Option<ClipShape>,
+    policy: Policy,
+    budget: &Given<'_>,
+    gate: &Properties,
+    problems: &mut Vec<Problem>,
+) {
+    let mut wrong = |at: At, field: &str, value: &str, rule: &str, hint: &str| {
+        problems.push(
+            Problem::new(at, field, rule)
+                .value(value)
+                .hint(Some(hint.into())),
+        );
+    };
+    let at = budget.place("policy");
+    match (clip, policy) {
+        (None, Policy::Grid) => wrong(
+            at,
+            "budget.policy",
+            "grid",
+            "needs a features.model of kind clip-encoder",
+            "for evenly spaced frames write `budget: { policy: uniform }`",
+        ),
+        (Some(_), Policy::Dense) => wrong(
+            at,
+            "budget.policy",
+            "dense",
+            "takes single frames, but features.model takes clips",
+            "did you mean the policy grid?",
+        ),
+        _ => {}
+    }
+    let sharpest = gate.resolved.get("sharpest_ms");
+    let sharpest = sharpest.and_then(serde_json::Value::as_u64).unwrap_or(0);
+    if clip.is_some() && sharpest > 0 {
+        wrong(
+            gate.place("sharpest_ms"),
+            "gate.sharpest_ms",
+            &sharpest.to_string(),
+            "must be 0 where features.model takes clips",
+            "the frames of a clip are those of its plan",
+        );
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Reference {
 /// Which keys each version brought.
 const SINCE: [(&str, &str); 1] = [(
     "0.1",
-    "access anchor_snap_ms anchor_tier background_tier batch burst_s class_offset_ms cues_from \
+    "access anchor_snap_ms anchor_tier background_tier batch burst_s class_offset_ms clip_end clip_lead_ms clip_near_ms clip_stride cues_from \
      decode_penalty_tokens device discovery distrust event_s events_per_min flush_s free_gb keep_days keep_gb look_ahead_ms look_ms \
      max_bytes max_gap_ms max_lag_ms max_window_ms min_gap_ms min_window_ms miss_rate model mqtt mqtt_ca mqtt_prefix offset_ms \
      patience_ms pictures_during_speech planning policy post_ms pre_ms precision probe provider refractory_ms restart_s retry_s segment_minutes sharpest_ms silence_s slow_retry_s snap_ms speech spread start_s store_mb tagger \
@@ -63,7 +63,7 @@ pub(super) const SECTIONS: [(&str, &str, &str); 7] = [
 ];
 
 /// Keys of `budget` that only global planning knows, which happens before any element runs, with what they do.
-const GLOBAL_ONLY: [(&str, &str); 3] = [
+pub(crate) const GLOBAL_ONLY: [(&str, &str); 6] = [
     (
         "snap_ms",
         "global planning: how far a frame that serves no anchor may move to a frame that is cheaper to decode, ms",
@@ -75,6 +75,18 @@ const GLOBAL_ONLY: [(&str, &str); 3] = [
     (
         "anchor_snap_ms",
         "global planning, with decode_penalty_tokens above 0: how long an anchor's frame may wait for a keyframe inside its window, ms",
+    ),
+    (
+        "clip_stride",
+        "policy grid: frames of the recording from one clip to the next; where the model's `every` is in ms, so many times that",
+    ),
+    (
+        "clip_end",
+        "policy grid: what it does at the ends of the recording, as these extractors have it. ego4d: a last clip is moved back to end with the recording; video_features: clips that would reach beyond the end are left out; slowfast: clips lie around every stride, and where there is no frame, the model gets its mean colour",
+    ),
+    (
+        "clip_near_ms",
+        "policy grid: clips further than this from every onset are left out, ms; -1: none is",
     ),
 ];
 
@@ -148,7 +160,8 @@ fn unit(key: &str) -> &'static str {
         ("_tokens", "tokens"),
         ("threads", "threads"),
     ];
-    const OTHERS: [(&str, &str); 6] = [
+    const OTHERS: [(&str, &str); 7] = [
+        ("clip_stride", "frames"),
         ("threshold", "probability"),
         ("miss_rate", "share"),
         ("distrust", "uncertainty"),
@@ -290,7 +303,19 @@ fn planning() -> Reference {
 fn global_only(key: &str, what: &str) -> Reference {
     let settings = serde_json::to_value(anchoring::settings::BudgetSettings::default());
     let default = settings.ok().and_then(|budget| budget.get(key).cloned());
-    let whole = default.as_ref().is_some_and(serde_json::Value::is_u64);
+    if key == "clip_end" {
+        return Reference {
+            section: "budget",
+            key: key.into(),
+            unit: "",
+            since: since(key),
+            takes: "ego4d, slowfast or video_features".into(),
+            default: "`ego4d`".into(),
+            schema: or_variable(json!({ "enum": ["ego4d", "slowfast", "video_features"] })),
+            what: what.into(),
+        };
+    }
+    let whole = default.as_ref().is_some_and(serde_json::Value::is_i64);
     let range = rule_beyond("budget", key).unwrap_or_default();
     let range = range.trim_start_matches("lie in ");
     let mut schema = json!({ "type": if whole { "integer" } else { "number" } });

@@ -551,7 +551,12 @@ pub(super) fn model(
     field: &str,
     problems: &mut Vec<Problem>,
 ) -> Option<models::Manifest> {
-    match models::find(name).and_then(|manifest| manifest.of_kind(kind)) {
+    let of_kind = |manifest: models::Manifest| match kind {
+        // Of frames or of clips.
+        models::Kind::Encoder => manifest.encoder(),
+        _ => manifest.of_kind(kind),
+    };
+    match models::find(name).and_then(of_kind) {
         Ok(manifest) => Some(manifest),
         Err(e) => {
             let listed = models::list();

@@ -16,7 +16,7 @@ pub struct Shipped {
 }
 
 /// All of them, the default first.
-pub const SHIPPED: [Shipped; 12] = [
+pub const SHIPPED: [Shipped; 14] = [
     Shipped {
         name: "gated",
         text: include_str!("../../pipelines/gated.yaml"),
@@ -44,6 +44,14 @@ pub const SHIPPED: [Shipped; 12] = [
     Shipped {
         name: "anchors_only",
         text: include_str!("../../pipelines/anchors_only.yaml"),
+    },
+    Shipped {
+        name: "slowfast",
+        text: include_str!("../../pipelines/slowfast.yaml"),
+    },
+    Shipped {
+        name: "videomae",
+        text: include_str!("../../pipelines/videomae.yaml"),
     },
     Shipped {
         name: "live_rtsp",

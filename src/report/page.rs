@@ -281,6 +281,11 @@ fn data(run: &RunView) -> Value {
             "tokens": bytes(&tables.tokens.iter().flat_map(|tokens| tokens.to_le_bytes()).collect::<Vec<_>>()),
             "anchor": bytes(&tables.anchor.iter().flat_map(|row| row.to_le_bytes()).collect::<Vec<_>>()),
             "quality": quality(tables),
+            // What each covers, where rows are clips.
+            "spans": tables.clips.as_ref().map(|clips| json!({
+                "start": times(clips.start_ns.iter().copied()),
+                "stop": times(clips.stop_ns.iter().copied()),
+            })),
         },
         "anchors": {
             "n": anchors.len(),

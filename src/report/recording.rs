@@ -289,6 +289,7 @@ pub(crate) mod tests {
                 duration_ns: 60 * ns,
                 frames: n as u64,
                 dim: 4,
+                clip_frames: 0,
                 precision: Precision::F32,
                 shares: Vec::new(),
                 spent_tokens: 784 * n as u64,
@@ -334,6 +335,7 @@ pub(crate) mod tests {
                     })
                     .collect(),
                 quality: Vec::new(),
+                clips: None,
                 candidates: Vec::new(),
             },
             cues: CueColumns {

@@ -218,6 +218,7 @@ mod tests {
                 })
                 .collect(),
             quality: Vec::new(),
+            clips: None,
             candidates: Vec::new(),
         }
     }

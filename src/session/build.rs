@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anchoring::planning::clips::Every;
 use anyhow::{Context, anyhow};
 use gst::prelude::*;
 
 use super::pass::{PassGraph, Role};
 use crate::files;
 use crate::pipeline::Pipeline;
+use crate::pipeline::reference::GLOBAL_ONLY;
 use crate::recording::{Input, ProbeError};
 
 /// A built graph, not yet started.
@@ -467,13 +469,8 @@ fn sections(pipeline: &Pipeline, built: &gst::Pipeline) -> anyhow::Result<()> {
         .flatten()
         .filter_map(|(_, section)| section.as_object())
         .flatten()
-        // Only the command knows the keyframes before it plans.
-        .filter(|(name, _)| {
-            !matches!(
-                name.as_str(),
-                "snap_ms" | "decode_penalty_tokens" | "anchor_snap_ms"
-            )
-        })
+        // Only the command knows the recording before it plans.
+        .filter(|(name, _)| GLOBAL_ONLY.iter().all(|(only, _)| only != name))
     {
         if name == "class_offset_ms" {
             // Names may contain what GStreamer would parse as something else.
@@ -494,6 +491,13 @@ fn sections(pipeline: &Pipeline, built: &gst::Pipeline) -> anyhow::Result<()> {
             &format!("price-{tier}"),
             &pipeline.prices.of(tier).to_string(),
         );
+    }
+    if let Some(clip) = pipeline.clip {
+        gate.set_property("clip-frames", clip.frames);
+        match clip.every {
+            Every::Frames(n) => gate.set_property("clip-every-frames", n),
+            Every::Time(time) => gate.set_property("clip-every-ms", time.get() as f64 / 1e6),
+        }
     }
     Ok(())
 }

@@ -247,6 +247,7 @@ impl CuePlanner {
             },
             anchors: streaming.anchors,
             entries: streaming.entries,
+            clips: Vec::new(),
             untaken: streaming.untaken,
         };
         place(&mut plan);

@@ -158,6 +158,7 @@ fn plan_of(times: &[Nanos]) -> Plan {
         },
         anchors: Vec::new(),
         entries,
+        clips: Vec::new(),
         untaken: Vec::new(),
     }
 }

@@ -9,6 +9,7 @@ use anchoring::discontinuity::CompactTimeline;
 use anchoring::plan::MAX_DURATION;
 use anchoring::plan::{Plan, PlanError};
 use anchoring::planning::change::{Change, Useless};
+use anchoring::planning::clips::{ClipPlace, Shown};
 use anchoring::planning::decode_cost::DecodeCost;
 use anchoring::planning::global::{GivenCue, given_label};
 use anchoring::settings::{Policy, Spread};
@@ -242,8 +243,15 @@ impl Session<'_> {
             config: &self.pipeline.config,
         };
         let mut plan = planner.finish(&finish, place, &snapper)?;
-        let twice = plan.deduplicate(shown.times()?);
-        tracing::debug!("{twice} plan entries would have shared a frame with others");
+        let shown: Vec<Nanos> = match self.pipeline.clip {
+            // All in memory: eight bytes a frame.
+            Some(_) => shown.times()?.collect(),
+            None => {
+                let twice = plan.deduplicate(shown.times()?);
+                tracing::debug!("{twice} plan entries would have shared a frame with others");
+                Vec::new()
+            }
+        };
         for anchor in &mut plan.anchors {
             let window = timeline.expand_window(anchor.window, anchor.onset);
             anchor.onset = timeline.expand(anchor.onset) + start;
@@ -257,6 +265,22 @@ impl Session<'_> {
             let class = usize::try_from(anchor.class_id).ok();
             if let Some(label) = class.and_then(|class| labels.get(class)) {
                 anchor.label.clone_from(label);
+            }
+        }
+        if let Some(shape) = self.pipeline.clip {
+            if !has_video {
+                log.warn("the recording has no video, so that the plan has no clips");
+            }
+            let shown = Shown {
+                times: &shown,
+                interval: frame,
+            };
+            let settings = &self.pipeline.settings;
+            match settings.budget.policy {
+                Policy::Grid => {
+                    plan.make_grid(shape, &settings.budget, self.pipeline.prices, shown);
+                }
+                _ => plan.make_clips(&ClipPlace::new(shape, &settings.anchors), shown),
             }
         }
         for one in &mut plan.untaken {

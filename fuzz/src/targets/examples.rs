@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anchoring::cue::{Cue, Onset, SoundQuality, Tag};
-use anchoring::plan::{Anchor, Entry, Header, Line, Reason, SCHEMA, Untaken};
+use anchoring::plan::{
+    Anchor, Clip, ClipFrames, Entry, Header, Line, NO_FRAME, Reason, SCHEMA, Untaken,
+};
 use anchoring::tier::Tier;
 use anchoring::time::{Nanos, Window};
 use anyhow::Context;
@@ -107,7 +109,24 @@ pub(super) fn plan() -> anyhow::Result<Vec<Vec<u8>>> {
         .iter()
         .map(|line| line.to_text().to_string())
         .collect();
-    Ok(vec![text.join("\n").into_bytes()])
+    let clips = [Line::Plan(header()), Line::Anchor(anchor(0, 2000)?)].into_iter();
+    let clips = clips.chain([Line::Clip(clip()?), Line::Clip(clip()?)]);
+    let clips: Vec<_> = clips.map(|line| line.to_text()).collect();
+    Ok([text, clips]
+        .map(|lines| lines.join("\n").into_bytes())
+        .into())
+}
+
+fn clip() -> anyhow::Result<Clip> {
+    let times = [-1, 2080, 2120, 2120].map(|ms| match ms {
+        -1 => NO_FRAME,
+        ms => Nanos::from_ms(ms),
+    });
+    let frames = ClipFrames::new(times.into(), Nanos::from_ms(40));
+    Ok(Clip {
+        entry: entry(2120, Some(0)),
+        frames: frames.context("the clip has no frame")?,
+    })
 }
 
 pub(super) fn messages() -> anyhow::Result<Vec<Vec<u8>>> {
@@ -128,6 +147,7 @@ pub(super) fn messages() -> anyhow::Result<Vec<Vec<u8>>> {
         Message::Plan(header()),
         Message::Cue(cue(80)),
         Message::Anchor(anchor(0, 2000)?),
+        Message::Clip(clip()?),
         Message::Candidate(candidate(4000)),
         Message::Chosen(chosen),
         Message::Miss(entry(5000, None)),
@@ -164,6 +184,7 @@ pub(super) fn features() -> anyhow::Result<Vec<Vec<u8>>> {
                 features: vec![k as f32; 8],
                 thumbnail: vec![0xff, 0xd8, 0xff, k as u8],
                 quality: FrameQuality::default(),
+                clip: None,
             })?;
         }
         writer.finish(&Closing {

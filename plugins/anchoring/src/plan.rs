@@ -6,6 +6,7 @@
 //! frames is valid, too.
 
 mod anchor;
+mod clip;
 mod line;
 mod read;
 mod untaken;
@@ -17,6 +18,7 @@ use crate::tier::{Tier, Tokens};
 use crate::time::Nanos;
 
 pub use anchor::Anchor;
+pub use clip::{Clip, ClipFrames, MOST_CLIP_FRAMES, MOST_CLIPS_OPEN, NO_FRAME};
 pub use read::{PlanParseError, PlanReader};
 pub(crate) use untaken::keep_most_probable;
 pub use untaken::{UNTAKEN_PER_MIN, Untaken};
@@ -145,8 +147,10 @@ pub struct Plan {
     pub header: Header,
     /// In order of their disjoint windows; `id` is the index.
     pub anchors: Vec<Anchor>,
-    /// By planned time, strictly ascending.
+    /// By planned time, strictly ascending; ascending if they are clips.
     pub entries: Vec<Entry>,
+    /// Empty where single frames serve the entries; else the clip of each.
+    pub clips: Vec<ClipFrames>,
     /// Candidates that did not become anchors, by onset.
     pub untaken: Vec<Untaken>,
 }
@@ -161,6 +165,8 @@ pub enum Line {
     Anchor(Anchor),
     /// A frame to take.
     Frame(Entry),
+    /// A clip to take; a plan has either frames or clips.
+    Clip(Clip),
     /// A candidate that was not taken; optional, for people and for `/candidates`.
     Candidate(Untaken),
     /// A cue; optional, for people and for `/cues`.
@@ -181,8 +187,18 @@ impl Line {
             Self::Plan(_) => "plan",
             Self::Anchor(_) => "anchor",
             Self::Frame(_) => "frame",
+            Self::Clip(_) => "clip",
             Self::Candidate(_) => "candidate",
             Self::Cue(_) => "cue",
+        }
+    }
+
+    /// The plan entry, if the line is one: of a frame or of a clip.
+    pub const fn entry(&self) -> Option<&Entry> {
+        match self {
+            Self::Frame(entry) => Some(entry),
+            Self::Clip(clip) => Some(&clip.entry),
+            Self::Plan(_) | Self::Anchor(_) | Self::Candidate(_) | Self::Cue(_) => None,
         }
     }
 
@@ -198,10 +214,12 @@ impl Plan {
         let mut cues = cues.into_iter().peekable();
         let mut anchors = self.anchors.iter().peekable();
         let mut entries = self.entries.iter().peekable();
+        let mut clips = self.clips.iter().peekable();
         let mut untaken = self.untaken.iter().peekable();
         let body = std::iter::from_fn(move || {
             // An anchor comes before anything at or after its window's start, and before the frames that name it.
             let frame = entries.peek().map(|entry| entry.planned);
+            let frame = frame.map(|planned| clips.peek().map_or(planned, |clip| clip.start));
             let named = entries.peek().and_then(|entry| entry.anchor);
             let cue = cues.peek().map(|cue| cue.pts);
             let first = [frame, cue].into_iter().flatten().min();
@@ -218,7 +236,14 @@ impl Plan {
             if let Some(cue) = cues.next_if(|cue| frame.is_none_or(|frame| cue.pts <= frame)) {
                 return Some(Line::Cue(cue));
             }
-            entries.next().copied().map(Line::Frame)
+            let entry = *entries.next()?;
+            Some(match clips.next() {
+                None => Line::Frame(entry),
+                Some(frames) => Line::Clip(Clip {
+                    entry,
+                    frames: frames.clone(),
+                }),
+            })
         });
         std::iter::once(Line::Plan(self.header.clone())).chain(body)
     }

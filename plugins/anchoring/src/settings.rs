@@ -20,6 +20,21 @@ pub enum Policy {
     Dense,
     /// Anchors only; no largest gap, no background frames.
     AnchorsOnly,
+    /// Clips on a regular grid, at the untrusted tier; no budget. Of an encoder of clips only.
+    Grid,
+}
+
+/// What a grid of clips does at the ends of the recording, as a published extractor has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClipEnd {
+    /// Clips begin at every stride; a last one that would reach beyond the end is moved back to end there.
+    #[default]
+    Ego4d,
+    /// Clips lie around every stride; there is no frame before the start and after the end.
+    Slowfast,
+    /// Clips begin at every stride; one that would reach beyond the end is left out.
+    VideoFeatures,
 }
 
 /// Which sides of a window grow with uncertainty.
@@ -85,6 +100,9 @@ pub struct AnchorSettings {
     pub class_offset_ms: BTreeMap<String, i32>,
     /// Onsets less likely than this are no anchors, 0..=1.
     pub threshold: f64,
+    /// Encoders of clips: how long before an anchor's event its clip begins, ms, -1..=60000; -1: it lies around the frame that an
+    /// encoder of single frames would get.
+    pub clip_lead_ms: i32,
 }
 
 impl Default for AnchorSettings {
@@ -102,6 +120,7 @@ impl Default for AnchorSettings {
             offset_ms: 0,
             class_offset_ms: BTreeMap::new(),
             threshold: 0.05,
+            clip_lead_ms: -1,
         }
     }
 }
@@ -152,6 +171,12 @@ pub struct BudgetSettings {
     /// Streaming: whether frames are taken while somebody speaks, half a second before and a second after. If not, none is taken where no
     /// sound comes, either.
     pub pictures_during_speech: bool,
+    /// Policy `grid`: frames from one clip to the next, 1..=100000; where the encoder's `every` is a time, so many times that.
+    pub clip_stride: u32,
+    /// Policy `grid`: what it does at the ends of the recording.
+    pub clip_end: ClipEnd,
+    /// Policy `grid`: clips further than this from every onset are left out, ms, -1..=3600000; -1: none is.
+    pub clip_near_ms: i32,
 }
 
 impl Default for BudgetSettings {
@@ -174,6 +199,9 @@ impl Default for BudgetSettings {
             burst_s: 200.0,
             look_ahead_ms: 1000,
             pictures_during_speech: true,
+            clip_stride: 16,
+            clip_end: ClipEnd::default(),
+            clip_near_ms: -1,
         }
     }
 }
@@ -288,6 +316,27 @@ impl Settings {
             0.0,
             1.0,
             "a probability; did you give a percentage?",
+        );
+        range(
+            "anchors.clip_lead_ms",
+            f64::from(a.clip_lead_ms),
+            -1.0,
+            60_000.0,
+            "did you give microseconds? -1: the clip lies around its frame",
+        );
+        range(
+            "budget.clip_stride",
+            f64::from(b.clip_stride),
+            1.0,
+            100_000.0,
+            "did you give milliseconds?",
+        );
+        range(
+            "budget.clip_near_ms",
+            f64::from(b.clip_near_ms),
+            -1.0,
+            3_600_000.0,
+            "did you give microseconds? -1: clips everywhere",
         );
         range(
             "budget.tokens_per_s",
@@ -513,6 +562,7 @@ pub(crate) mod testing {
                         offset_ms,
                         class_offset_ms: named.collect(),
                         threshold: 0.05,
+                        clip_lead_ms: -1,
                     },
                     budget: BudgetSettings {
                         policy,
@@ -533,6 +583,9 @@ pub(crate) mod testing {
                         burst_s: b.2,
                         look_ahead_ms: b.3,
                         pictures_during_speech: true,
+                        clip_stride: 16,
+                        clip_end: ClipEnd::Ego4d,
+                        clip_near_ms: -1,
                     },
                 };
                 // What the largest gap needs, in whole thousandths, and up to 2000 tokens a second more.

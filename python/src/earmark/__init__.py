@@ -16,7 +16,7 @@ from ._features import Features
 from ._folder import Batch, Folder, Item, collate, dataset
 from ._grid import Grid
 from ._recording import Recording, open
-from ._tables import AnchorTable, CandidateTable, CueTable, EventTable, FrameTable, Table
+from ._tables import AnchorTable, CandidateTable, ClipTable, CueTable, EventTable, FrameTable, Table
 
 __version__ = "0.1.0"
 
@@ -24,6 +24,7 @@ __all__ = [
     "AnchorTable",
     "Batch",
     "CandidateTable",
+    "ClipTable",
     "CueTable",
     "DamagedFileError",
     "EarmarkError",

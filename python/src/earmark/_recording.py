@@ -16,7 +16,7 @@ from ._errors import DamagedFileError, EarmarkError
 from ._features import Features
 from ._grid import Grid
 from ._store import Opened, open_file
-from ._tables import AnchorTable, CandidateTable, CueTable, EventTable, FrameTable, Table
+from ._tables import AnchorTable, CandidateTable, ClipTable, CueTable, EventTable, FrameTable, Table
 
 if TYPE_CHECKING:
     import pandas
@@ -251,6 +251,11 @@ class Recording:
         return self._table(CueTable)
 
     @property
+    def clips(self) -> ClipTable:
+        """What each row covers, in files of clips; else it has no rows."""
+        return self._table(ClipTable)
+
+    @property
     def events(self) -> EventTable:
         """What a model found, in files that say so; else it has no rows."""
         return self._table(EventTable)
@@ -265,7 +270,7 @@ class Recording:
         """Any table by its name in the file."""
         if name not in self.tables:
             raise KeyError(f"{self.path} has no table {name!r}, only {', '.join(self.tables)}")
-        kinds: tuple[type[Table], ...] = (FrameTable, AnchorTable, CandidateTable, CueTable, EventTable)
+        kinds: tuple[type[Table], ...] = (FrameTable, AnchorTable, CandidateTable, ClipTable, CueTable, EventTable)
         for kind in kinds:
             if kind.name == name:
                 return self._table(kind)

@@ -251,6 +251,26 @@ class CueTable(Table):
         return self["speech"]
 
 
+class ClipTable(Table):
+    """`/clips`: what each row of `/frames` covers, where rows are clips; no rows in files of single frames.
+
+    `clips["frame_pts_ns"]` is `[N, T]`: the time of each frame, -1 where there is none.
+    """
+
+    name = "clips"
+    usual = {"start_ns": "i8", "stop_ns": "i8", "frame_pts_ns": "i8"}
+
+    @property
+    def start(self) -> NDArray[np.float64]:
+        """When the first frame of each is shown, in seconds."""
+        return self["start_s"]
+
+    @property
+    def stop(self) -> NDArray[np.float64]:
+        """When the last frame of each ends, in seconds."""
+        return self["stop_s"]
+
+
 class EventTable(Table):
     """`/events`: what a model found; no rows in files that have none."""
 

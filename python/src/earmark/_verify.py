@@ -15,7 +15,7 @@ from ._store import OLD_SCHEMA, Opened
 # Attributes that are no contents.
 OWN = ("digests", "sha256")
 # Groups of datasets.
-GROUPS = ("frames", "anchors", "candidates", "cues", "events", "thumbnails")
+GROUPS = ("frames", "anchors", "candidates", "clips", "cues", "events", "thumbnails")
 # Bytes that are read at a time, if a chunk is no larger.
 TOGETHER = 1 << 20
 # Most problems that are told of a file.
@@ -124,7 +124,7 @@ def rules(path: str, opened: Opened) -> list[str]:
     def read(name: str) -> Any:
         return opened.read(path, name)
 
-    for table in ("frames", "anchors", "candidates", "cues"):
+    for table in ("frames", "anchors", "candidates", "clips", "cues"):
         for name in opened.columns(table):
             attributes = opened.dataset(path, f"{table}/{name}").attrs
             need("units" in attributes and "axes" in attributes, f"/{table}/{name} lacks `units` or `axes`")
@@ -145,6 +145,14 @@ def rules(path: str, opened: Opened) -> list[str]:
         score, more = read("candidates/score"), read("candidates/more_tokens")
         need(((score >= 0) & (score <= 1)).all(), "/candidates/score holds values outside [0, 1]")
         need((more >= -1).all(), "/candidates/more_tokens holds values below -1")
+    if opened.columns("clips"):
+        start, stop, times = read("clips/start_ns"), read("clips/stop_ns"), read("clips/frame_pts_ns")
+        for row in range(len(pts)):
+            shown = times[row][times[row] != -1]
+            fits = len(shown) and shown[0] == start[row] and shown[-1] < stop[row] and (np.diff(shown) >= 0).all() and pts[row] in shown
+            need(fits, f"row {row} of /clips contradicts itself")
+            if not fits:
+                break
     for name in ("anchors/score", "anchors/uncertainty", "cues/eventness", "cues/uncertainty", "cues/speech"):
         values = read(name)
         need(((values >= 0) & (values <= 1)).all(), f"/{name} holds values outside [0, 1]")

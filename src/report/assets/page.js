@@ -16,6 +16,7 @@
       candidates.score = columns.u8(candidates.score);
       candidates.more = columns.u32(candidates.more);
       for (const name of ["at", "planned", "asked"]) frames[name] = columns.time(frames[name]);
+      if (frames.spans) for (const name of ["start", "stop"]) frames.spans[name] = columns.time(frames.spans[name]);
       for (const name of ["tier", "reason"]) frames[name] = columns.u8(frames[name]);
       frames.tokens = columns.u32(frames.tokens);
       frames.anchor = columns.i32(frames.anchor);
@@ -77,7 +78,7 @@
   const describe = item => {
     const run = data.runs[item.run], pairs = [], k = item.index;
     let heading = "", frame = -1;
-    const asked = (f, k) => f.asked[k] === f.planned[k] ? exact(f.asked[k]) : `${exact(f.asked[k])}, moved to a frame that is cheaper to decode`;
+    const asked = (f, k) => f.spans ? `${exact(f.asked[k])}; a clip of ${Earmark.clock(f.spans.start[k], 2)} to ${Earmark.clock(f.spans.stop[k], 2)}` : f.asked[k] === f.planned[k] ? exact(f.asked[k]) : `${exact(f.asked[k])}, moved to a frame that is cheaper to decode`;
     const quality = (f, k) => {
       if (!f.quality) return [];
       const n = f.quality.names.length + 1, values = f.quality.values;

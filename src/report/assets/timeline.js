@@ -432,6 +432,17 @@ Earmark.Timeline = class {
       c.fillStyle = this.ink[Earmark.REASONS[frames.reason[k]]];
       c.fillRect(this.x(at[k]) - wide / 2, base - height, wide, height);
     };
+    // A clip is a span, and its middle frame the bar in it.
+    if (frames.spans) {
+      const { start, stop } = frames.spans;
+      c.globalAlpha = 0.3;
+      for (let k = Math.max(0, Earmark.lower(stop, this.from) - 1); k < frames.n && start[k] < this.to; k++) {
+        const x = this.x(start[k]);
+        c.fillStyle = this.ink[Earmark.REASONS[frames.reason[k]]];
+        c.fillRect(x, base - row.height * 0.2, Math.max(1, this.x(stop[k]) - x), row.height * 0.2);
+      }
+      c.globalAlpha = 1;
+    }
     for (let k = first; k < last; k++) {
       const here = Math.floor(this.x(at[k]) / 1.5);
       if (here !== column) { bar(best); column = here; best = k; continue; }

@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 
 use super::read::PlanParseError;
 use super::{
-    Anchor, Entry, Header, Line, MAX_DURATION, MIN_DURATION, OLD_SCHEMA, Reason, SCHEMA, Untaken,
+    Anchor, Clip, ClipFrames, Entry, Header, Line, MAX_DURATION, MIN_DURATION, MOST_CLIP_FRAMES,
+    NO_FRAME, OLD_SCHEMA, Reason, SCHEMA, Untaken,
 };
 use crate::cue::{COARSE, Cue, HOP, MOST_CHANGE, Onset, SoundQuality, TOP, Tag};
 use crate::settings::FURTHEST_MS;
@@ -49,10 +50,11 @@ impl Line {
             "plan" => Self::Plan(fields.header()?),
             "anchor" => Self::Anchor(fields.anchor()?),
             "frame" => Self::Frame(fields.frame()?),
+            "clip" => Self::Clip(fields.clip()?),
             "cue" => Self::Cue(fields.cue()?),
             "candidate" => Self::Candidate(fields.candidate()?),
             other => {
-                let rule = "must be plan, anchor, frame, candidate or cue";
+                let rule = "must be plan, anchor, frame, clip, candidate or cue";
                 return Err(PlanParseError::new(
                     number,
                     "kind",
@@ -353,6 +355,63 @@ impl Fields {
                 anchor,
             }),
         }
+    }
+
+    fn clip(&mut self) -> Result<Clip, PlanParseError> {
+        let (start, stop) = (self.instant("start_ns")?, self.instant("stop_ns")?);
+        let frames = self.take("frames_ns")?;
+        let rule = "must be an array of whole numbers of nanoseconds, -1 for no frame";
+        let Some(all) = frames.as_array() else {
+            return Err(self.bad("frames_ns", frames, rule, "is it one frame's time?"));
+        };
+        if !(1..=MOST_CLIP_FRAMES).contains(&all.len()) {
+            let rule = format!("must have 1..={MOST_CLIP_FRAMES} times");
+            let hint = "are they the frames of one clip?";
+            return Err(self.bad("frames_ns", all.len(), &rule, hint));
+        }
+        let mut times = Vec::with_capacity(all.len());
+        for value in all {
+            match value.as_i64() {
+                Some(ns) if ns >= -1 => times.push(Nanos::new(ns)),
+                _ => return Err(self.bad("frames_ns", value, rule, "did you give seconds?")),
+            }
+        }
+        let shown: Vec<Nanos> = times.iter().copied().filter(|at| *at != NO_FRAME).collect();
+        let (Some(&first), Some(&last)) = (shown.first(), shown.last()) else {
+            let hint = "is it a clip outside the recording?";
+            return Err(self.bad("frames_ns", "-1", "must have at least one frame", hint));
+        };
+        if !shown.is_sorted() {
+            let hint = "were they sorted as text?";
+            return Err(self.bad("frames_ns", frames, "must be in the order of time", hint));
+        }
+        if first < start || last >= stop {
+            let rule = format!(
+                "must lie in [start_ns {}, stop_ns {})",
+                start.get(),
+                stop.get()
+            );
+            let hint = "does the clip stop with its last frame's beginning, not its end?";
+            return Err(self.bad("frames_ns", format!("{first} to {last}"), &rule, hint));
+        }
+        let entry = self.frame()?;
+        if entry.planned < start || entry.planned >= stop {
+            let rule = format!(
+                "must lie in [start_ns {}, stop_ns {})",
+                start.get(),
+                stop.get()
+            );
+            let hint = "it is the time of the clip's middle frame";
+            return Err(self.bad("planned_ns", entry.planned.get(), &rule, hint));
+        }
+        Ok(Clip {
+            entry,
+            frames: ClipFrames {
+                start,
+                stop,
+                times: times.into(),
+            },
+        })
     }
 
     fn cue(&mut self) -> Result<Cue, PlanParseError> {

@@ -1,8 +1,9 @@
 //! Reads a plan line by line, and checks each line against those before it.
 
+use std::collections::VecDeque;
 use std::fmt::Display;
 
-use super::{Anchor, Entry, Line, Plan, Untaken};
+use super::{Anchor, Clip, Entry, Line, MOST_CLIPS_OPEN, Plan, Untaken};
 use crate::tier::{Prices, Tokens};
 use crate::time::{Nanos, Window};
 
@@ -57,6 +58,12 @@ pub struct PlanReader {
     anchors: u32,
     last_window: Option<Window>,
     last_frame: Option<Nanos>,
+    /// Whether entries are clips, once there is one.
+    clips: Option<bool>,
+    /// Start of the last clip.
+    last_clip: Option<Nanos>,
+    /// Where each clip stops that the last one may overlap.
+    open: VecDeque<Nanos>,
     last_cue: Option<Nanos>,
     last_candidate: Option<Nanos>,
     spent: Tokens,
@@ -72,6 +79,9 @@ impl PlanReader {
             anchors: 0,
             last_window: None,
             last_frame: None,
+            clips: None,
+            last_clip: None,
+            open: VecDeque::new(),
             last_cue: None,
             last_candidate: None,
             spent: 0,
@@ -110,7 +120,11 @@ impl PlanReader {
                 ));
             }
             Line::Anchor(anchor) => self.anchor(anchor, duration)?,
-            Line::Frame(entry) => self.frame(entry, duration, budget)?,
+            Line::Frame(entry) => self.frame(entry, duration, budget, false)?,
+            Line::Clip(clip) => {
+                self.clip(clip, duration)?;
+                self.frame(&clip.entry, duration, budget, true)?;
+            }
             Line::Candidate(candidate) => self.candidate(candidate, duration)?,
             Line::Cue(cue) => {
                 if self.last_cue.is_some_and(|last| cue.pts <= last) {
@@ -193,12 +207,62 @@ impl PlanReader {
         Ok(())
     }
 
+    fn clip(&mut self, clip: &Clip, duration: Nanos) -> Result<(), PlanParseError> {
+        let start = clip.frames.start;
+        if clip.frames.last() >= duration {
+            return Err(self.bad(
+                "frames_ns",
+                clip.frames.last().get(),
+                format!(
+                    "must lie below the recording's duration_ns {}",
+                    duration.get()
+                ),
+                beyond(duration),
+            ));
+        }
+        if let Some(last) = self.last_clip.filter(|last| start < *last) {
+            return Err(self.bad(
+                "start_ns",
+                start.get(),
+                format!(
+                    "clips are in the order of time; the last one starts at {}",
+                    last.get()
+                ),
+                "were lines sorted as text?",
+            ));
+        }
+        self.last_clip = Some(start);
+        while self.open.front().is_some_and(|stop| *stop <= start) {
+            self.open.pop_front();
+        }
+        if self.open.len() >= MOST_CLIPS_OPEN {
+            return Err(self.bad(
+                "start_ns",
+                start.get(),
+                format!("more than {MOST_CLIPS_OPEN} clips overlap here"),
+                "is the stride of the grid too small?",
+            ));
+        }
+        self.open.push_back(clip.frames.stop);
+        Ok(())
+    }
+
     fn frame(
         &mut self,
         entry: &Entry,
         duration: Nanos,
         budget: Tokens,
+        is_clip: bool,
     ) -> Result<(), PlanParseError> {
+        if self.clips.is_some_and(|clips| clips != is_clip) {
+            return Err(self.bad(
+                "kind",
+                if is_clip { "clip" } else { "frame" },
+                "a plan has frames or clips, not both",
+                "were plans of two models joined?",
+            ));
+        }
+        self.clips = Some(is_clip);
         let planned = entry.planned;
         if planned >= duration {
             return Err(self.bad(
@@ -222,8 +286,9 @@ impl PlanReader {
                 beyond(duration),
             ));
         }
+        // Two clips may have one middle frame.
         if let Some(last) = self.last_frame
-            && planned <= last
+            && (planned < last || planned == last && !is_clip)
         {
             return Err(self.bad(
                 "planned_ns",
@@ -327,11 +392,16 @@ impl Plan {
         let mut reader = PlanReader::new(prices);
         let mut header = None;
         let (mut anchors, mut entries, mut untaken) = (Vec::new(), Vec::new(), Vec::new());
+        let mut clips = Vec::new();
         for text in lines {
             match reader.feed(text)? {
                 Some(Line::Plan(first)) => header = Some(first),
                 Some(Line::Anchor(anchor)) => anchors.push(anchor),
                 Some(Line::Frame(entry)) => entries.push(entry),
+                Some(Line::Clip(clip)) => {
+                    entries.push(clip.entry);
+                    clips.push(clip.frames);
+                }
                 Some(Line::Candidate(candidate)) => untaken.push(candidate),
                 Some(Line::Cue(_)) | None => {}
             }
@@ -351,6 +421,7 @@ impl Plan {
             header,
             anchors,
             entries,
+            clips,
             untaken,
         })
     }

@@ -29,7 +29,7 @@ impl Settings {
     pub const fn candidates_per_min(&self) -> u32 {
         match self.budget.policy {
             Policy::Gated | Policy::AnchorsOnly => UNTAKEN_PER_MIN,
-            Policy::Uniform | Policy::Dense => 0,
+            Policy::Uniform | Policy::Dense | Policy::Grid => 0,
         }
     }
 }

@@ -38,6 +38,12 @@ impl Plan {
             return 0;
         }
         self.entries = kept.into_iter().map(|(_, entry)| entry).collect();
+        self.settle();
+        gone
+    }
+
+    /// After entries have gone: drops anchors that no entry names, and adds up what is spent.
+    pub(super) fn settle(&mut self) {
         let mut kept_anchors = vec![false; self.anchors.len()];
         for id in self.entries.iter().filter_map(|entry| entry.anchor) {
             if let Some(kept_anchors) = kept_anchors.get_mut(id as usize) {
@@ -62,7 +68,6 @@ impl Plan {
             entry.anchor = id.flatten().or(entry.anchor);
         }
         self.header.spent_tokens = self.entries.iter().map(|entry| entry.tokens).sum();
-        gone
     }
 }
 

@@ -193,6 +193,12 @@ impl GlobalPlanner {
                 nothing(self.uniform(duration, budget, Reason::Untrusted)?)
             }
             Policy::Gated | Policy::AnchorsOnly => self.gated(duration, budget)?,
+            // Its clips come later, near every anchor, whatever that costs.
+            Policy::Grid if self.settings.budget.clip_near_ms < 0 => nothing(Vec::new()),
+            Policy::Grid => {
+                let all = (self.candidates.len() as u64).saturating_mul(self.anchor_price());
+                self.gated(duration, all)?
+            }
         };
         Ok(Plan {
             header: Header {
@@ -209,8 +215,15 @@ impl GlobalPlanner {
             },
             anchors,
             entries,
+            clips: Vec::new(),
             untaken,
         })
+    }
+
+    /// Whether there are no frames but those at anchors.
+    fn is_anchors_only(&self) -> bool {
+        let policy = self.settings.budget.policy;
+        matches!(policy, Policy::AnchorsOnly | Policy::Grid)
     }
 
     fn max_gap(&self) -> Nanos {
@@ -287,7 +300,7 @@ impl GlobalPlanner {
         budget: Tokens,
         model: &ValueModel,
     ) -> Result<(Allocation, Vec<Nanos>, Vec<Chosen>), PlanError> {
-        if self.settings.budget.policy == Policy::AnchorsOnly {
+        if self.is_anchors_only() {
             let mut allocation = Allocation::new(duration, budget, None, 0);
             let chosen = self.choose(&mut allocation, model);
             return Ok((allocation, Vec::new(), chosen));
@@ -317,7 +330,7 @@ impl GlobalPlanner {
             true => self.untaken((duration, budget), &model, taken, binds),
             false => Vec::new(),
         };
-        if self.settings.budget.policy == Policy::AnchorsOnly {
+        if self.is_anchors_only() {
             let (anchors, entries) = self.anchors(duration, &chosen);
             return Ok((anchors, entries, untaken));
         }

@@ -251,7 +251,7 @@ impl StreamPlanner {
             Policy::Gated => sound,
             // Uniform frames ignore the sound.
             Policy::Uniform => SoundState::Missing,
-            Policy::AnchorsOnly | Policy::Dense => return,
+            Policy::AnchorsOnly | Policy::Dense | Policy::Grid => return,
         };
         match self.sounds.back_mut() {
             Some((stop, same)) if *same == sound => *stop = until,

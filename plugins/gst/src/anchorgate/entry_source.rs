@@ -1,17 +1,21 @@
 //! Where plan entries come from: a plan file, the streaming planner, or every frame.
 
 use anchoring::cue::Cue;
-use anchoring::plan::{Entry, Reason};
+use anchoring::plan::{Clip, Entry, Reason};
 use anchoring::planning::change::Change;
+use anchoring::planning::clips::ClipPlace;
 use anchoring::planning::streaming::{Decision, StreamPlanner};
 use anchoring::settings::Settings;
 use anchoring::tier::{Prices, Tier};
 use anchoring::time::{Nanos, Window};
 
+use super::clip_parts::ClipParts;
 use super::plan_file::{Item, PlanFile, PlanFileError};
 
 /// Entries this far beyond the newest frame are held back: sound that jumps ahead plans nothing until the video follows.
 const AHEAD: Nanos = Nanos::from_ms(120_000);
+/// Between frames, until that is known.
+pub(super) const USUAL_INTERVAL: Nanos = Nanos::from_ms(40);
 
 /// Where plan entries come from.
 #[derive(Debug)]
@@ -24,9 +28,45 @@ pub(super) enum EntrySource {
         origin: Nanos,
         /// An entry too far ahead to be given out.
         held: Option<Entry>,
+        /// `None` unless the encoder takes clips.
+        clips: Option<StreamClips>,
     },
     /// Every frame.
     Dense { tier: Tier, tokens: u64 },
+}
+
+/// Turns entries of a stream into clips.
+#[derive(Debug)]
+pub(super) struct StreamClips {
+    place: ClipPlace,
+    /// The time from one frame to the next.
+    interval: Nanos,
+    parts: ClipParts,
+}
+
+impl StreamClips {
+    pub(super) fn new(place: ClipPlace) -> Self {
+        Self {
+            place,
+            interval: USUAL_INTERVAL,
+            parts: ClipParts::default(),
+        }
+    }
+
+    /// The clip of an entry; its frames are given out next.
+    fn make(&mut self, entry: Entry, origin: Nanos) -> Option<Item> {
+        let frames = self.place.in_stream(&entry, origin, self.interval)?;
+        let clip = Clip {
+            entry: Entry {
+                planned: frames.middle(),
+                asked: Some(entry.first_asked()),
+                ..entry
+            },
+            frames,
+        };
+        self.parts.add(&clip);
+        Some(Item::Clip(clip))
+    }
 }
 
 impl EntrySource {
@@ -36,11 +76,13 @@ impl EntrySource {
         prices: Prices,
         classes: &[String],
         origin: Nanos,
+        clips: Option<ClipPlace>,
     ) -> Self {
         Self::Stream {
             planner: Box::new(StreamPlanner::new(settings, prices).with_classes(classes)),
             origin,
             held: None,
+            clips: clips.map(StreamClips::new),
         }
     }
 
@@ -131,8 +173,11 @@ impl EntrySource {
 
     /// The time from one frame to the next, if that is known.
     pub(super) fn see(&mut self, frame: Option<Nanos>) {
-        if let (Self::Stream { planner, .. }, Some(frame)) = (self, frame) {
+        if let (Self::Stream { planner, clips, .. }, Some(frame)) = (self, frame) {
             planner.set_frame_interval(frame);
+            if let Some(clips) = clips.as_mut().filter(|_| frame > Nanos::ZERO) {
+                clips.interval = frame;
+            }
         }
     }
 
@@ -159,7 +204,11 @@ impl EntrySource {
                 planner,
                 origin,
                 held,
+                clips,
             } => {
+                if let Some(part) = clips.as_mut().and_then(|clips| clips.parts.pop()) {
+                    return Ok(Some(Item::Entry(part)));
+                }
                 let item = match held.take() {
                     Some(entry) => Some(Item::Entry(entry)),
                     None => planner.next().map(|decision| placed(decision, *origin)),
@@ -169,6 +218,10 @@ impl EntrySource {
                         *held = Some(entry);
                         Ok(None)
                     }
+                    Some(Item::Entry(entry)) => Ok(match clips {
+                        None => Some(Item::Entry(entry)),
+                        Some(clips) => clips.make(entry, *origin),
+                    }),
                     item => Ok(item),
                 }
             }
@@ -181,7 +234,7 @@ impl EntrySource {
     pub(super) fn ahead(&self) -> Option<Option<Nanos>> {
         match self {
             Self::Plan(file) if file.has_ended() => Some(None),
-            Self::Plan(file) => Some(Some(file.ahead()?.planned)),
+            Self::Plan(file) => Some(Some(file.ahead()?)),
             Self::Stream { .. } | Self::Dense { .. } => None,
         }
     }
@@ -190,7 +243,7 @@ impl EntrySource {
     pub(super) fn decided_until(&self) -> Nanos {
         match self {
             Self::Plan(file) => match file.ahead() {
-                Some(entry) => entry.planned,
+                Some(at) => at,
                 None if file.has_ended() => Nanos::MAX,
                 None => Nanos::ZERO,
             },
@@ -198,9 +251,16 @@ impl EntrySource {
                 planner,
                 origin,
                 held,
+                clips,
             } => {
                 let decided = planner.decided_until() + *origin;
-                held.map_or(decided, |entry| entry.planned.min(decided))
+                let decided = held.map_or(decided, |entry| entry.planned.min(decided));
+                // A clip begins before its entry.
+                let before = |clips: &StreamClips| clips.place.longest_before(clips.interval);
+                match clips {
+                    Some(clips) if decided < Nanos::MAX => decided - before(clips),
+                    _ => decided,
+                }
             }
             Self::Dense { .. } => Nanos::MAX,
         }

@@ -24,6 +24,12 @@ pub enum EarmarkPolicy {
         nick = "anchors_only"
     )]
     AnchorsOnly,
+    /// See [`Policy::Grid`].
+    #[enum_value(
+        name = "Clips on a regular grid; no budget; only with a plan",
+        nick = "grid"
+    )]
+    Grid,
 }
 
 /// [`Tier`] as a property.
@@ -141,6 +147,7 @@ impl From<EarmarkPolicy> for Policy {
             EarmarkPolicy::Uniform => Self::Uniform,
             EarmarkPolicy::Dense => Self::Dense,
             EarmarkPolicy::AnchorsOnly => Self::AnchorsOnly,
+            EarmarkPolicy::Grid => Self::Grid,
         }
     }
 }
@@ -152,6 +159,7 @@ impl From<Policy> for EarmarkPolicy {
             Policy::Uniform => Self::Uniform,
             Policy::Dense => Self::Dense,
             Policy::AnchorsOnly => Self::AnchorsOnly,
+            Policy::Grid => Self::Grid,
         }
     }
 }

@@ -6,9 +6,11 @@
 //! - `settings`: the properties; `enums`: their enum types.
 //! - `queue`: holds access units, and passes or drops them in order.
 //! - `entry_source`: where plan entries come from: a plan file (`plan_file`), the streaming planner, or every frame.
+//! - `clip_parts`: the frames that clips need, each once.
 //! - `warning`: its warnings in words.
 //! - `codec`: what the gate knows of codecs.
 
+mod clip_parts;
 mod codec;
 mod cues_pad;
 mod entry_source;

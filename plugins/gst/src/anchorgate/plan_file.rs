@@ -5,9 +5,11 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anchoring::cue::Cue;
-use anchoring::plan::{Anchor, Entry, Header, Line, PlanParseError, PlanReader, Untaken};
+use anchoring::plan::{Anchor, Clip, Entry, Header, Line, PlanParseError, PlanReader, Untaken};
 use anchoring::tier::Prices;
 use anchoring::time::Nanos;
+
+use super::clip_parts::ClipParts;
 
 /// Longest line of a plan; the header holds a whole configuration.
 const LONGEST_LINE: u64 = 1 << 20;
@@ -54,8 +56,27 @@ pub(super) enum PlanFileError {
 pub(super) enum Item {
     Anchor(Anchor),
     Entry(Entry),
+    /// Comes before the entries of its frames.
+    Clip(Clip),
     Cue(Cue),
     Candidate(Untaken),
+}
+
+/// A line that waits for its time.
+#[derive(Debug)]
+enum Ahead {
+    Entry(Entry),
+    Clip(Clip),
+}
+
+impl Ahead {
+    /// When its first frame lies.
+    fn at(&self) -> Nanos {
+        match self {
+            Self::Entry(entry) => entry.planned,
+            Self::Clip(clip) => clip.frames.start,
+        }
+    }
 }
 
 /// A plan file: checked in full when it is opened, then read as the frames come.
@@ -65,8 +86,10 @@ pub(super) struct PlanFile {
     prices: Prices,
     lines: BufReader<File>,
     reader: PlanReader,
-    /// The entry after the last one given out.
-    ahead: Option<Entry>,
+    /// The line after the last one given out.
+    ahead: Option<Ahead>,
+    /// Frames of clips given out.
+    parts: ClipParts,
     ended: bool,
     /// Whether it has cues.
     cues: bool,
@@ -94,14 +117,17 @@ impl PlanFile {
         &self.header
     }
 
-    /// Whether every line has been given out.
+    /// Whether everything has been given out.
     pub(super) fn has_ended(&self) -> bool {
-        self.ended
+        self.ended && self.parts.first().is_none()
     }
 
-    /// The entry after the last one given out, if it has been read.
-    pub(super) fn ahead(&self) -> Option<Entry> {
-        self.ahead
+    /// When the frame after the last one given out lies, if that is known.
+    pub(super) fn ahead(&self) -> Option<Nanos> {
+        let line = self.ahead.as_ref().map(Ahead::at);
+        // Frames of clips count once the line after these clips is known.
+        let part = self.parts.first().filter(|_| line.is_some() || self.ended);
+        line.into_iter().chain(part).min()
     }
 
     pub(super) fn has_cues(&self) -> bool {
@@ -135,6 +161,7 @@ impl PlanFile {
             lines,
             reader,
             ahead: None,
+            parts: ClipParts::default(),
             ended: false,
             cues: false,
             header,
@@ -152,33 +179,36 @@ impl PlanFile {
     }
 
     pub(super) fn next(&mut self, until: Nanos) -> Result<Option<Item>, PlanFileError> {
-        if let Some(entry) = self.ahead {
-            if entry.planned > until {
-                return Ok(None);
-            }
-            self.ahead = None;
-            return Ok(Some(Item::Entry(entry)));
-        }
-        if self.ended {
-            return Ok(None);
-        }
         loop {
-            match self.line()? {
-                Some(Line::Anchor(anchor)) => return Ok(Some(Item::Anchor(anchor))),
-                Some(Line::Cue(cue)) => return Ok(Some(Item::Cue(cue))),
-                Some(Line::Candidate(one)) => return Ok(Some(Item::Candidate(one))),
-                Some(Line::Frame(entry)) if entry.planned <= until => {
-                    return Ok(Some(Item::Entry(entry)));
+            let line = self.ahead.as_ref().map(Ahead::at);
+            if line.is_none() && !self.ended {
+                match self.line()? {
+                    Some(Line::Anchor(anchor)) => return Ok(Some(Item::Anchor(anchor))),
+                    Some(Line::Cue(cue)) => return Ok(Some(Item::Cue(cue))),
+                    Some(Line::Candidate(one)) => return Ok(Some(Item::Candidate(one))),
+                    Some(Line::Frame(entry)) => self.ahead = Some(Ahead::Entry(entry)),
+                    Some(Line::Clip(clip)) => self.ahead = Some(Ahead::Clip(clip)),
+                    Some(Line::Plan(_)) => {}
+                    None => self.ended = true,
                 }
-                Some(Line::Frame(entry)) => {
-                    self.ahead = Some(entry);
-                    return Ok(None);
+                continue;
+            }
+            let part = self.parts.first();
+            match (part, line) {
+                (Some(part), line) if line.is_none_or(|line| part < line) => {
+                    let entry = (part <= until).then(|| self.parts.pop()).flatten();
+                    return Ok(entry.map(Item::Entry));
                 }
-                Some(Line::Plan(_)) => {}
-                None => {
-                    self.ended = true;
-                    return Ok(None);
+                (_, Some(line)) if line <= until => {}
+                _ => return Ok(None),
+            }
+            match self.ahead.take() {
+                Some(Ahead::Entry(entry)) => return Ok(Some(Item::Entry(entry))),
+                Some(Ahead::Clip(clip)) => {
+                    self.parts.add(&clip);
+                    return Ok(Some(Item::Clip(clip)));
                 }
+                None => {}
             }
         }
     }

@@ -23,6 +23,7 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
+use super::clips::OpenClips;
 use super::error_watch::ErrorWatch;
 use super::frame::with_matrix;
 use super::job::{Ending, Job, Report};
@@ -186,19 +187,21 @@ impl BaseSinkImpl for FeatureSink {
 
     fn render(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         self.restart_after_flush()?;
-        let job = {
+        let jobs = {
             let mut state = lock(&self.state);
             let started = state.as_mut().ok_or(gst::FlowError::Flushing)?;
             match started.info.clone() {
-                Some(info) => self.frame_job(started, buffer, &info),
-                None => Self::cue_job(started, buffer),
+                Some(info) => self.frame_jobs(started, buffer, &info),
+                None => Self::cue_job(started, buffer).map(|job| vec![job]),
             }
         };
-        let job = job.map_err(|message| {
+        let jobs = jobs.map_err(|message| {
             self.post_error_message(message);
             gst::FlowError::Error
         })?;
-        self.give(job)?;
+        for job in jobs {
+            self.give(job)?;
+        }
         Ok(gst::FlowSuccess::Ok)
     }
 
@@ -303,6 +306,7 @@ impl FeatureSink {
                 started.scaling = Duration::ZERO;
                 started.measuring = Duration::ZERO;
                 started.measure.restart();
+                started.clips.as_mut().map(OpenClips::finish);
                 lock(&started.closing).restart();
             }
             _ => return Ok(()),
@@ -343,7 +347,7 @@ impl FeatureSink {
 
     /// The end of the stream: waits until the file has its name. False if it failed.
     fn finish(&self) -> bool {
-        if self.restart_after_flush().is_err() {
+        if self.restart_after_flush().is_err() || self.last_clips().is_err() {
             return false;
         }
         match self.end_segments() {

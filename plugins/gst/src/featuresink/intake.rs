@@ -1,13 +1,16 @@
 //! Frames, cues and messages -> jobs for the worker.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use anchoring::plan::{Entry, Reason};
+use anchoring::tier::Tier;
 use anchoring::time::Nanos;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 
+use super::clips::{Closed, OpenClips, Picture, Wanted};
 use super::frame::{ANCHOR_PX, Orientation, pixels, shape};
 use super::imp::FeatureSink;
 use super::job::{Frame, Job};
@@ -15,7 +18,7 @@ use super::start::Started;
 use super::{CAT, lock};
 use crate::pads;
 use crate::printable::shown;
-use crate::structures::{self, Message};
+use crate::structures::{self, Chosen, Message};
 
 impl FeatureSink {
     /// The element that decodes the frames.
@@ -33,13 +36,77 @@ impl FeatureSink {
         decoder
     }
 
-    /// A frame with its plan entry, scaled.
-    pub(super) fn frame_job(
+    /// A frame with its plan entry: a job of its own, or the end of some clips.
+    pub(super) fn frame_jobs(
         &self,
         started: &mut Started,
         buffer: &gst::Buffer,
         info: &gst_video::VideoInfo,
-    ) -> Result<Job, gst::ErrorMessage> {
+    ) -> Result<Vec<Job>, gst::ErrorMessage> {
+        let (pts, chosen) = self.tagged(buffer)?;
+        let entry = chosen.entry;
+        let Some(clips) = &started.clips else {
+            let wanted = Wanted {
+                at_all: true,
+                as_middle: true,
+                of_anchor: entry.reason == Reason::Anchor,
+            };
+            let picture = Self::picture(started, buffer, info, (pts, entry.tier), wanted, None)?;
+            self.check_price(started, &entry);
+            return Ok(vec![Job::Frame(Frame {
+                pts,
+                entry,
+                square: picture.square,
+                large: picture.large,
+                shape: picture.shape,
+                quality: picture.quality.unwrap_or_default(),
+                clip: None,
+            })]);
+        };
+        let wanted = clips.wants(entry.planned, entry.tier);
+        if !wanted.at_all {
+            return match entry.tokens {
+                0 => Ok(Vec::new()),
+                _ => Err(gst::error_msg!(
+                    gst::StreamError::Format,
+                    ("the plan has single frames, but the encoder takes clips: make the plan again with this model")
+                )),
+            };
+        }
+        let again = clips.again(pts, entry.tier);
+        let picture = Self::picture(started, buffer, info, (pts, entry.tier), wanted, again)?;
+        let closed = started
+            .clips
+            .as_mut()
+            .map(|clips| clips.frame(entry.planned, Arc::new(picture)));
+        Ok(self.clip_jobs(started, closed.unwrap_or_default()))
+    }
+
+    /// Clips that are whole.
+    fn clip_jobs(&self, started: &mut Started, closed: Closed) -> Vec<Job> {
+        for _ in 0..closed.lost {
+            lock(&started.closing).missed();
+        }
+        for row in &closed.rows {
+            self.check_price(started, &row.entry);
+        }
+        closed.rows.into_iter().map(Job::Frame).collect()
+    }
+
+    /// The end of the stream, for clips.
+    pub(super) fn last_clips(&self) -> Result<(), gst::FlowError> {
+        let jobs = match lock(&self.state).as_mut() {
+            Some(started) => {
+                let closed = started.clips.as_mut().map(OpenClips::finish);
+                self.clip_jobs(started, closed.unwrap_or_default())
+            }
+            None => Vec::new(),
+        };
+        jobs.into_iter().try_for_each(|job| self.give(job))
+    }
+
+    /// A frame's time and plan entry.
+    fn tagged(&self, buffer: &gst::Buffer) -> Result<(Nanos, Chosen), gst::ErrorMessage> {
         let segment = self.obj().segment();
         let pts = buffer.pts().and_then(|pts| {
             segment
@@ -52,16 +119,28 @@ impl FeatureSink {
                 ("a frame has no timestamp inside its segment")
             ));
         };
-        let chosen = match structures::buffer_tag(buffer) {
-            Some(chosen) => chosen
-                .map_err(|err| gst::error_msg!(gst::StreamError::Format, ("{}", shown(&err))))?,
-            None => {
-                return Err(gst::error_msg!(
-                    gst::StreamError::Format,
-                    ("the frame at {pts} has no plan entry (put framepick before featuresink, and anchorgate before the decoder)")
-                ));
-            }
-        };
+        match structures::buffer_tag(buffer) {
+            Some(Ok(chosen)) => Ok((pts, chosen)),
+            Some(Err(err)) => Err(gst::error_msg!(
+                gst::StreamError::Format,
+                ("{}", shown(&err))
+            )),
+            None => Err(gst::error_msg!(
+                gst::StreamError::Format,
+                ("the frame at {pts} has no plan entry (put framepick before featuresink, and anchorgate before the decoder)")
+            )),
+        }
+    }
+
+    /// A frame, scaled, and what else is `wanted` of it; `again`: the same frame as it was before.
+    fn picture(
+        started: &mut Started,
+        buffer: &gst::Buffer,
+        info: &gst_video::VideoInfo,
+        (pts, tier): (Nanos, Tier),
+        wanted: Wanted,
+        again: Option<Arc<Picture>>,
+    ) -> Result<Picture, gst::ErrorMessage> {
         let unreadable = |why: &dyn std::fmt::Display| {
             gst::error_msg!(
                 gst::StreamError::Decode,
@@ -71,56 +150,48 @@ impl FeatureSink {
         let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, info)
             .map_err(|err| unreadable(&err))?;
         let pixels = pixels(&frame).map_err(|err| unreadable(&err))?;
-
         let orientation = started
             .stream_orientation
             .or(started.container_orientation)
             .unwrap_or_default();
-        let tier = started.tiers[chosen.entry.tier as usize];
-        let begun = Instant::now();
-        let square = started
-            .scaler
-            .square(
-                (info.width() as usize, info.height() as usize),
-                &pixels,
-                tier.px,
-                orientation,
-                &started.input,
-            )
-            .map_err(|err| unreadable(&err))?;
-        let wants_large =
-            started.thumbnails && chosen.entry.reason == Reason::Anchor && tier.px < ANCHOR_PX;
-        let large = wants_large.then(|| {
-            let size = (info.width() as usize, info.height() as usize);
-            let input = &started.input;
-            started
-                .scaler
-                .square(size, &pixels, ANCHOR_PX, orientation, input)
-        });
-        let large = large.transpose().map_err(|err| unreadable(&err))?;
-        let scaled = Instant::now();
-        started.scaling += scaled - begun;
+        let px = started.tiers[tier as usize].px;
         let size = (info.width() as usize, info.height() as usize);
-        let quality = started.measure.frame(pts, size, &pixels);
-        let quality = quality.ok_or_else(|| unreadable(&"its data is too short"))?;
-        started.measuring += scaled.elapsed();
+        let begun = Instant::now();
+        let input = &started.input;
+        let mut square = |px: usize| {
+            let square = started.scaler.square(size, &pixels, px, orientation, input);
+            square.map(Arc::new).map_err(|err| unreadable(&err))
+        };
+        let scaled = match &again {
+            Some(again) => again.square.clone(),
+            None => square(px)?,
+        };
+        let wants_large = started.thumbnails && wanted.of_anchor && px < ANCHOR_PX;
+        let large = wants_large.then(|| square(ANCHOR_PX)).transpose()?;
+        let measuring = Instant::now();
+        started.scaling += measuring - begun;
+        let quality = match wanted.as_middle {
+            true => {
+                let quality = started.measure.frame(pts, size, &pixels);
+                Some(quality.ok_or_else(|| unreadable(&"its data is too short"))?)
+            }
+            false => again.and_then(|again| again.quality),
+        };
+        started.measuring += measuring.elapsed();
         let par = (info.par().numer(), info.par().denom());
         let size = (info.width(), info.height());
         let shape = shape(size, par, orientation, started.input.fit);
-        {
-            let mut closing = lock(&started.closing);
-            closing.orientation(orientation.name());
-            closing.reached(pts);
-        }
-        self.check_price(started, &chosen.entry);
-        Ok(Job::Frame(Frame {
+        let mut closing = lock(&started.closing);
+        closing.orientation(orientation.name());
+        closing.reached(pts);
+        Ok(Picture {
             pts,
-            entry: chosen.entry,
-            square,
+            tier,
+            square: scaled,
             large: large.map(|large| (ANCHOR_PX, large)),
             shape,
             quality,
-        }))
+        })
     }
 
     /// Warns once if the plan was priced for another encoder.
@@ -148,6 +219,30 @@ impl FeatureSink {
             let Some(started) = state.as_mut() else {
                 return false;
             };
+            if let Message::Clip(clip) = message {
+                let Some(clips) = &mut started.clips else {
+                    drop(state);
+                    self.post_error_message(gst::error_msg!(
+                        gst::StreamError::Format,
+                        ("the plan has clips, but the encoder takes single frames: make the plan again with this model")
+                    ));
+                    return false;
+                };
+                let wanted = started.input.frames.unwrap_or(0);
+                let there = clip.frames.times.len();
+                if there != wanted {
+                    drop(state);
+                    self.post_error_message(gst::error_msg!(
+                        gst::StreamError::Format,
+                        ("the plan has clips of {there} frames, but the encoder takes {wanted}: make the plan again with this model")
+                    ));
+                    return false;
+                }
+                let closed = clips.begin(clip);
+                let jobs = self.clip_jobs(started, closed);
+                drop(state);
+                return jobs.into_iter().all(|job| self.give(job).is_ok());
+            }
             let mut closing = lock(&started.closing);
             match message {
                 Message::Plan(header) => {
@@ -168,7 +263,7 @@ impl FeatureSink {
                     return true;
                 }
                 // Its frame carries it.
-                Message::Chosen(_) => return true,
+                Message::Chosen(_) | Message::Clip(_) => return true,
                 Message::Anchor(anchor) => Job::Anchor(anchor),
                 Message::Candidate(one) => Job::Candidate(one),
                 Message::Cue(cue) => {

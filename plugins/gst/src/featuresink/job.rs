@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anchoring::cue::Cue;
-use anchoring::plan::{Anchor, Entry, Untaken};
+use anchoring::plan::{Anchor, Entry, NO_FRAME, Untaken};
 use anchoring::time::Nanos;
 use crossbeam_channel::Sender;
 
 use crate::frame_quality::FrameQuality;
-use crate::h5::{Closing, H5Error, Kept, Totals};
+use crate::h5::{ClipTimes, Closing, H5Error, Kept, Totals};
 use crate::models::ModelError;
 
 /// One thing for the worker to do.
@@ -65,13 +66,43 @@ pub(super) struct Frame {
     /// The plan entry it serves.
     pub(super) entry: Entry,
     /// Upright square of the tier's side: RGB, row-major, 3 bytes per pixel.
-    pub(super) square: Vec<u8>,
+    pub(super) square: Square,
     /// The same with the side that a thumbnail needs, where the encoder's is smaller; side and pixels.
-    pub(super) large: Option<(usize, Vec<u8>)>,
+    pub(super) large: Option<(usize, Square)>,
     /// Width and height as of [`super::frame::shape`].
     pub(super) shape: (usize, usize),
     /// How good it is to look at.
     pub(super) quality: FrameQuality,
+    /// For encoders of clips: the clip of which this is the middle frame.
+    pub(super) clip: Option<ClipSquares>,
+}
+
+impl Frame {
+    /// The same frame in a file whose times begin elsewhere.
+    pub(super) fn move_to(&mut self, pts: Nanos) {
+        let by = self.pts - pts;
+        self.pts = pts;
+        if let Some(clip) = &mut self.clip {
+            clip.times.start = clip.times.start - by;
+            clip.times.stop = clip.times.stop - by;
+            let times = clip.times.frames.iter_mut();
+            times
+                .filter(|at| **at != NO_FRAME)
+                .for_each(|at| *at = *at - by);
+        }
+    }
+}
+
+/// Pixels that overlapping clips share.
+pub(super) type Square = Arc<Vec<u8>>;
+
+/// The frames of a clip.
+#[derive(Debug)]
+pub(super) struct ClipSquares {
+    /// `None` where there is no frame.
+    pub(super) squares: Vec<Option<Square>>,
+    /// What the file says of them.
+    pub(super) times: ClipTimes,
 }
 
 /// Why there is no file.

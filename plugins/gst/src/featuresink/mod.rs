@@ -6,6 +6,7 @@
 //! - `imp`: pads and state.
 //! - `start`: checks everything before the first frame and starts the worker.
 //! - `intake`: frames, cues and messages -> jobs. `frame`: a decoded frame -> what the encoder takes.
+//! - `clips`: frames -> clips, for encoders of those.
 //! - `segments`: which of several files in turn everything goes to. `segmented`: asks where each goes, tells what went into it.
 //! - `job`: what the worker gets and gives back.
 //! - `worker`: the thread that encodes and writes, and its queue.
@@ -15,6 +16,7 @@
 //! - `messages`: errors and statistics for the bus.
 
 mod batches;
+mod clips;
 mod closing;
 mod error_watch;
 mod frame;

@@ -43,7 +43,7 @@ impl FeatureSink {
                 Job::Frame(mut frame) => {
                     let (steps, pts) = segments.frame(frame.pts, &mut frame.entry);
                     match pts {
-                        Some(pts) => frame.pts = pts,
+                        Some(pts) => frame.move_to(pts),
                         None => {
                             let mut closing = lock(closing);
                             closing.missed();

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use anchoring::planning::clips::Every;
 use anchoring::tier::Tier;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
+use super::clips::OpenClips;
 use super::closing::ClosingDraft;
 use super::error_watch::ErrorWatch;
 use super::frame::{FrameMeasure, Orientation, Scaler};
@@ -17,7 +19,7 @@ use super::messages::{file_message, model_message, settings_message};
 use super::segments::Segments;
 use super::settings::Settings;
 use super::work::{Target, Work};
-use super::worker::{Leaving, Worker};
+use super::worker::{FEW_JOBS, JOBS, Leaving, Worker};
 use super::{CAT, FeatureSink};
 use crate::h5::{self, Opening, Totals};
 use crate::models::{self, Input, ModelError};
@@ -42,6 +44,8 @@ pub(super) struct Started {
     pub(super) tiers: [models::TierSpec; 3],
     pub(super) scaler: Scaler,
     pub(super) measure: FrameMeasure,
+    /// `None` unless the encoder takes clips.
+    pub(super) clips: Option<OpenClips>,
     /// Whether thumbnails are wanted.
     pub(super) thumbnails: bool,
     /// `None` before caps, and with caps of cues.
@@ -99,6 +103,9 @@ pub(super) fn begin(
     let tiers = Tier::ALL.map(|tier| tiers.of(tier));
     let opening = opening(settings, &encoder).map_err(|err| model_message(&err, ""))?;
     let input = encoder.manifest().input.clone();
+    let clips = encoder.manifest().clip().map(|_| OpenClips::default());
+    // A waiting clip holds all its frames.
+    let waiting = if clips.is_some() { FEW_JOBS } else { JOBS };
     let stem = location.file_stem().map(|stem| stem.to_string_lossy());
     let stem = stem.unwrap_or_default().into_owned();
     let closing = ClosingDraft::new(&settings.video_id, &settings.config, stem, warnings);
@@ -129,8 +136,8 @@ pub(super) fn begin(
     )
     .map_err(|err| file_message(&err, ""))?;
     let shared = closing.clone();
-    let worker =
-        Worker::start(leaving, move |jobs| work.run(jobs, &shared), ended).map_err(|err| {
+    let worker = Worker::start(waiting, leaving, move |jobs| work.run(jobs, &shared), ended)
+        .map_err(|err| {
             gst::error_msg!(gst::ResourceError::Failed, ("cannot start a thread: {err}"))
         })?;
     Ok(Started {
@@ -144,6 +151,7 @@ pub(super) fn begin(
         tiers,
         scaler: Scaler::default(),
         measure: FrameMeasure::default(),
+        clips,
         thumbnails: settings.thumbnails,
         info: None,
         stream_orientation: None,
@@ -159,6 +167,10 @@ fn opening(settings: &Settings, encoder: &Encoder) -> Result<Opening, ModelError
     let (major, minor, micro, _) = gst::version();
     Ok(Opening {
         dim: encoder.dim(),
+        clip_frames: encoder
+            .manifest()
+            .clip()
+            .map_or(0, |clip| clip.frames as usize),
         precision: settings.precision.into(),
         input_uri: settings.input_uri.clone(),
         input_bytes: settings.input_bytes,
@@ -174,6 +186,19 @@ fn opening(settings: &Settings, encoder: &Encoder) -> Result<Opening, ModelError
             ("hdf5".into(), h5::library_version()),
             ("onnxruntime".into(), onnx::runtime_version()?),
         ]),
-        further: settings.further().unwrap_or_default(),
+        further: further(settings, encoder),
     })
+}
+
+/// Attributes beyond the schema.
+fn further(settings: &Settings, encoder: &Encoder) -> BTreeMap<String, String> {
+    let mut further = settings.further().unwrap_or_default();
+    if let Some(clip) = encoder.manifest().clip() {
+        let every = match clip.every {
+            Every::Frames(n) => format!("{n} frames"),
+            Every::Time(time) => format!("{} ms", time.get() as f64 / 1e6),
+        };
+        further.insert("clip_every".into(), every);
+    }
+    further
 }

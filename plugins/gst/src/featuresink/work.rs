@@ -9,12 +9,12 @@ use crossbeam_channel::{Receiver, RecvError, RecvTimeoutError};
 
 use super::batches::{Batch, Batches, RowOrder, batch_sizes};
 use super::closing::ClosingDraft;
-use super::frame::{Thumbnails, normalise};
+use super::frame::{Thumbnails, normalise, normalise_clip};
 use super::job::{Ending, Frame, Job, Report, WorkError};
 use super::worker::{Leaving, guarded};
 use crate::atomic_file::{Identity, identity};
 use crate::h5::{Closing, H5Error, Kept, Opening, Row, Totals, Writer};
-use crate::onnx::Encoder;
+use crate::onnx::{Encoder, pathway_frames};
 
 /// Most rows that wait for an incomplete batch; then every batch goes as it is.
 const MOST_WAITING: usize = 128;
@@ -49,6 +49,8 @@ pub(super) struct Work {
     rows: RowOrder<Row>,
     px: [usize; 3],
     numbers: Vec<f32>,
+    /// For encoders of clips, what each input gets, and how many frames of a clip it takes; empty for others.
+    pathways: Vec<(Vec<f32>, usize)>,
     /// `None` if they are not wanted.
     thumbnails: Option<Thumbnails>,
     /// Since when data has waited in memory.
@@ -80,15 +82,22 @@ impl Work {
                 &target.opening,
             )?),
         };
+        let (mut sizes, mut pathways) = (batch_sizes(batch, px), Vec::new());
+        if let Some(clip) = encoder.manifest().clip() {
+            sizes = sizes.map(|frames| (frames / clip.frames.max(1) as usize).max(1));
+            let inputs = encoder.manifest().pathways().into_iter();
+            pathways = inputs.map(|input| (Vec::new(), input.frames)).collect();
+        }
         Ok(Self {
             encoder,
             writer,
             ours: None,
             kept: None,
-            batches: Batches::new(batch_sizes(batch, px)),
+            batches: Batches::new(sizes),
             rows: RowOrder::default(),
             px,
             numbers: Vec::new(),
+            pathways,
             thumbnails: target.opening.thumbnails.then(Thumbnails::default),
             target,
             since: None,
@@ -206,19 +215,11 @@ impl Work {
         let begun = Instant::now();
         let drawn = self.report.drawing;
         let px = self.px[batch.tier as usize];
-        self.numbers.clear();
-        for (_, frame) in &batch.frames {
-            normalise(
-                &frame.square,
-                px,
-                &self.encoder.manifest().input,
-                &mut self.numbers,
-            );
-        }
         let dim = self.encoder.dim();
-        let embeddings =
-            self.encoder
-                .encode(batch.frames.len(), px, &self.numbers, <[f32]>::to_vec)?;
+        let embeddings = match self.pathways.is_empty() {
+            true => self.encode_frames(&batch, px)?,
+            false => self.encode_clips(&batch, px)?,
+        };
         for ((ticket, frame), features) in
             batch.frames.into_iter().zip(embeddings.chunks_exact(dim))
         {
@@ -229,6 +230,7 @@ impl Work {
                 large,
                 shape,
                 quality,
+                clip,
             } = frame;
             let drawing = Instant::now();
             let thumbnail = self
@@ -249,6 +251,7 @@ impl Work {
                     features: features.to_vec(),
                     thumbnail,
                     quality,
+                    clip: clip.map(|clip| clip.times),
                 },
             );
         }
@@ -258,6 +261,36 @@ impl Work {
             self.write(|writer| writer.frame(&row))?;
         }
         Ok(())
+    }
+
+    fn encode_frames(&mut self, batch: &Batch<Frame>, px: usize) -> Result<Vec<f32>, WorkError> {
+        self.numbers.clear();
+        let input = &self.encoder.manifest().input;
+        for (_, frame) in &batch.frames {
+            normalise(&frame.square, px, input, &mut self.numbers);
+        }
+        let n = batch.frames.len();
+        Ok(self.encoder.encode(n, px, &self.numbers, <[f32]>::to_vec)?)
+    }
+
+    fn encode_clips(&mut self, batch: &Batch<Frame>, px: usize) -> Result<Vec<f32>, WorkError> {
+        let input = &self.encoder.manifest().input;
+        for (numbers, frames) in &mut self.pathways {
+            numbers.clear();
+            for (_, frame) in &batch.frames {
+                let Some(clip) = &frame.clip else { continue };
+                let taken = pathway_frames(clip.squares.len(), *frames);
+                let taken = taken.map(|k| clip.squares[k].as_deref().map(Vec::as_slice));
+                normalise_clip(&taken.collect::<Vec<_>>(), px, input, numbers);
+            }
+        }
+        let n = batch.frames.len();
+        // Moved out and back, so that their memory is kept.
+        let (mut numbers, frames): (Vec<Vec<f32>>, Vec<usize>) =
+            std::mem::take(&mut self.pathways).into_iter().unzip();
+        let embeddings = self.encoder.encode_clips(n, px, &numbers, <[f32]>::to_vec);
+        self.pathways = numbers.drain(..).zip(frames).collect();
+        Ok(embeddings?)
     }
 
     fn write(

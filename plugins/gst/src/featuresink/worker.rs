@@ -12,7 +12,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::job::{Job, WorkError};
 
 /// Jobs that may wait for the worker.
-const QUEUE: usize = 16;
+pub(super) const JOBS: usize = 16;
+/// The same where jobs are large.
+pub(super) const FEW_JOBS: usize = 4;
 
 /// When the worker was told to leave.
 pub(super) type Leaving = Arc<OnceLock<Instant>>;
@@ -25,14 +27,15 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Starts it. `work` does the jobs and returns how it ended; `ended` passes that on before the queue closes, so that a closed queue means
+    /// Starts it. `waiting`: jobs that may wait. `work` does the jobs and returns how it ended; `ended` passes that on before the queue closes, so that a closed queue means
     /// that the reason is known.
     pub(super) fn start<T: 'static>(
+        waiting: usize,
         leaving: Leaving,
         work: impl FnOnce(&Receiver<Job>) -> T + Send + 'static,
         ended: impl FnOnce(T) + Send + 'static,
     ) -> io::Result<Self> {
-        let (jobs, queue) = bounded(QUEUE);
+        let (jobs, queue) = bounded(waiting);
         let thread = std::thread::Builder::new()
             .name("earmark-features".into())
             .spawn(move || ended(work(&queue)))?;
@@ -85,6 +88,7 @@ mod tests {
     fn a_panic_is_reported_at_once_not_with_the_next_job() {
         let (told, telling) = bounded(1);
         let worker = Worker::start(
+            JOBS,
             Leaving::default(),
             |jobs| {
                 guarded(|| {

@@ -10,6 +10,7 @@ use half::f16;
 use super::contents::{contents, merged};
 use super::read::{Tables, summary, tables};
 use super::reading::{Reading, sealed};
+use super::tables::CLIPS;
 use super::{BECAUSE, H5Error, MERGED, quality};
 
 /// Rows of features in memory at a time.
@@ -112,6 +113,7 @@ fn rows(file: &Reading, problems: &mut Vec<String>) {
     for (group, first) in [
         ("frames", "frames/pts_ns"),
         (quality::FRAMES, "frames/pts_ns"),
+        (CLIPS, "frames/pts_ns"),
         ("anchors", "anchors/onset_ns"),
         ("candidates", "candidates/onset_ns"),
         ("cues", "cues/pts_ns"),
@@ -156,6 +158,21 @@ fn rules(file: &Reading, tables: &Tables, problems: &mut Vec<String>) {
         let unknown = budget == 0 && !matches!(file.truth("complete"), Ok(true));
         need(unknown || spent <= budget, &|| {
             format!("{spent} tokens are spent of a budget of {budget}")
+        });
+    }
+    if let Some(clips) = &tables.clips {
+        let rows = clips.frame_pts_ns.chunks_exact(clips.frames.max(1));
+        let rows = rows.zip(clips.start_ns.iter().zip(&clips.stop_ns));
+        let mut rows = rows.zip(&tables.pts_ns);
+        let fits = |((times, (start, stop)), pts): ((&[i64], (&i64, &i64)), &i64)| {
+            let shown: Vec<i64> = times.iter().copied().filter(|at| *at != -1).collect();
+            shown.first() == Some(start)
+                && shown.last().is_some_and(|last| last < stop)
+                && shown.is_sorted()
+                && shown.contains(pts)
+        };
+        need(rows.all(fits), &|| {
+            "/clips contradicts itself: its frames must ascend from start_ns to below stop_ns, and one of them is that of /frames/pts_ns".into()
         });
     }
     let anchors = tables.anchors.len();

@@ -15,7 +15,8 @@ use super::{
 /// Attributes without a digest of their own.
 const OWN: [&str; 2] = ["digests", "sha256"];
 /// The groups of datasets.
-const GROUPS: [&str; 7] = [
+const GROUPS: [&str; 8] = [
+    super::tables::CLIPS,
     super::quality::CUES,
     "frames",
     "frames/quality",

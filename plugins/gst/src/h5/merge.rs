@@ -18,7 +18,8 @@ use crate::atomic_file::Partial;
 pub const MERGED: &str = "earmark-merged/2";
 
 /// The groups to copy, and the name of their leading axis.
-const GROUPS: [(&str, &str); 7] = [
+const GROUPS: [(&str, &str); 8] = [
+    (super::tables::CLIPS, "frame"),
     ("frames", "frame"),
     (quality::FRAMES, "frame"),
     ("anchors", "anchor"),

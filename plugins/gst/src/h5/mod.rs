@@ -47,13 +47,13 @@ use codes::{OldReasonCode, ReasonCode, TierCode};
 pub use merge::{MERGED, Merger};
 pub use numbers::whole_numbers;
 pub use read::{
-    AnchorRow, CandidateRow, CueColumns, Features, Share, Summary, Tables, read_cues,
+    AnchorRow, CandidateRow, Clips, CueColumns, Features, Share, Summary, Tables, read_cues,
     read_features, read_summary, read_tables, read_thumbnails,
 };
 pub use reading::look;
 pub use recover::{Original, Parts, copy, recover, summary_unsealed};
 pub use sound::{Sound, SoundFile};
-pub use write::{Closing, Kept, Opening, Row, Totals, Writer};
+pub use write::{ClipTimes, Closing, Kept, Opening, Row, Totals, Writer};
 
 /// The `schema` attribute of every file that this version writes.
 pub const SCHEMA: &str = "earmark/2";

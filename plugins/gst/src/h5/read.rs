@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use anchoring::cue::{COARSE, SoundQuality};
-use anchoring::plan::{Reason, Untaken};
+use anchoring::plan::{MOST_CLIP_FRAMES, Reason, Untaken};
 use anchoring::tier::{Tier, Tokens};
 use anchoring::time::Nanos;
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,9 @@ pub struct Summary {
     pub frames: u64,
     /// Numbers per frame.
     pub dim: usize,
+    /// Frames of a clip; 0 where rows are single frames.
+    #[serde(default)]
+    pub clip_frames: usize,
     /// How they are stored.
     pub precision: Precision,
     /// Frames by tier and reason, none of them empty.
@@ -124,6 +127,21 @@ pub struct Tables {
     pub quality: Vec<FrameQuality>,
     /// Candidates that were not taken; none in files of older versions.
     pub candidates: Vec<CandidateRow>,
+    /// What each row covers, where rows are clips.
+    pub clips: Option<Clips>,
+}
+
+/// `/clips`: a row for each of `/frames`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Clips {
+    /// Frames of a clip.
+    pub frames: usize,
+    /// The time of its first frame.
+    pub start_ns: Vec<i64>,
+    /// The end of its last frame.
+    pub stop_ns: Vec<i64>,
+    /// `[N, frames]`, row-major: the time of each frame; -1 where there is none.
+    pub frame_pts_ns: Vec<i64>,
 }
 
 /// A row of `/candidates`.
@@ -205,6 +223,7 @@ pub(super) fn summary(file: &Reading) -> Result<Summary, H5Error> {
         duration_ns,
         frames: frames as u64,
         dim,
+        clip_frames: clip_frames(file)?,
         precision: file.precision()?,
         shares: shares(&tables),
         spent_tokens: tables.tokens.iter().copied().map(Tokens::from).sum(),
@@ -389,6 +408,7 @@ pub(super) fn tables(file: &Reading) -> Result<Tables, H5Error> {
         anchors: anchors(file)?,
         quality: quality(file, &Whole)?,
         candidates: candidates(file)?,
+        clips: clips(file, &Whole)?,
     };
     let rows = tables.pts_ns.len();
     let columns = [
@@ -400,6 +420,17 @@ pub(super) fn tables(file: &Reading) -> Result<Tables, H5Error> {
         tables.anchor.len(),
     ];
     let measured = tables.quality.is_empty() || tables.quality.len() == rows;
+    let told = tables.clips.as_ref().is_none_or(|clips| {
+        clips.start_ns.len() == rows
+            && clips.stop_ns.len() == rows
+            && clips.frame_pts_ns.len() == rows * clips.frames
+    });
+    if !told {
+        return Err(foreign(
+            &file.path,
+            "/clips has another length than /frames",
+        ));
+    }
     if !measured || columns.iter().any(|length| *length != rows) {
         return Err(foreign(
             &file.path,
@@ -407,6 +438,32 @@ pub(super) fn tables(file: &Reading) -> Result<Tables, H5Error> {
         ));
     }
     Ok(tables)
+}
+
+/// Frames of a clip; 0 where rows are single frames.
+pub(super) fn clip_frames(file: &Reading) -> Result<usize, H5Error> {
+    let name = "clips/frame_pts_ns";
+    if !file.has(name) {
+        return Ok(0);
+    }
+    match file.shape(name)?[..] {
+        [_, frames] if (1..=MOST_CLIP_FRAMES).contains(&frames) => Ok(frames),
+        _ => Err(foreign(&file.path, "/clips/frame_pts_ns is not [N, T]")),
+    }
+}
+
+/// What clips cover.
+pub(super) fn clips(file: &Reading, columns: &impl Columns) -> Result<Option<Clips>, H5Error> {
+    let frames = clip_frames(file)?;
+    if frames == 0 {
+        return Ok(None);
+    }
+    Ok(Some(Clips {
+        frames,
+        start_ns: columns.column(file, "clips/start_ns", 1)?,
+        stop_ns: columns.column(file, "clips/stop_ns", 1)?,
+        frame_pts_ns: columns.column(file, "clips/frame_pts_ns", frames)?,
+    }))
 }
 
 /// The measures of every frame that all columns have; none in files of older versions.

@@ -11,10 +11,10 @@ use anchoring::time::{Nanos, Window};
 use half::f16;
 use serde::{Deserialize, Serialize};
 
-use super::read::{Columns, Whole, anchors_by, candidates_by, codes, summary};
+use super::read::{Columns, Whole, anchors_by, candidates_by, clip_frames, codes, summary};
 use super::reading::Reading;
 use super::tables::CueParts;
-use super::{Closing, H5Error, H5Type, NO_CLASS, Opening, Row, Summary, Totals, Writer};
+use super::{ClipTimes, Closing, H5Error, H5Type, NO_CLASS, Opening, Row, Summary, Totals, Writer};
 
 /// Rows that are in memory at a time.
 const TOGETHER: usize = 64;
@@ -145,6 +145,7 @@ fn opening(
     };
     Ok(Opening {
         dim,
+        clip_frames: clip_frames(file)?,
         precision: file.precision()?,
         input_uri: text("input_uri"),
         input_bytes: file.number("input_bytes").unwrap_or(0),
@@ -329,7 +330,13 @@ fn frames(
     };
     let quality = super::read::quality(file, columns)?;
     let measured = file.has(super::quality::FRAMES);
+    let clips = super::read::clips(file, columns)?;
+    let covered = clips.as_ref().map_or(pts.len(), |clips| {
+        let times = clips.frame_pts_ns.len() / clips.frames.max(1);
+        times.min(clips.start_ns.len()).min(clips.stop_ns.len())
+    });
     let lengths = [
+        covered,
         if measured { quality.len() } else { pts.len() },
         pts.len(),
         planned.len(),
@@ -380,6 +387,14 @@ fn frames(
                 features: features.to_vec(),
                 thumbnail: jpegs.next().unwrap_or_default(),
                 quality: quality.get(k).copied().unwrap_or_default(),
+                clip: clips.as_ref().map(|clips| ClipTimes {
+                    start: Nanos::new(clips.start_ns[k]),
+                    stop: Nanos::new(clips.stop_ns[k]),
+                    frames: clips.frame_pts_ns[k * clips.frames..(k + 1) * clips.frames]
+                        .iter()
+                        .map(|ns| Nanos::new(*ns))
+                        .collect(),
+                }),
             };
             match writer.frame(&row) {
                 Ok(()) => last = last.max(row.pts),
@@ -421,6 +436,7 @@ mod tests {
                 features: vec![k as f32; 3],
                 thumbnail: Vec::new(),
                 quality: crate::frame_quality::FrameQuality::default(),
+                clip: None,
             };
             writer.frame(&row).unwrap();
         }

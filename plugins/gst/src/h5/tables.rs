@@ -9,6 +9,8 @@ use super::quality::{CueColumns, FrameColumns};
 use super::value::{Label, label};
 use super::{H5Error, NO_CLASS, Opening, Precision, ReasonCode, Row, TierCode};
 
+/// The group of what clips cover.
+pub(super) const CLIPS: &str = "clips";
 /// Rows per chunk, except in `/frames/features`.
 pub(super) const CHUNK_ROWS: usize = 1024;
 /// Frames that wait in memory before they are written and flushed: one chunk of `/frames/features`, so that each is compressed once.
@@ -33,6 +35,14 @@ pub(super) struct Frames {
     anchor: Column<i32>,
     pub(super) thumbnails: Option<Thumbnails>,
     quality: Option<FrameColumns>,
+    clips: Option<ClipColumns>,
+}
+
+/// What clips cover, row by row as in `/frames`.
+struct ClipColumns {
+    start_ns: Column<i64>,
+    stop_ns: Column<i64>,
+    frame_pts_ns: Column<i64>,
 }
 
 /// Small JPEGs, one after another, and where each ends.
@@ -124,6 +134,7 @@ impl Frames {
             anchor: table.column(&anchor, digests)?,
             thumbnails: None,
             quality: None,
+            clips: None,
         };
         if opening.thumbnails {
             let stop = plain("thumbnail_stop", "byte of /thumbnails/jpeg");
@@ -139,6 +150,21 @@ impl Frames {
                 stop,
                 jpeg,
                 bytes: 0,
+            });
+        }
+        if opening.clip_frames > 0 {
+            let clips = output.table(CLIPS, "frame")?;
+            let digests = &mut output.digests;
+            let times = Shape {
+                wide: Some((opening.clip_frames, "clip frame")),
+                chunk: ROUND,
+                gzip: true,
+                ..plain("frame_pts_ns", "ns, -1 for no frame")
+            };
+            frames.clips = Some(ClipColumns {
+                start_ns: clips.column(&plain("start_ns", "ns"), digests)?,
+                stop_ns: clips.column(&plain("stop_ns", "ns"), digests)?,
+                frame_pts_ns: clips.column(&times, digests)?,
             });
         }
         if opening.quality {
@@ -164,6 +190,12 @@ impl Frames {
             .push(row.entry.anchor.map_or(-1, |id| id as i32));
         if let Some(quality) = &mut self.quality {
             quality.push(&row.quality);
+        }
+        if let (Some(clips), Some(clip)) = (&mut self.clips, &row.clip) {
+            clips.start_ns.push(clip.start.get());
+            clips.stop_ns.push(clip.stop.get());
+            let times = clip.frames.iter().map(|at| at.get());
+            clips.frame_pts_ns.waiting.extend(times);
         }
         if let Some(thumbnails) = &mut self.thumbnails {
             thumbnails.bytes += row.thumbnail.len() as u64;
@@ -194,6 +226,14 @@ impl Frames {
         }
         if let Some(quality) = &mut self.quality {
             columns.extend(quality.columns());
+        }
+        if let Some(clips) = &mut self.clips {
+            let own: [&mut dyn Append; 3] = [
+                &mut clips.start_ns,
+                &mut clips.stop_ns,
+                &mut clips.frame_pts_ns,
+            ];
+            columns.extend(own);
         }
         columns
     }

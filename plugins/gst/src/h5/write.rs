@@ -24,6 +24,8 @@ const SPARE: u64 = 128 << 10;
 pub struct Opening {
     /// Numbers per frame.
     pub dim: usize,
+    /// Frames of a clip; 0: a row is a single frame's.
+    pub clip_frames: usize,
     /// How they are stored.
     pub precision: Precision,
     /// URI of the recording.
@@ -90,6 +92,19 @@ pub struct Row {
     pub thumbnail: Vec<u8>,
     /// How good it is to look at; stored only if [`Opening::quality`] is set.
     pub quality: FrameQuality,
+    /// The clip of which it is the middle frame; there exactly if [`Opening::clip_frames`] is set.
+    pub clip: Option<ClipTimes>,
+}
+
+/// A row of `/clips`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClipTimes {
+    /// The time of its first frame.
+    pub start: Nanos,
+    /// The end of its last frame.
+    pub stop: Nanos,
+    /// The time of each frame, ascending; -1 where there is none.
+    pub frames: Vec<Nanos>,
 }
 
 /// Counts of what was written.
@@ -129,6 +144,7 @@ pub struct Writer {
     output: Output,
     partial: Partial,
     dim: usize,
+    clip_frames: usize,
     totals: Totals,
     /// Rows that are in the file.
     written: Totals,
@@ -185,6 +201,7 @@ impl Writer {
             output,
             partial,
             dim: opening.dim,
+            clip_frames: opening.clip_frames,
             totals: Totals::default(),
             written: Totals::default(),
             last: Nanos::new(i64::MIN),
@@ -450,6 +467,11 @@ impl Writer {
                 "the frame at {pts} has {} numbers, but the file has {} per frame",
                 features.len(),
                 self.dim
+            )
+        } else if row.clip.as_ref().map_or(0, |clip| clip.frames.len()) != self.clip_frames {
+            format!(
+                "the row at {pts} has another number of frames than the {} of a clip",
+                self.clip_frames
             )
         } else if *pts < self.last {
             format!(

@@ -21,12 +21,12 @@ mod voice;
 
 use ort::Error as RuntimeError;
 use ort::environment::Environment;
-use ort::session::Session;
+use ort::session::{Session, SessionInputValue};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 use ort::{ep, info as build_info, init_from, inputs};
 
 pub use embedder::{Embedder, load_probe};
-pub use encoder::{Encoder, load_encoder};
+pub use encoder::{Encoder, load_encoder, pathway_frames};
 pub use examine::{check_model, ports, try_device};
 pub use ports::{Port, Ports};
 pub use provider::{Device, Provider, providers};

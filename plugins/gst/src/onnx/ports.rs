@@ -5,7 +5,7 @@ use std::fmt;
 use anchoring::tier::Tier;
 
 use super::{Session, TensorElementType, ValueType};
-use crate::models::{Kind, Layout, Manifest};
+use crate::models::{Kind, Layout, Manifest, Pathway};
 
 /// An input or output.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +102,15 @@ pub(super) fn mismatches(manifest: &Manifest, ports: &Ports) -> Vec<String> {
         let all: Vec<String> = ports.iter().map(Port::to_string).collect();
         all.join(", ")
     };
-    let mut wanted = vec![("input.name", manifest.input.name.as_str())];
+    let pathways = manifest.pathways();
+    let field = match manifest.input.pathways.is_empty() {
+        true => "input.name",
+        false => "input.pathways",
+    };
+    let mut wanted: Vec<(&str, &str)> = pathways
+        .iter()
+        .map(|pathway| (field, pathway.name.as_str()))
+        .collect();
     if let Some(memory) = &manifest.memory {
         wanted.push(("memory.input", memory.input.as_str()));
         wanted.push(("memory.rate", memory.rate.as_str()));
@@ -122,15 +130,16 @@ pub(super) fn mismatches(manifest: &Manifest, ports: &Ports) -> Vec<String> {
             wanted.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
         ));
     }
-    let input = ports
-        .inputs
-        .iter()
-        .find(|port| port.name == manifest.input.name);
-    if let Some(port) = input {
+    for pathway in &pathways {
+        let input = ports.inputs.iter().find(|port| port.name == pathway.name);
+        let Some(port) = input else { continue };
         if !port.is_f32 {
             problems.push(format!("input.dtype is f32, but its input is {port}"));
         }
-        shape(manifest, port, &mut problems);
+        match manifest.input.layout {
+            Layout::Ncthw | Layout::Ntchw => clip(manifest, pathway, port, &mut problems),
+            _ => shape(manifest, port, &mut problems),
+        }
     }
     let outputs = [
         (
@@ -185,6 +194,7 @@ fn shape(manifest: &Manifest, port: &Port, problems: &mut Vec<String>) {
     let rank = match layout {
         Layout::Nchw | Layout::Nhwc | Layout::Nctf => 4,
         Layout::Nt => 2,
+        Layout::Ncthw | Layout::Ntchw => return,
     };
     // A voice detector's own rules hold it.
     if axes.is_empty() || manifest.kind == Kind::Voice {
@@ -248,6 +258,58 @@ fn shape(manifest: &Manifest, port: &Port, problems: &mut Vec<String>) {
                     "input.samples is {samples}, but its input is {port}"
                 ));
             }
+        }
+        Layout::Ncthw | Layout::Ntchw => {}
+    }
+}
+
+/// Whether an input of clips has the axes of the layout, and takes the frames and sizes that it will get.
+fn clip(manifest: &Manifest, pathway: &Pathway, port: &Port, problems: &mut Vec<String>) {
+    let is_ncthw = manifest.input.layout == Layout::Ncthw;
+    let (layout, other) = match is_ncthw {
+        true => ("NCTHW", "NTCHW"),
+        false => ("NTCHW", "NCTHW"),
+    };
+    if port.axes.is_empty() {
+        return;
+    }
+    let &[_, first, second, rows, columns] = &port.axes[..] else {
+        problems.push(format!(
+            "input.layout is {layout}, which has 5 axes, but its input is {port}"
+        ));
+        return;
+    };
+    let (channels, frames) = match is_ncthw {
+        true => (first, second),
+        false => (second, first),
+    };
+    if channels.is_some_and(|n| n != 3) {
+        problems.push(format!(
+            "input.layout is {layout}, but its input is {port} (is it {other}?)"
+        ));
+        return;
+    }
+    if let Some(own) = frames.filter(|own| *own != pathway.frames) {
+        let field = match manifest.input.pathways.is_empty() {
+            true => "input.frames".to_owned(),
+            false => format!("the pathway {}", pathway.name),
+        };
+        problems.push(format!(
+            "{field} is {}, but its input {port} takes {own} frames",
+            pathway.frames
+        ));
+    }
+    for tier in Tier::ALL {
+        let Some(px) = manifest.tiers.map(|tiers| tiers.of(tier).px) else {
+            continue;
+        };
+        if [rows, columns]
+            .iter()
+            .any(|side| side.is_some_and(|own| own != px))
+        {
+            problems.push(format!(
+                "tiers.{tier}.px is {px}, but its input is {port}: a model of one size takes only that at every tier"
+            ));
         }
     }
 }

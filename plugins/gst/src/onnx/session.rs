@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::provider::{Device, Provider};
 use super::runtime::environment;
-use super::{Environment, Session, TensorRef, ports};
+use super::{Environment, Session, SessionInputValue, TensorRef, ports};
 use crate::models::{Manifest, ModelError};
 
 /// Idle sessions, the one used last at the end.
@@ -40,6 +40,13 @@ pub fn keep_sessions(most: usize) {
     idle.most = most;
     let over = idle.sessions.len().saturating_sub(most);
     idle.sessions.drain(..over);
+}
+
+/// The names of a model's inputs.
+fn inputs(manifest: &Manifest) -> String {
+    let pathways = manifest.pathways().into_iter();
+    let names: Vec<String> = pathways.map(|pathway| pathway.name).collect();
+    names.join(" ")
 }
 
 /// See [`spare_memory`].
@@ -94,6 +101,13 @@ impl Drop for Lease {
     }
 }
 
+/// What an input gets: row-major, items first.
+pub(super) struct Feed<'a> {
+    pub(super) name: String,
+    pub(super) shape: Vec<usize>,
+    pub(super) data: &'a [f32],
+}
+
 /// A session whose input and output are those of the manifest.
 pub(super) struct Model {
     pub(super) lease: Lease,
@@ -115,7 +129,7 @@ impl Model {
             device,
             spare: SPARE.load(Ordering::Relaxed),
             ends: (
-                manifest.input.name.clone(),
+                inputs(&manifest),
                 manifest.output.name.clone(),
                 manifest.output.dim,
             ),
@@ -180,19 +194,49 @@ impl Model {
         data: &[f32],
         take: impl FnOnce(&[f32]) -> T,
     ) -> Result<T, ModelError> {
-        let n = shape.first().copied().unwrap_or(0);
-        let Some(batch) = self.fixed_batch().filter(|batch| *batch != n && n > 0) else {
-            return self.run_once(shape, data, take);
+        let feed = Feed {
+            name: self.manifest.input.name.clone(),
+            shape: shape.to_vec(),
+            data,
         };
-        let one = data.len() / n;
-        let mut shape = shape.to_vec();
-        shape[0] = batch;
+        self.run_all(&[feed], take)
+    }
+
+    /// As [`Self::run`], for a model of several inputs; each has as many items.
+    pub(super) fn run_all<T>(
+        &mut self,
+        feeds: &[Feed<'_>],
+        take: impl FnOnce(&[f32]) -> T,
+    ) -> Result<T, ModelError> {
+        let first = feeds.first().and_then(|feed| feed.shape.first());
+        let n = first.copied().unwrap_or(0);
+        let Some(batch) = self.fixed_batch().filter(|batch| *batch != n && n > 0) else {
+            return self.run_once(feeds, take);
+        };
         let (mut all, dim) = (Vec::new(), self.manifest.output.dim);
-        for some in data.chunks(batch * one.max(1)) {
-            let mut padded = some.to_vec();
-            padded.resize(batch * one, 0.0);
-            let wanted = some.len() / one.max(1) * dim;
-            self.run_once(&shape, &padded, |numbers| {
+        for at in (0..n).step_by(batch) {
+            let some = (n - at).min(batch);
+            let padded: Vec<Vec<f32>> = feeds
+                .iter()
+                .map(|feed| {
+                    let one = feed.data.len() / n;
+                    let mut padded = feed.data[at * one..(at + some) * one].to_vec();
+                    padded.resize(batch * one, 0.0);
+                    padded
+                })
+                .collect();
+            let part: Vec<Feed<'_>> = feeds
+                .iter()
+                .zip(&padded)
+                .map(|(feed, data)| {
+                    let mut shape = feed.shape.clone();
+                    shape[0] = batch;
+                    let name = feed.name.clone();
+                    Feed { name, shape, data }
+                })
+                .collect();
+            let wanted = some * dim;
+            self.run_once(&part, |numbers| {
                 all.extend_from_slice(&numbers[..wanted.min(numbers.len())]);
             })?;
         }
@@ -202,8 +246,7 @@ impl Model {
     /// Runs as many items as there are.
     fn run_once<T>(
         &mut self,
-        shape: &[usize],
-        data: &[f32],
+        feeds: &[Feed<'_>],
         take: impl FnOnce(&[f32]) -> T,
     ) -> Result<T, ModelError> {
         let name = &self.manifest.name;
@@ -211,13 +254,16 @@ impl Model {
             name: name.clone(),
             message,
         };
-        let wanted = shape.first().copied().unwrap_or(0) * self.manifest.output.dim;
-        let input = TensorRef::from_array_view((shape.to_vec(), data))
-            .map_err(|err| fail(err.to_string()))?;
+        let first = feeds.first().and_then(|feed| feed.shape.first());
+        let wanted = first.copied().unwrap_or(0) * self.manifest.output.dim;
+        let mut inputs: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(feeds.len());
+        for feed in feeds {
+            let tensor = TensorRef::from_array_view((feed.shape.clone(), feed.data))
+                .map_err(|err| fail(err.to_string()))?;
+            inputs.push((&feed.name, tensor.into()));
+        }
         let session = self.lease.session(name)?;
-        let outputs = session
-            .run(super::inputs![self.manifest.input.name.as_str() => input])
-            .map_err(|err| fail(err.to_string()))?;
+        let outputs = session.run(inputs).map_err(|err| fail(err.to_string()))?;
         let (shape, numbers) = outputs[self.manifest.output.name.as_str()]
             .try_extract_tensor::<f32>()
             .map_err(|err| fail(err.to_string()))?;

@@ -6,6 +6,7 @@
 
 mod anchor;
 mod candidate;
+mod clip;
 mod cue;
 mod entry;
 mod fields;
@@ -13,7 +14,7 @@ mod plan;
 mod stats;
 
 use anchoring::cue::Cue;
-use anchoring::plan::{Anchor, Entry, Header, Untaken};
+use anchoring::plan::{Anchor, Clip, Entry, Header, Untaken};
 
 pub use cue::{CUE_CAPS, cue_from_text, cue_to_text};
 pub use entry::{Chosen, ENTRY_META, buffer_tag, register_meta, tag_buffer};
@@ -38,6 +39,8 @@ pub enum Message {
     Anchor(Anchor),
     /// A candidate that was not taken.
     Candidate(Untaken),
+    /// Comes before the entries of its frames.
+    Clip(Clip),
     /// A plan entry and its frame. Comes before that frame, maybe long before.
     Chosen(Chosen),
     /// A plan entry without a frame.
@@ -54,6 +57,7 @@ impl Message {
             Self::Cue(cue) => cue::to_structure(cue),
             Self::Anchor(anchor) => anchor::to_structure(anchor),
             Self::Candidate(one) => candidate::to_structure(one),
+            Self::Clip(clip) => clip::to_structure(clip),
             Self::Chosen(chosen) => {
                 let mut s = gst::Structure::new_empty(ENTRY);
                 entry::put_chosen(&mut s, chosen);
@@ -78,6 +82,7 @@ impl Message {
             cue::NAME => cue::from_structure(s).map(Self::Cue),
             anchor::NAME => anchor::from_structure(s).map(Self::Anchor),
             candidate::NAME => candidate::from_structure(s).map(Self::Candidate),
+            clip::NAME => clip::from_structure(s).map(Self::Clip),
             ENTRY => entry::get_chosen(s).map(Self::Chosen),
             MISS => entry::get_entry(s).map(Self::Miss),
             plan::SUMMARY => plan::summary_from_structure(s).map(Self::Summary),
@@ -107,7 +112,7 @@ mod tests {
     use super::cue::tests::cue;
     use super::entry::tests::entry;
     use super::*;
-    use anchoring::plan::SCHEMA;
+    use anchoring::plan::{ClipFrames, SCHEMA};
     use anchoring::time::{Nanos, Window};
 
     fn messages() -> Vec<Message> {
@@ -140,6 +145,11 @@ mod tests {
                 class_id: -1,
                 score: 0.9,
                 uncertainty: 0.1,
+            }),
+            Message::Clip(Clip {
+                entry: entry(Some(3)),
+                frames: ClipFrames::new([-1, 0, 40, 40].map(Nanos::new).into(), Nanos::new(40))
+                    .unwrap(),
             }),
             Message::Chosen(Chosen {
                 entry: entry(Some(3)),

@@ -72,6 +72,7 @@ fn add(writer: &mut Writer, k: i64, dim: usize) -> Result<(), H5Error> {
             .collect(),
         thumbnail: Vec::new(),
         quality: FrameQuality::default(),
+        clip: None,
     })
 }
 

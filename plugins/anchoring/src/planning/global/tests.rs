@@ -327,6 +327,7 @@ fn cues_are_merged_by_time_and_read_back() {
         crate::plan::Line::Plan(_) => Nanos::ZERO,
         crate::plan::Line::Anchor(anchor) => anchor.window.start(),
         crate::plan::Line::Frame(entry) => entry.planned,
+        crate::plan::Line::Clip(clip) => clip.frames.start,
         crate::plan::Line::Cue(cue) => cue.pts,
         crate::plan::Line::Candidate(one) => one.onset,
     };

@@ -59,7 +59,8 @@ impl GateQueue {
         while let Some(item) = self.entries.next(until)? {
             match item {
                 Item::Entry(entry) => {
-                    self.counts.entries += 1;
+                    // What costs nothing is a clip's, which is counted already.
+                    self.counts.entries += u64::from(entry.tokens > 0);
                     self.counts.tokens += entry.tokens;
                     self.gops.request(entry);
                 }
@@ -72,6 +73,12 @@ impl GateQueue {
                     self.counts.anchors += 1;
                     self.sharpest.anchor(&anchor);
                     self.send(Message::Anchor(anchor));
+                }
+                Item::Clip(clip) => {
+                    self.counts.entries += 1;
+                    self.counts.tokens += clip.entry.tokens;
+                    self.counts.spent += clip.entry.tokens;
+                    self.send(Message::Clip(clip));
                 }
                 Item::Candidate(one) => self.send(Message::Candidate(one)),
                 Item::Cue(cue) => self.keep_cue(cue),
@@ -95,7 +102,8 @@ impl GateQueue {
                     }));
                 }
                 Verdict::Merge(entry) => {
-                    self.counts.entries = self.counts.entries.saturating_sub(1);
+                    let own = u64::from(entry.tokens > 0);
+                    self.counts.entries = self.counts.entries.saturating_sub(own);
                     self.counts.tokens = self.counts.tokens.saturating_sub(entry.tokens);
                     // A plan made here has warned of the hole already.
                     if matches!(self.entries, EntrySource::Plan(_)) {

@@ -26,6 +26,7 @@ use std::path::PathBuf;
 use anchoring::discontinuity::DiscontinuityFinder;
 use anchoring::gate::gop_queue::GopQueue;
 use anchoring::plan::{Header, SCHEMA};
+use anchoring::planning::clips::ClipPlace;
 use anchoring::settings::{Policy, Settings};
 use anchoring::tier::Prices;
 use anchoring::time::Nanos;
@@ -56,6 +57,8 @@ pub(super) struct Setup {
     pub(super) access: EarmarkAccess,
     /// How far from the time asked for a sharper frame may be taken; 0: nowhere.
     pub(super) sharpest: Nanos,
+    /// Where clips lie that are planned while the cues come; `None` for single frames.
+    pub(super) clips: Option<ClipPlace>,
 }
 
 /// Why the gate stops.
@@ -208,6 +211,7 @@ impl GateQueue {
                 setup.prices,
                 &setup.labels,
                 Nanos::ZERO,
+                setup.clips,
             ),
         };
         let header = match &entries {

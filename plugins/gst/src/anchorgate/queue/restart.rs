@@ -44,7 +44,13 @@ impl GateQueue {
             EntrySource::Stream { .. } => {
                 let setup = &self.setup;
                 let settings = setup.settings.clone();
-                EntrySource::stream(settings, setup.prices, &setup.labels, Nanos::ZERO)
+                EntrySource::stream(
+                    settings,
+                    setup.prices,
+                    &setup.labels,
+                    Nanos::ZERO,
+                    setup.clips,
+                )
             }
             EntrySource::Dense { tier, tokens } => EntrySource::Dense {
                 tier: *tier,

@@ -7,12 +7,14 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use anchoring::anchor::offset;
-use anchoring::settings::{FURTHEST_MS, Settings};
+use anchoring::planning::clips::{ClipPlace, ClipShape, Every};
+use anchoring::settings::{FURTHEST_MS, Policy, Settings};
 use anchoring::tier::{Prices, Tier};
 use anchoring::time::Nanos;
 use gst::glib;
 
 use super::EarmarkAccess;
+use super::entry_source::USUAL_INTERVAL;
 use super::queue::Setup;
 use crate::models;
 use properties::PROPERTIES;
@@ -32,6 +34,9 @@ pub(super) struct Properties {
     patience_ms: u32,
     access: EarmarkAccess,
     sharpest_ms: u32,
+    clip_frames: u32,
+    clip_every_frames: u32,
+    clip_every_ms: f64,
 }
 
 impl Default for Properties {
@@ -49,6 +54,9 @@ impl Default for Properties {
             patience_ms: 5_000,
             access: EarmarkAccess::default(),
             sharpest_ms: 0,
+            clip_frames: 0,
+            clip_every_frames: 1,
+            clip_every_ms: 0.0,
         }
     }
 }
@@ -77,6 +85,9 @@ impl Properties {
         let mut settings = self.settings.clone();
         // A plan file was checked when it was made.
         if self.plan.is_none() {
+            if let Some(why) = self.needs_a_plan() {
+                return Err(BadProperties::Settings(vec![why.into()]));
+            }
             if let Some(text) = &self.class_offsets {
                 settings.anchors.class_offset_ms = class_offsets(text, &labels)?;
             }
@@ -95,8 +106,39 @@ impl Properties {
             max_bytes: usize::try_from(self.max_bytes).unwrap_or(usize::MAX),
             max_lag: Nanos::from_ms(self.max_lag_ms.into()),
             access: self.access,
-            sharpest: Nanos::from_ms(self.sharpest_ms.into()),
+            // A clip's frames are those of its plan.
+            sharpest: match self.clip_frames {
+                0 => Nanos::from_ms(self.sharpest_ms.into()),
+                _ => Nanos::ZERO,
+            },
+            clips: self.clips(),
         })
+    }
+
+    /// Where clips lie, if the encoder takes any.
+    fn clips(&self) -> Option<ClipPlace> {
+        let every = match self.clip_every_ms {
+            ms if ms > 0.0 => Every::Time(Nanos::new((ms * 1e6).round() as i64)),
+            _ => Every::Frames(self.clip_every_frames),
+        };
+        let shape = ClipShape {
+            frames: self.clip_frames,
+            every,
+        };
+        (self.clip_frames > 0).then(|| ClipPlace::new(shape, &self.settings.anchors))
+    }
+
+    /// What cannot be planned while the cues come.
+    fn needs_a_plan(&self) -> Option<&'static str> {
+        match self.settings.budget.policy {
+            Policy::Grid => Some(
+                "policy is grid, which needs a plan: the frames of a recording are counted before it is decoded (`earmark run` does)",
+            ),
+            Policy::Dense if self.clip_frames > 0 => Some(
+                "policy is dense, which takes single frames, but clip-frames is set (did you mean the policy grid?)",
+            ),
+            _ => None,
+        }
     }
 
     fn labels(&self) -> Result<Vec<String>, models::ModelError> {
@@ -130,7 +172,9 @@ impl Properties {
         let anchors = &self.settings.anchors;
         let earliest = earliest.min(anchors.offset_ms).max(-FURTHEST_MS);
         let early = i64::from(earliest) + i64::from(anchors.look_ms.min(0));
-        Nanos::from_ms(i64::from(self.settings.budget.look_ahead_ms) - early.min(0))
+        let before = Nanos::from_ms(i64::from(self.settings.budget.look_ahead_ms) - early.min(0));
+        let clip = self.clips();
+        clip.map_or(before, |clip| before + clip.longest_before(USUAL_INTERVAL))
     }
 
     pub(super) fn max_lag(&self) -> Nanos {

@@ -1,5 +1,6 @@
 //! The table of the gate's properties: name, text, range and field of each.
 
+use anchoring::plan::MOST_CLIP_FRAMES;
 use anchoring::settings::{FURTHEST_MS, LONGEST_MS, Policy, Spread, Widen};
 use anchoring::tier::Tier;
 use gst::glib;
@@ -188,7 +189,7 @@ const fn property(
 }
 
 /// Ranges are those of [`Settings::check`].
-pub(super) const PROPERTIES: [Property; 37] = [
+pub(super) const PROPERTIES: [Property; 41] = [
     property(
         "policy",
         "Policy",
@@ -352,6 +353,30 @@ pub(super) const PROPERTIES: [Property; 37] = [
         "Threshold",
         "Least probability of an onset to become an anchor",
         Field::Real(0.0, 1.0, |p| &mut p.settings.anchors.threshold),
+    ),
+    property(
+        "clip-lead-ms",
+        "Clip lead",
+        "Encoders of clips: how long before an anchor's event its clip begins, ms; -1: the clip lies around the frame that an encoder of single frames would get",
+        Field::Int(-1, 60_000, |p| &mut p.settings.anchors.clip_lead_ms),
+    ),
+    property(
+        "clip-frames",
+        "Frames of a clip",
+        "How many frames the encoder takes; 0: single frames. A plan file says itself which frames its clips have",
+        Field::Uint(0, MOST_CLIP_FRAMES as u32, |p| &mut p.clip_frames),
+    ),
+    property(
+        "clip-every-frames",
+        "Frames of a step",
+        "Frames of the recording from one frame of a clip to the next",
+        Field::Uint(1, 1000, |p| &mut p.clip_every_frames),
+    ),
+    property(
+        "clip-every-ms",
+        "Time of a step",
+        "Time from one frame of a clip to the next, ms; 0: clip-every-frames says it",
+        Field::Real(0.0, 60_000.0, |p| &mut p.clip_every_ms),
     ),
     property(
         "price-low",

@@ -131,6 +131,32 @@ pub(in super::super) fn normalise(square: &[u8], px: usize, input: &Input, batch
     }
 }
 
+/// Appends a clip of RGB squares to `batch` as the model takes it. Where there is no square: the mean colour, which the model takes for nothing.
+pub(in super::super) fn normalise_clip(
+    squares: &[Option<&[u8]>],
+    px: usize,
+    input: &Input,
+    batch: &mut Vec<f32>,
+) {
+    let frame = px * px * 3;
+    let at = batch.len();
+    batch.resize(at + squares.len() * frame, 0.0);
+    let mut one = Vec::with_capacity(frame);
+    for (k, square) in squares.iter().enumerate() {
+        let Some(square) = square else { continue };
+        one.clear();
+        normalise(square, px, input, &mut one);
+        for (c, plane) in one.chunks_exact(px * px).enumerate() {
+            let plane_at = match input.layout {
+                Layout::Ncthw => c * squares.len() + k,
+                _ => k * 3 + c,
+            };
+            let to = at + plane_at * px * px;
+            batch[to..to + px * px].copy_from_slice(plane);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,6 +172,9 @@ mod tests {
             std: Some([2.0, 2.0, 4.0]),
             resize: Resize::Bicubic,
             fit: Fit::Squash,
+            crop: None,
+            every: None,
+            pathways: Vec::new(),
             sample_rate: None,
             frames: None,
             bands: None,
@@ -286,6 +315,47 @@ mod tests {
                     .is_err()
             );
         }
+    }
+
+    #[test]
+    fn a_clip_has_its_frames_in_the_order_of_the_layout() {
+        let (a, b) = ([1, 2, 3], [3, 4, 7]);
+        let squares = [Some(&a[..]), None, Some(&b[..])];
+        let clip = |layout| {
+            let mut batch = vec![9.0];
+            let input = Input { layout, ..input() };
+            normalise_clip(&squares, 1, &input, &mut batch);
+            batch
+        };
+        let by_channel = [9.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0];
+        assert_eq!(clip(Layout::Ncthw), by_channel);
+        let by_frame = [9.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0];
+        assert_eq!(clip(Layout::Ntchw), by_frame);
+    }
+
+    #[test]
+    fn a_crop_takes_its_share_of_the_middle() {
+        let data = halves(64, 16, 0);
+        let crop = |share| Input {
+            fit: Fit::Crop,
+            crop: Some(share),
+            ..input()
+        };
+        let square = |input: &Input| {
+            let plain = Orientation::default();
+            let pixels = Pixels::Rgb(&data, 64 * 3);
+            Scaler::default()
+                .square((64, 16), &pixels, 16, plain, input)
+                .unwrap()
+        };
+        let whole = Input {
+            crop: None,
+            ..crop(1.0)
+        };
+        assert_eq!(square(&crop(1.0)), square(&whole));
+        let inner = square(&crop(0.5));
+        assert_eq!(pixel(&inner, 16, 8, 1), [250, 0, 0]);
+        assert_eq!(pixel(&inner, 16, 8, 14), [0, 0, 250]);
     }
 
     #[test]

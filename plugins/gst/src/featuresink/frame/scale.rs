@@ -61,7 +61,15 @@ impl Scaler {
             .resize_alg(ResizeAlg::Convolution(filter))
             .use_alpha(false);
         if input.fit == Fit::Crop {
-            options = options.fit_into_destination(None);
+            options = match input.crop {
+                None => options.fit_into_destination(None),
+                Some(share) => {
+                    let (w, h) = (width as f64, height as f64);
+                    let side = w.min(h * to.0 as f64 / to.1 as f64) * share;
+                    let (w_in, h_in) = (side, side * to.1 as f64 / to.0 as f64);
+                    options.crop((w - w_in) / 2.0, (h - h_in) / 2.0, w_in, h_in)
+                }
+            };
         }
         self.resizer
             .resize_typed(&source, &mut scaled, &options)

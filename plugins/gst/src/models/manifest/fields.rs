@@ -41,6 +41,9 @@ const SECTIONS: [Section; 4] = [
             ("std", None),
             ("resize", None),
             ("fit", None),
+            ("crop", None),
+            ("every", None),
+            ("pathways", None),
             ("sample_rate", None),
             ("frames", None),
             ("bands", None),
@@ -98,8 +101,11 @@ fn in_section(
         _ => format!("{section}.{name}"),
     };
     for (name, example) in fields {
+        // Pathways have names of their own.
+        let is_named = section == "input" && *name == "name" && found.contains_key("pathways");
         if let Some(example) = example
             && !found.contains_key(*name)
+            && !is_named
         {
             problems.push(format!(
                 "{} is missing: write `{name}: {example}`",

@@ -1,5 +1,7 @@
-//! A model manifest: its keys (`fields` names those that are missing or unknown), and the rules they follow (`rules`).
+//! A model manifest: its keys (`fields` names those that are missing or unknown; `clip` has those of encoders of clips), and the rules they follow
+//! (`rules`).
 
+mod clip;
 mod fields;
 mod rules;
 
@@ -10,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ModelError;
 use super::files::cached_sha256;
+pub use clip::{ClipStep, Pathway};
 use rules::broken_rules;
 
 /// What `schema` must say.
@@ -21,6 +24,9 @@ pub const SCHEMA: &str = "earmark-model/1";
 pub enum Kind {
     /// Frame -> embedding.
     Encoder,
+    /// Several frames -> one embedding.
+    #[serde(rename = "clip-encoder")]
+    ClipEncoder,
     /// Sound -> class probabilities.
     Tagger,
     /// Sound -> probability of speech.
@@ -33,6 +39,7 @@ impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Encoder => "encoder",
+            Self::ClipEncoder => "clip-encoder",
             Self::Tagger => "tagger",
             Self::Voice => "voice",
             Self::Probe => "probe",
@@ -55,6 +62,12 @@ pub enum Layout {
     /// Batch, time: samples in -1..=1.
     #[serde(rename = "NT")]
     Nt,
+    /// Batch, channel, frame, row, column.
+    #[serde(rename = "NCTHW")]
+    Ncthw,
+    /// Batch, frame, channel, row, column.
+    #[serde(rename = "NTCHW")]
+    Ntchw,
 }
 
 /// Type of the numbers a model takes; there is one.
@@ -125,7 +138,8 @@ pub struct Source {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// Name of the input in the ONNX file.
+    /// Name of the input in the ONNX file; with pathways the first one's.
+    #[serde(default)]
     pub name: String,
     /// Order of its axes.
     pub layout: Layout,
@@ -146,12 +160,21 @@ pub struct Input {
     /// How they become square, squashed unless given.
     #[serde(default)]
     pub fit: Fit,
+    /// With the fit crop: the share of the largest square that is taken, 0.1..=1: 0.875 is 224 of 256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crop: Option<f64>,
     /// Samples per second, 16000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample_rate: Option<u32>,
-    /// Frames a patch, 96.
+    /// Taggers: frames a patch, 96. Encoders of clips: frames a clip, 1..=512; with pathways as many as the longest has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames: Option<usize>,
+    /// Encoders of clips: how far apart frames are; one frame unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<ClipStep>,
+    /// Encoders of clips with several inputs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pathways: Vec<Pathway>,
     /// Mel bands, 64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bands: Option<usize>,
@@ -201,7 +224,8 @@ pub struct Memory {
 pub struct TierSpec {
     /// Side of the square in pixels, 1..=4096.
     pub px: usize,
-    /// Its price.
+    /// Its price; of an encoder of clips that says none, tubelets of 2 frames and 16 by 16 pixels.
+    #[serde(default)]
     pub tokens: Tokens,
 }
 
@@ -291,6 +315,7 @@ impl Manifest {
             message: err.to_string(),
         })?;
         manifest.path = path.into();
+        manifest.fill_clip();
         let problems = broken_rules(&manifest);
         if problems.is_empty() {
             Ok(manifest)
@@ -360,6 +385,17 @@ impl Manifest {
     pub fn prices(&self) -> Option<Prices> {
         let tiers = self.tiers?;
         Prices::new(tiers.low.tokens, tiers.base.tokens, tiers.high.tokens)
+    }
+
+    /// The manifest, if it encodes frames or clips.
+    ///
+    /// # Errors
+    /// It is of another kind.
+    pub fn encoder(self) -> Result<Self, ModelError> {
+        match self.kind {
+            Kind::ClipEncoder => Ok(self),
+            _ => self.of_kind(Kind::Encoder),
+        }
     }
 
     /// The manifest, if it is of that kind.

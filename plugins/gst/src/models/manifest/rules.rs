@@ -1,8 +1,9 @@
 //! The rules of a manifest.
 
+use anchoring::plan::MOST_CLIP_FRAMES;
 use anchoring::tier::Tier;
 
-use super::{Input, Kind, Layout, Manifest, Memory, SCHEMA};
+use super::{Fit, Input, Kind, Layout, Manifest, Memory, SCHEMA};
 
 /// Every broken rule, as `field is value: rule`.
 pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
@@ -48,40 +49,11 @@ pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
                 &manifest.input.layout,
                 "must be NCHW or NHWC for an encoder, the order of the axes of its input",
             );
-            need(
-                manifest
-                    .input
-                    .mean
-                    .is_some_and(|m| m.iter().all(|x| x.is_finite())),
-                "input.mean",
-                &manifest.input.mean,
-                "must be three finite numbers for an encoder, of values in 0..=255, such as [123.675, 116.28, 103.53]",
-            );
-            need(
-                manifest
-                    .input
-                    .std
-                    .is_some_and(|s| s.iter().all(|x| x.is_finite() && *x > 0.0)),
-                "input.std",
-                &manifest.input.std,
-                "must be three positive numbers for an encoder, of values in 0..=255, such as [58.395, 57.12, 57.375]",
-            );
-            need(
-                manifest.prices().is_some(),
-                "tiers",
-                &manifest.tiers,
-                "must have low, base and high with 0 < low <= base <= high tokens for an encoder, such as { low: { px: 112, tokens: 49 }, base: { px: 224, tokens: 196 }, high: { px: 448, tokens: 784 } }",
-            );
-            if let Some(tiers) = manifest.tiers {
-                for tier in Tier::ALL {
-                    need(
-                        (1..=4096).contains(&tiers.of(tier).px),
-                        &format!("tiers.{tier}.px"),
-                        &tiers.of(tier).px,
-                        "must lie in 1..=4096",
-                    );
-                }
-            }
+            pictures(manifest, &mut need);
+        }
+        Kind::ClipEncoder => {
+            clips(&manifest.input, &mut need);
+            pictures(manifest, &mut need);
         }
         Kind::Tagger => {
             need(
@@ -161,7 +133,7 @@ pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
                         "must lie in 400..=160000 (ten seconds)",
                     );
                 }
-                Layout::Nchw | Layout::Nhwc => need(
+                Layout::Nchw | Layout::Nhwc | Layout::Ncthw | Layout::Ntchw => need(
                     false,
                     "input.layout",
                     &manifest.input.layout,
@@ -177,6 +149,98 @@ pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
         }
     }
     problems
+}
+
+/// What encoders of frames and of clips have in common.
+fn pictures(manifest: &Manifest, need: &mut impl FnMut(bool, &str, &dyn std::fmt::Debug, &str)) {
+    need(
+        manifest
+            .input
+            .mean
+            .is_some_and(|m| m.iter().all(|x| x.is_finite())),
+        "input.mean",
+        &manifest.input.mean,
+        "must be three finite numbers for an encoder, of values in 0..=255, such as [123.675, 116.28, 103.53]",
+    );
+    need(
+        manifest
+            .input
+            .std
+            .is_some_and(|s| s.iter().all(|x| x.is_finite() && *x > 0.0)),
+        "input.std",
+        &manifest.input.std,
+        "must be three positive numbers for an encoder, of values in 0..=255, such as [58.395, 57.12, 57.375]",
+    );
+    need(
+        manifest.prices().is_some(),
+        "tiers",
+        &manifest.tiers,
+        "must have low, base and high with 0 < low <= base <= high tokens for an encoder, such as { low: { px: 112, tokens: 49 }, base: { px: 224, tokens: 196 }, high: { px: 448, tokens: 784 } }",
+    );
+    if let Some(tiers) = manifest.tiers {
+        for tier in Tier::ALL {
+            need(
+                (1..=4096).contains(&tiers.of(tier).px),
+                &format!("tiers.{tier}.px"),
+                &tiers.of(tier).px,
+                "must lie in 1..=4096",
+            );
+        }
+    }
+    let input = &manifest.input;
+    need(
+        input
+            .crop
+            .is_none_or(|share| (0.1..=1.0).contains(&share) && input.fit == Fit::Crop),
+        "input.crop",
+        &input.crop,
+        "must lie in 0.1..=1, a share of the largest square, and goes with fit: crop",
+    );
+}
+
+/// What a clip is like.
+fn clips(input: &Input, need: &mut impl FnMut(bool, &str, &dyn std::fmt::Debug, &str)) {
+    need(
+        matches!(input.layout, Layout::Ncthw | Layout::Ntchw),
+        "input.layout",
+        &input.layout,
+        "must be NCTHW or NTCHW for a clip-encoder, the order of the axes of its input",
+    );
+    let frames = input.frames.unwrap_or(0);
+    need(
+        (1..=MOST_CLIP_FRAMES).contains(&frames),
+        "input.frames",
+        &input.frames,
+        "must lie in 1..=512 for a clip-encoder, the frames of a clip, such as 32",
+    );
+    let step = input
+        .every
+        .is_none_or(|every| match (every.frames, every.ms) {
+            (Some(frames), None) => (1..=1000).contains(&frames),
+            (None, Some(ms)) => (0.1..=60_000.0).contains(&ms),
+            _ => false,
+        });
+    need(
+        step,
+        "input.every",
+        &input.every,
+        "must be { frames: N } of 1..=1000 or { ms: X } of 0.1..=60000, such as { frames: 2 }",
+    );
+    for pathway in &input.pathways {
+        need(
+            (1..=frames).contains(&pathway.frames) && !pathway.name.is_empty(),
+            "input.pathways",
+            pathway,
+            "must have a name and 1 to `frames` frames each, such as [{ name: slow, frames: 8 }, { name: fast, frames: 32 }]",
+        );
+    }
+    let longest = input.pathways.iter().map(|pathway| pathway.frames).max();
+    need(
+        longest.is_none_or(|longest| longest == frames),
+        "input.frames",
+        &input.frames,
+        "must be the frames of the longest pathway",
+    );
 }
 
 /// The mel front end is fixed; to a model made for another, its output is noise.

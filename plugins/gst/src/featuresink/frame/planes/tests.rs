@@ -28,6 +28,9 @@ fn input(resize: Resize, fit: Fit) -> Input {
         bands: None,
         hop_frames: None,
         samples: None,
+        crop: None,
+        every: None,
+        pathways: Vec::new(),
     }
 }
 

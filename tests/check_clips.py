@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""Reads a file of clips and checks every frame of every clip against a full decode.
+
+    check_clips.py FILE.h5 RECORDING --frames 8 [--slow 4] (--every 2 | --every-ms 80) [--grid ego4d --stride 16] [--lead 0.2] [--near 1.0] [--export NPZ/]
+
+The recording is one of media.py's: each picture carries its number. The features are the cells of every frame (its models `clips8` and `clips16`).
+ffprobe decodes all of it and says when each picture is shown.
+--grid      the rows are those that the named extractor would take of so many frames, each frame for frame
+--near      only those near an anchor
+--lead      an anchor's clip begins so many seconds before its onset; without it, it lies around the frame that was asked for
+--numbered  so many pictures were numbered before the start was cut off
+Prints what it checked; any failure ends it with a message and status 1.
+"""
+import argparse, pathlib, subprocess, sys
+import h5py
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "python/src"))
+import earmark
+
+
+def need(condition, message):
+    if not condition:
+        sys.exit(f"check_clips: {message}")
+
+
+def full_decode(path):
+    """When each picture is shown, by a full decode."""
+    text = subprocess.run(["ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp_time", "-of", "csv=p=0", path],
+                          check=True, capture_output=True, text=True).stdout
+    return np.array([float(x.strip(",")) for x in text.split() if x.strip(",") not in ("", "N/A")])
+
+
+def numbers(cells, turned):
+    """[N, T, 3, 8, 8] -> the number of each picture; -1 where the encoder got its mean colour (black)."""
+    cells = cells.mean(2)
+    if turned:
+        cells = np.rot90(cells, 1, (2, 3))
+    bits = cells.reshape(*cells.shape[:2], 64)[..., :24]
+    contrast = bits[..., :12] - bits[..., 12:]
+    none = np.abs(cells).max((2, 3)) < .01
+    need((np.abs(contrast).min(-1) > .3)[~none].all(), "pictures can't be read: wrong colours, wrong way up or damaged")
+    found = ((contrast > 0) * (1 << np.arange(12))).sum(-1)
+    return np.where(none, -1, found)
+
+
+def grid(rule, count, frames, every, stride):
+    """The rows of a published extractor, as numbers of pictures; -1 for none. Written from their rules, not from Earmark's code."""
+    span = frames * every
+    if rule == "video_features":  # form_slices
+        starts = [k * stride for k in range((count - span) // stride + 1)]
+    elif rule == "slowfast":  # VideoSet.__getitem__
+        starts = [int(k - every * frames / 2) for k in range(0, count, stride)]
+    else:  # UniformClipSampler, backpad_last
+        starts = [0]
+        while starts[-1] + span < count:
+            starts.append(min(starts[-1] + stride, count - span))
+    inside = lambda k: k if 0 <= k < count else -1
+    return np.array([[inside(s + k * every) for k in range(frames)] for s in starts]).reshape(-1, frames)
+
+
+def exported(folder, a, rows, shown, fast, step):
+    """What `earmark export --format actionformer` made of a grid, as ActionFormer's loaders take it."""
+    folder = pathlib.Path(folder)
+    pairs = (line.strip().split(": ", 1) for line in (folder / "dataset.yaml").read_text().splitlines() if line.startswith("  "))
+    s = {name: value for name, value in pairs}
+    stride, frames, fps = (float(s[name]) for name in ("feat_stride", "num_frames", "default_fps"))
+    data = np.load(next(folder.glob("*.npz")))
+    unit = 40 if a.every_ms else 1
+    need(stride == a.stride * (a.every_ms or 1), f"feat_stride is {stride}")
+    need(frames == (0 if a.grid == "slowfast" else a.frames * step * unit), f"num_frames is {frames}")
+    need(abs(fps - (1000 if a.every_ms else 25)) < .01, f"default_fps is {fps}")
+    feats, valid = data["feats"], data["valid"]
+    need(np.array_equal(feats[valid], rows), "the rows are not those of the file, in order")
+    need(a.near is not None or valid.all(), "rows of a whole grid are not all valid")
+    whole = grid(a.grid, (len(shown) - 1) // step + 1 if a.every_ms else len(shown), a.frames, 1 if a.every_ms else step, a.stride)
+    need(len(feats) == len(whole), f"{len(feats)} rows, {a.grid} has {len(whole)}")
+    if a.near is not None:
+        taken = [np.array_equal(w, f) for w in whole for f in fast].count(True)
+        need(taken == valid.sum() and [any(np.array_equal(w, f) for f in fast) for w in whole] == valid.tolist(), "the mask names other rows")
+        need((feats[~valid] != 0).any(1).all(), "rows that were left out do not hold the nearest")
+    # A segment of the middle of row k has its middle at k: t * fps / stride - num_frames / 2 / stride.
+    for k in np.flatnonzero(valid)[:-1]:
+        row = whole[k] * (step if a.every_ms else 1)
+        middle = (shown[row[a.frames // 2]] if a.grid == "slowfast" else shown[row[0]] + a.frames * step / 50)
+        need(abs(middle * fps / stride - .5 * frames / stride - k) < .02, f"ActionFormer takes row {k} for another time")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("file")
+    p.add_argument("recording")
+    p.add_argument("--frames", type=int, required=True)
+    p.add_argument("--slow", type=int)
+    p.add_argument("--every", type=int, default=1)
+    p.add_argument("--every-ms", type=float)
+    p.add_argument("--grid")
+    p.add_argument("--stride", type=int, default=16)
+    p.add_argument("--near", type=float)
+    p.add_argument("--export", help="the folder of `earmark export FILE.h5 --format actionformer`")
+    p.add_argument("--lead", type=float)
+    p.add_argument("--nearest", action="store_true", help="a stream: frames are the nearest to regular times")
+    p.add_argument("--turned", action="store_true")
+    p.add_argument("--even", type=float, help="five seconds of so many pictures a second, whatever ffprobe makes of a file that does not say when they are shown")
+    p.add_argument("--numbered", type=int, default=0)
+    a = p.parse_args()
+    shown = np.arange(125) / a.even if a.even else full_decode(a.recording)
+    with h5py.File(a.file, locking=False) as f, earmark.open(a.file, verify=True) as recording:
+        rows = f["frames/features"][:].astype("f4")
+        pts, asked = f["frames/pts_ns"][:], f["frames/asked_ns"][:]
+        start, stop, times = (f[f"clips/{c}"][:] for c in ("start_ns", "stop_ns", "frame_pts_ns"))
+        anchor, onsets = f["frames/anchor"][:], f["anchors/onset_ns"][:] / 1e9
+        clips = recording.clips
+        need(np.array_equal(clips["frame_pts_ns"], times) and np.array_equal(clips["start_ns"], start), "the package gives other clips")
+        need(int(f["frames/tokens"][:].sum()) == int(f.attrs["spent_tokens"]) <= int(f.attrs["budget_tokens"]), "the tokens do not add up")
+    need(len(rows) > 0 and times.shape == (len(rows), a.frames), f"{len(rows)} rows, /clips/frame_pts_ns is {times.shape}")
+    slow = a.slow or 0
+    parts = np.split(rows, [slow * 192], axis=1)
+    fast = numbers(parts[1].reshape(-1, 3, a.frames, 8, 8).swapaxes(1, 2), a.turned)
+    cut = max(0, a.numbered - len(shown))
+    fast = np.where(fast >= 0, fast - cut, -1)
+    if slow:
+        taken = np.linspace(0, a.frames - 1, slow).astype(int)
+        need(np.array_equal(numbers(parts[0].reshape(-1, 3, slow, 8, 8).swapaxes(1, 2), a.turned) - cut, fast[:, taken]), "the slow pathway got other frames")
+    there = fast >= 0
+    need((fast < len(shown)).all(), f"a picture numbered {fast.max()} of {len(shown)}")
+    need((times[~there] == -1).all() and (times[there] != -1).all(), "frame_pts_ns says otherwise where frames are missing")
+    own = shown[fast[there]]
+    offset = np.median(times[there] / 1e9 - own)
+    off = np.abs(times[there] / 1e9 - own - offset)
+    # See check_h5.py: the first times of Matroska, early by 7 ms with Opus and 23 with MP3.
+    off[(times[there] < 1e8) & (off < .024)] = 0
+    need(off.max() < .0015, f"{(off >= .0015).sum()} of {off.size} frames are others than frame_pts_ns says (worst {off.max():.3f} s)")
+    for k, row in enumerate(times):
+        mine = row[row != -1]
+        need(start[k] == mine[0] and mine[-1] < stop[k] and (np.diff(mine) >= 0).all() and pts[k] in mine, f"row {k} contradicts itself")
+        need(row[a.frames // 2] in (-1, pts[k]), f"row {k} is not named by its middle frame")
+    step = round(a.every_ms * 25 / 1000) if a.every_ms else a.every
+    if a.grid:
+        # A grid in time counts instants.
+        counted, own = ((len(shown) - 1) // step + 1, 1) if a.every_ms else (len(shown), step)
+        wanted = grid(a.grid, counted, a.frames, own, a.stride)
+        wanted = np.where(wanted >= 0, wanted * (step // own), -1)
+        if a.near is not None:
+            at = lambda row: shown[row[row >= 0]] + offset
+            near = [any(at(row)[0] - a.near <= t < at(row)[-1] + .04 + a.near for t in onsets) for row in wanted]
+            wanted = wanted[np.array(near)]
+        need(fast.shape == wanted.shape, f"{len(fast)} rows, {a.grid} has {len(wanted)}")
+        need(np.array_equal(fast, wanted), f"row {np.argmax((fast != wanted).any(1))} has other frames than {a.grid}")
+    else:
+        span = (a.frames - 1) * step
+        for k, row in enumerate(fast):
+            first = (onsets[anchor[k]] - a.lead if a.lead is not None and anchor[k] >= 0 else None)
+            if a.every_ms or a.nearest:
+                # Nearest to regular times.
+                gap = (a.every_ms or 40 * a.every) / 1e3
+                begin = asked[k] / 1e9 - offset - a.frames // 2 * gap
+                begin = max(shown[0], min(begin, shown[-1] - (a.frames - 1) * gap))
+                wished = begin + np.arange(a.frames) * gap
+                nearest = np.abs(shown[None] - wished[:, None]).min(1)
+                need((np.abs(shown[row] - wished) <= nearest + .0015).all(), f"row {k} is not made of the nearest frames")
+            else:
+                if first is None:
+                    begin = int(np.argmin(np.abs(shown + offset - asked[k] / 1e9))) - a.frames // 2 * step
+                else:
+                    begin = int(np.searchsorted(shown + offset, first - 1e-6))
+                begin = max(0, min(begin, len(shown) - 1 - span))
+                wanted = np.minimum(begin + np.arange(a.frames) * step, len(shown) - 1)
+                # Where two frames are equally near, rounding decides here.
+                away = np.sort(np.abs(shown + offset - asked[k] / 1e9))
+                tie = first is not None or away[1] - away[0] < .0015
+                need(abs(row - wanted).max() <= tie, f"row {k} has the frames {row.tolist()}, not {wanted.tolist()}")
+    if a.export:
+        exported(a.export, a, rows, shown, fast, step)
+    print(f"  {a.file}: {len(rows)} clips of {a.frames} frames, every frame as in a full decode of {len(shown)}")
+
+
+if __name__ == "__main__":
+    main()
