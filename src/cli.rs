@@ -7,7 +7,7 @@
 //! - `live`: live. `files`: inspect, verify, recover.
 //! - `report`: report, plot. `exchange`: export, import-audio.
 //! - `ask`: ask, eval qa. `eval`: eval; `scores`: its commands for published benchmarks. `evidence`: sample, eval tokens, learn. `fit`: fit. `machine`: models.
-//! - `screen`: screen.
+//! - `parse`: parse. `screen`: screen.
 
 mod ask;
 mod batch;
@@ -19,6 +19,7 @@ mod files;
 mod fit;
 mod live;
 mod machine;
+mod parse;
 mod pipeline;
 mod report;
 mod scores;
@@ -39,6 +40,7 @@ pub use live::Live;
 pub use machine::{
     Completions, Doctor, Man, ModelFit, ModelLike, Models, ModelsAdd, ModelsCommand,
 };
+pub use parse::{Parse, ParseEval, ParseFeatures, ParsePredict, ParseSplit, ParseTrain};
 pub use pipeline::{Format, Graph, PipelineArgs, Pipelines, Validate};
 pub use report::{Plot, Report};
 pub use scores::{
@@ -141,6 +143,9 @@ pub enum Command {
     Fit(Fit),
     /// Train heads on frozen features, or predict with them: starts earmark-learning.
     Learn(Learn),
+    /// Say which events are heard and which are seen in every second, learned from labels of whole videos.
+    #[command(subcommand)]
+    Parse(Parse),
     /// List the models that pipelines can name.
     Models(Models),
     /// Check that this machine has what Earmark needs, and say what to install.

@@ -14,6 +14,7 @@ mod learn;
 mod live;
 mod man;
 mod models;
+mod parse;
 mod pipelines;
 mod plan;
 mod plot;
@@ -109,6 +110,7 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Screen(args) => screen::run(&args, output),
         Command::Fit(args) => fit::run(&args, output),
         Command::Learn(args) => learn::run(&args),
+        Command::Parse(args) => parse::run(&args, output),
         Command::Models(args) => models::run(&args, output),
         Command::Doctor(args) => doctor::run(&args, output),
     }

@@ -5,10 +5,11 @@
 //! - `source`: the files to export; reports every problem before anything is written.
 //! - `actionformer`, `npy`, `safetensors`: formats with one file per recording.
 //! - `clip_grid`: grids of clips, for `actionformer`.
-//! - `merged` (HDF5), `parquet`: formats with one file for all.
+//! - `merged` (HDF5), `parquet`, `events` (JSON): formats with one file for all.
 
 mod actionformer;
 mod clip_grid;
+mod events;
 mod merged;
 mod npy;
 mod parquet;
@@ -83,6 +84,7 @@ pub fn run(args: &cli::Export, output: Output) -> anyhow::Result<()> {
         ExportFormat::Safetensors => safetensors::write(&job),
         ExportFormat::Hdf5 => merged::write(&job),
         ExportFormat::Parquet => parquet::write(&job),
+        ExportFormat::Events => events::write(&job),
     }?;
     job.bar.finish_and_clear();
     tell(args, &sources, &skipped, &written, output)?;

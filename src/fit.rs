@@ -65,6 +65,7 @@ use sha2::{Digest, Sha256};
 use crate::cli::Fit;
 use crate::failure::{Reported, Usage};
 use crate::files;
+use crate::recording::Input;
 use crate::terminal::{Output, print};
 
 use self::compare::{Crossed, Scores, compare};
@@ -74,6 +75,14 @@ use self::verdict::{Judgement, Verdict};
 
 /// A held-out folder: its name and its recordings.
 type HeldOut = (String, Vec<Recording>);
+
+/// The mel frames of a recording's sound; the sound itself is not kept.
+///
+/// # Errors
+/// It is not a recording, has no sound, cannot be decoded here, or is too long.
+pub(crate) fn mel(input: &Input) -> anyhow::Result<sound::Mel> {
+    sound::mel(input, None)
+}
 
 /// `earmark fit`.
 ///

@@ -2,6 +2,7 @@
 
 mod folder;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,9 @@ use crate::outputs::features::Readable;
 use crate::outputs::{LeftOut, PlanSummary, RecordingQuality, Untrusted, distrust, summarize};
 use crate::terminal::{grouped, shares_text, tokens_text};
 
+/// Most classes of events that are named.
+const MOST_CLASSES: usize = 10;
+
 /// The content of a file or folder.
 #[derive(Debug)]
 pub enum About {
@@ -28,6 +32,7 @@ pub enum About {
         LeftOut,
         Untrusted,
         Option<Box<RecordingQuality>>,
+        Option<Vec<h5::EventRow>>,
     ),
     /// A plan.
     Plan(PathBuf, Box<PlanSummary>),
@@ -74,6 +79,7 @@ pub fn inspect(file: &Path) -> anyhow::Result<About> {
         left_out,
         untrusted,
         quality,
+        h5::read_events(features.path())?,
     ))
 }
 
@@ -92,13 +98,14 @@ impl About {
     pub fn json(&self) -> Value {
         match self {
             Self::Folder(folder) => folder.json(),
-            Self::Features(file, summary, left_out, untrusted, quality) => json!({
+            Self::Features(file, summary, left_out, untrusted, quality, events) => json!({
                 "ok": true,
                 "file": file.to_string_lossy(),
                 "features": summary,
                 "not_taken": left_out,
                 "untrusted": untrusted.stretches(),
                 "quality": quality,
+                "events": events,
             }),
             Self::Plan(file, plan) => json!({
                 "ok": true,
@@ -120,6 +127,31 @@ impl About {
     }
 }
 
+/// "3 heard, 2 seen: blender 3, plates 2": what a parser said.
+fn events_text(events: &[h5::EventRow]) -> String {
+    let heard = events
+        .iter()
+        .filter(|event| event.modality == h5::EventModality::Audio)
+        .count();
+    let mut classes: BTreeMap<&str, usize> = BTreeMap::new();
+    for event in events {
+        *classes.entry(&event.class).or_default() += 1;
+    }
+    let mut classes: Vec<_> = classes.into_iter().collect();
+    classes.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    let named: Vec<String> = classes
+        .into_iter()
+        .take(MOST_CLASSES)
+        .map(|(class, n)| format!("{} {n}", line(class)))
+        .collect();
+    let named = if named.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", named.join(", "))
+    };
+    format!("{heard} heard, {} seen{named}", events.len() - heard)
+}
+
 /// "-300 ms; Speech 0 ms": by how much windows are moved from their onsets; `None` if not at all, or unknown.
 fn offsets_text(config: &Value) -> Option<String> {
     let anchors: AnchorSettings = serde_json::from_value(config.get("anchors")?.clone()).ok()?;
@@ -136,7 +168,7 @@ impl fmt::Display for About {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(folder) => folder.fmt(f),
-            Self::Features(file, s, left_out, untrusted, quality) => {
+            Self::Features(file, s, left_out, untrusted, quality, events) => {
                 writeln!(
                     f,
                     "file         {} ({}{})",
@@ -185,6 +217,9 @@ impl fmt::Display for About {
                 writeln!(f, "anchors      {}{labels}", grouped(s.anchors))?;
                 if let Some(text) = left_out.text() {
                     writeln!(f, "not taken    {text}")?;
+                }
+                if let Some(events) = events {
+                    writeln!(f, "events       {}", events_text(events))?;
                 }
                 let config = serde_json::from_str(&s.config).unwrap_or_default();
                 if let Some(offsets) = offsets_text(&config) {

@@ -6,6 +6,7 @@
 //! From the top down; each imports only from those below it:
 //!
 //! - [`commands`]: one file per command: arguments, a call, an exit status.
+//! - `parse`: parses videos: who is heard, who is seen.
 //! - `evidence`: samples recordings at equal tokens, trains heads on their frames, compares.
 //! - `qa`: scores such answers. `ask`: answers questions about recordings. `chat`: calls the server that answers.
 //! - [`fit`]: trains probes on labelled recordings.
@@ -47,6 +48,7 @@ mod learning;
 pub mod live;
 pub mod machine;
 pub mod outputs;
+mod parse;
 pub mod pipeline;
 mod qa;
 pub mod recording;

@@ -76,6 +76,9 @@ mod import;
 // Plans at equal tokens, and what heads make of their frames.
 mod evidence;
 
+// Parsing of videos: published layouts to the papers' tables.
+mod parsing;
+
 // The measures of published benchmarks, against their authors' scorers.
 mod scores;
 

@@ -19,6 +19,8 @@ pub enum ExportFormat {
     Hdf5,
     /// One Parquet file: a row per frame, features as a fixed-size list.
     Parquet,
+    /// One JSON file: what `earmark parse` says is heard and seen, by recording.
+    Events,
 }
 
 /// Which of ActionFormer's loaders will read the files.

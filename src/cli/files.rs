@@ -60,6 +60,8 @@ pub enum Task {
     Names,
     /// Say how long a sound is, and write its samples to stdout.
     Sound,
+    /// Say what shape a dataset has, and write its numbers to stdout.
+    Rows,
 }
 
 impl Task {
@@ -75,6 +77,7 @@ impl Task {
             Self::Numbers => "numbers",
             Self::Names => "names",
             Self::Sound => "sound",
+            Self::Rows => "rows",
         }
     }
 }

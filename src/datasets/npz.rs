@@ -151,6 +151,105 @@ impl Npz {
     }
 }
 
+/// The numbers of a `.npy` file, and their shape.
+///
+/// # Errors
+/// It cannot be read, or holds no numbers.
+pub(crate) fn npy(path: &Path) -> anyhow::Result<(Vec<usize>, Vec<f64>)> {
+    let name = path.display();
+    let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
+    let mut bytes = Vec::new();
+    file.take(MOST + 1)
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("cannot read {name}"))?;
+    if bytes.len() as u64 > MOST {
+        bail!("{name} has more than {MOST} bytes");
+    }
+    let array = array(&bytes).map_err(|wrong| anyhow::anyhow!("{name} {wrong}"))?;
+    match array.data {
+        Data::Numbers(numbers) => Ok((array.shape, numbers)),
+        Data::Text(_) => bail!("{name} holds text: must hold numbers"),
+    }
+}
+
+/// An array to be written.
+pub(crate) enum Written<'a> {
+    /// Text, one axis.
+    Text(&'a [String]),
+    /// Small whole numbers.
+    Bytes(&'a [usize], &'a [u8]),
+    /// Single precision.
+    Floats(&'a [usize], &'a [f32]),
+}
+
+/// What comes before an array's numbers, of version 1.
+fn head(kind: &str, shape: &[usize]) -> Vec<u8> {
+    let shape: String = shape.iter().map(|n| format!("{n}, ")).collect();
+    let mut text = format!(
+        "{{'descr': '{kind}', 'fortran_order': False, 'shape': ({}), }}",
+        shape.trim_end()
+    );
+    // Numbers begin at a multiple of 64 bytes.
+    let length = (10 + text.len() + 1).next_multiple_of(64) - 10;
+    text.extend(std::iter::repeat_n(' ', length - text.len() - 1));
+    text.push('\n');
+    let mut bytes = [MAGIC, &[1, 0], &(text.len() as u16).to_le_bytes()].concat();
+    bytes.extend_from_slice(text.as_bytes());
+    bytes
+}
+
+/// The bytes of a `.npy` file.
+pub(crate) fn array_of(shape: &[usize], numbers: &[f32]) -> Vec<u8> {
+    let mut bytes = head("<f4", shape);
+    bytes.extend(numbers.iter().flat_map(|x| x.to_le_bytes()));
+    bytes
+}
+
+/// The bytes of a file with these arrays, packed.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn packed(arrays: &[(&str, Written<'_>)]) -> anyhow::Result<Vec<u8>> {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    // The same arrays give the same bytes: no time of writing.
+    let options = zip::write::SimpleFileOptions::default()
+        .compression_method(zip::CompressionMethod::Deflated)
+        .last_modified_time(zip::DateTime::default());
+    for (name, array) in arrays {
+        let (kind, shape, body) = match array {
+            Written::Bytes(shape, bytes) => ("|u1".to_owned(), shape.to_vec(), bytes.to_vec()),
+            Written::Floats(shape, x) => (
+                "<f4".to_owned(),
+                shape.to_vec(),
+                x.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            ),
+            Written::Text(text) => {
+                let longest = text
+                    .iter()
+                    .map(|t| t.chars().count())
+                    .max()
+                    .unwrap_or(0)
+                    .max(1);
+                let letters = |t: &String| {
+                    let mut bytes: Vec<u8> =
+                        t.chars().flat_map(|c| (c as u32).to_le_bytes()).collect();
+                    bytes.resize(longest * 4, 0);
+                    bytes
+                };
+                (
+                    format!("<U{longest}"),
+                    vec![text.len()],
+                    text.iter().flat_map(letters).collect(),
+                )
+            }
+        };
+        archive.start_file(format!("{name}.npy"), options)?;
+        std::io::Write::write_all(&mut archive, &head(&kind, &shape))?;
+        std::io::Write::write_all(&mut archive, &body)?;
+    }
+    Ok(archive.finish()?.into_inner())
+}
+
 /// An array of version 1 to 3, as NumPy documents it.
 fn array(bytes: &[u8]) -> Result<Array, String> {
     let cut = || "is cut off".to_owned();

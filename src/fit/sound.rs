@@ -19,15 +19,15 @@ const STALLED: gst::ClockTime = gst::ClockTime::from_seconds(60);
 
 /// Mel magnitudes `[frames, 64]`, in half precision: 46 MB an hour.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Mel(Vec<[f16; BANDS]>);
+pub(crate) struct Mel(Vec<[f16; BANDS]>);
 
 impl Mel {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// The frames from `first`, at most `n`.
-    pub(super) fn frames(&self, first: usize, n: usize) -> Vec<[f32; BANDS]> {
+    pub(crate) fn frames(&self, first: usize, n: usize) -> Vec<[f32; BANDS]> {
         let end = first.saturating_add(n).min(self.0.len());
         self.0[first.min(end)..end]
             .iter()

@@ -39,6 +39,87 @@ pub(crate) fn names(path: &Path) -> anyhow::Result<Vec<String>> {
     }
 }
 
+/// Rows of numbers, read from the first on.
+pub(crate) struct Rows {
+    path: PathBuf,
+    dataset: String,
+    child: Child,
+    from: BufReader<ChildStdout>,
+    shape: Vec<usize>,
+}
+
+impl Rows {
+    /// # Errors
+    /// There is no such dataset, it holds no numbers, or is damaged.
+    pub(crate) fn open(path: &Path, dataset: &str) -> anyhow::Result<Self> {
+        let mut child = start(Task::Rows, path, None, Some(dataset))?;
+        let Some(stdout) = child.stdout.take() else {
+            bail!("cannot read {}: its process has no output", path.display());
+        };
+        let mut from = BufReader::new(stdout);
+        let mut line = Vec::new();
+        let read = (&mut from)
+            .take(LONGEST_ANSWER)
+            .read_until(b'\n', &mut line);
+        let mut rows = Self {
+            path: path.into(),
+            dataset: dataset.into(),
+            child,
+            from,
+            shape: Vec::new(),
+        };
+        match read.ok().and_then(|_| serde_json::from_slice(&line).ok()) {
+            Some(Answer::Rows { shape }) => {
+                rows.shape = shape;
+                Ok(rows)
+            }
+            Some(Answer::Failed { error }) => bail!("{error}"),
+            _ => Err(rows.damage()),
+        }
+    }
+
+    /// Rows, then the axes of a row.
+    pub(crate) fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The next row.
+    ///
+    /// # Errors
+    /// The file is damaged there, or has no more.
+    pub(crate) fn next(&mut self) -> anyhow::Result<Vec<f32>> {
+        let mut bytes = vec![0; self.shape.iter().skip(1).product::<usize>() * 4];
+        if self.from.read_exact(&mut bytes).is_err() {
+            return Err(self.damage());
+        }
+        let (numbers, _) = bytes.as_chunks();
+        Ok(numbers.iter().map(|b| f32::from_le_bytes(*b)).collect())
+    }
+
+    fn damage(&mut self) -> anyhow::Error {
+        damage(&mut self.child, &self.path, &self.dataset)
+    }
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Why a child ended early.
+fn damage(child: &mut Child, path: &Path, dataset: &str) -> anyhow::Error {
+    // It closed its output, so it is about to end.
+    let begun = Instant::now();
+    let mut status = None;
+    while status.is_none() && begun.elapsed() < PATIENCE {
+        status = child.try_wait().ok().flatten();
+        std::thread::sleep(TICK);
+    }
+    damaged(path, status).context(format!("cannot read `{dataset}`"))
+}
+
 /// One recording's sound, read from its beginning to its end: mono samples, usually in [-1, 1].
 pub(crate) struct Sound {
     path: PathBuf,
@@ -96,16 +177,8 @@ impl Sound {
         Ok(samples.iter().map(|b| f32::from_le_bytes(*b)).collect())
     }
 
-    /// Why the child ended early.
     fn damage(&mut self) -> anyhow::Error {
-        // It closed its output, so it is about to end.
-        let begun = Instant::now();
-        let mut status = None;
-        while status.is_none() && begun.elapsed() < PATIENCE {
-            status = self.child.try_wait().ok().flatten();
-            std::thread::sleep(TICK);
-        }
-        damaged(&self.path, status).context(format!("cannot read `{}`", self.dataset))
+        damage(&mut self.child, &self.path, &self.dataset)
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
-use gstearmark::h5::{self, Original, Parts, Sound, SoundFile, Summary, Totals};
+use gstearmark::h5::{self, Original, Parts, Rows, Sound, SoundFile, Summary, Totals};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -63,6 +63,10 @@ pub(super) enum Answer {
     Sound {
         samples: usize,
     },
+    /// The numbers follow on the next line.
+    Rows {
+        shape: Vec<usize>,
+    },
     Failed {
         error: String,
     },
@@ -117,6 +121,13 @@ pub(crate) fn serve(
                 Err(e) => Err(e),
             }
         }
+        Task::Rows => {
+            let rows = named().and_then(|name| Ok(Rows::open(file, name)?));
+            match rows {
+                Ok(rows) => return write_rows(&rows),
+                Err(e) => Err(e),
+            }
+        }
     };
     let answer = done.unwrap_or_else(|e: anyhow::Error| Answer::Failed {
         error: format!("{e:#}"),
@@ -141,7 +152,8 @@ impl Answer {
             | Self::Recovered { .. }
             | Self::Numbers { .. }
             | Self::Names { .. }
-            | Self::Sound { .. } => {}
+            | Self::Sound { .. }
+            | Self::Rows { .. } => {}
         }
         self
     }
@@ -155,6 +167,23 @@ fn write_sound(sound: &Sound) -> anyhow::Result<()> {
     for from in (0..samples).step_by(BLOCK) {
         let block = sound.block(from..(from + BLOCK).min(samples))?;
         let bytes: Vec<u8> = block.iter().flat_map(|s| s.to_le_bytes()).collect();
+        out.write_all(&bytes)?;
+    }
+    Ok(out.flush()?)
+}
+
+/// Prints the answer, then all numbers, as little-endian f32. An error ends them: the parent counts them.
+fn write_rows(rows: &Rows) -> anyhow::Result<()> {
+    let shape = rows.shape().to_vec();
+    let mut out = std::io::stdout().lock();
+    let count = shape.first().copied().unwrap_or(0);
+    writeln!(out, "{}", json!(Answer::Rows { shape }))?;
+    for row in 0..count {
+        let bytes: Vec<u8> = rows
+            .row(row)?
+            .iter()
+            .flat_map(|x| x.to_le_bytes())
+            .collect();
         out.write_all(&bytes)?;
     }
     Ok(out.flush()?)
@@ -177,8 +206,8 @@ fn limit(task: Task, bytes: u64) -> anyhow::Result<()> {
     let set = |resource, most| within(resource, most, most);
     set(Resource::Core, 0)?;
     set(Resource::As, MOST_MEMORY)?;
-    // At the first limit, SIGXCPU tells the cause. A sound takes as long as listening to it.
-    if task != Task::Sound {
+    // At the first limit, SIGXCPU tells the cause. A sound takes as long as listening to it, and rows as long as they are.
+    if !matches!(task, Task::Sound | Task::Rows) {
         within(Resource::Cpu, seconds(bytes), seconds(bytes) + 1)?;
     }
     // A recovered file has no size limit: the user wants all of it.

@@ -31,6 +31,8 @@ const MARGIN: usize = 400_000;
 const LONGEST: usize = 120;
 /// Most rows in the tables of labels.
 const MOST_CLASSES: usize = 60;
+/// Most events of a parser that are listed.
+const MOST_EVENTS: usize = 300;
 
 const BASE: &str = include_str!("assets/base.html");
 const PAGE: &str = include_str!("assets/page.html");
@@ -467,6 +469,7 @@ pub(super) fn about(run: &RunView) -> Value {
         "untrusted": if facts.untrusted_ns > 0 { Some(Nanos::new(facts.untrusted_ns).to_string()) } else { None },
         "quality": RecordingQuality::of(&run.tables, &run.cues).map(|quality| quality.lines()).unwrap_or_default(),
         "classes": table(run.classes()),
+        "parsed": run.events.as_deref().map(parsed),
         "labelled": if run.verdict.is_some() { table(labelled.clone()) } else { Value::Null },
         "verdict": verdict,
         "times": stages(run),
@@ -475,6 +478,22 @@ pub(super) fn about(run: &RunView) -> Value {
         "warnings": summary.warnings,
         "thumbnails": summary.thumbnails,
     })
+}
+
+/// What a parser said, by time.
+fn parsed(events: &[h5::EventRow]) -> Value {
+    let rows = events.iter().take(MOST_EVENTS).map(|event| {
+        let how = match event.modality {
+            h5::EventModality::Audio => "heard",
+            h5::EventModality::Visual => "seen",
+        };
+        json!({
+            "class": short(&event.class), "how": how, "onset": event.onset_ns as f64 / 1e9, "offset": event.offset_ns as f64 / 1e9,
+            "score": event.score,
+        })
+    });
+    let rows: Vec<Value> = rows.collect();
+    json!({ "more": events.len().saturating_sub(MOST_EVENTS), "rows": rows })
 }
 
 /// Times of passes and stages, and an estimate for encoding every frame at the same rate.

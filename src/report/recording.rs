@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anchoring::time::Nanos;
 use anyhow::bail;
-use gstearmark::h5::{self, CueColumns, Parts, Summary, Tables};
+use gstearmark::h5::{self, CueColumns, EventRow, Parts, Summary, Tables};
 use serde_json::Value;
 
 use super::truth::{self, AnchorResult, Comparison, EventResult};
@@ -25,6 +25,8 @@ pub(crate) struct RunView {
     pub summary: Summary,
     pub tables: Tables,
     pub cues: CueColumns,
+    /// What a parser says is heard and seen; `None` if nobody parsed it.
+    pub events: Option<Vec<EventRow>>,
     /// The resolved pipeline; null if the file has none.
     pub config: Value,
     /// The comparison with labels, if there are any.
@@ -82,6 +84,7 @@ impl RunView {
             path: path.into(),
             config: serde_json::from_str(&summary.config).unwrap_or_default(),
             cues: h5::read_cues(file.path())?,
+            events: h5::read_events(file.path())?,
             file: Some(file),
             summary,
             tables,
@@ -314,6 +317,7 @@ pub(crate) mod tests {
                 times: Value::Null,
                 thumbnails: false,
             },
+            events: None,
             tables: Tables {
                 pts_ns: seconds.iter().map(|s| s * ns).collect(),
                 planned_ns: seconds.iter().map(|s| s * ns).collect(),

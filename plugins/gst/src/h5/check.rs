@@ -11,7 +11,7 @@ use super::contents::{contents, merged};
 use super::read::{Tables, summary, tables};
 use super::reading::{Reading, sealed};
 use super::tables::CLIPS;
-use super::{BECAUSE, H5Error, MERGED, quality};
+use super::{BECAUSE, H5Error, MERGED, events, quality};
 
 /// Rows of features in memory at a time.
 const TOGETHER: usize = 256;
@@ -93,6 +93,7 @@ fn schema(file: &Reading, problems: &mut Vec<String>) {
             thumbnails(file, tables.pts_ns.len(), problems);
         }
     }
+    events::rules(file, problems);
     if let Err(err) = cues(file, problems) {
         problems.push(told(file, &err));
     }
@@ -116,6 +117,7 @@ fn rows(file: &Reading, problems: &mut Vec<String>) {
         (CLIPS, "frames/pts_ns"),
         ("anchors", "anchors/onset_ns"),
         ("candidates", "candidates/onset_ns"),
+        (events::GROUP, events::FIRST),
         ("cues", "cues/pts_ns"),
         (quality::CUES, "cues/pts_ns"),
     ] {

@@ -15,13 +15,14 @@ use super::{
 /// Attributes without a digest of their own.
 const OWN: [&str; 2] = ["digests", "sha256"];
 /// The groups of datasets.
-const GROUPS: [&str; 8] = [
+const GROUPS: [&str; 9] = [
     super::tables::CLIPS,
     super::quality::CUES,
     "frames",
     "frames/quality",
     "anchors",
     "candidates",
+    super::events::GROUP,
     "cues",
     "thumbnails",
 ];

@@ -18,12 +18,13 @@ use crate::atomic_file::Partial;
 pub const MERGED: &str = "earmark-merged/2";
 
 /// The groups to copy, and the name of their leading axis.
-const GROUPS: [(&str, &str); 8] = [
+const GROUPS: [(&str, &str); 9] = [
     (super::tables::CLIPS, "frame"),
     ("frames", "frame"),
     (quality::FRAMES, "frame"),
     ("anchors", "anchor"),
     ("candidates", "candidate"),
+    (super::events::GROUP, "event"),
     ("cues", "hop"),
     (quality::CUES, "hop"),
     ("thumbnails", "byte"),

@@ -5,10 +5,10 @@
 //! - `value`: attributes and labels; nothing in a file has a variable length.
 //! - `output`: writes tables and columns, with their digests.
 //! - `seal`: the end of a finished file, which shows damage to its structure before HDF5 reads it.
-//! - `write`: writes a feature file; `tables` and `quality`: its columns. `merge`: writes one file of many.
+//! - `write`: writes a feature file; `tables`, `quality` and `events`: its columns. `merge`: writes one file of many.
 //! - `reading`: opens a file; `read`: reads it; `check` and `contents`: find what is wrong with it.
 //! - `recover`: copies what can be read of a damaged or unsealed file.
-//! - `sound`: reads sound from HDF5 files of others; `numbers`: reads whole numbers from them.
+//! - `sound`: reads sound from HDF5 files of others; `numbers`: whole numbers; `rows`: rows of other numbers.
 //!
 //! A file from elsewhere can crash HDF5, even with a whole seal, as anybody can make one; so can a file without a seal (of schema
 //! `earmark/1`, unfinished or damaged). Only [`check_unsealed`], [`summary_unsealed`], [`copy`] and [`recover`] open such files: call them
@@ -16,6 +16,7 @@
 
 mod check;
 mod contents;
+mod events;
 mod merge;
 mod numbers;
 mod output;
@@ -23,6 +24,7 @@ mod quality;
 mod read;
 mod reading;
 mod recover;
+mod rows;
 mod seal;
 mod sound;
 mod tables;
@@ -35,8 +37,8 @@ use hdf5::dataset::Layout;
 use hdf5::filters::Filter;
 use hdf5::types::{FixedUnicode, FloatSize, IntSize, TypeDescriptor, VarLenArray, VarLenUnicode};
 use hdf5::{
-    Dataset, Error, Extent, File, Group, H5Type, LinkType, Location, LocationType, OpenMode,
-    Result as Done,
+    Dataset, Error, Extent, File, Group, H5Type, Hyperslab, LinkType, Location, LocationType,
+    OpenMode, Result as Done, Selection, SliceOrIndex,
 };
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +46,7 @@ pub use crate::atomic_file::PlaceError;
 pub use crate::models::ModelNote;
 pub use check::{check, check_unsealed};
 use codes::{OldReasonCode, ReasonCode, TierCode};
+pub use events::{EventModality, EventRow, read_events};
 pub use merge::{MERGED, Merger};
 pub use numbers::whole_numbers;
 pub use read::{
@@ -51,7 +54,8 @@ pub use read::{
     read_features, read_summary, read_tables, read_thumbnails,
 };
 pub use reading::look;
-pub use recover::{Original, Parts, copy, recover, summary_unsealed};
+pub use recover::{Original, Parts, copy, recover, summary_unsealed, with_events};
+pub use rows::Rows;
 pub use sound::{Sound, SoundFile};
 pub use write::{ClipTimes, Closing, Kept, Opening, Row, Totals, Writer};
 

@@ -11,6 +11,7 @@ use anchoring::time::{Nanos, Window};
 use half::f16;
 use serde::{Deserialize, Serialize};
 
+use super::events::{EventRow, events_by};
 use super::read::{Columns, Whole, anchors_by, candidates_by, clip_frames, codes, summary};
 use super::reading::Reading;
 use super::tables::CueParts;
@@ -61,13 +62,47 @@ pub fn summary_unsealed(path: &Path) -> Result<Summary, H5Error> {
 /// Part of the file cannot be read or contradicts itself, or the copy cannot be written.
 pub fn copy(from: &Path, to: &Path, parts: Parts) -> Result<Original, H5Error> {
     let file = Reading::open_unsealed(from)?;
-    let complete = file.truth("complete")?;
-    let mut opening = opening(&file, file.further(), true)?;
+    let [_, dim] = file.shape("frames/features")?[..] else {
+        return Err(file.damaged("/frames/features is not [N, D]".into()));
+    };
     let original = Original {
         schema: file.schema.clone(),
-        dim: opening.dim,
-        thumbnails: opening.thumbnails,
+        dim,
+        thumbnails: file.has_thumbnails(),
     };
+    copied(&file, to, false, parts, None)?;
+    Ok(original)
+}
+
+/// Copies a sealed file to a new one with these events, in place of those that it has.
+///
+/// # Errors
+/// The file cannot be read, the new one cannot be written, or is there already.
+pub fn with_events(
+    from: &Path,
+    to: &Path,
+    overwrite: bool,
+    events: &[EventRow],
+) -> Result<Totals, H5Error> {
+    copied(
+        &Reading::open(from)?,
+        to,
+        overwrite,
+        Parts::All,
+        Some(events),
+    )
+}
+
+/// Copies a file; with `events`, these and not its own.
+fn copied(
+    file: &Reading,
+    to: &Path,
+    overwrite: bool,
+    parts: Parts,
+    events: Option<&[EventRow]>,
+) -> Result<Totals, H5Error> {
+    let complete = file.truth("complete")?;
+    let mut opening = opening(file, file.further(), true)?;
     if parts != Parts::All {
         opening.dim = 1;
     }
@@ -76,14 +111,21 @@ pub fn copy(from: &Path, to: &Path, parts: Parts) -> Result<Original, H5Error> {
         bands: file.has("cues/bands"),
         change: file.has("cues/change"),
     };
-    let mut writer = Writer::create_copy(to, &opening, cue_parts)?;
-    rows(&file, &Whole, &mut writer, parts)?;
-    let closing = closing(&file, Nanos::ZERO);
+    let mut writer = Writer::create_copy(to, &opening, overwrite, cue_parts)?;
+    rows(file, &Whole, &mut writer, parts)?;
+    match events {
+        Some(events) => writer.events(events)?,
+        None => {
+            if let Some(own) = events_by(file, &Whole)? {
+                writer.events(&own)?;
+            }
+        }
+    }
+    let closing = closing(file, Nanos::ZERO);
     match complete {
-        true => writer.finish(&closing)?,
-        false => writer.finish_incomplete(&closing)?,
-    };
-    Ok(original)
+        true => writer.finish(&closing),
+        false => writer.finish_incomplete(&closing),
+    }
 }
 
 /// Copies what can be read of `from` to the new file `to`; returns what was saved.
@@ -103,6 +145,9 @@ pub fn recover(from: &Path, to: &Path) -> Result<Totals, H5Error> {
     further.insert("recovered_from".into(), from.display().to_string());
     let mut writer = Writer::create(to, false, &opening(&file, further, !file.is_old())?)?;
     let last = rows(&file, &Readable, &mut writer, Parts::All)?;
+    if let Some(events) = events_by(&file, &Readable)? {
+        writer.events(&events)?;
+    }
     let mut closing = closing(&file, last);
     if closing.video_id.is_empty() {
         let stem = from.file_name().unwrap_or_default().to_string_lossy();

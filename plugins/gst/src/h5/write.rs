@@ -10,6 +10,7 @@ use anchoring::tier::Tokens;
 use anchoring::time::Nanos;
 use serde::{Deserialize, Serialize};
 
+use super::events::{EventRow, Events};
 use super::output::{Append, Output};
 use super::tables::{Anchors, CHUNK_ROWS, Candidates, CueParts, Cues, Frames, ROUND};
 use super::{BECAUSE, H5Error, ModelNote, Precision, SCHEMA};
@@ -141,6 +142,8 @@ pub struct Writer {
     anchors: Anchors,
     candidates: Candidates,
     cues: Cues,
+    /// Of a copy alone: a run has none.
+    events: Option<Events>,
     output: Output,
     partial: Partial,
     dim: usize,
@@ -165,9 +168,25 @@ impl Writer {
     pub(super) fn create_copy(
         target: &Path,
         opening: &Opening,
+        overwrite: bool,
         parts: CueParts,
     ) -> Result<Self, H5Error> {
-        Self::begin(Partial::claim(target, false)?, opening, parts)
+        Self::begin(Partial::claim(target, overwrite)?, opening, parts)
+    }
+
+    /// Writes `/events`, all at once; a copy may have one such table.
+    pub(super) fn events(&mut self, rows: &[EventRow]) -> Result<(), H5Error> {
+        let mut events = Events::create(&mut self.output)?;
+        for some in rows.chunks(CHUNK_ROWS) {
+            some.iter().for_each(|row| events.push(row));
+            let need: u64 = events.columns().iter().map(|column| column.need()).sum();
+            self.partial
+                .reserve(need + SPARE)
+                .map_err(|err| lost(&self.partial, &err))?;
+            self.output.append(events.columns())?;
+        }
+        self.events = Some(events);
+        self.output.flush()
     }
 
     /// Drops everything written and starts the same file again.
@@ -198,6 +217,7 @@ impl Writer {
             anchors: Anchors::create(&mut output)?,
             candidates: Candidates::create(&mut output)?,
             cues: Cues::create(&mut output, parts, opening.sound_quality)?,
+            events: None,
             output,
             partial,
             dim: opening.dim,
@@ -347,13 +367,14 @@ impl Writer {
             anchors,
             candidates,
             cues,
+            events,
             output,
             partial,
             totals,
             written,
             ..
         } = self;
-        drop((frames, anchors, candidates, cues));
+        drop((frames, anchors, candidates, cues, events));
         (output, partial, totals, written)
     }
 
@@ -415,6 +436,9 @@ impl Writer {
         output.note(self.anchors.columns())?;
         output.note(self.candidates.columns())?;
         output.note(self.cues.columns())?;
+        if let Some(events) = &mut self.events {
+            output.note(events.columns())?;
+        }
         output.note_texts()?;
         output.digests.attribute("complete", &complete.into());
         output.put_digests(&output.root())?;
