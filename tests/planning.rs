@@ -268,7 +268,8 @@ fn frames_spread_over_change_see_what_makes_no_sound() {
         ),
         (
             "vp8.webm",
-            "libvpx -deadline realtime -cpu-used 8 -b:v 300k -g 30",
+            // In realtime, a positive speed depends on how busy the machine is.
+            "libvpx -deadline realtime -cpu-used -4 -b:v 300k -g 30",
         ),
         (
             "vp9.webm",
