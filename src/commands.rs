@@ -93,7 +93,7 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Reader(args) => reader::run(&args),
         Command::Validate(args) => validate::run(&args, output),
         Command::Pipelines(args) => pipelines::run(&args, output),
-        Command::Schema => schema::run(),
+        Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Graph(args) => graph::run(&args, output),
@@ -175,5 +175,8 @@ pub(crate) fn read_with(args: &PipelineArgs, cues_from: Option<&Path>) -> anyhow
         set.push(format!("anchors.cues_from={path}"));
     }
     let variables = Variables::new(&set).map_err(Usage)?;
-    Ok(Pipeline::read(&args.pipeline, &variables)?)
+    Ok(Pipeline::read_with_alternatives(
+        &args.pipeline,
+        &variables,
+    )?)
 }

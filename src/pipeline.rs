@@ -102,6 +102,9 @@ pub struct Pipeline {
     pub events: Events,
     /// The sources that it names; none where variables are its only one's.
     pub sources: Vec<SourceSet>,
+    /// Keys of `anchors` and `budget` that the command line sets, and the settings without each of them: planning warns
+    /// where one changes nothing.
+    pub without: Vec<(String, Settings)>,
     /// All of it with every default filled in, as the output records it.
     pub config: serde_json::Value,
 }
@@ -140,6 +143,28 @@ impl Pipeline {
     /// The file cannot be read, or anything in it is wrong: then everything that is, at once.
     pub fn read(file: &Path, variables: &Variables) -> Result<Self, Error> {
         Ok(Self::parse(file, &shipped::text(file)?, variables)?)
+    }
+
+    /// As [`Pipeline::read`], and notes what the settings would be [without](Pipeline::without) each key that the
+    /// variables set.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_with_alternatives(file: &Path, variables: &Variables) -> Result<Self, Error> {
+        let text = shipped::text(file)?;
+        let mut pipeline = Self::parse(file, &text, variables)?;
+        for (key, others) in variables.without_each(&["anchors", "budget"]) {
+            if key == "anchors.cues_from" {
+                continue;
+            }
+            // Without the key it may be wrong; then the key matters.
+            if let Ok(other) = Self::parse(file, &text, &others)
+                && other.planning == pipeline.planning
+            {
+                pipeline.without.push((key, other.settings));
+            }
+        }
+        Ok(pipeline)
     }
 
     /// Checks the text of a pipeline; `file` is for messages.
@@ -352,6 +377,7 @@ fn compile(
         live,
         events,
         sources,
+        without: Vec::new(),
         config,
     })
 }

@@ -318,6 +318,52 @@ fn looked(plan: &Path) -> Vec<(i64, String, i64)> {
 }
 
 #[test]
+fn a_setting_that_changes_nothing_is_named_with_the_reason() {
+    if !ready() {
+        return;
+    }
+    let folder = folder("kitchen_no_effect");
+    let input = path("fixtures/kitchen.mp4");
+    let output = folder.join("plan.jsonl");
+    let output = output.to_str().unwrap();
+    let warnings = |sets: &[&str]| {
+        let mut args = vec![
+            "plan",
+            "grid",
+            "--input",
+            &input,
+            "--output",
+            output,
+            "--overwrite",
+        ];
+        for set in sets {
+            args.extend(["--set", set]);
+        }
+        let said = json(&folder, &args)["warnings"].take();
+        serde_json::from_value::<Vec<String>>(said).unwrap()
+    };
+    assert_eq!(warnings(&[]), [""; 0]);
+    assert_eq!(warnings(&["budget.max_gap_ms=900"]), [""; 0]);
+    let [threshold, value] = &warnings(&[
+        "anchors.threshold=0.06",
+        "budget.tokens_per_s=196",
+        "budget.max_gap_ms=900",
+    ])[..] else {
+        panic!("two of three change nothing");
+    };
+    assert!(
+        value.contains("budget.tokens_per_s: the pipeline has this value without it"),
+        "{value}"
+    );
+    assert!(
+        threshold.contains(
+            "anchors.threshold changes nothing in this plan: the budget pays for no onset below 0."
+        ),
+        "{threshold}"
+    );
+}
+
+#[test]
 fn offsets_move_the_pictures_and_not_the_onsets() {
     if !ready() {
         return;

@@ -75,6 +75,21 @@ impl Variables {
         self.overrides.values().for_each(|given| given.apply(root));
     }
 
+    /// The keys of a section that were set, and these variables without each of them.
+    pub(super) fn without_each(&self, sections: &[&str]) -> Vec<(String, Self)> {
+        let ours = |name: &&String| {
+            sections
+                .iter()
+                .any(|section| name.starts_with(&format!("{section}.")))
+        };
+        let without = |name: &String| {
+            let mut others = self.clone();
+            others.overrides.remove(name);
+            (name.clone(), others)
+        };
+        self.overrides.keys().filter(ours).map(without).collect()
+    }
+
     /// The value of a variable, if it was set.
     pub(crate) fn get(&self, name: &str) -> Option<&String> {
         self.set.get(name)

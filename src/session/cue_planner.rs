@@ -140,8 +140,8 @@ pub(super) struct Streaming {
 
 impl CuePlanner {
     /// `classes`: the tagger's, for offsets by class.
-    pub(super) fn new(pipeline: &Pipeline, classes: &[String]) -> Self {
-        let settings = pipeline.settings.clone();
+    pub(super) fn new(pipeline: &Pipeline, settings: &Settings, classes: &[String]) -> Self {
+        let settings = settings.clone();
         match pipeline.planning {
             Planning::Global => {
                 let planner = GlobalPlanner::new(settings, pipeline.prices);
@@ -159,6 +159,18 @@ impl CuePlanner {
                 entries: Vec::new(),
                 untaken: Vec::new(),
             })),
+        }
+    }
+
+    /// Plans without what was not taken, which takes most of the time.
+    #[must_use]
+    pub(super) fn without_untaken(self) -> Self {
+        match self {
+            Self::Global(mut global) => {
+                global.planner = global.planner.without_untaken();
+                Self::Global(global)
+            }
+            streaming @ Self::Streaming(_) => streaming,
         }
     }
 

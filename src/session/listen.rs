@@ -12,7 +12,7 @@ use anchoring::planning::change::{Change, Useless};
 use anchoring::planning::clips::{ClipPlace, Shown};
 use anchoring::planning::decode_cost::DecodeCost;
 use anchoring::planning::global::{GivenCue, given_label};
-use anchoring::settings::{Policy, Spread};
+use anchoring::settings::{Policy, Settings, Spread};
 use anchoring::time::{Nanos, Window};
 use anyhow::{Context, bail};
 use gst::prelude::*;
@@ -154,7 +154,7 @@ impl Session<'_> {
     /// Makes a plan from the first pass.
     pub(super) fn plan(&self, heard: FirstPass, log: &RunLog) -> anyhow::Result<PlanAndCues> {
         let FirstPass {
-            cues,
+            mut cues,
             count,
             start,
             stop,
@@ -179,70 +179,90 @@ impl Session<'_> {
         if let Some(text) = told(&holes, has_video) {
             log.warn(text);
         }
-        let distrust = self.pipeline.settings.budget.distrust;
         let labels = self.labels()?;
-        let mut planner = CuePlanner::new(self.pipeline, &labels);
-        if let Some(container) = self.recording.duration {
-            planner.expect_stop(planned(container));
-        }
-        planner.set_keyframes(keyframes.iter().map(|&key| planned(key)).collect(), frame);
         let (changes, useless) = changes.unwrap_or_default();
         if let Some(useless) = useless {
             log.warn(useless.told());
-        } else {
-            let half = HOP.scaled(0.5);
-            planner.set_changes(changes.iter().map(|one| Change {
-                at: planned(one.at + half),
-                ..*one
-            }));
-        }
-        let mut again = CueReader(BufReader::new(cues.try_clone()?));
-        let (mut read, mut trusted) = (0, 0_u64);
-        for cue in again.by_ref() {
-            read += 1;
-            trusted += u64::from(cue.trusted(distrust));
-            if let Some(cue) = moved(cue, start, &timeline) {
-                planner.push_cue(&cue);
-            }
-        }
-        if read != count {
-            bail!(
-                "wrote {count} cues to a temporary file but could read back only {read}; is the disk full?"
-            );
         }
         let given = self.given_cues(stop, log)?;
-        let in_plan = given.cues.iter().filter_map(|cue| {
-            let (at, gone) = timeline.compact(cue.at - start);
-            (!gone && cue.at >= start).then_some(GivenCue { at, ..*cue })
-        });
-        planner.set_given(in_plan.collect());
-        if self.hears() && trusted == 0 && self.pipeline.settings.budget.policy != Policy::Uniform {
-            log.warn(NOTHING);
-        }
         if stop > MAX_DURATION {
             return Err(PlanError::Duration(stop).into());
         }
-        let snapper = Snapper {
-            decode_cost: DecodeCost {
-                keyframes: &keyframes,
-                frame_interval: frame,
-            },
-            span: (start, stop),
-            budget: &self.pipeline.settings.budget,
-        };
-        let place = |plan: &mut Plan| {
-            plan.header.duration = stop;
-            for entry in &mut plan.entries {
-                entry.planned = timeline.expand(entry.planned) + start;
-                entry.asked = entry.asked.map(|asked| timeline.expand(asked) + start);
+        let mut heard = cues.try_clone()?;
+        // The plan with these settings, and how many cues can be trusted.
+        let mut plan_with = |settings: &Settings, untaken: bool| -> anyhow::Result<(Plan, u64)> {
+            let mut planner = CuePlanner::new(self.pipeline, settings, &labels);
+            if !untaken {
+                planner = planner.without_untaken();
             }
+            if let Some(container) = self.recording.duration {
+                planner.expect_stop(planned(container));
+            }
+            planner.set_keyframes(keyframes.iter().map(|&key| planned(key)).collect(), frame);
+            if useless.is_none() {
+                let half = HOP.scaled(0.5);
+                planner.set_changes(changes.iter().map(|one| Change {
+                    at: planned(one.at + half),
+                    ..*one
+                }));
+            }
+            heard.rewind()?;
+            let (mut read, mut trusted) = (0, 0_u64);
+            for cue in CueReader(BufReader::new(heard.try_clone()?)) {
+                read += 1;
+                trusted += u64::from(cue.trusted(settings.budget.distrust));
+                if let Some(cue) = moved(cue, start, &timeline) {
+                    planner.push_cue(&cue);
+                }
+            }
+            if read != count {
+                bail!(
+                    "wrote {count} cues to a temporary file but could read back only {read}; is the disk full?"
+                );
+            }
+            let in_plan = given.cues.iter().filter_map(|cue| {
+                let (at, gone) = timeline.compact(cue.at - start);
+                (!gone && cue.at >= start).then_some(GivenCue { at, ..*cue })
+            });
+            planner.set_given(in_plan.collect());
+            let snapper = Snapper {
+                decode_cost: DecodeCost {
+                    keyframes: &keyframes,
+                    frame_interval: frame,
+                },
+                span: (start, stop),
+                budget: &settings.budget,
+            };
+            let place = |plan: &mut Plan| {
+                plan.header.duration = stop;
+                for entry in &mut plan.entries {
+                    entry.planned = timeline.expand(entry.planned) + start;
+                    entry.asked = entry.asked.map(|asked| timeline.expand(asked) + start);
+                }
+            };
+            let finish = Finish {
+                duration: planned(stop),
+                video_id: self.video_id,
+                config: &self.pipeline.config,
+            };
+            Ok((planner.finish(&finish, place, &snapper)?, trusted))
         };
-        let finish = Finish {
-            duration: planned(stop),
-            video_id: self.video_id,
-            config: &self.pipeline.config,
-        };
-        let mut plan = planner.finish(&finish, place, &snapper)?;
+        let settings = &self.pipeline.settings;
+        let (mut plan, trusted) = plan_with(settings, true)?;
+        if self.hears() && trusted == 0 && settings.budget.policy != Policy::Uniform {
+            log.warn(NOTHING);
+        }
+        // Clips are placed below, by settings that these plans do not show.
+        let alternatives = self.pipeline.without.iter();
+        for (key, without) in alternatives.filter(|_| self.pipeline.clip.is_none()) {
+            let same = without == settings
+                || plan_with(without, false).is_ok_and(|(other, _)| {
+                    other.entries == plan.entries && other.anchors == plan.anchors
+                });
+            if same {
+                log.warn(without_effect(key, without == settings, &plan, settings));
+            }
+        }
         let shown: Vec<Nanos> = match self.pipeline.clip {
             // All in memory: eight bytes a frame.
             Some(_) => shown.times()?.collect(),
@@ -286,7 +306,6 @@ impl Session<'_> {
         for one in &mut plan.untaken {
             one.onset = timeline.expand(one.onset) + start;
         }
-        let mut cues = again.0.into_inner();
         cues.rewind()?;
         Ok(PlanAndCues {
             plan,
@@ -333,6 +352,24 @@ impl Session<'_> {
             None => Ok(Vec::new()),
         }
     }
+}
+
+/// A warning that a key of the command line changes nothing.
+fn without_effect(key: &str, unchanged: bool, plan: &Plan, settings: &Settings) -> String {
+    if unchanged {
+        return format!("--set {key}: the pipeline has this value without it");
+    }
+    let scores = plan.anchors.iter().map(|anchor| anchor.score);
+    let least = scores.min_by(f32::total_cmp);
+    let why = match least {
+        Some(least)
+            if key == "anchors.threshold" && f64::from(least) > settings.anchors.threshold =>
+        {
+            format!(": the budget pays for no onset below {least:.2}")
+        }
+        _ => String::new(),
+    };
+    format!("--set {key} changes nothing in this plan{why}")
 }
 
 /// A cue in the planner's time: from the start of the recording, without the stretches that are left out. `None` outside that time.
