@@ -41,7 +41,7 @@ pub use machine::{
     Completions, Doctor, Man, ModelFit, ModelLike, Models, ModelsAdd, ModelsCommand,
 };
 pub use parse::{Parse, ParseEval, ParseFeatures, ParsePredict, ParseSplit, ParseTrain};
-pub use pipeline::{Format, Graph, PipelineArgs, Pipelines, Validate};
+pub use pipeline::{Format, Graph, PipelineArgs, Pipelines, Schema, Validate};
 pub use report::{Plot, Report};
 pub use scores::{
     Background, EvalDetection, EvalLayout, EvalMoments, EvalOnsets, EvalParsing, EvalPsds, EvalSed,
@@ -108,8 +108,8 @@ pub enum Command {
     Validate(Validate),
     /// List the pipelines that come with Earmark, or print one.
     Pipelines(Pipelines),
-    /// Print the JSON Schema of pipelines, for editors that complete and check YAML.
-    Schema,
+    /// Print the JSON Schema of pipelines, for editors that complete and check YAML, or of the events of `earmark live`.
+    Schema(Schema),
     /// Print shell completions: bash, zsh, fish, elvish or powershell.
     Completions(Completions),
     /// Write man pages, one for each command, into a folder.

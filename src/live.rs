@@ -51,6 +51,7 @@ use crate::pipeline::Events;
 use crate::session;
 use crate::stop::Stop;
 use crate::terminal::{self, Output};
+pub(crate) use events::EVENT_SCHEMA;
 use events::{Hub, Lines};
 use page::Sources;
 use plan::{Asked, Plan, plans};

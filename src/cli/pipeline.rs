@@ -35,6 +35,14 @@ pub struct Validate {
     pub pipeline: PipelineArgs,
 }
 
+/// `earmark schema`.
+#[derive(Debug, Args)]
+pub struct Schema {
+    /// Print that of the events of `earmark live` instead.
+    #[arg(long)]
+    pub events: bool,
+}
+
 /// `earmark pipelines`.
 #[derive(Debug, Args)]
 #[command(after_help = "\

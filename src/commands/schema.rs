@@ -1,9 +1,14 @@
 //! `earmark schema`.
 
+use crate::cli::Schema;
+use crate::live::EVENT_SCHEMA;
 use crate::pipeline::schema::schema;
 use crate::terminal::print;
 
-/// Prints the JSON Schema of pipelines.
-pub(super) fn run() -> anyhow::Result<()> {
-    print(&format!("{:#}", schema()))
+/// Prints the JSON Schema of pipelines or of events.
+pub(super) fn run(args: &Schema) -> anyhow::Result<()> {
+    match args.events {
+        true => print(EVENT_SCHEMA.trim_end()),
+        false => print(&format!("{:#}", schema())),
+    }
 }

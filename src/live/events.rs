@@ -16,8 +16,10 @@ use super::media::Wall;
 use super::supervisor::{Cause, State};
 use crate::terminal;
 
-/// Of what is told.
+/// The schema's name, in every event.
 pub(super) const SCHEMA: &str = "earmark-event/1";
+/// The schema itself, as JSON Schema.
+pub(crate) const EVENT_SCHEMA: &str = include_str!("event.schema.json");
 /// Events that may wait for an output.
 const QUEUE: usize = 1_024;
 
@@ -299,6 +301,67 @@ mod tests {
         assert_eq!(value["onset_wall"], "1970-01-01T00:00:02.000Z");
         assert_eq!(value["wall_uncertainty_ms"], 120);
         assert_eq!(value["frames_ns"], json!([2_040_000_000_i64]));
+    }
+
+    /// Whether a value is one that a property of the schema allows.
+    fn allowed(value: &Value, schema: &Value) -> bool {
+        if let Some(constant) = schema.get("const") {
+            return value == constant;
+        }
+        if let Some(values) = schema["enum"].as_array() {
+            return values.contains(value);
+        }
+        let is = |name: &str| match name {
+            "string" => value.is_string(),
+            "integer" => value.is_i64() || value.is_u64(),
+            "number" => value.is_number(),
+            "null" => value.is_null(),
+            "array" => value
+                .as_array()
+                .is_some_and(|all| all.iter().all(|one| allowed(one, &schema["items"]))),
+            _ => false,
+        };
+        match &schema["type"] {
+            Value::Array(types) => types.iter().filter_map(Value::as_str).any(is),
+            one => one.as_str().is_some_and(is),
+        }
+    }
+
+    #[test]
+    fn every_kind_of_event_is_as_the_schema_says() {
+        let schema: Value = serde_json::from_str(EVENT_SCHEMA).unwrap();
+        let heard = Anchor {
+            id: 1,
+            onset_ns: 2,
+            window_ns: [1, 3],
+            label: String::new(),
+            class_id: -1,
+            score: 0.5,
+            uncertainty: 0.5,
+            frame_ns: None,
+            location: "/out/door.h5".into(),
+            row: 0,
+        };
+        let why = Some((Cause::NoMedia, "nothing came"));
+        let events = [
+            Event::anchor("door", "ab", 0, &heard, "/out".as_ref(), None),
+            Event::state("door", "ab", 0, State::BackingOff, why, 0),
+            Event::state("door", "ab", 1, State::Healthy, None, 0),
+            Event::file("door", "ab", "/out/door.h5", "/out".as_ref(), [1, 2, 3, 4]),
+        ];
+        for event in events {
+            let about = &schema["$defs"][event.kind];
+            let properties = about["properties"].as_object().unwrap();
+            let value = event.value.as_object().unwrap();
+            assert!(properties.keys().eq(value.keys()), "{value:?}");
+            assert_eq!(
+                about["required"].as_array().unwrap().len(),
+                properties.len()
+            );
+            for (key, schema) in properties {
+                assert!(allowed(&value[key], schema), "{key}: {}", value[key]);
+            }
+        }
     }
 
     #[test]
