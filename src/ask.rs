@@ -1,14 +1,14 @@
-//! Answers a question about recordings with a vision-language model of the user's: chooses the moments by what was heard, shows their frames, and
-//! keeps the evidence beside the answer.
+//! `earmark ask`: answers a question about recordings with the user's vision-language model. Chooses moments by sound, shows their frames to
+//! the model, and keeps the evidence with the answer.
 //!
 //! # Layout
 //!
-//! - `heard`: what was heard: anchors of feature files or plans, each beside its recording.
-//! - `sounds`: the words of a question against the tagger's labels.
-//! - `pool`: the frames that can be chosen. `choose`: strategies that choose among them.
+//! - `heard`: anchors from feature files or plans, each with its recording.
+//! - `sounds`: compares the words of a question with the tagger's labels.
+//! - `pool`: the frames to choose from. `choose`: strategies that choose among them.
 //! - `gallery`: frames as images.
 //! - `prompt`: templates. `answer`: reads answers.
-//! - `asker`: puts a question. `evidence`: what its answer rests on.
+//! - `asker`: asks a question. `evidence`: what the answer rests on.
 //! - `page`: the answer as a page.
 
 pub(crate) mod answer;
@@ -60,7 +60,11 @@ pub(crate) fn ask(args: &cli::Ask, output: Output) -> anyhow::Result<()> {
     let frames = frames_for(args.tokens, args.tier).map_err(|e| Usage(e.to_string()))?;
     let server = Server::named(&args.server)?;
     if server.is_none() && !args.dry_run {
-        return Err(Usage("nobody is named to answer: add --endpoint and --model, or --dry-run to see what would be sent".into()).into());
+        return Err(Usage(
+            "no model to ask: add --endpoint and --model, or --dry-run to see what would be sent"
+                .into(),
+        )
+        .into());
     }
     let place = args
         .page

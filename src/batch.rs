@@ -275,7 +275,7 @@ impl BatchRun<'_> {
                 (Existing::Absent, false) => {
                     let why = match before {
                         Some(_) => "its output is missing",
-                        None => "it was never tried",
+                        None => "it was not processed before",
                     };
                     self.left_out.push((item.job.video_id, why.to_owned()));
                     continue;

@@ -1,13 +1,14 @@
-//! Calls a server with chat completions in OpenAI's form: text and images in, text and log probabilities out. Sends nothing on its own.
+//! Calls a chat-completions server in OpenAI's form: sends text and images, gets text and log probabilities. Sends only what it is asked to
+//! send.
 //!
 //! # Layout
 //!
-//! - `server`: which server, and how it is called.
-//! - `call`: what is asked, as JSON.
-//! - `reply`: what came back.
-//! - `store`: answers on disk by the hash of what was asked.
-//! - `client`: sends, repeats, gives up.
-//! - `probe`: what a server can do.
+//! - `server`: the server's address, model and key.
+//! - `call`: the request, as JSON.
+//! - `reply`: the answer.
+//! - `store`: keeps answers on disk, by the hash of the request.
+//! - `client`: sends calls, repeats failed ones, gives up.
+//! - `probe`: finds out what a server can do.
 
 mod call;
 mod client;

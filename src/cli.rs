@@ -1,4 +1,4 @@
-//! The command line and its help. Data alone: it imports nothing of this crate.
+//! The command line and its help, as data: imports nothing else of this crate.
 //!
 //! # Layout
 //!
@@ -135,7 +135,7 @@ pub enum Command {
     Report(Report),
     /// Draw a feature file for a paper, as SVG or PNG.
     Plot(Plot),
-    /// Answer a question about recordings with a vision-language model of yours, from the moments that were heard.
+    /// Answer a question about recordings with your own vision-language model; sound chooses the frames that it sees.
     Ask(Box<Ask>),
     /// List recordings whose sound or frames are unusable, before anyone trains on them.
     Screen(Screen),

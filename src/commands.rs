@@ -75,7 +75,7 @@ pub fn run(cli: Cli) -> ExitCode {
 }
 
 fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
-    // What these need is little, and GStreamer's start writes its registry.
+    // These need little, and starting GStreamer writes its registry.
     match &command {
         Command::Reader(args) => return reader::run(args),
         Command::Completions(args) => return completions::run(args),
@@ -116,7 +116,7 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
     }
 }
 
-/// Says what went wrong; the exit status.
+/// Prints what went wrong and returns the exit status.
 fn status(e: &anyhow::Error, output: Output) -> u8 {
     if e.is::<Reported>() {
         return FAILED;
@@ -128,7 +128,7 @@ fn status(e: &anyhow::Error, output: Output) -> u8 {
         FAILED
     };
     match wrong {
-        // Every problem begins with its own place.
+        // Each problem starts with its own place in the file.
         Some(pipeline::Error::Wrong(problems)) => tell(&problems.to_string()),
         _ => tell(&format!("error: {e:#}")),
     }
@@ -146,7 +146,7 @@ fn status(e: &anyhow::Error, output: Output) -> u8 {
     status
 }
 
-/// Reads the command line; help and what is wrong with it are told, and end the program. Wildcards bring names that somebody else chose.
+/// Reads the command line. Prints help or the usage error and ends the program. Wildcards may bring in file names that somebody else chose.
 pub fn typed() -> Cli {
     match Cli::try_parse() {
         Ok(cli) => cli,
@@ -163,13 +163,13 @@ pub(crate) fn read(args: &PipelineArgs) -> anyhow::Result<Pipeline> {
     read_with(args, None)
 }
 
-/// As [`read`], with cues of another source.
+/// Like [`read`], with cues of another source.
 ///
 /// # Errors
-/// As [`read`].
+/// Like [`read`].
 pub(crate) fn read_with(args: &PipelineArgs, cues_from: Option<&Path>) -> anyhow::Result<Pipeline> {
     let mut set = args.set.clone();
-    // JSON is YAML, whatever the path contains.
+    // JSON is valid YAML, whatever characters the path contains.
     let key = |path: &Path| files::text_of(path).map(|path| serde_json::json!(path).to_string());
     if let Some(path) = cues_from.map(key).transpose()? {
         set.push(format!("anchors.cues_from={path}"));

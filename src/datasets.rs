@@ -1,17 +1,17 @@
-//! Published label files, read as their authors publish them. What makes no sense is refused with its file, line and value.
+//! Reads published label files in their authors' formats. Invalid content is refused with its file, line and value.
 //!
 //! # Layout
 //!
-//! - `text`: a file -> its text, unpacked, of bounded size.
-//! - `table`: CSV or TSV -> columns by name, values with their place.
-//! - `npz`: NumPy's files -> arrays.
-//! - `epic`: EPIC-SOUNDS and EPIC-KITCHENS-100: annotations, submissions to their detection challenges.
+//! - `text`: reads a file as text, unpacked, of bounded size.
+//! - `table`: reads CSV or TSV by column names; values know their place.
+//! - `npz`: reads arrays of NumPy files.
+//! - `epic`: EPIC-SOUNDS and EPIC-KITCHENS-100: annotations, and submissions to their detection challenges.
 //! - `qvhighlights`: queries and predictions.
-//! - `llp`: weak and dense labels of videos to be parsed.
-//! - `ave`: one event a video.
+//! - `llp`: weak and dense labels for video parsing.
+//! - `ave`: one event per video.
 //! - `dcase`: sound events.
 //! - `questions`: NExT-QA, MUSIC-AVQA, HME-QA.
-//! - `recordings`: the recordings of a folder. `survey`: what of a set is there, beside what its authors give.
+//! - `recordings`: finds the recordings of a folder. `survey`: compares a dataset on disk with its published counts.
 
 pub(crate) mod ave;
 pub(crate) mod dcase;

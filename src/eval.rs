@@ -9,7 +9,7 @@
 //! - [`bootstrap`]: intervals by resampling.
 //! - [`results`]: combines all recordings.
 //! - `text`, `plot`: results for people.
-//! - `curve`, `curve_plot`: events seen against tokens.
+//! - `curve`, `curve_plot`: events shown against tokens.
 
 pub mod bootstrap;
 pub(crate) mod curve;

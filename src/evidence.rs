@@ -1,17 +1,18 @@
-//! Does listening pay, at strictly equal tokens? `earmark sample` writes plans by policy; `earmark eval tokens` encodes them, trains heads, compares.
+//! Measures whether listening pays at strictly equal tokens: `earmark sample` writes plans by policy; `earmark eval tokens` encodes them,
+//! trains heads, and compares.
 //!
 //! # Layout
 //!
 //! In the order of the data:
 //!
 //! - `protocol`: budget, tiers and policies, from YAML.
-//! - `allocation`: which second is taken at which tier.
+//! - `allocation`: decides which second is taken at which tier.
 //! - `clips`: labelled recordings.
-//! - `listen`: what is heard in each second.
+//! - `listen`: the sound of each second.
 //! - `plans`: plan files, and how many seconds of events their anchors hit.
 //! - `encode`: frames of plans -> features.
-//! - `heads`: features -> trained heads -> which seconds are right.
-//! - `table`: what that shows.
+//! - `heads`: features -> trained heads -> right seconds.
+//! - `table`: the results.
 
 mod allocation;
 mod clips;
@@ -47,7 +48,7 @@ use plans::Hits;
 use protocol::{Also, Policy, Protocol};
 use table::Measured;
 
-/// A policy, and what it takes of each recording.
+/// A policy, and its choice for each recording.
 type PolicyPlans<'a> = (&'a Policy, Vec<Vec<Taken>>);
 
 /// What is sampled, and where.
@@ -112,16 +113,16 @@ pub(crate) fn sample(args: &Sample, output: Output) -> anyhow::Result<Scored> {
 /// `earmark eval tokens`.
 ///
 /// # Errors
-/// As [`sample`]; or a recording cannot be encoded, or `earmark-learning` is not there or fails.
+/// As for [`sample`]; or a recording cannot be encoded, or `earmark-learning` is missing or fails.
 pub(crate) fn tokens(args: &EvalTokens, output: Output) -> anyhow::Result<Scored> {
-    // Said before hours of work.
+    // Reported before hours of work.
     let trainer = learning::find()?;
     let stop = Stop::new()?;
     let encoder = encode::pipeline(&args.encoder)?;
     let work = Work::new(&args.sampled, &args.output, encoder.prices, output, &stop)?;
     for (split, name) in [(0, "training"), (2, "test")] {
         if !work.clips.clips.iter().any(|clip| clip.split == split) {
-            bail!("no recording of the {name} split is there");
+            bail!("no recording of the {name} split was found");
         }
     }
     work.claim(&json!({ "for": "tokens", "encoder": args.encoder, "head": args.head.name(), "epochs": args.epochs }))?;
@@ -262,7 +263,7 @@ pub(crate) fn tokens(args: &EvalTokens, output: Output) -> anyhow::Result<Scored
     Ok(Scored { value, text })
 }
 
-/// Makes a folder.
+/// Creates a folder.
 fn files_of(folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)
         .with_context(|| format!("cannot make the folder {}", folder.display()))
@@ -289,7 +290,7 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// Notes what the folder is for; refuses one that is for something else.
+    /// Notes the purpose of the folder; refuses one with another purpose.
     fn claim(&self, further: &Value) -> anyhow::Result<()> {
         let note = self.folder.join("run.json");
         let names: Vec<&str> = self
@@ -306,7 +307,7 @@ impl<'a> Work<'a> {
                 .with_context(|| format!("{} is no JSON", note.display()))?;
             if there != of {
                 bail!(
-                    "{} is of other labels, recordings, settings, or another protocol or version: choose another folder, or delete it",
+                    "{} belongs to other labels, recordings or settings, or to another protocol or version: choose another folder, or delete it",
                     self.folder.display()
                 );
             }
@@ -336,12 +337,12 @@ impl<'a> Work<'a> {
         text
     }
 
-    /// Says how far it is; stops where that is wanted.
+    /// Reports progress; stops if the user wants to.
     fn step(&self, what: &str, done: usize, of: usize) -> anyhow::Result<()> {
         if self.stop.is_wanted() {
             return Err(Failure::error(
                 Class::Stopped,
-                "stopped; the same command goes on where it was",
+                "stopped; the same command continues from here",
             ));
         }
         if !self.output.quiet && (done == of || done.is_multiple_of(50)) {
@@ -373,7 +374,7 @@ impl<'a> Work<'a> {
         self.plans_of(&self.hear()?)
     }
 
-    /// Writes every plan of every policy; what each takes of each recording.
+    /// Writes every plan of every policy; returns the choices for each recording.
     fn plans_of(&self, heard: &[Heard]) -> anyhow::Result<Vec<PolicyPlans<'_>>> {
         let mut all = Vec::new();
         for policy in &self.protocol.policies {
@@ -410,7 +411,7 @@ impl<'a> Work<'a> {
             .join(format!("{}.safetensors", policy.name))
     }
 
-    /// Over all recordings: seconds of events that are hit, and tokens of a piece.
+    /// Over all recordings: seconds of events that are hit, and tokens per piece.
     fn hits(&self, taken: &[Vec<Taken>]) -> (Hits, f64) {
         let mut hits = Hits::default();
         let (mut spent, mut pieces) = (0, 0);
@@ -468,7 +469,7 @@ impl<'a> Work<'a> {
         Ok(all)
     }
 
-    /// What a head gets of each second beside its frame.
+    /// What a head gets for each second besides its frame.
     fn also(
         &self,
         policy: &Policy,
@@ -486,7 +487,9 @@ impl<'a> Work<'a> {
             None => none(),
             Some(Also::Audio) => heard.iter().map(|heard| heard.features.clone()).collect(),
             Some(Also::Location) => {
-                let located = located.with_context(|| format!("policy `{}` takes the place of anchors from a policy `onset`, and there is none", policy.name))?;
+                let name = &policy.name;
+                let located =
+                    located.with_context(|| format!("policy `{name}` needs a policy `onset`"))?;
                 let row = |tier: &Tier| Tier::ALL.map(|t| f32::from(u8::from(t == *tier))).to_vec();
                 located
                     .iter()
@@ -501,7 +504,7 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// Features and labels of a policy: those of its plan files, the tier of each frame, and what a head gets beside.
+    /// Features and labels of a policy: those of its plan files, the tier of each frame, and a head's further inputs.
     fn data(
         &self,
         policy: &Policy,
@@ -538,7 +541,7 @@ impl<'a> Work<'a> {
         Ok(data)
     }
 
-    /// Every head of every policy, as many at a time as there are cores.
+    /// Every head of every policy, one per core at a time.
     fn train(&self, args: &EvalTokens, data: &[Data]) -> anyhow::Result<Vec<Vec<Outcome>>> {
         let jobs: Vec<(usize, u64)> = (0..data.len())
             .flat_map(|i| (0..args.seeds).map(move |seed| (i, seed)))
@@ -573,7 +576,7 @@ impl<'a> Work<'a> {
             for _ in 0..session::cores(None).min(8) {
                 scope.spawn(|| {
                     if let Err(e) = one() {
-                        // Nobody begins another.
+                        // No thread starts another.
                         next.store(jobs.len(), Ordering::Relaxed);
                         failed
                             .lock()

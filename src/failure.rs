@@ -1,4 +1,4 @@
-//! Errors: what decides the exit status of a command, and the failure class of a recording.
+//! Errors: the exit status of a command, and the failure class of a recording.
 
 use std::io::ErrorKind;
 
@@ -22,7 +22,7 @@ pub enum Class {
     InputMissing,
     /// It cannot be read: permissions or I/O.
     InputUnreadable,
-    /// It is not a recording, or nothing here decodes its codec.
+    /// It is not a recording, or no decoder for its codec is installed.
     InputForeign,
     /// It ends before its own container says it should.
     InputTruncated,

@@ -1,4 +1,4 @@
-//! Output files that appear only once they are complete: checks beforehand, a temporary file, one rename.
+//! Writes output files that appear only once they are complete: checks first, then a temporary file, then one rename.
 
 use std::fs::{File, Permissions};
 use std::io::{ErrorKind, Write};
@@ -73,7 +73,7 @@ pub(crate) fn temporary(target: &Target, suffix: &str) -> anyhow::Result<NamedTe
     tempfile::Builder::new()
         .prefix(&format!(".{name}."))
         .suffix(suffix)
-        // As any other new file: what the umask leaves.
+        // Permissions like any other new file: what the umask leaves.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(&target.folder)
         .with_context(|| format!("cannot write to {}", target.folder.display()))
@@ -109,7 +109,7 @@ pub(crate) fn write(file: &Path, bytes: &[u8], overwrite: bool) -> anyhow::Resul
     {
         return std::fs::write(file, bytes).with_context(cannot);
     }
-    // A link stays, and its target is replaced.
+    // Keeps a link and replaces its target.
     let real = match overwrite {
         true => file.canonicalize().unwrap_or_else(|_| file.into()),
         false => file.into(),
@@ -120,7 +120,7 @@ pub(crate) fn write(file: &Path, bytes: &[u8], overwrite: bool) -> anyhow::Resul
     publish(temporary, &target, overwrite)
 }
 
-/// A file that an element opens by name, through `/dev/fd`. It needs no name of its own, so nothing is left behind.
+/// A file that an element opens by name, through `/dev/fd`. It has no name of its own, so nothing is left behind.
 pub(crate) struct InheritedFile(File);
 
 impl InheritedFile {

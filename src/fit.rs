@@ -4,7 +4,7 @@
 //!
 //! In the order of the data flow:
 //!
-//! - `channels`: what microphones and cameras do to sound.
+//! - `channels`: simulates microphones and cameras.
 //! - `sound`: decodes a recording into mel frames.
 //! - `corpus`: reads a folder and its labels.
 //! - `random`, `net`: seeded random numbers; small networks, gradients, optimiser.
@@ -21,7 +21,7 @@
 //! - `score`: scores weights on other recordings.
 //! - `cross_validation`: scores with parameters fitted to the other held-out recordings.
 //! - `compare`: several probes side by side.
-//! - `verdict`: better than the built-in one, or not.
+//! - `verdict`: whether the result is better than the built-in weights.
 //! - `store`: weights files and checkpoints.
 //! - `card`: the model card.
 
@@ -101,7 +101,7 @@ pub fn run(args: &Fit, output: Output) -> anyhow::Result<()> {
             ))
             .into());
         }
-        // Not only when everything is learned.
+        // Checked even if only the calibration is fitted.
         files::check(path, args.overwrite)?;
     }
     let name = args.output.file_stem().unwrap_or_default();

@@ -1,9 +1,9 @@
-//! A small web server's ground: connections that are bounded, names by which it may be asked, answers that stay on their page.
+//! The basis of a small web server: limits connections, checks host names, and stops other sites from using its answers.
 //!
 //! # Layout
 //!
-//! - `connections`: how many at once, and how long each may take.
-//! - `host`: by which names the server may be asked.
+//! - `connections`: limits how many there are and how long each may take.
+//! - `host`: checks the host name of a request.
 
 mod connections;
 mod host;
@@ -14,7 +14,7 @@ use axum::response::Response;
 pub(crate) use connections::{answer, converse};
 pub(crate) use host::{HostNames, only_ours};
 
-/// No other page may take, frame or reinterpret what is answered.
+/// Stops other sites from fetching, framing or reinterpreting an answer.
 pub(crate) async fn for_this_page_alone(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [

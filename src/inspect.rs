@@ -83,7 +83,7 @@ pub fn inspect(file: &Path) -> anyhow::Result<About> {
     ))
 }
 
-/// What was heard and not taken.
+/// Candidates that were not taken.
 fn left_out(summary: &h5::Summary, tables: &h5::Tables) -> LeftOut {
     let untaken: Vec<Untaken> = tables
         .candidates
@@ -127,7 +127,7 @@ impl About {
     }
 }
 
-/// "3 heard, 2 seen: blender 3, plates 2": what a parser said.
+/// "3 heard, 2 seen: blender 3, plates 2": the events of a parser.
 fn events_text(events: &[h5::EventRow]) -> String {
     let heard = events
         .iter()
@@ -152,7 +152,7 @@ fn events_text(events: &[h5::EventRow]) -> String {
     format!("{heard} heard, {} seen{named}", events.len() - heard)
 }
 
-/// "-300 ms; Speech 0 ms": by how much windows are moved from their onsets; `None` if not at all, or unknown.
+/// "-300 ms; Speech 0 ms": how far windows are moved from their onsets; `None` if not at all, or unknown.
 fn offsets_text(config: &Value) -> Option<String> {
     let anchors: AnchorSettings = serde_json::from_value(config.get("anchors")?.clone()).ok()?;
     let by_class = &anchors.class_offset_ms;
@@ -299,7 +299,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn offsets_are_told_where_there_are_any() {
+    fn offsets_are_shown_where_there_are_any() {
         let text = |anchors: Value| offsets_text(&json!({ "anchors": anchors }));
         assert_eq!(text(json!({ "pre_ms": 100, "offset_ms": 0 })), None);
         let both = json!({ "offset_ms": -40, "class_offset_ms": { "Speech": 0 } });

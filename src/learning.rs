@@ -1,4 +1,4 @@
-//! `earmark-learning`, the program that trains heads: found and started.
+//! Finds and starts `earmark-learning`, the separate program that trains heads.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -7,13 +7,13 @@ use std::process::{Command, ExitStatus, Stdio};
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-/// What it is called.
+/// Its name.
 const NAME: &str = "earmark-learning";
 
-/// Where it is: beside this program, else where `PATH` says.
+/// Its path: beside this program, else in `PATH`.
 ///
 /// # Errors
-/// It is nowhere.
+/// It is not found.
 pub(crate) fn find() -> anyhow::Result<PathBuf> {
     let beside = std::env::current_exe().ok();
     let beside = beside.and_then(|own| Some(own.parent()?.to_owned()));
@@ -30,10 +30,10 @@ pub(crate) fn find() -> anyhow::Result<PathBuf> {
     })
 }
 
-/// Runs it with its output on this terminal.
+/// Runs it; its output goes to this terminal.
 ///
 /// # Errors
-/// It is nowhere, or cannot be started.
+/// It is not found, or does not start.
 pub(crate) fn show<S: AsRef<OsStr>>(
     args: impl IntoIterator<Item = S>,
 ) -> anyhow::Result<ExitStatus> {
@@ -44,10 +44,10 @@ pub(crate) fn show<S: AsRef<OsStr>>(
         .with_context(|| format!("cannot start {}", program.display()))
 }
 
-/// Runs it; what it says in JSON.
+/// Runs it and returns the JSON that it prints.
 ///
 /// # Errors
-/// It is nowhere, fails, or says no JSON.
+/// It is not found, fails, or prints no JSON.
 pub(crate) fn ask<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> anyhow::Result<Value> {
     let program = find()?;
     let name = program.display();

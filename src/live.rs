@@ -1,19 +1,18 @@
-//! `earmark live`: listens to cameras and microphones for weeks, looks where it pays, writes files of an hour, tells other systems.
+//! `earmark live`: listens to cameras and microphones for weeks, takes frames where it pays, writes hourly files, and sends events.
 //!
 //! # Layout
 //!
-//! - `supervisor`: when a source is started, counts as lost, is tried again. Pure.
-//! - `media`: what comes on the encoded pads, and how its time lies on the wall clock. `skew`: how fast the camera's clocks run.
-//!   `damage`: what lost packets spoilt.
-//! - `source`: a source: its supervisor, its messages. `attempt`: one graph of it. `graph`: what is asked of the graph. `seen`: what others
-//!   may see of it.
-//! - `plan`: what a source is started with. `trial`: sources that are tried for some seconds. `secret`: texts without passwords.
-//! - `files`: names of files, what a killed run left, which files go.
-//! - `events`: what other systems are told, as JSON.
-//! - `spool`: events that wait on disk. `mqtt`, `webhook`: who gets them.
-//! - `heard`: the last ten minutes. `page`, `metrics`: what shows them.
-//! - `service`: what systemd is told.
-//! - `told`: what is said on stderr.
+//! - `supervisor`: decides when a source is started, counts as lost, and is tried again. Pure: no threads, no clock.
+//! - `media`: watches the encoded pads and maps stream time to the wall clock. `skew`: measures how fast the camera's clocks run.
+//!   `damage`: leaves out frames that lost packets have damaged.
+//! - `source`: runs one source. `attempt`: one attempt to play it. `graph`: helpers for its graph. `seen`: its state, as others may read it.
+//! - `plan`: the settings of a source. `trial`: tries sources for some seconds. `secret`: hides passwords in texts.
+//! - `files`: names files, recovers what a killed run left, deletes the oldest.
+//! - `events`: events as JSON, and their queues.
+//! - `spool`: keeps events on disk until they are delivered. `mqtt`, `webhook`: deliver them.
+//! - `heard`: the last ten minutes of a source. `page`, `metrics`: serve them.
+//! - `service`: notifies systemd.
+//! - `notices`: writes to stderr, each fault at most once a minute.
 
 mod attempt;
 mod damage;
@@ -24,6 +23,7 @@ mod heard;
 mod media;
 mod metrics;
 mod mqtt;
+mod notices;
 mod page;
 mod plan;
 mod secret;
@@ -33,7 +33,6 @@ mod skew;
 mod source;
 mod spool;
 pub mod supervisor;
-mod told;
 mod trial;
 mod webhook;
 
@@ -53,27 +52,27 @@ use crate::stop::Stop;
 use crate::terminal::{self, Output};
 pub(crate) use events::EVENT_SCHEMA;
 use events::{Hub, Lines};
+use notices::Notices;
 use page::Sources;
 use plan::{Asked, Plan, plans};
 use seen::Seen;
 use source::{End, Shared, Source};
-use told::Told;
 pub(crate) use trial::trial;
 
-/// How often the main thread looks.
+/// How often the main thread wakes.
 const TICK: Duration = Duration::from_millis(100);
-/// Between two looks at which files go.
+/// Time between two checks for files to delete.
 const RETAIN: Duration = Duration::from_secs(60);
-/// Sources may take so long to stop before the process ends without them.
+/// Longest wait for sources to stop; after it the process ends without them.
 const LAST: Duration = Duration::from_secs(40);
 
-/// So many graphs that hang end the process: whoever watches it starts it anew.
+/// The process ends if so many graphs hang, so that its service manager can restart it.
 const MOST_HANGING: usize = 8;
 
-/// A source that plays.
+/// A source that is playing.
 struct Playing {
     name: String,
-    /// Everything that it was started with.
+    /// Its settings.
     key: String,
     stop: Arc<AtomicBool>,
     seen: Arc<Seen>,
@@ -83,7 +82,7 @@ struct Playing {
 /// `earmark live`.
 ///
 /// # Errors
-/// Anything that keeps it from starting; a source that fails is tried again instead.
+/// Something prevents the start. A source that fails does not: it is tried again.
 pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Result<()> {
     let begun = Instant::now();
     let (folder, plans) = plans(&asked(args))?;
@@ -91,9 +90,8 @@ pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Resu
         session::check_models(&plan.pipeline)?;
     }
     files::ready(&folder)?;
-    // What a source that is started anew needs is kept until then.
     gstearmark::onnx::keep_sessions(4 * plans.len());
-    let told = Arc::new(Told::default());
+    let notices = Arc::new(Notices::default());
     let mut hub = Hub::default();
     let lines = match &args.events {
         Some(place) => {
@@ -111,23 +109,23 @@ pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Resu
         plans[0].pipeline.events.clone(),
     );
     let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
-    // Set when the sources have ended, and what they said last has been told.
+    // Set when all sources have ended and their last events are delivered.
     let quiet = Arc::new(AtomicBool::new(false));
-    let tellers = tellers(&tells, &folder, &names, &mut hub, &told, &quiet)?;
+    let tellers = tellers(&tells, &folder, &names, &mut hub, &notices, &quiet)?;
     let page = args.status.map(|address| (address, hub.output("page")));
     let shared = Shared {
         stop: Arc::default(),
         hanging: Arc::default(),
-        told: told.clone(),
+        notices: notices.clone(),
         hub,
     };
     let recovering = {
-        let (folder, told) = (folder.clone(), told.clone());
+        let (folder, notices) = (folder.clone(), notices.clone());
         std::thread::Builder::new()
             .name("earmark-recover".into())
             .spawn(move || {
                 for text in files::recover(&folder) {
-                    told.say("earmark live", &text, &text);
+                    notices.say("earmark live", &text, &text);
                 }
             })?
     };
@@ -139,10 +137,10 @@ pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Resu
         let token = args.token_file.as_deref();
         let hub = shared.hub.numbers();
         let at = page::serve(address, token, seen.clone(), hub, events, quiet.clone())?;
-        told.say(
+        notices.say(
             "earmark live",
             "page",
-            &format!("the page is at http://{at}/"),
+            &format!("status page: http://{at}/"),
         );
     }
     let mut playing = Vec::new();
@@ -161,7 +159,7 @@ pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Resu
         }
         if shared.hanging.load(Ordering::Relaxed) >= MOST_HANGING {
             bail!(
-                "{MOST_HANGING} graphs of lost sources hang and hold their threads: the process ends so that it can be started anew; files that were open are recovered then"
+                "{MOST_HANGING} graphs of lost sources hang and block their threads: the process ends so that it can be restarted, and recovers open files then"
             );
         }
         if again.swap(false, Ordering::Relaxed) {
@@ -176,8 +174,8 @@ pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Resu
             let names: Vec<String> = playing.iter().map(|source| source.name.clone()).collect();
             let (gone, bytes) = files::retain(&folder, &names, &live);
             if gone > 0 {
-                let text = format!("{gone} of the oldest files are gone, {bytes} bytes");
-                told.say("earmark live", "retention", &text);
+                let text = format!("deleted the {gone} oldest files, {bytes} bytes");
+                notices.say("earmark live", "retention", &text);
             }
         }
         std::thread::sleep(TICK);
@@ -192,7 +190,7 @@ pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Resu
     while !(all_over(&playing) && recovering.is_finished()) && since.elapsed() < LAST {
         std::thread::sleep(TICK / 10);
     }
-    // A source that hangs holds whoever waits for events, for ever.
+    // A hanging source would block everybody who waits for events for ever.
     let waits = all_over(&playing);
     let ended = end(playing, begun.elapsed(), output);
     quiet.store(true, Ordering::Relaxed);
@@ -200,7 +198,7 @@ pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Resu
         return ended;
     }
     for teller in tellers {
-        // One that ended unexpectedly has told less than it might; its store is there for the next start.
+        // Its thread ended unexpectedly, maybe with undelivered events; they stay in the store for the next start.
         let _ = teller.join();
     }
     if let Some(lines) = lines {
@@ -211,7 +209,7 @@ pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Resu
     ended
 }
 
-/// Starts a source in a thread of its own.
+/// Starts a source in its own thread.
 fn start(plan: Plan, shared: &Shared) -> anyhow::Result<Playing> {
     let (name, key) = (plan.name.clone(), plan.key());
     let stop: Arc<AtomicBool> = Arc::default();
@@ -233,14 +231,14 @@ fn start(plan: Plan, shared: &Shared) -> anyhow::Result<Playing> {
     })
 }
 
-/// What the page shows from now on.
+/// Replaces the sources on the page.
 fn note(seen: &Sources, playing: &[Playing]) {
     let now = playing.iter().map(|source| source.seen.clone()).collect();
     *seen.lock().unwrap_or_else(PoisonError::into_inner) = now;
 }
 
-/// Reads the pipelines again. What is unchanged goes on, what is gone or changed is closed, what is new or changed is started. Where
-/// anything is wrong, everything stays as it was.
+/// Reads the pipelines again: keeps unchanged sources, closes those that are gone or changed, starts those that are new or changed. If
+/// anything is wrong, keeps everything as it is.
 fn reload(args: &cli::Live, playing: &mut Vec<Playing>, shared: &Shared) {
     let read = plans(&asked(args)).and_then(|(_, plans)| {
         for plan in &plans {
@@ -251,7 +249,9 @@ fn reload(args: &cli::Live, playing: &mut Vec<Playing>, shared: &Shared) {
     let plans = match read {
         Ok(plans) => plans,
         Err(e) => {
-            terminal::tell(&format!("everything stays as it was: {e:#}"));
+            terminal::tell(&format!(
+                "the pipelines have errors, so nothing changes: {e:#}"
+            ));
             return;
         }
     };
@@ -277,7 +277,7 @@ fn reload(args: &cli::Live, playing: &mut Vec<Playing>, shared: &Shared) {
         }
         match start(plan, shared) {
             Ok(source) => playing.push(source),
-            Err(e) => terminal::tell(&format!("a source cannot be started: {e:#}")),
+            Err(e) => terminal::tell(&format!("cannot start a source: {e:#}")),
         }
     }
     terminal::tell(&format!(
@@ -287,13 +287,13 @@ fn reload(args: &cli::Live, playing: &mut Vec<Playing>, shared: &Shared) {
     ));
 }
 
-/// Starts whoever tells other systems.
+/// Starts the outputs for events.
 fn tellers(
     events: &Events,
     folder: &Path,
     names: &[String],
     hub: &mut Hub,
-    told: &Arc<Told>,
+    notices: &Arc<Notices>,
     quiet: &Arc<AtomicBool>,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let store = u64::from(events.store_mb) << 20;
@@ -312,7 +312,7 @@ fn tellers(
             settings,
             names.to_vec(),
             output,
-            told.clone(),
+            notices.clone(),
             quiet.clone(),
         )?;
         all.extend(threads);
@@ -327,14 +327,14 @@ fn tellers(
         all.push(webhook::start(
             settings,
             output,
-            told.clone(),
+            notices.clone(),
             quiet.clone(),
         )?);
     }
     Ok(all)
 }
 
-/// Waits for every source, and says what was done.
+/// Waits for every source and reports what was done.
 fn end(playing: Vec<Playing>, took: Duration, output: Output) -> anyhow::Result<()> {
     let since = Instant::now();
     let (mut all, mut bad) = (Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! What this machine has: packages, libraries, models.
+//! What this machine has and lacks: packages, libraries, models.
 //!
 //! # Layout
 //!

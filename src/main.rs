@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // First of all, for this process and its workers: nothing has loaded ONNX Runtime yet.
+    // Must come first, for this process and its workers: ONNX Runtime is not loaded yet.
     gstearmark::onnx::forbid_telemetry();
     earmark::commands::run(earmark::commands::typed())
 }

@@ -1,12 +1,12 @@
-//! Reads back what Earmark wrote: feature files, also damaged or hostile ones, and plans; and other programs' HDF5 files.
+//! Reads back what Earmark wrote: plans and feature files, even damaged or hostile ones. Also reads other programs' HDF5 files.
 //!
 //! # Layout
 //!
 //! - `reader`: the child process that reads feature files.
 //! - `features`: opens feature files safely; `foreign`: other programs' files.
 //! - `plan`: reads a plan line by line; `plan_summary`: summarises one.
-//! - `quality`: how good frames and sound are, together and by ten seconds.
-//! - `untaken`: candidates that were not taken, at a glance.
+//! - `quality`: quality of frames and sound, overall and per ten seconds.
+//! - `untaken`: summarises candidates that were not taken.
 //! - `untrusted`: stretches of untrusted sound.
 
 pub mod features;

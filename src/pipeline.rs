@@ -1,4 +1,4 @@
-//! A pipeline: turns YAML into a checked pipeline, or reports everything that is wrong with it at once.
+//! Pipelines: turns YAML into a checked pipeline, or reports everything that is wrong with it at once.
 //!
 //! # Layout
 //!
@@ -11,7 +11,7 @@
 //! - `sections`: the typed sections; `mistakes`: explains their wrong values.
 //! - `live`: the sections that only `earmark live` reads.
 //! - `checks`: checks the graph as a whole.
-//! - [`mod@reference`]: the reference of all keys, for the guide; [`mod@schema`]: for editors.
+//! - [`mod@reference`]: generates the reference of all keys for the guide; [`mod@schema`]: a JSON Schema for editors.
 //! - [`drawing`]: draws a checked pipeline.
 
 mod checks;
@@ -47,7 +47,7 @@ pub use variables::{Slot, Variables};
 use sections::Given;
 use tree::{Key, Kind, Node};
 
-/// The only version.
+/// The only version of the format.
 const VERSION: i64 = 1;
 /// The keys of a pipeline.
 const KEYS: [&str; 10] = [
@@ -98,14 +98,14 @@ pub struct Pipeline {
     pub features: Vec<(String, String)>,
     /// How `earmark live` keeps it going.
     pub live: Live,
-    /// Where `earmark live` tells what happens.
+    /// Where `earmark live` sends events.
     pub events: Events,
-    /// The sources that it names; none where variables are its only one's.
+    /// The sources; empty if variables define a single one.
     pub sources: Vec<SourceSet>,
     /// Keys of `anchors` and `budget` that the command line sets, and the settings without each of them: planning warns
-    /// where one changes nothing.
+    /// if one changes nothing.
     pub without: Vec<(String, Settings)>,
-    /// All of it with every default filled in, as the output records it.
+    /// Everything with defaults filled in, as the output records it.
     pub config: serde_json::Value,
 }
 
@@ -122,13 +122,13 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
-    /// It can be read, and something is wrong with it.
+    /// The file is readable, but its content is wrong.
     #[error(transparent)]
     Wrong(#[from] Problems),
 }
 
 impl Pipeline {
-    /// As `features: { thumbnails: true }`, whatever the pipeline says.
+    /// Same as `features: { thumbnails: true }`, whatever the pipeline says.
     pub fn keep_thumbnails(&mut self) {
         self.features.retain(|(name, _)| name != "thumbnails");
         self.features.push(("thumbnails".into(), "true".into()));
@@ -140,7 +140,7 @@ impl Pipeline {
     /// Reads and checks a pipeline: a file, or a shipped pipeline by its name.
     ///
     /// # Errors
-    /// The file cannot be read, or anything in it is wrong: then everything that is, at once.
+    /// The file cannot be read, or its content is wrong: lists everything at once.
     pub fn read(file: &Path, variables: &Variables) -> Result<Self, Error> {
         Ok(Self::parse(file, &shipped::text(file)?, variables)?)
     }
@@ -180,10 +180,10 @@ impl Pipeline {
         }
     }
 
-    /// As [`Pipeline::read`], for one of the sources that it names.
+    /// Like [`Pipeline::read`], for one of its sources.
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     pub fn read_source(file: &Path, variables: &Variables, source: usize) -> Result<Self, Error> {
         let text = shipped::text(file)?;
         let mut problems = Vec::new();
@@ -193,7 +193,7 @@ impl Pipeline {
         }
     }
 
-    /// What the section `ears` names, if anything of the graph listens.
+    /// The values of the section `ears`, if the graph listens.
     pub fn listening(&self) -> Option<AudioModels<'_>> {
         self.find("eventness")?;
         let text = |key: &str| self.config["ears"][key].as_str().unwrap_or_default();
@@ -211,7 +211,7 @@ impl Pipeline {
     }
 }
 
-/// Pushes what is wrong; `None` if there is too little to make a pipeline of.
+/// Reports what is wrong; `None` if there is too little to make a pipeline of.
 fn compile(
     file: &Path,
     text: &str,
@@ -291,7 +291,7 @@ fn compile(
     let clip = manifest.as_ref().and_then(|manifest| manifest.clip());
     if let Some(settings) = &settings {
         sections::check(settings, prices, &places, problems);
-        // A tagger that is not there is told already.
+        // A missing tagger is reported elsewhere.
         if named_by.as_ref().is_none_or(Option::is_some) {
             let tagger = named_by.as_ref().and_then(Option::as_ref);
             sections::class_offsets(&anchors, settings, tagger, problems);
@@ -440,8 +440,8 @@ fn version(given: Option<&(Key, Node)>, problems: &mut Vec<Problem>) {
     }
 }
 
-/// The graph with its lines where they stand in the file, so that places come out right. YAML strips the indentation of a
-/// literal block; every other style is one place.
+/// The graph's text with its lines as in the file, so that positions are right. YAML strips the indentation of a literal block; every other
+/// style has a single position.
 fn raw_graph(file: &str, at: At, graph: &str) -> String {
     let lines: Vec<_> = file
         .lines()
@@ -460,7 +460,7 @@ fn raw_graph(file: &str, at: At, graph: &str) -> String {
     }
 }
 
-/// Where no frame is taken while somebody speaks, that must be heard in time.
+/// If no frame may be taken during speech, speech must be detected in time.
 fn hears_speech(
     ears: &sections::Properties,
     planning: Planning,
@@ -470,14 +470,14 @@ fn hears_speech(
 ) {
     let is = |key: &str, value: &str| ears.text(key).as_deref() == Some(value);
     let needs = if planning == Planning::Global {
-        Some("needs `planning: streaming`: a plan of the whole recording does not look at speech")
+        Some("needs `planning: streaming`: a plan of the whole recording ignores speech")
     } else if !matches!(policy, Policy::Gated | Policy::AnchorsOnly) {
-        Some("needs the policy gated or anchors_only: the others take frames whatever is heard")
+        Some("needs the policy gated or anchors_only: the others take frames whatever the sound is")
     } else if is("speech", "ignore") {
-        Some("needs `ears: { speech: label }`: with ignore, cues don't tell of it")
+        Some("needs `ears: { speech: label }`: with ignore, cues say nothing about speech")
     } else if is("vad", "none") && !is("tagging", "all") {
         Some(
-            "needs `ears: { vad: silero-vad }`, or `tagging: all`: as it is, speech is heard only where something begins",
+            "needs `ears: { vad: silero-vad }`, or `tagging: all`: otherwise speech is detected only at onsets",
         )
     } else {
         None

@@ -1,9 +1,9 @@
-//! `earmark eval qa`: questions about videos, answered by a server from frames that are chosen in several ways at equal tokens.
+//! `earmark eval qa`: asks a server questions about videos, with frames chosen in several ways at equal tokens, and compares the answers.
 //!
 //! # Layout
 //!
 //! - `set`: the questions, each with its recording. `run`: asks all of them in every way.
-//! - `score`: whether an answer is right, and its evidence too. `table`: the results.
+//! - `score`: judges answers and their evidence. `table`: the results.
 
 mod run;
 mod score;
@@ -28,11 +28,11 @@ const MOST_WAYS: usize = 256;
 /// `earmark eval qa`.
 ///
 /// # Errors
-/// A file cannot be read, or the server fails; what was answered is kept.
+/// A file cannot be read, or the server fails; answers so far are kept.
 pub(crate) fn evaluate(args: &cli::EvalQa, output: Output) -> anyhow::Result<()> {
     let ways = ways(args)?;
     let Some(server) = Server::named(&args.server)? else {
-        return Err(Usage("nobody is named to answer: add --endpoint and --model".into()).into());
+        return Err(Usage("no model to ask: add --endpoint and --model".into()).into());
     };
     let set = set::read(args)?;
     let stop = Stop::new()?;

@@ -1,8 +1,8 @@
-//! Makes an HTML page of a feature file: sound, anchors, frames, cost and, with labels, hits.
+//! `earmark report`: makes an HTML page of a feature file: sound, anchors, frames, cost and, with labels, hits.
 //!
 //! # Layout
 //!
-//! - `recording`: reads from a feature file what is shown.
+//! - `recording`: reads what a page shows from a feature file.
 //! - `truth`: compares labels with anchors and frames.
 //! - `detail`: cues at every zoom level.
 //! - `page`: renders the HTML. `assets/` has its template, style and scripts, and uPlot with its licence.
@@ -40,7 +40,7 @@ pub(crate) use recording::clock;
 /// `earmark report`.
 ///
 /// # Errors
-/// A file cannot be read, labels don't fit, or the page cannot be written; then there is no page.
+/// A file cannot be read, labels do not fit, or the page cannot be written; then there is no page.
 pub fn report(args: &cli::Report, output: Output) -> anyhow::Result<()> {
     let is_folder = args.file.is_dir();
     if is_folder && (args.compare.is_some() || args.time_decoding) {

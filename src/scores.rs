@@ -1,14 +1,14 @@
-//! The measures of published benchmarks, each equal to its authors' scorer: what a system said against what `datasets` reads.
+//! The measures of published benchmarks, each equal to its authors' scorer: compares predictions with labels that `datasets` reads.
 //!
 //! # Layout
 //!
-//! - `order`: of equal scores; `precision`: average precision of spans; `matching`: the largest matching of a graph.
+//! - `order`: order of equal scores; `precision`: average precision of spans; `matching`: the largest matching of a graph.
 //! - `detection`: mAP of EPIC-SOUNDS' and EPIC-KITCHENS-100's detection challenges.
 //! - `onsets`: F-measure of onsets.
 //! - `moments`: QVHighlights.
 //! - `parsing`: LLP; `segments`: AVE.
 //! - `sed`, `psds`: sound events.
-//! - `statistics`: whether one way does better than another on the same recordings.
+//! - `statistics`: tests whether one way is better than another on the same recordings.
 
 mod detection;
 mod matching;
@@ -32,18 +32,18 @@ use serde_json::Value;
 
 use crate::cli::{EvalParsing, Scorer};
 
-/// What a measure gives.
+/// The result of a measure.
 pub(crate) struct Scored {
     /// One JSON object.
     pub(crate) value: Value,
-    /// The same for people.
+    /// The same as text.
     pub(crate) text: String,
 }
 
 /// `earmark eval parsing`.
 ///
 /// # Errors
-/// A file cannot be read, or the predictions are not those of the test split.
+/// A file cannot be read, or the predictions are not for the test split.
 pub(crate) fn parsing(args: &EvalParsing) -> anyhow::Result<Scored> {
     match args.scorer {
         Scorer::Ave => segments::run(args),
@@ -64,7 +64,7 @@ mod tests {
             .join(name)
     }
 
-    /// Scores a made case with one of its files replaced.
+    /// Scores a synthetic case with one of its files replaced.
     fn scored(name: &str, spoilt: &Path) -> anyhow::Result<Scored> {
         let pick = |own: &str| {
             if own == name {
@@ -115,7 +115,7 @@ mod tests {
         }
     }
 
-    /// Bytes changed, cut out, doubled: an answer comes, whichever it is.
+    /// Changes, cuts and doubles bytes: every input must get an answer.
     #[test]
     fn spoilt_files_are_answered() {
         let mut state = 1_u32;

@@ -1,8 +1,8 @@
-//! `earmark screen`: which recordings are not worth training on, from their sound and some keyframes.
+//! `earmark screen`: finds recordings that are not worth training on, from their sound and some keyframes.
 //!
 //! # Layout
 //!
-//! - `keyframes`: some frames of a recording, each a keyframe.
+//! - `keyframes`: measures some keyframes of a recording.
 //! - `page`: the table as a page.
 
 mod keyframes;
@@ -30,7 +30,7 @@ use crate::session::{self, PlanTask};
 use crate::stop::Stop;
 use crate::terminal::{Output, print};
 
-/// Listens, and names nothing. Only its sound is played.
+/// A pipeline that listens but names no sounds. Only its sound is played.
 const PIPELINE: &str = "version: 1
 graph: |
   filesrc location=${input} ! parsebin name=demux
@@ -42,10 +42,10 @@ budget: { max_gap_ms: 60000 }
 ";
 /// Mean score below which sound or frames are unusable.
 const UNUSABLE: f32 = 0.3;
-/// Share of the sound that may be untrusted.
+/// Largest share of the sound that may be untrusted.
 const MOST_UNTRUSTED: f32 = 0.5;
 
-/// What is known of a recording.
+/// Findings about a recording.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Screened {
     /// Its name.
@@ -56,18 +56,18 @@ pub(crate) struct Screened {
     pub untrusted: Option<f32>,
     /// Mean score of the keyframes; `None` without frames.
     pub frames: Option<f32>,
-    /// Mean of their measures.
+    /// Mean of each of their measures.
     pub measures: Option<FrameQuality>,
-    /// Keyframes looked at.
+    /// Number of keyframes measured.
     pub keyframes: usize,
-    /// Why it is unusable; empty if it isn't.
+    /// Why it is unusable; empty if it is usable.
     pub unusable: Vec<String>,
 }
 
 /// Screens recordings, one after another.
 ///
 /// # Errors
-/// There are none, or the page cannot be written. A recording that can't be read is unusable, and no error.
+/// There are none, or the page cannot be written. A recording that cannot be read is unusable, which is not an error.
 pub(crate) fn screen(args: &Screen, output: Output) -> anyhow::Result<()> {
     let stop = Stop::new()?;
     if let Some(page) = &args.output {
@@ -171,7 +171,7 @@ fn one(
     found
 }
 
-/// Mean score of the sound, and the share of it that can't be trusted; `None` without sound.
+/// Mean score of the sound, and the share that cannot be trusted; `None` without sound.
 fn heard(
     pipeline: &Pipeline,
     input: &Input,

@@ -10,9 +10,9 @@
 //! - `spans`: warns where sound and video do not begin or end together.
 //! - `stream`: builds the graph of an endless stream.
 //! - `listen`: the first pass: listens and plans.
-//! - `taps`, `measure`, `changes`, `frame_times`, `cue_file`: what that pass notes of video and sound.
+//! - `taps`, `measure`, `changes`, `frame_times`, `cue_file`: what that pass records about video and sound.
 //! - `given_cues`: cues of other sources.
-//! - `frames`: decodes single frames, without a pipeline of the user's.
+//! - `frames`: decodes single frames, without the user's pipeline.
 //! - `cue_planner`: plans from cues, globally or streaming.
 //! - `trust`: watches the sound of a streaming pass.
 //! - `play`: runs a pass to its end.
@@ -112,7 +112,7 @@ pub(crate) struct Task<'a> {
     pub audio_track: usize,
     /// CPU cores to use; `None` for all.
     pub threads: Option<u32>,
-    /// Whether the whole recording is hashed.
+    /// Whether to hash the whole recording.
     pub hash_whole: bool,
     /// Longest time without progress.
     pub stall: Duration,
@@ -325,7 +325,7 @@ pub(crate) fn plan(task: &PlanTask<'_>, watch: Watch, stop: &Stop) -> anyhow::Re
     session.write_plan(log, &target, task.cues, task.overwrite)
 }
 
-/// CPU cores to use: as many as wanted, else all.
+/// CPU cores to use: the number wanted, else all.
 pub(crate) fn cores(wanted: Option<u32>) -> u32 {
     let all = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
     wanted.unwrap_or_else(|| u32::try_from(all()).unwrap_or(1))
@@ -383,7 +383,7 @@ impl Session<'_> {
         }
     }
 
-    /// The video track that is taken, as an MP4 file announces it: of several, the first that the demuxer shows.
+    /// The video track that Earmark takes, as an MP4 file announces it: the first that the demuxer exposes.
     fn video_track(&self) -> Option<recording::VideoTrack> {
         let path = self.input.path.as_ref()?;
         if self.recording.video.is_empty() {

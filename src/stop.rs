@@ -1,4 +1,4 @@
-//! Tells whether the user wants to stop (^C or SIGTERM).
+//! Notices when the user wants to stop (^C or SIGTERM).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! Reads an answer: which option, how sure, from which frames.
+//! Reads an answer: which option it chooses, how sure it is, and which frames it names.
 
 use serde_json::Value;
 
@@ -11,23 +11,23 @@ const LONGEST: usize = 2_000;
 /// An answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Answer {
-    /// In words: the option's text, or what was said.
+    /// The answer in words: the option's text, or the free answer.
     pub(crate) text: String,
-    /// Which option; `None` if the answer is free or none of them.
+    /// Which option; `None` if the answer is free or fits none.
     pub(crate) option: Option<usize>,
-    /// In [0, 1]; `None` where the server gives nothing to tell it from.
+    /// In [0, 1]; `None` if the server gives nothing to derive it from.
     pub(crate) confidence: Option<f64>,
-    /// What the confidence is.
+    /// What the confidence was derived from.
     pub(crate) basis: &'static str,
-    /// Of the best option, less the second best; `None` without log probabilities.
+    /// Confidence of the best option minus that of the second; `None` without log probabilities.
     pub(crate) margin: Option<f64>,
     /// Probabilities of all options, if known.
     pub(crate) masses: Vec<f64>,
-    /// Numbers of the frames that it names, from 1.
+    /// Numbers of the frames that the answer names, from 1.
     pub(crate) cited: Vec<usize>,
 }
 
-/// Reads a reply to a question with these options (all that could be answered), shown so many frames.
+/// Reads a reply to a question with these options (all possible answers) and this many frames.
 pub(crate) fn read(reply: &Reply, options: &[String], frames: usize) -> Answer {
     let (said, cited) = taken_apart(&reply.text);
     let mut cited: Vec<usize> = cited
@@ -81,7 +81,7 @@ pub(crate) fn read(reply: &Reply, options: &[String], frames: usize) -> Answer {
     }
 }
 
-/// Of repeated samples, the most frequent answer; its share is the confidence.
+/// The most frequent of several sampled answers; its share is the confidence.
 pub(crate) fn most_frequent(samples: Vec<Answer>) -> Answer {
     let n = samples.len();
     let count = |one: &Answer| samples.iter().filter(|other| same(one, other)).count();
@@ -104,7 +104,7 @@ fn same(one: &Answer, other: &Answer) -> bool {
     one.option == other.option && normal(&one.text) == normal(&other.text)
 }
 
-/// The answer and the frames of a JSON object, wherever it stands in a text; else the text, and what it names as frames.
+/// The answer and frames of a JSON object anywhere in the text; without one, the text itself and the frames that it mentions.
 fn taken_apart(text: &str) -> (String, Vec<usize>) {
     let object = text
         .find('{')
@@ -133,7 +133,7 @@ fn taken_apart(text: &str) -> (String, Vec<usize>) {
     (text.trim().to_owned(), named.collect())
 }
 
-/// Which option a text says: its letter, else its words.
+/// The option that a text names: by its letter, else by its words.
 fn chosen(said: &str, options: &[String]) -> Option<usize> {
     let words: Vec<&str> = said
         .split(|c: char| !c.is_alphanumeric())
@@ -150,7 +150,7 @@ fn chosen(said: &str, options: &[String]) -> Option<usize> {
         _ => &words[..],
     };
     let lettered = |word: &str| (0..options.len()).find(|at| letter(*at) == word);
-    // "A" alone or first and marked off, as in "A: the pan"; "A pan" is no letter.
+    // "A" counts alone or first and marked off, as in "A: the pan"; the "A" of "A pan" does not.
     if let Some(first) = rest.first() {
         let marked = said.trim_start_matches(['(', '*', '"', ' ']);
         let alone = rest.len() == 1 || words.len() != rest.len();
@@ -170,7 +170,7 @@ fn chosen(said: &str, options: &[String]) -> Option<usize> {
     })
 }
 
-/// Words in lower case with one blank between; no articles, no marks.
+/// Lower-case words separated by single spaces, without articles and punctuation.
 pub(crate) fn normal(text: &str) -> String {
     let words = text
         .split(|c: char| !c.is_alphanumeric())
@@ -179,7 +179,7 @@ pub(crate) fn normal(text: &str) -> String {
     kept.collect::<Vec<_>>().join(" ")
 }
 
-/// Whether the words of one text stand in another in a row.
+/// Whether the words of one text occur consecutively in another.
 pub(crate) fn holds(text: &str, words: &str) -> bool {
     !words.is_empty() && format!(" {text} ").contains(&format!(" {words} "))
 }
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn options_are_read_as_servers_say_them() {
+    fn options_are_read_as_servers_write_them() {
         for (text, expected) in [
             ("B", Some(1)),
             ("Option B", Some(1)),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn log_probabilities_tell_confidence_and_margin() {
+    fn log_probabilities_give_confidence_and_margin() {
         let token = Token {
             text: "B".into(),
             logprob: 0.6_f64.ln(),
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(json!(most_frequent(Vec::new()).text), "");
     }
 
-    /// Bytes changed, cut out, doubled: something is read, whatever it is.
+    /// Changes, cuts and doubles bytes: every text must be readable.
     #[test]
     fn spoilt_replies_are_read() {
         let mut state = 1_u32;

@@ -1,4 +1,4 @@
-//! Puts a question: chooses frames, fills the prompt, calls the server, reads the answer.
+//! Asks a question: chooses frames, fills the prompt, calls the server, reads the answer.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const EXPLAINED_FRAMES: usize = 2;
 /// Most tokens of a yes or no.
 const BRIEF: u32 = 16;
 
-/// Candidates with the localizer's score; how many calls that took, and the tokens of their frames.
+/// Candidates with the localizer's score, the number of its calls, and the tokens of their frames.
 type Localized = (Vec<(usize, f64)>, (u64, Tokens));
 
 /// A way to choose and show frames.
@@ -37,7 +37,7 @@ pub(crate) struct Arm<'a> {
     pub(crate) tier: Tier,
 }
 
-/// A call that was prepared: what for, and its text and frames.
+/// A prepared call: its purpose, text and frames.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
     pub(crate) what: &'static str,
@@ -45,7 +45,7 @@ pub(crate) struct Prepared {
     pub(crate) frames: Vec<Shown>,
 }
 
-/// Puts questions to a server; without one, only prepares them.
+/// Asks a server questions; without a server, only prepares the calls.
 pub(crate) struct Asker<'a> {
     client: Option<Client>,
     pub(crate) abilities: Abilities,
@@ -85,7 +85,7 @@ impl<'a> Asker<'a> {
         Fits::new(pool, &self.sounds, question)
     }
 
-    /// The frames that an arm shows, or those that its localizer is asked about.
+    /// The frames that an arm shows, or those for its localizer.
     pub(crate) fn shown(
         &self,
         pool: &Pool<'_>,
@@ -105,7 +105,7 @@ impl<'a> Asker<'a> {
         )?;
         let mut all: Vec<Shown> = chosen.iter().map(|at| shown(pool, *at, arm.tier)).collect();
         if far {
-            // Where every frame lies in a window, the furthest of any is not far; then a further one of the strategy is shown.
+            // If every frame lies in a window, even the furthest is not far; then the strategy adds one frame instead.
             match choose::furthest(pool, &chosen) {
                 Some(at) => all.push(Shown {
                     far: true,
@@ -124,7 +124,7 @@ impl<'a> Asker<'a> {
         Ok(all)
     }
 
-    /// The frames that the localizer is asked about.
+    /// The frames for the localizer.
     pub(crate) fn candidates(&self, pool: &Pool<'_>) -> Vec<(usize, Shown)> {
         let all = choose::for_localizer(pool, self.look.localizer_calls as usize);
         all.into_iter()
@@ -140,7 +140,7 @@ impl<'a> Asker<'a> {
             .collect()
     }
 
-    /// Decodes frames that will be shown, so that a recording is read once for many questions.
+    /// Decodes frames in advance, so that a recording is read once for many questions.
     ///
     /// # Errors
     /// A recording cannot be decoded.
@@ -152,7 +152,7 @@ impl<'a> Asker<'a> {
         self.gallery.want(pool.heard, &wanted)
     }
 
-    /// Sets the frames' own times; their images.
+    /// Sets the frames' own times and returns their images.
     fn images(&mut self, pool: &Pool<'_>, frames: &mut [Shown]) -> anyhow::Result<Vec<Image>> {
         self.decode(pool, frames)?;
         let mut images = Vec::with_capacity(frames.len());
@@ -164,7 +164,7 @@ impl<'a> Asker<'a> {
         Ok(images)
     }
 
-    /// The calls that a question would make, without making them. Behind a localizer nothing can be said but its own calls.
+    /// The calls that a question would make, without making them. With a localizer, only its own calls are known.
     ///
     /// # Errors
     /// The frames cannot be chosen, or a template is wrong.
@@ -211,7 +211,7 @@ impl<'a> Asker<'a> {
         Ok(all)
     }
 
-    /// The sound that the frames are of, and what may be behind it, where the template asks for that.
+    /// The sound of the frames and its possible explanations, if the template asks for them.
     fn behind(
         &self,
         pool: &Pool<'_>,
@@ -244,10 +244,10 @@ impl<'a> Asker<'a> {
         Some(((recording, *row), said))
     }
 
-    /// Asks.
+    /// Asks the question.
     ///
     /// # Errors
-    /// Frames cannot be had, a template is wrong, or a call fails: then the error is a [`crate::chat::CallError`].
+    /// A frame cannot be decoded, a template is wrong, or a call fails; then the error is a [`crate::chat::CallError`].
     pub(crate) fn ask(
         &mut self,
         pool: &Pool<'_>,
@@ -293,7 +293,7 @@ impl<'a> Asker<'a> {
         };
         let answer = self.put(&pieces, &images, shape, &answerable)?;
         let answer = Answer {
-            // "None of these" is no option of the question.
+            // "None of these" is not an option of the question.
             option: answer.option.filter(|at| *at < options.len()),
             ..answer
         };
@@ -312,7 +312,7 @@ impl<'a> Asker<'a> {
         })
     }
 
-    /// Puts a question once; several times where nothing else tells how sure an answer is and the user wants to know.
+    /// Asks once; asks several times if the user wants a confidence that nothing else gives.
     fn put(
         &mut self,
         pieces: &[Piece],
@@ -341,7 +341,8 @@ impl<'a> Asker<'a> {
         Ok(answer::most_frequent(answers))
     }
 
-    /// Asks the model of each candidate whether it tells the answer (SeViLA): its score is the log probability of "yes", else how often it said so.
+    /// Asks the model about each candidate whether it shows the answer (SeViLA). The score is the log probability of "yes", else the share of
+    /// "yes".
     fn localize(
         &mut self,
         pool: &Pool<'_>,
@@ -383,7 +384,7 @@ impl<'a> Asker<'a> {
         Ok((scores, (calls, tokens)))
     }
 
-    /// Compares what may be behind a sound.
+    /// Compares the possible explanations of a sound.
     fn explain(
         &mut self,
         pool: &Pool<'_>,
@@ -410,7 +411,7 @@ impl<'a> Asker<'a> {
     }
 }
 
-/// A candidate as it is shown.
+/// A candidate as the template sees it.
 fn shown(pool: &Pool<'_>, at: usize, tier: Tier) -> Shown {
     let candidate = pool.candidates[at];
     let heard = &pool.heard[candidate.recording];
@@ -433,7 +434,7 @@ fn shown(pool: &Pool<'_>, at: usize, tier: Tier) -> Shown {
     }
 }
 
-/// The frames of a sound, numbered anew.
+/// The frames of a sound, renumbered.
 fn of_sound(frames: &[Shown], (recording, row): (usize, usize)) -> Vec<Shown> {
     let own = frames.iter().filter(|shown| {
         shown.recording == recording && shown.sound.as_ref().is_some_and(|(of, _, _)| *of == row)
@@ -451,14 +452,14 @@ fn label_of(frames: &[Shown]) -> String {
     sound.map(|(_, _, label)| label.clone()).unwrap_or_default()
 }
 
-/// How many frames a number of tokens pays for.
+/// The number of frames that these tokens pay for.
 ///
 /// # Errors
-/// Not even one.
+/// They do not pay for one frame.
 pub(crate) fn frames_for(tokens: Option<Tokens>, tier: Tier) -> anyhow::Result<usize> {
-    /// Frames of an answer, unless tokens are given.
+    /// Frames per answer, unless tokens are given.
     const FRAMES: Tokens = 4;
-    /// Most frames of an answer.
+    /// Most frames per answer.
     const MOST: Tokens = 256;
     let price = Prices::default().of(tier);
     let n = tokens.map_or(FRAMES, |tokens| tokens / price);
@@ -533,7 +534,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dry_run_has_the_calls_that_would_be_made() {
+    fn a_dry_run_lists_the_calls_of_a_real_run() {
         let all = [heard(60, &[(10, 0.6, "Bell"), (25, 0.9, "Dog")])];
         let pool = Pool::new(&all);
         let look = look();

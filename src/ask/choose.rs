@@ -1,4 +1,4 @@
-//! Chooses frames from the pool, by strategy. Every strategy gives exactly as many frames as are wanted, so that all cost the same.
+//! Chooses frames from the pool, by strategy. Every strategy returns exactly the number of frames wanted, so all cost the same.
 
 use std::collections::HashMap;
 
@@ -9,13 +9,13 @@ use super::sounds::{Sounds, Words};
 use crate::cli::Sampling;
 use crate::eval::bootstrap::Random;
 
-/// AKS: a stretch is divided no further where its best scores stand out so far from its mean.
+/// AKS: a stretch is not halved if its best scores exceed its mean by this much.
 const STANDS_OUT: f64 = 0.8;
-/// AKS: how often a stretch is halved at most.
+/// AKS: most halvings of a stretch.
 const DEEPEST: u32 = 5;
 /// BOLT: the power that sharpens scores.
 const SHARPNESS: i32 = 3;
-/// Labels that fit at least this much of the best one are meant, too.
+/// Labels whose fit is at least this share of the best count as meant, too.
 const ALSO: f64 = 0.5;
 
 /// How well each anchor fits a question, by recording.
@@ -47,7 +47,7 @@ impl Fits {
         self.best > 0.0
     }
 
-    /// Of one sound.
+    /// The fit of one sound.
     pub(crate) fn of(&self, recording: usize, sound: usize) -> f64 {
         self.by_sound[recording][sound]
     }
@@ -67,10 +67,10 @@ impl Fits {
     }
 }
 
-/// Chooses `n` frames, as indices of candidates in the order of time. `localized`: candidates with the localizer's score.
+/// Chooses `n` frames, as indices of candidates in order of time. `localized`: candidates with the localizer's score.
 ///
 /// # Errors
-/// There are fewer candidates.
+/// There are fewer candidates than that.
 pub(crate) fn choose(
     sampling: Sampling,
     pool: &Pool<'_>,
@@ -111,7 +111,7 @@ pub(crate) fn choose(
         Sampling::Aks => aks(&fits.scores(pool), n),
         Sampling::Bolt => bolt(&fits.scores(pool), n),
     };
-    // A strategy with fewer ideas than frames shows even ones besides.
+    // A strategy that finds fewer frames adds even ones.
     let mut taken = vec![false; there];
     chosen.retain(|at| !std::mem::replace(&mut taken[*at], true));
     let mut more = 0;
@@ -127,7 +127,7 @@ pub(crate) fn choose(
     Ok(chosen)
 }
 
-/// The candidates that a localizer is asked about: one for each anchor, the most probable first, then even ones.
+/// The candidates for a localizer: one for each anchor, the most probable first, then even ones.
 pub(crate) fn for_localizer(pool: &Pool<'_>, most: usize) -> Vec<usize> {
     let n = most.min(pool.candidates.len());
     let mut all: Vec<usize> = firsts(pool).into_iter().map(|(_, _, at)| at).collect();
@@ -147,7 +147,7 @@ pub(crate) fn for_localizer(pool: &Pool<'_>, most: usize) -> Vec<usize> {
     all
 }
 
-/// The candidate that is furthest from all chosen ones.
+/// The candidate furthest from all chosen ones.
 pub(crate) fn furthest(pool: &Pool<'_>, chosen: &[usize]) -> Option<usize> {
     let apart = |at: usize| {
         let own = pool.position(at);
@@ -167,7 +167,7 @@ fn even(length: i64, i: usize, n: usize) -> i64 {
     ((i128::from(length) * (2 * i as i128 + 1)) / (2 * n.max(1) as i128)) as i64
 }
 
-/// The candidate nearest to a position that is not taken yet.
+/// The free candidate nearest to a position.
 fn nearest(pool: &Pool<'_>, taken: &[bool], position: i64) -> Option<usize> {
     let free = (0..taken.len()).filter(|at| !taken[*at]);
     free.min_by_key(|at| (pool.position(*at).abs_diff(position), *at))
@@ -210,7 +210,7 @@ fn firsts(pool: &Pool<'_>) -> Vec<(usize, usize, usize)> {
     all
 }
 
-/// A frame of each sound in turn, sounds that fit best first; a second frame of each only when every sound that is meant has one.
+/// One frame of each sound in turn, best fit first; second frames only once every meant sound has one.
 fn by_sound(pool: &Pool<'_>, n: usize, fit: impl Fn(usize, usize) -> f64) -> Vec<usize> {
     let mut sounds = firsts(pool);
     let best = sounds
@@ -259,7 +259,8 @@ fn frames_of_sounds(pool: &Pool<'_>) -> HashMap<(usize, usize), Vec<usize>> {
     all
 }
 
-/// Adaptive keyframe sampling (Tang et al., CVPR 2025): stretches are halved until their best scores stand out; each gets frames by its depth.
+/// Adaptive keyframe sampling (Tang et al., CVPR 2025): halves stretches until their best scores stand out; each gets frames according to its
+/// depth.
 fn aks(scores: &[f64], n: usize) -> Vec<usize> {
     let top = scores.iter().copied().fold(f64::MIN, f64::max);
     let low = scores.iter().copied().fold(f64::MAX, f64::min);
@@ -292,7 +293,7 @@ fn aks(scores: &[f64], n: usize) -> Vec<usize> {
     for (from, to, depth) in leaves {
         chosen.extend(ordered(from, to).into_iter().take(n >> depth));
     }
-    // What the division leaves over goes to the best of the rest.
+    // The best of the rest fill the remaining places.
     for at in ordered(0, normal.len()) {
         if chosen.len() >= n {
             break;
@@ -326,7 +327,7 @@ fn bolt(scores: &[f64], n: usize) -> Vec<usize> {
             reached >= wanted
         });
         let at = at.unwrap_or(scores.len() - 1);
-        // One that is taken gives way to its free neighbour.
+        // If a frame is taken already, its free neighbour replaces it.
         let free = (0..scores.len())
             .filter(|other| !taken[*other])
             .min_by_key(|other| (other.abs_diff(at), *other));
@@ -380,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn strategies_choose_what_they_are_named_for() {
+    fn strategies_choose_what_their_names_say() {
         let question = "Which code was shown when the dog barked?";
         assert_eq!(
             chosen(Sampling::Uniform, question, 4).0,
@@ -392,7 +393,7 @@ mod tests {
             chosen(Sampling::Anchors, question, 3).1,
             [Some(0), Some(1), Some(2)]
         );
-        // No label fits, so every anchor is as good.
+        // No label fits, so all anchors are equal.
         assert_eq!(
             chosen(Sampling::Matched, "xyzzy", 3).1,
             [Some(0), Some(1), Some(2)]
@@ -409,7 +410,7 @@ mod tests {
                 .iter()
                 .all(|at| (at - 25.0).abs() < 2.0)
         );
-        // The best scores stand out, so AKS does not divide; BOLT shares its frames out.
+        // The best scores stand out, so AKS does not divide; BOLT spreads its frames.
         let of_dogs = |sampling| {
             let (_, sounds) = chosen(sampling, question, 4);
             [1, 2].map(|dog| sounds.iter().filter(|sound| **sound == Some(dog)).count())
@@ -432,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_short_is_told() {
+    fn too_few_candidates_are_an_error() {
         let all = [heard(1, &[])];
         let pool = Pool::new(&all);
         let fits = Fits::new(&pool, &Sounds::read(None).unwrap(), "x");

@@ -1,4 +1,4 @@
-//! What an answer rests on: the frames that were shown, the stretches that they lie in, what may be behind their sound.
+//! The evidence of an answer: the frames shown, the stretches around them, and possible explanations of their sound.
 
 use anchoring::tier::Tokens;
 use anchoring::time::Nanos;
@@ -7,29 +7,29 @@ use super::answer::Answer;
 use super::heard::Heard;
 use super::prompt::Shown;
 
-/// Around a frame without a sound, this much is evidence on each side.
+/// A frame without a sound counts with this much on each side.
 const AROUND: Nanos = Nanos::from_ms(500);
 
-/// What may be behind a sound, and how probable it is.
+/// Possible explanations of a sound and their probabilities.
 #[derive(Clone, Debug)]
 pub(crate) struct Explained {
     pub(crate) label: String,
-    /// With "none of these" at the end; no probabilities where the server gives none.
+    /// "None of these" comes last; no probabilities if the server gives none.
     pub(crate) said: Vec<(String, Option<f64>)>,
     pub(crate) chosen: Option<usize>,
-    /// Of the best, less the second best.
+    /// Probability of the best minus that of the second.
     pub(crate) margin: Option<f64>,
 }
 
-/// A question that was answered.
+/// An answered question.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) answer: Answer,
     pub(crate) frames: Vec<Shown>,
-    /// The calls of the localizer, and the tokens of its frames.
+    /// Calls of the localizer, and the tokens of their frames.
     pub(crate) localizer: (u64, Tokens),
     pub(crate) explained: Option<Explained>,
-    /// What a user should know.
+    /// Notes for the user.
     pub(crate) notes: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ impl Asked {
     }
 }
 
-/// A stretch of a recording that an answer rests on.
+/// A stretch of a recording that supports an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Span {
     pub(crate) recording: usize,
@@ -52,7 +52,7 @@ pub(crate) struct Span {
     pub(crate) frames: Vec<usize>,
 }
 
-/// The stretches that an answer rests on: those of the frames that it names; if it names none, of all but the far one.
+/// The stretches that support an answer: those of the frames it names, or of all but the far one if it names none.
 pub(crate) fn spans(heard: &[Heard], asked: &Asked) -> Vec<Span> {
     let cited = &asked.answer.cited;
     let counts = |shown: &&Shown| match cited.is_empty() {

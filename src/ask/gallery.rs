@@ -1,4 +1,4 @@
-//! Frames of recordings as JPEG images: decoded when they are first wanted, kept within a limit of memory.
+//! Frames of recordings as JPEG images: decodes them on demand and keeps them within a memory limit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::chat::Image;
 use crate::session::{self, DecodedFrame};
 use crate::stop::Stop;
 
-/// JPEG's own scale, 1..=100: print must stay legible.
+/// JPEG quality, 1..=100: print must stay legible.
 const QUALITY: u8 = 90;
 /// Most bytes of images kept at once.
 const MOST_BYTES: usize = 256 << 20;
-/// How much earlier a frame is looked for where the recording has none any more.
+/// How much earlier to take a frame at the end of a recording.
 const EARLIER: [Nanos; 2] = [Nanos::from_ms(200), Nanos::from_ms(1500)];
 
-/// A frame that can be shown.
+/// A frame as an image.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     /// Its own time.
@@ -32,10 +32,10 @@ pub(crate) struct Frame {
     pub(crate) image: Image,
 }
 
-/// Which frame: recording, time, tier.
+/// Identifies a frame: recording, time, tier.
 type Which = (usize, Nanos, Tier);
 
-/// Frames that were decoded.
+/// Decoded frames.
 pub(crate) struct Gallery {
     frames: BTreeMap<Which, Frame>,
     bytes: usize,
@@ -64,13 +64,13 @@ impl Gallery {
         }
     }
 
-    /// Forgets everything; recordings have other numbers from here on.
+    /// Forgets everything; from here on, recordings are numbered anew.
     pub(crate) fn clear(&mut self) {
         self.frames.clear();
         self.bytes = 0;
     }
 
-    /// Decodes what is missing of these frames, each recording in one pass.
+    /// Decodes the missing ones of these frames, each recording in one pass.
     ///
     /// # Errors
     /// A recording cannot be decoded.
@@ -84,7 +84,7 @@ impl Gallery {
             times.entry(which.1).or_default().insert(which.2);
         }
         if self.bytes > MOST_BYTES {
-            // All that is wanted now is decoded anew.
+            // Decodes everything again that is wanted now.
             self.clear();
             return self.want(heard, wanted);
         }
@@ -100,7 +100,7 @@ impl Gallery {
         heard: &Heard,
         times: &BTreeMap<Nanos, BTreeSet<Tier>>,
     ) -> anyhow::Result<()> {
-        // Where a frame is looked for, and for which times it counts.
+        // Times to decode, each with the wanted times that it serves.
         let mut open: BTreeMap<Nanos, Vec<Nanos>> =
             times.keys().map(|at| (*at, vec![*at])).collect();
         for earlier in [None, Some(EARLIER[0]), Some(EARLIER[1])] {
@@ -136,7 +136,7 @@ impl Gallery {
         }
         let at = open.into_values().flatten().next().unwrap_or(Nanos::ZERO);
         bail!(
-            "{} has no frame at {at}; is it the recording that was heard, and whole?",
+            "{} has no frame at {at}; is it the same recording, and complete?",
             heard.video.display()
         );
     }
@@ -177,7 +177,7 @@ impl Gallery {
         Ok(jpeg)
     }
 
-    /// A frame that was wanted.
+    /// A frame that was decoded with `want`.
     ///
     /// # Errors
     /// It was not.

@@ -1,4 +1,4 @@
-//! What was heard in recordings: the anchors and frames of feature files or plans, each beside its recording.
+//! Reads the anchors and frames of recordings from feature files or plans, each with its recording.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -23,27 +23,27 @@ pub(crate) struct Sound {
     /// Its window.
     pub(crate) start: Nanos,
     pub(crate) stop: Nanos,
-    /// Probability that something begins here.
+    /// Probability that an event begins here.
     pub(crate) score: f64,
     /// The tagger's label; may be empty.
     pub(crate) label: String,
 }
 
-/// A recording and what was heard in it.
+/// A recording with its anchors.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Heard {
     pub(crate) name: String,
     pub(crate) video: PathBuf,
     pub(crate) duration: Nanos,
     pub(crate) sounds: Vec<Sound>,
-    /// Frames of anchors: time, and which of `sounds`.
+    /// Frames of anchors: time, and index into `sounds`.
     pub(crate) frames: Vec<(Nanos, usize)>,
 }
 
-/// The recording of a file; all of a folder, by name. `video`: the recording, or the folder of recordings.
+/// The recording of one file, or all of a folder, by name. `video`: the recording, or the folder of recordings.
 ///
 /// # Errors
-/// A file cannot be read, or has no recording.
+/// A file cannot be read, or its recording is missing.
 pub(crate) fn read(given: &Path, video: &Path) -> anyhow::Result<Vec<Heard>> {
     if !given.is_dir() {
         return Ok(vec![one(given, video)?]);
@@ -65,10 +65,10 @@ pub(crate) fn read(given: &Path, video: &Path) -> anyhow::Result<Vec<Heard>> {
     files.values().map(|file| one(file, video)).collect()
 }
 
-/// The feature files and plans of a folder by name; of two with one name, the feature file.
+/// The feature files and plans of a folder by name; a feature file hides a plan of the same name.
 ///
 /// # Errors
-/// The folder cannot be read, or has too many.
+/// The folder cannot be read, or holds too many.
 pub(crate) fn files(folder: &Path) -> anyhow::Result<BTreeMap<String, PathBuf>> {
     let entries = std::fs::read_dir(folder)
         .with_context(|| format!("cannot read the folder {}", folder.display()))?;
@@ -104,7 +104,7 @@ pub(crate) fn files(folder: &Path) -> anyhow::Result<BTreeMap<String, PathBuf>> 
     Ok(found)
 }
 
-/// Whether a file begins as plans do; a batch's `status.jsonl` does not.
+/// Whether a file starts like a plan; a batch's `status.jsonl` does not.
 fn begins_as_plan(path: &Path) -> bool {
     let Ok(file) = std::fs::File::open(path) else {
         return false;
@@ -118,7 +118,7 @@ fn begins_as_plan(path: &Path) -> bool {
 /// One recording.
 ///
 /// # Errors
-/// The file cannot be read, or there is no such recording.
+/// The file cannot be read, or its recording is missing.
 pub(crate) fn one(file: &Path, video: &Path) -> anyhow::Result<Heard> {
     let stem = file.file_stem().unwrap_or_default();
     let video = recording_named(stem, video).with_context(|| {

@@ -1,4 +1,4 @@
-//! The page of an answer: the frames, and the recordings with a button for each span.
+//! The page of an answer: its frames, and the recordings with a button for each span.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::report::{clock, link, page_from};
 const PAGE: &str = include_str!("assets/ask.html");
 const SCRIPT: &str = include_str!("assets/ask.js");
 
-/// What a page is made of.
+/// The content of a page.
 pub(super) struct Shown<'a> {
     pub(super) question: &'a str,
     pub(super) options: &'a [String],
@@ -27,10 +27,10 @@ pub(super) struct Shown<'a> {
     pub(super) spans: &'a [Span],
 }
 
-/// Renders it; `target` is where it will lie.
+/// Renders the page; `target` is its path.
 ///
 /// # Errors
-/// A recording cannot be named from there, or a frame is missing.
+/// The path from there to a recording cannot be written, or a frame is missing.
 pub(super) fn render(
     shown: &Shown<'_>,
     gallery: &Gallery,

@@ -1,23 +1,23 @@
-//! The frames that can be chosen: an even grid over every recording, and some in the window of every anchor. Every strategy chooses from the same.
+//! The frames to choose from: an even grid over every recording, and some in the window of every anchor. All strategies share one pool.
 
 use anchoring::time::Nanos;
 
 use super::heard::Heard;
 
-/// From one frame of the grid to the next, unless there would be too many.
+/// Interval of the grid, unless that gives too many frames.
 const STEP: Nanos = Nanos::from_ms(1000);
-/// Most frames of the grids of all recordings.
+/// Most grid frames of all recordings.
 const MOST_GRID: i64 = 40_000;
-/// Most anchors of a recording that bring frames of their own: the most probable.
+/// Most anchors of a recording that add frames: the most probable.
 const MOST_SOUNDS: usize = 5_000;
 /// Where frames are taken after an onset, as shares of the rest of the window.
 const PLACES: [f64; 4] = [0.1, 0.35, 0.6, 0.85];
-/// Frames that are no further apart are one.
+/// Frames this close count as one.
 const SAME: Nanos = Nanos::from_ms(30);
-/// How far before the end of a recording the last frame of the grid lies at least.
+/// Smallest distance of the last grid frame from the end of the recording.
 const END: Nanos = Nanos::from_ms(200);
 
-/// A frame that can be chosen.
+/// A frame to choose from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     /// Which recording.
@@ -25,11 +25,11 @@ pub(crate) struct Candidate {
     pub(crate) at: Nanos,
     /// Which of the recording's sounds, if it lies in a window.
     pub(crate) sound: Option<usize>,
-    /// Rank among the frames of its sound: 0 for the frame that its plan took; `usize::MAX` for frames of the grid.
+    /// Rank among the frames of its sound: 0 for the plan's own frame, `usize::MAX` for grid frames.
     pub(crate) rank: usize,
 }
 
-/// Every frame that can be chosen, by recording and time.
+/// All candidates, by recording and time.
 pub(crate) struct Pool<'a> {
     pub(crate) heard: &'a [Heard],
     pub(crate) candidates: Vec<Candidate>,
@@ -70,7 +70,7 @@ impl<'a> Pool<'a> {
 
 fn of_recording(recording: usize, heard: &Heard, step: Nanos) -> Vec<Candidate> {
     let last = (heard.duration - END).max(Nanos::ZERO);
-    // Windows are disjoint, so the last that begins before a time is the only one that can hold it.
+    // Windows are disjoint, so only the last that begins before a time can hold it.
     let mut by_start: Vec<usize> = (0..heard.sounds.len()).collect();
     by_start.sort_by_key(|row| heard.sounds[*row].start);
     let inside = |at: Nanos| {
@@ -115,7 +115,7 @@ fn of_recording(recording: usize, heard: &Heard, step: Nanos) -> Vec<Candidate> 
     all
 }
 
-/// Without those that are as good as the same; a sound's own frame goes before one of the grid.
+/// Without near-duplicates; a sound's own frame is preferred to a grid frame.
 fn thinned(sorted: Vec<Candidate>) -> Vec<Candidate> {
     let mut kept: Vec<Candidate> = Vec::with_capacity(sorted.len());
     for candidate in sorted {

@@ -1,4 +1,4 @@
-//! Prompts: templates in files, built-in or a user's own, filled with a question and frames.
+//! Prompts: built-in templates or the user's own, filled with a question and frames.
 
 use std::path::Path;
 
@@ -15,14 +15,14 @@ use crate::chat::{Image, Part};
 use crate::datasets::text;
 use crate::failure::Usage;
 
-/// What stands around the number of a frame until its image is put there: no question or label has these characters in it.
+/// Marks a frame's number in the text until its image replaces it; no question or label contains these characters.
 const OPEN: char = '\u{e000}';
 const CLOSE: char = '\u{e001}';
 /// Longest prompt, in bytes.
 const LONGEST: usize = 1 << 20;
-/// Most options, and the letters that name them.
+/// Most options, and their letters.
 pub(crate) const MOST_OPTIONS: usize = 26;
-/// The option that is added where a template wants it.
+/// The option that some templates add.
 const NONE: &str = "none of these";
 
 /// The built-in templates.
@@ -49,16 +49,16 @@ pub(crate) fn built_in(name: &str) -> Result<&'static str, Usage> {
 /// A template.
 #[derive(Clone, Debug)]
 pub(crate) struct Template {
-    /// As it was named.
+    /// Its name, as given.
     pub(crate) name: String,
     body: String,
     /// The answer is JSON with `answer` and `frames`.
     pub(crate) json: bool,
-    /// The last frame is one far from the others.
+    /// The last frame is far from the others.
     pub(crate) far_frame: bool,
-    /// "None of these" may be answered.
+    /// "None of these" is an allowed answer.
     pub(crate) none: bool,
-    /// What may be behind the sound is told, and asked for besides.
+    /// Lists possible explanations of the sound, and asks about them.
     pub(crate) explanations: bool,
 }
 
@@ -70,7 +70,7 @@ pub(crate) struct Shown {
     /// Which recording, and its name.
     pub(crate) recording: usize,
     pub(crate) name: String,
-    /// The time that was chosen.
+    /// The chosen time.
     pub(crate) at: Nanos,
     /// The frame's own time, once it is decoded.
     pub(crate) pts: Option<Nanos>,
@@ -78,7 +78,7 @@ pub(crate) struct Shown {
     pub(crate) tokens: Tokens,
     /// Row, onset and label of its sound.
     pub(crate) sound: Option<(usize, Nanos, String)>,
-    /// Shown for comparison only.
+    /// Shown only for comparison.
     pub(crate) far: bool,
 }
 
@@ -118,10 +118,10 @@ pub(crate) fn letter(option: usize) -> String {
 }
 
 impl Template {
-    /// A built-in template, or that of a file.
+    /// A built-in template, or one from a file.
     ///
     /// # Errors
-    /// There is none of this name, or it is none.
+    /// There is no such template, or the file is not a template.
     pub(crate) fn named(name: &str) -> anyhow::Result<Self> {
         if let Some((_, body)) = BUILT_IN.iter().find(|(known, _)| *known == name) {
             return Self::parse(name, body);
@@ -129,7 +129,7 @@ impl Template {
         let path = Path::new(name);
         if !path.is_file() {
             return Err(Usage(format!(
-                "--prompt {name}: there are plain, sound and contrastive, and no file is called so (`earmark ask --print sound` prints a template to be changed)"
+                "--prompt {name}: not one of plain, sound and contrastive, and no such file (`earmark ask --print sound` prints a template to start from)"
             ))
             .into());
         }
@@ -175,7 +175,7 @@ impl Template {
         Ok(template)
     }
 
-    /// The options with the one that is added, if there are any.
+    /// The options, with the added one if there are any.
     pub(crate) fn options(&self, options: &[String]) -> Vec<String> {
         let mut all = options.to_vec();
         if self.none && !all.is_empty() && all.len() < MOST_OPTIONS {
@@ -184,10 +184,10 @@ impl Template {
         all
     }
 
-    /// Fills it; every frame must come exactly once.
+    /// Fills the template; every frame must appear exactly once.
     ///
     /// # Errors
-    /// The template is wrong, or leaves out a frame or shows one twice.
+    /// The template is wrong, or shows a frame twice or not at all.
     pub(crate) fn fill(
         &self,
         question: &str,
@@ -220,7 +220,7 @@ impl Template {
         recordings.dedup();
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        // Tags alone on a line leave no line behind.
+        // A line with only tags leaves no empty line.
         let syntax = SyntaxConfig::builder()
             .trim_blocks(true)
             .lstrip_blocks(true)
@@ -296,14 +296,14 @@ fn pieces(text: &str, frames: usize) -> Vec<Piece> {
     all
 }
 
-/// Without the characters that stand for images.
+/// Without the characters that mark images.
 fn plain(text: &str) -> String {
     text.chars()
         .filter(|c| !('\u{e000}'..='\u{e00f}').contains(c))
         .collect()
 }
 
-/// Seconds with tenths.
+/// Seconds to one decimal.
 fn seconds(at: Nanos) -> String {
     format!("{:.1}", at.seconds())
 }
@@ -363,7 +363,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn sounds_and_what_may_be_behind_them_are_told() {
+    fn sounds_and_their_explanations_are_in_the_prompt() {
         let mut frames = [shown(1, "Water"), shown(2, "")];
         let filled = Template::named("sound")
             .unwrap()
@@ -397,7 +397,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn nobody_forges_a_frame_and_none_is_left_out() {
+    fn no_text_can_forge_a_frame_and_none_is_left_out() {
         let frames = [shown(1, "\u{e000}0\u{e001}")];
         let filled = Template::named("sound")
             .unwrap()

@@ -1,5 +1,5 @@
-//! The words of a question against the tagger's labels, and what may be behind a sound. Words are compared as they are written: there is no
-//! model of language here, only stems and a list that users can change.
+//! Compares the words of a question with the tagger's labels, and finds possible explanations of a sound. Works on spelling only: stems and a
+//! list that users can change, no language model.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -10,14 +10,14 @@ use crate::datasets::text;
 
 /// The built-in list.
 pub(crate) const BUILT_IN: &str = include_str!("assets/sounds.txt");
-/// How much a word of the list counts beside one of the label itself.
+/// Weight of a word of the list, relative to a word of the label itself.
 const FURTHER: f64 = 0.6;
-/// Words that say nothing of a sound.
+/// Words that say nothing about a sound.
 const EMPTY: &str = "a an the and or of to in on at by for from with into out up is are was were be been do does did i me my you your he she it its \
     they we what which who whom whose when where why how that this these those there then while as if so not no one can could would should has have \
     had card sign print printed screen shown show see seen look stand stood written write number code word name color colour heard hear sound noise";
 
-/// What a line of the list says of a label.
+/// What a line of the list says about a label.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Row {
     words: BTreeSet<String>,
@@ -40,10 +40,10 @@ impl Words {
 }
 
 impl Sounds {
-    /// The built-in list, or that of a file.
+    /// The built-in list, or one from a file.
     ///
     /// # Errors
-    /// The file cannot be read, or a line has another form.
+    /// The file cannot be read, or a line is malformed.
     pub(crate) fn read(file: Option<&Path>) -> anyhow::Result<Self> {
         match file {
             None => Self::parse(BUILT_IN, "the built-in list of sounds"),
@@ -83,7 +83,7 @@ impl Sounds {
         Ok(Self(rows))
     }
 
-    /// How well a label fits a question: 0 not at all. The words of the label count for most.
+    /// How well a label fits a question; 0: not at all. Words of the label itself count most.
     pub(crate) fn fit(&self, words: &Words, label: &str) -> f64 {
         let own: BTreeSet<String> = split(label).map(|word| stem(&word)).collect();
         let further = self.0.get(&label.to_lowercase()).map(|row| &row.words);
@@ -98,11 +98,11 @@ impl Sounds {
         };
         let sum: f64 = words.0.iter().map(one).sum();
         let said = own.iter().filter(|word| words.0.contains(*word)).count();
-        // Of two labels with a word of the question, the one that says little else.
+        // Of two labels with a word of the question, the one with fewer other words fits better.
         sum + 0.2 * said as f64 / own.len().max(1) as f64
     }
 
-    /// What may be behind a sound of this label: from the list, else the label itself beside the further labels that are given.
+    /// Possible explanations of a sound with this label: from the list, else the label itself and the further labels given.
     pub(crate) fn explanations(&self, label: &str, others: &[&str], most: usize) -> Vec<String> {
         let listed = self.0.get(&label.to_lowercase());
         let mut all: Vec<String> = match listed.filter(|row| !row.explanations.is_empty()) {
@@ -127,7 +127,7 @@ fn split(text: &str) -> impl Iterator<Item = String> {
         .map(str::to_lowercase)
 }
 
-/// A word without its ending, so that "poured", "pouring" and "pour" are one.
+/// A word without its ending: "poured", "pouring" and "pour" become one.
 fn stem(word: &str) -> String {
     let mut word = word.to_owned();
     for (ending, least) in [

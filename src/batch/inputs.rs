@@ -61,7 +61,7 @@ pub(super) fn collect<S: AsRef<OsStr>>(given: &[S]) -> anyhow::Result<Vec<Job>> 
 /// The recordings in files, folders and lists: the name and the path or URI of each.
 ///
 /// # Errors
-/// As [`collect`].
+/// Like [`collect`].
 pub(crate) fn recordings_in<S: AsRef<OsStr>>(given: &[S]) -> anyhow::Result<Vec<(String, String)>> {
     let jobs = collect(given)?;
     Ok(jobs
@@ -215,10 +215,10 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_of_links_ends() {
+    fn a_circle_of_links_ends() {
         let folder = tree();
         std::os::unix::fs::symlink(folder.path(), folder.path().join("a/b/up")).unwrap();
-        // Each once, wherever the ring is entered.
+        // Each once, wherever the search enters the circle.
         let all = collect(&[folder.path()]).unwrap();
         let mut found = ids(&all);
         found.sort_unstable();
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_collide_are_told_all_at_once() {
+    fn colliding_names_are_reported_all_at_once() {
         let folder = tree();
         for file in ["P01.mkv", "P02.mp4"] {
             std::fs::write(folder.path().join(file), "x").unwrap();
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_refused_by_name() {
+    fn missing_inputs_are_refused_by_name() {
         let folder = tree();
         for (given, word) in [
             ("none.mp4", "none.mp4"),

@@ -1,4 +1,4 @@
-//! One recording of a batch, as it was named.
+//! One recording of a batch, as the user named it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -22,7 +22,7 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// A recording with nothing but a path.
+    /// A recording given only by its path.
     pub(super) fn new(path: &Path, named_in: &str) -> Self {
         let input = text(path);
         Self {

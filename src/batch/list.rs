@@ -1,7 +1,7 @@
 //! Reads list files: text (a recording per line), CSV (with a header) and JSONL (an object per line).
 //!
-//! Columns and keys: `input` (or `path`), and if wanted `video_id`, `audio_track`, `duration_s`; every other is a variable of the
-//! pipeline. Paths are relative to the list.
+//! Columns and keys: `input` (or `path`), and optionally `video_id`, `audio_track`, `duration_s`; every other is a variable of the pipeline.
+//! Paths are relative to the list.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -37,7 +37,7 @@ pub(super) enum Existing {
     Other(String),
 }
 
-/// Checks only that a file is marked complete and its tables agree.
+/// Checks only that the file is marked complete and its tables agree.
 pub(super) fn is_complete(output: &Path) -> Existing {
     match complete(output) {
         Ok(Some(_)) => Existing::Good,
@@ -46,7 +46,7 @@ pub(super) fn is_complete(output: &Path) -> Existing {
     }
 }
 
-/// Checks also that it was made from this recording in this way.
+/// Also checks that it was made from this recording in this way.
 pub(super) fn verified(output: &Path, job: &Job, wanted: &Expected) -> Existing {
     let file = match complete(output) {
         Ok(Some(file)) => file,
@@ -164,7 +164,7 @@ fn made_from(file: &Summary, job: &Job, whole: bool) -> Option<String> {
     }
     let input = match Input::new(&job.input) {
         Ok(input) => input,
-        // The recording was moved away, and its features are to be kept.
+        // The recording was moved away, and the features are to be kept.
         Err(_) => return Some("the recording cannot be read for comparison".into()),
     };
     let print = input
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn models_are_told_apart_by_file_manifest_and_weights() {
+    fn models_differ_by_file_manifest_or_weights() {
         let note = |role: &str, sha: &str, manifest: Option<&str>| ModelNote {
             role: role.into(),
             name: "m".into(),
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_feature_file_is_something_else() {
+    fn a_file_that_is_not_a_feature_file_does_not_count() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.h5");
         assert_eq!(is_complete(&path), Existing::Absent);

@@ -60,7 +60,7 @@ impl Shard {
         if let Some(index) = number("JOB_COMPLETION_INDEX")? {
             let Some(count) = number("EARMARK_SHARDS")? else {
                 bail!(Usage(
-                    "JOB_COMPLETION_INDEX is set, but a Job does not tell the number of its parts; set EARMARK_SHARDS to its completions, or use --shard I/N".into()
+                    "JOB_COMPLETION_INDEX is set, but a Job does not give the number of its parts; set EARMARK_SHARDS to its completions, or use --shard I/N".into()
                 ));
             };
             return Self::new(index, count).map(Some);

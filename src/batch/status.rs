@@ -196,7 +196,7 @@ pub(crate) fn read(folder: &Path) -> anyhow::Result<(Vec<StatusLine>, usize)> {
         let cannot = || format!("cannot read {}", log.display());
         let mut reader = BufReader::new(File::open(&log).with_context(cannot)?);
         let mut text = Vec::new();
-        // No line moves before one that stands above it in its log.
+        // No line moves ahead of an earlier line of its own log.
         let mut least = (0, String::new());
         loop {
             text.clear();
@@ -303,10 +303,10 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_order_of_attempts_is_not_told_by_clocks() {
+    fn clocks_do_not_decide_the_order_of_attempts() {
         let folder = tempfile::tempdir().unwrap();
         let shard = |index, count| Some(Shard { index, count });
-        // One log: what was written last is last, wherever clocks stand.
+        // One log: the line written last is last, whatever the clocks say.
         let mut log = Log::open(folder.path(), None).unwrap();
         let mut other = Log::open(folder.path(), None).unwrap();
         log.append(&line("a", State::Failed, "2026-01-01T12:00:00Z"))
@@ -314,7 +314,7 @@ pub(super) mod tests {
         other
             .append(&line("a", State::Done, "2026-01-01T11:00:00Z"))
             .unwrap();
-        // Several: another machine, whose clock is late, divides the batch otherwise.
+        // Several logs: another machine with a late clock divides the batch differently.
         let mut log = Log::open(folder.path(), shard(0, 2)).unwrap();
         log.append(&line("b", State::Failed, "2026-01-01T13:00:00Z"))
             .unwrap();

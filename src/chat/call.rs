@@ -1,4 +1,4 @@
-//! What is asked: text and images in order, and the JSON that a server takes.
+//! A request: text and images in order, and its JSON form.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use sha2::{Digest, Sha256};
 
 use super::server::Server;
 
-/// How many alternatives of a token are asked for.
+/// Alternatives requested per token.
 const ALTERNATIVES: u32 = 10;
-/// Temperature of repeated samples; a single one has 0.
+/// Temperature of repeated samples; a single one uses 0.
 const WARM: f64 = 0.7;
 
 /// An image as JPEG.
@@ -25,7 +25,7 @@ pub(crate) enum Part {
     Image(Image),
 }
 
-/// The form that the answer must have.
+/// The required form of the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// Any text.
@@ -34,14 +34,14 @@ pub(crate) enum Shape {
     Object(Vec<String>),
 }
 
-/// A call.
+/// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Call {
     pub(crate) parts: Vec<Part>,
     pub(crate) shape: Shape,
-    /// Whether log probabilities are asked for.
+    /// Whether to request log probabilities.
     pub(crate) logprobs: bool,
-    /// 0 for a single answer; repeated ones are numbered from 1.
+    /// 0 for a single answer; repeated ones count from 1.
     pub(crate) sample: u32,
     /// Most tokens of the answer.
     pub(crate) max_tokens: u32,
@@ -54,7 +54,7 @@ impl Call {
         self.parts.iter().filter(image).count()
     }
 
-    /// The request as JSON text, and the SHA-256 by which its answer is kept. The key is no part of either.
+    /// The request as JSON text, and the SHA-256 under which its answer is kept. Neither contains the key.
     pub(super) fn request(&self, server: &Server) -> (String, String) {
         let part = |part: &Part| match part {
             Part::Text(text) => json!({ "type": "text", "text": text }),
@@ -142,7 +142,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_hash_is_of_all_that_decides_the_answer_and_of_no_key() {
+    fn the_hash_covers_all_that_decides_the_answer_but_not_the_key() {
         let (text, hash) = call("x").request(&server());
         assert!(text.contains("data:image/jpeg;base64,anBlZw==") && !text.contains("secret"));
         assert_eq!(hash.len(), 64);

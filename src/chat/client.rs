@@ -1,4 +1,4 @@
-//! Sends calls: one at a time, each with a time limit, a size limit and a limit on repetitions, and none whose answer is kept.
+//! Sends calls one at a time. Limits time, size and repetitions, and sends nothing whose answer is already kept.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,61 +17,61 @@ use crate::stop::Stop;
 const LARGEST: u64 = 8 << 20;
 /// Longest wait between two attempts, whatever the server asks for.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// How long connecting may take.
+/// Longest time to connect.
 const CONNECT: Duration = Duration::from_secs(10);
-/// Interval at which ^C is noticed during a wait.
+/// How often a wait checks for ^C.
 const TICK: Duration = Duration::from_millis(50);
-/// Longest message of a server that is shown, in characters.
+/// Longest server message to show, in characters.
 const MOST_LETTERS: usize = 300;
 
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    /// The server refuses this request; another one may do.
+    /// The server refuses this request; another one may succeed.
     #[error("the server refuses the request ({status}): {message}")]
     Refused {
         /// The HTTP status.
         status: u16,
-        /// What it says.
+        /// The server's message.
         message: String,
     },
-    /// It answers, but not with a chat completion, however often it is asked.
-    #[error("the server's answer is no chat completion, {times} times in a row: {message}")]
+    /// The server answers, but never with a chat completion.
+    #[error("the server's answer is not a chat completion, {times} times in a row: {message}")]
     Broken {
-        /// How often it was asked.
+        /// Number of attempts.
         times: u32,
         /// What came instead.
         message: String,
     },
-    /// Nothing works until somebody does something.
+    /// Every call will fail until somebody acts.
     #[error("{0}")]
     Fatal(String),
     /// The user stopped it.
-    #[error("stopped; what was answered is kept")]
+    #[error("stopped; answers so far are kept")]
     Stopped,
 }
 
-/// What was asked, and what it cost.
+/// Counts of calls, and what they cost.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Ledger {
-    /// Calls that were sent and answered.
+    /// Calls sent and answered.
     pub(crate) calls: u64,
-    /// Calls whose answer was kept from before.
+    /// Calls answered from disk.
     pub(crate) kept: u64,
-    /// Attempts that failed and were repeated.
+    /// Failed attempts that were repeated.
     pub(crate) repeated: u64,
-    /// The server's count of tokens it was given, over the calls that it counted.
+    /// Input tokens as the server counts them, over the calls that it counted.
     pub(crate) prompt_tokens: u64,
-    /// And of those that it answered.
+    /// Output tokens, likewise.
     pub(crate) answer_tokens: u64,
-    /// Time spent in the server and on the way, ms, kept calls at what they took then.
+    /// Time in the server and on the network, ms; calls answered from disk count with their original time.
     pub(crate) server_ms: f64,
-    /// Everything else that a call takes, ms: one number for each call that was sent.
+    /// All other time per call, ms: one number for each call sent.
     pub(crate) overhead_ms: Vec<f64>,
 }
 
 impl Ledger {
-    /// This share of calls has at most so much overhead, ms.
+    /// The overhead that this share of calls stays below, ms.
     pub(crate) fn overhead(&self, share: f64) -> Option<f64> {
         let mut sorted = self.overhead_ms.clone();
         sorted.sort_by(f64::total_cmp);
@@ -80,7 +80,7 @@ impl Ledger {
     }
 }
 
-/// A server that can be called.
+/// A server to call.
 pub(crate) struct Client {
     server: Server,
     agent: ureq::Agent,
@@ -98,15 +98,15 @@ enum Attempt {
 }
 
 impl Client {
-    /// `calls`: the folder where answers are kept.
+    /// `calls`: the folder that keeps answers.
     ///
     /// # Errors
-    /// The folder cannot be made.
+    /// The folder cannot be created.
     pub(crate) fn new(server: Server, calls: &Path, stop: Stop) -> anyhow::Result<Self> {
         let tls = TlsConfig::builder().root_certs(RootCerts::WebPki).build();
         let mut config = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            // A redirect could lead the key and the frames elsewhere.
+            // A redirect could send the key and the frames elsewhere.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .timeout_global(Some(server.timeout))
@@ -140,7 +140,9 @@ impl Client {
         let fatal = |e: anyhow::Error| CallError::Fatal(format!("{e:#}"));
         if let Some(kept) = self.store.get(&hash).map_err(fatal)? {
             let reply = Reply::read(&kept.answer).ok_or_else(|| {
-                CallError::Fatal(format!("the kept call {hash} holds no chat completion"))
+                CallError::Fatal(format!(
+                    "the kept call {hash} does not hold a chat completion"
+                ))
             })?;
             self.ledger.kept += 1;
             self.count(&reply, kept.took_ms);
@@ -198,7 +200,7 @@ impl Client {
         self.ledger.server_ms += took_ms;
     }
 
-    /// Doubled each time, and up to a quarter longer, by the hash: several clients don't come back at the same instant.
+    /// Doubles each time, plus up to a quarter, by the hash: several clients do not retry at the same instant.
     fn wait(&self, number: u32, hash: &str) -> Duration {
         let jitter = u32::from_str_radix(&hash[..2], 16).unwrap_or(0);
         let base = self.server.wait.saturating_mul(1 << number.min(16));
@@ -225,7 +227,7 @@ impl Client {
             .agent
             .post(url)
             .header("content-type", "application/json")
-            // Servers that know it answer twice for one price.
+            // Servers that know this header answer a repeated request at no extra price.
             .header("idempotency-key", hash);
         if let Some(key) = &self.server.key {
             request = request.header("authorization", format!("Bearer {key}"));
@@ -268,7 +270,7 @@ fn broken(times: u32, text: &str) -> CallError {
     }
 }
 
-/// A status that is no success.
+/// A status other than success.
 fn refused(url: &str, status: StatusCode, body: &[u8], after: Option<Duration>) -> Attempt {
     let message = message(body);
     let code = status.as_u16();
@@ -276,7 +278,7 @@ fn refused(url: &str, status: StatusCode, body: &[u8], after: Option<Duration>) 
     match code {
         408 | 409 | 425 | 429 | 500..=599 => Attempt::Later(CallError::Fatal(says), after),
         300..=399 => Attempt::Failed(CallError::Fatal(format!(
-            "{url} redirects ({code}), which is not followed: name the address it leads to"
+            "{url} redirects ({code}), and Earmark does not follow redirects: give the final address"
         ))),
         401 | 403 => Attempt::Failed(CallError::Fatal(format!(
             "{says} (is the key right? --key-env names its variable)"
@@ -292,11 +294,11 @@ fn refused(url: &str, status: StatusCode, body: &[u8], after: Option<Duration>) 
     }
 }
 
-/// A failure on the way.
+/// A network failure.
 fn unreachable(url: &str, timeout: Duration, e: &ureq::Error) -> Attempt {
     match e {
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => Attempt::Failed(CallError::Fatal(
-            format!("{url} is no address that can be called: {e}"),
+            format!("{url} is not a valid address: {e}"),
         )),
         ureq::Error::Timeout(_) => Attempt::Later(
             CallError::Fatal(format!(
@@ -312,14 +314,14 @@ fn unreachable(url: &str, timeout: Duration, e: &ureq::Error) -> Attempt {
     }
 }
 
-/// How long the server wants to be left alone.
+/// How long the server asks to wait.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("retry-after")?.to_str().ok()?;
     let seconds: f64 = text.trim().parse().ok()?;
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-/// What a server says of an error.
+/// The server's error message.
 fn message(body: &[u8]) -> String {
     let value: Value = serde_json::from_slice(body).unwrap_or_default();
     let said = [
@@ -343,7 +345,7 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// Whether an address is on this machine: no proxy leads there.
+/// Whether an address is on this machine; then no proxy is used.
 fn is_loopback(url: &str) -> bool {
     let host = url.split("://").nth(1).unwrap_or_default();
     let host = host.split('/').next().unwrap_or_default();
@@ -362,7 +364,7 @@ mod tests {
     use super::super::call::tests::{call, server};
     use super::*;
 
-    /// A server that answers each connection with the next of these texts; and what it was sent.
+    /// A server that answers each connection with the next of these texts, and records what it received.
     fn answering(answers: Vec<String>) -> (String, mpsc::Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!(
@@ -442,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_is_repeated_and_what_does_not_is_told() {
+    fn temporary_failures_are_repeated_and_others_reported() {
         let folder = tempfile::tempdir().unwrap();
         let cases: [(&[String], &str); 6] = [
             (

@@ -1,4 +1,4 @@
-//! What a server can do: one tiny call for each thing, before the first question.
+//! Finds out what a server can do: one tiny call for each ability, before the first question.
 
 use jpeg_encoder::{ColorType, Encoder};
 use serde::Serialize;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::call::{Call, Image, Part, Shape};
 use super::client::{CallError, Client};
 
-/// Side of the probe's image: some encoders refuse smaller ones.
+/// Side of the test image: some encoders refuse smaller ones.
 const SIDE: u16 = 64;
 
 /// What a server can do.
@@ -15,9 +15,9 @@ const SIDE: u16 = 64;
 pub(crate) struct Abilities {
     /// It gives log probabilities.
     pub(crate) logprobs: bool,
-    /// It answers with JSON of a given form.
+    /// It answers with JSON of a required form.
     pub(crate) structured: bool,
-    /// Most images in one call, up to as many as are wanted.
+    /// Most images in one call, up to the number wanted.
     pub(crate) images: usize,
 }
 
@@ -37,10 +37,10 @@ impl Abilities {
     }
 }
 
-/// Finds out what a server can do. `wanted`: how many images a call would have.
+/// Finds out what a server can do. `wanted`: images per call.
 ///
 /// # Errors
-/// It cannot be called, or takes no images at all.
+/// It cannot be called, or accepts no images.
 pub(crate) fn probe(client: &mut Client, wanted: usize) -> anyhow::Result<Abilities> {
     let image = Image(grey()?.into());
     let call = |images: usize, logprobs: bool, shape: Shape| {

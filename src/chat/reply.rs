@@ -1,21 +1,21 @@
-//! What a server answered: text, log probabilities, its own count of tokens.
+//! A server's answer: text, log probabilities, and its own token counts.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Longest text of an answer that is kept, in characters.
+/// Longest answer to keep, in characters.
 const LONGEST: usize = 20_000;
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Reply {
-    /// Without what a model thought aloud before it.
+    /// Without the model's preceding thoughts.
     pub(crate) text: String,
-    /// Each token with its alternatives (itself among them) and their log probabilities; empty if the server gives none.
+    /// Each token with its alternatives (including itself) and their log probabilities; empty if the server gives none.
     pub(crate) tokens: Vec<Token>,
-    /// The server's count of what it was given; `None` if it doesn't say.
+    /// Input tokens by the server's count; `None` if it gives none.
     pub(crate) prompt_tokens: Option<u64>,
-    /// And of what it answered.
+    /// Output tokens, likewise.
     pub(crate) answer_tokens: Option<u64>,
 }
 
@@ -74,7 +74,7 @@ struct Usage {
 }
 
 impl Reply {
-    /// From what a server sent; `None` if that is no chat completion.
+    /// Parses a server's answer; `None` if it is not a chat completion.
     pub(super) fn read(value: &Value) -> Option<Self> {
         let answer = Answer::deserialize(value).ok()?;
         let choice = answer.choices.into_iter().next()?;
@@ -103,7 +103,8 @@ impl Reply {
         })
     }
 
-    /// The probability of each of these words, as the first that the answer says of them; `None` without log probabilities, or if it says none.
+    /// The probability of each of these words at the first place where the answer says one; `None` without log probabilities, or if it says
+    /// none.
     pub(crate) fn masses(&self, words: &[&str]) -> Option<Vec<f64>> {
         let says = |text: &str| {
             let text = bare(text);
@@ -135,12 +136,12 @@ impl Reply {
     }
 }
 
-/// A token without what tokenizers and sentences put around a word.
+/// A token without the spaces and marks around a word.
 fn bare(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || "▁Ġ\"'().,:;*".contains(c))
 }
 
-/// An answer without what the model thought before it.
+/// An answer without the thoughts before it.
 fn spoken(text: &str) -> String {
     let said = match text.rsplit_once("</think>") {
         Some((_, said)) => said,
@@ -160,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn masses_add_up_what_means_the_same() {
+    fn tokens_of_the_same_word_add_up() {
         let reply = Reply::read(&json!({
             "choices": [{ "message": { "content": "Yes" }, "logprobs": { "content": [
                 { "token": "\n", "logprob": -0.1, "top_logprobs": [] },
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_model_thought_is_no_answer() {
+    fn thoughts_are_not_part_of_the_answer() {
         let reply = |content: Value| {
             Reply::read(&json!({ "choices": [{ "message": { "content": content } }] }))
         };

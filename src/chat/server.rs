@@ -1,4 +1,4 @@
-//! Which server answers, and how it is called: from the command line, a YAML file, and the environment for the key.
+//! The server to ask: its address, model and key, from the command line, a YAML file, and the environment.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::cli::ModelArgs;
 use crate::failure::Usage;
 
-/// The variable that holds the key.
+/// The environment variable that holds the key.
 const KEY: &str = "EARMARK_API_KEY";
 /// Largest YAML file.
 const MOST_YAML: u64 = 1 << 20;
@@ -19,7 +19,7 @@ const PATH: &str = "/chat/completions";
 /// A server.
 #[derive(Clone)]
 pub(crate) struct Server {
-    /// Where calls go to.
+    /// Address of calls.
     pub(crate) url: String,
     pub(crate) model: String,
     /// Never printed, never stored.
@@ -27,7 +27,7 @@ pub(crate) struct Server {
     pub(super) timeout: Duration,
     pub(super) retries: u32,
     pub(super) wait: Duration,
-    /// Most images in a call, if the user says so.
+    /// Most images per call, if the user says so.
     pub(super) most_images: Option<usize>,
     /// Most tokens of an answer.
     pub(crate) max_tokens: u32,
@@ -56,10 +56,10 @@ struct Document {
 }
 
 impl Server {
-    /// The server that was named; `None` if none was.
+    /// The server that the user named; `None` if none.
     ///
     /// # Errors
-    /// The YAML file cannot be read, a value is out of range, or the address is none.
+    /// The YAML file cannot be read, a value is out of range, or the address is invalid.
     pub(crate) fn named(args: &ModelArgs) -> anyhow::Result<Option<Self>> {
         let section = match &args.model_file {
             Some(file) => read(file)?,
@@ -144,7 +144,7 @@ fn read(file: &Path) -> anyhow::Result<Section> {
     Ok(document.model)
 }
 
-/// Where calls go to.
+/// The address of calls.
 fn url(endpoint: &str) -> Result<String, Usage> {
     let base = endpoint.trim().trim_end_matches('/');
     let rest = ["http://", "https://"]
@@ -153,7 +153,7 @@ fn url(endpoint: &str) -> Result<String, Usage> {
     let host = rest.and_then(|rest| rest.split('/').next());
     if host.is_none_or(|host| host.is_empty() || host.contains(char::is_whitespace)) {
         return Err(Usage(format!(
-            "--endpoint {endpoint} is no address: must be like http://127.0.0.1:8080/v1"
+            "--endpoint {endpoint} is not an address: must be like http://127.0.0.1:8080/v1"
         )));
     }
     if host.is_some_and(|host| host.contains('@')) {
@@ -164,7 +164,7 @@ fn url(endpoint: &str) -> Result<String, Usage> {
     if base.ends_with(PATH) {
         return Ok(base.into());
     }
-    // Without a path, the version that every such server has.
+    // Without a path, adds the version that every such server has.
     let version = if rest.is_some_and(|rest| rest.contains('/')) {
         ""
     } else {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_goes_before_the_file() {
+    fn the_command_line_overrides_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("m.yaml");
         std::fs::write(

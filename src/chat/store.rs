@@ -1,4 +1,4 @@
-//! Answers on disk, one file each, by the hash of what was asked. Files are whole or not there.
+//! Keeps answers on disk, one file each, by the hash of the request. A file is complete or absent.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::files;
 
 const SCHEMA: &str = "earmark-call/1";
-/// Largest kept answer that is read back, in bytes.
+/// Largest kept answer, in bytes.
 const LARGEST: u64 = 64 << 20;
 
 /// A kept answer.
@@ -19,9 +19,9 @@ pub(super) struct Kept {
     request_sha256: String,
     url: String,
     model: String,
-    /// What the server took, ms.
+    /// The server's time, ms.
     pub(super) took_ms: f64,
-    /// What it sent.
+    /// The server's answer.
     pub(super) answer: Value,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Store(PathBuf);
 
 impl Store {
     /// # Errors
-    /// The folder cannot be made.
+    /// The folder cannot be created.
     pub(super) fn new(folder: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot create the folder of calls {}", folder.display()))?;
@@ -54,10 +54,10 @@ impl Store {
         self.0.join(&hash[..2]).join(format!("{hash}.json"))
     }
 
-    /// The answer to what has this hash, if it was asked before.
+    /// The kept answer to the request with this hash.
     ///
     /// # Errors
-    /// The file cannot be read, or holds something else.
+    /// The file cannot be read, or is not a kept answer.
     pub(super) fn get(&self, hash: &str) -> anyhow::Result<Option<Kept>> {
         let file = self.file(hash);
         let name = || format!("cannot read the kept call {}", file.display());
@@ -74,11 +74,14 @@ impl Store {
         }
         let text = std::fs::read(&file).with_context(name)?;
         let kept: Kept = serde_json::from_slice(&text).with_context(|| {
-            format!("{} is no kept call; delete it to ask again", file.display())
+            format!(
+                "{} is not a kept call; delete it to ask again",
+                file.display()
+            )
         })?;
         if kept.schema != SCHEMA || kept.request_sha256 != hash {
             bail!(
-                "{} is the answer to something else; was it renamed?",
+                "{} answers a different request; was it renamed?",
                 file.display()
             );
         }
@@ -105,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_kept_under_what_was_asked() {
+    fn an_answer_is_kept_under_the_hash_of_its_request() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(&folder.path().join("calls")).unwrap();
         let [one, two] = ["a", "b"].map(|letter| letter.repeat(64));

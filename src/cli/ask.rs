@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anchoring::tier::{Tier, Tokens};
 use clap::{Args, ValueEnum};
 
-/// The server that answers, and how it is called.
+/// The server to ask, and how to call it.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ModelArgs {
     /// The base address of a server with chat completions in OpenAI's form, such as http://127.0.0.1:8080/v1. Nothing is sent without one.
@@ -21,11 +21,11 @@ pub struct ModelArgs {
     pub key_env: Option<String>,
 
     /// A YAML file with a section `model:` (endpoint, name, key_env, timeout_s, retries, retry_wait_ms, max_images, max_tokens, extra); the
-    /// command line goes before it.
+    /// command line overrides it.
     #[arg(long, value_name = "FILE.yaml")]
     pub model_file: Option<PathBuf>,
 
-    /// Where answers of the server are kept by the hash of what was asked, so that no call is paid twice; a folder.
+    /// A folder that keeps the server's answers by the hash of the request, so that no call is paid twice.
     #[arg(long, value_name = "DIR", default_value = "earmark-calls")]
     pub calls: PathBuf,
 
@@ -33,11 +33,11 @@ pub struct ModelArgs {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub timeout_s: Option<u64>,
 
-    /// How often a call is repeated that failed for a passing reason, 0..=10 [default: 4].
+    /// How often to repeat a call after a temporary failure, 0..=10 [default: 4].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10))]
     pub retries: Option<u32>,
 
-    /// Wait before the first repetition, ms, 1..=60000; doubled for each further one [default: 500].
+    /// Wait before the first repetition, ms, 1..=60000; doubles each time [default: 500].
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub retry_wait_ms: Option<u64>,
 
@@ -46,7 +46,7 @@ pub struct ModelArgs {
     pub max_images: Option<u32>,
 }
 
-/// How the frames are chosen that an answerer sees.
+/// How to choose the frames that the model sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
 pub enum Sampling {
     /// At even distances.
@@ -57,9 +57,9 @@ pub enum Sampling {
     Anchors,
     /// At the anchors whose labels match the question.
     Matched,
-    /// As matched, with the times of the anchors shifted by half of the recording: a control.
+    /// As matched, but with the times of the anchors shifted by half of the recording: a control.
     Shifted,
-    /// The frames of which the model says that they tell the answer (SeViLA).
+    /// The frames of which the model says that they show the answer (SeViLA).
     Localizer,
     /// Adaptive keyframe sampling on the scores of matched.
     Aks,
@@ -68,7 +68,7 @@ pub enum Sampling {
 }
 
 impl Sampling {
-    /// As it is typed.
+    /// Its name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Uniform => "uniform",
@@ -83,22 +83,22 @@ impl Sampling {
     }
 }
 
-/// How frames are chosen and shown; shared by `ask` and `eval qa`.
+/// How to choose and show frames; shared by `ask` and `eval qa`.
 #[derive(Clone, Debug, Args)]
 pub struct LookArgs {
     /// Most frames that the localizer is asked about, 1..=256; one call each.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub localizer_calls: u32,
 
-    /// Tier of the frames that the localizer is shown.
+    /// Tier of the frames for the localizer.
     #[arg(long, value_name = "low|base|high", default_value = "base")]
     pub localizer_tier: Tier,
 
-    /// How often a question is asked where the server gives no logprobs: the confidence is how often the answer came, 1..=32.
+    /// How often to ask a question if the server gives no logprobs, 1..=32; the confidence is the share of the most frequent answer.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=32))]
     pub samples: u32,
 
-    /// Words and explanations of the tagger's labels, instead of the built-in ones; `earmark ask --print sounds` prints those.
+    /// A file that replaces the built-in words and explanations of the tagger's labels; `earmark ask --print sounds` prints those.
     #[arg(long, value_name = "FILE")]
     pub sounds: Option<PathBuf>,
 
@@ -106,7 +106,7 @@ pub struct LookArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 
-    /// Longest time without progress while frames are decoded, seconds.
+    /// Give up after this many seconds without progress while decoding frames.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub stall_timeout: u64,
 }
@@ -136,27 +136,27 @@ pub struct Ask {
     #[arg(long, value_name = "TEXT", required_unless_present = "print")]
     pub question: Option<String>,
 
-    /// What may be answered, 2 to 26 options with commas between; unset: the answer is free.
+    /// The options, 2 to 26, separated by commas; without any, the answer is free.
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     pub options: Vec<String>,
 
-    /// How frames are chosen.
+    /// How to choose frames.
     #[arg(long, value_enum, default_value_t = Sampling::Matched)]
     pub sampling: Sampling,
 
-    /// How the question is put: plain, sound, contrastive, or a template of your own.
+    /// How to ask the question: plain, sound, contrastive, or your own template.
     #[arg(long, value_name = "NAME|FILE", default_value = "sound")]
     pub prompt: String,
 
-    /// What the frames may cost; as many are shown as it pays for at --tier [default: four frames].
+    /// Tokens to spend on frames: as many are shown as they pay for at --tier [default: four frames].
     #[arg(long, value_name = "N")]
     pub tokens: Option<Tokens>,
 
-    /// Tier of the frames that are shown.
+    /// Tier of the frames.
     #[arg(long, value_name = "low|base|high", default_value = "high")]
     pub tier: Tier,
 
-    /// How frames are chosen and shown.
+    /// How to choose and show frames.
     #[command(flatten)]
     pub look: LookArgs,
 
@@ -176,15 +176,15 @@ pub struct Ask {
     #[arg(long)]
     pub overwrite: bool,
 
-    /// Print a built-in template, to be copied and changed.
+    /// Print a built-in template to start from.
     #[arg(long, value_name = "NAME", exclusive = true)]
     pub print: Option<String>,
 }
 
-/// How a file of questions is laid out.
+/// The format of a file of questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Questions {
-    /// A JSON object a line: video, question, answer, and id, type, options, start_s, stop_s if known.
+    /// One JSON object per line: video, question, answer; optionally id, type, options, start_s, stop_s.
     Jsonl,
     /// NExT-QA, multiple choice (CSV).
     #[value(name = "nextqa")]
@@ -200,9 +200,9 @@ pub enum Questions {
 pub enum Half {
     /// Every one.
     All,
-    /// The half to try things on.
+    /// The half for experiments.
     Dev,
-    /// The half that was kept for the end.
+    /// The half that is kept for the end.
     HeldOut,
 }
 
@@ -221,7 +221,7 @@ pub struct EvalQa {
     #[arg(long, value_name = "FILE")]
     pub questions: PathBuf,
 
-    /// How they are laid out.
+    /// Their format.
     #[arg(long, value_enum, default_value_t = Questions::Jsonl)]
     pub layout: Questions,
 
@@ -233,25 +233,25 @@ pub struct EvalQa {
     #[arg(long, value_name = "DIR")]
     pub videos: PathBuf,
 
-    /// How frames are chosen; several with commas.
+    /// How to choose frames; several separated by commas.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [
         Sampling::Uniform, Sampling::Random, Sampling::Shifted, Sampling::Anchors, Sampling::Matched, Sampling::Aks, Sampling::Bolt, Sampling::Localizer,
     ])]
     pub sampling: Vec<Sampling>,
 
-    /// How questions are put; several with commas.
+    /// How to ask the questions; several separated by commas.
     #[arg(long, value_name = "NAME|FILE", value_delimiter = ',', default_values_t = ["plain".to_owned(), "sound".to_owned(), "contrastive".to_owned()])]
     pub prompt: Vec<String>,
 
-    /// What the frames of an answer may cost; several with commas [default: four frames].
+    /// Tokens to spend on the frames of an answer; several separated by commas [default: four frames].
     #[arg(long, value_name = "N", value_delimiter = ',')]
     pub tokens: Vec<Tokens>,
 
-    /// Tier of the frames; several with commas.
+    /// Tier of the frames; several separated by commas.
     #[arg(long, value_name = "low|base|high", value_delimiter = ',', default_values_t = [Tier::High])]
     pub tier: Vec<Tier>,
 
-    /// Which recordings count; --half-seed divides them.
+    /// Which recordings count; --half-seed decides the halves.
     #[arg(long, value_enum, default_value_t = Half::All)]
     pub half: Half,
 
@@ -259,15 +259,15 @@ pub struct EvalQa {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub half_seed: u64,
 
-    /// Ask only the first so many questions.
+    /// Ask only this many questions, from the first.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
 
-    /// Also write every answer with its evidence, a JSON object a line.
+    /// Also write every answer with its evidence, one JSON object per line.
     #[arg(long, value_name = "FILE.jsonl")]
     pub answers: Option<PathBuf>,
 
-    /// How frames are chosen and shown.
+    /// How to choose and show frames.
     #[command(flatten)]
     pub look: LookArgs,
 

@@ -13,7 +13,7 @@ use super::pipeline::PipelineArgs;
 pub enum Resume {
     /// If it is marked complete and its tables agree.
     Skip,
-    /// If, in addition, the same pipeline, variables and models (files, manifests, weights) made it from the same recording.
+    /// If it also comes from the same recording, pipeline, variables and models (files, manifests, weights).
     Verify,
     /// Never: process everything again.
     Overwrite,
@@ -30,7 +30,7 @@ pub enum Engine {
     Ray,
 }
 
-/// How much of a recording is hashed.
+/// How much of a recording to hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Hash {
     /// The first and last MiB.
@@ -71,7 +71,7 @@ pub struct Batch {
     #[arg(long, value_enum, default_value_t = Resume::Verify)]
     pub resume: Resume,
 
-    /// How much of a recording is hashed to identify it.
+    /// How much of a recording to hash to identify it.
     #[arg(long, value_enum, default_value_t = Hash::Ends)]
     pub hash: Hash,
 

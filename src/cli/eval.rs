@@ -16,25 +16,25 @@ use super::scores::{
 pub enum Eval {
     /// Count the labelled events that the frames of a plan hit; compare with uniform, random, time-shifted and oracle frames.
     Anchors(EvalAnchors),
-    /// Events seen against tokens: frames at anchors, even and random ones, at many budgets, from plans that were heard once.
+    /// Events shown against tokens: frames at anchors, even and random ones, at many budgets, from plans with cues.
     Curve(EvalCurve),
     /// mAP of a submission to the detection challenge of EPIC-SOUNDS or EPIC-KITCHENS-100.
     Detection(EvalDetection),
-    /// F-measure of onsets within a collar, as mir_eval has it.
+    /// F-measure of onsets within a collar, as in mir_eval.
     Onsets(EvalOnsets),
     /// Moment retrieval and highlight detection on QVHighlights.
     Moments(EvalMoments),
-    /// Questions about videos: accuracy by way of choosing frames and by prompt, at equal tokens, with a server of yours.
+    /// Questions about videos: accuracy by choice of frames and by prompt, at equal tokens, with your own server.
     Qa(Box<EvalQa>),
     /// Audio-visual video parsing on LLP: segments and events; on AVE: the accuracy of segments.
     Parsing(EvalParsing),
-    /// Event- and segment-based F-measure of sound events, as sed_eval has them.
+    /// Event- and segment-based F-measure of sound events, as in sed_eval.
     Sed(EvalSed),
-    /// The polyphonic sound detection score, as psds_eval has it.
+    /// The polyphonic sound detection score, as in psds_eval.
     Psds(EvalPsds),
-    /// Whether sharp frames where sounds begin beat even frames at equal tokens: samples, encodes, trains heads, compares.
+    /// Test whether sharp frames at onsets beat even frames at equal tokens: samples, encodes, trains heads, compares.
     Tokens(EvalTokens),
-    /// What is there of a published dataset: counts and splits beside the published ones, missing videos.
+    /// Check a published dataset: counts and splits beside the published ones, missing videos.
     Layout(EvalLayout),
 }
 

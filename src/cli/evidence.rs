@@ -15,7 +15,7 @@ pub enum SampleLayout {
 }
 
 impl SampleLayout {
-    /// As it is typed.
+    /// Its name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ave => "ave",
@@ -24,10 +24,10 @@ impl SampleLayout {
     }
 }
 
-/// Labelled recordings, and how they are sampled.
+/// Labelled recordings, and how to sample them.
 #[derive(Debug, Args)]
 pub struct Sampled {
-    /// How labels and recordings lie in the folder.
+    /// The layout of the folder.
     #[arg(long, value_enum)]
     pub layout: SampleLayout,
 
@@ -35,11 +35,11 @@ pub struct Sampled {
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
 
-    /// The folder of recordings, which is searched through [default: the folder of labels].
+    /// The folder of recordings, searched recursively [default: the folder of labels].
     #[arg(long, value_name = "DIR")]
     pub videos: Option<PathBuf>,
 
-    /// Budget, tiers and policies; unset: the protocol that `earmark sample --print-protocol` prints.
+    /// Budget, tiers and policies [default: the protocol that `earmark sample --print-protocol` prints].
     #[arg(long, value_name = "PROTOCOL.yaml")]
     pub protocol: Option<PathBuf>,
 }
@@ -55,7 +55,7 @@ Examples:
   earmark sample --layout ave --data AVE_Dataset --output sampled
   earmark run uniform --input AVE_Dataset/AVE/xyz.mp4 --plan sampled/plans/onset/xyz.jsonl --output xyz.h5")]
 pub struct Sample {
-    /// How labels and recordings lie in the folder.
+    /// The layout of the folder.
     #[arg(long, value_enum, required_unless_present = "print_protocol")]
     pub layout: Option<SampleLayout>,
 
@@ -63,19 +63,19 @@ pub struct Sample {
     #[arg(long, value_name = "DIR", required_unless_present = "print_protocol")]
     pub data: Option<PathBuf>,
 
-    /// The folder of recordings, which is searched through [default: the folder of labels].
+    /// The folder of recordings, searched recursively [default: the folder of labels].
     #[arg(long, value_name = "DIR")]
     pub videos: Option<PathBuf>,
 
-    /// Budget, tiers and policies; unset: the protocol that --print-protocol prints.
+    /// Budget, tiers and policies [default: the protocol that --print-protocol prints].
     #[arg(long, value_name = "PROTOCOL.yaml")]
     pub protocol: Option<PathBuf>,
 
-    /// A folder; what is there of the same recordings and protocol is not made again.
+    /// The output folder. Results that it already holds for the same recordings and protocol are kept.
     #[arg(long, value_name = "PLANS", required_unless_present = "print_protocol")]
     pub output: Option<PathBuf>,
 
-    /// Print the protocol that is followed without --protocol, and do nothing.
+    /// Print the default protocol, and do nothing else.
     #[arg(long, conflicts_with_all = ["output", "layout", "data"])]
     pub print_protocol: bool,
 }
@@ -92,7 +92,7 @@ pub enum HeadModel {
 }
 
 impl HeadModel {
-    /// As it is typed.
+    /// Its name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Mlp => "mlp",
@@ -114,7 +114,7 @@ Examples:
   earmark eval tokens --layout ave --data AVE_Dataset --output tokens
   earmark eval tokens --layout kitchenmix --data mixes --output tokens --head mlp --encoder my-vit.yaml")]
 pub struct EvalTokens {
-    /// What is sampled.
+    /// What to sample.
     #[command(flatten)]
     pub sampled: Sampled,
 
@@ -130,7 +130,7 @@ pub struct EvalTokens {
     #[arg(long, value_enum, default_value_t = HeadModel::Conv)]
     pub head: HeadModel,
 
-    /// How many seeds a head is trained with, 0 first.
+    /// Number of seeds to train a head with, from 0.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100))]
     pub seeds: u64,
 
@@ -138,7 +138,7 @@ pub struct EvalTokens {
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub epochs: u32,
 
-    /// What stands above the table [default: the layout].
+    /// Title of the table [default: the layout].
     #[arg(long)]
     pub title: Option<String>,
 }
@@ -152,7 +152,7 @@ Examples:
   earmark learn train --data seconds.safetensors --model conv --output head.safetensors
   earmark learn predict --data seconds.safetensors --head head.safetensors")]
 pub struct Learn {
-    /// What it is told: train, predict, or --help.
+    /// Its arguments: train, predict, or --help.
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,

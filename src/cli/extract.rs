@@ -31,7 +31,7 @@ pub struct Run {
     #[arg(long, value_name = "PLAN.jsonl")]
     pub plan: Option<PathBuf>,
 
-    /// Cues of another source, merged with what is heard: a file of one JSON object a line (time_s, p, label), or a folder with
+    /// Cues of another source, merged with Earmark's own: a file with one JSON object per line (time_s, p, label), or a folder with
     /// VIDEO_ID.cues.jsonl; same as `anchors: { cues_from: FILE }`.
     #[arg(long, value_name = "FILE", conflicts_with = "plan")]
     pub cues_from: Option<PathBuf>,
@@ -44,7 +44,7 @@ pub struct Run {
     #[arg(long)]
     pub thumbnails: bool,
 
-    /// How the recording is read.
+    /// How to read the recording.
     #[command(flatten)]
     pub listening: Listening,
 }
@@ -84,7 +84,7 @@ pub struct Plan {
     #[arg(long, short, value_name = "PLAN.jsonl")]
     pub output: PathBuf,
 
-    /// Cues of another source, merged with what is heard: a file of one JSON object a line (time_s, p, label), or a folder with
+    /// Cues of another source, merged with Earmark's own: a file with one JSON object per line (time_s, p, label), or a folder with
     /// VIDEO_ID.cues.jsonl; same as `anchors: { cues_from: FILE }`.
     #[arg(long, value_name = "FILE")]
     pub cues_from: Option<PathBuf>,
@@ -97,7 +97,7 @@ pub struct Plan {
     #[arg(long)]
     pub overwrite: bool,
 
-    /// How the recording is read.
+    /// How to read the recording.
     #[command(flatten)]
     pub listening: Listening,
 }

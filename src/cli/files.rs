@@ -65,7 +65,7 @@ pub enum Task {
 }
 
 impl Task {
-    /// As it is typed.
+    /// Its name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Summary => "summary",
@@ -94,7 +94,7 @@ pub struct Reader {
     /// Where to write, if anything is written.
     pub to: Option<PathBuf>,
 
-    /// The dataset, where only one is read.
+    /// The dataset, if only one is read.
     #[arg(long)]
     pub dataset: Option<String>,
 }

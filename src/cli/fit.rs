@@ -58,14 +58,14 @@ pub struct Fit {
     #[arg(long, value_name = "N", default_value_t = 450, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub steps: u32,
 
-    /// Learn from each recording this many more times, each time as it sounds through another microphone: a channel of bandwidth,
-    /// equaliser, gain control, noise gate, clipping, hum, echo or level that is drawn from the seed, 0..=8.
+    /// Train on each recording this many more times, each time as it would sound through another microphone: bandwidth, equaliser, gain
+    /// control, noise gate, clipping, hum, echo or level, drawn from the seed, 0..=8.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=8),
         conflicts_with_all = ["calibrate_only", "embedding"])]
     pub channels: u32,
 
-    /// Keep these weights and fit only their calibration. The calibration they have weighs as much as eight recordings: a few
-    /// minutes of one room change it a little, hours replace it. `builtin` names the built-in weights.
+    /// Keep these weights and fit only their calibration. The existing calibration weighs as much as eight recordings: a few minutes of one
+    /// room change it a little, hours replace it. `builtin` names the built-in weights.
     #[arg(long, value_name = "WEIGHTS|builtin", conflicts_with_all = ["calibration", "steps", "seed"])]
     pub calibrate_only: Option<PathBuf>,
 
@@ -87,12 +87,12 @@ pub struct Fit {
     #[arg(long, value_name = "MANIFEST", conflicts_with_all = ["calibrate_only", "calibration", "steps", "tagger"])]
     pub embedding: Option<String>,
 
-    /// The tagger for whose classes offsets are proposed, or `none` [default: yamnet if it is installed].
+    /// The tagger for whose classes to propose offsets, or `none` [default: yamnet if it is installed].
     #[arg(long, value_name = "NAME")]
     pub tagger: Option<String>,
 
-    /// Exit with status 1 unless the result hits significantly more events of the held-out recordings than the built-in weights. The
-    /// files are written either way.
+    /// Exit with status 1 unless the result hits significantly more events of the held-out recordings than the built-in weights. The files are
+    /// written in any case.
     #[arg(long, requires = "held_out")]
     pub require_better: bool,
 

@@ -1,4 +1,4 @@
-//! The command line of `earmark live`.
+//! Arguments of `earmark live`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,9 +14,9 @@ Examples:
   earmark live pipelines/live_file.yaml --set url=kitchen.mp4 --output DIR --events -
 
 It goes on until ^C or SIGTERM, and closes its files. A source that is lost is tried again, for ever. One folder a day, one file an hour
-(live: { segment_minutes: 60 }); a file gets its name, .h5, when it is whole. SIGHUP reads the pipelines again.")]
+(live: { segment_minutes: 60 }); a file gets its final name, .h5, when it is complete. SIGHUP reads the pipelines again.")]
 pub struct Live {
-    /// Pipelines, YAML; one may name many `sources`.
+    /// Pipelines (YAML); one may have many `sources`.
     #[arg(required = true, value_name = "PIPELINE")]
     pub pipelines: Vec<PathBuf>,
 
@@ -28,7 +28,7 @@ pub struct Live {
     #[arg(long, short, value_name = "DIR")]
     pub output: Option<PathBuf>,
 
-    /// What a source is called that its pipeline does not name; else the pipeline's name.
+    /// Name of a source whose pipeline gives it none [default: the pipeline's name].
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 
@@ -36,19 +36,20 @@ pub struct Live {
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
 
-    /// Serve a page, /metrics, /healthz, /readyz, /api/state and /api/events here, such as 127.0.0.1:8377; beyond this machine with a token.
+    /// Serve a page, /metrics, /healthz, /readyz, /api/state and /api/events at this address, such as 127.0.0.1:8377; addresses that other
+    /// machines can reach need a token.
     #[arg(long, value_name = "ADDRESS")]
     pub status: Option<SocketAddr>,
 
-    /// Only who knows the token in this file sees the page.
+    /// Show the page only to those who know the token in this file.
     #[arg(long, value_name = "FILE", requires = "status")]
     pub token_file: Option<PathBuf>,
 
-    /// Stop after so many seconds.
+    /// Stop after this many seconds.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub seconds: Option<u64>,
 
-    /// Processor cores for each source; by default they share all.
+    /// Processor cores for each source [default: all sources share all cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,
 }

@@ -13,7 +13,7 @@ Examples:
   earmark doctor --live pipelines/live_rtsp.yaml --set url=rtsp://10.0.0.7/stream
 
 With --live, each source of the pipeline is played for some seconds: what it says of itself, how often a frame can be decoded alone, whether
-sound comes, how its times run, what is lost. Nothing is kept. Exit status: 0 if all is well, 1 otherwise.")]
+sound comes, how its times run, what is lost. It keeps nothing. Exit status: 0 if all is well, 1 otherwise.")]
 pub struct Doctor {
     /// Try the sources of this pipeline instead.
     #[arg(long, value_name = "PIPELINE")]
@@ -23,7 +23,7 @@ pub struct Doctor {
     #[arg(long = "set", value_name = "NAME=VALUE", requires = "live")]
     pub set: Vec<String>,
 
-    /// How long each source is played.
+    /// How long to play each source.
     #[arg(long, value_name = "N", default_value_t = 10, requires = "live", value_parser = clap::value_parser!(u64).range(2..=600))]
     pub seconds: u64,
 }
@@ -36,7 +36,7 @@ pub struct Models {
     #[arg(long)]
     pub check: bool,
 
-    /// What to do; without it, the models are listed.
+    /// What to do; by default, list the models.
     #[command(subcommand)]
     pub command: Option<ModelsCommand>,
 }
@@ -48,7 +48,7 @@ pub enum ModelsCommand {
     Add(ModelsAdd),
 }
 
-/// Which family a model is of: how it wants its frames.
+/// The family of a model: how it wants its frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ModelLike {
     /// CLIP's own mean and deviation, bicubic, the middle square.
@@ -108,15 +108,15 @@ pub struct ModelsAdd {
     #[arg(value_name = "MODEL.onnx")]
     pub file: PathBuf,
 
-    /// Its name in pipelines [default: that of the file].
+    /// Its name in pipelines [default: the name of the file].
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 
-    /// The family it is of: sets --mean, --std and --fit, which may still be given, and how frames are scaled.
+    /// The family of the model: sets scaling, --mean, --std and --fit; the last three can be overridden.
     #[arg(long, value_enum)]
     pub like: Option<ModelLike>,
 
-    /// Mean of each channel, or one for all; as preprocessors have it, of values in 0..1, or in 0..255 where --std is above 1.
+    /// Mean of each channel, or one for all, as in preprocessor settings: of values in 0..1, or in 0..255 if --std is above 1.
     #[arg(
         long,
         value_name = "X,X,X",
@@ -129,7 +129,7 @@ pub struct ModelsAdd {
     #[arg(long, value_name = "X,X,X", value_delimiter = ',')]
     pub std: Vec<f64>,
 
-    /// How a wide frame becomes square [default: that of the family, else squash].
+    /// How a wide frame becomes square [default: as the family does, else squash].
     #[arg(long, value_enum)]
     pub fit: Option<ModelFit>,
 
@@ -161,11 +161,11 @@ pub struct ModelsAdd {
     #[arg(long, value_name = "NAME")]
     pub input: Option<String>,
 
-    /// The output with one vector a frame [default: the only one of that shape, or the one with a usual name].
+    /// The output with one vector per frame [default: the only one of that shape, or the one with a usual name].
     #[arg(long, value_name = "NAME")]
     pub output: Option<String>,
 
-    /// Numbers of that vector, where the file doesn't say.
+    /// Size of that vector, if the file does not say.
     #[arg(long, value_name = "N")]
     pub dim: Option<usize>,
 
@@ -210,7 +210,7 @@ pub struct Completions {
 /// `earmark man`.
 #[derive(Debug, Args)]
 pub struct Man {
-    /// The folder; it is made if it is not there.
+    /// The folder; created if missing.
     #[arg(long, short, value_name = "DIR")]
     pub output: PathBuf,
 }

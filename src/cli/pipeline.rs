@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-/// What commands that read a pipeline share.
+/// Arguments of all commands that read a pipeline.
 #[derive(Debug, Args)]
 pub struct PipelineArgs {
     /// The pipeline: a YAML file, or the name of a shipped one (`earmark pipelines` lists them).
@@ -17,7 +17,7 @@ pub struct PipelineArgs {
 }
 
 impl PipelineArgs {
-    /// What was set, by name.
+    /// The values of --set, by name.
     pub(crate) fn variables(&self) -> BTreeMap<String, String> {
         let pair = |pair: &String| {
             let (name, value) = pair.split_once('=')?;
@@ -50,7 +50,7 @@ Examples:
   earmark pipelines
   earmark pipelines gated > mine.yaml")]
 pub struct Pipelines {
-    /// Print this one as YAML, to be changed.
+    /// Print this one as YAML, to start from.
     pub name: Option<String>,
 }
 

@@ -28,7 +28,7 @@ pub struct Report {
     #[arg(long, value_name = "LABELS.csv")]
     pub labels: Option<PathBuf>,
 
-    /// The page to write, a single file [default: FILE with the ending .html]; for a folder, a folder.
+    /// The page to write, a single file [default: FILE with the extension .html]; for a folder, a folder.
     #[arg(long, short, value_name = "FILE.html")]
     pub output: Option<PathBuf>,
 
@@ -64,7 +64,7 @@ pub struct Plot {
     #[arg(long, value_name = "LABELS.csv")]
     pub labels: Option<PathBuf>,
 
-    /// The drawing to write; its ending selects SVG or PNG. Text is drawn as outlines.
+    /// The drawing to write; its extension selects SVG or PNG. Text is drawn as outlines.
     #[arg(long, short, value_name = "FILE.svg|FILE.png")]
     pub output: PathBuf,
 

@@ -1,4 +1,4 @@
-//! The measures of published benchmarks: `earmark eval detection`, `onsets`, ….
+//! Arguments of the commands for published benchmarks: `earmark eval detection`, `onsets`, ….
 
 use std::path::PathBuf;
 
@@ -26,12 +26,12 @@ pub struct EvalDetection {
     pub background: Option<Background>,
 }
 
-/// What becomes of the class `background` of EPIC-SOUNDS.
+/// How to treat the class `background` of EPIC-SOUNDS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Background {
-    /// It is a class like any other.
+    /// Like any other class.
     Keep,
-    /// Its annotations and detections don't count.
+    /// Its annotations and detections do not count.
     Drop,
 }
 
@@ -44,7 +44,7 @@ Examples:
   earmark eval onsets --estimated heard.txt --reference labels.txt
   earmark eval onsets --estimated heard.txt --reference labels.txt --collar-ms 150 --json")]
 pub struct EvalOnsets {
-    /// The onsets that were found.
+    /// The detected onsets.
     #[arg(long, value_name = "E.txt")]
     pub estimated: PathBuf,
 
@@ -52,7 +52,7 @@ pub struct EvalOnsets {
     #[arg(long, value_name = "R.txt")]
     pub reference: PathBuf,
 
-    /// How far from a true onset one may lie, milliseconds, above 0; several with commas.
+    /// Largest distance from a true onset, milliseconds, above 0; several separated by commas.
     #[arg(long, value_name = "MS", value_delimiter = ',', default_values_t = [50.0, 150.0, 250.0], value_parser = above_zero)]
     pub collar_ms: Vec<f64>,
 }
@@ -65,28 +65,28 @@ Names and rounding are those of the authors' scorer; null where a range has no q
 Example:
   earmark eval moments --submission preds.jsonl --labels highlight_val_release.jsonl --json")]
 pub struct EvalMoments {
-    /// Predictions: a JSON object a line with qid, and pred_relevant_windows or pred_saliency_scores or both.
+    /// Predictions: one JSON object per line with qid, and pred_relevant_windows or pred_saliency_scores or both.
     #[arg(long, value_name = "S.jsonl")]
     pub submission: PathBuf,
 
-    /// The labels of QVHighlights: a JSON object a line.
+    /// The labels of QVHighlights: one JSON object per line.
     #[arg(long, value_name = "L.jsonl")]
     pub labels: PathBuf,
 }
 
-/// Who decides which predicted event is right.
+/// Which predicted events count as right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Scorer {
-    /// As the scorer of the LLP dataset's authors.
+    /// As in the scorer of the LLP dataset's authors.
     Avvp,
-    /// Each predicted event is matched to one true event at most, and the other way round.
+    /// Each predicted event is matched to at most one true event, and vice versa.
     Strict,
     /// AVE: the share of seconds whose class is right.
     Ave,
 }
 
 impl Scorer {
-    /// As it is typed.
+    /// Its name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Avvp => "avvp",
@@ -109,7 +109,7 @@ Examples:
   earmark eval parsing --predictions P.npz --labels llp --json
   earmark eval parsing --predictions P.npz --labels ave --scorer ave")]
 pub struct EvalParsing {
-    /// What was predicted for the test split.
+    /// The predictions for the test split.
     #[arg(long, value_name = "P.npz")]
     pub predictions: PathBuf,
 
@@ -117,7 +117,7 @@ pub struct EvalParsing {
     #[arg(long, value_name = "DIR")]
     pub labels: PathBuf,
 
-    /// How it is scored.
+    /// The scorer.
     #[arg(long, value_enum, default_value_t = Scorer::Avvp)]
     pub scorer: Scorer,
 }
@@ -132,7 +132,7 @@ Examples:
   earmark eval sed --estimated found.tsv --reference labels.tsv --json
   earmark eval sed --estimated found.tsv --reference labels.tsv --offset-share 0.2")]
 pub struct EvalSed {
-    /// The events that were found.
+    /// The detected events.
     #[arg(long, value_name = "E.tsv")]
     pub estimated: PathBuf,
 
@@ -140,15 +140,15 @@ pub struct EvalSed {
     #[arg(long, value_name = "R.tsv")]
     pub reference: PathBuf,
 
-    /// Every file, with how long it is: filename, duration.
+    /// Every file with its length: filename, duration.
     #[arg(long, value_name = "D.tsv")]
     pub durations: Option<PathBuf>,
 
-    /// How far an onset or an offset may lie from the true one, milliseconds, above 0.
+    /// Largest distance of an onset or offset from the true one, milliseconds, above 0.
     #[arg(long, value_name = "MS", default_value_t = 200.0, value_parser = above_zero)]
     pub collar_ms: f64,
 
-    /// How far an offset may lie from the true one, as a share of the true event's length, where that is more than the collar.
+    /// Largest distance of an offset from the true one, as a share of the true event's length, if that is more than the collar.
     #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = share)]
     pub offset_share: f64,
 
@@ -167,7 +167,7 @@ Examples:
   earmark eval psds --estimated thresholds/*.tsv --reference labels.tsv --durations durations.tsv --json
   earmark eval psds --estimated thresholds/*.tsv --reference labels.tsv --durations durations.tsv --dtc 0.7 --gtc 0.7")]
 pub struct EvalPsds {
-    /// The events that were found, a file for each threshold.
+    /// The detected events, one file per threshold.
     #[arg(long, required = true, num_args = 1.., value_name = "E.tsv")]
     pub estimated: Vec<PathBuf>,
 
@@ -175,36 +175,36 @@ pub struct EvalPsds {
     #[arg(long, value_name = "R.tsv")]
     pub reference: PathBuf,
 
-    /// Every file, with how long it is: filename, duration.
+    /// Every file with its length: filename, duration.
     #[arg(long, value_name = "D.tsv")]
     pub durations: PathBuf,
 
-    /// Least share of a detection that true events of its label cover, 0..=1.
+    /// Smallest share of a detection that true events of its label must cover, 0..=1.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub dtc: Option<f64>,
 
-    /// Least share of a true event that detections of its label cover, 0..=1.
+    /// Smallest share of a true event that detections of its label must cover, 0..=1.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub gtc: Option<f64>,
 
-    /// Share of a false detection from which on it is a cross-trigger on another label, 0..=1.
+    /// Share of a false detection that makes it a cross-trigger on another label, 0..=1.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub cttc: Option<f64>,
 
-    /// What cross-triggers count, 0..=1.
+    /// Weight of cross-triggers, 0..=1.
     #[arg(long, value_name = "WEIGHT", value_parser = share)]
     pub alpha_ct: Option<f64>,
 
-    /// What differences between labels cost, 0..=1.
+    /// Weight of the differences between labels, 0..=1.
     #[arg(long, value_name = "WEIGHT", value_parser = share)]
     pub alpha_st: Option<f64>,
 
-    /// Up to how many false ones an hour is counted, above 0.
+    /// Most false detections per hour that are considered, above 0.
     #[arg(long, value_name = "RATE", value_parser = above_zero)]
     pub max_efpr: Option<f64>,
 }
 
-/// Published layouts of labels.
+/// Published formats of labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Layout {
     /// AVE: Annotations.txt and the order of each split.
@@ -230,7 +230,7 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// As it is typed.
+    /// Its name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ave => "ave",
@@ -261,11 +261,11 @@ pub struct EvalLayout {
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
 
-    /// Whose layout it is; unset: told by the files' names.
+    /// The layout [default: recognised by the files' names].
     #[arg(long, value_enum)]
     pub layout: Option<Layout>,
 
-    /// The folder of recordings, which is searched through: those that labels name and that aren't there are listed.
+    /// The folder of recordings, searched recursively; lists those that the labels name but that are missing.
     #[arg(long, value_name = "DIR")]
     pub videos: Option<PathBuf>,
 }

@@ -19,7 +19,7 @@ pub struct Screen {
     #[arg(required = true, value_name = "FILE|DIR")]
     pub inputs: Vec<OsString>,
 
-    /// A page of the table.
+    /// Write the table as a page.
     #[arg(long, short, value_name = "FILE.html")]
     pub output: Option<PathBuf>,
 
@@ -27,7 +27,7 @@ pub struct Screen {
     #[arg(long)]
     pub overwrite: bool,
 
-    /// Keyframes of each recording to look at, 1..=1000.
+    /// Keyframes to measure in each recording, 1..=1000.
     #[arg(long, default_value_t = 24, value_name = "COUNT", value_parser = keyframes)]
     pub keyframes: usize,
 

@@ -1,11 +1,11 @@
-//! `earmark completions`.
+//! `earmark completions`: prints shell completions.
 
 use clap::CommandFactory;
 
 use crate::cli::{Cli, Completions};
 use crate::terminal::print;
 
-/// Prints what a shell completes.
+/// Prints a completion script.
 pub(super) fn run(args: &Completions) -> anyhow::Result<()> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "earmark", &mut text);

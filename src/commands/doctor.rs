@@ -8,7 +8,7 @@ use crate::live;
 use crate::machine::doctor;
 use crate::terminal::{Output, print};
 
-/// Says what is missing here, and what puts it there; or how the sources of a live pipeline are.
+/// Reports what is missing here and how to install it; or how the sources of a live pipeline are.
 pub(super) fn run(args: &Doctor, output: Output) -> anyhow::Result<()> {
     if let Some(pipeline) = &args.live {
         let ok = live::trial(pipeline, &args.set, args.seconds, output)?;

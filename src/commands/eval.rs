@@ -42,7 +42,7 @@ fn anchors(args: &EvalAnchors, output: Output) -> anyhow::Result<()> {
     print(results.to_string().trim_end())
 }
 
-/// `earmark eval curve`: events seen against tokens.
+/// `earmark eval curve`: events shown against tokens.
 fn curve(args: &EvalCurve, output: Output) -> anyhow::Result<()> {
     let curve = eval::curve::curve(&args.plan, &args.labels, &args.tokens_per_s)?;
     if let Some(file) = &args.plot {
@@ -59,7 +59,7 @@ fn curve(args: &EvalCurve, output: Output) -> anyhow::Result<()> {
     print(curve.to_string().trim_end())
 }
 
-/// `earmark eval layout`: what of a published dataset is there.
+/// `earmark eval layout`: checks a published dataset.
 fn layout(args: &EvalLayout, output: Output) -> anyhow::Result<()> {
     let survey = survey::survey(&args.data, args.layout, args.videos.as_deref())?;
     if output.json {

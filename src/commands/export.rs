@@ -4,7 +4,7 @@ use crate::cli::Export;
 use crate::export;
 use crate::terminal::Output;
 
-/// Turns feature files into what other programs read.
+/// Converts feature files.
 pub(super) fn run(args: &Export, output: Output) -> anyhow::Result<()> {
     export::run(args, output)
 }

@@ -4,7 +4,7 @@ use crate::cli::Fit;
 use crate::fit;
 use crate::terminal::Output;
 
-/// Makes weights from labelled recordings.
+/// Trains weights on labelled recordings.
 pub(super) fn run(args: &Fit, output: Output) -> anyhow::Result<()> {
     fit::run(args, output)
 }

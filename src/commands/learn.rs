@@ -4,10 +4,10 @@ use crate::cli::Learn;
 use crate::failure::Reported;
 use crate::learning;
 
-/// Starts it with the same arguments.
+/// Starts `earmark-learning` with the same arguments.
 ///
 /// # Errors
-/// It is nowhere, or failed (and said so).
+/// It is not found, or failed (and said why).
 pub(super) fn run(args: &Learn) -> anyhow::Result<()> {
     let status = learning::show(&args.args)?;
     if status.success() {

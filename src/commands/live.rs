@@ -1,14 +1,14 @@
-//! `earmark live`.
+//! `earmark live`: keeps cameras and microphones going for weeks.
 
 use crate::cli::Live;
 use crate::live;
 use crate::stop::Stop;
 use crate::terminal::Output;
 
-/// Keeps streams going until it is told to stop.
+/// Keeps streams going until asked to stop.
 ///
 /// # Errors
-/// Anything that keeps it from starting; a source that fails is tried again instead.
+/// Something prevents the start. A source that fails does not: it is tried again.
 pub(super) fn run(args: &Live, output: Output) -> anyhow::Result<()> {
     live::run(args, output, &Stop::new()?)
 }

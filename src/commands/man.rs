@@ -1,4 +1,4 @@
-//! `earmark man`.
+//! `earmark man`: writes man pages.
 
 use anyhow::Context;
 use clap::CommandFactory;

@@ -1,4 +1,4 @@
-//! `earmark pipelines`.
+//! `earmark pipelines`: lists or prints the shipped pipelines.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ pub(super) fn run(args: &Pipelines, output: Output) -> anyhow::Result<()> {
         let Some(shipped) = shipped::find(Path::new(name)) else {
             let names = SHIPPED.map(|shipped| shipped.name).join(", ");
             return Err(Usage(format!(
-                "no shipped pipeline is called {name}: there are {names}"
+                "no shipped pipeline is called {name}; there are {names}"
             ))
             .into());
         };

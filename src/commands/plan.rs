@@ -16,14 +16,14 @@ use crate::terminal::Output;
 /// Listens and writes a plan.
 ///
 /// # Errors
-/// Anything that keeps the plan from being complete; then there is none.
+/// The plan cannot be completed; then there is none.
 pub(super) fn run(args: &Plan, output: Output) -> anyhow::Result<()> {
     let stop = Stop::new()?;
     let pipeline = read_with(&args.pipeline, args.cues_from.as_deref())?;
     if pipeline.settings.budget.policy == Policy::Dense {
         return Err(PlanError::Dense.into());
     }
-    // Before the input is opened: what is cheap to know is said first.
+    // Cheap checks come before the input is opened.
     files::check(&args.output, args.overwrite)?;
     let input = Input::from_os(&args.input)?;
     let task = PlanTask {

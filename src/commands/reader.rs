@@ -3,7 +3,7 @@
 use crate::cli::Reader;
 use crate::outputs::reader;
 
-/// Reads a file that may be damaged, as this process's parent asks.
+/// Reads a file that may be damaged, for the parent process.
 pub(super) fn run(args: &Reader) -> anyhow::Result<()> {
     let dataset = args.dataset.as_deref();
     reader::serve(args.task, &args.file, args.to.as_deref(), dataset)

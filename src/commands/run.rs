@@ -13,7 +13,7 @@ use crate::terminal::Output;
 /// Listens, plans, decodes, encodes and writes.
 ///
 /// # Errors
-/// Anything that keeps the output from being complete; then there is no output, but a partial file is kept beside it.
+/// The output cannot be completed; then there is no output, but a partial file is kept beside it.
 pub(super) fn run(args: &Run, output: Output) -> anyhow::Result<()> {
     let stop = Stop::new()?;
     let mut pipeline = read_with(&args.pipeline, args.cues_from.as_deref())?;

@@ -4,10 +4,10 @@ use crate::cli::Sample;
 use crate::evidence;
 use crate::terminal::{Output, print};
 
-/// Writes plans, and says how many seconds of events their anchors hit.
+/// Writes plans, and prints how many seconds of events their anchors hit.
 ///
 /// # Errors
-/// Anything that keeps a plan from being written.
+/// A plan cannot be written.
 pub(super) fn run(args: &Sample, output: Output) -> anyhow::Result<()> {
     let sampled = evidence::sample(args, output)?;
     print(&if output.json {

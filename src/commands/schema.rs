@@ -1,4 +1,4 @@
-//! `earmark schema`.
+//! `earmark schema`: prints the JSON Schema of pipelines.
 
 use crate::cli::Schema;
 use crate::live::EVENT_SCHEMA;

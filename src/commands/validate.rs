@@ -10,7 +10,7 @@ use crate::failure::Usage;
 use crate::pipeline::Pipeline;
 use crate::terminal::{Output, print};
 
-/// Checks a pipeline; everything that is wrong with it is the error.
+/// Checks a pipeline; the error lists everything that is wrong.
 pub(super) fn run(args: &Validate, output: Output) -> anyhow::Result<()> {
     let pipeline = read(&args.pipeline)?;
     let notes = check_models(&pipeline)?;
@@ -32,7 +32,7 @@ pub(super) fn run(args: &Validate, output: Output) -> anyhow::Result<()> {
     print(&text)
 }
 
-/// Compares the models that the pipeline names with their manifests. What is not installed here is noted; what differs is the error, all of it.
+/// Compares the pipeline's models with their manifests. Notes models that are not installed; the error lists all that differ.
 fn check_models(pipeline: &Pipeline) -> anyhow::Result<Vec<String>> {
     let (mut notes, mut problems) = (Vec::new(), Vec::new());
     let encoder = Some(&pipeline.encoder).filter(|name| !name.is_empty());

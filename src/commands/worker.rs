@@ -2,7 +2,7 @@
 
 use crate::batch;
 
-/// Plays recordings as told on stdin.
+/// Processes the recordings that stdin names.
 pub(super) fn run() -> anyhow::Result<()> {
     batch::work()
 }

@@ -1,4 +1,4 @@
-//! AVE: one event in each video of ten seconds (`Annotations.txt`), and which lines of it each split has (`*_order.h5`).
+//! AVE: one event in each video of ten seconds (`Annotations.txt`), and the lines of each split (`*_order.h5`).
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,14 +20,14 @@ const MOST: usize = 1_000_000;
 pub(crate) struct Labelled {
     pub(crate) class: String,
     pub(crate) video: String,
-    /// Whole seconds, the end not in it.
+    /// Whole seconds, half-open.
     pub(crate) span: (usize, usize),
 }
 
-/// Reads `Annotations.txt`. A first line that names the fields is passed over.
+/// Reads `Annotations.txt`. Skips a header line.
 ///
 /// # Errors
-/// The file cannot be read, or a line makes no sense.
+/// The file cannot be read, or a line is invalid.
 pub(crate) fn annotations(path: &Path) -> anyhow::Result<Vec<Labelled>> {
     let name = path.display();
     let mut all = Vec::new();
@@ -76,10 +76,10 @@ pub(crate) fn annotations(path: &Path) -> anyhow::Result<Vec<Labelled>> {
     Ok(all)
 }
 
-/// Which annotations a split has: the numbers of its lines from 0.
+/// The annotations of a split: line numbers from 0.
 ///
 /// # Errors
-/// The file cannot be read, or has a number that is no line, or one twice.
+/// The file cannot be read, or has an unknown line number, or one twice.
 pub(crate) fn order(path: &Path, annotations: usize) -> anyhow::Result<Vec<usize>> {
     let name = path.display();
     let numbers = foreign::whole_numbers(path, "order")?;

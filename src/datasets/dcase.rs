@@ -1,4 +1,4 @@
-//! Sound events as DCASE and DESED publish them: tab-separated `filename`, `onset`, `offset`, `event_label`; and how long each file is.
+//! Sound events as in DCASE and DESED: tab-separated `filename`, `onset`, `offset`, `event_label`; and the length of each file.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -7,10 +7,10 @@ use anyhow::bail;
 
 use super::table::{Row, Table};
 
-/// The file's longest sound that is believed, seconds.
+/// Longest plausible file, seconds.
 const LONGEST: f64 = 1e7;
 
-/// A labelled sound.
+/// A labelled sound event.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Event {
     pub(crate) label: String,
@@ -18,18 +18,18 @@ pub(crate) struct Event {
     pub(crate) onset: f64,
     /// Seconds; not before the onset.
     pub(crate) offset: f64,
-    /// The line that says so.
+    /// Its line.
     pub(crate) line: u64,
 }
 
-/// Events by file. A file that is named with nothing else has none.
+/// Events by file. A file that is named without an event has none.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     pub(crate) by_file: BTreeMap<String, Vec<Event>>,
 }
 
 impl Events {
-    /// How many there are.
+    /// Number of events.
     pub(crate) fn count(&self) -> usize {
         self.by_file.values().map(Vec::len).sum()
     }
@@ -40,7 +40,7 @@ impl Events {
         events.map(|event| event.label.as_str()).collect()
     }
 
-    /// Those of a file.
+    /// The events of a file.
     pub(crate) fn of(&self, file: &str) -> &[Event] {
         self.by_file.get(file).map_or(&[], Vec::as_slice)
     }
@@ -49,7 +49,7 @@ impl Events {
 /// Reads events.
 ///
 /// # Errors
-/// The file cannot be read, or a line makes no sense.
+/// The file cannot be read, or a line is invalid.
 pub(crate) fn events(path: &Path) -> anyhow::Result<Events> {
     let mut events = Events::default();
     read(path, |file, event, _| {
@@ -60,10 +60,10 @@ pub(crate) fn events(path: &Path) -> anyhow::Result<Events> {
     Ok(events)
 }
 
-/// Reads detections: like [`events`], but a file without any line but its header is a system that found nothing.
+/// Reads detections: like [`events`], but a file with only a header means that the system found nothing.
 ///
 /// # Errors
-/// The file cannot be read, or a line makes no sense.
+/// The file cannot be read, or a line is invalid.
 pub(crate) fn detections(path: &Path) -> anyhow::Result<Events> {
     let bytes = super::text::bytes(path)?;
     let only_header = bytes.trim_ascii_end().split(|byte| *byte == b'\n').count() == 1;
@@ -105,7 +105,7 @@ fn read(
         if until > LONGEST {
             return Err(row.wrong(
                 offset,
-                "is later than any file is long (did you give it in samples?)",
+                "is longer than any file (did you give it in samples?)",
             ));
         }
         let event = Event {
@@ -119,10 +119,10 @@ fn read(
     Ok(())
 }
 
-/// Reads how long files are: `filename`, `duration` in seconds.
+/// Reads the lengths of files: `filename`, `duration` in seconds.
 ///
 /// # Errors
-/// The file cannot be read, a line makes no sense, or a file comes twice.
+/// The file cannot be read, a line is invalid, or a file comes twice.
 pub(crate) fn durations(path: &Path) -> anyhow::Result<BTreeMap<String, f64>> {
     const NEEDED: &str = "Durations need filename and duration, with a tab between";
     let mut table = Table::open(path)?;
@@ -147,10 +147,10 @@ pub(crate) fn durations(path: &Path) -> anyhow::Result<BTreeMap<String, f64>> {
     Ok(durations)
 }
 
-/// Refuses events of one label that overlap in a file, where a measure cannot take them.
+/// Refuses overlapping events of one label in a file, for measures that cannot handle them.
 ///
 /// # Errors
-/// Two of them do.
+/// Two of them overlap.
 pub(crate) fn apart(path: &Path, events: &Events) -> anyhow::Result<()> {
     for (file, events) in &events.by_file {
         let mut by_label: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();

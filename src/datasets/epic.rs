@@ -1,4 +1,4 @@
-//! EPIC-SOUNDS and EPIC-KITCHENS-100: annotations (CSV), and submissions (JSON) to their detection challenges.
+//! EPIC-SOUNDS and EPIC-KITCHENS-100: reads annotations (CSV), and submissions (JSON) to their detection challenges.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,7 +17,7 @@ pub(crate) const SOUNDS: u32 = 44;
 pub(crate) const VERBS: u32 = 97;
 /// See [`VERBS`].
 pub(crate) const NOUNS: u32 = 300;
-/// A class that a version of the challenge leaves out.
+/// The class that one version of the challenge leaves out.
 const BACKGROUND: &str = "background";
 /// Most detections of one submission.
 const MOST_DETECTIONS: usize = 20_000_000;
@@ -32,7 +32,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// What the challenge calls itself.
+    /// The challenge's name.
     pub(crate) fn challenge(self) -> &'static str {
         match self {
             Self::Sounds => "audio_based_interaction_detection",
@@ -49,7 +49,7 @@ impl Kind {
     }
 }
 
-/// What is heard or done.
+/// The class of a sound or an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Class {
     /// A class of EPIC-SOUNDS.
@@ -65,7 +65,7 @@ pub(crate) struct Annotation {
     /// Seconds: start, stop.
     pub(crate) span: (f64, f64),
     pub(crate) class: Class,
-    /// Of the class `background` of EPIC-SOUNDS.
+    /// Whether it is of the class `background` of EPIC-SOUNDS.
     pub(crate) background: bool,
 }
 
@@ -76,10 +76,10 @@ pub(crate) struct Annotations {
     pub(crate) all: Vec<Annotation>,
 }
 
-/// Reads annotations; which dataset's is told by the columns.
+/// Reads annotations; the columns tell the dataset.
 ///
 /// # Errors
-/// The file cannot be read, or a line makes no sense.
+/// The file cannot be read, or a line is invalid.
 pub(crate) fn annotations(path: &Path) -> anyhow::Result<Annotations> {
     const NEEDED: &str = "Annotations need video_id, start_timestamp, stop_timestamp and class_id (EPIC-SOUNDS), or verb_class and noun_class (EPIC-KITCHENS-100)";
     let mut table = Table::open(path)?;
@@ -131,7 +131,7 @@ pub(crate) struct Detection {
     pub(crate) class: Class,
 }
 
-/// A submission, checked.
+/// A checked submission.
 #[derive(Debug)]
 pub(crate) struct Submission {
     /// The version of the challenge.
@@ -141,7 +141,7 @@ pub(crate) struct Submission {
     pub(crate) detections: Vec<Detection>,
 }
 
-/// As the file has it.
+/// As in the file.
 #[derive(Deserialize)]
 struct Given {
     version: Option<String>,
@@ -196,7 +196,7 @@ impl<'de> Deserialize<'de> for Results {
 /// Reads a submission to the challenge of a dataset.
 ///
 /// # Errors
-/// The file cannot be read, is another challenge's, or a detection makes no sense.
+/// The file cannot be read, belongs to another challenge, or a detection is invalid.
 pub(crate) fn submission(path: &Path, kind: Kind) -> anyhow::Result<Submission> {
     let given: Given = text::json(
         path,

@@ -1,4 +1,5 @@
-//! LLP (Look, Listen and Parse): weak labels of ten-second videos, and dense ones of what is heard and what is seen (tab-separated, CSV by name).
+//! LLP (Look, Listen and Parse): weak labels of ten-second videos, and dense ones of what is heard and seen (tab-separated or CSV, by column
+//! name).
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -17,12 +18,12 @@ pub(crate) const TEST: &str = "AVVP_test_pd.csv";
 pub(crate) const AUDIO: &str = "AVVP_eval_audio.csv";
 pub(crate) const VISUAL: &str = "AVVP_eval_visual.csv";
 
-/// A file beside them for sets of the same layout with other classes: a name a line.
+/// A file beside them with other classes for sets of the same layout: one name per line.
 pub(crate) const CLASS_LIST: &str = "classes.txt";
 /// Most classes of such a set.
 const MOST_CLASSES: usize = 10_000;
 
-/// LLP's classes, in the order that the authors give them.
+/// LLP's classes, in the authors' order.
 const CLASSES: [&str; 25] = [
     "Speech",
     "Car",
@@ -77,7 +78,7 @@ pub(crate) fn classes(folder: &Path) -> anyhow::Result<Vec<String>> {
     Ok(classes)
 }
 
-/// A video with the classes that are in it somewhere.
+/// A video with the classes that occur somewhere in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Video {
     pub(crate) name: String,
@@ -87,7 +88,7 @@ pub(crate) struct Video {
 /// Weak labels of a split.
 ///
 /// # Errors
-/// The file cannot be read, a class is not known, or a video comes twice.
+/// The file cannot be read, a class is unknown, or a video comes twice.
 pub(crate) fn weak(path: &Path, known: &[String]) -> anyhow::Result<Vec<Video>> {
     const NEEDED: &str = "LLP's weak labels have filename and event_labels, with a tab between";
     let mut table = Table::open(path)?;
@@ -113,7 +114,7 @@ pub(crate) fn weak(path: &Path, known: &[String]) -> anyhow::Result<Vec<Video>> 
     Ok(videos)
 }
 
-/// A labelled stretch of a video: whole seconds, the end not in it. LLP has some that end when they begin or before: they label nothing.
+/// A labelled stretch of a video: whole seconds, half-open. Some of LLP's end at or before their start: they label nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct Stretch {
     pub(crate) video: String,
@@ -132,7 +133,7 @@ impl Stretch {
 /// Dense labels of what is heard, or of what is seen.
 ///
 /// # Errors
-/// The file cannot be read, or a line makes no sense.
+/// The file cannot be read, or a line is invalid.
 pub(crate) fn dense(path: &Path, known: &[String]) -> anyhow::Result<Vec<Stretch>> {
     const NEEDED: &str =
         "LLP's dense labels have filename, onset, offset and event_labels, with tabs between";
@@ -159,7 +160,7 @@ pub(crate) fn dense(path: &Path, known: &[String]) -> anyhow::Result<Vec<Stretch
     Ok(stretches)
 }
 
-/// A class by its name, or why it is none.
+/// A class by name, or an error.
 pub(crate) fn index(class: &str, known: &[String]) -> Result<usize, String> {
     let class = class.trim();
     if let Some(index) = known.iter().position(|known| known == class) {
@@ -171,8 +172,10 @@ pub(crate) fn index(class: &str, known: &[String]) -> Result<usize, String> {
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .filter(|(near, _)| *near > 0.5);
     Err(match near {
-        Some((_, known)) => format!("`{class}` is no class of this set; did you mean `{known}`?"),
-        None => format!("`{class}` is no class of this set"),
+        Some((_, known)) => {
+            format!("`{class}` is not a class of this set; did you mean `{known}`?")
+        }
+        None => format!("`{class}` is not a class of this set"),
     })
 }
 
@@ -181,9 +184,9 @@ pub(crate) fn index(class: &str, known: &[String]) -> Result<usize, String> {
 pub(crate) struct Test {
     pub(crate) classes: Vec<String>,
     pub(crate) videos: Vec<String>,
-    /// What is heard, by video: second by second, whether each class is.
+    /// Heard classes by video: for each second, whether each class is there.
     pub(crate) audio: Vec<Vec<bool>>,
-    /// The same of what is seen.
+    /// The same for seen classes.
     pub(crate) visual: Vec<Vec<bool>>,
     /// Stretches that label nothing.
     pub(crate) empty: usize,
@@ -192,7 +195,7 @@ pub(crate) struct Test {
 /// Reads the dense labels of a folder.
 ///
 /// # Errors
-/// A file is missing or makes no sense, or labels no video of the test split.
+/// A file is missing or invalid, or labels no video of the test split.
 pub(crate) fn test(folder: &Path) -> anyhow::Result<Test> {
     if !folder.is_dir() {
         bail!(
@@ -226,7 +229,7 @@ fn cells(
     let index: HashMap<&str, usize> = names.map(|(i, name)| (name.as_str(), i)).collect();
     let mut cells = vec![vec![false; SECONDS * classes.len()]; videos.len()];
     let mut used = 0;
-    // The file has the validation split's videos too.
+    // The file also has the validation split's videos.
     for stretch in dense(path, classes)? {
         let Some(video) = index.get(stretch.video.as_str()) else {
             continue;
@@ -239,7 +242,7 @@ fn cells(
     }
     if used == 0 {
         bail!(
-            "{} has no label of any video of {TEST}: are they of one set?",
+            "{} labels no video of {TEST}: are they of the same set?",
             path.display()
         );
     }

@@ -1,4 +1,4 @@
-//! NumPy's `.npz`: arrays of numbers or text by name, packed or not. Objects (pickles) are not read.
+//! Reads NumPy's `.npz`: arrays of numbers or text by name, compressed or not. Refuses objects (pickles).
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -10,9 +10,9 @@ use zip::ZipArchive;
 
 /// Most bytes of one array, unpacked.
 const MOST: u64 = 1 << 27;
-/// Most letters of an array's head.
+/// Longest header of an array.
 const LONGEST_HEAD: usize = 1 << 16;
-/// How an array begins; its version follows.
+/// How an array file begins; its version follows.
 const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// A file of arrays.
@@ -38,7 +38,7 @@ impl Npz {
     /// Opens a file.
     ///
     /// # Errors
-    /// It is not there, or no `.npz`.
+    /// It does not exist, or is not an `.npz` file.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let name = path.display();
         if path.is_dir() {
@@ -46,7 +46,9 @@ impl Npz {
         }
         let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
         let archive = ZipArchive::new(BufReader::new(file)).map_err(|e| {
-            anyhow::anyhow!("{name} is no .npz file, or damaged: {e} (write it with numpy.savez)")
+            anyhow::anyhow!(
+                "{name} is not an .npz file, or damaged: {e} (write it with numpy.savez)"
+            )
         })?;
         Ok(Self {
             path: path.into(),
@@ -64,7 +66,7 @@ impl Npz {
     /// An array of text.
     ///
     /// # Errors
-    /// It is not there, cannot be read, or holds no text.
+    /// It does not exist, cannot be read, or does not hold text.
     pub(crate) fn text(&mut self, name: &str) -> anyhow::Result<Vec<String>> {
         let array = self.array(name)?;
         let shape = array.shape;
@@ -81,10 +83,10 @@ impl Npz {
         }
     }
 
-    /// An array of numbers of this shape: each axis by its name and, if that is known, its length.
+    /// An array of numbers with this shape: each axis by its name and, if known, its length.
     ///
     /// # Errors
-    /// It is not there, cannot be read, holds no numbers, one that is not finite, or has another shape.
+    /// It does not exist, cannot be read, does not hold numbers, holds one that is not finite, or has another shape.
     pub(crate) fn numbers(
         &mut self,
         name: &str,
@@ -253,7 +255,7 @@ pub(crate) fn packed(arrays: &[(&str, Written<'_>)]) -> anyhow::Result<Vec<u8>> 
 /// An array of version 1 to 3, as NumPy documents it.
 fn array(bytes: &[u8]) -> Result<Array, String> {
     let cut = || "is cut off".to_owned();
-    let rest = bytes.strip_prefix(MAGIC).ok_or("is no NumPy array")?;
+    let rest = bytes.strip_prefix(MAGIC).ok_or("is not a NumPy array")?;
     let (version, rest) = rest.split_at_checked(2).ok_or_else(cut)?;
     let (length, rest) = if version[0] == 1 {
         let (length, rest) = rest.split_at_checked(2).ok_or_else(cut)?;
@@ -263,7 +265,7 @@ fn array(bytes: &[u8]) -> Result<Array, String> {
         (u32::from_le_bytes(*length) as usize, rest)
     };
     if length > LONGEST_HEAD {
-        return Err(format!("has a head of {length} bytes"));
+        return Err(format!("has a header of {length} bytes"));
     }
     let (head, body) = rest.split_at_checked(length).ok_or_else(cut)?;
     let head = String::from_utf8_lossy(head);
@@ -271,7 +273,7 @@ fn array(bytes: &[u8]) -> Result<Array, String> {
         let at = head.find(&format!("'{key}':"))?;
         Some(head[at + key.len() + 3..].trim_start())
     };
-    let odd = || "has a head that makes no sense".to_owned();
+    let odd = || "has an invalid header".to_owned();
     let kind = after("descr").ok_or_else(odd)?;
     let kind = kind
         .strip_prefix('\'')
@@ -306,7 +308,7 @@ fn array(bytes: &[u8]) -> Result<Array, String> {
         size
     };
     if width == 0 && count > 0 {
-        return Err(format!("holds {count} texts of no letters"));
+        return Err(format!("holds {count} texts of length 0"));
     }
     if count.checked_mul(width) != Some(body.len()) {
         return Err(format!(
@@ -342,7 +344,7 @@ fn array(bytes: &[u8]) -> Result<Array, String> {
     Ok(Array { shape, data })
 }
 
-/// Text of four bytes a letter, filled up with zeros.
+/// Text of four bytes per letter, padded with zeros.
 fn wide(item: &[u8]) -> Result<String, String> {
     let letters = item
         .chunks_exact(4)
@@ -352,10 +354,10 @@ fn wide(item: &[u8]) -> Result<String, String> {
         letters.pop();
     }
     let text: Option<String> = letters.into_iter().map(char::from_u32).collect();
-    text.ok_or_else(|| "holds letters that are none".into())
+    text.ok_or_else(|| "holds invalid characters".into())
 }
 
-/// Text of bytes, filled up with zeros.
+/// Text of bytes, padded with zeros.
 fn narrow(item: &[u8]) -> Result<String, String> {
     let end = item
         .iter()
@@ -364,7 +366,7 @@ fn narrow(item: &[u8]) -> Result<String, String> {
     String::from_utf8(item[..end].to_vec()).map_err(|_| "holds text that is not UTF-8".into())
 }
 
-/// How a number of a kind and width is read, its least byte first.
+/// Reads a number of a kind and width, little-endian.
 fn reader(letter: &str, width: usize) -> Option<fn(&[u8]) -> f64> {
     fn first<const N: usize>(item: &[u8]) -> [u8; N] {
         let mut bytes = [0; N];
@@ -410,7 +412,7 @@ mod tests {
         assert!(matches!(read.data, Data::Text(t) if t == ["a"]));
     }
 
-    /// Whole archives, a few bytes of which were changed.
+    /// Whole archives with a few changed bytes.
     #[test]
     fn spoilt_archives_are_answered() {
         let head = "{'descr': '<U3', 'fortran_order': False, 'shape': (2,), }\n";
@@ -445,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_said_and_never_panics() {
+    fn invalid_arrays_are_refused_without_panics() {
         let good = "{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }\n";
         for (bytes, word) in [
             (b"PK".to_vec(), "no NumPy array"),

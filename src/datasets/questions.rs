@@ -1,4 +1,4 @@
-//! Questions about videos: NExT-QA (CSV), MUSIC-AVQA and HME-QA (JSON), each as published; and Earmark's own form.
+//! Reads questions about videos: NExT-QA (CSV), MUSIC-AVQA and HME-QA (JSON) as published, and Earmark's own format.
 
 use std::path::Path;
 
@@ -11,23 +11,23 @@ use super::text;
 /// A question and its answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Question {
-    /// Unique where the set's authors keep it so.
+    /// Unique if the set's authors keep it so.
     pub(crate) id: String,
     pub(crate) video: String,
-    /// What the set calls this kind of question; empty if it has none.
+    /// The set's name for this kind of question; empty if it has none.
     pub(crate) kind: String,
     pub(crate) question: String,
-    /// What may be answered; empty where answers are free.
+    /// The possible answers; empty if answers are free.
     pub(crate) options: Vec<String>,
     pub(crate) answer: String,
-    /// Where the answer is seen or heard, seconds, if that is known.
+    /// Where the answer is seen or heard, seconds, if known.
     pub(crate) span: Option<(f64, f64)>,
 }
 
 /// NExT-QA, multiple choice.
 ///
 /// # Errors
-/// The file cannot be read, or a line makes no sense.
+/// The file cannot be read, or a line is invalid.
 pub(crate) fn nextqa(path: &Path) -> anyhow::Result<Vec<Question>> {
     const NEEDED: &str = "NExT-QA's questions have video, question, answer, qid, type and a0 to a4";
     let mut table = Table::open(path)?;
@@ -76,14 +76,14 @@ struct Music {
     templ_values: String,
     #[serde(default)]
     question_deleted: i64,
-    // So it is spelled.
+    // Spelled this way in the file.
     anser: String,
 }
 
-/// MUSIC-AVQA. Questions that its authors deleted are left out; what stands in `<…>` is filled in.
+/// MUSIC-AVQA. Skips questions that its authors deleted, and fills in the places `<…>`.
 ///
 /// # Errors
-/// The file cannot be read, or a question makes no sense.
+/// The file cannot be read, or a question is invalid.
 pub(crate) fn music_avqa(path: &Path) -> anyhow::Result<Vec<Question>> {
     let shape = "MUSIC-AVQA's questions: [{\"video_id\", \"question_id\", \"type\", \"question_content\", \"templ_values\", \"anser\"}, …]";
     let given: Vec<Music> = text::json(path, shape)?;
@@ -105,7 +105,7 @@ pub(crate) fn music_avqa(path: &Path) -> anyhow::Result<Vec<Question>> {
         let values = list("templ_values", &music.templ_values)?;
         let Some(question) = filled(&music.question_content, &values) else {
             bail!(
-                "{}: question {}: `{}` has not as many places as templ_values has words, {}",
+                "{}: question {}: the number of places in `{}` differs from the number of words in templ_values, {}",
                 path.display(),
                 music.question_id,
                 music.question_content,
@@ -125,7 +125,7 @@ pub(crate) fn music_avqa(path: &Path) -> anyhow::Result<Vec<Question>> {
     Ok(all)
 }
 
-/// A question with its places `<…>` filled in, in order; `None` if there are more or fewer.
+/// A question with its places `<…>` filled in, in order; `None` if the numbers differ.
 fn filled(question: &str, values: &[String]) -> Option<String> {
     let mut text = String::new();
     let mut rest = question;
@@ -157,7 +157,7 @@ struct Memory {
 /// HME-QA: questions about what the wearer did, each with the span that answers it.
 ///
 /// # Errors
-/// The file cannot be read, or a question makes no sense.
+/// The file cannot be read, or a question is invalid.
 pub(crate) fn hme_qa(path: &Path) -> anyhow::Result<Vec<Question>> {
     let shape = "HME-QA's questions: [{\"video_uid\", \"memory_qa_pairs\": [{\"question\", \"answer\", \"start_time_sec\", \"end_time_sec\"}, …]}, …]";
     let given: Vec<Remembered> = text::json(path, shape)?;
@@ -202,10 +202,10 @@ struct Own {
     stop_s: Option<f64>,
 }
 
-/// Earmark's own form: a JSON object a line.
+/// Earmark's own format: one JSON object per line.
 ///
 /// # Errors
-/// The file cannot be read, or a question makes no sense.
+/// The file cannot be read, or a question is invalid.
 pub(crate) fn own(path: &Path) -> anyhow::Result<Vec<Question>> {
     let shape = "{\"video\": …, \"question\": …, \"answer\": …} and if known \"id\", \"type\", \"options\": […], \"start_s\", \"stop_s\"";
     let mut seen = std::collections::HashSet::new();
@@ -217,7 +217,7 @@ pub(crate) fn own(path: &Path) -> anyhow::Result<Vec<Question>> {
         }
         if !own.options.is_empty() && !own.options.contains(&own.answer) {
             return Err(wrong(format!(
-                "the answer `{}` is none of the options",
+                "the answer `{}` is not one of the options",
                 own.answer
             )));
         }
@@ -228,7 +228,7 @@ pub(crate) fn own(path: &Path) -> anyhow::Result<Vec<Question>> {
             (None, None) => None,
             (start, stop) => {
                 return Err(wrong(format!(
-                    "start_s is {start:?} and stop_s {stop:?}: must both be there or neither, and not stop before they start"
+                    "start_s is {start:?} and stop_s {stop:?}: give both or neither, and stop must not be before start"
                 )));
             }
         };
@@ -277,7 +277,7 @@ mod tests {
         for (text, word) in [
             (
                 "{\"video\":\"v\",\"question\":\"q\",\"answer\":\"c\",\"options\":[\"a\",\"b\"]}",
-                "none of the options",
+                "not one of the options",
             ),
             (
                 "{\"video\":\"v\",\"question\":\"q\",\"answer\":\"c\",\"start_s\":3,\"stop_s\":2}",

@@ -1,4 +1,4 @@
-//! QVHighlights: queries with their moments and how salient each clip of two seconds is (JSON lines), and what was predicted for them.
+//! Reads QVHighlights: queries with their moments and the saliency of each two-second clip (JSON lines), and predictions for them.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -10,29 +10,29 @@ use super::text;
 
 /// Length of a clip, seconds.
 pub(crate) const CLIP_S: f64 = 2.0;
-/// People who judged each clip.
+/// Number of judges per clip.
 pub(crate) const JUDGES: usize = 3;
 /// Longest video, seconds.
 const LONGEST: f64 = 3_600.0;
 /// Most queries of a file.
 const MOST: usize = 200_000;
-/// The best that a clip can be called: very good.
+/// The best grade of a clip: very good.
 const BEST: u8 = 4;
 
-/// A query and what is true of it.
+/// A query with its labels.
 #[derive(Clone, Debug)]
 pub(crate) struct Query {
     pub(crate) id: i64,
     pub(crate) video: String,
     /// Seconds.
     pub(crate) duration: f64,
-    /// Moments that it is about: start and stop, seconds.
+    /// Moments that it describes: start and stop, seconds.
     pub(crate) windows: Vec<(f64, f64)>,
-    /// How salient each clip of the video is, 0 (very bad) to 4 (very good), by each judge.
+    /// Saliency of each clip, 0 (very bad) to 4 (very good), by each judge.
     pub(crate) saliency: Vec<[u8; JUDGES]>,
 }
 
-/// What was predicted for a query.
+/// The prediction for a query.
 #[derive(Clone, Debug)]
 pub(crate) struct Predicted {
     pub(crate) id: i64,
@@ -59,10 +59,10 @@ struct Prediction {
     pred_saliency_scores: Option<Vec<f64>>,
 }
 
-/// Reads queries with their labels. Those of the test split have none: they are refused.
+/// Reads queries with their labels. Refuses those of the test split, which have none.
 ///
 /// # Errors
-/// The file cannot be read, or a line makes no sense.
+/// The file cannot be read, or a line is invalid.
 pub(crate) fn labels(path: &Path) -> anyhow::Result<Vec<Query>> {
     let shape = "{\"qid\": 1, \"vid\": …, \"duration\": 150, \"relevant_windows\": [[start_s, stop_s], …], \"relevant_clip_ids\": […], \"saliency_scores\": [[0, 1, 2], …]}";
     let mut seen = HashMap::new();
@@ -87,10 +87,10 @@ pub(crate) fn labels(path: &Path) -> anyhow::Result<Vec<Query>> {
     Ok(queries)
 }
 
-/// The videos of queries that may have no labels, such as those of the test split: one for each query.
+/// The videos of queries that may have no labels, such as those of the test split: one per query.
 ///
 /// # Errors
-/// The file cannot be read, or a line makes no sense.
+/// The file cannot be read, or a line is invalid.
 pub(crate) fn unlabelled(path: &Path) -> anyhow::Result<Vec<String>> {
     let shape = "{\"qid\": 1, \"vid\": …, \"duration\": 150}";
     let lines = text::json_lines::<Label>(path, shape)?;
@@ -125,7 +125,7 @@ impl Label {
         }
         if clips.len() != scores.len() {
             return Err(format!(
-                "{} relevant_clip_ids and {} saliency_scores: there must be as many",
+                "{} relevant_clip_ids and {} saliency_scores: the numbers must be equal",
                 clips.len(),
                 scores.len()
             ));
@@ -160,7 +160,7 @@ impl Label {
 /// Reads predictions.
 ///
 /// # Errors
-/// The file cannot be read, or a line makes no sense.
+/// The file cannot be read, or a line is invalid.
 pub(crate) fn predictions(path: &Path) -> anyhow::Result<Vec<Predicted>> {
     let shape = "{\"qid\": 1, \"pred_relevant_windows\": [[start_s, stop_s, score], …], \"pred_saliency_scores\": [0.1, …]}";
     let mut seen = HashMap::new();

@@ -1,23 +1,23 @@
-//! The recordings of a folder, and of folders in it.
+//! Finds the recordings of a folder and of folders in it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-/// How far a search goes.
+/// Limits of a search.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Search {
-    /// How the files that are looked for end.
+    /// Extensions to search for.
     pub(crate) endings: &'static [&'static str],
-    /// Most files that are looked through.
+    /// Most files to visit.
     pub(crate) most_files: usize,
-    /// Folders within folders that are looked through.
+    /// Most levels of folders.
     pub(crate) deepest: usize,
 }
 
 impl Search {
-    /// The recordings of a folder, and of those in it, by their names without endings.
+    /// The recordings of a folder and below, by name without extension.
     ///
     /// # Errors
     /// A folder cannot be read, or there are too many files.

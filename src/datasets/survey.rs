@@ -1,5 +1,5 @@
-//! What is there of a published dataset: files, counts beside those that its authors give, and the videos that its labels name. `sets`: what
-//! is counted of each.
+//! Surveys a dataset on disk: its files, counts beside the published ones, and the videos that its labels name. `sets`: what is counted for
+//! each dataset.
 
 mod sets;
 
@@ -15,13 +15,13 @@ use super::ave;
 use super::recordings::Search;
 use crate::cli::Layout;
 
-/// Most files that are looked through for videos.
+/// Most files to visit for videos.
 const MOST_FILES: usize = 2_000_000;
-/// Folders within folders that are looked through.
+/// Most levels of folders.
 const DEEPEST: usize = 16;
-/// Missing videos that are shown; JSON has all.
+/// Missing videos to list; JSON has all.
 const SHOWN: usize = 20;
-/// The videos and sounds of a folder.
+/// Extensions of videos and sounds.
 const RECORDINGS: Search = Search {
     endings: &[
         "mp4", "mkv", "webm", "mov", "avi", "m4v", "mpg", "flv", "wav", "flac", "mp3", "ogg",
@@ -31,7 +31,7 @@ const RECORDINGS: Search = Search {
     deepest: DEEPEST,
 };
 
-/// In which order layouts are tried: the one with the most common names last.
+/// The order in which layouts are tried: the one with the most common file names last.
 const ORDER: [Layout; 10] = [
     Layout::Ave,
     Layout::EpicSounds,
@@ -46,7 +46,7 @@ const ORDER: [Layout; 10] = [
 ];
 
 impl Layout {
-    /// What its files are called.
+    /// The names of its files.
     fn files(self) -> &'static str {
         match self {
             Self::Ave => "Annotations.txt, {train,val,test}_order.h5",
@@ -62,7 +62,7 @@ impl Layout {
         }
     }
 
-    /// Whether a file of this name is one of it. `.gz` at its end is none of its name.
+    /// Whether a file of this name belongs to it; a final `.gz` is ignored.
     fn has(self, name: &str) -> bool {
         let name = name.strip_suffix(".gz").unwrap_or(name);
         let between = |start: &str, end: &str| name.starts_with(start) && name.ends_with(end);
@@ -76,7 +76,7 @@ impl Layout {
             Self::Nextqa => ["train.csv", "val.csv", "test.csv"].contains(&name),
             Self::MusicAvqa => between("avqa-", ".json"),
             Self::HmeQa => between("HME-QA_annotations", ".json"),
-            // Those two say where the sounds are from, and how long recordings are.
+            // Those two give the origin of sounds, and the lengths of recordings.
             Self::Kitchenmix => {
                 name.ends_with(".csv") && name != "attribution.csv" && name != "videos.csv"
             }
@@ -84,16 +84,16 @@ impl Layout {
     }
 }
 
-/// A number and the one that the dataset's authors give.
+/// A count beside the published one.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Count {
     pub(crate) what: String,
     pub(crate) found: usize,
-    /// `None` where it isn't known.
+    /// `None` if unknown.
     pub(crate) published: Option<usize>,
 }
 
-/// The videos that labels name, against those that are there.
+/// The videos that labels name, and those on disk.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Videos {
     pub(crate) named: usize,
@@ -103,16 +103,16 @@ pub(crate) struct Videos {
     pub(crate) unnamed: usize,
 }
 
-/// What is there.
+/// The result of a survey.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Survey {
     pub(crate) layout: &'static str,
     pub(crate) files: Vec<String>,
     pub(crate) counts: Vec<Count>,
-    /// Oddities of the labels, which readers have to know.
+    /// Oddities of the labels that users must know.
     pub(crate) notes: Vec<String>,
     pub(crate) videos: Option<Videos>,
-    /// Whether every count that is known is as published.
+    /// Whether every known count is as published.
     pub(crate) as_published: bool,
     #[serde(skip)]
     named: BTreeSet<String>,
@@ -145,10 +145,10 @@ impl Survey {
     }
 }
 
-/// Looks what is there of a dataset in a folder; of which is told by its files, unless it is given. `videos`: where its recordings are.
+/// Surveys a dataset in a folder; its files tell which one it is, unless the caller does. `videos`: the folder of its recordings.
 ///
 /// # Errors
-/// The folder has no file of a layout, or one that makes no sense.
+/// The folder has no file of a known layout, or an invalid one.
 pub(crate) fn survey(
     folder: &Path,
     layout: Option<Layout>,
@@ -275,10 +275,10 @@ fn names(folder: &Path) -> anyhow::Result<Vec<(String, PathBuf)>> {
     Ok(names)
 }
 
-/// What recordings of a folder, and of those in it, are called, without their endings.
+/// The recordings of a folder and below, by name without extension.
 fn recordings(folder: &Path) -> anyhow::Result<BTreeSet<String>> {
     if !folder.is_dir() {
-        bail!("{} is no folder of recordings", folder.display());
+        bail!("{} is not a folder of recordings", folder.display());
     }
     Ok(RECORDINGS.within(folder)?.into_keys().collect())
 }

@@ -1,4 +1,4 @@
-//! A table: CSV or TSV with a header. Columns go by name, in any order; every value knows its place.
+//! Reads a CSV or TSV table with a header. Columns go by name, in any order; every value knows its place.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use super::text;
 /// Most rows of one table.
 const MOST_ROWS: usize = 10_000_000;
 
-/// A table that was read.
+/// A table.
 pub(crate) struct Table {
     path: PathBuf,
     header: csv::StringRecord,
     reader: csv::Reader<std::io::Cursor<Vec<u8>>>,
 }
 
-/// Where a column stands.
+/// The position of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Column(usize);
 
@@ -25,7 +25,7 @@ impl Table {
     /// Reads a file's header. Columns are separated by tabs if the header has any, else by commas.
     ///
     /// # Errors
-    /// The file cannot be read, or a column is there twice.
+    /// The file cannot be read, or a column comes twice.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let bytes = text::bytes(path)?;
         let first = bytes.split(|byte| *byte == b'\n').next();
@@ -50,16 +50,16 @@ impl Table {
         })
     }
 
-    /// A column by the first of its names that is there.
+    /// A column by the first of its names that exists.
     pub(crate) fn find(&self, names: &[&str]) -> Option<Column> {
         let at = |name: &&str| self.header.iter().position(|found| found == *name);
         names.iter().find_map(at).map(Column)
     }
 
-    /// A column that must be there. `what` the table is, for who gave another one.
+    /// A required column. `what` describes the table, for the error.
     ///
     /// # Errors
-    /// It is not there.
+    /// It does not exist.
     pub(crate) fn column(&self, name: &str, what: &str) -> anyhow::Result<Column> {
         let Some(column) = self.find(&[name]) else {
             let mut has = self.header.iter().collect::<Vec<_>>().join(", ");
@@ -134,7 +134,7 @@ pub(crate) struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// What stands in a column; may be empty.
+    /// The value of a column; may be empty.
     pub(crate) fn text(&self, column: Column) -> &str {
         self.record.get(column.0).unwrap_or_default()
     }
@@ -144,7 +144,7 @@ impl Row<'_> {
         self.line
     }
 
-    /// That a value makes no sense.
+    /// An error about a value.
     pub(crate) fn wrong(&self, column: Column, rule: &str) -> anyhow::Error {
         let value: String = self.text(column).chars().take(100).collect();
         let name = self.header.get(column.0).unwrap_or_default();
@@ -155,7 +155,7 @@ impl Row<'_> {
         )
     }
 
-    /// What stands in a column and must not be empty.
+    /// The value of a column, which must not be empty.
     ///
     /// # Errors
     /// It is empty.
@@ -169,7 +169,7 @@ impl Row<'_> {
     /// A time: seconds, or hours, minutes and seconds between colons.
     ///
     /// # Errors
-    /// It is none.
+    /// It is not a time.
     pub(crate) fn seconds(&self, column: Column) -> anyhow::Result<f64> {
         seconds(self.text(column)).ok_or_else(|| {
             self.wrong(
@@ -182,7 +182,7 @@ impl Row<'_> {
     /// A time span. `rule`: what is allowed of a span that ends when it begins.
     ///
     /// # Errors
-    /// A time is none, or it ends before it begins.
+    /// A time is invalid, or the span ends before it begins.
     pub(crate) fn span(&self, start: Column, stop: Column) -> anyhow::Result<(f64, f64)> {
         let (from, until) = (self.seconds(start)?, self.seconds(stop)?);
         if until < from {
@@ -197,7 +197,7 @@ impl Row<'_> {
     /// A whole number from 0.
     ///
     /// # Errors
-    /// It is none.
+    /// It is not a whole number.
     pub(crate) fn index(&self, column: Column) -> anyhow::Result<u32> {
         let text = self.text(column);
         text.parse()

@@ -1,4 +1,4 @@
-//! A file of text, whole: unpacked if it is gzip, without its byte order mark, of bounded size.
+//! Reads a whole text file: decompresses gzip, drops the byte order mark, limits the size.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -10,9 +10,9 @@ use serde::de::DeserializeOwned;
 
 /// Most bytes of one file, unpacked.
 const MOST: u64 = 1 << 30;
-/// How gzip begins.
+/// How a gzip file begins.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
-/// What some programs write before UTF-8.
+/// Byte order mark of UTF-8, which some programs write.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The bytes of a file.
@@ -58,7 +58,7 @@ pub(crate) fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
 /// The text of a file.
 ///
 /// # Errors
-/// Those of [`bytes`], or it is not UTF-8.
+/// As for [`bytes`], or it is not UTF-8.
 pub(crate) fn text(path: &Path) -> anyhow::Result<String> {
     String::from_utf8(bytes(path)?).map_err(|e| {
         let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()]
@@ -66,25 +66,25 @@ pub(crate) fn text(path: &Path) -> anyhow::Result<String> {
             .filter(|byte| **byte == b'\n')
             .count();
         anyhow::anyhow!(
-            "{} line {line} is not UTF-8: was it saved in another encoding, or is it no text?",
+            "{} line {line} is not UTF-8: was it saved in another encoding, or is it not text?",
             path.display()
         )
     })
 }
 
-/// A file that is one JSON value.
+/// A file with one JSON value.
 ///
 /// # Errors
-/// Those of [`bytes`], or it is not JSON of this shape.
+/// As for [`bytes`], or it is not JSON of this shape.
 pub(crate) fn json<T: DeserializeOwned>(path: &Path, shape: &str) -> anyhow::Result<T> {
     serde_json::from_slice(&bytes(path)?)
         .map_err(|e| anyhow::anyhow!("{}: {e}: must be {shape}{}", path.display(), hint(&e)))
 }
 
-/// A file of one JSON object a line: each with its line. Empty lines are passed over.
+/// A file with one JSON object per line, each with its line number. Skips empty lines.
 ///
 /// # Errors
-/// Those of [`text`], or a line is not JSON of this shape.
+/// As for [`text`], or a line is not JSON of this shape.
 pub(crate) fn json_lines<T: DeserializeOwned>(
     path: &Path,
     shape: &str,
@@ -105,7 +105,7 @@ pub(crate) fn json_lines<T: DeserializeOwned>(
         .collect()
 }
 
-/// What may have gone wrong.
+/// The likely mistake.
 fn hint(e: &serde_json::Error) -> &'static str {
     match e.classify() {
         serde_json::error::Category::Eof => " (is the file cut off?)",

@@ -1,22 +1,23 @@
 //! Bootstrap percentile intervals at 95 % (Efron and Tibshirani 1993).
 //!
-//! The units are independent: whole recordings, or minutes of one. Where there are too few, the interval would be too narrow, so there is none.
+//! The units are independent: whole recordings, or minutes of one. With too few, the interval would be too narrow, so there is none.
 
 use serde::Serialize;
 
-/// How often is resampled.
+/// Number of resamples.
 const TIMES: usize = 1_000;
-/// Fewest units that an interval is made from. Of five, percentile intervals at 95 % hold the truth in about 80 of 100 cases; of eight in nearly 90.
+/// Fewest units for an interval. With five units, percentile intervals at 95 % hold the truth in about 80 of 100 cases; with eight, in nearly
+/// 90.
 pub(crate) const FEWEST: usize = 8;
-/// In how many of 100 resamples a statistic must be a number, to have an interval.
+/// A statistic gets an interval only if it is defined in this many of 100 resamples.
 const DEFINED: usize = 95;
 
-/// A value and the interval that holds it in 95 of 100 resamples.
+/// A value and its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Estimate {
-    /// Of what was measured.
+    /// The measured value.
     pub value: f64,
-    /// 2.5th percentile; `None` where too little was measured to say.
+    /// 2.5th percentile; `None` if there is too little data.
     pub low: Option<f64>,
     /// 97.5th percentile; likewise.
     pub high: Option<f64>,
@@ -36,8 +37,8 @@ impl Random {
     }
 }
 
-/// Every statistic of `units`, each with its interval if there are [`FEWEST`] units. `of` gets the units drawn and says its statistics, always as
-/// many; one that is undefined (no number) is `None` of all, and left out of a resample.
+/// Every statistic of `units`, each with an interval if there are [`FEWEST`] units. `of` gets the drawn units and returns its statistics,
+/// always the same number; an undefined one (NaN) is `None`, and is left out of a resample.
 pub(crate) fn estimate<T>(
     units: &[T],
     seed: u64,
@@ -115,13 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_undefined_is_none_and_what_often_is_has_no_interval() {
+    fn an_undefined_value_is_none_and_an_often_undefined_one_has_no_interval() {
         let ratio = |units: &[&f64]| {
             let all: f64 = units.iter().copied().sum();
             vec![all / all, 1.0 / all]
         };
         assert_eq!(estimate(&[0.0; 9], 1, ratio), [None, None]);
-        // Of nine units one is not zero: a third of the resamples lacks it.
+        // One of nine units is not zero: a third of the resamples lacks it.
         let mut units = [0.0; 9];
         units[4] = 1.0;
         let found = estimate(&units, 1, ratio)[0].unwrap();

@@ -1,4 +1,4 @@
-//! Events seen against tokens: the cues of one listening pass, planned again at many budgets, beside even and random frames.
+//! Events shown against tokens: replans the cues of one listening pass at many budgets, beside even and random frames.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,33 +22,33 @@ use crate::outputs::plan;
 /// Most budgets at once.
 const MOST: usize = 100;
 
-/// Everything that was measured. Means are over recordings, each counting the same.
+/// All results. Means are over recordings, each counting the same.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Curve {
-    /// How many.
+    /// Number of recordings.
     pub recordings: usize,
     /// Labelled events.
     pub events: usize,
-    /// A point for each budget and tier: by budget, the least tier first.
+    /// A point for each budget and tier: by budget, the lowest tier first.
     pub points: Vec<Point>,
 }
 
-/// Share of the events seen at a tier or above, for a budget that buys frames of this tier.
+/// Share of events shown at a tier or above, for a budget spent on frames of this tier.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Point {
     /// The budget.
     pub tokens_per_s: f64,
     /// The tier of frames at anchors, of even and of random ones.
     pub tier: Tier,
-    /// By frames at anchors; `None` where the budget doesn't pay for the largest gap.
+    /// By frames at anchors; `None` if the budget does not pay for the largest gap.
     pub anchors: Option<f64>,
     /// By evenly spaced frames.
     pub even: f64,
-    /// By frames anywhere: the expectation.
+    /// By randomly placed frames: the expectation.
     pub random: f64,
 }
 
-/// Plans that were heard with cues, and their labels, at these budgets.
+/// Evaluates plans with cues, and their labels, at these budgets.
 ///
 /// # Errors
 /// A plan or its labels cannot be read, or the plan has no cues.
@@ -90,7 +90,7 @@ pub(crate) fn curve(
     })
 }
 
-/// The budgets, ascending, each once.
+/// The budgets, ascending, without duplicates.
 fn budgets(given: &[f64]) -> Result<Vec<f64>, Usage> {
     let mut budgets = given.to_vec();
     let wrong = |x: &&f64| !(0.001..=1e6).contains(*x);
@@ -110,7 +110,7 @@ fn budgets(given: &[f64]) -> Result<Vec<f64>, Usage> {
     }
 }
 
-/// What was heard of a recording, and how its plan was made.
+/// The cues of a recording, and how its plan was made.
 struct Heard {
     cues: Vec<Cue>,
     settings: Settings,
@@ -129,11 +129,11 @@ impl Heard {
             bail!("{name} has no cues to plan from: write it with `earmark plan --cues`");
         }
         if let Some(anchors) = config["anchors"].as_object_mut() {
-            // Cues of other sources are not planned again.
+            // Given cues of other sources are not planned again.
             anchors.remove("cues_from");
         }
         if let Some(budget) = config["budget"].as_object_mut() {
-            // How it was planned; here it is planned with all of it heard.
+            // The mode of planning of the plan; here the whole recording is known.
             budget.remove("planning");
         }
         let part = |section: &str| config.get(section).cloned().unwrap_or_default();
@@ -164,7 +164,7 @@ impl Heard {
         let budget = &mut settings.budget;
         budget.tokens_per_s = tokens_per_s;
         budget.anchor_tier = tier;
-        // Nothing is dearer than what the budget is for.
+        // No tier costs more than the one that the budget is for.
         budget.untrusted_tier = budget.untrusted_tier.min(tier);
         budget.background_tier = budget.background_tier.min(tier);
         let tokens = settings.budget_of(recording.duration);
@@ -211,7 +211,7 @@ fn share(recording: &Recording, frames: &[Nanos]) -> f64 {
     hit as f64 / recording.events.len().max(1) as f64
 }
 
-/// What a tier and all above are called.
+/// The name of a tier and all above.
 pub(super) fn at_least(tier: Tier) -> &'static str {
     match tier {
         Tier::Low => "any tier",
@@ -278,7 +278,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn budgets_are_in_order_and_make_sense() {
+    fn budgets_are_in_order_and_in_range() {
         assert_eq!(budgets(&[49.0, 20.0, 49.0]).unwrap(), [20.0, 49.0]);
         assert!(budgets(&[]).is_err());
         for wrong in [0.0, -1.0, f64::NAN, 2e6] {

@@ -1,4 +1,4 @@
-//! Draws events seen against tokens as SVG: a panel for each tier, a line for anchors, even and random frames.
+//! Draws events shown against tokens as SVG: a panel for each tier, a line for anchors, even and random frames.
 
 use std::fmt::Write;
 
@@ -91,7 +91,7 @@ fn panel(svg: &mut String, left: f64, tier: Tier, points: &[&Point]) {
             );
         }
     }
-    // Names that would lie on each other are left out.
+    // Leaves out names that would overlap.
     let mut free = f64::MIN;
     for point in points {
         let (at, words) = (x(point.tokens_per_s), point.tokens_per_s.to_string());
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_tier_has_a_panel_and_what_is_unknown_is_left_out() {
+    fn each_tier_has_a_panel_and_unknown_points_are_left_out() {
         let point = |tokens_per_s, tier, anchors| Point {
             tokens_per_s,
             tier,
@@ -161,7 +161,7 @@ mod tests {
         ] {
             assert!(drawn.contains(name), "{name}");
         }
-        // Two even ones and a known one at anchors, in three panels.
+        // Two lines of even frames and one known line at anchors, in three panels.
         assert_eq!(drawn.matches("<circle").count(), 9);
         assert!(!drawn.contains("NaN") && !drawn.contains("inf"));
     }

@@ -10,22 +10,22 @@ use anchoring::time::{Nanos, Window};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-/// How long an event is that stops when it starts: no frame is expected to fall into it.
+/// Length of an event that stops when it starts: no frame is expected to hit it.
 pub const INSTANT: Nanos = Nanos::new(1);
-/// Most events that are read from one file.
+/// Most events of one file.
 const MOST: usize = 4_000_000;
 
-/// Longest first line that is read, in bytes.
+/// Longest first line, in bytes.
 const LONGEST_LINE: u64 = 1 << 20;
 
-/// Something that sounds from its start until its stop.
+/// A labelled event, from its start to its stop.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Half-open, in the recording's time; [`INSTANT`] long where it stops when it starts.
+    /// Half-open, in the recording's time; [`INSTANT`] long if it stops when it starts.
     pub span: Window,
-    /// What it is; empty if the labels don't say.
+    /// Its class; empty if the labels don't say.
     pub class: String,
-    /// How far it lies above the background, dB, where that is known.
+    /// Loudness above the background, dB, if known.
     pub level: Option<f64>,
     /// The recording that the line names.
     pub video_id: Option<String>,
@@ -34,7 +34,7 @@ pub struct Event {
 /// Reads every event of a file, by start.
 ///
 /// # Errors
-/// It cannot be read, has no times, or a line makes no sense.
+/// The file cannot be read, has no times, or a line is invalid.
 pub fn read(path: &Path) -> anyhow::Result<Vec<Event>> {
     let name = || path.display().to_string();
     let file = std::fs::File::open(path).with_context(|| format!("cannot open {}", name()))?;
@@ -73,7 +73,7 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Event>> {
             })
         };
         let (from, until) = (time(start, "the start")?, time(stop, "the stop")?);
-        // A stroke that is labelled by its instant.
+        // An event that is labelled as an instant.
         let until = if until == from { from + INSTANT } else { until };
         let Some(span) = Window::new(from, until) else {
             bail!(
@@ -95,7 +95,7 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Event>> {
     Ok(events)
 }
 
-/// Whether the file has a column that says whose its events are.
+/// Whether the file has a column for the recording.
 ///
 /// # Errors
 /// It cannot be read.
@@ -122,7 +122,7 @@ fn instant(text: &str) -> Option<Nanos> {
     Nanos::from_seconds(seconds)
 }
 
-/// What KitchenMix notes beside its labels: stretches that are no use to a listener, and spoken sentences.
+/// KitchenMix's notes beside its labels: stretches without usable sound, and spoken sentences.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Notes {
     /// Muted, wind, handling.
@@ -134,7 +134,7 @@ pub struct Notes {
 /// `NAME.json` beside `NAME.labels.csv`; `None` if there is none.
 ///
 /// # Errors
-/// It is there and makes no sense.
+/// The file exists but is invalid.
 pub fn notes(labels: &Path) -> anyhow::Result<Option<Notes>> {
     #[derive(Deserialize)]
     struct Given {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_that_mark_and_quote_what_they_write_are_understood() {
+    fn byte_order_marks_and_quotes_are_understood() {
         let text = "\u{feff}\"video_id\",\"start_s\",\"stop_s\"\r\n\"P01\",1,2\r\n";
         let events = read_text(text).unwrap();
         assert_eq!(events[0].video_id.as_deref(), Some("P01"));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_with_its_line() {
+    fn an_invalid_line_is_refused_with_its_number() {
         for (text, word) in [
             ("begin,end\n1,2\n", "start_s"),
             ("start_s,stop_s\n1,2\n3,2\n", "line 3"),

@@ -13,23 +13,23 @@ use anchoring::time::{Nanos, Window};
 use super::labels::{Event, Notes};
 use super::oracle;
 
-/// How far from a labelled start an onset may lie and still be one: 150 ms.
+/// Largest distance between an onset and a labelled start that count as the same: 150 ms.
 pub const NEAR: Nanos = Nanos::from_ms(150);
-/// How many times the control is moved around.
+/// Number of shifts of the `shifted` baseline.
 const SHIFTS: i64 = 20;
 
-/// Who places frames.
+/// Who places the frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
     /// The plan that is judged.
     Plan,
     /// Evenly spaced.
     Uniform,
-    /// Anywhere.
+    /// Randomly placed.
     Random,
     /// The plan, moved around the recording.
     Shifted,
-    /// Who knows the labels.
+    /// Placed with knowledge of the labels.
     Oracle,
 }
 
@@ -43,7 +43,7 @@ impl Placement {
         Self::Oracle,
     ];
 
-    /// The name in results.
+    /// Its name in results.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Plan => "plan",
@@ -55,12 +55,12 @@ impl Placement {
     }
 }
 
-/// An onset that the plan took for the beginning of an event, or might have.
+/// An onset that the plan took, or might have taken, for the beginning of an event.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Onset {
     /// When.
     pub at: Nanos,
-    /// How unsure it is, in [0, 1].
+    /// Its uncertainty, in [0, 1].
     pub uncertainty: f64,
 }
 
@@ -71,7 +71,7 @@ pub struct Hop {
     pub at: Nanos,
     /// Whether the sound was trusted there.
     pub trusted: bool,
-    /// How good the sound was, in [0, 1], where that is known.
+    /// Quality of the sound, in [0, 1], if known.
     pub quality: Option<f32>,
 }
 
@@ -82,27 +82,27 @@ pub struct Recording {
     pub name: String,
     /// Its length.
     pub duration: Nanos,
-    /// What happens in it, by start.
+    /// Labelled events, by start.
     pub events: Vec<Event>,
-    /// What else is known of it.
+    /// Further notes about it.
     pub notes: Option<Notes>,
     /// The frames that count, ascending.
     pub frame_times: Vec<Nanos>,
     /// Every frame of the plan, ascending, with its tier.
     pub frames: Vec<(Nanos, Tier)>,
-    /// What all of them cost together.
+    /// What all of them cost.
     pub spent: Tokens,
-    /// What a frame costs.
+    /// Price of a frame by tier.
     pub prices: Prices,
     /// Anchors, in the order of their windows.
     pub anchors: Vec<Onset>,
     /// Their windows.
     pub windows: Vec<Window>,
-    /// Every onset that was heard, by time; none if the plan has no cues.
+    /// Every detected onset, by time; none if the plan has no cues.
     pub onsets: Vec<Onset>,
-    /// What was heard; none if the plan has no cues.
+    /// The hops of the sound; none if the plan has no cues.
     pub hops: Vec<Hop>,
-    /// Candidates that were not taken, by time; `None` if the plan doesn't keep them.
+    /// Candidates that were not taken, by time; `None` if the plan does not keep them.
     pub untaken: Option<Vec<Untaken>>,
     /// What the plan may spend.
     pub budget: Tokens,
@@ -111,19 +111,19 @@ pub struct Recording {
 /// Why no frame shows an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MissedBecause {
-    /// There is an anchor, but its frame was taken when the event was over, or at a lower tier.
+    /// It has an anchor, but its frame was taken after the event was over, or at a lower tier.
     Frame,
-    /// It was heard, and not taken; so many tokens more would take it, if that is known.
+    /// Its onset was detected but not taken; this many more tokens would take it, if known.
     Budget(Option<Tokens>),
-    /// It was not heard.
+    /// No onset was detected.
     Unheard,
 }
 
-/// For every event how surely it is hit, in [0, 1], by each [`Placement`].
+/// For each event the probability of being hit, in [0, 1], by [`Placement`].
 pub type Hits = [Vec<f64>; 5];
 
 impl Recording {
-    /// How good the sound was at a time; `None` where that is not known.
+    /// Quality of the sound at a time; `None` if unknown.
     pub fn quality(&self, at: Nanos) -> Option<f32> {
         let hop = self.hops.partition_point(|hop| hop.at <= at);
         let hop = self.hops.get(hop.checked_sub(1)?)?;
@@ -139,7 +139,7 @@ impl Recording {
         hit as f64 / self.events.len().max(1) as f64
     }
 
-    /// Who hits what at a tolerance, with as many frames as the plan has.
+    /// Hits by placement at a tolerance, with as many frames as the plan has.
     pub fn hits(&self, tolerance: Nanos) -> Hits {
         self.hits_by(&self.frame_times, self.frame_times.len(), tolerance)
     }
@@ -150,18 +150,18 @@ impl Recording {
         fine.map(|&(at, _)| at).collect()
     }
 
-    /// How many frames of this tier all of the plan's tokens pay for.
+    /// Number of frames of this tier that all of the plan's tokens pay for.
     pub fn affordable(&self, tier: Tier) -> usize {
         (self.spent / self.prices.of(tier).max(1)) as usize
     }
 
-    /// Who hits what without tolerance, at this tier or above and at equal tokens: the plan by its frames of such tiers, everybody else by
-    /// as many frames of this very tier as all of the plan's tokens pay for.
+    /// Hits by placement without tolerance, at this tier or above and at equal tokens: the plan by its frames of such tiers, the others by as
+    /// many frames of this tier as all of the plan's tokens pay for.
     pub fn hits_at(&self, tier: Tier) -> Hits {
         self.hits_by(&self.frames_of(tier), self.affordable(tier), Nanos::ZERO)
     }
 
-    /// Who hits what: the plan by its own frames, the others by `n`.
+    /// Hits by placement: the plan by its own frames, the others by `n`.
     fn hits_by(&self, frames: &[Nanos], n: usize, tolerance: Nanos) -> Hits {
         let spans: Vec<Window> = self
             .events
@@ -204,7 +204,7 @@ impl Recording {
         ]
     }
 
-    /// Why no frame that counts shows an event, for each such event; `None` if the plan doesn't say what it left out.
+    /// Why no counting frame shows an event, for each such event; `None` if the plan does not keep untaken candidates.
     pub fn missed(&self) -> Option<Vec<MissedBecause>> {
         let untaken = self.untaken.as_ref()?;
         let mut anchors: Vec<Nanos> = self.anchors.iter().map(|onset| onset.at).collect();
@@ -222,7 +222,7 @@ impl Recording {
             }
             let first = untaken.partition_point(|one| one.onset < from);
             let heard = untaken[first..].iter().take_while(|one| one.onset < until);
-            // The cheapest of several; unknown is dearer than any.
+            // The cheapest of several; an unknown price counts as the highest.
             let price = heard
                 .map(|one| one.more_tokens.unwrap_or(Tokens::MAX))
                 .min();
@@ -234,7 +234,7 @@ impl Recording {
         Some(missed.map(because).collect())
     }
 
-    /// Frames in no event, and frames whose every event was hit before.
+    /// Number of frames in no event, and of frames whose every event was hit before.
     pub fn waste(&self) -> (usize, usize) {
         let (mut empty, mut repeated) = (0, 0);
         let mut before: Option<Nanos> = None;
@@ -263,7 +263,7 @@ impl Recording {
             .filter(move |event| event.span.contains(at))
     }
 
-    /// Which of these onsets, in any order, are the beginning of an event: each start is given to the nearest, and each onset has one.
+    /// Which of these onsets, in any order, begin an event. Each start goes to the nearest onset, and each onset gets at most one.
     pub fn true_onsets(&self, given: &[Onset]) -> Vec<bool> {
         // Anchors come in the order of their windows, which offsets by class move.
         let mut order: Vec<usize> = (0..given.len()).collect();
@@ -276,7 +276,7 @@ impl Recording {
         found
     }
 
-    /// The same of onsets by time.
+    /// The same for onsets ordered by time.
     fn true_in_order(&self, onsets: &[Onset]) -> Vec<bool> {
         let mut pairs = Vec::new();
         let mut first = 0;
@@ -305,7 +305,7 @@ impl Recording {
         found
     }
 
-    /// How many windows hold the start of an event.
+    /// Number of windows that hold the start of an event.
     pub fn holding(&self) -> usize {
         let start = |i: usize| self.events[i].span.start();
         let holds = |window: &&Window| {
@@ -317,7 +317,7 @@ impl Recording {
         self.windows.iter().filter(holds).count()
     }
 
-    /// Of dead and trusted hops by the notes and by the plan: dead in both, only in the plan, only in the notes.
+    /// Dead hops by the notes and by the plan: dead in both, only in the plan, only in the notes.
     pub fn dead_hops(&self) -> Option<(u64, u64, u64)> {
         let notes = self.notes.as_ref().filter(|_| !self.hops.is_empty())?;
         let (mut both, mut plan, mut only) = (0, 0, 0);
@@ -333,7 +333,7 @@ impl Recording {
         Some((both, plan, only))
     }
 
-    /// Events that begin around this one, per frame that a uniform plan would have there: fifteen seconds to each side.
+    /// Events that begin within fifteen seconds of this one, per frame that a uniform plan would have there.
     pub fn density(&self, event: &Event) -> f64 {
         let (from, until) = (
             event.span.start() - Nanos::from_ms(15_000),
@@ -346,7 +346,7 @@ impl Recording {
         (last - first) as f64 / frames.max(1e-9)
     }
 
-    /// Whether another event sounds when this one, of that place, begins.
+    /// Whether another event sounds when this one begins.
     pub fn covered(&self, index: usize) -> bool {
         let Some(event) = self.events.get(index) else {
             return false;
@@ -358,14 +358,14 @@ impl Recording {
     }
 }
 
-/// Whether an instant lies in one of the windows, which are sorted by their starts.
+/// Whether an instant lies in one of the windows, which are sorted by start.
 pub fn within(windows: &[Window], at: Nanos) -> bool {
     let begun = windows.partition_point(|window| window.start() <= at);
     windows[..begun].iter().any(|window| window.contains(at))
 }
 
-/// How well uncertainty tells false onsets from true ones: the probability that a false one is the more uncertain (area under the ROC
-/// curve, ties half; Hanley and McNeil 1982). `None` unless there are both.
+/// How well uncertainty separates false onsets from true ones: the probability that a false one is more uncertain (area under the ROC curve,
+/// ties half; Hanley and McNeil 1982). `None` unless there are both.
 pub fn auroc(judged: &[(f64, bool)]) -> Option<f64> {
     let mut sorted: Vec<_> = judged.to_vec();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -386,14 +386,14 @@ pub fn auroc(judged: &[(f64, bool)]) -> Option<f64> {
     (wrong > 0.0 && right > 0.0).then(|| (ranks - wrong * (wrong + 1.0) / 2.0) / (wrong * right))
 }
 
-/// Onsets of about the same claimed probability.
+/// Onsets with about the same claimed probability.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Bin {
-    /// How many.
+    /// Number of them.
     pub onsets: usize,
     /// Mean claimed probability.
     pub claimed: f64,
-    /// Share that was true.
+    /// Share of true ones.
     pub found: f64,
 }
 
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn at_equal_tokens_others_have_as_many_frames_of_a_tier_as_the_plan_pays_for() {
+    fn at_equal_tokens_the_others_get_the_frames_that_the_plan_pays_for() {
         let mut r = recording(&[(1_000, 2_000), (4_800, 5_200), (7_400, 7_600)], &[]);
         let at = |ms, tier| (Nanos::from_ms(ms), tier);
         r.frames = vec![
@@ -483,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_missed_for_its_frame_the_budget_or_because_it_was_not_heard() {
+    fn an_event_is_missed_by_its_frame_by_the_budget_or_unheard() {
         let mut r = recording(
             &[
                 (1_000, 1_100),
@@ -566,7 +566,7 @@ mod tests {
     }
 
     #[test]
-    fn calibration_is_the_distance_of_claim_and_truth() {
+    fn calibration_is_the_distance_between_claim_and_truth() {
         let judged: Vec<_> = (0..100).map(|i| (0.25, i % 4 != 0)).collect();
         assert_eq!(calibration(&judged).unwrap().0, 0.0);
         assert!((calibration(&[(0.0, false)]).unwrap().0 - 1.0).abs() < 1e-9);

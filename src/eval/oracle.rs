@@ -1,26 +1,26 @@
-//! The oracle: the most events that a number of frames can hit, given the labels.
+//! The oracle: the most events that a number of frames can hit, if the labels are known.
 //!
-//! A frame that hits a set of events may be moved to the latest of their starts, so only starts need to be tried. The most events that `k`
-//! frames can hit is concave in `k` (the constraints have consecutive ones), so a price per frame finds it: for each price, one pass over
-//! the starts gives the best set of frames. Many sets hit equally many. Which one is taken means nothing, so the share of an event is the
-//! share of a few randomly drawn best sets that hit it.
+//! A frame that hits a set of events can move to the latest of their starts, so only starts are tried. The most events that `k` frames can hit
+//! is concave in `k` (the constraints have consecutive ones), so a price per frame finds it: for each price, one pass over the starts finds
+//! the best set of frames. Many sets hit equally many events and none is preferable, so an event's share is the share of a few randomly drawn
+//! best sets that hit it.
 
 use anchoring::time::{Nanos, Window};
 
 use super::bootstrap::Random;
 
-/// How many of the best sets are drawn.
+/// Number of best sets drawn.
 const DRAWS: usize = 10;
-/// What tells sets apart that hit as many: a number below this for every event.
+/// Breaks ties between sets: a random number below this for every event.
 const TIE: usize = 1 << 16;
 /// The same recording gives the same sets.
 const SEED: u64 = 2;
 
-/// For each span the share of the best sets of `most` frames that hit it. The shares add up to the most that so many frames can hit.
+/// For each span the share of the best sets of `most` frames that hit it. The shares add up to the most hits possible.
 pub(super) fn shares(spans: &[Window], most: usize) -> Vec<f64> {
     let mut times = vec![0_usize; spans.len()];
     let mut random = Random(SEED);
-    // Worth so much more than all that tells equals apart that one event more always decides.
+    // An event's worth: one more event always outweighs all tie-breaks.
     let event = TIE.saturating_mul(spans.len() + 1);
     for _ in 0..DRAWS {
         let worth = |_| (event + random.below(TIE)) as i64;
@@ -33,13 +33,13 @@ pub(super) fn shares(spans: &[Window], most: usize) -> Vec<f64> {
     times.iter().map(|n| *n as f64 / DRAWS as f64).collect()
 }
 
-/// Times of at most `most` frames, ascending, that together hit spans worth as much as can be.
+/// Times of at most `most` frames, ascending, that together hit spans worth as much as possible.
 fn place(spans: &[Window], worths: &[i64], most: usize) -> Vec<Nanos> {
     let mut starts: Vec<Nanos> = spans.iter().map(|span| span.start()).collect();
     starts.sort_unstable();
     starts.dedup();
     let active = active(spans, worths, &starts);
-    // The lowest price at which not too many frames pay: what one more would bring is never more at a lower one.
+    // The lowest price at which not too many frames pay off: at a lower price, one more frame never brings more.
     let dearest = active.iter().map(|all| all.iter().map(|(_, w)| w).sum());
     let (mut low, mut high) = (0_i64, dearest.max().unwrap_or(0));
     while low < high {
@@ -54,7 +54,7 @@ fn place(spans: &[Window], worths: &[i64], most: usize) -> Vec<Nanos> {
     fill(spans, &starts, chosen, most)
 }
 
-/// For every start, the events that sound then, the latest first: how many starts lie before it, and what it is worth.
+/// For every start, the events that sound then, the latest first: number of starts before it, and its worth.
 fn active(spans: &[Window], worths: &[i64], starts: &[Nanos]) -> Vec<Vec<(usize, i64)>> {
     let mut sorted: Vec<(&Window, i64)> = spans.iter().zip(worths.iter().copied()).collect();
     sorted.sort_by_key(|(span, _)| span.start());
@@ -66,23 +66,23 @@ fn active(spans: &[Window], worths: &[i64], starts: &[Nanos]) -> Vec<Vec<(usize,
         while let Some((span, worth)) = next.next_if(|(span, _)| span.start() <= at) {
             sounding.push((*span, place, worth));
         }
-        // They are in the order of their starts.
+        // They are ordered by start.
         let latest = sounding.iter().rev();
         all.push(latest.map(|&(_, before, worth)| (before, worth)).collect());
     }
     all
 }
 
-/// The frames that bring most, each costing `price`; of equals one with the fewest frames.
+/// The frames that bring the most, each costing `price`; among equals, the fewest frames.
 fn best(starts: &[Nanos], active: &[Vec<(usize, i64)>], price: i64) -> Vec<Nanos> {
-    // (worth, fewer frames, previous frame) of the best set whose last frame is at a start, and the best up to it.
+    // (worth, fewer frames, previous frame) of the best set whose last frame is at a start, and the best so far.
     let mut ending: Vec<(i64, i64, Option<usize>)> = Vec::with_capacity(starts.len());
     let mut so_far: Vec<(i64, i64, Option<usize>)> = vec![(0, 0, None)];
     for sounding in active {
         let mut best: Option<(i64, i64, Option<usize>)> = None;
         let mut new = 0;
         for &(before, own) in sounding {
-            // The frame before lies before this event's start, so that it and all later ones are new.
+            // The previous frame lies before this event's start, so this and all later events are new.
             new += own;
             let (worth, fewer, last) = so_far[before];
             let found = (worth + new - price, fewer - 1, last);
@@ -109,7 +109,7 @@ fn best(starts: &[Nanos], active: &[Vec<(usize, i64)>], price: i64) -> Vec<Nanos
     frames
 }
 
-/// Frames that are left over go, one by one, where they hit most of what is not hit yet.
+/// Places left-over frames one by one where they hit most events not hit yet.
 fn fill(spans: &[Window], starts: &[Nanos], mut chosen: Vec<Nanos>, most: usize) -> Vec<Nanos> {
     let mut open: Vec<Window> = spans
         .iter()
@@ -131,7 +131,7 @@ fn fill(spans: &[Window], starts: &[Nanos], mut chosen: Vec<Nanos>, most: usize)
             .copied()
             .filter(|span| !span.contains(at))
             .collect();
-        // A start whose events another frame took since: count anew.
+        // Another frame has since hit some of its events: counts again.
         if before - left.len() < expected {
             gains.clear();
             continue;
@@ -143,7 +143,7 @@ fn fill(spans: &[Window], starts: &[Nanos], mut chosen: Vec<Nanos>, most: usize)
     chosen
 }
 
-/// How many open events a frame at each start would hit; starts without any are left out.
+/// Number of open events that a frame at each start would hit; leaves out starts without any.
 fn gained(open: &[Window], starts: &[Nanos]) -> Vec<(Nanos, usize)> {
     let both = active(open, &vec![1; open.len()], starts);
     let pairs = starts
@@ -189,7 +189,7 @@ mod tests {
         go(spans, starts, n, from, &mut Vec::new())
     }
 
-    /// A few spans, anywhere.
+    /// A few random spans.
     fn made(random: &mut Random) -> Vec<Window> {
         let n = 1 + random.below(10);
         let span = |_| {
@@ -220,13 +220,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_asks_for_no_frames() {
+    fn without_events_there_are_no_frames() {
         assert!(place(&[], &[], 5).is_empty());
         assert!(shares(&[], 5).is_empty());
     }
 
     #[test]
-    fn of_events_of_which_any_may_be_hit_none_is_preferred() {
+    fn among_equally_good_events_none_is_preferred() {
         let at = |i: i64| Window::new(Nanos::from_ms(100 * i), Nanos::from_ms(100 * i + 50));
         let spans: Vec<Window> = (0..40).filter_map(at).collect();
         let shares = shares(&spans, 20);

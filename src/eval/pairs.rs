@@ -1,4 +1,4 @@
-//! Pairs plans with labels, and extracts from both what is scored.
+//! Pairs plans with labels, and extracts what is scored.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -14,14 +14,14 @@ use crate::failure::Usage;
 use crate::outputs::plan;
 use crate::recording::fingerprint;
 
-/// A recording and what its plan says of itself.
+/// A recording with its plan and labels.
 pub(super) struct Pair {
     pub recording: Recording,
-    /// The tier that frames had to have to count.
+    /// The lowest tier that counts.
     pub least: Tier,
-    /// What the frames that count cost.
+    /// What the counting frames cost.
     pub tokens: Tokens,
-    /// What must be said about it.
+    /// Warnings about it.
     pub warnings: Vec<String>,
 }
 
@@ -56,7 +56,7 @@ pub(super) fn read(
         let index = find(path, &plan.header, labels, plans.len())?;
         let other = recordings.insert((index, plan.header.video_id.clone()), path);
         if read.last().is_none_or(|(last, _)| *last != index) {
-            // One file for many recordings is read once.
+            // A file for many recordings is read once.
             read.clear();
             read.push((index, labels::read(&labels[index])?));
         }
@@ -79,7 +79,7 @@ pub(super) fn read(
     Ok(pairs)
 }
 
-/// The labels of a plan: those of the same name or video id, or the only ones there are.
+/// The labels of a plan: those with its name or video id, or the only ones there are.
 fn find(plan: &Path, header: &Header, labels: &[PathBuf], plans: usize) -> anyhow::Result<usize> {
     let stem = |path: &Path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -92,7 +92,7 @@ fn find(plan: &Path, header: &Header, labels: &[PathBuf], plans: usize) -> anyho
     };
     if let [_] = labels {
         let only = stem(&labels[0]);
-        // One file of labels has either one recording, or many with a video id each.
+        // A label file has either one recording, or many with a video id each.
         if plans == 1 || only == stem(plan) || only == header.video_id {
             return Ok(0);
         }
@@ -122,7 +122,7 @@ fn find(plan: &Path, header: &Header, labels: &[PathBuf], plans: usize) -> anyho
     )
 }
 
-/// What of a plan is measured.
+/// The parts of a plan that are measured.
 struct Given {
     header: Header,
     frames: Vec<(anchoring::time::Nanos, Tier, Tokens)>,
@@ -179,7 +179,7 @@ fn plan(path: &Path) -> anyhow::Result<Given> {
     })
 }
 
-/// What frames cost in a plan; of tiers that it doesn't use, what they cost by default.
+/// What frames cost in a plan; for tiers that it does not use, the default price.
 fn prices(frames: &[(anchoring::time::Nanos, Tier, Tokens)]) -> Prices {
     let default = Prices::default();
     let price = |tier: Tier| {

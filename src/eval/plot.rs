@@ -13,7 +13,7 @@ const OURS: &str = "#1b7f5c";
 const THEIRS: &str = "#9aa4ad";
 const MOST_CLASSES: usize = 16;
 
-/// Text at a place.
+/// Text at a position.
 fn text(svg: &mut String, x: f64, y: f64, anchor: &str, words: &str) {
     let words = words
         .replace('&', "&amp;")
@@ -45,7 +45,7 @@ fn line(svg: &mut String, from: (f64, f64), to: (f64, f64), stroke: &str) {
     );
 }
 
-/// Bars of one tolerance with their intervals; the height used.
+/// Bars of one tolerance with their intervals; returns the height used.
 fn recall(svg: &mut String, r: &Recall, left: f64, top: f64) -> f64 {
     let (label, length) = (left + 100.0, 280.0);
     text(

@@ -15,12 +15,12 @@ const BLOCK: Nanos = Nanos::from_ms(60_000);
 /// Tolerances: none, and half a second.
 const TOLERANCES: [Nanos; 2] = [Nanos::ZERO, Nanos::from_ms(500)];
 
-/// Everything that was measured. Means are over recordings, each counting the same.
+/// All results. Means are over recordings, each counting the same.
 #[derive(Clone, Debug, Serialize)]
 pub struct Results {
-    /// How many plans.
+    /// Number of plans.
     pub recordings: usize,
-    /// Their length together.
+    /// Their total length.
     pub duration_s: f64,
     /// Labelled events.
     pub events: usize,
@@ -31,36 +31,36 @@ pub struct Results {
     pub tokens: u64,
     /// The price of all frames of the plans.
     pub spent_tokens: u64,
-    /// The tier from which on a frame counts.
+    /// The lowest tier that counts.
     pub least_tier: String,
-    /// What the intervals were drawn from.
+    /// What the intervals were resampled from.
     #[serde(flatten)]
     pub resampled_by: Resampled,
-    /// Who saw how much at which tier, everybody spending the same tokens; the most expensive tier first.
+    /// Share of events shown at each tier by each placement, all spending the same tokens; the most expensive tier first.
     pub equal_tokens: Vec<AtTier>,
-    /// Who hit how much with the same number of frames, by tolerance.
+    /// Share of events hit by each placement with the same number of frames, by tolerance.
     pub recall: Vec<Recall>,
     /// How many frames found nothing new.
     pub waste: Waste,
-    /// Why events were missed; only for plans that keep what they left out.
+    /// Why events were missed; only for plans that keep untaken candidates.
     pub missed: Option<Missed>,
-    /// Anchors: whether they are beginnings of events, and know it.
+    /// How many anchors are beginnings of events, and how well their probabilities say so.
     pub anchors: Option<Onsets>,
     /// What their windows hold.
     pub windows: Option<Windows>,
-    /// The same of every onset that was heard; only for plans with cues.
+    /// The same for every detected onset; only for plans with cues.
     pub onsets: Option<Onsets>,
-    /// Whether the stretches without usable sound were found; only for plans with cues, and where the labels' notes know them.
+    /// How well the plan finds stretches without usable sound; only for plans with cues, if the labels' notes know them.
     pub dead: Option<Dead>,
-    /// Events by what they are, pooled, without tolerance.
+    /// Events by kind, pooled, without tolerance.
     pub groups: Vec<Group>,
     /// Each recording by itself, without tolerance.
     pub each: Vec<Each>,
-    /// What must be said.
+    /// Warnings.
     pub warnings: Vec<String>,
 }
 
-/// What intervals are drawn from.
+/// What intervals are resampled from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(
     tag = "resampled_by",
@@ -68,24 +68,24 @@ pub struct Results {
     rename_all = "lowercase"
 )]
 pub enum Resampled {
-    /// So many recordings.
+    /// This many recordings.
     Recording(usize),
-    /// So many minutes in which an event begins, of few recordings: what other recordings are like they don't say.
+    /// This many minutes in which an event begins, of few recordings: they say nothing about other recordings.
     Block(usize),
-    /// Nothing: so many such minutes say too little.
+    /// Nothing: this many such minutes are too few.
     Nothing(usize),
 }
 
-/// Share of events seen at a tier or above, by everybody for the same tokens.
+/// Share of events shown at a tier or above, by all placements for the same tokens.
 #[derive(Clone, Debug, Serialize)]
 pub struct AtTier {
-    /// The least tier that counts.
+    /// The lowest tier that counts.
     pub tier: Tier,
     /// The plan's frames of this tier or above.
     pub plan_frames: usize,
-    /// The frames of this tier that all of the plan's tokens pay for: what the others take.
+    /// The number of frames of this tier that all of the plan's tokens pay for: what the other placements take.
     pub other_frames: usize,
-    /// Who saw how much.
+    /// Share by placement.
     #[serde(flatten)]
     pub recall: Recall,
 }
@@ -93,21 +93,21 @@ pub struct AtTier {
 /// Share of events hit at a tolerance.
 #[derive(Clone, Debug, Serialize)]
 pub struct Recall {
-    /// Seconds before an event's start and after its stop that count as well.
+    /// Seconds before an event's start and after its stop that count, too.
     pub tolerance_s: f64,
     /// By the plan.
     pub plan: Estimate,
-    /// By as many even frames.
+    /// By as many evenly spaced frames.
     pub uniform: Estimate,
-    /// By as many frames anywhere.
+    /// By as many randomly placed frames.
     pub random: Estimate,
-    /// By the plan's frames moved around the recording.
+    /// By the plan's frames, shifted around the recording.
     pub shifted: Estimate,
-    /// By as many frames placed with the labels known.
+    /// By as many frames placed with knowledge of the labels.
     pub oracle: Estimate,
     /// `plan - uniform`.
     pub gain: Estimate,
-    /// `(plan - uniform) / (oracle - uniform)`; `None` where even frames hit as much as can be hit.
+    /// `(plan - uniform) / (oracle - uniform)`; `None` if even frames already hit all that can be hit.
     pub recovery: Option<Estimate>,
 }
 
@@ -122,35 +122,35 @@ pub struct Waste {
     pub repeated: f64,
 }
 
-/// Events that no frame that counts shows, pooled: deaf, or poor?
+/// Events that no counting frame shows, pooled: not heard, or not paid for?
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Missed {
-    /// How many, of the plans that keep what they left out.
+    /// Number of events, over plans that keep untaken candidates.
     pub events: usize,
-    /// With an anchor, whose frame shows something else.
+    /// With an anchor whose frame shows something else.
     pub frame: usize,
-    /// Heard, but the budget was spent elsewhere.
+    /// Detected, but the budget was spent elsewhere.
     pub heard: usize,
-    /// Not heard.
+    /// Not detected.
     pub not_heard: usize,
-    /// Multiples of the tokens, and how many of those heard would then be taken; empty where that isn't known.
+    /// Multiples of the tokens, and how many of the detected events they would take; empty if unknown.
     pub with_times_the_tokens: Vec<(f64, usize)>,
 }
 
-/// Claims and truth of onsets, pooled.
+/// Claimed probability and truth of onsets, pooled.
 #[derive(Clone, Debug, Serialize)]
 pub struct Onsets {
-    /// How many.
+    /// Number of onsets.
     pub count: usize,
-    /// Share that lies within 150 ms of a labelled start, each start counting once.
+    /// Share within 150 ms of a labelled start, each start counting once.
     pub precision: f64,
     /// Mean claimed probability.
     pub claimed: f64,
-    /// How well uncertainty tells the false ones.
+    /// How well uncertainty separates the false ones.
     pub auroc: Option<f64>,
     /// Expected calibration error.
     pub ece: f64,
-    /// Claimed probability against the share that was true.
+    /// Claimed probability against the share of true onsets.
     pub bins: Vec<Bin>,
 }
 
@@ -163,12 +163,12 @@ pub struct Windows {
     pub holding: f64,
 }
 
-/// Agreement on which hops of 80 ms are dead.
+/// Agreement about which hops of 80 ms are dead.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Dead {
-    /// Of the hops that the plan distrusts, the share that is dead.
+    /// Share of the distrusted hops that are dead.
     pub precision: f64,
-    /// Of the dead hops, the share that the plan distrusts.
+    /// Share of the dead hops that are distrusted.
     pub recall: f64,
     /// Their harmonic mean.
     pub f1: f64,
@@ -177,11 +177,11 @@ pub struct Dead {
 /// Events of one kind.
 #[derive(Clone, Debug, Serialize)]
 pub struct Group {
-    /// What they are told apart by.
+    /// What the groups differ by.
     pub by: &'static str,
-    /// Which of them.
+    /// Which group.
     pub name: String,
-    /// How many.
+    /// Number of events.
     pub events: usize,
     /// Share hit by the plan.
     pub plan: f64,
@@ -194,7 +194,7 @@ pub struct Group {
 /// One recording.
 #[derive(Clone, Debug, Serialize)]
 pub struct Each {
-    /// The plan's file, without its ending.
+    /// The plan's file, without its extension.
     pub name: String,
     /// Labelled events.
     pub events: usize,
@@ -209,7 +209,7 @@ pub struct Each {
     pub oracle: f64,
 }
 
-/// Events and how many of them were hit by each placement.
+/// Number of events, and how many each placement hits.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sum {
     events: f64,
@@ -301,12 +301,12 @@ pub(super) fn measure(pairs: &[Pair], seed: u64) -> Results {
     }
 }
 
-/// Which minute of its recording an event begins in.
+/// The minute of its recording in which an event begins.
 fn block(event: &Event) -> i64 {
     event.span.start().get() / BLOCK.get()
 }
 
-/// Recordings, if there are enough; else the minutes in which something begins, if there are enough of those.
+/// Recordings, if there are enough; else minutes in which an event begins, if there are enough.
 fn resampled_by(recordings: &[&Recording]) -> Resampled {
     if recordings.len() >= bootstrap::FEWEST {
         return Resampled::Recording(recordings.len());
@@ -330,7 +330,7 @@ fn recall_of(
     seed: u64,
 ) -> Recall {
     let by_recording = matches!(by, Resampled::Recording(_));
-    // Of which recording, and what was hit there: all of a recording, or a minute of it in which something begins.
+    // Its recording, and its hits: of a whole recording, or of a minute in which an event begins.
     let mut units: Vec<(usize, Sum)> = Vec::new();
     for (of, (r, hits)) in recordings.iter().zip(hits).enumerate() {
         let mut last = None;
@@ -346,7 +346,7 @@ fn recall_of(
         }
     }
     let statistics = |drawn: &[&(usize, Sum)]| {
-        // A recording that is drawn twice counts twice; two minutes of one count as one recording.
+        // A recording drawn twice counts twice; two minutes of one count as one recording.
         let n = if by_recording {
             drawn.len()
         } else {
@@ -388,7 +388,7 @@ const NOTHING: Estimate = Estimate {
     high: None,
 };
 
-/// What of the way from even frames to all-knowing ones is made; no number where there is no such way.
+/// The share of the way from even frames to the oracle; NaN if there is no way to go.
 pub fn recovery(plan: f64, uniform: f64, oracle: f64) -> f64 {
     if oracle - uniform > 1e-9 {
         (plan - uniform) / (oracle - uniform)
@@ -493,7 +493,7 @@ fn dead(recordings: &[&Recording]) -> Option<Dead> {
     })
 }
 
-/// The names of the ranges that `edges` part, and which one a number falls into.
+/// The names of the ranges between `edges`, and the one that a number falls into.
 fn range(x: f64, edges: &[f64], unit: &str) -> (usize, String) {
     let i = edges.partition_point(|edge| *edge <= x);
     let name = match (i.checked_sub(1).map(|i| edges[i]), edges.get(i)) {
@@ -566,7 +566,7 @@ fn groups(recordings: &[&Recording], hits: &[Hits]) -> Vec<Group> {
             oracle: sum.share(Placement::Oracle),
         })
         .collect();
-    // Classes by how often they occur; everything else in its own order.
+    // Classes by frequency; everything else in its own order.
     let classes = groups
         .iter()
         .take_while(|group| group.by == "class")

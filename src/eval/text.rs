@@ -9,7 +9,7 @@ use super::bootstrap::{Estimate, FEWEST};
 use super::results::{AtTier, Missed, Onsets, Recall, Resampled, Results};
 use crate::terminal::grouped;
 
-/// Most classes that are listed; JSON has all.
+/// Most classes listed; JSON has all.
 const CLASSES: usize = 20;
 /// Why there is no recovery.
 pub(super) const NO_RECOVERY: &str =
@@ -24,7 +24,7 @@ fn interval(e: &Estimate) -> String {
     }
 }
 
-/// Three digits, and no less than nothing where that is nothing.
+/// Three decimals; never a negative zero.
 pub(crate) fn three(x: f64) -> String {
     format!("{:.3}", (x * 1e3).round() / 1e3 + 0.0)
 }
@@ -129,7 +129,7 @@ fn onsets(f: &mut fmt::Formatter<'_>, name: &str, o: &Onsets) -> fmt::Result {
     )
 }
 
-/// Deaf, or poor?
+/// Why events were missed.
 fn missed(f: &mut fmt::Formatter<'_>, m: &Missed) -> fmt::Result {
     writeln!(
         f,
@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_never_less_than_nothing() {
+    fn zero_is_never_printed_as_negative() {
         for (x, text) in [(-0.0, "0.000"), (-0.0004, "0.000"), (-0.0006, "-0.001")] {
             assert_eq!(three(x), text);
         }

@@ -1,4 +1,4 @@
-//! Which second of a piece is taken at which tier: values in, tiers out, never more than the budget.
+//! Decides which second of a piece is taken at which tier: values in, tiers out, never more than the budget.
 
 use anchoring::tier::{Prices, Tier, Tokens};
 use anyhow::bail;
@@ -6,28 +6,28 @@ use anyhow::bail;
 use super::protocol::{Kind, Policy, Protocol};
 use crate::eval::bootstrap::Random;
 
-/// What is known of a piece; every slice has a value for each second.
+/// Inputs of a piece; every slice has a value for each second.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known<'a> {
-    /// How likely something begins.
+    /// Probability of an onset.
     pub(super) onset: &'a [f32],
-    /// How sure the tagger is.
+    /// Probability of the tagger's best class.
     pub(super) tagger: &'a [f32],
-    /// How loud it is.
+    /// Loudness.
     pub(super) energy: &'a [f32],
-    /// Whether it is labelled with an event. Nobody but the oracle looks.
+    /// Whether it is labelled with an event. Only the oracle uses it.
     pub(super) event: &'a [bool],
-    /// Of everything random about it.
+    /// Seed of all randomness.
     pub(super) seed: u64,
 }
 
-/// What is taken.
+/// The choice for a piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Taken {
     pub(super) tiers: Vec<Tier>,
-    /// The seconds that were chosen, in order of time; none of uniform.
+    /// The chosen seconds, in order of time; none for uniform.
     pub(super) anchors: Vec<usize>,
-    /// Those and what they grew to.
+    /// Those, and the seconds that they grew to.
     pub(super) grown: Vec<usize>,
     pub(super) spent: Tokens,
 }
@@ -58,11 +58,11 @@ pub(super) fn allocate(
         Kind::Tagger | Kind::Trigger => known.tagger.to_vec(),
         Kind::Onset | Kind::Spread => known.onset.to_vec(),
         Kind::Shifted => {
-            // By at least two seconds from where it was, either way round.
+            // Shifts by at least two seconds in both directions.
             let by = if n > 4 { 2 + random.below(n - 3) } else { 1 };
             (0..n).map(|i| known.onset[(i + by) % n]).collect()
         }
-        // The first seconds of events, then what follows them.
+        // The first seconds of events, then those that follow.
         Kind::Oracle => {
             let order = (0..n)
                 .filter(|i| known.event[*i])
@@ -91,7 +91,7 @@ pub(super) fn allocate(
                 }
             }
             grown.clone_from(&anchors);
-            // What is left of the budget buys nothing: looks are off.
+            // The rest of the budget buys nothing, so sampling is off.
         }
         _ => {
             let sharp = if policy.kind == Kind::Spread {
@@ -165,7 +165,7 @@ mod tests {
         allocate(&protocol, policy, Prices::default(), known).unwrap()
     }
 
-    /// All policies that are compared cost the same to the token.
+    /// All policies under comparison cost exactly the same.
     #[test]
     fn policies_cost_exactly_the_same() {
         for name in [
@@ -215,7 +215,7 @@ mod tests {
         assert!((0..20).any(|seed| taken("random", seed) != taken("random", 5)));
         for seed in 0..50 {
             let shifted = taken("shifted", seed).anchors;
-            // Turned round: as far apart as they were, never where they were.
+            // Shifted: the distances stay the same, the places never do.
             assert!(
                 [4, 6].contains(&shifted[0].abs_diff(shifted[1])),
                 "{shifted:?}"

@@ -1,4 +1,4 @@
-//! Labelled recordings as pieces of a protocol: which class each second has, and what each recording is for.
+//! Cuts labelled recordings into pieces of a protocol: the class of each second, and the split of each recording.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -15,13 +15,13 @@ use crate::recording::{self, Input};
 
 /// The class of a second without an event.
 pub(super) const BACKGROUND: &str = "Background";
-/// By how much a recording may be shorter than its last piece.
+/// How much shorter than its last piece a recording may be.
 const SHORT: Nanos = Nanos::from_ms(400);
-/// Most files that are looked through for recordings.
+/// Most files to visit for recordings.
 const MOST_FILES: usize = 1_000_000;
-/// Folders within folders that are looked through.
+/// Most levels of folders.
 const DEEPEST: usize = 8;
-/// The videos of a folder.
+/// Extensions of videos.
 const VIDEOS: Search = Search {
     endings: &["mp4", "mkv", "webm", "mov", "avi", "m4v"],
     most_files: MOST_FILES,
@@ -31,7 +31,7 @@ const VIDEOS: Search = Search {
 /// A recording, cut into pieces of the protocol.
 #[derive(Clone, Debug)]
 pub(super) struct Clip {
-    /// Names its files; no two are alike.
+    /// Names its files; unique.
     pub(super) name: String,
     pub(super) video: PathBuf,
     /// 0 training, 1 validation, 2 test.
@@ -41,17 +41,17 @@ pub(super) struct Clip {
     pub(super) duration: Nanos,
 }
 
-/// All of them.
+/// All pieces.
 #[derive(Debug)]
 pub(super) struct Clips {
     /// The last is [`BACKGROUND`].
     pub(super) classes: Vec<String>,
     pub(super) clips: Vec<Clip>,
-    /// Recordings that labels name and that are not there.
+    /// Recordings that labels name but that are missing.
     pub(super) missing: Vec<String>,
     /// Recordings that cannot be read, or are shorter than a piece; with the reason.
     pub(super) left_out: Vec<String>,
-    /// Of every label.
+    /// SHA-256 of all labels.
     pub(super) hash: String,
 }
 
@@ -61,7 +61,7 @@ impl Clips {
     }
 }
 
-/// A recording as its labels have it.
+/// A recording with its labels.
 struct Labelled {
     name: String,
     video: String,
@@ -73,7 +73,7 @@ struct Labelled {
 /// Reads labels and finds recordings.
 ///
 /// # Errors
-/// A label file cannot be read or makes no sense, or no recording is there.
+/// A label file cannot be read or is invalid, or no recording was found.
 pub(super) fn read(sampled: &Sampled, seconds: usize) -> anyhow::Result<Clips> {
     let labelled = match sampled.layout {
         SampleLayout::Ave => of_ave(&sampled.data)?,
@@ -86,7 +86,7 @@ pub(super) fn read(sampled: &Sampled, seconds: usize) -> anyhow::Result<Clips> {
         .collect();
     let mut classes: Vec<String> = classes.into_iter().map(str::to_owned).collect();
     if classes.is_empty() {
-        bail!("{} has labels of no event", sampled.data.display());
+        bail!("{} has no labelled events", sampled.data.display());
     }
     classes.push(BACKGROUND.into());
     let numbers: HashMap<&str, usize> = classes
@@ -108,7 +108,7 @@ pub(super) fn read(sampled: &Sampled, seconds: usize) -> anyhow::Result<Clips> {
         let probed = match video.to_str().map(Input::new) {
             Some(Ok(input)) => recording::probe(&input).map_err(anyhow::Error::from),
             _ => {
-                left_out.push(format!("{}: its path is no text", one.name));
+                left_out.push(format!("{}: its path is not UTF-8", one.name));
                 continue;
             }
         };
@@ -150,7 +150,7 @@ pub(super) fn read(sampled: &Sampled, seconds: usize) -> anyhow::Result<Clips> {
     }
     if clips.is_empty() {
         bail!(
-            "none of the {} recordings that labels name is in {}: is it another folder? (--videos){}",
+            "none of the {} labelled recordings is in {}: is it the right folder? (--videos){}",
             labelled.len(),
             folder.display(),
             left_out
@@ -167,7 +167,7 @@ pub(super) fn read(sampled: &Sampled, seconds: usize) -> anyhow::Result<Clips> {
     })
 }
 
-/// The class of the event that fills most of a second, if one fills half of it or all of itself.
+/// The class of the event that fills most of a second, if it fills at least half of it or lies in it completely.
 fn class_of(
     second: usize,
     events: &[(f64, f64, String)],
@@ -217,7 +217,7 @@ fn of_ave(folder: &Path) -> anyhow::Result<Vec<Labelled>> {
     Ok(labelled)
 }
 
-/// Every fifth recording by name is for validation, the one after it for the test.
+/// Every fifth recording by name is for validation, the next one for the test.
 fn of_kitchenmix(folder: &Path) -> anyhow::Result<Vec<Labelled>> {
     let mut files = BTreeMap::new();
     for place in [folder.to_owned(), folder.join("events")] {
@@ -269,12 +269,10 @@ fn of_kitchenmix(folder: &Path) -> anyhow::Result<Vec<Labelled>> {
     Ok(labelled)
 }
 
-/// Names become names of files.
+/// Names become file names.
 fn plain(name: &str) -> anyhow::Result<()> {
     if name.contains(['/', '\0']) || name.starts_with('.') {
-        bail!(
-            "the labels name a recording `{name}`: must be the name of a file without its ending"
-        );
+        bail!("the labels name a recording `{name}`: must be a file name without its extension");
     }
     Ok(())
 }

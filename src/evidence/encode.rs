@@ -1,4 +1,4 @@
-//! Every second of a recording at one tier, encoded once. A frame's feature follows from the recording, its time and its tier alone, so that the
+//! Encodes every second of a recording at one tier, once. A frame's feature depends only on the recording, its time and its tier, so the
 //! features of any plan are rows of these.
 
 use std::path::Path;
@@ -40,7 +40,7 @@ impl Rows {
     }
 }
 
-/// Encodes the frames of a plan, unless that was done, and reads their features.
+/// Encodes the frames of a plan, unless that is done already, and reads their features.
 ///
 /// # Errors
 /// The recording cannot be decoded, or has other frames than the plan.
@@ -93,10 +93,10 @@ pub(super) fn folder(tier: Tier) -> &'static str {
     tier.name()
 }
 
-/// What the frames of a plan look like: of each, the row of its second at its tier.
+/// The features of a plan's frames: for each, the row of its second at its tier.
 ///
 /// # Errors
-/// The plan cannot be read, or a tier of it was not encoded.
+/// The plan cannot be read, or one of its tiers was not encoded.
 pub(super) fn assemble<'a>(
     plan: &Path,
     prices: Prices,

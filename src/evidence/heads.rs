@@ -1,4 +1,4 @@
-//! Heads on the frames of a policy: the file of features and labels, training with every seed, and which seconds of the test are right.
+//! Trains heads on the frames of a policy: writes features and labels, trains with every seed, and counts the right seconds of the test.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::{files, learning};
 /// The layout of a file of features and labels, as `earmark-learning` reads it.
 const LAYOUT: &str = "earmark-seconds/1";
 
-/// What a head learns from: a piece is one of its recordings.
+/// Training data of a head; each piece is a recording in it.
 #[derive(Debug, Default)]
 pub(super) struct Data {
     pub(super) features: Vec<f32>,
@@ -21,7 +21,7 @@ pub(super) struct Data {
     pub(super) names: Vec<String>,
 }
 
-/// Writes the file, unless it is there.
+/// Writes the file, unless it exists.
 ///
 /// # Errors
 /// It cannot be written.
@@ -57,7 +57,7 @@ pub(super) fn write(
     files::write(file, &bytes, true)
 }
 
-/// What a head says of the test.
+/// The test results of a head.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Outcome {
     /// For each test piece: right seconds, and right seconds among those with an event.
@@ -65,7 +65,7 @@ pub(super) struct Outcome {
     pub(super) validation: Option<f64>,
 }
 
-/// How a head is trained.
+/// How to train a head.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Training<'a> {
     pub(super) model: &'a str,
@@ -73,10 +73,10 @@ pub(super) struct Training<'a> {
     pub(super) seed: u64,
 }
 
-/// Trains a head and predicts with it, unless that was done.
+/// Trains a head and predicts with it, unless that is done already.
 ///
 /// # Errors
-/// `earmark-learning` is not there, or fails.
+/// `earmark-learning` is missing, or fails.
 pub(super) fn run(
     data_file: &Path,
     folder: &Path,

@@ -1,4 +1,4 @@
-//! What is heard of a recording, second by second: the recording is listened to once, and its cues are kept beside the plan that they would make.
+//! The sound of a recording, second by second: listens once and keeps the cues with the plan that they would make.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::session::{self, PlanTask};
 use crate::stop::Stop;
 use crate::terminal::Watch;
 
-/// Classes of the tagger that a second's features have: more than any tagger that is shipped.
+/// Number of tagger classes in the features of a second: more than any shipped tagger has.
 const TAGS: usize = 521;
 /// Bands of a cue.
 const BANDS: usize = 16;
 /// Values of a second: the tagger's classes, the level of each band, the highest and the mean eventness, speech.
 const VALUES: usize = TAGS + BANDS + 3;
 
-/// What was heard, a value for each second.
+/// The sound of a recording, with a value for each second.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Heard {
     /// The highest probability of an onset in it.
@@ -31,7 +31,7 @@ pub(super) struct Heard {
     pub(super) tagger: Vec<f32>,
     /// The mean level of all bands.
     pub(super) energy: Vec<f32>,
-    /// [`VALUES`] for each.
+    /// [`VALUES`] for each second.
     pub(super) features: Vec<Vec<f32>>,
 }
 
@@ -48,10 +48,10 @@ pub(super) fn pipeline(probe: &str) -> anyhow::Result<Pipeline> {
     )?)
 }
 
-/// Listens to a recording, unless that was done.
+/// Listens to a recording, unless that is done already.
 ///
 /// # Errors
-/// It cannot be heard, or what was heard cannot be read.
+/// The sound cannot be decoded, or the cues cannot be read.
 pub(super) fn listen(
     pipeline: &Pipeline,
     clip: &Clip,

@@ -1,4 +1,4 @@
-//! Plan files of a policy, and how many of the seconds of an event its anchors hit.
+//! Writes a policy's plan files, and counts how many seconds of events its anchors hit.
 
 use std::path::Path;
 
@@ -22,11 +22,11 @@ const SECOND: i64 = 1_000_000_000;
 /// Seconds of an event that anchors hit.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(super) struct Hits {
-    /// Labelled with an event.
+    /// Seconds with an event.
     pub(super) seconds: usize,
-    /// Of those, how many are an anchor's.
+    /// How many of those are an anchor's.
     pub(super) anchored: usize,
-    /// Of those, how many an anchor grew to.
+    /// How many of those an anchor grew to.
     pub(super) grown: usize,
 }
 
@@ -45,7 +45,7 @@ impl Hits {
     }
 }
 
-/// What a policy takes of every piece of a recording.
+/// A policy's choice for every piece of a recording.
 ///
 /// # Errors
 /// It costs more than its budget.
@@ -149,7 +149,7 @@ pub(super) fn plan(
     }
 }
 
-/// A plan of a recording with every second at one tier.
+/// A plan with every second of a recording at one tier.
 pub(super) fn even(prices: Prices, clip: &Clip, tier: Tier) -> Plan {
     let end = clip.duration.max(Nanos::new(1));
     let entries: Vec<Entry> = (0..clip.labels.len())
@@ -185,10 +185,10 @@ fn middle(second: usize, end: Nanos) -> Nanos {
     Nanos::new(second as i64 * SECOND + SECOND / 2).min(Nanos::new(end.get() - 1))
 }
 
-/// Writes a plan; one that is there and says the same stays.
+/// Writes a plan; keeps an equal one that exists.
 ///
 /// # Errors
-/// It cannot be written, or what is there says something else.
+/// It cannot be written, or another plan exists.
 pub(super) fn write(plan: &Plan, file: &Path) -> anyhow::Result<()> {
     let text = plan.to_text();
     if file.exists() {
@@ -196,7 +196,7 @@ pub(super) fn write(plan: &Plan, file: &Path) -> anyhow::Result<()> {
             .with_context(|| format!("cannot read {}", file.display()))?;
         if there != text {
             bail!(
-                "{} is another plan: was the protocol or a label changed? choose another folder",
+                "{} is a different plan: did the protocol or a label change? choose another folder",
                 file.display()
             );
         }
@@ -208,7 +208,7 @@ pub(super) fn write(plan: &Plan, file: &Path) -> anyhow::Result<()> {
 /// The tier of every frame of a plan file, in order.
 ///
 /// # Errors
-/// The file is no plan.
+/// The file is not a plan.
 pub(super) fn tiers(file: &Path, prices: Prices) -> anyhow::Result<Vec<Tier>> {
     let mut tiers = Vec::new();
     outputs::plan::read(file, Some(prices), |line| {

@@ -1,4 +1,4 @@
-//! The protocol: budget, tiers and policies, read from YAML.
+//! The protocol of a comparison: budget, tiers and policies, read from YAML.
 
 use std::path::Path;
 
@@ -6,19 +6,19 @@ use anchoring::tier::{Tier, Tokens};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-/// What is followed unless another is given.
+/// The default protocol.
 pub(crate) const DEFAULT: &str = include_str!("protocol.yaml");
 /// Most policies.
 const MOST: usize = 100;
 
-/// A protocol, checked.
+/// A checked protocol.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Protocol {
     version: u32,
-    /// Of a piece.
+    /// Seconds per piece.
     pub(crate) seconds: usize,
-    /// Of a piece.
+    /// Tokens per piece.
     pub(crate) budget_tokens: Tokens,
     anchors: usize,
     grow_s: usize,
@@ -45,7 +45,7 @@ pub(crate) struct Policy {
     grow_s: Option<usize>,
     #[serde(default)]
     budget_tokens: Option<Tokens>,
-    /// The tagger's probability from which on looks are taken, and below which they end.
+    /// The tagger's probabilities at which sampling turns on, and off.
     #[serde(default)]
     pub(crate) on: Option<f32>,
     #[serde(default)]
@@ -54,7 +54,7 @@ pub(crate) struct Policy {
     pub(crate) also: Option<Also>,
 }
 
-/// What decides which seconds are looked at sharply.
+/// How the sharp seconds are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
@@ -69,17 +69,17 @@ pub(crate) enum Kind {
     Spread,
 }
 
-/// What a head gets beside the features of frames.
+/// What a head gets besides the features of frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Also {
-    /// What was heard in each second.
+    /// The sound of each second.
     Audio,
-    /// The tiers that the policy `onset` of the same budget would have chosen.
+    /// The tiers that the policy `onset` with the same budget would choose.
     Location,
 }
 
-/// A policy's numbers, its own or the protocol's.
+/// A policy's settings, its own or the protocol's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Numbers {
     pub(crate) anchors: usize,
@@ -88,10 +88,10 @@ pub(crate) struct Numbers {
 }
 
 impl Protocol {
-    /// Reads one; without a file, the default.
+    /// Reads a protocol; without a file, the default.
     ///
     /// # Errors
-    /// It cannot be read, or makes no sense.
+    /// It cannot be read, or is invalid.
     pub(crate) fn read(file: Option<&Path>) -> anyhow::Result<Self> {
         let (name, text) = match file {
             None => ("the default protocol".to_owned(), DEFAULT.to_owned()),
@@ -124,7 +124,7 @@ impl Protocol {
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
             if name.is_empty() || !name.chars().all(plain) || name.starts_with('.') {
                 bail!(
-                    "policy `{name}`: a name has letters, digits, `-`, `_` and `.`, and does not begin with a point"
+                    "policy `{name}`: a name has letters, digits, `-`, `_` and `.`, and does not begin with `.`"
                 );
             }
             if self.policies[..i].iter().any(|other| other.name == *name) {
@@ -159,7 +159,7 @@ impl Protocol {
             .iter()
             .any(|policy| policy.name == self.baseline)
         {
-            bail!("baseline is `{}`, which is no policy", self.baseline);
+            bail!("baseline is `{}`, which is not a policy", self.baseline);
         }
         Ok(())
     }

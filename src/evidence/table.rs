@@ -1,4 +1,4 @@
-//! What the protocol shows: every policy against the baseline, as Markdown, CSV and a drawing, with what may be said.
+//! The results: every policy against the baseline, as Markdown, CSV and a drawing, with the conclusions.
 
 use std::fmt::Write;
 
@@ -8,20 +8,20 @@ use super::protocol::{Kind, Protocol};
 use crate::eval::bootstrap::{self, Estimate};
 use crate::scores::statistics::{Paired, holm, mean_and_deviation, paired};
 
-/// Below this, a corrected p is a difference.
+/// A corrected p below this counts as a difference.
 const LEVEL: f64 = 0.05;
 
-/// A policy, measured.
+/// A measured policy.
 #[derive(Clone, Debug)]
 pub(super) struct Measured {
     pub(super) name: String,
     pub(super) kind: Kind,
-    /// Of a piece, on average.
+    /// Per piece, on average.
     pub(super) tokens: f64,
     pub(super) anchors: usize,
     pub(super) grow: usize,
     pub(super) recall: (f64, f64),
-    /// For every seed, every test piece: right seconds, right seconds of events.
+    /// For every seed and test piece: right seconds, right seconds of events.
     pub(super) right: Vec<Vec<(usize, usize)>>,
 }
 
@@ -37,16 +37,16 @@ pub(super) struct Row {
     /// Mean over seeds, and deviation.
     pub(super) accuracy: f64,
     pub(super) deviation: f64,
-    /// The same of seconds with an event.
+    /// The same for seconds with an event.
     pub(super) accuracy_of_events: f64,
     /// Against the baseline, by test pieces.
     pub(super) difference: Option<Estimate>,
     pub(super) test: Option<Paired>,
-    /// Corrected for how many policies were tried.
+    /// Corrected for the number of policies.
     pub(super) p: Option<f64>,
-    /// Share of the oracle's gain over the baseline, where it has one.
+    /// Share of the oracle's gain over the baseline, if there is one.
     pub(super) recovered: Option<Estimate>,
-    /// Whether no policy is as good for fewer tokens.
+    /// Whether every policy that is as good costs more tokens.
     pub(super) front: bool,
 }
 
@@ -61,10 +61,10 @@ impl Row {
     }
 }
 
-/// Makes the rows. `events`: how many seconds of each test piece have an event.
+/// Makes the rows. `events`: seconds with an event in each test piece.
 pub(super) fn rows(protocol: &Protocol, measured: &[Measured], events: &[usize]) -> Vec<Row> {
     let seconds = protocol.seconds as f64;
-    // Of each test piece, the share of right seconds, on average over seeds.
+    // The share of right seconds of each test piece, averaged over seeds.
     let shares = |one: &Measured| -> Vec<f64> {
         (0..events.len())
             .map(|i| {
@@ -152,7 +152,7 @@ pub(super) fn rows(protocol: &Protocol, measured: &[Measured], events: &[usize])
     rows
 }
 
-/// Whether the oracle is better than the baseline beyond chance.
+/// Whether the oracle beats the baseline beyond chance.
 fn gains(oracle: &[f64], baseline: &[f64]) -> bool {
     let differences: Vec<f64> = oracle.iter().zip(baseline).map(|(a, b)| a - b).collect();
     paired(&differences).is_some_and(|test| test.difference > 0.0 && test.p < LEVEL)
@@ -186,7 +186,7 @@ fn p_text(p: Option<f64>) -> String {
     }
 }
 
-/// The table, what it says, and what it was made with.
+/// The table, the conclusions, and how they were made.
 pub(super) fn markdown(
     title: &str,
     protocol: &Protocol,
@@ -234,7 +234,7 @@ pub(super) fn markdown(
     text
 }
 
-/// What may be said, with its numbers; a refusal as plainly as a proof.
+/// The conclusions with their numbers; says just as plainly if nothing was shown.
 pub(super) fn says(protocol: &Protocol, rows: &[Row]) -> Vec<String> {
     let at = |name: &str| rows.iter().find(|row| row.policy == name);
     let budget = protocol.budget_tokens;
@@ -296,7 +296,7 @@ pub(super) fn says(protocol: &Protocol, rows: &[Row]) -> Vec<String> {
     lines
 }
 
-/// A line for each policy.
+/// A line per policy.
 pub(super) fn csv(rows: &[Row]) -> String {
     let mut text = "policy,tokens,anchors,grow_s,recall_at_k,recall_at_k_d,accuracy,deviation,accuracy_of_events,difference,low,high,t,p,p_holm,d,recovered,recovered_low,recovered_high,front,verdict\n".to_owned();
     let of = |x: Option<f64>| x.map_or_else(String::new, |x| format!("{x:.6}"));
@@ -335,7 +335,7 @@ pub(super) fn csv(rows: &[Row]) -> String {
     text
 }
 
-/// A line for each policy and test piece: the share of right seconds on average over seeds.
+/// A line per policy and test piece: the share of right seconds, averaged over seeds.
 pub(super) fn pieces(
     protocol: &Protocol,
     measured: &[Measured],
@@ -422,7 +422,7 @@ pub(super) fn svg(title: &str, rows: &[Row]) -> String {
             .total_cmp(&b.tokens)
             .then(b.accuracy.total_cmp(&a.accuracy))
     });
-    // Names of one column do not overlap.
+    // Names in one column do not overlap.
     let mut last = (f64::NAN, f64::MIN);
     for row in sorted {
         let (px, py) = (x(row.tokens), y(row.accuracy));
@@ -470,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_better_is_called_better_and_noise_is_not() {
+    fn a_real_difference_is_called_better_and_noise_is_not() {
         let protocol = Protocol::read(None).unwrap();
         let noise = |seed: usize, i: usize| (seed * 7 + i * 3) % 2;
         let all = [
@@ -501,7 +501,7 @@ mod tests {
         assert_eq!(pieces.lines().count(), 9);
     }
 
-    /// An oracle that gains nothing is said to gain nothing, and nobody recovers a share of it.
+    /// An oracle that gains nothing: the text says so, and no policy has a share of the gain.
     #[test]
     fn no_gain_is_said() {
         let protocol = Protocol::read(None).unwrap();

@@ -41,7 +41,7 @@ struct Timing {
 }
 
 impl Grid {
-    /// What files of the loader end in.
+    /// File extension of the loader.
     fn ending(self) -> &'static str {
         match self.loader {
             Loader::Epic => ".npz",

@@ -55,13 +55,13 @@ const SCHEMA: &str = "message pictures {
     required group features (LIST) { repeated group list { required float element; } }
 }";
 
-/// The same schema as a message of Arrow's IPC format, made by pyarrow, with [`LENGTH`] as the length of the lists. Parquet has no lists of a fixed
-/// size; by this message, which pyarrow, DuckDB and others look for, they know them again.
+/// The same schema as a message of Arrow's IPC format, made by pyarrow, with [`LENGTH`] as the length of the lists. Parquet has no lists of a
+/// fixed size; pyarrow, DuckDB and others recognise them by this message.
 const ARROW: &[u8] = include_bytes!("arrow_schema.bin");
 /// Stands for the length of the lists.
 const LENGTH: i32 = 0x7ead_beef;
 
-/// [`ARROW`] for lists of this length, in base64; `None` if that is no 32-bit number.
+/// [`ARROW`] for lists of this length, in base64; `None` if it exceeds 32 bits.
 fn arrow_schema(dim: usize) -> Option<String> {
     let length = i32::try_from(dim).ok()?.to_le_bytes();
     let sign = LENGTH.to_le_bytes();

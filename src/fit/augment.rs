@@ -1,4 +1,4 @@
-//! Augments training crops: gain, microphone, voices, mixing two.
+//! Augments training crops: changes gain and microphone, adds voices, mixes two.
 
 use anchoring::hearing::mel::BANDS;
 
@@ -7,7 +7,7 @@ use super::random::Random;
 
 /// Frames of a crop: 36 s.
 pub(super) const CROP: usize = 3600;
-/// Seconds a frame lasts.
+/// Seconds per frame.
 const STEP: f32 = 0.01;
 
 /// Strength of the variations.

@@ -1,4 +1,4 @@
-//! The small networks that score candidates, by their own features, by comparison with earlier ones, and by the output of the TCN.
+//! The small networks that score candidates: by their own features, by comparison with earlier ones, and by the output of the TCN.
 
 use anchoring::hearing::mel::BANDS;
 use anchoring::onset::inputs::{INPUTS, TCN_FEATURE_NAMES, inputs};
@@ -138,7 +138,7 @@ pub(super) fn candidates(
     found
 }
 
-/// Candidates of every recording, and once more as another microphone would have recorded it.
+/// Candidates of every recording, and again as another microphone would have recorded it.
 pub(super) fn rows(recordings: &[Recording], weights: &Weights, seed: u64) -> Vec<Row> {
     let one = |n: usize| {
         let recording = &recordings[n / 2];
@@ -400,7 +400,7 @@ mod tests {
     use super::super::net::measured;
     use super::*;
 
-    /// Candidates of which one begins an event if no earlier one is like it, whatever its own inputs.
+    /// A candidate begins an event if no earlier one is like it, whatever its own inputs.
     fn rows(n: usize, random: &mut Random) -> Vec<Row> {
         let mut stream = PeakFeatureStream::new();
         let (mut rows, mut colour) = (Vec::new(), 0);

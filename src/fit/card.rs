@@ -1,4 +1,4 @@
-//! Writes the model card in Markdown: what the weights are, what they were made from, how they score.
+//! Writes the model card in Markdown: what the weights are, how they were made, how they score.
 
 use std::fmt::Write;
 
@@ -22,7 +22,7 @@ pub(super) struct About<'a> {
 /// Most classes with offsets listed.
 const MOST_CLASSES: usize = 40;
 
-/// The name, and what it was made from and how.
+/// The name, and how the weights were made.
 fn begin(out: &mut String, about: &About<'_>, what: &str) {
     // Writing to a string never fails.
     let _ = write!(

@@ -1,7 +1,7 @@
-//! What microphones and cameras do to sound: channels through which training recordings are heard once more.
+//! Simulates microphones and cameras: training recordings are used again as they would sound through these channels.
 //!
 //! Bandwidth, equaliser, gain control, noise gate, clipping, level, offset, hum, quantisation, reverberation. A channel is a chain of a few of
-//! them, drawn from a seed; times stay where they are to within two milliseconds.
+//! them, drawn from a seed; times stay the same to within two milliseconds.
 
 use std::f32::consts::{FRAC_1_SQRT_2, TAU};
 
@@ -73,7 +73,7 @@ impl Biquad {
     }
 }
 
-/// A smoothed envelope: the share of the way to a louder and to a quieter level that a sample goes.
+/// A smoothed envelope: the share of the way that a sample moves towards a louder and towards a quieter level.
 #[derive(Clone, Debug)]
 struct Envelope {
     rise: f32,
@@ -98,7 +98,7 @@ impl Envelope {
     }
 }
 
-/// One thing that happens to the sound.
+/// One effect.
 #[derive(Clone, Debug)]
 enum Effect {
     Filters(Vec<Biquad>),
@@ -109,7 +109,7 @@ enum Effect {
         ratio: f32,
         makeup: f32,
     },
-    /// What is quieter than the threshold becomes quieter still.
+    /// Quiet sound becomes quieter still.
     Gate {
         envelope: Envelope,
         threshold: f32,
@@ -290,7 +290,7 @@ impl Channel {
     /// Sends samples through.
     pub(super) fn pass(&mut self, samples: &mut [f32]) {
         for x in samples {
-            // What is not a number would stay in the filters.
+            // A NaN would stay in the filters.
             let own = if x.is_finite() {
                 x.clamp(-LOUDEST, LOUDEST)
             } else {

@@ -1,4 +1,4 @@
-//! Scores probes on held-out recordings side by side, and tells which figures are out of sample.
+//! Scores probes on held-out recordings side by side, and says which figures are out of sample.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(super) type Scores = Vec<(String, String, Score)>;
 /// Per probe: cross-fitted onsets of all held-out recordings, or why there are none.
 pub(super) type Crossed = BTreeMap<String, Result<Vec<Vec<Onset>>, String>>;
 
-/// Scores each probe on each folder: the one without training, the built-in weights, and these.
+/// Scores each probe on each folder: the untrained one, the built-in weights, and these.
 ///
 /// # Errors
 /// Nothing to score.

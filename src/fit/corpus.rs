@@ -51,7 +51,7 @@ impl Recording {
     }
 }
 
-/// How often each recording is heard once more, through a channel drawn from a seed.
+/// How often each recording is used again, through a channel drawn from a seed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Channels {
     pub(super) count: u32,
@@ -67,7 +67,7 @@ struct Labelled {
 
 /// Reads and decodes every labelled recording of a folder, by name.
 ///
-/// `labels`: one file for all, with a column `video_id`; unset: `NAME.labels.csv` or `NAME.csv` beside each.
+/// `labels`: one file for all, with a column `video_id`; without it, `NAME.labels.csv` or `NAME.csv` beside each.
 ///
 /// # Errors
 /// No recording has labels, a file is invalid or has no sound, or there is more than fits into memory.

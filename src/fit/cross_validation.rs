@@ -6,7 +6,7 @@ use super::corpus::Recording;
 use super::tune::{self, Tuned};
 use crate::cli::Part;
 
-/// Most folds; each recording is scored with what is fitted to the other folds.
+/// Most folds; each recording is scored with parameters fitted to the other folds.
 const FOLDS: usize = 5;
 
 /// The folds of `n` recordings: members, and all others. None if there are no others.
@@ -18,7 +18,7 @@ pub(super) fn folds(n: usize) -> impl Iterator<Item = (Vec<usize>, Vec<usize>)> 
 /// The onsets of each recording with shift, calibration and threshold fitted to others. `raw`: the onsets before.
 ///
 /// # Errors
-/// Why this cannot be done, as text.
+/// Why this is impossible, as text.
 pub(super) fn said(
     recordings: &[&Recording],
     raw: &[Vec<Onset>],
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use crate::eval::labels::Event;
 
-    /// Events every three seconds, heard this much late, and as many candidates without an event.
+    /// Events every three seconds, detected this much late, and as many candidates without an event.
     fn made(seed: u64, late: i64) -> (Recording, Vec<Onset>) {
         let mut random = Random::of(seed, &[]);
         let (mut events, mut said) = (Vec::new(), Vec::new());
@@ -76,7 +76,7 @@ mod tests {
     const PARTS: [Part; 3] = [Part::Calibration, Part::Shift, Part::Threshold];
 
     #[test]
-    fn a_recording_has_no_say_in_what_it_is_judged_by() {
+    fn a_recording_does_not_influence_its_own_parameters() {
         let made: Vec<_> = (1..=7).map(|seed| made(seed, 20)).collect();
         let recordings: Vec<&Recording> = made.iter().map(|(one, _)| one).collect();
         let raw: Vec<Vec<Onset>> = made.iter().map(|(_, said)| said.clone()).collect();
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn each_recording_is_in_one_part_and_of_one_there_is_none() {
+    fn each_recording_is_in_one_fold_and_a_single_one_in_none() {
         for n in 2..12 {
             let mut own: Vec<usize> = folds(n).flat_map(|(own, _)| own).collect();
             own.sort_unstable();

@@ -75,7 +75,7 @@ impl sound::SoundTaker for PatchTaker {
 /// The manifest of an embedding, whose head need not exist yet.
 ///
 /// # Errors
-/// There is none, it is of another kind, or its ONNX file does not match.
+/// It is missing, of another kind, or its ONNX file does not match.
 pub(super) fn manifest(name: &str) -> anyhow::Result<Manifest> {
     let manifest = find(name)?.of_kind(Kind::Probe)?;
     manifest.check_file()?;
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_learns_what_tells_beginnings_apart_and_is_read_back() {
+    fn a_head_learns_what_marks_a_beginning_and_is_read_back() {
         let (one, patches) = made(1);
         let (own, rows) = ([one], [patches]);
         let learned = learn(&own, &rows, 3, 1).unwrap();

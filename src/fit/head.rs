@@ -64,7 +64,7 @@ pub(super) fn head(
     let pairs: Vec<(&Recording, &embed::Patches)> = pairs
         .flat_map(|((_, recordings), patches)| recordings.iter().zip(patches))
         .collect();
-    // Scored with the head as it is, unless there are other recordings to calibrate on.
+    // Scored as it is, unless there are other recordings to calibrate on.
     let mut said: Vec<_> = pairs
         .iter()
         .map(|(_, patches)| embed::heard(patches, &head, dim))

@@ -1,4 +1,4 @@
-//! Made-up recordings, events and onsets for tests.
+//! Synthetic recordings, events and onsets for tests.
 
 use anchoring::cue::Onset;
 use anchoring::time::{Nanos, Window};

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_before_holds_the_more_the_less_is_known() {
+    fn a_previous_calibration_counts_more_if_there_is_less_data() {
         let mut random = Random::of(6, &[]);
         let judged: Vec<_> = (0..5_000)
             .map(|_| {

@@ -5,7 +5,7 @@ use anchoring::onset::peak_features::{Metric, PeakFeatureStream};
 
 use super::corpus::Recording;
 
-/// Share of the variance that is assumed to be isotropic, so that what is rare in these recordings is not amplified in others.
+/// Share of the variance that is assumed to be isotropic, so that directions that are rare here are not amplified in other recordings.
 const EVEN: f64 = 0.1;
 /// Smallest variance of a direction.
 const LEAST: f64 = 1e-6;
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_heard_is_no_reason_to_break_off() {
+    fn silence_alone_is_not_an_error() {
         let metric = of(&[]);
         assert!(metric.weight().as_flattened().iter().all(|w| w.is_finite()));
     }

@@ -7,7 +7,7 @@ use super::HeldOut;
 use super::corpus::Recording;
 use crate::failure::Usage;
 
-/// One in so many frames is compared. The frame's own sound decides which, so that a copy and a piece of it agree.
+/// One in this many frames is compared. The frame's own sound decides which, so that a copy or a piece of a recording selects the same ones.
 const ONE_IN: u64 = 16;
 /// Recordings are the same if they share this share of the shorter one's frames, and at least this many.
 const SHARE: f64 = 0.5;
@@ -27,7 +27,7 @@ fn sampled(recording: &Recording) -> HashSet<u64> {
     hashes.filter(|hash| hash % ONE_IN == 0).collect()
 }
 
-/// Refuses held-out recordings that are also trained on or held out twice. A re-encoded copy is not recognised.
+/// Refuses held-out recordings that are also trained on or held out twice. Does not recognise re-encoded copies.
 ///
 /// # Errors
 /// There is one; the message names both.
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_is_known_again_whole_and_in_pieces() {
+    fn a_recording_is_recognised_whole_and_in_pieces() {
         let own = [noise(1, 0, 2_000), noise(2, 0, 2_000)];
         let refused = |held: Vec<Recording>| {
             let found = refuse(&own, &[("held".into(), held)]);

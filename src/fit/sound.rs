@@ -54,7 +54,7 @@ impl Mel {
 /// Takes samples; returns whether it wants more.
 type Take = dyn FnMut(&[f32]) -> bool + Send;
 
-/// Its own where a thread that held it broke off.
+/// Takes its own if a thread that held it panicked.
 pub(super) fn lock<T: ?Sized>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -97,11 +97,11 @@ pub(super) fn mel(input: &Input, channel: Option<Channel>) -> anyhow::Result<Mel
     Ok(mel)
 }
 
-/// A listener with a model that answers it.
+/// A listener with the model that answers it.
 pub(super) trait SoundTaker: Send + 'static {
     fn listener(&mut self) -> &mut Listener;
 
-    /// Answers the listener's questions, and takes its output.
+    /// Answers the listener's requests, and takes its output.
     ///
     /// # Errors
     /// The model fails.

@@ -18,7 +18,7 @@ use crate::recording::Input;
 /// Lowest probability of speech, and of an onset, that is used.
 const VOICE: f32 = 0.1;
 const LIKELY: f32 = 0.02;
-/// Probability from which on speech counts as certain.
+/// Probability at which speech counts as certain.
 const SURE: f32 = 0.5;
 /// Number of steps from 0 to 1 that are tried.
 const STEPS: u16 = 20;
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_voice_takes_is_found() {
+    fn the_share_that_speech_takes_is_found() {
         for taken in [0.0, 0.3, 1.0] {
             let found = share(&judged(taken)).unwrap_or(f32::NAN);
             assert!((found - taken).abs() < 0.06, "{taken}: {found}");
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn without_voices_nothing_is_told() {
+    fn without_speech_there_is_no_share() {
         let quiet: Vec<_> = judged(0.3)
             .into_iter()
             .map(|(p, _, right)| (p, 0.2, right))

@@ -64,7 +64,7 @@ pub(super) struct Learned<'a> {
 /// A weights file.
 ///
 /// # Errors
-/// Never, unless memory is short.
+/// Only if memory is short.
 pub(super) fn weights<'a>(learned: &Learned<'a>) -> anyhow::Result<Vec<u8>> {
     let mut tensors = Tensors::default();
     put_tcn(&mut tensors, &tcn::net(), learned.tcn);
@@ -198,7 +198,7 @@ pub(super) fn retuned(
 /// A head on an embedding, as `anchoring::onset::head` reads it.
 ///
 /// # Errors
-/// Never, unless memory is short.
+/// Only if memory is short.
 pub(super) fn head(about: &HeadSpec, weight: &[f32], bias: f32) -> anyhow::Result<Vec<u8>> {
     let mut tensors = Tensors::default();
     tensors.add("head.weight", &[weight.len()], weight);

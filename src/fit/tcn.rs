@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_was_stopped_goes_on_as_if_it_had_not_been() {
+    fn a_stopped_run_continues_as_if_never_stopped() {
         let (net, recordings) = (net(), [recording()]);
         let go = |adam: &mut Adam, until: u32| {
             while adam.steps < until {

@@ -107,7 +107,7 @@ pub(super) fn train(
     ]);
     let plain = Arc::new(Weights::read(&store::weights(&learned)?)?);
     let given = args.calibration.as_deref().map(given).transpose()?;
-    // Probabilities from another calibration need the threshold that goes with it.
+    // Probabilities from another calibration need its own threshold.
     let parts: &[Part] = match given {
         Some(_) => &[Part::Shift],
         None => &[Part::Calibration, Part::Shift, Part::Threshold, Part::Voice],
@@ -181,7 +181,7 @@ fn tagger(args: &Fit, parts: &[Part]) -> anyhow::Result<Option<onnx::Tagger>> {
 
 fn read(path: &Path) -> anyhow::Result<(Vec<u8>, Weights)> {
     let name = path.display();
-    // A file of that name goes first.
+    // A file of that name comes first.
     if path == Path::new(BUILT_IN) && !path.exists() {
         let weights = Weights::embedded().context("the built-in weights")?;
         return Ok((EMBEDDED.to_vec(), weights));

@@ -178,8 +178,8 @@ pub(super) fn shifted(mut said: Vec<Vec<Onset>>, ms: i32) -> Vec<Vec<Onset>> {
     said
 }
 
-/// The most likely calibration; probabilities are logits without one. A calibration `before` counts
-/// as much as [`BEFORE`] recordings: kitchens differ, and two of them say little about a third.
+/// The most likely calibration; without one, probabilities are plain logits. A calibration `before` counts as much as [`BEFORE`] recordings:
+/// kitchens differ, and two of them say little about a third.
 ///
 /// # Errors
 /// Too few candidates, true or false.
@@ -242,9 +242,9 @@ pub(super) fn beside_voices(
     Ok(judged)
 }
 
-/// Fits the threshold, by the global planner's recovery with one frame per five seconds. The planner ranks candidates, so unlikely ones do no
-/// harm there, while a dropped one cannot get a frame under any setting. So of all thresholds whose recovery is within
-/// one standard error (of the differences between recordings) of the best, the lowest is taken.
+/// Fits the threshold by the global planner's recovery with one frame per five seconds. The planner ranks candidates, so unlikely ones do no
+/// harm there, while a dropped one can never get a frame. So of all thresholds whose recovery is within one standard error (of the differences
+/// between recordings) of the best, it takes the lowest.
 ///
 /// # Errors
 /// A recording cannot be planned.
@@ -428,7 +428,7 @@ mod tests {
     use super::super::random::Random;
     use super::*;
 
-    /// Events every three seconds or so, heard `late` ms after their labels, and as many candidates without an event.
+    /// Events about every three seconds, detected `late` ms after their labels, and as many candidates without an event.
     fn made(seed: u64, late: i64, class: &str) -> (Recording, Vec<Onset>) {
         let mut random = Random::of(seed, &[]);
         let (mut events, mut said) = (Vec::new(), Vec::new());
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shift_is_found_and_taken_back() {
+    fn a_shift_is_found_and_undone() {
         for late in [-60, 0, 35] {
             let (one, said) = made(1, late, "tap");
             let found = shift(&[&one], std::slice::from_ref(&said));
@@ -461,12 +461,12 @@ mod tests {
     }
 
     #[test]
-    fn of_thresholds_that_are_as_good_the_lowest_is_taken() {
+    fn among_equally_good_thresholds_the_lowest_wins() {
         let (one, said) = made(2, 0, "tap");
         let found = threshold(&[&one], &[said]).unwrap();
         assert!(found.recovery > Some(0.9), "{found:?}");
         assert!(found.value <= found.best && found.recovery <= found.best_recovery);
-        // Onsets by chance do harm and must go.
+        // Random onsets do harm and must go.
         let (one, mut said) = made(3, 0, "tap");
         let mut random = Random::of(4, &[]);
         for heard in &mut said {

@@ -1,4 +1,4 @@
-//! Whether what was made is better than the built-in weights, by how much, and whether that is more than chance.
+//! Decides whether new weights are better than the built-in ones, by how much, and whether that is more than chance.
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use crate::eval::bootstrap::{self, Estimate};
 
 /// Seed of the resampling.
 const SEED: u64 = 1;
-/// What the built-in weights are called beside others.
+/// The name of the built-in weights in comparisons.
 pub(super) const BUILT_IN: &str = "onset (built in)";
 
 /// How a probe compares with the built-in one on held-out recordings.
@@ -16,7 +16,7 @@ pub(super) const BUILT_IN: &str = "onset (built in)";
 pub(super) struct Verdict {
     /// The probe.
     pub(super) probe: String,
-    /// What it is compared with.
+    /// The probe to compare with.
     pub(super) beside: String,
     /// Held-out recordings.
     pub(super) recordings: usize,
@@ -24,13 +24,13 @@ pub(super) struct Verdict {
     pub(super) gain: Estimate,
     /// Calibration error before and after, mean over folders.
     pub(super) ece: Option<(f64, f64)>,
-    /// What follows.
+    /// The conclusion.
     pub(super) judgement: Judgement,
-    /// Whether the figures say something about other recordings.
+    /// Whether the figures hold for other recordings.
     pub(super) out_of_sample: bool,
 }
 
-/// What follows from a difference.
+/// The conclusion from a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Judgement {
@@ -44,7 +44,7 @@ pub(super) enum Judgement {
     TooFew,
 }
 
-/// The verdict on each probe that has a built-in one beside it; none without held-out recordings.
+/// The verdict on each probe that has a built-in counterpart; none without held-out recordings.
 pub(super) fn verdicts(scores: &Scores) -> Vec<Verdict> {
     let mut names: Vec<&str> = Vec::new();
     for (_, name, score) in scores {

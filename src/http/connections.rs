@@ -1,4 +1,4 @@
-//! Limits connections: how many at once, and how long each may take.
+//! Accepts connections, and limits how many there are at once and how long each may take.
 
 use std::convert::Infallible;
 use std::io;
@@ -16,23 +16,23 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{Sleep, sleep};
 
-/// Most connections at once; who comes later waits.
+/// Most connections at once; further ones wait.
 const MOST: usize = 64;
-/// How long a request's first lines may take, and a connection may lie idle between two requests.
+/// Longest time for a request's first lines, and for a connection to lie idle between two requests.
 const HEADERS: Duration = Duration::from_secs(10);
-/// How long a client may take no byte of an answer.
+/// Longest time for which a client may read nothing of an answer.
 const STALL: Duration = Duration::from_secs(30);
-/// Most header lines of a request, and bytes of what is read and not yet understood.
+/// Most header lines of a request, and most unparsed bytes.
 const MOST_HEADERS: usize = 64;
 const MOST_BYTES: usize = 64 << 10;
-/// What a failure to accept (too many open files) is waited out for.
+/// How long to wait after a failure to accept (too many open files).
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Answers whoever connects, until the process ends.
+/// Answers every client until the process ends.
 pub(crate) async fn answer(listener: TcpListener, router: Router) -> Infallible {
     let places = Arc::new(Semaphore::new(MOST));
     loop {
-        // It is never closed, so that there is always a place in the end.
+        // The channel is never closed, so a place always becomes free.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             continue;
         };
@@ -51,7 +51,7 @@ pub(crate) async fn answer(listener: TcpListener, router: Router) -> Infallible 
     }
 }
 
-/// One connection, to its end. What goes wrong on it concerns nobody else.
+/// Serves one connection to its end. Its errors affect no other.
 pub(crate) async fn converse<T: Read + Write + Unpin>(stream: T, router: Router) {
     let service = TowerToHyperService::new(router);
     let _ = http1::Builder::new()
@@ -63,10 +63,10 @@ pub(crate) async fn converse<T: Read + Write + Unpin>(stream: T, router: Router)
         .await;
 }
 
-/// A stream that fails when nobody takes what is written.
+/// A stream whose writes fail if the client stops reading.
 struct Impatient<T> {
     stream: T,
-    /// Runs while something can't be written.
+    /// Runs while a write is blocked.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 

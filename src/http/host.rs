@@ -1,4 +1,4 @@
-//! Checks the host name of a request. A foreign page whose name is made to resolve here (DNS rebinding) sends that name and is refused.
+//! Checks the host name of a request. This stops DNS rebinding: a foreign page whose name resolves to this machine sends its own name.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-/// What the server is bound to, and what else leads there.
+/// The address that the server is bound to, and the other names that lead there.
 #[derive(Debug)]
 pub(crate) struct HostNames {
     bound: IpAddr,
-    /// What the machine is called; counts where others can reach the server.
+    /// This machine's name; accepted if others can reach the server.
     machine: Option<String>,
 }
 
@@ -25,14 +25,15 @@ impl HostNames {
         }
     }
 
-    /// Whether a `Host` leads here: the address itself, `localhost` where that is one of ours, the machine's name where others may ask.
-    /// The port is free, so that a tunnel (`ssh -L`) works.
+    /// Whether a `Host` header names this server: its address, `localhost` if the server is bound there, or this machine's name if others can
+    /// reach it.
+    /// Any port is accepted, so that a tunnel (`ssh -L`) works.
     fn allow(&self, host: &str) -> bool {
         let Some(name) = without_port(host) else {
             return false;
         };
         if let Ok(address) = name.parse::<IpAddr>() {
-            // Nobody can make an address lead elsewhere, so that any of this machine's will do.
+            // Nobody can redirect a literal address, so any address of this machine is accepted.
             return self.bound.is_unspecified()
                 || address.to_canonical() == self.bound.to_canonical();
         }
@@ -44,13 +45,13 @@ impl HostNames {
         }
     }
 
-    /// Whether `localhost` leads to what is bound.
+    /// Whether `localhost` leads to the bound address.
     fn is_local(&self) -> bool {
         self.bound.is_loopback() || self.bound.is_unspecified()
     }
 }
 
-/// `host` or `[address]` out of `host:port`; `None` if it is neither.
+/// The host of `host:port`, as `host` or `[address]`; `None` if it is neither.
 fn without_port(host: &str) -> Option<&str> {
     let (name, rest) = match host.strip_prefix('[') {
         Some(inner) => inner.split_once(']')?,
@@ -61,7 +62,7 @@ fn without_port(host: &str) -> Option<&str> {
     (fits && port.parse::<u16>().is_ok()).then_some(name)
 }
 
-/// Answers only who asks by a name of ours: one `Host`, and what the first line names if it names one.
+/// Refuses a request unless it has exactly one `Host`, and that and the host in its first line (if any) name this server.
 pub(crate) async fn only_ours(
     State(names): State<Arc<HostNames>>,
     request: Request,
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_leads_here_is_allowed() {
+    fn only_names_of_this_server_are_allowed() {
         let here = names("127.0.0.1");
         for host in ["127.0.0.1", "127.0.0.1:8000", "localhost:80", "LOCALHOST"] {
             assert!(here.allow(host), "{host}");
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn who_listens_everywhere_answers_to_addresses_and_the_machines_name() {
+    fn a_server_bound_everywhere_accepts_addresses_and_the_machines_name() {
         let all = names("0.0.0.0");
         for host in [
             "192.168.0.2:8000",

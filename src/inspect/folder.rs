@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_is_no_feature_file_is_told() {
+    fn a_file_that_is_not_a_feature_file_is_listed() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a.h5"), "nothing of the kind").unwrap();
         std::fs::write(dir.path().join("b.h5.partial"), "x").unwrap();

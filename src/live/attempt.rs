@@ -1,4 +1,4 @@
-//! One attempt to play a source: its graph, where its files go, and what is looked at of it.
+//! One attempt to play a source: builds its graph, names its files, and watches the media that arrives.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,10 +18,10 @@ use super::{damage, files};
 use crate::recording::Input;
 use crate::session::stream::Stream;
 
-/// From 1900, where RTCP begins to count, to 1970.
+/// Seconds from 1900, where RTCP starts counting, to 1970.
 const FROM_1900: i64 = 2_208_988_800_000_000_000;
 
-/// One attempt to play it.
+/// One attempt to play a source.
 pub(super) struct Attempt {
     pub(super) stream: Stream,
     pub(super) bus: gst::Bus,
@@ -29,17 +29,17 @@ pub(super) struct Attempt {
     pub(super) ended: Arc<AtomicBool>,
     pub(super) last: [u64; 2],
     pub(super) begun: Instant,
-    /// Tokens spent and frames missed, as the gate last said.
+    /// Tokens spent and frames missed, as the gate last reported.
     pub(super) gate: [u64; 2],
     pub(super) asked: Instant,
-    /// Seconds for which the budget was counted.
+    /// Seconds for which the source has earned tokens.
     pub(super) counted: f64,
-    /// Media of which it was said that they are gone.
+    /// Media that were reported as missing.
     pub(super) gone: [bool; 2],
 }
 
 impl Attempt {
-    /// Builds the graph; `epoch`: how often the source was started.
+    /// Builds the graph. `epoch`: how often the source was started.
     pub(super) fn build(plan: &Plan, seen: &Arc<Seen>, epoch: u64) -> anyhow::Result<Self> {
         let input = Input {
             given: plan.about.clone(),
@@ -69,7 +69,7 @@ impl Attempt {
         damage::watch(&stream.pipeline, &stream.gate, seen);
         watch_clocks(&stream.pipeline, seen, &media);
         let pipeline = &stream.pipeline;
-        // What is told while it is taken down is still wanted.
+        // Messages that arrive during the teardown still count.
         pipeline.set_auto_flush_bus(false);
         choose_streams(pipeline, hears);
         name_files(plan, epoch, &stream.sink, &media);
@@ -91,7 +91,7 @@ impl Attempt {
     }
 }
 
-/// Says where the sink's files go.
+/// Tells the sink where its files go.
 fn name_files(plan: &Plan, epoch: u64, sink: &gst::Element, media: &Arc<Media>) {
     let seconds = plan.pipeline.live.segment_minutes * 60.0;
     sink.set_property("segment-s", (seconds.round() as u32).max(1));
@@ -108,7 +108,7 @@ fn name_files(plan: &Plan, epoch: u64, sink: &gst::Element, media: &Arc<Media>) 
         let start_ns = i64::try_from(start).unwrap_or(0);
         let at = wall.map_or_else(now_ns, |wall| wall.at(start_ns));
         let place = files::segment(&folder, &name, at, &run, epoch, index);
-        // Where it can't be made, the file can't be either, and that is told.
+        // If the folder cannot be made, creating the file fails and reports the error.
         let _ = place.parent().map(std::fs::create_dir_all);
         let mut attributes = json!({
             "source": name,
@@ -139,7 +139,7 @@ fn name_files(plan: &Plan, epoch: u64, sink: &gst::Element, media: &Arc<Media>) 
     });
 }
 
-/// Looks at the work: what is heard, which frames are taken.
+/// Watches cues and frames.
 fn watch_work(seen: &Arc<Seen>, stream: &Stream, media: &Arc<Media>) {
     let (heard, place) = (seen.clone(), media.clone());
     if let Some(pad) = stream.ears.as_ref().and_then(|ears| ears.static_pad("src")) {
@@ -171,25 +171,25 @@ fn watch_work(seen: &Arc<Seen>, stream: &Stream, media: &Arc<Media>) {
     }
 }
 
-/// Compares the clocks that packets bear with ours.
+/// Compares the clocks in packets with ours.
 fn watch_clocks(pipeline: &gst::Pipeline, seen: &Arc<Seen>, media: &Arc<Media>) {
     *seen.skew.lock().unwrap_or_else(PoisonError::into_inner) = Skew::default();
     let begun = Instant::now();
     let sources = pipeline.iterate_all_by_element_factory_name("rtspsrc");
     for source in sources.into_iter().flatten() {
-        // Packets then bear the camera's wall clock, as it tells it by RTCP.
+        // From here on packets carry the camera's wall clock, which it sends by RTCP.
         source.connect("new-manager", false, |values| {
             let manager = values.get(1).and_then(|v| v.get::<gst::Element>().ok());
-            let told = "add-reference-timestamp-meta";
-            if let Some(manager) = manager.filter(|m| m.find_property(told).is_some()) {
-                manager.set_property(told, true);
+            let property = "add-reference-timestamp-meta";
+            if let Some(manager) = manager.filter(|m| m.find_property(property).is_some()) {
+                manager.set_property(property, true);
             }
             None
         });
         let (seen, media) = (seen.clone(), media.clone());
         source.connect_pad_added(move |_, pad| {
             let (seen, media) = (seen.clone(), media.clone());
-            // The last time stamp, and all of them since the first, which wrap around.
+            // The last time stamp, and the sum of all steps since the first: time stamps wrap around.
             let sum: Mutex<Option<(u32, i64)>> = Mutex::new(None);
             pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
                 let clock = pad.current_caps().and_then(|caps| {
@@ -208,7 +208,7 @@ fn watch_clocks(pipeline: &gst::Pipeline, seen: &Arc<Seen>, media: &Arc<Media>) 
                     Some(u32::from_be_bytes(stamp.try_into().ok()?))
                 });
                 if let Some(zero_ns) = info.buffer().and_then(|buffer| camera_zero(pad, buffer)) {
-                    media.camera_told(zero_ns);
+                    media.camera_said(zero_ns);
                 }
                 if let Some(((kind, rate), stamp)) = clock.zip(stamp) {
                     let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
@@ -224,7 +224,7 @@ fn watch_clocks(pipeline: &gst::Pipeline, seen: &Arc<Seen>, media: &Arc<Media>) 
     }
 }
 
-/// When the stream's zero was by the camera's wall clock, ns since 1970, if a packet tells.
+/// The stream's zero by the camera's wall clock, ns since 1970, if a packet says it.
 fn camera_zero(pad: &gst::Pad, buffer: &gst::BufferRef) -> Option<i64> {
     let meta = buffer.meta::<gst::ReferenceTimestampMeta>()?;
     if !meta
@@ -238,6 +238,6 @@ fn camera_zero(pad: &gst::Pad, buffer: &gst::BufferRef) -> Option<i64> {
     let event = pad.sticky_event::<gst::event::Segment>(0)?;
     let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
     let time = stream_time(segment, buffer.pts()?)?;
-    let told = i64::try_from(meta.timestamp().nseconds()).ok()?;
-    told.checked_sub(FROM_1900)?.checked_sub(time.get())
+    let said = i64::try_from(meta.timestamp().nseconds()).ok()?;
+    said.checked_sub(FROM_1900)?.checked_sub(time.get())
 }

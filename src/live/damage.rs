@@ -1,7 +1,7 @@
-//! Where packets of a stream were lost, what follows is damaged until the next keyframe: it is left out and counted.
+//! Finds lost packets, and leaves out the damaged frames that follow, up to the next keyframe. Counts them.
 //!
-//! Parsers and MPEG-TS demuxers pass on what is left as if nothing had happened, so losses are noticed before them: by the sequence of RTP
-//! packets (the jitter buffer marks gaps) and by the counters of MPEG-TS packets. All of it is in the thread that parses.
+//! Parsers and MPEG-TS demuxers hide losses, so this finds them earlier: by the sequence numbers of RTP packets (the jitter buffer marks gaps)
+//! and by the counters of MPEG-TS packets. All of it runs in the parsing thread.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,21 +11,21 @@ use gst::prelude::*;
 
 use super::seen::Seen;
 
-/// A parser gives a frame out when the next begins: so many that come right after a loss may have begun before it or been hit by it.
+/// A parser outputs a frame when the next begins, so this many frames right after a loss may be damaged, too.
 const HIT: u64 = 2;
-/// So many encoded frames are left out in a row before one is taken for sound: some streams have no keyframes.
+/// After leaving out so many encoded frames in a row, it accepts the next: some streams have no keyframes.
 const MOST: u64 = 600;
-/// Bytes of an MPEG-TS packet, and what begins one.
+/// Bytes of an MPEG-TS packet, and its first byte.
 const PACKET: usize = 188;
 const SYNC: u8 = 0x47;
-/// Packets of this number are filling.
+/// Number of padding packets.
 const NOTHING: u16 = 0x1fff;
 
-/// Shared by those who notice a loss and those who leave frames out.
+/// Shared by the probes that find losses and those that leave frames out.
 #[derive(Debug, Default)]
 struct Loss(AtomicBool);
 
-/// Watches a graph that is not yet played.
+/// Watches a graph that is not playing yet.
 pub(super) fn watch(pipeline: &gst::Pipeline, gate: &gst::Element, seen: &Arc<Seen>) {
     let loss = Arc::new(Loss::default());
     let noticed = loss.clone();
@@ -98,12 +98,12 @@ fn count_packets(pad: &gst::Pad, loss: &Arc<Loss>) {
     });
 }
 
-/// The last counter of each stream of an MPEG-TS.
+/// The last counter of each MPEG-TS stream.
 #[derive(Debug, Default)]
 struct Counters(HashMap<u16, u8>);
 
 impl Counters {
-    /// Whether packets are missing before or between these; whole packets, as they came in a datagram.
+    /// Whether packets are missing before or among these whole packets, as they came in a datagram.
     fn misses(&mut self, bytes: &[u8]) -> bool {
         let mut missing = false;
         for packet in bytes.chunks_exact(PACKET) {
@@ -179,7 +179,7 @@ mod tests {
             packet(NOTHING, 3, 0)
         ]));
         assert!(misses(&[packet(257, 7, 0), packet(256, 4, 0)]));
-        // One that says that it begins anew.
+        // A packet that announces a fresh start.
         let mut anew = packet(256, 12, 0x20);
         anew[5] = 0x80;
         assert!(!misses(&[anew]));

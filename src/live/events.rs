@@ -1,5 +1,5 @@
-//! What other systems are told, as JSON: anchors, states, files. Each output has a bounded queue of its own; one that is slow loses events
-//! of its own, and counts them.
+//! Events for other systems, as JSON: anchors, states, files. Each output has its own bounded queue; a slow output loses its own events, and
+//! they are counted.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -20,21 +20,21 @@ use crate::terminal;
 pub(super) const SCHEMA: &str = "earmark-event/1";
 /// The schema itself, as JSON Schema.
 pub(crate) const EVENT_SCHEMA: &str = include_str!("event.schema.json");
-/// Events that may wait for an output.
+/// Most events that may wait for one output.
 const QUEUE: usize = 1_024;
 
-/// Something that happened. `id` is the same whenever the same event is told again.
+/// An event. `id` stays the same when the same event is sent again.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Event {
     /// `anchor`, `state` or `file`.
     pub(super) kind: &'static str,
-    /// Whose.
+    /// Its source.
     pub(super) source: String,
     /// One JSON object.
     pub(super) value: Value,
 }
 
-/// An anchor as the sink tells it.
+/// An anchor, as the sink reports it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Anchor {
     pub(super) id: u32,
@@ -70,7 +70,7 @@ impl Anchor {
 }
 
 impl Event {
-    /// Something began to sound. `run`: of the file names. `epoch`: how often the source was started.
+    /// An onset became an anchor. `run`: as in file names. `epoch`: how often the source was started.
     pub(super) fn anchor(
         source: &str,
         run: &str,
@@ -104,7 +104,7 @@ impl Event {
         }
     }
 
-    /// A source stands elsewhere. `number`: counts the source's changes of state.
+    /// A source changed its state. `number` counts its changes.
     pub(super) fn state(
         source: &str,
         run: &str,
@@ -130,7 +130,7 @@ impl Event {
         }
     }
 
-    /// A file got its name.
+    /// A file was completed.
     pub(super) fn file(
         source: &str,
         run: &str,
@@ -158,31 +158,31 @@ impl Event {
         }
     }
 
-    /// Its id.
+    /// The source's id.
     #[cfg(test)]
     fn id(&self) -> &str {
         self.value["id"].as_str().unwrap_or_default()
     }
 }
 
-/// An output's name, its queue, and how many events it was too slow for.
+/// An output's name, its queue, and the number of events that it lost.
 type HubOutput = (&'static str, Sender<Arc<Event>>, Arc<AtomicU64>);
 
-/// Takes events and gives them to every output.
+/// Takes events and passes them to every output.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hub {
     outputs: Vec<HubOutput>,
 }
 
 impl Hub {
-    /// Another output; what it is to tell comes out of the receiver until the hub is gone.
+    /// Adds an output; its events come out of the receiver until the hub is gone.
     pub(super) fn output(&mut self, name: &'static str) -> Receiver<Arc<Event>> {
         let (sender, receiver) = bounded(QUEUE);
         self.outputs.push((name, sender, Arc::default()));
         receiver
     }
 
-    /// Tells every output.
+    /// Passes an event to every output.
     pub(super) fn tell(&self, event: Event) {
         let event = Arc::new(event);
         for (_, sender, lost) in &self.outputs {
@@ -192,13 +192,13 @@ impl Hub {
         }
     }
 
-    /// What the outputs lost, to be asked for without keeping them.
+    /// Counts lost events; does not keep the hub alive.
     pub(super) fn numbers(&self) -> Lost {
         let one = |(name, _, lost): &(&'static str, _, Arc<AtomicU64>)| (*name, lost.clone());
         Lost(self.outputs.iter().map(one).collect())
     }
 
-    /// Events that each output was too slow for.
+    /// Events that each output lost.
     #[cfg(test)]
     pub(super) fn lost(&self) -> Vec<(&'static str, u64)> {
         let lost = |(name, _, lost): &(&'static str, _, Arc<AtomicU64>)| {
@@ -208,7 +208,7 @@ impl Hub {
     }
 }
 
-/// Counts of events that outputs were too slow for.
+/// Counts of lost events.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lost(Vec<(&'static str, Arc<AtomicU64>)>);
 
@@ -237,18 +237,17 @@ impl Lines {
         }
         let mut options = OpenOptions::new();
         let file = options.create(true).append(true).open(place);
-        let file =
-            file.with_context(|| format!("events cannot be written to {}", place.display()))?;
+        let file = file.with_context(|| format!("cannot write events to {}", place.display()))?;
         Ok(Self::File(file))
     }
 
-    /// Writes until the hub is gone. The first failure ends it, and is given back.
+    /// Writes until the hub is gone. Stops at the first error and returns it.
     pub(super) fn write(mut self, events: &Receiver<Arc<Event>>) -> anyhow::Result<()> {
         for event in events {
             match &mut self {
                 Self::Stdout => terminal::print(&event.value.to_string())?,
                 Self::File(file) => {
-                    writeln!(file, "{}", event.value).context("events cannot be written")?;
+                    writeln!(file, "{}", event.value).context("cannot write events")?;
                 }
             }
         }
@@ -265,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_that_does_not_read_holds_nobody_up_and_its_losses_are_counted() {
+    fn a_stuck_output_blocks_nobody_and_its_losses_are_counted() {
         let mut hub = Hub::default();
         let (quick, slow) = (hub.output("quick"), hub.output("slow"));
         for n in 0..3_000 {

@@ -1,4 +1,4 @@
-//! Names of the files of a live folder, what a killed run left in it, and which files go when there are too many.
+//! Names the files of a live folder, recovers what a killed run left, and deletes the oldest files when there are too many.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use chrono::{DateTime, Utc};
 use crate::outputs::features::days;
 use crate::pipeline::Live;
 
-/// Ends names of files that are being written.
+/// Suffix of unfinished files.
 const PARTIAL: &str = ".h5.partial";
 
-/// What tells the files of one run from those of every other, whatever the clock says: a part of the boot's id and the time since then.
+/// Tells one run's files from another's, whatever the clock says: a part of the boot's id, and the time since boot.
 pub(super) fn run_name() -> String {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let boot: String = boot
@@ -52,7 +52,7 @@ pub(super) fn wall(wall_ns: i64) -> String {
     time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
-/// The folder is there and takes files.
+/// Makes sure that the folder exists and is writable.
 pub(super) fn ready(folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder)
         .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
@@ -60,11 +60,11 @@ pub(super) fn ready(folder: &Path) -> anyhow::Result<()> {
         bail!("{} is no folder", folder.display());
     }
     tempfile::tempfile_in(folder)
-        .with_context(|| format!("nothing can be written into {}", folder.display()))?;
+        .with_context(|| format!("cannot write to {}", folder.display()))?;
     Ok(())
 }
 
-/// Files of a folder of days whose names end like this.
+/// Files with this suffix in a folder of days.
 fn ending(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let entries = |day: PathBuf| fs::read_dir(day).into_iter().flatten().flatten();
     let files = days(folder).into_iter().flat_map(entries);
@@ -76,23 +76,23 @@ fn ending(folder: &Path, ending: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Makes files of what runs left that were killed; a line for each. What is being written is left alone.
+/// Recovers the unfinished files of killed runs; returns one line for each. Leaves alone what is still being written.
 pub(super) fn recover(folder: &Path) -> Vec<String> {
     let left = ending(folder, PARTIAL).into_iter().filter(|path| {
         let target = path.with_extension("");
         !gstearmark::h5::is_being_written(&target)
     });
     left.map(|path| {
-        let told = path.strip_prefix(folder).unwrap_or(&path).display();
+        let name = path.strip_prefix(folder).unwrap_or(&path).display();
         match recover_one(&path) {
-            Ok(()) => format!("recovered {told}, which a killed run had left"),
-            Err(e) => format!("{told}, which a killed run had left, cannot be recovered: {e:#}"),
+            Ok(()) => format!("recovered {name}, left by a killed run"),
+            Err(e) => format!("cannot recover {name}, left by a killed run: {e:#}"),
         }
     })
     .collect()
 }
 
-/// In a process of its own: HDF5 may crash at what is torn.
+/// Runs in a process of its own: HDF5 may crash on a torn file.
 fn recover_one(partial: &Path) -> anyhow::Result<()> {
     let name = partial.to_string_lossy();
     let to = PathBuf::from(format!("{}.recovered.h5", name.trim_end_matches(PARTIAL)));
@@ -108,10 +108,10 @@ fn recover_one(partial: &Path) -> anyhow::Result<()> {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("{}", said.lines().last().unwrap_or("no reason given"));
     }
-    fs::remove_file(partial).context("what it was made of cannot be removed")
+    fs::remove_file(partial).context("cannot delete the unfinished file")
 }
 
-/// Takes the oldest files away, as the settings say; how many, and their bytes. Only files of these sources, and none that is written.
+/// Deletes the oldest files, as the settings say; returns how many, and their bytes. Touches only complete files of these sources.
 pub(super) fn retain(folder: &Path, sources: &[String], live: &Live) -> (u64, u64) {
     let ours = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -147,7 +147,7 @@ pub(super) fn retain(folder: &Path, sources: &[String], live: &Live) -> (u64, u6
         bytes -= size;
         free = free.saturating_add(size);
         gone = (gone.0 + 1, gone.1 + size);
-        // A day without files goes, too.
+        // Deletes days without files, too.
         let _ = path.parent().map(fs::remove_dir);
     }
     gone
@@ -172,7 +172,7 @@ mod tests {
             Path::new("out/2026-11-30/door-20261130T060102Z-ab12-3-0.h5")
         );
         assert_eq!(wall(1_796_018_462_345_000_000), "2026-11-30T06:01:02.345Z");
-        // A clock that was never set loses nothing.
+        // A clock that was never set deletes nothing.
         assert!(segment("out".as_ref(), "door", 0, "ab12", 1, 0).starts_with("out/1970-01-01"));
     }
 

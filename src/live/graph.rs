@@ -1,4 +1,4 @@
-//! What is asked of a source's graph: which streams to take, how to end, what an error means.
+//! Helpers for a source's graph: selects streams, ends it, and explains its errors.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,12 +10,12 @@ use super::secret::without_password;
 use super::supervisor::Cause;
 use crate::session::stream::Stream;
 
-/// How long what is in the graph may take to reach the file when it is taken down.
+/// Longest time for data in the graph to reach the file when it is torn down.
 const DRAIN: Duration = Duration::from_secs(4);
-/// Our elements: what fails there is no fault of the source.
+/// Our elements: if one fails, the source is not to blame.
 const OURS: [&str; 4] = ["eventness", "anchorgate", "framepick", "featuresink"];
 
-/// Of the several streams of a camera, one with frames and one with sound; the others are not even asked for.
+/// Takes one video and one audio stream of a camera's several; never requests the others.
 pub(super) fn choose_streams(pipeline: &gst::Pipeline, hears: bool) {
     let sources = pipeline.iterate_all_by_element_factory_name("rtspsrc");
     for source in sources.into_iter().flatten() {
@@ -38,13 +38,13 @@ pub(super) fn choose_streams(pipeline: &gst::Pipeline, hears: bool) {
     }
 }
 
-/// Lets what is in the graph reach the file, as far as that does not take too long.
+/// Lets the data in the graph reach the file, unless that takes too long.
 pub(super) fn drain(stream: &Stream, ended: &Arc<AtomicBool>) {
     if ended.load(Ordering::Relaxed) {
         return;
     }
     let pipeline = stream.pipeline.clone();
-    // A source that hangs may hold whoever talks to it.
+    // A hanging source may block its caller.
     let asked = std::thread::Builder::new()
         .name("earmark-end".into())
         .spawn(move || pipeline.send_event(gst::event::Eos::new()));
@@ -57,12 +57,12 @@ pub(super) fn drain(stream: &Stream, ended: &Arc<AtomicBool>) {
     }
 }
 
-/// Stops a graph for good; a source may hang in it.
+/// Stops a graph for good. A source may hang here.
 pub(super) fn stop(stream: &Stream) {
-    // The file is closed whatever the source does then.
+    // Closes the file, whatever the source does then.
     stream.sink.set_locked_state(true);
     let _ = stream.sink.set_state(gst::State::Null);
-    // A jitter buffer that never got a packet sleeps through its own end (GStreamer 1.22): it is woken before.
+    // A jitter buffer that never got a packet sleeps through the end of its stream (GStreamer 1.22), so wake it first.
     let pipeline = &stream.pipeline;
     let buffers = pipeline.iterate_all_by_element_factory_name("rtpjitterbuffer");
     for pad in buffers
@@ -75,7 +75,7 @@ pub(super) fn stop(stream: &Stream) {
     let _ = pipeline.set_state(gst::State::Null);
 }
 
-/// What an error means, and in words.
+/// The cause of an error, and its description.
 pub(super) fn explain(error: &gst::message::Error) -> (Cause, String) {
     let element = error
         .src()

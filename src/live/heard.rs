@@ -1,4 +1,4 @@
-//! The last ten minutes of a source, for the page: a value a second of the sound, anchors, frames taken. Bounded.
+//! The last ten minutes of a source, for the page: one value per second of the sound, anchors, and frames taken. Bounded.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,12 +7,12 @@ use anchoring::cue::Cue;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// Seconds that are kept.
+/// Seconds to keep.
 const SECONDS: usize = 600;
-/// Anchors and frames that are kept.
+/// Anchors and frames to keep.
 const MARKS: usize = 1_000;
 
-/// What was heard in a second.
+/// The sound of one second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Second {
     /// Seconds since 1970.
@@ -43,12 +43,12 @@ struct Inside {
     frames: VecDeque<i64>,
 }
 
-/// See the module.
+/// The last ten minutes of one source.
 #[derive(Debug, Default)]
 pub(super) struct Heard(Mutex<Inside>);
 
 impl Heard {
-    /// A cue, heard at a wall time.
+    /// Adds a cue at a wall time.
     pub(super) fn cue(&self, cue: &Cue, wall_ns: i64) {
         let mut inside = self.inside();
         let t = wall_ns.div_euclid(1_000_000_000);
@@ -71,7 +71,7 @@ impl Heard {
         }
     }
 
-    /// An anchor at a wall time.
+    /// Adds an anchor at a wall time.
     pub(super) fn anchor(&self, wall_ns: i64, label: &str, score: f32) {
         let mut inside = self.inside();
         inside.anchors.push_back(Mark {
@@ -84,7 +84,7 @@ impl Heard {
         }
     }
 
-    /// A frame taken, of a wall time.
+    /// Adds a frame at a wall time.
     pub(super) fn frame(&self, wall_ns: i64) {
         let mut inside = self.inside();
         inside.frames.push_back(wall_ns / 1_000_000);
@@ -93,13 +93,13 @@ impl Heard {
         }
     }
 
-    /// All of it.
+    /// Everything that is kept.
     pub(super) fn all(&self) -> Value {
         let inside = self.inside();
         json!({ "sound": inside.seconds, "anchors": inside.anchors, "frames": inside.frames })
     }
 
-    /// The last second that is over.
+    /// The last complete second.
     pub(super) fn last(&self) -> Option<Second> {
         let inside = self.inside();
         inside.seconds.iter().rev().nth(1).copied()

@@ -1,4 +1,4 @@
-//! What comes on the encoded pads of one source: whether, when, and how its time lies on the wall clock.
+//! Watches the encoded pads of one source: whether media arrives, when, and how stream time maps to the wall clock.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,18 +8,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use gst::prelude::*;
 use gstearmark::pads::stream_time;
 
-/// Times that go back by more than this, or come by this much sooner or later than others, are those of another stream.
+/// Times that jump back by more than this, or deviate from the others by this much, belong to another stream.
 const JUMP: i64 = 10_000_000_000;
-/// Encoded frames come out of the order of their times by less than this.
+/// Encoded frames arrive out of order by less than this.
 const REORDER: i64 = 2_000_000_000;
-/// Over this time the delay between stream and wall clock is looked at.
+/// Span over which the delay between stream and wall clock is measured.
 const SPAN: Duration = Duration::from_secs(60);
-/// Times that are kept of it.
+/// Number of delays that are kept.
 const MOST: usize = 64;
-/// What cannot be seen from here: the camera's own delay and the network's least.
+/// Unknown delays: the camera's own, and the network's smallest.
 const UNSEEN: Duration = Duration::from_millis(100);
 
-/// One of the two media.
+/// Video or audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Encoded frames.
@@ -28,7 +28,7 @@ pub(super) enum Kind {
     Audio,
 }
 
-/// What was seen of one attempt.
+/// The media seen in one attempt.
 #[derive(Debug, Default)]
 pub(super) struct Media {
     frames: AtomicU64,
@@ -40,16 +40,16 @@ pub(super) struct Media {
 struct Times {
     /// The latest time of either, ns.
     latest: [Option<i64>; 2],
-    /// When each last came.
+    /// When each last arrived.
     came: [Option<Instant>; 2],
-    /// Least and largest wall time minus stream time of a second, ns since 1970, the oldest second first.
+    /// Smallest and largest wall time minus stream time of each second, ns since 1970, the oldest second first.
     offsets: VecDeque<(Instant, i64, i64)>,
     jumped: Option<String>,
     /// The stream's zero by the camera's own clock, ns since 1970, once a second.
     camera: VecDeque<(Instant, i64)>,
 }
 
-/// How stream time lies on the wall clock.
+/// How stream time maps to the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wall {
     /// Wall time of the stream's zero, ns since 1970, by this machine's clock.
@@ -59,14 +59,14 @@ pub(super) struct Wall {
 }
 
 impl Wall {
-    /// When an instant of the stream was.
+    /// The wall time of an instant of the stream.
     pub(super) fn at(self, stream_ns: i64) -> i64 {
         self.zero_ns.saturating_add(stream_ns)
     }
 }
 
 impl Media {
-    /// Looks at what comes to a pad from now on.
+    /// Watches a pad from now on.
     pub(super) fn watch(self: &Arc<Self>, pad: &gst::Pad, kind: Kind) {
         let media = self.clone();
         let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
@@ -88,7 +88,7 @@ impl Media {
         });
     }
 
-    /// Something came: its time in the stream, and when.
+    /// Media arrived: its stream time, and when.
     fn came(&self, kind: Kind, time: Option<i64>, at: Instant, wall_ns: i64) {
         match kind {
             Kind::Video => &self.frames,
@@ -126,31 +126,31 @@ impl Media {
         }
     }
 
-    /// How many encoded frames came.
+    /// Number of encoded frames.
     pub(super) fn frames(&self) -> u64 {
         self.frames.load(Ordering::Relaxed)
     }
 
-    /// How many pieces of sound came.
+    /// Number of audio buffers.
     pub(super) fn sounds(&self) -> u64 {
         self.sounds.load(Ordering::Relaxed)
     }
 
-    /// How long ago something of a kind last came; `None` if it never did.
+    /// Time since media of a kind last arrived; `None` if it never did.
     pub(super) fn quiet(&self, kind: Kind) -> Option<Duration> {
         self.times().came[kind as usize].map(|came| came.elapsed())
     }
 
-    /// Why what comes now is another stream, if it is.
+    /// Why the media now belongs to another stream, if it does.
     pub(super) fn jumped(&self) -> Option<String> {
         self.times().jumped.clone()
     }
 
-    /// How the stream's time lies on the wall clock, once something came.
+    /// How stream time maps to the wall clock, once media has arrived.
     pub(super) fn wall(&self) -> Option<Wall> {
         let times = self.times();
         let least = times.offsets.iter().map(|&(_, least, _)| least).min()?;
-        // What came late only tells of a queue on the way.
+        // A late arrival only shows that something queued on the way.
         let mut mosts: Vec<i64> = times.offsets.iter().map(|&(_, _, most)| most).collect();
         mosts.sort_unstable();
         let usual = mosts[mosts.len() / 2];
@@ -161,8 +161,8 @@ impl Media {
         })
     }
 
-    /// The camera says when, by its own wall clock, the stream's zero was, ns since 1970.
-    pub(super) fn camera_told(&self, zero_ns: i64) {
+    /// The camera states the stream's zero by its own wall clock, ns since 1970.
+    pub(super) fn camera_said(&self, zero_ns: i64) {
         let (now, mut times) = (Instant::now(), self.times());
         let last = times.camera.back();
         if last.is_some_and(|(at, _)| now.duration_since(*at) < Duration::from_secs(1)) {
@@ -174,8 +174,8 @@ impl Media {
         }
     }
 
-    /// How the stream's time lies on the camera's wall clock, if it tells. The middle of the last minute: a clock that is set
-    /// counts once it has stayed so.
+    /// How stream time maps to the camera's wall clock, if it sends that. The median of the last minute: a clock that was set counts once it
+    /// has stayed so.
     pub(super) fn camera(&self) -> Option<Wall> {
         let times = self.times();
         let mut all: Vec<i64> = times.camera.iter().map(|(_, zero)| *zero).collect();
@@ -207,7 +207,7 @@ mod tests {
 
     const S: i64 = 1_000_000_000;
 
-    /// Plays frames of one a second with the given delays; wall clock = 1000 s + stream time + delay.
+    /// Plays one frame per second with the given delays; wall clock = 1000 s + stream time + delay.
     fn played(delays: &[i64]) -> Media {
         let media = Media::default();
         let begun = Instant::now();
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_delay_places_the_stream_and_the_usual_one_is_the_doubt() {
+    fn the_smallest_delay_places_the_stream_and_the_usual_one_is_the_error() {
         let media = played(&[S / 10, S / 20, S / 10, S / 10]);
         let wall = media.wall().unwrap();
         assert_eq!(wall.at(S), 1_001 * S + S / 20);
@@ -256,11 +256,11 @@ mod tests {
         let media = Media::default();
         assert_eq!(media.camera(), None);
         for k in 0..10 {
-            // Beyond the rate at which it is asked for.
+            // More often than it asks.
             let zero = if k < 7 { 5 * S } else { 4_000 * S };
             media.times().camera.push_back((Instant::now(), zero + k));
         }
-        media.camera_told(9 * S);
+        media.camera_said(9 * S);
         let camera = media.camera().unwrap();
         assert!((5 * S..6 * S).contains(&camera.zero_ns), "{camera:?}");
         assert!(camera.uncertainty < Duration::from_millis(1));
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded() {
+    fn memory_is_bounded() {
         let media = played(&[0; 10_000]);
         assert!(media.times().offsets.len() <= MOST);
     }

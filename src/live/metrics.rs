@@ -1,4 +1,4 @@
-//! Numbers for Prometheus, as text.
+//! Metrics of all sources, as Prometheus text.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::seen::Seen;
 use super::supervisor::State;
 
-/// All numbers. `lost`: events that each output was too slow for.
+/// All metrics. `lost`: events that each output lost.
 pub(super) fn text(sources: &[Arc<Seen>], lost: &[(&'static str, u64)]) -> String {
     let mut text = String::new();
     let number = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -40,7 +40,7 @@ pub(super) fn text(sources: &[Arc<Seen>], lost: &[(&'static str, u64)]) -> Strin
     family(
         "earmark_source_state",
         "gauge",
-        "1 for the state in which a source is",
+        "1 for the current state of a source",
         lines.collect(),
     );
     let lines = all
@@ -71,25 +71,21 @@ pub(super) fn text(sources: &[Arc<Seen>], lost: &[(&'static str, u64)]) -> Strin
     let counters: [(&str, &str, Pick); 10] = [
         (
             "earmark_encoded_frames_total",
-            "Encoded frames that came",
+            "Encoded frames received",
             |s| &s.counts.frames,
         ),
         (
             "earmark_sound_buffers_total",
-            "Pieces of sound that came",
+            "Audio buffers received",
             |s| &s.counts.sounds,
         ),
         ("earmark_anchors_total", "Anchors", |s| &s.counts.anchors),
-        (
-            "earmark_frames_taken_total",
-            "Frames that were taken",
-            |s| &s.counts.taken,
-        ),
-        (
-            "earmark_tokens_spent_total",
-            "Tokens that were spent",
-            |s| &s.counts.tokens,
-        ),
+        ("earmark_frames_taken_total", "Frames taken", |s| {
+            &s.counts.taken
+        }),
+        ("earmark_tokens_spent_total", "Tokens spent", |s| {
+            &s.counts.tokens
+        }),
         (
             "earmark_frames_missed_total",
             "Planned frames that nothing could serve",
@@ -97,10 +93,10 @@ pub(super) fn text(sources: &[Arc<Seen>], lost: &[(&'static str, u64)]) -> Strin
         ),
         (
             "earmark_damaged_frames_total",
-            "Encoded frames that were left out because something before them was lost",
+            "Encoded frames left out after a loss",
             |s| &s.counts.damaged,
         ),
-        ("earmark_files_total", "Files that were finished", |s| {
+        ("earmark_files_total", "Files completed", |s| {
             &s.counts.files
         }),
         ("earmark_warnings_total", "Warnings of elements", |s| {
@@ -108,7 +104,7 @@ pub(super) fn text(sources: &[Arc<Seen>], lost: &[(&'static str, u64)]) -> Strin
         }),
         (
             "earmark_abandoned_total",
-            "Graphs that would not stop and were left behind",
+            "Graphs that did not stop and were abandoned",
             |s| &s.counts.abandoned,
         ),
     ];
@@ -135,7 +131,7 @@ pub(super) fn text(sources: &[Arc<Seen>], lost: &[(&'static str, u64)]) -> Strin
     family(
         "earmark_camera_clock_ahead_seconds",
         "gauge",
-        "By how much a camera's wall clock, as it tells it by RTCP, is ahead of this machine's; the way takes a part of it",
+        "How far a camera's wall clock (from RTCP) is ahead of this machine's, including the transmission delay",
         lines.collect(),
     );
     let lines = all.iter().flat_map(|(seen, now)| {
@@ -157,7 +153,7 @@ pub(super) fn text(sources: &[Arc<Seen>], lost: &[(&'static str, u64)]) -> Strin
     family(
         "earmark_held_bytes",
         "gauge",
-        "Encoded frames that wait for the sound, in bytes",
+        "Bytes of encoded frames that wait for the sound",
         lines.collect(),
     );
     let lines = lost
@@ -166,7 +162,7 @@ pub(super) fn text(sources: &[Arc<Seen>], lost: &[(&'static str, u64)]) -> Strin
     family(
         "earmark_events_lost_total",
         "counter",
-        "Events that an output was too slow for",
+        "Events lost because an output was too slow",
         lines.collect(),
     );
     text

@@ -1,5 +1,5 @@
-//! Events to an MQTT broker, at least once and in order: written to a store on disk first, taken out of it when the broker has them.
-//! Home Assistant finds the sources by itself.
+//! Sends events to an MQTT broker, at least once and in order: stores them on disk first, and deletes them when the broker has acknowledged
+//! them. Home Assistant discovers the sources by itself.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -16,43 +16,43 @@ use rumqttc::{
 use serde_json::{Value, json};
 
 use super::events::Event;
+use super::notices::Notices;
 use super::secret::without_password;
 use super::spool::Spool;
-use super::told::Told as Said;
 
-/// Events that are on their way to the broker at once.
+/// Most unacknowledged events.
 const INFLIGHT: u16 = 50;
-/// Requests that may wait for the connection.
+/// Most requests that may wait for the connection.
 const REQUESTS: usize = 256;
-/// First and longest wait before another attempt.
+/// First and longest wait before a new attempt.
 const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-/// How long a connection may take.
+/// Longest time to connect.
 const CONNECT_S: u64 = 10;
-/// Between two notes of what was taken.
+/// Time between two notes of acknowledged events.
 const NOTE: Duration = Duration::from_secs(10);
-/// How long the end may take.
+/// Longest time to send the rest at the end.
 const LAST: Duration = Duration::from_secs(3);
-/// How often threads look whether they should end.
+/// How often threads check whether they should end.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Where to, and how.
+/// Address and options.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     /// `mqtt://[USER:PASSWORD@]HOST[:PORT]`, or `mqtts://`.
     pub(super) url: String,
     /// First part of every topic.
     pub(super) prefix: String,
-    /// Where Home Assistant looks; empty for nowhere.
+    /// Home Assistant's discovery prefix; empty for none.
     pub(super) discovery: String,
     /// A file of certificates to trust, instead of the system's.
     pub(super) ca: String,
-    /// The store's bound, bytes.
+    /// Largest size of the store, bytes.
     pub(super) store: u64,
     /// The store's folder.
     pub(super) folder: PathBuf,
 }
 
-/// A broker's address, taken apart.
+/// The parts of a broker's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Address {
     host: String,
@@ -61,14 +61,14 @@ struct Address {
     login: Option<(String, String)>,
 }
 
-/// What both threads use.
+/// State that both threads share.
 struct Desk {
     settings: Settings,
     address: Address,
     sources: Vec<String>,
     connected: AtomicBool,
     lost: AtomicU64,
-    said: Arc<Said>,
+    said: Arc<Notices>,
     stop: Arc<AtomicBool>,
     inside: Mutex<Inside>,
 }
@@ -76,30 +76,34 @@ struct Desk {
 struct Inside {
     spool: Spool,
     client: Option<Client>,
-    /// What the broker has not acknowledged yet, the oldest first: whether it came out of the store.
+    /// Unacknowledged messages, the oldest first; whether each came out of the store.
     under_way: VecDeque<bool>,
     noted: Instant,
 }
 
-/// Starts telling a broker; threads that end after `stop`. `events`: an output of the hub.
+/// Starts sending to a broker. Its threads end after `stop`. `events`: an output of the hub.
 ///
 /// # Errors
-/// The address makes no sense, or there is no place for the store.
+/// The address is invalid, or the store cannot be opened.
 pub(super) fn start(
     settings: Settings,
     sources: Vec<String>,
     events: Receiver<Arc<Event>>,
-    said: Arc<Said>,
+    said: Arc<Notices>,
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<Vec<std::thread::JoinHandle<()>>> {
     let address = address(&settings.url)?;
     if address.tls {
-        // Another may have been chosen already; either will do.
+        // Another may be installed already; either will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
         transport(&settings)?;
     }
-    let spool = Spool::open(&settings.folder, settings.store)
-        .with_context(|| format!("no store for events in {}", settings.folder.display()))?;
+    let spool = Spool::open(&settings.folder, settings.store).with_context(|| {
+        format!(
+            "cannot open the store for events in {}",
+            settings.folder.display()
+        )
+    })?;
     let desk = Arc::new(Desk {
         settings,
         address,
@@ -127,7 +131,7 @@ pub(super) fn start(
     Ok(threads)
 }
 
-/// Takes an address apart.
+/// Parses an address.
 fn address(url: &str) -> anyhow::Result<Address> {
     let wrong = |what: &str| {
         format!(
@@ -186,7 +190,7 @@ fn transport(settings: &Settings) -> anyhow::Result<Transport> {
     Ok(Transport::Tls(tls))
 }
 
-/// Writes what happens to the store, and sends it on if there is a connection.
+/// Writes events to the store, and sends them if connected.
 fn store(desk: &Desk, events: &Receiver<Arc<Event>>) {
     loop {
         match events.recv_timeout(TICK) {
@@ -214,7 +218,7 @@ fn store(desk: &Desk, events: &Receiver<Arc<Event>>) {
     }
 }
 
-/// Keeps the connection.
+/// Keeps the connection alive.
 fn talk(desk: &Desk) {
     let mut wait = WAITS.0;
     let mut over: Option<Instant> = None;
@@ -254,19 +258,19 @@ impl Desk {
         self.said.say("earmark live", what, text);
     }
 
-    /// Told to stop, and nothing is left to be sent, or that takes too long.
+    /// It was asked to stop, and everything is sent, or that takes too long.
     fn is_over(&self, over: &mut Option<Instant>) -> bool {
         if !self.stop.load(Ordering::Relaxed) {
             return false;
         }
         let since = *over.get_or_insert_with(Instant::now);
         let connected = self.connected.load(Ordering::Relaxed);
-        // What comes in the last moments, such as files that are finished, still goes out.
+        // Events of the last moments, such as completed files, are still sent.
         let idle = since.elapsed() > LAST / 2 && self.inside().spool.is_empty();
         since.elapsed() > LAST || !connected || idle
     }
 
-    /// One connection to its end: why, unless it was told to stop.
+    /// Runs one connection to its end. Returns why it ended, unless it was asked to stop.
     fn connection(&self, over: &mut Option<Instant>) -> Option<String> {
         let id = format!(
             "earmark-{}-{}",
@@ -340,7 +344,7 @@ impl Desk {
         format!("{}/status", self.settings.prefix)
     }
 
-    /// That somebody is there, and what Home Assistant should know.
+    /// Announces the sources, for clients and for Home Assistant.
     fn introduce(&self, inside: &mut Inside) {
         let Some(client) = inside.client.clone() else {
             return;
@@ -362,7 +366,7 @@ impl Desk {
         }
     }
 
-    /// Sends on what waits, as far as may be under way at once.
+    /// Sends waiting events, as far as the limit on unacknowledged ones allows.
     fn send(&self, inside: &mut Inside) {
         let Some(client) = inside.client.clone() else {
             return;
@@ -374,7 +378,7 @@ impl Desk {
         };
         for line in lines {
             let read: Option<(String, bool, Value)> = serde_json::from_str(&line).ok();
-            // A line that makes no sense is as good as told: an empty message tells nobody.
+            // Skips an invalid line: acknowledging an empty message would tell nobody.
             let (topic, retained, value) = read.unwrap_or_else(|| {
                 (
                     format!("{}/damaged", self.settings.prefix),
@@ -386,7 +390,7 @@ impl Desk {
                 .try_publish(topic, QoS::AtLeastOnce, retained, value.to_string())
                 .is_err()
             {
-                // There is more room than that; should it happen, the connection is made anew.
+                // The channel has room for more; if it is full all the same, connects anew.
                 let _ = client.try_disconnect();
                 return;
             }
@@ -406,11 +410,11 @@ fn words(error: &ConnectionError) -> String {
             ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
         ) => "refuses the login (check user and password in events.mqtt)".into(),
         ConnectionError::ConnectionRefused(code) => format!("refuses: {code:?}"),
-        other => format!("is not to be reached: {other}"),
+        other => format!("cannot be reached: {other}"),
     }
 }
 
-/// What Home Assistant is told of a source: the last sound, and whether the source is healthy.
+/// Home Assistant's discovery messages for a source: its last sound, and whether it is healthy.
 fn discovery(settings: &Settings, source: &str) -> [(String, Value); 2] {
     let (prefix, place) = (&settings.prefix, &settings.discovery);
     let id = format!("{}_{source}", prefix.replace('/', "_"));
@@ -450,7 +454,7 @@ fn discovery(settings: &Settings, source: &str) -> [(String, Value); 2] {
     ]
 }
 
-/// The store's folder, below that of the files.
+/// The store's folder, inside the folder for files.
 pub(super) fn folder(output: &Path) -> PathBuf {
     output.join(".events").join("mqtt")
 }
@@ -460,7 +464,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_taken_apart_and_wrong_ones_told_without_their_password() {
+    fn addresses_are_parsed_and_errors_hide_the_password() {
         let plain = address("mqtt://broker").unwrap();
         assert_eq!(
             (plain.host.as_str(), plain.port, plain.tls, plain.login),
@@ -490,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn home_assistant_is_told_what_it_needs() {
+    fn home_assistant_gets_what_it_needs() {
         let settings = Settings {
             url: String::new(),
             prefix: "home/earmark".into(),

@@ -1,5 +1,5 @@
-//! The page that shows what is heard and where it is looked, and the same for programs. Read-only; slow or hostile clients hold little:
-//! connections, clients that listen on, and what waits for each are bounded.
+//! Serves the live page and its JSON. Read-only. Connections, subscribed clients, and the events that wait for each are bounded, so slow or
+//! hostile clients cost little.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -32,21 +32,21 @@ const PAGE: &str = include_str!("assets/live.html");
 const SCRIPT: &str = include_str!("assets/live.js");
 const STYLE: &str = include_str!("assets/live.css");
 
-/// Clients that listen on, at once.
+/// Most subscribed clients.
 const CLIENTS: usize = 32;
-/// What may wait for each; one that takes no more is let go.
+/// Most events that may wait for one client; a slower one is dropped.
 const WAITING: usize = 256;
-/// A client may listen on for so long; then it asks again.
+/// Longest subscription; the client then asks again.
 const LONGEST: Duration = Duration::from_secs(3_600);
-/// Between two ticks.
+/// Time between two ticks.
 const TICK: Duration = Duration::from_secs(1);
-/// Fewer letters make no token.
+/// Fewest letters of a token.
 const SHORTEST: usize = 16;
 
-/// The sources that there are now.
+/// The current sources.
 pub(super) type Sources = Arc<Mutex<Vec<Arc<Seen>>>>;
 
-/// What is served.
+/// State of the server.
 struct Shown {
     sources: Sources,
     lost: Lost,
@@ -56,13 +56,13 @@ struct Shown {
     stop: Arc<AtomicBool>,
 }
 
-/// A kind and its JSON.
+/// An event's kind and its JSON.
 type Message = (&'static str, String);
 
-/// Serves at an address, in a thread, until the process ends; the address, with its port. `events`: an output of the hub.
+/// Serves at an address, in a thread, until the process ends. Returns the address with its port. `events`: an output of the hub.
 ///
 /// # Errors
-/// Nobody can listen there, or the token is missing or no secret.
+/// The address is taken, or the token is missing or too weak.
 pub(super) fn serve(
     address: SocketAddr,
     token_file: Option<&Path>,
@@ -74,7 +74,7 @@ pub(super) fn serve(
     let token = token_file.map(read_token).transpose()?;
     if token.is_none() && !address.ip().is_loopback() {
         bail!(
-            "--status {address}: beyond this machine a token is needed: --token-file FILE, with at least {SHORTEST} letters in it"
+            "--status {address}: an address that other machines can reach needs a token: --token-file FILE, with at least {SHORTEST} letters"
         );
     }
     let shown = Arc::new(Shown {
@@ -110,7 +110,7 @@ pub(super) fn serve(
 
 fn read_token(file: &Path) -> anyhow::Result<String> {
     let token = std::fs::read_to_string(file)
-        .with_context(|| format!("the token cannot be read from {}", file.display()))?;
+        .with_context(|| format!("cannot read the token from {}", file.display()))?;
     let token = token.trim().to_owned();
     let plain = token.chars().all(|c| c.is_ascii_graphic());
     if token.len() < SHORTEST || !plain {
@@ -122,7 +122,7 @@ fn read_token(file: &Path) -> anyhow::Result<String> {
     Ok(token)
 }
 
-/// Gives every client what happens, and a tick a second.
+/// Sends events to every client, and a tick every second.
 fn tell(shown: &Shown, events: &Receiver<Arc<Event>>) {
     let mut last = Instant::now();
     while !shown.stop.load(Ordering::Relaxed) {
@@ -152,12 +152,12 @@ impl Shown {
 
     fn send(&self, message: Message) {
         let message = Arc::new(message);
-        // Who is gone, or takes nothing, is let go, and asks again if it wants.
+        // Drops clients that are gone or slow; they ask again if they want to.
         self.clients()
             .retain(|client| client.try_send(message.clone()).is_ok());
     }
 
-    /// Where everything stands; with the last ten minutes, or the last second of them.
+    /// The state of everything, with the last ten minutes or just the last second.
     fn state(&self, all: bool) -> Value {
         let sources: Vec<Value> = self.seen().iter().map(|seen| one(seen, all)).collect();
         json!({
@@ -234,7 +234,7 @@ fn typed(kind: &'static str, text: &'static str) -> Response {
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
-/// The page loads nothing from elsewhere.
+/// The page loads nothing from other sites.
 async fn policy(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(
@@ -245,7 +245,7 @@ async fn policy(mut response: Response) -> Response {
     response
 }
 
-/// Where there is a token, only who has it is answered: in `Authorization: Bearer`, in a cookie, or once as `?token=`, which leaves the
+/// If there is a token, answers only requests that carry it: in `Authorization: Bearer`, in a cookie, or once as `?token=`, which sets the
 /// cookie.
 async fn with_token(Given(shown): Given<Arc<Shown>>, request: Request, next: Next) -> Response {
     let Some(token) = &shown.token else {
@@ -266,7 +266,7 @@ async fn with_token(Given(shown): Given<Arc<Shown>>, request: Request, next: Nex
     response
 }
 
-/// Whether the token came in the query; `None` if it did not come at all.
+/// Whether the token in the query is right; `None` without one.
 fn given(request: &Request, token: &str) -> Option<bool> {
     let text = |name| {
         let value = request.headers().get(name);
@@ -288,7 +288,7 @@ fn given(request: &Request, token: &str) -> Option<bool> {
     (fits(bearer) || fits(cookie)).then_some(false)
 }
 
-/// In a time that does not tell where they differ.
+/// In constant time, so that timing does not show where they differ.
 fn same(given: &str, token: &str) -> bool {
     let pairs = given.bytes().zip(token.bytes());
     given.len() == token.len() && pairs.fold(0, |all, (a, b)| all | (a ^ b)) == 0
@@ -341,7 +341,7 @@ async fn events(Given(shown): Given<Arc<Shown>>) -> Response {
         .into_response()
 }
 
-/// What a client is sent.
+/// The stream of events for one client.
 struct Stories {
     receiver: Incoming<Arc<Message>>,
     until: Instant,
@@ -365,7 +365,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_must_be_long_and_is_compared_whole() {
+    fn a_token_must_be_long_and_match_completely() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
         std::fs::write(&file, "short\n").unwrap();
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_this_machine_a_token_is_needed() {
+    fn an_address_that_others_can_reach_needs_a_token() {
         let mut hub = super::super::events::Hub::default();
         let events = hub.output("page");
         let address = "0.0.0.0:0".parse().unwrap();

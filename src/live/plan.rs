@@ -1,4 +1,4 @@
-//! What a source is started with.
+//! Reads the settings of each source from the pipelines and the command line.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::failure::Usage;
 use crate::pipeline::{Live, Pipeline, Planning, Variables, is_name};
 use crate::session;
 
-/// What the command line says of sources.
+/// Options of the command line that concern sources.
 pub(super) struct Asked<'a> {
     pub(super) pipelines: &'a [PathBuf],
     pub(super) set: &'a [String],
@@ -23,31 +23,31 @@ pub(super) struct Asked<'a> {
     pub(super) threads: Option<u32>,
 }
 
-/// What a source needs to know.
+/// The settings of one source.
 pub(super) struct Plan {
     pub(super) name: String,
     pub(super) pipeline: Pipeline,
-    /// Where its files go.
+    /// Folder of its files.
     pub(super) folder: PathBuf,
-    /// What its files say of where it comes from: without passwords.
+    /// Its origin, as written to its files: without passwords.
     pub(super) about: String,
-    /// Names the files of this run.
+    /// Identifies this run in file names.
     pub(super) run: String,
     /// Processor cores for it.
     pub(super) threads: u32,
 }
 
 impl Plan {
-    /// The same for two plans that would play the same.
+    /// Equal for two plans that would play the same.
     pub(super) fn key(&self) -> String {
-        // Which others there are beside it changes nothing for it.
+        // The other sources do not matter to this one.
         let mut pipeline = self.pipeline.clone();
         pipeline.sources.clear();
         format!("{} {:?} {:?}", self.name, self.folder, pipeline)
     }
 }
 
-/// Limits as the settings have them.
+/// Limits from the settings.
 pub(super) fn limits(live: &Live) -> Limits {
     let s = |seconds: u32| Duration::from_secs(seconds.into());
     Limits {
@@ -60,7 +60,7 @@ pub(super) fn limits(live: &Live) -> Limits {
     }
 }
 
-/// The sources of all pipelines, checked, and where their files go.
+/// Reads and checks the sources of all pipelines, and the folder of their files.
 ///
 /// # Errors
 /// Everything that is wrong with them.
@@ -74,10 +74,9 @@ pub(super) fn plans(asked: &Asked<'_>) -> anyhow::Result<(PathBuf, Vec<Plan>)> {
             None => set.push(pair.clone()),
         }
     }
-    let folder = folder.ok_or_else(|| {
-        Usage("where do files go? --output DIR (or --set output=DIR) is missing".into())
-    })?;
-    let folder = std::path::absolute(&folder).context("the output folder has no whole name")?;
+    let folder = folder
+        .ok_or_else(|| Usage("say where files go: --output DIR (or --set output=DIR)".into()))?;
+    let folder = std::path::absolute(&folder).context("the output folder has no absolute path")?;
     let variables = Variables::new(&set).map_err(Usage)?;
     let run = files::run_name();
     let mut plans: Vec<Plan> = Vec::new();
@@ -99,7 +98,7 @@ pub(super) fn plans(asked: &Asked<'_>) -> anyhow::Result<(PathBuf, Vec<Plan>)> {
         for (name, pipeline) in named {
             if !is_name(&name) {
                 return Err(Usage(format!(
-                    "`{name}` is no name for a source: 1 to 64 letters, digits, `-` and `_` (--name gives one)"
+                    "`{name}` is not a valid name for a source: use 1 to 64 letters, digits, `-` and `_` (--name gives one)"
                 ))
                 .into());
             }
@@ -107,7 +106,7 @@ pub(super) fn plans(asked: &Asked<'_>) -> anyhow::Result<(PathBuf, Vec<Plan>)> {
                 && pipeline.settings.budget.policy != Policy::Dense
             {
                 return Err(Usage(format!(
-                    "{}: what has no end can't be planned as a whole: write `budget: {{ planning: streaming }}`",
+                    "{}: a stream without an end cannot be planned as a whole: write `budget: {{ planning: streaming }}`",
                     file.display()
                 ))
                 .into());
@@ -136,7 +135,7 @@ pub(super) fn plans(asked: &Asked<'_>) -> anyhow::Result<(PathBuf, Vec<Plan>)> {
     Ok((folder, plans))
 }
 
-/// What the files of a source say of where it comes from.
+/// A source's origin, as written to its files.
 fn about(pipeline: &Pipeline, variables: &Variables, name: &str) -> String {
     let of_source = pipeline.sources.iter().find(|source| source.name == name);
     let value = |key: &str| {

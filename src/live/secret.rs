@@ -1,6 +1,6 @@
-//! Texts in which no URL tells a password.
+//! Hides the passwords of URLs in texts.
 
-/// A text in which no URL names a password.
+/// A text without the passwords of its URLs.
 pub(super) fn without_password(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut rest = text;
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_are_told_to_nobody() {
+    fn passwords_are_hidden() {
         for (text, safe) in [
             (
                 "rtsp://me:s3cret@10.0.0.7:554/a?b=c",

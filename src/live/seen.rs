@@ -1,4 +1,4 @@
-//! What everybody may look at of a source: numbers, where it stands, what was heard.
+//! The state of a source, as the page, the metrics and the outputs may read it.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,13 +8,13 @@ use super::media::{Wall, now_ns};
 use super::skew::Skew;
 use super::supervisor::{Cause, State};
 
-/// What everybody may look at.
+/// The readable state of a source.
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) name: String,
     pub(super) counts: Counts,
     pub(super) heard: Heard,
-    /// Of what plays now.
+    /// Numbers of the current attempt.
     pub(super) skew: Mutex<Skew>,
     now: Mutex<Now>,
 }
@@ -27,19 +27,19 @@ pub(super) struct Counts {
     pub(super) anchors: AtomicU64,
     pub(super) taken: AtomicU64,
     pub(super) tokens: AtomicU64,
-    /// What the budget earned, in tokens.
+    /// Tokens that the budget has earned.
     pub(super) earned: AtomicU64,
     pub(super) missed: AtomicU64,
-    /// Bytes that the gate holds.
+    /// Bytes in the gate.
     pub(super) held: AtomicU64,
     pub(super) files: AtomicU64,
     pub(super) abandoned: AtomicU64,
     pub(super) warnings: AtomicU64,
-    /// Encoded frames that were left out because something before them was lost.
+    /// Encoded frames left out after a loss.
     pub(super) damaged: AtomicU64,
 }
 
-/// Where it stands.
+/// Its state.
 #[derive(Clone, Debug)]
 pub(super) struct Now {
     pub(super) state: State,
@@ -48,10 +48,10 @@ pub(super) struct Now {
     pub(super) faults: Vec<(Cause, u64)>,
     pub(super) last_fault: Option<(Cause, String)>,
     pub(super) wall: Option<Wall>,
-    /// The stream's time on the camera's own wall clock, if it tells.
+    /// The stream's zero by the camera's own clock, if it sends that.
     pub(super) camera: Option<Wall>,
     pub(super) without: Vec<&'static str>,
-    /// By how much the clocks of frames and sound run faster than ours, parts per million.
+    /// How much faster the clocks of frames and sound run than ours, parts per million.
     pub(super) skew_ppm: [Option<f64>; 2],
 }
 
@@ -76,12 +76,12 @@ impl Seen {
         }
     }
 
-    /// Where it stands now.
+    /// Its current state.
     pub(super) fn now(&self) -> Now {
         self.lock().clone()
     }
 
-    /// To change that.
+    /// Changes the state.
     pub(super) fn lock(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,10 +1,10 @@
-//! What systemd is told (`Type=notify`): that it is ready, that it goes on, that it stops. Nothing where nobody asks.
+//! Notifies systemd (`Type=notify`): ready, alive, stopping. Does nothing unless systemd asks for it.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// Tells it. Whoever asked and is gone by now loses nothing.
+/// Sends a notification; errors are ignored, since systemd may be gone.
 pub(super) fn tell(state: &str) {
     let Some(place) = std::env::var_os("NOTIFY_SOCKET") else {
         return;

@@ -1,29 +1,29 @@
-//! How fast a camera's clocks run, by this machine's: from when its media came and the times that they bear. No clock of its own.
+//! Measures how fast a camera's clocks run compared with this machine's: from arrival times and time stamps. Reads no clock itself.
 
 use std::collections::VecDeque;
 
 use super::media::Kind;
 
-/// Of each so many seconds, what came with the least delay counts: what came later waited somewhere.
+/// Length of a piece in seconds; its smallest delay counts, since later arrivals waited somewhere.
 const PIECE_S: f64 = 10.0;
-/// So many pieces are looked at: twenty minutes.
+/// Number of pieces: twenty minutes.
 const MOST: usize = 120;
-/// With fewer, nothing is said: four minutes.
+/// Fewest pieces for an estimate: four minutes.
 const LEAST: usize = 24;
 
-/// Two clocks.
+/// The clocks of video and audio.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Skew([Line; 2]);
 
-/// The delays of one of the two media.
+/// The delays of one of them.
 #[derive(Clone, Debug, Default)]
 struct Line {
-    /// When a piece began, and its least delay; seconds.
+    /// Start and smallest delay of each piece, seconds.
     pieces: VecDeque<(f64, f64)>,
 }
 
 impl Skew {
-    /// Something came at a time of ours, and bears a time of its own; both in seconds from any instant, without jumps.
+    /// Adds an arrival: our time and its time stamp, in seconds from any instant, without jumps.
     pub(super) fn came(&mut self, kind: Kind, at: f64, own: f64) {
         let pieces = &mut self.0[kind as usize].pieces;
         let (delay, piece) = (at - own, (at / PIECE_S).floor() * PIECE_S);
@@ -36,13 +36,13 @@ impl Skew {
         }
     }
 
-    /// By how much a clock runs faster than ours, parts per million; `None` until that can be told.
+    /// How much faster a clock runs than ours, parts per million; `None` until that is known.
     pub(super) fn ppm(&self, kind: Kind) -> Option<f64> {
         let pieces = &self.0[kind as usize].pieces;
         if pieces.len() < LEAST {
             return None;
         }
-        // The median of the slopes between all pairs (Theil-Sen): a stall here and there changes nothing.
+        // The median of the slopes between all pairs (Theil-Sen), which single stalls do not change.
         let mut slopes: Vec<f64> = Vec::with_capacity(pieces.len() * pieces.len() / 2);
         for (k, (to, late)) in pieces.iter().enumerate() {
             let slope = |(from, early): &(f64, f64)| (late - early) / (to - from);
@@ -57,7 +57,7 @@ impl Skew {
 mod tests {
     use super::*;
 
-    /// Twenty minutes of a camera whose clock runs so much too fast, over a network that delays; it freezes now and then.
+    /// Twenty minutes of a camera whose clock runs too fast by this much, over a network that delays and freezes now and then.
     fn heard(ppm: f64, minutes: u32) -> Skew {
         let mut skew = Skew::default();
         let mut seed = 1_u64;

@@ -1,4 +1,4 @@
-//! One source: plays it, watches it, takes it down and starts it anew, as its supervisor says.
+//! One source: plays it, watches it, tears it down and restarts it, as its supervisor decides.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -11,32 +11,32 @@ use super::attempt::Attempt;
 use super::events::{Anchor, Event, Hub};
 use super::graph::{drain, explain, stop};
 use super::media::{Kind, Media, now_ns};
+use super::notices::Notices;
 use super::plan::{Plan, limits};
 use super::seen::Seen;
 use super::supervisor::{Act, Cause, State, Supervisor};
-use super::told::Told;
 
-/// How often a source is looked at.
+/// How often a source is checked.
 const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
-/// One of the two media is said to be gone after this.
+/// Time after which missing video or audio is reported.
 const GONE: Duration = Duration::from_secs(10);
 
-/// What all sources share.
+/// State that all sources share.
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) stop: Arc<AtomicBool>,
-    /// Graphs that were left behind and hang still.
+    /// Abandoned graphs that still hang.
     pub(super) hanging: Arc<AtomicUsize>,
-    pub(super) told: Arc<Told>,
+    pub(super) notices: Arc<Notices>,
     pub(super) hub: Hub,
 }
 
 /// How a source ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// As it was told to, or because a file came to its end.
+    /// As asked, or because its file ended.
     Done,
-    /// A file came to its end, but something had failed.
+    /// Its file ended, but something had failed.
     Failed,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct Source {
     supervisor: Supervisor,
     begun: Instant,
     attempt: Option<Attempt>,
-    /// What is being taken down.
+    /// The attempt that is being torn down.
     down: Option<Down>,
     changes: u64,
     last: State,
@@ -56,12 +56,12 @@ pub(super) struct Source {
     finished: bool,
 }
 
-/// What is being taken down.
+/// An attempt that is being torn down.
 struct Down {
     over: Receiver<()>,
     bus: gst::Bus,
     ended: Arc<AtomicBool>,
-    /// Set by whichever comes first: its end, or that it is left behind.
+    /// Set by whichever comes first: it is down, or it is abandoned.
     settled: Arc<AtomicBool>,
 }
 
@@ -87,7 +87,7 @@ impl Source {
         }
     }
 
-    /// Goes on until told to stop, or until a file has come to its end.
+    /// Runs until asked to stop, or until its file ends.
     pub(super) fn run(mut self) -> End {
         loop {
             let now = self.begun.elapsed();
@@ -127,7 +127,7 @@ impl Source {
         }
     }
 
-    /// Builds the graph and plays it.
+    /// Builds the graph and starts it.
     fn start(&mut self) {
         match Attempt::build(&self.plan, &self.seen, self.supervisor.starts()) {
             Ok(attempt) => {
@@ -149,7 +149,7 @@ impl Source {
         }
     }
 
-    /// What the bus says.
+    /// Handles messages of the bus.
     fn listen(&mut self, now: Duration) {
         if let Some(down) = &self.down {
             let (over, bus) = (down.over.clone(), down.bus.clone());
@@ -186,7 +186,7 @@ impl Source {
                     ended.store(true, Ordering::Relaxed);
                 }
                 if self.down.is_none() && self.supervisor.state() != State::Stopping {
-                    // A file is over once it has ended; a stream comes again.
+                    // A file ends once; a stream comes back.
                     self.finished = self.plan.pipeline.find("filesrc").is_some();
                     if !self.finished {
                         self.fail(Cause::Ended, "the stream ended".into());
@@ -200,7 +200,7 @@ impl Source {
             gst::MessageView::Warning(warning) => {
                 self.seen.counts.warnings.fetch_add(1, Ordering::Relaxed);
                 let text = warning.error().message().to_owned();
-                self.shared.told.say(&self.plan.name, &text, &text);
+                self.shared.notices.say(&self.plan.name, &text, &text);
             }
             gst::MessageView::Latency(_) => {
                 if let Some(attempt) = &self.attempt {
@@ -252,14 +252,14 @@ impl Source {
             }
             "earmark-kept" => {
                 if let Ok(text) = structure.get::<String>("text") {
-                    self.shared.told.say(&plan.name, "kept", &text);
+                    self.shared.notices.say(&plan.name, "kept", &text);
                 }
             }
             _ => {}
         }
     }
 
-    /// Whether media comes.
+    /// Checks whether media arrives.
     fn look(&mut self, now: Duration) {
         let Some(attempt) = &mut self.attempt else {
             return;
@@ -292,7 +292,7 @@ impl Source {
         }
     }
 
-    /// What the gate spent and holds, once a second.
+    /// Reads what the gate has spent and holds, once a second.
     fn ask_gate(&mut self) {
         let earns = self.plan.pipeline.settings.budget.tokens_per_s;
         let Some(attempt) = &mut self.attempt else {
@@ -326,7 +326,7 @@ impl Source {
         counts.earned.fetch_add(whole, Ordering::Relaxed);
     }
 
-    /// Says once where one of the two media stays away while the other comes.
+    /// Warns once if video or audio is missing while the other arrives.
     fn miss(&mut self, media: &Media) {
         if self.supervisor.state() != State::Healthy {
             return;
@@ -352,12 +352,12 @@ impl Source {
             attempt.gone[at] = gone;
             let text = match (gone, kind) {
                 (false, _) => format!("{word} comes again"),
-                (true, Kind::Video) => "no frames come: what is heard goes on".into(),
+                (true, Kind::Video) => "no frames arrive: the sound is still recorded".into(),
                 (true, Kind::Audio) => {
-                    "no sound comes: evenly spaced frames until it does (uniform fallback)".into()
+                    "no sound arrives: falls back to evenly spaced frames until it does".into()
                 }
             };
-            self.shared.told.say(&self.plan.name, &text, &text);
+            self.shared.notices.say(&self.plan.name, &text, &text);
         }
         {
             let mut seen = self.seen.lock();
@@ -365,10 +365,10 @@ impl Source {
         }
     }
 
-    /// Takes down what plays, in a thread that may hang.
+    /// Tears down the graph, in a thread that may hang.
     fn take_down(&mut self) {
         let Some(attempt) = self.attempt.take() else {
-            // It was never up.
+            // It was never built.
             self.supervisor.is_down(self.begun.elapsed());
             return;
         };
@@ -385,7 +385,7 @@ impl Source {
                 stop(&attempt.stream);
                 let _ = done.send(());
                 if first.swap(true, Ordering::Relaxed) {
-                    // It was left behind, and ends after all.
+                    // It was abandoned, and ended after all.
                     hanging.fetch_sub(1, Ordering::Relaxed);
                 }
             });
@@ -402,7 +402,7 @@ impl Source {
         }
     }
 
-    /// Nothing came for too long, and that is why it is taken down.
+    /// Nothing arrived for too long, so it is torn down.
     fn say_quiet(&mut self) {
         if self.supervisor.state() != State::Restarting {
             return;
@@ -411,11 +411,11 @@ impl Source {
         let (cause, why) = match self.supervisor.last_cause() {
             Some(Cause::NoMedia) => (
                 Cause::NoMedia,
-                format!("nothing came within {} s of its start", live.start_s),
+                format!("nothing arrived within {} s of its start", live.start_s),
             ),
             _ => (
                 Cause::Silence,
-                format!("nothing has come for {} s", live.restart_s),
+                format!("nothing arrived for {} s", live.restart_s),
             ),
         };
         self.why = why;
@@ -423,7 +423,7 @@ impl Source {
     }
 
     fn say_fault(&self, cause: Cause) {
-        self.shared.told.say(
+        self.shared.notices.say(
             &self.plan.name,
             cause.name(),
             &format!("{}; it will be tried again", self.why),
@@ -434,7 +434,7 @@ impl Source {
         }
     }
 
-    /// What is taken down hangs: leaves it behind.
+    /// Abandons a graph that hangs while it is torn down.
     fn abandon(&mut self) {
         let Some(down) = self.down.take() else { return };
         if down.settled.swap(true, Ordering::Relaxed) {
@@ -442,10 +442,10 @@ impl Source {
         }
         self.shared.hanging.fetch_add(1, Ordering::Relaxed);
         self.seen.counts.abandoned.fetch_add(1, Ordering::Relaxed);
-        self.shared.told.say(
+        self.shared.notices.say(
             &self.plan.name,
             "abandoned",
-            "the source does not let itself be stopped: it is left behind, and another attempt is made",
+            "the source does not stop: Earmark abandons it and tries again",
         );
     }
 
@@ -475,7 +475,9 @@ impl Source {
                 .collect();
         }
         if state == State::Healthy && self.supervisor.starts() > 1 {
-            self.shared.told.say(&self.plan.name, "back", "it is back");
+            self.shared
+                .notices
+                .say(&self.plan.name, "back", "it is back");
         }
         self.shared.hub.tell(Event::state(
             &self.plan.name,

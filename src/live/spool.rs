@@ -1,44 +1,44 @@
-//! Events that wait on disk until somebody has taken them: bounded, in order, across restarts.
+//! Keeps events on disk until they are delivered: bounded, in order, across restarts.
 //!
-//! Files of lines, the oldest first. What was taken is noted in `taken`, so that after a restart only what was not is told again, or the
-//! last of what was: at least once. When all files together are too large, the oldest goes, and what was lost with it is counted.
+//! Events are lines in numbered files. `taken` notes the position of the last delivered one, so a restart repeats at most the latest few: at
+//! least once. If the files grow too large, the oldest is deleted and its lost events are counted.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// Ends names of files of lines.
+/// Suffix of files with lines.
 const ENDING: &str = ".lines";
-/// Longest line that is taken.
+/// Longest line.
 const LONGEST: usize = 64 << 10;
 
-/// Where reading stands.
+/// A reading position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Place {
     file: u64,
     offset: u64,
 }
 
-/// Lines on disk.
+/// The store on disk.
 #[derive(Debug)]
 pub(super) struct Spool {
     folder: PathBuf,
-    /// Bytes of all files together.
+    /// Bytes of all files.
     most: u64,
     /// Numbers and sizes of files, the oldest first; the last one grows.
     files: Vec<(u64, u64)>,
     end: Option<File>,
     taken: Place,
-    /// Lines that were given out and not taken yet, with where each stops.
+    /// Lines given out but not confirmed, with the end of each.
     out: Vec<Place>,
     lost: u64,
 }
 
 impl Spool {
-    /// Opens what is in a folder, or a new one. `most`: bytes, at least 64 KiB.
+    /// Opens the store of a folder, or a new one. `most`: bytes, at least 64 KiB.
     ///
     /// # Errors
-    /// The folder cannot be made, read or written.
+    /// The folder cannot be created, read or written.
     pub(super) fn open(folder: &Path, most: u64) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let mut files = Vec::new();
@@ -66,7 +66,7 @@ impl Spool {
             out: Vec::new(),
             lost: 0,
         };
-        // A line that a kill cut off stays alone: a new file begins.
+        // A cut-off line of a killed run must stay alone: starts a new file.
         let next = spool.files.last().map_or(1, |(number, _)| number + 1);
         spool.begin(next.max(taken.file + 1))?;
         spool.sweep()?;
@@ -108,7 +108,7 @@ impl Spool {
         Ok(())
     }
 
-    /// The next lines that were not given out yet, at most so many.
+    /// The next lines to deliver, at most so many.
     ///
     /// # Errors
     /// The disk is gone.
@@ -142,14 +142,14 @@ impl Spool {
                 line.pop();
                 at.offset += read as u64;
                 self.out.push(at);
-                // What is no text was no line of ours.
+                // Invalid text was not written by us.
                 lines.push(String::from_utf8(line).unwrap_or_default());
             }
         }
         Ok(lines)
     }
 
-    /// The oldest lines that were given out are taken, so many.
+    /// Confirms the oldest lines given out, so many.
     ///
     /// # Errors
     /// The disk is full or gone.
@@ -163,12 +163,12 @@ impl Spool {
         self.sweep()
     }
 
-    /// Lines that were given out and not taken are given out again.
+    /// Gives out unconfirmed lines again.
     pub(super) fn again(&mut self) {
         self.out.clear();
     }
 
-    /// Notes what was taken; call it now and then.
+    /// Notes the confirmed position; call it now and then.
     ///
     /// # Errors
     /// The disk is full or gone.
@@ -179,7 +179,7 @@ impl Spool {
         fs::rename(beside, self.folder.join("taken"))
     }
 
-    /// Lines that went because there was no room.
+    /// Lines deleted for lack of room.
     pub(super) fn lost(&self) -> u64 {
         self.lost
     }
@@ -189,7 +189,7 @@ impl Spool {
         self.files.iter().map(|(_, bytes)| bytes).sum()
     }
 
-    /// Whether everything was taken.
+    /// Whether everything is confirmed.
     pub(super) fn is_empty(&self) -> bool {
         let last = self.files.last().copied().unwrap_or_default();
         self.files.len() <= 1
@@ -217,7 +217,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Files of which everything was taken go.
+    /// Deletes files whose lines are all confirmed.
     fn sweep(&mut self) -> io::Result<()> {
         while self.files.len() > 1 {
             let (number, bytes) = self.files[0];
@@ -232,7 +232,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Lines of a file that nobody has taken.
+    /// Unconfirmed lines of a file.
     fn lines_left(&self, number: u64) -> u64 {
         let bytes = fs::read(self.path(number)).unwrap_or_default();
         let from = if number == self.taken.file {
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_out_in_order_and_once_they_are_taken_never_again() {
+    fn lines_come_in_order_and_never_again_once_confirmed() {
         let folder = tempfile::tempdir().unwrap();
         let mut spool = spool(folder.path());
         assert!(spool.is_empty());
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(spool.next(3).unwrap(), ["0", "1", "2"]);
         assert_eq!(spool.next(2).unwrap(), ["3", "4"]);
         spool.taken(2).unwrap();
-        // The connection broke: what was not acknowledged comes again.
+        // The connection broke: unacknowledged lines come again.
         spool.again();
         assert_eq!(spool.next(2).unwrap(), ["2", "3"]);
         spool.taken(2).unwrap();
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_taken_outlives_a_restart_and_a_cut_line_is_left_out() {
+    fn unconfirmed_lines_survive_a_restart_and_a_cut_line_is_skipped() {
         let folder = tempfile::tempdir().unwrap();
         let mut first = spool(folder.path());
         for text in ["a", "b", "c"] {
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn the_store_is_bounded_and_what_is_lost_is_counted() {
+    fn the_store_is_bounded_and_losses_are_counted() {
         let folder = tempfile::tempdir().unwrap();
         let mut spool = Spool::open(folder.path(), 64 << 10).unwrap();
         let line = "x".repeat(1_000);

@@ -1,12 +1,12 @@
-//! The life of one source: when it is started, when it counts as lost, when it is tried again. No thread, no clock: whoever drives it says
-//! what time it is.
+//! The state machine of one source: when to start it, when it counts as lost, when to try again. It has no thread and no clock; the caller
+//! passes the time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// Share by which waits are longer or shorter, so that sources that were lost together don't come back together.
+/// Share by which waits vary, so that sources lost together do not come back together.
 const JITTER: f64 = 0.2;
 
 /// How long things may take.
@@ -16,17 +16,17 @@ pub struct Limits {
     pub start: Duration,
     /// Without media before a source counts as silent.
     pub silence: Duration,
-    /// Without media before it is taken down.
+    /// Without media before it is torn down.
     pub restart: Duration,
-    /// Taking it down.
+    /// Longest time to tear it down.
     pub down: Duration,
     /// The first wait before another attempt.
     pub first: Duration,
     /// The longest such wait.
     pub most: Duration,
-    /// The wait where a person has to act.
+    /// The wait if a person has to act.
     pub slow: Duration,
-    /// With media before earlier failures are forgotten.
+    /// Time with media after which earlier failures are forgotten.
     pub stable: Duration,
 }
 
@@ -45,50 +45,49 @@ impl Default for Limits {
     }
 }
 
-/// Where a source stands.
+/// The state of a source.
 ///
-/// `Starting`: its graph runs and has given nothing yet. The first media makes it `Healthy`; none within [`Limits::start`], or an error,
-/// and it is `Restarting`.
+/// `Starting`: its graph runs and has given nothing yet. The first media makes it `Healthy`. None within [`Limits::start`], or an error, makes
+/// it `Restarting`.
 ///
-/// `Healthy`: encoded frames or encoded sound keep coming. None for [`Limits::silence`] and it is `Silent`; an error, and it is
-/// `Restarting`. Once it has been healthy for [`Limits::stable`] at a stretch, earlier failures are forgotten: a source that comes back for
-/// a moment again and again is tried less and less often.
+/// `Healthy`: encoded frames or sound keep arriving. None for [`Limits::silence`] makes it `Silent`; an error makes it `Restarting`. After
+/// [`Limits::stable`] in this state, earlier failures are forgotten, so a source that keeps failing after a moment is tried less and less
+/// often.
 ///
-/// `Silent`: nothing comes, which may pass. Media makes it `Healthy`; none for [`Limits::restart`] in all, or an error, and it is
+/// `Silent`: nothing arrives, which may pass. Media makes it `Healthy`; none for [`Limits::restart`] in all, or an error, makes it
 /// `Restarting`.
 ///
-/// `Restarting`: its graph is being taken down and its file closed. When that is done, or [`Limits::down`] is over and the graph is
-/// abandoned, it is `BackingOff`, or `Failed` where a person has to act.
+/// `Restarting`: its graph is torn down and its file closed. Then, or after [`Limits::down`], when the graph is abandoned, it is `BackingOff`,
+/// or `Failed` if a person has to act.
 ///
-/// `BackingOff`: waits for the next attempt, twice as long after each failure up to [`Limits::most`], for ever; then `Starting`.
+/// `BackingOff`: waits for the next attempt, twice as long after each failure up to [`Limits::most`], without end; then `Starting`.
 ///
-/// `Failed`: the source refuses, and will until somebody acts (a wrong password). It waits for [`Limits::slow`], then it is tried again
-/// all the same: `Starting`.
+/// `Failed`: the source refuses until somebody acts (a wrong password). After [`Limits::slow`] it is tried again all the same: `Starting`.
 ///
-/// `Stopping`: told to stop; being taken down as in `Restarting`, then `Stopped`, for good.
+/// `Stopping`: asked to stop; torn down as in `Restarting`, then `Stopped`, for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Nothing has come yet.
+    /// Nothing has arrived yet.
     Starting,
-    /// Media keeps coming.
+    /// Media keeps arriving.
     Healthy,
-    /// Nothing comes.
+    /// Nothing arrives.
     Silent,
-    /// Being taken down.
+    /// Being torn down.
     Restarting,
     /// Waits for the next attempt.
     BackingOff,
     /// Needs a person; tried again slowly.
     Failed,
-    /// Being taken down for good.
+    /// Being torn down for good.
     Stopping,
-    /// Over.
+    /// Ended.
     Stopped,
 }
 
 impl State {
-    /// For people.
+    /// The state, in words.
     pub fn words(self) -> &'static str {
         match self {
             Self::Starting => "starting",
@@ -103,21 +102,21 @@ impl State {
     }
 }
 
-/// Why a source was taken down.
+/// Why a source was torn down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// No media came after the start.
     NoMedia,
-    /// Media stopped coming.
+    /// Media stopped arriving.
     Silence,
-    /// The connection or the device was lost, or never was.
+    /// The connection or the device was lost, or was never there.
     Lost,
-    /// The source says no: login, address, no stream that can be used.
+    /// The source refuses: login, address, or no usable stream.
     Refused,
-    /// The stream came to its end.
+    /// The stream ended.
     Ended,
-    /// Times jumped: what follows is another stream.
+    /// Times jumped: another stream follows.
     Times,
     /// Decoding, encoding or writing failed.
     Work,
@@ -138,25 +137,25 @@ impl Cause {
     }
 }
 
-/// What is to be done.
+/// What the caller must do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     /// Build the graph and play it.
     Start,
-    /// Take it down, and say so by [`Supervisor::is_down`].
+    /// Tear it down, and report that with [`Supervisor::is_down`].
     TakeDown,
-    /// Taking it down took too long: leave it behind.
+    /// The teardown took too long: abandon the graph.
     Abandon,
 }
 
-/// Watches one source. Times are since any fixed instant, and never go back.
+/// Watches one source. Times count from any fixed instant and never go back.
 #[derive(Debug)]
 pub struct Supervisor {
     limits: Limits,
     state: State,
     since: Duration,
     last_media: Duration,
-    /// In a row, without a stable time between them.
+    /// Failures in a row, without a stable time between them.
     failures: u32,
     until: Duration,
     faults: BTreeMap<Cause, u64>,
@@ -166,7 +165,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// A source that is to be started at once. `seed`: of the jitter.
+    /// A source to start at once. `seed`: for the jitter.
     pub fn new(limits: Limits, seed: u64, now: Duration) -> Self {
         Self {
             limits,
@@ -182,7 +181,7 @@ impl Supervisor {
         }
     }
 
-    /// Where it stands.
+    /// Its state.
     pub fn state(&self) -> State {
         self.state
     }
@@ -197,7 +196,7 @@ impl Supervisor {
         matches!(self.state, State::BackingOff | State::Failed).then_some(self.until)
     }
 
-    /// How often each cause took it down.
+    /// How often each cause tore it down.
     pub fn faults(&self) -> &BTreeMap<Cause, u64> {
         &self.faults
     }
@@ -220,7 +219,7 @@ impl Supervisor {
         }
     }
 
-    /// It failed, by an error or by its end.
+    /// It failed or ended.
     pub fn failed(&mut self, cause: Cause, now: Duration) {
         if !matches!(self.state, State::Starting | State::Healthy | State::Silent) {
             return;
@@ -232,7 +231,7 @@ impl Supervisor {
         self.until = now + self.limits.down;
     }
 
-    /// It is to end for good. What is to be done comes from [`Self::tick`].
+    /// Ends it for good; [`Self::tick`] says what to do.
     pub fn stop(&mut self, now: Duration) {
         match self.state {
             State::Stopping | State::Stopped => {}
@@ -242,13 +241,13 @@ impl Supervisor {
             }
             State::Starting | State::Healthy | State::Silent => {
                 self.enter(State::Stopping, now);
-                // An act that is due.
+                // Returns what is due.
                 self.until = Duration::ZERO;
             }
         }
     }
 
-    /// What was to be taken down is down, or abandoned.
+    /// The teardown is complete, or the graph is abandoned.
     pub fn is_down(&mut self, now: Duration) {
         match self.state {
             State::Stopping => self.enter(State::Stopped, now),
@@ -323,7 +322,7 @@ impl Supervisor {
     }
 
     fn jittered(&mut self, wait: Duration) -> Duration {
-        // SplitMix64: all that is asked of it is that sources differ.
+        // SplitMix64: sources only need to differ.
         self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.seed;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -341,7 +340,7 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    /// A supervisor under a clock that a test turns by hand, in tenths of a second.
+    /// A supervisor with a clock that the test advances, in tenths of a second.
     struct Hand {
         supervisor: Supervisor,
         now: Duration,
@@ -357,7 +356,7 @@ mod tests {
             }
         }
 
-        /// Goes on; `each` happens at every tenth. What is taken down is down at once.
+        /// Advances the clock; `each` runs at every tenth. Teardowns are instant.
         fn turn(&mut self, by: Duration, mut each: impl FnMut(&mut Supervisor, Duration)) {
             let until = self.now + by;
             while self.now < until {
@@ -411,14 +410,14 @@ mod tests {
     }
 
     #[test]
-    fn silence_that_stays_is_a_restart_and_the_source_is_back_within_ten_seconds_of_its_return() {
+    fn lasting_silence_restarts_and_the_source_is_back_within_ten_seconds_of_its_return() {
         for seed in 0..50 {
             let mut hand = Hand::new(seed);
             hand.turn(s(60), plays);
             let away = Duration::from_millis(61_300 + seed * 1_700);
             hand.turn(away, nothing);
             let back = hand.now;
-            // From now on each attempt gives media half a second later.
+            // From here on each attempt gives media half a second later.
             let mut since = None;
             hand.turn(s(12), |supervisor, now| match supervisor.state() {
                 State::Starting if now - supervisor.since() >= Duration::from_millis(500) => {
@@ -429,14 +428,14 @@ mod tests {
                 _ => {}
             });
             let after = since.unwrap() - back;
-            // An attempt of fifteen seconds may be under way in vain: a camera that is there answers it at once, here it doesn't.
+            // An attempt may run in vain for fifteen seconds: a real camera would answer it at once, this one does not.
             assert!(after <= s(10), "seed {seed}: {after:?}");
             assert!(hand.supervisor.last_cause().is_some());
         }
     }
 
     #[test]
-    fn attempts_come_less_often_up_to_a_limit_and_for_ever() {
+    fn attempts_become_rarer_up_to_a_limit_and_never_end() {
         let mut hand = Hand::new(3);
         let fails = |supervisor: &mut Supervisor, now| {
             if supervisor.state() == State::Starting {
@@ -484,7 +483,7 @@ mod tests {
         let starts = hand.starts();
         let last = starts.windows(2).last().unwrap();
         assert!(last[1] - last[0] > s(9), "{starts:?}");
-        // Half a minute of peace does.
+        // Half a minute of media does.
         hand.turn(s(60), plays);
         hand.supervisor.failed(Cause::Lost, hand.now);
         hand.supervisor.is_down(hand.now);
@@ -493,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_refused_waits_long_and_tries_again_all_the_same() {
+    fn a_refused_source_waits_long_and_is_tried_again() {
         let mut hand = Hand::new(5);
         let refused = |supervisor: &mut Supervisor, now| {
             if supervisor.state() == State::Starting {
@@ -512,7 +511,7 @@ mod tests {
     }
 
     #[test]
-    fn a_graph_that_will_not_go_down_is_abandoned() {
+    fn a_graph_that_does_not_stop_is_abandoned() {
         let mut supervisor = Supervisor::new(Limits::default(), 6, Duration::ZERO);
         assert_eq!(supervisor.tick(s(0)), Some(Act::Start));
         supervisor.media(s(1));
@@ -520,7 +519,7 @@ mod tests {
         assert_eq!(supervisor.tick(s(11)), None);
         assert_eq!(supervisor.tick(s(12)), Some(Act::Abandon));
         assert_eq!(supervisor.state(), State::BackingOff);
-        // So when it is told to stop.
+        // So it is when asked to stop.
         assert_eq!(supervisor.tick(s(13)), Some(Act::Start));
         supervisor.media(s(14));
         supervisor.stop(s(15));
@@ -532,7 +531,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_started_once_it_is_told_to_stop() {
+    fn nothing_starts_after_a_stop() {
         let mut supervisor = Supervisor::new(Limits::default(), 7, Duration::ZERO);
         supervisor.stop(s(0));
         assert_eq!(
@@ -552,7 +551,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_too_late_changes_nothing() {
+    fn late_reports_change_nothing() {
         let mut supervisor = Supervisor::new(Limits::default(), 8, Duration::ZERO);
         supervisor.tick(s(0));
         supervisor.failed(Cause::Lost, s(1));

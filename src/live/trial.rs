@@ -1,4 +1,4 @@
-//! `earmark doctor --live`: plays each source of a pipeline for some seconds and says in words what it found. Nothing is kept.
+//! `earmark doctor --live`: plays each source of a pipeline for some seconds and reports what it found. Keeps nothing.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -19,26 +19,26 @@ use super::seen::Seen;
 use crate::session;
 use crate::terminal::{Output, print};
 
-/// How long a source may take to give its first media.
+/// Longest time for a source to give its first media.
 const FIRST: Duration = Duration::from_secs(20);
-/// How long it may take to stop.
+/// Longest time for it to stop.
 const DOWN: Duration = Duration::from_secs(10);
 /// Most keyframes whose times are kept.
 const MOST: usize = 1_000;
-/// A decoder has to begin at a keyframe: where they are further apart than this, much is decoded for one frame.
+/// A decoder starts at a keyframe: if they are further apart than this, one frame costs much decoding.
 const FAR_S: f64 = 4.0;
-/// Sound and frames that arrive further apart than this are told.
+/// Sound and frames that arrive further apart than this are reported.
 const APART_MS: i64 = 300;
 
-/// What was seen of one of the two media.
+/// What was seen of video or audio.
 #[derive(Default)]
 struct Noted {
     buffers: u64,
     bytes: u64,
-    /// When, and of what stream time: the first and the last.
+    /// Arrival and stream time of the first and the last.
     first: Option<(Instant, i64)>,
     last: Option<(Instant, i64)>,
-    /// Least of arrival minus stream time, ns since the trial began.
+    /// Smallest arrival minus stream time, ns since the trial began.
     delay: Option<i64>,
     /// Stream times and numbers of keyframes.
     keyframes: Vec<(i64, u64)>,
@@ -52,16 +52,16 @@ fn lock(noted: &Shared) -> MutexGuard<'_, Noted> {
     noted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What was found of one source.
+/// Findings about one source.
 struct Finding {
     name: String,
-    /// What keeps it from being played.
+    /// What prevents it from playing.
     failed: Option<String>,
     lines: Vec<(&'static str, String)>,
     json: Value,
 }
 
-/// Tries the sources of a pipeline, all at the same time; whether all is well.
+/// Tries the sources of a pipeline, all at once. Returns whether all is well.
 ///
 /// # Errors
 /// Something is wrong with the pipeline, or this machine lacks something.
@@ -74,7 +74,7 @@ pub(crate) fn trial(
     let folder = tempfile::Builder::new()
         .prefix("earmark-")
         .tempdir()
-        .context("there is no place for temporary files")?;
+        .context("cannot create a temporary folder")?;
     let (_, plans) = plans(&Asked {
         pipelines: &[pipeline.to_owned()],
         set,
@@ -185,7 +185,7 @@ fn try_one(plan: &Plan, play: Duration) -> Finding {
         match since {
             Some(since) if since.elapsed() >= play => break,
             None if begun.elapsed() >= FIRST => {
-                failed = Some(format!("nothing came within {} s", FIRST.as_secs()));
+                failed = Some(format!("nothing arrived within {} s", FIRST.as_secs()));
                 break;
             }
             _ => {}
@@ -200,7 +200,7 @@ fn try_one(plan: &Plan, play: Duration) -> Finding {
     finding
 }
 
-/// In a thread: a source may hang.
+/// In a thread, because a source may hang.
 fn take_down(attempt: Attempt) {
     let (done, over) = bounded(1);
     let spawned = std::thread::Builder::new()
@@ -215,7 +215,7 @@ fn take_down(attempt: Attempt) {
     }
 }
 
-/// Notes what comes to a pad.
+/// Watches a pad.
 fn note(pad: &gst::Pad, noted: &Shared, begun: Instant) {
     let noted = noted.clone();
     let kinds = gst::PadProbeType::BUFFER
@@ -270,14 +270,14 @@ impl Noted {
         }
     }
 
-    /// Seconds of its own time, and of ours.
+    /// Seconds by its own time, and by ours.
     fn spans(&self) -> Option<(f64, f64)> {
         let ((from, first), (to, last)) = self.first.zip(self.last)?;
         Some(((last - first) as f64 / 1e9, (to - from).as_secs_f64()))
     }
 }
 
-/// Packets that came and that were lost, if the source counts them.
+/// Packets received and lost, if the source counts them.
 fn lost(pipeline: &gst::Pipeline) -> Option<(u64, u64)> {
     let buffers = pipeline.iterate_all_by_element_factory_name("rtpjitterbuffer");
     let mut all = None;
@@ -313,7 +313,7 @@ fn found(
     let rate = spans.map(|(own, _)| video.buffers.saturating_sub(1) as f64 / own);
     let mut failed = None;
     if video.buffers == 0 {
-        lines.push(("frames", "none came".into()));
+        lines.push(("frames", "none arrived".into()));
         failed = first.map(|_| "sound comes, but no frames".to_owned());
     } else {
         let mut parts = vec![
@@ -342,11 +342,14 @@ fn found(
     }
     let gop = gop(video);
     if !hears {
-        lines.push(("sound", "is not asked for: evenly spaced frames".into()));
+        lines.push((
+            "sound",
+            "is not used: falls back to evenly spaced frames".into(),
+        ));
     } else if audio.buffers == 0 {
         lines.push((
             "sound",
-            "none came: evenly spaced frames; switch the camera's microphone on, or leave the sound's branch out".into(),
+            "none arrived: falls back to evenly spaced frames; turn the camera's microphone on, or leave out the audio branch".into(),
         ));
     } else {
         let codec = audio.codec.clone().unwrap_or_else(|| "raw".into());
@@ -365,7 +368,9 @@ fn found(
         .map(|(v, a)| (a - v) / 1_000_000);
     let mut clock = Vec::new();
     if let Some(pace) = pace {
-        clock.push(format!("its times run at {pace:.2} of this machine's"));
+        clock.push(format!(
+            "runs at {pace:.2} times the speed of this machine's clock"
+        ));
     }
     if let Some(ms) = apart {
         clock.push(match ms {
@@ -373,7 +378,7 @@ fn found(
                 format!("sound and frames arrive within {} ms of each other", ms.abs())
             }
             ms if ms > 0 => format!(
-                "sound arrives {ms} ms after its frames: they wait for it (live cameras: is the microphone a device of its own?)"
+                "sound arrives {ms} ms after its frames, so they wait for it (is the microphone a separate device?)"
             ),
             ms => format!("frames arrive {} ms after their sound", -ms),
         });
@@ -384,7 +389,7 @@ fn found(
     lines.push((
         "loss",
         match lost {
-            None => "not counted: only RTP tells of it".into(),
+            None => "not counted: only RTP reports losses".into(),
             Some((came, 0)) => format!("none of {came} packets"),
             Some((came, gone)) => format!(
                 "{gone} of {} packets: use protocols=tcp, or a cable",
@@ -413,7 +418,7 @@ fn found(
     }
 }
 
-/// Most frames and most seconds from one keyframe to the next.
+/// Most frames and most seconds between two keyframes.
 fn gop(video: &Noted) -> Option<(u64, f64)> {
     let pairs = video.keyframes.windows(2);
     let frames = pairs.clone().map(|w| w[1].1 - w[0].1).max()?;
@@ -422,7 +427,7 @@ fn gop(video: &Noted) -> Option<(u64, f64)> {
 }
 
 fn keyframes(video: &Noted, span: f64) -> String {
-    let advice = "set the camera's keyframe interval (GOP) to two seconds: each frame that is taken needs all from its keyframe on";
+    let advice = "set the camera's keyframe interval (GOP) to two seconds: taking a frame means decoding everything since its keyframe";
     match gop(video) {
         Some((1, _)) => "every frame".into(),
         Some((frames, seconds)) if seconds > FAR_S => {
@@ -430,7 +435,7 @@ fn keyframes(video: &Noted, span: f64) -> String {
         }
         Some((frames, seconds)) => format!("every {frames} frames, {seconds:.1} s"),
         None if video.keyframes.is_empty() => {
-            format!("none in {span:.0} s, so nothing can be decoded yet; {advice}")
+            format!("none in {span:.0} s, so nothing can be decoded; {advice}")
         }
         None => format!("one in {span:.0} s; {advice}"),
     }
@@ -463,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_found_is_told_in_words() {
+    fn findings_are_reported_in_words() {
         let sound = Noted {
             buffers: 10,
             delay: Some(40_000_000),
@@ -482,7 +487,7 @@ mod tests {
             assert!(fine.contains(part), "{part}: {fine}");
         }
         let poor = text(&video(150, 400), &Noted::default(), true, Some((90, 10)));
-        for part in ["far apart", "none came", "10 of 100 packets"] {
+        for part in ["far apart", "none arrived", "10 of 100 packets"] {
             assert!(poor.contains(part), "{part}: {poor}");
         }
         assert!(text(&video(300, 250), &sound, false, None).contains("one in 10 s"));

@@ -1,4 +1,4 @@
-//! Anchors to a web server, at least once and in order: a POST of JSON each, out of a store on disk.
+//! Sends anchors to a web server, at least once and in order: one POST of JSON each, from a store on disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,33 +9,33 @@ use anyhow::{Context, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::events::Event;
+use super::notices::Notices;
 use super::secret::without_password;
 use super::spool::Spool;
-use super::told::Told;
 
-/// How long a server may take to answer.
+/// Longest time for a server to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// First and longest wait before another attempt.
+/// First and longest wait before a new attempt.
 const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
-/// How often it looks whether it should end.
+/// How often it checks whether it should end.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Where to.
+/// Address and options.
 pub(super) struct Settings {
     pub(super) url: String,
-    /// The store's bound, bytes.
+    /// Largest size of the store, bytes.
     pub(super) store: u64,
     pub(super) folder: PathBuf,
 }
 
-/// Starts telling a server; the thread ends with the hub.
+/// Starts sending to a server; the thread ends with the hub.
 ///
 /// # Errors
-/// The address makes no sense, or there is no place for the store.
+/// The address is invalid, or the store cannot be opened.
 pub(super) fn start(
     settings: Settings,
     events: Receiver<Arc<Event>>,
-    said: Arc<Told>,
+    said: Arc<Notices>,
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<std::thread::JoinHandle<()>> {
     let is_web = ["http://", "https://"]
@@ -43,16 +43,20 @@ pub(super) fn start(
         .any(|scheme| settings.url.starts_with(scheme));
     if !is_web || settings.url.parse::<ureq::http::Uri>().is_err() {
         bail!(
-            "events.webhook: {} is no address: it must begin with http:// or https://",
+            "events.webhook: {} is not an address: it must begin with http:// or https://",
             without_password(&settings.url)
         );
     }
     if settings.url.starts_with("https://") {
-        // Another may have been chosen already; either will do.
+        // Another may be installed already; either will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
-    let spool = Spool::open(&settings.folder, settings.store)
-        .with_context(|| format!("no store for events in {}", settings.folder.display()))?;
+    let spool = Spool::open(&settings.folder, settings.store).with_context(|| {
+        format!(
+            "cannot open the store for events in {}",
+            settings.folder.display()
+        )
+    })?;
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(PATIENCE))
         .max_redirects(0)
@@ -79,7 +83,7 @@ struct Teller {
     url: String,
     agent: ureq::Agent,
     spool: Spool,
-    said: Arc<Told>,
+    said: Arc<Notices>,
     stop: Arc<AtomicBool>,
     wait: Duration,
     again: Instant,
@@ -105,7 +109,7 @@ impl Teller {
         let _ = self.spool.note();
     }
 
-    /// Sends what waits, until something fails; with `all` false just the next.
+    /// Sends waiting events until something fails; just one if `all` is false.
     fn send(&mut self, all: bool) {
         loop {
             let line = match self.spool.next(1) {
@@ -120,7 +124,7 @@ impl Teller {
                 .send(&line);
             let failed = match answer {
                 Ok(answer) if answer.status().is_success() => None,
-                // It will never take this one: a later one may still please it.
+                // The server will never take this event, but may take a later one.
                 Ok(answer) if answer.status().is_client_error() && answer.status() != 429 => {
                     self.say(&format!(
                         "the web server refuses an event: {}",
@@ -129,7 +133,7 @@ impl Teller {
                     None
                 }
                 Ok(answer) => Some(format!("answers {}", answer.status())),
-                Err(e) => Some(format!("is not to be reached: {e}")),
+                Err(e) => Some(format!("cannot be reached: {e}")),
             };
             if let Some(why) = failed {
                 self.spool.again();
@@ -154,7 +158,7 @@ impl Teller {
     }
 }
 
-/// The store's folder, below that of the files.
+/// The store's folder, inside the folder for files.
 pub(super) fn folder(output: &Path) -> PathBuf {
     output.join(".events").join("webhook")
 }

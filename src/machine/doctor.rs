@@ -204,9 +204,9 @@ fn onnx_runtime() -> Finding {
     }
 }
 
-/// Whether each provider but the processor's can run a model here, and why not.
+/// Whether each provider except the CPU can run a model here, and why not.
 fn providers() -> Vec<Finding> {
-    // Without a library there is nothing to say of what it has.
+    // Without the library, nothing is known about its providers.
     let Ok(built_in) = onnx::providers() else {
         return Vec::new();
     };

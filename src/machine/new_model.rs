@@ -1,4 +1,4 @@
-//! `earmark models add`: the manifest of an ONNX file, from what the file itself says and what the user knows.
+//! `earmark models add`: writes the manifest of an ONNX file, from the file itself and what the user says about it.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::files;
 const SIDES: [usize; 3] = [112, 224, 448];
 /// Side of a patch that costs one token.
 const PATCH: usize = 16;
-/// Names of outputs that hold one vector for each frame, the likeliest first.
+/// Names of outputs that hold one vector per frame, the likeliest first.
 const LIKELY: [&str; 6] = [
     "image_embeds",
     "pooler_output",
@@ -25,10 +25,10 @@ const LIKELY: [&str; 6] = [
     "output",
 ];
 
-/// What was added.
+/// The result of `models add`.
 #[derive(Debug)]
 pub(crate) struct Added {
-    /// What it says, and what a first frame gave.
+    /// A description, and the result of a first frame.
     pub(crate) text: String,
     /// The same for programs.
     pub(crate) value: Value,
@@ -71,8 +71,7 @@ fn usual_step(family: Option<ModelLike>) -> u32 {
 /// Probes a model, writes its manifest beside it, and runs one frame (or patch of sound).
 ///
 /// # Errors
-/// The file is no model that Earmark can run, something must be said that the file does not, or the manifest is there already. Then no
-/// manifest is left.
+/// Earmark cannot run the model, the user must say something that the file does not, or the manifest exists already. Then no manifest is left.
 pub(crate) fn add(args: &ModelsAdd) -> anyhow::Result<Added> {
     let file = &args.file;
     if !file.is_file() {
@@ -118,7 +117,7 @@ pub(crate) fn add(args: &ModelsAdd) -> anyhow::Result<Added> {
         Kind::ClipEncoder => clip_encoder(&begin, &ports)?,
         _ => tagger(&begin, input, &ports)?,
     };
-    // Tried under its own name, in a folder that is gone afterwards.
+    // Tried under its own name, in a temporary folder.
     let tried = try_out(&text, &name, file, args, kind)?;
     files::write(&path, text.as_bytes(), args.overwrite)?;
     let names = |ports: &[Port]| {
@@ -148,7 +147,7 @@ pub(crate) fn add(args: &ModelsAdd) -> anyhow::Result<Added> {
     })
 }
 
-/// What begins every manifest.
+/// The beginning of every manifest.
 struct Begin<'a> {
     name: &'a str,
     file: &'a str,
@@ -176,7 +175,7 @@ impl Begin<'_> {
     }
 }
 
-/// The input that takes frames or sound.
+/// The input for frames or sound.
 fn input<'a>(ports: &'a Ports, args: &ModelsAdd) -> anyhow::Result<&'a Port> {
     let names = || {
         ports
@@ -220,7 +219,7 @@ fn is_sound(port: &Port) -> bool {
         && [port.axes[2], port.axes[3]] == [Some(96), Some(64)]
 }
 
-/// The output that gives one vector an item, and how many numbers it has, if the file says.
+/// The output that gives one vector per item.
 fn output<'a>(ports: &'a Ports, args: &ModelsAdd) -> anyhow::Result<&'a Port> {
     let names = || {
         ports
@@ -267,7 +266,7 @@ fn scale(args: &ModelsAdd) -> Result<Scale, Usage> {
     let std = given_std.or(family.map(|family| family.1));
     let (Some(mean), Some(std)) = (mean, std) else {
         return Err(Usage(
-            "say how the model wants its frames: --like clip (or siglip, dinov2, vit, efficientnet), or --mean 0.485,0.456,0.406 --std \
+            "say how to prepare frames for the model: --like clip (or siglip, dinov2, vit, efficientnet), or --mean 0.485,0.456,0.406 --std \
              0.229,0.224,0.225 from its preprocessor's settings"
                 .into(),
         ));
@@ -275,7 +274,7 @@ fn scale(args: &ModelsAdd) -> Result<Scale, Usage> {
     if std.iter().any(|x| *x <= 0.0) {
         return Err(Usage(format!("--std {std:?}: must be positive")));
     }
-    // Most preprocessors count from 0 to 1.
+    // Most preprocessors use 0 to 1.
     let whole = match std.iter().all(|x| *x <= 1.0) {
         true => 255.0,
         false => 1.0,
@@ -290,7 +289,7 @@ fn three(given: &[f64], option: &str) -> Result<Option<[f64; 3]>, Usage> {
         [x] => Ok(Some([x; 3])),
         [a, b, c] => Ok(Some([a, b, c])),
         _ => Err(Usage(format!(
-            "{option} has {} numbers: give one, or one a channel, such as 0.485,0.456,0.406",
+            "{option} has {} numbers: give one, or one per channel, such as 0.485,0.456,0.406",
             given.len()
         ))),
     }
@@ -336,7 +335,7 @@ fn encoder(begin: &Begin<'_>, input: &Port, ports: &Ports) -> anyhow::Result<Str
     let tier = |px: usize| format!("{{ px: {px}, tokens: {} }}", tokens(px));
     let Some(dim) = output.width().or(args.dim) else {
         bail!(Usage(format!(
-            "say with --dim how many numbers per frame the output {output} has: the file does not say"
+            "add --dim: the file does not say how many numbers per frame the output {output} has"
         )));
     };
     let mut text = begin.text("encoder");
@@ -457,7 +456,7 @@ fn tagger(begin: &Begin<'_>, input: &Port, ports: &Ports) -> anyhow::Result<Stri
         Some(_) => output(ports, args)?,
         None => ports.outputs.iter().find(fits).with_context(|| {
             format!(
-                "no output has the {} numbers that {} has classes",
+                "no output has {} numbers, one per class of {}",
                 labels.len(),
                 classes.display()
             )
@@ -486,7 +485,7 @@ fn tagger(begin: &Begin<'_>, input: &Port, ports: &Ports) -> anyhow::Result<Stri
     Ok(text)
 }
 
-/// Reads the manifest back and runs one frame at each tier, or one patch of sound; what that gave, in words.
+/// Reads the manifest back and runs one frame at each tier, or one patch of sound; returns the result in words.
 fn try_out(
     text: &str,
     name: &str,
@@ -498,7 +497,7 @@ fn try_out(
     let path = folder.path().join(format!("{name}.yaml"));
     std::fs::write(&path, text).context("cannot write to a temporary folder")?;
     let mut manifest = Manifest::read(&path)?;
-    // The files lie where they lie.
+    // The files stay where they are.
     manifest.file = std::path::absolute(file)?;
     if kind == Kind::Tagger {
         manifest.classes = args.classes.clone().map(std::path::absolute).transpose()?;

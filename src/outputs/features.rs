@@ -1,8 +1,8 @@
-//! Reads feature files so that none can crash this process.
+//! Opens feature files safely: no file can crash this process.
 //!
-//! Files come from disks and from other people, and HDF5 trusts what it finds in them. A seal detects damage, but anybody can make one. So a
-//! child process with limits on memory and time reads every file: it summarises the content, or copies what is needed to a new file, which is
-//! read here. If the child dies, the file counts as damaged.
+//! Files come from disks and from other people, and HDF5 trusts their content. A seal detects damage, but anybody can make one. So a child
+//! process with limits on memory and time reads every file: it summarises the content, or copies what is needed to a new file, which is read
+//! here. If the child dies, the file counts as damaged.
 
 use std::path::{Path, PathBuf};
 
@@ -52,7 +52,7 @@ impl Readable {
         &self.path
     }
 
-    /// The file at a glance.
+    /// Summarises the file.
     ///
     /// # Errors
     /// Something cannot be read.
@@ -63,7 +63,7 @@ impl Readable {
     }
 }
 
-/// A file at a glance.
+/// Summarises a file.
 ///
 /// # Errors
 /// The file does not exist, has another schema, or is damaged.
@@ -98,7 +98,8 @@ pub(crate) fn recover(path: &Path, to: &Path) -> anyhow::Result<Totals> {
     }
 }
 
-/// The feature files of a folder by name, and those of its days (`2026-11-30/`), as `earmark live` makes them; partial files do not count.
+/// The feature files of a folder by name, and those of its day folders (`2026-11-30/`), as `earmark live` makes them; partial files do not
+/// count.
 pub(crate) fn features_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for folder in [vec![folder.into()], days(folder)].concat() {
@@ -114,7 +115,7 @@ pub(crate) fn features_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The folders of a live folder, one a day, by name.
+/// The day folders of a live folder, by name.
 pub(crate) fn days(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let is_day = |path: &PathBuf| {
@@ -135,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_files_of_days_count_and_those_of_other_folders_do_not() {
+    fn files_in_day_folders_count_and_those_in_others_do_not() {
         let folder = tempfile::tempdir().unwrap();
         let names = [
             "a.h5",

@@ -1,4 +1,4 @@
-//! Reads other programs' HDF5 files, so that none can crash this process: the child does.
+//! Reads other programs' HDF5 files in a child process, so that none can crash this one.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use anyhow::bail;
 use super::reader::{Answer, ask, damaged, start};
 use crate::cli::Task;
 
-/// Longest first line of a sound, in bytes.
+/// Longest first line of the child's answer, in bytes.
 const LONGEST_ANSWER: u64 = 1 << 16;
 
 /// How long a child that closed its output may take to end, and how often it is checked.
@@ -31,7 +31,7 @@ pub(crate) fn whole_numbers(path: &Path, dataset: &str) -> anyhow::Result<Vec<i6
 /// The names at the root of a file of sounds, in alphabetical order.
 ///
 /// # Errors
-/// The file does not exist, is no HDF5 file, or is damaged.
+/// The file does not exist, is not an HDF5 file, or is damaged.
 pub(crate) fn names(path: &Path) -> anyhow::Result<Vec<String>> {
     match ask(Task::Names, path, None, None)? {
         Answer::Names { names } => Ok(names),
@@ -131,7 +131,7 @@ pub(crate) struct Sound {
 
 impl Sound {
     /// # Errors
-    /// There is none, it is no dataset, not f32, has more than one axis, or is damaged.
+    /// It does not exist, is not a dataset, not f32, has more than one axis, or is damaged.
     pub(crate) fn open(path: &Path, dataset: &str) -> anyhow::Result<Self> {
         let mut child = start(Task::Sound, path, None, Some(dataset))?;
         let Some(stdout) = child.stdout.take() else {

@@ -14,29 +14,29 @@ use super::plan;
 use super::untaken::LeftOut;
 use super::untrusted::Untrusted;
 
-/// Most candidates that are counted: a hundred hours of what a plan keeps, twice.
+/// Most candidates that are counted: twice what a plan of a hundred hours keeps.
 const MOST: usize = 400_000;
 
-/// A plan at a glance.
+/// The summary of a plan.
 #[derive(Debug)]
 pub struct PlanSummary {
     /// Its first line.
     pub header: Header,
-    /// How many anchors.
+    /// Number of anchors.
     pub anchors: u64,
-    /// How many cue lines.
+    /// Number of cue lines.
     pub cues: u64,
     /// Frames and tokens by tier and reason.
     pub shares: BTreeMap<(Tier, Reason), (u64, Tokens)>,
     /// Largest gap, including those to the start and the end of the recording.
     pub largest_gap: Nanos,
-    /// What was heard and not taken.
+    /// Candidates that were not taken.
     pub left_out: LeftOut,
     /// Untrusted sound, if the plan has cues.
     pub untrusted: Untrusted,
 }
 
-/// Uncertainty from which on the sound is not trusted.
+/// Uncertainty at which the sound stops being trusted.
 pub(crate) fn distrust(config: &Value) -> f64 {
     let given = config["budget"]["distrust"].as_f64();
     given.unwrap_or(BudgetSettings::default().distrust)

@@ -1,4 +1,4 @@
-//! How good the frames and the sound of a file are, together and by ten seconds.
+//! Quality of the frames and the sound of a file, overall and per ten seconds.
 
 use anchoring::cue::SoundQuality;
 use anchoring::plan::Reason;
@@ -6,20 +6,20 @@ use gstearmark::frame_quality::FrameQuality;
 use gstearmark::h5::{CueColumns, Tables};
 use serde::Serialize;
 
-/// What scores below this is told as poor.
+/// A lower score counts as poor.
 const POOR: f32 = 0.3;
 /// Length of a stretch.
 const STRETCH_NS: i64 = 10_000_000_000;
-/// Mean probability of speech from which on a stretch is of speech.
+/// Mean probability of speech that makes a stretch one of speech.
 const SPEECH: f32 = 0.3;
 
-/// What a stretch is of, as far as sound and anchors tell.
+/// The content of a stretch, judged by sound and anchors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scene {
     /// Somebody speaks.
     Speech,
-    /// An anchor is named music.
+    /// An anchor is labelled as music.
     Music,
     /// There are anchors.
     Action,
@@ -28,10 +28,10 @@ pub enum Scene {
 }
 
 impl Scene {
-    /// Shares of the sound, of the frames and of the product of both; they add up to 1.
+    /// Weights of the sound, of the frames and of the product of both; they add up to 1.
     ///
-    /// Speech and action are Hands, "A basic multimedia quality model" (2004): head and shoulders, and high motion, put from five grades on
-    /// [0, 1]. Music is action with sound and frames exchanged, ambience is even: choices, not fits.
+    /// Speech and action are from Hands, "A basic multimedia quality model" (2004): head and shoulders, and high motion, mapped from five
+    /// grades to [0, 1]. Music is action with sound and frames exchanged, ambience is even: these are choices, not fits.
     pub const fn weights(self) -> [f32; 3] {
         match self {
             Self::Speech => [0.17, 0.17, 0.66],
@@ -42,18 +42,18 @@ impl Scene {
     }
 }
 
-/// Ten seconds, or what is left of them at the end.
+/// Ten seconds, or the rest of the recording.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct QualityStretch {
-    /// Its first instant.
+    /// Its start.
     pub start_ns: i64,
     /// Mean score of the sound.
     pub sound: Option<f32>,
     /// Mean score of the frames.
     pub frames: Option<f32>,
-    /// What it is of.
+    /// Its content.
     pub scene: Scene,
-    /// Of both, where both are known.
+    /// Score of both, if both are known.
     pub both: Option<f32>,
 }
 
@@ -125,7 +125,7 @@ impl Means {
 }
 
 impl RecordingQuality {
-    /// Of the tables and cues of a file; `None` if neither was measured, as in files of older versions.
+    /// From the tables and cues of a file; `None` if neither was measured, as in files of older versions.
     pub fn of(tables: &Tables, cues: &CueColumns) -> Option<Self> {
         let frames = tables
             .quality
@@ -148,7 +148,7 @@ impl RecordingQuality {
         })
     }
 
-    /// Lines for `earmark inspect`: a name and what to say.
+    /// Lines for `earmark inspect`: name and text.
     pub fn lines(&self) -> Vec<(&'static str, String)> {
         let mut lines = Vec::new();
         if let Some(frames) = &self.frames {
@@ -184,7 +184,7 @@ fn stretches(tables: &Tables, cues: &CueColumns) -> Vec<QualityStretch> {
     let mut all = Vec::new();
     let (mut frame, mut cue) = (0, 0);
     loop {
-        // From one that has something to the next, whatever times a file holds.
+        // Jumps from one with data to the next, whatever times a file holds.
         let next = [tables.pts_ns.get(frame), cues.pts_ns.get(cue)];
         let Some(next) = next.into_iter().flatten().min() else {
             return all;
@@ -194,7 +194,7 @@ fn stretches(tables: &Tables, cues: &CueColumns) -> Vec<QualityStretch> {
         let until = |times: &[i64], from: usize| {
             let rest = times.get(from..).unwrap_or_default();
             let inside = rest.partition_point(|at| *at < stop_ns);
-            // A time at the very end of all times.
+            // The largest possible time.
             from + inside.max(usize::from(rest.first() == Some(next)))
         };
         let shown = frame..until(&tables.pts_ns, frame);
@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn poor_frames_are_counted_and_stretches_told_apart() {
+    fn poor_frames_and_stretches_are_counted() {
         assert_eq!(
             RecordingQuality::of(&Tables::default(), &CueColumns::default()),
             None

@@ -26,7 +26,7 @@ const BUSY: u32 = 20;
 const LONGEST: u64 = 16 << 20;
 /// Longest text about damage, in characters.
 const MOST_LETTERS: usize = 500;
-/// Largest ratio of copy to file: deflate packs at most 1032 bytes into one, and no column of ours that well.
+/// Largest ratio of copy to file: deflate packs at most 1032 bytes into one, and none of our columns compresses that well.
 const MOST_GROWN: u64 = 200;
 /// Smallest size limit of a copy, because chunks are whole.
 const LEAST_COPY: u64 = 64 << 20;
@@ -159,7 +159,7 @@ impl Answer {
     }
 }
 
-/// Prints the answer, then the samples, as little-endian f32. An error ends the samples: the parent counts them.
+/// Prints the answer, then the samples, as little-endian f32. An error ends the samples; the parent notices by their number.
 fn write_sound(sound: &Sound) -> anyhow::Result<()> {
     let samples = sound.samples();
     let mut out = std::io::stdout().lock();
@@ -206,7 +206,7 @@ fn limit(task: Task, bytes: u64) -> anyhow::Result<()> {
     let set = |resource, most| within(resource, most, most);
     set(Resource::Core, 0)?;
     set(Resource::As, MOST_MEMORY)?;
-    // At the first limit, SIGXCPU tells the cause. A sound takes as long as listening to it, and rows as long as they are.
+    // At the first limit, SIGXCPU names the cause. A sound takes as long as listening to it, and rows as long as they are.
     if !matches!(task, Task::Sound | Task::Rows) {
         within(Resource::Cpu, seconds(bytes), seconds(bytes) + 1)?;
     }
@@ -300,7 +300,7 @@ pub(super) fn ask(
     }
 }
 
-/// What to say of a file whose child ended without an answer.
+/// The message for a file whose child ended without an answer.
 pub(super) fn damaged(file: &Path, status: Option<ExitStatus>) -> anyhow::Error {
     anyhow!("{} is damaged: {}", file.display(), end(status))
 }

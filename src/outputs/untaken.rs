@@ -1,4 +1,4 @@
-//! What was heard and not taken, at a glance: how many candidates, and how many of them a larger budget would take.
+//! Summarises candidates that were not taken: how many there are, and how many a larger budget would take.
 
 use anchoring::plan::Untaken;
 use anchoring::tier::Tokens;
@@ -6,22 +6,22 @@ use serde::Serialize;
 
 use crate::terminal::grouped;
 
-/// Multiples of the budget that are told.
+/// Multiples of the budget to report.
 pub(crate) const TIMES: [f64; 3] = [1.5, 2.0, 4.0];
 
 /// Candidates that were not taken.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LeftOut {
-    /// How many are kept.
+    /// How many the plan keeps.
     pub candidates: u64,
-    /// Of every minute, so many are kept at most; 0: none are.
+    /// Most that it keeps per minute; 0: none.
     pub kept_per_min: u64,
-    /// Multiples of the budget, and how many of the candidates such a budget would take; empty where that isn't known.
+    /// Multiples of the budget, and how many of the candidates each would take; empty if unknown.
     pub with_times_the_tokens: Vec<(f64, u64)>,
 }
 
 impl LeftOut {
-    /// Of a plan with this budget.
+    /// Summarises the candidates of a plan with this budget.
     pub(crate) fn new(kept_per_min: u64, budget: Tokens, untaken: &[Untaken]) -> Self {
         let more: Vec<Tokens> = untaken.iter().filter_map(|one| one.more_tokens).collect();
         let within = |times: f64| {
@@ -38,8 +38,8 @@ impl LeftOut {
         }
     }
 
-    /// "34 onsets (the likeliest 30 a minute are kept); 1.5 times the tokens would take 12 of them, 2 times 25, 4 times 34";
-    /// `None` if none are kept.
+    /// "34 onsets; 1.5 times the tokens would take 12 of them, 2 times 25, 4 times 34 (of every minute at most 30 are kept)"; `None` if none
+    /// are kept.
     pub(crate) fn text(&self) -> Option<String> {
         if self.kept_per_min == 0 {
             return None;

@@ -36,7 +36,7 @@ pub(super) fn check(graph: &Graph, text: &str, context: &Context, problems: &mut
         }
     }
     roles(graph, context, problems);
-    // GStreamer's own parser stops at its first complaint and knows no lines, so it speaks last.
+    // GStreamer's own parser stops at its first complaint and knows no lines, so its complaint comes last.
     if context.read_well && problems.len() == before && !text.contains("${") {
         builds(graph, text, context, problems);
     }
@@ -274,7 +274,7 @@ fn matches_template(template: &str, pad: &str) -> bool {
     }
 }
 
-/// What every pipeline of ours has.
+/// What every pipeline must have.
 fn roles(graph: &Graph, context: &Context, problems: &mut Vec<Problem>) {
     let all = |factory: &'static str| {
         graph
@@ -394,7 +394,7 @@ pub(super) fn clips(
     }
 }
 
-/// Lets GStreamer build the graph, for what only it knows: caps that never fit, loops, brackets.
+/// Lets GStreamer build the graph, for errors that only it finds: caps that never fit, loops, brackets.
 fn builds(graph: &Graph, text: &str, context: &Context, problems: &mut Vec<Problem>) {
     let mut parse = gst::ParseContext::new();
     let flags = gst::ParseFlags::FATAL_ERRORS;
@@ -402,7 +402,7 @@ fn builds(graph: &Graph, text: &str, context: &Context, problems: &mut Vec<Probl
         return;
     };
     let said = e.message().to_owned();
-    // It names elements by their names; the first one named is the place.
+    // GStreamer names elements by name; the position is that of the first one named.
     let node = graph.nodes.iter().find(|node| {
         node.name
             .as_ref()

@@ -62,7 +62,7 @@ pub struct Link {
 }
 
 impl Node {
-    /// What messages call it: its name if it has one.
+    /// Its name in messages: its own name if it has one.
     pub fn title(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.factory)
     }

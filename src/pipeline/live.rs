@@ -1,4 +1,4 @@
-//! The sections `live` and `sources`: how `earmark live` keeps streams going, and which.
+//! The sections `live`, `events` and `sources` of a pipeline, which only `earmark live` reads.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::tree::{Kind, Node};
 /// Most sources of a file.
 const MOST: usize = 64;
 
-/// How streams are kept going.
+/// The section `live`: how streams are kept going.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Live {
     /// Length of a file, minutes.
@@ -20,17 +20,17 @@ pub struct Live {
     pub start_s: u32,
     /// Without media before a source counts as silent, seconds.
     pub silence_s: u32,
-    /// Without media before it is started anew, seconds.
+    /// Without media before a source is restarted, seconds.
     pub restart_s: u32,
-    /// Longest wait before another attempt, seconds.
+    /// Longest wait before a new attempt, seconds.
     pub retry_s: u32,
-    /// Wait before another attempt where a person has to act, seconds.
+    /// Wait before a new attempt if a person has to act, seconds.
     pub slow_retry_s: u32,
-    /// Files older than so many days go; 0: none.
+    /// Files older than this many days are deleted; 0: none.
     pub keep_days: f64,
-    /// The oldest files go where all of them take more gigabytes than this; 0: none.
+    /// The oldest files are deleted if all take more gigabytes than this; 0: none.
     pub keep_gb: f64,
-    /// The oldest files go where the disk has fewer gigabytes left; 0: none.
+    /// The oldest files are deleted if the disk has fewer gigabytes left; 0: none.
     pub free_gb: f64,
 }
 
@@ -50,7 +50,7 @@ impl Default for Live {
     }
 }
 
-/// Where events go.
+/// The section `events`: where events go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Events {
     /// An MQTT broker; empty for none.
@@ -59,11 +59,11 @@ pub struct Events {
     pub mqtt_prefix: String,
     /// A file of certificates to trust for mqtts, instead of the system's.
     pub mqtt_ca: String,
-    /// Where Home Assistant looks for what is new; empty for nowhere.
+    /// Home Assistant's discovery prefix; empty for none.
     pub discovery: String,
-    /// A web server that is told of anchors; empty for none.
+    /// A web server that receives anchors; empty for none.
     pub webhook: String,
-    /// What may wait on disk while nobody takes it, megabytes for each.
+    /// Most undelivered events on disk, megabytes for each output.
     pub store_mb: u32,
 }
 
@@ -80,7 +80,7 @@ impl Default for Events {
     }
 }
 
-/// The section `events`, with everything that is wrong with it.
+/// The section `events`, and everything that is wrong with it.
 pub(super) fn events(given: &Given<'_>, problems: &mut Vec<Problem>) -> Events {
     let before = problems.len();
     for (key, node) in given.entries {
@@ -134,7 +134,7 @@ pub(super) const KEYS: [(&str, f64, f64, &str); 9] = [
         "start_s",
         2.0,
         600.0,
-        "time from the start of a source to its first media, s; without any it is started anew",
+        "time from the start of a source to its first media, s; without any the source is restarted",
     ),
     (
         "silence_s",
@@ -146,37 +146,37 @@ pub(super) const KEYS: [(&str, f64, f64, &str); 9] = [
         "restart_s",
         2.0,
         3600.0,
-        "time without media after which it is started anew, s",
+        "time without media after which a source is restarted, s",
     ),
     (
         "retry_s",
         1.0,
         3600.0,
-        "longest wait before another attempt, s; the first is half a second, and each is twice as long",
+        "longest wait before a new attempt, s; the first is half a second, and each is twice as long",
     ),
     (
         "slow_retry_s",
         1.0,
         86400.0,
-        "wait before another attempt where somebody has to act, such as a wrong password, s",
+        "wait before a new attempt if somebody has to act, as after a wrong password, s",
     ),
     (
         "keep_days",
         0.0,
         36500.0,
-        "files older than this go, days; 0: they stay",
+        "delete files older than this, days; 0: never",
     ),
     (
         "keep_gb",
         0.0,
         1e6,
-        "the oldest files go where all of them together take more than this, GB; 0: they stay",
+        "delete the oldest files if all together take more than this, GB; 0: never",
     ),
     (
         "free_gb",
         0.0,
         1e6,
-        "the oldest files go where the disk has less than this left, GB; 0: they stay",
+        "delete the oldest files if the disk has less than this left, GB; 0: never",
     ),
 ];
 
@@ -184,7 +184,7 @@ pub(super) const KEYS: [(&str, f64, f64, &str); 9] = [
 const EVENT_KEYS: [(&str, &str); 6] = [
     (
         "mqtt",
-        "an MQTT broker that is told of everything: mqtt://[USER:PASSWORD@]HOST[:PORT], or mqtts:// for TLS; empty: none",
+        "an MQTT broker that receives all events: mqtt://[USER:PASSWORD@]HOST[:PORT], or mqtts:// for TLS; empty: none",
     ),
     ("mqtt_prefix", "first part of every topic"),
     (
@@ -193,7 +193,7 @@ const EVENT_KEYS: [(&str, &str); 6] = [
     ),
     (
         "discovery",
-        "the topic below which Home Assistant looks for what is new; empty: it is told nothing",
+        "Home Assistant's discovery prefix; empty: no discovery messages",
     ),
     (
         "webhook",
@@ -201,7 +201,7 @@ const EVENT_KEYS: [(&str, &str); 6] = [
     ),
     (
         "store_mb",
-        "what may wait on disk while nobody takes it, MB for each of the two; the oldest go first",
+        "most undelivered events on disk, MB for each of the two outputs; the oldest are dropped first",
     ),
 ];
 /// Range of `store_mb`.
@@ -246,7 +246,7 @@ pub(super) fn keys(section: &'static str) -> std::vec::IntoIter<Key> {
 /// One of several sources of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceSet {
-    /// Names its files and events.
+    /// Used in the names of its files and in its events.
     pub name: String,
     /// Its variables.
     pub set: BTreeMap<String, String>,
@@ -257,7 +257,7 @@ pub(super) fn rule(key: &str) -> Option<String> {
     Some(format!("be in {least}..={most}"))
 }
 
-/// The section `live`, with everything that is wrong with it.
+/// The section `live`, and everything that is wrong with it.
 pub(super) fn section(given: &Given<'_>, problems: &mut Vec<Problem>) -> Live {
     let live: Live = sections::typed(given, &[], rule, problems);
     let values = serde_json::to_value(&live).unwrap_or_default();
@@ -287,7 +287,7 @@ pub(super) fn section(given: &Given<'_>, problems: &mut Vec<Problem>) -> Live {
     live
 }
 
-/// The list `sources`; its entries' keys are variables, and `name`.
+/// The list `sources`; the keys of an entry are variables, and `name`.
 pub(super) fn sources(root: &Node, problems: &mut Vec<Problem>) -> Vec<SourceSet> {
     let Kind::Map(entries) = &root.kind else {
         return Vec::new();
@@ -353,7 +353,7 @@ pub(super) fn sources(root: &Node, problems: &mut Vec<Problem>) -> Vec<SourceSet
                 Problem::new(
                     item.at,
                     format!("{field}.name"),
-                    "must be a name of 1 to 64 letters, digits, `-` and `_`: files are called by it",
+                    "must be a name of 1 to 64 letters, digits, `-` and `_`, because file names contain it",
                 )
                 .value(if source.name.is_empty() {
                     "missing".into()
@@ -381,7 +381,7 @@ pub(super) fn sources(root: &Node, problems: &mut Vec<Problem>) -> Vec<SourceSet
     sources
 }
 
-/// Fit for a file's name.
+/// Whether it can be part of a file name.
 pub(crate) fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name

@@ -54,7 +54,7 @@ fn in_unit_of(key: &str, digits: &str, unit: &str) -> Option<String> {
         _ if key.ends_with("_s") => number * ms / 1e3,
         _ => return None,
     };
-    // Ten digits hide what binary fractions add.
+    // Ten digits hide the rounding of binary fractions.
     let value = (value * 1e9).round() / 1e9;
     value.is_finite().then(|| value.to_string())
 }

@@ -1,4 +1,4 @@
-//! `--set budget.tokens_per_s=98`: a key of a section, given on the command line. It counts as if it stood in the file.
+//! Sets keys of sections from the command line (`--set budget.tokens_per_s=98`), as if they were in the file.
 
 use super::KEYS;
 use super::problem::{At, did_you_mean, either};
@@ -62,9 +62,9 @@ impl Override {
         })
     }
 
-    /// Puts it into the document, in the place of what the file says.
+    /// Puts it into the document; replaces the file's value.
     pub(super) fn apply(&self, root: &mut Node) {
-        // What is no mapping is told by whoever reads it.
+        // A section that is not a mapping is reported by its reader.
         let Kind::Map(sections) = &mut root.kind else {
             return;
         };
@@ -103,7 +103,7 @@ fn named(name: &str) -> Key {
     }
 }
 
-/// Gives everything in it the place of the command line.
+/// Gives everything in it the position of the command line.
 fn place(node: &mut Node) {
     node.at = COMMAND_LINE;
     match &mut node.kind {
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_replaces_what_the_file_says_and_makes_its_section() {
+    fn a_key_replaces_the_files_value_and_creates_its_section() {
         let mut root =
             tree::parse("budget: { tokens_per_s: 196, max_gap_ms: 1000 }\near:").unwrap();
         for (name, value) in [
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_of_a_section_is_told() {
+    fn unknown_keys_are_refused() {
         for (name, value, said) in [
             ("budgt.tokens_per_s", "98", "did you mean `budget`?"),
             ("graph.x", "1", "is not a section"),

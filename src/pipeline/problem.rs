@@ -1,4 +1,4 @@
-//! A problem of a pipeline: line, field, value, rule, likely mistake.
+//! A problem in a pipeline: line, field, value, rule, likely mistake.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use serde::Serialize;
 /// A position in a text, counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct At {
-    /// Line, from 1; 0 for what stands on the command line.
+    /// Line, from 1; 0 for the command line.
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
@@ -81,7 +81,7 @@ impl fmt::Display for Problems {
         for problem in &self.problems {
             let At { line, column } = problem.at;
             match line {
-                // No line has this number: it stands on the command line.
+                // The command line has no line number.
                 0 => write!(f, "--set: {}", problem.field)?,
                 _ => write!(
                     f,
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_of_the_finger_is_recognised_and_a_different_word_is_not() {
+    fn a_typo_is_recognised_and_a_different_word_is_not() {
         let names = ["pre_ms", "post_ms", "min_gap_ms"];
         assert_eq!(
             did_you_mean("pre-ms", names),

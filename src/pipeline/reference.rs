@@ -9,25 +9,25 @@ use super::sections::{CUES_FROM, GATE, is_key, rule_beyond};
 /// A key of a pipeline.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reference {
-    /// The section it stands in: `anchors`.
+    /// Its section: `anchors`.
     pub section: &'static str,
     /// Its name in YAML: `pre_ms`.
     pub key: String,
-    /// What a number counts: `ms`, `tokens/s`; empty for what is no number.
+    /// The unit of a number: `ms`, `tokens/s`; otherwise empty.
     pub unit: &'static str,
-    /// What it takes: `whole number, 0 to 60000`, `low, base or high`.
+    /// Valid values: `whole number, 0 to 60000`, `low, base or high`.
     pub takes: String,
-    /// Its value where it is left out.
+    /// Its default.
     pub default: String,
-    /// The version that had it first; empty if nobody wrote that down.
+    /// The version that introduced it; empty if unknown.
     pub since: &'static str,
     /// What it does, in one line.
     pub what: String,
-    /// What it takes, as JSON Schema.
+    /// Valid values as JSON Schema.
     pub schema: Value,
 }
 
-/// Which keys each version brought.
+/// The keys that each version introduced.
 const SINCE: [(&str, &str); 1] = [(
     "0.1",
     "access anchor_snap_ms anchor_tier background_tier batch burst_s class_offset_ms clip_end clip_lead_ms clip_near_ms clip_stride cues_from \
@@ -38,13 +38,13 @@ const SINCE: [(&str, &str); 1] = [(
      widen",
 )];
 
-/// The sections with what each is about and the element that takes its keys.
+/// The sections, with their subject and the element that takes their keys.
 pub(super) const SECTIONS: [(&str, &str, &str); 7] = [
     ("ears", "eventness", "How to listen."),
     (
         "gate",
         "anchorgate",
-        "How encoded video is read and how long it waits for the sound.",
+        "How encoded video is read, and how long it waits for the sound.",
     ),
     (
         "anchors",
@@ -57,12 +57,12 @@ pub(super) const SECTIONS: [(&str, &str, &str); 7] = [
         "featuresink",
         "How frames are encoded and written.",
     ),
-    // No element's: the command keeps streams going.
+    // No element: the command itself keeps streams going.
     ("live", "", "How `earmark live` keeps streams going."),
     ("events", "", "Whom `earmark live` tells what happens."),
 ];
 
-/// Keys of `budget` that only global planning knows, which happens before any element runs, with what they do.
+/// Keys of `budget` for global planning, which runs before any element, with what they do.
 pub(crate) const GLOBAL_ONLY: [(&str, &str); 6] = [
     (
         "snap_ms",
@@ -90,7 +90,7 @@ pub(crate) const GLOBAL_ONLY: [(&str, &str); 6] = [
     ),
 ];
 
-/// Every key of every section, in the order in which pipelines give them; empty where the elements are not registered.
+/// Every key of every section, in the order of pipelines; empty if the elements are not registered.
 pub fn reference() -> Vec<Reference> {
     SECTIONS
         .iter()
@@ -118,7 +118,7 @@ pub fn reference() -> Vec<Reference> {
         .collect()
 }
 
-/// Where the guide's page goes on with [`tables`]; what stands before it is written by hand.
+/// The guide's page continues with [`tables`] after this line; the part before it is written by hand.
 pub const GENERATED: &str = "<!-- Generated from here on, from the elements' properties: EARMARK_WRITE_GUIDE=1 cargo test --test tests guide writes it anew. -->\n";
 
 /// A table for each section, for the guide.
@@ -145,7 +145,7 @@ pub fn tables() -> String {
     page
 }
 
-/// What a key's number counts, by the key's name: names carry their units.
+/// The unit of a key, from its name.
 fn unit(key: &str) -> &'static str {
     const ENDS: [(&str, &str); 11] = [
         ("_minutes", "minutes"),
@@ -272,7 +272,7 @@ fn of_live(key: super::live::Key) -> Reference {
     }
 }
 
-/// A key that no element takes: global planning happens before any runs.
+/// A key that no element takes: global planning runs before any element.
 fn cues_from() -> Reference {
     Reference {
         section: "anchors",
@@ -282,11 +282,11 @@ fn cues_from() -> Reference {
         takes: "text".into(),
         default: String::new(),
         schema: json!({ "type": ["string", "null"] }),
-        what: "global planning: cues of another source, merged with what is heard: a file of one JSON object a line (time_s, p, label), or a folder with VIDEO_ID.cues.jsonl for each recording".into(),
+        what: "global planning: cues of another source, merged with Earmark's own: a file with one JSON object per line (time_s, p, label), or a folder with VIDEO_ID.cues.jsonl for each recording".into(),
     }
 }
 
-/// Another: the command makes one pass or two.
+/// Another one: the command makes one pass or two.
 fn planning() -> Reference {
     Reference {
         section: "budget",
@@ -296,7 +296,7 @@ fn planning() -> Reference {
         takes: "global or streaming".into(),
         default: "`global` for files with sound".into(),
         schema: or_variable(json!({ "enum": ["global", "streaming"] })),
-        what: "global: hear the whole recording first, then plan it exactly; streaming: plan behind the sound, in one pass".into(),
+        what: "global: listen to the whole recording first, then plan it exactly; streaming: plan while listening, in one pass".into(),
     }
 }
 

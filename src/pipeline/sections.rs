@@ -76,7 +76,7 @@ impl<'a> Given<'a> {
     }
 }
 
-/// Keys of earlier versions and what they are called now.
+/// Keys of earlier versions, and their new names.
 const RENAMED: [(&str, &str); 3] = [
     ("fallback_tier", "background_tier"),
     ("uniform_tier", "untrusted_tier"),
@@ -347,7 +347,7 @@ pub(super) fn check(
     }
 }
 
-/// The key of the section `anchors` that names cues of another source.
+/// The key of the section `anchors` for cues of another source.
 pub(super) const CUES_FROM: &str = "cues_from";
 
 /// The path of cues of another source, if the section names one.
@@ -371,7 +371,7 @@ pub(super) fn cues_from(
         Value::String(path) if path.is_empty() => None,
         Value::String(_) if planning == Planning::Streaming => wrong(
             "needs global planning",
-            "a plan in one pass has only what is heard; write `budget: { planning: global }`",
+            "a plan in one pass cannot use other cues; write `budget: { planning: global }`",
         ),
         Value::String(_) if !matches!(policy, Policy::Gated | Policy::AnchorsOnly) => wrong(
             "needs the policy gated or anchors_only",
@@ -380,7 +380,7 @@ pub(super) fn cues_from(
         Value::String(path) => Some(path),
         _ => wrong(
             "must be the path of a file or folder",
-            "a file of one JSON object a line, or a folder with VIDEO_ID.cues.jsonl for each recording",
+            "a file with one JSON object per line, or a folder with VIDEO_ID.cues.jsonl for each recording",
         ),
     }
 }
@@ -501,7 +501,7 @@ pub(super) fn properties(
     found
 }
 
-/// Reports unknown probes, unusable weights, and a probe that lacks what it needs.
+/// Reports unknown probes, unusable weights, and a probe without what it needs.
 pub(super) fn probe(ears: &Properties, problems: &mut Vec<Problem>) {
     let text = |key| ears.text(key).unwrap_or_default();
     let (probe, weights) = (text("probe"), text("weights"));
@@ -518,7 +518,8 @@ pub(super) fn probe(ears: &Properties, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Keys of the section `gate`: how the gate reads and waits, and what it lets framepick choose from. What it plans is set in `anchors` and `budget`.
+/// Keys of the section `gate`: how the gate reads and waits, and which frames framepick may choose from. Planning is set in `anchors` and
+/// `budget`.
 pub(super) const GATE: [&str; 5] = [
     "access",
     "max_bytes",
@@ -527,7 +528,7 @@ pub(super) const GATE: [&str; 5] = [
     "sharpest_ms",
 ];
 
-/// The tagger is set in `ears`, and the sink only records its name; the command sets what else it records.
+/// The tagger is set in `ears`, and the sink only records its name; the command sets the other recorded values.
 pub(super) fn is_key(section: &str, key: &str) -> bool {
     match section {
         "gate" => GATE.contains(&key),
@@ -578,7 +579,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_with_a_unit_is_told_in_the_unit_of_its_key() {
+    fn a_number_with_a_unit_is_converted_to_the_unit_of_its_key() {
         for (key, text, meant) in [
             ("pre_ms", "0.2s", "200"),
             ("snap_ms", "1 s", "1000"),

@@ -1,4 +1,4 @@
-//! The pipelines that come with the command, by name: `gated` means what `pipelines/gated.yaml` says, wherever the command runs.
+//! The pipelines that come with the command: `gated` means the content of `pipelines/gated.yaml`, wherever the command runs.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::problem::{did_you_mean, either};
 /// A pipeline that comes with the command.
 #[derive(Clone, Copy, Debug)]
 pub struct Shipped {
-    /// What the command line calls it.
+    /// Its name on the command line.
     pub name: &'static str,
     /// Its YAML.
     pub text: &'static str,
@@ -95,7 +95,7 @@ pub fn is_meant(name: &Path) -> bool {
     find(name).is_some() && !name.exists()
 }
 
-/// The text of a pipeline: of a file, or where there is none, of the shipped pipeline of this name.
+/// The text of a pipeline: a file, or if there is none, the shipped pipeline of this name.
 ///
 /// # Errors
 /// The file cannot be read, and no shipped pipeline has its name.
@@ -113,7 +113,7 @@ pub fn text(file: &Path) -> Result<String, Error> {
     })
 }
 
-/// For a bare word that names nothing.
+/// For a plain word that names nothing.
 fn hint(file: &Path) -> Option<String> {
     let word = file.to_str().filter(|word| !word.contains(['/', '.']))?;
     let names = SHIPPED.map(|shipped| shipped.name);
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_goes_before_a_name_and_a_slip_is_told() {
+    fn a_file_comes_before_a_name_and_a_typo_gets_a_hint() {
         assert_eq!(find(Path::new("thrifty")).unwrap().name, "thrifty");
         assert!(find(Path::new("pipelines/thrifty.yaml")).is_none());
         assert_eq!(text(Path::new("gated")).unwrap(), SHIPPED[0].text);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn each_says_in_a_line_what_it_does() {
+    fn each_describes_itself_in_one_line() {
         for shipped in SHIPPED {
             assert!(shipped.text.starts_with("# "), "{}", shipped.name);
             assert!(

@@ -1,4 +1,4 @@
-//! Asks every question in every way, recording by recording; each recording is decoded once for many questions.
+//! Asks every question in every way, recording by recording; decodes each recording once for many questions.
 
 use std::time::{Duration, Instant};
 
@@ -71,7 +71,7 @@ pub(super) struct Results {
 }
 
 impl Results {
-    /// Every answer with its evidence, a JSON object a line.
+    /// Every answer with its evidence, one JSON object per line.
     pub(super) fn lines(&self) -> String {
         self.lines.iter().map(|line| format!("{line}\n")).collect()
     }
@@ -169,7 +169,7 @@ pub(super) fn run(
     Ok(results)
 }
 
-/// What was spent until now; the list of single overheads is not needed.
+/// Counts so far; drops the overheads of single calls.
 fn spent(asker: &Asker<'_>) -> Ledger {
     let ledger = asker.client().map(|client| &client.ledger);
     ledger.map_or_else(Ledger::default, |ledger| Ledger {

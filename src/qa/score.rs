@@ -1,4 +1,4 @@
-//! Whether an answer is right, and whether its evidence lies where the answer is.
+//! Judges an answer: whether it is right, and whether its evidence lies where the answer is.
 
 use anchoring::time::Nanos;
 
@@ -7,20 +7,20 @@ use crate::ask::evidence::{Asked, Span};
 use crate::ask::heard::Heard;
 use crate::datasets::questions::Question;
 
-/// How one question went in one way.
+/// The outcome of one question in one way.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Outcome {
     pub(super) right: bool,
     /// Why there is no answer.
     pub(super) unanswered: Option<String>,
-    /// Whether a span of the evidence meets the labelled one; `None` without a label.
+    /// Whether a span of the evidence overlaps the labelled one; `None` without a label.
     pub(super) in_label: Option<bool>,
     /// Whether all of the evidence lies in windows of anchors.
     pub(super) in_anchors: bool,
     pub(super) tokens: u64,
     pub(super) localizer_calls: u64,
     pub(super) localizer_tokens: u64,
-    /// Calls that the answer took, kept ones among them; the server's count of their tokens; what they took, ms.
+    /// Calls of the answer, including kept ones; the server's count of their tokens; their time, ms.
     pub(super) calls: u64,
     pub(super) server_tokens: u64,
     pub(super) server_ms: f64,

@@ -23,7 +23,7 @@ pub(super) struct OfRecording {
 /// The questions of an evaluation.
 pub(super) struct Set {
     pub(super) recordings: Vec<OfRecording>,
-    /// What a user should know.
+    /// Notes for the user.
     pub(super) notes: Vec<String>,
 }
 
@@ -93,7 +93,7 @@ pub(super) fn read(args: &EvalQa) -> anyhow::Result<Set> {
     Ok(Set { recordings, notes })
 }
 
-/// The videos that count: both halves are as large, and which video is in which follows from the seed and its name alone.
+/// The videos that count. Both halves have the same size; the seed and a video's name alone decide its half.
 fn half(mut videos: Vec<String>, args: &EvalQa) -> Vec<String> {
     let key = |video: &String| Sha256::digest(format!("{}/{video}", args.half_seed)).to_vec();
     videos.sort_by_key(key);

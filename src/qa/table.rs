@@ -16,11 +16,11 @@ const SEED: u64 = 1;
 struct Row<'a> {
     way: &'a Way,
     accuracy: Option<Estimate>,
-    /// From the first row.
+    /// Differences from the first row.
     difference: Option<Estimate>,
     by_type: BTreeMap<String, (u64, u64)>,
     unanswered: u64,
-    /// Shares of answers whose evidence meets the label (of those with one), or lies in windows of anchors.
+    /// Shares of answers whose evidence overlaps the label (of those with one), or lies in windows of anchors.
     in_label: Option<f64>,
     in_anchors: f64,
     tokens: u64,
@@ -47,7 +47,7 @@ impl<'a> Table<'a> {
             .iter()
             .flat_map(|one| one.questions.iter().map(|question| question.kind.as_str()))
             .collect();
-        // Questions of one recording are no independent draws: recordings are resampled.
+        // Questions of one recording are not independent: recordings are resampled.
         let mut units: Vec<Vec<usize>> = Vec::new();
         let mut first = 0;
         for one in &set.recordings {
@@ -104,7 +104,7 @@ impl<'a> Table<'a> {
         let mut lines: Vec<Vec<String>> = vec![head.map(str::to_owned).to_vec()];
         lines.extend(self.rows.iter().map(Row::line));
         let mut text = format!(
-            "{} questions about {} recordings; tokens, calls, count and seconds are a question's, intervals 95 % over recordings\n\n{}",
+            "{} questions about {} recordings; tokens, calls, count and seconds are per question, intervals 95 % over recordings\n\n{}",
             self.questions,
             self.recordings,
             aligned(&lines)

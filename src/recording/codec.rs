@@ -1,10 +1,10 @@
-//! Reads the name that a container itself gives its video codec, where GStreamer has none.
+//! Reads the codec name that a container gives its video, for codecs that GStreamer cannot name.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// Streams are described within this many bytes.
+/// Stream descriptions lie within this many bytes.
 const HEAD: u64 = 1 << 16;
 
 /// The video codec of a Matroska or AVI file.

@@ -19,7 +19,7 @@ use crate::machine::packages;
 
 /// Time limit for probing a recording.
 const TIME_LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(30);
-/// Time limit for the first attempt on a file: on some damaged files the discoverer now and then waits forever, and a second one does not.
+/// Time limit for the first attempt on a file: on some damaged files the discoverer occasionally waits forever, and a second one does not.
 const FIRST_LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(5);
 
 /// Location of a recording.
@@ -231,7 +231,7 @@ impl Input {
     /// From a path or URI. A local file must exist, be a file, not be empty, and be readable.
     ///
     /// # Errors
-    /// Which of these it is not.
+    /// The input is not one of these.
     pub fn new(given: &str) -> Result<Self, ProbeError> {
         let name = || given.to_owned();
         if given == "-" || given.starts_with("fd://") {
@@ -264,7 +264,7 @@ impl Input {
     /// Like [`Input::new`], but a path need not be UTF-8.
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     pub fn from_os(given: &OsStr) -> Result<Self, ProbeError> {
         match given.to_str() {
             Some(text) => Self::new(text),
@@ -499,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused_by_name() {
+    fn anything_but_a_file_is_refused_by_name() {
         crate::init().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let name = |p: &Path| p.to_str().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! Reads what an MP4 file says of its tracks, beside what GStreamer makes of them (ISO/IEC 14496-12).
+//! Reads the video tracks of an MP4 file, including those that GStreamer hides (ISO/IEC 14496-12).
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_no_film_has_none() {
+    fn cut_and_foreign_files_have_no_tracks() {
         let film = film(1500, &[0]);
         for end in 0..film.len() {
             assert!(of_bytes(&film[..end]).is_empty(), "{end}");

@@ -44,7 +44,7 @@ pub(super) fn time(video: &Path, all: u64) -> anyhow::Result<Value> {
             gst::PadProbeReturn::Ok
         }
     });
-    // A second video fails to link, and sound has nowhere to go; neither is needed.
+    // A second video fails to link, and sound has no sink; neither matters.
     demux.connect_pad_added({
         let decoder = decoder.downgrade();
         move |_, pad| {

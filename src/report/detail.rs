@@ -1,7 +1,7 @@
 //! Cues at every zoom level of the timeline, computed once when the page is written.
 //!
-//! The finest level has a cell a hop; each level above it has a cell for four of the one below. A cell keeps the lowest and the highest
-//! eventness, so that no click is lost at any zoom.
+//! The finest level has one cell per hop; each level above it has one cell for four of the level below. A cell keeps the lowest and the
+//! highest eventness, so no click is lost at any zoom.
 
 use anchoring::cue::{COARSE, HOP};
 use gstearmark::h5::CueColumns;
@@ -12,7 +12,7 @@ const FACTOR: usize = 4;
 const ENOUGH: usize = 1024;
 /// Most cells of the finest level: nine hours of hops. Longer recordings get coarser cells.
 const MOST: usize = 405_000;
-/// The byte of usual change.
+/// The byte that means usual change.
 const USUAL_CHANGE: f32 = 32.0;
 /// Shades of a band.
 const SHADES: u8 = 15;
@@ -24,13 +24,13 @@ pub(crate) struct Level {
     pub low: Vec<u8>,
     /// Highest eventness.
     pub high: Vec<u8>,
-    /// Highest uncertainty; 255 where there is no cue.
+    /// Highest uncertainty; 255 without a cue.
     pub unsure: Vec<u8>,
     /// Highest probability of speech.
     pub speech: Vec<u8>,
-    /// Shades of the bands, `[cells, 16]`, 0..=15; empty where the file has none.
+    /// Shades of the bands, `[cells, 16]`, 0..=15; empty if the file has none.
     pub bands: Vec<u8>,
-    /// Greatest change, 32 for what is usual; 0 where it is not known, and empty where it is known nowhere.
+    /// Greatest change, 32 for the usual one; 0 if unknown, and empty if unknown everywhere.
     pub change: Vec<u8>,
 }
 
@@ -127,7 +127,7 @@ impl CueLevels {
             finest.high[at] = finest.high[at].max(eventness);
             finest.speech[at] = finest.speech[at].max(speech);
             if let (Some(most), Some(&change)) = (finest.change.get_mut(at), cues.change.get(row)) {
-                // The cast turns what is not a number into 0, and saturates.
+                // The cast turns NaN into 0, and saturates.
                 *most = (*most).max((change * USUAL_CHANGE) as u8);
             }
             let from = cues.bands.get(row * COARSE..(row + 1) * COARSE);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_cue_is_nothing_is_sure() {
+    fn a_cell_without_a_cue_is_fully_uncertain() {
         let mut cues = cues(10);
         for pts in &mut cues.pts_ns[5..] {
             *pts += 10 * HOP.get();
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_zero() {
+    fn nan_becomes_zero() {
         assert_eq!(
             [byte(f32::NAN), byte(-1.0), byte(0.5), byte(9.0)],
             [0, 0, 128, 255]

@@ -57,7 +57,7 @@ fn search(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> anyhow::Resu
     Ok(())
 }
 
-/// The recording of this name in a folder; if a file is given, that one.
+/// The recording with this name in a folder; a file stands for itself.
 pub(crate) fn recording_named(stem: &OsStr, given: &Path) -> Option<PathBuf> {
     beside(stem, given, &RECORDINGS)
 }
@@ -73,7 +73,7 @@ fn beside(stem: &OsStr, given: &Path, endings: &[&str]) -> Option<PathBuf> {
     })
 }
 
-/// The inputs of a page: labels and recording with the same name, if folders of them are given.
+/// The inputs of a page: if folders are given, the labels and recording with the same name.
 pub(super) fn source(file: &Path, args: &cli::Report) -> Source {
     let stem = file.file_stem().unwrap_or_default();
     let beside = |given: &Path, endings: &[&str]| beside(stem, given, endings);
@@ -113,7 +113,7 @@ pub(super) fn name(file: &Path, folder: &Path) -> String {
         .into_owned()
 }
 
-/// Checks that what is given beside the files exists: a page without its recording would be made in silence.
+/// Checks that the given paths exist: otherwise a page would silently lack its recording.
 ///
 /// # Errors
 /// A path does not exist.
@@ -122,10 +122,7 @@ pub(super) fn beside_exist(args: &cli::Report) -> anyhow::Result<()> {
         let Some(path) = given else { continue };
         let is_address = path.to_str().is_some_and(|text| text.contains("://"));
         if !is_address && !path.exists() {
-            bail!(
-                "{option} {}: there is no such file or folder",
-                path.display()
-            );
+            bail!("{option} {}: no such file or folder", path.display());
         }
     }
     Ok(())

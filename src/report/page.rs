@@ -1,4 +1,4 @@
-//! Renders a page: one HTML file that opens from disk.
+//! Renders the report: one HTML file that opens from disk.
 //!
 //! Markup comes from an escaping template, data as JSON that cannot close its element, columns as base64, thumbnails as data URLs. A content
 //! security policy lets the browser run only the page's own scripts.
@@ -100,7 +100,7 @@ pub(crate) fn index(folder: &str, rows: &[Value]) -> anyhow::Result<String> {
     render(INDEX, context, &Value::Null, "", "")
 }
 
-/// Renders a page of this look from another template, which extends `base.html`.
+/// Renders a page of the same style from another template, which extends `base.html`.
 ///
 /// # Errors
 /// The template does not render.
@@ -129,7 +129,7 @@ fn render(
     let style = format!("{STYLE}\n{style}");
     let hash = STANDARD.encode(Sha256::digest(script));
     let own = context! {
-        // Nothing is fetched, and only the script with this hash runs, whatever a label contains.
+        // Fetches nothing, and only the script with this hash runs, whatever a label contains.
         policy => format!(
             "default-src 'none'; img-src data:; media-src 'self' file: http: https:; style-src 'unsafe-inline'; script-src 'sha256-{hash}'"
         ),
@@ -301,7 +301,7 @@ fn data(run: &RunView) -> Value {
             "standing": run.verdict.as_ref().map(|verdict| bytes(&verdict.anchors.iter().map(|standing| *standing as u8).collect::<Vec<_>>())),
         },
         "candidates": {
-            // Whether the plan said what it left out.
+            // Whether the plan keeps candidates that it did not take.
             "known": run.summary.candidates_per_min > 0,
             "n": candidates.len(),
             "onset": times(candidates.iter().map(|one| one.onset_ns)),
@@ -313,7 +313,7 @@ fn data(run: &RunView) -> Value {
     })
 }
 
-/// Score and measures of every frame, a byte each; null where there are none.
+/// Score and measures of every frame, one byte each; null if there are none.
 fn quality(tables: &Tables) -> Value {
     let row = |frame: &FrameQuality| {
         let measures = frame.values().map(share);
@@ -333,8 +333,7 @@ fn name(run: &RunView) -> String {
     short(&name.to_string_lossy())
 }
 
-/// As many thumbnails as fit into `room` bytes: anchors first, by score, then background frames, evenly. Also returns how many
-/// are left out.
+/// As many thumbnails as fit into `room` bytes: anchors first, by score, then background frames, evenly. Also returns how many are left out.
 fn thumbnails(run: &RunView, room: usize) -> anyhow::Result<(Value, usize)> {
     let all = run.tables.pts_ns.len();
     if !run.summary.thumbnails {
@@ -545,7 +544,7 @@ mod tests {
         assert_eq!(html.matches("<script").count(), 2, "the data and our own");
         assert_eq!(html.matches("</script>").count(), 2);
         assert!(!html.contains("<img src=x"));
-        assert!(html.contains("{{7*7}}"), "it was taken for a template");
+        assert!(html.contains("{{7*7}}"), "it was parsed as a template");
         assert!(!html.contains("href=\"javascript:"));
         let index = index(
             HOSTILE,

@@ -1,9 +1,9 @@
-//! Draws a feature file for a paper, as SVG or PNG: the rows of the report's timeline.
+//! `earmark plot`: draws a feature file for a paper, as SVG or PNG: the rows of the report's timeline.
 //!
 //! # Layout
 //!
 //! - `rows`: turns runs into shapes; `legend`: what the marks mean.
-//! - `shapes`: shapes, colours, and text as outlines of a bundled font, so that it looks the same everywhere.
+//! - `shapes`: shapes, colours, and text as outlines of a bundled font, so that it is the same everywhere.
 //! - `svg`, `png`: render shapes.
 
 mod legend;

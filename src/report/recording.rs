@@ -1,4 +1,4 @@
-//! Reads from a feature file what a page or a drawing shows.
+//! Reads what a page or a drawing shows from a feature file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -136,7 +136,7 @@ impl RunView {
         self.config.get(section)?.get(name)
     }
 
-    /// What follows from the tables.
+    /// Figures that follow from the tables.
     pub(crate) fn facts(&self) -> Facts {
         let duration = self.duration_ns();
         let frames = self.tables.pts_ns.iter().copied();
@@ -247,7 +247,7 @@ pub(crate) fn clock(ns: i64) -> String {
     }
 }
 
-/// Sorts anchors and candidates by onset; with negative offsets, a file has them in another order.
+/// Sorts anchors and candidates by onset; with negative offsets, a file has another order.
 fn by_onset(tables: &mut Tables) {
     let mut order: Vec<usize> = (0..tables.anchors.len()).collect();
     order.sort_by_key(|&row| tables.anchors[row].onset_ns);
@@ -368,7 +368,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn anchors_are_shown_as_they_are_heard() {
+    fn anchors_are_shown_in_the_order_of_their_onsets() {
         let mut tables = shown(&[5, 2, 9], "x").tables;
         tables.anchor.push(-1);
         by_onset(&mut tables);

@@ -2,8 +2,8 @@
 //!
 //! # Layout
 //!
-//! - `files`: which files may be served.
-//! - `bytes`: a connection fed with given bytes.
+//! - `files`: decides which files may be served.
+//! - `bytes`: a connection with given bytes, for fuzzing.
 
 mod bytes;
 mod files;
@@ -35,7 +35,7 @@ const PAGES: usize = 2;
 /// Threads that read files and make pages.
 const THREADS: usize = 8;
 
-/// What is served.
+/// The files to serve.
 struct Served {
     sources: Vec<Source>,
     /// The folder, if one was given.

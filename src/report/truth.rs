@@ -124,20 +124,20 @@ fn start(event: &Event) -> i64 {
     event.span.start().get()
 }
 
-/// When an event ends, for hits by frames.
+/// The end of an event, for hits by frames.
 fn stop(event: &Event) -> i64 {
     let stop = event.span.stop().get();
     stop.max(start(event).saturating_add(SHORTEST))
 }
 
-/// The frame of the highest tier in an event, the first of several.
+/// The frame with the highest tier in an event; the first of several.
 fn dearest(event: &Event, tables: &Tables) -> Option<usize> {
     let first = tables.pts_ns.partition_point(|pts| *pts < start(event));
     let last = tables.pts_ns.partition_point(|pts| *pts < stop(event));
     (first..last).min_by_key(|row| std::cmp::Reverse(tables.tier.get(*row)))
 }
 
-/// The likeliest candidate that was not taken from its start to its stop.
+/// The likeliest untaken candidate during an event.
 fn likeliest(event: &Event, tables: &Tables) -> Option<usize> {
     let candidates = &tables.candidates;
     let from = start(event).saturating_sub(TOLERANCE);
@@ -147,7 +147,7 @@ fn likeliest(event: &Event, tables: &Tables) -> Option<usize> {
     (first..last).max_by(|a, b| candidates[*a].score.total_cmp(&candidates[*b].score))
 }
 
-/// Whether an instant lies in any event; asked in the order of time.
+/// Whether an instant lies in any event; call it in order of time.
 struct Cover<'a> {
     events: &'a [Event],
     next: usize,
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_found_at_its_beginning_seen_in_its_middle_or_missed() {
+    fn an_event_is_found_at_its_start_shown_in_its_middle_or_missed() {
         let events = [
             event(1_000, 2_000),
             event(5_000, 5_100),
@@ -250,7 +250,7 @@ mod tests {
         let verdict = judge(&events, &run(&[1_050, 3_000], &[]));
         assert_eq!(fates(&verdict), [EventResult::Found, EventResult::Missed]);
         assert_eq!(verdict.anchors, [AnchorResult::Right, AnchorResult::False]);
-        // Two anchors serve both, though each fits the first.
+        // Two anchors serve both, although each fits the first.
         let verdict = judge(&events, &run(&[1_050, 1_150], &[]));
         assert_eq!(fates(&verdict), [EventResult::Found, EventResult::Found]);
     }
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missed_event_was_heard_where_a_candidate_was_left_out() {
+    fn a_missed_event_may_have_an_untaken_candidate() {
         let events = [event(1_000, 1_100), event(5_000, 6_000)];
         let mut run = run(&[], &[]);
         let one = |ms: i64, score| h5::CandidateRow {

@@ -1,8 +1,8 @@
-//! `earmark eval detection`: mAP at tIoU 0.1 to 0.5, as the detection challenges of EPIC-SOUNDS and EPIC-KITCHENS-100 have it.
+//! `earmark eval detection`: mAP at tIoU 0.1 to 0.5, as in the detection challenges of EPIC-SOUNDS and EPIC-KITCHENS-100.
 //!
-//! Damen et al., "Rescaling Egocentric Vision" (2022); Huh et al., "EPIC-SOUNDS" (2023). AP is averaged over the classes that the annotations
-//! have; detections of other classes are left out, detections in other videos are false. Version 0.1 of EPIC-SOUNDS' challenge leaves the class
-//! `background` out.
+//! Damen et al., "Rescaling Egocentric Vision" (2022); Huh et al., "EPIC-SOUNDS" (2023). AP is averaged over the classes of the annotations;
+//! detections of other classes do not count, detections in other videos are false. Version 0.1 of EPIC-SOUNDS' challenge leaves out the class
+//! `background`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -16,13 +16,13 @@ use super::precision::{Found, Span, average_precision};
 use crate::cli::{Background, EvalDetection};
 use crate::datasets::epic::{self, Annotation, Class, Detection, Kind, Submission};
 
-/// Videos that are named; JSON has all.
+/// Videos to list; JSON has all.
 const NAMED: usize = 10;
 
-/// The version of the challenge that leaves the background out.
+/// The version of the challenge that leaves out the background.
 const WITHOUT_BACKGROUND: &str = "0.1";
 
-/// What is asked of a class.
+/// The part of a class that a task compares.
 #[derive(Clone, Copy)]
 enum Task {
     Interaction,
@@ -65,17 +65,17 @@ impl Task {
     }
 }
 
-/// The thresholds 0.1, 0.2, …, 0.5, made as NumPy's `linspace` makes them.
+/// The thresholds 0.1, 0.2, …, 0.5, computed like NumPy's `linspace`.
 fn thresholds() -> [f64; 5] {
     [0.1, 0.1 + 0.1, 0.1 + 2.0 * 0.1, 0.1 + 3.0 * 0.1, 0.5]
 }
 
-/// What one task gives.
+/// The result of one task.
 struct TaskScores {
     task: Task,
     /// By class, then threshold.
     classes: BTreeMap<(u32, u32), Vec<f64>>,
-    /// Detections of classes that the annotations don't have.
+    /// Detections of classes that the annotations lack.
     unknown: usize,
     /// Classes without any detection.
     silent: usize,
@@ -151,7 +151,7 @@ fn score(task: Task, truth: &[Annotation], submission: &Submission) -> TaskScore
 /// `earmark eval detection`.
 ///
 /// # Errors
-/// A file cannot be read, or the two have no video in common.
+/// A file cannot be read, or the two share no video.
 pub(crate) fn run(args: &EvalDetection) -> anyhow::Result<Scored> {
     let mut annotations = epic::annotations(&args.annotations)?;
     let submission = epic::submission(&args.submission, annotations.kind)?;

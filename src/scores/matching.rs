@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 
-/// Nobody.
+/// No partner.
 const NONE: usize = usize::MAX;
 
-/// For every vertex on the left the one on the right that it is matched to. `edges`: for each on the left those that it may have, each below `right`.
+/// For every vertex on the left, its partner on the right. `edges`: the possible partners of each, all below `right`.
 pub(super) fn largest(edges: &[Vec<usize>], right: usize) -> Vec<Option<usize>> {
     let mut left_of = vec![NONE; right];
     let mut right_of = vec![NONE; edges.len()];
     loop {
-        // Layers of alternating paths that begin at vertices without a partner.
+        // Layers of alternating paths that begin at free vertices.
         let mut layer = vec![NONE; edges.len()];
         let mut queue: VecDeque<usize> = VecDeque::new();
         for (u, at) in layer.iter_mut().enumerate() {
@@ -51,7 +51,8 @@ pub(super) fn largest(edges: &[Vec<usize>], right: usize) -> Vec<Option<usize>> 
     }
 }
 
-/// Walks one path from `start` to a free vertex on the right, if there is one, and swaps who is matched along it. No recursion: paths may be long.
+/// Follows one path from `start` to a free vertex on the right, if there is one, and swaps the partners along it. No recursion: paths may be
+/// long.
 fn extend(
     start: usize,
     edges: &[Vec<usize>],
@@ -106,14 +107,14 @@ mod tests {
     }
 
     #[test]
-    fn a_greedy_choice_is_taken_back() {
+    fn a_greedy_choice_is_undone() {
         assert_eq!(size(&[vec![0, 1], vec![0]], 2), 2);
         assert_eq!(size(&[vec![0, 1], vec![0, 2], vec![0], vec![2]], 3), 3);
         assert_eq!(size(&[vec![], vec![0]], 1), 1);
         assert_eq!(size(&[], 0), 0);
     }
 
-    /// Against trying everything, on small graphs that a simple generator makes.
+    /// Compares with trying everything, on small random graphs.
     #[test]
     fn it_is_the_largest() {
         fn best(edges: &[Vec<usize>], used: u32) -> usize {

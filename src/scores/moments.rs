@@ -1,9 +1,9 @@
-//! `earmark eval moments`: moment retrieval and highlight detection on QVHighlights, as its authors' scorer has them (Lei et al., 2021).
+//! `earmark eval moments`: moment retrieval and highlight detection on QVHighlights, as in its authors' scorer (Lei et al., 2021).
 //!
-//! R1: the share of queries whose first window reaches an IoU with the true window that is nearest to it. mAP: of the first ten windows, by score,
-//! averaged over queries. Both also for the queries with true windows of up to 10 s (short), 10 to 30 s (middle) and longer (long), with those
-//! windows only. Highlights: AP and the best clip, against each judge, where a clip counts from Fair, Good or VeryGood on. All in percent, rounded
-//! to hundredths, as the scorer prints them.
+//! R1: the share of queries whose first window reaches an IoU with the nearest true window. mAP: of the first ten windows, by score, averaged
+//! over queries. Both also for true windows of up to 10 s (short), 10 to 30 s (middle) and longer (long), for queries that have such windows.
+//! Highlights: AP and the best clip, against each judge, where a clip counts from Fair, Good or VeryGood on. All in percent, rounded to
+//! hundredths, as the scorer prints them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -18,16 +18,16 @@ use crate::datasets::qvhighlights::{self, JUDGES, Predicted, Query};
 
 /// Windows of a query that count.
 const MOST_WINDOWS: usize = 10;
-/// Names of ranges, and over what and up to what a true window is long, seconds; without, all count.
+/// Names of ranges, and the lengths of true windows in them, seconds: above the first, up to the second; without, all count.
 const RANGES: [(&str, Option<(f64, f64)>); 4] = [
     ("full", None),
     ("long", Some((30.0, 150.0))),
     ("middle", Some((10.0, 30.0))),
     ("short", Some((0.0, 10.0))),
 ];
-/// From which judgement on a clip is a highlight.
+/// The grade that makes a clip a highlight.
 const LEVELS: [(&str, u8); 3] = [("Fair", 2), ("Good", 3), ("VeryGood", 4)];
-/// Names of queries that are told.
+/// Queries to list.
 const NAMED: usize = 10;
 
 /// IoU thresholds 0.5, 0.55, …, 0.95, with their names.
@@ -38,7 +38,7 @@ fn thresholds() -> Vec<(String, f64)> {
         .collect()
 }
 
-/// Percent, rounded to hundredths; nothing where there is nothing to average.
+/// Percent, rounded to hundredths; none if there is nothing to average.
 fn percent(share: f64) -> Value {
     let rounded = format!("{:.2}", 100.0 * share);
     json!(rounded.parse::<f64>().ok().filter(|x| x.is_finite()))
@@ -53,7 +53,7 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
     sum / count as f64
 }
 
-/// A query's true windows beside those that were predicted.
+/// A query's true windows and the predicted ones.
 type Pair<'a> = (Vec<Span>, &'a [(f64, f64, f64)]);
 
 /// Figures of moment retrieval over some queries.
@@ -101,17 +101,17 @@ fn retrieval(pairs: &[Pair<'_>]) -> Value {
     json!({ "MR-mAP": map, "MR-R1": r1 })
 }
 
-/// AP of clips by one judge: the mean of the interpolated precision at each score at which a highlight is found.
+/// AP of clips by one judge: the mean of the interpolated precision at each score that finds a highlight.
 fn clip_precision(truth: &[bool], scores: &[f64]) -> f64 {
     let all = truth.iter().filter(|is| **is).count();
     if all == 0 || all == truth.len() {
         return if all == 0 { 0.0 } else { 1.0 };
     }
-    // Clips without a score have 0; scores without a clip are passed over.
+    // Clips without a score get 0; scores without a clip are ignored.
     let score = |i: usize| scores.get(i).copied().unwrap_or(0.0);
     let mut order: Vec<usize> = (0..truth.len()).collect();
     order.sort_by(|a, b| score(*b).total_cmp(&score(*a)));
-    // Clips of one score come together.
+    // Clips of equal score come together.
     let mut steps: Vec<(bool, f64)> = Vec::new();
     let (mut right, mut taken) = (0, 0);
     while taken < order.len() {
@@ -131,7 +131,7 @@ fn clip_precision(truth: &[bool], scores: &[f64]) -> f64 {
     mean(steps.iter().filter(|step| step.0).map(|step| step.1))
 }
 
-/// Figures of highlight detection from a judgement on.
+/// Figures of highlight detection for a lowest grade.
 fn highlights(pairs: &[(&Query, &[f64])], least: u8) -> Value {
     let mut precisions = Vec::new();
     let mut hits = Vec::new();
@@ -156,10 +156,10 @@ fn highlights(pairs: &[(&Query, &[f64])], least: u8) -> Value {
     json!({ "HL-mAP": percent(mean(precisions.into_iter())), "HL-Hit1": percent(mean(hits.into_iter())) })
 }
 
-/// A query and the windows that were predicted for it: start, stop, score.
+/// A query and its predicted windows: start, stop, score.
 type Answered<'a> = (&'a Query, &'a [(f64, f64, f64)]);
 
-/// What their scorer gives, by its names.
+/// The figures of the authors' scorer, under its names.
 fn score(queries: &[Query], predicted: &HashMap<i64, &Predicted>) -> Map<String, Value> {
     let mut all = Map::new();
     let mut brief = Map::new();
@@ -223,7 +223,7 @@ fn score(queries: &[Query], predicted: &HashMap<i64, &Predicted>) -> Map<String,
 /// `earmark eval moments`.
 ///
 /// # Errors
-/// A file cannot be read, or the two are not about the same queries.
+/// A file cannot be read, or the two cover different queries.
 pub(crate) fn run(args: &EvalMoments) -> anyhow::Result<Scored> {
     let queries = qvhighlights::labels(&args.labels)?;
     let predicted = qvhighlights::predictions(&args.submission)?;
@@ -255,7 +255,7 @@ pub(crate) fn run(args: &EvalMoments) -> anyhow::Result<Scored> {
         |p: &&Predicted| p.windows.is_some() != windows || p.saliency.is_some() != saliency;
     if let Some(other) = predicted.iter().find(differs) {
         bail!(
-            "{}: qid {} has not the same predictions as the first line: all need pred_relevant_windows, or all pred_saliency_scores, or all both",
+            "{}: qid {} has other predictions than the first line: all lines need pred_relevant_windows, or all pred_saliency_scores, or all both",
             args.submission.display(),
             other.id
         );
@@ -270,7 +270,7 @@ pub(crate) fn run(args: &EvalMoments) -> anyhow::Result<Scored> {
     let mut warnings = Vec::new();
     if uneven > 0 {
         warnings.push(format!(
-            "{uneven} queries have more or fewer saliency scores than their videos have clips of 2 s: clips without a score have 0, scores without a clip are passed over"
+            "{uneven} queries have more or fewer saliency scores than their videos have clips of 2 s: clips without a score have 0, scores without a clip are ignored"
         ));
     }
     all.insert("ok".into(), json!(true));

@@ -1,7 +1,7 @@
-//! `earmark eval onsets`: F-measure of onsets, as mir_eval has it (Raffel et al., 2014; Böck et al., 2012).
+//! `earmark eval onsets`: F-measure of onsets, as in mir_eval (Raffel et al., 2014; Böck et al., 2012).
 //!
-//! An estimated onset can be matched to a reference onset that lies no farther than the collar from it, each to one at most; the matching is the
-//! largest there is. Where either list is empty, all figures are 0.
+//! An estimated onset can be matched to a reference onset no farther away than the collar, one to one; the matching is the largest possible.
+//! If either list is empty, all figures are 0.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::Scored;
 use crate::cli::EvalOnsets;
 use crate::datasets::text;
 
-/// The largest time that mir_eval takes, seconds: more are probably milliseconds.
+/// The largest time that mir_eval accepts, seconds: larger ones are probably milliseconds.
 const LATEST: f64 = 30_000.0;
 
 /// Figures at one collar.
@@ -25,7 +25,7 @@ struct Score {
     recall: f64,
 }
 
-/// How many can be matched. Both ascend, and every onset reaches equally far, so that taking the first that can be taken is the largest matching.
+/// Size of the largest matching. Both lists ascend and the collar is constant, so taking the first possible match is optimal.
 fn matched(reference: &[f64], estimated: &[f64], collar: f64) -> usize {
     let (mut next, mut count) = (0, 0);
     for at in estimated {
@@ -59,7 +59,7 @@ fn score(reference: &[f64], estimated: &[f64], collar: f64) -> Score {
     }
 }
 
-/// Times of a file, ascending: the first field of each line, seconds. Lines that begin with # are notes.
+/// The times of a file, ascending: the first field of each line, seconds. Lines that begin with # are comments.
 fn times(path: &Path) -> anyhow::Result<Vec<f64>> {
     let name = path.display();
     let mut times: Vec<f64> = Vec::new();
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn the_matching_is_the_largest() {
-        // The nearest pair (2.0 with 2.0) would leave two alone.
+        // The nearest pair (2.0 with 2.0) would leave two unmatched.
         assert_eq!(matched(&[1.0, 2.0], &[2.0, 3.0], 1.0), 2);
         assert_eq!(matched(&[1.0, 1.0, 1.0], &[1.0, 1.0], 0.1), 2);
         assert_eq!(matched(&[1.0], &[1.25], 0.25), 1);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_matched_is_nothing_and_no_nan() {
+    fn without_matches_all_is_zero_and_not_nan() {
         let score = score(&[1.0], &[5.0], 0.05);
         assert_eq!(
             (score.f_measure, score.precision, score.recall),

@@ -1,11 +1,11 @@
-//! The order in which NumPy's `argsort` puts numbers, equal ones too: Hoare's quicksort with the median of three and insertion for short pieces
-//! (Sedgewick, 1978). Scorers that sort by it take detections of equal score in this order, which is neither that of the file nor its
-//! opposite, and their figures depend on it in the fifth digit. It is the order of NumPy without AVX-512 or AVX2.
+//! Sorts like NumPy's `argsort`, including the order of equal numbers: Hoare's quicksort with the median of three, and insertion for short
+//! pieces (Sedgewick, 1978). Scorers that sort with it take detections of equal score in this order, which is neither that of the file nor its
+//! reverse, and it changes the fifth digit of their figures. It is the order of NumPy without AVX-512 or AVX2.
 
-/// From the first of a piece to its last, if it is sorted by insertion.
+/// Longest distance between first and last of a piece that is sorted by insertion.
 const SHORT: usize = 15;
 
-/// Indices of `values`, by ascending value. None is NaN.
+/// Indices of `values`, by ascending value. None may be NaN.
 pub(super) fn ascending(values: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     let Some(last) = values.len().checked_sub(1) else {
@@ -17,7 +17,7 @@ pub(super) fn ascending(values: &[f64]) -> Vec<usize> {
     while let Some((mut first, mut last, mut depth)) = open.pop() {
         while last - first > SHORT {
             if depth == 0 {
-                // Numbers that were made to be slow.
+                // Numbers built to be slow.
                 order[first..=last].sort_by(|a, b| values[*a].total_cmp(&values[*b]));
                 break;
             }
@@ -37,7 +37,7 @@ pub(super) fn ascending(values: &[f64]) -> Vec<usize> {
     order
 }
 
-/// Puts the median of the first, middle and last where it belongs, what is less before it, and the rest behind it; where it is: neither first nor last.
+/// Partitions by the median of the first, middle and last; returns its position, which is neither the first nor the last.
 fn split(
     order: &mut [usize],
     first: usize,
@@ -53,7 +53,7 @@ fn split(
     let median = order[middle];
     let (mut low, mut high) = (first, last - 1);
     order.swap(middle, high);
-    // The ends stop both: the first is no more, and the last no less, than the median.
+    // The ends stop both scans: the first is not above, the last not below the median.
     loop {
         low += 1;
         while less(order[low], median) {
@@ -86,7 +86,7 @@ fn insert(piece: &mut [usize], less: impl Fn(usize, usize) -> bool) {
 mod tests {
     use super::*;
 
-    /// The same numbers as in the script that NumPy 1.26 answered, without AVX: `x = x * 1664525 + 1013904223 mod 2^32` from 1, `x >> 8`.
+    /// The same numbers as in the script that was run with NumPy 1.26, without AVX: `x = x * 1664525 + 1013904223 mod 2^32` from 1, `x >> 8`.
     fn numbers(count: usize, below: u32) -> Vec<f64> {
         let mut state = 1_u32;
         let mut next = || {

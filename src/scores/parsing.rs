@@ -1,10 +1,10 @@
-//! `earmark eval parsing`: audio-visual video parsing as its authors' scorer has it (Tian et al., 2020), or with a strict matching; the
-//! accuracy of AVE's segments (Tian et al., 2018).
+//! `earmark eval parsing`: audio-visual video parsing as in its authors' scorer (Tian et al., 2020), or with a strict matching; the accuracy
+//! of AVE's segments (Tian et al., 2018).
 //!
-//! Segments: F1 of a class over the seconds of a video. Events: runs of seconds; a predicted one is right if a true one of its class has IoU of at
-//! least 0.5 with it. F1 is averaged over the classes that are in the prediction or the truth of a video (none: 1), then over videos. A is what is
-//! heard, V what is seen, AV what is both; Type@AV is the mean of those three; Event@AV counts A and V together. The authors' scorer lets several
-//! predicted events be right by the same true one, and `strict` matches each to one at most. On runs of seconds that comes to the same.
+//! Segments: F1 of a class over the seconds of a video. Events: runs of seconds; a predicted one is right if a true one of its class has an
+//! IoU of at least 0.5 with it. F1 is averaged over the classes in the prediction or the truth of a video (none: 1), then over videos. A is
+//! what is heard, V what is seen, AV what is both; Type@AV is the mean of those three; Event@AV counts A and V together. The authors' scorer
+//! lets several predicted events match the same true one; `strict` matches each to at most one. On runs of seconds the result is the same.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -17,9 +17,9 @@ use crate::cli::{EvalParsing, Scorer};
 use crate::datasets::llp::{self, SECONDS};
 use crate::datasets::npz::Npz;
 
-/// The IoU from which on an event is right.
+/// The IoU that makes an event right.
 const LEAST_IOU: f64 = 0.5;
-/// Videos that are named.
+/// Videos to list.
 const NAMED: usize = 5;
 /// Figures of a video, in this order.
 const NAMES: [&str; 8] = [
@@ -33,7 +33,7 @@ const NAMES: [&str; 8] = [
     "event_Event",
 ];
 
-/// What of a class was right, false and missed.
+/// Right, false and missed of a class.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Counts {
     right: usize,
@@ -56,7 +56,7 @@ impl Counts {
     }
 }
 
-/// The mean F1 of the classes that are there; 1 where there are none.
+/// The mean F1 of the classes present; 1 if there are none.
 fn mean(counts: &[Counts]) -> f64 {
     let f1: Vec<f64> = counts.iter().filter_map(|counts| counts.f1()).collect();
     match f1.len() {
@@ -128,14 +128,14 @@ fn by_event(predicted: &[bool], truth: &[bool], scorer: Scorer) -> Counts {
     }
 }
 
-/// What is heard and what is seen in a video: second by second, whether each class is.
+/// Heard and seen classes of a video: for each second, whether each class is there.
 #[derive(Clone, Copy)]
 struct Heard<'a> {
     audio: &'a [bool],
     visual: &'a [bool],
 }
 
-/// The figures of a video, as [`NAMES`] has them.
+/// The figures of a video, in the order of [`NAMES`].
 fn video(predicted: Heard<'_>, truth: Heard<'_>, classes: usize, scorer: Scorer) -> [f64; 8] {
     let mut segments: [Vec<Counts>; 4] = Default::default();
     let mut events: [Vec<Counts>; 4] = Default::default();
@@ -213,7 +213,7 @@ fn predictions(args: &EvalParsing, test: &llp::Test) -> anyhow::Result<Predictio
     })
 }
 
-/// For every wanted video its row.
+/// The row of every wanted video.
 fn order(path: &str, names: &[String], wanted: &[String]) -> anyhow::Result<Vec<usize>> {
     let mut rows: HashMap<&str, usize> = HashMap::new();
     for (row, name) in names.iter().enumerate() {
@@ -259,7 +259,7 @@ fn order(path: &str, names: &[String], wanted: &[String]) -> anyhow::Result<Vec<
     Ok(wanted.iter().map(|name| rows[name.as_str()]).collect())
 }
 
-/// For every class of the file its place among the known ones.
+/// The index of every class of the file among the known ones.
 fn columns(path: &str, classes: &[String], known: &[String]) -> anyhow::Result<Vec<usize>> {
     let columns: Vec<usize> = classes
         .iter()
@@ -270,7 +270,7 @@ fn columns(path: &str, classes: &[String], known: &[String]) -> anyhow::Result<V
     let unique: BTreeSet<usize> = columns.iter().copied().collect();
     if unique.len() != columns.len() || columns.len() != known.len() {
         bail!(
-            "{path}: `classes` has {} classes, {} of them different: must have each of the {} once",
+            "{path}: `classes` has {} classes, {} of them different: must have each of the {} exactly once",
             columns.len(),
             unique.len(),
             known.len()
@@ -282,7 +282,7 @@ fn columns(path: &str, classes: &[String], known: &[String]) -> anyhow::Result<V
 /// `earmark eval parsing`.
 ///
 /// # Errors
-/// A file cannot be read, or the predictions are not those of the test split.
+/// A file cannot be read, or the predictions are not for the test split.
 pub(super) fn run(args: &EvalParsing) -> anyhow::Result<Scored> {
     let test = llp::test(&args.labels)?;
     let predicted = predictions(args, &test)?;
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_right_from_an_iou_of_a_half_on() {
+    fn events_are_right_at_an_iou_of_a_half() {
         let counts = |right, false_ones, missed| Counts {
             right,
             false_ones,
@@ -386,7 +386,7 @@ mod tests {
         for (predicted, truth, expected) in [
             ("###.......", "######....", counts(1, 0, 0)),
             ("##........", "#####.....", counts(0, 1, 1)),
-            // One piece is half of the true one, the other isn't.
+            // One part overlaps the true one by half, the other does not.
             ("###.##....", "######....", counts(1, 1, 0)),
             ("######....", "###.##....", counts(1, 0, 1)),
             ("#.#.......", "..........", counts(0, 2, 0)),
@@ -397,7 +397,7 @@ mod tests {
         }
     }
 
-    /// Two runs with a second between them can't both have half of a third in common with it, so that both ways of counting agree.
+    /// Two runs with a second between them cannot both overlap half of a third, so both ways of counting agree.
     #[test]
     fn on_runs_of_seconds_both_matchings_agree() {
         let all: Vec<Vec<bool>> = (0..256_u32)

@@ -1,8 +1,8 @@
-//! Average precision of spans that were found, by temporal intersection over union, as ActivityNet's scorer has it (PASCAL VOC 2011's
-//! interpolation). Challenges that came after it score alike.
+//! Average precision of detected spans, by temporal intersection over union, as in ActivityNet's scorer (PASCAL VOC 2011's interpolation).
+//! Later challenges score alike.
 //!
-//! Detections are taken from the surest down; each takes, of the true spans of its video that are still free, the one with the largest
-//! IoU, if that reaches the threshold. One that takes none is false.
+//! Detections are processed from the most certain down; each takes, of the free true spans of its video, the one with the largest IoU, if that
+//! reaches the threshold. A detection that takes none is false.
 
 use std::collections::BTreeMap;
 
@@ -20,14 +20,14 @@ pub(super) struct Found {
     pub(super) score: f64,
 }
 
-/// Intersection over union; 0 of two spans without length.
+/// Intersection over union; 0 for two spans without length.
 pub(super) fn iou(a: Span, b: Span) -> f64 {
     let inter = (a.1.min(b.1) - a.0.max(b.0)).max(0.0);
     let union = (a.1 - a.0) + (b.1 - b.0) - inter;
     if union > 0.0 { inter / union } else { 0.0 }
 }
 
-/// Average precision at each threshold. `truth`: the true spans by video; `found` is in the order in which it is taken.
+/// Average precision at each threshold. `truth`: the true spans by video; `found` is in the order of processing.
 pub(super) fn average_precision(
     truth: &BTreeMap<usize, Vec<Span>>,
     found: &[Found],
@@ -65,7 +65,7 @@ pub(super) fn average_precision(
     right.iter().map(|right| area(right, all)).collect()
 }
 
-/// Area under the interpolated curve of precision over recall. `right`: whether each detection is, from the surest down.
+/// Area under the interpolated curve of precision over recall. `right`: whether each detection is, from the most certain down.
 fn area(right: &[bool], all: usize) -> f64 {
     let mut curve = Vec::with_capacity(right.len());
     let mut true_ones = 0_usize;
@@ -113,7 +113,7 @@ mod tests {
         let one = found((0.0, 10.0), 0.9);
         let two = found((1.0, 11.0), 0.8);
         assert_eq!(average_precision(&truth, &[one, two], &[0.5]), [1.0]);
-        // At 0.6 the second has only what the first took.
+        // At 0.6 the second would need the span that the first took.
         assert_eq!(average_precision(&truth, &[one, two], &[0.6]), [0.5]);
     }
 

@@ -1,9 +1,9 @@
-//! `earmark eval psds`: the polyphonic sound detection score (Bilen et al., 2020), as psds_eval has it.
+//! `earmark eval psds`: the polyphonic sound detection score (Bilen et al., 2020), as in psds_eval.
 //!
-//! A detection is good if true events of its label cover at least `dtc` of it; a true event is found if good detections cover at least `gtc` of it.
-//! Every other detection is false, and a cross-trigger on each label whose events cover at least `cttc` of it. Over the operating points (one
-//! set of detections each) every label has a curve of the share found over false ones an hour, cross-triggers added with weight `alpha_ct`; their
-//! mean, less `alpha_st` times their deviation, is integrated up to `max_efpr`.
+//! A detection is good if true events of its label cover at least `dtc` of it; a true event is found if good detections cover at least `gtc`
+//! of it. Every other detection is false, and a cross-trigger on each label whose events cover at least `cttc` of it. Over the operating
+//! points (one set of detections each), every label has a curve of the share found over false detections per hour, with cross-triggers added
+//! at weight `alpha_ct`. The mean of the curves, less `alpha_st` times their deviation, is integrated up to `max_efpr`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -16,14 +16,14 @@ use super::Scored;
 use crate::cli::EvalPsds;
 use crate::datasets::dcase::{self, Event, Events};
 
-/// Seconds of the unit of time in which false ones are counted.
+/// Seconds of the unit of time for false detections.
 const HOUR: f64 = 3600.0;
-/// Most labels: each can be taken for each.
+/// Most labels: each can be confused with each.
 const MOST_LABELS: usize = 2_000;
-/// Files and labels that are named.
+/// Files and labels to list.
 const NAMED: usize = 5;
 
-/// What is asked of detections.
+/// Criteria for detections.
 #[derive(Clone, Copy, Debug)]
 struct Criteria {
     dtc: f64,
@@ -34,7 +34,7 @@ struct Criteria {
     max_efpr: f64,
 }
 
-/// DCASE's two scenarios: to react early, and to confuse no labels.
+/// DCASE's two scenarios: early reaction, and no confusion of labels.
 const SCENARIOS: [(&str, Criteria); 2] = [
     (
         "psds1",
@@ -60,7 +60,7 @@ const SCENARIOS: [(&str, Criteria); 2] = [
     ),
 ];
 
-/// What is true.
+/// The reference.
 struct Truth<'a> {
     events: &'a Events,
     durations: &'a BTreeMap<String, f64>,
@@ -72,11 +72,11 @@ struct Truth<'a> {
 struct Point {
     /// Share of the true events that are found.
     found: f64,
-    /// False ones an hour, with cross-triggers.
+    /// False detections per hour, with cross-triggers.
     false_an_hour: f64,
 }
 
-/// A sum that keeps what rounding loses: shares that add up to a criterion must reach it.
+/// A sum without rounding errors: shares that add up to a criterion must reach it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sum {
     sum: f64,
@@ -102,13 +102,13 @@ fn length(event: &Event) -> f64 {
     event.offset - event.onset
 }
 
-/// How long two events are both there, if they are.
+/// The overlap of two events, if there is one.
 fn common(a: &Event, b: &Event) -> Option<f64> {
     let common = a.offset.min(b.offset) - a.onset.max(b.onset);
     (common > 0.0).then_some(common)
 }
 
-/// What events without length count for: nothing.
+/// The value of events without length: none.
 fn lasting(events: &[Event]) -> Vec<&Event> {
     events
         .iter()
@@ -183,7 +183,7 @@ fn point(truth: &Truth<'_>, detections: &Events, criteria: &Criteria) -> Vec<Poi
             let rates: Vec<f64> = others
                 .map(|other| crossed[label][other] as f64 * HOUR / seconds[other])
                 .collect();
-            // A single label has none to be taken for.
+            // A single label has no other to be confused with.
             let crossed = rates.iter().sum::<f64>() / rates.len().max(1) as f64;
             Point {
                 found: found[label] as f64 / count[label] as f64,
@@ -193,7 +193,7 @@ fn point(truth: &Truth<'_>, detections: &Events, criteria: &Criteria) -> Vec<Poi
         .collect()
 }
 
-/// A curve's steps: where each begins and how high it is.
+/// A curve's steps: start and height of each.
 type Curve = Vec<(f64, f64)>;
 
 /// The curve of all labels together. `points`: by operating point, then label.
@@ -207,7 +207,7 @@ fn curve(points: &[Vec<Point>], alpha_st: f64) -> Curve {
         .collect();
     places.sort_by(f64::total_cmp);
     places.dedup();
-    // The best of each label so far: a worse one with more false ones is never chosen.
+    // The best of each label so far: a worse one with more false detections is never chosen.
     let mut heights = vec![Vec::with_capacity(places.len()); labels];
     for (label, heights) in heights.iter_mut().enumerate() {
         let mut own: Vec<Point> = points.iter().map(|point| point[label]).collect();
@@ -247,7 +247,7 @@ fn area(curve: &Curve, until: f64) -> f64 {
     area / until
 }
 
-/// The scores that are asked for, by name.
+/// The requested scores, by name.
 fn asked(args: &EvalPsds) -> Vec<(&'static str, Criteria)> {
     let given = [
         args.dtc,
@@ -271,7 +271,7 @@ fn asked(args: &EvalPsds) -> Vec<(&'static str, Criteria)> {
     vec![("psds", criteria)]
 }
 
-/// Reads an operating point; its labels that the reference doesn't have are told.
+/// Reads an operating point; warns about labels that the reference lacks.
 fn operating_point(
     path: &Path,
     truth: &Truth<'_>,
@@ -308,7 +308,7 @@ fn operating_point(
 /// `earmark eval psds`.
 ///
 /// # Errors
-/// A file cannot be read, is not among the durations, or has events of one label that overlap.
+/// A file cannot be read, is not among the durations, or has overlapping events of one label.
 pub(crate) fn run(args: &EvalPsds) -> anyhow::Result<Scored> {
     let events = dcase::events(&args.reference)?;
     let durations = dcase::durations(&args.durations)?;
@@ -356,7 +356,10 @@ pub(crate) fn run(args: &EvalPsds) -> anyhow::Result<Scored> {
         .map(|path| operating_point(path, &truth, &mut warnings))
         .collect::<anyhow::Result<_>>()?;
     if detections.len() == 1 {
-        warnings.push("a single operating point: the score is made for many, one for each threshold of a system".into());
+        warnings.push(
+            "a single operating point: the score needs many, one for each threshold of a system"
+                .into(),
+        );
     }
     let mut value = json!({
         "ok": true, "files": durations.len(), "reference": events.count(), "operating_points": detections.len(), "labels": truth.labels,
@@ -462,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_that_add_up_reach_what_is_asked() {
+    fn shares_that_add_up_reach_a_criterion() {
         let mut sum = Sum::default();
         assert!(!sum.reaches(0.0));
         (0..7).for_each(|_| sum.add(0.1));

@@ -1,9 +1,9 @@
-//! `earmark eval sed`: event- and segment-based F-measure of sound events, as sed_eval has them (Mesaros, Heittola, Virtanen, 2016).
+//! `earmark eval sed`: event- and segment-based F-measure of sound events, as in sed_eval (Mesaros, Heittola, Virtanen, 2016).
 //!
-//! Events: an estimated one can be matched to a true one of its label if their onsets differ by no more than the collar, and their offsets by no more
-//! than the collar or a share of the true one's length, whichever is more; the matching is the largest there is. Segments: a label is there in a
-//! segment that an event of it touches. Overall figures count all labels together; averages are over labels. A figure without anything to count
-//! (precision of a label that was never estimated, recall of one that is never true) is null, and averages pass it over.
+//! Events: an estimated event can be matched to a true one of its label if their onsets differ by at most the collar, and their offsets by at
+//! most the collar or a share of the true one's length, whichever is larger; the matching is the largest possible. Segments: a label is
+//! present in a segment that one of its events touches. Overall figures count all labels together; averages are over labels. A figure without
+//! anything to count (precision of a label that was never estimated, recall of one that is never true) is null, and averages skip it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -17,10 +17,10 @@ use crate::datasets::dcase::{self, Event};
 
 /// Most segments of a file.
 const MOST_SEGMENTS: f64 = 1e7;
-/// Files that are named.
+/// Files to list.
 const NAMED: usize = 5;
 
-/// What of a label was right, and how much there is.
+/// Right ones of a label, and totals.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Counts {
     right: usize,
@@ -35,7 +35,7 @@ impl Counts {
         self.estimated += other.estimated;
     }
 
-    /// F-measure, precision, recall; NaN where there is nothing to count.
+    /// F-measure, precision, recall; NaN if there is nothing to count.
     fn figures(self) -> [f64; 3] {
         let precision = self.right as f64 / self.estimated as f64;
         let recall = self.right as f64 / self.true_ones as f64;
@@ -60,7 +60,7 @@ impl Measured<'_> {
         all
     }
 
-    /// Averages over labels of what is a number.
+    /// Averages over labels, without NaN.
     fn average(&self) -> [f64; 3] {
         let figures: Vec<[f64; 3]> = self
             .labels
@@ -88,7 +88,7 @@ impl Measured<'_> {
     }
 }
 
-/// By sed_eval's names; what is no number is null.
+/// By sed_eval's names; NaN becomes null.
 fn named([f, precision, recall]: [f64; 3]) -> Value {
     json!({ "f_measure": f, "precision": precision, "recall": recall })
 }
@@ -122,7 +122,7 @@ fn by_event(estimated: &[&Event], truth: &[&Event], collar: f64, share: f64) -> 
     }
 }
 
-/// In which segments a label is.
+/// The segments that a label is in.
 fn segments(events: &[&Event], segment: f64, count: usize) -> Vec<bool> {
     let mut there = vec![false; count];
     for event in events {
@@ -138,7 +138,7 @@ fn segments(events: &[&Event], segment: f64, count: usize) -> Vec<bool> {
 /// `earmark eval sed`.
 ///
 /// # Errors
-/// A file cannot be read, or one was estimated that the reference doesn't have.
+/// A file cannot be read, or one was estimated that the reference lacks.
 pub(crate) fn run(args: &EvalSed) -> anyhow::Result<Scored> {
     let truth = dcase::events(&args.reference)?;
     if truth.count() == 0 {
@@ -160,7 +160,7 @@ pub(crate) fn run(args: &EvalSed) -> anyhow::Result<Scored> {
         .collect();
     if !other.is_empty() {
         bail!(
-            "{} has {} files that {} doesn't have: {}{} (is it another split's? A file without events stands in a line of its own, or in --durations)",
+            "{} has {} files that {} doesn't have: {}{} (is it another split's? Give a file without events a line of its own, or list it in --durations)",
             args.estimated.display(),
             other.len(),
             args.reference.display(),
@@ -268,7 +268,7 @@ pub(crate) fn run(args: &EvalSed) -> anyhow::Result<Scored> {
     Ok(Scored { value, text })
 }
 
-/// Both kinds of figures beside each other, by label.
+/// Both kinds of figures side by side, by label.
 fn table(events: &Measured<'_>, segments: &Measured<'_>) -> String {
     let width = events
         .labels
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_counted_is_no_number_and_averages_pass_it_over() {
+    fn a_figure_without_counts_is_null_and_averages_skip_it() {
         let silent = Counts {
             right: 0,
             true_ones: 3,

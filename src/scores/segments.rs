@@ -1,5 +1,5 @@
-//! `earmark eval parsing --scorer ave`: the share of a video's ten seconds whose class is right, over AVE's test split (Tian et al., 2018).
-//! Outside of its event a second's class is background.
+//! `earmark eval parsing --scorer ave`: the share of a video's ten seconds with the right class, over AVE's test split (Tian et al., 2018).
+//! Outside its event, a second's class is background.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,12 +11,12 @@ use crate::cli::EvalParsing;
 use crate::datasets::ave::{self, Labelled, SECONDS};
 use crate::datasets::npz::Npz;
 
-/// The class of what is no event.
+/// The class of seconds without an event.
 const BACKGROUND: &str = "Background";
-/// Videos that are named.
+/// Videos to list.
 const NAMED: usize = 5;
 
-/// What was right.
+/// Counts of right seconds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Share {
     right: usize,
@@ -37,7 +37,7 @@ impl Share {
 /// `earmark eval parsing --scorer ave`.
 ///
 /// # Errors
-/// A file cannot be read, or the predictions are not those of the test split.
+/// A file cannot be read, or the predictions are not for the test split.
 pub(super) fn run(args: &EvalParsing) -> anyhow::Result<Scored> {
     let path = args.predictions.display();
     let annotations = ave::annotations(&args.labels.join(ave::ANNOTATIONS))?;
@@ -59,7 +59,7 @@ pub(super) fn run(args: &EvalParsing) -> anyhow::Result<Scored> {
         );
     }
     if !classes.iter().any(|class| background(class)) {
-        bail!("{path}: `classes` has no {BACKGROUND}: what is no event needs a class");
+        bail!("{path}: `classes` has no {BACKGROUND}: seconds without an event need a class");
     }
     let mut rows: HashMap<&str, usize> = HashMap::new();
     for (row, name) in names.iter().enumerate() {

@@ -1,10 +1,10 @@
-//! Whether one way does better than another on the same recordings: mean and deviation, the paired t-test (Student 1908), an effect size (Cohen's d of
-//! the differences), and Holm's correction (1979) for how many were tried.
+//! Tests whether one way is better than another on the same recordings: mean and deviation, the paired t-test (Student 1908), an effect size
+//! (Cohen's d of the differences), and Holm's correction (1979) for the number of comparisons.
 
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-/// Mean and sample deviation; the deviation of fewer than two is 0.
+/// Mean and sample deviation; the deviation of fewer than two values is 0.
 pub(crate) fn mean_and_deviation(xs: &[f64]) -> (f64, f64) {
     let n = xs.len() as f64;
     let mean = xs.iter().sum::<f64>() / n;
@@ -15,7 +15,7 @@ pub(crate) fn mean_and_deviation(xs: &[f64]) -> (f64, f64) {
     (mean, (square / (n - 1.0)).sqrt())
 }
 
-/// What the t-test says of paired differences.
+/// The t-test of paired differences.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Paired {
     /// Mean difference.
@@ -24,12 +24,12 @@ pub(crate) struct Paired {
     pub(crate) t: f64,
     /// Two-sided.
     pub(crate) p: f64,
-    /// The mean difference in deviations of the differences.
+    /// The mean difference in units of their deviation.
     pub(crate) d: f64,
 }
 
-/// The paired t-test that the mean of the differences is 0; `None` of fewer than two. Differences that are all alike have no deviation: p is 1
-/// where they are 0, else 0.
+/// The paired t-test that the mean of the differences is 0; `None` for fewer than two. Equal differences have no deviation: p is 1 if they are
+/// 0, else 0.
 pub(crate) fn paired(differences: &[f64]) -> Option<Paired> {
     if differences.len() < 2 {
         return None;
@@ -61,7 +61,7 @@ pub(crate) fn paired(differences: &[f64]) -> Option<Paired> {
     })
 }
 
-/// p values corrected for how many there are.
+/// p values corrected for their number.
 pub(crate) fn holm(ps: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..ps.len()).collect();
     order.sort_by(|a, b| ps[*a].total_cmp(&ps[*b]));
@@ -78,7 +78,7 @@ pub(crate) fn holm(ps: &[f64]) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    /// What scipy 1.17.1 says: `scipy.stats.ttest_rel(a, b)` of the same numbers.
+    /// The result of scipy 1.17.1: `scipy.stats.ttest_rel(a, b)` on the same numbers.
     #[test]
     fn the_paired_t_test_is_scipys() {
         for (n, t, p) in [
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn differences_that_are_all_alike_have_an_answer() {
+    fn equal_differences_have_an_answer() {
         assert_eq!(paired(&[0.0; 4]).unwrap().p, 1.0);
         assert_eq!(paired(&[0.5; 4]).unwrap().p, 0.0);
         assert!(paired(&[0.5]).is_none() && paired(&[]).is_none());

@@ -1,4 +1,4 @@
-//! Some keyframes of a recording, measured: seeks from one to the next, so that nothing else is decoded.
+//! Measures some keyframes of a recording: seeks from one to the next, so that nothing else is decoded.
 
 use anchoring::time::Nanos;
 use anyhow::{Context, bail};
@@ -7,17 +7,17 @@ use gstearmark::frame_quality::{FrameQuality, Luma, Measure};
 
 /// Longest wait for a frame.
 const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(20);
-/// Of what has no length one frame is looked at.
+/// A stream without a length gives one frame.
 const DESCRIPTION: &str = "uridecodebin name=source ! videoconvert ! video/x-raw,format=GRAY8 ! fakesink name=end sync=false enable-last-sample=true";
 
-/// Measures so many keyframes, evenly over the recording; none if it has no video.
+/// Measures this many keyframes, spread evenly over the recording; none if it has no video.
 pub(super) fn some(uri: &str, most: usize) -> anyhow::Result<Vec<FrameQuality>> {
     let pipeline = gst::parse::launch(DESCRIPTION)?
         .downcast::<gst::Pipeline>()
         .map_err(|_| anyhow::anyhow!("no pipeline"))?;
     let source = pipeline.by_name("source").context("no source")?;
     source.set_property("uri", uri);
-    // Sound would wait for a sink that isn't there.
+    // Sound would wait for a missing sink.
     source.set_property(
         "caps",
         gst::Caps::builder("video/x-raw").any_features().build(),
@@ -58,7 +58,7 @@ fn walk(
             continue;
         };
         let pts = sample.buffer().and_then(|buffer| buffer.pts());
-        // Two points may lie behind one keyframe.
+        // Two points may lead to the same keyframe.
         if pts.is_none() || pts == last {
             continue;
         }
@@ -77,7 +77,7 @@ fn settled(pipeline: &gst::Pipeline) -> anyhow::Result<bool> {
         gst::MessageType::Eos,
     ];
     match bus.timed_pop_filtered(PATIENCE, &wanted) {
-        None => bail!("no frame came in {} s", PATIENCE.seconds()),
+        None => bail!("no frame arrived in {} s", PATIENCE.seconds()),
         Some(message) => match message.view() {
             gst::MessageView::Error(error) if error.error().matches(gst::StreamError::Failed) => {
                 Ok(false)

@@ -1,4 +1,4 @@
-//! The table of screened recordings as a page.
+//! Writes the table of screened recordings as a page.
 
 use std::path::Path;
 

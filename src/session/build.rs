@@ -221,13 +221,13 @@ fn not_taken(pad: &gst::Pad, given: &str) -> String {
         _ => String::from("video of unknown kind"),
     };
     format!(
-        "{codec} ({}) is nothing that the gate takes: {}",
+        "{codec} ({}) is not a format that the gate takes: {}",
         media.unwrap_or("unknown"),
         crate::recording::conversion(given)
     )
 }
 
-/// What a pad carries, by its stream or its caps. With `images`, image formats count as video.
+/// The media type of a pad, by its stream or its caps. With `images`, image formats count as video.
 fn role(pad: &gst::Pad, images: bool) -> Role {
     let current = pad.current_caps();
     // A stream keeps the caps that it had before a tag was stripped, such as application/x-id3.
@@ -420,7 +420,7 @@ pub(super) fn divide(built: &gst::Pipeline, cores: u32, pixels: u64, least: u32)
 fn remote(built: &gst::Pipeline, file: &gst::Element, input: &Input) -> anyhow::Result<()> {
     let source = gst::Element::make_from_uri(gst::URIType::Src, &input.uri, None).map_err(|e| {
         let scheme = input.uri.split(':').next().unwrap_or_default();
-        anyhow!("{}: nothing here reads {scheme}:// ({}); gstreamer1.0-plugins-good and -bad bring most sources", input.given, e.message())
+        anyhow!("{}: no element here reads {scheme}:// ({}); gstreamer1.0-plugins-good and -bad bring most sources", input.given, e.message())
     })?;
     if source.static_pad("src").is_none() {
         return Err(ProbeError::Live(input.given.clone(), input.uri.clone()).into());
@@ -507,7 +507,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pad_carries_what_it_can_give_whatever_its_stream_was_before() {
+    fn a_pad_carries_what_its_caps_say_whatever_its_stream_was_before() {
         gst::init().unwrap();
         let caps: gst::Caps = "audio/mpeg, mpegversion=1".parse().unwrap();
         let template = gst::PadTemplate::new(

@@ -32,7 +32,7 @@ impl Changes {
         self.told.extend(told.take(room));
     }
 
-    /// Change for every hop with a frame, in order; and why it says nothing, if it does not.
+    /// Change for every hop with a frame, in order; and why it is useless, if it is.
     pub(super) fn finish(mut self) -> (Vec<Change>, Option<Useless>) {
         self.meter.finish();
         self.drain();
@@ -40,8 +40,7 @@ impl Changes {
     }
 }
 
-/// The cues of the first pass with the change in their hops. Without any cue, every hop with a frame makes one, in which
-/// nothing is heard.
+/// The cues of the first pass with the change in their hops. Without cues, every hop with a frame becomes a silent cue.
 pub(super) struct ChangedCues {
     pub(super) cues: CueReader,
     /// Whether there is any cue.

@@ -23,20 +23,20 @@ pub(super) enum CuePlanner {
     Streaming(Box<Streaming>),
 }
 
-/// How far plans that are spread over change may follow it; the rest is time.
+/// How far plans that are spread over change may follow it; the rest follows time.
 const SHARES: [f64; 3] = [1.0, 0.5, 0.25];
 
-/// How far a streaming planner is told the change ahead of the cues.
+/// How far ahead of the cues a streaming planner gets the change.
 const CHANGE_AHEAD: Nanos = Nanos::from_ms(2_000);
 
 /// A global planner, and what its frames are spread over.
 pub(super) struct Global {
     planner: GlobalPlanner,
-    /// Empty: time.
+    /// Empty: spread over time.
     changes: Vec<Change>,
 }
 
-/// What a plan says of its recording.
+/// What a plan says about its recording.
 pub(super) struct Finish<'a> {
     /// In the planner's time.
     pub(super) duration: Nanos,
@@ -69,7 +69,7 @@ impl Snapper<'_> {
         self.decode_cost.frames_decoded(times)
     }
 
-    /// Snaps only as far as it takes to decode no more than `limit` frames; `false` if that can't be done.
+    /// Snaps only as far as needed to decode at most `limit` frames; `false` if that is not possible.
     fn snap_within(&self, entries: &mut Vec<Entry>, limit: u64) -> bool {
         let (max_gap, reach) = self.limits();
         snap_within(entries, self.decode_cost, self.span, max_gap, reach, limit)
@@ -77,7 +77,7 @@ impl Snapper<'_> {
 }
 
 impl Global {
-    /// The plan: over time, or over change as far as that decodes no more.
+    /// The plan: over time, or over change if that decodes no more frames.
     fn finish(
         self,
         finish: &Finish<'_>,
@@ -99,7 +99,7 @@ impl Global {
         if self.changes.is_empty() {
             return Ok(even);
         }
-        // Of the plans that decode no more, the one that is expected to show most of what changes.
+        // Of the plans that decode no more frames, the one that is expected to show most of the change.
         let map = ChangeMap::new(self.changes.iter().copied(), finish.duration);
         let model = ValueModel::new(snapper.budget);
         let start = snapper.span.0;
@@ -130,7 +130,7 @@ impl Global {
 /// A streaming planner and its decisions.
 pub(super) struct Streaming {
     planner: StreamPlanner,
-    /// How much the video changes, as far as the planner has not been told.
+    /// Changes that the planner does not know yet.
     changes: VecDeque<Change>,
     settings: Settings,
     anchors: Vec<Anchor>,
@@ -181,14 +181,14 @@ impl CuePlanner {
         }
     }
 
-    /// Where the recording's keyframes are, and the time from one frame to the next.
+    /// Times of the recording's keyframes, and the time between frames.
     pub(super) fn set_keyframes(&mut self, keyframes: Vec<Nanos>, frame: Nanos) {
         if let Self::Global(global) = self {
             global.planner.set_keyframes(keyframes, frame);
         }
     }
 
-    /// How much the video changes, in order: what background and untrusted frames are spread over.
+    /// How much the video changes, in order: background and untrusted frames are spread over it.
     pub(super) fn set_changes(&mut self, changes: impl Iterator<Item = Change>) {
         match self {
             Self::Global(global) => global.changes = changes.collect(),
@@ -229,7 +229,7 @@ impl CuePlanner {
             return Err(PlanError::Duration(duration));
         }
         while let Some(change) = streaming.changes.pop_front() {
-            // What is known is bounded: the rest of the recording is planned as it comes.
+            // Memory is bounded: the rest of the recording is planned as it comes.
             streaming.planner.push_change(change);
             streaming.planner.missing_until(change.at - HOP);
             streaming.drain();
@@ -268,7 +268,7 @@ impl CuePlanner {
 }
 
 impl Streaming {
-    /// Tells the planner how much changes before this.
+    /// Passes the changes before this time to the planner.
     fn tell_until(&mut self, until: Nanos) {
         while let Some(&change) = self.changes.front()
             && change.at < until

@@ -1,4 +1,4 @@
-//! Decodes single frames of a recording: those asked for, and what they need.
+//! Decodes single frames of a recording: the requested ones, and those that they depend on.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use gstearmark::structures;
 use crate::files::{self, InheritedFile};
 use crate::stop::Stop;
 
-/// What reads, gates and decodes. The gate jumps over what no frame needs.
+/// Reads, gates and decodes. The gate jumps over everything that no frame needs.
 const GRAPH: &str = "filesrc name=source ! parsebin name=demux \
     anchorgate name=gate ! decodebin ! framepick ! videoflip video-direction=auto ! videoconvertscale \
     ! video/x-raw,format=RGB,pixel-aspect-ratio=1/1 ! appsink name=sink sync=false max-buffers=2";
@@ -35,7 +35,7 @@ pub(crate) struct DecodedFrame {
     pub(crate) rgb: Vec<u8>,
 }
 
-/// Decodes the frames at these times (ascending, each once), and hands each on as it comes. What has no frame (after the end) is left out.
+/// Decodes the frames at these times (ascending, each once), and passes each on as it comes. Skips times without a frame (after the end).
 ///
 /// # Errors
 /// The recording cannot be read or decoded, makes no progress for `stall`, or the user stops it.
@@ -57,17 +57,17 @@ pub(crate) fn frames(
     })?;
     let graph = gst::parse::launch(GRAPH).map_err(|e| {
         anyhow!(
-            "GStreamer cannot build what decodes frames: {}",
+            "GStreamer cannot build the graph that decodes frames: {}",
             e.message()
         )
     })?;
     let graph = graph
         .downcast::<gst::Pipeline>()
-        .map_err(|_| anyhow!("what decodes frames is no pipeline"))?;
+        .map_err(|_| anyhow!("the graph that decodes frames is not a pipeline"))?;
     let element = |name: &str| {
         graph
             .by_name(name)
-            .with_context(|| format!("what decodes frames has no {name}"))
+            .with_context(|| format!("the graph that decodes frames has no {name}"))
     };
     element("source")?.set_property("location", files::location(recording)?);
     let gate = element("gate")?;
@@ -89,7 +89,7 @@ pub(crate) fn frames(
     });
     let sink = element("sink")?
         .downcast::<gst_app::AppSink>()
-        .map_err(|_| anyhow!("the sink of frames is no appsink"))?;
+        .map_err(|_| anyhow!("the sink of frames is not an appsink"))?;
     let bus = graph.bus().context("the graph has no bus")?;
     let playing = Playing(&graph);
     let failed = || {
@@ -131,7 +131,7 @@ pub(crate) fn frames(
     Ok(())
 }
 
-/// A plan of these frames and no others.
+/// A plan of exactly these frames.
 fn plan_of(times: &[Nanos]) -> Plan {
     let last = times.last().copied().unwrap_or(Nanos::ZERO);
     let entries: Vec<Entry> = times
@@ -176,8 +176,8 @@ fn decoded(sample: &gst::Sample) -> anyhow::Result<DecodedFrame> {
     let (width, height) = (side("width")?, side("height")?);
     let buffer = sample.buffer().context("has no data")?;
     let chosen = structures::buffer_tag(buffer)
-        .context("does not say what it was taken for")?
-        .context("does not say what it was taken for")?;
+        .context("has no plan entry")?
+        .context("has no plan entry")?;
     let data = buffer.map_readable().context("cannot be read")?;
     let row = width as usize * 3;
     // Rows of RGB begin at multiples of four bytes.

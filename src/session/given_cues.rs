@@ -1,4 +1,4 @@
-//! Reads cues of other sources: `cues.jsonl`, one JSON object a line with time, probability and label.
+//! Reads cues of other sources: `cues.jsonl`, one JSON object per line with time, probability and label.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -26,10 +26,10 @@ pub(super) struct GivenCues {
 }
 
 impl GivenCues {
-    /// Reads a file, or of a folder the file `VIDEO_ID.cues.jsonl`.
+    /// Reads a file, or the file `VIDEO_ID.cues.jsonl` of a folder.
     ///
     /// # Errors
-    /// It can't be read, or a line breaks a rule; the error names the line, the value and the rule.
+    /// The file cannot be read, or a line breaks a rule; the error names line, value and rule.
     pub(super) fn read(given: &Path, video_id: &str) -> anyhow::Result<Self> {
         let path = match given.is_dir() {
             true => given.join(format!("{video_id}.cues.jsonl")),
@@ -130,7 +130,7 @@ impl Line {
             }
             Err(error) => {
                 return Err(format!(
-                    "is no JSON object ({error}); a line looks like {EXAMPLE}"
+                    "is not a JSON object ({error}); a line looks like {EXAMPLE}"
                 ));
             }
         };
@@ -175,7 +175,7 @@ impl Line {
     }
 }
 
-/// A line that is right.
+/// A valid line.
 const EXAMPLE: &str = r#"{"time_s": 12.5, "p": 0.8, "label": "grasp"}"#;
 
 /// A value, shortened.
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_have_a_time_and_if_they_like_a_probability_and_a_label() {
+    fn lines_have_a_time_and_optionally_a_probability_and_a_label() {
         let all = read("\u{feff}{\"time_s\": 1.5}\n\n{\"time_s\": 2, \"p\": 0.25, \"label\": \"a\"}\r\n{\"time_s\":2,\"label\":\"b\"}\n{\"time_s\":3,\"label\":\"a\"}").unwrap();
         let told: Vec<_> = all
             .cues
@@ -223,10 +223,10 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_told_with_its_number_its_value_and_the_rule() {
+    fn a_bad_line_is_reported_with_its_number_value_and_rule() {
         for (line, words) in [
             ("[1, 2]", "[1,2] must be a JSON object"),
-            ("time_s=3", "is no JSON object"),
+            ("time_s=3", "is not a JSON object"),
             ("{\"p\": 0.5}", "time_s is missing"),
             ("{\"time_s\": \"3\"}", "time_s is \"3\""),
             ("{\"time_s\": -1}", "time_s is -1"),

@@ -39,8 +39,7 @@ const MOST_NAMES: usize = 5;
 /// `earmark import-audio`.
 ///
 /// # Errors
-/// The file or the arguments are wrong, before anything is heard; or anything that keeps a plan from being complete. Finished plans
-/// are kept.
+/// The file or the arguments are wrong, before listening starts; or a plan cannot be completed. Finished plans are kept.
 pub(crate) fn import_audio(
     args: &cli::ImportAudio,
     pipeline: &Pipeline,

@@ -56,7 +56,7 @@ pub(super) struct FirstPass {
     sound: Option<Span>,
     /// Stretches without frames (without video: without sound). They get no plan entries.
     holes: Vec<Window>,
-    /// How much the video changes, if frames are spread over that, and why it says nothing, if it does not.
+    /// How much the video changes, if frames are spread over that, and why it is useless, if it is.
     changes: Option<(Vec<Change>, Option<Useless>)>,
 }
 
@@ -318,7 +318,7 @@ impl Session<'_> {
         })
     }
 
-    /// The cues of another source, if the pipeline names one; those after the end are left out with a warning.
+    /// The cues of another source, if the pipeline names one; warns about those after the end and leaves them out.
     fn given_cues(&self, stop: Nanos, log: &RunLog) -> anyhow::Result<GivenCues> {
         let Some(path) = &self.pipeline.cues_from else {
             return Ok(GivenCues::default());

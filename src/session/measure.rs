@@ -20,7 +20,7 @@ const KEYS_APART: Nanos = Nanos::from_ms(100);
 /// Most keyframes noted: 100 hours at two per second.
 const MOST_KEYS: usize = 720_000;
 
-/// What is known of the video so far.
+/// What is known about the video so far.
 #[derive(Debug, Default)]
 pub(super) struct Measure {
     /// Computes presentation times for access units that have only decoding times.
@@ -37,7 +37,7 @@ pub(super) struct Measure {
     /// At most [`MOST_HOLES`], and their total length.
     pub holes: Vec<Window>,
     pub missing: Nanos,
-    /// `None` unless it is asked for.
+    /// `None` unless it is requested.
     pub changes: Option<Changes>,
 }
 
@@ -51,7 +51,7 @@ struct AccessUnit {
 }
 
 impl Measure {
-    /// With `change`, measures that, too.
+    /// With `change`, also measures how much the video changes.
     pub(super) fn new(change: bool) -> Self {
         Self {
             changes: change.then(Changes::default),
@@ -139,7 +139,7 @@ pub(super) fn measuring(measure: &Arc<Mutex<Measure>>) -> anyhow::Result<gst::El
                     changes.kinds.set_caps(&caps);
                 }
             }
-            // Events pass, the end of the stream among them.
+            // Events pass, including the end of the stream.
             return gst::PadProbeReturn::Ok;
         }
         if let Some(segment) = segment {

@@ -2,18 +2,18 @@
 
 use std::sync::Once;
 
-/// For frames with more pixels than this, freed memory is given back at once.
+/// For frames with more pixels than this, freed memory is returned at once.
 const LARGE: u64 = 2560 * 1440;
 
-/// By default, glibc gives threads arenas of their own, up to eight per core, and each keeps what is freed in it. With a single arena a run needs
-/// a sixth less memory, and the hot code allocates seldom. Threads keep the arena they have, so this must come before the first pipeline.
+/// By default, glibc gives threads arenas of their own, up to eight per core, and each keeps its freed memory. With a single arena a run needs
+/// a sixth less memory, and the hot code seldom allocates. Threads keep their arena, so this must come before the first pipeline.
 pub(super) fn share() {
     static ONCE: Once = Once::new();
     ONCE.call_once(one_arena);
 }
 
-/// By default, glibc keeps freed blocks of up to 32 MiB, so the 12 MB of a frame of 3840 x 2160 pixels are never given back. Giving back costs
-/// little compared with decoding such a frame. The same holds for the memory of the encoder.
+/// By default, glibc keeps freed blocks of up to 32 MiB, so the 12 MB of a frame of 3840 x 2160 pixels are never returned. Returning them
+/// costs little compared with decoding such a frame. The same holds for the encoder's memory.
 pub(super) fn prepare(pixels: u64) {
     gstearmark::onnx::spare_memory(pixels > LARGE);
     if pixels > LARGE {
@@ -38,6 +38,6 @@ fn one_arena() {
     reason = "these settings of the C library have no safe wrapper; it takes two numbers and touches no memory"
 )]
 fn set(name: libc::c_int, value: libc::c_int) {
-    // It returns 0 for a setting that it does not know, and then nothing changes.
+    // Returns 0 for an unknown setting, which changes nothing.
     unsafe { libc::mallopt(name, value) };
 }

@@ -5,7 +5,7 @@ use crate::pipeline::launch::Graph;
 /// A pass over a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pass {
-    /// Everything before the gate; what would reach it is heard and measured.
+    /// Everything before the gate; what would reach the gate is listened to and measured.
     Listen,
     /// Follows a plan; the sound is played only to record its cues.
     Extract {
@@ -32,9 +32,9 @@ impl Pass {
 /// What a link carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Access units on their way to the gate.
+    /// Access units for the gate.
     Video,
-    /// Sound on its way to eventness.
+    /// Sound for eventness.
     Audio,
     /// Anything else.
     Other,
@@ -51,9 +51,9 @@ pub(super) struct PassGraph {
     pub roles: Vec<Role>,
     /// The link to `gate.video`; its source is measured instead.
     pub measured: Option<usize>,
-    /// The link to `gate.cues`; its source is heard instead.
+    /// The link to `gate.cues`; its source is listened to instead.
     pub heard: Option<usize>,
-    /// Whether the sink stands right behind the gate.
+    /// Whether the sink comes right after the gate.
     pub short: bool,
 }
 
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn looking_by_a_plan_leaves_out_the_sound_unless_it_is_recorded() {
+    fn following_a_plan_leaves_out_the_sound_unless_it_is_recorded() {
         assert_eq!(
             built(Pass::Extract { listen: false }, true, true).0,
             "filesrc demux v gate b framepick featuresink"

@@ -24,7 +24,7 @@ const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
 /// Our elements.
 const OURS: [&str; 4] = ["eventness", "anchorgate", "framepick", "featuresink"];
 
-/// What is kept of an unfinished file, as text; and whether the text is already part of an error.
+/// What is kept of an unfinished file, as text; and whether an error already contains the text.
 type Kept = Arc<Mutex<Option<(String, bool)>>>;
 
 /// The result of a pass.
@@ -279,7 +279,7 @@ fn detail(debug: Option<&str>) -> String {
     text.map(|text| format!(" ({text})")).unwrap_or_default()
 }
 
-/// The position of the pass: what is encoded, else heard, else read.
+/// The position of the pass: that of the encoder, else of the listener, else of the reader.
 fn position(gauges: &[Gauge]) -> Nanos {
     let encodes = gauges.iter().any(|gauge| gauge.stage == "pick");
     let stage = if encodes {
@@ -378,7 +378,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_useful_part_of_a_debug_text_is_told() {
+    fn only_the_useful_part_of_a_debug_text_is_shown() {
         assert_eq!(
             detail(Some(
                 "../gst/isomp4/qtdemux.c(1): x (): /GstPipeline:p/qtdemux:q:\nno moov atom"

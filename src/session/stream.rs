@@ -1,4 +1,4 @@
-//! A stream that has no end of its own: its graph, built and told all that it has to know, but not where to write.
+//! Builds the graph of an endless stream for `earmark live`; the caller says where it writes.
 
 use anyhow::Context;
 use gst::prelude::*;
@@ -10,24 +10,23 @@ use crate::pipeline::Pipeline;
 use crate::recording::Input;
 use gstearmark::models;
 
-/// What is played, and the elements that a supervisor watches.
+/// The graph, and the elements that a supervisor watches.
 pub(crate) struct Stream {
     /// All of it, not yet started.
     pub pipeline: gst::Pipeline,
-    /// Encoded frames come to its pad `video`.
+    /// Encoded frames arrive at its pad `video`.
     pub gate: gst::Element,
-    /// Sound comes to it, if anything listens.
+    /// Sound arrives at it, if anything listens.
     pub ears: Option<gst::Element>,
     /// Writes the files.
     pub sink: gst::Element,
 }
 
 impl Stream {
-    /// Builds the graph of a pipeline that plans as it goes. `about`: what its files say of where it comes from. `hears`: whether its sound is
-    /// played.
+    /// Builds the graph of a pipeline that plans as it goes. `about`: the origin that its files record. `hears`: whether to play the sound.
     ///
     /// # Errors
-    /// GStreamer cannot build it, or a model is not there.
+    /// GStreamer cannot build it, or a model is missing.
     pub(crate) fn build(
         pipeline: &Pipeline,
         input: &Input,
@@ -39,7 +38,7 @@ impl Stream {
         let choice = pass::choose(&pipeline.graph, Pass::Stream, true, hears);
         let built = build::build(pipeline, input, &choice, 0, false)?;
         build::divide(&built.pipeline, cores(threads), 1920 * 1080, 1);
-        // What was lost on the way is no frame: it is missed, and counted.
+        // A lost frame is counted as missed.
         built.pipeline.connect_deep_element_added(|_, _, element| {
             if element.find_property("output-corrupt").is_some() {
                 element.set_property("output-corrupt", false);

@@ -178,7 +178,7 @@ fn what_is_wrong_with_a_live_pipeline_is_told_at_once() {
     for (args, part) in [
         (
             vec!["live", "fine.yaml", "--set", "url=rtsp://a/b"],
-            "where do files go?",
+            "say where files go",
         ),
         (vec!["live", "fine.yaml", "--output", "out"], "${url}"),
         (
@@ -262,7 +262,7 @@ fn pipelines_are_read_again_without_a_break_for_what_is_unchanged() {
     write(&["stays", "comes"], "wrong: 1\n");
     running.signal("HUP");
     let begun = Instant::now();
-    while !running.said().contains("everything stays as it was") {
+    while !running.said().contains("so nothing changes") {
         assert!(begun.elapsed() < LONGEST, "{}", running.said());
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -479,7 +479,7 @@ fn parsing_that_makes_no_sense_is_refused() {
         (
             "AVVP_eval_audio.csv",
             "filename\tonset\toffset\tevent_labels\nc\t0\t4\tDog\n",
-            &["no label of any video"],
+            &["labels no video of"],
         ),
         (
             "AVVP_test_pd.csv",

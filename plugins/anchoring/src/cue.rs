@@ -1,4 +1,4 @@
-//! What the audio says about one hop.
+//! The cue: what the audio says about one hop of 80 ms.
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -12,7 +12,7 @@ pub const HOP: Nanos = Nanos::from_ms(80);
 /// Most classes that a cue carries.
 pub const TOP: usize = 5;
 
-/// Greatest change that a cue tells: frames that cost this many times what is usual.
+/// Greatest change that a cue holds: frames that cost this many times the usual.
 pub const MOST_CHANGE: f32 = 64.0;
 
 /// Bands of a cue's coarse spectrum.
@@ -49,12 +49,12 @@ impl Onset {
     }
 }
 
-/// How good the sound is: nine measures, each in [0, 1] in steps of 1/255; 1: nothing wrong.
+/// Quality of the sound: nine measures, each in [0, 1] in steps of 1/255; 1: nothing wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SoundQuality([u8; Self::MEASURES]);
 
 impl SoundQuality {
-    /// How many measures there are.
+    /// Number of measures.
     pub const MEASURES: usize = 9;
 
     /// Names of the measures, in the order of [`Self::shares`]. The first [`Self::FAULTS`] hide events.
@@ -70,7 +70,7 @@ impl SoundQuality {
         "snr",
     ];
 
-    /// How many of the measures are of faults that hide events.
+    /// Number of measures of faults that hide events.
     pub const FAULTS: usize = 5;
 
     /// There is nothing to hear.
@@ -87,7 +87,7 @@ impl SoundQuality {
         self.0.map(|byte| f32::from(byte) / 255.0)
     }
 
-    /// The least of the faults that hide events: 1 in clean sound, 0 where nothing can be believed.
+    /// The smallest of the faults that hide events: 1 in clean sound, 0 in sound that cannot be believed.
     pub fn trust(&self) -> f32 {
         let worst = self.0.iter().take(Self::FAULTS).min();
         worst.map_or(1.0, |&worst| f32::from(worst) / 255.0)
@@ -141,14 +141,14 @@ pub struct Cue {
     /// Level of 16 mel bands from 125 to 7500 Hz, low to high: 0 is -60 dB or less, each step 0.4 dB of mean
     /// magnitude. Good for drawings; no sound can be made from it. All 0 if unknown.
     pub bands: [u8; COARSE],
-    /// How much the video changes in the hop: what its frames cost to encode over what frames of their kind usually
-    /// cost, 0..=64. `None` unless frames are spread over change, and where there is no frame.
+    /// How much the video changes in the hop: what its frames cost to encode, divided by what frames of their kind usually cost, 0..=64.
+    /// `None` unless frames are spread over change, and without a frame.
     pub change: Option<f32>,
-    /// How good the sound is; `None` if unknown.
+    /// Quality of the sound; `None` if unknown.
     pub quality: Option<SoundQuality>,
 }
 
-/// Whether sound of this uncertainty can be trusted: it is below `distrust` and below 1. NaN can't be trusted.
+/// Whether sound with this uncertainty can be trusted: it is below `distrust` and below 1. NaN is not trusted.
 pub fn trusts(uncertainty: f32, distrust: f64) -> bool {
     // Compared in f32, so that an uncertainty of 0.9 is not below a distrust of 0.9.
     uncertainty < distrust.min(1.0) as f32
@@ -181,9 +181,8 @@ impl Cue {
 }
 
 impl Serialize for Cue {
-    /// One line of `plan.jsonl` without its kind: `pts_ns`, `eventness`, `uncertainty`, `speech`, `classes` as `[id,
-    /// p]` pairs; with an onset `onset_ns`, `onset_p`, `onset_uncertainty`; and if they are known `bands` as hexadecimal
-    /// digits and `change`.
+    /// One line of `plan.jsonl` without its kind: `pts_ns`, `eventness`, `uncertainty`, `speech`, `classes` as `[id, p]` pairs; with an onset
+    /// `onset_ns`, `onset_p`, `onset_uncertainty`; and if known `bands` as hexadecimal digits and `change`.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("pts_ns", &self.pts)?;

@@ -5,7 +5,7 @@
 
 use crate::time::{Nanos, Window};
 
-/// Shorter stretches are no discontinuity, however dense the frames are elsewhere.
+/// Shorter stretches are not discontinuities, however dense the frames are elsewhere.
 pub const MIN_LENGTH: Nanos = Nanos::from_ms(2_000);
 /// A discontinuity is at least this many times the usual distance of two frames.
 const USUAL_FACTOR: i64 = 20;

@@ -1,7 +1,7 @@
-//! Samples -> a description of the sound, frame by frame. Nothing in this room is learned.
+//! Describes the sound, frame by frame, from samples. Nothing in this folder is learned.
 //!
-//! In reading order: [`sample_clock`] (when samples sound), [`mel`] (the spectrogram, on `spectrum` and `simd`), [`flux`] (onset
-//! strength), [`noise_floor`], [`background`] (distance above it), [`trust`] (whether the sound can be trusted, with `sound_quality`: how good it is).
+//! In reading order: [`sample_clock`] (when samples sound), [`mel`] (the spectrogram, on `spectrum` and `simd`), [`flux`] (onset strength),
+//! [`noise_floor`], [`background`] (distance above it), [`trust`] (whether the sound can be trusted, with `sound_quality`).
 
 pub mod background;
 pub mod flux;

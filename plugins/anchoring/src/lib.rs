@@ -1,10 +1,10 @@
-//! Decides which frames of a long recording to look at, from what is heard in it.
+//! Decides which frames of a long recording to take, from its sound.
 //!
 //! Nothing here knows GStreamer, ONNX, HDF5, files, threads or clocks: samples and media time go in, values come out.
 //!
 //! # Layout
 //!
-//! The ground, on which everything else stands:
+//! The ground that everything else uses:
 //!
 //! - [`time`]: media time in integer nanoseconds, half-open windows.
 //! - [`tier`]: resolutions, prices, tokens.
@@ -13,7 +13,7 @@
 //! - [`plan`]: the plan, its entries, its checks, its text form (`plan.jsonl`).
 //! - [`discontinuity`]: times of frames -> stretches without frames, and the recording's time without them.
 //!
-//! The rooms, in the order in which data flows; each uses only those before it:
+//! The folders, in the order of the data flow; each uses only those before it:
 //!
 //! 1. [`hearing`]: samples -> mel frames, onset strength, noise floor, background, trust.
 //! 2. [`onset`]: mel frames -> peaks -> onsets with their probability.

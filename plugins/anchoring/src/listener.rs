@@ -1,4 +1,4 @@
-//! The listener: 16 kHz samples, and the answers of a tagger and a voice detector -> one cue for every 80 ms.
+//! The listener: turns 16 kHz samples, and the answers of a tagger and a voice detector, into one cue for every 80 ms.
 
 mod hop;
 mod patches;
@@ -19,10 +19,10 @@ use crate::hearing::trust::{Impairment, ImpairmentDetector};
 use crate::onset::probe::{Probe, ProbeStream};
 use crate::time::Nanos;
 
-/// A frame sees this much beyond its middle: half its own length, and one frame more for the smoothing.
+/// How far a frame sees beyond its middle: half its own length, and one frame more for the smoothing.
 const FRAME_REACH: Nanos = Nanos::new(22_500_000);
 
-/// Hops after a bad one that have no onset: the jump back to sound would make one.
+/// Hops after a bad one that get no onset: the jump back to sound would make one.
 const HOPS_AFTER_BAD: u32 = 2;
 
 /// Uncertainty of a hop with impaired sound; 1 means that there is nothing to hear.
@@ -309,7 +309,7 @@ impl Listener {
             .flatten()
             .max_by(|a, b| a.1.total_cmp(&b.1));
         if hop.silent() && !hop.bad {
-            // Sound at the very start of the next hop: frames centred in this one already see it.
+            // Sound at the very start of the next hop: frames centred in this one already include it.
             self.carried_onset = hop
                 .peak
                 .and_then(|(at, p)| (at + FRAME_REACH >= hops(index + 1)).then_some(p));
@@ -399,8 +399,7 @@ impl Listener {
         let own = match self.patches.tag_scope() {
             TagScope::Nothing => onset,
             TagScope::All => tags.max(onset),
-            // A hop may be the first of those that share its patch, and all of them are judged before the patch is
-            // sent.
+            // A hop may be the first of those that share its patch, and all of them are judged before the patch is sent.
             TagScope::Onsets => tags.max(onset + hops(last_hop(1) - last_hop(0) - 1)),
         };
         if self.voices.is_some() {

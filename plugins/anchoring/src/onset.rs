@@ -1,8 +1,8 @@
-//! Mel frames -> onsets with their probability, streaming.
+//! Finds onsets and their probability in mel frames, streaming.
 //!
-//! In reading order: [`peak_picking`] (where an onset may be), [`peak_features`] (what describes it), [`inputs`] (what networks see of
-//! it), [`mlp`] and [`tcn`] (the networks), [`calibration`] (logit -> probability), [`spec`], [`tensors`] and [`weights`] (the file that
-//! holds them), [`probe`] (all of it together), [`head`] (a probe over embeddings of other models).
+//! In reading order: [`peak_picking`] (where an onset may be), [`peak_features`] (its description), [`inputs`] (what networks see of it),
+//! [`mlp`] and [`tcn`] (the networks), [`calibration`] (logit -> probability), [`spec`], [`tensors`] and [`weights`] (the file that holds
+//! them), [`probe`] (all of it together), [`head`] (a probe over embeddings of other models).
 
 pub mod calibration;
 pub mod head;

@@ -1,4 +1,4 @@
-//! Helpers for pads: templates, what a pad is linked to, and a buffer's time in the recording ([`stream_time`]).
+//! Helpers for pads: templates, the peer of a pad, and a buffer's time in the recording ([`stream_time`]).
 
 use anchoring::time::Nanos;
 use gst::prelude::*;
@@ -46,13 +46,13 @@ pub(crate) fn push_only(
     Ok(())
 }
 
-/// What a pad is linked to, through ghost pads.
+/// The peer of a pad, through ghost pads.
 pub(crate) enum Linked {
     /// Nothing.
     Nothing,
-    /// A pad of an element, or of a bin that is one to those who use it, as a decodebin.
+    /// A pad of an element, or of a bin that acts as one, such as decodebin.
     Pad(gst::Pad),
-    /// Something outside the outermost bin that can be seen.
+    /// Something outside the outermost visible bin.
     Elsewhere,
 }
 
@@ -66,12 +66,12 @@ impl Linked {
     }
 }
 
-/// Whether a bin only groups elements; links are followed into it. Any other bin (as a decodebin) counts as one element.
+/// Whether a bin only groups elements; links are followed into it. Any other bin (such as decodebin) counts as one element.
 pub(crate) fn is_plain(bin: &gst::Bin) -> bool {
     bin.pad_template_list().is_empty()
 }
 
-/// What a pad is linked to, in either direction.
+/// The peer of a pad, in either direction.
 pub(crate) fn linked(pad: &gst::Pad) -> Linked {
     let Some(mut peer) = pad.peer() else {
         return Linked::Nothing;
@@ -103,8 +103,8 @@ pub(crate) fn linked(pad: &gst::Pad) -> Linked {
     }
 }
 
-/// The elements from which data comes to a sink pad, the nearest first, each with what is inside it if it is a bin. Follows the first
-/// sink pad of each, and ghost pads into and out of plain bins.
+/// The elements that feed a sink pad, the nearest first, each with its content if it is a bin. Follows the first sink pad of each, and ghost
+/// pads into and out of plain bins.
 pub(crate) fn before(pad: &gst::Pad) -> Vec<(gst::Element, Vec<gst::Element>)> {
     let mut found: Vec<(gst::Element, Vec<gst::Element>)> = Vec::new();
     let mut next = Some(pad.clone());

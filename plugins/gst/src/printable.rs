@@ -1,5 +1,5 @@
-//! Makes text from files, paths and other programs safe to print: it may hold characters that move a terminal's cursor, colour or rename
-//! its window, or reverse the order of letters. Everything that prints text goes through here.
+//! Makes text from files, paths and other programs safe to print: it may hold characters that move a terminal's cursor, change its colours or
+//! title, or reverse the order of letters. Everything that prints text goes through here.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -14,7 +14,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, acts)
 }
 
-/// A message of an element, made printable: other programs print it as it is.
+/// A message of an element, made printable: other programs print it unchanged.
 pub(crate) fn shown(what: &dyn Display) -> String {
     visible(&what.to_string()).into_owned()
 }

@@ -50,8 +50,8 @@ impl UnfedBranch {
 
 /// The branch that should feed sink pad `pad` of `element`, if it gets no data and never will.
 ///
-/// That is so when every other element that may still add pads is itself unfed, lies downstream of `element`, or lies upstream of a pad
-/// in `done`: those have got all their data, so their demuxer adds no pads. Looks at everything in the outermost bin, through the ghost
+/// That is so if every other element that may still add pads is itself unfed, lies downstream of `element`, or lies upstream of a pad in
+/// `done`: those have received all their data, so their demuxer adds no pads. Considers everything in the outermost bin, through the ghost
 /// pads of plain bins. `None` when in doubt.
 pub fn find(element: &gst::Element, pad: &gst::Pad, done: &[&gst::Pad]) -> Option<UnfedBranch> {
     let outermost = std::iter::successors(element.parent(), |bin| bin.parent()).last();
@@ -74,7 +74,7 @@ pub fn find(element: &gst::Element, pad: &gst::Pad, done: &[&gst::Pad]) -> Optio
     if all.iter().any(|child| hopeful(&child)) {
         return None;
     }
-    // Elements that lead to the pad, or would by pads that they never added.
+    // Elements that lead to the pad, or would through pads that they never added.
     let mut useless = upstream(pad);
     for child in all.iter().filter(|child| dead.contains(*child)) {
         if adds_pads(child) && child.src_pads().is_empty() {

@@ -1,4 +1,4 @@
-//! What is counted of each set, and what its readers have to know.
+//! The counts and oddities of each dataset.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::datasets::{ave, dcase, epic, llp, qvhighlights};
 /// The files of a set, by name.
 type Files<'a> = BTreeMap<&'a str, &'a Path>;
 
-/// Reads the files of a layout and counts what is in them.
+/// Reads the files of a layout and counts their content.
 pub(super) fn read(
     layout: Layout,
     folder: &Path,
@@ -165,7 +165,7 @@ fn timestamps(path: &Path) -> anyhow::Result<(usize, BTreeSet<String>)> {
 
 fn llp_set(folder: &Path, files: &Files<'_>, survey: &mut Survey) -> anyhow::Result<()> {
     let classes = llp::classes(folder)?;
-    // Sets of the same layout have counts of their own.
+    // Sets of the same layout have their own counts.
     let own = folder.join(llp::CLASS_LIST).exists();
     let published = |count: usize| (!own).then_some(count);
     survey.count("classes", classes.len(), published(25));
@@ -255,7 +255,7 @@ fn dcase_set(files: &Files<'_>, survey: &mut Survey) -> anyhow::Result<()> {
             survey.name(videos);
         } else {
             bail!(
-                "{} is no table of DCASE: it has neither event_label, event_labels nor duration",
+                "{} is not a table of DCASE: it has neither event_label, event_labels nor duration",
                 path.display()
             );
         }
@@ -277,7 +277,7 @@ fn weak_dcase(path: &Path) -> anyhow::Result<BTreeSet<String>> {
     Ok(files)
 }
 
-/// A file's name without its ending.
+/// A file's name without its extension.
 fn stem(file: &str) -> String {
     Path::new(file)
         .file_stem()

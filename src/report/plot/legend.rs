@@ -9,7 +9,7 @@ enum Mark {
     Square(Colour),
     /// An event and its sign.
     Event(Colour, &'static str),
-    /// An event that was heard and missed.
+    /// A missed event whose onset was a candidate.
     Outline(Colour),
     /// An anchor without a label.
     Down(Colour),
@@ -19,8 +19,8 @@ enum Mark {
     Hatch,
 }
 
-/// The marks from `left` to the drawing's width, the first at height `y`; the height of the last. `judged`: there are labels; `keeps`: there are
-/// candidates that were not taken.
+/// Draws the marks from `left` to the drawing's width, the first at height `y`; returns the height of the last. `judged`: there are labels;
+/// `keeps`: there are candidates that were not taken.
 pub(super) fn draw(
     drawing: &mut Drawing,
     theme: &Theme,

@@ -9,23 +9,23 @@ use crate::report::detail::{CueLevels, Level};
 use crate::report::recording::{RunView, clock};
 use crate::report::truth::{AnchorResult, EventResult};
 
-/// What is drawn of the recording.
+/// The part of the recording to draw, and its size.
 pub(super) struct View {
     /// Seconds.
     pub from: f64,
     /// Seconds; later.
     pub to: f64,
-    /// Pixels of the whole drawing.
+    /// Width of the whole drawing, pixels.
     pub width: f64,
 }
 
 const LEFT: f64 = 104.0;
 const RIGHT: f64 = 14.0;
 const TEXT: f64 = 12.0;
-/// Lanes of events that sound together.
+/// Lanes of events that overlap in time.
 const LANES: usize = 3;
 
-/// A pen with the drawing, its axis and how far down it is.
+/// The drawing, its axis, and the current height.
 struct Sheet<'a> {
     drawing: Drawing,
     view: &'a View,
@@ -33,7 +33,7 @@ struct Sheet<'a> {
     y: f64,
 }
 
-/// Everything, from the top down.
+/// Draws everything, from the top down.
 pub(super) fn draw(runs: &[&RunView], view: &View, theme: &Theme) -> Drawing {
     let first = runs.first();
     let title = first.map_or_else(String::new, |run| run.summary.video_id.clone());
@@ -104,7 +104,7 @@ pub(super) fn draw(runs: &[&RunView], view: &View, theme: &Theme) -> Drawing {
     sheet.drawing
 }
 
-/// A run in a line.
+/// A summary of the run, in one line.
 fn told(run: &RunView) -> String {
     let s = &run.summary;
     let mut said = format!(
@@ -135,7 +135,7 @@ impl Sheet<'_> {
         LEFT + (seconds - self.view.from) / (self.view.to - self.view.from) * plot
     }
 
-    /// From and to in pixels, cut to the plot; `None` if nothing of it is seen.
+    /// Start and end in pixels, cut to the plot; `None` if outside.
     fn span(&self, from: f64, to: f64) -> Option<(f64, f64)> {
         let right = self.view.width - RIGHT;
         (to > self.view.from && from < self.view.to)
@@ -152,7 +152,7 @@ impl Sheet<'_> {
         self.y += height + 8.0;
     }
 
-    /// The level whose cells are as wide as a pixel or two, its step in seconds, and the cells in view.
+    /// The level whose cells are one or two pixels wide, its step in seconds, and the visible cells.
     fn level<'s>(
         &self,
         strip: &'s CueLevels,
@@ -185,7 +185,7 @@ impl Sheet<'_> {
         let (start, bands, height) = (strip.start_ns as f64 / 1e9, 16, 64.0);
         self.name("sound", height);
         let thick = height / bands as f64;
-        // The strokes of one shade are one shape: a tenth of the file that a rectangle for each would make.
+        // All strokes of one shade are one shape: this makes the file ten times smaller than a rectangle for each.
         let mut strokes: [Vec<Step>; 16] = Default::default();
         for band in 0..bands {
             let y = self.y + height - (band as f64 + 0.5) * thick;
@@ -199,7 +199,7 @@ impl Sheet<'_> {
                 let times = (start + from as f64 * step, start + cell as f64 * step);
                 if let Some((left, right)) = self.span(times.0, times.1).filter(|_| shade(from) > 0)
                 {
-                    // A little wider, so that no ground shines through between two.
+                    // A little wider, so that no background shows between two.
                     strokes[usize::from(shade(from).min(15))]
                         .extend([Step::Move(left, y), Step::Line(right + 0.3, y)]);
                 }
@@ -276,7 +276,7 @@ impl Sheet<'_> {
         self.next(height);
     }
 
-    /// How much the video changes: the line is what is usual, 32; the top is four times that.
+    /// How much the video changes: the line marks the usual change, 32; the top is four times that.
     fn change(&mut self, strip: &CueLevels) {
         let (level, step, cells) = self.level(strip, 1.5);
         if level.change.is_empty() {
@@ -316,7 +316,7 @@ impl Sheet<'_> {
         for candidate in &run.tables.candidates {
             let at = candidate.onset_ns as f64 / 1e9;
             let x = self.x(at);
-            // Of many in one place one is enough.
+            // One of many in the same place is enough.
             if !(self.view.from..=self.view.to).contains(&at) || x - drawn < 1.0 {
                 continue;
             }
@@ -403,7 +403,7 @@ impl Sheet<'_> {
             .collect();
         let plot = self.view.width - LEFT - RIGHT;
         let thick = (plot / seen.len().max(1) as f64 * 0.6).clamp(1.2, 6.0);
-        // Of many in one pixel the most expensive is seen.
+        // Of many in one pixel, the most expensive is drawn.
         let mut best: Option<(i64, usize)> = None;
         let rank = |row: usize| {
             (
@@ -484,7 +484,7 @@ impl Sheet<'_> {
             let y = self.y + lane as f64 * 18.0;
             let wide = (right - left).max(1.5);
             self.drawing.rect(left, y, wide, 15.0, colour, 1.0);
-            // An event that was heard, and missed for the budget's sake, is an outline.
+            // A missed event whose onset was a candidate is an outline.
             let poor = judged.fate == EventResult::Missed && judged.candidate.is_some();
             if poor && wide > 4.0 {
                 let inside = (left + 1.5, y + 1.5, wide - 3.0);
@@ -507,7 +507,7 @@ impl Sheet<'_> {
         self.next(height);
     }
 
-    /// Ticks and their times above, lines through all rows below everything drawn so far.
+    /// Ticks and times above, and lines through all rows, below everything drawn so far.
     fn axis(&mut self, top: f64, bottom: f64) {
         const STEPS: [f64; 20] = [
             0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0,

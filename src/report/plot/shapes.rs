@@ -9,7 +9,7 @@ const FONT: &[u8] = include_bytes!("font.ttf");
 /// `#rrggbb`.
 pub(super) type Colour = &'static str;
 
-/// Colours by what they mean: Okabe and Ito's, as in the report.
+/// Colours by meaning: Okabe and Ito's, as in the report.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Theme {
     pub back: Colour,
@@ -77,7 +77,7 @@ impl Theme {
     }
 }
 
-/// Red, green and blue of `#rrggbb`; black if it is no such thing.
+/// Red, green and blue of `#rrggbb`; black if it is invalid.
 pub(super) fn rgb(colour: &str) -> [u8; 3] {
     [1, 3, 5].map(|at| {
         let digits = colour.get(at..at + 2);
@@ -87,7 +87,7 @@ pub(super) fn rgb(colour: &str) -> [u8; 3] {
     })
 }
 
-/// A stroke of a path; the last point of each is where it ends.
+/// A part of a path; its last point is its end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Step {
     Move(f64, f64),
@@ -103,24 +103,24 @@ pub(super) struct Shape {
     pub steps: Vec<Step>,
     /// Filled with a colour.
     pub fill: Option<String>,
-    /// Drawn around, in a colour, so thick.
+    /// Outlined with a colour and a width.
     pub stroke: Option<(String, f64)>,
     /// 0..=1.
     pub opacity: f64,
 }
 
-/// Everything, in the order of drawing.
+/// All shapes, in the order of drawing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Drawing {
     pub width: f64,
     pub height: f64,
     pub back: String,
-    /// For those who cannot see it.
+    /// A description for those who cannot see it.
     pub words: String,
     pub shapes: Vec<Shape>,
 }
 
-/// Which side of a text its place is.
+/// Which side of a text its position is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) enum Align {
     Left,
@@ -146,11 +146,11 @@ impl Drawing {
         );
     }
 
-    /// Lines that fall to the left, inside a rectangle: the sign of sound that can't be trusted.
+    /// Falling lines inside a rectangle: the mark of untrusted sound.
     pub(super) fn hatch(&mut self, x: f64, y: f64, width: f64, height: f64, stroke: &str) {
         const APART: f64 = 6.0;
         let mut steps = Vec::new();
-        // Lines of x + y = sum; on a common grid, so that neighbours agree.
+        // Lines of x + y = sum; on a common grid, so that neighbours match.
         let first = ((x + y) / APART).ceil() as i64;
         let last = ((x + width + y + height) / APART).floor() as i64;
         for sum in first..=last {
@@ -246,7 +246,7 @@ fn face() -> Option<Face<'static>> {
     Face::parse(FONT, 0).ok()
 }
 
-/// How wide a text is.
+/// The width of a text.
 pub(super) fn wide(words: &str, size: f64) -> f64 {
     let Some(face) = face() else { return 0.0 };
     let advance = |c| {
@@ -256,7 +256,7 @@ pub(super) fn wide(words: &str, size: f64) -> f64 {
     words.chars().map(advance).sum::<f64>() * size / f64::from(face.units_per_em())
 }
 
-/// The text cut so that it is no wider; `None` if less than three characters are left.
+/// The text, cut to this width; `None` if fewer than three characters remain.
 pub(super) fn fitted(words: &str, size: f64, room: f64) -> Option<String> {
     if wide(words, size) <= room {
         return Some(words.into());
@@ -272,7 +272,7 @@ pub(super) fn fitted(words: &str, size: f64, room: f64) -> Option<String> {
     None
 }
 
-/// Outlines of a text from a place on its baseline. A character that the font lacks is a box.
+/// Outlines of a text from a point on its baseline. A character that the font lacks becomes a box.
 fn outlines(mut x: f64, y: f64, size: f64, words: &str) -> Vec<Step> {
     let Some(face) = face() else {
         return Vec::new();

@@ -41,7 +41,7 @@ pub(super) fn svg(drawing: &Drawing) -> anyhow::Result<Vec<u8>> {
     Ok(text.into_bytes())
 }
 
-/// Steps as path data: to a hundredth of a pixel, each relative to the last, which is half as long as absolute places.
+/// Steps as path data: to a hundredth of a pixel, each relative to the last, which takes half the space.
 fn path(steps: &[Step]) -> String {
     let hundredths = |length: f64| (length * 100.0).round() as i64;
     let mut d = String::new();
@@ -76,7 +76,7 @@ fn path(steps: &[Step]) -> String {
     d
 }
 
-/// A command of path data and its numbers, given in hundredths, in as few letters as they need.
+/// A command of path data and its numbers, given in hundredths, in as few letters as possible.
 fn put(d: &mut String, letter: char, hundredths: &[i64]) {
     d.push(letter);
     for (i, number) in hundredths.iter().enumerate() {

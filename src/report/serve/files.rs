@@ -1,4 +1,4 @@
-//! Checks which files may be served: named files, and files in named folders, with links resolved.
+//! Decides which files may be served: named files, and files in named folders, with links resolved.
 //!
 //! The check runs at every request: a file that was inside may have become a link to the outside.
 
@@ -13,7 +13,7 @@ use crate::report::Source;
 pub(super) struct ServedFiles(Vec<PathBuf>);
 
 impl ServedFiles {
-    /// What of these is there.
+    /// Those of these paths that exist.
     pub(super) fn new<'a>(named: impl IntoIterator<Item = &'a Path>) -> Self {
         let resolved = named
             .into_iter()
@@ -21,10 +21,10 @@ impl ServedFiles {
         Self(resolved.collect())
     }
 
-    /// Where a file really lies.
+    /// The real path of a file.
     ///
     /// # Errors
-    /// It is none, or lies elsewhere.
+    /// It does not exist, or lies elsewhere.
     pub(super) fn file(&self, path: &Path) -> anyhow::Result<PathBuf> {
         let resolved = path
             .canonicalize()
@@ -41,10 +41,10 @@ impl ServedFiles {
         Ok(resolved)
     }
 
-    /// A source with every file where it really lies; a recording that lies elsewhere is left out.
+    /// A source with all links resolved; leaves out a recording that lies elsewhere.
     ///
     /// # Errors
-    /// The features or the labels are no file inside.
+    /// The features or the labels are not a file inside.
     pub(super) fn source(&self, source: &Source) -> anyhow::Result<Source> {
         let labels = source.labels.as_deref();
         let video = source.video.as_deref();
@@ -84,7 +84,7 @@ mod tests {
         ] {
             assert_eq!(inside.file(&inner.join(name)).is_ok(), ok, "{name}");
         }
-        // Named as it is, it is meant.
+        // A link that is named itself is allowed.
         let named = ServedFiles::new([inner.join("out.h5").as_path()]);
         assert!(named.file(&inner.join("out.h5")).is_ok());
         assert!(named.file(&inner.join("a.h5")).is_err());

@@ -1,4 +1,4 @@
-//! Cues -> candidates: onsets that may become anchors.
+//! Turns cues into candidates: onsets that may become anchors.
 
 use crate::anchor::offset::Offsets;
 use crate::anchor::window::{reach, window_containing};
@@ -7,7 +7,7 @@ use crate::plan::Anchor;
 use crate::settings::AnchorSettings;
 use crate::time::{Nanos, Window};
 
-/// From this uncertainty on there is nothing to hear, whatever `distrust` says.
+/// At this uncertainty there is no usable sound, whatever `distrust` says.
 pub(crate) const INAUDIBLE: f64 = 1.0;
 
 /// An onset this soon after a long silence is the return of the sound, hardly ever an event. Shorter silences are
@@ -63,8 +63,7 @@ impl CandidateFinder {
 pub(crate) struct Candidate {
     /// When its sound begins.
     pub(crate) onset: Nanos,
-    /// When its event is expected to be visible: the time that planning uses. Inside the recording, as far as that is
-    /// known.
+    /// When its event is expected to be visible: the time that planning uses. Inside the recording, as far as that is known.
     pub(crate) visible: Nanos,
     pub(crate) p: f32,
     pub(crate) class_id: i32,
@@ -81,7 +80,7 @@ impl Candidate {
     ) -> Option<Self> {
         let onset = cue.onset?;
         let heard = cue.trusted(distrust);
-        // NaN must fail.
+        // A comparison with NaN must fail.
         let likely = onset.p > 0.0 && onset.p >= settings.threshold as f32;
         let class_id = cue.tags.first().map_or(-1, |tag| i32::from(tag.class_id));
         (heard && likely && onset.at >= Nanos::ZERO && onset.at < Nanos::MAX).then(|| Self {
@@ -93,13 +92,12 @@ impl Candidate {
         })
     }
 
-    /// The recording ends at `stop`, after the onset: an event that would be visible later is looked for at the end.
+    /// The recording ends at `stop`, after the onset: if the event would be visible later, its frame is taken at the end.
     pub(crate) fn end_at(&mut self, stop: Nanos) {
         self.visible = self.visible.min(stop - Nanos::new(1)).max(Nanos::ZERO);
     }
 
-    /// How unsure it is. Nothing but the probability counts: what is wrong with the sound around it tells false
-    /// anchors from true ones no better.
+    /// Its uncertainty. Only the probability counts: faults of the sound around it do not separate false anchors from true ones any better.
     fn uncertainty(&self) -> f32 {
         1.0 - self.p
     }
@@ -219,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_and_looks_stay_inside_the_recording() {
+    fn windows_and_frames_stay_inside_the_recording() {
         let settings = AnchorSettings::default();
         let early = candidate(ms(100), 0.0);
         assert_eq!(
@@ -281,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unlikely_or_untrusted_onset_is_no_candidate() {
+    fn an_unlikely_or_untrusted_onset_is_not_a_candidate() {
         let settings = AnchorSettings::default();
         let mut cue = heard(ms(80), &[(40, 0.5)]).remove(0);
         let together = Offsets::default();
@@ -325,7 +323,7 @@ mod tests {
             let anchors = settings.anchors;
             let window = candidate(ms(1_000_000), uncertainty).window(&anchors, Nanos::MAX);
             let least = anchors.min_window_ms.max(anchors.pre_ms + anchors.post_ms);
-            // Each side is rounded for itself.
+            // Each side is rounded separately.
             prop_assert!(window.length() + Nanos::new(1) >= Nanos::from_ms(least.into()));
             prop_assert!(ms(1_000_000) - window.start() >= Nanos::from_ms(anchors.pre_ms.into()));
         }

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_class_is_reported_with_the_one_that_was_meant() {
+    fn an_unknown_class_is_reported_with_the_likely_one() {
         let names = [
             "water tap faucet",
             "Tap",
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_holds_them_all() {
+    fn all_offsets_fit_on_one_line() {
         let line = "Speech=40;Water tap, faucet=-300";
         let offsets = from_text(line).unwrap();
         assert_eq!(

@@ -1,10 +1,10 @@
-//! Windows of anchors: how far they reach, and where two of them part.
+//! Windows of anchors: their extent, and where two of them part.
 
 use crate::settings::{AnchorSettings, Widen};
 use crate::time::{Nanos, Window};
 
-/// How far a window reaches before and after the time it is for. The sides that may grow are multiplied by `1 + gain
-/// * uncertainty`; then the growth is scaled so that the length respects the limits.
+/// How far a window reaches before and after its time. The sides that may grow are multiplied by `1 + gain * uncertainty`; then the growth is
+/// scaled so that the length respects the limits.
 pub(super) fn reach(settings: &AnchorSettings, uncertainty: f32) -> (Nanos, Nanos) {
     let widen = 1.0 + (settings.uncertainty_gain * f64::from(uncertainty)).clamp(0.0, 10.0);
     let before = Nanos::from_ms(settings.pre_ms.into());

@@ -49,7 +49,7 @@ impl BackgroundSubtractor {
         )
     }
 
-    /// As [`Self::push`], for a frame whose `L` is known.
+    /// Like [`Self::push`], for a frame whose `L` is known.
     #[inline(always)]
     pub(crate) fn push_log(&mut self, level: &Row) -> Row {
         let speed_up = (EARLY / (self.frames as f32 + FIRST)).max(1.0);
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stays_is_no_higher_than_its_background() {
+    fn a_constant_sound_is_no_higher_than_its_background() {
         let mut above = BackgroundSubtractor::new();
         let last = (0..300).map(|_| above.push(&[0.3; BANDS])).last().unwrap();
         assert!(last.iter().all(|x| x.abs() < 1e-5));

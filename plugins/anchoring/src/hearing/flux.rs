@@ -1,10 +1,10 @@
 //! Mel frames -> onset strength, streaming.
 //!
-//! `L = ln(mel + 0.001)`, averaged over three frames. The rise of a band is its distance above the loudest value that
-//! it and its two neighbours had in the `R` frames that ended three frames ago. The flux of a frame is the mean rise
-//! of its bands. A reference of 0.2 s (`flux_20`) places onsets sharply. A reference of 1 s (`flux_100`) does not
-//! take a sound's own flutter for new events. The other references tell how long ago something sounded like this.
-//! After Bello et al. 2005 (spectral flux) and Böck and Widmer 2013 (SuperFlux: maximum over neighbouring bands).
+//! `L = ln(mel + 0.001)`, averaged over three frames. The rise of a band is its distance above the loudest value that it and its two
+//! neighbours had in the `R` frames that ended three frames ago. The flux of a frame is the mean rise of its bands. A reference of 0.2 s
+//! (`flux_20`) places onsets sharply. A reference of 1 s (`flux_100`) does not mistake a sound's own flutter for new events. The other
+//! references tell how long ago something sounded like this. After Bello et al. 2005 (spectral flux) and Böck and Widmer 2013 (SuperFlux:
+//! maximum over neighbouring bands).
 
 use crate::hearing::mel::{BANDS, log_mel};
 use crate::hearing::simd::{fast_max, sum, vectorized};
@@ -95,7 +95,7 @@ impl FluxStream {
         )
     }
 
-    /// As [`Self::push`], for a frame whose `L` is known.
+    /// Like [`Self::push`], for a frame whose `L` is known.
     #[inline(always)]
     pub(crate) fn push_log(&mut self, now: &Row) -> Option<Strength> {
         let t = self.frames;
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_the_same_has_no_strength() {
+    fn a_constant_sound_has_no_strength() {
         let all = strengths(&[[0.7; BANDS]; 200]);
         assert_eq!(all, vec![Strength::default(); 199]);
     }
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_that_comes_back_within_the_second_rises_only_against_the_short_reference() {
+    fn a_sound_that_returns_within_a_second_rises_only_against_the_short_reference() {
         let mut mels = vec![[0.1; BANDS]; 300];
         mels[150..155].fill([1.0; BANDS]);
         mels[200..205].fill([1.0; BANDS]);

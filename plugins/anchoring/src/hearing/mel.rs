@@ -33,7 +33,7 @@ const BINS: usize = 240;
 const LOW_HZ: f64 = 125.0;
 const HIGH_HZ: f64 = 7500.0;
 
-/// Samples are clamped to this: louder ones are broken, and their magnitudes would overflow.
+/// Samples are clamped to this: louder ones are invalid, and their magnitudes would overflow.
 const LOUDEST: f32 = 1e4;
 
 /// Weights of four neighbouring bins.

@@ -1,9 +1,8 @@
-//! When samples sound: time is counted by samples, and restarts only where timestamps prove that samples are missing.
+//! The time of samples: counts samples, and restarts only where timestamps prove that samples are missing.
 //!
-//! Timestamps that fall behind the count are not trusted: decoders and demuxers step back after a loss, miscount
-//! blocks, or stamp every buffer with 0. The count goes on, and later timestamps are shifted by the difference. Only
-//! two things count as an overlap and are dropped: samples that repeat what was heard, and the sum of a slow clock
-//! drift. So times never go back.
+//! Timestamps that fall behind the count are not trusted: decoders and demuxers step back after a loss, miscount blocks, or stamp every buffer
+//! with 0. The count continues, and later timestamps are shifted by the difference. Only two things count as an overlap and are dropped:
+//! repeated samples, and the sum of a slow clock drift. So times never go back.
 
 use crate::hearing::mel::RATE;
 use crate::time::Nanos;
@@ -19,7 +18,7 @@ const DRIFT: Nanos = Nanos::from_ms(20_000);
 pub enum Arrival {
     /// They continue where the last ones ended.
     Follow {
-        /// How many samples to drop because they were heard before; may exceed the number there is.
+        /// How many samples to drop because they were heard before; may exceed the number of samples.
         skip: usize,
         /// How far the timestamp lies before the end of the last samples; `None` unless this is new.
         back: Option<Nanos>,
@@ -28,8 +27,7 @@ pub enum Arrival {
     Begin {
         /// When it begins; never before the end of what was heard.
         at: Nanos,
-        /// How many samples to drop because they were heard before; if this exceeds the number there is, nothing
-        /// begins yet.
+        /// How many samples to drop because they were heard before; if this exceeds the number of samples, nothing begins yet.
         skip: usize,
         /// The end of the stretch before, if samples are missing since then.
         missing_since: Option<Nanos>,
@@ -115,8 +113,8 @@ impl SampleClock {
         self.end = Some(start + length(all));
     }
 
-    /// Upstream announces that there is no sound before `until`. Returns the stretch without sound if it exceeds
-    /// jitter, also where several announcements add up to it; the sound is interrupted then.
+    /// Upstream announces that there is no sound before `until`. Returns the stretch without sound if it exceeds jitter, also if several
+    /// announcements add up to it; this interrupts the sound.
     pub fn no_sound_until(&mut self, until: Nanos) -> Option<(Nanos, Nanos)> {
         let (_, end) = self.running.zip(self.end)?;
         let until = until + self.shift;
@@ -126,7 +124,7 @@ impl SampleClock {
         })
     }
 
-    /// A new segment: timestamps restart, and what was heard stays heard.
+    /// A new segment: timestamps restart; sound heard before still counts as heard.
     pub fn new_segment(&mut self) {
         self.running = None;
         self.shift = Nanos::ZERO;
@@ -188,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn stamps_that_step_back_let_the_sound_go_on_by_its_samples() {
+    fn after_a_step_back_sound_continues_by_its_samples() {
         // A loss after which a decoder's timestamps step back; then missing samples.
         let lost = [(0, 4000), (4960, 320), (4660, 1000), (6660, 1000)];
         assert_eq!(heard(&lost), [0, 4960, 5280, 7280]);
@@ -199,21 +197,21 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_drift_keeps_to_the_stamps() {
+    fn a_slow_drift_follows_the_timestamps() {
         let slow: Vec<(i64, i64)> = (0..3600).map(|i| (999 * i, 1000)).collect();
         let last = heard(&slow)[3599];
         assert!((last - 999 * 3599).abs() <= 80, "{last}");
     }
 
     #[test]
-    fn what_was_heard_already_is_dropped() {
+    fn repeated_sound_is_dropped() {
         let mut clock = SampleClock::default();
         clock.arrive(Some(ms(0)), |_| false);
         clock.advance(Some(ms(0)), 16_000);
         let again = clock.arrive(Some(ms(500)), |by| by == 8_000);
         let back = Some(ms(500));
         assert_eq!(again, Arrival::Follow { skip: 8_000, back });
-        // What a new segment repeats is dropped as well.
+        // Sound that a new segment repeats is dropped as well.
         clock.new_segment();
         let at = ms(1000);
         let missing_since = None;

@@ -1,7 +1,7 @@
-//! How good the sound of a hop is: nine measures and a score, each in [0, 1], 1 is best.
+//! Quality of the sound of a hop: nine measures and a score, each in [0, 1], 1 is best.
 //!
-//! A measure says that one known fault is absent. The first five hide events; the verdict of [`super::trust`] is made of the same numbers, but it is
-//! yes or no. The other four describe the sound. Levels and limits come from recordings of kitchens with and without the fault; the guide
+//! A measure says that one known fault is absent. The first five faults hide events; [`super::trust`] makes its yes-or-no verdict from the
+//! same numbers. The other four describe the sound. Levels and limits come from recordings of kitchens with and without the fault; the guide
 //! ("Quality") gives definitions and sources.
 
 use std::collections::VecDeque;
@@ -9,48 +9,48 @@ use std::collections::VecDeque;
 use crate::cue::SoundQuality;
 use crate::hearing::mel::RATE;
 
-/// Samples a block: 10 ms.
+/// Samples per block: 10 ms.
 const BLOCK: usize = RATE as usize / 100;
 /// Hops in the memory of drop-outs (2 s) and hum (0.96 s).
 const SHORT: usize = 25;
 const HUM_HOPS: usize = 12;
-/// Samples averaged for hum, which leaves 1 kHz; and how many of those there are in a hop, and in memory.
+/// Samples that are averaged for hum, which leaves 1 kHz; and their number in a hop, and in memory.
 const DECIMATE: usize = 16;
 const SLOW_HOP: usize = 80;
 const SLOW: usize = SLOW_HOP * HUM_HOPS;
 const SLOW_RATE: f64 = 1000.0;
-/// Mains frequencies and how many of their multiples count.
+/// Mains frequencies, and the number of their multiples that count.
 const MAINS: [f64; 2] = [50.0, 60.0];
 const MULTIPLES: usize = 4;
-/// A line is one if it is so much above its neighbours, dB.
+/// A line counts if it is this much above its neighbours, dB.
 const LINE: f32 = 12.0;
-/// How fast the loudest level is forgotten, dB a hop (half a decibel a second); bands are forgotten six times as fast.
+/// How fast the loudest level is forgotten, dB per hop (half a decibel per second); bands are forgotten six times as fast.
 const FORGET: f32 = 0.04;
 const FORGET_BAND: f32 = 0.24;
 /// Bands of the measure of bandwidth: 500 Hz each.
 pub(super) const BAND_BINS: usize = 40;
 pub(super) const BANDS: usize = 16;
-/// A band in which nothing has been louder, dBFS, or that is so far below the loudest one, dB, is empty.
+/// A band is empty if nothing in it has been louder than this, dBFS, or if it is this far below the loudest band, dB.
 const EMPTY: f32 = -92.0;
 const FAR_BELOW: f32 = 70.0;
-/// Bandwidth that is enough, in bands: 7 kHz.
+/// Sufficient bandwidth, in bands: 7 kHz.
 const ENOUGH: f32 = 14.0;
 
-/// What the detector of impairments measures of a hop and of the seconds before it.
+/// Measurements of a hop and of the seconds before it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
     /// Level of the hop, dBFS.
     pub(super) level: f32,
     /// Share of clipped samples in the last two seconds.
     pub(super) clipped: f32,
-    /// Changes of level a second in the last two seconds, in natural log units of amplitude.
+    /// Changes of level per second in the last two seconds, in natural log units of amplitude.
     pub(super) moved: f32,
-    /// Below 50 Hz: the median level, how far the quietest tenth is below it, how far the band above is, how far the loudest other band is.
+    /// Below 50 Hz: the median level, and how far below it the quietest tenth, the band above and the loudest other band are.
     pub(super) rumble: f32,
     pub(super) pause: f32,
     pub(super) steep: f32,
     pub(super) above: f32,
-    /// From the quietest tenth of the last three seconds to the loudest, dB; the quietest; the level that the recording returns to.
+    /// The last three seconds: range from the quietest tenth to the loudest, dB; the quietest; the level that the recording returns to.
     pub(super) spread: f32,
     pub(super) low: f32,
     pub(super) calm: f32,
@@ -74,14 +74,14 @@ impl Default for Facts {
     }
 }
 
-/// Keeps what the measures need of the last seconds.
+/// Keeps the last seconds, as far as the measures need them.
 #[derive(Debug, Default)]
 pub(super) struct QualityMeter {
     /// Share of blocks of zeros, and whether there was sound, by hop.
     zeros: VecDeque<(f32, bool)>,
     slow: VecDeque<f32>,
     levels: VecDeque<f32>,
-    /// Hops until hum is measured again, and what it was.
+    /// Hops until hum is measured again, and its last value.
     next_hum: usize,
     last_hum: Option<f32>,
     loudest: Option<f32>,
@@ -89,7 +89,7 @@ pub(super) struct QualityMeter {
 }
 
 impl QualityMeter {
-    /// The next hop. `silent`: there is nothing to hear in it. `bands`: level of each band of 500 Hz, dBFS.
+    /// The next hop. `silent`: it has no sound. `bands`: level of each band of 500 Hz, dBFS.
     pub(super) fn hop(
         &mut self,
         samples: &[f32],
@@ -122,7 +122,7 @@ impl QualityMeter {
         ])
     }
 
-    /// Blocks of zeros between sound. All zeros is silence, and no drop-out.
+    /// Blocks of zeros between sound. A hop of zeros only is silence, not a drop-out.
     fn dropouts(&mut self, samples: &[f32], silent: bool) -> f32 {
         let blocks = samples.chunks_exact(BLOCK);
         let all = blocks.len().max(1) as f32;
@@ -140,7 +140,7 @@ impl QualityMeter {
         1.0 - ramp(share / self.zeros.len() as f32, 0.0, 0.25)
     }
 
-    /// How far the lines of the mains and their multiples are below all of the sound.
+    /// How far the lines of the mains and their multiples are below the whole sound.
     fn hum(&mut self, samples: &[f32], level: f32) -> f32 {
         for some in samples.chunks_exact(DECIMATE) {
             keep(
@@ -150,7 +150,7 @@ impl QualityMeter {
             );
         }
         keep(&mut self.levels, 10.0_f32.powf(level / 10.0), HUM_HOPS);
-        // Lines change slowly, and this is the dearest of the measures.
+        // Lines change slowly, and this is the most expensive measure.
         self.next_hum = self.next_hum.checked_sub(1).unwrap_or(HUM_HOPS - 1);
         if self.slow.len() < SLOW || self.next_hum > 0 {
             return self.last_hum.unwrap_or(1.0);
@@ -168,13 +168,13 @@ impl QualityMeter {
             lines.sum::<f32>()
         });
         let share = strongest[0].max(strongest[1]) / all.max(1e-12);
-        // Beginning 26 dB below the rest.
+        // Starts 26 dB below the rest.
         let hum = 1.0 - ramp(10.0 * (share + 1e-9).log10(), -26.0, 0.0);
         self.last_hum = Some(hum);
         hum
     }
 
-    /// The highest band in which something was heard lately.
+    /// The highest band with recent sound.
     fn bandwidth(&mut self, bands: &[f32; BANDS]) -> f32 {
         for (own, &now) in self.bands.iter_mut().zip(bands) {
             *own = if *own == 0.0 {
@@ -190,7 +190,7 @@ impl QualityMeter {
     }
 }
 
-/// A rumble below 50 Hz that is loud, never pauses, and falls off steeply: nothing but wind is all of it.
+/// A rumble below 50 Hz that is loud, never pauses, and falls off steeply: only wind does all three.
 fn wind(facts: &Facts) -> f32 {
     ramp(facts.rumble, -48.0, -36.0)
         .min(1.0 - ramp(facts.pause, 8.0, 13.0))
@@ -198,13 +198,13 @@ fn wind(facts: &Facts) -> f32 {
         .min(ramp(facts.above, 0.0, 3.0))
 }
 
-/// Loud and steady: what begins in it is masked.
+/// Loud and steady: it masks sounds that begin in it.
 fn roar(facts: &Facts) -> f32 {
     let loud = (facts.calm + 25.0).min(-14.0);
     (1.0 - ramp(facts.spread, 1.5, 3.5)).min(ramp(facts.low, loud - 10.0, loud))
 }
 
-/// Power of a line, where it stands out from its neighbours: 0 elsewhere. As a share of the square of full scale.
+/// Power of a line if it stands out from its neighbours, else 0. As a share of the square of full scale.
 fn line(slow: &[f32], hz: f64) -> f32 {
     let power = |hz: f64| {
         // Goertzel's recurrence.
@@ -226,7 +226,7 @@ fn line(slow: &[f32], hz: f64) -> f32 {
     own as f32
 }
 
-/// 0 up to `from`, 1 from `to` on.
+/// 0 up to `from`, 1 from `to` on, linear between.
 fn ramp(x: f32, from: f32, to: f32) -> f32 {
     ((x - from) / (to - from)).clamp(0.0, 1.0)
 }

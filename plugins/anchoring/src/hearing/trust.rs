@@ -1,18 +1,17 @@
 //! 16 kHz samples -> stretches in which the sound can't be trusted, streaming, one verdict per hop.
 //!
-//! A verdict uses the last seconds only, never what follows. So an impairment is found a second or two after it
-//! begins, and ends as late:
+//! A verdict uses only the last seconds, nothing later. So an impairment is found a second or two after it begins, and its end as late:
 //!
 //! - silence: nothing above -85 dBFS (no microphone, a muted track, or what a codec leaves of it).
 //! - clipping: one sample in twenty is at full scale or on a flat top.
-//! - handling: the level jumps up and down many times a second, far more than any activity makes it.
+//! - handling: the level jumps up and down many times a second, far more often than any activity makes it.
 //! - wind: a loud, continuous rumble below 50 Hz that falls off more steeply than a room's.
 //! - masking: loud, steady noise; a sound that begins in it can't be heard.
 //!
-//! The numbers behind the verdict make the measures of quality, too.
+//! The measures of quality use the same numbers.
 //!
-//! Levels and limits come from KitchenMix recordings with and without such stretches, and were tested on noises of
-//! other colours, levels and rhythms.
+//! Levels and limits come from KitchenMix recordings with and without such stretches, and were tested on noises of other colours, levels and
+//! rhythms.
 
 use std::collections::VecDeque;
 
@@ -129,8 +128,8 @@ impl ImpairmentDetector {
         }
     }
 
-    /// Takes samples in [-1, 1]. For every hop that they complete, calls `each` with the verdict, the sum of the
-    /// squares of its samples and how good the sound is. Non-finite samples count as silence. Chunks of any size give the same verdicts.
+    /// Takes samples in [-1, 1]. For every hop that they complete, calls `each` with the verdict, the sum of the squares of its samples and
+    /// its quality. Non-finite samples count as silence. Chunks of any size give the same verdicts.
     pub fn push(
         &mut self,
         mut samples: &[f32],
@@ -162,7 +161,7 @@ impl ImpairmentDetector {
         self.verdict
     }
 
-    /// How good the sound of the last complete hop is; `None` before the first.
+    /// Quality of the last complete hop; `None` before the first.
     pub fn quality(&self) -> Option<SoundQuality> {
         self.quality
     }
@@ -310,7 +309,7 @@ impl SortedLevels {
         self.0.insert(self.place(x), x);
     }
 
-    /// Removes a number that was inserted.
+    /// Removes a number that was inserted before.
     fn remove(&mut self, x: f32) {
         let at = self.place(x);
         if at < self.0.len() {

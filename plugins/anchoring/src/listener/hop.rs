@@ -46,7 +46,7 @@ impl Hop {
         self.frames = self.frames.saturating_add(1);
     }
 
-    /// As [`crate::cue::Cue::bands`].
+    /// Same as [`crate::cue::Cue::bands`].
     pub(super) fn bands(&self) -> [u8; COARSE] {
         let frames = f32::from(self.frames.max(1));
         self.mel.map(|sum| {

@@ -41,7 +41,7 @@ pub struct TaggerAnswer {
     pub tags: Vec<Tag>,
     /// Probability of speech.
     pub speech: f32,
-    /// Probability that an event begins in the middle of the patch, if the model tells: the onset of
+    /// Probability that an event begins in the middle of the patch, if the model gives one: the onset of
     /// [`Probe::Patches`](crate::onset::probe::Probe::Patches).
     pub onset: Option<f32>,
 }
@@ -289,7 +289,7 @@ impl PatchQueue {
         }
     }
 
-    /// End of stream: if no patch was cut, pads the frames to one. `later` as in [`Self::push_frame`].
+    /// End of stream: if no patch was cut, pads the frames to one. `later`: see [`Self::push_frame`].
     pub(super) fn pad(&mut self, later: u64) {
         if self.tag_scope != TagScope::Nothing && self.end() == 0 {
             self.recent.resize(PATCH_FRAMES * BANDS, 1e-3f32.ln());

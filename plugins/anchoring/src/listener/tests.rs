@@ -1,4 +1,4 @@
-//! What the listener's cues say, and when they come.
+//! The content of the listener's cues, and when they come.
 
 use proptest::prelude::*;
 
@@ -147,7 +147,7 @@ fn digital_silence_is_not_trusted_and_has_no_onset() {
 }
 
 #[test]
-fn a_tick_after_digital_silence_is_an_onset_in_a_hop_that_sounds() {
+fn a_tick_after_digital_silence_is_an_onset_in_a_hop_with_sound() {
     // At the very start of a hop, and inside one.
     for at in [24 * 1_280, 24 * 1_280 + 10, 24 * 1_280 + 700] {
         let mut x = vec![0.0; 64_000];
@@ -164,7 +164,7 @@ fn a_tick_after_digital_silence_is_an_onset_in_a_hop_that_sounds() {
 }
 
 #[test]
-fn the_cut_at_the_end_is_no_onset() {
+fn the_cut_at_the_end_is_not_an_onset() {
     let mut x = noise(32_000);
     for (n, slot) in x.iter_mut().enumerate() {
         *slot += (std::f32::consts::TAU * (n % 16) as f32 / 16.0).sin();
@@ -343,7 +343,7 @@ fn any_sample() -> impl Strategy<Value = f32> {
 }
 
 #[test]
-fn whatever_listens_the_chunks_make_no_difference() {
+fn chunk_sizes_make_no_difference_to_any_probe() {
     let mut x = noise(70_001);
     for at in [9_000, 31_000, 32_500, 50_000] {
         knock(&mut x, at);
@@ -386,7 +386,7 @@ fn a_cue_never_waits_longer_than_the_latency() {
 }
 
 #[test]
-fn an_onset_in_speech_counts_only_if_wanted() {
+fn an_onset_in_speech_counts_only_if_requested() {
     let mut x = noise(64_000);
     knock(&mut x, 32_000);
     let hear = |speech, voice: f32| {
@@ -417,7 +417,7 @@ fn an_onset_in_speech_counts_only_if_wanted() {
 }
 
 #[test]
-fn patches_that_say_so_have_onsets_in_their_middle() {
+fn patches_with_an_onset_have_it_in_their_middle() {
     let settings = ListenerSettings {
         probe: Probe::Patches,
         ..ListenerSettings::default()

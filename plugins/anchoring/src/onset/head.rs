@@ -20,7 +20,7 @@ pub const SCHEMA: &str = "earmark-head/1";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeadSpec {
-    /// [`SCHEMA`].
+    /// Its [`SCHEMA`].
     pub schema: String,
     /// Its name in reports.
     pub name: String,
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_judges_and_refuses_other_embeddings() {
+    fn a_head_scores_its_embedding_and_refuses_others() {
         let spec =
             r#"{"schema": "earmark-head/1", "name": "tiny", "normalise": true, "temperature": 6}"#;
         let head = Head::read(&file(spec), 2).unwrap();

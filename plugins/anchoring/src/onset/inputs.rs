@@ -34,7 +34,7 @@ pub fn input_names() -> impl Iterator<Item = &'static str> {
 /// in `t-4..t+4`, and the mean probability of activity in `t+1..t+7` and in `t-28..t-4`.
 pub const TCN_FEATURE_NAMES: [&str; 3] = ["probe_max", "probe_act_after", "probe_act_before"];
 
-/// Where an input stands among [`input_names`].
+/// The index of an input in [`input_names`].
 pub(crate) fn input_index(name: &str) -> Option<usize> {
     input_names().position(|n| n == name)
 }

@@ -1,4 +1,4 @@
-//! A small network: features of a peak, and comparisons with the peaks before it -> a logit.
+//! A small network: features of a peak, and comparisons with earlier peaks -> a logit.
 
 use crate::hearing::simd::vectorized;
 use crate::onset::inputs::INPUTS;

@@ -1,9 +1,9 @@
-//! Mel frames -> peaks of onset strength, each with the features that a probe judges it by.
+//! Finds peaks of onset strength in mel frames, and describes each by the features that a probe judges it by.
 //!
-//! A peak is the strongest of the eight frames before and after it ([`crate::onset::peak_picking`]); a kitchen has one to two per second.
-//! [`PeakFeatureStream::push_frame`] takes mel frames and returns each peak [`DELAY`] frames later, when everything that its features
-//! need has been heard. How the samples are chunked can't change a number. The stream keeps the last 320 frames, the peaks of the last
-//! ten seconds and windows over the last half minute.
+//! A peak is the strongest of the eight frames before and after it ([`crate::onset::peak_picking`]); a kitchen has one or two per second.
+//! [`PeakFeatureStream::push_frame`] takes mel frames and returns each peak [`DELAY`] frames later, when all the sound that its features need
+//! has arrived. Chunk sizes never change a number. The stream keeps the last 320 frames, the peaks of the last ten seconds and windows over
+//! the last half minute.
 //!
 //! ```
 //! use anchoring::onset::peak_features::{PeakFeatures, PeakFeatureStream};
@@ -128,7 +128,7 @@ const BESIDE: u64 = 5;
 
 type Row = [f32; BANDS];
 
-/// A peak of onset strength, and what a probe judges it by.
+/// A peak of onset strength and its features.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PeakFeatures {
     /// Index of its mel frame.
@@ -146,7 +146,7 @@ pub struct PeakFeatures {
     pub steady: f32,
     /// Comparisons with the peaks before it.
     pub comparisons: Comparisons,
-    /// Its place among everything heard lately, in the order of [`CONTEXT_NAMES`]; all 0 without a [`Metric`].
+    /// Comparisons with everything heard lately, in the order of [`CONTEXT_NAMES`]; all 0 without a [`Metric`].
     pub context: [f32; CONTEXT],
 }
 
@@ -157,7 +157,7 @@ impl PeakFeatures {
     }
 }
 
-/// What is remembered of a frame.
+/// The stored part of a frame.
 #[derive(Clone, Copy, Debug)]
 struct Frame {
     strength: Strength,
@@ -175,7 +175,7 @@ struct Frame {
     rise: Row,
 }
 
-/// What is remembered of an earlier peak.
+/// The stored part of an earlier peak.
 #[derive(Clone, Copy, Debug)]
 struct PastPeak {
     frame: u64,
@@ -260,7 +260,7 @@ impl PeakFeatureStream {
         self.push_logged(mel, &log)
     }
 
-    /// As [`Self::push_frame`], for a frame whose `L` is known.
+    /// Like [`Self::push_frame`], for a frame whose `L` is known.
     pub(crate) fn push_logged(&mut self, mel: &Row, log: &Row) -> Option<PeakFeatures> {
         if self.finished {
             return None;

@@ -1,4 +1,4 @@
-//! Onset strength -> its peaks, eight frames later: where an onset may be.
+//! Finds the peaks of onset strength, eight frames later: where an onset may be.
 
 use crate::hearing::flux::Strength;
 use crate::hearing::mel::clamp_positive;
@@ -10,7 +10,7 @@ const SPAN: usize = 2 * REACH + 1;
 /// The strength of a peak is the maximum of this many frames before and after it.
 pub(crate) const AROUND: usize = 3;
 
-/// Weaker maxima are no peaks.
+/// Weaker maxima are not peaks.
 const FAINT: f32 = 0.02;
 
 /// `flux_100` at which [`likelihood`] is 0.5.
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn of_equals_the_first_is_the_onset() {
+    fn the_first_of_equal_frames_is_the_peak() {
         let mut stream = PeakPicker::new();
         let mut found = Vec::new();
         for t in 0..40 {

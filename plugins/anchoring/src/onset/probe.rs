@@ -1,4 +1,4 @@
-//! Probes: mel frames -> onsets with their probability, streaming.
+//! Probes: find onsets and their probability in mel frames, streaming.
 //!
 //! | probe | finds | judges by | returns an onset |
 //! |---|---|---|---|
@@ -38,7 +38,7 @@ pub enum Probe {
     Onset(Arc<Weights>),
     /// The same peaks, judged by two MLPs and a TCN.
     OnsetTcn(Arc<Weights>),
-    /// No own onsets: they come with the answers to patches.
+    /// No onsets of its own: they come with the answers to patches.
     Patches,
 }
 
@@ -153,7 +153,7 @@ impl ProbeStream {
         }
     }
 
-    /// Time from the last sample of a frame to the last sample that the judgement of an onset in it needs.
+    /// Time from the last sample of a frame to the last sample that is needed to judge an onset in it.
     pub fn latency(&self) -> Nanos {
         let frames = match &self.0 {
             Kind::Strength(_) => 9,

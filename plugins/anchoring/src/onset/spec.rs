@@ -1,4 +1,4 @@
-//! The metadata of a weights file: how its tensors belong together, and how probes mix and calibrate them.
+//! The metadata of a weights file: how its tensors form networks, and how probes mix and calibrate them.
 
 use std::collections::BTreeMap;
 
@@ -24,11 +24,11 @@ pub(super) const DEEPEST: usize = 32;
 pub(super) const LONGEST_KERNEL: usize = 16;
 const FURTHEST: usize = 4096;
 
-/// How the tensors belong together; the metadata entry `ears`.
+/// How the tensors form networks; the metadata entry `ears`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WeightsSpec {
-    /// [`SCHEMA`].
+    /// Its [`SCHEMA`].
     pub schema: String,
     /// Name of the weights in reports.
     pub name: String,
@@ -52,7 +52,7 @@ pub struct MlpSpec {
     pub name: String,
     /// Names of its inputs, in order: any of [`input_names`].
     pub inputs: Vec<String>,
-    /// What it sees of each earlier peak, in order: any of [`COMPARISON_NAMES`]; empty: it sees no other peak.
+    /// The comparisons with each earlier peak that it sees, in order: any of [`COMPARISON_NAMES`]; empty: it sees no other peak.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<String>,
 }

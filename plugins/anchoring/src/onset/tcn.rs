@@ -1,9 +1,8 @@
-//! A temporal convolutional network over mel frames, streaming (Bai et al. 2018): logits of onset and activity, one
-//! pair for every `stride` frames.
+//! A temporal convolutional network over mel frames, streaming (Bai et al. 2018): one pair of logits, onset and activity, for every `stride`
+//! frames.
 //!
-//! Every layer is causal and keeps as many rows as its taps reach back. So a stream gives the same outputs as the
-//! whole recording, and each output is summed in the same order however the frames are chunked. The network looks
-//! ahead because its outputs are late ([`Tcn::delay`]).
+//! Every layer is causal and keeps as many rows as its taps reach back. So a stream gives the same outputs as the whole recording, and each
+//! output is summed in the same order whatever the chunks. The network looks ahead by delaying its outputs ([`Tcn::delay`]).
 
 use std::fmt;
 use std::sync::Arc;
@@ -238,7 +237,7 @@ impl TcnStream {
         self.push_logged(mel, &log);
     }
 
-    /// As [`Self::push_frame`], for a frame whose `ln(mel + 0.001)` is known.
+    /// Like [`Self::push_frame`], for a frame whose `ln(mel + 0.001)` is known.
     pub(crate) fn push_logged(&mut self, mel: &[f32; BANDS], log: &[f32; BANDS]) {
         let (above, tcn) = (&mut self.above, &self.tcn);
         let standardised = vectorized(

@@ -1,4 +1,4 @@
-//! Checked reading of safetensors files, and what can be wrong with them.
+//! Reads safetensors files with all checks; lists what can be wrong with them.
 
 use safetensors::{Dtype, SafeTensors};
 

@@ -1,4 +1,4 @@
-//! Output files that appear under their name only when they are complete.
+//! Output files that appear under their name only once they are complete.
 //!
 //! - `partial`: the file while it is written, `NAME.partial`.
 //! - `publish`: gives it its name, on any file system.

@@ -119,8 +119,8 @@ impl Partial {
         self.file.sync_data()
     }
 
-    /// Reserves room for so many more bytes, so that a full disk shows before the file changes; [`Self::release`] gives back the rest. Does
-    /// nothing where the file system cannot reserve.
+    /// Reserves this many more bytes, so that a full disk shows before the file changes; [`Self::release`] returns the rest. Does nothing if
+    /// the file system cannot reserve.
     ///
     /// # Errors
     /// The disk is full, a quota is used up, or the file size limit is reached.
@@ -232,9 +232,9 @@ pub(crate) fn identity(_path: &Path) -> Option<Identity> {
     None
 }
 
-/// Opens and locks `path`. In between, another run may finish and rename the file, and the lock would be on its result: so this tries
-/// again until the locked file has the name. A file system without locks, as some shared ones, gets a name of this run's own instead: two
-/// runs each write a whole file, and the one renamed last stays.
+/// Opens and locks `path`. Meanwhile another run may finish and rename the file, and the lock would be on its result, so this tries again
+/// until the locked file has the name. On a file system without locks (some shared ones), each run uses a name of its own instead: two runs
+/// each write a complete file, and the one renamed last stays.
 fn lock(
     disk: &impl FileSystem,
     target: &Path,
@@ -244,7 +244,7 @@ fn lock(
         let file = open(target, &path, false)?;
         match disk.lock(&file) {
             Ok(()) => {}
-            // It may only be a check.
+            // This may be only a check.
             Err(TryLockError::WouldBlock) => {
                 std::thread::sleep(std::time::Duration::from_millis(2));
                 continue;
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_stay_stays() {
+    fn a_kept_file_stays() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("a.h5");
         let mut partial = Partial::claim(&target, false).unwrap();
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_can_be_locked_every_run_has_a_name_of_its_own() {
+    fn without_locks_every_run_has_its_own_name() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("a.h5");
         let [first, second] = [1, 2].map(|_| own_name(&partial_name(&target)));

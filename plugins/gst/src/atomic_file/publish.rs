@@ -1,5 +1,5 @@
-//! Gives a finished file its name, on any file system: some have no rename that refuses to replace, some no links, some no locks, and some
-//! cannot sync a folder.
+//! Gives a finished file its name, on any file system: some cannot rename without replacing, some lack links or locks, and some cannot sync a
+//! folder.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -112,7 +112,7 @@ fn rename_to_new(disk: &impl FileSystem, from: &Path, to: &Path) -> io::Result<(
 pub(crate) mod tests {
     use super::*;
 
-    /// A file system that lacks what is named.
+    /// A file system that lacks these operations.
     #[derive(Clone, Copy, Debug, Default)]
     pub(crate) struct Limited {
         pub(crate) new: bool,

@@ -1,7 +1,7 @@
-//! Repairs raw audio before it is mixed down: timestamps that stand still, channels in opposite phase.
+//! Repairs raw audio before it is mixed down: timestamps that stand still, and channels in opposite phase.
 //!
-//! Both show only while the audio has its own channels and rate: a resampler restarts at every timestamp that does not follow, and mixing two
-//! channels loses what they cancel.
+//! Both faults are visible only while the audio has its own channels and rate: a resampler restarts at every timestamp that does not follow,
+//! and mixing loses what two channels cancel.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ use gst::prelude::*;
 
 use crate::pads;
 
-/// Only one in so many samples is compared.
+/// Only one in this many samples is compared.
 const STRIDE: usize = 4;
 /// Channels are in opposite phase if their sum has less than this share of their energy.
 const MOST_LEFT: f64 = 0.02;
@@ -22,7 +22,7 @@ const MOST_CHANNELS: usize = 16;
 pub(super) struct AudioRepair(gst::Pad, Option<gst::PadProbeId>);
 
 impl AudioRepair {
-    /// Repairs the audio that comes to the converters and resamplers before this pad, if there are any.
+    /// Repairs the audio before the converters and resamplers upstream of this pad, if there are any.
     pub(super) fn before(pad: &gst::Pad, warn: impl Fn(&str) + Send + 'static) -> Option<Self> {
         let pad = entry(pad)?;
         let probe = repair_audio(&pad, warn);
@@ -38,7 +38,7 @@ impl Drop for AudioRepair {
     }
 }
 
-/// Repairs the raw audio that comes to a pad, and warns once per kind of repair.
+/// Repairs the raw audio at a pad, and warns once per kind of repair.
 pub fn repair_audio(
     pad: &gst::Pad,
     warn: impl Fn(&str) + Send + 'static,
@@ -85,7 +85,7 @@ fn entry(pad: &gst::Pad) -> Option<gst::Pad> {
 /// How samples lie in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sample {
-    /// Integers of so many bytes, at most four; true: big-endian.
+    /// Integers of this many bytes, at most four; true: big-endian.
     Whole(usize, bool),
     F32,
     F64,
@@ -168,7 +168,7 @@ struct Layout {
 }
 
 impl Layout {
-    /// The layout of so many bytes; `None` for a single channel, or too many.
+    /// The layout of a buffer of this many bytes; `None` for a single channel, or too many.
     fn of(info: &gst_audio::AudioInfo, bytes: usize) -> Option<Self> {
         let kind = Sample::of(info.format())?;
         let channels = info.channels() as usize;

@@ -1,4 +1,4 @@
-//! `eventness`: pads, properties and state.
+//! The element `eventness`: pads, properties and state.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
-/// Stands for a latency that is not known yet.
+/// Stands for an unknown latency.
 const UNKNOWN: i64 = -1;
 
 pub struct Eventness {

@@ -1,4 +1,4 @@
-//! Sound -> cues: one cue for every hop of 80 ms.
+//! `eventness`: turns sound into cues, one for every hop of 80 ms.
 //!
 //! # Layout
 //!
@@ -29,7 +29,7 @@ glib::wrapper! {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "EarmarkSpeech")]
 pub enum Speech {
-    /// Lowers the score of onsets near speech; cues say nothing of it.
+    /// Lowers the score of onsets near speech; cues leave speech out.
     #[enum_value(
         name = "Lowers the score of onsets near speech; cues leave speech out",
         nick = "ignore"
@@ -42,7 +42,7 @@ pub enum Speech {
         nick = "label"
     )]
     Label,
-    /// Like any other sound.
+    /// Treats speech like any other sound.
     #[enum_value(
         name = "Treats speech like any other sound; cues mark speech",
         nick = "anchor"

@@ -1,4 +1,4 @@
-//! The element's properties: what they are called, what they may be, what they are.
+//! The properties of `eventness`: names, ranges and values.
 
 use std::sync::LazyLock;
 
@@ -7,9 +7,9 @@ use gst::prelude::*;
 
 use super::{Speech, Tagging};
 
-/// The value that names no model.
+/// The value for no model.
 pub(super) const NONE: &str = "none";
-/// The probe unless another is named.
+/// The default probe.
 pub(super) const DEFAULT: &str = "onset";
 
 /// The properties' values.

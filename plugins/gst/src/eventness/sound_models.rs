@@ -10,14 +10,14 @@ use super::settings::{NONE, Settings};
 use crate::models::{self, Kind, Layout, ModelError, PROBES};
 use crate::onnx::{self, Embedder, Tagger, Voice};
 
-/// How long a patch may wait for others: 32 patches.
+/// Longest wait of a patch for others: 32 patches.
 const LONGEST_WAIT: anchoring::time::Nanos = anchoring::time::Nanos::from_ms(15_360);
 
 /// How the probes that work on patches score one.
 enum Patchwise {
     /// The highest probability of any class.
     Loudest,
-    /// How far the embedding is from the one before.
+    /// How far the embedding is from the previous one.
     Novelty(Option<Vec<f32>>),
     /// An embedding with a head.
     Head(Box<(Embedder, Head)>),
@@ -35,7 +35,7 @@ pub(super) struct SoundModels {
     latency: anchoring::time::Nanos,
 }
 
-/// What the settings ask for, without loading a model; a probe's manifest, if it has one.
+/// Checks the settings without loading a model; returns the manifest of a probe that has one.
 ///
 /// # Errors
 /// A name is unknown, or settings contradict each other.
@@ -140,7 +140,7 @@ impl SoundModels {
         })
     }
 
-    /// As [`latency`], of these models.
+    /// Like [`latency`], of these models.
     pub(super) const fn latency(&self) -> anchoring::time::Nanos {
         self.latency
     }
@@ -157,8 +157,8 @@ impl SoundModels {
         Listener::new(start, &self.hearing)
     }
 
-    /// Runs the models on every patch and chunk that the listener has ready; how many patches those were. Until the sound has `ended`,
-    /// patches may wait for others; which go together depends on their times alone.
+    /// Runs the models on every patch and chunk that the listener has ready; returns the number of patches. Until the sound has `ended`,
+    /// patches may wait for others; their times alone decide which run together.
     pub(super) fn answer(
         &mut self,
         listener: &mut Listener,

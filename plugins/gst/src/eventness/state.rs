@@ -1,4 +1,4 @@
-//! Samples in, cues and gaps out. No pads, no locks.
+//! The state of `eventness`: samples in, cues and gaps out. No pads, no locks.
 
 use std::collections::VecDeque;
 
@@ -14,15 +14,14 @@ use crate::{pads, structures};
 pub(super) const RATE: i64 = 16_000;
 /// Samples kept to recognise repeated sound: two seconds.
 const REMEMBERED: usize = 2 * RATE as usize;
-/// Most of them that are compared.
+/// Most samples that are compared.
 const COMPARED: usize = 4096;
 /// Missing audio shorter than this causes no warning.
 const WARNED_HOLE: Nanos = Nanos::from_ms(250);
-/// Stopped: nothing loaded, no segment. Waiting for sound: no listener, at the start and after a flush, a hole or a gap. Listening
-/// otherwise; [`SampleClock`] says which time the sound has.
+/// Stopped: nothing loaded, no segment. Waiting for sound: no listener, at the start and after a flush, a hole or a gap. Otherwise listening;
+/// [`SampleClock`] knows the time of the sound.
 ///
-/// One lock guards it. The streaming thread holds it while the models run, as nobody else waits for it, and never while it pushes or
-/// posts.
+/// One lock guards it. The streaming thread holds it while the models run, which blocks nobody, and never while it pushes or posts.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) models: Option<SoundModels>,
@@ -89,7 +88,7 @@ impl State {
         Ok(())
     }
 
-    /// The sound is interrupted here: brings out the cues that are left.
+    /// The sound is interrupted here: outputs the remaining cues.
     pub(super) fn finish(&mut self, out: &mut Vec<Outgoing>) -> Result<(), ModelError> {
         if let Some(listening) = &mut self.listening {
             listening.finish();
@@ -184,7 +183,7 @@ impl State {
             self.finish(out)?;
             let segment = self.segment.clone();
             let gap = segment.and_then(|segment| gap(&segment, Some(from), until));
-            // A GAP is no loss, so it causes no warning.
+            // A GAP is not a loss, so it causes no warning.
             out.extend(gap.map(Outgoing::Event));
         }
         Ok(())
@@ -201,7 +200,7 @@ impl State {
     }
 }
 
-/// Whether these samples are the ones that came `by` samples before the end.
+/// Whether these samples equal those that lie `by` samples before the end.
 fn repeats(samples: &[f32], last: &VecDeque<f32>, by: usize) -> bool {
     let Some(from) = last.len().checked_sub(by) else {
         return false;

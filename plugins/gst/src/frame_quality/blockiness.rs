@@ -1,16 +1,16 @@
-//! Blockiness: how much oftener than elsewhere an edge stands alone every eight pixels.
+//! Blockiness: how much more often isolated edges occur every eight pixels than elsewhere.
 //!
-//! After Wang, Sheikh and Bovik, "No-reference perceptual quality assessment of JPEG compressed images", 2002, who compare mean differences along
-//! the grid with those inside blocks. Here edges are counted, so that a few strong ones that happen to lie on the grid (a door, a tile) weigh
-//! little. The grid may have any phase; one that was scaled after coding has another width and isn't seen.
+//! After Wang, Sheikh and Bovik, "No-reference perceptual quality assessment of JPEG compressed images", 2002, who compare mean differences
+//! along the grid with those inside blocks. Here edges are counted, so that a few strong ones that happen to lie on the grid (a door, a tile)
+//! weigh little. The grid may have any phase; a grid that was scaled after coding has another width and is not found.
 
 use super::luma::Luma;
 
-/// Pixels a block.
+/// Pixels per block.
 const BLOCK: usize = 8;
-/// Rows measured, of so many: a quarter of the frame.
+/// One in this many rows is measured: a quarter of the frame.
 const EVERY: usize = 4;
-/// Share of the grid on which edges stand alone, above that elsewhere, from which on blocks are seen; and how much more makes it a half.
+/// Excess share of isolated edges on the grid at which blocks become visible; and how much more makes the measure a half.
 const FROM: f32 = 0.12;
 const HALF: f32 = 0.18;
 
@@ -27,14 +27,14 @@ fn excess(shares: &[f32; BLOCK]) -> f32 {
     largest - (shares.iter().sum::<f32>() - largest) / (BLOCK - 1) as f32
 }
 
-/// 1 if the middle step is more than twice as large as its neighbours and can be seen.
+/// 1 if the middle step is more than twice its neighbours and visible.
 #[inline(always)]
 fn alone(a: u8, b: u8, c: u8, d: u8) -> u32 {
     let (before, step, after) = (a.abs_diff(b), b.abs_diff(c), c.abs_diff(d));
     u32::from(step > before.max(after).saturating_mul(2).saturating_add(1))
 }
 
-/// Share of edges that stand alone between columns, by phase.
+/// Share of isolated edges between columns, by phase.
 fn across(luma: &Luma<'_>) -> [f32; BLOCK] {
     let mut counts = [0_u32; BLOCK];
     let mut blocks = 0_u32;
@@ -52,7 +52,7 @@ fn across(luma: &Luma<'_>) -> [f32; BLOCK] {
     counts.map(|count| count as f32 / blocks.max(1) as f32)
 }
 
-/// Share of edges that stand alone between rows, by phase: of eight neighbouring pairs of every 32.
+/// Share of isolated edges between rows, by phase: of eight neighbouring pairs of every 32.
 fn down(luma: &Luma<'_>) -> [f32; BLOCK] {
     let mut counts = [0_u32; BLOCK];
     let mut pairs = 0_u32;

@@ -1,17 +1,17 @@
-//! Whether another shot begins between two frames.
+//! Detects a cut: whether another shot begins between two frames.
 
 use super::luma::Working;
 
-/// Pixels between two that are compared, each way.
+/// Distance of the compared pixels, in both directions.
 const STEP: usize = 8;
-/// Levels a bin.
+/// Levels per bin.
 const BIN: usize = 8;
-/// Mean difference of a pixel, as a share of full scale, and share of pixels whose level has gone elsewhere. A turn of the head changes pixels,
-/// but not how many there are of each level; a cut changes both.
+/// Mean difference of a pixel, as a share of full scale, and share of pixels whose level has changed. A turn of the head changes pixels but
+/// not the histogram; a cut changes both.
 const PIXELS: f32 = 0.08;
 const LEVELS: f32 = 0.25;
 
-/// A frame as far as it takes to tell a cut.
+/// A frame, reduced to what detecting a cut needs.
 #[derive(Clone, Debug, Default)]
 pub struct Glance {
     points: Vec<u8>,
@@ -32,7 +32,7 @@ impl Glance {
         Self { points, levels }
     }
 
-    /// Whether these are of two shots.
+    /// Whether these are of different shots.
     pub fn is_cut(&self, other: &Self) -> bool {
         if self.points.len() != other.points.len() || self.points.is_empty() {
             return true;

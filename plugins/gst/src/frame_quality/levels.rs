@@ -11,7 +11,7 @@ const SPREAD: f32 = 0.4;
 /// Exposure and contrast, each in [0, 1].
 pub(super) fn exposure_and_contrast(working: &Working) -> (f32, f32) {
     let mut counts = [[0_u32; 256]; 4];
-    // Four tables, as neighbours often have the same level.
+    // Four tables, because neighbours often have the same level.
     let (fours, rest) = working.pixels().as_chunks::<4>();
     for four in fours {
         for (counts, &pixel) in counts.iter_mut().zip(four) {

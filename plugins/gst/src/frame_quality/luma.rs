@@ -1,9 +1,9 @@
-//! A plane of luma.
+//! The luma plane of a frame, and a smaller working image of it.
 
-/// Sides of the working image are near this many pixels along the longer side of the frame.
+/// The longer side of the working image is near this many pixels.
 const WORKING: usize = 480;
 
-/// A plane of luma, a byte a pixel.
+/// A plane of luma, one byte per pixel.
 #[derive(Clone, Copy, Debug)]
 pub struct Luma<'a> {
     data: &'a [u8],
@@ -34,7 +34,7 @@ impl<'a> Luma<'a> {
         })
     }
 
-    /// Pixels a row.
+    /// Pixels per row.
     pub fn width(&self) -> usize {
         self.width
     }
@@ -56,7 +56,7 @@ impl<'a> Luma<'a> {
     }
 }
 
-/// A frame made smaller by a whole factor, each pixel the mean of those that it stands for. Keeps its buffers.
+/// A frame reduced by a whole factor, each pixel the mean of those it replaces. Keeps its buffers.
 #[derive(Clone, Debug, Default)]
 pub struct Working {
     pixels: Vec<u8>,

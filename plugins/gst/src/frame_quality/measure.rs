@@ -1,4 +1,4 @@
-//! Every measure of one frame after another.
+//! Measures frames one after another.
 
 use std::collections::VecDeque;
 
@@ -11,17 +11,17 @@ use super::luma::{Luma, Working};
 use super::noise::noise;
 use super::sharpness::sharpness;
 
-/// Points a side of the grid at which two frames are compared.
+/// Points per side of the grid at which two frames are compared.
 const POINTS: usize = 64;
 /// Frames closer together than this may well be alike.
 const APART: Nanos = Nanos::from_ms(500);
-/// Earlier frames kept, to have one that is so far away.
+/// Earlier frames to keep, so that one is at least this old.
 const MOST: usize = 32;
-/// Mean difference, as a share of full scale, up to which nothing moved (`freezedetect` says -60 dB), and from which on it is sure.
+/// Mean difference, as a share of full scale, up to which nothing moved (`freezedetect` says -60 dB), and from which motion is certain.
 const STILL: f32 = 0.001;
 const MOVING: f32 = 0.004;
 
-/// Measures frames in the order of their times. Keeps its buffers, and what freeze needs of earlier frames.
+/// Measures frames in order of time. Keeps its buffers, and the parts of earlier frames that freeze needs.
 #[derive(Clone, Debug, Default)]
 pub struct Measure {
     working: Working,
@@ -49,8 +49,8 @@ impl Measure {
         self.before.clear();
     }
 
-    /// How much of the frame moved since the last one that is half a second older. Single points are compared, not means, which would hide that
-    /// a camera's noise goes on.
+    /// How much of the frame moved since the last one that is half a second older. Compares single points: means would hide that a camera's
+    /// noise continues.
     fn freeze(&mut self, pts: Nanos, luma: &Luma<'_>) -> f32 {
         let (across, down) = (POINTS.min(luma.width()), POINTS.min(luma.height()));
         let mut points: Vec<u8> = Vec::with_capacity(across * down);
@@ -76,7 +76,7 @@ impl Measure {
             self.before.pop_front();
         }
         self.before.push_back((pts, points));
-        // The first frame has nothing to be like.
+        // The first frame has nothing to compare with.
         moved.unwrap_or(1.0)
     }
 }

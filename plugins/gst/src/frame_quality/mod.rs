@@ -1,13 +1,13 @@
-//! How good a frame is to look at: six measures of its luma and a score, each in [0, 1], 1 is best.
+//! Quality of a frame: six measures of its luma and a score, each in [0, 1], 1 is best.
 //!
-//! Nothing here is learned, and nothing knows what the frame shows. A measure says that one known fault is absent; definitions and sources are
-//! in the guide ("Quality"). All are taken at the frame's own size, before it is scaled to the encoder's square.
+//! Nothing here is learned, and nothing knows what the frame shows. A measure says that one known fault is absent; the guide ("Quality") gives
+//! definitions and sources. All are taken at the frame's own size, before it is scaled to the encoder's square.
 //!
 //! # Layout
 //!
 //! - `luma`: a plane of luma, read in whole rows, or as a small working image.
 //! - `sharpness`, `blockiness`, `noise`, `levels`: one measure each, `levels` two.
-//! - `glance`: whether another shot begins between two frames.
+//! - `glance`: detects a cut between two frames.
 //! - `measure`: all of them for one frame after another, and freeze, which compares two.
 
 mod blockiness;
@@ -28,7 +28,7 @@ pub use sharpness::sharpness;
 /// The measures of one frame. Each in [0, 1]; 1: nothing wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FrameQuality {
-    /// Neither motion nor focus blurs it.
+    /// No blur from motion or focus.
     pub sharpness: f32,
     /// Share of it that is neither black nor burnt out.
     pub exposure: f32,
@@ -38,7 +38,7 @@ pub struct FrameQuality {
     pub blockiness: f32,
     /// No noise in its flat parts.
     pub noise: f32,
-    /// It moved since the frame that was taken before.
+    /// It moved since the previous frame.
     pub freeze: f32,
 }
 

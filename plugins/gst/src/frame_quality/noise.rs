@@ -1,6 +1,6 @@
 //! Noise: its standard deviation in the flattest parts of the frame.
 //!
-//! Immerkær, "Fast noise variance estimation", 1996: a mask that sees neither edges nor slopes. Its mean over the whole frame takes fine texture
+//! Immerkær, "Fast noise variance estimation", 1996: a mask that ignores edges and slopes. Its mean over the whole frame mistakes fine texture
 //! for noise; the flattest fifth of small squares is closer to the truth.
 
 use super::luma::Luma;
@@ -9,11 +9,11 @@ use super::luma::Luma;
 const SIDE: usize = 16;
 /// Squares are this far apart: one of nine is measured.
 const APART: usize = 48;
-/// Which of the squares counts, from the flattest on.
+/// Which of the squares counts, by flatness.
 const FLATTEST: f32 = 0.2;
-/// Least squares that tell anything.
+/// Fewest squares for a measurement.
 const LEAST: usize = 8;
-/// Mean luma of a square that is not clipped, where noise has gone.
+/// Mean luma of a square without clipping, which removes noise.
 const INSIDE: std::ops::Range<u32> = 24..228;
 /// Standard deviation, in levels of 255, at which the measure is a half.
 const HALF: f32 = 8.0;

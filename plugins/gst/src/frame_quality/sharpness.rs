@@ -1,24 +1,24 @@
-//! Sharpness: how much of the difference between neighbours goes when the frame is blurred once more.
+//! Sharpness: how much of the difference between neighbours disappears when the frame is blurred again.
 //!
-//! Crété, Dolmiere, Ladret and Nicolas, "The blur effect: perception and estimation with a new no-reference perceptual blur metric", 2007.
-//! A sharp frame loses nearly all of it, a blurred one next to nothing, whatever it shows. The lesser of both directions counts, so a turn of
-//! the head is seen, which blurs one only.
+//! Crété, Dolmiere, Ladret and Nicolas, "The blur effect: perception and estimation with a new no-reference perceptual blur metric", 2007. A
+//! sharp frame loses nearly all of it, a blurred one next to nothing, whatever it shows. The smaller value of both directions counts, because
+//! a turn of the head blurs only one.
 
 use super::luma::Working;
 
 /// Pixels of the blur, along the direction measured.
 const TAPS: usize = 9;
-/// Pixels before and after a pair of neighbours that the blur of both takes in.
+/// Pixels before and after a pair of neighbours that the blur of both includes.
 const REACH: usize = TAPS / 2;
-/// A frame whose neighbours differ by less than this on average has nothing in it that could be sharp.
+/// A frame whose neighbours differ by less than this on average has no detail that could be sharp.
 const NOTHING: f32 = 0.05;
 
-/// In [0, 1]; 0 if there is nothing to see, or less than a blur's width of it.
+/// In [0, 1]; 0 if the frame is flat, or smaller than the blur.
 pub fn sharpness(working: &Working) -> f32 {
     across(working).min(down(working))
 }
 
-/// Sums of one row: of the differences between neighbours, times [`TAPS`], and of what blurring takes of them.
+/// Sums of one row: of the differences between neighbours, times [`TAPS`], and of what blurring removes of them.
 #[derive(Clone, Copy, Default)]
 struct Sums {
     all: u64,

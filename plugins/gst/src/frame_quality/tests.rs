@@ -1,4 +1,4 @@
-//! Every measure falls with its own fault and stays put under the others, as far as its definition says.
+//! Every measure falls with its own fault and is stable under the others, as far as its definition says.
 
 use anchoring::time::Nanos;
 
@@ -7,7 +7,7 @@ use super::*;
 const WIDTH: usize = 640;
 const HEIGHT: usize = 360;
 
-/// Numbers as if by chance, the same each time.
+/// Pseudo-random numbers, the same every time.
 struct Chance(u64);
 
 impl Chance {
@@ -47,12 +47,12 @@ fn scene(seed: u64) -> Vec<f64> {
             }
         }
     }
-    // What a lens does.
+    // Blur of a lens.
     let image = boxed(&boxed(&image, 2, true), 2, false);
     image.into_iter().map(|v| v + chance.normal()).collect()
 }
 
-/// The mean of so many pixels, along rows or columns.
+/// The mean of this many pixels, along rows or columns.
 fn boxed(image: &[f64], taps: usize, along: bool) -> Vec<f64> {
     let at = |x: usize, y: usize| image[y.min(HEIGHT - 1) * WIDTH + x.min(WIDTH - 1)];
     let mean = |x: usize, y: usize| {
@@ -101,7 +101,7 @@ fn by_name(quality: &FrameQuality, name: &str) -> f32 {
     quality.values()[at]
 }
 
-/// A fault, how it is made at five strengths, the measure of it, and measures that it must leave alone.
+/// A fault, how it is made at five strengths, its measure, and the measures that it must not affect.
 type Fault = (
     &'static str,
     [f64; 5],
@@ -194,7 +194,7 @@ fn spearman(strengths: &[f64; 5], values: &[f32]) -> f64 {
 }
 
 #[test]
-fn every_measure_falls_with_its_own_fault_and_stays_put_under_others() {
+fn every_measure_falls_with_its_own_fault_and_not_with_others() {
     for seed in 0..2 {
         let clean = scene(seed);
         let before = alone(&clean);
@@ -299,7 +299,7 @@ fn frames_of_any_size_and_content_have_measures_in_range() {
 }
 
 #[test]
-fn a_cut_is_told_from_a_turn_of_the_head() {
+fn a_cut_differs_from_a_turn_of_the_head() {
     let (one, other) = (scene(5), scene(6));
     let glance = |image: &[f64]| {
         let mut working = Working::default();

@@ -49,8 +49,8 @@ pub enum ModelError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// A file that is no manifest.
-    #[error("{path} is no model manifest: {message}")]
+    /// A file that is not a manifest.
+    #[error("{path} is not a model manifest: {message}")]
     Syntax {
         /// The manifest.
         path: PathBuf,

@@ -1,4 +1,4 @@
-//! The models behind a feature file: each with the hash of its file and of its manifest.
+//! Notes on the models behind a feature file: each with the hash of its file and of its manifest.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ pub const PROBES: [&str; 6] = [
     "tagger",
     "tagger-novelty",
 ];
-/// The value that names no model.
+/// The value for no model.
 const NONE: &str = "none";
 /// The probes that have weights.
 const WEIGHED: [&str; 2] = [
@@ -37,12 +37,12 @@ pub struct ModelNote {
     pub name: String,
     /// SHA-256 of its file, lower-case hexadecimal.
     pub sha256: String,
-    /// SHA-256 of what its manifest says ([`Manifest::canonical_sha256`]); `None` without a manifest and in files of older versions.
+    /// SHA-256 of its manifest's content ([`Manifest::canonical_sha256`]); `None` without a manifest and in files of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest_sha256: Option<String>,
 }
 
-/// What the section `ears` names.
+/// The values of the section `ears`.
 #[derive(Clone, Copy, Debug)]
 pub struct AudioModels<'a> {
     /// A probe, or the name of a manifest of kind probe.
@@ -108,7 +108,7 @@ pub fn of(manifest: &Manifest) -> Result<Vec<ModelNote>, ModelError> {
 /// The encoder and the models of the audio. `said`: these as a JSON array of notes, from the application; if empty, `tagger` counts.
 ///
 /// # Errors
-/// `said` is no such array, or a model cannot be used.
+/// `said` is not such an array, or a model cannot be used.
 pub(crate) fn noted(
     encoder: &Manifest,
     said: &str,
@@ -182,7 +182,7 @@ tiers: { low: { px: 8, tokens: 1 }, base: { px: 16, tokens: 4 }, high: { px: 32,
     }
 
     #[test]
-    fn what_changes_the_numbers_changes_the_hash_and_nothing_else_does() {
+    fn only_what_changes_the_numbers_changes_the_hash() {
         let plain = canonical(TEXT);
         for (from, to) in [
             ("mean: [127, 127, 127]", "mean: [127, 127, 128]"),
@@ -208,7 +208,7 @@ tiers: { low: { px: 8, tokens: 1 }, base: { px: 16, tokens: 4 }, high: { px: 32,
     }
 
     #[test]
-    fn weights_are_noted_where_the_probe_has_some() {
+    fn weights_are_noted_if_the_probe_has_some() {
         let named = |probe, weights| AudioModels {
             probe,
             weights,

@@ -83,7 +83,7 @@ pub fn list() -> Vec<Listed> {
 /// The manifest of that name, or at that path if it ends in `.yaml`.
 ///
 /// # Errors
-/// There is none, or it is bad.
+/// There is none, or it is invalid.
 pub fn find(name: &str) -> Result<Manifest, ModelError> {
     if name.ends_with(".yaml") {
         return Manifest::read(Path::new(name));

@@ -40,7 +40,7 @@ impl Embedder {
 /// Finds, checks and loads an embedding and its head. `threads`: at least 1.
 ///
 /// # Errors
-/// The model is unknown, altered, no probe, or cannot be loaded, or the head is made for another embedding.
+/// The model is unknown, altered, not a probe, or cannot be loaded, or the head is made for another embedding.
 pub fn load_probe(name: &str, threads: usize) -> Result<(Embedder, Head), ModelError> {
     let manifest = find(name)?.of_kind(Kind::Probe)?;
     manifest.check()?;

@@ -10,8 +10,8 @@ use crate::models::{Layout, Manifest, ModelError, TierSpec, find};
 pub struct Encoder(Model);
 
 impl Encoder {
-    /// Loads the manifest's ONNX file; call [`Manifest::check`] first. Falls back to the processor if `device` cannot run it
-    /// ([`Self::instead`]). `threads`: at least 1.
+    /// Loads the manifest's ONNX file; call [`Manifest::check`] first. Falls back to the CPU if `device` cannot run it ([`Self::instead`]).
+    /// `threads`: at least 1.
     ///
     /// # Errors
     /// ONNX Runtime or the model cannot be loaded, or the model differs from its manifest.
@@ -26,7 +26,7 @@ impl Encoder {
     pub fn device(&self) -> Device {
         self.0.device()
     }
-    /// Why the processor runs it, if another device was asked for.
+    /// Why the CPU runs it, if another device was requested.
     pub fn instead(&self) -> Option<&str> {
         self.0.instead()
     }
@@ -94,10 +94,10 @@ pub fn pathway_frames(all: usize, frames: usize) -> impl Iterator<Item = usize> 
     (0..frames).map(move |k| k * last / steps)
 }
 
-/// Finds, checks and loads an encoder of frames or clips. `threads`: at least 1. `device`: falls back to the processor ([`Encoder::instead`]).
+/// Finds, checks and loads an encoder of frames or clips. `threads`: at least 1. `device`: falls back to the CPU ([`Encoder::instead`]).
 ///
 /// # Errors
-/// The model is unknown, altered, no encoder, or cannot be loaded.
+/// The model is unknown, altered, not an encoder, or cannot be loaded.
 pub fn load_encoder(name: &str, threads: usize, device: Device) -> Result<Encoder, ModelError> {
     let manifest = find(name)?.encoder()?;
     manifest.check()?;

@@ -1,4 +1,4 @@
-//! Looks at a model before anything runs it: its inputs and outputs, whether it is what its manifest says, whether a device takes it.
+//! Examines a model before anything runs it: its inputs and outputs, whether it matches its manifest, whether a device can run it.
 
 use std::path::Path;
 
@@ -25,13 +25,13 @@ pub fn ports(file: &Path) -> Result<Ports, ModelError> {
 /// Loads a model on a device and drops it.
 ///
 /// # Errors
-/// Why that is not possible, in words.
+/// Why that is impossible, in words.
 pub fn try_device(file: &Path, device: Device) -> Result<(), String> {
     let (environment, _) = environment(None).map_err(|err| err.to_string())?;
     open(&environment, file, 1, device, true).map(|_| ())
 }
 
-/// Loads a model and compares it with its manifest, the hash of its file included.
+/// Loads a model and compares it with its manifest, including the hash of its file.
 ///
 /// # Errors
 /// A file is missing or altered, ONNX Runtime cannot be loaded, or the model differs from its manifest.

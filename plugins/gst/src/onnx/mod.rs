@@ -1,11 +1,11 @@
-//! Runs models with ONNX Runtime. The one file that names `ort`.
+//! Runs models with ONNX Runtime. This folder alone names `ort`.
 //!
 //! # Layout
 //!
 //! - `encoder`, `tagger`, `embedder`, `voice`: one kind of model each.
 //! - `session`: loads a model, checks it against its manifest, keeps it for the next recording.
-//! - `ports`: inputs and outputs of an ONNX file, and how they differ from its manifest. `examine`: looks at one before anything runs.
-//! - `provider`: the processor or a device that runs it.
+//! - `ports`: inputs and outputs of an ONNX file, and how they differ from its manifest. `examine`: examines a model before anything runs it.
+//! - `provider`: the CPU or a device that runs it.
 //! - `runtime`: finds and loads the library. `telemetry`: turns that off.
 
 mod embedder;
@@ -36,7 +36,7 @@ pub use tagger::{Tagger, load_tagger};
 pub use telemetry::forbid as forbid_telemetry;
 pub use voice::{Voice, load_voice};
 
-/// A score as a probability; 0 if it is not a number.
+/// A score as a probability; 0 for NaN.
 fn probability(score: f32) -> f32 {
     if score.is_nan() {
         0.0

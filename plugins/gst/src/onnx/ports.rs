@@ -1,4 +1,4 @@
-//! Inputs and outputs of an ONNX file, and how they differ from what its manifest says.
+//! Inputs and outputs of an ONNX file, and how they differ from its manifest.
 
 use std::fmt;
 
@@ -14,9 +14,9 @@ pub struct Port {
     pub name: String,
     /// Whether it is a tensor of 32-bit floats.
     pub is_f32: bool,
-    /// What it is, in words.
+    /// Its type, in words.
     pub kind: String,
-    /// Its axes; `None` for one without a fixed length. Empty for what is no tensor.
+    /// Its axes; `None` for one without a fixed length. Empty if it is not a tensor.
     pub axes: Vec<Option<usize>>,
 }
 
@@ -95,7 +95,7 @@ pub(super) fn of(session: &Session) -> Ports {
     }
 }
 
-/// Everything in which a model differs from its manifest: `field is value: what the model has`.
+/// All differences between a model and its manifest: `field is value: what the model has`.
 pub(super) fn mismatches(manifest: &Manifest, ports: &Ports) -> Vec<String> {
     let mut problems = Vec::new();
     let names = |ports: &[Port]| {
@@ -183,7 +183,7 @@ pub(super) fn mismatches(manifest: &Manifest, ports: &Ports) -> Vec<String> {
     problems
 }
 
-/// Whether the input's axes are those of the layout, and of the sizes that it will get.
+/// Whether the input's axes match the layout and the sizes that it will get.
 fn shape(manifest: &Manifest, port: &Port, problems: &mut Vec<String>) {
     let axes = &port.axes;
     let layout = manifest.input.layout;
@@ -196,7 +196,7 @@ fn shape(manifest: &Manifest, port: &Port, problems: &mut Vec<String>) {
         Layout::Nt => 2,
         Layout::Ncthw | Layout::Ntchw => return,
     };
-    // A voice detector's own rules hold it.
+    // Checked by a voice detector's own rules.
     if axes.is_empty() || manifest.kind == Kind::Voice {
         return;
     }

@@ -1,4 +1,4 @@
-//! What runs a model: the processor, or a device for which ONNX Runtime has a provider.
+//! What runs a model: the CPU, or a device for which ONNX Runtime has a provider.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::models::ModelError;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
 #[enum_type(name = "EarmarkProvider")]
 pub enum Provider {
-    /// The processor; always available.
+    /// The CPU; always available.
     #[default]
     #[enum_value(name = "The processor", nick = "cpu")]
     Cpu,

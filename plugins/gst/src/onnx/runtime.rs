@@ -34,7 +34,7 @@ fn library_in(dirs: &[PathBuf]) -> Result<PathBuf, ModelError> {
             Ok(path)
         } else {
             Err(ModelError::Runtime(format!(
-                "ORT_DYLIB_PATH is {}, which is no file",
+                "ORT_DYLIB_PATH is {}, which is not a file",
                 path.display()
             )))
         };
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_is_read_off_the_symbols() {
+    fn the_version_comes_from_the_symbols() {
         assert_eq!(
             symbol_version(b"\0libonnxruntime.so.1\0VERS_1.31.1\0x").as_deref(),
             Some("1.31.1")

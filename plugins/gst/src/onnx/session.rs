@@ -20,14 +20,14 @@ struct Idle {
     sessions: Vec<Ready>,
 }
 
-/// What makes two sessions the same.
+/// What identifies a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Key {
     file: PathBuf,
     sha256: String,
     threads: usize,
     device: Device,
-    /// [`spare_memory`] as it was then.
+    /// The value of [`spare_memory`] at that time.
     spare: bool,
     /// Input and output, checked when the session was made.
     ends: (String, String, usize),
@@ -62,9 +62,9 @@ pub fn spare_memory(yes: bool) {
 struct Ready {
     key: Key,
     session: Session,
-    /// Why it runs on the processor, if another device was asked for.
+    /// Why it runs on the CPU, if another device was requested.
     instead: Option<String>,
-    /// How many items it takes at once, if that is fixed.
+    /// How many items it takes at once, if fixed.
     batch: Option<usize>,
 }
 
@@ -176,18 +176,18 @@ impl Model {
         }
     }
 
-    /// Why the processor runs it, if another device was asked for.
+    /// Why the CPU runs it, if another device was requested.
     pub(super) fn instead(&self) -> Option<&str> {
         self.lease.0.as_ref()?.instead.as_deref()
     }
 
-    /// How many items it takes at once, if that is fixed.
+    /// How many items it takes at once, if fixed.
     pub(super) fn fixed_batch(&self) -> Option<usize> {
         self.lease.0.as_ref()?.batch
     }
 
-    /// Runs `n` items and hands the `[n, dim]` output to `take`. A model that takes a fixed number at once runs as often as need be; what it
-    /// lacks in the last run is zeros.
+    /// Runs `n` items and passes the `[n, dim]` output to `take`. A model with a fixed batch runs as often as needed; the last run is padded
+    /// with zeros.
     pub(super) fn run<T>(
         &mut self,
         shape: &[usize],
@@ -286,8 +286,8 @@ pub(super) fn open(
     spare: bool,
 ) -> Result<Session, String> {
     let provider = device.execution_provider(spare)?;
-    // Spinning threads would take cores from the decoder. The arena keeps the memory of the largest batch, which is bounded; without it
-    // every batch faults its pages in again, which takes a third more time at 448 px and only pays where memory is short.
+    // Spinning threads would take cores from the decoder. The arena keeps the memory of the largest batch, which is bounded; without it every
+    // batch faults its pages in again, which takes a third more time at 448 px and only pays if memory is short.
     Session::builder(environment)
         .and_then(|builder| Ok(builder.with_intra_threads(threads.max(1))?))
         .and_then(|builder| Ok(builder.with_inter_threads(1)?))

@@ -14,7 +14,7 @@ pub struct Tagger {
 }
 
 impl Tagger {
-    /// Loads the manifest's ONNX file; call [`Manifest::check`] first. `labels`: one a class. `threads`: at least 1.
+    /// Loads the manifest's ONNX file; call [`Manifest::check`] first. `labels`: one per class. `threads`: at least 1.
     ///
     /// # Errors
     /// ONNX Runtime or the model cannot be loaded, or the model differs from its manifest.
@@ -56,7 +56,7 @@ impl Tagger {
         self.model.fixed_batch().is_none()
     }
 
-    /// As [`Self::tag`], of `n` patches together: `[n, 96, 64]`.
+    /// Like [`Self::tag`], of `n` patches together: `[n, 96, 64]`.
     ///
     /// # Errors
     /// The model fails, or its output has another shape.
@@ -122,7 +122,7 @@ impl Tagger {
 /// Finds, checks and loads a tagger. `threads`: at least 1.
 ///
 /// # Errors
-/// The model is unknown, altered, no tagger, or cannot be loaded.
+/// The model is unknown, altered, not a tagger, or cannot be loaded.
 pub fn load_tagger(name: &str, threads: usize) -> Result<Tagger, ModelError> {
     let manifest = find(name)?.of_kind(Kind::Tagger)?;
     manifest.check()?;
@@ -143,7 +143,7 @@ pub fn load_tagger(name: &str, threads: usize) -> Result<Tagger, ModelError> {
     Tagger::new(manifest, labels, threads)
 }
 
-/// The likeliest classes, likeliest first; of two alike, the first.
+/// The likeliest classes, likeliest first; the first of equal ones.
 fn top(scores: &[f32]) -> Vec<Tag> {
     let mut tags: Vec<Tag> = Vec::with_capacity(TOP + 1);
     for (class_id, score) in scores.iter().enumerate().take(usize::from(u16::MAX)) {

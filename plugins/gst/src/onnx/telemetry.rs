@@ -1,5 +1,5 @@
-//! Turns ONNX Runtime's telemetry off. Whatever the C API's switch says, version 1.31 starts a client that writes files and sends them,
-//! unless this variable is set before the library is loaded.
+//! Turns ONNX Runtime's telemetry off. Despite the switch in its C API, version 1.31 starts a client that writes files and sends them, unless
+//! this variable is set before the library is loaded.
 
 const NAME: &str = "ORT_DISABLE_TELEMETRY";
 

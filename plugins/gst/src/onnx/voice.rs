@@ -115,7 +115,7 @@ impl Voice {
 /// Finds, checks and loads a voice detector.
 ///
 /// # Errors
-/// The model is unknown, altered, no voice detector, or cannot be loaded.
+/// The model is unknown, altered, not a voice detector, or cannot be loaded.
 pub fn load_voice(name: &str) -> Result<Voice, ModelError> {
     let manifest = find(name)?.of_kind(Kind::Voice)?;
     manifest.check()?;

@@ -1,4 +1,4 @@
-//! An anchor as a structure.
+//! Converts an anchor to a structure and back.
 
 use anchoring::plan::Anchor;
 use anchoring::time::Window;

@@ -1,4 +1,4 @@
-//! A candidate that was not taken as a structure.
+//! Converts a candidate that was not taken to a structure and back.
 
 use anchoring::plan::Untaken;
 
@@ -7,7 +7,7 @@ use super::fields::{StructureError, get, nanos, unit, wrong};
 /// Name of the structure.
 pub(super) const NAME: &str = "earmark-candidate";
 
-/// `more-tokens` is -1 where it isn't known.
+/// `more-tokens` is -1 if unknown.
 pub(super) fn to_structure(one: &Untaken) -> gst::Structure {
     let more = one.more_tokens.map(i64::try_from);
     let more = more.map_or(-1, |more| more.unwrap_or(i64::MAX));

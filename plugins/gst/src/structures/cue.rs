@@ -1,4 +1,4 @@
-//! A cue as a structure, and as a line of text: the payload of the buffers between `eventness` and `anchorgate`.
+//! Converts a cue to a structure, and to the line of text that travels from `eventness` to `anchorgate`.
 
 use std::fmt::Write;
 
@@ -104,8 +104,8 @@ pub(super) fn from_structure(s: &gst::StructureRef) -> Result<Cue, StructureErro
     })
 }
 
-/// A cue as a line of text: the payload of a buffer of the cue stream. Equals `to_structure` as text, but is written directly, as there are
-/// twelve a second.
+/// A cue as a line of text: the payload of a buffer of the cue stream. Equals `to_structure` as text, but is written directly, because there
+/// are twelve per second.
 pub fn cue_to_text(cue: &Cue) -> String {
     let mut text = String::with_capacity(256);
     // Writing to a string cannot fail.
@@ -156,7 +156,7 @@ pub fn cue_to_text(cue: &Cue) -> String {
 /// A cue from the payload of a buffer of the cue stream.
 ///
 /// # Errors
-/// It is no text, no structure or no cue, or a value is out of range.
+/// It is not text, not a structure or not a cue, or a value is out of range.
 pub fn cue_from_text(bytes: &[u8]) -> Result<Cue, StructureError> {
     let no_structure = || StructureError {
         structure: String::from_utf8_lossy(&bytes[..bytes.len().min(80)]).into_owned(),
@@ -236,7 +236,7 @@ fn change_of(change: f32) -> Option<f32> {
     (0.0..=MOST_CHANGE).contains(&change).then_some(change)
 }
 
-/// Takes the value of a field with this beginning, up to `end` or the end of the text.
+/// Takes the value of a field that starts like this, up to `end` or the end of the text.
 fn value<'a>(rest: &mut &'a str, begins: &str, end: &str) -> Option<&'a str> {
     let field = rest.strip_prefix(begins)?;
     let (value, left) = field.split_at(field.find(end).unwrap_or(field.len()));
@@ -306,7 +306,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_no_cue_is_refused_with_the_field_and_the_rule() {
+    fn an_invalid_cue_is_refused_with_field_and_rule() {
         gst::init().unwrap();
         for text in [&b""[..], b"\xff\xfe", b"hello world", b"other-thing, a=1;"] {
             assert!(cue_from_text(text).is_err());

@@ -1,4 +1,4 @@
-//! A plan entry as a structure, and attached to its frame.
+//! Converts a plan entry to a structure, and attaches it to its frame.
 
 use anchoring::plan::{Entry, Reason};
 use anchoring::tier::Tier;
@@ -17,9 +17,9 @@ pub struct Chosen {
     pub entry: Entry,
     /// The frame's presentation time.
     pub pts: Nanos,
-    /// Time from one frame to the next thereabouts.
+    /// Approximate time between frames.
     pub frame: Nanos,
-    /// The earliest frame that may be taken in its place, if that is sharper; `pts`: none.
+    /// The earliest frame that may be taken instead, if it is sharper; `pts`: none.
     pub earliest: Nanos,
 }
 

@@ -1,4 +1,4 @@
-//! Reading the fields of a structure, and the error that names the field, its value and the rule.
+//! Reads the fields of a structure; errors name the field, its value and the rule.
 
 use anchoring::time::Nanos;
 use gst::glib;

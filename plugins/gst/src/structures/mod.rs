@@ -1,4 +1,4 @@
-//! Converts cues, anchors, plan entries and the like to GStreamer structures and back: nothing else does.
+//! Converts cues, anchors, plan entries and so on to GStreamer structures and back; nothing else does.
 //!
 //! From `eventness` to `anchorgate` a cue travels as a buffer of text ([`cue_to_text`]). From `anchorgate` on, everything travels as
 //! custom serialized downstream events ([`Message`]), in order with the frames, until `framepick` attaches the plan entry to its frame

@@ -1,4 +1,4 @@
-//! The first and the last message of the gate as structures: the plan's header and the summary.
+//! Converts the gate's first and last message: the plan's header and the summary.
 
 use anchoring::plan::{Header, SCHEMA};
 use anchoring::tier::Tokens;
@@ -6,21 +6,21 @@ use anchoring::time::Nanos;
 
 use super::fields::{StructureError, get, nanos, wrong};
 
-/// Name of the structure that brings the plan's header.
+/// Name of the structure with the plan's header.
 pub(crate) const HEADER: &str = "earmark-plan";
-/// Name of the structure that brings the summary.
+/// Name of the structure with the summary.
 pub(super) const SUMMARY: &str = "earmark-summary";
 
-/// What the gate knows at the end.
+/// The gate's summary at the end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// End of the last frame or cue.
     pub duration: Nanos,
     /// The budget for that time.
     pub budget_tokens: Tokens,
-    /// Access units that came.
+    /// Access units received.
     pub pictures_seen: u64,
-    /// Access units that went to the decoder.
+    /// Access units passed to the decoder.
     pub pictures_passed: u64,
     /// Warnings, one sentence each.
     pub warnings: Vec<String>,

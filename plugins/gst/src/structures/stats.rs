@@ -1,4 +1,4 @@
-//! What an element did, as a message on the bus.
+//! Converts an element's statistics to a message on the bus.
 
 use gst::glib;
 

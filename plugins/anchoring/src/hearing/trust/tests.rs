@@ -1,4 +1,4 @@
-//! Synthetic impairments, of other colours, levels and rhythms than those for which the limits were chosen.
+//! Synthetic impairments, with other colours, levels and rhythms than those that the limits were chosen for.
 
 use proptest::prelude::*;
 
@@ -33,7 +33,7 @@ fn room(n: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Adds knocks that ring, `per_s` a second, of about this size.
+/// Adds ringing knocks, `per_s` per second, of about this size.
 fn knocks(x: &mut [f32], per_s: f32, size: f32, ring_s: f32) {
     let mut noise = Noise(9);
     let mut at = 0.0;
@@ -87,7 +87,7 @@ fn share(x: &[f32], of: Option<Impairment>) -> f32 {
 }
 
 #[test]
-fn a_room_with_things_falling_is_sound() {
+fn a_room_with_falling_objects_is_trusted() {
     for (per_s, size) in [(0.3, 0.3), (1.0, 0.1), (2.0, 0.05), (3.0, 0.2)] {
         let mut x = room(seconds(30.0));
         knocks(&mut x, per_s, size, 0.08);
@@ -114,7 +114,7 @@ fn nothing_or_nearly_nothing_is_silence() {
 }
 
 #[test]
-fn a_microphone_that_is_rubbed_is_being_handled() {
+fn a_rubbed_microphone_is_handling() {
     for (per_s, size, ring_s) in [(8.0, 0.3, 0.01), (12.0, 0.1, 0.015), (15.0, 0.5, 0.008)] {
         let mut x = room(seconds(20.0));
         knocks(&mut x, per_s, size, ring_s);
@@ -222,7 +222,7 @@ fn kitchen(n: usize) -> Vec<f32> {
     let mut x = room(n);
     knocks(&mut x, 1.0, 0.15, 0.08);
     let mut noise = Noise(77);
-    // Nothing is silent up to the top.
+    // Silent up to the top.
     x.iter_mut().for_each(|y| *y += 3e-4 * noise.next());
     x
 }
@@ -311,7 +311,7 @@ fn every_measure_falls_with_its_own_fault() {
 }
 
 #[test]
-fn faults_that_hide_events_leave_one_another_alone() {
+fn faults_that_hide_events_do_not_affect_each_other() {
     let clean = kitchen(seconds(30.0));
     for (fault, other) in [
         ("hum", "wind"),
@@ -339,7 +339,7 @@ fn faults_that_hide_events_leave_one_another_alone() {
 }
 
 #[test]
-fn clean_sound_is_trusted_in_full_and_what_is_distrusted_is_not() {
+fn clean_sound_scores_high_and_untrusted_sound_low() {
     for (per_s, size) in [(0.3, 0.3), (1.0, 0.1), (2.0, 0.05), (3.0, 0.2)] {
         let mut x = room(seconds(30.0));
         knocks(&mut x, per_s, size, 0.08);

@@ -1,4 +1,4 @@
-//! Comparison of a peak with those before it: tells a new sound from a repetition.
+//! Compares a peak with earlier ones: distinguishes a new sound from a repetition.
 //!
 //! A peak is compared with each of the last peaks: time between them, similarity, loudness, and whether it was quiet
 //! in between. So a chop after a chop is recognised as one.
@@ -74,7 +74,7 @@ impl Comparisons {
     }
 }
 
-/// What is remembered of a peak, to compare later ones with it.
+/// The stored part of a peak, for comparison with later ones.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ComparedPeak {
     pub(super) frame: u64,

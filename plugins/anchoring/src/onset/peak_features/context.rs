@@ -1,5 +1,5 @@
-//! A peak among everything heard lately: tells new sounds from those that were there before, with or without an onset
-//! of their own.
+//! Compares a peak with everything heard lately: distinguishes new sounds from those that were there before, with or without an onset of their
+//! own.
 //!
 //! Earlier peaks ([`super::comparison`]) are not enough: running water has none. So the [`super::Metric`] compares
 //! each peak, and the second after it, with windows of 0.32 s laid over the last half minute.
@@ -111,7 +111,7 @@ pub(super) const KEPT: usize = LAGS[LAGS.len() - 1].1 + ((BEHIND + AHEAD) / STEP
 
 type Row = [f32; BANDS];
 
-/// What is remembered of a window.
+/// The stored part of a window.
 #[derive(Clone, Copy, Debug)]
 struct Window {
     spectra: Row,

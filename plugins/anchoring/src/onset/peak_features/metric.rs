@@ -1,8 +1,7 @@
 //! A learned metric: whitens log spectra, so that all directions have the same variance.
 //!
-//! Neighbouring bands rise and fall together, so the plain similarity of two spectra mostly compares their loudness
-//! and slope. After whitening it tells whether the same thing sounds. `earmark fit` learns the metric from the
-//! spectra of peaks, without labels.
+//! Neighbouring bands rise and fall together, so the plain similarity of two spectra mostly compares their loudness and slope. After whitening
+//! it shows whether the same thing sounds. `earmark fit` learns the metric from the spectra of peaks, without labels.
 
 use crate::hearing::mel::BANDS;
 

@@ -1,4 +1,4 @@
-//! What becomes a peak, and that only the sound decides.
+//! Tests which frames become peaks, and that only the sound decides.
 
 use proptest::prelude::*;
 
@@ -72,7 +72,7 @@ fn a_step_is_a_peak_and_its_features_describe_it() {
 }
 
 #[test]
-fn a_sound_that_comes_back_is_known_again() {
+fn a_returning_sound_is_recognised() {
     let mut frames = vec![[0.1; BANDS]; 700];
     for at in [300, 420] {
         for frame in &mut frames[at..at + 40] {
@@ -132,7 +132,7 @@ fn a_peak_is_compared_with_those_before_it() {
 #[test]
 fn by_the_metric_a_sound_is_like_itself_and_unlike_another() {
     let mut frames = vec![[0.1; BANDS]; 900];
-    // After whitening, a level that all bands share is nothing.
+    // After whitening, a level that all bands share is zero.
     for (at, loud) in [(300, 0..32), (450, 32..64), (600, 0..32)] {
         for frame in &mut frames[at..at + 60] {
             frame[loud.clone()].fill(1.0);
@@ -164,7 +164,7 @@ fn by_the_metric_a_sound_is_like_itself_and_unlike_another() {
 }
 
 #[test]
-fn what_was_there_already_is_known_again_though_it_had_no_beginning() {
+fn a_sound_without_an_onset_is_recognised_later() {
     // Six seconds of the low half swelling without an onset; then silence; then the same again, or the high half.
     let swells =
         |t: usize| 0.1 + 0.9 * (0.5 - 0.5 * (t as f32 / 600.0 * std::f32::consts::TAU).cos());
@@ -221,7 +221,7 @@ fn without_quiet_between_there_is_no_lull() {
 }
 
 #[test]
-fn a_peak_is_returned_once_its_future_is_known() {
+fn a_peak_is_returned_once_its_later_frames_are_known() {
     let mut stream = PeakFeatureStream::new();
     for (t, mel) in two_steps().iter().enumerate() {
         let said = stream.push_frame(mel);
@@ -284,7 +284,7 @@ proptest! {
         let frames: Vec<Row> = x.iter().map(|&m| [m; BANDS]).collect();
         let some = &frames[..frames.len().saturating_sub(more)];
         let (whole, part) = (measured(&frames), measured(some));
-        // Until then nothing is judged without its future.
+        // Until then nothing is judged without its later frames.
         let sure = (some.len() as u64).saturating_sub(DELAY + 10);
         let sure = |found: Vec<PeakFeatures>| -> Vec<PeakFeatures> { found.into_iter().filter(|c| c.frame < sure).collect() };
         prop_assert_eq!(sure(whole), sure(part));

@@ -30,8 +30,7 @@ pub(super) struct LearnedProbe {
     /// Peaks that wait for the TCN.
     waiting: VecDeque<PeakFeatures>,
     ready: VecDeque<Onset>,
-    /// The first frames, until there are [`OPENING`] of them: only then it is known whether the recording begins with
-    /// an onset.
+    /// The first frames, until there are [`OPENING`] of them: only then is it known whether the recording begins with an onset.
     opening: Option<Vec<Row>>,
     /// Frames that were put before the first one.
     ahead: u64,
@@ -171,7 +170,7 @@ impl LearnedProbe {
                 (sum + soft(mlp.logit(&all, &peak.comparisons)), n + 1.0)
             });
             let p = self.spec.calibration.apply(sum / n);
-            // A frame sees a little of what follows it.
+            // A frame includes a little of what follows it.
             let own = peak.frame + 2 >= self.ahead;
             if own && p >= self.spec.threshold {
                 let at = self.shifted(peak.at());
@@ -199,7 +198,7 @@ impl LearnedProbe {
         self.shifted(frame_middle(waiting.min(self.peaks.judged())))
     }
 
-    /// The time that is reported for an instant; never before the recording.
+    /// The reported time of an instant; never before the recording.
     fn shifted(&self, at: Nanos) -> Nanos {
         let ahead = Nanos::new(STEP_TIME.get() * self.ahead as i64);
         (at - ahead + Nanos::from_ms(self.spec.shift_ms.into())).max(Nanos::ZERO)

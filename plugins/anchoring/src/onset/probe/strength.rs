@@ -87,9 +87,8 @@ impl StrengthProbe {
     }
 }
 
-/// Mel frames in, rises of the level out: the log level, averaged over three frames, minus its mean over the 30
-/// frames that ended three frames ago. One frame late and in the shape of [`FluxStream`]'s output, as flux against
-/// one second.
+/// Turns mel frames into rises of the level: the log level, averaged over three frames, minus its mean over the 30 frames that ended three
+/// frames ago. One frame late and in the shape of [`FluxStream`]'s output, as flux against one second.
 #[derive(Debug, Default)]
 struct EnergyStream {
     /// Log levels of the last frames, the oldest first; at most [`EnergyStream::KEPT`].

@@ -1,4 +1,4 @@
-//! The onsets that probes find.
+//! Tests which onsets the probes find.
 
 use super::*;
 use crate::onset::weights::Weights;
@@ -42,7 +42,7 @@ fn heard(probe: &Probe, frames: &[Row]) -> Vec<Onset> {
 }
 
 #[test]
-fn every_probe_hears_knocks_where_they_are() {
+fn every_probe_finds_knocks_at_their_times() {
     for probe in all_probes() {
         let found = heard(&probe, &frames(14));
         let mut likeliest = found.clone();
@@ -74,7 +74,7 @@ fn no_onset_comes_before_the_time_that_was_judged() {
 }
 
 #[test]
-fn the_latency_is_how_far_judging_is_behind() {
+fn the_latency_is_the_delay_of_judging() {
     for probe in all_probes() {
         let mut stream = ProbeStream::new(&probe);
         let mut furthest = 0;
@@ -83,7 +83,7 @@ fn the_latency_is_how_far_judging_is_behind() {
             let behind = frame_middle(t as u64 + 1) - stream.judged();
             furthest = furthest.max(behind.get());
         }
-        // The TCN judges every other frame a frame sooner, so knocks may never meet the worst case.
+        // The TCN judges every other frame one frame sooner, so knocks may never meet the worst case.
         let latency = stream.latency();
         let step = STEP_TIME.get();
         assert!(
@@ -94,7 +94,7 @@ fn the_latency_is_how_far_judging_is_behind() {
 }
 
 #[test]
-fn a_recording_that_ends_at_once_is_judged() {
+fn a_very_short_recording_is_judged() {
     let some = frames(2);
     for probe in all_probes() {
         for n in [0, 1, 2, 5, 52, 60, 70] {

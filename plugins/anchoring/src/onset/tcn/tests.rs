@@ -1,4 +1,4 @@
-//! The network's sums, and that chunks make no difference.
+//! Tests the network's sums, and that chunk sizes make no difference.
 
 use proptest::prelude::*;
 

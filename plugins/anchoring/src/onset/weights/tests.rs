@@ -182,7 +182,7 @@ fn peers_join_before_the_second_layer() {
         .unwrap()
         .logit(&inputs, &Default::default());
     assert!((alone - 1.75).abs() < 1e-6, "{alone}");
-    // Comparisons with a peak a second ago: ln(1.05) + 1 + 0 from the peer, 0.3 of it summed, all of it as maximum.
+    // Comparison with a peak one second earlier: ln(1.05) + 1 + 0 from the peer, 0.3 of it as sum, all of it as maximum.
     let mut stream = crate::onset::peak_features::PeakFeatureStream::new();
     let mut found = Vec::new();
     for t in 0..600 {
@@ -207,7 +207,7 @@ fn peers_join_before_the_second_layer() {
 }
 
 #[test]
-fn what_needs_the_metric_has_it() {
+fn inputs_that_need_the_metric_require_it() {
     let spec = ABOUT.replace("\"snr\"", "\"steady\"");
     assert_ne!(spec, ABOUT);
     let mut all = tensors();

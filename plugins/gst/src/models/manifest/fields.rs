@@ -1,8 +1,8 @@
-//! Fields of a manifest that are missing or unknown: all at once, each with an example.
+//! Finds missing and unknown fields of a manifest: reports all at once, each with an example.
 
 use serde_json::{Map, Value};
 
-/// A section: its fields, and examples for those that must be there.
+/// A section: its fields, and examples for required ones.
 type Section = (
     &'static str,
     &'static [(&'static str, Option<&'static str>)],
@@ -72,7 +72,7 @@ const SECTIONS: [Section; 4] = [
     ),
 ];
 
-/// Every problem; none where the text is no mapping, of which the reader itself tells more.
+/// Every problem; none if the text is not a mapping, which the reader itself reports.
 pub(super) fn wrong(text: &str) -> Vec<String> {
     let Ok(Value::Object(whole)) = serde_yaml::from_str::<Value>(text) else {
         return Vec::new();

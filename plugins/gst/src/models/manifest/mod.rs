@@ -1,5 +1,4 @@
-//! A model manifest: its keys (`fields` names those that are missing or unknown; `clip` has those of encoders of clips), and the rules they follow
-//! (`rules`).
+//! A model manifest: its keys (`fields` finds missing and unknown ones; `clip` has those of encoders of clips), and their rules (`rules`).
 
 mod clip;
 mod fields;
@@ -145,7 +144,7 @@ pub struct Input {
     pub layout: Layout,
     /// Type of its numbers.
     pub dtype: Dtype,
-    /// Order of the channels, RGB unless given.
+    /// Order of the channels; RGB by default.
     #[serde(default)]
     pub colour: Colour,
     /// Subtracted from each channel (0..255), in the order of `colour`.
@@ -154,10 +153,10 @@ pub struct Input {
     /// Divisor of each channel after that, positive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub std: Option<[f32; 3]>,
-    /// How frames are scaled, bicubic unless given.
+    /// How frames are scaled; bicubic by default.
     #[serde(default)]
     pub resize: Resize,
-    /// How they become square, squashed unless given.
+    /// How they become square; squashed by default.
     #[serde(default)]
     pub fit: Fit,
     /// With the fit crop: the share of the largest square that is taken, 0.1..=1: 0.875 is 224 of 256.
@@ -166,7 +165,7 @@ pub struct Input {
     /// Samples per second, 16000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample_rate: Option<u32>,
-    /// Taggers: frames a patch, 96. Encoders of clips: frames a clip, 1..=512; with pathways as many as the longest has.
+    /// Taggers: frames per patch, 96. Encoders of clips: frames per clip, 1..=512; with pathways, as many as the longest has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames: Option<usize>,
     /// Encoders of clips: how far apart frames are; one frame unless given.
@@ -294,10 +293,10 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Reads a manifest and checks its rules; [`Manifest::check`] looks at the ONNX file.
+    /// Reads a manifest and checks its rules; [`Manifest::check`] checks the ONNX file.
     ///
     /// # Errors
-    /// The file is unreadable, no YAML, or breaks rules (all problems at once).
+    /// The file is unreadable, not YAML, or breaks rules (all problems at once).
     pub fn read(path: &Path) -> Result<Self, ModelError> {
         let text = std::fs::read_to_string(path).map_err(|source| ModelError::Read {
             path: path.into(),
@@ -401,7 +400,7 @@ impl Manifest {
     /// The manifest, if it is of that kind.
     ///
     /// # Errors
-    /// It is of another.
+    /// It is of another kind.
     pub fn of_kind(self, wanted: Kind) -> Result<Self, ModelError> {
         if self.kind == wanted {
             Ok(self)
@@ -504,7 +503,7 @@ tiers:
         ] {
             assert!(err.contains(said), "{said} in {err}");
         }
-        // Where it comes from is for people.
+        // The field `source` is for people.
         let without = GOOD.replace(
             "source: { package: none, version: \"1\", licence: MIT }\n",
             "",
@@ -513,7 +512,7 @@ tiers:
     }
 
     #[test]
-    fn a_missing_and_an_altered_model_are_told_apart() {
+    fn a_missing_and_an_altered_model_have_different_errors() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tiny.yaml");
         std::fs::write(&path, GOOD).unwrap();

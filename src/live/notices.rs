@@ -1,4 +1,4 @@
-//! What is said on stderr: a line a fault a minute, however often it comes.
+//! Writes notices to stderr: each fault at most once a minute, however often it happens.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 
 use crate::terminal;
 
-/// The same is not said again within this time.
+/// The same fault is not repeated within this time.
 const AGAIN: Duration = Duration::from_secs(60);
-/// Most things that are remembered.
+/// Most faults that are remembered.
 const MOST: usize = 1_024;
 
-/// Says things, each at most once a minute.
+/// Writes notices, each at most once a minute.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Notices {
     said: Mutex<HashMap<String, (Instant, u64)>>,
 }
 
-impl Told {
-    /// Says it about a source, unless the same (`what`) was said a moment ago.
+impl Notices {
+    /// Writes a notice about a source, unless the same (`what`) was written a moment ago.
     pub(super) fn say(&self, source: &str, what: &str, text: &str) {
         if let Some(line) = self.line(source, what, text, Instant::now()) {
             terminal::tell(&line);
@@ -42,7 +42,7 @@ impl Told {
         }
         let also = match *left_out {
             0 | u64::MAX => String::new(),
-            times => format!(" (and {times} more times since this was last said)"),
+            times => format!(" (and {times} more times since the last notice)"),
         };
         (*at, *left_out) = (now, 0);
         Some(format!("{source}: {text}{also}"))
@@ -54,31 +54,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_is_said_once_a_minute_and_counted() {
-        let told = Told::default();
+    fn a_repeated_fault_is_written_once_a_minute_and_counted() {
+        let notices = Notices::default();
         let now = Instant::now();
         let say =
-            |what: &str, s: u64| told.line("door", what, "gone", now + Duration::from_secs(s));
+            |what: &str, s: u64| notices.line("door", what, "gone", now + Duration::from_secs(s));
         assert_eq!(say("lost", 0).unwrap(), "door: gone");
         assert_eq!(say("lost", 5), None);
         assert_eq!(say("lost", 9), None);
         assert!(say("silent", 9).is_some());
         let again = say("lost", 70).unwrap();
-        assert_eq!(
-            again,
-            "door: gone (and 2 more times since this was last said)"
-        );
+        assert_eq!(again, "door: gone (and 2 more times since the last notice)");
         assert_eq!(say("lost", 131).unwrap(), "door: gone");
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
-        let told = Told::default();
+    fn memory_is_bounded() {
+        let notices = Notices::default();
         let now = Instant::now();
         for k in 0..5_000 {
-            told.line("door", &k.to_string(), "x", now);
+            notices.line("door", &k.to_string(), "x", now);
         }
-        assert!(told.said.lock().unwrap().len() <= MOST);
-        assert!(told.line("door", "new", "x", now + AGAIN).is_some());
+        assert!(notices.said.lock().unwrap().len() <= MOST);
+        assert!(notices.line("door", "new", "x", now + AGAIN).is_some());
     }
 }
