@@ -1,15 +1,15 @@
-//! `earmark parse`: audio-visual video parsing from published sets to a table.
+//! `earmark parse`: audio-visual video parsing (which events are heard and seen in each second), from published sets to a table of results.
 //!
 //! # Layout
 //!
-//! - `experiment`: what is trained on what: YAML.
-//! - `set`: labels as LLP, AVE and densely labelled sets have them.
-//! - `features`: streams of features, seconds by seconds.
-//! - `pack`: one file of both, as `earmark-learning` reads it.
-//! - `steps`: packing, pseudo labels, training; what is there is not made again.
+//! - `experiment`: reads an experiment's YAML: the data and the training.
+//! - `set`: reads labels of LLP, AVE and densely labelled sets.
+//! - `features`: reads streams of features, second by second.
+//! - `pack`: writes labels and features into one file for `earmark-learning`.
+//! - `steps`: packing, pseudo labels, training; keeps what exists already.
 //! - `events`: runs of seconds; `refine`: their beginnings at onsets; `predictions`: what comes out, as NumPy's file and as JSON.
-//! - `own`: features of a recording of one's own; `recording`: such a recording parsed.
-//! - `papers`: what papers say.
+//! - `own`: computes features of the user's own recording; `recording`: parses it.
+//! - `papers`: published results.
 
 mod events;
 mod experiment;
@@ -38,7 +38,7 @@ use steps::Trained;
 /// `earmark parse train`.
 ///
 /// # Errors
-/// The experiment or the data makes no sense, or training fails.
+/// The experiment or the data is invalid, or training fails.
 pub(crate) fn train(args: &ParseTrain, output: Output) -> anyhow::Result<Scored> {
     if let Some(name) = &args.print_experiment {
         let text = experiment::shipped(name)?.to_owned();

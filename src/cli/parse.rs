@@ -1,4 +1,4 @@
-//! Who is heard, who is seen, when: `earmark parse`.
+//! Arguments of `earmark parse`.
 
 use std::path::PathBuf;
 
@@ -11,13 +11,13 @@ Learns from labels of whole videos which events are heard, seen, or both in ever
 
 Experiments that are shipped: uwav-llp, uwav-ave, link-llp (the papers' sizes and features) and kitchenmix (two cores, a set that scripts/parsing.py makes).")]
 pub enum Parse {
-    /// Train what an experiment describes: features packed, pseudo labels made, the parser trained.
+    /// Train an experiment's parser: packs features, makes pseudo labels, trains.
     Train(ParseTrain),
-    /// Say what is heard and what is seen: in a split of the set, or in a recording.
+    /// Predict what is heard and seen: in a split of the set, or in a recording.
     Predict(ParsePredict),
     /// Write the features of a recording in LLP's layout: pieces of ten seconds.
     Features(ParseFeatures),
-    /// Score a trained parser on the test split, beside what the paper says.
+    /// Score a trained parser on the test split, beside the paper's results.
     Eval(ParseEval),
 }
 
@@ -35,7 +35,7 @@ Examples:
   earmark parse train uwav-llp --data LLP --dense UNAV --output uwav
   earmark parse train mine.yaml --data LLP --output mine --seed 1 --set losses.mixup=none")]
 pub struct ParseTrain {
-    /// An experiment that is shipped, or a file.
+    /// A shipped experiment, or a file.
     #[arg(
         value_name = "EXPERIMENT",
         required_unless_present = "print_experiment"
@@ -50,23 +50,23 @@ pub struct ParseTrain {
     #[arg(long, value_name = "DIR")]
     pub dense: Option<PathBuf>,
 
-    /// A folder for the parser, its card and what is needed to predict.
+    /// A folder for the parser, its card and everything that prediction needs.
     #[arg(long, value_name = "OUT", required_unless_present = "print_experiment")]
     pub output: Option<PathBuf>,
 
-    /// Where packed features and pseudo labels are kept, for experiments that share them [default: OUT/cache].
+    /// A folder for packed features and pseudo labels, which experiments can share [default: OUT/cache].
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
 
-    /// Decides every random choice, of both trainings [default: the experiment's].
+    /// Seed of both trainings [default: the experiment's].
     #[arg(long)]
     pub seed: Option<u64>,
 
-    /// Change a setting below `model`, such as losses.mixup=none; may come more than once.
+    /// Change a setting of `model`, such as losses.mixup=none; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub changes: Vec<String>,
 
-    /// Print an experiment that is shipped, and do nothing.
+    /// Print a shipped experiment, and do nothing else.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["experiment", "data", "output"])]
     pub print_experiment: Option<String>,
 }
@@ -74,16 +74,16 @@ pub struct ParseTrain {
 /// Videos of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ParseSplit {
-    /// What it was trained on.
+    /// Those it was trained on.
     Train,
-    /// What chose the epoch and the thresholds.
+    /// Those that chose the epoch and the thresholds.
     Validation,
     /// The rest.
     Test,
 }
 
 impl ParseSplit {
-    /// As it is typed.
+    /// Its name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
@@ -106,15 +106,15 @@ Examples:
   earmark parse predict uwav --output predictions.npz
   earmark parse predict mine --recording kitchen.mp4 --features kitchen.h5 --output parsed.h5")]
 pub struct ParsePredict {
-    /// What `earmark parse train` wrote.
+    /// The output of `earmark parse train`.
     #[arg(value_name = "OUT")]
     pub model: PathBuf,
 
-    /// Which videos of the set.
+    /// Videos of the set to parse.
     #[arg(long, value_enum, default_value_t = ParseSplit::Test, conflicts_with = "recording")]
     pub split: ParseSplit,
 
-    /// A recording, whose sound is listened to.
+    /// A recording to parse.
     #[arg(long, value_name = "INPUT", requires = "features")]
     pub recording: Option<String>,
 
@@ -122,19 +122,19 @@ pub struct ParsePredict {
     #[arg(long, value_name = "FILE.h5", requires = "recording")]
     pub features: Option<PathBuf>,
 
-    /// A folder with a plan for each video of the split, NAME.jsonl (`earmark plan`), whose onsets are taken.
+    /// A folder with a plan for each video of the split, NAME.jsonl (`earmark plan`), for its onsets.
     #[arg(long, value_name = "DIR", conflicts_with = "recording")]
     pub onsets: Option<PathBuf>,
 
-    /// The tagger whose embedding the sound's features are, or its manifest.
+    /// The tagger that computes the sound's features, or its manifest.
     #[arg(long, value_name = "MODEL", default_value = "yamnet")]
     pub tagger: String,
 
-    /// Where predictions go.
+    /// Where to write predictions.
     #[arg(long, value_name = "P.npz|FILE.h5")]
     pub output: PathBuf,
 
-    /// Replace FILE.h5 if it is there.
+    /// Replace FILE.h5 if it exists.
     #[arg(long)]
     pub overwrite: bool,
 }
@@ -148,7 +148,7 @@ an even grid: the mean of each second's frames, or the nearest frame. The sound 
 Example:
   earmark parse features --recording kitchen.mp4 --features kitchen.h5 --output features")]
 pub struct ParseFeatures {
-    /// A recording, whose sound is listened to.
+    /// The recording.
     #[arg(long, value_name = "INPUT")]
     pub recording: String,
 
@@ -160,7 +160,7 @@ pub struct ParseFeatures {
     #[arg(long, value_name = "MODEL", default_value = "yamnet")]
     pub tagger: String,
 
-    /// A folder.
+    /// The output folder.
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,
 }
@@ -174,7 +174,7 @@ segments for AVE. The paper's numbers stand beside, with what differs.
 Example:
   earmark parse eval uwav --json")]
 pub struct ParseEval {
-    /// What `earmark parse train` wrote.
+    /// The output of `earmark parse train`.
     #[arg(value_name = "OUT")]
     pub model: PathBuf,
 }

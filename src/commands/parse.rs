@@ -1,13 +1,13 @@
-//! `earmark parse`: trains, predicts, scores; writes features.
+//! `earmark parse`: trains parsers, predicts with them, scores them; writes features.
 
 use crate::cli::Parse;
 use crate::parse;
 use crate::terminal::{Output, print};
 
-/// Does one of them.
+/// Runs one of its commands.
 ///
 /// # Errors
-/// Anything that keeps it from being done.
+/// The command fails.
 pub(super) fn run(args: &Parse, output: Output) -> anyhow::Result<()> {
     let done = match args {
         Parse::Train(args) => parse::train(args, output)?,

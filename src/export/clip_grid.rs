@@ -1,4 +1,4 @@
-//! Clips of a grid as a published extractor's rows, and what ActionFormer must know of them.
+//! Exports clips of a grid as the rows of a published extractor, with the settings that ActionFormer needs.
 //!
 //! Its loaders put the middle of row k at `(k * feat_stride + num_frames / 2) / default_fps` seconds, in frames of the recording.
 
@@ -12,15 +12,15 @@ use super::source::Source;
 pub(super) struct ClipGrid {
     /// Frames (or milliseconds) from one row to the next.
     pub(super) feat_stride: f64,
-    /// Frames (or milliseconds) of a row; 0 where rows lie around their frame.
+    /// Frames (or milliseconds) per row; 0 if rows lie around their frame.
     pub(super) num_frames: f64,
-    /// Frames (or milliseconds) a second.
+    /// Frames (or milliseconds) per second.
     pub(super) default_fps: f64,
-    /// Rows are those near anchors.
+    /// Whether it has only rows near anchors.
     is_sparse: bool,
-    /// Rows lie around their frame.
+    /// Whether rows lie around their frame.
     is_centred: bool,
-    /// A last row that would reach beyond the end is moved back.
+    /// Whether a last row that would reach beyond the end is moved back.
     moves_back: bool,
 }
 
@@ -50,7 +50,7 @@ impl ClipGrid {
         })
     }
 
-    /// The row of each cell: all of them in order, or those near anchors where they belong.
+    /// The row of each cell: all of them in order, or those near anchors at their places.
     pub(super) fn cells(&self, tables: &Tables, duration_ns: i64) -> Vec<Option<usize>> {
         let rows = tables.pts_ns.len();
         let Some(clips) = tables.clips.as_ref().filter(|_| self.is_sparse) else {
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_near_anchors_stand_where_they_would_in_a_whole_grid() {
+    fn rows_near_anchors_keep_their_places_in_the_whole_grid() {
         let whole = grid(false).cells(&tables(&[0, 16, 32, 38]), 70 * 40_000_000);
         assert_eq!(whole, [Some(0), Some(1), Some(2), Some(3)]);
         let sparse = grid(true).cells(&tables(&[16, 38]), 70 * 40_000_000);

@@ -1,5 +1,5 @@
-//! One JSON file: `version`, and `results` by recording, each event with `segment` (seconds), `label`, `modality` and `score`: the form that
-//! challenges on ActivityNet's pattern take.
+//! Exports events as one JSON file: `version`, and `results` by recording, each event with `segment` (seconds), `label`, `modality` and
+//! `score`, like the submissions of challenges in ActivityNet's format.
 
 use anyhow::Context;
 use gstearmark::h5::read_events;

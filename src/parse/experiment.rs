@@ -1,4 +1,4 @@
-//! What is trained on what: an experiment's YAML. What stands below `model` is checked by `earmark-learning`, which knows the networks.
+//! Reads an experiment's YAML: its data and its training. `earmark-learning`, which knows the networks, checks the section `model`.
 
 use std::path::Path;
 
@@ -8,18 +8,18 @@ use serde_json::{Map, Value};
 
 use crate::datasets::text;
 
-/// Experiments that are shipped.
+/// Shipped experiments.
 const SHIPPED: [(&str, &str); 4] = [
     ("uwav-llp", include_str!("experiments/uwav-llp.yaml")),
     ("uwav-ave", include_str!("experiments/uwav-ave.yaml")),
     ("link-llp", include_str!("experiments/link-llp.yaml")),
     ("kitchenmix", include_str!("experiments/kitchenmix.yaml")),
 ];
-/// Most seconds of a video, and streams side by side.
+/// Most seconds per video, and most streams.
 const MOST_SECONDS: usize = 3600;
 const MOST_STREAMS: usize = 16;
 
-/// Whose labels they are.
+/// The layout of the labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Labels {
@@ -29,16 +29,16 @@ pub(super) enum Labels {
     Ave,
 }
 
-/// Where pseudo labels come from.
+/// The source of pseudo labels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Pseudo {
-    /// There are none.
+    /// None.
     #[default]
     None,
     /// A transformer over time, trained on the dense set.
     Temporal,
-    /// How near each second's features lie to the classes' names.
+    /// The similarity of each second's features to the classes' names.
     Words,
 }
 
@@ -64,7 +64,7 @@ pub(super) struct Words {
 pub(super) struct Dense {
     /// JSON in ActivityNet's form.
     pub(super) annotations: String,
-    /// Seconds that are taken of a video.
+    /// Seconds to use of each video.
     pub(super) seconds: usize,
     pub(super) audio: Vec<String>,
     pub(super) visual: Vec<String>,
@@ -76,13 +76,13 @@ pub(super) struct Dense {
 #[serde(deny_unknown_fields)]
 pub(super) struct Experiment {
     pub(super) title: String,
-    /// Whose numbers stand beside ours.
+    /// The paper whose results are shown for comparison.
     #[serde(default)]
     pub(super) paper: Option<String>,
     pub(super) labels: Labels,
     pub(super) seconds: usize,
     pub(super) features: Streams,
-    /// What pseudo labels are made of; unset: the same.
+    /// Features for pseudo labels; by default the same.
     #[serde(default)]
     pub(super) label_features: Option<Streams>,
     #[serde(default)]
@@ -96,10 +96,10 @@ pub(super) struct Experiment {
     pub(super) model: Map<String, Value>,
 }
 
-/// An experiment that is shipped.
+/// A shipped experiment.
 ///
 /// # Errors
-/// There is none of this name.
+/// There is none with this name.
 pub(super) fn shipped(name: &str) -> anyhow::Result<&'static str> {
     let found = SHIPPED.iter().find(|(own, _)| *own == name);
     found.map(|(_, text)| *text).with_context(|| {
@@ -112,10 +112,10 @@ pub(super) fn shipped(name: &str) -> anyhow::Result<&'static str> {
 }
 
 impl Experiment {
-    /// Reads a shipped one, or a file.
+    /// Reads a shipped experiment, or a file.
     ///
     /// # Errors
-    /// There is none of this name, or it makes no sense.
+    /// There is none with this name, or it is invalid.
     pub(super) fn read(name: &str) -> anyhow::Result<Self> {
         let path = Path::new(name);
         let text = if path.exists() {
@@ -174,10 +174,10 @@ impl Experiment {
         Ok(())
     }
 
-    /// Changes a setting below `model`: `losses.mixup=none`.
+    /// Changes a setting of `model`: `losses.mixup=none`.
     ///
     /// # Errors
-    /// It is not of that form. Names and values are checked by what trains.
+    /// It does not have this form. `earmark-learning` checks names and values.
     pub(super) fn set(&mut self, change: &str) -> anyhow::Result<()> {
         let wrong = || format!("--set {change}: must be KEY=VALUE, such as losses.mixup=none");
         let (key, value) = change.split_once('=').with_context(wrong)?;
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_shipped_experiment_is_one_and_can_be_changed() {
+    fn every_shipped_experiment_is_valid_and_can_be_changed() {
         for (name, _) in SHIPPED {
             let mut it = Experiment::read(name).unwrap();
             it.set("losses.mixup=none").unwrap();

@@ -1,4 +1,5 @@
-//! Streams of features: a folder of `NAME.npy`, or a dataset of an HDF5 file with a row for each video; made one row a second.
+//! Reads streams of features (a folder of `NAME.npy`, or a dataset of an HDF5 file with a row per video), and reduces them to one row per
+//! second.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use super::set::Set;
 use crate::datasets::npz;
 use crate::outputs::foreign::Rows;
 
-/// Letters of a YouTube id, by which features are named in some releases.
+/// Length of a YouTube id; some releases name features by it.
 const ID: usize = 11;
 
 /// A stream.
@@ -19,7 +20,7 @@ pub(super) enum Stream {
         path: PathBuf,
         next: usize,
     },
-    /// Numbers that are here already: `videos * seconds * width`.
+    /// Numbers that are in memory already: `videos * seconds * width`.
     Given {
         width: usize,
         numbers: Vec<f32>,
@@ -27,10 +28,10 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// `text` as the experiment has it, in `folder`.
+    /// `text` as in the experiment, relative to `folder`.
     ///
     /// # Errors
-    /// It is not there.
+    /// It does not exist.
     pub(super) fn open(folder: &Path, text: &str) -> anyhow::Result<Self> {
         let cut = text
             .rsplit_once(':')
@@ -47,7 +48,7 @@ impl Stream {
         let path = folder.join(text);
         if !path.is_dir() {
             bail!(
-                "{} is no folder of features: the experiment has `{text}` below {}",
+                "{} is not a folder of features: the experiment has `{text}` below {}",
                 path.display(),
                 folder.display()
             );
@@ -99,7 +100,7 @@ impl Stream {
         }
     }
 
-    /// One row a second: how many seconds, and their numbers. Axes between the first and the last are averaged, and so are rows where there is a
+    /// One row per second: the number of seconds, and their values. Averages axes between the first and the last, and rows if there is a
     /// multiple of the seconds.
     ///
     /// # Errors
@@ -111,7 +112,7 @@ impl Stream {
     }
 }
 
-/// See [`Stream::seconds`].
+/// Like [`Stream::seconds`].
 fn pooled(
     shape: &[usize],
     numbers: Vec<f32>,
@@ -166,9 +167,9 @@ fn pooled(
 /// Embeddings of the classes' names: width, `classes * width` numbers.
 ///
 /// # Errors
-/// The file is missing, or has not a row for each class.
+/// The file is missing, or does not have one row per class.
 pub(super) fn words(path: &Path, classes: usize) -> anyhow::Result<(usize, Vec<f32>)> {
-    let (shape, numbers) = npz::npy(path).context("embeddings of the classes' names")?;
+    let (shape, numbers) = npz::npy(path).context("the embeddings of the classes' names")?;
     match shape[..] {
         [rows, width] if rows == classes && width > 0 => {
             Ok((width, numbers.into_iter().map(|x| x as f32).collect()))

@@ -1,6 +1,7 @@
-//! Features of a recording of one's own: the tagger's embedding of every second of its sound, and the frames of its feature file on an even grid.
+//! Features of the user's own recording: the tagger's embedding of every second of its sound, and the frames of its feature file on an even
+//! grid.
 //!
-//! The sound is decoded, turned into mel frames, and each second's patch into an embedding; nothing else of it is kept or written.
+//! Decodes the sound into mel frames and turns each second's patch into an embedding; keeps and writes nothing else of the sound.
 
 use std::path::Path;
 
@@ -13,24 +14,24 @@ use crate::fit::mel;
 use crate::outputs::features::Readable;
 use crate::recording::Input;
 
-/// Mel frames of a second, and of a patch.
+/// Mel frames per second, and per patch.
 const A_SECOND: usize = 100;
 const PATCH: usize = 96;
-/// The first mel frame of a second's patch: the patch lies around the middle of its second.
+/// The first mel frame of a second's patch, which is centred on its second.
 const FIRST: usize = 1;
-/// What is added before the logarithm.
+/// Added before the logarithm.
 const LEAST: f32 = 1e-3;
 /// Longest recording, s.
 const MOST: usize = 24 * 3600;
 /// A second, ns.
 const SECOND: i64 = 1_000_000_000;
 
-/// Rows a second.
+/// Rows per second.
 pub(super) struct Own {
     pub(super) name: String,
     pub(super) seconds: usize,
     pub(super) widths: [usize; 2],
-    /// `seconds * width`: of the sound, of the frames.
+    /// `seconds * width`, for sound and for frames.
     pub(super) streams: [Vec<f32>; 2],
     pub(super) tables: Tables,
 }
@@ -47,11 +48,11 @@ impl Own {
         let (width, visual) = frames(features, &file, &tables, summary.dim, summary.duration_ns)?;
         let (wide, mut audio) = sound(recording, tagger)?;
         let seconds = visual.len() / width;
-        // A second that only one of them has: the other's last one stands for it, at the end of a recording.
+        // If one of them is a second shorter at the end, its last second is repeated.
         let heard = audio.len() / wide;
         if heard.abs_diff(seconds) > 2 {
             bail!(
-                "{recording} has {heard} seconds of sound, and {} was made of {seconds} s: are they of one recording?",
+                "{recording} has {heard} seconds of sound, but {} covers {seconds} s: are they of the same recording?",
                 features.display()
             );
         }
@@ -69,7 +70,7 @@ impl Own {
         })
     }
 
-    /// A piece of so many seconds from `from` on; its last second stands for what is missing.
+    /// A piece of this many seconds from `from` on; repeats its last second if it is too short.
     pub(super) fn piece(&self, modality: usize, from: usize, seconds: usize) -> Vec<f32> {
         let width = self.widths[modality];
         (from..from + seconds)
@@ -93,7 +94,7 @@ fn sound(recording: &str, tagger: &str) -> anyhow::Result<(usize, Vec<f32>)> {
             .flatten()
             .map(|x| (x + LEAST).ln())
             .collect();
-        // Silence after the end.
+        // Padding with silence after the end.
         patch.resize(PATCH * BANDS, LEAST.ln());
         let embedding = tagger.embed(&patch)?;
         let length = embedding
@@ -108,7 +109,7 @@ fn sound(recording: &str, tagger: &str) -> anyhow::Result<(usize, Vec<f32>)> {
     Ok((width, all))
 }
 
-/// The frames of every second, averaged; where a second has none, the nearest frame. Width, numbers.
+/// The frames of every second, averaged; a second without frames gets the nearest frame. Width, values.
 fn frames(
     path: &Path,
     file: &Readable,

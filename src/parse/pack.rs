@@ -1,4 +1,4 @@
-//! Labels and features in one file, as `earmark-learning parse` reads it, written a video at a time.
+//! Writes labels and features into one file for `earmark-learning parse`, one video at a time.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -14,7 +14,7 @@ use crate::files;
 /// The layout of the file.
 const LAYOUT: &str = "earmark-parsing/1";
 
-/// What it is made of.
+/// The content of the file.
 pub(super) struct Parts<'a> {
     pub(super) set: &'a Set,
     /// Streams of the sound, and of the frames, side by side.
@@ -44,7 +44,7 @@ fn row(
     Ok((seconds, widths.iter().sum(), numbers))
 }
 
-/// Where arrays lie, one after the other.
+/// Positions of the arrays, one after another.
 #[derive(Default)]
 struct Head {
     arrays: Map<String, Value>,

@@ -1,4 +1,4 @@
-//! What papers say of their own systems, and what differs here.
+//! The results of published systems, and how ours differ from them.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::scores::Scored;
 
-/// A paper's figures, per cent, by the names of our scorers; `None`: the paper does not give it.
+/// A paper's figures in per cent, by the names of our scorers; `None`: the paper does not give it.
 struct Paper {
     name: &'static str,
     title: &'static str,

@@ -1,4 +1,4 @@
-//! What a parser says of videos: as NumPy's file that `earmark eval parsing` scores, and as a list of events in JSON.
+//! Writes predictions for videos: a NumPy file for `earmark eval parsing`, and a list of events as JSON.
 
 use std::path::Path;
 
@@ -14,9 +14,9 @@ use crate::datasets::npz::{self, Written};
 use crate::files;
 use crate::outputs::plan;
 
-/// Probability above which a class is there.
+/// Probability above which a class counts as present.
 const THERE: f32 = 0.5;
-/// AVE's class of what is no event.
+/// AVE's class of seconds without an event.
 const BACKGROUND: &str = "Background";
 
 /// Probabilities of videos.
@@ -31,12 +31,12 @@ pub(super) struct Said {
 }
 
 impl Said {
-    /// Reads what `earmark-learning parse predict` wrote.
+    /// Reads the output of `earmark-learning parse predict`.
     ///
     /// # Errors
     /// It cannot be read.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
-        let wrong = || format!("{} is no file of predictions", path.display());
+        let wrong = || format!("{} is not a file of predictions", path.display());
         let bytes = std::fs::read(path).with_context(wrong)?;
         let file = SafeTensors::deserialize(&bytes).with_context(wrong)?;
         let (_, about) = SafeTensors::read_metadata(&bytes).with_context(wrong)?;
@@ -72,7 +72,7 @@ impl Said {
         })
     }
 
-    /// Pieces of one recording, one after the other, as one video of so many seconds.
+    /// Joins the pieces of one recording into one video of this many seconds.
     pub(super) fn joined(self, seconds: usize) -> Self {
         let (n, t, c) = (self.names.len(), self.seconds, self.classes.len());
         let segments = [0, 1].map(|modality| {
@@ -89,7 +89,7 @@ impl Said {
         });
         Self {
             names: self.names.into_iter().take(1).collect(),
-            // Pieces without a class have none of it in their seconds any more.
+            // A class that a piece lacks is removed from its seconds.
             video: vec![1.0; c],
             classes: self.classes,
             seconds,
@@ -140,7 +140,7 @@ impl Said {
         events
     }
 
-    /// Writes both files; how many events there are.
+    /// Writes both files; returns the number of events.
     ///
     /// # Errors
     /// They cannot be written.
@@ -215,7 +215,7 @@ impl Said {
         Ok(count)
     }
 
-    /// AVE: one class a second: the one that is most heard and seen at once; background where none is.
+    /// AVE has one class per second: the one most heard and seen at once; background if there is none.
     fn ave(&self) -> anyhow::Result<Vec<u8>> {
         let (n, t, c) = (self.names.len(), self.seconds, self.classes.len());
         let mut classes = self.classes.clone();
@@ -244,7 +244,7 @@ impl Said {
     }
 }
 
-/// The onsets of a plan: of its anchors, and of its candidates that were not taken.
+/// The onsets of a plan: those of its anchors and of its untaken candidates.
 fn of_plan(path: &Path) -> anyhow::Result<Vec<Onset>> {
     let mut onsets = Vec::new();
     plan::read(path, None, |line| match line {

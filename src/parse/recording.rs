@@ -1,4 +1,4 @@
-//! A recording of one's own: its features written in LLP's layout, or parsed and written as `/events` beside its anchors.
+//! Parses the user's own recording and writes `/events` beside its anchors; or writes its features in LLP's layout.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use crate::files;
 use crate::outputs::features::Readable;
 use crate::scores::Scored;
 
-/// Seconds of a piece, as LLP has them.
+/// Seconds per piece, as in LLP.
 const PIECE: usize = crate::datasets::llp::SECONDS;
 
 /// `earmark parse features`.
@@ -58,7 +58,7 @@ pub(super) fn features(args: &ParseFeatures) -> anyhow::Result<Scored> {
     Ok(Scored { value, text })
 }
 
-/// Parses a recording: a copy of its feature file with `/events`.
+/// Parses a recording: writes a copy of its feature file with `/events`.
 ///
 /// # Errors
 /// The parser takes other features, a model fails, or something cannot be read or written.

@@ -1,35 +1,35 @@
-//! Beginnings of events moved from the grid of seconds to onsets that were heard.
+//! Moves the beginnings of events from the grid of seconds to detected onsets.
 //!
 //! A second has an event if the event covers its middle, so an event whose first second is `s` began up to half a second before or after `s`.
 
 use super::events::Event;
 
-/// How far from the grid an onset is looked for, ns: half a second, and how far an onset may lie from its event's beginning.
+/// Largest distance of an onset from the grid, ns: half a second, plus the largest distance of an onset from its event's beginning.
 const REACH: i64 = 600_000_000;
-/// How far apart the beginnings of what is heard and of what is seen may lie to be those of one event, s.
+/// Largest distance between the beginnings of a heard and a seen event that count as one, s.
 const TOGETHER: usize = 1;
 /// A second.
 const SECOND: i64 = 1_000_000_000;
 
-/// An onset: its time, and how likely something begins there.
+/// An onset: its time and probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Onset {
     pub(super) at_ns: i64,
     pub(super) score: f32,
 }
 
-/// An event with its time, ns.
+/// An event with its times, ns.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Timed {
     pub(super) event: Event,
     pub(super) onset_ns: i64,
     pub(super) offset_ns: i64,
-    /// Whether its beginning is that of an onset.
+    /// Whether it begins at an onset.
     pub(super) moved: bool,
 }
 
-/// The times of what is heard and what is seen. `onsets` ascend; with none, they are those of the grid. What is heard begins at the likeliest onset
-/// near its first second; what is seen begins with what is heard of its class, if that begins about then.
+/// The times of heard and seen events. `onsets` ascend; without any, the times stay on the grid. A heard event begins at the likeliest onset
+/// near its first second; a seen event begins with the heard one of its class, if their beginnings are close.
 pub(super) fn timed(heard: Vec<Event>, seen: Vec<Event>, onsets: &[Onset]) -> [Vec<Timed>; 2] {
     let on_grid = |event: Event| Timed {
         onset_ns: event.span.0 as i64 * SECOND,
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_heard_begins_at_the_likeliest_onset_near_the_grid() {
+    fn a_heard_event_begins_at_the_likeliest_onset_near_the_grid() {
         let onset = |ms: i64, score| Onset {
             at_ns: ms * 1_000_000,
             score,
@@ -99,12 +99,12 @@ mod tests {
             (2_300_000_000, 5_000_000_000, true)
         );
         assert_eq!((heard[1].onset_ns, heard[1].moved), (7_000_000_000, false));
-        // What is seen goes with what is heard of its class, and with nothing else.
+        // A seen event follows the heard event of its class, and nothing else.
         assert_eq!((seen[0].onset_ns, seen[0].moved), (2_300_000_000, true));
         assert_eq!((seen[1].onset_ns, seen[1].moved), (2_000_000_000, false));
         let [heard, _] = timed(vec![event(0, 2, 5)], Vec::new(), &[]);
         assert!(!heard[0].moved);
-        // Never before the recording, nor from its end on.
+        // Never before the recording, nor at or after its end.
         let [heard, _] = timed(vec![event(0, 0, 1)], Vec::new(), &[onset(0, 0.5)]);
         assert_eq!(heard[0].onset_ns, 0);
     }

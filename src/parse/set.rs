@@ -1,4 +1,4 @@
-//! Sets of videos with their labels: LLP's layout, AVE's, and densely labelled ones in ActivityNet's form.
+//! Reads sets of videos with labels: LLP's layout, AVE's, and densely labelled ones in ActivityNet's format.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -24,9 +24,9 @@ pub(super) struct Set {
     pub(super) dense: Vec<u8>,
     /// `videos * classes`.
     pub(super) weak: Vec<u8>,
-    /// `videos * seconds * classes`: what is heard, what is seen.
+    /// `videos * seconds * classes`: heard, seen.
     pub(super) labels: [Vec<u8>; 2],
-    /// The row of each video in files that have all of them; ascending.
+    /// The row of each video in files with all of them; ascending.
     pub(super) rows: Option<Vec<usize>>,
     /// Whether a video may be shorter than `seconds`.
     pub(super) shorter: bool,
@@ -74,7 +74,7 @@ impl Set {
 /// Reads a folder.
 ///
 /// # Errors
-/// A file is missing or makes no sense.
+/// A file is missing or invalid.
 pub(super) fn read(labels: Labels, folder: &Path, seconds: usize) -> anyhow::Result<Set> {
     if !folder.is_dir() {
         bail!("{} is no folder", folder.display());
@@ -121,7 +121,7 @@ fn of_llp(folder: &Path, seconds: usize) -> anyhow::Result<Set> {
     for (modality, file) in [llp::AUDIO, llp::VISUAL].into_iter().enumerate() {
         let mut used = 0;
         for stretch in llp::dense(&folder.join(file), &set.classes)? {
-            // A video of the training split may be in it: its dense labels are not looked at.
+            // A video of the training split may be in it: its dense labels are ignored.
             let Some(video) = index
                 .get(&stretch.video)
                 .copied()
@@ -134,7 +134,7 @@ fn of_llp(folder: &Path, seconds: usize) -> anyhow::Result<Set> {
         }
         if used == 0 {
             bail!(
-                "{} labels no video of the validation and test splits: are they of one set?",
+                "{} labels no video of the validation and test splits: are they of the same set?",
                 folder.join(file).display()
             );
         }
@@ -206,15 +206,16 @@ struct Annotation {
     label_id: Option<usize>,
 }
 
-/// Reads a densely labelled set, whose events are heard and seen at once; a second has an event if the event covers its middle. Classes stand in
-/// the order of `label_id`, or of the alphabet where there is none. Subsets that begin with `train` train, with `val` validate, others test.
+/// Reads a densely labelled set, whose events count as both heard and seen; a second has an event if the event covers its middle. Classes are
+/// in the order of `label_id`, or alphabetical without it. Subsets that begin with `train` are for training, with `val` for validation, others
+/// for the test.
 ///
 /// # Errors
-/// The file cannot be read or makes no sense.
+/// The file cannot be read or is invalid.
 pub(super) fn dense(path: &Path, seconds: usize) -> anyhow::Result<Set> {
     let name = path.display();
     let all: Annotations = serde_json::from_str(&text::text(path)?)
-        .with_context(|| format!("{name} is no JSON in ActivityNet's form: database, then videos with subset and annotations"))?;
+        .with_context(|| format!("{name} is not JSON in ActivityNet's format: database, then videos with subset and annotations"))?;
     let mut ids: BTreeMap<(Option<usize>, String), ()> = BTreeMap::new();
     for annotation in all.database.values().flat_map(|video| &video.annotations) {
         ids.insert((annotation.label_id, annotation.label.clone()), ());

@@ -1,5 +1,5 @@
-//! From an experiment to a trained parser: features packed, pseudo labels made, the parser trained. What is there of the same data and settings
-//! is not made again.
+//! Turns an experiment into a trained parser: packs features, makes pseudo labels, trains. Keeps what exists already for the same data and
+//! settings.
 
 use std::path::{Path, PathBuf};
 
@@ -17,18 +17,18 @@ use crate::cli::{ParseSplit, ParseTrain};
 use crate::terminal::{Output, tell};
 use crate::{files, learning};
 
-/// The note of a trained parser.
+/// The card of a trained parser.
 const NOTE: &str = "parse.json";
 /// Its weights.
 const PARSER: &str = "parser.safetensors";
 
-/// Letters that name what was made of something.
+/// Letters in names of intermediate files.
 fn key(of: &Value) -> String {
     let hash = format!("{:x}", Sha256::digest(of.to_string()));
     hash[..16].to_owned()
 }
 
-/// What tells whether a file or folder is still the same: its newest time, and how much is in it.
+/// What identifies an unchanged file or folder: its newest time, and its size.
 fn mark(path: &Path) -> Value {
     let about = std::fs::metadata(path).ok();
     let changed = about.as_ref().and_then(|about| about.modified().ok());
@@ -40,16 +40,16 @@ fn mark(path: &Path) -> Value {
     ])
 }
 
-/// Where packed data comes from.
+/// The source of packed data.
 struct Source<'a> {
     folder: &'a Path,
-    /// Label files, of which any change makes other data.
+    /// Label files; any change to them makes new data.
     labels: Vec<PathBuf>,
     streams: [&'a [String]; 2],
     words: Option<&'a Words>,
 }
 
-/// Packs a set, unless that was done; the file, and what names it.
+/// Packs a set, unless that is done already; returns the file and what identifies it.
 fn packed(
     cache: &Path,
     source: &Source<'_>,
@@ -103,7 +103,7 @@ fn packed(
     Ok((path, name))
 }
 
-/// What is needed to predict with a trained parser.
+/// What prediction with a trained parser needs.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Trained {
     pub(super) experiment: Experiment,
@@ -116,15 +116,15 @@ pub(super) struct Trained {
 }
 
 impl Trained {
-    /// Reads what [`train`] wrote.
+    /// Reads the output of [`train`].
     ///
     /// # Errors
-    /// It is not there, or makes no sense.
+    /// It does not exist, or is invalid.
     pub(super) fn read(folder: &Path) -> anyhow::Result<Self> {
         let path = folder.join(NOTE);
         let text = std::fs::read_to_string(&path).with_context(|| {
             format!(
-                "{} is no trained parser: cannot read {}",
+                "{} is not a trained parser: cannot read {}",
                 folder.display(),
                 path.display()
             )
@@ -143,36 +143,36 @@ impl Trained {
         self.experiment.labels
     }
 
-    /// What its classes are called.
+    /// The names of its classes.
     ///
     /// # Errors
     /// Its card cannot be read.
     pub(super) fn classes(&self) -> anyhow::Result<Vec<String>> {
         let path = self.folder.join(PARSER).with_extension("json");
-        let wrong = || format!("{} is no card of a parser", path.display());
+        let wrong = || format!("{} is not the card of a parser", path.display());
         let text = std::fs::read_to_string(&path).with_context(wrong)?;
         let card: Value = serde_json::from_str(&text).with_context(wrong)?;
         serde_json::from_value(card["classes"].clone()).with_context(wrong)
     }
 
-    /// What it says of a split.
+    /// Predicts a split.
     ///
     /// # Errors
-    /// `earmark-learning` is not there, or fails.
+    /// `earmark-learning` is missing, or fails.
     pub(super) fn predict(&self, split: ParseSplit) -> anyhow::Result<Said> {
         if !self.packed.exists() {
             bail!(
-                "{} is not there any more: run `earmark parse train` again",
+                "{} does not exist any more: run `earmark parse train` again",
                 self.packed.display()
             );
         }
         self.ask(&self.packed, split.name(), self.pseudo.as_deref())
     }
 
-    /// What it says of other videos.
+    /// Predicts other videos.
     ///
     /// # Errors
-    /// `earmark-learning` is not there, or fails: the parser takes other features, or needs pseudo labels.
+    /// `earmark-learning` is missing, or fails: the parser takes other features, or needs pseudo labels.
     pub(super) fn predict_on(&self, packed: &Path, split: &str) -> anyhow::Result<Said> {
         self.ask(packed, split, None)
     }
@@ -203,7 +203,7 @@ fn named(name: &str, path: &Path) -> anyhow::Result<[String; 2]> {
     Ok([name.to_owned(), text.to_owned()])
 }
 
-/// Runs a step of `earmark-learning`, unless its output is there.
+/// Runs a step of `earmark-learning`, unless its output exists.
 fn step(
     what: &str,
     told: &str,
@@ -232,7 +232,7 @@ fn step(
 /// `earmark parse train`.
 ///
 /// # Errors
-/// The experiment or the data makes no sense, or a step fails.
+/// The experiment or the data is invalid, or a step fails.
 pub(super) fn train(args: &ParseTrain, output: Output) -> anyhow::Result<Value> {
     let wanted = "is required";
     let name = args.experiment.as_deref().context(wanted)?;
@@ -353,7 +353,7 @@ pub(super) fn train(args: &ParseTrain, output: Output) -> anyhow::Result<Value> 
     };
     let note = format!("{:#}\n", serde_json::to_value(&trained)?);
     let parser = out.join(PARSER);
-    // A parser of other settings or data is not the one that was asked for.
+    // A parser with other settings or data must not be replaced.
     if std::fs::read_to_string(out.join(NOTE)).is_ok_and(|old| old != note) && parser.exists() {
         bail!(
             "{} has a parser of other settings or data: choose another folder",
@@ -377,7 +377,7 @@ pub(super) fn train(args: &ParseTrain, output: Output) -> anyhow::Result<Value> 
     )?;
     let card =
         std::fs::read_to_string(parser.with_extension("json")).context("the parser has no card")?;
-    let card: Value = serde_json::from_str(&card).context("the parser's card is no JSON")?;
+    let card: Value = serde_json::from_str(&card).context("the parser's card is not JSON")?;
     Ok(json!({
         "ok": true, "title": trained.experiment.title, "epochs": card["epochs"], "best_epoch": card["best_epoch"],
         "validation": card["validation"]["value"], "output": out,

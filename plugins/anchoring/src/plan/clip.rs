@@ -13,7 +13,7 @@ pub const MOST_CLIP_FRAMES: usize = 512;
 /// Most clips that may overlap.
 pub const MOST_CLIPS_OPEN: usize = 1_024;
 
-/// In place of a frame's time: there is no frame, and the encoder gets its mean colour.
+/// Stands for a missing frame: the encoder gets its mean colour.
 pub const NO_FRAME: Nanos = Nanos::new(-1);
 
 /// The frames of a clip.
@@ -39,7 +39,7 @@ pub struct Clip {
 }
 
 impl ClipFrames {
-    /// Of these times, the last one shown for `interval`. `None` if there is no frame among them.
+    /// The clip of these times, the last one shown for `interval`. `None` if there is no frame among them.
     pub fn new(times: Vec<Nanos>, interval: Nanos) -> Option<Self> {
         let mut shown = times.iter().copied().filter(|at| *at != NO_FRAME);
         let start = shown.next()?;
@@ -67,7 +67,7 @@ impl ClipFrames {
             .unwrap_or(self.start)
     }
 
-    /// The time of the middle frame; where that is none, of the first frame after it, else of the last.
+    /// The time of the middle frame; if it is missing, of the first frame after it, else of the last.
     pub fn middle(&self) -> Nanos {
         let (before, from) = self.times.split_at(self.times.len() / 2);
         let mut nearest = from.iter().chain(before.iter().rev());

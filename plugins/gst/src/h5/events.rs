@@ -1,4 +1,4 @@
-//! `/events`: what a parser says is heard or seen, and when. Added to a finished file, in a copy of it.
+//! `/events`: the events that a parser heard or saw. Adds them to a copy of a finished file.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ pub enum EventModality {
 impl EventModality {
     const ALL: [Self; 2] = [Self::Audio, Self::Visual];
 
-    /// As it stands in a file.
+    /// Its name in a file.
     pub fn name(self) -> &'static str {
         match self {
             Self::Audio => "audio",
@@ -45,7 +45,7 @@ pub struct EventRow {
     pub onset_ns: i64,
     /// When it ends.
     pub offset_ns: i64,
-    /// What it is.
+    /// Its class.
     pub class: String,
     /// Whether it is heard or seen; one that is both has two rows.
     pub modality: EventModality,
@@ -106,7 +106,7 @@ impl Events {
     }
 }
 
-/// The rows that all columns have; `None` where the file has no events.
+/// The rows that all columns have; `None` if the file has no events.
 pub(super) fn events_by(
     file: &Reading,
     columns: &impl Columns,
@@ -147,7 +147,7 @@ pub(super) fn events_by(
     rows.collect::<Result<_, _>>().map(Some)
 }
 
-/// The events of a file; `None` if nobody parsed it.
+/// The events of a file; `None` if it was never parsed.
 ///
 /// # Errors
 /// Not there, not of this schema, or damaged.
@@ -210,7 +210,7 @@ mod tests {
 
         with_events(&at("b.h5"), &at("d.h5"), false, &rows[..1]).unwrap();
         assert_eq!(read_events(&at("d.h5")).unwrap().unwrap(), rows[..1]);
-        // None is not the same as nobody having looked.
+        // No events is not the same as never parsed.
         with_events(&at("b.h5"), &at("e.h5"), false, &[]).unwrap();
         assert_eq!(read_events(&at("e.h5")).unwrap(), Some(Vec::new()));
 

@@ -1,4 +1,4 @@
-//! Rows of numbers in HDF5 files of others, such as AVE's features: a row for each video.
+//! Reads rows of numbers from other programs' HDF5 files, such as AVE's features: one row per video.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::{
     open_foreign,
 };
 
-/// Most numbers of a row: 64 MB.
+/// Most numbers in a row: 64 MB.
 const MOST: usize = 1 << 24;
 
 /// A dataset of floating-point numbers of two axes or more.
@@ -27,7 +27,7 @@ impl Rows {
     /// Opens a dataset.
     ///
     /// # Errors
-    /// It is not there, holds no floating-point numbers, has one axis, or rows that are too long.
+    /// It does not exist, does not hold floating-point numbers, has one axis, or its rows are too long.
     pub fn open(path: &Path, name: &str) -> Result<Self, H5Error> {
         let read = |message: String| H5Error::Read {
             path: path.into(),
@@ -36,7 +36,7 @@ impl Rows {
         let (file, open) = open_foreign(path)?;
         let dataset = file
             .dataset(name)
-            .map_err(|_| read("is no dataset of it".into()))?;
+            .map_err(|_| read("does not have this dataset".into()))?;
         match dataset.dtype().and_then(|dtype| dtype.to_descriptor()) {
             Ok(TypeDescriptor::Float(FloatSize::U2 | FloatSize::U4 | FloatSize::U8)) => {}
             Ok(other) => {

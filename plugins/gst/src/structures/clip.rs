@@ -1,4 +1,4 @@
-//! A clip of the plan as a structure.
+//! Converts a planned clip to a structure and back.
 
 use anchoring::plan::{Clip, ClipFrames, MOST_CLIP_FRAMES, NO_FRAME};
 use anchoring::time::Nanos;

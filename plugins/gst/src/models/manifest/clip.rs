@@ -1,4 +1,4 @@
-//! What manifests of encoders of clips say beyond others.
+//! The keys of manifests for encoders of clips.
 
 use anchoring::planning::clips::{ClipShape, Every};
 use anchoring::tier::Tokens;
@@ -7,18 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kind, Manifest};
 
-/// Frames and side of a tubelet, which costs an encoder of clips one token.
+/// Frames and side of a tubelet, the unit of price of an encoder of clips: one token.
 const TUBE: usize = 2;
 const PATCH: usize = 16;
 
-/// From one frame of a clip to the next: one of the two.
+/// The distance between two frames of a clip: one of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClipStep {
     /// Frames of the recording, 1..=1000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames: Option<u32>,
-    /// Milliseconds, 0.1..=60000: the frame nearest to each time is taken, whatever the recording's rate.
+    /// Milliseconds, 0.1..=60000: takes the frame nearest to each time, whatever the recording's rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ms: Option<f64>,
 }
@@ -34,7 +34,7 @@ pub struct Pathway {
 }
 
 impl Manifest {
-    /// What its clips are like; `None` unless it encodes clips.
+    /// The shape of its clips; `None` unless it encodes clips.
     pub fn clip(&self) -> Option<ClipShape> {
         let frames = self.input.frames?;
         let every = match self.input.every {
@@ -50,7 +50,7 @@ impl Manifest {
         })
     }
 
-    /// Its inputs, and how many frames each takes; one unless there are pathways.
+    /// Its inputs, and how many frames each takes; one without pathways.
     pub fn pathways(&self) -> Vec<Pathway> {
         match &self.input.pathways[..] {
             [] => vec![Pathway {
@@ -61,7 +61,7 @@ impl Manifest {
         }
     }
 
-    /// What follows from the rest of the manifest of an encoder of clips.
+    /// Fills in what follows from the rest of a manifest for an encoder of clips.
     pub(super) fn fill_clip(&mut self) {
         if self.kind != Kind::ClipEncoder {
             return;
