@@ -59,7 +59,7 @@ pub(super) const SECTIONS: [(&str, &str, &str); 7] = [
     ),
     // No element: the command itself keeps streams going.
     ("live", "", "How `earmark live` keeps streams going."),
-    ("events", "", "Whom `earmark live` tells what happens."),
+    ("events", "", "Where `earmark live` sends events."),
 ];
 
 /// Keys of `budget` for global planning, which runs before any element, with what they do.
