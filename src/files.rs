@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_stays_unless_it_may_be_replaced() {
+    fn existing_files_stay_unless_they_may_be_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x.jsonl");
         let target = check(&file, false).unwrap();

@@ -203,7 +203,7 @@ fn a_dry_run_prints_every_call_and_sends_nothing() {
 }
 
 #[test]
-fn what_cannot_be_asked_is_told() {
+fn impossible_questions_are_refused() {
     let folder = folder("ask_refused");
     for (more, status, word) in [
         (&[][..], 2, "--endpoint"),

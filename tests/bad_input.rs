@@ -86,7 +86,7 @@ fn a_truncated_mp4() {
 
 /// Noise over a tenth of the file in the middle: what can't be read is skipped, counted and told; the rest is written.
 #[test]
-fn a_damaged_middle_is_skipped_counted_and_told() {
+fn a_damaged_middle_is_skipped_counted_and_reported() {
     let Some(python) = python() else { return };
     for name in ["mp4_h264_aac", "ts_h264_aac", "mkv_h264_pcm"] {
         let folder = folder(&format!("damaged_{name}"));

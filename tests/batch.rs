@@ -79,7 +79,7 @@ fn answer(output: &Output) -> (i32, Value) {
 }
 
 #[test]
-fn what_is_done_is_verified_and_what_failed_is_told_and_tried_again() {
+fn finished_outputs_are_verified_and_failures_reported_and_retried() {
     let Some(python) = python() else { return };
     let place = Place::new(&python, "batch_whole", &["P01", "P02"]);
     let mp4 = std::fs::read(made(&python, "mp4_h264_aac")).unwrap();
@@ -339,7 +339,7 @@ fn names_need_not_be_text() {
 
 /// Root may write everywhere, so it gives that right up here; everybody else needs no more than the folder's mode.
 #[test]
-fn a_read_only_folder_is_told() {
+fn a_read_only_folder_is_reported() {
     let Some(python) = python() else { return };
     let place = Place::new(&python, "batch_read_only", &["P01"]);
     std::fs::create_dir(&place.out).unwrap();
@@ -375,7 +375,7 @@ fn an_output_that_cannot_be_written_ends_only_its_own_recording() {
 
 /// Taken away while it is read, not before.
 #[test]
-fn a_recording_that_vanishes_while_it_is_read_is_told() {
+fn a_recording_that_vanishes_while_it_is_read_is_reported() {
     let Some(python) = python() else { return };
     let place = Place::new(&python, "batch_vanishes", &["good", "vanishes"]);
     let (partial, recording) = (
@@ -400,7 +400,7 @@ fn a_recording_that_vanishes_while_it_is_read_is_told() {
         "{said:#}"
     );
     assert_eq!(place.last("vanishes")["class"], "input_missing");
-    // If it had been opened by then, its pictures are kept.
+    // If it had been opened by then, its frames are kept.
     let mut left = place.left();
     left.retain(|name| name != "vanishes.h5.partial");
     assert_eq!(left, ["good.h5", "status.jsonl"]);

@@ -1,4 +1,4 @@
-//! Codecs by containers: the pictures written are the ones asked for, as few are decoded as can be, and what can't be read is refused by name.
+//! Codecs by containers: the frames written are the ones asked for, as few are decoded as can be, and what can't be read is refused by name.
 
 use std::process::Command;
 
@@ -9,13 +9,13 @@ const BUDGET: &str = "tokens_per_s: 392";
 /// What a recording is like, as far as the check must know.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
-    /// A picture that is asked for is decoded, and no other.
+    /// A frame that is asked for is decoded, and no other.
     Alone,
-    /// Pictures come in groups.
+    /// Frames come in groups.
     Groups,
     /// The gate knows nothing of the codec: all is decoded, and a warning says so.
     Unknown,
-    /// It says when pictures are decoded, not when they are shown.
+    /// It says when frames are decoded, not when they are shown.
     Untimed,
 }
 
@@ -54,7 +54,7 @@ fn holds(kind: Kind, names: &[&str]) {
     }
 }
 
-/// Of "decoded 7 of 125 pictures" both numbers.
+/// Of "decoded 7 of 125 frames" both numbers.
 fn decoded(text: &str) -> (u64, u64) {
     let line = text.lines().find(|line| line.starts_with("decoded"));
     let words: Vec<_> = line.unwrap().split_whitespace().collect();
@@ -70,7 +70,7 @@ fn frames(text: &str) -> u64 {
 }
 
 #[test]
-fn of_pictures_that_stand_alone_only_those_asked_for_are_decoded() {
+fn of_keyframes_only_those_asked_for_are_decoded() {
     holds(
         Kind::Alone,
         &[
@@ -91,7 +91,7 @@ fn of_pictures_that_stand_alone_only_those_asked_for_are_decoded() {
 }
 
 #[test]
-fn pictures_in_groups_are_decoded_from_their_keyframes() {
+fn frames_in_gops_are_decoded_from_their_keyframes() {
     holds(
         Kind::Groups,
         &[
@@ -163,7 +163,7 @@ fn what_cannot_be_read_is_refused_with_a_line_that_helps() {
 }
 
 #[test]
-fn pictures_that_end_before_the_file_does_are_told() {
+fn video_that_ends_before_the_file_is_reported() {
     let Some(python) = python() else { return };
     let input = made(&python, "mp4_two_edits");
     let folder = folder("codecs_edits");

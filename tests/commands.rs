@@ -109,7 +109,7 @@ fn an_altered_model_is_found_by_checking() {
 }
 
 #[test]
-fn the_doctor_says_how_to_fix_what_is_missing() {
+fn the_doctor_says_how_to_install_what_is_missing() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_earmark"))
         .args(["doctor", "--json"])
         .env("EARMARK_MODELS", folder("doctor"))
@@ -153,7 +153,7 @@ fn inspect_refuses_what_earmark_did_not_write() {
     }
 }
 
-/// A plan of three looks in ten seconds, and labels that know of four events and a stretch without sound.
+/// A plan of three frames in ten seconds, and labels that know of four events and a stretch without sound.
 fn judged(folder: &std::path::Path) {
     let frame = |ms: i64, tier: &str, tokens: u64, rest: &str| {
         format!(
@@ -206,7 +206,7 @@ fn a_plan_is_held_against_labels() {
     );
     assert!(output.status.success(), "{}", seen(&output));
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    // The low look at 8 s does not count, and the event at 20 s is not in the recording.
+    // The low frame at 8 s does not count, and the event at 20 s is not in the recording.
     assert_eq!((&found["looks"], &found["events"]), (&3.into(), &4.into()));
     assert_eq!(found["tokens"], 1_764);
     assert_eq!(found["recall"][0]["plan"]["value"], 0.5);
@@ -258,7 +258,7 @@ fn plans_without_labels_are_refused() {
     }
 }
 
-/// A plan of a minute, with looks at these times, ms, and anchors: onset and start of their windows.
+/// A plan of a minute, with frames at these times, ms, and anchors: onset and start of their windows.
 fn plan(folder: &std::path::Path, name: &str, looks: &[i64], anchors: &[(i64, i64)]) {
     let ns = |ms: i64| ms * 1_000_000;
     let header = format!(
@@ -310,7 +310,7 @@ fn anchors_whose_windows_an_offset_moved_past_each_other_are_judged_by_their_ons
 #[test]
 fn where_little_is_measured_it_is_said_and_no_interval_is_given() {
     let folder = folder("eval_few");
-    // Even looks find all there is, so there is nothing to recover.
+    // Even frames hit everything, so there is nothing to recover.
     plan(&folder, "p", &[30_100], &[]);
     std::fs::write(folder.join("p.csv"), "start_s,stop_s\n29.9,30.5\n").unwrap();
     let args = ["--plan", "p.jsonl", "--labels", "p.csv"];
@@ -373,7 +373,7 @@ fn a_spreadsheets_labels_of_many_recordings_are_understood() {
 }
 
 #[test]
-fn what_is_given_twice_to_eval_is_refused() {
+fn eval_refuses_duplicates() {
     let folder = folder("eval_twice");
     plan(&folder, "p", &[10_000], &[]);
     std::fs::copy(folder.join("p.jsonl"), folder.join("q.jsonl")).unwrap();
@@ -472,7 +472,7 @@ fn control_characters_of_files_are_shown_not_sent() {
 /// Whatever a command writes is whole, or what was there before: no half of it, and nothing beside it. A limit on the size of files
 /// stands in for a disk that is full.
 #[test]
-fn what_is_written_is_whole_or_not_there() {
+fn outputs_are_complete_or_absent() {
     let folder = folder("commands_whole");
     judged(&folder);
     std::fs::create_dir(folder.join("into")).unwrap();

@@ -126,7 +126,7 @@ impl Places {
 }
 
 #[test]
-fn every_flipped_bit_is_found_and_its_place_told() {
+fn every_flipped_bit_is_found_and_located() {
     let folder = folder("damage_flips");
     let files = kinds(&folder);
     let mut args = vec!["verify".into()];
@@ -231,7 +231,7 @@ for name in attributes:
 
 /// What ended older versions: texts without a place, datasets of 2^42 numbers.
 #[test]
-fn a_file_that_ends_its_reader_is_told_by_every_command() {
+fn a_file_that_kills_its_reader_is_reported_by_every_command() {
     let folder = folder("damage_crash");
     let file = old(&folder);
     let whole = std::fs::read(&file).unwrap();
@@ -307,7 +307,7 @@ fn a_file_of_the_schema_before_is_read_as_before() {
     let page = folder.join("old.html");
     succeeds(["report".as_ref(), file.as_os_str()]);
     let text = std::fs::read_to_string(page).unwrap();
-    // Its pictures are in it.
+    // Its frames are in it.
     assert!(text.contains("/9j/"), "no JPEG is shown");
     for (format, output) in [
         ("npy", "npy"),
@@ -393,7 +393,7 @@ fn sound_whose_times_step_back_is_not_written() {
 
 /// A summary that was lost on the way leaves a budget of nothing.
 #[test]
-fn what_was_spent_without_a_budget_is_told() {
+fn spending_without_a_budget_is_reported() {
     let folder = folder("damage_budget");
     let opening = Opening {
         dim: 1,

@@ -12,7 +12,7 @@ use crate::recordings::{call, earmark, folder, made, pipeline, python, said, suc
 
 const DENSE: &str = "tokens_per_s: 5000, policy: dense, planning: streaming";
 
-/// Every picture is looked at, and waits a while before it is.
+/// Takes every frame, and waits a while before each.
 fn slow(python: &Path, folder: &Path) -> PathBuf {
     let path = pipeline(python, folder, DENSE);
     let text = std::fs::read_to_string(&path).unwrap();
@@ -23,7 +23,7 @@ fn slow(python: &Path, folder: &Path) -> PathBuf {
     path
 }
 
-/// Waits until pictures are in the file, interrupts, and gives what was said.
+/// Waits until frames are in the file, interrupts, and gives what was said.
 #[track_caller]
 fn interrupt(mut child: Child, partial: &Path) -> Output {
     let begun = Instant::now();
@@ -363,7 +363,7 @@ fn a_disk_that_fills_up_keeps_what_fits() {
     kept(&folder.join("features.h5.partial"), "the disk is full");
 }
 
-/// The recording goes away while it is read: an error at its end, after every picture.
+/// The recording goes away while it is read: an error at its end, after every frame.
 #[test]
 fn a_recording_that_changes_while_it_is_read_keeps_what_was_done() {
     let Some(python) = python() else { return };

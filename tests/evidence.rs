@@ -139,7 +139,7 @@ fn plans_of_every_policy_cost_the_same_and_can_be_run() {
     let name = first(&out.join("plans/onset"));
     let plan = std::fs::read_to_string(&name).unwrap();
     std::fs::write(&name, plan.replace("\"high\"", "\"base\"")).unwrap();
-    assert!(refused(&args).contains("is another plan"));
+    assert!(refused(&args).contains("is a different plan"));
     std::fs::write(&name, plan).unwrap();
     // Any plan is one for `run`.
     let video = data

@@ -31,7 +31,7 @@ const P01: Made = Made {
     encoder: "0",
 };
 
-/// Writes a feature file: a picture now and then, an anchor with a dear picture for every seventh.
+/// Writes a feature file: an occasional frame, an anchor with an expensive frame for every seventh.
 fn make(file: &Path, made: Made) {
     let opening = Opening {
         dim: made.dim,
@@ -223,7 +223,7 @@ fn parquet_is_read_back() {
 
 /// Each of these is told, and nothing is written.
 #[test]
-fn what_cannot_be_exported_is_told_beforehand() {
+fn files_that_cannot_be_exported_are_reported_first() {
     let folder = folder("export_wrong");
     let [p01, p02] = two(&folder);
     let out = folder.join("out");
@@ -326,7 +326,7 @@ fn what_cannot_be_exported_is_told_beforehand() {
 }
 
 #[test]
-fn what_is_there_stays_unless_it_may_be_replaced() {
+fn existing_files_stay_unless_they_may_be_replaced() {
     let folder = folder("export_there");
     two(&folder);
     for (format, output, there) in [

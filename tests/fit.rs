@@ -174,7 +174,7 @@ fn relabel(labels: &Path, ms: i64, class: &str) {
 }
 
 #[test]
-fn weights_as_they_are_get_what_is_asked_for() {
+fn existing_weights_get_only_the_requested_parameters() {
     let (own, _) = recordings("fit-only");
     let old = root().join("plugins/anchoring/weights/ears.safetensors");
     let old = old.to_str().unwrap();
@@ -309,7 +309,7 @@ head: mine.safetensors
 }
 
 #[test]
-fn what_is_learned_from_is_not_held_out() {
+fn training_recordings_cannot_be_held_out() {
     let (own, other) = recordings("fit-overlap");
     std::fs::copy(own.join("b.wav"), other.join("z.wav")).unwrap();
     std::fs::copy(own.join("b.labels.csv"), other.join("z.labels.csv")).unwrap();

@@ -353,7 +353,7 @@ fn the_first_block_of_readme_works_line_by_line() {
 
 /// What trouble.md quotes of messages, between `*"` and `"*`, stands in the sources.
 #[test]
-fn trouble_quotes_what_is_said() {
+fn trouble_quotes_existing_messages() {
     let mut texts = String::new();
     for folder in ["src", "plugins/gst/src", "plugins/anchoring/src", "scripts"] {
         let mut folders = vec![root().join(folder)];

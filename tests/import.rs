@@ -70,7 +70,7 @@ fn plans_are_those_of_wav_files_of_the_same_samples() {
 }
 
 #[test]
-fn only_what_is_asked_for_is_heard_and_nothing_is_replaced() {
+fn only_requested_recordings_are_read_and_nothing_is_replaced() {
     let Some(python) = python() else { return };
     let (folder, pipeline) = made(&python, "import_some");
     let (file, plans) = (folder.join("sounds/EPIC_audio.hdf5"), folder.join("plans"));

@@ -1,10 +1,10 @@
-//! Every container and codec, and every oddity of time: the pictures written are the ones asked for.
+//! Every container and codec, and every oddity of time: the frames written are the ones asked for.
 
 use std::path::Path;
 
 use crate::recordings::{call, check_h5, folder, made, pipeline, python, root, said, succeeds};
 
-/// Budget of the tests: four high pictures and a low one every second fit.
+/// Budget of the tests: four high frames and a low one every second fit.
 const BUDGET: &str = "tokens_per_s: 392";
 const CLICKS: &str = "2.0,4.5,7.0,9.0";
 /// In one pass the bucket may be unable to pay for the first yet, and something weaker may have taken what the last one costs.
@@ -17,7 +17,7 @@ enum Kind {
     Plain,
     /// The same, from a recording whose time does not begin at zero: the clicks are somewhere else.
     Shifted,
-    /// Pictures go on after the sound: looks that no anchor asks for take their share there.
+    /// The video goes on after the sound: frames without an anchor take their share there.
     Longer,
     /// Shifted, and its start was cut off: what is left begins between two keyframes.
     Cut,
@@ -233,7 +233,7 @@ fn real_kitchen_sounds_have_their_anchors_where_their_labels_say() {
         &folder,
         &stem.with_extension("mp4"),
         &stem.with_extension("labels.csv"),
-        // Six looks at half a minute of sounds in quick succession: of those the last is looked at, whatever it is.
+        // Six frames for half a minute of sounds in quick succession: the last of them gets one, whatever it is.
         "0.3",
     );
 }

@@ -180,7 +180,7 @@ fn a_debian_package_has_what_make_install_has_and_needs_what_doctor_needs() {
 }
 
 #[test]
-fn the_container_is_built_of_what_is_there_and_runs_as_nobody_special() {
+fn the_container_builds_from_the_repository_and_does_not_run_as_root() {
     let text = std::fs::read_to_string(root().join("Containerfile")).unwrap();
     let setup = std::fs::read_to_string(root().join("scripts/setup.sh")).unwrap();
     let plugins = |text: &str| -> Vec<String> {

@@ -291,7 +291,7 @@ fn sound(name: &str) -> std::path::PathBuf {
     file
 }
 
-/// Anchors and the times of their pictures, ms, of a plan.
+/// Anchors and the times of their frames, ms, of a plan.
 fn looked(plan: &Path) -> Vec<(i64, String, i64)> {
     let text = std::fs::read_to_string(plan).unwrap();
     let lines: Vec<Value> = text
@@ -364,7 +364,7 @@ fn a_setting_that_changes_nothing_is_named_with_the_reason() {
 }
 
 #[test]
-fn offsets_move_the_pictures_and_not_the_onsets() {
+fn offsets_move_the_frames_and_not_the_onsets() {
     if !ready() {
         return;
     }
@@ -398,7 +398,7 @@ fn offsets_move_the_pictures_and_not_the_onsets() {
         );
         let (mut named, mut others) = (0, 0);
         for (onset, label, look) in &moved {
-            // Where the recording stops, and where the budget is a look short, pictures come a little nearer.
+            // Where the recording stops, and where the budget is a frame short, frames come a little nearer.
             let offset = if label == class { -240 } else { 150 };
             assert!(
                 (look - onset - offset - 60).abs() <= 1,
@@ -476,7 +476,7 @@ fn the_default_sees_more_than_even_frames_do_for_the_same_tokens() {
 
 /// The shipped recording at a budget that leaves most of what is heard out.
 #[test]
-fn what_was_heard_and_not_taken_is_kept_and_told() {
+fn untaken_candidates_are_kept_and_reported() {
     if !ready() {
         return;
     }

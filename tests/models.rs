@@ -135,7 +135,7 @@ fn models_of_well_known_shapes_are_added_and_run() {
 }
 
 #[test]
-fn a_model_of_one_size_and_one_picture_at_a_time_extracts() {
+fn a_model_of_one_size_and_one_frame_at_a_time_extracts() {
     let Some(folder) = models("models-fixed") else {
         return;
     };
@@ -160,7 +160,7 @@ fn a_model_of_one_size_and_one_picture_at_a_time_extracts() {
 }
 
 #[test]
-fn what_cannot_be_added_is_told_and_leaves_nothing() {
+fn a_model_that_cannot_be_added_leaves_nothing() {
     let Some(folder) = models("models-wrong") else {
         return;
     };

@@ -197,7 +197,7 @@ fn ave_is_read_from_folders_and_from_its_own_files() {
 }
 
 #[test]
-fn what_does_not_fit_is_told_by_its_name() {
+fn misfits_are_reported_by_name() {
     let Some(at) = sets("parsing-refused") else {
         return;
     };

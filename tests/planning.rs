@@ -1,4 +1,4 @@
-//! Whole plans of recordings that are cut, silent, sparse in pictures, or end where something is yet to be seen.
+//! Whole plans of recordings that are cut, silent, with few frames, or end where something is yet to be seen.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -117,7 +117,7 @@ fn what_would_be_seen_after_the_end_makes_no_window_beyond_it() {
 }
 
 #[test]
-fn where_looks_are_denser_than_pictures_each_picture_is_paid_for_once() {
+fn if_entries_are_denser_than_frames_each_frame_is_paid_for_once() {
     let Some(python) = python() else { return };
     let folder = folder("sparse_pictures");
     let kitchen = root().join("fixtures/kitchen.mp4");
@@ -132,7 +132,7 @@ fn where_looks_are_denser_than_pictures_each_picture_is_paid_for_once() {
         let pipeline = pipeline(&python, &folder, &budget);
         let plan = planned(&pipeline, &sparse, &format!("{policy}{tokens}"));
         let frames = lines(&plan, "frame");
-        // A picture a second.
+        // A frame a second.
         let mut pictures: Vec<_> = frames
             .iter()
             .map(|frame| (frame["planned_ns"].as_i64().unwrap() + 499_999_999) / 1_000_000_000)
@@ -142,7 +142,7 @@ fn where_looks_are_denser_than_pictures_each_picture_is_paid_for_once() {
         assert_eq!((all, policy, tokens), (pictures.len(), policy, tokens));
         assert!(all >= 15, "{all}");
     }
-    // In one pass, too, as far as the container says how far pictures lie apart.
+    // In one pass, too, as far as the container says how far frames lie apart.
     let budget = "policy: uniform, tokens_per_s: 1960, planning: streaming";
     let pipeline = pipeline(&python, &folder, budget);
     let file = folder.join("streaming.h5");

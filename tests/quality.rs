@@ -315,7 +315,7 @@ fn measures_of_frames_go_the_way_of_ffmpegs() {
 }
 
 #[test]
-fn recordings_that_are_black_silent_or_broken_are_told_before_anyone_trains_on_them() {
+fn black_silent_and_broken_recordings_are_listed_before_training() {
     if !ready() {
         return;
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::recordings::{call, folder, made, pipeline, python, said, succeeds};
 
-/// A plan of thin looks.
+/// A plan of few frames.
 fn plan(folder: &Path, seconds: &[f64]) -> std::path::PathBuf {
     let spent = 49 * seconds.len();
     let mut text = json!({
@@ -35,7 +35,7 @@ fn read(file: &Path) -> (Vec<u32>, Tables, Summary) {
     )
 }
 
-/// One thread of avdec_h264 loses pictures of open groups that it comes to after others were left out.
+/// One thread of avdec_h264 loses frames of open groups that it comes to after others were left out.
 #[test]
 fn one_core_writes_what_two_write() {
     let Some(python) = python() else { return };

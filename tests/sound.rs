@@ -21,7 +21,7 @@ fn make(folder: &Path, name: &str, inputs: &[&str], base: &Path, options: &str) 
     path
 }
 
-/// What `earmark inspect` says of a recording that was run: anchors' onsets in seconds, pictures, and what was warned of.
+/// What `earmark inspect` says of a recording that was run: anchors' onsets in seconds, frames, and what was warned of.
 struct Ran {
     onsets: Vec<f64>,
     frames: usize,
@@ -126,7 +126,7 @@ fn times_that_step_back_are_no_error() {
 }
 
 #[test]
-fn sound_or_pictures_may_begin_late_or_end_early() {
+fn sound_or_video_may_begin_late_or_end_early() {
     let Some(python) = python() else { return };
     let folder = folder("sound_late");
     let base = made(&python, "mkv_h264_pcm");

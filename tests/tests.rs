@@ -23,10 +23,10 @@ mod install;
 // Sound that is late, short, wrongly stamped or out of phase, and timestamps that jump.
 mod sound;
 
-// Where it looks: recordings that are cut, silent, sparse in pictures.
+// Which frames it takes: recordings that are cut, silent, with few frames.
 mod planning;
 
-// Codecs by containers, pictures without times, colours.
+// Codecs by containers, frames without times, colours.
 mod codecs;
 
 // Clips: their frames, their grids, their plans.
@@ -58,7 +58,7 @@ mod privacy;
 // The shipped recording from end to end.
 mod kitchen;
 
-// How good frames are to look at, and the sharpest of them.
+// Quality of frames, and the sharpest of them.
 mod quality;
 
 // Feature files that are damaged, or of an older schema.

@@ -96,7 +96,7 @@ fn the_shipped_pipelines_are_fine() {
 }
 
 #[test]
-fn every_wrong_setting_is_told_at_once() {
+fn every_wrong_setting_is_reported_at_once() {
     let text = format!(
         "version: 2
 {GRAPH}ears: {{ probe: flucs, tagger: none, ear_count: 2 }}
@@ -125,7 +125,7 @@ pre_ms: 3
 }
 
 #[test]
-fn every_mistake_in_a_graph_is_told_at_once() {
+fn every_mistake_in_a_graph_is_reported_at_once() {
     let text = "version: 1
 graph: |
   # the source
@@ -155,7 +155,7 @@ ears: { tagger: none }
 }
 
 #[test]
-fn what_only_gstreamer_can_tell_is_told_too() {
+fn problems_that_only_gstreamer_finds_are_reported() {
     let text = "version: 1
 graph: |
   filesrc location=${input} ! parsebin name=demux
@@ -195,7 +195,7 @@ fn broken_yaml_says_where() {
 }
 
 #[test]
-fn a_budget_too_small_for_the_fallback_is_told_with_both_numbers() {
+fn a_budget_too_small_for_background_frames_is_reported_with_both_numbers() {
     let text =
         format!("version: 1\n{GRAPH}ears: {{ tagger: none }}\nbudget: {{ tokens_per_s: 40 }}\n");
     insta::assert_snapshot!("budget", said_of("budget", &text, &[]));
@@ -259,7 +259,7 @@ fn shipped_pipelines_have_names_everywhere() {
 }
 
 #[test]
-fn shells_and_readers_of_manuals_are_told_of_every_command() {
+fn completions_and_man_pages_cover_every_command() {
     let folder = folder("validate_shells");
     for shell in ["bash", "zsh", "fish"] {
         let said = seen(&earmark(&folder, &["completions", shell]));
@@ -290,7 +290,7 @@ fn keys_of_earlier_versions_are_refused_with_their_new_names() {
 }
 
 #[test]
-fn an_anchor_that_may_wait_needs_a_price_of_pictures() {
+fn an_anchor_that_may_wait_needs_a_decode_penalty() {
     let text = format!(
         "version: 1\n{GRAPH}ears: {{ tagger: none }}\nbudget: {{ anchor_snap_ms: 1000 }}\n"
     );
@@ -342,7 +342,7 @@ fn offsets_by_class_must_name_classes_of_the_tagger() {
 }
 
 #[test]
-fn variables_are_filled_in_and_unknown_ones_told() {
+fn variables_are_filled_in_and_unknown_ones_reported() {
     let graph = GRAPH.replace(
         "queue ! gate.video",
         "queue max-size-buffers=${buffers} ! gate.video",

@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_goes_by_duration() {
+    fn the_remaining_time_follows_from_durations() {
         let mut bars = Bars::new(7200.0, 2, 1, true);
         bars.begun = Instant::now() - Duration::from_secs(100);
         bars.begin(0, "a", 1800.0);

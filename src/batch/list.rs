@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_before_the_text_is_no_part_of_it() {
+    fn a_byte_order_mark_is_ignored() {
         for (name, text) in [
             ("l.txt", "\u{feff}P01.mp4\n"),
             ("l.csv", "\u{feff}\"input\"\nP01.mp4\n"),

@@ -125,7 +125,7 @@ mod tests {
                 .get(&two)
                 .unwrap_err()
                 .to_string()
-                .contains("something else")
+                .contains("answers a different request")
         );
         std::fs::write(store.file(&two), "{").unwrap();
         assert!(

@@ -450,10 +450,10 @@ mod tests {
     fn invalid_arrays_are_refused_without_panics() {
         let good = "{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }\n";
         for (bytes, word) in [
-            (b"PK".to_vec(), "no NumPy array"),
+            (b"PK".to_vec(), "not a NumPy array"),
             (b"\x93NUMPY\x01".to_vec(), "cut off"),
             (npy(good, &[0; 7]), "should have 1 times 8 bytes"),
-            (npy("{}", &[]), "makes no sense"),
+            (npy("{}", &[]), "invalid header"),
             (
                 npy(
                     "{'descr': '|O', 'fortran_order': False, 'shape': (1,)}",
@@ -480,7 +480,7 @@ mod tests {
                     "{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999, 99999999999)}",
                     &[],
                 ),
-                "makes no sense",
+                "invalid header",
             ),
             (
                 npy(

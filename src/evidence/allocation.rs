@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_the_budget_is_refused() {
+    fn policies_over_the_budget_are_refused() {
         let protocol = Protocol::read(None).unwrap();
         let mut policy = protocol
             .policies

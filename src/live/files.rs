@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_tell_source_day_run_and_number() {
+    fn names_hold_source_day_run_and_number() {
         let path = segment(
             "out".as_ref(),
             "door",

@@ -479,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_and_uris_are_told_apart() {
+    fn paths_and_uris_are_distinguished() {
         crate::init().unwrap();
         let remote = Input::new("https://example.org/a/kitchen%201.mp4?x=1").unwrap();
         assert_eq!(

@@ -31,7 +31,7 @@ fn answer(name: &str, server: &[&str], more: &[&str]) -> Option<Output> {
 }
 
 #[test]
-fn log_probabilities_tell_how_sure_an_answer_is() {
+fn log_probabilities_give_the_confidence() {
     let Some(output) = answer("ask_logprobs", &[], &[]) else {
         return;
     };
@@ -53,7 +53,7 @@ fn log_probabilities_tell_how_sure_an_answer_is() {
 }
 
 #[test]
-fn without_log_probabilities_samples_tell_it() {
+fn without_log_probabilities_samples_give_the_confidence() {
     for awkward in ["--no-logprobs", "--refuse-logprobs"] {
         let Some(output) = answer(
             "ask_samples",

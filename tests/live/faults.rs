@@ -161,7 +161,7 @@ fn a_connection_that_hangs_half_open_is_noticed_and_made_anew() {
 }
 
 #[test]
-fn a_wrong_password_is_told_and_tried_again_slowly_and_is_written_nowhere() {
+fn a_wrong_password_is_reported_retried_slowly_and_never_written() {
     if ready().is_none() {
         return;
     }

@@ -316,7 +316,7 @@ fn ask(port: u16, request: &str) -> String {
 }
 
 #[test]
-fn the_page_tells_how_it_is_to_who_may_know_and_holds_nothing_for_who_does_not_read() {
+fn the_page_answers_with_a_token_only_and_drops_clients_that_do_not_read() {
     if ready().is_none() {
         return;
     }

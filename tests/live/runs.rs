@@ -151,7 +151,7 @@ fn what_a_kill_leaves_is_recovered_by_the_next_start() {
 }
 
 #[test]
-fn what_is_wrong_with_a_live_pipeline_is_told_at_once() {
+fn all_mistakes_in_a_live_pipeline_are_reported_at_once() {
     let folder = folder("live-wrong");
     let live = std::fs::read_to_string(root().join("pipelines/live_rtsp.yaml")).unwrap();
     let text = live
@@ -192,7 +192,7 @@ fn what_is_wrong_with_a_live_pipeline_is_told_at_once() {
                 "--name",
                 "a/b",
             ],
-            "no name for a source",
+            "not a valid name for a source",
         ),
     ] {
         let output = earmark(&folder, &args);
@@ -220,7 +220,7 @@ fn what_is_wrong_with_a_live_pipeline_is_told_at_once() {
 }
 
 #[test]
-fn pipelines_are_read_again_without_a_break_for_what_is_unchanged() {
+fn rereading_pipelines_does_not_interrupt_unchanged_sources() {
     if ready().is_none() {
         return;
     }

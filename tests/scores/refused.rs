@@ -464,7 +464,7 @@ fn parsing_that_makes_no_sense_is_refused() {
         refuses(words);
     }
     std::fs::write(&predictions, b"no archive").unwrap();
-    refuses(&["no .npz file"]);
+    refuses(&["not an .npz file"]);
     for (name, text, words) in [
         (
             "AVVP_eval_audio.csv",

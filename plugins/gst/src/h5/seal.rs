@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_grown_is_not_sealed() {
+    fn cut_and_grown_files_are_not_sealed() {
         for by in [-1, 1, -30, 1000] {
             let file = sealed(&[7; 100], &[(20, 5)]);
             let length = file.metadata().unwrap().len();

@@ -133,7 +133,7 @@ fn a_silent_recording_ends_under_every_policy() {
 }
 
 #[test]
-fn without_pictures_the_cues_are_the_stream() {
+fn without_video_the_cues_are_the_stream() {
     let folder = tempfile::tempdir().unwrap();
     let Some(file) = ffmpeg(folder.path(), "a.m4a", &format!("{SOUND} -c:a aac")) else {
         return;
@@ -208,7 +208,7 @@ fn sound_that_stops_early_is_said_once() {
 }
 
 #[test]
-fn sound_far_behind_the_pictures_in_the_file_is_waited_for() {
+fn sound_far_behind_the_video_in_the_file_is_waited_for() {
     // All the video first, then all the sound: more than the queue before the gate holds.
     let folder = tempfile::tempdir().unwrap();
     let (Some(video), Some(sound)) = (
@@ -251,7 +251,7 @@ fn several_sound_tracks_and_none_to_decode_with_do_not_hang() {
 }
 
 #[test]
-fn what_is_no_plan_is_refused_before_anything_moves() {
+fn an_invalid_plan_is_refused_before_anything_plays() {
     let folder = tempfile::tempdir().unwrap();
     let Some(file) = ffmpeg(folder.path(), "a.mp4", &format!("{VIDEO} {X264}")) else {
         return;

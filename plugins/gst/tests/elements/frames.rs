@@ -127,7 +127,7 @@ fn h264_open_gop_in_ts() {
 }
 
 #[test]
-fn h264_with_intra_pictures_that_are_no_start() {
+fn h264_with_intra_frames_that_are_not_keyframes() {
     // Scene cuts inside the least keyframe distance become intra frames that later ones reach across.
     check(
         "cuts.mp4",
@@ -207,7 +207,7 @@ fn a_variable_frame_rate() {
 }
 
 #[test]
-fn a_hole_in_the_pictures() {
+fn a_hole_in_the_video() {
     check(
         "hole.mkv",
         &format!(
@@ -235,7 +235,7 @@ fn one_gop_for_the_whole_recording() {
 }
 
 #[test]
-fn intra_pictures_only() {
+fn intra_frames_only() {
     check(
         "intra.mp4",
         &format!("{SOURCE} -c:v libx264 -g 1 -pix_fmt yuv420p"),

@@ -273,7 +273,7 @@ fn an_end_that_the_cues_never_reach_is_waited_for_no_longer_than_patience() {
 }
 
 #[test]
-fn what_is_held_is_bounded_in_bytes_and_in_time() {
+fn held_units_are_bounded_in_bytes_and_in_time() {
     for (bound, bytes, pictures) in [("max-bytes", 64 << 10, 400), ("max-lag-ms", 100, 600)] {
         let value = if bound == "max-bytes" {
             "1048576"
@@ -333,7 +333,7 @@ fn cues_that_make_progress_are_waited_for_at_the_bound() {
 }
 
 #[test]
-fn a_jump_of_the_pictures_is_one_hole() {
+fn a_jump_of_the_video_is_one_hole() {
     // A day without cues, so that all frames are evenly spaced.
     let day = 24 * 3600 * 1000 / FRAME;
     let mut gate = Gate::new(&[("max-gap-ms", "100"), ("tokens-per-s", "490")], false);
@@ -410,7 +410,7 @@ fn an_unlinked_cues_pad_is_said_once_and_held_against_nothing() {
 }
 
 #[test]
-fn a_flush_forgets_what_is_held_and_begins_anew() {
+fn a_flush_forgets_held_units_and_starts_over() {
     let mut gate = Gate::new(&[], true);
     gate.hear(0, 3);
     gate.pictures(0..100);
@@ -487,7 +487,7 @@ fn a_live_source_is_never_held_up_by_cues_that_do_not_come() {
 }
 
 #[test]
-fn what_is_no_cue_is_an_error() {
+fn an_invalid_cue_is_an_error() {
     let mut gate = Gate::new(&[], true);
     let pushed = gate
         .cues

@@ -102,7 +102,7 @@ fn a_flush_keeps_stream_caps_and_tags_that_still_wait() {
 }
 
 #[test]
-fn sound_that_is_flushed_before_the_pictures_is_heard_afterwards() {
+fn sound_that_is_flushed_before_the_video_is_heard_afterwards() {
     let mut gate = Gate::new(&[], true);
     gate.hear(0, 3);
     gate.pictures(0..100);
@@ -152,7 +152,7 @@ fn sound_alone_that_is_flushed_goes_on() {
 }
 
 #[test]
-fn a_seek_goes_to_sound_and_pictures() {
+fn a_seek_goes_to_sound_and_video() {
     let mut gate = Gate::new(&[], true);
     gate.hear(0, 1);
     gate.pictures(0..10);
@@ -164,7 +164,7 @@ fn a_seek_goes_to_sound_and_pictures() {
 }
 
 #[test]
-fn without_pictures_queries_and_seeks_go_to_the_sound() {
+fn without_video_queries_and_seeks_go_to_the_sound() {
     init();
     let element = gst::ElementFactory::make("anchorgate")
         .property("look-ahead-ms", 1500u32)
@@ -221,7 +221,7 @@ fn the_least_latency_is_never_more_than_the_most() {
 }
 
 #[test]
-fn a_segment_that_is_done_ends_what_is_held_and_another_may_follow() {
+fn a_finished_segment_releases_its_frames_and_another_may_follow() {
     let mut gate = Gate::new(&[("policy", "uniform")], false);
     for from in [0, 40, 40] {
         gate.video.push_event(segment(from));
@@ -287,7 +287,7 @@ fn a_picker_goes_on_with_a_stream_after_the_end_of_another() {
 }
 
 #[test]
-fn a_picker_marks_the_first_picture_of_a_segment_and_keeps_lateness_to_itself() {
+fn a_picker_marks_the_first_frame_of_a_segment_and_keeps_lateness_to_itself() {
     let mut picker = picker();
     for ms in [40, 80, 200] {
         picker.push_event(Message::Chosen(chosen(ms)).to_event());
@@ -338,7 +338,7 @@ fn nothing_can_be_pulled_from() {
 }
 
 #[test]
-fn the_summary_comes_through_where_the_segment_ends_inside_the_last_picture() {
+fn the_summary_comes_through_where_the_segment_ends_inside_the_last_frame() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = "-f lavfi -i testsrc2=size=128x72:rate=25:duration=6 -c:v libx264 -g 50 -bf 2 -pix_fmt yuv420p";
     let Some(file) = ffmpeg(folder.path(), "a.mp4", arguments) else {
@@ -385,9 +385,9 @@ fn the_summary_comes_through_where_the_segment_ends_inside_the_last_picture() {
     assert!(0 < spent && spent <= summary.budget_tokens);
 }
 
-/// What shows pictures beside what keeps them, too slowly, asks for fewer. Those that were chosen come all the same.
+/// What shows frames beside what keeps them, too slowly, asks for fewer. Those that were chosen come all the same.
 #[test]
-fn a_slow_display_behind_a_tee_costs_no_picture() {
+fn a_slow_display_behind_a_tee_costs_no_frame() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = "-f lavfi -i testsrc2=size=128x72:rate=25:duration=6 -c:v libx264 -g 50 -bf 2 -pix_fmt yuv420p";
     let Some(file) = ffmpeg(folder.path(), "a.mp4", arguments) else {

@@ -151,7 +151,7 @@ fn h265_with_open_gops() {
 }
 
 #[test]
-fn vp9_and_intra_pictures_only() {
+fn vp9_and_intra_frames_only() {
     check(
         "a.webm",
         &format!(
@@ -214,7 +214,7 @@ fn looks_within_one_gop_and_right_behind_it() {
 }
 
 #[test]
-fn pictures_that_no_decoder_can_start_at_lead_back() {
+fn frames_that_no_decoder_can_start_at_lead_back() {
     // Intra frames without a recovery point, which some containers mark as keyframes.
     check_times(
         "cuts.mp4",

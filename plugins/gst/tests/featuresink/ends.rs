@@ -37,7 +37,7 @@ fn kept_message(feed: &Feed) -> gst::Structure {
 }
 
 #[test]
-fn a_run_that_is_stopped_keeps_every_picture_it_was_given_and_says_where() {
+fn a_run_that_is_stopped_keeps_every_frame_it_was_given_and_says_where() {
     let mut feed = Feed::new(|_| {});
     feed.pictures_of(64, 48);
     feed.plan(60_000, 60 * 196);

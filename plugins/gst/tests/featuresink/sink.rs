@@ -299,7 +299,7 @@ fn rows_bear_the_recordings_own_time() {
 }
 
 #[test]
-fn a_recording_without_pictures_has_cues_and_anchors() {
+fn a_recording_without_video_has_cues_and_anchors() {
     let mut feed = Feed::new(|_| {});
     feed.cues_only();
     feed.send(&Message::Anchor(anchor(0, 100)));
@@ -381,7 +381,7 @@ fn a_turned_recording_is_stood_upright_as_videoflip_does() {
 }
 
 #[test]
-fn a_picture_without_an_entry_is_refused() {
+fn a_frame_without_an_entry_is_refused() {
     let mut feed = Feed::new(|_| {});
     feed.pictures_of(64, 48);
     let buffer = feed.buffer(0);
@@ -410,7 +410,7 @@ fn pictures_out_of_order_are_refused() {
 }
 
 #[test]
-fn stopping_before_the_first_picture_leaves_nothing() {
+fn stopping_before_the_first_frame_leaves_nothing() {
     let mut feed = Feed::new(|_| {});
     feed.pictures_of(64, 48);
     feed.send(&Message::Anchor(anchor(0, 100)));

@@ -280,7 +280,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_said_before_the_end_does_not_depend_on_the_end(x in prop::collection::vec(0f32..4.0, 120..500), more in 0usize..300) {
+    fn results_before_the_end_do_not_depend_on_the_end(x in prop::collection::vec(0f32..4.0, 120..500), more in 0usize..300) {
         let frames: Vec<Row> = x.iter().map(|&m| [m; BANDS]).collect();
         let some = &frames[..frames.len().saturating_sub(more)];
         let (whole, part) = (measured(&frames), measured(some));

@@ -128,7 +128,7 @@ fn a_file_that_is_not_a_plan_is_refused() {
         1,
         "kind",
         "plan2",
-        "plan, anchor, frame, candidate or cue",
+        "plan, anchor, frame, clip, candidate or cue",
         "misspelt",
     );
     refused(&[HEADER, HEADER], 2, "kind", "plan", "one header", "joined");
