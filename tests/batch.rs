@@ -1,4 +1,4 @@
-//! Batches: what is done, what is done again and why, what fails and how it is told, what survives a kill.
+//! Batches: what is done, what is done again and why, which failures are reported and how, what survives a kill.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

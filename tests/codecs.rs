@@ -1,4 +1,4 @@
-//! Codecs by containers: the frames written are the ones asked for, as few are decoded as can be, and what can't be read is refused by name.
+//! Codecs by containers: the planned frames are written, as few as possible are decoded, and unreadable files are refused by name.
 
 use std::process::Command;
 

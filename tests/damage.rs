@@ -1,4 +1,4 @@
-//! Damaged feature files, and old ones: told, never a crash, never "whole".
+//! Damaged and old feature files: always reported, never a crash, never "complete".
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Runs that end before their recording: what was done is kept, closed with the reason, and said where; in gst-launch-1.0 as well.
+//! Runs that end before their recording: results are kept and closed with the reason, and the message says where; in gst-launch-1.0 as well.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! Plans at equal tokens and the table of them, on a small set that `scripts/evidence.py` makes.
+//! Plans at equal tokens and their table, on a small set that `scripts/evidence.py` makes.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

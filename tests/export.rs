@@ -1,4 +1,4 @@
-//! Feature files in other formats: each is loaded as its consumers do, and what cannot be exported is told before anything is written.
+//! Feature files in other formats: each is loaded like its consumers do, and problems are reported before anything is written.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! What feature files that tests write are made of.
+//! Contents of the feature files that tests write.
 
 use anchoring::cue::{Cue, SoundQuality, Tag};
 use anchoring::plan::Anchor;

@@ -1,4 +1,4 @@
-//! `earmark fit` on recordings that the test makes: quiet noise in which tones begin.
+//! `earmark fit` on recordings that the test makes: quiet noise with tones.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Feature files that somebody made to do harm, under a seal that is right: no command follows them out of the file, none dies of them.
+//! Hostile feature files with a valid seal: no command follows them out of the file, and none crashes.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;

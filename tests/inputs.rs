@@ -1,4 +1,4 @@
-//! Every container and codec, and every oddity of time: the frames written are the ones asked for.
+//! Every container and codec, and every oddity of time: the planned frames are written.
 
 use std::path::Path;
 

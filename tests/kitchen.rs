@@ -1,4 +1,4 @@
-//! The shipped recording from end to end: plan, run by it, run in one pass, look into what was written.
+//! The shipped recording from end to end: plans, follows a plan, runs in one pass, and checks the results.
 
 use std::path::Path;
 

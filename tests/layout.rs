@@ -1,4 +1,4 @@
-//! The invariants of the layout that cargo can't hold.
+//! The invariants of the layout that cargo cannot check.
 
 mod imports;
 

@@ -1,4 +1,4 @@
-//! `earmark live`: what its tests share. A process that runs, a camera, a proxy between them.
+//! Shared helpers for the tests of `earmark live`: a running process, a camera, a proxy between them.
 //!
 //! # Layout
 //!

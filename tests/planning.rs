@@ -1,4 +1,4 @@
-//! Whole plans of recordings that are cut, silent, with few frames, or end where something is yet to be seen.
+//! Plans of whole recordings that are cut, silent, have few frames, or end before an event is visible.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Quality of frames in whole runs: what is stored, what other programs' measures say of the same faults, the sharpest of what is decoded.
+//! Quality of frames in whole runs: the stored measures, other programs' measures of the same faults, and the sharpest decoded frame.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! How a recording is read changes nothing in what is written; what did the work is told.
+//! The way a recording is read does not change the output; the file names what did the work.
 
 use std::ffi::OsStr;
 use std::path::Path;

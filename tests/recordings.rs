@@ -1,4 +1,4 @@
-//! What the tests of whole runs share: made recordings, made models, the command, python.
+//! Shared helpers for tests of whole runs: synthetic recordings and models, the command, Python.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

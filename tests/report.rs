@@ -1,4 +1,4 @@
-//! Pages and drawings of feature files: what they refuse, what they write, and what a browser makes of them.
+//! Pages and drawings of feature files: what they refuse, what they contain, and how a browser shows them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

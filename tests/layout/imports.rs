@@ -1,4 +1,4 @@
-//! The graph of imports of a crate: which file names what of which other, read from the sources.
+//! The graph of imports of a crate, read from the sources: which file names what of which other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

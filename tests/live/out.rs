@@ -1,4 +1,4 @@
-//! What `earmark live` tells others: a broker that comes, goes and refuses, a web server that fails, the page and its clients.
+//! What `earmark live` sends to others: a broker that comes, goes and refuses, a web server that fails, the page and its clients.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

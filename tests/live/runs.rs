@@ -1,4 +1,4 @@
-//! A file at real speed, a kill and what is left of it, pipelines that are read again, and what is wrong with one.
+//! A file at real speed, a kill and its recovery, pipelines that are read again, and pipelines with mistakes.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! MPEG-TS over UDP: packets that are lost, a stream that begins anew in another size.
+//! MPEG-TS over UDP: lost packets, and a stream that restarts with another size.
 
 use std::net::UdpSocket;
 use std::path::Path;

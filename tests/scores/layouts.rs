@@ -1,4 +1,4 @@
-//! What is there of a published dataset.
+//! `earmark eval layout` on published layouts.
 
 use std::path::Path;
 

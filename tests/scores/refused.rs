@@ -1,4 +1,4 @@
-//! Files that make no sense are refused with their place and the likely mistake; those that other programs wrote are read.
+//! Invalid files are refused with their place and the likely mistake; files of other programs are read.
 
 use std::io::Write;
 

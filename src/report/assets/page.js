@@ -70,7 +70,7 @@
   const missed = (run, k) => {
     const { known, score, more } = run.candidates;
     if (k < 0) return known ? "not heard" : "no anchor, no frame";
-    const price = more[k] < 0xffffffff ? `; ${more[k].toLocaleString("en")} tokens more would take it` : "";
+    const price = more[k] < 0xffffffff ? `; ${more[k].toLocaleString("en")} more tokens would take it` : "";
     return `heard (score ${percent(score[k])}), budget spent elsewhere${price}`;
   };
 

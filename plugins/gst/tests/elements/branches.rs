@@ -1,4 +1,4 @@
-//! Launch lines on recordings without sound, without video, or with no frame to take: each ends like any other.
+//! Launch lines on recordings without sound, without video, or without a planned frame: each ends normally.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Listener and picker alone: flush, segment, gap, end, latency, caps.
+//! `eventness` and `framepick` alone: flush, segment, gap, end, latency, caps.
 
 use anchoring::cue::{Cue, HOP};
 use anchoring::time::Nanos;

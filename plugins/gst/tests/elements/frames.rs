@@ -1,4 +1,4 @@
-//! Every frame taken is the nearest one, bit for bit the one a full decode gives, on every container and codec.
+//! Every frame taken is the nearest one, and equals that of a full decode bit for bit, on every container and codec.
 
 use std::path::Path;
 

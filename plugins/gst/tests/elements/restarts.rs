@@ -1,4 +1,4 @@
-//! Restarts: flushes, further streams and segments, and what goes upstream.
+//! Restarts: flushes, further streams and segments, and events that go upstream.
 
 use std::time::{Duration, Instant};
 

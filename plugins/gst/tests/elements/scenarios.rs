@@ -1,4 +1,4 @@
-//! What GStreamer's own validation scenarios do to a pipeline, and seeks that come together with the gate's own.
+//! GStreamer's own validation scenarios, and seeks that coincide with the gate's own.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,4 +1,4 @@
-//! Seeking over parts that the plan does not need gives the same frames as reading through, and reads less.
+//! Seeking over parts that the plan does not need gives the same frames as reading everything, and reads less.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Media files and plans, and pipelines that may not hang.
+//! Helpers: media files, plans, and pipelines with a time limit.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fmt::Write as _;
