@@ -1,4 +1,4 @@
-"""Attributes of a file, decoded: text, numbers, truth values, JSON."""
+"""Decodes the attributes of a file: text, numbers, booleans, JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_TEXT = 64 << 20
 
 
 def raw(group: Any, name: str) -> str | bool | int | float:
-    """An attribute of a group as it was written; raises `KeyError` where there is none and `ValueError` where it is no such thing."""
+    """An attribute of a group as it was written; raises `KeyError` if it is missing and `ValueError` if it is invalid."""
     if TEXTS in group and name in group[TEXTS]:
         text = group[TEXTS][name]
         if text.size > MOST_TEXT:
@@ -37,7 +37,7 @@ def raw(group: Any, name: str) -> str | bool | int | float:
 
 
 def decoded(group: Any) -> dict[str, Any]:
-    """Every attribute of a group, those that are JSON parsed; raises `ValueError` for one that cannot be read."""
+    """All attributes of a group, with JSON parsed; raises `ValueError` if one cannot be read."""
     found: dict[str, Any] = {}
     for name in sorted(group.attrs):
         try:
@@ -51,6 +51,6 @@ def decoded(group: Any) -> dict[str, Any]:
 
 
 def text_of(dataset: Any, name: str) -> str:
-    """A short text of a dataset's: its `units` or `axes`."""
+    """A short text attribute of a dataset: its `units` or `axes`."""
     value = dataset.attrs[name]
     return bytes(value).decode() if isinstance(value, bytes) else str(value)

@@ -1,4 +1,4 @@
-"""Reads a file that HDF5 may not survive, in a process of its own: `python _child.py NAME SECONDS BYTES` prints what it found as JSON.
+"""Reads a file that may crash HDF5, in a process of its own: `python _child.py NAME SECONDS BYTES` prints what it found as JSON.
 
 Such files bear no seal: those of schema `earmark/1`, those whose run was killed or goes on, damaged ones. Every chunk of every dataset is
 read, so that what is found here can be read again without harm. This file imports nothing of the package.
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def limit(seconds: int, most: int) -> None:
-    """No more processor time and memory than this, and no core file."""
+    """Limits processor time and memory, and writes no core file."""
     try:
         import resource
     except ImportError:  # no such limits on Windows; the parent's clock stays
@@ -27,7 +27,7 @@ def text(value: Any) -> str:
 
 
 def readable(dataset: Any) -> int:
-    """Rows from the start whose chunks are all there and can be read."""
+    """Number of rows from the start whose chunks all exist and can be read."""
     rows = int(dataset.shape[0])
     chunk = int(dataset.chunks[0]) if dataset.chunks else max(rows, 1)
     if dataset.chunks:
@@ -42,7 +42,7 @@ def readable(dataset: Any) -> int:
 
 
 def own(group: Any, name: str) -> Any:
-    """What a group holds, if it lies in this file."""
+    """The content of a group, if it lies in this file."""
     import h5py
 
     item = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
@@ -52,13 +52,13 @@ def own(group: Any, name: str) -> Any:
 
 
 def read_attributes(of: Any) -> None:
-    """Reads every attribute: one that cannot be read is damage."""
+    """Reads every attribute; an unreadable one counts as damage."""
     for name in of.attrs:
         of.attrs[name]
 
 
 def columns(group: Any) -> list[str]:
-    """Names of what is in a table, and in groups inside it: `quality/score`."""
+    """Names of a table's datasets, and of those in groups inside it: `quality/score`."""
     import h5py
 
     found: list[str] = []
@@ -104,7 +104,7 @@ def look(file: Any) -> dict[str, Any]:
 
 def main() -> None:
     name, seconds, most = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    # Loaded before there are limits: what libraries reserve is no business of theirs.
+    # Loaded before the limits are set, which must not count what libraries reserve.
     import h5py
 
     limit(seconds, most)
@@ -116,7 +116,7 @@ def main() -> None:
             file = h5py.File(name, "r", locking=False, swmr=True)
         with file:
             found = look(file)
-    except Exception as error:  # whatever a damaged file leads to is what the parent wants to know
+    except Exception as error:  # the parent wants to know every error of a damaged file
         found = {"problem": f"HDF5 cannot read it: {error or type(error).__name__}"}
     print(json.dumps(found))
 

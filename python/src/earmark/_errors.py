@@ -1,4 +1,4 @@
-"""What can be wrong with a file."""
+"""Errors about feature files."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 
 
 class EarmarkError(Exception):
-    """A feature file cannot be used; `path` says which, `problem` why."""
+    """A feature file cannot be used: `path` names it, `problem` says why."""
 
     def __init__(self, path: str | os.PathLike[str], problem: str) -> None:
-        # Both are arguments, so that the error survives the way from a worker process.
+        # Both are arguments, so that the error can be sent from a worker process.
         super().__init__(os.fspath(path), problem)
         self.path = os.fspath(path)
         self.problem = problem
@@ -23,11 +23,11 @@ class ForeignFileError(EarmarkError):
 
 
 class DamagedFileError(EarmarkError):
-    """Not as it was written."""
+    """The file differs from what was written."""
 
 
 class IncompleteFileError(EarmarkError):
-    """The run that wrote it did not end, or has not ended yet."""
+    """The run that wrote the file did not end, or has not ended yet."""
 
 
 def missing(package: str, extra: str, purpose: str) -> ImportError:

@@ -1,4 +1,4 @@
-"""Files for other projects' loaders, on an even grid: `.npy` (THUMOS14, ActivityNet, Ego4D in ActionFormer) and `.pt` (Ego4D)."""
+"""Writes files for other projects' loaders, on an even grid: `.npy` (THUMOS14, ActivityNet, Ego4D in ActionFormer) and `.pt` (Ego4D)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ._errors import EarmarkError, missing
 from ._folder import Folder
 from ._grid import stride_ns
 
-# A frame is a millisecond there.
+# ActionFormer's frame is one millisecond here.
 FPS = 1000
 MS = 1_000_000
 
@@ -40,7 +40,7 @@ def export_npy(folder: Folder, output: str | os.PathLike[str], *, grid: float = 
 
 
 def export_pt(folder: Folder, output: str | os.PathLike[str], *, grid: float = 0.5, fill: str = "nearest", overwrite: bool = False) -> Exported:
-    """Writes `VIDEO_ID.pt` for each recording of a folder, as Ego4D gives out its features: a tensor `[T, D]`, 32 bits, a row for every `grid` seconds.
+    """Writes `VIDEO_ID.pt` for each recording of a folder, in the format of Ego4D's features: a tensor `[T, D]`, 32 bits, a row for every `grid` seconds.
 
     `torch.load(path, weights_only=True)` reads it. Needs torch; the options are those of `export_npy`, which does without.
     """
@@ -52,7 +52,7 @@ def export_pt(folder: Folder, output: str | os.PathLike[str], *, grid: float = 0
 
 
 def export(folder: Folder, output: str | os.PathLike[str], ending: str, grid: float, fill: str, overwrite: bool, write: Write) -> Exported:
-    """Writes a file for each recording; everything that is in the way is told before the first."""
+    """Writes a file for each recording; reports all obstacles before the first."""
     stride = stride_ns(grid)
     if stride % MS:
         raise ValueError(f"the stride is {grid} s; a loader counts whole milliseconds")
@@ -77,7 +77,7 @@ def export(folder: Folder, output: str | os.PathLike[str], ending: str, grid: fl
 
 
 def publish(path: str, features: NDArray[np.float32], write: Write) -> None:
-    """Writes a file that is whole as soon as it bears its name."""
+    """Writes a file that is complete as soon as it has its name."""
     handle, partial = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".", suffix=".partial")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -90,7 +90,7 @@ def publish(path: str, features: NDArray[np.float32], write: Write) -> None:
 
 
 def umask() -> int:
-    """Which permissions new files do not get."""
+    """The permissions that new files do not get."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

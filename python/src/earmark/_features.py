@@ -1,4 +1,4 @@
-"""The features of a file, read when they are asked for."""
+"""The features of a file, read on demand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOGETHER = 4096
 
 
 class Features:
-    """Features `[N, D]`, a row a frame, in 32 or 16 bits as the file has them. Rows are read from the file whenever they are asked for.
+    """Features `[N, D]`, one row per frame, in 32 or 16 bits as in the file. Rows are read from the file on demand.
 
     Rows are chosen as in NumPy, by a number, a slice, a mask or row numbers: `features[3]`, `features[:100]`, `features[recording.reasons ==
     "anchor"]`, `features[[7, 2]]`; a second index chooses columns. `features[:]` and `numpy.asarray(features)` read all of them.

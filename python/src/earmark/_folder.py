@@ -23,10 +23,10 @@ MOST = 10
 
 
 class Item(NamedTuple):
-    """A recording to learn from."""
+    """A recording as a training item."""
 
     video_id: str
-    # [T, D], 32 bits: a row a frame or a cell of the grid.
+    # [T, D], 32 bits: one row per frame, or per cell of the grid.
     features: Any
     # [T]: seconds.
     times: Any
@@ -34,7 +34,7 @@ class Item(NamedTuple):
     mask: Any
     # [A, 3]: onset, start and stop of the window of each anchor, in seconds.
     anchors: Any
-    # What `target` gave.
+    # The result of `target`.
     target: Any = None
 
 
@@ -48,7 +48,7 @@ class Batch(NamedTuple):
     times: Any
     # [B, T]; false where padded.
     mask: Any
-    # [B]: how long each item is.
+    # [B]: the length of each item.
     lengths: Any
     # One [A, 3] for each item.
     anchors: list[Any]
@@ -161,7 +161,7 @@ class Folder(Sequence[Item]):
 
 
 def found(path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], pattern: str, recursive: bool) -> list[str]:
-    """The files that are meant, in the order of their names."""
+    """The selected files, in the order of their names."""
     if not isinstance(path, (str, os.PathLike)):
         return [os.path.abspath(os.fspath(one)) for one in path]
     folder = os.path.abspath(os.fspath(path))
@@ -175,7 +175,7 @@ def found(path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], patte
 
 
 def encoder(recording: Recording) -> tuple[str, str, str | None] | None:
-    """Name, SHA-256 and that of the manifest of what encoded a recording, as far as it says."""
+    """Name, SHA-256 and the manifest's SHA-256 of a recording's encoder, as far as the file says."""
     for model in recording.meta.get("models") or []:
         if isinstance(model, dict) and model.get("role") == "encoder":
             return str(model.get("name")), str(model.get("sha256")), model.get("manifest_sha256")
@@ -183,7 +183,7 @@ def encoder(recording: Recording) -> tuple[str, str, str | None] | None:
 
 
 def unlike(first: tuple[str, int, Any], other: tuple[str, int, Any]) -> None:
-    """Refuses a file that is not from the first one's encoder. What an older version did not note is not held against it."""
+    """Refuses a file from another encoder than the first one's. Values that an older version did not record do not count."""
     if first[1] != other[1]:
         raise ForeignFileError(other[0], f"it has {other[1]} numbers a frame, {first[0]} has {first[1]}: two models made them")
     one, two = first[2], other[2]
@@ -209,7 +209,7 @@ def dataset(path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], **o
 
 
 def collate(items: Sequence[Item]) -> Batch:
-    """Puts items together, padded to the longest: of tensors, tensors; of arrays, arrays."""
+    """Joins items, padded to the longest: tensors for tensors, arrays for arrays."""
     if not items:
         raise ValueError("a batch has at least one item")
     lengths = [len(item.times) for item in items]
@@ -236,12 +236,12 @@ def collate(items: Sequence[Item]) -> Batch:
 
 
 def filled(example: Any, shape: tuple[int, ...]) -> Any:
-    """Zeros of the kind of an example."""
+    """Zeros of the same type as an example."""
     return np.zeros(shape, example.dtype) if isinstance(example, np.ndarray) else example.new_zeros(shape)
 
 
 def like(example: Any, numbers: list[int]) -> Any:
-    """Whole numbers of the kind of an example."""
+    """Integers of the same type as an example."""
     if isinstance(example, np.ndarray):
         return np.array(numbers, np.int64)
     import torch

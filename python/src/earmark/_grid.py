@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ._features import Features
 
-# Largest grid that is made in memory.
+# Largest grid in memory.
 MOST_BYTES = 16 << 30
 
 
@@ -24,17 +24,17 @@ class Grid:
     taken holds the one nearest to its middle, or zeros, and is not `valid`.
     """
 
-    # Seconds a cell lasts.
+    # Length of a cell, seconds.
     stride: float
     # [T, D], 32 bits.
     features: NDArray[np.float32]
     # [T]: whether a frame was taken in the cell.
     valid: NDArray[np.bool_]
-    # [T]: the row of the frame that stands in it; -1 for zeros.
+    # [T]: the row of its frame; -1 for zeros.
     row: NDArray[np.int64]
     # [T]: the cell's middle, in seconds.
     times: NDArray[np.float64]
-    # [T]: the time of that frame, in seconds; not a number for zeros.
+    # [T]: the time of that frame, in seconds; NaN for zeros.
     pts: NDArray[np.float64]
 
     def __len__(self) -> int:
@@ -45,14 +45,14 @@ class Grid:
 
 
 def stride_ns(stride: float) -> int:
-    """A stride in nanoseconds; refuses what can't be one."""
+    """A stride in nanoseconds; refuses invalid ones."""
     if not math.isfinite(stride) or stride < 1e-6:
         raise ValueError(f"the stride is {stride!r} s; it is a number of seconds, at least a millionth")
     return round(stride * 1e9)
 
 
 def cells(pts_ns: NDArray[Any], tokens: NDArray[Any], duration_ns: int, stride: int, fill: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Which row stands in each cell (-1: none), and whether it was taken in it."""
+    """The row of each cell (-1: none), and whether it was taken in the cell."""
     last = max(int(pts_ns[-1]) if len(pts_ns) else 0, duration_ns - 1, 0)
     count = last // stride + 1
     row = np.full(count, -1, np.int64)
@@ -63,7 +63,7 @@ def cells(pts_ns: NDArray[Any], tokens: NDArray[Any], duration_ns: int, stride: 
     cell = np.maximum(pts_ns // stride, 0)
     middle = np.arange(count, dtype=np.int64) * stride + stride // 2
     far = np.abs(pts_ns - middle[cell])
-    # The dearest first, of those the nearest, of those the first.
+    # The most expensive first, then the nearest, then the first.
     order = np.lexsort((far, -tokens.astype(np.int64), cell))
     first = order[np.flatnonzero(np.diff(cell[order], prepend=-1))]
     row[cell[first]] = first

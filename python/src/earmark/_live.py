@@ -29,7 +29,7 @@ COPIES = 5
 
 
 def names(path: str) -> tuple[str, str]:
-    """What a file will be called, and what it is called until then."""
+    """The final name of a file, and its name until then."""
     target = path.removesuffix(PARTIAL)
     return target, target + PARTIAL
 
@@ -52,7 +52,7 @@ def is_held(path: str) -> bool:
 
 
 def is_swmr(path: str) -> bool:
-    """Whether a file's superblock says that somebody writes it for readers (SWMR)."""
+    """Whether a file's superblock says that it is being written for readers (SWMR)."""
     with open(path, "rb") as file:
         head = file.read(12)
     # Version 3 is the first with the flags; bit 2 is "single writer, multiple readers".
@@ -60,7 +60,7 @@ def is_swmr(path: str) -> bool:
 
 
 def open_live(path: str, recording: str | None) -> Opened:
-    """Opens a file as far as it is written, finished or not."""
+    """Opens a file, finished or still being written."""
     target, partial = names(path)
     for _ in range(TRIES):
         try:
@@ -79,7 +79,7 @@ def open_live(path: str, recording: str | None) -> Opened:
 
 
 def in_place(path: str) -> Opened:
-    """Opens a file whose writer speaks SWMR."""
+    """Opens a file whose writer uses SWMR."""
     try:
         file = h5py.File(path, "r", locking=False, swmr=True)
     except (OSError, RuntimeError) as error:
@@ -100,7 +100,7 @@ def in_place(path: str) -> Opened:
 
 
 def grown(path: str, opened: Opened) -> None:
-    """Looks how far each table of a file got that is read in place."""
+    """Updates how many rows each table has, for a file that is read in place."""
     rows = {}
     for table, group in opened.root.items():
         if not isinstance(group, h5py.Group):
@@ -119,7 +119,7 @@ def grown(path: str, opened: Opened) -> None:
 
 
 def is_unchanged(opened: Opened) -> bool:
-    """Whether nothing was written since to the file of which this is a copy, and its run goes on."""
+    """Whether the original of this copy is unchanged and its run still going on."""
     source = opened.source
     if source is None or not is_held(source.path):
         return False
@@ -131,7 +131,7 @@ def is_unchanged(opened: Opened) -> bool:
 
 
 def copied(path: str, recording: str | None) -> Opened:
-    """Opens a copy of what is written so far."""
+    """Opens a copy of the rows written so far."""
     for attempt in range(COPIES):
         copy, source = snapshot(path)
         try:
@@ -162,7 +162,7 @@ def copied(path: str, recording: str | None) -> Opened:
 
 
 def snapshot(path: str) -> tuple[str, Source]:
-    """A copy of a file, and of what; made while nothing was written to it if that can be had; the caller removes it."""
+    """A copy of a file, and its original; made between two writes if possible; the caller removes it."""
     handle, copy = tempfile.mkstemp(prefix="earmark-", suffix=".h5")
     try:
         with os.fdopen(handle, "wb") as to:

@@ -1,4 +1,4 @@
-"""One feature file: opened, asked, closed."""
+"""One feature file: opens it, reads it, closes it."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Recording:
         return open_file(self.path, self._allow_incomplete, self._name)
 
     def _begin(self) -> None:
-        """Looks at what was opened."""
+        """Reads the basic facts of the opened file."""
         self._tables = {}
         self._meta = None
         features = self._dataset("frames/features")
@@ -121,7 +121,7 @@ class Recording:
         self.close()
 
     def close(self) -> None:
-        """Closes the file; what was read of it stays."""
+        """Closes the file; data that was read stays valid."""
         held, self._held = self._held, None
         if held is not None:
             held.close()
@@ -137,10 +137,10 @@ class Recording:
         return f"<earmark.Recording {self.video_id}: {len(self)} frames of {self.features.shape[1]} numbers, {len(self.anchors)} anchors{state}>"
 
     def __len__(self) -> int:
-        """How many frames were taken."""
+        """Number of frames."""
         return self._rows
 
-    # What it is.
+    # About the file.
 
     @property
     def schema(self) -> str:
@@ -149,12 +149,12 @@ class Recording:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the run that wrote it came to its end."""
+        """Whether the run that wrote it ended normally."""
         return self._opened().is_complete
 
     @property
     def incomplete_because(self) -> str | None:
-        """Why it is not complete, where the run could say."""
+        """Why it is not complete, if the run could say."""
         return self._opened().because
 
     @property
@@ -164,7 +164,7 @@ class Recording:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """Every attribute of the file: text, numbers, truth values; `config`, `models`, `streams`, `times`, `versions`, `warnings` parsed."""
+        """Every attribute of the file: text, numbers, booleans; `config`, `models`, `streams`, `times`, `versions`, `warnings` parsed."""
         if self._meta is None:
             try:
                 self._meta = decoded(self._opened().root)
@@ -174,13 +174,13 @@ class Recording:
 
     @property
     def video_id(self) -> str:
-        """Name of the recording; of a file that is not complete, that of the file."""
+        """Name of the recording; of an incomplete file, the name of the file."""
         name = os.path.basename(self.path).removesuffix(_live.PARTIAL)
         return str(self.meta.get("video_id") or os.path.splitext(name)[0])
 
     @property
     def duration_ns(self) -> int:
-        """Length of the recording; until it is known, up to the last frame or cue."""
+        """Length of the recording; until that is known, the time of the last frame or cue."""
         told = self.meta.get("duration_ns")
         if told is not None:
             return int(told)
@@ -192,11 +192,11 @@ class Recording:
         """Length of the recording in seconds."""
         return self.duration_ns / 1e9
 
-    # What is in it, a row a frame.
+    # Its data, one row per frame.
 
     @property
     def features(self) -> Features:
-        """Features `[N, D]`, read when they are asked for."""
+        """Features `[N, D]`, read on demand."""
         dataset = self._dataset("frames/features")
         return Features(self._read_features, (len(self), int(dataset.shape[1])), dataset.dtype)
 
@@ -215,24 +215,24 @@ class Recording:
 
     @property
     def tiers(self) -> NDArray[np.str_]:
-        """At which resolution each was taken: "low", "base", "high"."""
+        """The tier of each frame: "low", "base", "high"."""
         return self.frames["tier"]
 
     @property
     def reasons(self) -> NDArray[np.str_]:
-        """Why each was taken: "anchor", "background", "untrusted", "uniform"."""
+        """Why each frame was taken: "anchor", "background", "untrusted", "uniform"."""
         return self.frames["reason"]
 
     @property
     def tokens(self) -> NDArray[np.uint32]:
-        """What each cost."""
+        """The price of each frame, in tokens."""
         return self.frames["tokens"]
 
     # Its tables.
 
     @property
     def frames(self) -> FrameTable:
-        """Everything about the frames but their features."""
+        """Everything about the frames except their features."""
         return self._table(FrameTable)
 
     @property
@@ -242,22 +242,22 @@ class Recording:
 
     @property
     def candidates(self) -> CandidateTable:
-        """Onsets that were heard and not taken; `meta["candidates_per_min"]` of every minute are kept, none in files of versions before."""
+        """Onsets that were not taken: the likeliest `meta["candidates_per_min"]` of every minute; none in files of older versions."""
         return self._table(CandidateTable)
 
     @property
     def cues(self) -> CueTable:
-        """What was heard, every 80 ms."""
+        """The audio's output, one row per 80 ms."""
         return self._table(CueTable)
 
     @property
     def clips(self) -> ClipTable:
-        """What each row covers, in files of clips; else it has no rows."""
+        """The frames of each row, in files of clips; no rows in other files."""
         return self._table(ClipTable)
 
     @property
     def events(self) -> EventTable:
-        """What a model found, in files that say so; else it has no rows."""
+        """The events that a parser found; no rows if there are none."""
         return self._table(EventTable)
 
     def _table(self, kind: type[AnyTable]) -> AnyTable:
@@ -289,7 +289,7 @@ class Recording:
         """The frames as a data frame, without their features; see `Table.to_pandas`."""
         return self.frames.to_pandas(unit=unit)
 
-    # What can be made of it.
+    # Derived data.
 
     def grid(self, stride: float = 0.5, *, fill: str = "nearest") -> Grid:
         """Features on an even grid whose cells last `stride` seconds.
@@ -322,23 +322,23 @@ class Recording:
             raise DamagedFileError(self.path, f"/frames/thumbnail_stop says that a JPEG goes from byte {begin} to {end}")
         return opened.read(self.path, "thumbnails/jpeg", slice(begin, end)).tobytes()
 
-    # Whether it is as it was written, and what was written since.
+    # Checks, and updates of live files.
 
     def problems(self) -> list[str]:
-        """Everything that is wrong with the file, in words, after reading all of it."""
+        """Reads the whole file and returns everything that is wrong with it, in words."""
         try:
             return _verify.problems(self.path, self._opened())
         except EarmarkError as error:
             return [error.problem]
 
     def verify(self) -> None:
-        """Reads all of the file and raises `DamagedFileError` unless it is as it was written."""
+        """Reads the whole file and raises `DamagedFileError` if it differs from what was written."""
         found = self.problems()
         if found:
             raise DamagedFileError(self.path, "; ".join(found))
 
     def refresh(self) -> int:
-        """Looks what was written since a file was opened with `live=True`; how many frames are new."""
+        """Reads what was written since the file was opened with `live=True`; returns the number of new frames."""
         opened = self._opened()
         if not self._live:
             raise ValueError(f"{self.path} was not opened with live=True")

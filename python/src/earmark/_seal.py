@@ -1,4 +1,4 @@
-"""The seal at the end of a finished file: a SHA-256 of everything but rows, looked at before HDF5 opens the file.
+"""The seal at the end of a finished file: a SHA-256 of everything except rows, checked before HDF5 opens the file.
 
 HDF5 trusts what a file says about shapes and places, and one flipped bit there can crash it. Rows have checksums of their own. The end of a
 sealed file is, with the least byte first:
@@ -28,7 +28,7 @@ DIFFERS = "its structure is damaged: it is not as it was written"
 
 
 def broken(file: BinaryIO) -> str | None:
-    """Why the structure of a file is not to be trusted; None if it is as it was written."""
+    """Why the structure of a file cannot be trusted; None if it is intact."""
     length = file.seek(0, os.SEEK_END)
     if length < FIXED:
         return MISSING

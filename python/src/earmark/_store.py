@@ -1,4 +1,4 @@
-"""A feature file opened: by its seal where it has one, else by what a child process found."""
+"""Opens feature files: checks the seal, or lets a child process read files without one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MOST_KNOWN = 4096
 
 
 class Source(NamedTuple):
-    """What tells a file that was copied from what it is later."""
+    """Identifies the version of a file that was copied."""
 
     path: str
     inode: int
@@ -53,19 +53,19 @@ class Opened:
     """A file that can be read in this process."""
 
     file: Any
-    # The group of the recording: the file itself, but in a file of many.
+    # The group of the recording: the file itself, or a group in a file of many.
     root: Any
     schema: str
     is_complete: bool
     because: str | None = None
     # Whether more may come.
     is_live: bool = False
-    # How many rows of each table can be read; None: all of them.
+    # Readable rows of each table; None: all.
     rows: dict[str, int] | None = None
     # Datasets that cannot be read without harm.
     skipped: frozenset[str] = frozenset()
     is_swmr: bool = False
-    # Of what it is a copy.
+    # The original, if it is a copy.
     source: Source | None = None
     pid: int = field(default_factory=os.getpid)
 
@@ -88,7 +88,7 @@ class Opened:
         return [name for name in there if f"{table}/{name}" not in self.skipped]
 
     def dataset(self, path: str, name: str) -> Any:
-        """A dataset as h5py has it."""
+        """An h5py dataset."""
         try:
             found = self.root[name]
         except KeyError as error:
@@ -98,14 +98,14 @@ class Opened:
         return found
 
     def height(self, path: str, name: str) -> int:
-        """Rows of a dataset that can be read."""
+        """Number of readable rows of a dataset."""
         have = int(self.dataset(path, name).shape[0])
         if self.rows is None:
             return have
         return min(have, self.rows.get(name.split("/")[0], have))
 
     def read(self, path: str, name: str, rows: slice | None = None) -> NDArray[Any]:
-        """Rows of a dataset as the file has them."""
+        """Rows of a dataset, unconverted."""
         dataset = self.dataset(path, name)
         if rows is None:
             rows = slice(0, self.height(path, name))
@@ -116,7 +116,7 @@ class Opened:
 
 
 def open_file(path: str, allow_incomplete: bool, recording: str | None) -> Opened:
-    """Opens a file that is finished, or one that is not if that is allowed."""
+    """Opens a finished file, or an unfinished one if that is allowed."""
     unsealed = looked_at(path)
     if unsealed is None:
         opened = open_sealed(path, recording)
@@ -136,7 +136,7 @@ def unfinished(because: str | None) -> str:
 
 
 def looked_at(path: str) -> str | None:
-    """Looks at a file without HDF5: why it has no seal, None if it has one; a broken one is an error."""
+    """Checks a file without HDF5: returns why it has no seal, None if it has one; a broken seal is an error."""
     if os.path.isdir(path):
         raise IsADirectoryError(errno.EISDIR, "it is a folder; earmark.Folder reads those", path)
     try:
@@ -157,7 +157,7 @@ def looked_at(path: str) -> str | None:
 
 
 def hdf5(name: str) -> Any:
-    """A file as h5py has it. Whoever only reads needs no lock, and a writer of ours has its own."""
+    """An h5py file. Readers need no lock, and Earmark's writer has its own."""
     try:
         return h5py.File(name, "r", locking=False)
     except OSError as error:
@@ -188,7 +188,7 @@ def open_sealed(path: str, recording: str | None) -> Opened:
 
 
 def own(path: str, group: Any, below: str = "", depth: int = 1) -> None:
-    """Refuses a file of which a part lies elsewhere: that is made to read what nobody meant to be read."""
+    """Refuses a file with parts elsewhere: it could make us read files that nobody meant to share."""
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             raise DamagedFileError(path, f"/{below}{name} is a link to something elsewhere, which no feature file has")
@@ -200,7 +200,7 @@ def own(path: str, group: Any, below: str = "", depth: int = 1) -> None:
 
 
 def root_of(path: str, file: Any, schema: str, recording: str | None) -> Any:
-    """The group of the recording that is wanted."""
+    """The group of the requested recording."""
     known(path, schema)
     if schema != MERGED:
         if recording is not None and recording != file.attrs.get("video_id", b"").decode():
@@ -256,7 +256,7 @@ def open_unsealed(path: str, name: str, seal: str, recording: str | None) -> Ope
 
 
 def consistent(path: str, opened: Opened) -> None:
-    """Leaves out frames whose anchors are not there yet."""
+    """Leaves out frames whose anchors are not written yet."""
     rows = opened.rows
     if rows is None or "frames" not in rows:
         return
@@ -267,7 +267,7 @@ def consistent(path: str, opened: Opened) -> None:
 
 
 def asked(path: str, name: str) -> dict[str, Any]:
-    """What was found in a file, if it is still the same, or is found now."""
+    """The findings of the child process about a file, cached while the file is unchanged."""
     about = os.stat(name)
     own = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
     found = KNOWN.get(own)
@@ -281,7 +281,7 @@ def asked(path: str, name: str) -> dict[str, Any]:
 
 
 def ask(path: str, name: str) -> dict[str, Any]:
-    """What a process of its own finds in a file."""
+    """Runs the child process and returns its findings."""
     if not sys.executable:
         raise ForeignFileError(path, "it is not sealed, and there is no Python to read it apart from this process (sys.executable is empty)")
     seconds = LEAST_SECONDS + os.stat(name).st_size // BYTES_A_SECOND

@@ -71,7 +71,7 @@ class Table:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns."""
+        """The names of the columns."""
         return tuple(sorted(self._columns if self._is_there else self.usual))
 
     def __getitem__(self, column: str) -> NDArray[Any]:
@@ -145,7 +145,7 @@ class Table:
 
 
 class FrameTable(Table):
-    """`/frames` but for the features: a row for each frame that was taken."""
+    """`/frames` without the features: one row per frame."""
 
     name = "frames"
 
@@ -161,14 +161,14 @@ class FrameTable(Table):
 
 
 class AnchorTable(Table):
-    """`/anchors`: a row for each onset that was chosen, with its window `[start, stop)`, in the order of windows."""
+    """`/anchors`: one row per anchor, with its window `[start, stop)`, in the order of windows."""
 
     name = "anchors"
     usual = {"onset_ns": "i8", "start_ns": "i8", "stop_ns": "i8", "score": "f4", "uncertainty": "f4", "class_id": "i4", "label": "U1"}
 
     @property
     def onset(self) -> NDArray[np.float64]:
-        """When the event begins to sound, in seconds."""
+        """When the sound of the event begins, in seconds."""
         return self["onset_s"]
 
     @property
@@ -203,14 +203,14 @@ class AnchorTable(Table):
 
 
 class CandidateTable(Table):
-    """`/candidates`: onsets that were heard and not taken, mostly because the budget was spent elsewhere; no rows in files of versions before."""
+    """`/candidates`: onsets that were not taken, mostly because the budget was spent elsewhere; no rows in files of older versions."""
 
     name = "candidates"
     usual = {"onset_ns": "i8", "score": "f4", "more_tokens": "i8"}
 
     @property
     def onset(self) -> NDArray[np.float64]:
-        """When each begins to sound, in seconds."""
+        """When each sound begins, in seconds."""
         return self["onset_s"]
 
     @property
@@ -220,12 +220,12 @@ class CandidateTable(Table):
 
     @property
     def more_tokens(self) -> NDArray[np.int64]:
-        """How many tokens more the budget needs to take it; -1 where that isn't known, or where no budget would."""
+        """How many more tokens the budget needs to take it; -1 if unknown, or if no budget would."""
         return self["more_tokens"]
 
 
 class CueTable(Table):
-    """`/cues`: what was heard, a row for every 80 ms."""
+    """`/cues`: the audio's output, one row per 80 ms."""
 
     name = "cues"
     usual = {"pts_ns": "i8", "eventness": "f4", "uncertainty": "f4", "speech": "f4"}
@@ -272,7 +272,7 @@ class ClipTable(Table):
 
 
 class EventTable(Table):
-    """`/events`: what a model found; no rows in files that have none."""
+    """`/events`: the events that a parser found; no rows if there are none."""
 
     name = "events"
     usual = {"onset_ns": "i8", "offset_ns": "i8", "class": "U1", "modality": "U1", "score": "f4"}
