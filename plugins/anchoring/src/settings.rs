@@ -57,7 +57,7 @@ pub enum Spread {
     /// Time.
     #[default]
     Time,
-    /// How much the video changes, told by what its frames cost to encode.
+    /// How much the video changes, measured by what its frames cost to encode.
     Change,
 }
 
@@ -98,7 +98,7 @@ pub struct AnchorSettings {
     pub offset_ms: i32,
     /// Offsets by class instead of `offset_ms`: name of the tagger's class -> ms, -5000..=5000.
     pub class_offset_ms: BTreeMap<String, i32>,
-    /// Onsets less likely than this are no anchors, 0..=1.
+    /// Onsets less likely than this become no anchors, 0..=1.
     pub threshold: f64,
     /// Encoders of clips: how long before an anchor's event its clip begins, ms, -1..=60000; -1: it lies around the frame that an
     /// encoder of single frames would get.
@@ -162,11 +162,11 @@ pub struct BudgetSettings {
     pub events_per_min: f64,
     /// How long events last, seconds, 0.01..=3600: half of them longer than 0.4 times this.
     pub event_s: f64,
-    /// Share of the events that the sound does not tell of, where it can be trusted, 0..=1.
+    /// Share of the events without an onset in trusted sound, 0..=1.
     pub miss_rate: f64,
     /// Streaming: capacity of the token bucket, in seconds of `tokens_per_s`, 1..=3600.
     pub burst_s: f64,
-    /// Streaming: how far ahead the planner hears before it decides, ms, 100..=60000.
+    /// Streaming: how far ahead the planner listens before it decides, ms, 100..=60000.
     pub look_ahead_ms: u32,
     /// Streaming: whether frames are taken while somebody speaks, half a second before and a second after. If not, none is taken where no
     /// sound comes, either.

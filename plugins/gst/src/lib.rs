@@ -20,11 +20,11 @@
 //! - [`structures`]: cues, anchors, plan entries <-> GStreamer structures.
 //! - [`models`]: model manifests. [`onnx`]: runs the models.
 //! - [`h5`]: the HDF5 feature file.
-//! - [`atomic_file`]: output files that appear only when they are complete.
-//! - [`frame_quality`]: how good a frame is to look at.
+//! - [`atomic_file`]: output files that appear only once they are complete.
+//! - [`frame_quality`]: quality of a frame.
 //! - [`pads`]: helpers for pads, and a buffer's time in the recording.
 //! - [`unfed_branch`]: sets aside a branch of a running pipeline that gets no data.
-//! - [`printable`]: makes text of others safe to print.
+//! - [`printable`]: makes foreign text safe to print.
 
 pub mod anchorgate;
 pub mod atomic_file;

@@ -1,4 +1,4 @@
-//! An anchor, as it stands in a plan.
+//! An anchor, as a plan records it.
 
 use serde::Serialize;
 

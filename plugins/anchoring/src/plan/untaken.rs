@@ -1,4 +1,4 @@
-//! A candidate that was not taken, as it stands in a plan.
+//! A candidate that was not taken, as a plan records it.
 
 use serde::Serialize;
 

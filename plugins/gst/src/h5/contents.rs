@@ -1,4 +1,4 @@
-//! Checks what a file holds against the digests that its writer left.
+//! Checks the content of a file against its writer's digests.
 
 use std::collections::BTreeSet;
 

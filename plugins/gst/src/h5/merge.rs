@@ -1,4 +1,4 @@
-//! Writes one file of many: each recording's tables in a group of its own.
+//! Merges many feature files into one, with a group for each recording.
 
 use std::path::Path;
 

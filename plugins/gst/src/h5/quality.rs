@@ -14,7 +14,7 @@ pub(super) const CUES: &str = "cues/quality";
 pub(super) const SCORE: &str = "score";
 const UNITS: &str = "quality, 1 is best";
 
-/// How good frames are to look at: a column for each measure, and the score.
+/// Quality of frames: a column for each measure, and the score.
 pub(super) struct FrameColumns {
     measures: [Column<f32>; FrameQuality::NAMES.len()],
     score: Column<f32>,
@@ -62,7 +62,7 @@ impl FrameColumns {
     }
 }
 
-/// How good the sound is: a column for each measure, and the score; NaN where it is not known.
+/// Quality of the sound: a column for each measure, and the score; NaN if unknown.
 pub(super) struct CueColumns(Vec<Column<f16>>);
 
 impl CueColumns {

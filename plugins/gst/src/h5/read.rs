@@ -31,7 +31,7 @@ pub struct Share {
     pub tokens: Tokens,
 }
 
-/// A file at a glance.
+/// The summary of a file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {
     /// `earmark/2`.
@@ -123,7 +123,7 @@ pub struct Tables {
     pub anchor: Vec<i32>,
     /// The anchors, in the order of their windows.
     pub anchors: Vec<AnchorRow>,
-    /// How good each frame is to look at; empty in files of older versions.
+    /// Quality of each frame; empty in files of older versions.
     pub quality: Vec<FrameQuality>,
     /// Candidates that were not taken; none in files of older versions.
     pub candidates: Vec<CandidateRow>,

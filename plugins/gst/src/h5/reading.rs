@@ -1,4 +1,4 @@
-//! Opens a file if that is safe, and never reads more than it can hold.
+//! Opens feature files safely: checks the seal first, and never reads more than the file can hold.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

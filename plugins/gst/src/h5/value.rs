@@ -75,7 +75,7 @@ pub(super) fn label(text: &str) -> Label {
     format!("{}…", &text[..end]).parse().unwrap_or_default()
 }
 
-/// The text of a label; bytes that are no UTF-8 are replaced.
+/// The text of a label; replaces bytes that are not UTF-8.
 pub(super) fn read_label(label: &Label) -> String {
     String::from_utf8_lossy(label.as_bytes()).into_owned()
 }

@@ -20,7 +20,7 @@ use crate::frame_quality::FrameQuality;
 /// Bytes reserved beyond the rows, for metadata and the closing.
 const SPARE: u64 = 128 << 10;
 
-/// What a file says at its start.
+/// Attributes that are known at the start.
 #[derive(Clone, Debug, Default)]
 pub struct Opening {
     /// Numbers per frame.
@@ -41,9 +41,9 @@ pub struct Opening {
     pub versions: BTreeMap<String, String>,
     /// Whether to store a small JPEG of every frame.
     pub thumbnails: bool,
-    /// Whether to store how good every frame is to look at.
+    /// Whether to store the quality of every frame.
     pub quality: bool,
-    /// Whether to store how good the sound is.
+    /// Whether to store the quality of the sound.
     pub sound_quality: bool,
     /// The device of the encoder: `cpu`, `cuda 0`.
     pub provider: String,
@@ -51,7 +51,7 @@ pub struct Opening {
     pub further: BTreeMap<String, String>,
 }
 
-/// What a file says at its end.
+/// Attributes that are known at the end.
 #[derive(Clone, Debug, Default)]
 pub struct Closing {
     /// Name of the recording.
@@ -91,7 +91,7 @@ pub struct Row {
     pub features: Vec<f32>,
     /// A small JPEG; stored only if [`Opening::thumbnails`] is set.
     pub thumbnail: Vec<u8>,
-    /// How good it is to look at; stored only if [`Opening::quality`] is set.
+    /// Its quality; stored only if [`Opening::quality`] is set.
     pub quality: FrameQuality,
     /// The clip of which it is the middle frame; there exactly if [`Opening::clip_frames`] is set.
     pub clip: Option<ClipTimes>,
