@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """What clips cost: decoding, memory, a whole grid. Prints figures, asserts nothing.
 
-    bench_clips.py [SECONDS [GRID_SECONDS]]      default: 60 10
+    bench_clips.py [SECONDS [GRID_SECONDS]]      default: 120 10
 
 Makes a recording of 1080p50 with a keyframe every 25 frames (and one of 250), H.264, no B frames, and takes a clip of 32 frames every 10 s by a
-plan. Processor seconds (user and system, of a process and its children), of decoding alone:
+plan. Processor seconds (user and system, of a process and its children), with and without the decoder, so that the difference is decoding:
 
     clips      qtdemux ! h264parse ! anchorgate plan=... ! avdec_h264 ! framepick ! fakesink
     needed     the compressed frames that those need (from the keyframe to a clip's last frame), in a file of their own, decoded by the same decoder
@@ -60,8 +60,8 @@ def recording(seconds, gop):
 
 
 def starts(seconds):
-    """The number of each clip's first frame: half a second into every ten."""
-    return [s * FPS + 25 for s in range(EVERY_S // 2, seconds - 1, EVERY_S)]
+    """The number of each clip's first frame: three quarters of a second after every five, in the middle of a group."""
+    return [s * FPS + 37 for s in range(EVERY_S // 2, seconds - 2, EVERY_S)]
 
 
 def plan(seconds, tokens, frames):
@@ -99,16 +99,16 @@ def decoding(seconds, gop):
     read = ["gst-launch-1.0", "-q", "filesrc", f"location={path}", "!", "qtdemux", "!", "h264parse"]
     raw, count = needed(path, seconds, gop)
     prices = [f"price-{tier}=1" for tier in ("low", "base", "high")]
-    clips = [*read, "!", "anchorgate", f"plan={plan(seconds, 1, FRAMES)}", *prices, "!", *DECODER, "!", "framepick", "!", "fakesink"]
-    found = {
-        "clips": measure(*clips)[0],
-        "needed": measure("gst-launch-1.0", "-q", "filesrc", f"location={raw}", "!", "h264parse", "!", *DECODER, "!", "fakesink")[0],
-        "all": measure(*read, "!", *DECODER, "!", "fakesink")[0],
-    }
-    print(f"GOP {gop}, {seconds} s: {len(starts(seconds))} clips of {FRAMES} frames need {count} of {seconds * FPS} frames; decoding, CPU s: "
-          + ", ".join(f"{name} {cpu:.2f}" for name, cpu in found.items())
-          + f"; {found['clips'] / found['needed']:.2f} x the needed, {found['all'] / found['clips']:.1f} x less than all", flush=True)
-    return found
+    gate = ["!", "anchorgate", f"plan={plan(seconds, 1, FRAMES)}", *prices]
+    alone = ["gst-launch-1.0", "-q", "filesrc", f"location={raw}", "!", "h264parse"]
+    graphs = {"clips": ([*read, *gate], ["!", "framepick"]), "needed": (alone, []), "all": (read, [])}
+    cpu = lambda before, decoder, after: measure(*before, *decoder, *after, "!", "fakesink")[0]
+    whole = {name: cpu(before, ["!", *DECODER], after) for name, (before, after) in graphs.items()}
+    decode = {name: whole[name] - cpu(before, [], []) for name, (before, _) in graphs.items()}
+    told = lambda found: ", ".join(f"{name} {s:.2f}" for name, s in found.items())
+    ratio = lambda found: f"{found['clips'] / found['needed']:.2f} x the needed, {found['all'] / found['clips']:.1f} x less than all"
+    print(f"GOP {gop}, {seconds} s: {len(starts(seconds))} clips of {FRAMES} frames need {count} of {seconds * FPS} frames. CPU s of decoding: {told(decode)}: {ratio(decode)}; "
+          f"with start and reading: {told(whole)}: {ratio(whole)}", flush=True)
 
 
 def r2plus1d():
@@ -158,7 +158,6 @@ output: {{ name: features, dim: 512 }}
 tiers: {{ low: {{ px: 112 }}, base: {{ px: 112 }}, high: {{ px: 112 }} }}
 """)
     print(f"R(2+1)D-18: {sum(int(np.prod(w.dims)) for w in weights) / 1e6:.1f} million weights", flush=True)
-    return path
 
 
 def encode(model, clips):
@@ -184,11 +183,16 @@ def pipeline(model):
 def main():
     if sys.argv[1:2] == ["encode"]:
         return encode(sys.argv[2], int(sys.argv[3]))
-    seconds, grid_s = (int(x) for x in (*sys.argv[1:], 60, 10)[:2]) if len(sys.argv) != 2 else (int(sys.argv[1]), 10)
+    if sys.argv[1:2] == ["model"]:
+        return r2plus1d()
+    seconds, grid_s = (int(x) for x in [*sys.argv[1:], *("120", "10")[len(sys.argv) - 1:]])
     OUT.mkdir(parents=True, exist_ok=True)
+    python = os.environ.get("EARMARK_PYTHON", sys.executable)
     for gop in (25, 250):
         decoding(seconds, gop)
-    model = r2plus1d()
+    # In a process of its own: a child counts the memory of the process that it was forked from.
+    call(python, __file__, "model")
+    model = OUT / "r2plus1d.onnx"
     output = OUT / "clips.h5"
     run = [EARMARK, "run", pipeline(model), "--threads", 1, "--overwrite", "--output", output, "--input"]
     tokens = 16 // 2 * 7 * 7
@@ -197,7 +201,6 @@ def main():
     path = recording(grid_s, 25)
     cpu, peak, wall = measure(*run, path, "--set", "budget.clip_end=video_features")
     clips = (grid_s * FPS - 16) // 16 + 1
-    python = os.environ.get("EARMARK_PYTHON", sys.executable)
     everything = measure("gst-launch-1.0", "-q", "filesrc", f"location={path}", "!", "qtdemux", "!", "h264parse", "!", *DECODER, "!", "fakesink")[0]
     one, more = (measure(python, __file__, "encode", model, n)[0] for n in (1, 1 + clips))
     parts = everything + more - one

@@ -142,3 +142,44 @@ pub(super) struct Ending {
     /// What is kept of an unfinished file.
     pub(super) kept: Option<Kept>,
 }
+
+#[cfg(test)]
+mod tests {
+    use anchoring::plan::Reason;
+    use anchoring::tier::Tier;
+
+    use super::*;
+
+    #[test]
+    fn a_clip_moves_with_its_frame_into_the_time_of_its_file() {
+        let times = [NO_FRAME, Nanos::new(95), Nanos::new(110)];
+        let mut frame = Frame {
+            pts: Nanos::new(110),
+            entry: Entry {
+                planned: Nanos::new(110),
+                asked: None,
+                tier: Tier::Base,
+                tokens: 1,
+                reason: Reason::Uniform,
+                anchor: None,
+            },
+            square: Square::default(),
+            large: None,
+            shape: (1, 1),
+            quality: FrameQuality::default(),
+            clip: Some(ClipSquares {
+                squares: vec![None; 3],
+                times: ClipTimes {
+                    start: times[1],
+                    stop: Nanos::new(125),
+                    frames: times.into(),
+                },
+            }),
+        };
+        // A file that begins at 100: the clip began in the one before.
+        frame.move_to(Nanos::new(10));
+        let clip = frame.clip.unwrap().times;
+        assert_eq!((clip.start, clip.stop), (Nanos::new(-5), Nanos::new(25)));
+        assert_eq!(clip.frames, [-1, -5, 10].map(Nanos::new));
+    }
+}

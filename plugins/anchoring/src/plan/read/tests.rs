@@ -143,6 +143,131 @@ fn a_file_that_is_not_a_plan_is_refused() {
     );
 }
 
+const CLIP_HEADER: &str = r#"{"kind":"plan","schema":"earmark-plan/2","video_id":"v","duration_ns":10000000000,"budget_tokens":1960,"spent_tokens":784,"config":{}}"#;
+const CLIP: &str = r#"{"kind":"clip","planned_ns":80,"tier":"high","tokens":784,"reason":"uniform","start_ns":40,"stop_ns":160,"frames_ns":[-1,40,80,120]}"#;
+
+#[test]
+fn clips_read_as_they_are_written() {
+    let plan = read(&[CLIP_HEADER, CLIP]).unwrap();
+    assert_eq!(plan.clips.len(), plan.entries.len());
+    assert_eq!(plan.clips[0].times[0], crate::plan::NO_FRAME);
+    assert_eq!(plan.clips[0].middle(), plan.entries[0].planned);
+    assert_eq!(plan.to_text(), format!("{CLIP_HEADER}\n{CLIP}\n"));
+    let two = CLIP_HEADER.replace("spent_tokens\":784", "spent_tokens\":1568");
+    // Two clips may have one middle frame.
+    assert_eq!(read(&[&two, CLIP, CLIP]).unwrap().clips.len(), 2);
+}
+
+#[test]
+fn invalid_clips_are_refused() {
+    let with = |from: &str, to: &str| CLIP.replace(from, to);
+    let clip = |text: &str, field, value, rule, hint| {
+        refused(&[CLIP_HEADER, text], 2, field, value, rule, hint);
+    };
+    clip(
+        &with("[-1,40,80,120]", "40"),
+        "frames_ns",
+        "40",
+        "array",
+        "one frame",
+    );
+    clip(
+        &with("[-1,40,80,120]", "[]"),
+        "frames_ns",
+        "0",
+        "1..=512",
+        "one clip",
+    );
+    clip(
+        &with("[-1,40", "[-2,40"),
+        "frames_ns",
+        "-2",
+        "-1 for no frame",
+        "seconds",
+    );
+    clip(
+        &with("[-1,40,80,120]", "[-1,-1]"),
+        "frames_ns",
+        "-1",
+        "at least one",
+        "outside",
+    );
+    clip(
+        &with("40,80,120]", "80,40]"),
+        "frames_ns",
+        "[-1,80,40]",
+        "order of time",
+        "text",
+    );
+    clip(
+        &with("stop_ns\":160", "stop_ns\":120"),
+        "frames_ns",
+        "0.000 s to 0.000 s",
+        "[start_ns 40",
+        "end",
+    );
+    clip(
+        &with("planned_ns\":80", "planned_ns\":160"),
+        "planned_ns",
+        "160",
+        "stop_ns 160",
+        "middle",
+    );
+    clip(
+        &with("784,", "785,"),
+        "tokens",
+        "785",
+        "costs 784",
+        "prices",
+    );
+    let late = with("120]", "10000000000]").replace(":160", ":20000000000");
+    clip(
+        &late,
+        "frames_ns",
+        "10000000000",
+        "below the recording's",
+        "another recording",
+    );
+    let two = CLIP_HEADER.replace("spent_tokens\":784", "spent_tokens\":1568");
+    let early = CLIP.replace("start_ns\":40", "start_ns\":30");
+    refused(
+        &[&two, CLIP, &early],
+        3,
+        "start_ns",
+        "30",
+        "order of time",
+        "text",
+    );
+    let mixed = "a plan has frames or clips";
+    refused(&[&two, CLIP, LOW], 3, "kind", "frame", mixed, "two models");
+    refused(
+        &[HEADER, LOW, &with("planned_ns\":80", "planned_ns\":90")],
+        3,
+        "kind",
+        "clip",
+        mixed,
+        "two models",
+    );
+}
+
+#[test]
+fn a_plan_has_no_more_overlapping_clips_than_are_kept() {
+    let cheap = CLIP.replace("high", "low").replace("784", "49");
+    let header = CLIP_HEADER
+        .replace("1960", "999999")
+        .replace("spent_tokens\":784", "spent_tokens\":50225");
+    let mut lines = vec![header.as_str()];
+    lines.extend(std::iter::repeat_n(cheap.as_str(), 1_025));
+    refused(
+        &lines,
+        1_026,
+        "start_ns",
+        "40",
+        "more than 1024 clips overlap",
+        "stride",
+    );
+}
+
 #[test]
 fn an_invalid_header_is_refused() {
     let with = |from: &str, to: &str| HEADER.replace(from, to);
