@@ -374,3 +374,93 @@ fn a_recording_of_ones_own_is_parsed_beside_its_anchors() {
 fn said_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
+
+/// `scripts/parsing.py` at a size that takes seconds: what it draws, and that a parser learns from it.
+#[test]
+fn the_set_that_can_be_had_is_of_llps_shape_and_trains_a_parser() {
+    let (Some(python), Some(_)) = (python(), sets("parsing-made-sets")) else {
+        return;
+    };
+    if !root().join("models/built/yamnet.onnx").exists() {
+        eprintln!("skipped: the models are not installed; `make setup` does");
+        return;
+    }
+    let at = folder("parsing-made");
+    let script = root().join("scripts/parsing.py");
+    let made = Command::new(&python)
+        .arg(&script)
+        .arg("make")
+        .arg(at.join("set"))
+        .args(["--train", "8", "--val", "4", "--test", "4", "--dense", "6"])
+        .output()
+        .unwrap();
+    if said(&made).contains("is missing") {
+        eprintln!("skipped: {}", said(&made));
+        return;
+    }
+    assert!(made.status.success(), "{}", said(&made));
+    // Sounds and pictures are drawn apart in thirds or so, and the weak labels of the test are the union of what is heard and seen.
+    let check = "import csv, sys, numpy as np\n\
+        sys.path.insert(0, sys.argv[1]); sys.dont_write_bytecode = True\n\
+        import parsing\n\
+        rng = np.random.default_rng(0)\n\
+        drawn = [e for _ in range(2000) for e in parsing.draw(0, rng)]\n\
+        heard, seen = (np.array([e[k] for e in drawn]) for k in (3, 4))\n\
+        shares = [(heard & ~seen).mean(), (seen & ~heard).mean(), (heard & seen).mean()]\n\
+        assert np.allclose(shares, [.3, .3, .4], atol=.03), shares\n\
+        assert all(e[3] and e[4] for _ in range(200) for e in parsing.draw(3, rng))\n\
+        assert len(parsing.CLASSES) == 12\n\
+        rows = lambda f: list(csv.DictReader(open(f'{sys.argv[2]}/llp/{f}.csv'), delimiter='\\t'))\n\
+        weak = {r['filename']: set(r['event_labels'].split(',')) for r in rows('AVVP_test_pd')}\n\
+        union = {name: set() for name in weak}\n\
+        for r in rows('AVVP_eval_audio') + rows('AVVP_eval_visual'):\n\
+        \x20   assert 0 <= int(r['onset']) < int(r['offset']) <= 10\n\
+        \x20   if r['filename'] in union: union[r['filename']].add(r['event_labels'])\n\
+        assert union == weak and len(weak) == 4";
+    let checked = Command::new(&python)
+        .args([
+            "-c",
+            check,
+            text(&root().join("scripts")),
+            text(&at.join("set")),
+        ])
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{}", said(&checked));
+
+    let (llp, dense, out) = (at.join("set/llp"), at.join("set/dense"), at.join("out"));
+    json(&train("kitchenmix", &llp, Some(&dense), &out));
+    let scored = json(&["parse", "eval", text(&out)]);
+    assert_eq!(
+        (&scored["avvp"]["videos"], &scored["avvp"]["classes"]),
+        (&4.into(), &12.into())
+    );
+
+    // Beginnings at the onsets of plans; one that is missing is named.
+    let (plans, npz) = (at.join("plans"), at.join("p.npz"));
+    std::fs::create_dir(&plans).unwrap();
+    for i in 0..4 {
+        let wav = llp.join(format!("sound/test{i:05}.wav"));
+        let plan = plans.join(format!("test{i:05}.jsonl"));
+        json(&[
+            "plan",
+            "gated",
+            "--input",
+            text(&wav),
+            "--output",
+            text(&plan),
+        ]);
+    }
+    let predict = [
+        "parse",
+        "predict",
+        text(&out),
+        "--onsets",
+        text(&plans),
+        "--output",
+        text(&npz),
+    ];
+    json(&predict);
+    std::fs::remove_file(plans.join("test00002.jsonl")).unwrap();
+    assert!(refused(&predict).contains("test00002.jsonl"));
+}
