@@ -208,7 +208,7 @@ def make(args):
             for kind, start, stop, in_sound, in_picture in events:
                 first, last = on_grid(start, stop)
                 if split == "dense":
-                    dense.setdefault(name, []).append({"segment": [first, last], "label": CLASSES[kind]})
+                    dense.setdefault(name, []).append({"segment": [first, last], "label": CLASSES[kind], "label_id": kind})
                     for modality in totals:
                         totals[modality][kind] += np.load(folder / f"{modality}/{name}.npy")[first:last].sum(0)
                     continue
@@ -237,7 +237,9 @@ def make(args):
         for modality, total in totals.items():
             centred = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9)
             centred = centred - centred.mean(0)
-            np.save(args.dir / folder / f"words_{modality}.npy", centred.astype("f4"))
+            # A densely labelled set has the classes that its annotations name, in the order of `label_id`.
+            there = total.any(1) if folder == "dense" else slice(None)
+            np.save(args.dir / folder / f"words_{modality}.npy", centred[there].astype("f4"))
     print(f"{args.dir}: {sum(counts.values())} pieces; sounds are {'real clips' if sounds.real else 'synthetic'}", file=sys.stderr)
 
 
