@@ -215,7 +215,7 @@ fn impossible_questions_are_refused() {
         (
             &["--endpoint", "127.0.0.1", "--model", "x"],
             2,
-            "no address",
+            "not an address",
         ),
         (&["--endpoint", "http://127.0.0.1:1/v1"], 2, "--model"),
         (

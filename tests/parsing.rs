@@ -220,7 +220,7 @@ fn misfits_are_reported_by_name() {
     told(&typo, "unknown field `mixpu`");
     told(
         &["parse", "eval", text(&out.join("nothing"))],
-        "no trained parser",
+        "not a trained parser",
     );
 
     json(&train("link-llp", &llp, None, &out));

@@ -181,7 +181,7 @@ fn what_cannot_be_shown_is_refused_and_nothing_is_written() {
                 "report", "empty", "--video", "nothere/", "--output", "pages",
             ],
             1,
-            "--video nothere/: there is no such file or folder",
+            "--video nothere/: no such file or folder",
         ),
         (
             &["report", gated, "--compare", "x.h5", "--output", "o.html"],

@@ -140,7 +140,7 @@ impl Template {
         let text = text.replace("\r\n", "\n");
         let Some((head, body)) = text.split_once("\n---\n") else {
             bail!(
-                "{name} is no template: it begins with `form: text` or `form: json` and a line `---`"
+                "{name} is not a template: it must begin with `form: text` or `form: json` and a line `---`"
             );
         };
         let mut template = Self {

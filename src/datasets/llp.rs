@@ -199,7 +199,7 @@ pub(crate) struct Test {
 pub(crate) fn test(folder: &Path) -> anyhow::Result<Test> {
     if !folder.is_dir() {
         bail!(
-            "{} is no folder: the labels are {TEST}, {AUDIO} and {VISUAL} in one",
+            "{} is not a folder: the labels are {TEST}, {AUDIO} and {VISUAL} in one",
             folder.display()
         );
     }

@@ -256,7 +256,7 @@ impl fmt::Display for Survey {
 /// The files of a folder and of its `events/`, by name.
 fn names(folder: &Path) -> anyhow::Result<Vec<(String, PathBuf)>> {
     if !folder.is_dir() {
-        bail!("{} is no folder", folder.display());
+        bail!("{} is not a folder", folder.display());
     }
     let mut names = Vec::new();
     for place in [folder.to_owned(), folder.join("events")] {

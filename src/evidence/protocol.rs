@@ -101,7 +101,7 @@ impl Protocol {
             ),
         };
         let protocol: Self =
-            serde_yaml::from_str(&text).with_context(|| format!("{name} is no protocol"))?;
+            serde_yaml::from_str(&text).with_context(|| format!("{name} is not a protocol"))?;
         protocol.check().with_context(|| name)?;
         Ok(protocol)
     }

@@ -57,7 +57,7 @@ pub(super) fn ready(folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder)
         .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     if !folder.is_dir() {
-        bail!("{} is no folder", folder.display());
+        bail!("{} is not a folder", folder.display());
     }
     tempfile::tempfile_in(folder)
         .with_context(|| format!("cannot write to {}", folder.display()))?;

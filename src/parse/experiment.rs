@@ -121,11 +121,11 @@ impl Experiment {
         let text = if path.exists() {
             text::text(path)?
         } else {
-            let wrong = || format!("and {name} is no file");
+            let wrong = || format!("and {name} is not a file");
             shipped(name).with_context(wrong)?.to_owned()
         };
         let it: Self =
-            serde_yaml::from_str(&text).with_context(|| format!("{name} is no experiment"))?;
+            serde_yaml::from_str(&text).with_context(|| format!("{name} is not an experiment"))?;
         it.check().with_context(|| name.to_owned())?;
         Ok(it)
     }

@@ -77,7 +77,7 @@ impl Set {
 /// A file is missing or invalid.
 pub(super) fn read(labels: Labels, folder: &Path, seconds: usize) -> anyhow::Result<Set> {
     if !folder.is_dir() {
-        bail!("{} is no folder", folder.display());
+        bail!("{} is not a folder", folder.display());
     }
     match labels {
         Labels::Llp => of_llp(folder, seconds),

@@ -130,7 +130,7 @@ fn what_does_not_pass_ends_it() {
         (&["--status-500-every", "1"][..], "says 500: out of order"),
         (
             &["--broken-every", "1"],
-            "no chat completion, 3 times in a row",
+            "not a chat completion, 3 times in a row",
         ),
         (&["--stall-every", "1"], "did not answer within 1 s"),
         (&["--key", "secret"], "401"),

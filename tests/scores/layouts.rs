@@ -159,7 +159,7 @@ fn questions_are_read_as_published() {
     refuses(&["layout", "--data", data], &["no file of a known layout"]);
     refuses(
         &["layout", "--data", &made("sounds.csv")],
-        &["is no folder"],
+        &["is not a folder"],
     );
 }
 
