@@ -203,7 +203,7 @@ fn what_makes_no_sense_is_refused() {
     std::fs::write(&protocol, &shipped).unwrap();
     assert!(refused(&args).contains("has no labels"));
     std::fs::write(data.join("events/a.csv"), "start_s,stop_s,class\n1,2,tap\n").unwrap();
-    assert!(refused(&args).contains("none of the 1 recordings"));
+    assert!(refused(&args).contains("none of the 1 labelled recordings"));
     assert!(refused(&["sample"]).contains("--output"));
 }
 

@@ -352,7 +352,7 @@ fn moments_that_make_no_sense_are_refused_with_their_line() {
             good.replace("[0, 1]", "[0, 5]"),
             &["relevant clip 5", "0 to 4"],
         ),
-        ("uneven.jsonl", good.replace("[0, 1]", "[0]"), &["as many"]),
+        ("uneven.jsonl", good.replace("[0, 1]", "[0]"), &["must be equal"]),
         (
             "five.jsonl",
             good.replace("[4, 4, 4]", "[4, 5, 4]"),
@@ -454,7 +454,7 @@ fn parsing_that_makes_no_sense_is_refused() {
         ),
         ("filenames[0] = 'a_0_10'", &["twice"]),
         ("classes[0] = 'Spech'", &["did you mean `Speech`?"]),
-        ("classes = ['Dog', 'Dog']", &["each of the 2 once"]),
+        ("classes = ['Dog', 'Dog']", &["each of the 2 exactly once"]),
         (
             "filenames = np.array(filenames, dtype=object)",
             &["Python objects"],
