@@ -77,7 +77,8 @@ impl GateQueue {
                 Item::Clip(clip) => {
                     self.counts.entries += 1;
                     self.counts.tokens += clip.entry.tokens;
-                    self.counts.spent += clip.entry.tokens;
+                    let (start, stop) = (clip.frames.start, clip.frames.stop);
+                    self.unspent.push((start, stop, clip.entry.tokens));
                     self.send(Message::Clip(clip));
                 }
                 Item::Candidate(one) => self.send(Message::Candidate(one)),
@@ -93,6 +94,7 @@ impl GateQueue {
             match verdict {
                 Verdict::Serve { entry, pts } => {
                     self.counts.spent += entry.tokens;
+                    self.spend_clips(entry.planned);
                     let earliest = self.sharpest.earliest(&entry, pts);
                     self.send(Message::Chosen(Chosen {
                         entry,
@@ -134,6 +136,16 @@ impl GateQueue {
                 Verdict::Skip { from, to, left } => self.skip(to - from, left),
             }
         }
+    }
+
+    /// Counts clips as spent with the first of their frames that is there; a clip without any costs nothing.
+    fn spend_clips(&mut self, planned: Nanos) {
+        let counts = &mut self.counts;
+        self.unspent.retain(|&(start, stop, tokens)| {
+            let has_come = start <= planned && planned < stop;
+            counts.spent += if has_come { tokens } else { 0 };
+            !has_come && stop > planned
+        });
     }
 
     /// Whether the frame of a unit that is decoded anyway may be taken in place of a wanted one.

@@ -194,6 +194,8 @@ pub(super) struct GateQueue {
     last_key: Option<Nanos>,
     jumps: JumpState,
     sharpest: SharpestSpans,
+    /// Clips none of whose frames has come: start, stop and price. Their frames wait in `gops`, which bounds them.
+    unspent: Vec<(Nanos, Nanos, u64)>,
     pub(super) counts: Counts,
 }
 
@@ -265,6 +267,7 @@ impl GateQueue {
             holes: DiscontinuityFinder::default(),
             longest_gop: Nanos::ZERO,
             last_key: None,
+            unspent: Vec::new(),
             counts: Counts::default(),
         })
     }

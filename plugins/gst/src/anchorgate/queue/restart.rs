@@ -62,6 +62,7 @@ impl GateQueue {
         self.display_times.flush();
         self.inspector.flush();
         self.counts.spent = 0;
+        self.unspent.clear();
         self.sharpest.restart();
         self.segment = None;
         self.first_keyframe = None;
