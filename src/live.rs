@@ -90,6 +90,8 @@ pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Resu
         session::check_models(&plan.pipeline)?;
     }
     files::ready(&folder)?;
+    // Sources with the same models share their sessions; a restarted source finds them again.
+    gstearmark::onnx::share_sessions();
     gstearmark::onnx::keep_sessions(4 * plans.len());
     let notices = Arc::new(Notices::default());
     let mut hub = Hub::default();

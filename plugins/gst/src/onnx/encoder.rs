@@ -27,7 +27,7 @@ impl Encoder {
         self.0.device()
     }
     /// Why the CPU runs it, if another device was requested.
-    pub fn instead(&self) -> Option<&str> {
+    pub fn instead(&self) -> Option<String> {
         self.0.instead()
     }
     /// Numbers per frame.

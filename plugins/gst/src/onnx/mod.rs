@@ -31,7 +31,7 @@ pub use examine::{check_model, ports, try_device};
 pub use ports::{Port, Ports};
 pub use provider::{Device, Provider, providers};
 pub use runtime::{runtime_path, runtime_version};
-pub use session::{keep_sessions, spare_memory};
+pub use session::{keep_sessions, share_sessions, spare_memory};
 pub use tagger::{Tagger, load_tagger};
 pub use telemetry::forbid as forbid_telemetry;
 pub use voice::{Voice, load_voice};

@@ -1,8 +1,9 @@
-//! Loads a model as a session of ONNX Runtime, checks it against its manifest, and keeps idle sessions for the next recording.
+//! Loads a model as a session of ONNX Runtime, checks it against its manifest, keeps idle sessions for the next recording, and lets
+//! several streams of one process share a session.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::provider::{Device, Provider};
 use super::runtime::environment;
@@ -14,6 +15,12 @@ static IDLE: Mutex<Idle> = Mutex::new(Idle {
     most: 0,
     sessions: Vec::new(),
 });
+
+/// Sessions in use, for others to share; `None` where nobody shares.
+static SHARED: Mutex<Option<Vec<InUse>>> = Mutex::new(None);
+
+/// A session in use, for as long as it is.
+type InUse = (Key, Weak<Mutex<Ready>>);
 
 struct Idle {
     most: usize,
@@ -42,6 +49,13 @@ pub fn keep_sessions(most: usize) {
     idle.sessions.drain(..over);
 }
 
+/// From now on, whoever loads a model that is in use runs it in the same session, one at a time: its weights and its working memory
+/// are there once. For programs that play many streams at once.
+pub fn share_sessions() {
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.get_or_insert_default();
+}
+
 /// The names of a model's inputs.
 fn inputs(manifest: &Manifest) -> String {
     let pathways = manifest.pathways().into_iter();
@@ -59,40 +73,51 @@ pub fn spare_memory(yes: bool) {
 }
 
 /// A session that can run.
-struct Ready {
+pub(super) struct Ready {
     key: Key,
-    session: Session,
+    pub(super) session: Session,
     /// Why it runs on the CPU, if another device was requested.
     instead: Option<String>,
     /// How many items it takes at once, if fixed.
     batch: Option<usize>,
 }
 
-/// A session in use; dropping it makes it idle.
-pub(super) struct Lease(Option<Ready>);
+/// A session in use, alone or together; when the last lease is dropped, it is idle.
+pub(super) struct Lease(Option<Arc<Mutex<Ready>>>);
 
 impl Lease {
     /// An idle session, if there is one.
     fn idle(key: &Key) -> Option<Self> {
         let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
         let at = idle.sessions.iter().position(|ready| ready.key == *key)?;
-        Some(Self(Some(idle.sessions.remove(at))))
+        Some(Self::new(idle.sessions.remove(at)))
     }
 
-    /// The session; missing only during a drop.
-    pub(super) fn session(&mut self, name: &str) -> Result<&mut Session, ModelError> {
-        let ready = self.0.as_mut().map(|ready| &mut ready.session);
+    fn new(ready: Ready) -> Self {
+        Self(Some(Arc::new(Mutex::new(ready))))
+    }
+
+    /// The session, once nobody else runs it; missing only during a drop.
+    pub(super) fn lock(&self, name: &str) -> Result<MutexGuard<'_, Ready>, ModelError> {
+        let ready = self.get();
         ready.ok_or_else(|| ModelError::Run {
             name: name.into(),
             message: "its session is gone".into(),
         })
+    }
+
+    fn get(&self) -> Option<MutexGuard<'_, Ready>> {
+        let ready = self.0.as_ref()?;
+        Some(ready.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ready) = self.0.take().filter(|_| idle.most > 0) {
+        let ready = self.0.take().and_then(Arc::into_inner);
+        let ready = ready.map(|ready| ready.into_inner().unwrap_or_else(PoisonError::into_inner));
+        if let Some(ready) = ready.filter(|_| idle.most > 0) {
             if idle.sessions.len() >= idle.most {
                 idle.sessions.remove(0);
             }
@@ -134,7 +159,24 @@ impl Model {
                 manifest.output.dim,
             ),
         };
+        // Held until the session is there, so that two don't load it at once.
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let sharing = shared.as_mut();
+        let in_use = sharing.and_then(|all| {
+            all.retain(|(_, ready)| ready.strong_count() > 0);
+            let own = all.iter().find(|(other, _)| *other == key);
+            own.and_then(|(_, ready)| ready.upgrade())
+        });
+        if let Some(lease) = in_use.map(|ready| Lease(Some(ready))) {
+            return Ok(Self { lease, manifest });
+        }
+        let mut offer = |lease: &Lease, key: Key| {
+            if let Some((all, ready)) = shared.as_mut().zip(lease.0.as_ref()) {
+                all.push((key, Arc::downgrade(ready)));
+            }
+        };
         if let Some(lease) = Lease::idle(&key) {
+            offer(&lease, key);
             return Ok(Self { lease, manifest });
         }
         let load = |err: String| ModelError::Load {
@@ -157,33 +199,32 @@ impl Model {
             )));
         }
         let batch = ports::fixed_batch(&manifest, &ports);
-        Ok(Self {
-            lease: Lease(Some(Ready {
-                key,
-                session,
-                instead,
-                batch,
-            })),
-            manifest,
-        })
+        let lease = Lease::new(Ready {
+            key: key.clone(),
+            session,
+            instead,
+            batch,
+        });
+        offer(&lease, key);
+        Ok(Self { lease, manifest })
     }
 
     /// The device that runs it.
     pub(super) fn device(&self) -> Device {
-        match &self.lease.0 {
+        match self.lease.get() {
             Some(ready) if ready.instead.is_none() => ready.key.device,
             _ => Device::default(),
         }
     }
 
     /// Why the CPU runs it, if another device was requested.
-    pub(super) fn instead(&self) -> Option<&str> {
-        self.lease.0.as_ref()?.instead.as_deref()
+    pub(super) fn instead(&self) -> Option<String> {
+        self.lease.get()?.instead.clone()
     }
 
     /// How many items it takes at once, if fixed.
     pub(super) fn fixed_batch(&self) -> Option<usize> {
-        self.lease.0.as_ref()?.batch
+        self.lease.get()?.batch
     }
 
     /// Runs `n` items and passes the `[n, dim]` output to `take`. A model with a fixed batch runs as often as needed; the last run is padded
@@ -262,8 +303,8 @@ impl Model {
                 .map_err(|err| fail(err.to_string()))?;
             inputs.push((&feed.name, tensor.into()));
         }
-        let session = self.lease.session(name)?;
-        let outputs = session.run(inputs).map_err(|err| fail(err.to_string()))?;
+        let mut ready = self.lease.lock(name)?;
+        let outputs = (ready.session.run(inputs)).map_err(|err| fail(err.to_string()))?;
         let (shape, numbers) = outputs[self.manifest.output.name.as_str()]
             .try_extract_tensor::<f32>()
             .map_err(|err| fail(err.to_string()))?;
@@ -296,4 +337,45 @@ pub(super) fn open(
         .and_then(|builder| Ok(builder.with_execution_providers([provider])?))
         .and_then(|mut builder| builder.commit_from_file(file))
         .map_err(|err| err.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::find;
+
+    #[test]
+    fn those_that_share_run_in_one_session_and_get_what_they_asked_for() {
+        let name = "efficientnet-lite0";
+        let Some(manifest) = find(name).ok().filter(|model| model.onnx_path().exists()) else {
+            eprintln!("skipped: {name} is not installed; `make setup` does");
+            return;
+        };
+        let load = || Model::new(manifest.clone(), 1, Device::default()).unwrap();
+        let place = |model: &Model| model.lease.0.as_ref().map(Arc::as_ptr);
+        let run = |model: &mut Model, light: f32| {
+            let grey = vec![light; 3 * 112 * 112];
+            let shape = [1, 3, 112, 112];
+            model.run(&shape, &grey, <[f32]>::to_vec).unwrap()
+        };
+        let (mut alone, other) = (load(), load());
+        assert_ne!(place(&alone), place(&other));
+        let expected = [0.1, 0.9].map(|light| run(&mut alone, light));
+        assert_ne!(expected[0], expected[1]);
+        share_sessions();
+        let mut both = [load(), load()];
+        assert_eq!(place(&both[0]), place(&both[1]));
+        std::thread::scope(|scope| {
+            for ((model, light), expected) in both.iter_mut().zip([0.1, 0.9]).zip(&expected) {
+                scope.spawn(move || {
+                    for _ in 0..3 {
+                        assert_eq!(run(model, light), *expected);
+                    }
+                });
+            }
+        });
+        drop(both);
+        let again = load();
+        assert!(place(&again).is_some());
+    }
 }

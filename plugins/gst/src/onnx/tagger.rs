@@ -106,7 +106,8 @@ impl Tagger {
         let shape = [1, 1, input.frames.unwrap_or(96), input.bands.unwrap_or(64)];
         let tensor =
             TensorRef::from_array_view((shape, log_mel)).map_err(|err| fail(err.to_string()))?;
-        let session = self.model.lease.session(name)?;
+        let mut ready = self.model.lease.lock(name)?;
+        let session = &mut ready.session;
         let outputs = session
             .run(super::inputs![input.name.as_str() => tensor])
             .map_err(|err| fail(err.to_string()))?;

@@ -22,15 +22,18 @@ impl Voice {
     /// # Errors
     /// ONNX Runtime or the model cannot be loaded, or the model differs from its manifest.
     pub fn new(manifest: Manifest) -> Result<Self, ModelError> {
-        let mut model = Model::new(manifest, 1, Device::default())?;
+        let model = Model::new(manifest, 1, Device::default())?;
         let Some(memory) = model.manifest.memory.clone() else {
             return Err(ModelError::Load {
                 name: model.manifest.name,
                 message: "its manifest has no memory".into(),
             });
         };
-        let outputs = model.lease.session(&model.manifest.name)?.outputs();
-        if !outputs.iter().any(|output| output.name() == memory.output) {
+        let ready = model.lease.lock(&model.manifest.name)?;
+        let outputs = ready.session.outputs();
+        let keeps = outputs.iter().any(|output| output.name() == memory.output);
+        drop(ready);
+        if !keeps {
             return Err(ModelError::Load {
                 name: model.manifest.name,
                 message: format!("it has no output {:?}", memory.output),
@@ -82,7 +85,8 @@ impl Voice {
             .map_err(broken)?;
         let rate = [i64::from(RATE)];
         let rate = TensorRef::from_array_view(([0usize; 0], rate.as_slice())).map_err(broken)?;
-        let session = self.model.lease.session(name)?;
+        let mut ready = self.model.lease.lock(name)?;
+        let session = &mut ready.session;
         let outputs = session
             .run(super::inputs![
                 input.name.as_str() => sound,
