@@ -352,7 +352,11 @@ fn moments_that_make_no_sense_are_refused_with_their_line() {
             good.replace("[0, 1]", "[0, 5]"),
             &["relevant clip 5", "0 to 4"],
         ),
-        ("uneven.jsonl", good.replace("[0, 1]", "[0]"), &["must be equal"]),
+        (
+            "uneven.jsonl",
+            good.replace("[0, 1]", "[0]"),
+            &["must be equal"],
+        ),
         (
             "five.jsonl",
             good.replace("[4, 4, 4]", "[4, 5, 4]"),
