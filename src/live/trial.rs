@@ -480,7 +480,7 @@ mod tests {
             "H.264, 25.0 frames/s, 1.0 Mbit/s",
             "every 50 frames, 2.0 s",
             "AAC",
-            "run at 1.00",
+            "runs at 1.00",
             "within 40 ms",
             "none of 900 packets",
         ] {

@@ -214,7 +214,7 @@ mod tests {
         }
         let said = format!("{:#}", Experiment::read("uwav").unwrap_err());
         assert!(
-            said.contains("uwav-llp") && said.contains("no file"),
+            said.contains("uwav-llp") && said.contains("not a file"),
             "{said}"
         );
     }

@@ -109,7 +109,11 @@ pub(super) fn plan() -> anyhow::Result<Vec<Vec<u8>>> {
         .iter()
         .map(|line| line.to_text().to_string())
         .collect();
-    let clips = [Line::Plan(header()), Line::Anchor(anchor(0, 2000)?)].into_iter();
+    let about = Header {
+        spent_tokens: 2 * clip()?.entry.tokens,
+        ..header()
+    };
+    let clips = [Line::Plan(about), Line::Anchor(anchor(0, 2000)?)].into_iter();
     let clips = clips.chain([Line::Clip(clip()?), Line::Clip(clip()?)]);
     let clips: Vec<_> = clips.map(|line| line.to_text()).collect();
     Ok([text, clips]
