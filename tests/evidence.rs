@@ -116,6 +116,12 @@ fn plans_of_every_policy_cost_the_same_and_can_be_run() {
         assert_eq!(of(name)["tokens"], 1960.0, "{name}");
     }
     assert!(of("egotrigger-like")["tokens"].as_f64().unwrap() <= 1960.0);
+    for key in ["recall_at_k", "recall_at_k_d"] {
+        assert!(
+            of("uniform-224")[key].is_null(),
+            "an even policy chooses nothing"
+        );
+    }
     // Events last two to four seconds: two anchors hit from half of them to all.
     let oracle = of("oracle")["recall_at_k"].as_f64().unwrap();
     assert!((0.5..=1.0).contains(&oracle), "{oracle}");
