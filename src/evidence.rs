@@ -91,20 +91,12 @@ pub(crate) fn sample(args: &Sample, output: Output) -> anyhow::Result<Scored> {
     for (policy, taken) in work.plans()? {
         let numbers = work.protocol.numbers(policy);
         let (hits, tokens) = work.hits(&taken);
-        // Policies that spread frames evenly choose no seconds, so nothing can be recalled.
-        let chosen = (policy.kind != protocol::Kind::Uniform).then(|| hits.recall());
-        let (recall, grown) = chosen.unzip();
-        let shown = |share: Option<f64>| share.map_or_else(|| "-".into(), |x| format!("{x:.3}"));
+        let (recall, grown) = hits.chosen(policy.kind);
         rows.push(json!({
             "policy": policy.name, "anchors": numbers.anchors, "grow_s": numbers.grow, "budget_tokens": numbers.budget,
             "tokens": tokens, "recall_at_k": recall, "recall_at_k_d": grown, "seconds_of_events": hits.seconds,
         }));
-        text += &format!(
-            "{:<16}{tokens:>8.1}{:>11}{:>13}\n",
-            policy.name,
-            shown(recall),
-            shown(grown)
-        );
+        text += &plans::line(&policy.name, tokens, recall, grown);
     }
     let value = json!({ "ok": true, "recordings": work.clips.clips.len(), "missing": work.clips.missing, "left_out": work.clips.left_out, "policies": rows });
     files::write(

@@ -43,6 +43,18 @@ impl Hits {
         let of = |hit: usize| hit as f64 / self.seconds.max(1) as f64;
         (of(self.anchored), of(self.grown))
     }
+
+    /// The same; none of a policy that spreads frames evenly, which chooses no seconds.
+    pub(super) fn chosen(self, kind: Kind) -> (Option<f64>, Option<f64>) {
+        (kind != Kind::Uniform).then(|| self.recall()).unzip()
+    }
+}
+
+/// A policy's line in the table of recalls.
+pub(super) fn line(policy: &str, tokens: f64, recall: Option<f64>, grown: Option<f64>) -> String {
+    let shown = |share: Option<f64>| share.map_or_else(|| "-".into(), |x| format!("{x:.3}"));
+    let (recall, grown) = (shown(recall), shown(grown));
+    format!("{policy:<16}{tokens:>8.1}{recall:>11}{grown:>13}\n")
 }
 
 /// A policy's choice for every piece of a recording.

@@ -104,6 +104,14 @@ pub(super) fn row(name: &str, href: &str, shown: anyhow::Result<&RunView>) -> Va
     }
 }
 
+/// The folder's own name, also where it is given as `.`.
+fn title(folder: &Path) -> String {
+    let whole = folder.canonicalize();
+    let folder = whole.as_deref().unwrap_or(folder);
+    let name = folder.file_name().unwrap_or(folder.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
 /// A file's name below the folder.
 pub(super) fn name(file: &Path, folder: &Path) -> String {
     file.strip_prefix(folder)
@@ -164,8 +172,7 @@ pub(super) fn write(args: &cli::Report, output: Output) -> anyhow::Result<()> {
             Err(e) => row(&name, &href, Err(anyhow::anyhow!("{e:#}"))),
         });
     }
-    let title = args.file.file_name().unwrap_or(args.file.as_os_str());
-    let html = page::index(&title.to_string_lossy(), &rows)?;
+    let html = page::index(&title(&args.file), &rows)?;
     super::write(&index_place, &html, args.overwrite)?;
     let done = rows.len() - failed.len();
     if output.json {
@@ -186,5 +193,18 @@ pub(super) fn write(args: &cli::Report, output: Output) -> anyhow::Result<()> {
             failed.len(),
             rows.len()
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_titled_with_its_own_name() {
+        let here = std::env::current_dir().unwrap();
+        let name = here.file_name().unwrap().to_str().unwrap();
+        assert_eq!(title(Path::new(".")), name);
+        assert_eq!(title(Path::new("/nowhere/kitchens")), "kitchens");
     }
 }
