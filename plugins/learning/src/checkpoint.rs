@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::tensors::{self, Matrices};
+use crate::tensors::{self, Matrices, Matrix};
 
 /// What is kept.
 pub(crate) struct Checkpoint {
@@ -35,6 +35,26 @@ pub(crate) struct Progress {
 const PARTS: [&str; 4] = ["weights/", "mean/", "square/", "best/"];
 
 impl Checkpoint {
+    /// Before the first step.
+    pub(crate) fn begin(weights: Matrices) -> Self {
+        let zeros: Matrices = weights
+            .iter()
+            .map(|(name, m)| (name.clone(), Matrix::zeros(m.rows, m.cols)))
+            .collect();
+        Self {
+            best: weights.clone(),
+            weights,
+            moments: [zeros.clone(), zeros],
+            progress: Progress {
+                epochs: 0,
+                steps: 0,
+                best_epoch: 0,
+                best_accuracy: None,
+                curve: Vec::new(),
+            },
+        }
+    }
+
     pub(crate) fn write(&self, path: &Path, of: &Value) -> anyhow::Result<()> {
         let parts = [
             &self.weights,

@@ -117,7 +117,7 @@ pub fn train(
             }
             read
         }
-        _ => begin(sizes, settings.seed),
+        _ => Checkpoint::begin(sizes.first(settings.seed)),
     };
     let head = |weights: &Matrices, progress: &Progress| {
         let card = json!({
@@ -192,26 +192,6 @@ pub fn accuracy(data: &Dataset, head: &Head, recordings: &[usize]) -> anyhow::Re
         all.add(head.scores(data.recording(*i))?.view(), data.labels_of(*i));
     }
     Ok(all)
-}
-
-fn begin(sizes: Sizes, seed: u64) -> Checkpoint {
-    let weights = sizes.first(seed);
-    let zeros: Matrices = weights
-        .iter()
-        .map(|(name, m)| (name.clone(), Matrix::zeros(m.rows, m.cols)))
-        .collect();
-    Checkpoint {
-        best: weights.clone(),
-        weights,
-        moments: [zeros.clone(), zeros],
-        progress: Progress {
-            epochs: 0,
-            steps: 0,
-            best_epoch: 0,
-            best_accuracy: None,
-            curve: Vec::new(),
-        },
-    }
 }
 
 /// The mean of every value over the training split, and one over its deviation; 0 for a value that never changes.

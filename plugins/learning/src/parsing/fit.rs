@@ -14,7 +14,7 @@ use super::layers::Shapes;
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::network::Weights;
 use crate::optimiser::{Optimiser, Tracked};
-use crate::tensors::{Matrices, Matrix};
+use crate::tensors::Matrices;
 use crate::train::Go;
 
 /// An epoch that is done.
@@ -70,7 +70,7 @@ pub(crate) fn fit(
             }
             read
         }
-        _ => begin(task.first(training.seed)),
+        _ => Checkpoint::begin(task.first(training.seed)),
     };
     let adam = AdamWConfig::new()
         .with_epsilon(1e-8)
@@ -118,23 +118,4 @@ pub(crate) fn fit(
         }
     }
     Ok(Some((state.best, state.progress)))
-}
-
-fn begin(weights: Matrices) -> Checkpoint {
-    let zeros: Matrices = weights
-        .iter()
-        .map(|(name, m)| (name.clone(), Matrix::zeros(m.rows, m.cols)))
-        .collect();
-    Checkpoint {
-        best: weights.clone(),
-        weights,
-        moments: [zeros.clone(), zeros],
-        progress: Progress {
-            epochs: 0,
-            steps: 0,
-            best_epoch: 0,
-            best_accuracy: None,
-            curve: Vec::new(),
-        },
-    }
 }
