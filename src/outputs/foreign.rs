@@ -39,12 +39,70 @@ pub(crate) fn names(path: &Path) -> anyhow::Result<Vec<String>> {
     }
 }
 
-/// Rows of numbers, read from the first on.
-pub(crate) struct Rows {
+/// A child that answers what a dataset is, and then writes its numbers.
+struct Numbers {
     path: PathBuf,
     dataset: String,
     child: Child,
     from: BufReader<ChildStdout>,
+}
+
+impl Numbers {
+    /// Its answer, and the numbers to come.
+    fn ask(task: Task, path: &Path, dataset: &str) -> anyhow::Result<(Answer, Self)> {
+        let mut child = start(task, path, None, Some(dataset))?;
+        let Some(stdout) = child.stdout.take() else {
+            bail!("cannot read {}: its process has no output", path.display());
+        };
+        let mut numbers = Self {
+            path: path.into(),
+            dataset: dataset.into(),
+            child,
+            from: BufReader::new(stdout),
+        };
+        let mut line = Vec::new();
+        let read = (&mut numbers.from)
+            .take(LONGEST_ANSWER)
+            .read_until(b'\n', &mut line);
+        match read.ok().and_then(|_| serde_json::from_slice(&line).ok()) {
+            Some(Answer::Failed { error }) => bail!("{error}"),
+            Some(answer) => Ok((answer, numbers)),
+            None => Err(numbers.damage()),
+        }
+    }
+
+    fn next(&mut self, count: usize) -> anyhow::Result<Vec<f32>> {
+        let mut bytes = vec![0; count * 4];
+        if self.from.read_exact(&mut bytes).is_err() {
+            return Err(self.damage());
+        }
+        let (numbers, _) = bytes.as_chunks();
+        Ok(numbers.iter().map(|b| f32::from_le_bytes(*b)).collect())
+    }
+
+    /// Why the child ended early.
+    fn damage(&mut self) -> anyhow::Error {
+        // It closed its output, so it is about to end.
+        let begun = Instant::now();
+        let mut status = None;
+        while status.is_none() && begun.elapsed() < PATIENCE {
+            status = self.child.try_wait().ok().flatten();
+            std::thread::sleep(TICK);
+        }
+        damaged(&self.path, status).context(format!("cannot read `{}`", self.dataset))
+    }
+}
+
+impl Drop for Numbers {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Rows of numbers, read from the first on.
+pub(crate) struct Rows {
+    numbers: Numbers,
     shape: Vec<usize>,
 }
 
@@ -52,29 +110,9 @@ impl Rows {
     /// # Errors
     /// There is no such dataset, it holds no numbers, or is damaged.
     pub(crate) fn open(path: &Path, dataset: &str) -> anyhow::Result<Self> {
-        let mut child = start(Task::Rows, path, None, Some(dataset))?;
-        let Some(stdout) = child.stdout.take() else {
-            bail!("cannot read {}: its process has no output", path.display());
-        };
-        let mut from = BufReader::new(stdout);
-        let mut line = Vec::new();
-        let read = (&mut from)
-            .take(LONGEST_ANSWER)
-            .read_until(b'\n', &mut line);
-        let mut rows = Self {
-            path: path.into(),
-            dataset: dataset.into(),
-            child,
-            from,
-            shape: Vec::new(),
-        };
-        match read.ok().and_then(|_| serde_json::from_slice(&line).ok()) {
-            Some(Answer::Rows { shape }) => {
-                rows.shape = shape;
-                Ok(rows)
-            }
-            Some(Answer::Failed { error }) => bail!("{error}"),
-            _ => Err(rows.damage()),
+        match Numbers::ask(Task::Rows, path, dataset)? {
+            (Answer::Rows { shape }, numbers) => Ok(Self { numbers, shape }),
+            (_, mut numbers) => Err(numbers.damage()),
         }
     }
 
@@ -88,44 +126,13 @@ impl Rows {
     /// # Errors
     /// The file is damaged there, or has no more.
     pub(crate) fn next(&mut self) -> anyhow::Result<Vec<f32>> {
-        let mut bytes = vec![0; self.shape.iter().skip(1).product::<usize>() * 4];
-        if self.from.read_exact(&mut bytes).is_err() {
-            return Err(self.damage());
-        }
-        let (numbers, _) = bytes.as_chunks();
-        Ok(numbers.iter().map(|b| f32::from_le_bytes(*b)).collect())
+        self.numbers.next(self.shape.iter().skip(1).product())
     }
-
-    fn damage(&mut self) -> anyhow::Error {
-        damage(&mut self.child, &self.path, &self.dataset)
-    }
-}
-
-impl Drop for Rows {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Why a child ended early.
-fn damage(child: &mut Child, path: &Path, dataset: &str) -> anyhow::Error {
-    // It closed its output, so it is about to end.
-    let begun = Instant::now();
-    let mut status = None;
-    while status.is_none() && begun.elapsed() < PATIENCE {
-        status = child.try_wait().ok().flatten();
-        std::thread::sleep(TICK);
-    }
-    damaged(path, status).context(format!("cannot read `{dataset}`"))
 }
 
 /// One recording's sound, read from its beginning to its end: mono samples, usually in [-1, 1].
 pub(crate) struct Sound {
-    path: PathBuf,
-    dataset: String,
-    child: Child,
-    from: BufReader<ChildStdout>,
+    numbers: Numbers,
     samples: usize,
 }
 
@@ -133,29 +140,9 @@ impl Sound {
     /// # Errors
     /// It does not exist, is not a dataset, not f32, has more than one axis, or is damaged.
     pub(crate) fn open(path: &Path, dataset: &str) -> anyhow::Result<Self> {
-        let mut child = start(Task::Sound, path, None, Some(dataset))?;
-        let Some(stdout) = child.stdout.take() else {
-            bail!("cannot read {}: its process has no output", path.display());
-        };
-        let mut from = BufReader::new(stdout);
-        let mut line = Vec::new();
-        let read = (&mut from)
-            .take(LONGEST_ANSWER)
-            .read_until(b'\n', &mut line);
-        let mut sound = Self {
-            path: path.into(),
-            dataset: dataset.into(),
-            child,
-            from,
-            samples: 0,
-        };
-        match read.ok().and_then(|_| serde_json::from_slice(&line).ok()) {
-            Some(Answer::Sound { samples }) => {
-                sound.samples = samples;
-                Ok(sound)
-            }
-            Some(Answer::Failed { error }) => bail!("{error}"),
-            _ => Err(sound.damage()),
+        match Numbers::ask(Task::Sound, path, dataset)? {
+            (Answer::Sound { samples }, numbers) => Ok(Self { numbers, samples }),
+            (_, mut numbers) => Err(numbers.damage()),
         }
     }
 
@@ -169,22 +156,6 @@ impl Sound {
     /// # Errors
     /// The file is damaged there.
     pub(crate) fn next(&mut self, count: usize) -> anyhow::Result<Vec<f32>> {
-        let mut bytes = vec![0; count * 4];
-        if self.from.read_exact(&mut bytes).is_err() {
-            return Err(self.damage());
-        }
-        let (samples, _) = bytes.as_chunks();
-        Ok(samples.iter().map(|b| f32::from_le_bytes(*b)).collect())
-    }
-
-    fn damage(&mut self) -> anyhow::Error {
-        damage(&mut self.child, &self.path, &self.dataset)
-    }
-}
-
-impl Drop for Sound {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.numbers.next(count)
     }
 }
