@@ -1,29 +1,29 @@
 #!/usr/bin/env python3
-"""What a gated run costs beside decoding every picture, other tools and the floor, side by side on the same recording: prints ratios, asserts nothing.
+"""What a gated run costs beside decoding every frame, other tools and the floor, side by side on the same recording: prints ratios, asserts nothing.
 
     bench.py [SECONDS ...]      default: 600 and 3600
 
-Each recording is 1080p50 H.264 (16 Mbit/s; BENCH_SIZE for other sizes) with AAC: 20 s of hard-to-compress picture repeated without re-encoding under
-bench_sound.py's kitchen; keyframes every 25 pictures, or every 250 with two B pictures between references. They are kept in target/bench (2 MB a
+Each recording is 1080p50 H.264 (16 Mbit/s; BENCH_SIZE for other sizes) with AAC: 20 s of hard-to-compress video repeated without re-encoding under
+bench_sound.py's kitchen; keyframes every 25 frames, or every 250 with two B frames between references. They are kept in target/bench (2 MB a
 second). Every row is a process of its own; all that encode spend the same tokens with the same model:
 
-    decode        every picture decoded and thrown away by GStreamer; no scaling, no encoding, no sound
+    decode        every frame decoded and thrown away by GStreamer; no scaling, no encoding, no sound
     fps1          ffmpeg fps=1, 224 px, piped to onnxruntime: what people do today
-    after         PyAV decodes everything and picks the plan's pictures behind the decoder; onnxruntime      (exact times; no sound)
-    seek          PyAV seeks to each of the plan's pictures; onnxruntime                                      (exact times; no sound)
+    after         PyAV decodes everything and picks the plan's frames behind the decoder; onnxruntime      (exact times; no sound)
+    seek          PyAV seeks to each of the plan's frames; onnxruntime                                      (exact times; no sound)
     uniform       earmark run pipelines/uniform.yaml
     exact         earmark run pipelines/grid.yaml with snap_ms: 0
     followed      the same with the plan given, as the two above have it      (exact times; no sound)
     grid         earmark run pipelines/grid.yaml, as shipped
-    thrifty       earmark run pipelines/thrifty.yaml, as shipped: as many tokens, looks up to ten seconds apart
+    thrifty       earmark run pipelines/thrifty.yaml, as shipped: as many tokens, frames up to ten seconds apart
     floor listen  earmark plan on the sound alone
-    floor decode  PyAV decodes exactly the compressed pictures that the plan of `grid` needs
-    floor encode  onnxruntime on as many pictures of each size as that plan has, and their scaling
+    floor decode  PyAV decodes exactly the compressed frames that the plan of `grid` needs
+    floor encode  onnxruntime on as many frames of each size as that plan has, and their scaling
 
 After each table the ratios to the other tools and what is aimed at; with more than one length, how time and memory grow with it.
 
 BENCH_ROWS (a comma-separated choice), BENCH_RUNS (default 1; medians are printed at the end, each run on standard error), BENCH_GOP (default 25,250),
-BENCH_SIZE (default 1920x1080: the bit rate goes with the pixels; smaller pictures make room for recordings of many hours), BENCH_SOUND (a recording
+BENCH_SIZE (default 1920x1080: the bit rate goes with the pixels; smaller frames make room for recordings of many hours), BENCH_SOUND (a recording
 as long or longer, whose sound is taken instead: what can be saved depends on how much there is to choose from).
 """
 import json, os, pathlib, statistics, subprocess, sys, time
@@ -37,9 +37,9 @@ GOPS = [int(gop) for gop in os.environ.get("BENCH_GOP", "25,250").split(",")]
 WIDTH, HEIGHT = (int(side) for side in os.environ.get("BENCH_SIZE", "1920x1080").split("x"))
 SIZE = f"{HEIGHT}p50"
 FLOOR = ("floor listen", "floor decode", "floor encode")
-# They take exactly the plan's pictures.
+# They take exactly the plan's frames.
 PEERS_EXACT = ("after", "seek")
-# What listens, plans and looks.
+# The runs that listen, plan and extract.
 OURS = ("exact", "grid", "thrifty")
 # At least so many times less CPU than fps1, by GOP.
 LESS_THAN_FPS1 = {25: 7, 250: 3}
@@ -130,7 +130,7 @@ def notes(row, said):
     said = json.loads(said)
     if "features" in said:
         said = said["features"]
-        return f"{said['spent_tokens']} of {said['budget_tokens']} tokens, pictures decoded {said['pictures_passed']} of {said['pictures_seen']}", {"decoded": said["pictures_passed"]}
+        return f"{said['spent_tokens']} of {said['budget_tokens']} tokens, frames decoded {said['pictures_passed']} of {said['pictures_seen']}", {"decoded": said["pictures_passed"]}
     if row == "floor listen":
         return "", {}
     return ", ".join(f"{key} {value}" for key, value in said.items()), said
@@ -181,7 +181,7 @@ def targets(middle, counts, gop, media):
     for name in OURS:
         if name in middle:
             said = subprocess.run([python(), PEERS, "count", "-", media, OUT / f"{name}.jsonl"], check=True, capture_output=True, text=True).stdout
-            yield line(f"{name}: pictures decoded / needed", counts[name]["decoded"] / json.loads(said)["needed"], 1.02)
+            yield line(f"{name}: frames decoded / needed", counts[name]["decoded"] / json.loads(said)["needed"], 1.02)
     if all(name in middle for name in (*FLOOR, "grid")):
         floor, (wall, cpu, _) = sum(middle[name][1] for name in FLOOR), middle["grid"]
         yield line(f"grid: CPU / floor of {floor:.1f} s", cpu / floor, 1.15)

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What `budget: { spread: change }` sees of what makes no sound: share of silent events of which a frame is taken, beside frames even over time.
+"""Measures `budget: { spread: change }` on silent events: the share of them that gets a frame, compared with frames even over time.
 
     bench_change.py [RECORDINGS] [SECONDS]      default: 4 of each kind, 240 s
 
 Makes recordings in target/bench: a textured scene seen by a hand-held camera that shakes (in half of them somebody also turns the head three times a
 minute), in which objects appear and go again, change and change back, or move, for 0.3 to 5 s, fifteen times a minute. Then recordings that change
 evenly, with the same kind of labels where nothing happens. Each is planned over time and over change, with the same pipeline and tokens; the planned frames are
-held against the events. Prints a table, asserts nothing. Needs ffmpeg; numpy (models/built/venv has it).
+compared with the events. Prints a table, asserts nothing. Needs ffmpeg; numpy (models/built/venv has it).
 
 EARMARK_BIN, BENCH_CODECS (default x264), BENCH_TOKENS (default 39.2: a frame of 224 px every 5 s).
 """

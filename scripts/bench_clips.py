@@ -4,14 +4,14 @@
     bench_clips.py [SECONDS [GRID_SECONDS]]      default: 120 10
 
 Makes a recording of 1080p50 with a keyframe every 25 frames (and one of 250), H.264, no B frames, and takes a clip of 32 frames every 10 s by a
-plan. Processor seconds (user and system, of a process and its children), with and without the decoder, so that the difference is decoding:
+plan. CPU seconds (user and system, of a process and its children), with and without the decoder, so that the difference is decoding:
 
     clips      qtdemux ! h264parse ! anchorgate plan=... ! avdec_h264 ! framepick ! fakesink
     needed     the compressed frames that those need (from the keyframe to a clip's last frame), in a file of their own, decoded by the same decoder
     all        every frame, decoded by the same decoder
 
 Then a randomly initialised R(2+1)D-18 (torchvision's shape: 16 frames of 112 x 112, 512 numbers, 31 million weights): peak memory of `earmark run` with
-that plan, and of GRID_SECONDS of a whole grid (16 frames, every 16) the processor seconds against those of decoding all and encoding as many clips with
+that plan, and of GRID_SECONDS of a whole grid (16 frames, every 16) the CPU seconds against those of decoding all and encoding as many clips with
 onnxruntime. One thread decodes and one encodes, so that seconds of wall time don't count. Recordings are kept in target/bench. Needs ffmpeg, gst-launch-1.0, and
 numpy, onnx and onnxruntime in $EARMARK_PYTHON.
 """
@@ -48,7 +48,7 @@ def measure(*command):
 
 
 def recording(seconds, gop):
-    """target/bench/clips_GOP_SECONDS.mp4, made once: moving noise under a test picture, silence with a burst every ten seconds."""
+    """target/bench/clips_GOP_SECONDS.mp4, made once: moving noise under a test pattern, silence with a burst every ten seconds."""
     path = OUT / f"clips_{gop}_{seconds}.mp4"
     if not path.exists():
         partial = path.with_suffix(".partial.mp4")
@@ -105,10 +105,10 @@ def decoding(seconds, gop):
     cpu = lambda before, decoder, after: measure(*before, *decoder, *after, "!", "fakesink")[0]
     whole = {name: cpu(before, ["!", *DECODER], after) for name, (before, after) in graphs.items()}
     decode = {name: whole[name] - cpu(before, [], []) for name, (before, _) in graphs.items()}
-    told = lambda found: ", ".join(f"{name} {s:.2f}" for name, s in found.items())
+    listed = lambda found: ", ".join(f"{name} {s:.2f}" for name, s in found.items())
     ratio = lambda found: f"{found['clips'] / found['needed']:.2f} x the needed, {found['all'] / found['clips']:.1f} x less than all"
-    print(f"GOP {gop}, {seconds} s: {len(starts(seconds))} clips of {FRAMES} frames need {count} of {seconds * FPS} frames. CPU s of decoding: {told(decode)}: {ratio(decode)}; "
-          f"with start and reading: {told(whole)}: {ratio(whole)}", flush=True)
+    print(f"GOP {gop}, {seconds} s: {len(starts(seconds))} clips of {FRAMES} frames need {count} of {seconds * FPS} frames. CPU s of decoding: {listed(decode)}: {ratio(decode)}; "
+          f"with start and reading: {listed(whole)}: {ratio(whole)}", flush=True)
 
 
 def r2plus1d():

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What listening costs: processor seconds for an hour of sound, and the share of a core of a live pipeline. Prints figures, asserts nothing.
+"""What listening costs: CPU seconds for an hour of sound, and the share of a core of a live pipeline. Prints figures, asserts nothing.
 
     bench_listen.py [SECONDS]      default: 3600
 
 The shipped kitchen's sound, repeated, as 16 kHz mono WAV and as 48 kHz stereo AAC in MP4, through `earmark plan` with each probe, with and without
 the tagger; then a minute of the AAC at the speed at which it sounds, through the elements alone. Everything counts: start, reading, decoding,
-resampling, planning. User and system time are told apart: the latter is mostly threads that wait for each other.
+resampling, planning. User and system time are listed separately: the latter is mostly threads that wait for each other.
 
 EARMARK_BIN (several, separated by colons, take turns, e.g. before and after), BENCH_RUNS (default 3; medians are printed).
 """

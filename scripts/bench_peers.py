@@ -2,11 +2,11 @@
 """What others would do for the same tokens, and the parts of the floor; bench.py runs and measures each as a process of its own.
 
     bench_peers.py fps1   MODEL RECORDING           ffmpeg fps=1 at 224 px, piped to onnxruntime
-    bench_peers.py after  MODEL RECORDING PLAN      decodes every picture, keeps the plan's
-    bench_peers.py seek   MODEL RECORDING PLAN      seeks to every picture of the plan
-    bench_peers.py needed MODEL RECORDING PLAN      decodes the compressed pictures that the plan's pictures need, and nothing else
+    bench_peers.py after  MODEL RECORDING PLAN      decodes every frame, keeps the plan's
+    bench_peers.py seek   MODEL RECORDING PLAN      seeks to every frame of the plan
+    bench_peers.py needed MODEL RECORDING PLAN      decodes the compressed frames that the plan's frames need, and nothing else
     bench_peers.py count  -     RECORDING PLAN      counts the same, and decodes nothing
-    bench_peers.py encode MODEL RECORDING PLAN      scales and encodes as many pictures of each size as the plan has
+    bench_peers.py encode MODEL RECORDING PLAN      scales and encodes as many frames of each size as the plan has
 
 Prints what it did as one line of JSON.
 """
@@ -22,7 +22,7 @@ BATCH = 16
 
 
 class Encoder:
-    """Pictures of one size, sixteen at once; onnxruntime with two threads that don't spin."""
+    """Frames of one size, sixteen at once; onnxruntime with two threads that don't spin."""
 
     def __init__(self, path):
         options = onnxruntime.SessionOptions()
@@ -35,7 +35,7 @@ class Encoder:
         """rgb: [px, px, 3] u8."""
         batch = self.waiting.setdefault(rgb.shape[0], [])
         batch.append(rgb)
-        # As many numbers at 448 px as sixteen pictures of 112 px have.
+        # As many numbers at 448 px as sixteen frames of 112 px have.
         if len(batch) >= max(1, BATCH * 112 ** 2 // rgb.shape[0] ** 2):
             self.run(batch)
 
@@ -52,7 +52,7 @@ class Encoder:
         return self.done
 
 
-def looks(path):
+def planned_frames(path):
     """[(seconds, px)] of a plan."""
     lines = [json.loads(line) for line in open(path)]
     return [(x["planned_ns"] / 1e9, PX[x["tier"]]) for x in lines if x["kind"] == "frame"]
@@ -75,11 +75,11 @@ def fps1(model, recording):
     while len(data := pipe.stdout.read(224 * 224 * 3)) == 224 * 224 * 3:
         encoder.put(np.frombuffer(data, "u1").reshape(224, 224, 3))
     pipe.wait()
-    return {"pictures": encoder.finish()}
+    return {"frames": encoder.finish()}
 
 
 def after(model, recording, plan):
-    encoder, wanted, decoded = Encoder(model), looks(plan), 0
+    encoder, wanted, decoded = Encoder(model), planned_frames(plan), 0
     container, stream = opened(recording)
     at, half = 0, .5 / float(stream.average_rate)
     for frame in container.decode(stream):
@@ -87,27 +87,27 @@ def after(model, recording, plan):
         while at < len(wanted) and frame.time >= wanted[at][0] - half:
             encoder.put(small(frame, wanted[at][1]))
             at += 1
-    return {"decoded": decoded, "pictures": encoder.finish()}
+    return {"decoded": decoded, "frames": encoder.finish()}
 
 
 def seek(model, recording, plan):
     encoder, decoded = Encoder(model), 0
     container, stream = opened(recording)
-    # Threads over pictures only cost time where one picture is wanted.
+    # Threads over frames only cost time where one frame is wanted.
     stream.thread_type = "SLICE"
     half = .5 / float(stream.average_rate)
-    for at, px in looks(plan):
+    for at, px in planned_frames(plan):
         container.seek(int((at + half) / stream.time_base), stream=stream)
         for frame in container.decode(stream):
             decoded += 1
             if frame.time >= at - half:
                 encoder.put(small(frame, px))
                 break
-    return {"decoded": decoded, "pictures": encoder.finish()}
+    return {"decoded": decoded, "frames": encoder.finish()}
 
 
 def spare(packet):
-    """Whether no other picture refers to this one: nal_ref_idc of its first slice (H.264 with NAL units behind lengths of four bytes), else what the container says."""
+    """Whether no other frame refers to this one: nal_ref_idc of its first slice (H.264 with NAL units behind lengths of four bytes), else what the container says."""
     data, at = memoryview(packet), 0
     while packet.stream.codec_context.name == "h264" and at + 4 < len(data):
         if data[at + 4] & 31 in (1, 5):
@@ -117,14 +117,14 @@ def spare(packet):
 
 
 def sent(recording, plan):
-    """Which of a recording's compressed pictures the plan's pictures need, counted from 0 in the order of decoding."""
+    """Which of a recording's compressed frames the plan's frames need, counted from 0 in the order of decoding."""
     container, stream = opened(recording)
     packets = [(float(p.pts * p.time_base), p.is_keyframe, spare(p)) for p in container.demux(stream) if p.pts is not None]
     starts = [k for k, p in enumerate(packets) if p[1]]
     keys = [packets[k][0] for k in starts]
     half = .5 / float(stream.average_rate)
     wanted = {}
-    for at, _ in looks(plan):
+    for at, _ in planned_frames(plan):
         group = max(0, bisect.bisect_right(keys, at + half) - 1)
         end = starts[group + 1] if group + 1 < len(starts) else len(packets)
         nearest = min(range(starts[group], end), key=lambda k: abs(packets[k][0] - at))
@@ -154,9 +154,9 @@ def encode(model, recording, plan):
     encoder = Encoder(model)
     container, stream = opened(recording)
     frame = next(container.decode(stream))
-    for _, px in looks(plan):
+    for _, px in planned_frames(plan):
         encoder.put(small(frame, px))
-    return {"pictures": encoder.finish()}
+    return {"frames": encoder.finish()}
 
 
 if __name__ == "__main__":

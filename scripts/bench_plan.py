@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How planning grows with the recording: processor seconds and peak memory of `earmark plan` for hours of recording, by pipeline. Prints figures, asserts nothing.
+"""How planning grows with the recording: CPU seconds and peak memory of `earmark plan` for hours of recording, by pipeline. Prints figures, asserts nothing.
 
     bench_plan.py [HOURS ...]      default: 1 2 4 8
 
-Each recording is a small picture (64 x 48, 5 a second, H.264) under ten minutes of bench_sound.py's kitchen, again and again; once with a keyframe every ten
-seconds, once as a single group of pictures. They are kept in target/bench (about 100 MB for eight hours). Every figure is of a process of its own and counts everything:
+Each recording is a small video (64 x 48, 5 a second, H.264) under ten minutes of bench_sound.py's kitchen, again and again; once with a keyframe every ten
+seconds, once as a single GOP. They are kept in target/bench (about 100 MB for eight hours). Every figure is of a process of its own and counts everything:
 start, reading, decoding the sound, listening, planning, writing. After each table: by how much the longest costs more an hour than the shortest.
 
 EARMARK_BIN, BENCH_PIPELINES (default gated,sharp,grid,thrifty,anchors_only,uniform), BENCH_GROUPS (default one,many).
@@ -17,7 +17,7 @@ OUT = TARGET / "bench"
 EARMARK = pathlib.Path(os.environ.get("EARMARK_BIN", TARGET / "release/earmark"))
 PIPELINES = os.environ.get("BENCH_PIPELINES", "gated,sharp,grid,thrifty,anchors_only,uniform").split(",")
 GROUPS = os.environ.get("BENCH_GROUPS", "one,many").split(",")
-# Pictures a second, and from one keyframe to the next.
+# Frames a second, and from one keyframe to the next.
 FPS, GOP, LOOP_S = 5, {"many": 50, "one": 10_000_000}, 600
 os.environ.setdefault("EARMARK_MODELS", str(ROOT / "models"))
 
@@ -68,7 +68,7 @@ def main():
     lengths = [float(hours) for hours in sys.argv[1:]] or [1, 2, 4, 8]
     lengths = [int(hours) if hours == int(hours) else hours for hours in lengths]
     for groups in GROUPS:
-        print(f"\n{'one group of pictures' if groups == 'one' else 'a keyframe every ten seconds'}: CPU s (peak MiB)\n")
+        print(f"\n{'one GOP' if groups == 'one' else 'a keyframe every ten seconds'}: CPU s (peak MiB)\n")
         print(f"{'pipeline':<14}" + "".join(f"{f'{hours} h':>18}" for hours in lengths) + f"{'an hour, x':>14}{'memory, x':>12}", flush=True)
         for name in PIPELINES:
             found = []

@@ -8,7 +8,7 @@ input=${INPUT:-$here/fixtures/kitchen.mp4}
 name=$(basename "${input%.*}")
 output=${OUTPUT:-$target/demo/$name.h5}
 mkdir -p "$(dirname "$output")"
-echo "demo      listening to $input and taking frames where it pays" >&2
+echo "demo      listening to $input, then taking frames where it pays" >&2
 "$target/release/earmark" run "$here/pipelines/gated.yaml" --input "$input" --output "$output" --overwrite --thumbnails
 
 labels=()

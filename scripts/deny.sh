@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the crates against deny.toml: licences, duplicates, where they come from; and the advisory database, where it can be had.
+# Checks the crates against deny.toml: licences, duplicates, where they come from; and against the advisory database, if it can be downloaded.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,5 +22,5 @@ fi
 if timeout 120 "$deny" fetch db >/dev/null 2>&1; then
   "$deny" --locked check --disable-fetch advisories
 else
-  say "SKIPPED: the advisory database (https://github.com/RustSec/advisory-db) cannot be had here, so nothing tells of unmaintained or vulnerable crates"
+  say "SKIPPED: the advisory database (https://github.com/RustSec/advisory-db) cannot be downloaded here, so unmaintained and vulnerable crates go unnoticed"
 fi

@@ -5,11 +5,11 @@
     evidence.py run DIR OUT [--earmark PROGRAM] [--head conv]
 
 make  ten-second recordings in AVE's layout (DIR/ave) and recordings of a minute in KitchenMix's (DIR/long). While an event lasts, a plate of its class
-      is to be seen: a fine pattern in two random colours, which cannot be told from others where the frame is scaled to 112 px. Its sound is a real
+      is visible: a fine pattern in two random colours, which looks like the others once the frame is scaled to 112 px. Its sound is a real
       clip of its class from FOLDER (a folder for each class) where there is one, else a synthetic one. Training, validation and test share no clip.
       A recording has a condition, which its name ends with: clean; silent (the event makes no sound); dense (sounds of other classes without a
-      picture); noisy (loud noise); late (the sound follows 1.5 s behind the picture).
-run   `earmark eval tokens` on both, and OUT/evidence.md: the tables, and accuracy by condition. Stopped, it goes on where it was.
+      plate); noisy (loud noise); late (the sound follows 1.5 s behind the plate).
+run   `earmark eval tokens` on both, and OUT/evidence.md: the tables, and accuracy by condition. If stopped, it continues where it was.
 
 The same arguments give the same recordings. Needs ffmpeg, and numpy, h5py, pillow and soundfile (models/built/venv has them).
 """
@@ -35,7 +35,7 @@ CONDITIONS = ["clean"] * 6 + ["silent", "dense", "noisy", "late"]
 PLATE, PERIOD = 230, 6.0
 
 
-# ---- pictures -----------------------------------------------------------------------------------------------------------------
+# ---- frames -------------------------------------------------------------------------------------------------------------------
 
 
 def pattern(kind, rng):

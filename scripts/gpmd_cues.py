@@ -15,13 +15,13 @@ NUMBERS = {"b": "b", "B": "B", "s": "h", "S": "H", "l": "i", "L": "I", "f": "f",
 def track(path):
     """(start_s, duration_s, bytes) of every packet of the gpmd track."""
     probe = ["ffprobe", "-v", "error", "-of", "json", "-show_streams", "-show_packets", "-select_streams", "d", path]
-    told = json.loads(subprocess.run(probe, capture_output=True, check=True).stdout)
-    index = next((s["index"] for s in told.get("streams", []) if s.get("codec_tag_string") == "gpmd"), None)
+    probed = json.loads(subprocess.run(probe, capture_output=True, check=True).stdout)
+    index = next((s["index"] for s in probed.get("streams", []) if s.get("codec_tag_string") == "gpmd"), None)
     if index is None:
         sys.exit(f"{path} has no gpmd track: is it from a GoPro, as the camera wrote it?")
     copy = ["ffmpeg", "-v", "error", "-i", path, "-map", f"0:{index}", "-c", "copy", "-f", "data", "-"]
     data, at = subprocess.run(copy, capture_output=True, check=True).stdout, 0
-    for packet in told["packets"]:
+    for packet in probed["packets"]:
         if packet["stream_index"] == index:
             size = int(packet["size"])
             yield float(packet["pts_time"]), float(packet.get("duration_time", 1)), data[at : at + size]

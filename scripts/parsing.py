@@ -5,13 +5,13 @@
     parsing.py ablate DIR OUT [--seeds 5] [--earmark PROGRAM]
     parsing.py onsets DIR OUT [--seeds 5] [--earmark PROGRAM]
 
-make    ten-second pieces in LLP's layout (DIR/llp): sounds and pictures are drawn apart. Of the events, 30 % are heard only (off-screen), 30 % seen
+make    ten-second pieces in LLP's layout (DIR/llp): sounds and frames are drawn independently. Of the events, 30 % are heard only (off-screen), 30 % seen
         only (silent), the others both, at the same time; one to three a piece, which may overlap. Training has weak labels (the union), validation
         and test have dense ones; DIR/llp/exact.csv has the times to the millisecond. A second, smaller set is densely labelled (DIR/dense), and
         its events are always heard and seen at once. Twelve classes. No sound source and no room is in two splits, or in both sets.
         Features: the shipped tagger's embedding of every second of sound (DIR/*/audio/NAME.npy, 1024 values), the shipped encoder's of one drawn
         frame a second, 224 px (DIR/*/visual/NAME.npy, 1280 values). Embeddings of the classes' names are means over the dense set's seconds that
-        have the class: nothing here knows words for sounds and pictures both. Sounds of the test split are kept (DIR/llp/sound/NAME.wav) for
+        have the class: no model here knows words for both sounds and frames. Sounds of the test split are kept (DIR/llp/sound/NAME.wav) for
         `onsets`. --videos N writes N test pieces as MP4 files too.
 ablate  trains each row of the table with each seed (one run of `earmark parse train` each; what is done is not done again), scores it on the test
         split, and writes OUT/ablation.md: means, and the paired difference to the row that it is compared with, with its 95 % interval over seeds.
@@ -42,7 +42,7 @@ MODELS = pathlib.Path(__file__).resolve().parent.parent / "models/built"
 SPLITS = ("train", "val", "test", "dense")
 
 
-# ---- pictures and sounds ------------------------------------------------------------------------------------------------------
+# ---- frames and sounds --------------------------------------------------------------------------------------------------------
 
 
 def plate(kind, rng):

@@ -3,8 +3,8 @@
 
     scripts/soak.py [--minutes 60] [--every 60] [--output target/soak]
 
-Two cameras play the shipped recording, over and over, through RTSP servers on loopback. One is left alone. Before the other sits a
-proxy, which does something bad every minute. It writes report.md and report.json, and exits with 1 if anything that must hold does not.
+Two cameras play the shipped recording, over and over, through RTSP servers on loopback. One is left alone. A proxy before the other
+causes a fault every minute. It writes report.md and report.json, and exits with 1 if anything that must hold does not.
 It needs what the tests need, and h5py ($EARMARK_PYTHON).
 """
 import argparse
@@ -28,7 +28,7 @@ RESTART_S, BACK_S = 8, 10
 SAME_NS = 100_000_000
 # What comes so shortly before a loss has not been decided.
 UNDECIDED_NS = 3_000_000_000
-# Shorter runs tell nothing of memory: what is kept from one start to the next is still being built up.
+# Shorter runs say nothing about memory: caches that survive a restart are still growing.
 JUDGES_MEMORY_MIN = 15
 
 
@@ -55,7 +55,7 @@ class Camera:
 
 
 class Proxy:
-    """Forwards TCP, until it is told not to."""
+    """Forwards TCP until it is stopped."""
 
     def __init__(self, camera):
         self.camera = camera
@@ -256,10 +256,10 @@ def main():
     live, offline = pipelines(out, urls)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    said, told = out / "said.txt", out / "events.jsonl"
+    said, recorded = out / "said.txt", out / "events.jsonl"
     with open(said, "wb") as stderr:
         child = subprocess.Popen(
-            [earmark, "live", live, "--output", out / "files", "--events", told, "--status", f"127.0.0.1:{port}", "--json"],
+            [earmark, "live", live, "--output", out / "files", "--events", recorded, "--status", f"127.0.0.1:{port}", "--json"],
             env=environment, stdout=subprocess.PIPE, stderr=stderr,
         )
     begun = time.time()
@@ -269,7 +269,7 @@ def main():
     next_fault = args.every
 
     def state_of(source):
-        states = [event for event in events(told) if event["kind"] == "state" and event["source"] == source]
+        states = [event for event in events(recorded) if event["kind"] == "state" and event["source"] == source]
         return (states[-1]["state"], len(states)) if states else ("none", 0)
 
     def break_it(number):
@@ -339,7 +339,7 @@ def main():
     most = lambda part, column: max((sample[column] for sample in part), default=0)
     growth = {name: (most(middle, column), most(end, column)) for name, column in (("rss", 1), ("fds", 2), ("threads", 3))}
     lines = len(said.read_text(errors="replace").splitlines())
-    starts = {name: sum(e["kind"] == "state" and e["source"] == name and e["state"] == "starting" for e in events(told)) for name in urls}
+    starts = {name: sum(e["kind"] == "state" and e["source"] == name and e["state"] == "starting" for e in events(recorded)) for name in urls}
     judges = args.minutes >= JUDGES_MEMORY_MIN
     holds = {
         "no crash": not crashed and stopped == 0,

@@ -301,7 +301,7 @@ impl<'a> Work<'a> {
             let there =
                 std::fs::read(&note).with_context(|| format!("cannot read {}", note.display()))?;
             let there: Value = serde_json::from_slice(&there)
-                .with_context(|| format!("{} is no JSON", note.display()))?;
+                .with_context(|| format!("{} is not JSON", note.display()))?;
             if there != of {
                 bail!(
                     "{} belongs to other labels, recordings or settings, or to another protocol or version: choose another folder, or delete it",

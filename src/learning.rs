@@ -47,7 +47,7 @@ pub(crate) fn show<S: AsRef<OsStr>>(
 /// Runs it and returns the JSON that it prints.
 ///
 /// # Errors
-/// It is not found, fails, or prints no JSON.
+/// It is not found, fails, or doesn't print JSON.
 pub(crate) fn ask<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> anyhow::Result<Value> {
     let program = find()?;
     let name = program.display();
@@ -59,8 +59,9 @@ pub(crate) fn ask<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> anyhow:
         .with_context(|| format!("cannot start {name}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.lines().last().unwrap_or("it said nothing");
+        let last = said.lines().last().unwrap_or("it printed nothing");
         bail!("{NAME} failed ({}): {last}", output.status);
     }
-    serde_json::from_slice(&output.stdout).with_context(|| format!("{name} says no JSON"))
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("the output of {name} is not JSON"))
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A server on loopback that speaks OpenAI's chat completions and answers by reading what is printed in the images. It is no language model.
+"""A server on loopback that speaks OpenAI's chat completions and answers by reading what is printed in the images. It is not a language model.
 
 It looks for the white card in an image, reads it with tesseract, and knows two things: a heading on the card, or else what the prompt says was
 heard at a frame, must share a word with the question. Two images with the same bytes are read once.

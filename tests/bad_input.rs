@@ -84,7 +84,7 @@ fn a_truncated_mp4() {
     refused(&output, &file, &["cut.mp4"]);
 }
 
-/// Noise over a tenth of the file in the middle: what can't be read is skipped, counted and told; the rest is written.
+/// Noise over a tenth of the file in the middle: what can't be read is skipped, counted and reported; the rest is written.
 #[test]
 fn a_damaged_middle_is_skipped_counted_and_reported() {
     let Some(python) = python() else { return };
@@ -107,7 +107,7 @@ fn a_damaged_middle_is_skipped_counted_and_reported() {
         assert!(output.status.success(), "{name}: {text}");
         assert!(
             text.contains("damaged") || text.contains("missed"),
-            "{name} does not tell of the damage: {text}"
+            "{name} does not report the damage: {text}"
         );
         check_h5(&python, [file.as_os_str()]);
     }

@@ -319,7 +319,7 @@ fn a_stop_is_obeyed_at_once_and_leaves_nothing_half_written() {
     );
 }
 
-/// A name that is no UTF-8, for the recording and for the output.
+/// A name that is not UTF-8, for the recording and for the output.
 #[test]
 fn names_need_not_be_text() {
     use std::os::unix::ffi::OsStrExt;

@@ -74,7 +74,7 @@ def rules(f):
     need(np.isfinite(frames["features"].astype("f4")).all(), "features are not finite")
     of_anchor = frames["reason"] == REASONS.index("anchor")
     need((frames["anchor"][of_anchor] >= 0).all() and (frames["anchor"][of_anchor] < len(anchors["onset_ns"])).all(), "an anchor's frame names no anchor")
-    need((frames["anchor"][~of_anchor] == -1).all(), "a frame that is no anchor's names an anchor")
+    need((frames["anchor"][~of_anchor] == -1).all(), "a frame without an anchor names one")
     need((anchors["start_ns"] <= anchors["onset_ns"]).all() and (anchors["onset_ns"] < anchors["stop_ns"]).all(), "an onset lies outside its window")
     need((anchors["start_ns"][1:] >= anchors["stop_ns"][:-1]).all(), "windows overlap")
     for name in ("anchors/score", "anchors/uncertainty", "cues/eventness", "cues/uncertainty", "cues/speech"):

@@ -170,7 +170,7 @@ fn every_flipped_bit_is_found_and_located() {
             "attribute",
             "structure",
             "seal",
-            "no HDF5 file",
+            "not an HDF5 file",
             "schema",
             "HDF5 cannot open it",
             "is damaged",

@@ -3,9 +3,9 @@
 
     epic_audio.py FOLDER
 
-FOLDER/EPIC_audio.hdf5 has P01_01, P02_03 (whose length is no whole number of blocks or hops) and P03_04; beside it lie WAV files of the
+FOLDER/EPIC_audio.hdf5 has P01_01, P02_03 (whose length is not a whole number of blocks or hops) and P03_04; beside it lie WAV files of the
 same samples. FOLDER/odd/NAME.hdf5 each hold something wrong: int16, stereo, empty, group, nothing; `damaged` has a sound that can't be
-read to its end; `nan` has one sample in 1000 that is no number, with a WAV file in which they are 0. Needs numpy, h5py and soundfile.
+read to its end; `nan` has one sample in 1000 that is not a number, with a WAV file in which they are 0. Needs numpy, h5py and soundfile.
 """
 import pathlib, sys
 import h5py

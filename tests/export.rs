@@ -215,7 +215,7 @@ fn parquet_is_read_back() {
     assert_eq!(field(700, "video_id"), text("P02"));
     assert_eq!(field(702, "pts_s"), Field::Double(0.699));
     let Field::ListInternal(features) = field(9, "features") else {
-        panic!("features are no list")
+        panic!("features are not a list")
     };
     let wanted: Vec<_> = (0..6).map(|d| Field::Float(1.0 + d as f32)).collect();
     assert_eq!(features.elements(), wanted);

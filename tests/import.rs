@@ -110,9 +110,9 @@ fn a_file_that_holds_something_else_is_refused() {
         ("int16", &["`P01`", "int16", "float32"][..]),
         ("stereo", &["`P01`", "[2, 144000]", "one channel"]),
         ("empty", &["`P01`", "0 samples"]),
-        ("group", &["`P01`", "no dataset"]),
+        ("group", &["`P01`", "not a dataset"]),
         ("nothing", &["no dataset"]),
-        ("text", &["no HDF5 file"]),
+        ("text", &["not an HDF5 file"]),
         ("missing", &["missing.hdf5", "No such file"]),
     ] {
         let run = import(&pipeline, &odd.join(format!("{name}.hdf5")), &plans, &[]);

@@ -139,7 +139,7 @@ fn the_page_of_the_architecture_is_current() {
     for folder in &named {
         assert!(
             root().join(folder).is_dir(),
-            "ARCHITECTURE.md names {folder}/, which is no folder"
+            "ARCHITECTURE.md names {folder}/, which is not a folder"
         );
     }
     let folders = CRATES
@@ -158,7 +158,7 @@ fn the_page_of_the_architecture_is_current() {
     {
         assert!(
             root().join(file).is_file(),
-            "ARCHITECTURE.md names {file}, which is no file"
+            "ARCHITECTURE.md names {file}, which is not a file"
         );
     }
 }

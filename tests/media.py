@@ -23,7 +23,7 @@ AV1 = "-c:v libsvtav1 -preset 12 -g 50 -crf 30 -pix_fmt yuv420p"
 MJPEG = "-c:v mjpeg -q:v 4 -pix_fmt yuvj420p"
 MPEG = "-c:v mpeg{}video -b:v 1M -g 25 -bf 2"
 PCM = "-c:a pcm_s16le"
-# Pictures at uneven times: a jitter, and a hole of 0.8 s in every 60 pictures.
+# Frames at uneven times: a jitter, and 0.8 s without a frame after every 60 frames.
 VFR = "-vf settb=1/90000,setpts='(N/25+0.012*mod(N\\,3)+0.8*floor(N/60))/TB' -fps_mode vfr -enc_time_base 1/90000"
 
 RECORDINGS = {  # name: (extension, video options or None, audio options or None, more options)

@@ -152,7 +152,7 @@ fn if_entries_are_denser_than_frames_each_frame_is_paid_for_once() {
 }
 
 #[test]
-fn a_silent_recording_is_looked_at_where_decoding_is_cheap() {
+fn a_silent_recording_gets_frames_where_decoding_is_cheap() {
     let Some(python) = python() else { return };
     let folder = folder("silent_moved");
     let input = made(&python, "mkv_silent");
@@ -309,9 +309,9 @@ fn frames_spread_over_change_see_what_makes_no_sound() {
 }
 
 #[test]
-fn sizes_that_say_nothing_are_told_and_frames_lie_even_over_time() {
+fn sizes_that_show_no_change_cause_a_warning_and_frames_lie_even_over_time() {
     let Some(python) = python() else { return };
-    let folder = folder("spread_useless");
+    let folder = folder("spread_unusable");
     let pipeline = pipeline(
         &python,
         &folder,

@@ -122,7 +122,7 @@ def safetensors(out, sources, _):
         size = struct.unpack("<Q", data[:8])[0]
         header, body = json.loads(data[8:8 + size]), data[8 + size:]
         about = header.pop("__metadata__")
-        need(all(isinstance(v, str) for v in about.values()), f"{id}: metadata that is no text")
+        need(all(isinstance(v, str) for v in about.values()), f"{id}: metadata that is not text")
         need(about["video_id"] == id, f"{id}: {about}")
         frames = raw(f)["frames"]
         for codes, column in (("tiers", "tier"), ("reasons", "reason")):

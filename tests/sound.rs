@@ -228,7 +228,7 @@ fn channels_in_opposite_phase_are_heard_by_everybody() {
 }
 
 #[test]
-fn a_jump_in_time_is_one_hole_however_long() {
+fn a_jump_in_time_is_one_discontinuity_however_long() {
     let Some(python) = python() else { return };
     let folder = folder("sound_jump");
     let base = made(&python, "mkv_h264_pcm");

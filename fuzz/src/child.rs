@@ -1,4 +1,4 @@
-//! One target: seeds are spoilt and fed until the time is up.
+//! One target in its own process: feeds mutated seeds until the time is up.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -12,30 +12,30 @@ use crate::spoil;
 use crate::targets::Target;
 use crate::{Args, folder, say};
 
-/// The longest that an input may take.
+/// Longest time for an input.
 const LONGEST: Duration = Duration::from_secs(10);
-/// Inputs between two looks at the clock.
+/// Inputs between two checks of the clock.
 const ROUND: u32 = 64;
 /// Longest input, in bytes.
 const LARGEST: usize = 4 << 20;
 
-/// Whether some thread panicked, and how the last one did.
+/// Whether a thread panicked, and the last panic's message.
 static PANICKED: AtomicBool = AtomicBool::new(false);
 static HOW: Mutex<String> = Mutex::new(String::new());
-/// Inputs begun, and whether one is at work.
+/// Inputs begun, and whether one is being read.
 static BEGUN: AtomicU64 = AtomicU64::new(0);
 static AT_WORK: AtomicBool = AtomicBool::new(false);
 
-/// Whether the target held.
+/// Runs the target; returns whether it did not fail.
 pub(crate) fn run(args: &Args) -> anyhow::Result<bool> {
     let [target] = args.targets[..] else {
         bail!("a child has one target");
     };
     earmark::init().context("GStreamer cannot start")?;
-    // Its parsers complain of every other input.
+    // Its parsers warn about every other input.
     let levels = gst::glib::LogLevels::LEVEL_WARNING | gst::glib::LogLevels::LEVEL_CRITICAL;
     gst::glib::log_set_handler(Some("GStreamer"), levels, false, false, |_, _, _| {});
-    // Panics of threads, whose caller may make an ordinary error of them, count as well.
+    // A panic of another thread counts even if its caller turns it into an ordinary error.
     std::panic::set_hook(Box::new(|info| {
         if let Ok(mut how) = HOW.lock() {
             *how = info.to_string();

@@ -1,11 +1,11 @@
-//! `earmark-fuzz [--seconds N] [--jobs N] [--seed N] [TARGET...]`: spoils the seeds of every target for so long, each target in a process
-//! of its own that has 1 GB. A panic, a signal, an input that takes 10 s or more memory is a failure: it is told, its input is kept in
+//! `earmark-fuzz [--seconds N] [--jobs N] [--seed N] [TARGET...]`: mutates the seeds of every target, each target in its own process with
+//! 1 GB. A panic, a signal, or an input that takes 10 s or more memory is a failure: it is reported, its input is kept in
 //! `target/fuzz/`, and the exit status is 1.
 //!
 //! # Layout
 //!
-//! - `targets`: what is fed, and with what seeds.
-//! - `spoil`: a seed -> something like it.
+//! - `targets`: the readers that are fuzzed, and their seeds.
+//! - `spoil`: a seed -> a mutated input.
 //! - `child`: one target, in its process.
 
 mod child;
@@ -21,12 +21,12 @@ use anyhow::{Context, bail};
 
 use targets::{TARGETS, Target};
 
-/// Memory of a child, in KiB: what it may write to, which is more than it uses.
+/// Memory limit of a child, in KiB.
 const MEMORY_KIB: u64 = 1 << 20;
-/// How much longer than it was told a child may take before it is ended.
+/// How much longer than its time a child may take before it is killed.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// What was typed.
+/// The command line.
 struct Args {
     seconds: u64,
     jobs: usize,
@@ -37,7 +37,7 @@ struct Args {
 
 fn main() -> ExitCode {
     gstearmark::onnx::forbid_telemetry();
-    // Feature files are read by a child of the program, which is this one here.
+    // The command reads feature files in a child process: this program, started again.
     if std::env::args().nth(1).is_some_and(|word| word == "reader") {
         targets::leave_panics();
         return earmark::commands::run(earmark::commands::typed());
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// To stderr, which is a terminal's: what is told of inputs is escaped.
+/// Prints to stderr, with control characters made visible.
 fn say(text: &str) {
     eprintln!("{}", gstearmark::printable::visible(text));
 }
@@ -78,7 +78,7 @@ fn args() -> anyhow::Result<Args> {
                 .next()
                 .with_context(|| format!("{word} needs a number"))?;
             text.parse()
-                .with_context(|| format!("{word} {text} is no whole number"))
+                .with_context(|| format!("{word} {text} is not a whole number"))
         };
         match word.as_str() {
             "--seconds" => args.seconds = number()?,
@@ -89,7 +89,7 @@ fn args() -> anyhow::Result<Args> {
                 Some(target) => args.targets.push(target),
                 None => {
                     let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
-                    bail!("there is no target {name}: there are {}", names.join(", "));
+                    bail!("unknown target {name}: use one of {}", names.join(", "));
                 }
             },
         }
@@ -100,7 +100,7 @@ fn args() -> anyhow::Result<Args> {
     Ok(args)
 }
 
-/// Where a target's inputs lie while they are tried, and its failures for good.
+/// Folder of a target's current input and of its failures.
 fn folder(target: &Target) -> anyhow::Result<PathBuf> {
     let target_folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
@@ -112,14 +112,14 @@ fn folder(target: &Target) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// A child at work.
+/// A running child.
 struct Running {
     target: &'static Target,
     child: Child,
     until: Instant,
 }
 
-/// Every target, `jobs` at a time; whether all of them held.
+/// Runs every target, `jobs` at a time; returns whether none failed.
 fn all(args: &Args) -> anyhow::Result<bool> {
     let mut waiting: VecDeque<_> = args.targets.iter().copied().collect();
     let mut running: Vec<Running> = Vec::new();

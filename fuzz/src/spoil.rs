@@ -1,10 +1,10 @@
-//! A seed -> something like it: bits flipped, numbers made extreme, parts left out, doubled, cut, taken from other seeds.
+//! A seed -> a mutated input: bits flipped, numbers made extreme, parts removed, doubled, cut, taken from other seeds.
 
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
-/// What a parser might stumble over.
+/// Texts that a parser may fail on.
 const WORDS: [&[u8]; 24] = [
     b"\0",
     b"\xff",

@@ -1,4 +1,4 @@
-//! What reads what others wrote, and something of each kind to spoil.
+//! The targets: every reader of files that others wrote, with seeds to mutate.
 
 use std::path::{Path, PathBuf};
 
@@ -13,13 +13,13 @@ mod examples;
 
 pub(crate) use examples::leave_panics;
 
-/// One reader. What it answers is free; that it answers is not.
+/// One reader. It may accept or refuse an input, but it must return.
 pub(crate) struct Target {
     pub(crate) name: &'static str,
-    /// The name of the file that an input lies in.
+    /// Name of the file with the input.
     pub(crate) file: &'static str,
     pub(crate) seeds: fn() -> anyhow::Result<Vec<Vec<u8>>>,
-    /// The input, which also lies in the file.
+    /// Reads the input, which the file holds too.
     pub(crate) feed: fn(&Path, &[u8]),
 }
 

@@ -62,7 +62,7 @@ def test_pt_as_ego4d_gives_it_out(files: earmark.Folder, tmp_path: Path) -> None
 
 def test_without_torch_pt_says_what_to_install(files: earmark.Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
-    with pytest.raises(ImportError, match=r"earmark.export_npy does without\) needs torch.*pip install 'earmark\[torch\]'"):
+    with pytest.raises(ImportError, match=r"earmark.export_npy works without it\) needs torch.*pip install 'earmark\[torch\]'"):
         earmark.export_pt(files, tmp_path / "pt")
     assert not (tmp_path / "pt").exists()
 
@@ -74,22 +74,22 @@ def test_zeros_stay_zeros(files: earmark.Folder, tmp_path: Path) -> None:
         assert not features[~recording.grid(0.1).valid].any()
 
 
-def test_what_is_in_the_way_is_told_before_anything_is_written(files: earmark.Folder, tmp_path: Path) -> None:
+def test_obstacles_are_reported_before_anything_is_written(files: earmark.Folder, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "P02.npy").write_text("mine")
-    with pytest.raises(FileExistsError, match="P02.npy is there already; overwrite=True"):
+    with pytest.raises(FileExistsError, match="P02.npy exists already; overwrite=True"):
         earmark.export_npy(files, out)
     assert os.listdir(out) == ["P02.npy"] and (out / "P02.npy").read_text() == "mine"
     earmark.export_npy(files, out, overwrite=True)
     assert np.load(out / "P02.npy").shape[1] == 6
     make.write(tmp_path / "in/other.h5", 5, closing={"video_id": "P01"})
     make.write(tmp_path / "in/zz.h5", 5, closing={"video_id": "../x"})
-    with pytest.raises(earmark.EarmarkError, match="another file is of the recording P01, too"):
+    with pytest.raises(earmark.EarmarkError, match="another file is also of the recording P01"):
         earmark.export_npy(earmark.Folder(tmp_path / "in", pattern="*[!z].h5"), tmp_path / "b")
-    with pytest.raises(earmark.EarmarkError, match="'../x' is no name for a file"):
+    with pytest.raises(earmark.EarmarkError, match="'../x' cannot name a file"):
         earmark.export_npy(earmark.Folder(tmp_path / "in", pattern="zz.h5"), tmp_path / "b")
-    with pytest.raises(ValueError, match="a loader counts whole milliseconds"):
+    with pytest.raises(ValueError, match="it must be whole milliseconds"):
         earmark.export_npy(files, tmp_path / "b", grid=0.0005)
     with pytest.raises(ValueError, match="fill is 'mean'"):
         earmark.export_npy(files, tmp_path / "b", fill="mean")

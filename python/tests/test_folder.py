@@ -77,18 +77,18 @@ def test_what_is_no_folder_of_feature_files(folder: Path, tmp_path: Path) -> Non
     with pytest.raises(NotADirectoryError, match="earmark.open reads a file"):
         earmark.Folder(folder / "P01.h5")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match="holds no feature files"):
+    with pytest.raises(FileNotFoundError, match="has no feature files"):
         earmark.Folder(tmp_path / "empty")
 
 
-def test_everything_that_is_wrong_is_told_at_once_or_left_out(folder: Path) -> None:
+def test_all_problems_are_reported_at_once_or_left_out(folder: Path) -> None:
     make.write(folder / "P00.h5", 5, complete=False)
     (folder / "P04.h5").write_bytes(b"x" * 100)
     make.write(folder / "P05.h5", 5, dim=7)
     make.write(folder / "P06.h5", 5, opening={"models": '[{"role":"encoder","name":"f","sha256":"9"}]'})
     with pytest.raises(earmark.EarmarkError) as caught:
         earmark.Folder(folder)
-    for words in ("P00.h5: it is not complete", "P04.h5: it is no HDF5 file", "P05.h5: it has 7 numbers a frame", "P06.h5: it was encoded by f"):
+    for words in ("P00.h5: it is not complete", "P04.h5: it is not an HDF5 file", "P05.h5: it has 7 numbers a frame", "P06.h5: it was encoded by f"):
         assert words in str(caught.value)
     files = earmark.Folder(folder, skip_bad=True)
     assert files.video_ids == ["P01", "P02", "P03"] and len(files.skipped) == 4 and files.skipped[0][0].endswith("P00.h5")
@@ -136,7 +136,7 @@ def test_without_torch_it_says_what_to_install(folder: Path) -> None:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     shape, torch, pandas = run.stdout.splitlines()
     assert shape == "(3, 100, 6)"
-    assert torch == "earmark.dataset (earmark.Folder does without) needs torch, which is not installed here: pip install 'earmark[torch]'"
+    assert torch == "earmark.dataset (earmark.Folder works without it) needs torch, which is not installed here: pip install 'earmark[torch]'"
     assert pandas == "a data frame needs pandas, which is not installed here: pip install 'earmark[pandas]'"
 
 

@@ -86,7 +86,7 @@ def test_what_is_no_stride_is_refused(made: Path, stride: float) -> None:
         earmark.open(made).grid(stride)
 
 
-def test_a_likely_mistake_is_told(made: Path, tmp_path: Path) -> None:
+def test_a_likely_mistake_causes_a_warning(made: Path, tmp_path: Path) -> None:
     recording = earmark.open(made)
     with pytest.warns(UserWarning, match="did you give milliseconds?"):
         recording.grid(500)

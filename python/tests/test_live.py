@@ -55,7 +55,7 @@ for line in sys.stdin:
     at = until
     print(at, flush=True)
 if swmr:
-    # New attributes are no business of SWMR.
+    # SWMR does not cover new attributes.
     file.close()
     file = h5py.File(path, "r+", locking=False)
 rows = {{name: (values[:at] if name.startswith("frames") else values) for name, values in data.items()}}
@@ -190,7 +190,7 @@ def test_what_an_old_run_left_does_not_hide_a_finished_file(made: Path) -> None:
     # One that is being written is newer.
     with stale.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(earmark.EarmarkError, match=r"P01.h5.partial: it is no HDF5 file"):
+        with pytest.raises(earmark.EarmarkError, match=r"P01.h5.partial: it is not an HDF5 file"):
             earmark.open(made, live=True)
 
 
@@ -201,7 +201,7 @@ def test_a_file_to_which_nothing_is_written_yet_says_so(tmp_path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(earmark.IncompleteFileError, match="P01.h5.partial: nothing has been written to it yet"):
             earmark.open(tmp_path / "P01.h5", live=True)
-    with pytest.raises(earmark.ForeignFileError, match="P01.h5.partial: it is no HDF5 file: empty"):
+    with pytest.raises(earmark.ForeignFileError, match="P01.h5.partial: it is not an HDF5 file: empty"):
         earmark.open(tmp_path / "P01.h5", live=True)
 
 

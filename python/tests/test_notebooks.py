@@ -14,7 +14,7 @@ from conftest import ROOT
 
 NOTEBOOKS = sorted((ROOT / "docs/src/notebooks").glob("*.ipynb"))
 
-# What Jupyter warns of is no business of the package.
+# Jupyter's warnings don't concern the package.
 pytestmark = pytest.mark.filterwarnings("default")
 
 

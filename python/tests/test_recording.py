@@ -58,7 +58,7 @@ def test_a_long_text_is_found_where_it_lies(tmp_path: Path) -> None:
     assert "texts" not in recording.tables
 
 
-def test_codes_are_told_by_the_names_in_the_file(tmp_path: Path) -> None:
+def test_codes_have_the_names_in_the_file(tmp_path: Path) -> None:
     data = make.columns(20, 2, reasons={"uniform": 0, "background": 7, "anchor": 200}, tiers={"high": 1, "low": 9})
     recording = earmark.open(make.write(tmp_path / "a.h5", data=data))
     assert recording.reasons[2:5].tolist() == ["background", "anchor", "background"]
@@ -69,7 +69,7 @@ def test_a_code_without_a_name_is_damage(tmp_path: Path) -> None:
     data = make.columns(20, 2)
     data["frames/reason"] = np.full(20, 77, data["frames/reason"].dtype)
     recording = earmark.open(make.write(tmp_path / "a.h5", data=data))
-    with pytest.raises(earmark.DamagedFileError, match="/frames/reason holds 77, which has no name"):
+    with pytest.raises(earmark.DamagedFileError, match="/frames/reason has the code 77, which has no name"):
         recording.reasons
 
 
@@ -99,23 +99,23 @@ def test_a_file_of_the_schema_before_is_read(tmp_path: Path) -> None:
         assert len(recording.events) == 0
 
 
-def test_a_file_without_a_seal_is_looked_at_once_while_it_stays_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_without_a_seal_is_checked_once_while_it_stays_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from earmark import _store
 
-    looks = []
+    checks = []
     ask = _store.ask
-    monkeypatch.setattr(_store, "ask", lambda *args: looks.append(args) or ask(*args))
+    monkeypatch.setattr(_store, "ask", lambda *args: checks.append(args) or ask(*args))
     path = tmp_path / "old.h5"
     path.write_bytes(gzip.decompress(OLD.read_bytes()))
     for _ in range(3):
         earmark.open(path).close()
-    assert len(looks) == 1
+    assert len(checks) == 1
     spoilt = bytearray(path.read_bytes())
     spoilt[100:400] = bytes(300)
     path.write_bytes(spoilt)
     with pytest.raises(earmark.DamagedFileError):
         earmark.open(path)
-    assert len(looks) == 2
+    assert len(checks) == 2
 
 
 def test_events_are_there_where_the_file_has_them_and_empty_elsewhere(made: Path, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_tables_say_what_they_have(made: Path) -> None:
     assert "onset_ns" in anchors and "offset_ns" not in anchors
     with pytest.raises(KeyError, match="no column 'onset', only class_id, label"):
         anchors["onset"]
-    with pytest.raises(TypeError, match="columns by name, not by 0"):
+    with pytest.raises(TypeError, match="the name of a column, not 0"):
         anchors[0]  # type: ignore[index]
     with pytest.raises(TypeError):
         list(anchors)  # type: ignore[call-overload]
@@ -249,7 +249,7 @@ def test_a_file_of_many_is_asked_for_one(tmp_path: Path) -> None:
                 make.append(group, column, values)
             make.close(group, data, True, video_id=name)
     make.seal(path)
-    with pytest.raises(earmark.ForeignFileError, match="many recordings; name one as recording=: P01, P02"):
+    with pytest.raises(earmark.ForeignFileError, match="many recordings; choose one with recording=: P01, P02"):
         earmark.open(path)
     with pytest.raises(earmark.ForeignFileError, match="no recording 'P03', only P01, P02"):
         earmark.open(path, recording="P03")

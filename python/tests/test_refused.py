@@ -32,7 +32,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
 def test_what_is_no_hdf5_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.h5"
     path.write_bytes(content)
-    refused(path, earmark.EarmarkError, "no HDF5 file|it has no seal.*HDF5 cannot read it")
+    refused(path, earmark.EarmarkError, "not an HDF5 file|it has no seal.*HDF5 cannot read it")
 
 
 def test_hdf5_files_of_others(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_what_leads_to_other_files_is_refused(tmp_path: Path, made: Path, how: s
         leads_away(file, how, made)
     if sealed:
         make.seal(path)
-    words = "/anchors/score (is a link to something elsewhere|lies in another file)"
+    words = "/anchors/score (links to another file or name|lies in another file)"
     refused(path, earmark.DamagedFileError, words, allow_incomplete=True)
 
 
@@ -209,7 +209,7 @@ def test_what_was_changed_is_named(tmp_path: Path, change, words: str) -> None:
     with h5py.File(path, "r+") as file:
         change(file)
     # Without its seal it is not even opened; with a new one, what was changed is found.
-    refused(path, earmark.DamagedFileError, "it has no seal.*`earmark verify` tells what was changed")
+    refused(path, earmark.DamagedFileError, "it has no seal.*`earmark verify` lists what was changed")
     make.seal(path)
     earmark.open(path).close()
     refused(path, earmark.DamagedFileError, words, verify=True)
@@ -222,7 +222,7 @@ def test_what_was_changed_is_named(tmp_path: Path, change, words: str) -> None:
         ("frames/anchor", lambda v: np.full_like(v, 99), "/frames/anchor names a row that is not among the 14"),
         ("anchors/stop_ns", lambda v: v + 10_000_000_000, "the windows of /anchors are not in order, or overlap"),
         ("anchors/score", lambda v: v + 2, "/anchors/score holds values outside"),
-        ("frames/features", lambda v: v * np.nan, "rows 0 to 99 of /frames/features hold values that are no numbers"),
+        ("frames/features", lambda v: v * np.nan, "rows 0 to 99 of /frames/features hold values that are not numbers"),
     ],
     ids=["pts", "anchor", "windows", "score", "features"],
 )
@@ -233,7 +233,7 @@ def test_broken_rules_are_named(tmp_path: Path, column: str, value, words: str) 
     refused(path, earmark.DamagedFileError, words, verify=True)
 
 
-def test_more_tokens_than_allowed_are_told(tmp_path: Path) -> None:
+def test_more_tokens_than_allowed_are_reported(tmp_path: Path) -> None:
     for budget in (0, 10):
         path = make.write(tmp_path / f"{budget}.h5", closing={"budget_tokens": np.uint64(budget)})
         refused(path, earmark.DamagedFileError, f"spent 15190 tokens of {budget}", verify=True)

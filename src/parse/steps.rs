@@ -199,7 +199,7 @@ impl Trained {
 fn named(name: &str, path: &Path) -> anyhow::Result<[String; 2]> {
     let text = path
         .to_str()
-        .with_context(|| format!("{} is no UTF-8", path.display()))?;
+        .with_context(|| format!("{} is not UTF-8", path.display()))?;
     Ok([name.to_owned(), text.to_owned()])
 }
 

@@ -2,7 +2,7 @@
 
 use anchoring::cue::{Cue, HOP};
 use anchoring::plan::MAX_DURATION;
-use anchoring::planning::change::{Change, ChangeMeter, FrameKind, Useless};
+use anchoring::planning::change::{Change, ChangeMeter, FrameKind, UnusableSizes};
 use anchoring::time::Nanos;
 use gstearmark::anchorgate::UnitKinds;
 
@@ -16,7 +16,7 @@ const MOST: usize = (MAX_DURATION.get() / HOP.get()) as usize;
 pub(super) struct Changes {
     pub(super) kinds: UnitKinds,
     meter: ChangeMeter,
-    told: Vec<Change>,
+    known: Vec<Change>,
 }
 
 impl Changes {
@@ -27,16 +27,16 @@ impl Changes {
     }
 
     fn drain(&mut self) {
-        let told = std::iter::from_fn(|| self.meter.next());
-        let room = MOST.saturating_sub(self.told.len());
-        self.told.extend(told.take(room));
+        let known = std::iter::from_fn(|| self.meter.next());
+        let room = MOST.saturating_sub(self.known.len());
+        self.known.extend(known.take(room));
     }
 
-    /// Change for every hop with a frame, in order; and why it is useless, if it is.
-    pub(super) fn finish(mut self) -> (Vec<Change>, Option<Useless>) {
+    /// Change for every hop with a frame, in order; and why frame sizes don't show it, if they don't.
+    pub(super) fn finish(mut self) -> (Vec<Change>, Option<UnusableSizes>) {
         self.meter.finish();
         self.drain();
-        (self.told, self.meter.useless())
+        (self.known, self.meter.unusable())
     }
 }
 

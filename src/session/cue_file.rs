@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use gst::prelude::*;
 use gstearmark::structures;
 
-use super::spans::MOST_HOLES;
+use super::spans::MOST_DISCONTINUITIES;
 use super::taps::{end, lock};
 
 /// Longest cue that is read, in bytes.
@@ -42,20 +42,20 @@ pub(super) struct CueWriter {
     pub first: Option<Nanos>,
     pub last: Nanos,
     pub stop: Nanos,
-    /// Stretches without sound; at most [`MOST_HOLES`].
-    pub holes: Vec<Window>,
+    /// Stretches without sound; at most [`MOST_DISCONTINUITIES`].
+    pub discontinuities: Vec<Window>,
     pub failed: Option<anyhow::Error>,
 }
 
 /// A sink that writes cues to the file.
-pub(super) fn hearing(ear: &Arc<Mutex<CueWriter>>) -> anyhow::Result<gst::Element> {
+pub(super) fn hearing(writer: &Arc<Mutex<CueWriter>>) -> anyhow::Result<gst::Element> {
     let (sink, pad) = end("hear")?;
-    let ear = ear.clone();
+    let writer = writer.clone();
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
-        let mut ear = lock(&ear);
+        let mut writer = lock(&writer);
         let written = info
             .buffer()
-            .map_or(Ok(()), |buffer| write_cue(&mut ear, buffer));
+            .map_or(Ok(()), |buffer| write_cue(&mut writer, buffer));
         drop(info.take_buffer());
         let Err(e) = written else {
             return gst::PadProbeReturn::Handled;
@@ -63,30 +63,35 @@ pub(super) fn hearing(ear: &Arc<Mutex<CueWriter>>) -> anyhow::Result<gst::Elemen
         if let Some(sink) = pad.parent_element() {
             gst::element_error!(sink, gst::ResourceError::Write, ["{e:#}"]);
         }
-        ear.failed = Some(e);
+        writer.failed = Some(e);
         info.flow_res = Err(gst::FlowError::Error);
         gst::PadProbeReturn::Handled
     });
     Ok(sink)
 }
 
-fn write_cue(ear: &mut CueWriter, buffer: &gst::BufferRef) -> anyhow::Result<()> {
+fn write_cue(writer: &mut CueWriter, buffer: &gst::BufferRef) -> anyhow::Result<()> {
     let map = buffer.map_readable().context("cannot read a cue")?;
     if map.len() > LONGEST_CUE {
         bail!("a cue has {} bytes; the limit is {LONGEST_CUE}", map.len());
     }
     let cue = structures::cue_from_text(&map)?;
     // From here on, cues are in ascending order, whatever their source.
-    if ear.first.is_some() && cue.pts <= ear.last {
+    if writer.first.is_some() && cue.pts <= writer.last {
         return Ok(());
     }
-    if ear.first.is_some() && cue.pts - ear.stop >= MIN_LENGTH && ear.holes.len() < MOST_HOLES {
-        ear.holes.extend(Window::new(ear.stop, cue.pts));
+    if writer.first.is_some()
+        && cue.pts - writer.stop >= MIN_LENGTH
+        && writer.discontinuities.len() < MOST_DISCONTINUITIES
+    {
+        writer
+            .discontinuities
+            .extend(Window::new(writer.stop, cue.pts));
     }
-    ear.first.get_or_insert(cue.pts);
-    ear.last = cue.pts;
-    ear.stop = ear.stop.max(cue.pts + HOP);
-    ear.count += 1;
-    writeln!(ear.file, "{}", Line::Cue(cue).to_text())
+    writer.first.get_or_insert(cue.pts);
+    writer.last = cue.pts;
+    writer.stop = writer.stop.max(cue.pts + HOP);
+    writer.count += 1;
+    writeln!(writer.file, "{}", Line::Cue(cue).to_text())
         .context("cannot write cues to a temporary file; is the disk full?")
 }

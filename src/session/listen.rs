@@ -8,7 +8,7 @@ use anchoring::cue::{Cue, HOP};
 use anchoring::discontinuity::CompactTimeline;
 use anchoring::plan::MAX_DURATION;
 use anchoring::plan::{Plan, PlanError};
-use anchoring::planning::change::{Change, Useless};
+use anchoring::planning::change::{Change, UnusableSizes};
 use anchoring::planning::clips::{ClipPlace, Shown};
 use anchoring::planning::decode_cost::DecodeCost;
 use anchoring::planning::global::{GivenCue, given_label};
@@ -55,9 +55,9 @@ pub(super) struct FirstPass {
     /// When the sound begins and ends, if there is any.
     sound: Option<Span>,
     /// Stretches without frames (without video: without sound). They get no plan entries.
-    holes: Vec<Window>,
-    /// How much the video changes, if frames are spread over that, and why it is useless, if it is.
-    changes: Option<(Vec<Change>, Option<Useless>)>,
+    discontinuities: Vec<Window>,
+    /// How much the video changes, if frames are spread over that, and why frame sizes don't show it, if they don't.
+    changes: Option<(Vec<Change>, Option<UnusableSizes>)>,
 }
 
 /// A plan and the cues that it was made from.
@@ -70,13 +70,13 @@ impl Session<'_> {
     /// Plays the first pass.
     pub(super) fn listen(&self, log: &mut RunLog) -> anyhow::Result<FirstPass> {
         let has_video = !self.recording.video.is_empty();
-        let ear = Arc::new(Mutex::new(CueWriter {
+        let writer = Arc::new(Mutex::new(CueWriter {
             file: BufWriter::new(tempfile::tempfile().context("cannot create a temporary file")?),
             count: 0,
             first: None,
             last: Nanos::ZERO,
             stop: Nanos::ZERO,
-            holes: Vec::new(),
+            discontinuities: Vec::new(),
             failed: None,
         }));
         let budget = &self.pipeline.settings.budget;
@@ -91,15 +91,15 @@ impl Session<'_> {
                 end_in(&built.pipeline, source, measuring(&measure)?)?;
             }
             if let Some(source) = &built.heard {
-                let ears = source.factory().filter(|made| made.name() == "eventness");
-                if ears.is_some() && source.has_property("batch") {
+                let eventness = source.factory().filter(|made| made.name() == "eventness");
+                if eventness.is_some() && source.has_property("batch") {
                     source.set_property("batch", PATCHES);
                 }
-                end_in(&built.pipeline, source, hearing(&ear)?)?;
+                end_in(&built.pipeline, source, hearing(&writer)?)?;
             }
             let outcome = self.play(&built, "listen", Nanos::ZERO, log);
             // The error on the bus only repeats this one.
-            if let Some(failed) = lock(&ear).failed.take() {
+            if let Some(failed) = lock(&writer).failed.take() {
                 return Err(failed);
             }
             if let Some(failed) = lock(&measure).failed.take() {
@@ -108,11 +108,12 @@ impl Session<'_> {
             }
             log.listened(outcome?);
         }
-        let mut ear = lock(&ear);
-        ear.file
+        let mut writer = lock(&writer);
+        writer
+            .file
             .flush()
             .context("cannot write cues to a temporary file")?;
-        let mut cues = ear.file.get_ref().try_clone()?;
+        let mut cues = writer.file.get_ref().try_clone()?;
         cues.rewind()?;
         let container = self.recording.duration.unwrap_or(Nanos::ZERO);
         let mut measure = std::mem::take(&mut *lock(&measure));
@@ -123,30 +124,33 @@ impl Session<'_> {
             Some(span) => span,
             None if has_video => bail!("{} has no frame that can be read", self.input.given),
             // Cues end within one hop of the sound.
-            None if ear.count > 0 && container > ear.stop - HOP && container < ear.stop + HOP => {
+            None if writer.count > 0
+                && container > writer.stop - HOP
+                && container < writer.stop + HOP =>
+            {
                 (Nanos::ZERO, container)
             }
-            None if ear.count > 0 => (Nanos::ZERO, ear.stop),
+            None if writer.count > 0 => (Nanos::ZERO, writer.stop),
             None => (Nanos::ZERO, container),
         };
         tracing::debug!(
             "heard {} cues; the recording lies in {start}..{stop}",
-            ear.count
+            writer.count
         );
         Ok(FirstPass {
             changes: measure.changes.take().map(Changes::finish),
             cues,
-            count: ear.count,
+            count: writer.count,
             start,
             stop,
             frame: measure.frame_length(),
             keyframes: measure.keyframes,
             frame_times: measure.frame_times,
-            sound: ear.first.map(|first| (first, ear.stop)),
-            holes: if has_video {
-                measure.holes
+            sound: writer.first.map(|first| (first, writer.stop)),
+            discontinuities: if has_video {
+                measure.discontinuities
             } else {
-                std::mem::take(&mut ear.holes)
+                std::mem::take(&mut writer.discontinuities)
             },
         })
     }
@@ -162,7 +166,7 @@ impl Session<'_> {
             frame,
             frame_times: shown,
             sound,
-            holes,
+            discontinuities,
             changes,
         } = heard;
         let has_video = !self.recording.video.is_empty();
@@ -172,17 +176,20 @@ impl Session<'_> {
             }
         }
         // The planner's time begins at 0 and leaves these stretches out.
-        let timeline = CompactTimeline::new(holes.iter().filter_map(|hole| {
-            Window::new((hole.start() - start).max(Nanos::ZERO), hole.stop() - start)
+        let timeline = CompactTimeline::new(discontinuities.iter().filter_map(|window| {
+            Window::new(
+                (window.start() - start).max(Nanos::ZERO),
+                window.stop() - start,
+            )
         }));
         let planned = |at: Nanos| timeline.compact(at - start).0;
-        if let Some(text) = told(&holes, has_video) {
+        if let Some(text) = discontinuity_warning(&discontinuities, has_video) {
             log.warn(text);
         }
         let labels = self.labels()?;
-        let (changes, useless) = changes.unwrap_or_default();
-        if let Some(useless) = useless {
-            log.warn(useless.told());
+        let (changes, unusable) = changes.unwrap_or_default();
+        if let Some(unusable) = unusable {
+            log.warn(unusable.warning());
         }
         let given = self.given_cues(stop, log)?;
         if stop > MAX_DURATION {
@@ -199,7 +206,7 @@ impl Session<'_> {
                 planner.expect_stop(planned(container));
             }
             planner.set_keyframes(keyframes.iter().map(|&key| planned(key)).collect(), frame);
-            if useless.is_none() {
+            if unusable.is_none() {
                 let half = HOP.scaled(0.5);
                 planner.set_changes(changes.iter().map(|one| Change {
                     at: planned(one.at + half),
@@ -289,7 +296,7 @@ impl Session<'_> {
         }
         if let Some(shape) = self.pipeline.clip {
             if !has_video {
-                log.warn("the recording has no video, so that the plan has no clips");
+                log.warn("the recording has no video, so the plan has no clips");
             }
             let shown = Shown {
                 times: &shown,
@@ -390,15 +397,15 @@ fn moved(mut cue: Cue, start: Nanos, timeline: &CompactTimeline) -> Option<Cue> 
 }
 
 /// The warning about stretches without frames or sound.
-fn told(holes: &[Window], has_video: bool) -> Option<String> {
-    let first = holes.first()?;
+fn discontinuity_warning(discontinuities: &[Window], has_video: bool) -> Option<String> {
+    let first = discontinuities.first()?;
     let (from, to) = (first.start(), first.stop());
     let lacks = if has_video {
         "has no frames"
     } else {
         "has no sound"
     };
-    let more = match holes.len() - 1 {
+    let more = match discontinuities.len() - 1 {
         0 => String::new(),
         1 => ", and in one more place".into(),
         n => format!(", and in {n} more places"),
@@ -436,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_counts_neither_as_time_between_frames_nor_as_planned_time() {
+    fn a_discontinuity_is_neither_frame_time_nor_planned_time() {
         let mut measure = Measure::default();
         let year = 365 * 24 * 3600 * 1000;
         for n in 0..500 {
@@ -448,15 +455,15 @@ mod tests {
             "{}",
             measure.frame_length()
         );
-        let timeline = CompactTimeline::new(measure.holes);
+        let timeline = CompactTimeline::new(measure.discontinuities);
         let (planned, _) = timeline.compact(Nanos::from_ms(year + 20_000));
         assert!(planned < Nanos::from_ms(21_000), "{planned}");
-        let text = told(&timeline.cuts().collect::<Vec<_>>(), true).unwrap();
+        let text = discontinuity_warning(&timeline.cuts().collect::<Vec<_>>(), true).unwrap();
         assert!(text.contains("no frames from 9.96"), "{text}");
     }
 
     #[test]
-    fn cues_inside_a_hole_are_not_planned() {
+    fn cues_inside_a_discontinuity_are_not_planned() {
         let second = |s: i64| Nanos::from_ms(1000 * s);
         let timeline = CompactTimeline::new(Window::new(second(10), second(70)));
         let cue = |s: i64| Cue {

@@ -12,7 +12,7 @@ use gstearmark::pads::stream_time;
 
 use super::changes::Changes;
 use super::frame_times::FrameTimes;
-use super::spans::MOST_HOLES;
+use super::spans::MOST_DISCONTINUITIES;
 use super::taps::{end, lock};
 
 /// Keyframes closer than this to the last noted one are skipped.
@@ -34,8 +34,8 @@ pub(super) struct Measure {
     pub stop: Nanos,
     pub frame_times: FrameTimes,
     pub finder: DiscontinuityFinder,
-    /// At most [`MOST_HOLES`], and their total length.
-    pub holes: Vec<Window>,
+    /// At most [`MOST_DISCONTINUITIES`], and their total length.
+    pub discontinuities: Vec<Window>,
     pub missing: Nanos,
     /// `None` unless it is requested.
     pub changes: Option<Changes>,
@@ -62,13 +62,13 @@ impl Measure {
     pub(super) fn frame_came(&mut self, at: Nanos, length: Option<Nanos>, keyframe: bool) {
         self.count += 1;
         self.frame_times.note(at);
-        let hole = self.finder.push(at);
-        if let Some(hole) = hole.filter(|_| self.holes.len() < MOST_HOLES) {
-            self.missing = self.missing + (hole.stop() - hole.start());
+        let window = self.finder.push(at);
+        if let Some(window) = window.filter(|_| self.discontinuities.len() < MOST_DISCONTINUITIES) {
+            self.missing = self.missing + (window.stop() - window.start());
             // The frame before it is shown for as long as any other.
             let shown = self.frame_length().min(MIN_LENGTH.scaled(0.5));
-            self.holes
-                .extend(Window::new(hole.start() + shown, hole.stop()));
+            self.discontinuities
+                .extend(Window::new(window.start() + shown, window.stop()));
         }
         let far = self
             .keyframes

@@ -3,7 +3,7 @@
 use anchoring::time::Nanos;
 
 /// Most stretches without frames or sound that are noted.
-pub(super) const MOST_HOLES: usize = 10_000;
+pub(super) const MOST_DISCONTINUITIES: usize = 10_000;
 
 /// Sound and video that begin less than this apart count as beginning together.
 const LATE: Nanos = Nanos::from_ms(1_000);

@@ -15,7 +15,7 @@ pub struct Imports {
 }
 
 impl Imports {
-    /// Reads every module below a crate's `src`. Binaries beside the library (`main.rs`) are no part of it.
+    /// Reads every module below a crate's `src`. Binaries beside the library (`main.rs`) don't belong to it.
     pub fn read(src: &Path) -> Self {
         let mut texts = BTreeMap::new();
         search(src, &mut Vec::new(), &mut texts);
@@ -281,7 +281,7 @@ fn paths(code: &str) -> Vec<Vec<String>> {
     while at < words.len() {
         let begins = at == 0 || words[at - 1] != "::";
         let word = words[at];
-        // `use<'a>` is no import but a bound.
+        // `use<'a>` is a bound, not an import.
         if word == "use" && words.get(at + 1) != Some(&"<") {
             at += 1;
             tree(&words, &mut at, &Vec::new(), &mut all);

@@ -1,5 +1,5 @@
 //! How fast each stage of listening is: `cargo bench -p earmark-anchoring [-- SOUND.wav]`, 16 kHz mono 16-bit; without a file, ten minutes
-//! of noise with two strokes a second. Prints the processor seconds that an hour takes, the least of five runs, and asserts nothing.
+//! of noise with two strokes a second. Prints the CPU seconds that an hour takes, the least of five runs, and asserts nothing.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that can't be made stops")]
 

@@ -55,7 +55,7 @@ pub struct ListenerSettings {
     pub tag_scope: TagScope,
     /// Samples in a patch, up to its end; at most [`MAX_PATCH_SAMPLES`].
     pub patch_samples: usize,
-    /// Whether cues wait for a voice detector. Without one, the tagger tells how likely speech is.
+    /// Whether cues wait for a voice detector. Without one, the tagger says how likely speech is.
     pub voices: bool,
     /// How speech is treated.
     pub speech: SpeechMode,

@@ -32,8 +32,8 @@ impl UnfedBranch {
             // Going to NULL succeeds or was under way already.
             let _ = element.set_state(gst::State::Null);
             if busy {
-                // decodebin does not tell its bin that it gave up (it ignores the message on the way down), so its bin would
-                // wait on.
+                // decodebin gives up without a message to its bin (it ignores messages on the way down), so its bin would
+                // keep waiting.
                 let done = gst::message::AsyncDone::builder().src(element).build();
                 let _ = element.post_message(done);
             }

@@ -1,4 +1,4 @@
-//! Training as it stands after an epoch: all that decides how it goes on.
+//! The state of a training after an epoch: everything needed to continue it.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::tensors::{self, Matrices, Matrix};
 
-/// What is kept.
+/// A checkpoint.
 pub(crate) struct Checkpoint {
     pub(crate) weights: Matrices,
     /// AdamW's running means of gradients, and of their squares.
@@ -18,14 +18,14 @@ pub(crate) struct Checkpoint {
     pub(crate) progress: Progress,
 }
 
-/// How far it is.
+/// The progress of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Progress {
-    /// Epochs that are done.
+    /// Finished epochs.
     pub(crate) epochs: usize,
     /// Steps that AdamW has taken.
     pub(crate) steps: usize,
-    /// When the best weights were found, and how good they are.
+    /// The epoch of the best weights, and their score.
     pub(crate) best_epoch: usize,
     pub(crate) best_accuracy: Option<f64>,
     /// The loss and the accuracy on validation after each epoch.
@@ -71,19 +71,19 @@ impl Checkpoint {
         tensors::write(path, &arrays, &note)
     }
 
-    /// Reads one; `of` says what it must be a checkpoint of.
+    /// Reads one; `of`: the training that it must belong to.
     pub(crate) fn read(path: &Path, of: &Value) -> anyhow::Result<Self> {
         let name = path.display();
         let (bytes, _) = tensors::bytes(path)?;
         let (file, note) = tensors::open(path, &bytes)?;
         if note["checkpoint_of"] != *of {
             bail!(
-                "{name} is a checkpoint of another training: of {}, and this is {of}; delete it, or name another file",
+                "{name} is a checkpoint of another training ({}), but this one is {of}: delete it, or name another file",
                 note["checkpoint_of"]
             );
         }
         let progress = serde_json::from_value(note["progress"].clone())
-            .with_context(|| format!("{name} does not say how far it is"))?;
+            .with_context(|| format!("{name} has no progress"))?;
         let [weights, mean, square, best] =
             PARTS.map(|start| tensors::matrices(path, &file, start));
         Ok(Self {

@@ -2,13 +2,13 @@
 //!
 //! # The file
 //!
-//! | array | type and shape | what it is |
+//! | array | type and shape | meaning |
 //! |---|---|---|
 //! | `features` | F32 `[recordings, seconds, values]` | one row a second |
-//! | `labels` | I64 `[recordings, seconds]` | the class of each second, from 0; -1: not labelled, counts nowhere |
+//! | `labels` | I64 `[recordings, seconds]` | the class of each second, from 0; -1: not labelled, ignored |
 //! | `split` | U8 `[recordings]` | 0 training, 1 validation, 2 test |
 //!
-//! Its metadata has the key `earmark`: JSON with `layout` (`earmark-seconds/1`), `classes` and `names` (of the recordings). More is passed over.
+//! Its metadata has the key `earmark`: JSON with `layout` (`earmark-seconds/1`), `classes` and `names` (of the recordings). Other keys are ignored.
 
 use std::path::Path;
 
@@ -18,24 +18,24 @@ use serde_json::Value;
 
 use crate::tensors;
 
-/// The layout that is read.
+/// The layout of the file.
 pub const LAYOUT: &str = "earmark-seconds/1";
 /// Most classes.
 const MOST_CLASSES: usize = 10_000;
 
-/// What a recording is for.
+/// The use of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
-    /// Weights are fitted to it.
+    /// Weights are trained on it.
     Train,
-    /// Says when to stop.
+    /// Decides when to stop.
     Validation,
-    /// Is only ever predicted.
+    /// Only predicted.
     Test,
 }
 
 impl Split {
-    /// Each with its name.
+    /// Each split with its name.
     pub const ALL: [(Self, &'static str); 3] = [
         (Self::Train, "train"),
         (Self::Validation, "validation"),
@@ -50,15 +50,15 @@ pub struct Dataset {
     pub features: Vec<f32>,
     /// `recordings * seconds` classes; -1 is not labelled.
     pub labels: Vec<i64>,
-    /// For every recording.
+    /// The split of every recording.
     pub split: Vec<Split>,
     /// Seconds of each recording.
     pub seconds: usize,
     /// Values of a second.
     pub values: usize,
-    /// What the classes are called.
+    /// Names of the classes.
     pub classes: Vec<String>,
-    /// What the recordings are called.
+    /// Names of the recordings.
     pub names: Vec<String>,
     /// SHA-256 of the file.
     pub hash: String,
@@ -68,7 +68,7 @@ impl Dataset {
     /// Reads a file.
     ///
     /// # Errors
-    /// It cannot be read, or what is in it does not fit together.
+    /// It cannot be read, or its arrays do not fit together.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let name = path.display();
         let (bytes, hash) = tensors::bytes(path)?;

@@ -6,21 +6,21 @@
 //!
 //! - `tensors`: safetensors files with a JSON note, written whole or not at all.
 //! - `dataset`: features, labels and splits, checked.
-//! - `network`: what the heads are, their first weights, and their forward pass on any back-end of burn.
-//! - `runtime`: the same forward pass with ndarray alone; what predicts.
+//! - `network`: the heads: their matrices, first weights, and forward pass on any back-end of burn.
+//! - `runtime`: the same forward pass with ndarray alone, for predictions.
 //! - `score`: the share of seconds whose class is right.
-//! - `checkpoint`: training as it stands after an epoch.
+//! - `checkpoint`: the state of a training after an epoch.
 //! - `optimiser`: AdamW over named matrices.
-//! - `train`: the loop.
-//! - `parsing`: who is heard and who is seen, second by second: a crate within the crate, on `tensors`, `checkpoint` and `optimiser`.
+//! - `train`: the training loop.
+//! - `parsing`: audio-visual video parsing: which events are heard and seen in every second. Uses `tensors`, `checkpoint` and `optimiser`.
 //!
 //! # Why burn
 //!
-//! burn 0.21 with `autodiff` and `ndarray` and nothing else compiles in three minutes of processor time, links no foreign library, and its
-//! operations are deterministic on the processor. candle needs as many crates (its `candle-nn` brings a tokenizer), and its autodiff is meant for
-//! inference first. tch needs libtorch. Weights are plain named matrices here, not burn's modules: what burn keeps of a module has random ids,
-//! and the same seed must give the same bytes. Graphics cards: burn's `wgpu` and `cuda` are other back-ends of the same code; not a feature yet,
-//! since nothing here was run on one.
+//! burn 0.21 with `autodiff` and `ndarray` alone compiles in three minutes of CPU time, links no foreign library, and its
+//! operations are deterministic on the CPU. candle needs as many crates (its `candle-nn` brings a tokenizer), and its autodiff is meant for
+//! inference first. tch needs libtorch. Weights are plain named matrices here, not burn's modules: burn's saved modules have random ids,
+//! and the same seed must give the same bytes. GPUs: burn's `wgpu` and `cuda` are back-ends of the same code; not a feature yet, because
+//! nothing here was run on one.
 
 mod checkpoint;
 pub mod dataset;

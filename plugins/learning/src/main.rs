@@ -29,11 +29,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Fit a head to the training split; validation says when to stop, the test split is not touched.
+    /// Train a head on the training split; validation decides when to stop, the test split is not used.
     Train(Train),
-    /// Score every second of every recording, and say how many are right.
+    /// Score every second of every recording, and print how many are right.
     Predict(Predict),
-    /// Parse videos: who is heard, who is seen, second by second, from weak labels. `earmark parse` runs its steps.
+    /// Parse videos: which events are heard and seen in every second, from weak labels. `earmark parse` runs these steps.
     #[command(subcommand)]
     Parse(parse::Parse),
 }
@@ -54,10 +54,10 @@ struct Train {
     /// mlp (each second by itself), conv (one temporal convolution), or transformer (one layer).
     #[arg(long, default_value = "mlp")]
     model: Kind,
-    /// The head; its card is written beside it, with the ending json.
+    /// Output file for the head; its card goes beside it, with the ending json.
     #[arg(long, value_name = "HEAD.safetensors")]
     output: PathBuf,
-    /// Where training is kept after each epoch, and taken up again; deleted at the end.
+    /// File for the state of training after each epoch, from which it continues; deleted at the end.
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
     /// Width of the hidden layer.
@@ -66,7 +66,7 @@ struct Train {
     /// Heads of the attention.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
     heads: u32,
-    /// Decides every random choice.
+    /// Seed of every random choice.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Most epochs.
@@ -84,7 +84,7 @@ struct Train {
     /// AdamW's weight decay.
     #[arg(long, default_value_t = 0.01, value_parser = rate)]
     weight_decay: f64,
-    /// Share of hidden values that are dropped while training, below 1.
+    /// Share of hidden values to drop while training, below 1.
     #[arg(long, default_value_t = 0.2, value_parser = share)]
     dropout: f32,
 }
@@ -97,10 +97,10 @@ struct Predict {
     /// Features and labels, as `train` takes them.
     #[arg(long, value_name = "DATA.safetensors")]
     data: PathBuf,
-    /// What `train` wrote.
+    /// The head, as `train` wrote it.
     #[arg(long, value_name = "HEAD.safetensors")]
     head: PathBuf,
-    /// Where scores F32 [recordings, seconds, classes] and classes I64 [recordings, seconds] go.
+    /// Output file: scores F32 [recordings, seconds, classes] and classes I64 [recordings, seconds].
     #[arg(long, value_name = "FILE.safetensors")]
     output: Option<PathBuf>,
 }
@@ -143,14 +143,14 @@ fn main() -> ExitCode {
                 .chars()
                 .filter(|c| !c.is_control())
                 .collect();
-            // Nobody is left to be told if this fails.
+            // Nowhere is left to report a failure of this.
             let _ = writeln!(std::io::stderr(), "error: {text}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// A line for each of its values.
+/// One line per value.
 fn plain(value: &Value) -> String {
     let lines = value
         .as_object()
@@ -197,7 +197,7 @@ fn fit(args: &Train) -> anyhow::Result<Value> {
                 let accuracy = epoch
                     .accuracy
                     .map_or_else(String::new, |x| format!(", validation {x:.3}"));
-                // A terminal that is gone is no reason to stop.
+                // Goes on without its terminal.
                 let _ = write!(
                     stderr,
                     "\repoch {} of {}: loss {:.4}{accuracy}   ",

@@ -1,4 +1,4 @@
-//! The heads: what they are made of, their first weights, and their forward pass on any back-end of burn.
+//! The heads: their matrices, first weights, and forward pass on any back-end of burn.
 //!
 //! - `mlp`: each second by itself: one hidden layer.
 //! - `conv`: the same, and a temporal convolution over three seconds with a bypass.
@@ -17,10 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::tensors::{Matrices, Matrix};
 
-/// What is added to a variance before its root is taken.
+/// Added to a variance before taking its root.
 pub(crate) const EPSILON: f64 = 1e-5;
 
-/// Which head.
+/// The kind of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -40,7 +40,7 @@ impl Kind {
         (Self::Transformer, "transformer"),
     ];
 
-    /// As it is typed.
+    /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Mlp => "mlp",
@@ -64,7 +64,7 @@ impl FromStr for Kind {
 /// The sizes of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sizes {
-    /// Which head.
+    /// The kind of a head.
     pub model: Kind,
     /// Values of a second.
     pub values: usize,
@@ -201,7 +201,7 @@ pub fn tensor<B: Backend>(m: &Matrix, device: &B::Device) -> Tensor<B, 2> {
     Tensor::from_data(TensorData::new(m.data.clone(), [m.rows, m.cols]), device)
 }
 
-/// What happens between two layers while training: some values are dropped.
+/// Applied between two layers while training: drops some values.
 pub type Dropped<'a, B> = Option<&'a mut dyn FnMut(Tensor<B, 2>) -> Tensor<B, 2>>;
 
 /// Scores of every class: rows of `recordings * seconds` in, the same rows of `classes` out. `x` is standardised.

@@ -1,4 +1,4 @@
-//! AdamW over named matrices, with its moments kept apart so that they can be written and read.
+//! AdamW over named matrices; its moments can be written and read.
 
 use anyhow::bail;
 use burn::backend::{Autodiff, NdArray};
@@ -8,14 +8,14 @@ use burn::tensor::Tensor;
 use crate::network::{Weights, tensor};
 use crate::tensors::{Matrices, Matrix};
 
-/// Numbers on the processor.
+/// The CPU back-end.
 pub(crate) type Plain = NdArray<f32>;
 /// The same, with gradients.
 pub(crate) type Tracked = Autodiff<Plain>;
-/// What burn's backward pass gives.
+/// The gradients of burn's backward pass.
 type Gradients = <Tracked as burn::tensor::backend::AutodiffBackend>::Gradients;
 
-/// Weights that are being trained.
+/// Weights in training.
 pub(crate) struct Optimiser {
     adam: AdamW,
     weights: Weights<Plain>,
@@ -31,7 +31,7 @@ fn all(of: &Matrices) -> Weights<Plain> {
 }
 
 impl Optimiser {
-    /// Goes on after `steps` steps.
+    /// Continues after `steps` steps.
     pub(crate) fn new(
         adam: &AdamWConfig,
         weights: &Matrices,
@@ -85,7 +85,7 @@ impl Optimiser {
                 self.moments[0][name].clone(),
                 self.moments[1][name].clone(),
             );
-            // AdamW begins from nothing at its first step, and counts it itself.
+            // At its first step AdamW has no moments yet, and counts that step itself.
             let before = (self.steps > 0).then(|| AdamWState::new(momentum));
             let (next, after) = self.adam.step(lr, weight.clone(), gradient, before);
             *weight = next;
@@ -97,10 +97,10 @@ impl Optimiser {
         self.steps += 1;
     }
 
-    /// Weights, moments and steps as they stand.
+    /// The current weights, moments and steps.
     ///
     /// # Errors
-    /// A weight is not finite any more.
+    /// A weight is no longer finite.
     pub(crate) fn end(self) -> anyhow::Result<(Matrices, [Matrices; 2], usize)> {
         let [mean, square] = self.moments;
         Ok((
@@ -119,9 +119,9 @@ fn matrices(weights: Weights<Plain>) -> anyhow::Result<Matrices> {
             let data = w
                 .into_data()
                 .to_vec::<f32>()
-                .map_err(|e| anyhow::anyhow!("burn gave back `{name}` as something else: {e:?}"))?;
+                .map_err(|e| anyhow::anyhow!("burn returned `{name}` in another type: {e:?}"))?;
             if data.iter().any(|x| !x.is_finite()) {
-                bail!("training went astray: `{name}` is not finite any more; try a smaller rate");
+                bail!("training diverged: `{name}` is no longer finite; try a smaller rate");
             }
             Ok((name, Matrix { rows, cols, data }))
         })

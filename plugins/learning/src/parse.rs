@@ -22,11 +22,11 @@ use serde_json::{Map, Value, json};
 pub(crate) enum Parse {
     /// Train the transformer over time on densely labelled videos.
     Pretrain(Training),
-    /// Give pseudo labels to weakly labelled videos: logits, and a threshold for every class.
+    /// Make pseudo labels for weakly labelled videos: logits, and a threshold for every class.
     Label(Label),
     /// Train the parser on weak labels, with or without pseudo labels.
     Train(Training),
-    /// Say what is heard and what is seen in videos, second by second.
+    /// Predict what is heard and seen in videos, second by second.
     Predict(Predict),
 }
 
@@ -38,13 +38,13 @@ pub(crate) struct Training {
     /// The experiment, as JSON.
     #[arg(long, value_name = "EXPERIMENT.json")]
     experiment: PathBuf,
-    /// What `label` wrote.
+    /// Pseudo labels, as `label` wrote them.
     #[arg(long, value_name = "PSEUDO.safetensors")]
     pseudo: Option<PathBuf>,
-    /// The model; its card is written beside it, with the ending json.
+    /// Output file for the model; its card goes beside it, with the ending json.
     #[arg(long, value_name = "MODEL.safetensors")]
     output: PathBuf,
-    /// Where training is kept after each epoch, and taken up again; deleted at the end.
+    /// File for the state of training after each epoch, from which it continues; deleted at the end.
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
 }
@@ -54,10 +54,10 @@ pub(crate) struct Label {
     /// Videos with weak labels; their validation split has dense ones.
     #[arg(long, value_name = "DATA.safetensors")]
     data: PathBuf,
-    /// What `pretrain` wrote; unset: seconds are compared with the classes' names as they are.
+    /// The transformer, as `pretrain` wrote it; unset: compares seconds with the classes' names directly.
     #[arg(long, value_name = "MODEL.safetensors")]
     model: Option<PathBuf>,
-    /// Where the labels go.
+    /// Output file for the labels.
     #[arg(long, value_name = "PSEUDO.safetensors")]
     output: PathBuf,
 }
@@ -67,16 +67,16 @@ pub(crate) struct Predict {
     /// Videos.
     #[arg(long, value_name = "DATA.safetensors")]
     data: PathBuf,
-    /// What `train` wrote.
+    /// The parser, as `train` wrote it.
     #[arg(long, value_name = "MODEL.safetensors")]
     model: PathBuf,
-    /// What `label` wrote for the same videos; for models with PLSIM.
+    /// Pseudo labels of the same videos; for models with PLSIM.
     #[arg(long, value_name = "PSEUDO.safetensors")]
     pseudo: Option<PathBuf>,
     /// Which videos: train, validation, test or all.
     #[arg(long, default_value = "test")]
     split: String,
-    /// Where audio and visual F32 [videos, seconds, classes], and video F32 [videos, classes], go.
+    /// Output file: audio and visual F32 [videos, seconds, classes], video F32 [videos, classes].
     #[arg(long, value_name = "FILE.safetensors")]
     output: PathBuf,
 }
@@ -111,7 +111,7 @@ fn train(args: &Training, pretraining: bool) -> anyhow::Result<Value> {
             let score = epoch
                 .score
                 .map_or_else(String::new, |x| format!(", validation {x:.3}"));
-            // A terminal that is gone is no reason to stop.
+            // Goes on without its terminal.
             let _ = write!(
                 stderr,
                 "\repoch {} of {epochs}: loss {:.4}{score}   ",
@@ -123,7 +123,7 @@ fn train(args: &Training, pretraining: bool) -> anyhow::Result<Value> {
     let checkpoint = args.checkpoint.as_deref();
     let model = if pretraining {
         if args.pseudo.is_some() {
-            bail!("--pseudo is for `train`: what `pretrain` trains gives the pseudo labels");
+            bail!("--pseudo is for `train` only: the model of `pretrain` makes the pseudo labels");
         }
         labelling::pretrain(&videos, of, checkpoint, &mut each)?
     } else {
@@ -159,16 +159,16 @@ fn label(args: &Label) -> anyhow::Result<Value> {
         &videos,
         &json!({ "data_sha256": videos.hash }),
     )?;
-    let mut said = Map::from_iter([("ok".to_owned(), Value::Bool(true))]);
+    let mut predicted = Map::from_iter([("ok".to_owned(), Value::Bool(true))]);
     let all: Vec<usize> = (0..videos.names.len()).collect();
     for m in Modality::BOTH {
         let labels = pseudo.labels(&videos, m, &all, true);
-        said.insert(
+        predicted.insert(
             format!("{}_labels", m.name()),
             json!(labels.iter().filter(|x| **x > 0.0).count()),
         );
     }
-    Ok(Value::Object(said))
+    Ok(Value::Object(predicted))
 }
 
 fn predict(args: &Predict) -> anyhow::Result<Value> {
@@ -195,19 +195,19 @@ fn predict(args: &Predict) -> anyhow::Result<Value> {
             args.split
         );
     }
-    let said = tasks::predict(&model, &videos, pseudo.as_ref(), &which)?;
+    let predicted = tasks::predict(&model, &videos, pseudo.as_ref(), &which)?;
     let (n, t, c) = (which.len(), videos.seconds, videos.classes.len());
     let lengths: Vec<i64> = which.iter().map(|i| videos.lengths[*i] as i64).collect();
     let arrays = [
         (
             "audio".to_owned(),
-            Array::Floats(vec![n, t, c], &said.segments[0]),
+            Array::Floats(vec![n, t, c], &predicted.segments[0]),
         ),
         (
             "visual".to_owned(),
-            Array::Floats(vec![n, t, c], &said.segments[1]),
+            Array::Floats(vec![n, t, c], &predicted.segments[1]),
         ),
-        ("video".to_owned(), Array::Floats(vec![n, c], &said.video)),
+        ("video".to_owned(), Array::Floats(vec![n, c], &predicted.video)),
         ("length".to_owned(), Array::Whole(vec![n], &lengths)),
     ];
     let names: Vec<&String> = which.iter().map(|i| &videos.names[*i]).collect();

@@ -1,4 +1,4 @@
-//! The forward pass with ndarray alone: what predicts. Equal to `network::forward` without dropped values to 1e-4.
+//! Predicts: the forward pass with ndarray alone. Equal to `network::forward` without dropped values to 1e-4.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::network::{EPSILON, Kind, Sizes};
 use crate::tensors::{self, Matrices, Matrix};
 
-/// Names of the matrices that standardise.
+/// Names of the matrices that standardise features.
 pub(crate) const MEAN: &str = "input.mean";
 pub(crate) const SCALE: &str = "input.scale";
 
@@ -18,9 +18,9 @@ pub(crate) const SCALE: &str = "input.scale";
 pub struct Head {
     /// Its sizes.
     pub sizes: Sizes,
-    /// What its classes are called.
+    /// Names of its classes.
     pub classes: Vec<String>,
-    /// All that is known of it.
+    /// Its card.
     pub card: Value,
     mean: Matrix,
     scale: Matrix,
@@ -28,10 +28,10 @@ pub struct Head {
 }
 
 impl Head {
-    /// From weights and what standardises: the mean of every value, and what it is multiplied with then; each 1 x `values`.
+    /// From weights, and the mean and factor that standardise every value; each 1 x `values`.
     ///
     /// # Errors
-    /// They are not of these sizes.
+    /// Their sizes differ from these.
     pub fn new(
         sizes: Sizes,
         classes: Vec<String>,
@@ -65,14 +65,14 @@ impl Head {
         })
     }
 
-    /// Reads what was exported.
+    /// Reads an exported head.
     ///
     /// # Errors
-    /// It cannot be read, or is no head.
+    /// It cannot be read, or is not a head.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let (bytes, _) = tensors::bytes(path)?;
         let (file, card) = tensors::open(path, &bytes)?;
-        let wrong = || format!("{} is no head", path.display());
+        let wrong = || format!("{} is not a head", path.display());
         let sizes: Sizes = serde_json::from_value(card["sizes"].clone())
             .context("its card has no sizes")
             .with_context(wrong)?;
@@ -107,7 +107,7 @@ impl Head {
     /// Scores of every class for the seconds of one recording: `seconds * values` numbers in, `seconds x classes` out.
     ///
     /// # Errors
-    /// There are more or fewer numbers.
+    /// The number of numbers differs.
     pub fn scores(&self, features: &[f32]) -> anyhow::Result<Array2<f32>> {
         let Sizes {
             seconds: t,
@@ -170,7 +170,7 @@ impl Head {
     }
 
     fn matrix<'a>(&self, m: &'a Matrix) -> ArrayView2<'a, f32> {
-        // Every matrix was checked to have as many values as it says.
+        // Every matrix was checked to have as many values as its shape says.
         ArrayView2::from_shape((m.rows, m.cols), &m.data)
             .unwrap_or_else(|_| ArrayView2::from(&[[0.0; 1]; 0]))
     }

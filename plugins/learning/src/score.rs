@@ -2,7 +2,7 @@
 
 use ndarray::ArrayView2;
 
-/// Right seconds of labelled ones.
+/// Right seconds among the labelled ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accuracy {
     /// Seconds whose highest score is at their label.
@@ -28,7 +28,7 @@ impl Accuracy {
     }
 }
 
-/// Where the highest value is; of equal ones, the first.
+/// Index of the highest value; of equal ones, the first.
 pub fn best(row: impl Iterator<Item = f32>) -> usize {
     row.enumerate()
         .fold((0, f32::NEG_INFINITY), |best, (i, x)| {

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 /// The key of the note in the file's metadata.
 const NOTE: &str = "earmark";
-/// Most bytes of a file that is read.
+/// Largest file that is read, bytes.
 const MOST: u64 = 8 << 30;
 
 /// A matrix of single precision by rows.
@@ -59,10 +59,10 @@ pub fn bytes(path: &Path) -> anyhow::Result<(Vec<u8>, String)> {
 /// A file, opened, and its note.
 ///
 /// # Errors
-/// It is no safetensors file, or has no note.
+/// It is not a safetensors file, or has no note.
 pub fn open<'a>(path: &Path, bytes: &'a [u8]) -> anyhow::Result<(SafeTensors<'a>, Value)> {
     let name = path.display();
-    let damaged = || format!("{name} is no safetensors file, or damaged");
+    let damaged = || format!("{name} is not a safetensors file, or is damaged");
     let tensors = SafeTensors::deserialize(bytes).with_context(damaged)?;
     let (_, about) = SafeTensors::read_metadata(bytes).with_context(damaged)?;
     let note = about
@@ -73,14 +73,14 @@ pub fn open<'a>(path: &Path, bytes: &'a [u8]) -> anyhow::Result<(SafeTensors<'a>
             format!("{name} has no note `{NOTE}` in its metadata: was it written by Earmark?")
         })?;
     let note = serde_json::from_str(note)
-        .with_context(|| format!("{name}: the note `{NOTE}` in its metadata is no JSON"))?;
+        .with_context(|| format!("{name}: the note `{NOTE}` in its metadata is not JSON"))?;
     Ok((tensors, note))
 }
 
 /// An array of finite single precision and its shape.
 ///
 /// # Errors
-/// It is not there, of another type, or has a value that is not finite.
+/// It is missing, of another type, or has a value that is not finite.
 pub fn floats(
     path: &Path,
     file: &SafeTensors<'_>,
@@ -112,10 +112,10 @@ pub fn floats(
     Ok((tensor.shape().to_vec(), data))
 }
 
-/// Every matrix of a file whose name begins so, without that beginning.
+/// Every matrix whose name begins with a prefix, without the prefix.
 ///
 /// # Errors
-/// One of them is no matrix of finite single precision.
+/// One of them is not a matrix of finite single precision.
 pub fn matrices(path: &Path, file: &SafeTensors<'_>, start: &str) -> anyhow::Result<Matrices> {
     let mut all = Matrices::new();
     for key in file.names() {
@@ -140,11 +140,11 @@ pub enum Array<'a> {
     Floats(Vec<usize>, &'a [f32]),
     /// Whole numbers.
     Whole(Vec<usize>, &'a [i64]),
-    /// Small ones.
+    /// Small whole numbers.
     Bytes(Vec<usize>, &'a [u8]),
 }
 
-/// Writes a file; one that was there is replaced at once and in whole.
+/// Writes a file; replaces an existing one in one step.
 ///
 /// # Errors
 /// It cannot be written.

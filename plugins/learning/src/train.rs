@@ -18,7 +18,7 @@ use crate::runtime::Head;
 use crate::score::Accuracy;
 use crate::tensors::{Matrices, Matrix};
 
-/// What training is told.
+/// Settings of a training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// Decides the first weights, the order of recordings and what is dropped.

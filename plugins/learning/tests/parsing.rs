@@ -244,7 +244,7 @@ fn what_does_not_fit_together_is_refused_by_name() {
     let none = train(&set.videos, None, everything(), None, &mut |_| Go::On);
     assert!(said(none.unwrap_err()).contains("needs pseudo labels"));
     let model = Model::read(&set.at.join("temporal.safetensors"), "parser");
-    assert!(said(model.unwrap_err()).contains("no model of kind parser"));
+    assert!(said(model.unwrap_err()).contains("not a model of kind parser"));
     let data = set.at.join("dense.safetensors");
     let dense = Videos::open(&data).unwrap();
     let pseudo = Pseudo::read(&set.at.join("pseudo.safetensors"), &dense);

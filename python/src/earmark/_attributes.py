@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-# Where texts are that are too long for an attribute: a dataset of bytes each.
+# The group of texts that are too long for an attribute: a dataset of bytes each.
 TEXTS = "texts"
 # Attributes that are JSON.
 JSON = ("config", "digests", "models", "streams", "times", "versions", "warnings")

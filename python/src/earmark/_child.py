@@ -1,7 +1,7 @@
-"""Reads a file that may crash HDF5, in a process of its own: `python _child.py NAME SECONDS BYTES` prints what it found as JSON.
+"""Reads a file that may crash HDF5, in its own process: `python _child.py NAME SECONDS BYTES` prints its findings as JSON.
 
-Such files bear no seal: those of schema `earmark/1`, those whose run was killed or goes on, damaged ones. Every chunk of every dataset is
-read, so that what is found here can be read again without harm. This file imports nothing of the package.
+Such files have no seal: those of schema `earmark/1`, those whose run was killed or is still writing, damaged ones. Every chunk of every dataset
+is read, so that reading the rows found here is safe afterwards. This file imports nothing of the package.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def limit(seconds: int, most: int) -> None:
-    """Limits processor time and memory, and writes no core file."""
+    """Limits CPU time and memory, and writes no core file."""
     try:
         import resource
     except ImportError:  # no such limits on Windows; the parent's clock stays
@@ -47,7 +47,7 @@ def own(group: Any, name: str) -> Any:
 
     item = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
     if item is None or isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
-        raise ValueError(f"{group.name.rstrip('/')}/{name} lies in another file, as nothing of a feature file does")
+        raise ValueError(f"{group.name.rstrip('/')}/{name} lies in another file, which feature files never do")
     return item
 
 
@@ -68,7 +68,7 @@ def columns(group: Any) -> list[str]:
     return found
 
 
-def look(file: Any) -> dict[str, Any]:
+def contents(file: Any) -> dict[str, Any]:
     import h5py
 
     schema = text(file.attrs["schema"]) if "schema" in file.attrs else None
@@ -89,7 +89,7 @@ def look(file: Any) -> dict[str, Any]:
             if not isinstance(dataset, h5py.Dataset) or not dataset.shape:
                 continue
             read_attributes(dataset)
-            # Of a file that was being written, HDF5 can look for a text of variable length for ever: its heap may be half there.
+            # In an unfinished file, HDF5 can search for a text of variable length for ever: its heap may be incomplete.
             if dataset.dtype.hasobject and not complete:
                 skipped.append(f"{name}/{column}")
                 continue
@@ -115,7 +115,7 @@ def main() -> None:
             # Its writer never closed it.
             file = h5py.File(name, "r", locking=False, swmr=True)
         with file:
-            found = look(file)
+            found = contents(file)
     except Exception as error:  # the parent wants to know every error of a damaged file
         found = {"problem": f"HDF5 cannot read it: {error or type(error).__name__}"}
     print(json.dumps(found))

@@ -47,7 +47,7 @@ def export_pt(folder: Folder, output: str | os.PathLike[str], *, grid: float = 0
     try:
         import torch
     except ImportError:
-        raise missing("torch", "torch", "earmark.export_pt (earmark.export_npy does without)") from None
+        raise missing("torch", "torch", "earmark.export_pt (earmark.export_npy works without it)") from None
     return export(folder, output, ".pt", grid, fill, overwrite, lambda file, features: torch.save(torch.from_numpy(features), file))
 
 
@@ -55,19 +55,19 @@ def export(folder: Folder, output: str | os.PathLike[str], ending: str, grid: fl
     """Writes a file for each recording; reports all obstacles before the first."""
     stride = stride_ns(grid)
     if stride % MS:
-        raise ValueError(f"the stride is {grid} s; a loader counts whole milliseconds")
+        raise ValueError(f"the stride is {grid} s; it must be whole milliseconds")
     if fill not in ("nearest", "zero"):
         raise ValueError(f"fill is {fill!r}; it is 'nearest' or 'zero'")
     output = os.path.abspath(os.fspath(output))
     files: dict[str, str] = {}
     for path, name in zip(folder.paths, folder.video_ids, strict=True):
         if not name or name.startswith(".") or any(c in name for c in "/\\\0"):
-            raise EarmarkError(path, f"its video_id {name!r} is no name for a file")
+            raise EarmarkError(path, f"its video_id {name!r} cannot name a file")
         if name in files:
-            raise EarmarkError(path, f"another file is of the recording {name}, too; export them apart")
+            raise EarmarkError(path, f"another file is also of the recording {name}; export them separately")
         files[name] = os.path.join(output, name + ending)
         if os.path.lexists(files[name]) and not overwrite:
-            raise FileExistsError(f"{files[name]} is there already; overwrite=True replaces it")
+            raise FileExistsError(f"{files[name]} exists already; overwrite=True replaces it")
     os.makedirs(output, exist_ok=True)
     for k, name in enumerate(folder.video_ids):
         with folder.recording(k) as recording:
@@ -77,7 +77,7 @@ def export(folder: Folder, output: str | os.PathLike[str], ending: str, grid: fl
 
 
 def publish(path: str, features: NDArray[np.float32], write: Write) -> None:
-    """Writes a file that is complete as soon as it has its name."""
+    """Writes a file that gets its name only when complete."""
     handle, partial = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".", suffix=".partial")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -90,7 +90,7 @@ def publish(path: str, features: NDArray[np.float32], write: Write) -> None:
 
 
 def umask() -> int:
-    """The permissions that new files do not get."""
+    """The umask."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-# Rows that are read at once where only some are wanted: what lies between two wanted rows that are no further apart is read, too.
+# Two wanted rows this close are read together, with the rows between them.
 APART = 64
-# Most rows that are in memory twice.
+# Most rows in memory twice.
 TOGETHER = 4096
 
 
@@ -35,7 +35,7 @@ class Features:
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
-            raise ValueError("features are in the file: an array of them is always a copy")
+            raise ValueError("features are read from the file: an array of them is always a copy")
         rows = self._read(slice(0, len(self)))
         return rows if dtype is None else rows.astype(dtype, copy=False)
 

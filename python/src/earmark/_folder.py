@@ -59,7 +59,7 @@ class Batch(NamedTuple):
 class Folder(Sequence[Item]):
     """The feature files of a folder, in the order of their names: `folder[k]` is an `Item` of arrays.
 
-    Every file is looked at when the folder is opened: all must be complete and from the same encoder. Rows are read when an item is asked for.
+    Every file is checked when the folder is opened: all must be complete and from the same encoder. Rows are read when an item is asked for.
     No file stays open, so that a folder may go to worker processes. Slices are folders, too.
 
     - `path`: a folder, or the files themselves.
@@ -91,9 +91,9 @@ class Folder(Sequence[Item]):
         self.paths: list[str] = []
         self.video_ids: list[str] = []
         self.dim = 0
-        self._look(found(path, pattern, recursive), skip_bad)
+        self._read(found(path, pattern, recursive), skip_bad)
 
-    def _look(self, paths: list[str], skip_bad: bool) -> None:
+    def _read(self, paths: list[str], skip_bad: bool) -> None:
         first: tuple[str, int, Any] | None = None
         bad: list[str] = []
         for path in paths:
@@ -166,11 +166,11 @@ def found(path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], patte
         return [os.path.abspath(os.fspath(one)) for one in path]
     folder = os.path.abspath(os.fspath(path))
     if not os.path.isdir(folder):
-        raise NotADirectoryError(f"{folder} is no folder; earmark.open reads a file")
+        raise NotADirectoryError(f"{folder} is not a folder; earmark.open reads a file")
     where = glob.escape(folder)
     paths = glob.glob(os.path.join(where, "**", pattern) if recursive else os.path.join(where, pattern), recursive=recursive)
     if not paths:
-        raise FileNotFoundError(f"the folder {folder} holds no feature files ({pattern})")
+        raise FileNotFoundError(f"the folder {folder} has no feature files ({pattern})")
     return sorted(paths)
 
 
@@ -183,15 +183,15 @@ def encoder(recording: Recording) -> tuple[str, str, str | None] | None:
 
 
 def unlike(first: tuple[str, int, Any], other: tuple[str, int, Any]) -> None:
-    """Refuses a file from another encoder than the first one's. Values that an older version did not record do not count."""
+    """Refuses a file from another encoder than the first one's. Ignores values that an older version did not record."""
     if first[1] != other[1]:
-        raise ForeignFileError(other[0], f"it has {other[1]} numbers a frame, {first[0]} has {first[1]}: two models made them")
+        raise ForeignFileError(other[0], f"it has {other[1]} numbers a frame, but {first[0]} has {first[1]}: they are from different models")
     one, two = first[2], other[2]
     if one is None or two is None:
         return
     if one[1] != two[1] or (one[2] and two[2] and one[2] != two[2]):
         raise ForeignFileError(
-            other[0], f"it was encoded by {two[0]}, {first[0]} by {one[0]}, or by other settings of it: their numbers can't be compared"
+            other[0], f"it was encoded by {two[0]}, {first[0]} by {one[0]}, or with other settings: their numbers can't be compared"
         )
 
 
@@ -204,7 +204,7 @@ def dataset(path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], **o
     try:
         from ._torch import TorchFolder
     except ImportError:
-        raise missing("torch", "torch", "earmark.dataset (earmark.Folder does without)") from None
+        raise missing("torch", "torch", "earmark.dataset (earmark.Folder works without it)") from None
     return TorchFolder(path, **options)
 
 

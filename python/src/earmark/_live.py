@@ -17,14 +17,14 @@ import h5py
 from . import _seal
 from ._attributes import raw
 from ._errors import DamagedFileError, EarmarkError, ForeignFileError, IncompleteFileError
-from ._store import Opened, Source, consistent, known, looked_at, open_file, open_unsealed, own
+from ._store import Opened, Source, consistent, known, why_unsealed, open_file, open_unsealed, own
 
 PARTIAL = ".partial"
-# For how long nothing may have been written to a file that is copied, how often that is waited for, and how long each time.
+# A file is copied after so long without a write; tries so often, and waits so long each time.
 QUIET_NS = 30_000_000
 TRIES = 60
 WAIT_S = 0.05
-# How often a copy is made anew whose tables end at different rows.
+# How often to copy again if the tables of a copy end at different rows.
 COPIES = 5
 
 
@@ -66,7 +66,7 @@ def open_live(path: str, recording: str | None) -> Opened:
         try:
             if os.path.exists(target) and is_swmr(target):
                 return in_place(target)
-            # Where there are both, a run that goes on is newer, and one that died is older.
+            # If both exist, a live run's file is newer, and a dead run's is older.
             if os.path.exists(partial) and (not os.path.exists(target) or is_held(partial)):
                 return in_place(partial) if is_swmr(partial) else copied(partial, recording)
             return open_file(target, allow_incomplete=True, recording=recording)
@@ -75,7 +75,7 @@ def open_live(path: str, recording: str | None) -> Opened:
             if not (os.path.exists(target) or os.path.exists(partial)):
                 raise
             time.sleep(WAIT_S)
-    raise IncompleteFileError(path, "it comes and goes; is another program moving it?")
+    raise IncompleteFileError(path, "it keeps appearing and disappearing; is another program moving it?")
 
 
 def in_place(path: str) -> Opened:
@@ -119,7 +119,7 @@ def grown(path: str, opened: Opened) -> None:
 
 
 def is_unchanged(opened: Opened) -> bool:
-    """Whether the original of this copy is unchanged and its run still going on."""
+    """Whether the original of this copy is unchanged and its run still alive."""
     source = opened.source
     if source is None or not is_held(source.path):
         return False
@@ -135,7 +135,7 @@ def copied(path: str, recording: str | None) -> Opened:
     for attempt in range(COPIES):
         copy, source = snapshot(path)
         try:
-            if looked_at(copy) is None:
+            if why_unsealed(copy) is None:
                 # A run that ended early, but could still close its file.
                 opened = open_file(copy, allow_incomplete=True, recording=recording)
             else:
@@ -146,15 +146,15 @@ def copied(path: str, recording: str | None) -> Opened:
             # A run makes its file some time before it writes to it.
             empty = isinstance(error, ForeignFileError) and os.path.getsize(copy) == 0 and is_held(path)
             if attempt + 1 == COPIES or not (empty or isinstance(error, DamagedFileError)):
-                # Nobody knows the copy.
+                # Name the original: users don't know the copy.
                 kind = IncompleteFileError if empty else type(error)
                 raise kind(path, "nothing has been written to it yet" if empty else error.problem) from None
             time.sleep(WAIT_S)
             continue
         finally:
-            # What is open stays readable, and goes with the process.
+            # Open files stay readable after removal.
             os.unlink(copy)
-        # Under this name a file is never complete.
+        # A file with this name is never complete.
         opened.is_complete = False
         opened.source = source
         return opened

@@ -43,7 +43,7 @@ def open(
       will have, or has: `NAME.h5` or `NAME.h5.partial`.
     - `recording`: which one, of a file of many (`earmark export --format hdf5`).
 
-    Raises `FileNotFoundError`; `ForeignFileError` for what is no feature file or of a schema that is not known; `DamagedFileError` for what is
+    Raises `FileNotFoundError`; `ForeignFileError` for a file that is not a feature file or has an unknown schema; `DamagedFileError` for what is
     not as it was written; `IncompleteFileError`. All three are `EarmarkError`s.
     """
     opened = Recording(path, allow_incomplete=allow_incomplete, live=live, recording=recording)
@@ -107,7 +107,7 @@ class Recording:
         if self._held is None:
             raise ValueError(f"{self.path} is closed")
         if self._held.pid != os.getpid():
-            # In a process that was forked HDF5's handles are not its own.
+            # A forked process must not use its parent's HDF5 handles.
             self._held = self._open()
         return self._held
 
@@ -181,9 +181,9 @@ class Recording:
     @property
     def duration_ns(self) -> int:
         """Length of the recording; until that is known, the time of the last frame or cue."""
-        told = self.meta.get("duration_ns")
-        if told is not None:
-            return int(told)
+        stated = self.meta.get("duration_ns")
+        if stated is not None:
+            return int(stated)
         ends = [int(times[-1]) for times in (self.times_ns, self.cues["pts_ns"]) if len(times)]
         return max(ends, default=0)
 
@@ -349,7 +349,7 @@ class Recording:
             _live.grown(self.path, opened)
         else:
             if opened.is_swmr:
-                # HDF5 opens no file in two ways at once.
+                # HDF5 cannot open a file in two modes at once.
                 self.close()
             self._held = self._open()
             opened.close()

@@ -20,21 +20,21 @@ from ._attributes import raw
 from ._errors import DamagedFileError, ForeignFileError, IncompleteFileError
 
 SCHEMA = "earmark/2"
-# Of versions before: text of variable length, no checksums, no seal.
+# The old schema: text of variable length, no checksums, no seal.
 OLD_SCHEMA = "earmark/1"
 # A file of many recordings, each a group.
 MERGED = "earmark-merged/2"
 # Depth of the deepest name below a recording: `frames/quality/score`.
 DEEPEST = 3
 
-# Limits of the process that reads what is not sealed: seconds of processor time, bytes of the file that give it a second more, memory, and by
-# how much it may be slower where others are busy.
+# Limits of the process that reads unsealed files: seconds of CPU time, bytes of the file that give it one more second, memory, and how many
+# times longer it may take on a busy machine.
 LEAST_SECONDS = 10
 BYTES_A_SECOND = 2 << 20
 MOST_MEMORY = 4 << 30
 BUSY = 20
 
-# What was found in finished files of the schema before, by what tells them from others: they are read again and again.
+# Findings about finished files of the old schema, by file identity, so that repeated opening is cheap.
 KNOWN: dict[tuple[int, int, int, int], dict[str, Any]] = {}
 MOST_KNOWN = 4096
 
@@ -62,7 +62,7 @@ class Opened:
     is_live: bool = False
     # Readable rows of each table; None: all.
     rows: dict[str, int] | None = None
-    # Datasets that cannot be read without harm.
+    # Datasets that may crash or hang HDF5.
     skipped: frozenset[str] = frozenset()
     is_swmr: bool = False
     # The original, if it is a copy.
@@ -94,7 +94,7 @@ class Opened:
         except KeyError as error:
             raise DamagedFileError(path, f"/{name} is missing or cannot be opened: {error.args[0]}") from None
         if not isinstance(found, h5py.Dataset) or not found.shape:
-            raise DamagedFileError(path, f"/{name} is no dataset of rows")
+            raise DamagedFileError(path, f"/{name} is not a dataset of rows")
         return found
 
     def height(self, path: str, name: str) -> int:
@@ -117,7 +117,7 @@ class Opened:
 
 def open_file(path: str, allow_incomplete: bool, recording: str | None) -> Opened:
     """Opens a finished file, or an unfinished one if that is allowed."""
-    unsealed = looked_at(path)
+    unsealed = why_unsealed(path)
     if unsealed is None:
         opened = open_sealed(path, recording)
     else:
@@ -130,12 +130,12 @@ def open_file(path: str, allow_incomplete: bool, recording: str | None) -> Opene
 
 def unfinished(because: str | None) -> str:
     return (
-        f"it is not complete: {because or 'the run that wrote it did not end'}; pass allow_incomplete=True to read what is there, or "
+        f"it is not complete: {because or 'the run that wrote it did not end'}; pass allow_incomplete=True to read its rows, or "
         "live=True if the run goes on"
     )
 
 
-def looked_at(path: str) -> str | None:
+def why_unsealed(path: str) -> str | None:
     """Checks a file without HDF5: returns why it has no seal, None if it has one; a broken seal is an error."""
     if os.path.isdir(path):
         raise IsADirectoryError(errno.EISDIR, "it is a folder; earmark.Folder reads those", path)
@@ -143,7 +143,7 @@ def looked_at(path: str) -> str | None:
         with open(path, "rb") as file:
             first = file.read(len(_seal.SIGNATURE))
             if first != _seal.SIGNATURE:
-                raise ForeignFileError(path, "it is no HDF5 file: empty, cut off at its start, or something else")
+                raise ForeignFileError(path, "it is not an HDF5 file: empty, cut off at its start, or something else")
             problem = _seal.broken(file)
             if problem == _seal.DIFFERS:
                 raise DamagedFileError(path, problem)
@@ -151,7 +151,7 @@ def looked_at(path: str) -> str | None:
     except FileNotFoundError:
         if os.path.exists(f"{path}.partial"):
             raise IncompleteFileError(
-                path, f"there is only {path}.partial: the run goes on, or did not end; pass live=True to read what is there so far"
+                path, f"there is only {path}.partial: the run is still writing, or did not end; pass live=True to read the rows so far"
             ) from None
         raise
 
@@ -161,7 +161,7 @@ def hdf5(name: str) -> Any:
     try:
         return h5py.File(name, "r", locking=False)
     except OSError as error:
-        # HDF5 wants all handles of a process to agree: somebody has it open by h5py's own rules.
+        # HDF5 wants all handles of a process to agree: this process has it open by h5py's own rules.
         if "locking flag" not in str(error):
             raise
         return h5py.File(name, "r")
@@ -175,7 +175,7 @@ def open_sealed(path: str, recording: str | None) -> Opened:
     try:
         schema = str(raw(file, "schema"))
         root = root_of(path, file, schema, recording)
-        # Of a recording in a file of many, its own.
+        # In a file of many recordings, the recording's own.
         complete = raw(root, "complete") is True and raw(file, "complete") is True
         because = str(raw(root, "incomplete_because")) if "incomplete_because" in root.attrs else None
         return Opened(file, root, schema, complete, because)
@@ -188,13 +188,13 @@ def open_sealed(path: str, recording: str | None) -> Opened:
 
 
 def own(path: str, group: Any, below: str = "", depth: int = 1) -> None:
-    """Refuses a file with parts elsewhere: it could make us read files that nobody meant to share."""
+    """Refuses a file with parts elsewhere: it could make this process read files that nobody meant to share."""
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise DamagedFileError(path, f"/{below}{name} is a link to something elsewhere, which no feature file has")
+            raise DamagedFileError(path, f"/{below}{name} links to another file or name, which feature files never do")
         item = group.get(name)
         if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
-            raise DamagedFileError(path, f"/{below}{name} lies in another file, as nothing of a feature file does")
+            raise DamagedFileError(path, f"/{below}{name} lies in another file, which feature files never do")
         if isinstance(item, h5py.Group) and depth < DEEPEST:
             own(path, item, f"{below}{name}/", depth + 1)
 
@@ -204,17 +204,17 @@ def root_of(path: str, file: Any, schema: str, recording: str | None) -> Any:
     known(path, schema)
     if schema != MERGED:
         if recording is not None and recording != file.attrs.get("video_id", b"").decode():
-            raise ForeignFileError(path, f"it holds one recording, which is not {recording!r}")
+            raise ForeignFileError(path, f"it has one recording, which is not {recording!r}")
         own(path, file)
         return file
     names = sorted(file)
-    told = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    listed = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
     if recording is None:
-        raise ForeignFileError(path, f"it holds many recordings; name one as recording=: {told}")
+        raise ForeignFileError(path, f"it has many recordings; choose one with recording=: {listed}")
     if recording not in names:
-        raise ForeignFileError(path, f"it holds no recording {recording!r}, only {told}")
+        raise ForeignFileError(path, f"it has no recording {recording!r}, only {listed}")
     if not isinstance(file.get(recording, getlink=True), h5py.HardLink) or not isinstance(file[recording], h5py.Group):
-        raise DamagedFileError(path, f"/{recording} is not what a feature file has there")
+        raise DamagedFileError(path, f"/{recording} is not a recording's group")
     own(path, file[recording], f"{recording}/")
     return file[recording]
 
@@ -224,7 +224,7 @@ def known(path: str, schema: str | None) -> None:
         raise ForeignFileError(path, "it has no attribute `schema`: another program's HDF5 file?")
     if schema not in (SCHEMA, OLD_SCHEMA, MERGED):
         raise ForeignFileError(
-            path, f"its schema is {schema!r}; this version knows {OLD_SCHEMA}, {SCHEMA} and {MERGED}: is a newer `earmark` to be had?"
+            path, f"its schema is {schema!r}; this version knows {OLD_SCHEMA}, {SCHEMA} and {MERGED}: is there a newer `earmark`?"
         )
 
 
@@ -236,7 +236,7 @@ def open_unsealed(path: str, name: str, seal: str, recording: str | None) -> Ope
     schema, complete = found["schema"], bool(found["complete"])
     known(path, schema)
     if complete and schema != OLD_SCHEMA:
-        raise DamagedFileError(path, f"{seal}; `earmark verify` tells what was changed")
+        raise DamagedFileError(path, f"{seal}; `earmark verify` lists what was changed")
     if complete and found["short"]:
         raise DamagedFileError(path, f"/{found['short'][0]} cannot be read in full")
     try:
@@ -283,7 +283,7 @@ def asked(path: str, name: str) -> dict[str, Any]:
 def ask(path: str, name: str) -> dict[str, Any]:
     """Runs the child process and returns its findings."""
     if not sys.executable:
-        raise ForeignFileError(path, "it is not sealed, and there is no Python to read it apart from this process (sys.executable is empty)")
+        raise ForeignFileError(path, "it is not sealed, and no Python was found to read it in another process (sys.executable is empty)")
     seconds = LEAST_SECONDS + os.stat(name).st_size // BYTES_A_SECOND
     command = [sys.executable, str(Path(__file__).with_name("_child.py")), name, str(seconds), str(MOST_MEMORY)]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -292,7 +292,7 @@ def ask(path: str, name: str) -> dict[str, Any]:
             command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=seconds * BUSY
         )
     except subprocess.TimeoutExpired:
-        return {"problem": f"HDF5 did not come to an end with it in {seconds * BUSY} s"}
+        return {"problem": f"HDF5 did not finish reading it within {seconds * BUSY} s"}
     if run.returncode != 0:
         return {"problem": "HDF5 crashed or ran out of time or memory on it"}
     try:

@@ -15,11 +15,11 @@ from ._store import Opened
 if TYPE_CHECKING:
     import pandas
 
-# Columns that were called something else in files of versions before.
+# Columns with another name in files of older versions.
 RENAMED = {"frames": {"requested_ns": "planned_ns"}}
-# What codes are called today that had other names in files of versions before; an enum that has the second of a key's names is one of those.
+# Today's names of codes that had other names in older files; an enum with the second name of a key is of an older file.
 NAMES_BEFORE = {("frames/reason", "fallback"): {"fallback": "untrusted", "uniform": "background"}}
-# Columns that are read in another way: features as they are needed, thumbnails one by one.
+# Columns read in another way: features on demand, thumbnails one by one.
 APART = {"frames": ("features", "thumbnail_stop", "thumbnails")}
 
 
@@ -32,7 +32,7 @@ class Table:
     """
 
     name = ""
-    # Columns of a table that the file does not have, with what they hold: it has no rows then.
+    # Columns, with their types, of a table that the file lacks: it then has no rows.
     usual: dict[str, Any] = {}
 
     def __init__(self, path: str, opened: Callable[[], Opened], name: str = "") -> None:
@@ -42,13 +42,13 @@ class Table:
         self._kept: dict[str, NDArray[Any]] = {}
         there = [column for column in opened().columns(self._name) if column not in APART.get(self._name, ())]
         renamed = RENAMED.get(self._name, {})
-        # Where both are there, the new name is meant.
+        # If both exist, the new name counts.
         self._columns = {renamed.get(column, column).replace("/", "_"): column for column in sorted(there, key=lambda c: c not in renamed)}
         self._is_there = bool(there)
         heights = {self._path_of(column): self._height(self._path_of(column)) for column in self._columns}
         if len(set(heights.values())) > 1:
-            told = ", ".join(f"/{column} {height}" for column, height in heights.items())
-            raise DamagedFileError(path, f"columns differ in length: {told}")
+            listed = ", ".join(f"/{column} {height}" for column, height in heights.items())
+            raise DamagedFileError(path, f"columns differ in length: {listed}")
         self._rows = next(iter(heights.values()), 0)
 
     def _path_of(self, column: str) -> str:
@@ -63,7 +63,7 @@ class Table:
     def __len__(self) -> int:
         return self._rows
 
-    # Rows or columns? Neither is obvious.
+    # Iteration over rows or over columns would both be a guess.
     __iter__ = None
 
     def __contains__(self, column: object) -> bool:
@@ -76,7 +76,7 @@ class Table:
 
     def __getitem__(self, column: str) -> NDArray[Any]:
         if not isinstance(column, str):
-            raise TypeError(f"a table is asked for columns by name, not by {column!r}; columns are {', '.join(self.columns)}")
+            raise TypeError(f"a table takes the name of a column, not {column!r}; columns are {', '.join(self.columns)}")
         if column not in self._kept:
             values = self._column(column)
             values.setflags(write=False)
@@ -111,7 +111,7 @@ class Table:
         names = {code: before.get(text, text) for text, code in codes.items()}
         unknown = np.setdiff1d(values, list(names))
         if unknown.size:
-            raise DamagedFileError(self._path, f"/{name} holds {unknown[0]}, which has no name")
+            raise DamagedFileError(self._path, f"/{name} has the code {unknown[0]}, which has no name")
         width = max(map(len, names.values()), default=1)
         table = np.zeros(256 if values.dtype.itemsize == 1 else max(names) + 1, f"U{width}")
         for code, text in names.items():
@@ -150,7 +150,7 @@ class FrameTable(Table):
     name = "frames"
 
     def _column(self, column: str) -> NDArray[Any]:
-        # Files of versions before did not say when a frame was asked for that was not moved.
+        # Older files lack the time asked for where a frame was not moved.
         if column == "asked_ns" and column not in self._columns:
             return np.array(self["planned_ns"])
         return super()._column(column)
@@ -252,7 +252,7 @@ class CueTable(Table):
 
 
 class ClipTable(Table):
-    """`/clips`: what each row of `/frames` covers, where rows are clips; no rows in files of single frames.
+    """`/clips`: the frames of each row of `/frames`, where rows are clips; no rows in files of single frames.
 
     `clips["frame_pts_ns"]` is `[N, T]`: the time of each frame, -1 where there is none.
     """

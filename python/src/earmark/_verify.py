@@ -12,13 +12,13 @@ import numpy as np
 from ._attributes import raw, text_of
 from ._store import OLD_SCHEMA, Opened
 
-# Attributes that are no contents.
+# Attributes that are not contents.
 OWN = ("digests", "sha256")
 # Groups of datasets.
 GROUPS = ("frames", "anchors", "candidates", "clips", "cues", "events", "thumbnails")
 # Bytes that are read at a time, if a chunk is no larger.
 TOGETHER = 1 << 20
-# Most problems that are told of a file.
+# Most problems reported of a file.
 MOST = 20
 
 
@@ -133,8 +133,8 @@ def rules(path: str, opened: Opened) -> list[str]:
     spent = int(tokens.sum(dtype=np.int64))
     attributes = opened.root.attrs
     if opened.is_complete:
-        told = int(attributes.get("spent_tokens", -1))
-        need(told == spent, f"spent_tokens is {told}, the rows' tokens add up to {spent}")
+        stated = int(attributes.get("spent_tokens", -1))
+        need(stated == spent, f"spent_tokens is {stated}, the rows' tokens add up to {spent}")
         budget = int(attributes.get("budget_tokens", 0))
         need(spent <= budget, f"spent {spent} tokens of {budget}")
     anchors = len(read("anchors/onset_ns"))
@@ -171,6 +171,6 @@ def rules(path: str, opened: Opened) -> list[str]:
     for at in range(0, rows, 256):
         block = opened.read(path, "frames/features", slice(at, min(at + 256, rows)))
         if not np.isfinite(block).all():
-            found.append(f"rows {at} to {min(at + 256, rows) - 1} of /frames/features hold values that are no numbers")
+            found.append(f"rows {at} to {min(at + 256, rows) - 1} of /frames/features hold values that are not numbers")
             break
     return found

@@ -3,7 +3,7 @@
 //! `L = ln(mel + 0.001)`, averaged over three frames. The rise of a band is its distance above the loudest value that it and its two
 //! neighbours had in the `R` frames that ended three frames ago. The flux of a frame is the mean rise of its bands. A reference of 0.2 s
 //! (`flux_20`) places onsets sharply. A reference of 1 s (`flux_100`) does not mistake a sound's own flutter for new events. The other
-//! references tell how long ago something sounded like this. After Bello et al. 2005 (spectral flux) and Böck and Widmer 2013 (SuperFlux:
+//! references show how long ago something sounded like this. After Bello et al. 2005 (spectral flux) and Böck and Widmer 2013 (SuperFlux:
 //! maximum over neighbouring bands).
 
 use crate::hearing::mel::{BANDS, log_mel};

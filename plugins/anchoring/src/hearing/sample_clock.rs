@@ -50,7 +50,7 @@ pub struct SampleClock {
 }
 
 impl SampleClock {
-    /// Samples arrive with this timestamp. `repeats(n)` tells whether they repeat the last `n` samples that were
+    /// Samples arrive with this timestamp. `repeats(n)` says whether they repeat the last `n` samples that were
     /// heard.
     pub fn arrive(&mut self, stamp: Option<Nanos>, repeats: impl FnOnce(usize) -> bool) -> Arrival {
         let follow = |skip, back| Arrival::Follow { skip, back };

@@ -74,7 +74,7 @@ impl VoiceStream {
     }
 
     /// The highest probability of speech in `[from, to)`; `None` while an answer is outstanding. After the end there
-    /// is no speech.
+    /// counts as silence.
     pub(crate) fn likeliest(&self, from: Nanos, to: Nanos) -> Option<f32> {
         let (from, to) = (chunk(from), chunk(to - Nanos::new(1)));
         let known = self.first + self.answers.len() as u64;

@@ -50,7 +50,7 @@ const WIDEST: usize = 1024;
 /// Layers that see each earlier peak.
 const PEER_LAYERS: usize = 2;
 
-/// The built-in weights; `models/ears.md` tells where they come from.
+/// The built-in weights; `models/ears.md` says where they come from.
 pub const EMBEDDED: &[u8] = include_bytes!("../../weights/ears.safetensors");
 
 /// Everything learned, ready to use.

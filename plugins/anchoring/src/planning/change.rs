@@ -1,9 +1,9 @@
-//! How much the video changes, told by what it costs to encode: encoded frames -> change for every hop, without decoding.
+//! How much the video changes, measured by the size of its encoded frames: access units -> change for every hop, without decoding.
 //!
-//! An encoder spends bits on what it can't predict from other frames. So a frame that costs more than frames of its
-//! kind usually do shows something new. The usual cost is a running median for each kind, so that neither the codec's
-//! frame types nor a rate control that settles elsewhere look like change. Intra frames cost what their content
-//! costs, whether or not it is new: they say nothing.
+//! An encoder spends bits on what it can't predict from other frames. So a frame that is larger than frames of its
+//! kind usually are shows something new. The usual size is a running median for each kind, so that neither the codec's
+//! frame types nor a rate control that settles elsewhere look like change. Intra frames are as large as
+//! their content needs, new or not: they say nothing.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
@@ -14,22 +14,22 @@ use crate::time::Nanos;
 /// Longest reordering: no codec in use reorders further than this.
 const REORDER: usize = 17;
 
-/// The usual cost is the median of at most this many frames of a kind.
+/// The usual size is the median of at most this many frames of a kind.
 const USUAL: usize = 256;
 
-/// Least number of earlier frames of a kind that tell what is usual.
+/// Earlier frames of a kind needed to know the usual size.
 const LEAST_KNOWN: usize = 3;
 
-/// Frames whose cost is within this share of the usual cost are as large as ever.
+/// Frames whose size is within this share of the usual size are as large as ever.
 const SAME: f32 = 0.02;
 
-/// From this share of frames on, costs that never vary, or intra frames, make the signal useless.
+/// From this share of frames on, sizes that never vary, or intra frames, show no change.
 const NEARLY_ALL: f64 = 0.95;
 
-/// Frames needed to call the signal useless.
+/// Frames needed to judge the sizes.
 const ENOUGH: u64 = 50;
 
-/// What an encoded frame is to others. Frames of one kind cost about as much as each other.
+/// How an encoded frame depends on others. Frames of one kind have similar sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {
     /// It refers to no other frame.
@@ -40,36 +40,36 @@ pub enum FrameKind {
     Droppable,
     /// Several frames in one access unit, of which one is shown.
     Several,
-    /// It is not shown, or it repeats a frame that came before: its cost says nothing.
+    /// It is not shown, or it repeats a frame that came before: its size says nothing.
     Silent,
 }
 
-/// Why the cost of frames does not tell change.
+/// Why the sizes of frames don't show change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Useless {
+pub enum UnusableSizes {
     /// Every frame is encoded by itself.
     IntraOnly,
-    /// Every frame costs the same.
+    /// Every frame has the same size.
     Constant,
     /// There are too few frames.
     TooFew,
 }
 
-impl Useless {
-    /// What is wrong and what is done instead, for a warning.
-    pub fn told(self) -> String {
+impl UnusableSizes {
+    /// A warning: what is wrong, and what happens instead.
+    pub fn warning(self) -> String {
         let why = match self {
             Self::IntraOnly => "the video encodes every frame by itself (intra only)",
             Self::Constant => "all frames of the video have the same size",
             Self::TooFew => "the video has too few frames",
         };
         format!(
-            "budget.spread is change, but {why}, which tells no change: frames without an anchor are spread over time"
+            "budget.spread is change, but {why}: frame sizes show no change, so Earmark spreads frames without an anchor over time"
         )
     }
 }
 
-/// What frames of a kind usually cost: the running median.
+/// The usual size of frames of a kind: the running median.
 #[derive(Clone, Debug, Default)]
 struct Usual {
     recent: VecDeque<u32>,
@@ -99,7 +99,7 @@ impl Usual {
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     at: Nanos,
-    /// Its cost over the usual one; `None` if that says nothing.
+    /// Its size over the usual one; `None` if that says nothing.
     ratio: Option<f32>,
 }
 
@@ -125,11 +125,11 @@ impl Ord for Waiting {
 pub struct Change {
     /// Start of the hop: a multiple of [`HOP`].
     pub at: Nanos,
-    /// Mean cost of its frames over the usual cost of their kinds: 1 is usual, 0..=64.
+    /// Mean size of its frames over the usual size of their kinds: 1 is usual, 0..=64.
     pub change: f32,
 }
 
-/// Access units in decoding order -> change for each hop, in order of time. A hop is told once 17 frames have come
+/// Access units in decoding order -> change for each hop, in order of time. A hop is known once 17 frames have come
 /// that are shown after it.
 #[derive(Clone, Debug, Default)]
 pub struct ChangeMeter {
@@ -140,7 +140,7 @@ pub struct ChangeMeter {
     /// The hop that is being added up: its start, the sum of ratios, and their number.
     hop: Option<(Nanos, f32, u32)>,
     last_change: f32,
-    told: VecDeque<Change>,
+    known: VecDeque<Change>,
     frames: u64,
     intra: u64,
     same: u64,
@@ -186,7 +186,7 @@ impl ChangeMeter {
         }
     }
 
-    /// No more units will come: every hop is told.
+    /// No more units will come: every hop is known.
     pub fn finish(&mut self) {
         while !self.waiting.is_empty() {
             self.take();
@@ -197,21 +197,21 @@ impl ChangeMeter {
     /// The next hop, in order of time. Hops without a frame are left out.
     #[expect(
         clippy::should_implement_trait,
-        reason = "`None` is not the end: more may be told later"
+        reason = "`None` is not the end: more may be known later"
     )]
     pub fn next(&mut self) -> Option<Change> {
-        self.told.pop_front()
+        self.known.pop_front()
     }
 
-    /// Why the cost of the frames so far does not tell change; `None` if it does.
-    pub fn useless(&self) -> Option<Useless> {
+    /// Why the sizes of the frames so far don't show change; `None` if they do.
+    pub fn unusable(&self) -> Option<UnusableSizes> {
         let most = |n: u64, of: u64| n as f64 >= NEARLY_ALL * of as f64;
         if self.frames < ENOUGH {
-            Some(Useless::TooFew)
+            Some(UnusableSizes::TooFew)
         } else if most(self.intra, self.frames) {
-            Some(Useless::IntraOnly)
+            Some(UnusableSizes::IntraOnly)
         } else if most(self.same, self.frames - self.intra) {
-            Some(Useless::Constant)
+            Some(UnusableSizes::Constant)
         } else {
             None
         }
@@ -245,7 +245,7 @@ impl ChangeMeter {
             } else if self.last_change == 0.0 {
                 self.last_change = 1.0;
             }
-            self.told.push_back(Change {
+            self.known.push_back(Change {
                 at,
                 change: self.last_change,
             });
@@ -261,15 +261,15 @@ mod tests {
         units: impl IntoIterator<Item = (i64, FrameKind, usize)>,
     ) -> (ChangeMeter, Vec<f32>) {
         let mut meter = ChangeMeter::default();
-        let mut told = Vec::new();
+        let mut known = Vec::new();
         for (ms, kind, bytes) in units {
             meter.push(Nanos::from_ms(ms), kind, bytes);
-            told.extend(std::iter::from_fn(|| meter.next()));
+            known.extend(std::iter::from_fn(|| meter.next()));
         }
         meter.finish();
-        told.extend(std::iter::from_fn(|| meter.next()));
-        assert!(told.windows(2).all(|pair| pair[0].at < pair[1].at));
-        (meter, told.iter().map(|one| one.change).collect())
+        known.extend(std::iter::from_fn(|| meter.next()));
+        assert!(known.windows(2).all(|pair| pair[0].at < pair[1].at));
+        (meter, known.iter().map(|one| one.change).collect())
     }
 
     /// A GOP of 25: an intra frame, then groups of one reference and two droppable frames in decoding order.
@@ -303,13 +303,13 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_costs_more_than_its_kind_tells_change() {
+    fn a_frame_larger_than_its_kind_shows_change() {
         let (meter, all) = changes(stream(500, |n, kind| {
             let noise = (n * 7919 % 13) as usize * 10;
             let much = if (250..260).contains(&n) { 4 } else { 1 };
             usual_bytes(kind) * much + noise
         }));
-        assert_eq!(meter.useless(), None);
+        assert_eq!(meter.unusable(), None);
         assert_eq!(all.len(), 250);
         let (before, during): (Vec<f32>, Vec<f32>) = (all[50..120].into(), all[126..129].into());
         assert!(before.iter().all(|x| (0.9..1.15).contains(x)), "{before:?}");
@@ -326,21 +326,21 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_that_says_nothing_is_found_out() {
+    fn sizes_that_show_no_change_are_unusable() {
         let intra = (0..200).map(|n| (40 * n, FrameKind::Intra, 1_000 + n as usize));
         let (meter, all) = changes(intra);
-        assert_eq!(meter.useless(), Some(Useless::IntraOnly));
+        assert_eq!(meter.unusable(), Some(UnusableSizes::IntraOnly));
         assert!(all.iter().all(|&x| x == 1.0));
         let (meter, _) = changes(stream(500, |_, _| 5_000));
-        assert_eq!(meter.useless(), Some(Useless::Constant));
+        assert_eq!(meter.unusable(), Some(UnusableSizes::Constant));
         assert_eq!(
-            changes(stream(20, |n, _| n as usize)).0.useless(),
-            Some(Useless::TooFew)
+            changes(stream(20, |n, _| n as usize)).0.unusable(),
+            Some(UnusableSizes::TooFew)
         );
     }
 
     #[test]
-    fn units_that_show_nothing_count_for_nothing() {
+    fn units_that_are_not_shown_change_nothing() {
         let mut units = stream(500, |n, kind| usual_bytes(kind) + (n * 31 % 97) as usize);
         let clean = changes(units.clone()).1;
         units.insert(300, (40 * 299, FrameKind::Silent, 900_000));

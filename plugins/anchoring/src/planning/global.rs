@@ -82,7 +82,7 @@ pub struct GlobalPlanner {
     given: Vec<GivenCue>,
     /// Frames without an anchor are even on this clock.
     clock: ChangeClock,
-    /// Whether the plan says what was not taken.
+    /// Whether the plan lists candidates that were not taken.
     keeps_untaken: bool,
 }
 
@@ -108,7 +108,7 @@ impl GlobalPlanner {
         }
     }
 
-    /// The plan says nothing of candidates that were not taken, which takes as long as planning ten times.
+    /// Leaves candidates that were not taken out of the plan; finding them takes as long as planning ten times.
     #[must_use]
     pub const fn without_untaken(mut self) -> Self {
         self.keeps_untaken = false;
@@ -134,8 +134,8 @@ impl GlobalPlanner {
         self.clock = clock;
     }
 
-    /// Sets the cues of other sources, in order of time: candidates like onsets. [`given_label`] tells the label of an
-    /// anchor that comes of one.
+    /// Sets the cues of other sources, in order of time: candidates like onsets. [`given_label`] finds the label of an
+    /// anchor made from one.
     pub fn set_given(&mut self, given: Vec<GivenCue>) {
         self.given = given;
     }

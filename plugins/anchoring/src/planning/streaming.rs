@@ -276,7 +276,7 @@ impl StreamPlanner {
         }
     }
 
-    /// No more is known of the change before this: up to there it counts as usual.
+    /// The change up to this time stays unknown: it counts as usual.
     pub fn no_change_until(&mut self, until: Nanos) {
         if let Some(clock) = &mut self.change {
             clock.even_until(until);
@@ -320,7 +320,7 @@ impl StreamPlanner {
     }
 
     /// No more cues will come: what was heard is decided at once. What follows is planned once
-    /// [`Self::missing_until`] or [`Self::finish`] tells how far the recording goes.
+    /// [`Self::missing_until`] or [`Self::finish`] says how far the recording goes.
     pub fn no_more_cues(&mut self) {
         self.ended = true;
     }

@@ -109,7 +109,7 @@ impl AnchorGate {
                         .flatten()
                         .and_then(|stop| i64::try_from(stop.nseconds()).ok());
                     if let Some(stop) = stop {
-                        queue.expect(Nanos::new(stop));
+                        queue.expect_stop(Nanos::new(stop));
                     }
                 }
                 state.cue_segment = segment;

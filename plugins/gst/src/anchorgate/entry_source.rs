@@ -102,7 +102,7 @@ impl EntrySource {
     }
 
     /// Takes a cue.
-    pub(super) fn hear(&mut self, cue: &Cue) {
+    pub(super) fn push_cue(&mut self, cue: &Cue) {
         if let Self::Stream {
             planner, origin, ..
         } = self
@@ -140,7 +140,7 @@ impl EntrySource {
         }
     }
 
-    /// No more is known of the change before this.
+    /// The change up to this time stays unknown.
     pub(super) fn no_change_until(&mut self, until: Nanos) {
         if let Self::Stream {
             planner, origin, ..
@@ -151,18 +151,18 @@ impl EntrySource {
     }
 
     /// There are no frames in this window.
-    pub(super) fn hole(&mut self, hole: Window) {
+    pub(super) fn discontinuity(&mut self, window: Window) {
         if let Self::Stream {
             planner, origin, ..
         } = self
-            && let Some(hole) = Window::new(hole.start() - *origin, hole.stop() - *origin)
+            && let Some(window) = Window::new(window.start() - *origin, window.stop() - *origin)
         {
-            planner.add_discontinuity(hole);
+            planner.add_discontinuity(window);
         }
     }
 
     /// When the recording is expected to end.
-    pub(super) fn expect(&mut self, stop: Nanos) {
+    pub(super) fn expect_stop(&mut self, stop: Nanos) {
         if let Self::Stream {
             planner, origin, ..
         } = self
@@ -172,7 +172,7 @@ impl EntrySource {
     }
 
     /// The time from one frame to the next, if that is known.
-    pub(super) fn see(&mut self, frame: Option<Nanos>) {
+    pub(super) fn set_frame_interval(&mut self, frame: Option<Nanos>) {
         if let (Self::Stream { planner, clips, .. }, Some(frame)) = (self, frame) {
             planner.set_frame_interval(frame);
             if let Some(clips) = clips.as_mut().filter(|_| frame > Nanos::ZERO) {

@@ -80,7 +80,7 @@ pub enum EarmarkSpread {
     Time,
     /// See [`Spread::Change`].
     #[enum_value(
-        name = "Evenly over how much the video changes, told by what its frames cost to encode",
+        name = "Evenly over how much the video changes, measured by the sizes of its encoded frames",
         nick = "change"
     )]
     Change,

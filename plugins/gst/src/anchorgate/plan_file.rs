@@ -62,15 +62,15 @@ pub(super) enum Item {
     Candidate(Untaken),
 }
 
-/// A line that waits for its time.
+/// The next line, which waits for its time.
 #[derive(Debug)]
-enum Ahead {
+enum NextLine {
     Entry(Entry),
     Clip(Clip),
 }
 
-impl Ahead {
-    /// When its first frame lies.
+impl NextLine {
+    /// The time of its first frame.
     fn at(&self) -> Nanos {
         match self {
             Self::Entry(entry) => entry.planned,
@@ -87,7 +87,7 @@ pub(super) struct PlanFile {
     lines: BufReader<File>,
     reader: PlanReader,
     /// The line after the last one given out.
-    ahead: Option<Ahead>,
+    ahead: Option<NextLine>,
     /// Frames of clips given out.
     parts: ClipParts,
     ended: bool,
@@ -122,9 +122,9 @@ impl PlanFile {
         self.ended && self.parts.first().is_none()
     }
 
-    /// When the frame after the last one given out lies, if that is known.
+    /// Time of the frame after the last one given out, if known.
     pub(super) fn ahead(&self) -> Option<Nanos> {
-        let line = self.ahead.as_ref().map(Ahead::at);
+        let line = self.ahead.as_ref().map(NextLine::at);
         // Frames of clips count once the line after these clips is known.
         let part = self.parts.first().filter(|_| line.is_some() || self.ended);
         line.into_iter().chain(part).min()
@@ -180,14 +180,14 @@ impl PlanFile {
 
     pub(super) fn next(&mut self, until: Nanos) -> Result<Option<Item>, PlanFileError> {
         loop {
-            let line = self.ahead.as_ref().map(Ahead::at);
+            let line = self.ahead.as_ref().map(NextLine::at);
             if line.is_none() && !self.ended {
                 match self.line()? {
                     Some(Line::Anchor(anchor)) => return Ok(Some(Item::Anchor(anchor))),
                     Some(Line::Cue(cue)) => return Ok(Some(Item::Cue(cue))),
                     Some(Line::Candidate(one)) => return Ok(Some(Item::Candidate(one))),
-                    Some(Line::Frame(entry)) => self.ahead = Some(Ahead::Entry(entry)),
-                    Some(Line::Clip(clip)) => self.ahead = Some(Ahead::Clip(clip)),
+                    Some(Line::Frame(entry)) => self.ahead = Some(NextLine::Entry(entry)),
+                    Some(Line::Clip(clip)) => self.ahead = Some(NextLine::Clip(clip)),
                     Some(Line::Plan(_)) => {}
                     None => self.ended = true,
                 }
@@ -203,8 +203,8 @@ impl PlanFile {
                 _ => return Ok(None),
             }
             match self.ahead.take() {
-                Some(Ahead::Entry(entry)) => return Ok(Some(Item::Entry(entry))),
-                Some(Ahead::Clip(clip)) => {
+                Some(NextLine::Entry(entry)) => return Ok(Some(Item::Entry(entry))),
+                Some(NextLine::Clip(clip)) => {
                     self.parts.add(&clip);
                     return Ok(Some(Item::Clip(clip)));
                 }
@@ -234,7 +234,7 @@ fn read(
     if read as u64 == LONGEST_LINE && !text.ends_with(b"\n") {
         return Err(PlanFileError::Line { path: path.into() });
     }
-    // A line that is no UTF-8 is no JSON either, and is reported with its number.
+    // A line that is not UTF-8 is not JSON either: the reader reports it with its number.
     let text = String::from_utf8_lossy(&text);
     let line = reader.feed(text.trim_end_matches(['\r', '\n']));
     line.map(Some).map_err(|source| PlanFileError::Bad {

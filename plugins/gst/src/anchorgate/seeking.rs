@@ -125,7 +125,7 @@ impl AnchorGate {
             }
         }
         if !local {
-            return Err("the source is no local file".into());
+            return Err("the source is not a local file".into());
         }
         match demuxers.as_slice() {
             [one] if EXACT.contains(&one.as_str()) => {}

@@ -1,6 +1,6 @@
-//! The warnings of the gate.
+//! The warnings of the gate, and their texts.
 
-use anchoring::planning::change::Useless;
+use anchoring::planning::change::UnusableSizes;
 use anchoring::time::{Nanos, Window};
 
 /// A warning, given once per kind.
@@ -22,12 +22,12 @@ pub(super) enum Warning {
     Unknown,
     /// Cues that step back in time.
     StepsBack,
-    /// A hole in the video.
-    Hole(Window),
-    /// Plan entries in a hole of the video.
-    Folded,
-    /// The sizes of frames do not tell change.
-    Changeless(Useless),
+    /// A stretch of the video without frames.
+    Discontinuity(Window),
+    /// Plan entries in a stretch without frames.
+    Merged,
+    /// The sizes of frames don't show change.
+    NoChange(UnusableSizes),
 }
 
 impl Warning {
@@ -35,7 +35,11 @@ impl Warning {
     pub(super) const fn about_cues(self) -> bool {
         !matches!(
             self,
-            Self::Missed | Self::Unknown | Self::Hole(_) | Self::Folded | Self::Changeless(_)
+            Self::Missed
+                | Self::Unknown
+                | Self::Discontinuity(_)
+                | Self::Merged
+                | Self::NoChange(_)
         )
     }
 
@@ -86,18 +90,18 @@ impl Warning {
             Self::StepsBack => format!(
                 "some cues lie before {stop}, the end of earlier cues: anchorgate drops them (do the audio timestamps step back?)"
             ),
-            Self::Hole(hole) => format!(
-                "the video has no frames from {} to {} ({}): nothing is planned there; later holes cause no warning",
-                hole.start(),
-                hole.stop(),
-                hole.stop() - hole.start()
+            Self::Discontinuity(window) => format!(
+                "the video has no frames from {} to {} ({}): Earmark plans nothing there, and further stretches like this cause no warning",
+                window.start(),
+                window.stop(),
+                window.stop() - window.start()
             ),
-            Self::Folded => {
-                "some plan entries lie in a hole of the video, far from any frame: anchorgate takes each frame at its edges once and drops the rest".into()
+            Self::Merged => {
+                "some plan entries lie in a stretch without frames: anchorgate takes each frame at its edges once and drops the other entries".into()
             }
-            Self::Changeless(useless) => useless.told(),
+            Self::NoChange(unusable) => unusable.warning(),
             Self::Missed => {
-                "some plan entries lie where the video has no frame: they are missing in the result".into()
+                "some plan entries lie where the video has no frame: the result lacks them".into()
             }
         }
     }

@@ -17,8 +17,8 @@ const REMEMBERED: usize = 2 * RATE as usize;
 /// Most samples that are compared.
 const COMPARED: usize = 4096;
 /// Missing audio shorter than this causes no warning.
-const WARNED_HOLE: Nanos = Nanos::from_ms(250);
-/// Stopped: nothing loaded, no segment. Waiting for sound: no listener, at the start and after a flush, a hole or a gap. Otherwise listening;
+const LEAST_WARNED: Nanos = Nanos::from_ms(250);
+/// Stopped: nothing loaded, no segment. Waiting for sound: no listener, at the start and after a flush, lost data or a gap. Otherwise listening;
 /// [`SampleClock`] knows the time of the sound.
 ///
 /// One lock guards it. The streaming thread holds it while the models run, which blocks nobody, and never while it pushes or posts.
@@ -42,7 +42,7 @@ pub(super) struct State {
 /// Which warnings have been given.
 #[derive(Clone, Copy, Default)]
 struct Warned {
-    hole: bool,
+    lost: bool,
     back: bool,
 }
 
@@ -192,9 +192,9 @@ impl State {
     /// Audio is missing between these. Rounding by a decoder or demuxer causes no warning.
     fn missing(&mut self, from: Nanos, until: Nanos) {
         let length = until - from;
-        if length >= WARNED_HOLE && !std::mem::replace(&mut self.warned.hole, true) {
+        if length >= LEAST_WARNED && !std::mem::replace(&mut self.warned.lost, true) {
             self.warnings.push(format!(
-                "the audio has a hole of {length} at {from} (was data lost on the way?): that time has no cues; later holes cause no warning"
+                "the audio has no data for {length} from {from} on (was data lost on the way?): that time has no cues, and further losses cause no warning"
             ));
         }
     }

@@ -1,4 +1,4 @@
-//! Frames -> clips. A frame is kept once, however many clips have it, and goes when the last of them is whole.
+//! Frames -> clips. A frame is held once, however many clips have it, and dropped when the last of them is whole.
 //!
 //! A clip is whole when each of its frames has come, or a later one has: then the nearest of its own frames stands in for one that is
 //! missing.
@@ -16,7 +16,7 @@ use crate::h5::ClipTimes;
 
 /// A frame, ready for the encoder.
 #[derive(Debug)]
-pub(super) struct Picture {
+pub(super) struct PreparedFrame {
     /// Its presentation time.
     pub(super) pts: Nanos,
     /// The tier of its square.
@@ -34,7 +34,7 @@ pub(super) struct Picture {
 #[derive(Debug)]
 struct OpenClip {
     clip: Clip,
-    slots: Vec<Option<Arc<Picture>>>,
+    slots: Vec<Option<Arc<PreparedFrame>>>,
 }
 
 impl OpenClip {
@@ -43,14 +43,14 @@ impl OpenClip {
         slots.all(|(slot, at)| slot.is_some() || *at == NO_FRAME)
     }
 
-    fn fill(&mut self, planned: Nanos, picture: &Arc<Picture>) {
+    fn fill(&mut self, planned: Nanos, frame: &Arc<PreparedFrame>) {
         let times = &self.clip.frames.times;
-        if picture.tier != self.clip.entry.tier || planned < self.clip.frames.start {
+        if frame.tier != self.clip.entry.tier || planned < self.clip.frames.start {
             return;
         }
         for (slot, at) in self.slots.iter_mut().zip(times.iter()) {
             if *at == planned {
-                *slot = Some(picture.clone());
+                *slot = Some(frame.clone());
             }
         }
     }
@@ -68,17 +68,17 @@ impl OpenClip {
             let own = beside.min_by_key(|other| other.abs_diff(k))?;
             self.slots[*own].as_ref()
         };
-        let pictures: Vec<Option<&Arc<Picture>>> = (0..self.slots.len())
+        let filled: Vec<Option<&Arc<PreparedFrame>>> = (0..self.slots.len())
             .map(|k| match frames.times[k] {
                 NO_FRAME => None,
                 _ => nearest(k),
             })
             .collect();
-        let (before, from) = pictures.split_at(pictures.len() / 2);
+        let (before, from) = filled.split_at(filled.len() / 2);
         let middle = *from.iter().chain(before.iter().rev()).flatten().next()?;
-        let first = *pictures.iter().flatten().next()?;
-        let last = *pictures.iter().rev().flatten().next()?;
-        let mut measured = pictures.iter().flatten().filter_map(|one| one.quality);
+        let first = *filled.iter().flatten().next()?;
+        let last = *filled.iter().rev().flatten().next()?;
+        let mut measured = filled.iter().flatten().filter_map(|one| one.quality);
         let quality = middle.quality.or_else(|| measured.next());
         Some(Frame {
             pts: middle.pts,
@@ -88,14 +88,14 @@ impl OpenClip {
             shape: middle.shape,
             quality: quality.unwrap_or_default(),
             clip: Some(ClipSquares {
-                squares: pictures
+                squares: filled
                     .iter()
                     .map(|one| one.map(|one| one.square.clone()))
                     .collect(),
                 times: ClipTimes {
                     start: first.pts,
                     stop: last.pts + (frames.stop - frames.last()),
-                    frames: pictures
+                    frames: filled
                         .iter()
                         .map(|one| one.map_or(NO_FRAME, |one| one.pts))
                         .collect(),
@@ -105,10 +105,10 @@ impl OpenClip {
     }
 }
 
-/// What a frame is to the clips that are open.
+/// How the open clips use a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
-    /// A clip has it.
+    /// Some clip has it.
     pub(super) at_all: bool,
     /// It is the middle of one, whose thumbnail and quality are its own.
     pub(super) as_middle: bool,
@@ -121,7 +121,7 @@ pub(super) struct Wanted {
 pub(super) struct OpenClips {
     open: VecDeque<OpenClip>,
     /// The frame that came last: it may come again, for another clip.
-    last: Option<Arc<Picture>>,
+    last: Option<Arc<PreparedFrame>>,
 }
 
 /// Clips that are whole, and how many got no frame at all.
@@ -170,17 +170,17 @@ impl OpenClips {
     }
 
     /// The last frame, if it is this one.
-    pub(super) fn again(&self, pts: Nanos, tier: Tier) -> Option<Arc<Picture>> {
+    pub(super) fn again(&self, pts: Nanos, tier: Tier) -> Option<Arc<PreparedFrame>> {
         let last = self.last.as_ref()?;
         (last.pts == pts && last.tier == tier).then(|| last.clone())
     }
 
     /// The frame of a plan entry.
-    pub(super) fn frame(&mut self, planned: Nanos, picture: Arc<Picture>) -> Closed {
+    pub(super) fn frame(&mut self, planned: Nanos, frame: Arc<PreparedFrame>) -> Closed {
         for open in &mut self.open {
-            open.fill(planned, &picture);
+            open.fill(planned, &frame);
         }
-        self.last = Some(picture);
+        self.last = Some(frame);
         let mut closed = Closed::default();
         let is_over = |open: &OpenClip| open.is_whole() || open.clip.frames.last() < planned;
         while self.open.front().is_some_and(is_over)
@@ -226,8 +226,8 @@ mod tests {
         }
     }
 
-    fn picture(ms: i64) -> Arc<Picture> {
-        Arc::new(Picture {
+    fn prepared(ms: i64) -> Arc<PreparedFrame> {
+        Arc::new(PreparedFrame {
             pts: Nanos::from_ms(ms),
             tier: Tier::Base,
             square: Arc::new(vec![ms as u8]),
@@ -238,7 +238,7 @@ mod tests {
     }
 
     fn frame(open: &mut OpenClips, ms: i64) -> Vec<Vec<i64>> {
-        let closed = open.frame(Nanos::from_ms(ms), picture(ms));
+        let closed = open.frame(Nanos::from_ms(ms), prepared(ms));
         assert_eq!(closed.lost, 0);
         closed.rows.iter().map(numbers).collect()
     }
@@ -248,8 +248,8 @@ mod tests {
         let clip = row.clip.as_ref().unwrap();
         for (square, at) in clip.squares.iter().zip(&clip.times.frames) {
             let pixels = square.as_ref().map(|square| i64::from(square[0]));
-            let told = Some(at.get() / 1_000_000).filter(|_| *at != NO_FRAME);
-            assert_eq!(pixels, told);
+            let stated = Some(at.get() / 1_000_000).filter(|_| *at != NO_FRAME);
+            assert_eq!(pixels, stated);
         }
         let squares = clip.squares.iter();
         squares

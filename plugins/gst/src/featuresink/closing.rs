@@ -1,4 +1,4 @@
-//! What the file says at its end, collected along the way, so that a run that ends early has it too.
+//! The attributes that a file gets at its end, collected along the way, so that a run that ends early has them too.
 
 use anchoring::time::Nanos;
 
@@ -101,14 +101,14 @@ impl ClosingDraft {
         self.closing.frames_missed = 0;
     }
 
-    /// The file that begins is called so, unless the recording has a name.
+    /// Names the recording after its file, unless it has a name.
     pub(super) fn named(&mut self, stem: String) {
         if !self.is_named {
             self.closing.video_id = stem;
         }
     }
 
-    /// The closing of a file that ends here; what is counted and told from now on is the next one's.
+    /// The closing of a file that ends here; later counts and warnings belong to the next file.
     pub(super) fn cut(&mut self) -> Closing {
         let closing = self.closing();
         self.closing.frames_missed = 0;

@@ -5,9 +5,9 @@
 //!
 //! The file is opened between READY and PAUSED and closed on the way back, so one element can write one file after another.
 //!
-//! A pause loses nothing: a thread that waits for the worker then waits for PLAYING too (`wait_preroll`) and goes on. A flush restarts
-//! the stream, and so the file, as in `filesink`: what came before it does not count. After the end of the stream only a flush brings
-//! new data, and then the file that this run finished is replaced.
+//! A pause loses nothing: a thread that waits for the worker then waits for PLAYING too (`wait_preroll`) and continues. A flush restarts
+//! the stream, and so the file, as in `filesink`: data from before it is dropped. After the end of the stream only a flush brings
+//! new data, which replaces the file that this run finished.
 //!
 //! Locks: `settings` and `state` are never held together, nor during a wait. The draft of the closing has its own lock, taken last, as the
 //! worker needs it when it fails.
@@ -298,7 +298,7 @@ impl FeatureSink {
         }
     }
 
-    /// After a flush, tells the worker to restart before it gets anything else.
+    /// After a flush, makes the worker restart before it gets anything else.
     pub(super) fn restart_after_flush(&self) -> Result<(), gst::FlowError> {
         match lock(&self.state).as_mut() {
             Some(started) if started.flushed => {
@@ -398,7 +398,7 @@ impl FeatureSink {
     /// Whether another element failed, but not the worker.
     fn other_element_failed(&self) -> bool {
         let state = lock(&self.state);
-        // A stream that breaks off has ended all the same, and the next file will begin with the next stream.
+        // With consecutive files, a stream that breaks off has ended: the next file begins with the next stream.
         if state
             .as_ref()
             .is_some_and(|started| started.segments.is_some())

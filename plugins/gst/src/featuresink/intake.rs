@@ -10,7 +10,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 
-use super::clips::{Closed, OpenClips, Picture, Wanted};
+use super::clips::{Closed, OpenClips, PreparedFrame, Wanted};
 use super::frame::{ANCHOR_PX, Orientation, pixels, shape};
 use super::imp::FeatureSink;
 use super::job::{Frame, Job};
@@ -51,15 +51,15 @@ impl FeatureSink {
                 as_middle: true,
                 of_anchor: entry.reason == Reason::Anchor,
             };
-            let picture = Self::picture(started, buffer, info, (pts, entry.tier), wanted, None)?;
+            let prepared = Self::prepare(started, buffer, info, (pts, entry.tier), wanted, None)?;
             self.check_price(started, &entry);
             return Ok(vec![Job::Frame(Frame {
                 pts,
                 entry,
-                square: picture.square,
-                large: picture.large,
-                shape: picture.shape,
-                quality: picture.quality.unwrap_or_default(),
+                square: prepared.square,
+                large: prepared.large,
+                shape: prepared.shape,
+                quality: prepared.quality.unwrap_or_default(),
                 clip: None,
             })]);
         };
@@ -69,16 +69,16 @@ impl FeatureSink {
                 0 => Ok(Vec::new()),
                 _ => Err(gst::error_msg!(
                     gst::StreamError::Format,
-                    ("the plan has single frames, but the encoder takes clips: make the plan again with this model")
+                    ("the plan has single frames, but the encoder takes clips: make a plan with this model")
                 )),
             };
         }
         let again = clips.again(pts, entry.tier);
-        let picture = Self::picture(started, buffer, info, (pts, entry.tier), wanted, again)?;
+        let prepared = Self::prepare(started, buffer, info, (pts, entry.tier), wanted, again)?;
         let closed = started
             .clips
             .as_mut()
-            .map(|clips| clips.frame(entry.planned, Arc::new(picture)));
+            .map(|clips| clips.frame(entry.planned, Arc::new(prepared)));
         Ok(self.clip_jobs(started, closed.unwrap_or_default()))
     }
 
@@ -132,15 +132,15 @@ impl FeatureSink {
         }
     }
 
-    /// A frame, scaled, and what else is `wanted` of it; `again`: the same frame as it was before.
-    fn picture(
+    /// Scales a frame, and measures its quality where `wanted` says so; `again`: the same frame from an earlier call.
+    fn prepare(
         started: &mut Started,
         buffer: &gst::Buffer,
         info: &gst_video::VideoInfo,
         (pts, tier): (Nanos, Tier),
         wanted: Wanted,
-        again: Option<Arc<Picture>>,
-    ) -> Result<Picture, gst::ErrorMessage> {
+        again: Option<Arc<PreparedFrame>>,
+    ) -> Result<PreparedFrame, gst::ErrorMessage> {
         let unreadable = |why: &dyn std::fmt::Display| {
             gst::error_msg!(
                 gst::StreamError::Decode,
@@ -184,7 +184,7 @@ impl FeatureSink {
         let mut closing = lock(&started.closing);
         closing.orientation(orientation.name());
         closing.reached(pts);
-        Ok(Picture {
+        Ok(PreparedFrame {
             pts,
             tier,
             square: scaled,
@@ -224,7 +224,7 @@ impl FeatureSink {
                     drop(state);
                     self.post_error_message(gst::error_msg!(
                         gst::StreamError::Format,
-                        ("the plan has clips, but the encoder takes single frames: make the plan again with this model")
+                        ("the plan has clips, but the encoder takes single frames: make a plan with this model")
                     ));
                     return false;
                 };
@@ -234,7 +234,7 @@ impl FeatureSink {
                     drop(state);
                     self.post_error_message(gst::error_msg!(
                         gst::StreamError::Format,
-                        ("the plan has clips of {there} frames, but the encoder takes {wanted}: make the plan again with this model")
+                        ("the plan has clips of {there} frames, but the encoder takes {wanted}: make a plan with this model")
                     ));
                     return false;
                 }

@@ -14,7 +14,7 @@ use crate::frame_quality::FrameQuality;
 use crate::h5::{ClipTimes, Closing, H5Error, Kept, Totals};
 use crate::models::ModelError;
 
-/// One thing for the worker to do.
+/// A job for the worker.
 #[derive(Debug)]
 pub(super) enum Job {
     /// A chosen frame.
@@ -27,22 +27,22 @@ pub(super) enum Job {
     Cue(Cue),
     /// The open file, if there is one, ends; another begins.
     Segment {
-        /// What is known of the one that ends.
+        /// The attributes of the file that ends.
         closing: Option<Box<Closing>>,
         /// Time spent scaling its frames.
         scaling: Duration,
         /// Time spent measuring their quality.
         measuring: Duration,
-        /// The one that begins.
+        /// Path of the file that begins.
         target: PathBuf,
-        /// Attributes of it beyond those of the properties.
+        /// Its attributes beyond those of the properties.
         further: BTreeMap<String, String>,
     },
     /// The stream starts again, and so does the file.
     Restart,
     /// The end of the stream.
     Finish {
-        /// What is known only now.
+        /// The attributes that are known only now.
         closing: Box<Closing>,
         /// Time spent scaling frames.
         scaling: Duration,
@@ -51,14 +51,14 @@ pub(super) enum Job {
         /// Gets the report when the file has its name; dropped if it fails.
         done: Sender<Report>,
     },
-    /// The pipeline stops before the end of the stream: keep what is there.
+    /// The pipeline stops before the end of the stream: keep the unfinished file.
     Leave {
         /// Why.
         because: String,
     },
 }
 
-/// A chosen frame, ready for the encoder but for normalisation.
+/// A chosen frame, scaled but not normalised for the encoder yet.
 #[derive(Debug)]
 pub(super) struct Frame {
     /// Its presentation time.
@@ -71,7 +71,7 @@ pub(super) struct Frame {
     pub(super) large: Option<(usize, Square)>,
     /// Width and height as of [`super::frame::shape`].
     pub(super) shape: (usize, usize),
-    /// How good it is to look at.
+    /// Its measures of quality.
     pub(super) quality: FrameQuality,
     /// For encoders of clips: the clip of which this is the middle frame.
     pub(super) clip: Option<ClipSquares>,
@@ -101,7 +101,7 @@ pub(super) type Square = Arc<Vec<u8>>;
 pub(super) struct ClipSquares {
     /// `None` where there is no frame.
     pub(super) squares: Vec<Option<Square>>,
-    /// What the file says of them.
+    /// Their times, for the file.
     pub(super) times: ClipTimes,
 }
 
@@ -119,7 +119,7 @@ pub(super) enum WorkError {
     Panic(String),
 }
 
-/// What was done.
+/// What the worker did.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Report {
     /// What the file holds.

@@ -103,7 +103,7 @@ pub(super) fn kept_text(kept: &Kept) -> String {
     )
 }
 
-/// The same for programs. `told`: an error has said it already.
+/// The same for programs. `told`: an error has reported it already.
 pub(super) fn kept_structure(kept: &Kept, told: bool) -> gst::Structure {
     gst::Structure::builder("earmark-kept")
         .field("location", kept.path.display().to_string())

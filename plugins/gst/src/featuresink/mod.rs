@@ -7,11 +7,11 @@
 //! - `start`: checks everything before the first frame and starts the worker.
 //! - `intake`: frames, cues and messages -> jobs. `frame`: a decoded frame -> what the encoder takes.
 //! - `clips`: frames -> clips, for encoders of those.
-//! - `segments`: which of several files in turn everything goes to. `segmented`: asks where each goes, tells what went into it.
+//! - `segments`: which of several consecutive files everything goes to. `segmented`: asks for each file's name, and posts what it holds.
 //! - `job`: what the worker gets and gives back.
 //! - `worker`: the thread that encodes and writes, and its queue.
 //! - `work`: what it does. `batches`: frames -> batches, embeddings -> rows in the order of the frames.
-//! - `closing`: what the file says at its end, collected along the way.
+//! - `closing`: the attributes that a file gets at its end, collected along the way.
 //! - `error_watch`: notices errors of other elements.
 //! - `messages`: errors and statistics for the bus.
 
@@ -40,7 +40,7 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
         "featuresink",
         gst::DebugColorFlags::empty(),
-        Some("Features to HDF5"),
+        Some("Earmark: features to HDF5"),
     )
 });
 

@@ -1,4 +1,4 @@
-//! Files one after the other: asks where each goes, tells what went into it.
+//! Consecutive files: asks the application for each file's name, and posts what it holds.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::printable::shown;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl FeatureSink {
-    /// Hands a job over, or what becomes of it where files follow one another.
+    /// Hands a job to the worker; with consecutive files, what the job becomes.
     pub(super) fn give(&self, job: Job) -> Result<(), gst::FlowError> {
         let (steps, job) = {
             let mut state = lock(&self.state);
@@ -48,7 +48,7 @@ impl FeatureSink {
                             let mut closing = lock(closing);
                             closing.missed();
                             closing.warn(
-                                "frames came so late that their file was closed already: they are counted as missed".into(),
+                                "some frames came after their file was closed: they count as missed".into(),
                             );
                         }
                     }
@@ -61,7 +61,7 @@ impl FeatureSink {
         job.map_or(Ok(()), |job| self.hand_over(job))
     }
 
-    /// What waited goes into the last file; whether there is one.
+    /// Puts what waits into the last file; whether there is one.
     pub(super) fn end_segments(&self) -> Result<bool, gst::FlowError> {
         let (steps, any) = match lock(&self.state).as_mut() {
             Some(Started {
@@ -74,7 +74,7 @@ impl FeatureSink {
         Ok(any)
     }
 
-    /// The streaming thread is gone and the end of the stream never came: the file that is open is whole as far as it goes.
+    /// Finishes the open file after a stop without an end of the stream: it is complete up to here.
     pub(super) fn close_segment(&self) {
         let (done, report) = bounded(1);
         let warnings = lock(&self.settings).warnings.clone();
@@ -115,7 +115,7 @@ impl FeatureSink {
                 return;
             }
         }
-        // Whatever it says, it has ended.
+        // Any answer means that it has ended.
         let _ = report.recv_timeout(PATIENCE);
     }
 
@@ -131,7 +131,7 @@ impl FeatureSink {
                 } => {
                     let row = anchor.id;
                     self.hand_over(Job::Anchor(anchor))?;
-                    self.tell_anchor(&stream, row, frame);
+                    self.post_anchor(&stream, row, frame);
                 }
             }
         }
@@ -182,8 +182,8 @@ impl FeatureSink {
         self.hand_over(job)
     }
 
-    /// Tells the bus of an anchor that was written: `row` of its file's `/anchors`.
-    fn tell_anchor(&self, anchor: &Anchor, row: u32, frame: Option<Nanos>) {
+    /// Posts an anchor that was written: `row` of its file's `/anchors`.
+    fn post_anchor(&self, anchor: &Anchor, row: u32, frame: Option<Nanos>) {
         let location = match lock(&self.state).as_ref() {
             Some(started) => started.open.clone().unwrap_or_default(),
             None => return,
@@ -206,7 +206,7 @@ impl FeatureSink {
         self.post(structure);
     }
 
-    /// Tells the bus of a file that got its name.
+    /// Posts a file that got its name.
     pub(super) fn post_segment(&self, path: &std::path::Path, totals: &Totals) {
         self.post(
             gst::Structure::builder("earmark-segment")
@@ -220,7 +220,7 @@ impl FeatureSink {
     }
 }
 
-/// What of a step goes into the file that is open.
+/// The part of a step that goes into the open file.
 fn written(step: Step) -> Option<Job> {
     match step {
         Step::Begin(_) => None,

@@ -1,8 +1,8 @@
-//! Which file of a long stream everything goes to: files of so many seconds each, one after the other. No clock, no file.
+//! Splits a long stream into consecutive files of equal length: says which file everything goes to. Knows no clock and no file system.
 //!
-//! A file begins at an instant of the stream, which is zero in it, and holds what lies before the next one's. Cues come ahead of frames, so
-//! those of the next file wait until the frames have got there; an anchor waits for the frame that names it, so that both are in one file.
-//! Neither waits for long: where frames stay away, the sound decides.
+//! A file begins at an instant of the stream, its zero, and ends where the next one begins. Cues come ahead of frames, so
+//! those of the next file wait until the frames reach it; an anchor waits for the frame that names it, so that both are in one file.
+//! Neither waits for long: without frames, the sound decides.
 
 use std::collections::VecDeque;
 
@@ -15,27 +15,27 @@ use crate::h5::Closing;
 
 /// A stream whose first time is later than this begins there, not at zero.
 const FROM_ZERO: Nanos = Nanos::from_ms(10_000);
-/// So far beyond the end of a file the sound may be ahead of its frames.
+/// How far beyond the end of a file the sound may be ahead of the frames.
 const AHEAD: Nanos = Nanos::from_ms(45_000);
-/// So much later than an anchor the sound may be before the anchor goes without its frame.
+/// How far the sound may be behind an anchor before the anchor is written without its frame.
 const FRAMELESS: Nanos = Nanos::from_ms(15_000);
 /// Most anchors that wait for their frame.
 const MOST: usize = 64;
 
-/// What is to be done, in this order. Times are those of the file that is open then.
+/// What to do, in this order. Times are those of the file that is open then.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Step {
-    /// The file that is open ends; the next one begins.
+    /// Closes the open file and begins the next one.
     Begin(Begin),
     /// Goes into the file.
     Cue(Cue),
-    /// Goes into the file. `stream`: as it came, for those who hear of it.
+    /// Goes into the file. `stream`: as it came, for the message on the bus.
     Anchor {
         /// With the file's times and row.
         anchor: Anchor,
         /// With the stream's.
         stream: Anchor,
-        /// When the frame lies that names it, in the stream's time, if it has come.
+        /// Time of the frame that names it, in the stream's time, if it has come.
         frame: Option<Nanos>,
     },
 }
@@ -51,29 +51,29 @@ pub(super) struct Begin {
     pub(super) before: Option<Span>,
 }
 
-/// What a file covers and what it might spend.
+/// The length of a file, and its budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
-    /// How long it is.
+    /// Its length.
     pub(super) length: Nanos,
-    /// What had been earned by its end and was not spent before it.
+    /// Tokens earned by its end and not spent before it.
     pub(super) budget: Tokens,
 }
 
-/// Sorts what comes into files.
+/// Assigns cues, anchors and frames to files.
 #[derive(Debug)]
 pub(super) struct Segments {
     length: Nanos,
-    /// What the budget earns.
+    /// Tokens that the budget earns per second.
     tokens_per_s: f64,
     /// Where the stream begins.
     origin: Nanos,
     open: Option<Open>,
-    /// Of the next file.
+    /// Cues of the next file.
     cues: VecDeque<Cue>,
-    /// Whose frames have not come.
+    /// Anchors whose frames have not come.
     anchors: VecDeque<Anchor>,
-    /// The id that the next anchor to come bears.
+    /// The id of the next anchor.
     next_anchor: u32,
     spent: Tokens,
     latest: Nanos,
@@ -85,7 +85,7 @@ struct Open {
     start: Nanos,
     stop: Nanos,
     first_anchor: u32,
-    /// What was spent before it.
+    /// Tokens spent before it.
     spent: Tokens,
 }
 
@@ -105,22 +105,22 @@ impl Segments {
         }
     }
 
-    /// As the property `segment-s` has it.
+    /// From the property `segment-s`; `None` for one file.
     pub(super) fn wanted(seconds: u32) -> Option<Self> {
         (seconds > 0).then(|| Self::new(Nanos::from_ms(i64::from(seconds) * 1_000)))
     }
 
-    /// What the budget earns.
+    /// Tokens that the budget earns per second.
     pub(super) fn earns(&mut self, tokens_per_s: f64) {
         self.tokens_per_s = tokens_per_s.max(0.0);
     }
 
-    /// A cue. `pictures`: whether frames come beside cues.
-    pub(super) fn cue(&mut self, cue: Cue, pictures: bool) -> Vec<Step> {
+    /// A cue. `has_frames`: whether frames come beside cues.
+    pub(super) fn cue(&mut self, cue: Cue, has_frames: bool) -> Vec<Step> {
         let mut steps = Vec::new();
         self.reached(cue.pts, &mut steps);
         while let Some(open) = self.open
-            && cue.pts >= open.stop + if pictures { AHEAD } else { Nanos::ZERO }
+            && cue.pts >= open.stop + if has_frames { AHEAD } else { Nanos::ZERO }
         {
             self.cut(&mut steps);
         }
@@ -133,12 +133,12 @@ impl Segments {
     }
 
     /// An anchor, before the frame that names it.
-    pub(super) fn anchor(&mut self, anchor: Anchor, pictures: bool) -> Vec<Step> {
+    pub(super) fn anchor(&mut self, anchor: Anchor, has_frames: bool) -> Vec<Step> {
         let mut steps = Vec::new();
         self.reached(anchor.onset, &mut steps);
         self.next_anchor = anchor.id.saturating_add(1);
         self.anchors.push_back(anchor);
-        while self.anchors.len() > if pictures { MOST } else { 0 } {
+        while self.anchors.len() > if has_frames { MOST } else { 0 } {
             self.let_go(None, &mut steps);
         }
         steps
@@ -203,7 +203,7 @@ impl Segments {
         Some(self.span_until(&open, stop))
     }
 
-    /// What the open file says if it ends now. Length and budget of the whole stream, where they are known, stay the last word.
+    /// Sets length and budget of the open file as if it ended now. Those of the whole stream win where they are known.
     pub(super) fn close(&self, closing: &mut Closing) {
         let Some((open, span)) = self.open.zip(self.span()) else {
             return;
@@ -261,7 +261,7 @@ impl Segments {
         let Some(open) = self.open else {
             return;
         };
-        // Nothing of the next file: they were before the end.
+        // These lie well before the end: their frames won't come.
         while self
             .anchors
             .front()
@@ -363,9 +363,8 @@ mod tests {
         }
     }
 
-    /// Steps in short.
-    fn told(steps: &[Step]) -> Vec<String> {
-        let told = |step: &Step| match step {
+    fn in_short(steps: &[Step]) -> Vec<String> {
+        let text = |step: &Step| match step {
             Step::Begin(begin) => format!("begin {} at {}", begin.index, begin.start),
             Step::Cue(cue) => format!("cue {}", cue.pts),
             Step::Anchor { anchor, frame, .. } => {
@@ -377,7 +376,7 @@ mod tests {
                 )
             }
         };
-        steps.iter().map(told).collect()
+        steps.iter().map(text).collect()
     }
 
     #[test]
@@ -385,15 +384,15 @@ mod tests {
         let mut segments = Segments::new(at(10_000));
         segments.earns(100.0);
         assert_eq!(
-            told(&segments.cue(cue(9_000), true)),
+            in_short(&segments.cue(cue(9_000), true)),
             ["begin 0 at 0.000 s", "cue 9.000 s"]
         );
-        assert!(told(&segments.cue(cue(10_040), true)).is_empty());
+        assert!(in_short(&segments.cue(cue(10_040), true)).is_empty());
         let (steps, pts) = segments.frame(at(9_900), &mut entry(9_880, None));
-        assert_eq!((told(&steps), pts), (Vec::new(), Some(at(9_900))));
+        assert_eq!((in_short(&steps), pts), (Vec::new(), Some(at(9_900))));
         let mut late = entry(10_000, None);
         let (steps, pts) = segments.frame(at(10_020), &mut late);
-        assert_eq!(told(&steps), ["begin 1 at 10.000 s", "cue 0.040 s"]);
+        assert_eq!(in_short(&steps), ["begin 1 at 10.000 s", "cue 0.040 s"]);
         assert_eq!((pts, late.planned), (Some(at(20)), Nanos::ZERO));
         let Step::Begin(begin) = &steps[0] else {
             panic!("{steps:?}")
@@ -425,13 +424,13 @@ mod tests {
         let mut segments = Segments::new(at(10_000));
         segments.anchor(anchor(0, 5_000), true);
         let (steps, _) = segments.frame(at(5_060), &mut entry(5_060, Some(0)));
-        assert_eq!(told(&steps), ["anchor 0 at 5.000 s, frame true"]);
+        assert_eq!(in_short(&steps), ["anchor 0 at 5.000 s, frame true"]);
         // Heard before the end of the file, seen after it.
         segments.anchor(anchor(1, 9_980), true);
         let mut named = entry(10_040, Some(1));
         let (steps, pts) = segments.frame(at(10_040), &mut named);
         assert_eq!(
-            told(&steps),
+            in_short(&steps),
             ["begin 1 at 10.000 s", "anchor 0 at -0.020 s, frame true"]
         );
         assert_eq!((pts, named.anchor), (Some(at(40)), Some(0)));
@@ -442,31 +441,37 @@ mod tests {
     }
 
     #[test]
-    fn the_sound_goes_on_where_frames_stay_away() {
+    fn the_sound_decides_where_no_frames_come() {
         let mut segments = Segments::new(at(10_000));
         let mut steps = segments.anchor(anchor(0, 1_000), true);
         for ms in (0..120_000).step_by(80) {
             steps.extend(segments.cue(cue(ms), true));
         }
-        let told = told(&steps);
-        assert!(told.contains(&"anchor 0 at 1.000 s, frame false".to_owned()));
-        let files = told.iter().filter(|text| text.starts_with("begin")).count();
+        let in_short = in_short(&steps);
+        assert!(in_short.contains(&"anchor 0 at 1.000 s, frame false".to_owned()));
+        let files = in_short
+            .iter()
+            .filter(|text| text.starts_with("begin"))
+            .count();
         assert_eq!(files, 8);
         assert!(segments.cues.len() < 600, "{}", segments.cues.len());
-        let all = told.iter().filter(|text| text.starts_with("cue")).count();
+        let all = in_short
+            .iter()
+            .filter(|text| text.starts_with("cue"))
+            .count();
         assert_eq!(all + segments.cues.len(), 1_500);
     }
 
     #[test]
-    fn without_pictures_nothing_waits() {
+    fn without_frames_nothing_waits() {
         let mut segments = Segments::new(at(10_000));
         segments.cue(cue(9_920), false);
         assert_eq!(
-            told(&segments.anchor(anchor(0, 9_900), false)),
+            in_short(&segments.anchor(anchor(0, 9_900), false)),
             ["anchor 0 at 9.900 s, frame false"]
         );
         assert_eq!(
-            told(&segments.cue(cue(10_000), false)),
+            in_short(&segments.cue(cue(10_000), false)),
             ["begin 1 at 10.000 s", "cue 0.000 s"]
         );
     }
@@ -478,7 +483,7 @@ mod tests {
         segments.cue(cue(10_080), true);
         segments.anchor(anchor(0, 9_500), true);
         assert_eq!(
-            told(&segments.end()),
+            in_short(&segments.end()),
             ["anchor 0 at 9.500 s, frame false", "cue 10.080 s"]
         );
     }
@@ -487,7 +492,7 @@ mod tests {
     fn a_stream_may_begin_late() {
         let mut segments = Segments::new(at(10_000));
         assert_eq!(
-            told(&segments.cue(cue(60_000), true)),
+            in_short(&segments.cue(cue(60_000), true)),
             ["begin 0 at 60.000 s", "cue 0.000 s"]
         );
     }

@@ -86,14 +86,14 @@ impl From<StoredAs> for Precision {
     }
 }
 
-/// The signal that asks where a file goes.
+/// The signal that asks for a file's name.
 pub(super) const NAMES: &str = "name-segment";
 
 pub(super) fn signals() -> &'static [glib::subclass::Signal] {
     static SIGNALS: LazyLock<Vec<glib::subclass::Signal>> = LazyLock::new(|| {
         vec![
-            // (number from 0, where it begins in the stream in ns) -> a structure with `location` and maybe `attributes`, as the
-            // properties of these names; without one, the location with the number before its ending.
+            // (number from 0, its beginning in the stream in ns) -> a structure with `location` and maybe `attributes`, as the properties
+            // of these names; without one, the file is named after the location and the number.
             glib::subclass::Signal::builder(NAMES)
                 .param_types([u32::static_type(), u64::static_type()])
                 .return_type::<Option<gst::Structure>>()
@@ -117,11 +117,11 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
         };
         let standard = Settings::default();
         vec![
-            text("location", "Location", "HDF5 file to write: a path or a file:// URI. Until the end of the stream it is called LOCATION.partial; a run that ends early keeps that", ""),
+            text("location", "Location", "HDF5 file to write: a path or a file:// URI. Until the end of the stream its name is LOCATION.partial; a run that ends early leaves that file", ""),
             text("model", "Model", "Encoder: the name of a model manifest, or the path of one (.yaml)", &standard.model),
             glib::ParamSpecUInt::builder("batch")
                 .nick("Batch")
-                .blurb("Frames of the low tier per batch; of the other tiers as many as have no more pixels, at least one")
+                .blurb("Frames of the low tier per batch; other tiers get as many as have no more pixels, at least one")
                 .minimum(1)
                 .maximum(256)
                 .default_value(standard.batch)
@@ -157,7 +157,7 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
                 .build(),
             glib::ParamSpecEnum::builder_with_default("provider", standard.provider)
                 .nick("Provider")
-                .blurb("What runs the encoder. If it cannot, featuresink warns and falls back to the processor")
+                .blurb("What runs the encoder. If it is unavailable, featuresink warns and falls back to the CPU")
                 .mutable_ready()
                 .build(),
             glib::ParamSpecUInt::builder("device")
@@ -177,7 +177,7 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
                 .mutable_ready()
                 .build(),
             text("times", "Times", "Times of earlier passes as a JSON array, stored as an attribute", ""),
-            text("attributes", "Attributes", "More attributes of the file as a JSON object of texts; names of the schema are refused", ""),
+            text("attributes", "Attributes", "More attributes of the file as a JSON object of texts; names of the schema are invalid", ""),
             glib::ParamSpecString::builder("warnings")
                 .nick("Warnings")
                 .blurb("The application's warnings, one per line, stored as an attribute; may be set until the end of the stream")
@@ -185,7 +185,7 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
                 .build(),
             glib::ParamSpecUInt::builder("flush-s")
                 .nick("Flush")
-                .blurb("Longest time that data waits in memory, in seconds: the most that a kill or a power cut can lose")
+                .blurb("Longest time that data waits in memory, in seconds: a kill or a power cut loses no more than that")
                 .minimum(1)
                 .maximum(3600)
                 .default_value(standard.flush_s)
@@ -193,14 +193,14 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
                 .build(),
             glib::ParamSpecUInt::builder("segment-s")
                 .nick("Segment")
-                .blurb("Seconds of the stream a file, one after the other: LOCATION-00000 and so on, or where the signal name-segment says; 0 for one file")
+                .blurb("Length of consecutive files, in seconds of the stream, named LOCATION-00000 and so on, or by the signal name-segment; 0: one file")
                 .maximum(86_400)
                 .default_value(standard.segment_s)
                 .mutable_ready()
                 .build(),
             glib::ParamSpecString::builder("incomplete-because")
                 .nick("Incomplete because")
-                .blurb("Why the application stops before the end of the stream, stored as an attribute of the kept file; an application that sets it reports that itself")
+                .blurb("Why the application stops before the end of the stream, stored as an attribute of the unfinished file; an application that sets it reports the stop itself")
                 .mutable_playing()
                 .build(),
         ]
@@ -225,7 +225,7 @@ impl Settings {
         match glib::filename_from_uri(&self.location) {
             Ok((path, _)) => Ok(path),
             Err(err) => Err(format!(
-                "property `location` is `{}`, which is no URI of a file: {err}",
+                "property `location` is `{}`, which is not a valid file URI: {err}",
                 self.location
             )),
         }

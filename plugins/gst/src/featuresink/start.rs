@@ -30,9 +30,9 @@ pub(super) struct Started {
     pub(super) worker: Worker,
     /// Shared with the worker.
     pub(super) closing: Arc<Mutex<ClosingDraft>>,
-    /// Where files follow one another.
+    /// `None` unless files follow one another.
     pub(super) segments: Option<Segments>,
-    /// The file that is open then.
+    /// The file that is open, if files follow one another.
     pub(super) open: Option<PathBuf>,
     /// Errors of other elements.
     pub(super) errors: Option<ErrorWatch>,
@@ -91,7 +91,7 @@ pub(super) fn begin(
     if let Some(why) = encoder.instead() {
         let wanted = settings.encoder_device();
         warnings.push(format!(
-            "cannot run the encoder on {wanted}, so it runs on the processor: {why}"
+            "cannot run the encoder on {wanted}; falling back to the CPU: {why}"
         ));
         gst::element_warning!(sink, gst::LibraryError::Init, ("{}", warnings[0]));
     }

@@ -1,4 +1,4 @@
-//! What the worker does with its jobs: batches, embeddings, rows, the file.
+//! The work of the worker's thread: jobs -> batches -> embeddings -> rows of the file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::onnx::{Encoder, pathway_frames};
 
 /// Most rows that wait for an incomplete batch; then every batch goes as it is.
 const MOST_WAITING: usize = 128;
-/// How long the worker goes on encoding waiting frames after it was told to leave; the rest is lost.
+/// How long the worker goes on encoding waiting frames after it was asked to leave; the rest is lost.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Where and how to write the file.
@@ -32,10 +32,10 @@ pub(super) struct Target {
     pub(super) flush: Duration,
 }
 
-/// Told of each file that got its name, where files follow one another.
+/// Called with each file that got its name, where files follow one another.
 pub(super) type Announce = Box<dyn Fn(&Path, &Totals) + Send>;
 
-/// The encoder, the file, and what is between them.
+/// The encoder, the file, and the batches and rows between them.
 pub(super) struct Work {
     encoder: Encoder,
     target: Target,
@@ -49,11 +49,11 @@ pub(super) struct Work {
     rows: RowOrder<Row>,
     px: [usize; 3],
     numbers: Vec<f32>,
-    /// For encoders of clips, what each input gets, and how many frames of a clip it takes; empty for others.
+    /// For encoders of clips: each input's numbers, and how many frames of a clip it takes; empty for others.
     pathways: Vec<(Vec<f32>, usize)>,
     /// `None` if they are not wanted.
     thumbnails: Option<Thumbnails>,
-    /// Since when data has waited in memory.
+    /// When the data that waits in memory began to wait.
     since: Option<Instant>,
     leaving: Leaving,
     announce: Announce,
@@ -108,7 +108,7 @@ impl Work {
         })
     }
 
-    /// Works until it is told to leave or fails; then closes the file.
+    /// Works until it is asked to leave or fails; then closes the file.
     pub(super) fn run(mut self, jobs: &Receiver<Job>, known: &Mutex<ClosingDraft>) -> Ending {
         let worked = guarded(|| self.work(jobs));
         let (because, error) = match worked {
@@ -127,7 +127,7 @@ impl Work {
         }
     }
 
-    /// Does jobs until it is told to leave; the reason for that.
+    /// Does jobs until it is asked to leave; returns the reason for that.
     fn work(&mut self, jobs: &Receiver<Job>) -> Result<String, WorkError> {
         loop {
             let job = match self.since {
@@ -406,7 +406,7 @@ impl Work {
             return Some(kept);
         }
         let mut writer = self.writer.take()?;
-        // Rows that are ready, with holes between them.
+        // The rows that are ready; those between them are lost.
         while let Some(row) = self.rows.pop_ready() {
             if writer.frame(&row).is_err() {
                 break;

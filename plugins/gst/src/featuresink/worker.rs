@@ -16,7 +16,7 @@ pub(super) const JOBS: usize = 16;
 /// The same where jobs are large.
 pub(super) const FEW_JOBS: usize = 4;
 
-/// When the worker was told to leave.
+/// When the worker was asked to leave.
 pub(super) type Leaving = Arc<OnceLock<Instant>>;
 
 /// The running thread.
@@ -27,8 +27,8 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Starts it. `waiting`: jobs that may wait. `work` does the jobs and returns how it ended; `ended` passes that on before the queue closes, so that a closed queue means
-    /// that the reason is known.
+    /// Starts it. `waiting`: jobs that may wait. `work` does the jobs and returns how it ended; `ended` passes that on before the queue
+    /// closes, so that a closed queue means that the reason is known.
     pub(super) fn start<T: 'static>(
         waiting: usize,
         leaving: Leaving,
@@ -56,7 +56,7 @@ impl Worker {
         self.thread.is_finished()
     }
 
-    /// Tells the worker to leave, and why; waits until the file is closed.
+    /// Asks the worker to leave, and says why; waits until the file is closed.
     pub(super) fn leave(self, because: String) {
         let _ = self.leaving.set(Instant::now());
         // Fails if it ended on its own.
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_reported_at_once_not_with_the_next_job() {
-        let (told, telling) = bounded(1);
+        let (ended_with, reason) = bounded(1);
         let worker = Worker::start(
             JOBS,
             Leaving::default(),
@@ -98,12 +98,12 @@ mod tests {
                 })
             },
             move |ended: Result<(), WorkError>| {
-                let _ = told.send(ended.unwrap_err().to_string());
+                let _ = ended_with.send(ended.unwrap_err().to_string());
             },
         )
         .unwrap();
         worker.jobs().send(Job::Restart).unwrap();
-        let text = telling.recv_timeout(Duration::from_secs(20)).unwrap();
+        let text = reason.recv_timeout(Duration::from_secs(20)).unwrap();
         assert!(
             text.contains("unexpectedly") && text.contains("seven"),
             "{text}"

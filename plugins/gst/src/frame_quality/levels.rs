@@ -1,6 +1,6 @@
 //! Exposure and contrast, from the histogram of the working image.
 
-use super::luma::Working;
+use super::luma::WorkingImage;
 
 /// What counts as black and as burnt out, as shares of the span from black to white.
 const BLACK: f32 = 0.04;
@@ -9,7 +9,7 @@ const WHITE: f32 = 0.98;
 const SPREAD: f32 = 0.4;
 
 /// Exposure and contrast, each in [0, 1].
-pub(super) fn exposure_and_contrast(working: &Working) -> (f32, f32) {
+pub(super) fn exposure_and_contrast(working: &WorkingImage) -> (f32, f32) {
     let mut counts = [[0_u32; 256]; 4];
     // Four tables, because neighbours often have the same level.
     let (fours, rest) = working.pixels().as_chunks::<4>();

@@ -58,7 +58,7 @@ impl<'a> Luma<'a> {
 
 /// A frame reduced by a whole factor, each pixel the mean of those it replaces. Keeps its buffers.
 #[derive(Clone, Debug, Default)]
-pub struct Working {
+pub struct WorkingImage {
     pixels: Vec<u8>,
     sums: Vec<u16>,
     width: usize,
@@ -66,7 +66,7 @@ pub struct Working {
     full: bool,
 }
 
-impl Working {
+impl WorkingImage {
     /// Takes a frame: 1920 x 1080 becomes 480 x 270, anything below 720 pixels stays as it is.
     pub fn take(&mut self, luma: &Luma<'_>) {
         let longer = luma.width().max(luma.height());

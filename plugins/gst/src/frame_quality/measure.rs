@@ -7,7 +7,7 @@ use anchoring::time::Nanos;
 use super::FrameQuality;
 use super::blockiness::blockiness;
 use super::levels::exposure_and_contrast;
-use super::luma::{Luma, Working};
+use super::luma::{Luma, WorkingImage};
 use super::noise::noise;
 use super::sharpness::sharpness;
 
@@ -24,7 +24,7 @@ const MOVING: f32 = 0.004;
 /// Measures frames in order of time. Keeps its buffers, and the parts of earlier frames that freeze needs.
 #[derive(Clone, Debug, Default)]
 pub struct Measure {
-    working: Working,
+    working: WorkingImage,
     squares: Vec<f32>,
     before: VecDeque<(Nanos, Vec<u8>)>,
 }

@@ -7,11 +7,11 @@
 //!
 //! - `luma`: a plane of luma, read in whole rows, or as a small working image.
 //! - `sharpness`, `blockiness`, `noise`, `levels`: one measure each, `levels` two.
-//! - `glance`: detects a cut between two frames.
+//! - `cut`: detects a cut between two frames.
 //! - `measure`: all of them for one frame after another, and freeze, which compares two.
 
 mod blockiness;
-mod glance;
+mod cut;
 mod levels;
 mod luma;
 mod measure;
@@ -20,8 +20,8 @@ mod sharpness;
 
 use serde::{Deserialize, Serialize};
 
-pub use glance::Glance;
-pub use luma::{Luma, Working};
+pub use cut::CutSample;
+pub use luma::{Luma, WorkingImage};
 pub use measure::Measure;
 pub use sharpness::sharpness;
 

@@ -4,7 +4,7 @@
 //! sharp frame loses nearly all of it, a blurred one next to nothing, whatever it shows. The smaller value of both directions counts, because
 //! a turn of the head blurs only one.
 
-use super::luma::Working;
+use super::luma::WorkingImage;
 
 /// Pixels of the blur, along the direction measured.
 const TAPS: usize = 9;
@@ -14,7 +14,7 @@ const REACH: usize = TAPS / 2;
 const NOTHING: f32 = 0.05;
 
 /// In [0, 1]; 0 if the frame is flat, or smaller than the blur.
-pub fn sharpness(working: &Working) -> f32 {
+pub fn sharpness(working: &WorkingImage) -> f32 {
     across(working).min(down(working))
 }
 
@@ -51,7 +51,7 @@ impl Sums {
     }
 }
 
-fn across(working: &Working) -> f32 {
+fn across(working: &WorkingImage) -> f32 {
     let mut sums = Sums::default();
     for row in working.rows() {
         let Some(pairs) = row.len().checked_sub(TAPS) else {
@@ -63,7 +63,7 @@ fn across(working: &Working) -> f32 {
     sums.share()
 }
 
-fn down(working: &Working) -> f32 {
+fn down(working: &WorkingImage) -> f32 {
     let mut sums = Sums::default();
     for top in 0..working.height().saturating_sub(TAPS) {
         let row = |at: usize| working.row(top + at);

@@ -253,7 +253,7 @@ fn a_camera_that_stands_still_is_not_frozen_but_a_repeated_frame_is() {
 #[test]
 fn sharpness_is_the_published_formula() {
     let image = bytes(&boxed(&scene(4), 3, true));
-    let mut working = Working::default();
+    let mut working = WorkingImage::default();
     working.take(&Luma::new(&image, WIDTH, WIDTH, HEIGHT, true).unwrap());
     let at = |x: usize, y: usize| f64::from(image[y * WIDTH + x]);
     let share = |pixel: &dyn Fn(usize, usize) -> f64, along: usize, across: usize| {
@@ -301,18 +301,18 @@ fn frames_of_any_size_and_content_have_measures_in_range() {
 #[test]
 fn a_cut_differs_from_a_turn_of_the_head() {
     let (one, other) = (scene(5), scene(6));
-    let glance = |image: &[f64]| {
-        let mut working = Working::default();
+    let sample = |image: &[f64]| {
+        let mut working = WorkingImage::default();
         let bytes = bytes(image);
         working.take(&Luma::new(&bytes, WIDTH, WIDTH, HEIGHT, true).unwrap());
-        Glance::of(&working)
+        CutSample::of(&working)
     };
     let turned: Vec<_> = (0..one.len())
         .map(|k| one[k - k % WIDTH + (k % WIDTH + 40).min(WIDTH - 1)])
         .collect();
-    assert!(!glance(&one).is_cut(&glance(&turned)));
+    assert!(!sample(&one).is_cut(&sample(&turned)));
     let night: Vec<_> = other.iter().map(|v| v * 0.4).collect();
-    assert!(glance(&one).is_cut(&glance(&night)));
+    assert!(sample(&one).is_cut(&sample(&night)));
 }
 
 #[test]

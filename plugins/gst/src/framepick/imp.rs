@@ -20,7 +20,7 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
         "framepick",
         gst::DebugColorFlags::empty(),
-        Some("Earmark: the chosen frames"),
+        Some("Earmark: keeps the chosen frames"),
     )
 });
 
@@ -34,7 +34,7 @@ struct State {
     pending: Pending,
     sharpest: Sharpest,
     /// False until the first frame after a start, a segment or a flush, which is marked DISCONT.
-    goes_on: bool,
+    continues: bool,
     stats: Stats,
 }
 
@@ -43,7 +43,7 @@ struct Stats {
     units_seen: u64,
     frames: u64,
     missed: u64,
-    /// Frames taken in place of a less sharp one.
+    /// Frames taken in place of a less sharp planned one.
     sharper: u64,
     busy_ns: u64,
 }
@@ -108,7 +108,7 @@ impl FramePick {
                 );
                 return Err(gst::FlowError::Error);
             }
-            if !std::mem::replace(&mut self.state().goes_on, true) {
+            if !std::mem::replace(&mut self.state().continues, true) {
                 out.make_mut().set_flags(gst::BufferFlags::DISCONT);
             }
             gst::log!(CAT, imp = self, "{:?}", chosen);
@@ -127,7 +127,7 @@ impl FramePick {
             gst::element_imp_error!(
                 self,
                 gst::CoreError::Negotiation,
-                ("downstream does not take these frames: {caps} (single fields, interlace-mode=alternate, must be woven first)")
+                ("downstream does not accept these frames: {caps} (single fields, interlace-mode=alternate, must be woven first)")
             );
         }
     }
@@ -147,7 +147,7 @@ impl FramePick {
         match event.view() {
             gst::EventView::Caps(caps) => {
                 self.turn_off_decoder_qos();
-                self.state().sharpest.see(caps.caps());
+                self.state().sharpest.set_caps(caps.caps());
             }
             gst::EventView::Segment(segment) => {
                 let Ok(segment) = segment.segment().clone().downcast::<gst::ClockTime>() else {
@@ -161,14 +161,14 @@ impl FramePick {
                 let mut state = self.state();
                 state.segment = Some(segment);
                 state.sharpest.forget();
-                state.goes_on = false;
+                state.continues = false;
             }
             gst::EventView::FlushStop(_) => {
                 let mut state = self.state();
                 state.pending.clear();
                 state.sharpest.forget();
                 state.segment = None;
-                state.goes_on = false;
+                state.continues = false;
             }
             gst::EventView::Gap(gap) => {
                 let (pts, _) = gap.get();
@@ -202,7 +202,7 @@ impl FramePick {
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
     }
 
-    /// Turns off QoS in the decoder: a branch beside this element, behind a tee, could tell it to skip late frames.
+    /// Turns off QoS in the decoder: a branch beside this element, behind a tee, could make it skip late frames.
     fn turn_off_decoder_qos(&self) {
         let before = pads::before(&self.sink);
         let inside = before.iter().flat_map(|(_, inside)| inside);
@@ -213,7 +213,7 @@ impl FramePick {
         }
     }
 
-    /// A decoder that is told of a late frame skips others, chosen ones among them.
+    /// Keeps QoS events from the decoder: it would skip frames, chosen ones among them.
     fn src_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::Qos(_) => true,

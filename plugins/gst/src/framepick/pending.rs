@@ -16,7 +16,7 @@ const EXACT: Nanos = Nanos::from_ms(1);
 #[derive(Debug, Default)]
 pub(super) struct Pending(VecDeque<Chosen>);
 
-/// What a frame does for the entries that wait.
+/// What a frame means for the entries that wait.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Outcome {
     /// The entries that it serves.

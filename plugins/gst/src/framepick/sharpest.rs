@@ -3,7 +3,7 @@
 use anchoring::time::Nanos;
 use gst_video::prelude::*;
 
-use crate::frame_quality::{Glance, Luma, Working, sharpness};
+use crate::frame_quality::{CutSample, Luma, WorkingImage, sharpness};
 
 /// Frames whose sharpness differs by less are equally sharp: the nearest to the time asked for is taken.
 const TIE: f32 = 0.02;
@@ -12,23 +12,23 @@ const TIE: f32 = 0.02;
 #[derive(Default)]
 pub(super) struct Sharpest {
     info: Option<gst_video::VideoInfo>,
-    working: Working,
+    working: WorkingImage,
     kept: Option<Kept>,
-    /// The frame before, to tell a cut.
-    before: Option<Glance>,
+    /// The frame before, to detect a cut.
+    before: Option<CutSample>,
 }
 
 struct Kept {
     buffer: gst::Buffer,
     at: Nanos,
     sharpness: f32,
-    /// The sharpest so far, which may have been further from the time asked for.
+    /// The highest sharpness so far; that frame may have been further from the time asked for.
     most: f32,
 }
 
 impl Sharpest {
-    /// Frames are of this kind from here on.
-    pub(super) fn see(&mut self, caps: &gst::CapsRef) {
+    /// Frames have these caps from here on.
+    pub(super) fn set_caps(&mut self, caps: &gst::CapsRef) {
         self.info = gst_video::VideoInfo::from_caps(caps).ok();
         self.forget();
     }
@@ -73,13 +73,13 @@ impl Sharpest {
         is_better(&kept, most, sharpness, at, asked).then_some(kept.buffer)
     }
 
-    /// What is held no longer counts.
+    /// Drops the held frame.
     pub(super) fn forget(&mut self) {
         self.kept = None;
         self.before = None;
     }
 
-    /// Sharpness of a frame; drops what is held from before a cut. `None` if its pixels can't be read here (they may be on a GPU).
+    /// Sharpness of a frame; drops a frame held from before a cut. `None` if its pixels can't be read here (they may be on a GPU).
     fn measure(&mut self, buffer: &gst::Buffer) -> Option<f32> {
         let info = self.info.as_ref()?;
         let format = info.format_info();
@@ -95,20 +95,20 @@ impl Sharpest {
         // Sharpness is the same in either range.
         let luma = Luma::new(frame.plane_data(0).ok()?, stride, size.0, size.1, true)?;
         self.working.take(&luma);
-        let glance = Glance::of(&self.working);
+        let sample = CutSample::of(&self.working);
         if self
             .before
             .as_ref()
-            .is_some_and(|before| before.is_cut(&glance))
+            .is_some_and(|before| before.is_cut(&sample))
         {
             self.kept = None;
         }
-        self.before = Some(glance);
+        self.before = Some(sample);
         Some(sharpness(&self.working))
     }
 }
 
-/// Whether the frame that is held is to be taken rather than another. `most`: the sharpest so far.
+/// Whether to take the held frame rather than another. `most`: the highest sharpness so far.
 fn is_better(kept: &Kept, most: f32, sharpness: f32, at: Nanos, asked: Nanos) -> bool {
     match (kept.sharpness > most - TIE, sharpness > most - TIE) {
         (true, true) => kept.at.distance(asked) <= at.distance(asked),
@@ -147,7 +147,7 @@ mod tests {
         let mut sharpest = Sharpest::default();
         let caps =
             gst_video::VideoInfo::builder(gst_video::VideoFormat::Gray8, SIDE as u32, SIDE as u32);
-        sharpest.see(&caps.build().unwrap().to_caps().unwrap());
+        sharpest.set_caps(&caps.build().unwrap().to_caps().unwrap());
         sharpest
     }
 
@@ -200,7 +200,7 @@ mod tests {
     fn what_cannot_be_read_changes_nothing() {
         let mut sharpest = seeing();
         let caps = gst_video::VideoInfo::builder(gst_video::VideoFormat::I42010le, 64, 64);
-        sharpest.see(&caps.build().unwrap().to_caps().unwrap());
+        sharpest.set_caps(&caps.build().unwrap().to_caps().unwrap());
         sharpest.offer(&frame(0, 20), Nanos::ZERO, Nanos::ZERO);
         assert!(
             sharpest

@@ -55,11 +55,11 @@ fn problems(file: &Reading, seal: Option<String>) -> Vec<String> {
         merged(file, &mut problems);
     } else {
         // A run that did not finish left no digests.
-        let told = problems.len();
+        let before = problems.len();
         if !file.is_old() && (file.has_attribute("digests") || seal.is_none()) {
             contents(file, &file.file, "", &mut problems);
         }
-        if problems.len() == told {
+        if problems.len() == before {
             schema(file, &mut problems);
         }
     }
@@ -82,11 +82,11 @@ fn problems(file: &Reading, seal: Option<String>) -> Vec<String> {
 /// Checks the rules of the schema.
 fn schema(file: &Reading, problems: &mut Vec<String>) {
     if let Err(err) = summary(file) {
-        problems.push(told(file, &err));
+        problems.push(without_path(file, &err));
     }
     rows(file, problems);
     match tables(file) {
-        Err(err) => problems.push(told(file, &err)),
+        Err(err) => problems.push(without_path(file, &err)),
         Ok(tables) => {
             rules(file, &tables, problems);
             features(file, tables.pts_ns.len(), problems);
@@ -95,12 +95,12 @@ fn schema(file: &Reading, problems: &mut Vec<String>) {
     }
     events::rules(file, problems);
     if let Err(err) = cues(file, problems) {
-        problems.push(told(file, &err));
+        problems.push(without_path(file, &err));
     }
 }
 
 /// An error without the file's name, which precedes every problem.
-fn told(file: &Reading, err: &H5Error) -> String {
+fn without_path(file: &Reading, err: &H5Error) -> String {
     let text = err.to_string();
     let name = file.path.display().to_string();
     match text.strip_prefix(&name) {
@@ -126,11 +126,11 @@ fn rows(file: &Reading, problems: &mut Vec<String>) {
             let name = format!("{group}/{name}");
             let have = file.shape(&name).ok().and_then(|s| s.first().copied());
             if have != wanted {
-                let told = |n: Option<usize>| n.map_or("no".into(), |n| n.to_string());
+                let count = |n: Option<usize>| n.map_or("no".into(), |n| n.to_string());
                 problems.push(format!(
                     "/{name} has {} rows, but /{first} has {}",
-                    told(have),
-                    told(wanted)
+                    count(have),
+                    count(wanted)
                 ));
             }
             if !file.is_described(&name) {
@@ -150,9 +150,9 @@ fn rules(file: &Reading, tables: &Tables, problems: &mut Vec<String>) {
         "/frames/pts_ns does not ascend".into()
     });
     let spent: u64 = tables.tokens.iter().copied().map(u64::from).sum();
-    if let Ok(told) = file.number("spent_tokens") {
-        need(told == spent, &|| {
-            format!("spent_tokens is {told}, but the rows' tokens add up to {spent}")
+    if let Ok(stated) = file.number("spent_tokens") {
+        need(stated == spent, &|| {
+            format!("spent_tokens is {stated}, but the rows' tokens add up to {spent}")
         });
     }
     if let Ok(budget) = file.number("budget_tokens") {
@@ -174,7 +174,7 @@ fn rules(file: &Reading, tables: &Tables, problems: &mut Vec<String>) {
                 && shown.contains(pts)
         };
         need(rows.all(fits), &|| {
-            "/clips contradicts itself: its frames must ascend from start_ns to below stop_ns, and one of them is that of /frames/pts_ns".into()
+            "/clips contradicts itself: its frames must ascend from start_ns to below stop_ns, and one of them must be at /frames/pts_ns".into()
         });
     }
     let anchors = tables.anchors.len();
@@ -227,7 +227,7 @@ fn thumbnails(file: &Reading, rows: usize, problems: &mut Vec<String>) {
     }
     for at in (0..rows).step_by(TOGETHER) {
         if let Err(err) = file.thumbnails(at..(at + TOGETHER).min(rows)) {
-            problems.push(told(file, &err));
+            problems.push(without_path(file, &err));
             return;
         }
     }
@@ -240,7 +240,11 @@ fn features(file: &Reading, rows: usize, problems: &mut Vec<String>) {
         let until = (at + TOGETHER).min(rows);
         match file.block(at..until) {
             Err(err) => {
-                problems.push(format!("rows {at} to {}: {}", until - 1, told(file, &err)));
+                problems.push(format!(
+                    "rows {at} to {}: {}",
+                    until - 1,
+                    without_path(file, &err)
+                ));
                 return;
             }
             Ok((numbers, _)) if numbers.iter().any(|x| !x.is_finite()) => {

@@ -61,7 +61,7 @@ pub(super) fn contents(file: &Reading, at: &Group, below: &str, problems: &mut V
     let digests: Digests = match serde_json::from_str(&digests) {
         Ok(digests) => digests,
         Err(err) => {
-            return problems.push(format!("attribute `{below}digests` is no JSON: {err}"));
+            return problems.push(format!("attribute `{below}digests` is not JSON: {err}"));
         }
     };
     attributes(at, below, &digests, problems);

@@ -135,7 +135,7 @@ fn open_foreign(path: &Path) -> Result<(File, Option<std::fs::File>), H5Error> {
     let file = File::with_options()
         .with_fapl(|access| access.file_locking(false))
         .open(name)
-        .map_err(|_| read("it is no HDF5 file, or it is damaged".into()))?;
+        .map_err(|_| read("it is not an HDF5 file, or it is damaged".into()))?;
     Ok((file, open))
 }
 
@@ -179,7 +179,7 @@ pub enum H5Error {
         message: String,
     },
     /// Another kind of file.
-    #[error("{path} is no file of schema {SCHEMA}: {message}")]
+    #[error("{path} is not a file of schema {SCHEMA}: {message}")]
     Foreign {
         /// The file.
         path: PathBuf,

@@ -127,7 +127,7 @@ pub struct Tables {
     pub quality: Vec<FrameQuality>,
     /// Candidates that were not taken; none in files of older versions.
     pub candidates: Vec<CandidateRow>,
-    /// What each row covers, where rows are clips.
+    /// The frames of each row, where rows are clips.
     pub clips: Option<Clips>,
 }
 
@@ -175,7 +175,7 @@ pub struct AnchorRow {
 }
 
 impl CandidateRow {
-    /// As it stands in a plan.
+    /// As a plan has it.
     pub fn untaken(&self) -> Untaken {
         Untaken {
             onset: Nanos::new(self.onset_ns),
@@ -420,12 +420,12 @@ pub(super) fn tables(file: &Reading) -> Result<Tables, H5Error> {
         tables.anchor.len(),
     ];
     let measured = tables.quality.is_empty() || tables.quality.len() == rows;
-    let told = tables.clips.as_ref().is_none_or(|clips| {
+    let agree = tables.clips.as_ref().is_none_or(|clips| {
         clips.start_ns.len() == rows
             && clips.stop_ns.len() == rows
             && clips.frame_pts_ns.len() == rows * clips.frames
     });
-    if !told {
+    if !agree {
         return Err(foreign(
             &file.path,
             "/clips has another length than /frames",
@@ -452,7 +452,7 @@ pub(super) fn clip_frames(file: &Reading) -> Result<usize, H5Error> {
     }
 }
 
-/// What clips cover.
+/// The frames of clips.
 pub(super) fn clips(file: &Reading, columns: &impl Columns) -> Result<Option<Clips>, H5Error> {
     let frames = clip_frames(file)?;
     if frames == 0 {
@@ -690,7 +690,7 @@ fn json<T: serde::de::DeserializeOwned + Default>(
     if text.is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_str(text).map_err(|err| foreign(path, &format!("`{name}` is no JSON: {err}")))
+    serde_json::from_str(text).map_err(|err| foreign(path, &format!("`{name}` is not JSON: {err}")))
 }
 
 fn foreign(path: &Path, message: &str) -> H5Error {

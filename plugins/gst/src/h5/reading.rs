@@ -26,7 +26,7 @@ const MOST_JPEG: u64 = 16 << 20;
 /// Checks that a file exists and begins as HDF5 files do.
 ///
 /// # Errors
-/// The file is missing, or no HDF5 file.
+/// The file is missing, or not an HDF5 file.
 pub fn look(path: &Path) -> Result<(), H5Error> {
     begun(path).map(|_| ())
 }
@@ -58,7 +58,7 @@ fn begun(path: &Path) -> Result<std::fs::File, H5Error> {
         return Err(read("it is a folder".into()));
     }
     if !kind.is_file() {
-        return Err(read("it is no regular file".into()));
+        return Err(read("it is not a regular file".into()));
     }
     let mut file = std::fs::File::open(path).map_err(system)?;
     let mut first = [0; SIGNATURE.len()];
@@ -66,7 +66,7 @@ fn begun(path: &Path) -> Result<std::fs::File, H5Error> {
     if begins.is_err() || first != SIGNATURE {
         return Err(H5Error::Foreign {
             path: path.into(),
-            message: "it is no HDF5 file: it is empty, lacks its start, or is of another kind"
+            message: "it is not an HDF5 file: it is empty, lacks its start, or is of another kind"
                 .into(),
         });
     }

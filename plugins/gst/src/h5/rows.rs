@@ -76,7 +76,7 @@ impl Rows {
     /// # Errors
     /// There is no such row, or it is damaged.
     pub fn row(&self, row: usize) -> Result<Vec<f32>, H5Error> {
-        let told = |e: Error| H5Error::Read {
+        let unreadable = |e: Error| H5Error::Read {
             path: self.path.clone(),
             message: format!("`{}`, row {row}: {e}", self.name),
         };
@@ -86,7 +86,7 @@ impl Rows {
         let numbers = self
             .dataset
             .read_slice::<f32, _, IxDyn>(selection)
-            .map_err(told)?;
+            .map_err(unreadable)?;
         Ok(numbers.into_iter().collect())
     }
 }

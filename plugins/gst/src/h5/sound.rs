@@ -25,7 +25,7 @@ impl SoundFile {
     /// Opens a file.
     ///
     /// # Errors
-    /// The file is missing, or no HDF5 file.
+    /// The file is missing, or not an HDF5 file.
     pub fn open(path: &Path) -> Result<Self, H5Error> {
         let (file, open) = open_foreign(path)?;
         Ok(Self {
@@ -58,7 +58,7 @@ impl SoundFile {
             message: format!("`{name}` {problem}"),
         };
         let dataset = self.file.dataset(name).map_err(|_| {
-            read("is no dataset; there must be one per recording, at the root".into())
+            read("is not a dataset: there must be one per recording, at the root".into())
         })?;
         let kind = dataset.dtype().and_then(|dtype| dtype.to_descriptor());
         match kind.map_err(|e| read(e.to_string()))? {
@@ -95,14 +95,14 @@ impl Sound {
     /// # Errors
     /// They are out of range, or damaged.
     pub fn block(&self, samples: Range<usize>) -> Result<Vec<f32>, H5Error> {
-        let told = |e: Error| H5Error::Read {
+        let unreadable = |e: Error| H5Error::Read {
             path: self.path.clone(),
             message: format!("`{}`: {e}", self.name),
         };
         let block = self
             .dataset
             .read_slice_1d::<f32, _>(samples)
-            .map_err(told)?;
+            .map_err(unreadable)?;
         Ok(block.into_iter().collect())
     }
 }

@@ -223,7 +223,7 @@ pub(super) fn text_of(at: &Location, name: &str) -> Done<String> {
 }
 
 fn utf8(bytes: &[u8]) -> Done<String> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| Error::from("it is no UTF-8"))
+    String::from_utf8(bytes.to_vec()).map_err(|_| Error::from("it is not UTF-8"))
 }
 
 #[cfg(test)]

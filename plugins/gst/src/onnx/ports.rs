@@ -37,20 +37,20 @@ impl fmt::Display for Port {
 
 impl Port {
     fn new(name: &str, kind: &ValueType) -> Self {
-        let (is_f32, axes, told) = match kind {
+        let (is_f32, axes, text) = match kind {
             ValueType::Tensor { ty, shape, .. } => {
                 let axes: Vec<Option<usize>> =
                     shape.iter().map(|&n| usize::try_from(n).ok()).collect();
                 let is_f32 = *ty == TensorElementType::Float32;
-                let told = format!("{ty} [{}]", axes_text(&axes));
-                (is_f32, axes, told)
+                let text = format!("{ty} [{}]", axes_text(&axes));
+                (is_f32, axes, text)
             }
             other => (false, Vec::new(), other.to_string()),
         };
         Self {
             name: name.into(),
             is_f32,
-            kind: told,
+            kind: text,
             axes,
         }
     }

@@ -14,7 +14,7 @@ use crate::models::ModelError;
 pub enum Provider {
     /// The CPU; always available.
     #[default]
-    #[enum_value(name = "The processor", nick = "cpu")]
+    #[enum_value(name = "CPU", nick = "cpu")]
     Cpu,
     /// NVIDIA, by CUDA.
     #[enum_value(name = "NVIDIA CUDA", nick = "cuda")]

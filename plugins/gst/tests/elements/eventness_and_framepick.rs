@@ -137,7 +137,7 @@ fn every_probe_hears_the_clicks_and_one_that_is_none_is_named() {
 fn a_hole_is_a_gap_and_the_listener_begins_anew_behind_it() {
     let mut listener = listener();
     listener.push(sound(0, 1000)).unwrap();
-    // Jitter is no hole.
+    // Jitter is no loss.
     listener.push(sound(1020, 980)).unwrap();
     listener.push(sound(5000, 1000)).unwrap();
     listener.push_event(gst::event::Eos::new());

@@ -58,7 +58,7 @@ pub(crate) fn compare(name: &str, file: &Path, folder: &Path, unreachable: usize
         .map(|(chosen, ..)| chosen.unwrap().entry.planned.get());
     let mut answered: Vec<i64> = answered.chain(missed).collect();
     answered.sort_unstable();
-    // In a hole of the video, a frame that is taken already is not taken again.
+    // In a discontinuity of the video, a frame that is taken already is not taken again.
     let times: Vec<i64> = times
         .into_iter()
         .filter(|time| {

@@ -333,7 +333,7 @@ fn cues_that_make_progress_are_waited_for_at_the_bound() {
 }
 
 #[test]
-fn a_jump_of_the_video_is_one_hole() {
+fn a_jump_of_the_video_is_one_discontinuity() {
     // A day without cues, so that all frames are evenly spaced.
     let day = 24 * 3600 * 1000 / FRAME;
     let mut gate = Gate::new(&[("max-gap-ms", "100"), ("tokens-per-s", "490")], false);
@@ -343,9 +343,12 @@ fn a_jump_of_the_video_is_one_hole() {
     let events = gate.until_eos();
     assert!(served(&events) <= 100, "{}", served(&events));
     assert!(messages(&events).len() < 250, "{}", messages(&events).len());
-    let holes = gate.warnings();
-    let holes: Vec<_> = holes.iter().filter(|w| w.contains("no frames")).collect();
-    assert_eq!(holes.len(), 1, "{holes:?}");
+    let warnings = gate.warnings();
+    let warnings: Vec<_> = warnings
+        .iter()
+        .filter(|w| w.contains("no frames"))
+        .collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
 }
 
 #[test]

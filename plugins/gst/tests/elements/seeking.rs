@@ -53,13 +53,13 @@ fn check_times(name: &str, arguments: &str, times_ms: &[i64]) -> Option<(u64, u6
     let linear = look(&file, &plan, "access=linear");
     assert_eq!(linear.number("gate", "jumps"), 0);
     let wanted = seen(&linear);
-    // In a hole no frame is taken twice, and a warning says so.
-    let folded = times.len() - wanted.0.len() - wanted.1.len();
-    let told = linear
+    // Where frames are missing, none is taken twice, and a warning says so.
+    let merged = times.len() - wanted.0.len() - wanted.1.len();
+    let warned = linear
         .warnings
         .iter()
-        .any(|text| text.contains("in a hole of the video"));
-    assert_eq!(folded > 0, told, "{name}: {folded}");
+        .any(|text| text.contains("in a stretch without frames"));
+    assert_eq!(merged > 0, warned, "{name}: {merged}");
     let auto = look(&file, &plan, "");
     let sought = look(&file, &plan, "access=seek");
     for other in [&auto, &sought] {

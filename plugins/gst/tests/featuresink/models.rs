@@ -322,7 +322,7 @@ fn any_embedding_with_a_head_is_a_probe() {
         .unwrap();
     assert!(matches!(&error, ModelError::Weights { .. }), "{error}");
     assert!(error.to_string().contains("head.weight"), "{error}");
-    // And it is no tagger.
+    // And it is not a tagger.
     assert!(matches!(
         load_tagger(name(&path), 1),
         Err(ModelError::Kind { .. })

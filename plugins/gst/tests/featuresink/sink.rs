@@ -196,7 +196,7 @@ fn thumbnails_bands_and_times_are_kept() {
 
     let mut seen = Vec::new();
     read_thumbnails(&feed.output(), &[0, 1, 29, 500], |row, jpeg| {
-        assert_eq!(jpeg[..2], [0xff, 0xd8], "row {row} is no JPEG");
+        assert_eq!(jpeg[..2], [0xff, 0xd8], "row {row} is not a JPEG");
         seen.push((row, jpeg.len()));
     })
     .unwrap();

@@ -1,4 +1,4 @@
-//! What an experiment is made of. Every field has a default: the 2-core size, all ingredients off.
+//! An experiment: sizes, losses and training. Every field has a default: sizes for two cores, all optional parts off.
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Training {
-    /// Decides the first weights, the order of videos, what is dropped and what is mixed.
+    /// Seed of the first weights, the order of videos, dropped values and mixing.
     pub seed: u64,
     /// Epochs.
     pub epochs: usize,
-    /// Videos of a step.
+    /// Videos per step.
     pub batch: usize,
     /// AdamW's rate after the warm-up.
     pub lr: f64,
     /// Its rate in the last epoch: it falls along a cosine.
     pub lr_end: f64,
-    /// Epochs in which it rises from nothing.
+    /// Epochs of the warm-up, from 0 up.
     pub warm_up: usize,
     /// AdamW's decay, apart from the gradient.
     pub weight_decay: f32,
@@ -25,7 +25,7 @@ pub struct Training {
     pub beta_1: f32,
     /// AdamW's memory of their squares.
     pub beta_2: f32,
-    /// Most that the norm of all gradients may be; 0 for no limit.
+    /// Largest norm of all gradients; 0: no limit.
     pub clip: f64,
     /// Whether features are standardised with means and deviations of the training split.
     pub standardise: bool,
@@ -61,7 +61,7 @@ pub struct Layers {
     pub heads: usize,
     /// Width between the two matrices after an attention.
     pub feed_forward: usize,
-    /// Share of values that are dropped while training, 0..1.
+    /// Share of values to drop while training, 0..1.
     pub dropout: f32,
 }
 
@@ -145,13 +145,13 @@ impl Training {
 pub struct Temporal {
     /// Its sizes.
     pub encoder: Layers,
-    /// What the product of a second with a class's embedding is multiplied with: of the sound.
+    /// Factor on the product of a second with a class's embedding, for the sound.
     pub scale_audio: f32,
-    /// The same of the frames.
+    /// The same for frames.
     pub scale_visual: f32,
-    /// What classes of the video weigh against those that are not in it.
+    /// Weight of classes in the video, relative to those that are not.
     pub present_weight: f32,
-    /// At most so many thresholds are tried for a class, evenly among its logits; 0: all.
+    /// Most thresholds to try for a class, evenly among its logits; 0: all.
     pub thresholds: usize,
     /// How it is trained.
     pub training: Training,
@@ -182,19 +182,19 @@ pub struct Parser {
     pub input_visual: usize,
     /// LINK: attention over time and values, and adaptive weights of the other modality, before the encoder.
     pub tsam: bool,
-    /// LINK: the pseudo labels' embeddings scale and shift what comes out of the encoder.
+    /// LINK: the pseudo labels' embeddings scale and shift the encoder's output.
     pub plsim: bool,
 }
 
-/// What pseudo labels are as targets.
+/// How pseudo labels become targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Targets {
-    /// There are none: weak labels alone.
+    /// No pseudo labels: weak labels alone.
     None,
     /// 0 or 1.
     Hard,
-    /// How far a logit is from its class's threshold.
+    /// By the distance of a logit from its class's threshold.
     Uncertainty,
 }
 
@@ -204,13 +204,13 @@ pub enum Targets {
 pub enum Mixup {
     /// Off.
     None,
-    /// Targets are mixed as features are.
+    /// Mixes targets like features.
     Linear,
-    /// Mixed targets are rounded up: for AVE.
+    /// Rounds mixed targets up: for AVE.
     Ceiling,
 }
 
-/// The loss that pulls sound and frames of a second together or apart.
+/// The loss that pulls the sound and the frames of a second together or apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Similarity {
@@ -222,31 +222,31 @@ pub enum Similarity {
     Dynamic,
 }
 
-/// Losses and what is in them.
+/// The losses and their settings.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Losses {
-    /// The weak label, taken for what the sound has somewhere in the video. 1: as it is; less: smoothed towards a half by the rest; 0: off.
+    /// The weak label as target for the sound of the whole video. 1: unchanged; less: smoothed towards a half by the rest; 0: off.
     pub weak_audio: f32,
-    /// The same of the frames.
+    /// The same for frames.
     pub weak_visual: f32,
     /// Pseudo labels of segments.
     pub pseudo: Targets,
-    /// Whether each modality's video is told what its pseudo labels have anywhere (VALOR's losses, on which LINK stands).
+    /// Whether each modality of the video gets the classes of all its pseudo labels as target (VALOR's losses, on which LINK builds).
     pub pseudo_video: bool,
-    /// By what a logit's distance from its threshold is divided.
+    /// Divisor of a logit's distance from its threshold.
     pub temperature: f32,
-    /// Whether classes that are in the video and those that are not weigh by how rare positive segments are.
+    /// Whether to weigh classes in and not in the video by how rare positive segments are.
     pub reweight: bool,
-    /// What the weight of classes that are in the video is multiplied with.
+    /// Factor on the weight of classes in the video.
     pub reweight_present: f32,
     /// Mixing of segments.
     pub mixup: Mixup,
-    /// Of the Beta distribution of shares.
+    /// Parameter of the Beta distribution of shares.
     pub mixup_alpha: f32,
     /// Similarity of segments.
     pub similarity: Similarity,
-    /// What it is multiplied with.
+    /// Weight of that loss.
     pub similarity_weight: f32,
 }
 
@@ -286,9 +286,9 @@ impl Experiment {
     /// From JSON.
     ///
     /// # Errors
-    /// A field is not known, of another type, or beyond its limits.
+    /// A field is unknown, of another type, or out of range.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
-        let it: Self = serde_json::from_str(text).context("the experiment makes no sense")?;
+        let it: Self = serde_json::from_str(text).context("the experiment is invalid")?;
         it.temporal.encoder.check("temporal.encoder")?;
         it.temporal.training.check("temporal.training")?;
         it.parser.encoder.check("parser.encoder")?;

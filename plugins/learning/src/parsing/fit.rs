@@ -1,6 +1,6 @@
 //! The loop: AdamW over mini-batches of videos, the best weights on validation kept, checkpoints.
 //!
-//! Every random choice comes from the seed and the number of the epoch, so training that was interrupted goes on as if it had not been.
+//! Every random choice comes from the seed and the number of the epoch, so interrupted training continues as if it had not been.
 
 use std::path::Path;
 
@@ -17,18 +17,18 @@ use crate::optimiser::{Optimiser, Tracked};
 use crate::tensors::Matrices;
 use crate::train::Go;
 
-/// An epoch that is done.
+/// A finished epoch.
 #[derive(Clone, Copy, Debug)]
 pub struct Epoch {
     /// From 1.
     pub number: usize,
     /// Mean loss of its steps.
     pub loss: f64,
-    /// On validation; the higher, the better.
+    /// Score on validation; higher is better.
     pub score: Option<f64>,
 }
 
-/// What is trained.
+/// A network and its loss, to train.
 pub(crate) trait Task {
     fn shapes(&self) -> Shapes;
     fn first(&self, seed: u64) -> Matrices;
@@ -38,11 +38,11 @@ pub(crate) trait Task {
         videos: &[usize],
         random: &mut fastrand::Rng,
     ) -> anyhow::Result<Tensor<Tracked, 1>>;
-    /// How good these weights are on validation; the higher, the better.
+    /// Score of these weights on validation; higher is better.
     fn score(&self, weights: &Matrices) -> anyhow::Result<Option<f64>>;
 }
 
-/// Trains; `None` if `each` stopped it. `of` says what the checkpoint must be a checkpoint of.
+/// Trains; `None` if `each` stopped it. `of`: the training that the checkpoint must belong to.
 pub(crate) fn fit(
     task: &dyn Task,
     training: Training,
@@ -52,7 +52,7 @@ pub(crate) fn fit(
     each: &mut dyn FnMut(Epoch) -> Go,
 ) -> anyhow::Result<Option<(Matrices, Progress)>> {
     if videos.is_empty() {
-        bail!("no video of the training split can be trained on");
+        bail!("the training split has no video to train on");
     }
     let shapes = task.shapes();
     let mut state = match checkpoint {
@@ -98,7 +98,7 @@ pub(crate) fn fit(
         let loss = losses / order.len().div_ceil(training.batch) as f64;
         state.progress.epochs += 1;
         let score = task.score(&state.weights)?;
-        // Without validation, the last weights are the best there are.
+        // Without validation, the last weights count as the best.
         if score.is_none() || score > state.progress.best_accuracy {
             state.progress.best_accuracy = score;
             state.progress.best_epoch = state.progress.epochs;

@@ -1,4 +1,4 @@
-//! The transformer over time: trained on densely labelled video, then asked for pseudo labels; and pseudo labels of the classes' names alone.
+//! Pseudo labels: from the transformer over time, which is trained here on densely labelled video, or from the classes' names alone.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ use crate::optimiser::{Plain, Tracked};
 use crate::tensors::{Matrices, Matrix};
 use crate::train::Go;
 
-/// Videos that are asked about at a time.
+/// Videos per prediction.
 const AT_ONCE: usize = 64;
 
 struct Pretraining<'a> {
@@ -37,7 +37,7 @@ pub(super) fn words(videos: &Videos) -> anyhow::Result<[&Matrix; 2]> {
     match &videos.words {
         [Some(audio), Some(visual)] => Ok([audio, visual]),
         _ => bail!(
-            "the data has no embeddings of the classes' names (words_audio, words_visual), which pseudo labels and PLSIM are made with"
+            "the data has no embeddings of the classes' names (words_audio, words_visual), which pseudo labels and PLSIM need"
         ),
     }
 }
@@ -164,7 +164,7 @@ pub fn pretrain(
     }))
 }
 
-/// Logits and thresholds of videos whose classes may be others than those that the model was trained on: only their names count.
+/// Logits and thresholds of videos. Their classes may differ from those in training: only the names' embeddings are used.
 ///
 /// # Errors
 /// The data does not fit the model, or has no names or no densely labelled validation split.
@@ -194,11 +194,11 @@ pub fn pseudo(model: &Model, videos: &Videos) -> anyhow::Result<Pseudo> {
     Pseudo::new(videos, logits, model.experiment.temporal.thresholds)
 }
 
-/// What the cosine of a second with a class's name is multiplied with, as CLIP does it.
+/// Factor on the cosine of a second with a class's name, as in CLIP.
 const OF_COSINE: f32 = 100.0;
 
-/// Logits and thresholds without a trained transformer: how near each second's features lie to the classes' names (as VALOR has it, on which LINK
-/// stands).
+/// Logits and thresholds without a trained transformer: how close each second's features lie to the classes' names (as in VALOR, on which LINK
+/// builds).
 ///
 /// # Errors
 /// The data has no names, or names of another space than the features, or no densely labelled validation split.

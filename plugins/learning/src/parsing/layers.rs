@@ -1,4 +1,4 @@
-//! What both networks are made of: named matrices, linear maps, norms, attention; and values that are dropped while training.
+//! The layers of both networks: named matrices, linear maps, norms, attention, dropout.
 
 use burn::tensor::activation::{relu, softmax};
 use burn::tensor::backend::Backend;
@@ -8,7 +8,7 @@ use super::experiment::Layers;
 use crate::network::Weights;
 use crate::tensors::{Matrices, Matrix};
 
-/// What is added to a variance before its root is taken.
+/// Added to a variance before taking its root.
 const EPSILON: f64 = 1e-5;
 
 /// Name, rows and columns of matrices.
@@ -45,7 +45,7 @@ impl Shapes {
         }
     }
 
-    /// The first weights: maps uniform in +-1/sqrt(rows), gains 1, biases 0; what is neither has its value in `of`.
+    /// The first weights: maps uniform in +-1/sqrt(rows), gains 1, biases 0; `of` gives the value of any other matrix.
     pub fn first(&self, seed: u64, of: impl Fn(&str) -> f32) -> Matrices {
         let mut random = fastrand::Rng::with_seed(seed ^ 0x7061_7273);
         let one = |(name, rows, cols): &(String, usize, usize)| {
@@ -90,14 +90,14 @@ impl Shapes {
     }
 }
 
-/// Weights, and what is dropped while training.
+/// Weights, and the dropout while training.
 pub struct Net<'a, B: Backend> {
     weights: &'a Weights<B>,
     dropped: Option<(&'a mut fastrand::Rng, f32)>,
 }
 
 impl<'a, B: Backend> Net<'a, B> {
-    /// `dropped`: by which random numbers, and how large a share; `None` when nothing is trained.
+    /// `dropped`: by which random numbers, and how large a share; `None` for predictions.
     pub fn new(weights: &'a Weights<B>, dropped: Option<(&'a mut fastrand::Rng, f32)>) -> Self {
         Self { weights, dropped }
     }
@@ -132,7 +132,7 @@ impl<'a, B: Backend> Net<'a, B> {
         (x.reshape([n * t, f]).matmul(w) + self.named(&format!("{name}.b"))).reshape([n, t, to])
     }
 
-    /// What [`Shapes::mlp`] has.
+    /// The maps of [`Shapes::mlp`].
     pub fn mlp(&mut self, x: Tensor<B, 3>, name: &str) -> Tensor<B, 3> {
         let x = self.linear(x, &format!("{name}.0"));
         let next = format!("{name}.1");
@@ -152,7 +152,7 @@ impl<'a, B: Backend> Net<'a, B> {
         x / spread.sqrt() * of("gain") + of("shift")
     }
 
-    /// Attention of `x` to `to`. `blocked` `[n, 1, 1, t]`: what is added to scores, far below 0 where nothing may be looked at.
+    /// Attention of `x` to `to`. `blocked` `[n, 1, 1, t]`: added to scores; far below 0 where attention is not allowed.
     pub fn attention(
         &mut self,
         x: Tensor<B, 3>,

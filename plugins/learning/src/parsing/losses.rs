@@ -1,10 +1,10 @@
-//! The losses and what they are made of.
+//! The losses and their parts.
 
 use burn::tensor::activation::relu;
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 
-/// Probabilities are kept so far from 0 and 1.
+/// Least distance of a probability from 0 and 1.
 const MARGIN: f64 = 1e-7;
 
 /// Binary cross entropy of every probability.

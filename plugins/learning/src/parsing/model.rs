@@ -1,4 +1,4 @@
-//! A trained network in its file, and features as it takes them.
+//! A trained network in its file, and the standardised features that it takes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,13 +19,13 @@ use crate::network::{self, Weights};
 use crate::optimiser::Plain;
 use crate::tensors::{self, Matrices, Matrix};
 
-/// Mean and one over the deviation of every value; of the sound, of the frames.
+/// Mean and one over the deviation of every value, of sound and of frames.
 pub(super) type Standard = [[Matrix; 2]; 2];
 
 /// Trained weights.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// All that is known of it: `kind` is `temporal` or `parser`.
+    /// Its card: `kind` is `temporal` or `parser`.
     pub card: Value,
     pub(super) experiment: Experiment,
     pub(super) shape: Shape,
@@ -70,16 +70,16 @@ impl Model {
         )
     }
 
-    /// Reads what was written.
+    /// Reads one from its file.
     ///
     /// # Errors
-    /// It cannot be read, or is no such model.
+    /// It cannot be read, or is not such a model.
     pub fn read(path: &Path, kind: &str) -> anyhow::Result<Self> {
         let (bytes, _) = tensors::bytes(path)?;
         let (file, card) = tensors::open(path, &bytes)?;
-        let wrong = || format!("{} is no model of kind {kind}", path.display());
+        let wrong = || format!("{} is not a model of kind {kind}", path.display());
         if card["kind"] != json!(kind) {
-            bail!("{}, but of {}", wrong(), card["kind"]);
+            bail!("{}: its kind is {}", wrong(), card["kind"]);
         }
         let experiment = Experiment::parse(&card["experiment"].to_string()).with_context(wrong)?;
         let shape: Shape = serde_json::from_value(card["shape"].clone())
@@ -106,7 +106,7 @@ impl Model {
         Ok(it)
     }
 
-    /// Whether it can say something of these videos.
+    /// Whether it fits these videos.
     pub(super) fn takes(&self, videos: &Videos) -> anyhow::Result<()> {
         let widths = Modality::BOTH.map(|m| videos.width(m));
         if widths != self.shape.widths {
@@ -117,7 +117,7 @@ impl Model {
         }
         if self.card["kind"] == "parser" {
             if self.card["classes"] != json!(videos.classes) {
-                bail!("the model was trained on other classes than those of the data");
+                bail!("the model was trained on other classes than the data has");
             }
             if self.experiment.parser.tsam && self.shape.seconds != videos.seconds {
                 bail!(
@@ -192,10 +192,10 @@ pub(super) fn on(weights: &Matrices) -> Weights<Plain> {
 
 pub(super) fn numbers<B: Backend, const D: usize>(x: Tensor<B, D>) -> anyhow::Result<Vec<f32>> {
     let data = x.into_data().to_vec::<f32>();
-    data.map_err(|e| anyhow::anyhow!("burn gave back something else than numbers: {e:?}"))
+    data.map_err(|e| anyhow::anyhow!("burn returned something other than numbers: {e:?}"))
 }
 
-/// What a model says of itself.
+/// The card of a model.
 pub(super) fn card(
     kind: &str,
     of: &Experiment,

@@ -1,12 +1,12 @@
 //! The network that parses: features mapped to one width, TSAM if wanted, hybrid attention, PLSIM if wanted, a probability for every class in
 //! every second of each modality, and their pooling to the video (MMIL).
 //!
-//! - Hybrid attention (HAN): each layer adds what a modality sees of itself and of the other, with the same weights for both modalities.
+//! - Hybrid attention (HAN): each layer attends to its own modality and to the other, with the same weights for both modalities.
 //! - Pooling: within a modality, attention over seconds, by class; between modalities, attention over both, by class and second.
-//! - TSAM, as it is read here: the weight of a second is `sigma(MLP(mean) + MLP(max))` of the means and maxima of all seconds; the weight of a
-//!   value `sigma([mean; max])`, one map of its mean and its maximum over time; then each modality takes up the other by an attention without
-//!   matrices, `x + alpha softmax(x y^T) beta y`, alpha and beta trained. Products are divided by the root of the width, so that the softmax is
-//!   no maximum.
+//! - TSAM, as interpreted here: the weight of a second is `sigma(MLP(mean) + MLP(max))` of the means and maxima of all seconds; the weight of a
+//!   value `sigma([mean; max])`, one map of its mean and its maximum over time; then each modality adds the other by an attention without
+//!   matrices, `x + alpha softmax(x y^T) beta y`, alpha and beta trained. Products are divided by the root of the width, so that the softmax does not
+//!   become a maximum.
 //! - PLSIM: `f * gamma1 + gamma2 + f`, both gammas from an MLP of the mean embedding of the classes that are pseudo labels of that second.
 
 use burn::tensor::Tensor;
@@ -78,7 +78,7 @@ pub fn shapes(of: Parser, shape: Shape) -> Shapes {
     s
 }
 
-/// What a matrix begins with that is neither map nor norm.
+/// The first value of a matrix that is neither map nor norm.
 pub fn first(name: &str) -> f32 {
     match name {
         _ if name.ends_with(".beta") => 1.0,
@@ -89,9 +89,9 @@ pub fn first(name: &str) -> f32 {
     }
 }
 
-/// What comes out; sound first, frames second.
+/// The output of the network; sound first, frames second.
 pub struct Parsed<B: Backend> {
-    /// What classes are told by: `[n, seconds, hidden]`.
+    /// The input of the classifier: `[n, seconds, hidden]`.
     pub features: [Tensor<B, 3>; 2],
     /// The encoder's output, before PLSIM.
     pub encoded: [Tensor<B, 3>; 2],
@@ -99,7 +99,7 @@ pub struct Parsed<B: Backend> {
     pub logits: [Tensor<B, 3>; 2],
     /// Probability that a class is somewhere in the video: `[n, classes]`.
     pub video: Tensor<B, 2>,
-    /// The same of the sound, and of the frames.
+    /// The same for the sound and for the frames.
     pub each: [Tensor<B, 2>; 2],
 }
 

@@ -1,4 +1,4 @@
-//! Pseudo labels: a threshold for every class from the densely labelled validation split, and what lies above it.
+//! Pseudo labels: the classes whose logits lie above a threshold, which is fitted per class on the densely labelled validation split.
 
 use std::path::Path;
 
@@ -63,7 +63,7 @@ impl Pseudo {
             .collect();
         if validation.is_empty() {
             bail!(
-                "no video of the validation split has dense labels: thresholds of pseudo labels are fitted to them"
+                "no video of the validation split has dense labels, to which the thresholds of pseudo labels are fitted"
             );
         }
         let (t, c) = (videos.seconds, videos.classes.len());
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(threshold(&scored("###"), 0), -1.0);
         assert_eq!(threshold(&scored("..."), 0), f32::INFINITY);
         assert_eq!(threshold(&[], 0), f32::INFINITY);
-        // No threshold can tell equal logits apart.
+        // No threshold can separate equal logits.
         let equal = [(1.0, true), (1.0, false), (0.0, false)];
         assert_eq!(threshold(&equal, 0), 0.5);
     }

@@ -1,4 +1,4 @@
-//! The parser: trained on weak labels and pseudo labels, then asked what is heard and seen.
+//! The parser's tasks: training on weak labels and pseudo labels, and predictions.
 
 use std::path::Path;
 
@@ -24,9 +24,9 @@ use crate::optimiser::Tracked;
 use crate::tensors::Matrices;
 use crate::train::Go;
 
-/// Videos that are predicted at a time.
+/// Videos per prediction.
 const AT_ONCE: usize = 64;
-/// Probability above which a class is there.
+/// Probability above which a class is present.
 pub const THERE: f32 = 0.5;
 
 struct Parsing<'a> {
@@ -252,7 +252,7 @@ impl Task for Parsing<'_> {
     }
 }
 
-/// What a model says of videos, in their order.
+/// The predictions of a model for videos, in their order.
 #[derive(Clone, Debug, Default)]
 pub struct Said {
     /// Probabilities of classes in seconds, `videos * seconds * classes`: heard, seen.
@@ -262,7 +262,7 @@ pub struct Said {
 }
 
 impl Said {
-    /// What of the `n`th video is there: above a half in its second, and in the video.
+    /// Classes present in each second of the `n`th video: above a half in the second, and in the video.
     pub fn there(&self, m: usize, n: usize, seconds: usize, classes: usize) -> Vec<bool> {
         let segments = &self.segments[m][n * seconds * classes..(n + 1) * seconds * classes];
         let video = &self.video[n * classes..(n + 1) * classes];
@@ -295,7 +295,7 @@ fn say(
     Ok(said)
 }
 
-/// Trains the parser on weak labels, and pseudo labels if the experiment has any use for them. `None` if `each` stopped it.
+/// Trains the parser on weak labels, and on pseudo labels if the experiment uses them. `None` if `each` stopped it.
 ///
 /// # Errors
 /// The data has no training split, pseudo labels are missing, or the checkpoint is of another training.
@@ -307,7 +307,7 @@ pub fn train(
     each: &mut dyn FnMut(Epoch) -> Go,
 ) -> anyhow::Result<Option<Model>> {
     let pseudo = match (of.needs_pseudo(), pseudo) {
-        (true, None) => bail!("the experiment needs pseudo labels, and there are none"),
+        (true, None) => bail!("the experiment needs pseudo labels: give them with --pseudo"),
         (true, pseudo) => pseudo,
         (false, _) => None,
     };
@@ -366,7 +366,7 @@ pub fn train(
     }))
 }
 
-/// What the parser says of some videos.
+/// The parser's predictions for some videos.
 ///
 /// # Errors
 /// The data does not fit the model, or pseudo labels are missing that PLSIM needs.

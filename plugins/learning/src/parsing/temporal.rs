@@ -95,7 +95,7 @@ pub fn logits<B: Backend>(
 }
 
 /// The loss: a class is heard and seen in a second with the product of its two probabilities. `labels` and `weights`
-/// `[n, seconds, classes]`; `valid`: seconds that are no padding, in all.
+/// `[n, seconds, classes]`; `valid`: how many seconds are not padding.
 pub fn loss<B: Backend>(
     logits: [Tensor<B, 3>; 2],
     labels: Tensor<B, 3>,

@@ -181,7 +181,7 @@ impl Videos {
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let name = path.display();
         let mut file = File::open(path).with_context(|| format!("cannot read {name}"))?;
-        let damaged = || format!("{name} is no safetensors file, or damaged");
+        let damaged = || format!("{name} is not a safetensors file, or is damaged");
         let mut length = [0; 8];
         file.read_exact(&mut length).with_context(damaged)?;
         let head = u64::from_le_bytes(length);

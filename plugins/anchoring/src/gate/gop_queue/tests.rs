@@ -486,7 +486,7 @@ proptest! {
 }
 
 #[test]
-fn two_fields_share_their_fate() {
+fn two_fields_share_one_verdict() {
     let field = |place: usize, ms: i64, second_field: bool, droppable: bool| AccessUnit {
         second_field,
         droppable,

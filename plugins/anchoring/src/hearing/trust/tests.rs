@@ -202,7 +202,7 @@ proptest! {
     }
 
     #[test]
-    fn any_samples_are_borne(x in prop::collection::vec(any::<f32>(), 0..4_000)) {
+    fn any_samples_are_accepted(x in prop::collection::vec(any::<f32>(), 0..4_000)) {
         prop_assert_eq!(heard(&x).len(), x.len() / SAMPLES);
     }
 }

@@ -545,7 +545,7 @@ fn a_long_value_is_shortened() {
 
 proptest! {
     #[test]
-    fn any_text_is_borne(lines in prop::collection::vec(".{0,60}", 0..5), at in 0usize..400, by in any::<char>()) {
+    fn any_text_is_accepted(lines in prop::collection::vec(".{0,60}", 0..5), at in 0usize..400, by in any::<char>()) {
         let _ = read(&lines.iter().map(String::as_str).collect::<Vec<_>>());
         // A valid plan with one character changed.
         let text = [HEADER, CUE, ANCHOR, HIGH, LOW].join("\n");

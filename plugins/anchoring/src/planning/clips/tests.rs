@@ -90,7 +90,7 @@ fn a_grid_of_slowfast_lies_around_its_frames() {
 
 #[test]
 fn a_grid_in_time_takes_the_nearest_frames() {
-    // A hole between 50 and 200.
+    // A discontinuity between 50 and 200.
     let times: Vec<_> = [0, 10, 20, 31, 40, 50, 200, 210].map(Nanos::new).into();
     let shape = ClipShape {
         frames: 3,

@@ -125,8 +125,8 @@ mod tests {
         let mut candidates = heard.to_vec();
         merge(&mut candidates, given, &AnchorSettings::default());
         candidates.sort_by_key(|c| c.visible);
-        let told = |c: &Candidate| (c.visible.get() / 1_000_000, c.p, c.class_id);
-        candidates.iter().map(told).collect()
+        let facts = |c: &Candidate| (c.visible.get() / 1_000_000, c.p, c.class_id);
+        candidates.iter().map(facts).collect()
     }
 
     #[test]

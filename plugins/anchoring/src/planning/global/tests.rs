@@ -518,7 +518,7 @@ proptest! {
     }
 
     #[test]
-    fn any_cues_are_borne(
+    fn any_cues_are_accepted(
         settings in checked(Policy::Gated), cues in wild(), duration in lasting(),
     ) {
         let made = plan(&settings, &cues, duration).unwrap();
@@ -527,7 +527,7 @@ proptest! {
     }
 
     #[test]
-    fn any_duration_is_borne(cues in wild(), duration in any::<i64>()) {
+    fn any_duration_is_accepted(cues in wild(), duration in any::<i64>()) {
         let mut settings = Settings::default();
         settings.budget.tokens_per_s = 0.2;
         settings.budget.max_gap_ms = 3_600_000;

@@ -1,8 +1,8 @@
-//! Rests between anchors of one class: a sound that never ends is one event, looked at again ever less often.
+//! Rests between anchors of one class: a sound that never ends is one event and gets ever fewer anchors.
 //!
 //! After an anchor its class rests. Onsets of it that come meanwhile are no anchors, and as long as they keep coming without a pause of a
-//! whole rest, each further anchor makes the next rest twice as long, up to a limit. A pause ends all that. What has no class never rests:
-//! such onsets may come of different things.
+//! whole rest, each further anchor makes the next rest twice as long, up to a limit. A pause ends all that. Onsets without a class never
+//! rest: they may come from different things.
 
 use crate::time::Nanos;
 
@@ -22,7 +22,7 @@ struct Rest {
     doublings: u32,
 }
 
-/// See the module.
+/// The classes that rest.
 #[derive(Clone, Debug)]
 pub(super) struct Refractory {
     rest: Nanos,
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_that_never_ends_is_looked_at_ever_less_often_up_to_a_limit() {
+    fn a_sound_that_never_ends_gets_ever_fewer_anchors_up_to_a_limit() {
         let alarm = (0..7_200).map(|s| (3, 1_000 * s));
         let taken = anchors(5_000, alarm);
         assert_eq!(&taken[..5], [0, 5_000, 15_000, 35_000, 75_000]);

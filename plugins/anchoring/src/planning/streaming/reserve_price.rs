@@ -3,7 +3,7 @@
 //! Of `frames` frames at the best onsets, while `events` events begin, the least valuable has a value of about
 //! [`TOP`]` * exp(-frames / (`[`SPREAD`]` * events))`. Kitchen recordings follow this law with the default probe at
 //! 20 to 0 dB, from one frame per three events to three frames per event. So the price depends on the number of
-//! events, and the probabilities of all onsets tell that sooner than the few that are worth a frame. Quiet and busy
+//! events, and the probabilities of all onsets show that sooner than the few that are worth a frame. Quiet and busy
 //! recordings find their own price; until then the prior counts.
 //!
 //! With few frames or little time left, chance does not even out. The best price can then be computed exactly for

@@ -538,7 +538,7 @@ proptest! {
     }
 
     #[test]
-    fn any_cues_are_borne(
+    fn any_cues_are_accepted(
         mut settings in checked(Policy::Gated), cues in wild(), stop in -5_000i64..30_000, only in any::<bool>(),
     ) {
         if only {

@@ -1,4 +1,4 @@
-//! Candidates that were not taken: of every minute the most probable, told once it is over.
+//! Candidates that were not taken: the most probable of every minute, given out once it is over.
 
 use std::collections::VecDeque;
 
@@ -69,7 +69,7 @@ mod tests {
     use crate::tier::Prices;
 
     #[test]
-    fn what_was_heard_but_not_taken_is_told_once_the_minute_is_over() {
+    fn candidates_that_were_not_taken_come_once_their_minute_is_over() {
         let onsets: Vec<(i64, f32)> = (0..180)
             .map(|i| (500 + 1_000 * i, 0.2 + (i * 7 % 40) as f32 / 60.0))
             .collect();

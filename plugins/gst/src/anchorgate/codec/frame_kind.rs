@@ -1,4 +1,4 @@
-//! What an encoded frame is to others, as far as its cost tells how much the video changes.
+//! Kinds of encoded frames: frames of one kind have similar sizes, so that a larger one shows change.
 
 use anchoring::planning::change::FrameKind;
 use anchoring::time::Nanos;
@@ -19,7 +19,7 @@ enum Marks {
     Intra,
 }
 
-/// Tells the kinds of units from their marks and from what the inspector found.
+/// Finds the kind of each unit from its marks and from what the inspector found.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::anchorgate) struct Kinds {
     marks: Marks,
@@ -90,7 +90,7 @@ fn vp9_frames(unit: &[u8]) -> usize {
     usize::from(first >> at & 1 == 0)
 }
 
-/// Tells the kinds of the units of a stream, from the units alone.
+/// Finds the kinds of the units of a stream, from the units alone.
 #[derive(Debug, Default)]
 pub struct UnitKinds {
     inspector: Inspector,
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn h264_and_h265_tell_what_others_refer_to() {
+    fn h264_and_h265_mark_what_others_refer_to() {
         let mut h264 = kinds("video/x-h264");
         let unit = |header: u8| [0, 0, 0, 1, header, 0x88, 0x80];
         assert_eq!(h264.kind(true, &unit(0x65)), FrameKind::Intra);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn vp8_and_vp9_tell_what_is_shown() {
+    fn vp8_and_vp9_mark_what_is_shown() {
         let mut vp8 = kinds("video/x-vp8");
         assert_eq!(vp8.kind(false, &[0x01, 9]), FrameKind::Silent);
         assert_eq!(vp8.kind(false, &[0x11, 9]), FrameKind::Reference);

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn ffv1_tells_keyframes_by_its_first_bit() {
+    fn ffv1_marks_keyframes_by_its_first_bit() {
         assert!(is_ffv1_key(&[0x7f, 0x80]));
         assert!(!is_ffv1_key(&[0x7f, 0x7f, 0xff]));
         assert!(!is_ffv1_key(&[0xff]));

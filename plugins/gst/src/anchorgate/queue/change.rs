@@ -20,7 +20,7 @@ const REMEMBERED: usize = 4_096;
 #[derive(Debug, Default)]
 pub(super) struct ChangeState {
     meter: ChangeMeter,
-    told: VecDeque<Change>,
+    known: VecDeque<Change>,
     cues: VecDeque<Cue>,
 }
 
@@ -35,8 +35,8 @@ impl ChangeState {
     /// The change in a cue's hop.
     fn of(&self, cue: &Cue) -> Option<f32> {
         let middle = cue.pts + HOP.scaled(0.5);
-        let next = self.told.partition_point(|one| one.at <= middle);
-        let found = self.told.get(next.checked_sub(1)?)?;
+        let next = self.known.partition_point(|one| one.at <= middle);
+        let found = self.known.get(next.checked_sub(1)?)?;
         (middle - found.at < HOP).then_some(found.change)
     }
 }
@@ -46,7 +46,7 @@ impl GateQueue {
     pub(super) fn measure_change(&mut self, at: Nanos, kind: FrameKind, bytes: usize) {
         if let Some(state) = &mut self.change {
             state.meter.push(at, kind, bytes);
-            self.tell_change();
+            self.pass_on_change();
         }
     }
 
@@ -56,8 +56,8 @@ impl GateQueue {
             return;
         };
         state.meter.finish();
-        let useless = state.meter.useless();
-        self.tell_change();
+        let unusable = state.meter.unusable();
+        self.pass_on_change();
         for cue in self
             .change
             .iter_mut()
@@ -66,19 +66,19 @@ impl GateQueue {
         {
             self.send_changed(cue);
         }
-        if let Some(useless) = useless {
-            self.warn(Warning::Changeless(useless));
+        if let Some(unusable) = unusable {
+            self.warn(Warning::NoChange(unusable));
         }
     }
 
-    fn tell_change(&mut self) {
+    fn pass_on_change(&mut self) {
         while let Some(one) = self.change.as_mut().and_then(|state| state.meter.next()) {
             self.entries.change(one);
             if let Some(state) = &mut self.change {
-                if state.told.len() == REMEMBERED {
-                    state.told.pop_front();
+                if state.known.len() == REMEMBERED {
+                    state.known.pop_front();
                 }
-                state.told.push_back(one);
+                state.known.push_back(one);
             }
         }
         self.send_cues();
@@ -97,7 +97,10 @@ impl GateQueue {
 
     fn send_cues(&mut self) {
         let ready = |state: &mut ChangeState| {
-            let known = state.told.back().map_or(Nanos::new(i64::MIN), |one| one.at);
+            let known = state
+                .known
+                .back()
+                .map_or(Nanos::new(i64::MIN), |one| one.at);
             let full = state.cues.len() > WAITING;
             let known = state.cues.front().is_some_and(|cue| cue.pts + HOP <= known);
             (known || full).then(|| state.cues.pop_front()).flatten()

@@ -18,7 +18,7 @@ impl GateQueue {
             return self.progress();
         }
         self.last_cue = Some(cue.pts);
-        self.entries.hear(&cue);
+        self.entries.push_cue(&cue);
         self.cue_stop = self.cue_stop.max(cue.pts + HOP);
         let planned = matches!(&self.entries, EntrySource::Plan(file) if file.has_cues());
         if !planned {

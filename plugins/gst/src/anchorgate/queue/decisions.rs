@@ -107,9 +107,9 @@ impl GateQueue {
                     let own = u64::from(entry.tokens > 0);
                     self.counts.entries = self.counts.entries.saturating_sub(own);
                     self.counts.tokens = self.counts.tokens.saturating_sub(entry.tokens);
-                    // A plan made here has warned of the hole already.
+                    // A plan made here has warned of the discontinuity already.
                     if matches!(self.entries, EntrySource::Plan(_)) {
-                        self.warn(Warning::Folded);
+                        self.warn(Warning::Merged);
                     }
                 }
                 Verdict::Miss(entry) => {

@@ -27,7 +27,7 @@ impl GateQueue {
                 self.inspector.set_caps(caps.caps());
                 self.kinds = Kinds::new(caps.caps());
                 self.frame = frame_of(caps.caps());
-                self.entries.see(self.frame);
+                self.entries.set_frame_interval(self.frame);
                 let media = caps.caps().structure(0).map(|s| s.name().to_string());
                 self.media = media.unwrap_or_default();
                 let raw = gst_video::VideoInfo::from_caps(caps.caps()).ok();
@@ -65,8 +65,8 @@ impl GateQueue {
     }
 
     /// When the recording is expected to end.
-    pub(in super::super) fn expect(&mut self, stop: Nanos) {
-        self.entries.expect(stop);
+    pub(in super::super) fn expect_stop(&mut self, stop: Nanos) {
+        self.entries.expect_stop(stop);
     }
 
     /// The plan starts where the first segment of video or cues starts; after a seek that is not the recording's start.

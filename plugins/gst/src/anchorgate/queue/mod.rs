@@ -148,7 +148,7 @@ pub(super) struct GateQueue {
     header: Header,
     gops: GopQueue<UnitWithEvents>,
     inspector: Inspector,
-    /// What units are to others.
+    /// How units depend on others.
     kinds: Kinds,
     /// `None` unless frames are spread over change.
     change: Option<ChangeState>,
@@ -187,8 +187,8 @@ pub(super) struct GateQueue {
     cue_stop: Nanos,
     /// Time of the last cue since the start or the last flush.
     last_cue: Option<Nanos>,
-    /// Finds holes in the video.
-    holes: DiscontinuityFinder,
+    /// Finds stretches of the video without frames.
+    discontinuities: DiscontinuityFinder,
     /// Longest time between two keyframes, and the last keyframe.
     longest_gop: Nanos,
     last_key: Option<Nanos>,
@@ -264,7 +264,7 @@ impl GateQueue {
             video_stop: Nanos::ZERO,
             cue_stop: Nanos::ZERO,
             last_cue: None,
-            holes: DiscontinuityFinder::default(),
+            discontinuities: DiscontinuityFinder::default(),
             longest_gop: Nanos::ZERO,
             last_key: None,
             unspent: Vec::new(),

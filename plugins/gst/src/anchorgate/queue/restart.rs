@@ -57,7 +57,8 @@ impl GateQueue {
                 tokens: *tokens,
             },
         };
-        self.entries.see(self.frame.or_else(|| self.gops.spacing()));
+        self.entries
+            .set_frame_interval(self.frame.or_else(|| self.gops.spacing()));
         self.change = ChangeState::new(&self.setup, &self.entries);
         self.display_times.flush();
         self.inspector.flush();
@@ -71,7 +72,7 @@ impl GateQueue {
         self.previous = None;
         self.last_key = None;
         self.last_cue = None;
-        self.holes = DiscontinuityFinder::default();
+        self.discontinuities = DiscontinuityFinder::default();
         self.jumps.flush();
         self.entered = false;
         self.started = false;

@@ -8,7 +8,7 @@ use anchoring::time::{Nanos, Window};
 /// Anchors and spans remembered; those of an access unit's GOP are among the last.
 const MOST: usize = 1024;
 
-/// Notes what framepick may choose from. It is told before the access units come, so that the decoder gives their frames out.
+/// Notes what framepick may choose from. It decides before the access units come, so that the decoder gives their frames out.
 ///
 /// The spans of two wanted frames never overlap, so framepick holds one frame at most, and frames go on in the order of their times.
 #[derive(Debug, Default)]

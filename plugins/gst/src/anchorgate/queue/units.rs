@@ -122,11 +122,11 @@ impl GateQueue {
                 self.first_keyframe = Some(buffer.clone());
             }
         }
-        if let Some(hole) = self.holes.push(pts).filter(|_| !landing)
+        if let Some(window) = self.discontinuities.push(pts).filter(|_| !landing)
             && matches!(self.entries, EntrySource::Stream { .. })
         {
-            self.entries.hole(hole);
-            self.warn(Warning::Hole(hole));
+            self.entries.discontinuity(window);
+            self.warn(Warning::Discontinuity(window));
         }
         let unit = AccessUnit {
             pts,
@@ -169,7 +169,7 @@ impl GateQueue {
         self.progress()
     }
 
-    /// Tells the planner how far apart frames are, where the caps do not say it: after the first units, and with every GOP.
+    /// Gives the planner the time between frames where the caps lack it: after the first units, and with every GOP.
     fn measure_frame(&mut self, keyframe: bool) {
         self.measured = (self.measured + 1).min(EARLY_UNITS + 1);
         if self.measured == EARLY_UNITS {
@@ -177,6 +177,6 @@ impl GateQueue {
         } else if self.measured < EARLY_UNITS || !keyframe {
             return;
         }
-        self.entries.see(self.gops.spacing());
+        self.entries.set_frame_interval(self.gops.spacing());
     }
 }

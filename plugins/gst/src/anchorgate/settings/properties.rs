@@ -199,7 +199,7 @@ pub(super) const PROPERTIES: [Property; 41] = [
     property(
         "plan",
         "Plan file",
-        "Path of a plan.jsonl to follow; unset: plan while the cues come",
+        "Path of a plan.jsonl to follow; unset: anchorgate plans while the cues come",
         Field::Text(|p| &mut p.plan),
     ),
     property(
@@ -241,7 +241,7 @@ pub(super) const PROPERTIES: [Property; 41] = [
     property(
         "spread",
         "Spread",
-        "What frames without an anchor are even over: time, or how much the video changes, which the sizes of its encoded frames tell (policy gated only)",
+        "Over what frames without an anchor are even: time, or how much the video changes, measured by the sizes of its encoded frames (policy gated only)",
         Field::Spread(|p| &mut p.settings.budget.spread),
     ),
     property(
@@ -253,7 +253,7 @@ pub(super) const PROPERTIES: [Property; 41] = [
     property(
         "events-per-min",
         "Expected events",
-        "Events expected per minute; 0: frames where the sound can't be trusted count for nothing",
+        "Events expected per minute; 0: frames where the sound can't be trusted have no value",
         Field::Real(0.0, 600.0, |p| &mut p.settings.budget.events_per_min),
     ),
     property(
@@ -319,13 +319,13 @@ pub(super) const PROPERTIES: [Property; 41] = [
     property(
         "pictures-during-speech",
         "Frames during speech",
-        "Planning behind the sound: whether frames are taken while somebody speaks; if not, none where no sound comes either",
+        "Streaming planning: whether frames are taken while somebody speaks; if not, none where no sound comes either",
         Field::Flag(|p| &mut p.settings.budget.pictures_during_speech),
     ),
     property(
         "refractory-ms",
         "Rest",
-        "Planning behind the sound: for so long after an anchor, onsets of its class are no anchors, ms; twice as long each time where they keep coming; 0: no rest",
+        "Streaming planning: how long after an anchor onsets of its class become no anchors, ms; doubles each time while they keep coming; 0: no rest",
         Field::Uint(0, 600_000, |p| &mut p.settings.anchors.refractory_ms),
     ),
     property(
@@ -363,19 +363,19 @@ pub(super) const PROPERTIES: [Property; 41] = [
     property(
         "clip-frames",
         "Frames of a clip",
-        "How many frames the encoder takes; 0: single frames. A plan file says itself which frames its clips have",
+        "How many frames a clip has; 0: the encoder takes single frames. A plan file lists the frames of its clips",
         Field::Uint(0, MOST_CLIP_FRAMES as u32, |p| &mut p.clip_frames),
     ),
     property(
         "clip-every-frames",
         "Frames of a step",
-        "Frames of the recording from one frame of a clip to the next",
+        "Steps from one frame of a clip to the next, in frames of the recording",
         Field::Uint(1, 1000, |p| &mut p.clip_every_frames),
     ),
     property(
         "clip-every-ms",
         "Time of a step",
-        "Time from one frame of a clip to the next, ms; 0: clip-every-frames says it",
+        "Time from one frame of a clip to the next, ms; 0: use clip-every-frames",
         Field::Real(0.0, 60_000.0, |p| &mut p.clip_every_ms),
     ),
     property(

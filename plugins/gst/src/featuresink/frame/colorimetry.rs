@@ -7,7 +7,7 @@ const STANDARD: i32 = 576;
 
 /// The caps with the likeliest matrix, where a full-range frame names none.
 pub(in super::super) fn with_matrix(caps: &gst::Caps) -> gst::Caps {
-    let told = |s: &gst::StructureRef| -> Option<VideoColorimetry> {
+    let named_by = |s: &gst::StructureRef| -> Option<VideoColorimetry> {
         let said: VideoColorimetry = s.get::<&str>("colorimetry").ok()?.parse().ok()?;
         let yuv = matches!(s.get("format"), Ok("I420" | "NV12"));
         let unnamed = said.matrix() == VideoColorMatrix::Unknown
@@ -20,7 +20,7 @@ pub(in super::super) fn with_matrix(caps: &gst::Caps) -> gst::Caps {
         (yuv && unnamed).then_some(named)
     };
     let mut caps = caps.clone();
-    if let Some(named) = caps.structure(0).and_then(told) {
+    if let Some(named) = caps.structure(0).and_then(named_by) {
         caps.make_mut().set("colorimetry", named.to_string());
     }
     caps

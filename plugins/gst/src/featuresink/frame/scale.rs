@@ -33,7 +33,7 @@ pub(in super::super) struct Scaler {
 }
 
 impl Scaler {
-    /// Pixels of one kind, packed, as a picture of `to` columns and rows.
+    /// Scales packed pixels of one kind to `to` columns and rows.
     ///
     /// # Errors
     /// The data is too short, or a side is 0.

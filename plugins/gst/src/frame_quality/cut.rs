@@ -1,6 +1,6 @@
 //! Detects a cut: whether another shot begins between two frames.
 
-use super::luma::Working;
+use super::luma::WorkingImage;
 
 /// Distance of the compared pixels, in both directions.
 const STEP: usize = 8;
@@ -13,14 +13,14 @@ const LEVELS: f32 = 0.25;
 
 /// A frame, reduced to what detecting a cut needs.
 #[derive(Clone, Debug, Default)]
-pub struct Glance {
+pub struct CutSample {
     points: Vec<u8>,
     levels: [u32; 256 / BIN],
 }
 
-impl Glance {
-    /// Of a frame.
-    pub fn of(working: &Working) -> Self {
+impl CutSample {
+    /// From a frame.
+    pub fn of(working: &WorkingImage) -> Self {
         let mut levels = [0; 256 / BIN];
         let mut points = Vec::new();
         for row in working.rows().step_by(STEP) {
@@ -32,7 +32,7 @@ impl Glance {
         Self { points, levels }
     }
 
-    /// Whether these are of different shots.
+    /// Whether a cut lies between these two.
     pub fn is_cut(&self, other: &Self) -> bool {
         if self.points.len() != other.points.len() || self.points.is_empty() {
             return true;
