@@ -4,7 +4,7 @@
 //!
 //! In the order of the data flow:
 //!
-//! - `channels`: simulates microphones and cameras.
+//! - `spectral`, `channels`: simulates microphones and cameras.
 //! - `sound`: decodes a recording into mel frames.
 //! - `corpus`: reads a folder and its labels.
 //! - `random`, `net`: seeded random numbers; small networks, gradients, optimiser.
@@ -43,6 +43,7 @@ mod overlap;
 mod random;
 mod score;
 mod sound;
+mod spectral;
 mod speech;
 mod store;
 mod tcn;

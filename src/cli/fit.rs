@@ -59,7 +59,7 @@ pub struct Fit {
     pub steps: u32,
 
     /// Train on each recording this many more times, each time as it would sound through another microphone: bandwidth, equaliser, gain
-    /// control, noise gate, clipping, hum, echo or level, drawn from the seed, 0..=8.
+    /// control, noise gate, noise suppression, clipping, hum, echo or level, drawn from the seed, 0..=8.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=8),
         conflicts_with_all = ["calibrate_only", "embedding"])]
     pub channels: u32,

@@ -1,13 +1,15 @@
 //! Simulates microphones and cameras: training recordings are used again as they would sound through these channels.
 //!
-//! Bandwidth, equaliser, gain control, noise gate, clipping, level, offset, hum, quantisation, reverberation. A channel is a chain of a few of
-//! them, drawn from a seed; times stay the same to within two milliseconds.
+//! Bandwidth, equaliser, gain control, noise gate, noise suppression, clipping, level, offset, hum, quantisation, reverberation. A channel is a
+//! chain of a few of them, drawn from a seed. What it sends out is [`Channel::delay`] samples late; apart from that, times stay the same to
+//! within two milliseconds.
 
 use std::f32::consts::{FRAC_1_SQRT_2, TAU};
 
 use anchoring::hearing::mel::RATE;
 
 use super::random::Random;
+use super::spectral::{Change, Spectral};
 
 /// Samples beyond this are cut.
 const LOUDEST: f32 = 8.0;
@@ -131,6 +133,8 @@ enum Effect {
         at: usize,
         taps: [(usize, f32); 4],
     },
+    /// A change of short-time spectra.
+    Spectral(Box<Spectral>),
 }
 
 impl Effect {
@@ -179,6 +183,7 @@ impl Effect {
                 *at = (*at + 1) % length;
                 y
             }
+            Self::Spectral(spectral) => spectral.take(x),
         }
     }
 }
@@ -188,7 +193,7 @@ impl Effect {
 pub(super) struct Channel(Vec<Effect>);
 
 /// Number of kinds that [`Channel::drawn`] draws from.
-const KINDS: usize = 9;
+const KINDS: usize = 12;
 
 impl Channel {
     /// A channel of one or two kinds of effects, at some level; the same for the same random numbers.
@@ -215,12 +220,18 @@ impl Channel {
             // Telephones, body cameras and old recorders; twice as likely as the rest.
             0 | 1 => {
                 let hz = random.range(3_300.0, 6_800.0);
-                let steep = 3 + random.below(4);
-                let mut filters = vec![Biquad::low_pass(hz); steep];
+                // As often a filter's slope as the sharp end of a lower sampling rate.
+                let (mut filters, mut effects) = (Vec::new(), Vec::new());
+                if random.unit() < 0.5 {
+                    filters = vec![Biquad::low_pass(hz); 3 + random.below(4)];
+                } else {
+                    let limit = Spectral::new(Change::BandLimit { hz });
+                    effects.push(Effect::Spectral(Box::new(limit)));
+                }
                 if random.unit() < 0.5 {
                     filters.push(Biquad::high_pass(random.range(80.0, 300.0)));
                 }
-                let mut effects = vec![Effect::Filters(filters)];
+                effects.push(Effect::Filters(filters));
                 if hz < 4_000.0 && random.unit() < 0.5 {
                     effects.insert(0, Effect::MuLaw);
                 }
@@ -272,6 +283,16 @@ impl Channel {
                     },
                 ]
             }
+            // Cameras and telephones that suppress noise; thrice as likely.
+            8..=10 => {
+                let known = random.unit() < 0.5;
+                vec![Effect::Spectral(Box::new(Spectral::new(Change::Denoise {
+                    level: known.then(|| db(random.range(-58.0, -30.0))),
+                    most_db: random.range(6.0, 30.0),
+                    times: random.range(1.0, 3.0),
+                    release_ms: random.range(10.0, 120.0),
+                })))]
+            }
             _ => {
                 let longest = (0.12 * HZ) as usize;
                 let taps = [0.2, 0.4, 0.65, 0.95].map(|part: f32| {
@@ -285,6 +306,12 @@ impl Channel {
                 }]
             }
         }
+    }
+
+    /// Samples by which the output is late.
+    pub(super) fn delay(&self) -> usize {
+        let late = |effect: &&Effect| matches!(effect, Effect::Spectral(_));
+        self.0.iter().filter(late).count() * Spectral::DELAY
     }
 
     /// Sends samples through.
@@ -355,7 +382,7 @@ mod tests {
     fn a_channel_moves_nothing_and_stays_finite() {
         for seed in 0..200 {
             let mut channel = Channel::drawn(&mut Random::of(seed, &[]));
-            let mut samples = vec![0.0; RATE as usize];
+            let mut samples = vec![0.0; RATE as usize + channel.delay()];
             samples[8_000] = 1.0;
             for (n, x) in samples.iter_mut().enumerate() {
                 *x += 0.002 * ((n * 7919 % 997) as f32 / 997.0 - 0.5);

@@ -67,8 +67,9 @@ pub(super) fn mel(input: &Input, channel: Option<Channel>) -> anyhow::Result<Mel
     let name = &input.given;
     let ear = Arc::new(Mutex::new((MelStream::new(), Mel::default())));
     let own = Arc::clone(&ear);
-    let (mut channel, mut changed) = (channel, Vec::new());
-    sound(input, move |samples| {
+    let late = channel.as_ref().map_or(0, Channel::delay);
+    let (mut channel, mut changed, mut early) = (channel, Vec::new(), late);
+    let hear = move |samples: &[f32]| {
         let mut ear = lock(&own);
         let (stream, mel) = &mut *ear;
         let samples = match &mut channel {
@@ -77,7 +78,9 @@ pub(super) fn mel(input: &Input, channel: Option<Channel>) -> anyhow::Result<Mel
                 changed.clear();
                 changed.extend_from_slice(samples);
                 channel.pass(&mut changed);
-                &changed
+                let skipped = early.min(changed.len());
+                early -= skipped;
+                &changed[skipped..]
             }
         };
         stream.push(samples, |frame| {
@@ -86,7 +89,12 @@ pub(super) fn mel(input: &Input, channel: Option<Channel>) -> anyhow::Result<Mel
             }
         });
         mel.len() < MOST_FRAMES
-    })?;
+    };
+    let hear = Arc::new(Mutex::new(hear));
+    let playing = Arc::clone(&hear);
+    sound(input, move |samples| (*lock(&playing))(samples))?;
+    // The end of a late channel.
+    (*lock(&hear))(&vec![0.0; late]);
     let mel = std::mem::take(&mut lock(&ear).1);
     if mel.len() == 0 {
         bail!("{name} has no sound, or less than 25 ms of it");

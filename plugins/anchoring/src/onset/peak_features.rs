@@ -20,6 +20,7 @@
 mod comparison;
 mod context;
 mod metric;
+mod names;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -32,75 +33,13 @@ pub use self::context::{CONTEXT, CONTEXT_NAMES};
 use self::context::{ContextQuery, ContextWindows, WINDOW};
 pub use self::metric::Metric;
 use self::metric::MetricSpectra;
+pub use self::names::{FEATURE_NAMES, FEATURES, FLOOR_NAMES, GROUPS, STEADY, TIMBRE, TIMBRE_NAMES};
 use crate::hearing::flux::{FluxStream, R100, REFERENCES, Strength};
 use crate::hearing::mel::{BANDS, clamp_positive, frame_middle, log_mel};
 use crate::hearing::noise_floor::{BLOCK, NoiseFloor};
 use crate::hearing::simd::{fast_max, sum, vectorized};
 use crate::onset::peak_picking::{AROUND, Peak, PeakPicker, REACH};
 use crate::time::Nanos;
-
-/// Number of features of a peak.
-pub const FEATURES: usize = 22;
-/// Number of timbre features.
-pub const TIMBRE: usize = 3 * GROUPS;
-/// Groups of eight bands.
-const GROUPS: usize = 8;
-
-/// Names of [`PeakFeatures::features`], in order. `c` is the peak's frame; ranges are inclusive and end where the recording begins or
-/// ends. `L` is the smoothed log magnitude, `P` its distance above the noise floor (not negative), `pl` the mean of `P` over the bands
-/// and eleven frames. Means are over bands too.
-///
-/// | name | definition |
-/// |---|---|
-/// | `lR2` .. `lR400` | `ln(0.001 + max flux_R[c-3..c+3])` for each of [`REFERENCES`] |
-/// | `jump` | mean `L[c..c+15]` minus mean `L[c-30..c-4]` |
-/// | `snr` | mean `L[c..c+19]` minus mean `ln(floor[c] + 0.001)` |
-/// | `busy` | `ln(0.001 + mean flux_20[c-200..c-11])` |
-/// | `prevmax`, `since` | `ln(0.001 + max flux_100[c-200..c-10])`; `ln(0.05 + s)`, `s` the seconds, at most ten, since a peak whose `flux_100` was at least as large |
-/// | `nextmax` | `ln(0.001 + max flux_100[c+10..c+40])` |
-/// | `cosd` | `1 - a.b / (|a||b| + 0.3)`, `a` the bands' mean `P[c..c+29]`, `b` that of `P[c-100..c-6]` |
-/// | `fracb` | the largest share of bands, in `c-3..c+3`, that rise by more than 0.5 against the last second |
-/// | `sim3`, `sim10` | similarity `U.U'` to the most similar peak 0.15 to 3 (10) s before: `U = V / (|V| + 0.3)`, `V` the bands' mean `P[c..c+9]`; else 0 |
-/// | `ldiff` | mean of `V - V'`, `V'` that of the most similar peak in 10 s; else 0 |
-/// | `gap.5`, `gap2` | `min pl[c-54..c-4]`, `min pl[c-204..c-4]` |
-/// | `sustain` | mean `P[c+15..c+29]` minus mean `P[c-30..c-5]` |
-/// | `centroid` | `sum k a_k / (1 + sum a)` minus the same of `b`, `a` the bands' mean `P[c..c+14]`, `b` that of `P[c-30..c-5]`, `k` = 0..63 |
-/// | `sincelevel` | as `since`, of a peak that was at least as loud: `max pl[c+3..c+7]` |
-pub const FEATURE_NAMES: [&str; FEATURES] = [
-    "lR2",
-    "lR20",
-    "lR50",
-    "lR100",
-    "lR200",
-    "lR400",
-    "jump",
-    "snr",
-    "busy",
-    "prevmax",
-    "since",
-    "nextmax",
-    "cosd",
-    "fracb",
-    "sim3",
-    "sim10",
-    "ldiff",
-    "gap.5",
-    "gap2",
-    "sustain",
-    "centroid",
-    "sincelevel",
-];
-
-/// Names of [`PeakFeatures::timbre`], in order: the mean of `P` over eight neighbouring bands, the lowest first, in
-/// `c..c+14`, `c-30..c-5` and `c+25..c+40`.
-pub const TIMBRE_NAMES: [&str; TIMBRE] = [
-    "body0", "body1", "body2", "body3", "body4", "body5", "body6", "body7", "before0", "before1",
-    "before2", "before3", "before4", "before5", "before6", "before7", "later0", "later1", "later2",
-    "later3", "later4", "later5", "later6", "later7",
-];
-
-/// Name of [`PeakFeatures::steady`].
-pub const STEADY: &str = "steady";
 
 /// Frames averaged for a peak's spectrum; first and last frame, counted back from the peak, of the spectrum before
 /// it.
@@ -140,6 +79,8 @@ pub struct PeakFeatures {
     pub features: [f32; FEATURES],
     /// In the order of [`TIMBRE_NAMES`]; finite.
     pub timbre: [f32; TIMBRE],
+    /// In the order of [`FLOOR_NAMES`]; finite.
+    pub floors: [f32; GROUPS],
     /// Mean log spectrum, natural log units of magnitude: the bands' mean `L[c..c+31]`.
     pub spectrum: [f32; BANDS],
     /// Similarity to `L[c-36..c-5]` by the [`Metric`], in [-1, 1]; 0 without one.
@@ -169,8 +110,9 @@ struct Frame {
     above: Row,
     /// Mean of `P` over the bands.
     loudness: f32,
-    /// Mean of `ln(floor + 0.001)`.
+    /// Mean of `ln(floor + 0.001)`, over all bands and over groups of eight.
     floor: f32,
+    floors: [f32; GROUPS],
     /// Rise of each band against the last 0.2 s.
     rise: Row,
 }
@@ -231,6 +173,7 @@ impl PeakFeatureStream {
             above: [0.0; BANDS],
             loudness: 0.0,
             floor: 0.0,
+            floors: [0.0; GROUPS],
             rise: [0.0; BANDS],
         };
         Self {
@@ -323,6 +266,7 @@ impl PeakFeatureStream {
                     above: *level,
                     loudness: 0.0,
                     floor: 0.0,
+                    floors: [0.0; GROUPS],
                     rise: self.flux.rise_20(),
                 };
             },
@@ -350,6 +294,7 @@ impl PeakFeatureStream {
             || {
                 let log = log_mel(floor);
                 let mean_log = mean(&log);
+                let floors = by_group(&log);
                 for t in self.with_floor..stop {
                     let frame = &mut self.ring[(t % RING) as usize];
                     for (above, log) in frame.above.iter_mut().zip(&log) {
@@ -357,6 +302,7 @@ impl PeakFeatureStream {
                     }
                     frame.loudness = mean(&frame.above);
                     frame.floor = mean_log;
+                    frame.floors = floors;
                 }
             },
         );
@@ -476,9 +422,9 @@ impl PeakFeatureStream {
         self.past.push_back(own);
         let later = bands(self.after(c, 25, AFTER));
         let mut timbre = [0.0; TIMBRE];
-        let groups = [&body, &before, &later].map(|row| row.chunks_exact(BANDS / GROUPS));
-        for (slot, group) in timbre.iter_mut().zip(groups.into_iter().flatten()) {
-            *slot = group.iter().sum::<f32>() / (BANDS / GROUPS) as f32;
+        let groups = [&body, &before, &later].map(by_group);
+        for (slot, mean) in timbre.iter_mut().zip(groups.into_iter().flatten()) {
+            *slot = mean;
         }
         let spectrum = mean_row(self.after(c, 0, SOUND), |frame| &frame.log);
         let preceding = mean_row(self.before(c, BEFORE.0, BEFORE.1), |frame| &frame.log);
@@ -497,6 +443,7 @@ impl PeakFeatureStream {
             flux_100: peak.flux_100,
             features,
             timbre,
+            floors: self.frame(c).floors,
             spectrum,
             steady: spectra.steady(),
             comparisons: self.comparisons(compared),
@@ -556,6 +503,17 @@ impl PeakFeatureStream {
 #[inline(always)]
 fn mean(row: &Row) -> f32 {
     sum(row) / BANDS as f32
+}
+
+/// The mean of each group of eight bands.
+#[inline(always)]
+fn by_group(row: &Row) -> [f32; GROUPS] {
+    let (groups, _) = row.as_chunks::<{ BANDS / GROUPS }>();
+    std::array::from_fn(|g| {
+        groups
+            .get(g)
+            .map_or(0.0, |group| group.iter().sum::<f32>() / group.len() as f32)
+    })
 }
 
 fn mean_of(values: impl ExactSizeIterator<Item = f32>) -> f32 {
