@@ -73,6 +73,9 @@ impl Attempt {
         pipeline.set_auto_flush_bus(false);
         choose_streams(pipeline, hears);
         name_files(plan, epoch, &stream.sink, &media);
+        if plan.pipeline.events.jpeg {
+            stream.sink.set_property("thumbnails", true);
+        }
         let bus = pipeline
             .bus()
             .ok_or_else(|| anyhow::anyhow!("the graph has no bus"))?;

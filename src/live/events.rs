@@ -1,4 +1,4 @@
-//! Events for other systems, as JSON: anchors, states, files. Each output has its own bounded queue; a slow output loses its own events, and
+//! Events for other systems, as JSON: anchors, their frames as JPEG, states, files. Each output has its own bounded queue; a slow output loses its own events, and
 //! they are counted.
 
 use std::fs::{File, OpenOptions};
@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use serde_json::{Value, json};
 
@@ -26,7 +28,7 @@ const QUEUE: usize = 1_024;
 /// An event. `id` stays the same when the same event is sent again.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Event {
-    /// `anchor`, `state` or `file`.
+    /// `anchor`, `image`, `state` or `file`.
     pub(super) kind: &'static str,
     /// Its source.
     pub(super) source: String,
@@ -104,6 +106,22 @@ impl Event {
         }
     }
 
+    /// The frame of an anchor, as JPEG. `anchor`: the id of its event.
+    pub(super) fn image(source: &str, anchor: &str, jpeg: &[u8]) -> Self {
+        Self {
+            kind: "image",
+            source: source.into(),
+            value: json!({
+                "schema": SCHEMA,
+                "kind": "image",
+                "id": format!("{anchor}-image"),
+                "source": source,
+                "anchor": anchor,
+                "jpeg": STANDARD.encode(jpeg),
+            }),
+        }
+    }
+
     /// A source changed its state. `number` counts its changes.
     pub(super) fn state(
         source: &str,
@@ -158,9 +176,8 @@ impl Event {
         }
     }
 
-    /// The source's id.
-    #[cfg(test)]
-    fn id(&self) -> &str {
+    /// Its id.
+    pub(super) fn id(&self) -> &str {
         self.value["id"].as_str().unwrap_or_default()
     }
 }
@@ -344,6 +361,7 @@ mod tests {
         let why = Some((Cause::NoMedia, "nothing came"));
         let events = [
             Event::anchor("door", "ab", 0, &heard, "/out".as_ref(), None),
+            Event::image("door", "door-ab-0-1", &[0xff, 0xd8, 0xff]),
             Event::state("door", "ab", 0, State::BackingOff, why, 0),
             Event::state("door", "ab", 1, State::Healthy, None, 0),
             Event::file("door", "ab", "/out/door.h5", "/out".as_ref(), [1, 2, 3, 4]),

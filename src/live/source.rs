@@ -1,5 +1,6 @@
 //! One source: plays it, watches it, tears it down and restarts it, as its supervisor decides.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,6 +21,9 @@ use super::supervisor::{Act, Cause, State, Supervisor};
 const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
 /// Time after which missing video or audio is reported.
 const GONE: Duration = Duration::from_secs(10);
+
+/// Most anchors whose frame may still come.
+const RECENT: usize = 256;
 
 /// State that all sources share.
 #[derive(Clone)]
@@ -51,6 +55,8 @@ pub(super) struct Source {
     /// The attempt that is being torn down.
     down: Option<Down>,
     changes: u64,
+    /// File, row and event of the last anchors, where frames are sent as JPEG.
+    recent: VecDeque<(String, u32, String)>,
     last: State,
     why: String,
     finished: bool,
@@ -79,6 +85,7 @@ impl Source {
             attempt: None,
             down: None,
             changes: 0,
+            recent: VecDeque::new(),
             last: State::Stopped,
             why: String::new(),
             finished: false,
@@ -216,7 +223,7 @@ impl Source {
         }
     }
 
-    fn element(&self, structure: &gst::StructureRef) {
+    fn element(&mut self, structure: &gst::StructureRef) {
         let (plan, hub) = (&self.plan, &self.shared.hub);
         let counts = &self.seen.counts;
         match structure.name().as_str() {
@@ -228,14 +235,32 @@ impl Source {
                 let wall = self.seen.now().wall;
                 let at = wall.map_or_else(now_ns, |wall| wall.at(anchor.onset_ns));
                 self.seen.heard.anchor(at, &anchor.label, anchor.score);
-                hub.tell(Event::anchor(
+                let event = Event::anchor(
                     &plan.name,
                     &plan.run,
                     self.supervisor.starts(),
                     &anchor,
                     &plan.folder,
                     wall,
-                ));
+                );
+                if plan.pipeline.events.jpeg {
+                    let id = event.id().to_owned();
+                    self.recent.push_back((anchor.location, anchor.row, id));
+                    if self.recent.len() > RECENT {
+                        self.recent.pop_front();
+                    }
+                }
+                hub.tell(event);
+            }
+            "earmark-thumbnail" if plan.pipeline.events.jpeg => {
+                let location = structure.get::<String>("location").unwrap_or_default();
+                let row = structure.get::<u32>("row").ok();
+                let is_it = |one: &&(String, u32, String)| one.0 == location && Some(one.1) == row;
+                if let Some((.., anchor)) = self.recent.iter().rev().find(is_it)
+                    && let Ok(jpeg) = structure.get::<gst::glib::Bytes>("jpeg")
+                {
+                    hub.tell(Event::image(&plan.name, anchor, &jpeg));
+                }
             }
             "earmark-segment" => {
                 let number = |field| structure.get::<u64>(field).unwrap_or(0);

@@ -65,6 +65,8 @@ pub struct Events {
     pub webhook: String,
     /// Most undelivered events on disk, megabytes for each output.
     pub store_mb: u32,
+    /// Whether a JPEG of each anchor's frame is sent, too.
+    pub jpeg: bool,
 }
 
 impl Default for Events {
@@ -76,6 +78,7 @@ impl Default for Events {
             discovery: "homeassistant".into(),
             webhook: String::new(),
             store_mb: 16,
+            jpeg: false,
         }
     }
 }
@@ -84,7 +87,7 @@ impl Default for Events {
 pub(super) fn events(given: &Given<'_>, problems: &mut Vec<Problem>) -> Events {
     let before = problems.len();
     for (key, node) in given.entries {
-        if key.name != "store_mb" && !node.json().is_string() {
+        if !["store_mb", "jpeg"].contains(&key.name.as_str()) && !node.json().is_string() {
             problems.push(
                 Problem::new(node.at, format!("events.{}", key.name), "must be text")
                     .value(node.shown()),
@@ -181,7 +184,7 @@ pub(super) const KEYS: [(&str, f64, f64, &str); 9] = [
 ];
 
 /// What each key of the section `events` does.
-const EVENT_KEYS: [(&str, &str); 6] = [
+const EVENT_KEYS: [(&str, &str); 7] = [
     (
         "mqtt",
         "an MQTT broker that receives all events: mqtt://[USER:PASSWORD@]HOST[:PORT], or mqtts:// for TLS; empty: none",
@@ -202,6 +205,10 @@ const EVENT_KEYS: [(&str, &str); 6] = [
     (
         "store_mb",
         "most undelivered events on disk, MB for each of the two outputs; the oldest are dropped first",
+    ),
+    (
+        "jpeg",
+        "send a JPEG of each anchor's frame, 320 px, as an event of its own; such thumbnails are then stored, too",
     ),
 ];
 /// Range of `store_mb`.

@@ -1,6 +1,6 @@
 //! A file at real speed, a kill and its recovery, pipelines that are read again, and pipelines with mistakes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -64,13 +64,16 @@ fn a_file_at_real_speed_gives_the_anchors_and_frames_of_a_run() {
     // In files of three seconds: nothing is lost at a seam, nothing is twice.
     let mut short = dense.to_vec();
     short.push(("segment_minutes: 60", "segment_minutes: 0.05"));
+    short.push(("\nlive:", "\nevents: { jpeg: true }\nlive:"));
     let short = changed(&folder, "live_file.yaml", &short);
     let cutting = crate::recordings::folder("live-file-segments");
     let running = Running::start(&cutting, &[short.to_str().unwrap(), "--set", &url]);
+    let told = running.events.clone();
     let (ended, said) = running.end();
     assert!(ended.status.success(), "{said}");
     let parts = whole(&cutting, &cutting.join("out"));
     assert_eq!(parts.len(), 5);
+    images_follow_their_anchors(&told);
     let parts = read(&python, &parts);
     let mut joined: Vec<(i64, i64, i64)> = Vec::new();
     let (mut onsets, mut cues, mut spent) = (Vec::new(), Vec::new(), 0);
@@ -115,6 +118,28 @@ fn a_file_at_real_speed_gives_the_anchors_and_frames_of_a_run() {
     assert_eq!(joined, rows);
     assert_eq!((onsets, cues), (whole("onset"), whole("cues")));
     assert_eq!(Some(spent), run["spent"].as_i64());
+}
+
+/// Every anchor is followed by the frame that was taken of it, as a JPEG.
+fn images_follow_their_anchors(told: &Path) {
+    let text = std::fs::read_to_string(told).unwrap();
+    let events: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let framed = |event: &&Value| !event["frames_ns"].as_array().unwrap().is_empty();
+    let images = of(&events, "image");
+    let anchors = of(&events, "anchor").into_iter().filter(framed);
+    let with_frame: Vec<&Value> = anchors.map(|one| &one["id"]).collect();
+    let mut named: Vec<&Value> = images.iter().map(|one| &one["anchor"]).collect();
+    named.sort_by_key(|id| with_frame.iter().position(|other| other == id));
+    assert!(with_frame.len() > 2);
+    assert_eq!(named, with_frame);
+    for image in images {
+        let jpeg = image["jpeg"].as_str().unwrap();
+        // FF D8 FF, and long enough for a picture.
+        assert!(jpeg.starts_with("/9j/") && jpeg.len() > 2_000, "{image}");
+    }
 }
 
 #[test]

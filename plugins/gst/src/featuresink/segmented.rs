@@ -6,6 +6,7 @@ use std::time::Duration;
 use anchoring::plan::Anchor;
 use anchoring::time::Nanos;
 use crossbeam_channel::bounded;
+use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
@@ -215,6 +216,17 @@ impl FeatureSink {
                 .field("anchors", totals.anchors)
                 .field("cues", totals.cues)
                 .field("tokens", totals.spent_tokens)
+                .build(),
+        );
+    }
+
+    /// Tells the bus of the thumbnail of an anchor's frame: `row` of its file's `/anchors`.
+    pub(super) fn post_thumbnail(&self, path: &std::path::Path, row: u32, jpeg: &[u8]) {
+        self.post(
+            gst::Structure::builder("earmark-thumbnail")
+                .field("location", path.display().to_string())
+                .field("row", row)
+                .field("jpeg", glib::Bytes::from(jpeg))
                 .build(),
         );
     }

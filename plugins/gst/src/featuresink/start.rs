@@ -1,7 +1,7 @@
 //! The start: checks properties, loads the encoder, opens the file, starts the worker.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use super::job::Ending;
 use super::messages::{file_message, model_message, settings_message};
 use super::segments::Segments;
 use super::settings::Settings;
-use super::work::{Target, Work};
+use super::work::{Announced, Target, Work};
 use super::worker::{FEW_JOBS, JOBS, Leaving, Worker};
 use super::{CAT, FeatureSink};
-use crate::h5::{self, Opening, Totals};
+use crate::h5::{self, Opening};
 use crate::models::{self, Input, ModelError};
 use crate::onnx::{self, Encoder};
 
@@ -120,9 +120,15 @@ pub(super) fn begin(
         flush: Duration::from_secs(settings.flush_s.into()),
     };
     let element = sink.downgrade();
-    let announce = move |path: &Path, totals: &Totals| {
-        if let Some(element) = element.upgrade() {
-            element.imp().post_segment(path, totals);
+    let announce = move |news: Announced<'_>| {
+        let Some(element) = element.upgrade() else {
+            return;
+        };
+        match news {
+            Announced::File(path, totals) => element.imp().post_segment(path, totals),
+            Announced::Thumbnail(path, row, jpeg) => {
+                element.imp().post_thumbnail(path, row, jpeg);
+            }
         }
     };
     let work = Work::new(

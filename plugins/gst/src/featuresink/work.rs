@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use anchoring::plan::Reason;
 use crossbeam_channel::{Receiver, RecvError, RecvTimeoutError};
 
 use super::batches::{Batch, Batches, RowOrder, batch_sizes};
@@ -32,8 +33,16 @@ pub(super) struct Target {
     pub(super) flush: Duration,
 }
 
-/// Called with each file that got its name, where files follow one another.
-pub(super) type Announce = Box<dyn Fn(&Path, &Totals) + Send>;
+/// Called with what happened to files that follow one another.
+pub(super) type Announce = Box<dyn Fn(Announced<'_>) + Send>;
+
+/// What happened to a file.
+pub(super) enum Announced<'a> {
+    /// It got its name.
+    File(&'a Path, &'a Totals),
+    /// It got the frame of an anchor: the row of the anchor, and a thumbnail as JPEG.
+    Thumbnail(&'a Path, u32, &'a [u8]),
+}
 
 /// The encoder, the file, and the batches and rows between them.
 pub(super) struct Work {
@@ -243,6 +252,13 @@ impl Work {
                     thumbnails.jpeg(square, px, shape, &entry)
                 });
             self.report.drawing += drawing.elapsed();
+            if let Some(row) = entry.anchor
+                && entry.reason == Reason::Anchor
+                && self.target.in_turn
+                && !thumbnail.is_empty()
+            {
+                (self.announce)(Announced::Thumbnail(&self.target.path, row, &thumbnail));
+            }
             self.rows.fill(
                 ticket,
                 Row {
@@ -392,7 +408,7 @@ impl Work {
             })?;
         }
         if self.target.in_turn {
-            (self.announce)(&self.target.path, &self.report.totals);
+            (self.announce)(Announced::File(&self.target.path, &self.report.totals));
         }
         self.ours = identity(&self.target.path);
         self.since = None;
