@@ -1,6 +1,6 @@
 # Earmark's entry points; the work itself is in scripts/. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: setup setup-tests build learning demo test wheel bench soak evidence ask-table fuzz lint docs install uninstall clean distclean help
+.PHONY: setup setup-tests build learning demo test wheel bench soak evidence ask-table fuzz lint docs install uninstall deb try-packages clean distclean help
 
 INPUT ?= fixtures/kitchen.mp4
 FUZZ_SECONDS ?= 3600
@@ -89,6 +89,13 @@ install: ## install what `make build` made under PREFIX=/usr/local and nowhere e
 uninstall: ## remove exactly what `make install` put under PREFIX
 	@scripts/install.sh uninstall
 
+deb: build ## make target/debian/earmark_*.deb; needs cargo-deb
+	@scripts/deb.sh
+
+try-packages: deb ## install, run and remove the Debian package, and run the container's steps, in clean Debian trees; needs root and debootstrap
+	@scripts/try_packages.sh deb
+	@scripts/try_packages.sh container
+
 clean: ## remove what the build made (target/)
 	rm -rf target fixtures/build
 
@@ -96,4 +103,4 @@ distclean: clean ## remove what the set-up fetched too (models/built/)
 	rm -rf models/built
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
