@@ -3,8 +3,8 @@
 //! # Layout
 //!
 //! - `source`: the files to export; reports every problem before anything is written.
-//! - `actionformer`, `npy`, `safetensors`: formats with one file per recording.
-//! - `clip_grid`: grids of clips, for `actionformer`.
+//! - `actionformer`, `pt`, `npy`, `safetensors`: formats with one file per recording.
+//! - `clip_grid`: grids of clips, for `actionformer` and `pt`.
 //! - `merged` (HDF5), `parquet`, `events` (JSON): formats with one file for all.
 
 mod actionformer;
@@ -13,6 +13,7 @@ mod events;
 mod merged;
 mod npy;
 mod parquet;
+mod pt;
 mod safetensors;
 mod source;
 
@@ -80,6 +81,7 @@ pub fn run(args: &cli::Export, output: Output) -> anyhow::Result<()> {
     };
     let written = match args.format {
         ExportFormat::Actionformer => actionformer::write(&job, grid),
+        ExportFormat::Pt => pt::write(&job, grid),
         ExportFormat::Npy => npy::write(&job),
         ExportFormat::Safetensors => safetensors::write(&job),
         ExportFormat::Hdf5 => merged::write(&job),
@@ -95,11 +97,16 @@ pub fn run(args: &cli::Export, output: Output) -> anyhow::Result<()> {
 }
 
 fn grid(args: &cli::Export) -> Result<Grid, Usage> {
-    let given = args.stride_ms.is_some() || args.fill.is_some() || args.loader.is_some();
-    if given && args.format != ExportFormat::Actionformer {
+    let given = args.stride_ms.is_some() || args.fill.is_some();
+    let format = args.format;
+    let is_grid = [ExportFormat::Actionformer, ExportFormat::Pt].contains(&format);
+    if given && !is_grid {
         return Err(Usage(
-            "--stride-ms, --fill and --loader need --format actionformer; the other formats keep the time of every frame".into(),
+            "--stride-ms and --fill need --format actionformer or pt; the other formats keep the time of every frame".into(),
         ));
+    }
+    if args.loader.is_some() && format != ExportFormat::Actionformer {
+        return Err(Usage("--loader needs --format actionformer".into()));
     }
     Ok(Grid {
         stride_ms: args.stride_ms.unwrap_or(STRIDE_MS),
@@ -136,7 +143,11 @@ fn tell(
             "skipped": skipped,
         });
         if !written.more.is_null() {
-            value["actionformer"] = written.more.clone();
+            let name = match args.format {
+                ExportFormat::Pt => "pt",
+                _ => "actionformer",
+            };
+            value[name] = written.more.clone();
         }
         return terminal::print(&format!("{value:#}"));
     }

@@ -154,6 +154,7 @@ fn every_format_is_read_by_its_consumers() {
         ("actionformer", "thumos", &["--loader", "thumos"]),
         ("actionformer", "anet", &["--loader", "anet"]),
         ("actionformer", "ego4d", &["--loader", "ego4d"]),
+        ("pt", "pt", &[]),
         ("npy", "npy", &[]),
         ("safetensors", "safetensors", &[]),
         ("hdf5", "all.h5", &[]),

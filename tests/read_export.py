@@ -3,10 +3,10 @@
 
     read_export.py FORMAT OUTPUT [--fill nearest|zero] FILE.h5...
 
-FORMAT is actionformer, npy, safetensors, hdf5 or parquet. Prints what it compared; any failure ends it with a message and status 1.
+FORMAT is actionformer, pt, npy, safetensors, hdf5 or parquet. Prints what it compared; any failure ends it with a message and status 1.
 Needs numpy and h5py; for parquet pyarrow, without which it says `skipped` (the file is then read back in Rust only).
 """
-import json, pathlib, struct, sys
+import json, pathlib, pickle, struct, sys, zipfile
 import h5py
 import numpy as np
 
@@ -113,6 +113,49 @@ def npy(out, sources, _):
         need(x.dtype == np.float32 and t.dtype == np.float64, f"{id}: {x.dtype}, {t.dtype}")
         same(x, f.features[:].astype("f4"), f"{id}: features")
         same(t, f.times, f"{id}: times")
+        if len(f.clips):
+            at = f.clips["frame_pts_ns"]
+            np.testing.assert_array_equal(np.load(out / f"{id}.frames.npy"), np.where(at < 0, np.nan, at / 1e9))
+        need((out / f"{id}.frames.npy").exists() == (len(f.clips) > 0), f"{id}: frames of clips")
+        print(f"  {id}: {x.shape}")
+
+
+class Tensors(pickle.Unpickler):
+    """What `torch.load` makes of a pickle, without torch: an array of the storages of the archive."""
+
+    def __init__(self, archive, folder):
+        super().__init__(archive.open(folder + "data.pkl"))
+        self.storage = lambda key: archive.read(f"{folder}data/{key}")
+
+    def find_class(self, module, name):
+        rebuild = lambda storage, offset, shape, strides, *_: np.lib.stride_tricks.as_strided(storage[offset:], shape, [4 * s for s in strides])
+        return {("torch._utils", "_rebuild_tensor_v2"): rebuild, ("torch", "FloatStorage"): "FloatStorage", ("collections", "OrderedDict"): dict}[module, name]
+
+    def persistent_load(self, said):
+        kind, of, key, where, count = said
+        need((kind, of, where) == ("storage", "FloatStorage", "cpu"), f"{said}")
+        storage = np.frombuffer(self.storage(key), "<f4")
+        need(len(storage) == count, f"the storage has {len(storage)} numbers, {count} are promised")
+        return storage
+
+
+def pt(out, sources, fill):
+    for id, f in sources.items():
+        path = out / f"{id}.pt"
+        with zipfile.ZipFile(path) as archive:
+            need(archive.read("archive/version") == b"3\n" and archive.read("archive/byteorder") == b"little", f"{id}: another format")
+            need(all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist()), f"{id}: compressed")
+            x = Tensors(archive, "archive/").load()
+        try:
+            import torch
+            tensor = torch.load(path, weights_only=True)
+            need(tensor.dtype == torch.float32 and tensor.is_contiguous(), f"{id}: {tensor.dtype}")
+            same(tensor.numpy(), x, f"{id}: what torch loads")
+            print("  as torch loads it:")
+        except ImportError:
+            print("  skipped: no torch here; the pickle is read without it")
+        even = f.grid(.5, fill=fill).features
+        same(x, f.features[:].astype("f4") if len(f.clips) else even, f"{id}: features")
         print(f"  {id}: {x.shape}")
 
 
@@ -140,7 +183,8 @@ def safetensors(out, sources, _):
             end = stop
         need(end == len(body), f"{id}: {len(body) - end} bytes too many")
         anchors = {f"anchors.{name}" for name in ("onset_ns", "start_ns", "stop_ns", "score")}
-        need(set(header) == {"features", "pts_ns", "planned_ns", "asked_ns", "tokens", "tier", "reason", "anchor"} | anchors, f"{id}: {sorted(header)}")
+        clips = {f"clips.{name}" for name in ("start_ns", "stop_ns", "frame_pts_ns") if len(f.clips)}
+        need(set(header) == {"features", "pts_ns", "planned_ns", "asked_ns", "tokens", "tier", "reason", "anchor"} | anchors | clips, f"{id}: {sorted(header)}")
         need(json.loads(about["anchor_labels"]) == list(f.anchors.label), f"{id}: labels of anchors")
         print(f"  {id}: {len(header)} tensors")
 
@@ -220,7 +264,7 @@ def main():
     for file in files:
         f = earmark.open(file, verify=True)
         sources[f.video_id] = f
-    {"actionformer": actionformer, "npy": npy, "safetensors": safetensors, "hdf5": hdf5, "parquet": parquet}[kind](pathlib.Path(out), sources, fill)
+    {"actionformer": actionformer, "pt": pt, "npy": npy, "safetensors": safetensors, "hdf5": hdf5, "parquet": parquet}[kind](pathlib.Path(out), sources, fill)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,10 @@ use super::pipeline::PipelineArgs;
 pub enum ExportFormat {
     /// One VIDEO_ID.npz (or .npy, see --loader) per recording: frames on an even grid, for ActionFormer; and dataset.yaml.
     Actionformer,
-    /// VIDEO_ID.npy (features, N x D) and VIDEO_ID.times.npy (times, seconds) per recording.
+    /// One VIDEO_ID.pt per recording: a tensor T x D on the same grid, as Ego4D's features have it.
+    Pt,
+    /// VIDEO_ID.npy (features, N x D) and VIDEO_ID.times.npy (times, seconds) per recording; of clips, VIDEO_ID.frames.npy (times of
+    /// their frames), too.
     Npy,
     /// One VIDEO_ID.safetensors per recording: features, times, tokens, tiers, reasons, and the onsets, windows and scores of anchors.
     Safetensors,
@@ -63,6 +66,7 @@ pub enum Fill {
 Examples:
   earmark export features/ --format actionformer --stride-ms 500 --output npz/
   earmark export features/ --format actionformer --loader thumos --output npy/
+  earmark export features/ --format pt --output pt/
   earmark export P01.h5 P02.h5 --format npy --output npy/
   earmark export features/ --format hdf5 --output all.h5
   earmark export features/ --format parquet --output all.parquet
@@ -75,8 +79,7 @@ else what --fill says. Beside `feats` [T, D] are `valid` [T] (a frame was taken 
 zeros) and `times_s` [T] (the middle of the cell). With --loader thumos, anet or ego4d, whose loaders read plain arrays, there is `feats` alone.
 OUTPUT/dataset.yaml has what belongs into ActionFormer's configuration for correct times; add json_file, num_classes and the splits.
 
-To make .pt files: earmark.export_pt of the Python package, or
-  torch.save(safetensors.torch.load_file(\"P01.safetensors\")[\"features\"], \"P01.pt\")")]
+A file of a grid of clips keeps its own rows, in actionformer and pt, unless --stride-ms asks for others.")]
 pub struct Export {
     /// Feature files (.h5), or folders of them.
     #[arg(required = true, value_name = "FILE.h5|DIR")]
@@ -90,7 +93,7 @@ pub struct Export {
     #[arg(long, short, value_name = "DIR|FILE")]
     pub output: PathBuf,
 
-    /// actionformer: length of a grid cell, milliseconds, 10..=60000 [default: 500].
+    /// actionformer, pt: length of a grid cell, milliseconds, 10..=60000 [default: 500].
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(10..=60_000))]
     pub stride_ms: Option<u32>,
 
@@ -98,7 +101,7 @@ pub struct Export {
     #[arg(long, value_enum)]
     pub loader: Option<Loader>,
 
-    /// actionformer: content of a cell without a frame [default: nearest].
+    /// actionformer, pt: content of a cell without a frame [default: nearest].
     #[arg(long, value_enum)]
     pub fill: Option<Fill>,
 

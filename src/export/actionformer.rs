@@ -34,7 +34,7 @@ pub(super) struct Grid {
 
 /// What ActionFormer must know for correct times.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Timing {
+pub(super) struct Timing {
     feat_stride: f64,
     num_frames: f64,
     default_fps: f64,
@@ -80,11 +80,18 @@ fn section(folder: &str, dim: usize, grid: Grid, timing: Timing) -> String {
 
 /// A cell of the grid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Cell {
+pub(super) struct Cell {
     /// The row of its frame.
     row: Option<usize>,
     /// Whether that frame was taken in this cell.
     valid: bool,
+}
+
+impl Cell {
+    /// Whether its frame was taken in it.
+    pub(super) fn is_valid(self) -> bool {
+        self.valid
+    }
 }
 
 pub(super) fn write(job: &Job<'_>, grid: Grid) -> anyhow::Result<Written> {
@@ -184,7 +191,7 @@ fn even(grid: Grid) -> Timing {
 }
 
 /// The cells of a file, and their times: its own grid of clips, unless another stride was asked for; else an even grid.
-fn laid_out(source: &Source, tables: &Tables, grid: Grid) -> (Vec<Cell>, Timing) {
+pub(super) fn laid_out(source: &Source, tables: &Tables, grid: Grid) -> (Vec<Cell>, Timing) {
     let own = ClipGrid::of(source, tables).filter(|_| !grid.is_asked);
     let Some(own) = own else {
         return (cells(tables, source.duration_ns(), grid), even(grid));
@@ -327,7 +334,11 @@ fn plain(source: &Source, cells: &[Cell], file: &File) -> anyhow::Result<()> {
 }
 
 /// The features of every cell.
-fn grid_rows(source: &Source, cells: &[Cell], to: &mut impl Write) -> anyhow::Result<()> {
+pub(super) fn grid_rows(
+    source: &Source,
+    cells: &[Cell],
+    to: &mut impl Write,
+) -> anyhow::Result<()> {
     let mut features = source.rows()?;
     let nothing = vec![0; 4 * source.dim()];
     for cell in cells {

@@ -1,8 +1,10 @@
-//! NumPy: `VIDEO_ID.npy`, f32 [N, D], and `VIDEO_ID.times.npy`, f64 [N], seconds in the recording.
+//! NumPy: `VIDEO_ID.npy`, f32 [N, D], and `VIDEO_ID.times.npy`, f64 [N], seconds in the recording; of clips `VIDEO_ID.frames.npy`, f64
+//! [N, T], too: the time of each frame, NaN where there is none.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
+use anchoring::plan::NO_FRAME;
 use serde_json::Value;
 
 use super::source::{Source, TOGETHER, bytes};
@@ -14,24 +16,60 @@ const MAGIC: &[u8] = b"\x93NUMPY\x01\x00";
 const ALIGNED: usize = 64;
 
 pub(super) fn write(job: &Job<'_>) -> anyhow::Result<Written> {
+    let mut has_clips = false;
+    for source in job.sources {
+        has_clips |= source.tables()?.clips.is_some();
+        source.done();
+    }
     // Features are published last: where they are, the times are, too.
-    let files = job.each(&[".times.npy", ".npy"], |source, files| match files {
-        [times, features] => one(source, times, features),
-        _ => Ok(()),
-    })?;
+    let endings = [".times.npy", ".frames.npy", ".npy"];
+    let endings = endings
+        .iter()
+        .filter(|ending| has_clips || **ending != ".frames.npy");
+    let files = job.each(
+        &endings.copied().collect::<Vec<_>>(),
+        |source, files| match files {
+            [times, features] => one(source, times, None, features),
+            [times, frames, features] => one(source, times, Some(frames), features),
+            _ => Ok(()),
+        },
+    )?;
+    let mut notes = vec!["times      VIDEO_ID.times.npy, seconds".into()];
+    if has_clips {
+        notes.push("frames     VIDEO_ID.frames.npy, seconds: those of each clip".into());
+    }
     Ok(Written {
         files,
-        notes: vec!["times      VIDEO_ID.times.npy, seconds".into()],
+        notes,
         more: Value::Null,
     })
 }
 
-fn one(source: &Source, times: &File, features: &File) -> anyhow::Result<()> {
-    let seconds: Vec<f64> = seconds(&source.tables()?.pts_ns);
-    let mut times = BufWriter::new(times);
-    header(&mut times, Kind::F64, &[seconds.len()])?;
-    times.write_all(&bytes(&seconds, f64::to_le_bytes))?;
-    times.flush()?;
+fn one(
+    source: &Source,
+    times: &File,
+    frames: Option<&File>,
+    features: &File,
+) -> anyhow::Result<()> {
+    let tables = source.tables()?;
+    let array = |to: &File, shape: &[usize], numbers: &[f64]| -> io::Result<()> {
+        let mut to = BufWriter::new(to);
+        header(&mut to, Kind::F64, shape)?;
+        to.write_all(&bytes(numbers, f64::to_le_bytes))?;
+        to.flush()
+    };
+    let rows = tables.pts_ns.len();
+    array(times, &[rows], &seconds(&tables.pts_ns))?;
+    if let Some(frames) = frames {
+        let clips = tables.clips.unwrap_or_default();
+        let mut shown = seconds(&clips.frame_pts_ns);
+        for (shown, ns) in shown.iter_mut().zip(&clips.frame_pts_ns) {
+            if *ns == NO_FRAME.get() {
+                *shown = f64::NAN;
+            }
+        }
+        array(frames, &[clips.start_ns.len(), clips.frames], &shown)?;
+    }
     let mut features = BufWriter::new(features);
     header(&mut features, Kind::F32, &[source.frames(), source.dim()])?;
     source.blocks(TOGETHER, |_, block| {

@@ -1,5 +1,5 @@
-//! `VIDEO_ID.safetensors`: a tensor per column of `/frames`, and `anchors.*` for those of `/anchors`; the metadata names tiers, reasons and
-//! the labels of anchors.
+//! `VIDEO_ID.safetensors`: a tensor per column of `/frames`, `anchors.*` for those of `/anchors` and `clips.*` for those of `/clips`; the
+//! metadata names tiers, reasons and the labels of anchors.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -43,8 +43,17 @@ fn one(source: &Source, file: &File) -> anyhow::Result<()> {
         )
     };
     let scores: Vec<f32> = anchors.iter().map(|anchor| anchor.score).collect();
+    let clips = tables.clips.as_ref();
     // Widest types first, so that each is aligned to its width.
-    let before = [
+    let of_clips = clips.iter().flat_map(|clips| {
+        let times = |times: &[i64]| bytes(times, i64::to_le_bytes);
+        [
+            ("clips.start_ns", Dtype::I64, times(&clips.start_ns)),
+            ("clips.stop_ns", Dtype::I64, times(&clips.stop_ns)),
+            ("clips.frame_pts_ns", Dtype::I64, times(&clips.frame_pts_ns)),
+        ]
+    });
+    let of_frames = [
         (
             "pts_ns",
             Dtype::I64,
@@ -87,6 +96,7 @@ fn one(source: &Source, file: &File) -> anyhow::Result<()> {
             bytes(&tables.anchor, i32::to_le_bytes),
         ),
     ];
+    let before: Vec<_> = of_clips.chain(of_frames).collect();
     let behind = [("tier", Dtype::U8, tiers), ("reason", Dtype::U8, reasons)];
     let (mut tensors, mut at) = (Vec::new(), 0);
     let mut add = |name: &str, dtype, shape, length: usize| {
@@ -100,12 +110,14 @@ fn one(source: &Source, file: &File) -> anyhow::Result<()> {
         tensors.push((name.to_owned(), info));
     };
     for (name, dtype, data) in &before {
-        let rows = if name.starts_with("anchors.") {
-            anchors.len()
-        } else {
-            n
+        let mut shape = match name.starts_with("anchors.") {
+            true => vec![anchors.len()],
+            false => vec![n],
         };
-        add(name, *dtype, vec![rows], data.len());
+        if let ("clips.frame_pts_ns", Some(clips)) = (*name, clips) {
+            shape.push(clips.frames);
+        }
+        add(name, *dtype, shape, data.len());
     }
     add("features", Dtype::F32, vec![n, dim], 4 * n * dim);
     for (name, dtype, data) in &behind {
