@@ -48,13 +48,15 @@ def measure(*command):
 
 
 def recording(seconds, gop):
-    """target/bench/clips_GOP_SECONDS.mp4, made once: moving noise under a test pattern, silence with a burst every ten seconds."""
+    """target/bench/clips_GOP_SECONDS.mp4, made once: a minute of moving noise under a test pattern, again and again; silence with a burst every ten seconds."""
     path = OUT / f"clips_{gop}_{seconds}.mp4"
     if not path.exists():
-        partial = path.with_suffix(".partial.mp4")
-        ffmpeg("-f", "lavfi", "-i", f"testsrc2=s=1920x1080:r={FPS}", "-f", "lavfi", "-i", f"aevalsrc='0.4*random(0)*lt(mod(t\\,{EVERY_S})\\,0.2)':s=16000",
-               "-vf", "noise=alls=8:allf=t", "-t", seconds, "-c:v", "libx264", "-preset", "ultrafast", "-tune", "fastdecode", "-g", gop, "-keyint_min", gop,
-               "-sc_threshold", 0, "-bf", 0, "-b:v", "12M", "-pix_fmt", "yuv420p", "-c:a", "aac", partial)
+        minute, partial = OUT / f"minute_{gop}.partial.mp4", path.with_suffix(".partial.mp4")
+        ffmpeg("-f", "lavfi", "-i", f"testsrc2=s=1920x1080:r={FPS}", "-vf", "noise=alls=8:allf=t", "-t", min(seconds, 60), "-c:v", "libx264", "-preset", "ultrafast",
+               "-tune", "fastdecode", "-g", gop, "-keyint_min", gop, "-sc_threshold", 0, "-bf", 0, "-b:v", "12M", "-pix_fmt", "yuv420p", minute)
+        ffmpeg("-stream_loop", (seconds - 1) // 60, "-i", minute, "-f", "lavfi", "-i", f"aevalsrc='0.4*random(0)*lt(mod(t\\,{EVERY_S})\\,0.2)':s=16000",
+               "-map", "0:v", "-map", "1:a", "-t", seconds, "-c:v", "copy", "-c:a", "aac", partial)
+        minute.unlink()
         partial.rename(path)
     return path
 
