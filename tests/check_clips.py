@@ -8,6 +8,7 @@ ffprobe decodes all of it and says when each picture is shown.
 --grid      the rows are those that the named extractor would take of so many frames, each frame for frame
 --near      only those near an anchor
 --lead      an anchor's clip begins so many seconds before its onset; without it, it lies around the frame that was asked for
+--stills    background frames fill a clip each; --waits: a clip may begin up to 0.3 s late, at a keyframe
 --numbered  so many pictures were numbered before the start was cut off
 Prints what it checked; any failure ends it with a message and status 1.
 """
@@ -24,9 +25,9 @@ def need(condition, message):
         sys.exit(f"check_clips: {message}")
 
 
-def full_decode(path):
+def full_decode(path, *more):
     """When each picture is shown, by a full decode."""
-    text = subprocess.run(["ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp_time", "-of", "csv=p=0", path],
+    text = subprocess.run(["ffprobe", "-v", "error", *more, "-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp_time", "-of", "csv=p=0", path],
                           check=True, capture_output=True, text=True).stdout
     return np.array([float(x.strip(",")) for x in text.split() if x.strip(",") not in ("", "N/A")])
 
@@ -100,14 +101,18 @@ def main():
     p.add_argument("--export", help="the folder of `earmark export FILE.h5 --format actionformer`")
     p.add_argument("--lead", type=float)
     p.add_argument("--nearest", action="store_true", help="a stream: frames are the nearest to regular times")
+    p.add_argument("--stills", action="store_true")
+    p.add_argument("--waits", action="store_true")
     p.add_argument("--turned", action="store_true")
     p.add_argument("--even", type=float, help="five seconds of so many pictures a second, whatever ffprobe makes of a file that does not say when they are shown")
+    p.add_argument("--holes", action="store_true", help="pictures are missing from the end; their numbers follow from their times")
     p.add_argument("--numbered", type=int, default=0)
     a = p.parse_args()
     shown = np.arange(125) / a.even if a.even else full_decode(a.recording)
     with h5py.File(a.file, locking=False) as f, earmark.open(a.file, verify=True) as recording:
         rows = f["frames/features"][:].astype("f4")
-        pts, asked = f["frames/pts_ns"][:], f["frames/asked_ns"][:]
+        pts, asked, planned = (f[f"frames/{c}_ns"][:] for c in ("pts", "asked", "planned"))
+        is_background = f["frames/reason"][:] == h5py.check_enum_dtype(f["frames/reason"].dtype)["background"]
         start, stop, times = (f[f"clips/{c}"][:] for c in ("start_ns", "stop_ns", "frame_pts_ns"))
         anchor, onsets = f["frames/anchor"][:], f["anchors/onset_ns"][:] / 1e9
         clips = recording.clips
@@ -122,6 +127,11 @@ def main():
     if slow:
         taken = np.linspace(0, a.frames - 1, slow).astype(int)
         need(np.array_equal(numbers(parts[0].reshape(-1, 3, slow, 8, 8).swapaxes(1, 2), a.turned) - cut, fast[:, taken]), "the slow pathway got other frames")
+    if a.holes:
+        at = np.rint((shown - shown[0]) * 25).astype(int)
+        place = np.minimum(np.searchsorted(at, fast), len(at) - 1)
+        need((at[place] == fast)[fast >= 0].all(), "a clip has a picture that the full decode does not give")
+        fast = np.where(fast >= 0, place, -1)
     there = fast >= 0
     need((fast < len(shown)).all(), f"a picture numbered {fast.max()} of {len(shown)}")
     need((times[~there] == -1).all() and (times[there] != -1).all(), "frame_pts_ns says otherwise where frames are missing")
@@ -149,7 +159,14 @@ def main():
         need(np.array_equal(fast, wanted), f"row {np.argmax((fast != wanted).any(1))} has other frames than {a.grid}")
     else:
         span = (a.frames - 1) * step
+        keys = full_decode(a.recording, "-skip_frame", "nokey")
+        snapped = 0
         for k, row in enumerate(fast):
+            if a.stills and is_background[k]:
+                need((row == row[0]).all() and abs(pts[k] - asked[k]) < 1.05e9, f"row {k} is no still: {row.tolist()}")
+                need(stop[k] - start[k] < 5e7, f"row {k} lasts {stop[k] - start[k]} ns")
+                snapped += np.abs(keys - shown[row[0]]).min() < .0015
+                continue
             first = (onsets[anchor[k]] - a.lead if a.lead is not None and anchor[k] >= 0 else None)
             if a.every_ms or a.nearest:
                 # Nearest to regular times.
@@ -169,7 +186,15 @@ def main():
                 # Where two frames are equally near, rounding decides here.
                 away = np.sort(np.abs(shown + offset - asked[k] / 1e9))
                 tie = first is not None or away[1] - away[0] < .0015
+                if abs(row - wanted).max() > tie and (is_background[k] or a.waits):
+                    # Moved to where it costs less.
+                    need((np.diff(row) == step).all() and abs(asked[k] - planned[k]) < (.35e9 if a.waits else 1.05e9), f"row {k} has the frames {row.tolist()}")
+                    at_key = np.abs(keys - shown[row[0]]).min() < .0015
+                    need(at_key or not a.waits, f"row {k} waited, but not for a keyframe")
+                    snapped += at_key
+                    continue
                 need(abs(row - wanted).max() <= tie, f"row {k} has the frames {row.tolist()}, not {wanted.tolist()}")
+        need(snapped or not (a.stills or a.waits), "nothing was moved to a keyframe")
     if a.export:
         exported(a.export, a, rows, shown, fast, step)
     print(f"  {a.file}: {len(rows)} clips of {a.frames} frames, every frame as in a full decode of {len(shown)}")

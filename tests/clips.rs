@@ -2,8 +2,9 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -95,6 +96,10 @@ fn a_grid_has_every_frame_of_a_full_decode() {
         ("mp4_vfr", &[]),
         ("mkv_vfr", &[]),
         ("mp4_rotated", &["--turned"]),
+        ("mp4_interlaced", &[]),
+        ("ts_resized", &[]),
+        ("mp4_edit_list", &["--numbered", "250"]),
+        ("ts_no_first_keyframe", &["--numbered", "250"]),
         ("ts_starts_at_90s", &[]),
         ("mp4_no_audio", &[]),
         ("avi_mpeg4_b", &["--even", "25"]),
@@ -104,6 +109,34 @@ fn a_grid_has_every_frame_of_a_full_decode() {
     ] {
         let args = [&["--grid", "ego4d"], more].concat();
         holds(name, "clips8", "frames: 1", GRID, &args);
+    }
+}
+
+/// Files that end in the middle of a frame: every frame that is left. Single fields are no frames.
+#[test]
+fn of_a_cut_file_clips_have_what_is_left_and_fields_are_refused() {
+    let Some(python) = python() else { return };
+    let folder = folder("clips_cut");
+    let yaml = pipeline(&python, &folder, "clips8", "frames: 1", GRID);
+    for name in ["mkv_h264_pcm", "ts_h264_aac"] {
+        let whole = std::fs::read(made(&python, name)).unwrap();
+        let ending = &name[..name.find('_').unwrap()];
+        let cut = folder.join(format!("{name}.{ending}"));
+        std::fs::write(&cut, &whole[..whole.len() * 6 / 10 + 77]).unwrap();
+        let file = folder.join(format!("{name}.h5"));
+        let run = succeeds(call("run", &yaml, &cut, &file));
+        let args = ["--frames", "8", "--grid", "ego4d", "--holes"];
+        println!("{}", check(&python, &file, &cut, &args));
+        // A transport stream says nowhere how long it is.
+        let is_told = said(&run).contains("the recording is cut off");
+        assert_eq!(is_told, ending == "mkv", "{name}: {}", said(&run));
+    }
+    let input = made(&python, "mkv_h265_fields");
+    let file = folder.join("fields.h5");
+    let run = earmark(call("run", &yaml, &input, &file));
+    assert!(!run.status.success() && !file.exists());
+    for word in ["single fields", "interlace-mode"] {
+        assert!(said(&run).contains(word), "{word}: {}", said(&run));
     }
 }
 
@@ -154,6 +187,12 @@ fn clips_at_anchors_lie_where_they_should() {
     // Background frames are clips, too.
     let gated = "budget: { tokens_per_s: 400, max_gap_ms: 3000 }";
     holds("ts_h265_mp3", "clips8", "frames: 1", gated, &[]);
+    // Or one frame each.
+    let stills = "budget: { tokens_per_s: 400, max_gap_ms: 3000, clip_stills: true }";
+    holds("ts_h265_mp3", "clips8", "frames: 1", stills, &["--stills"]);
+    // Anchors' clips that wait for a keyframe begin there.
+    let waiting = "budget: { policy: anchors_only, tokens_per_s: 200, decode_penalty_tokens: 50, anchor_snap_ms: 300 }";
+    holds("mkv_h264_pcm", "clips8", "frames: 1", waiting, &["--waits"]);
     let streaming = "budget: { policy: anchors_only, planning: streaming, tokens_per_s: 200 }";
     holds(
         "mkv_h264_open_gop",
@@ -301,6 +340,17 @@ fn the_shipped_pipelines_of_clips_run_on_the_shipped_recording() {
             "{}",
             said(&exported)
         );
+        for format in ["pt", "npy", "safetensors"] {
+            let out = folder.join(format!("{name}_{format}"));
+            let out = out.to_str().unwrap();
+            succeeds(["export", file, "--format", format, "--output", out]);
+            let read = Command::new(&python)
+                .arg(root().join("tests/read_export.py"))
+                .args([format, out, file])
+                .output()
+                .unwrap();
+            assert!(read.status.success(), "{format}: {}", said(&read));
+        }
         let page = folder.join(format!("{name}.html"));
         succeeds(["report", file, "--output", page.to_str().unwrap()]);
         assert!(
@@ -309,4 +359,93 @@ fn the_shipped_pipelines_of_clips_run_on_the_shipped_recording() {
                 .contains("\"spans\":{")
         );
     }
+}
+
+/// Killed without a word, a run leaves the clips that were flushed; what is recovered of them is what an undisturbed run writes.
+#[test]
+fn what_a_kill_leaves_of_clips_is_recovered() {
+    let Some(python) = python() else { return };
+    let folder = folder("clips_killed");
+    let input = made(&python, "mkv_h264_pcm");
+    let yaml = pipeline(&python, &folder, "clips8", "frames: 1", GRID);
+    let whole = folder.join("whole.h5");
+    succeeds(call("run", &yaml, &input, &whole));
+    let text = std::fs::read_to_string(&yaml).unwrap();
+    let slow = text
+        .replace("framepick !", "framepick ! identity sleep-time=50000 !")
+        .replace("batch: 32", "batch: 32, flush_s: 1");
+    std::fs::write(&yaml, slow).unwrap();
+    let partial = folder.join("x.h5.partial");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_earmark"))
+        .args(call("run", &yaml, &input, &folder.join("x.h5")))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let saved = folder.join("saved.h5");
+    let recover = |from: &Path| {
+        let _ = std::fs::remove_file(&saved);
+        let args = ["recover".as_ref(), from.as_os_str(), "--output".as_ref()];
+        let more = [saved.as_os_str(), "--json".as_ref()];
+        let run = earmark(args.into_iter().chain(more));
+        let told: Value = serde_json::from_slice(&run.stdout).unwrap_or_default();
+        told["saved"]["frames"].as_u64().unwrap_or(0)
+    };
+    let begun = Instant::now();
+    loop {
+        assert!(begun.elapsed() < Duration::from_secs(100), "nothing comes");
+        assert!(child.try_wait().unwrap().is_none(), "it ended on its own");
+        std::thread::sleep(Duration::from_millis(100));
+        let copy = folder.join("copy.h5.partial");
+        if std::fs::copy(&partial, &copy).is_ok() && recover(&copy) > 0 {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(recover(&partial) > 0);
+    let verified = said(&earmark(["verify", saved.to_str().unwrap()]));
+    assert!(verified.contains("not complete"), "{verified}");
+    let compare = "import h5py, sys, numpy as np
+a, b = (h5py.File(x) for x in sys.argv[1:])
+n = len(a['frames/features'])
+assert 0 < n < len(b['frames/features']), n
+names = [f'{t}/{c}' for t in ('frames', 'clips') for c in a[t] if isinstance(a[t][c], h5py.Dataset)]
+assert 'clips/frame_pts_ns' in names and a['clips/frame_pts_ns'].shape == (n, 8), names
+for name in names:
+    assert np.array_equal(a[name][:], b[name][:n]), name";
+    let same = Command::new(&python)
+        .args(["-c", compare])
+        .args([&saved, &whole])
+        .output()
+        .unwrap();
+    assert!(same.status.success(), "{}", said(&same));
+}
+
+/// Clips of a stream, planned on the way.
+#[test]
+fn live_clips_are_complete_and_exact() {
+    let Some(python) = python() else { return };
+    let folder = folder("clips_live");
+    let input = made(&python, "mkv_h264_open_gop");
+    let model = made(&python, "clips").with_file_name("clips8.yaml");
+    let model = format!("model: {}", model.display());
+    let changes = [
+        // As fast as it can.
+        ("clocksync ! ", ""),
+        ("probe: onset", "probe: flux"),
+        ("tagger: yamnet", "tagger: none"),
+        ("model: efficientnet-lite0", &*model),
+        ("tokens_per_s: 49", "tokens_per_s: 300"),
+        ("max_gap_ms: 30000", "max_gap_ms: 1000"),
+    ];
+    let live = crate::live::changed(&folder, "live_file.yaml", &changes);
+    let url = format!("url={}", input.display());
+    let running = crate::live::Running::start(&folder, &[live.to_str().unwrap(), "--set", &url]);
+    let (ended, told) = running.end();
+    assert!(ended.status.success(), "{told}");
+    let files = crate::live::whole(&folder, &folder.join("out"));
+    assert_eq!(files.len(), 1, "{told}");
+    let args = ["--frames", "8", "--nearest"];
+    println!("{}", check(&python, &files[0], &input, &args));
 }

@@ -117,7 +117,7 @@ fn files(output: &Path, ending: &str) -> Vec<PathBuf> {
 
 /// Every file is whole.
 #[track_caller]
-fn whole(folder: &Path, output: &Path) -> Vec<PathBuf> {
+pub(crate) fn whole(folder: &Path, output: &Path) -> Vec<PathBuf> {
     assert_eq!(files(output, ".partial"), Vec::<PathBuf>::new());
     let files = files(output, ".h5");
     for file in &files {

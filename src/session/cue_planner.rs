@@ -7,6 +7,7 @@ use anchoring::plan::{Anchor, Entry, Header, Plan, PlanError, SCHEMA, Untaken};
 use anchoring::plan::{MAX_DURATION, MIN_DURATION};
 use anchoring::planning::change::Change;
 use anchoring::planning::change_clock::{ChangeClock, ChangeMap};
+use anchoring::planning::clips::ClipPlace;
 use anchoring::planning::decode_cost::DecodeCost;
 use anchoring::planning::global::{GivenCue, GlobalPlanner};
 use anchoring::planning::snapping::{snap_frames, snap_within};
@@ -65,8 +66,7 @@ impl Snapper<'_> {
         if self.budget.policy == Policy::Gated {
             snap_frames(entries, self.decode_cost, start, stop, max_gap, reach);
         }
-        let times = entries.iter().map(|entry| entry.planned);
-        self.decode_cost.frames_decoded(times)
+        self.decode_cost.frames_decoded(&*entries)
     }
 
     /// Snaps only as far as needed to decode at most `limit` frames; `false` if that is not possible.
@@ -108,7 +108,9 @@ impl Global {
             map.seen(times, &model)
         };
         let keyframes = snapper.decode_cost.keyframes.iter();
-        let keyframes: Vec<Nanos> = keyframes.map(|&key| key - start).collect();
+        // Of clips, the entries that begin at a keyframe.
+        let before = snapper.decode_cost.takes.other.before();
+        let keyframes: Vec<Nanos> = keyframes.map(|&key| key - start + before).collect();
         let clocks = SHARES
             .into_iter()
             .map(|share| map.clock().mixed(share))
@@ -185,6 +187,13 @@ impl CuePlanner {
     pub(super) fn set_keyframes(&mut self, keyframes: Vec<Nanos>, frame: Nanos) {
         if let Self::Global(global) = self {
             global.planner.set_keyframes(keyframes, frame);
+        }
+    }
+
+    /// Entries become clips, which are decoded whole.
+    pub(super) fn set_clips(&mut self, place: ClipPlace) {
+        if let Self::Global(global) = self {
+            global.planner.set_clips(place);
         }
     }
 

@@ -10,7 +10,7 @@ use anchoring::plan::MAX_DURATION;
 use anchoring::plan::{Plan, PlanError};
 use anchoring::planning::change::{Change, UnusableSizes};
 use anchoring::planning::clips::{ClipPlace, Shown};
-use anchoring::planning::decode_cost::DecodeCost;
+use anchoring::planning::decode_cost::{DecodeCost, Takes};
 use anchoring::planning::global::{GivenCue, given_label};
 use anchoring::settings::{Policy, Settings, Spread};
 use anchoring::time::{Nanos, Window};
@@ -206,6 +206,13 @@ impl Session<'_> {
                 planner.expect_stop(planned(container));
             }
             planner.set_keyframes(keyframes.iter().map(|&key| planned(key)).collect(), frame);
+            let clips = self
+                .pipeline
+                .clip
+                .map(|shape| ClipPlace::new(shape, settings));
+            if let Some(clips) = clips {
+                planner.set_clips(clips);
+            }
             if unusable.is_none() {
                 let half = HOP.scaled(0.5);
                 planner.set_changes(changes.iter().map(|one| Change {
@@ -236,6 +243,9 @@ impl Session<'_> {
                 decode_cost: DecodeCost {
                     keyframes: &keyframes,
                     frame_interval: frame,
+                    takes: clips.map_or(Takes::FRAMES, |clips| {
+                        clips.takes(frame, (start, stop - frame))
+                    }),
                 },
                 span: (start, stop),
                 budget: &settings.budget,
@@ -271,8 +281,8 @@ impl Session<'_> {
             }
         }
         let shown: Vec<Nanos> = match self.pipeline.clip {
-            // All in memory: eight bytes a frame.
-            Some(_) => shown.times()?.collect(),
+            // All in memory: eight bytes a frame. What an edit list leaves out lies before 0.
+            Some(_) => shown.times()?.filter(|at| *at >= Nanos::ZERO).collect(),
             None => {
                 let twice = plan.deduplicate(shown.times()?);
                 tracing::debug!("{twice} plan entries would have shared a frame with others");
@@ -307,7 +317,7 @@ impl Session<'_> {
                 Policy::Grid => {
                     plan.make_grid(shape, &settings.budget, self.pipeline.prices, shown);
                 }
-                _ => plan.make_clips(&ClipPlace::new(shape, &settings.anchors), shown),
+                _ => plan.make_clips(&ClipPlace::new(shape, settings), shown),
             }
         }
         for one in &mut plan.untaken {

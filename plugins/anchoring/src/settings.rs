@@ -177,6 +177,8 @@ pub struct BudgetSettings {
     pub clip_end: ClipEnd,
     /// Policy `grid`: clips further than this from every onset are left out, ms, -1..=3600000; -1: none is.
     pub clip_near_ms: i32,
+    /// Encoders of clips: background and untrusted entries take one frame each, which fills the whole clip.
+    pub clip_stills: bool,
 }
 
 impl Default for BudgetSettings {
@@ -202,6 +204,7 @@ impl Default for BudgetSettings {
             clip_stride: 16,
             clip_end: ClipEnd::default(),
             clip_near_ms: -1,
+            clip_stills: false,
         }
     }
 }
@@ -586,6 +589,7 @@ pub(crate) mod testing {
                         clip_stride: 16,
                         clip_end: ClipEnd::Ego4d,
                         clip_near_ms: -1,
+                        clip_stills: false,
                     },
                 };
                 // What the largest gap needs, in whole thousandths, and up to 2000 tokens a second more.

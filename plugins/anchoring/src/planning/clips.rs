@@ -2,10 +2,11 @@
 //!
 //! Three rules hold everywhere. A clip at an entry that would reach beyond an end of the recording is moved inside; where the recording is
 //! shorter than a clip, its last frame is repeated; of two equally near frames the earlier is taken. What a grid does at the ends,
-//! [`ClipEnd`] says.
+//! [`ClipEnd`] says. A still is one frame that fills a whole clip.
 
 use crate::plan::{ClipFrames, Entry, MAX_DURATION, NO_FRAME, Plan, Reason};
-use crate::settings::{AnchorSettings, BudgetSettings, ClipEnd};
+use crate::planning::decode_cost::{Taken, Takes};
+use crate::settings::{BudgetSettings, ClipEnd, Settings};
 use crate::tier::Prices;
 use crate::time::Nanos;
 
@@ -66,25 +67,57 @@ pub struct ClipPlace {
     shape: ClipShape,
     /// From the start of an anchor's clip to the time asked for; `None`: half a clip.
     lead: Option<Nanos>,
+    /// Background and untrusted entries are stills.
+    stills: bool,
 }
 
 impl ClipPlace {
     /// As the settings have it.
-    pub fn new(shape: ClipShape, anchors: &AnchorSettings) -> Self {
+    pub fn new(shape: ClipShape, settings: &Settings) -> Self {
+        let anchors = &settings.anchors;
         // The entry lies `look_ms` after the event.
         let lead = (anchors.clip_lead_ms >= 0)
             .then(|| Nanos::from_ms((anchors.clip_lead_ms + anchors.look_ms).into()));
-        Self { shape, lead }
+        Self {
+            shape,
+            lead,
+            stills: settings.budget.clip_stills,
+        }
+    }
+
+    fn is_still(&self, entry: &Entry) -> bool {
+        self.stills && matches!(entry.reason, Reason::Background | Reason::Untrusted)
+    }
+
+    /// The clip that one frame fills.
+    fn still(&self, at: Nanos, interval: Nanos) -> Option<ClipFrames> {
+        ClipFrames::new(vec![at; self.shape.frames as usize], interval)
     }
 
     /// From its first frame to the entry.
-    fn before(&self, entry: &Entry, interval: Nanos) -> Nanos {
+    fn before(&self, is_anchor: bool, interval: Nanos) -> Nanos {
         match self.lead {
-            Some(lead) if entry.anchor.is_some() => lead,
+            Some(lead) if is_anchor => lead,
             _ => {
                 let half = i64::from(self.shape.frames / 2);
                 Nanos::new(self.shape.step(interval).get().saturating_mul(half))
             }
+        }
+    }
+
+    /// What clips take of a recording whose first and last frame these are.
+    pub fn takes(&self, interval: Nanos, within: (Nanos, Nanos)) -> Takes {
+        let step = self.shape.step(interval);
+        let taken = |is_anchor| {
+            let before = self.before(is_anchor, interval);
+            Taken::clip(self.shape.frames, step, before, within)
+        };
+        Takes {
+            anchor: taken(true),
+            other: match self.stills {
+                true => Taken::FRAME,
+                false => taken(false),
+            },
         }
     }
 
@@ -98,7 +131,10 @@ impl ClipPlace {
     /// The clip of an entry in a stream whose frames are not known, and lie this far apart: the nearest will serve. It begins no earlier than
     /// `origin`.
     pub fn in_stream(&self, entry: &Entry, origin: Nanos, interval: Nanos) -> Option<ClipFrames> {
-        let start = (entry.first_asked() - self.before(entry, interval)).max(origin);
+        if self.is_still(entry) {
+            return self.still(entry.planned.max(origin), interval);
+        }
+        let start = (entry.planned - self.before(entry.anchor.is_some(), interval)).max(origin);
         let step = self.shape.step(interval);
         ClipFrames::new(spread(self.shape, start, step), interval)
     }
@@ -106,17 +142,23 @@ impl ClipPlace {
     /// The clip of an entry among the frames of a recording.
     pub fn among(&self, entry: &Entry, shown: Shown<'_>) -> Option<ClipFrames> {
         let (first, last) = (*shown.times.first()?, *shown.times.last()?);
-        let asked = entry.first_asked();
+        let planned = entry.planned;
+        if self.is_still(entry) {
+            return self.still(shown.times[shown.nearest(planned)], shown.interval);
+        }
+        let before = self.before(entry.anchor.is_some(), shown.interval);
         let n = self.shape.frames as usize;
         let times = match self.shape.every {
             Every::Frames(step) => {
                 let step = step.max(1) as usize;
                 let start = match self.lead {
                     Some(lead) if entry.anchor.is_some() => {
-                        let from = asked - lead;
+                        let from = planned - lead;
                         shown.times.partition_point(|time| *time < from)
                     }
-                    _ => shown.nearest(asked).saturating_sub(n / 2 * step),
+                    // Snapped so that it begins at a keyframe, however uneven the frames are.
+                    _ if entry.asked.is_some() => shown.nearest(planned - before),
+                    _ => shown.nearest(planned).saturating_sub(n / 2 * step),
                 };
                 let length = n.saturating_sub(1) * step;
                 let latest = (shown.times.len() - 1).saturating_sub(length);
@@ -127,8 +169,7 @@ impl ClipPlace {
             Every::Time(step) => {
                 let length = step.get().saturating_mul(n.saturating_sub(1) as i64);
                 let latest = (last - Nanos::new(length)).max(first);
-                let start = asked - self.before(entry, shown.interval);
-                let start = start.min(latest).max(first);
+                let start = (planned - before).min(latest).max(first);
                 let times = spread(self.shape, start, step).into_iter();
                 times.map(|at| shown.times[shown.nearest(at)]).collect()
             }

@@ -25,7 +25,8 @@ use crate::plan::{
     Anchor, Entry, Header, MAX_DURATION, MIN_DURATION, Plan, PlanError, Reason, SCHEMA, Untaken,
 };
 use crate::planning::change_clock::ChangeClock;
-use crate::planning::decode_cost::DecodeCost;
+use crate::planning::clips::ClipPlace;
+use crate::planning::decode_cost::{DecodeCost, Takes};
 use crate::planning::uniform::{MIN_SPACING, evenly_over, frames_needed, uniform_tiers};
 use crate::planning::value::ValueModel;
 use crate::settings::{Policy, Settings};
@@ -78,6 +79,8 @@ pub struct GlobalPlanner {
     /// Where decoding can start, and the time from one frame to the next.
     keyframes: Vec<Nanos>,
     frame_interval: Nanos,
+    /// Where clips lie; `None` for frames.
+    clips: Option<ClipPlace>,
     /// Cues of other sources, in order of time.
     given: Vec<GivenCue>,
     /// Frames without an anchor are even on this clock.
@@ -102,6 +105,7 @@ impl GlobalPlanner {
             audible: Vec::new(),
             keyframes: Vec::new(),
             frame_interval: Nanos::new(1),
+            clips: None,
             given: Vec::new(),
             clock: ChangeClock::default(),
             keeps_untaken: true,
@@ -127,6 +131,11 @@ impl GlobalPlanner {
     pub fn set_keyframes(&mut self, keyframes: Vec<Nanos>, frame_interval: Nanos) {
         self.keyframes = keyframes;
         self.frame_interval = frame_interval.max(Nanos::new(1));
+    }
+
+    /// Entries become clips, which are decoded whole.
+    pub fn set_clips(&mut self, place: ClipPlace) {
+        self.clips = Some(place);
     }
 
     /// Spreads background and untrusted frames evenly over change instead of over time.
@@ -404,14 +413,19 @@ impl GlobalPlanner {
     /// The most valuable candidates that the budget pays for, in order of visibility.
     fn choose(&self, allocation: &mut Allocation, model: &ValueModel) -> Vec<Chosen> {
         let frames = self.frame_times(allocation.duration);
+        let within = (Nanos::ZERO, allocation.duration - self.frame_interval);
+        let takes = self.clips.as_ref().map_or(Takes::FRAMES, |place| {
+            place.takes(self.frame_interval, within)
+        });
         let decode_cost = DecodeCost {
             keyframes: &self.keyframes,
             frame_interval: self.frame_interval,
+            takes,
         };
         let per_frame = self.settings.budget.decode_penalty_tokens;
         let penalty = DecodePenalty::new(decode_cost, per_frame, self.anchor_price());
         let keyframes = match &penalty {
-            Some(_) => self.keyframes_after(&frames, allocation.duration),
+            Some(_) => self.keyframes_after(&frames, allocation.duration, takes.anchor.before()),
             None => Vec::new(),
         };
         let mut queue = CandidateQueue::new(&self.candidates, &frames, *model, self.min_gap())
@@ -497,13 +511,18 @@ impl GlobalPlanner {
     }
 
     /// The keyframes for which the candidates' frames may wait: the next one, if it is within reach and inside the
-    /// window.
-    fn keyframes_after(&self, frames: &[Nanos], duration: Nanos) -> Vec<Option<Nanos>> {
+    /// window. Clips wait until they begin at a keyframe, so long `before` their entry.
+    fn keyframes_after(
+        &self,
+        frames: &[Nanos],
+        duration: Nanos,
+        before: Nanos,
+    ) -> Vec<Option<Nanos>> {
         let reach = Nanos::from_ms(self.settings.budget.anchor_snap_ms.into());
         let after = |(candidate, &frame): (&Candidate, &Nanos)| {
-            let next = self.keyframes.partition_point(|key| *key <= frame);
+            let next = self.keyframes.partition_point(|key| *key + before <= frame);
             let window = candidate.window(&self.settings.anchors, duration);
-            let keyframe = self.keyframes.get(next).copied();
+            let keyframe = self.keyframes.get(next).map(|key| *key + before);
             keyframe.filter(|key| *key - frame <= reach && *key < window.stop())
         };
         self.candidates.iter().zip(frames).map(after).collect()

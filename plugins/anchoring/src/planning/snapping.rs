@@ -1,7 +1,8 @@
 //! Snapping: entries without an anchor move to frames that are cheap to decode: keyframes, and frames that an anchor's entry
 //! decodes anyway.
 //!
-//! A frame costs the frames from its keyframe up to itself, minus those that another entry of the same GOP pays for.
+//! A frame costs the frames from its keyframe up to itself, minus those that another entry of the same GOP pays for; a
+//! clip costs what its frames need in every GOP that it touches, and moves so that it begins at a keyframe.
 //! An entry may move a little as long as the largest gap holds, so the entries between two anchors are moved
 //! together: of all moves within the reach the cheapest one, and of those the one that moves least (dynamic
 //! programming). Anchors' entries stay, and so do the number of entries and their price in tokens.
@@ -10,7 +11,7 @@
 //! much as it takes to decode no more than a given number of frames, and rather later than earlier.
 
 use crate::plan::{Entry, Reason};
-use crate::planning::decode_cost::DecodeCost;
+use crate::planning::decode_cost::{DecodeCost, Gop, Takes};
 use crate::planning::uniform::MIN_SPACING;
 use crate::time::Nanos;
 
@@ -39,8 +40,7 @@ pub fn snap_within(
     reach: Nanos,
     limit: u64,
 ) -> bool {
-    let decoded =
-        |entries: &[Entry]| decode_cost.frames_decoded(entries.iter().map(|entry| entry.planned));
+    let decoded = |entries: &[Entry]| decode_cost.frames_decoded(entries);
     if decode_cost.keyframes.is_empty() || decoded(entries) <= limit {
         return true;
     }
@@ -113,7 +113,15 @@ pub fn snap_frames(
     reach: Nanos,
 ) {
     let weigh = Weigh::Decoding;
+    if decode_cost.takes == Takes::FRAMES {
+        return snap(entries, decode_cost, (start, stop), max_gap, reach, weigh);
+    }
+    // Clips may share with others than their neighbours, which is not weighed.
+    let before = (entries.to_vec(), decode_cost.frames_decoded(&*entries));
     snap(entries, decode_cost, (start, stop), max_gap, reach, weigh);
+    if decode_cost.frames_decoded(&*entries) > before.1 {
+        entries.clone_from_slice(&before.0);
+    }
 }
 
 fn snap(
@@ -138,15 +146,17 @@ fn snap(
             .take(MAX_RUN)
             .take_while(|entry| entry.reason != Reason::Anchor)
             .count();
-        let after = entries.get(from + run).map(|entry| entry.planned);
+        let after = entries
+            .get(from + run)
+            .map(|entry| Fixed::new(entry, decode_cost));
         let run_entries = &mut entries[from..from + run];
         let times: Vec<Nanos> = run_entries.iter().map(|entry| entry.planned).collect();
         let span = Span {
             decode_cost,
+            a: before.as_ref().map_or(start, |fixed: &Fixed| fixed.at),
+            b: after.as_ref().map_or(stop, |fixed| fixed.at),
             before,
             after,
-            a: before.unwrap_or(start),
-            b: after.unwrap_or(stop),
             max_gap,
             reach,
             share_after_keyframe,
@@ -156,16 +166,36 @@ fn snap(
             entry.asked = Some(entry.first_asked()).filter(|asked| *asked != at);
             entry.planned = at;
         }
-        before = after;
+        before = span.after;
         from += run + 1;
+    }
+}
+
+/// An entry that stays.
+struct Fixed {
+    at: Nanos,
+    /// Where its clip begins; for a frame, its own time.
+    start: Nanos,
+    /// The GOPs that are decoded for it, and how deep.
+    decoded: Vec<(Gop, u64)>,
+}
+
+impl Fixed {
+    fn new(entry: &Entry, decode_cost: DecodeCost<'_>) -> Self {
+        let taken = decode_cost.taken(entry);
+        Self {
+            at: entry.planned,
+            start: taken.start(entry.planned),
+            decoded: decode_cost.reach(entry.planned, taken).collect(),
+        }
     }
 }
 
 /// The span between two fixed entries, and how entries inside may move.
 struct Span<'a> {
     decode_cost: DecodeCost<'a>,
-    before: Option<Nanos>,
-    after: Option<Nanos>,
+    before: Option<Fixed>,
+    after: Option<Fixed>,
     a: Nanos,
     b: Nanos,
     max_gap: Nanos,
@@ -176,11 +206,10 @@ struct Span<'a> {
 }
 
 /// A position for an entry, and the cheapest way to it.
-#[derive(Clone, Copy)]
 struct Position {
     at: Nanos,
-    gop: Option<usize>,
-    depth: u64,
+    /// The GOPs that must be decoded for it, and how deep.
+    decodes: Vec<(Gop, u64)>,
     /// Frames decoded and nanoseconds moved, for this entry and all before it.
     cost: (u64, u64),
     /// Index of the position of the entry before.
@@ -204,7 +233,7 @@ impl Span<'_> {
                             Nanos::ZERO
                         };
                         (near >= least && near <= self.max_gap)
-                            .then(|| ((self.newly_decoded(position), 0), 0))
+                            .then(|| ((self.newly_decoded(position, &[]), 0), 0))
                     }
                     Some(last) => last
                         .iter()
@@ -214,12 +243,7 @@ impl Span<'_> {
                             gap >= spacing && gap <= self.max_gap
                         })
                         .map(|(i, from)| {
-                            let paid = match from.gop == position.gop {
-                                true => position.depth.saturating_sub(
-                                    self.already_decoded(position.gop).max(from.depth),
-                                ),
-                                false => self.newly_decoded(position),
-                            };
+                            let paid = self.newly_decoded(position, &from.decodes);
                             ((from.cost.0 + paid, from.cost.1), i)
                         })
                         .min_by_key(|&(cost, i)| (self.weigh.of(cost), i)),
@@ -265,11 +289,11 @@ impl Span<'_> {
 
     /// The least spacing: half of the closest that there is, or a quarter of the largest gap.
     fn min_spacing(&self, times: &[Nanos]) -> Nanos {
-        let edges = self
-            .before
+        let fixed = |fixed: &Option<Fixed>| fixed.as_ref().map(|fixed| fixed.at);
+        let edges = fixed(&self.before)
             .into_iter()
             .chain(times.iter().copied())
-            .chain(self.after);
+            .chain(fixed(&self.after));
         let edges: Vec<Nanos> = edges.collect();
         let closest = edges.windows(2).map(|w| w[1] - w[0]).min();
         let quarter = Nanos::new(self.max_gap.get() / 4);
@@ -280,37 +304,47 @@ impl Span<'_> {
             .max(Nanos::ZERO)
     }
 
-    /// Frames of a GOP that the fixed entries at both ends pay for.
-    fn already_decoded(&self, gop: Option<usize>) -> u64 {
-        let ends = self.before.into_iter().chain(self.after);
-        ends.filter(|&end| self.decode_cost.gop_of(end) == gop)
-            .map(|end| self.decode_cost.depth(gop, end))
-            .max()
-            .unwrap_or(0)
-    }
-
-    fn newly_decoded(&self, position: &Position) -> u64 {
-        position
-            .depth
-            .saturating_sub(self.already_decoded(position.gop))
+    /// Frames that are decoded for this position, but neither for the entry before it nor for the fixed ones at both ends.
+    fn newly_decoded(&self, position: &Position, entry_before: &[(Gop, u64)]) -> u64 {
+        let ends = self.before.iter().chain(&self.after);
+        let paid = |gop: Gop| {
+            ends.clone()
+                .flat_map(|fixed| &fixed.decoded)
+                .chain(entry_before)
+                .filter_map(|&(other, depth)| (other == gop).then_some(depth))
+                .max()
+                .unwrap_or(0)
+        };
+        let decodes = position.decodes.iter();
+        decodes
+            .map(|&(gop, depth)| depth.saturating_sub(paid(gop)))
+            .sum()
     }
 
     /// Positions for entry `index` of `count`, now at `at`: where it is; the earliest allowed; keyframes; frames that
     /// an anchor decodes, in steps of the least spacing; without an anchor, frames that follow a keyframe, in the
-    /// same steps; and positions at a whole number of largest gaps from an end or a keyframe.
+    /// same steps; and positions at a whole number of largest gaps from an end or a keyframe. Clips begin at the
+    /// keyframes, and lie inside what an anchor's clip decodes.
     fn positions(&self, index: usize, count: usize, at: Nanos, spacing: Nanos) -> Vec<Position> {
         let (low, high) = ((at - self.reach).max(self.a), (at + self.reach).min(self.b));
         let keys = self.decode_cost.keyframes;
+        // From the start of a clip to its entry.
+        let own = self.decode_cost.takes.other;
+        let lead = own.before();
+        // Entries whose clips begin at the keyframes.
         let within = |from: Nanos, to: Nanos| {
-            let first = keys.partition_point(|&key| key < from);
-            let last = keys.partition_point(|&key| key <= to);
-            &keys[first..last.max(first)]
+            let first = keys.partition_point(|&key| key + lead < from);
+            let last = keys.partition_point(|&key| key + lead <= to);
+            keys[first..last.max(first)]
+                .iter()
+                .map(move |&key| key + lead)
         };
-        let mut positions: Vec<Nanos> = within(low, high).to_vec();
+        let mut positions: Vec<Nanos> = within(low, high).collect();
         positions.push(low);
-        for end in self.before.into_iter().chain(self.after) {
-            if let Some(gop) = self.decode_cost.gop_of(end) {
-                let key = keys[gop].min(end);
+        for end in self.before.iter().chain(&self.after) {
+            if let Some(gop) = self.decode_cost.gop_of(end.start) {
+                let end = end.start;
+                let (key, end) = (keys[gop].min(end) + lead, end + lead);
                 positions.push(at.clamp(key, end));
                 let back = |n: i64| end - Nanos::new(spacing.get().saturating_mul(n));
                 positions.extend((1..=STEPS).map(back).filter(|&position| position >= key));
@@ -318,7 +352,7 @@ impl Span<'_> {
         }
         if self.share_after_keyframe {
             let step = |n: i64| Nanos::new(spacing.get().saturating_mul(n));
-            for &key in within(low - step(STEPS), high) {
+            for key in within(low - step(STEPS), high) {
                 positions.extend((1..=STEPS).map(|n| key + step(n)));
             }
         }
@@ -327,8 +361,8 @@ impl Span<'_> {
         positions.push(self.b - steps(count - index));
         for n in 1..=2 {
             let far = steps(n);
-            positions.extend(within(low + far, high + far).iter().map(|&key| key - far));
-            positions.extend(within(low - far, high - far).iter().map(|&key| key + far));
+            positions.extend(within(low + far, high + far).map(|key| key - far));
+            positions.extend(within(low - far, high - far).map(|key| key + far));
         }
         positions.retain(|position| *position >= low && *position <= high && *position != at);
         positions.sort_unstable();
@@ -340,16 +374,11 @@ impl Span<'_> {
         positions.push(at);
         positions
             .into_iter()
-            .map(|at| {
-                let gop = self.decode_cost.gop_of(at);
-                let depth = self.decode_cost.depth(gop, at);
-                Position {
-                    at,
-                    gop,
-                    depth,
-                    cost: (0, 0),
-                    from: 0,
-                }
+            .map(|at| Position {
+                at,
+                decodes: self.decode_cost.reach(at, own).collect(),
+                cost: (0, 0),
+                from: 0,
             })
             .collect()
     }

@@ -112,7 +112,7 @@ fn a_grid_in_time_takes_the_nearest_frames() {
 fn a_clip_lies_around_its_entry_or_begins_before_the_event_and_stays_inside() {
     let times = recording(100);
     let settings = Settings::default();
-    let centred = ClipPlace::new(shape(4, 2), &settings.anchors);
+    let centred = ClipPlace::new(shape(4, 2), &settings);
     let clip = |place: &ClipPlace, at, anchor| {
         numbers(&place.among(&entry(at, anchor), shown(&times)).unwrap())
     };
@@ -123,22 +123,59 @@ fn a_clip_lies_around_its_entry_or_begins_before_the_event_and_stays_inside() {
     let all = centred.among(&entry(20, None), shown(&short)).unwrap();
     assert_eq!(numbers(&all), [0, 2, 4, 4]);
     // 100 ms before an event that is asked for 60 ms late.
-    let mut anchors = settings.anchors;
-    anchors.clip_lead_ms = 100;
+    let mut settings = settings;
+    settings.anchors.clip_lead_ms = 100;
     let ms: Vec<_> = (0..100).map(|k| Nanos::from_ms(10 * k)).collect();
     let shown = Shown {
         times: &ms,
         interval: Nanos::from_ms(10),
     };
-    let lead = ClipPlace::new(shape(4, 1), &anchors);
+    let lead = ClipPlace::new(shape(4, 1), &settings);
     let at = Nanos::from_ms(500).get();
     let found = lead.among(&entry(at, Some(0)), shown).unwrap();
     assert_eq!(found.times[..2], [340, 350].map(Nanos::from_ms));
     let found = lead.among(&entry(at, None), shown).unwrap();
     assert_eq!(found.times[..2], [480, 490].map(Nanos::from_ms));
+    // Snapped to begin at 300 ms.
+    let snapped = Entry {
+        asked: Some(Nanos::from_ms(490)),
+        ..entry(Nanos::from_ms(320).get(), None)
+    };
+    assert_eq!(
+        lead.among(&snapped, shown).unwrap().start,
+        Nanos::from_ms(300)
+    );
     // The same in a stream.
     let streamed = lead.in_stream(&entry(at, Some(0)), Nanos::ZERO, shown.interval);
     assert_eq!(streamed.unwrap().times[..2], [340, 350].map(Nanos::from_ms));
     let early = lead.in_stream(&entry(0, Some(0)), Nanos::ZERO, shown.interval);
     assert_eq!(early.unwrap().start, Nanos::ZERO);
+}
+
+#[test]
+fn a_still_is_one_frame_that_fills_its_clip() {
+    let times = recording(100);
+    let mut settings = Settings::default();
+    settings.budget.clip_stills = true;
+    let place = ClipPlace::new(shape(4, 2), &settings);
+    let clip = |entry: &Entry| place.among(entry, shown(&times)).unwrap();
+    let still = clip(&entry(503, None));
+    assert_eq!(numbers(&still), [50, 50, 50, 50]);
+    assert_eq!(
+        (still.start, still.stop),
+        (Nanos::new(500), Nanos::new(510))
+    );
+    assert_eq!(still.distinct().count(), 1);
+    // An anchor's is none, nor are those of policy uniform.
+    assert_eq!(numbers(&clip(&entry(503, Some(0)))), [46, 48, 50, 52]);
+    let uniform = Entry {
+        reason: Reason::Uniform,
+        ..entry(503, None)
+    };
+    assert_eq!(numbers(&clip(&uniform)), [46, 48, 50, 52]);
+    let streamed = place.in_stream(&entry(503, None), Nanos::ZERO, Nanos::new(10));
+    assert_eq!(streamed.unwrap().times[..], [Nanos::new(503); 4]);
+    // A still costs what its frame costs.
+    let takes = place.takes(Nanos::new(10), (Nanos::ZERO, Nanos::new(990)));
+    assert_eq!(takes.other, crate::planning::decode_cost::Taken::FRAME);
 }

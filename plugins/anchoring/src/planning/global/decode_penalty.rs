@@ -1,22 +1,11 @@
-//! The decode penalty: anchors deep in a GOP count for less, unless another frame has paid for the way there.
+//! The decode penalty: anchors whose frames lie deep in a GOP count for less, unless others have paid for the way there. A clip may
+//! reach over several GOPs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::planning::decode_cost::DecodeCost;
+use crate::planning::decode_cost::{DecodeCost, Gop};
 use crate::tier::Tokens;
 use crate::time::Nanos;
-
-/// Index of the GOP's keyframe.
-type Gop = Option<usize>;
-
-/// What is left of a frame's value.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Share {
-    /// The share of its value that a frame keeps: its tokens, divided by its tokens plus its penalty. In (0, 1].
-    pub(super) of: f64,
-    /// The share can't grow until the GOP is decoded deeper than this; `None` if it can't grow at all.
-    pub(super) until: Option<(Gop, u64)>,
-}
 
 /// Where decoding can start, and how deep each GOP is decoded so far.
 #[derive(Debug)]
@@ -46,40 +35,56 @@ impl<'a> DecodePenalty<'a> {
         })
     }
 
-    /// The share of a frame at this time. With `optimistic`, the share that it will have once half of the missing
-    /// frames are decoded for others.
-    pub(super) fn share(&self, at: Nanos, optimistic: bool) -> Share {
-        let gop = self.cost.gop_of(at);
-        let depth = self.cost.depth(gop, at);
-        let paid = self.paid.get(&gop).copied().unwrap_or(0);
-        let missing = depth.saturating_sub(paid);
-        let missing = if optimistic { missing / 2 } else { missing };
-        Share {
-            of: self.frame_tokens / (self.frame_tokens + self.per_frame * missing as f64),
-            until: (missing > 0).then_some((gop, depth - missing)),
-        }
+    /// By GOP, how deep an anchor at this time needs it decoded, and how many frames of it nobody has paid for. With `optimistic`,
+    /// as if half of these were decoded for others.
+    fn missing(
+        &self,
+        at: Nanos,
+        optimistic: bool,
+    ) -> impl Iterator<Item = (Gop, u64, u64)> + use<'a, '_> {
+        let reach = self.cost.reach(at, self.cost.takes.anchor);
+        reach.map(move |(gop, depth)| {
+            let paid = self.paid.get(&gop).copied().unwrap_or(0);
+            let missing = depth.saturating_sub(paid);
+            (gop, depth, if optimistic { missing / 2 } else { missing })
+        })
     }
 
-    /// [`Self::take`] reports `index` once this share no longer holds.
-    pub(super) fn watch(&mut self, index: usize, share: Share) {
-        if let Some((gop, depth)) = share.until {
+    /// The share of its value that an anchor at this time keeps: its tokens, divided by its tokens plus its penalty. In (0, 1].
+    pub(super) fn share(&self, at: Nanos, optimistic: bool) -> f64 {
+        let missing: u64 = self
+            .missing(at, optimistic)
+            .map(|(.., missing)| missing)
+            .sum();
+        self.frame_tokens / (self.frame_tokens + self.per_frame * missing as f64)
+    }
+
+    /// [`Self::take`] reports `index` once the share at this time no longer holds.
+    pub(super) fn watch(&mut self, index: usize, at: Nanos, optimistic: bool) {
+        // It can't grow until one of its GOPs is decoded deeper than this.
+        let until: Vec<_> = self
+            .missing(at, optimistic)
+            .filter(|(.., missing)| *missing > 0)
+            .map(|(gop, depth, missing)| (gop, depth - missing))
+            .collect();
+        for (gop, depth) in until {
             self.waiting.entry(gop).or_default().insert((depth, index));
         }
     }
 
-    /// A frame at this time is taken. Returns the candidates whose shares may have grown.
+    /// An anchor at this time is taken. Returns the candidates whose shares may have grown.
     pub(super) fn take(&mut self, at: Nanos) -> Vec<usize> {
-        let gop = self.cost.gop_of(at);
-        let depth = self.cost.depth(gop, at);
-        let paid = self.paid.entry(gop).or_insert(0);
-        *paid = depth.max(*paid);
-        let Some(waiting) = self.waiting.get_mut(&gop) else {
-            return Vec::new();
-        };
-        let rest = waiting.split_off(&(*paid, 0));
-        std::mem::replace(waiting, rest)
-            .into_iter()
-            .map(|(_, index)| index)
-            .collect()
+        let mut grown = Vec::new();
+        for (gop, depth) in self.cost.reach(at, self.cost.takes.anchor) {
+            let paid = self.paid.entry(gop).or_insert(0);
+            *paid = depth.max(*paid);
+            let Some(waiting) = self.waiting.get_mut(&gop) else {
+                continue;
+            };
+            let rest = waiting.split_off(&(*paid, 0));
+            let over = std::mem::replace(waiting, rest);
+            grown.extend(over.into_iter().map(|(_, index)| index));
+        }
+        grown
     }
 }

@@ -8,8 +8,8 @@
 //! upper bounds, and few are computed again. Of candidates with equal value, the one farthest from the chosen ones
 //! comes first, so a sound that repeats for an hour is sampled all over the hour.
 //!
-//! With a decode penalty, a frame makes others in its GOP cheaper, and may wait for the next keyframe if that saves
-//! more than what is over by then. The upper bound then assumes that half of the way to a frame is paid by others. A
+//! With a decode penalty, a frame (or a clip) makes others in its GOPs cheaper, and may wait for the next keyframe if
+//! that saves more than what is over by then. The upper bound then assumes that half of the way to a frame is paid by others. A
 //! distant candidate is evaluated again whenever that way is halved, not whenever another is chosen. So one GOP that
 //! lasts for hours is ordered as fast as many short ones.
 
@@ -197,7 +197,7 @@ impl<'a> CandidateQueue<'a> {
         }
         if let Some(penalty) = &mut self.penalty {
             for at in frame_options(self.frame_times, &self.keyframes, i) {
-                penalty.watch(i, penalty.share(at, loose));
+                penalty.watch(i, at, loose);
             }
         }
         self.bounds[i] = if loose {
@@ -218,7 +218,7 @@ impl<'a> CandidateQueue<'a> {
             let share = self
                 .penalty
                 .as_ref()
-                .map_or(1.0, |d| d.share(at, optimistic).of);
+                .map_or(1.0, |d| d.share(at, optimistic));
             (at, value, value * share)
         };
         let fitting =
@@ -283,7 +283,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::planning::decode_cost::DecodeCost;
+    use crate::planning::decode_cost::{DecodeCost, Taken, Takes};
     use crate::settings::BudgetSettings;
 
     fn model() -> ValueModel {
@@ -389,10 +389,7 @@ mod tests {
                 })
                 .collect();
             let frame_times = frame_times(&candidates);
-            let decode_cost = DecodeCost {
-                keyframes: &[Nanos::ZERO],
-                frame_interval: Nanos::from_ms(40),
-            };
+            let decode_cost = DecodeCost::of_frames(&[Nanos::ZERO], Nanos::from_ms(40));
             let penalty = DecodePenalty::new(decode_cost, 10.0, 784);
             let gap = Nanos::from_ms(500);
             let mut queue = CandidateQueue::new(&candidates, &frame_times, model(), gap)
@@ -425,11 +422,16 @@ mod tests {
     }
 
     /// What the penalty decides, by brute force: every candidate is evaluated again after each frame.
-    fn by_brute_force(candidates: &[Candidate], per_frame: f64, reach: i64) -> Vec<f64> {
+    fn by_brute_force(
+        candidates: &[Candidate],
+        per_frame: f64,
+        reach: i64,
+        takes: Takes,
+    ) -> Vec<f64> {
         let (frame_times, later, keyframes) = with_keyframes(candidates, reach);
         let decode_cost = DecodeCost {
-            keyframes: &keyframes,
-            frame_interval: Nanos::from_ms(20),
+            takes,
+            ..DecodeCost::of_frames(&keyframes, Nanos::from_ms(20))
         };
         let gap = Nanos::new(1);
         let penalty = DecodePenalty::new(decode_cost, per_frame, 784);
@@ -461,10 +463,7 @@ mod tests {
     /// The same with times, if frames may wait this long for a keyframe.
     fn waiting(candidates: &[Candidate], per_frame: f64, reach: i64) -> Vec<(usize, i64)> {
         let (frame_times, later, keyframes) = with_keyframes(candidates, reach);
-        let decode_cost = DecodeCost {
-            keyframes: &keyframes,
-            frame_interval: Nanos::from_ms(20),
-        };
+        let decode_cost = DecodeCost::of_frames(&keyframes, Nanos::from_ms(20));
         let gap = Nanos::new(1);
         let penalty = DecodePenalty::new(decode_cost, per_frame, 784);
         let mut queue = CandidateQueue::new(candidates, &frame_times, model(), gap)
@@ -488,6 +487,43 @@ mod tests {
         assert_eq!(weighed(&four, 0.0), [1, 3, 2, 0]);
         // The third is near a keyframe. The second pays for the first, which then costs nothing.
         assert_eq!(weighed(&four, 10.0), [2, 1, 0, 3]);
+    }
+
+    /// The second clip begins in the GOP before its frame's and needs almost all of it; what it decodes pays for the third.
+    #[test]
+    fn a_clip_is_weighed_with_all_that_it_needs() {
+        let three = [
+            candidate(20_700, 0.5),
+            candidate(30_200, 0.5),
+            candidate(28_000, 0.3),
+        ];
+        let mut three = three.to_vec();
+        three.sort_by_key(|candidate| candidate.visible);
+        let order = |takes| {
+            let (frame_times, _, keyframes) = with_keyframes(&three, 0);
+            let decode_cost = DecodeCost {
+                takes,
+                ..DecodeCost::of_frames(&keyframes, Nanos::from_ms(20))
+            };
+            let penalty = DecodePenalty::new(decode_cost, 10.0, 784);
+            let mut queue = CandidateQueue::new(&three, &frame_times, model(), Nanos::from_ms(500))
+                .with_penalty(penalty, Vec::new());
+            let mut order = Vec::new();
+            while let Some((i, at, _)) = queue.next() {
+                queue.take(i, at);
+                order.push(i);
+            }
+            order
+        };
+        assert_eq!(order(Takes::FRAMES), [2, 0, 1]);
+        let within = (Nanos::ZERO, Nanos::from_ms(99_980));
+        let half = Nanos::from_ms(320);
+        let clip = Taken::clip(32, Nanos::from_ms(20), half, within);
+        let takes = Takes {
+            anchor: clip,
+            other: clip,
+        };
+        assert_eq!(order(takes), [0, 2, 1]);
     }
 
     #[test]
@@ -520,11 +556,19 @@ mod tests {
         #[test]
         fn the_next_candidate_is_as_valuable_as_by_brute_force(
             onsets in prop::collection::btree_map(0i64..90_000, 0.01f32..1.0, 0..60),
-            per_frame in 0.0f64..100.0, reach in 0i64..2_000,
+            per_frame in 0.0f64..100.0, reach in 0i64..2_000, clip in (1u32..64, 20i64..400, 0i64..3_000),
         ) {
             let candidates: Vec<_> = onsets.into_iter().map(|(ms, p)| candidate(ms, p)).collect();
             let (frame_times, later, keyframes) = with_keyframes(&candidates, reach);
-            let decode_cost = DecodeCost { keyframes: &keyframes, frame_interval: Nanos::from_ms(20) };
+            // Frames, or clips that reach over keyframes.
+            let (frames, step, before) = clip;
+            let within = (Nanos::ZERO, Nanos::from_ms(99_980));
+            let anchor = match frames {
+                1 => Taken::FRAME,
+                _ => Taken::clip(frames, Nanos::from_ms(step), Nanos::from_ms(before), within),
+            };
+            let takes = Takes { anchor, ..Takes::FRAMES };
+            let decode_cost = DecodeCost { takes, ..DecodeCost::of_frames(&keyframes, Nanos::from_ms(20)) };
             let penalty = DecodePenalty::new(decode_cost, per_frame, 784);
             let mut queue = CandidateQueue::new(&candidates, &frame_times, model(), Nanos::new(1)).with_penalty(penalty, later);
             let mut values = Vec::new();
@@ -533,7 +577,7 @@ mod tests {
                 values.push(queue.rank(i, weighed).0 as f64);
                 queue.take(i, at);
             }
-            prop_assert_eq!(values, by_brute_force(&candidates, per_frame, reach));
+            prop_assert_eq!(values, by_brute_force(&candidates, per_frame, reach, takes));
         }
 
         #[test]

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::planning::decode_cost::{Taken, Takes};
 use crate::planning::uniform::{evenly_between, frames_needed};
 use crate::tier::Tier;
 
@@ -38,10 +39,7 @@ fn times(entries: &[Entry]) -> Vec<i64> {
 }
 
 fn moved(entries: &mut [Entry], keyframes: &[Nanos], stop: i64, gap: i64, reach: i64) {
-    let decode_cost = DecodeCost {
-        keyframes,
-        frame_interval: FRAME,
-    };
+    let decode_cost = DecodeCost::of_frames(keyframes, FRAME);
     snap_frames(
         entries,
         decode_cost,
@@ -55,10 +53,7 @@ fn moved(entries: &mut [Entry], keyframes: &[Nanos], stop: i64, gap: i64, reach:
 #[test]
 fn within_a_limit_entries_move_as_little_as_will_do_and_rather_later() {
     let keys: Vec<_> = (0..60).map(|i| ms(1_000 * i)).collect();
-    let decode_cost = DecodeCost {
-        keyframes: &keys,
-        frame_interval: FRAME,
-    };
+    let decode_cost = DecodeCost::of_frames(&keys, FRAME);
     let wanted: Vec<_> = (0..11).map(|i| 5_000 * i + 2_400 + 37 * i).collect();
     let all = |limit: u64, gap: i64| {
         let mut entries = background(&wanted);
@@ -70,7 +65,7 @@ fn within_a_limit_entries_move_as_little_as_will_do_and_rather_later() {
             ms(1_000),
             limit,
         );
-        let decoded = decode_cost.frames_decoded(entries.iter().map(|entry| entry.planned));
+        let decoded = decode_cost.frames_decoded(&entries);
         (done, times(&entries), decoded)
     };
     let free = all(u64::MAX, 30_000);
@@ -102,12 +97,8 @@ fn without_an_anchor_frames_gather_behind_keyframes() {
     let keys: Vec<_> = (0..40).map(|i| ms(10_000 * i)).collect();
     let even: Vec<_> = (0..400).map(|i| 1_000 * i + 500).collect();
     let mut entries = background(&even);
-    let decode_cost = DecodeCost {
-        keyframes: &keys,
-        frame_interval: FRAME,
-    };
-    let cost =
-        |entries: &[Entry]| decode_cost.frames_decoded(entries.iter().map(|entry| entry.planned));
+    let decode_cost = DecodeCost::of_frames(&keys, FRAME);
+    let cost = |entries: &[Entry]| decode_cost.frames_decoded(entries);
     let before = cost(&entries);
     moved(&mut entries, &keys, 400_000, 10_000, 10_000);
     // At half their distance, ten entries lie in the first half of each GOP.
@@ -163,12 +154,9 @@ fn even_frames_far_from_keyframes_gather_in_what_is_decoded_anyway() {
     let mut entries = background(&[1_800, 3_600, 5_400, 7_200]);
     entries.push(entry(ms(9_000), Reason::Anchor));
     moved(&mut entries, &keys, 9_100, 10_000, 10_000);
-    let decode_cost = DecodeCost {
-        keyframes: &keys,
-        frame_interval: FRAME,
-    };
+    let decode_cost = DecodeCost::of_frames(&keys, FRAME);
     // The anchor's own frames, and at most the first frame of the recording.
-    let cost = decode_cost.frames_decoded(entries.iter().map(|entry| entry.planned));
+    let cost = decode_cost.frames_decoded(&entries);
     assert!(cost <= 202, "{cost}: {:?}", times(&entries));
     let edges = times(&entries);
     assert!(edges.windows(2).all(|w| w[1] - w[0] >= 900), "{edges:?}");
@@ -203,19 +191,16 @@ fn without_keyframes_or_reach_nothing_moves() {
 #[test]
 fn frames_between_keyframe_and_frame_cost_once() {
     let keys = [Nanos::ZERO, ms(500)];
-    let decode_cost = DecodeCost {
-        keyframes: &keys,
-        frame_interval: FRAME,
-    };
-    assert_eq!(decode_cost.frames_decoded([ms(0)]), 1);
+    let decode_cost = DecodeCost::of_frames(&keys, FRAME);
+    assert_eq!(decode_cost.frames_decoded(&background(&[0])), 1);
     assert_eq!(
-        decode_cost.frames_decoded([ms(495)]),
+        decode_cost.frames_decoded(&background(&[495])),
         1,
         "the keyframe at 500 ms is nearest"
     );
-    assert_eq!(decode_cost.frames_decoded([ms(100)]), 6);
-    assert_eq!(decode_cost.frames_decoded([ms(100), ms(200)]), 11);
-    assert_eq!(decode_cost.frames_decoded([ms(200), ms(520)]), 13);
+    assert_eq!(decode_cost.frames_decoded(&background(&[100])), 6);
+    assert_eq!(decode_cost.frames_decoded(&background(&[100, 200])), 11);
+    assert_eq!(decode_cost.frames_decoded(&background(&[200, 520])), 13);
 }
 
 proptest! {
@@ -253,8 +238,67 @@ proptest! {
         edges.extend(entries.iter().map(|entry| entry.planned));
         edges.push(stop);
         prop_assert!(edges.windows(2).all(|w| w[0] <= w[1] && w[1] - w[0] <= gap), "{edges:?}");
-        let decode_cost = DecodeCost { keyframes: &keys, frame_interval: FRAME };
-        let cost = |entries: &[Entry]| decode_cost.frames_decoded(entries.iter().map(|entry| entry.planned));
+        let decode_cost = DecodeCost::of_frames(&keys, FRAME);
+        let cost = |entries: &[Entry]| decode_cost.frames_decoded(entries);
         prop_assert!(cost(&entries) <= cost(&before));
     }
+
+    #[test]
+    fn clips_are_snapped_by_all_that_they_need(
+        keys in prop::collection::btree_set(0i64..59_000, 1..60), reach in 0i64..2_000,
+        clip in (2u32..40, 20i64..120, 0i64..1_500), has_anchors in any::<bool>(), is_still in any::<bool>(),
+    ) {
+        let keys: Vec<Nanos> = [0].into_iter().chain(keys).map(ms).collect();
+        let within = (Nanos::ZERO, ms(60_000) - FRAME);
+        let (frames, step, lead) = clip;
+        let half = ms(step * i64::from(frames / 2));
+        let takes = Takes {
+            anchor: Taken::clip(frames, ms(step), ms(lead), within),
+            other: if is_still { Taken::FRAME } else { Taken::clip(frames, ms(step), half, within) },
+        };
+        let decode_cost = DecodeCost { takes, ..DecodeCost::of_frames(&keys, FRAME) };
+        let wanted: Vec<i64> = (0..60).map(|i| 1_000 * i + 500).collect();
+        let mut entries = background(&wanted);
+        for entry in entries.iter_mut().step_by(7).filter(|_| has_anchors) {
+            entry.reason = Reason::Anchor;
+        }
+        let before = entries.clone();
+        snap_frames(&mut entries, decode_cost, Nanos::ZERO, ms(60_000), ms(2_000), ms(reach));
+        prop_assert!(decode_cost.frames_decoded(&entries) <= decode_cost.frames_decoded(&before));
+        for (old, new) in before.iter().zip(&entries) {
+            prop_assert!(old.reason != Reason::Anchor || old == new);
+            prop_assert!(old.planned.distance(new.planned) <= ms(reach));
+            prop_assert_eq!(old.planned, new.first_asked());
+        }
+        prop_assert!(entries.windows(2).all(|w| w[0].planned < w[1].planned && w[1].planned - w[0].planned <= ms(2_000)));
+    }
+}
+
+#[test]
+fn a_clip_moves_so_that_it_begins_at_a_keyframe() {
+    let keys: Vec<_> = (0..12).map(|i| ms(5_000 * i)).collect();
+    // 16 frames, the entry in the middle.
+    let within = (Nanos::ZERO, ms(60_000) - FRAME);
+    let half = Nanos::new(8 * FRAME.get());
+    let clip = Taken::clip(16, FRAME, half, within);
+    let takes = Takes {
+        anchor: clip,
+        other: clip,
+    };
+    let decode_cost = DecodeCost {
+        takes,
+        ..DecodeCost::of_frames(&keys, FRAME)
+    };
+    let mut entries = background(&[4_700, 9_900, 15_300]);
+    snap_frames(
+        &mut entries,
+        decode_cost,
+        Nanos::ZERO,
+        ms(20_000),
+        ms(6_000),
+        ms(1_000),
+    );
+    let at: Vec<_> = entries.iter().map(|entry| entry.planned - half).collect();
+    assert_eq!(at, [5_000, 10_000, 15_000].map(ms));
+    assert_eq!(decode_cost.frames_decoded(&entries), 48);
 }

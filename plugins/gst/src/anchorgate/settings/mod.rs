@@ -125,7 +125,7 @@ impl Properties {
             frames: self.clip_frames,
             every,
         };
-        (self.clip_frames > 0).then(|| ClipPlace::new(shape, &self.settings.anchors))
+        (self.clip_frames > 0).then(|| ClipPlace::new(shape, &self.settings))
     }
 
     /// What cannot be planned while the cues come.

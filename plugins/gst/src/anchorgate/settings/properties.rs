@@ -189,7 +189,7 @@ const fn property(
 }
 
 /// Ranges are those of [`Settings::check`].
-pub(super) const PROPERTIES: [Property; 41] = [
+pub(super) const PROPERTIES: [Property; 42] = [
     property(
         "policy",
         "Policy",
@@ -359,6 +359,12 @@ pub(super) const PROPERTIES: [Property; 41] = [
         "Clip lead",
         "Encoders of clips: how long before an anchor's event its clip begins, ms; -1: the clip lies around the frame that an encoder of single frames would get",
         Field::Int(-1, 60_000, |p| &mut p.settings.anchors.clip_lead_ms),
+    ),
+    property(
+        "clip-stills",
+        "Stills between clips",
+        "Encoders of clips: whether a background or untrusted entry takes one frame, which fills its whole clip, instead of a clip",
+        Field::Flag(|p| &mut p.settings.budget.clip_stills),
     ),
     property(
         "clip-frames",
