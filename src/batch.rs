@@ -320,10 +320,11 @@ impl BatchRun<'_> {
         pool.work(&mut queue, &self.stop, &mut |event, queue| {
             if let PoolEvent::Ended(_, number, outcome, _) = event {
                 match outcome {
-                    Outcome::Said(Reply::Probed { recording }) => {
+                    Outcome::Replied(Reply::Probed { recording }) => {
                         items[number].recording = Some(recording);
                     }
-                    Outcome::Said(Reply::Failed { class, error }) | Outcome::Lost(class, error) => {
+                    Outcome::Replied(Reply::Failed { class, error })
+                    | Outcome::Lost(class, error) => {
                         let tried = tries.entry(number).or_insert(0);
                         *tried += 1;
                         if class.may_pass() && *tried < attempts {
@@ -333,7 +334,7 @@ impl BatchRun<'_> {
                             unusable.insert(number, (class, error));
                         }
                     }
-                    Outcome::Said(_) => {}
+                    Outcome::Replied(_) => {}
                 }
             }
             Ok(())

@@ -39,17 +39,17 @@ use crate::scores::Scored;
 use crate::stop::Stop;
 use crate::terminal::{Output, tell};
 use crate::{files, learning, session};
-use allocation::Taken;
+use allocation::Selection;
 use clips::{Clip, Clips};
 use encode::Rows;
 use heads::{Data, Outcome, Training};
-use listen::Heard;
-use plans::Hits;
+use listen::SoundBySecond;
+use plans::EventHits;
 use protocol::{Also, Policy, Protocol};
-use table::Measured;
+use table::MeasuredPolicy;
 
 /// A policy, and its choice for each recording.
-type PolicyPlans<'a> = (&'a Policy, Vec<Vec<Taken>>);
+type PolicyPlans<'a> = (&'a Policy, Vec<Vec<Selection>>);
 
 /// What is sampled, and where.
 struct Work<'a> {
@@ -144,13 +144,13 @@ pub(crate) fn tokens(args: &EvalTokens, output: Output) -> anyhow::Result<Scored
         )?;
     }
     let outcomes = work.train(args, &data)?;
-    let measured: Vec<Measured> = plans
+    let measured: Vec<MeasuredPolicy> = plans
         .iter()
         .zip(outcomes)
         .map(|((policy, taken), outcomes)| {
             let (hits, tokens) = work.hits(taken);
             let numbers = work.protocol.numbers(policy);
-            Measured {
+            MeasuredPolicy {
                 name: policy.name.clone(),
                 kind: policy.kind,
                 tokens,
@@ -348,7 +348,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    fn hear(&self) -> anyhow::Result<Vec<Heard>> {
+    fn hear(&self) -> anyhow::Result<Vec<SoundBySecond>> {
         let pipeline = listen::pipeline(&self.protocol.probe)?;
         let folder = self.folder.join("heard");
         files_of(&folder)?;
@@ -372,7 +372,7 @@ impl<'a> Work<'a> {
     }
 
     /// Writes every plan of every policy; returns the choices for each recording.
-    fn plans_of(&self, heard: &[Heard]) -> anyhow::Result<Vec<PolicyPlans<'_>>> {
+    fn plans_of(&self, heard: &[SoundBySecond]) -> anyhow::Result<Vec<PolicyPlans<'_>>> {
         let mut all = Vec::new();
         for policy in &self.protocol.policies {
             files_of(&self.folder.join("plans").join(&policy.name))?;
@@ -409,8 +409,8 @@ impl<'a> Work<'a> {
     }
 
     /// Over all recordings: seconds of events that are hit, and tokens per piece.
-    fn hits(&self, taken: &[Vec<Taken>]) -> (Hits, f64) {
-        let mut hits = Hits::default();
+    fn hits(&self, taken: &[Vec<Selection>]) -> (EventHits, f64) {
+        let mut hits = EventHits::default();
         let (mut spent, mut pieces) = (0, 0);
         for (clip, taken) in self.clips.clips.iter().zip(taken) {
             for (piece, labels) in taken.iter().zip(clip.labels.chunks(self.protocol.seconds)) {
@@ -470,8 +470,8 @@ impl<'a> Work<'a> {
     fn also(
         &self,
         policy: &Policy,
-        heard: &[Heard],
-        located: Option<&[Vec<Taken>]>,
+        heard: &[SoundBySecond],
+        located: Option<&[Vec<Selection>]>,
     ) -> anyhow::Result<Vec<Vec<Vec<f32>>>> {
         let none = || {
             self.clips

@@ -89,7 +89,7 @@ pub fn run(args: &cli::Export, output: Output) -> anyhow::Result<()> {
         ExportFormat::Events => events::write(&job),
     }?;
     job.bar.finish_and_clear();
-    tell(args, &sources, &skipped, &written, output)?;
+    report(args, &sources, &skipped, &written, output)?;
     match skipped.is_empty() {
         true => Ok(()),
         false => Err(Reported.into()),
@@ -116,7 +116,7 @@ fn grid(args: &cli::Export) -> Result<Grid, Usage> {
     })
 }
 
-fn tell(
+fn report(
     args: &cli::Export,
     sources: &[Source],
     skipped: &[String],

@@ -69,7 +69,7 @@ use crate::files;
 use crate::recording::Input;
 use crate::terminal::{Output, print};
 
-use self::compare::{Crossed, Scores, compare};
+use self::compare::{CrossFitted, Scores, compare};
 use self::corpus::{Channels, Recording};
 use self::tune::{ClassOffset, Shift, Threshold, Tuned};
 use self::verdict::{Judgement, Verdict};
@@ -138,7 +138,7 @@ pub fn run(args: &Fit, output: Output) -> anyhow::Result<()> {
     let data = corpus::digest(&recordings);
     let hours: f64 = recordings.iter().map(|one| one.duration().seconds()).sum();
     let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
-    let about = card::About {
+    let about = card::CardFacts {
         name: &name,
         command: &format!("earmark {command}"),
         seed: args.seed,
@@ -158,14 +158,14 @@ pub fn run(args: &Fit, output: Output) -> anyhow::Result<()> {
                 .context("cannot read back the weights that were just written")?;
             let scores = compare(&held_out, &Arc::new(weights), &tuning.crossed)?;
             let text = card::text(&about, args.steps, &tuning, &hash(&bytes), &scores);
-            (bytes, text, Found { scores, tuning })
+            (bytes, text, FitResult { scores, tuning })
         }
     };
     files::write(&args.output, &bytes, args.overwrite)?;
     files::write(&card_path, text.as_bytes(), args.overwrite)?;
     let _ = std::fs::remove_file(checkpoint(args));
     let verdicts = verdict::verdicts(&found.scores);
-    tell(args, &card_path, &hash(&bytes), &found, &verdicts, output)?;
+    report(args, &card_path, &hash(&bytes), &found, &verdicts, output)?;
     // The default probe decides; of a head, its own.
     let judged = verdicts
         .iter()
@@ -184,7 +184,7 @@ fn hash(bytes: &[u8]) -> String {
 }
 
 /// The result of a fit.
-struct Found {
+struct FitResult {
     scores: Scores,
     tuning: Tuning,
 }
@@ -200,7 +200,7 @@ struct Tuning {
     /// Offset of the labels of each class from their sounds.
     offsets: Vec<ClassOffset>,
     /// Cross-fitted onsets of the recordings that are scored.
-    crossed: Crossed,
+    crossed: CrossFitted,
 }
 
 /// How to use the file.
@@ -223,15 +223,15 @@ fn usage(args: &Fit) -> String {
     }
 }
 
-fn tell(
+fn report(
     args: &Fit,
     card: &Path,
     hash: &str,
-    found: &Found,
+    found: &FitResult,
     verdicts: &[Verdict],
     output: Output,
 ) -> anyhow::Result<()> {
-    let Found { scores, tuning } = found;
+    let FitResult { scores, tuning } = found;
     let yaml = tune::yaml(&tuning.offsets);
     if output.json {
         let scores: Vec<_> = scores
@@ -250,9 +250,9 @@ fn tell(
             .probes
             .iter()
             .map(|(name, (tuned, shift, threshold))| {
-                let told = json!({ "temperature": tuned.calibration.temperature, "bias": tuned.calibration.bias,
+                let value = json!({ "temperature": tuned.calibration.temperature, "bias": tuned.calibration.bias,
                     "threshold": tuned.threshold, "shift_ms": tuned.shift_ms, "voiced": tuned.voiced, "fitted_shift": shift, "fitted_threshold": threshold });
-                (name, told)
+                (name, value)
             })
             .collect();
         let value = json!({ "ok": true, "weights": args.output, "card": card, "sha256": hash, "scores": scores, "probes": probes,

@@ -24,7 +24,7 @@ const MOST_CLASSES: usize = 10;
 
 /// The content of a file or folder.
 #[derive(Debug)]
-pub enum About {
+pub enum Inspected {
     /// A feature file.
     Features(
         PathBuf,
@@ -44,7 +44,7 @@ pub enum About {
 ///
 /// # Errors
 /// It is not a feature file, a plan or a folder of them, or it is damaged.
-pub fn inspect(file: &Path) -> anyhow::Result<About> {
+pub fn inspect(file: &Path) -> anyhow::Result<Inspected> {
     let about =
         std::fs::metadata(file).with_context(|| format!("cannot open {}", file.display()))?;
     if about.is_dir() {
@@ -55,12 +55,15 @@ pub fn inspect(file: &Path) -> anyhow::Result<About> {
                 file.display()
             );
         }
-        return Ok(About::Folder(Box::new(folder)));
+        return Ok(Inspected::Folder(Box::new(folder)));
     }
     let mut first = [0; 1];
     let is_text = std::io::Read::read(&mut File::open(file)?, &mut first)? == 1 && first[0] == b'{';
     if is_text {
-        return Ok(About::Plan(file.into(), Box::new(summarize(file, None)?)));
+        return Ok(Inspected::Plan(
+            file.into(),
+            Box::new(summarize(file, None)?),
+        ));
     }
     let features = Readable::open(file, h5::Parts::Tables)?;
     let summary = features.summary()?;
@@ -73,7 +76,7 @@ pub fn inspect(file: &Path) -> anyhow::Result<About> {
     let tables = h5::read_tables(features.path())?;
     let quality = RecordingQuality::of(&tables, &cues).map(Box::new);
     let left_out = left_out(&summary, &tables);
-    Ok(About::Features(
+    Ok(Inspected::Features(
         file.into(),
         Box::new(summary),
         left_out,
@@ -93,7 +96,7 @@ fn left_out(summary: &h5::Summary, tables: &h5::Tables) -> LeftOut {
     LeftOut::new(summary.candidates_per_min, summary.budget_tokens, &untaken)
 }
 
-impl About {
+impl Inspected {
     /// The JSON form.
     pub fn json(&self) -> Value {
         match self {
@@ -164,7 +167,7 @@ fn offsets_text(config: &Value) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-impl fmt::Display for About {
+impl fmt::Display for Inspected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(folder) => folder.fmt(f),

@@ -55,7 +55,7 @@ use events::{Hub, Lines};
 use notices::Notices;
 use page::Sources;
 use plan::{Asked, Plan, plans};
-use seen::Seen;
+use seen::SourceStatus;
 use source::{End, Shared, Source};
 pub(crate) use trial::trial;
 
@@ -75,7 +75,7 @@ struct Playing {
     /// Its settings.
     key: String,
     stop: Arc<AtomicBool>,
-    seen: Arc<Seen>,
+    seen: Arc<SourceStatus>,
     thread: JoinHandle<End>,
 }
 
@@ -106,14 +106,14 @@ pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Resu
         }
         None => None,
     };
-    let (live, tells) = (
+    let (live, outputs) = (
         plans[0].pipeline.live.clone(),
         plans[0].pipeline.events.clone(),
     );
     let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
     // Set when all sources have ended and their last events are delivered.
     let quiet = Arc::new(AtomicBool::new(false));
-    let tellers = tellers(&tells, &folder, &names, &mut hub, &notices, &quiet)?;
+    let senders = senders(&outputs, &folder, &names, &mut hub, &notices, &quiet)?;
     let page = args.status.map(|address| (address, hub.output("page")));
     let shared = Shared {
         stop: Arc::default(),
@@ -150,7 +150,7 @@ pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Resu
         playing.push(start(plan, &shared)?);
     }
     note(&seen, &playing);
-    service::tell("READY=1");
+    service::notify("READY=1");
     let mut retained: Option<Instant> = None;
     loop {
         let over = args
@@ -165,12 +165,12 @@ pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Resu
             );
         }
         if again.swap(false, Ordering::Relaxed) {
-            service::tell("RELOADING=1");
+            service::notify("RELOADING=1");
             reload(args, &mut playing, &shared);
             note(&seen, &playing);
-            service::tell("READY=1");
+            service::notify("READY=1");
         }
-        service::tell("WATCHDOG=1");
+        service::notify("WATCHDOG=1");
         if retained.is_none_or(|last| last.elapsed() >= RETAIN) {
             retained = Some(Instant::now());
             let names: Vec<String> = playing.iter().map(|source| source.name.clone()).collect();
@@ -182,7 +182,7 @@ pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Resu
         }
         std::thread::sleep(TICK);
     }
-    service::tell("STOPPING=1");
+    service::notify("STOPPING=1");
     for source in &playing {
         source.stop.store(true, Ordering::Relaxed);
     }
@@ -199,9 +199,9 @@ pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Resu
     if !waits {
         return ended;
     }
-    for teller in tellers {
+    for sender in senders {
         // Its thread ended unexpectedly, maybe with undelivered events; they stay in the store for the next start.
-        let _ = teller.join();
+        let _ = sender.join();
     }
     if let Some(lines) = lines {
         lines
@@ -290,7 +290,7 @@ fn reload(args: &cli::Live, playing: &mut Vec<Playing>, shared: &Shared) {
 }
 
 /// Starts the outputs for events.
-fn tellers(
+fn senders(
     events: &Events,
     folder: &Path,
     names: &[String],

@@ -23,4 +23,4 @@ pub use plan_summary::{PlanSummary, summarize};
 pub use quality::{Means, QualityStretch, RecordingQuality, Scene};
 pub use untaken::LeftOut;
 pub(crate) use untaken::TIMES;
-pub use untrusted::{Stretch, Untrusted};
+pub use untrusted::{Untrusted, UntrustedSpan};

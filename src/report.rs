@@ -113,7 +113,7 @@ struct Source {
 }
 
 /// A page, and counts for JSON.
-struct Made {
+struct RenderedPage {
     html: String,
     events: u64,
     found: u64,
@@ -132,7 +132,7 @@ impl Source {
         compare: Option<&Path>,
         video: Option<&str>,
         time_decoding: bool,
-    ) -> anyhow::Result<Made> {
+    ) -> anyhow::Result<RenderedPage> {
         let run = self.shown()?;
         let other = compare
             .map(|other| shown(other, self.labels.as_deref()))
@@ -150,7 +150,7 @@ impl Source {
         let count = |of: fn(&recording::ClassCounts) -> u64| {
             run.labelled().iter().map(|(_, class)| of(class)).sum()
         };
-        Ok(Made {
+        Ok(RenderedPage {
             html: page::page(&run, other.as_ref(), video, decoding.as_ref())?,
             events: count(|class| class.events),
             found: count(|class| class.found),

@@ -157,20 +157,20 @@ pub(crate) fn extract(task: Task<'_>, watch: Watch, stop: &Stop) -> anyhow::Resu
         .map(|plan| outputs::summarize(plan, Some(pipeline.prices)).map(|about| (plan, about)))
         .transpose();
     // Models are hashed while the recording is probed, on another core if there is one.
-    let (models, looked_at) = std::thread::scope(|scope| {
+    let (models, probed) = std::thread::scope(|scope| {
         let models = scope.spawn(|| check_models(pipeline));
-        let looked_at = InputGuard::new(input, task.hash_whole).and_then(|guard| {
+        let probed = InputGuard::new(input, task.hash_whole).and_then(|guard| {
             let recording = match task.recording {
                 Some(recording) => recording,
                 None => recording::probe(input)?,
             };
             Ok((guard, recording))
         });
-        (models.join(), looked_at)
+        (models.join(), probed)
     });
     models.map_err(|_| anyhow::anyhow!("checking the models failed unexpectedly"))??;
     let user_plan = user_plan?;
-    let (guard, recording) = looked_at?;
+    let (guard, recording) = probed?;
     let named = input.video_id();
     let session = Session {
         pipeline,

@@ -46,7 +46,7 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Prints to stderr, with control characters made visible. Ignores errors: there is nobody left to tell.
+/// Prints to stderr, with control characters made visible. Ignores errors, as nowhere is left to report them.
 pub(crate) fn tell(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", visible(text));
 }

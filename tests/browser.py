@@ -285,7 +285,7 @@ def one_run(b, page, pictures, rows):
     b.key("p")
     need(abs(b.do(SELECTED) - onsets[1]) < 1e-3, "p does not step back")
     b.until(f"Math.abs(document.getElementById('video').currentTime - {onsets[1]}) < 0.05 && document.getElementById('video').readyState >= 2", "jumped the player to the anchor")
-    missed = [k for k, fate in enumerate(b.do("Array.from(earmark.data.runs[0].events.fate)")) if fate == 2]
+    missed = [k for k, result in enumerate(b.do("Array.from(earmark.data.runs[0].events.result)")) if result == 2]
     if missed:
         b.press("[data-do='all']")
         b.do("earmark.timeline.selected = null")
@@ -323,7 +323,7 @@ def two_runs(b, page, pictures):
     b.open(page)
     kinds = b.do("earmark.timeline.layoutRows.map(row => row.kind + (row.run ?? ''))")
     need({"frames0", "frames1", "events0", "events1"} <= set(kinds), f"two runs are not both shown: {kinds}")
-    need(b.do("document.querySelectorAll('#short .cards').length") == 2, "two runs are not both told in short")
+    need(b.do("document.querySelectorAll('#short .cards').length") == 2, "not both runs have a short summary")
     at = b.do("earmark.data.runs[1].frames.at[5]")
     x, y = b.do(f"""(() => {{ const l = earmark.timeline, box = l.rows.getBoundingClientRect(), row = l.layoutRows.find(r => r.kind === 'frames' && r.run === 1);
         return [box.left + l.x({at}), box.top + row.y + row.height - 4]; }})()""")

@@ -32,10 +32,10 @@ pub(super) struct Bars {
     failed: usize,
     /// By worker.
     places: Vec<WorkerBar>,
-    shown: Shown,
+    shown: Display,
 }
 
-enum Shown {
+enum Display {
     Bars(MultiProgress, ProgressBar, Vec<ProgressBar>),
     Lines(Instant),
     Nothing,
@@ -45,7 +45,7 @@ impl Bars {
     /// `total`: seconds of all `count` recordings.
     pub(super) fn new(total: f64, count: usize, jobs: usize, quiet: bool) -> Self {
         let shown = if quiet {
-            Shown::Nothing
+            Display::Nothing
         } else if std::io::stderr().is_terminal() {
             let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
             let bar = |template: &str| {
@@ -58,9 +58,9 @@ impl Bars {
             let over = bar("   batch {bar:30} {percent:>3} %  {msg}");
             let each = (0..jobs).map(|_| bar("         {bar:30} {percent:>3} %  {msg}"));
             let each = each.collect();
-            Shown::Bars(all, over, each)
+            Display::Bars(all, over, each)
         } else {
-            Shown::Lines(Instant::now())
+            Display::Lines(Instant::now())
         };
         Self {
             begun: Instant::now(),
@@ -107,11 +107,11 @@ impl Bars {
         self.failed += usize::from(failed);
         let number = format!("{}/{}", self.ended, self.count);
         match &self.shown {
-            Shown::Lines(_) => terminal::tell(&format!("{number} {said}")),
-            Shown::Bars(all, ..) if failed => {
+            Display::Lines(_) => terminal::tell(&format!("{number} {said}")),
+            Display::Bars(all, ..) if failed => {
                 let _ = all.println(visible(said));
             }
-            Shown::Nothing if failed => terminal::tell(said),
+            Display::Nothing if failed => terminal::tell(said),
             _ => {}
         }
         self.show(place, "");
@@ -123,7 +123,7 @@ impl Bars {
             *place = WorkerBar::default();
         }
         match &self.shown {
-            Shown::Bars(all, ..) => {
+            Display::Bars(all, ..) => {
                 let _ = all.println(visible(said));
             }
             _ => terminal::tell(said),
@@ -135,7 +135,7 @@ impl Bars {
         let done = self.now();
         let share = |done: f64, total: f64| (1000.0 * done / total.max(1e-9)) as u64;
         match &mut self.shown {
-            Shown::Bars(_, over, each) => {
+            Display::Bars(_, over, each) => {
                 over.set_position(share(done, self.total));
                 over.set_message(text);
                 let at = place.and_then(|place| each.get(place).zip(self.places.get(place)));
@@ -144,11 +144,11 @@ impl Bars {
                     bar.set_message(format!("{} {stage}", line(&at.name)));
                 }
             }
-            Shown::Lines(last) if last.elapsed() >= LINES => {
+            Display::Lines(last) if last.elapsed() >= LINES => {
                 *last = Instant::now();
                 terminal::tell(&format!("batch: {text}"));
             }
-            Shown::Lines(_) | Shown::Nothing => {}
+            Display::Lines(_) | Display::Nothing => {}
         }
     }
 
@@ -182,7 +182,7 @@ impl Bars {
     }
 
     pub(super) fn clear(&self) {
-        if let Shown::Bars(all, ..) = &self.shown {
+        if let Display::Bars(all, ..) = &self.shown {
             let _ = all.clear();
         }
     }

@@ -145,7 +145,7 @@ impl BatchRun<'_> {
         queue.extend(self.request(item, &output).map(|request| (number, request)));
         let mut took = None;
         pool.work(&mut queue, &self.stop, &mut |event, _| {
-            if let PoolEvent::Ended(_, _, Outcome::Said(Reply::Done { said }), _) = event {
+            if let PoolEvent::Ended(_, _, Outcome::Replied(Reply::Done { said }), _) = event {
                 took = said.get("seconds").and_then(Value::as_f64);
             }
             Ok(())

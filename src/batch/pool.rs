@@ -47,7 +47,7 @@ pub(super) struct Limits {
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// The worker's last reply.
-    Said(Reply),
+    Replied(Reply),
     /// The worker died or was killed.
     Lost(Class, String),
 }
@@ -84,7 +84,7 @@ struct Worker {
 }
 
 enum Event {
-    Said(usize, u32, Reply),
+    Replied(usize, u32, Reply),
     Gone(usize, u32),
 }
 
@@ -219,7 +219,9 @@ impl Pool {
                 }
                 // Output of libraries is not a reply.
                 if let Ok(reply) = serde_json::from_slice(&line)
-                    && sender.send(Event::Said(place, generation, reply)).is_err()
+                    && sender
+                        .send(Event::Replied(place, generation, reply))
+                        .is_err()
                 {
                     return;
                 }
@@ -275,7 +277,7 @@ impl Pool {
         on: &mut dyn FnMut(PoolEvent<'_>, &mut Queue) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let (place, generation) = match &event {
-            Event::Said(place, generation, _) | Event::Gone(place, generation) => {
+            Event::Replied(place, generation, _) | Event::Gone(place, generation) => {
                 (*place, *generation)
             }
         };
@@ -283,7 +285,7 @@ impl Pool {
             return Ok(());
         }
         match event {
-            Event::Said(_, _, reply) => {
+            Event::Replied(_, _, reply) => {
                 let Some(worker) = self.workers[place].as_mut() else {
                     return Ok(());
                 };
@@ -310,7 +312,7 @@ impl Pool {
                     _ if worker.ended.is_some() => {}
                     reply => {
                         if let Some(Running { number, begun, .. }) = worker.running.take() {
-                            let outcome = Outcome::Said(reply);
+                            let outcome = Outcome::Replied(reply);
                             on(
                                 PoolEvent::Ended(place, number, outcome, begun.elapsed()),
                                 queue,

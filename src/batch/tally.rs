@@ -14,7 +14,7 @@ use crate::terminal;
 use crate::terminal::time;
 
 /// Most skipped recordings that are listed; JSON has all.
-const TOLD: usize = 20;
+const MOST_LISTED: usize = 20;
 
 /// Recordings that are named with a warning.
 const NAMED: usize = 3;
@@ -72,7 +72,7 @@ impl Tally {
         all.sort_by_key(|(_, ids)| std::cmp::Reverse(ids.len()));
         let mut lines: Vec<String> = all
             .iter()
-            .take(TOLD)
+            .take(MOST_LISTED)
             .map(|(text, ids)| {
                 let named = ids
                     .iter()
@@ -87,7 +87,7 @@ impl Tally {
                 format!("warning    {named}{more}: {}", line(text))
             })
             .collect();
-        if let Some(more @ 1..) = all.len().checked_sub(TOLD) {
+        if let Some(more @ 1..) = all.len().checked_sub(MOST_LISTED) {
             lines.push(format!(
                 "warning    and {more} other warnings; status.jsonl has all"
             ));
@@ -144,9 +144,9 @@ impl Tally {
                 format!("written    {}", folder.display()),
             ];
             lines.extend(self.warning_lines());
-            let told = self.left_out.iter().take(TOLD);
-            lines.extend(told.map(|(id, why)| format!("skipped    {id}: {why}")));
-            if let Some(more @ 1..) = self.left_out.len().checked_sub(TOLD) {
+            let listed = self.left_out.iter().take(MOST_LISTED);
+            lines.extend(listed.map(|(id, why)| format!("skipped    {id}: {why}")));
+            if let Some(more @ 1..) = self.left_out.len().checked_sub(MOST_LISTED) {
                 lines.push(format!("skipped    and {more} more"));
             }
             if !self.left_out.is_empty() {
@@ -194,11 +194,11 @@ mod tests {
         }
         assert_eq!(tally.warned.len(), MOST_WARNINGS);
         let lines = tally.warning_lines();
-        assert_eq!(lines.len(), TOLD + 1);
+        assert_eq!(lines.len(), MOST_LISTED + 1);
         assert!(
-            lines[TOLD].contains("and 980 other warnings"),
+            lines[MOST_LISTED].contains("and 980 other warnings"),
             "{}",
-            lines[TOLD]
+            lines[MOST_LISTED]
         );
     }
 }

@@ -109,10 +109,11 @@ impl BatchRun<'_> {
             PoolEvent::Ended(place, number, outcome, took) => {
                 let took = took.as_secs_f64();
                 match outcome {
-                    Outcome::Said(Reply::Done { said }) => {
+                    Outcome::Replied(Reply::Done { said }) => {
                         self.done(number, &said, took, place, tally)
                     }
-                    Outcome::Said(Reply::Failed { class, error }) | Outcome::Lost(class, error) => {
+                    Outcome::Replied(Reply::Failed { class, error })
+                    | Outcome::Lost(class, error) => {
                         if self.again(number, class, &error, took, queue)? {
                             let id = &self.items[number].job.video_id;
                             let name = class.name();
@@ -124,7 +125,7 @@ impl BatchRun<'_> {
                         }
                         self.failed(number, class, error, took, Some(place), tally)
                     }
-                    Outcome::Said(_) => Ok(()),
+                    Outcome::Replied(_) => Ok(()),
                 }
             }
         })

@@ -182,16 +182,18 @@ fn extract(
         hash_whole: request.hash_whole,
         stall: Duration::from_secs(request.stall_s),
     };
-    let teller = replies.clone();
+    let writer = replies.clone();
     let watch = Watch::Program(Arc::new(move |moved: &Moved| {
-        let _ = teller.say(&Reply::Moved {
+        let _ = writer.say(&Reply::Moved {
             stage: moved.stage.into(),
             at_ns: moved.at.max(Nanos::ZERO).get(),
             count: moved.count,
         });
     }));
-    let told = session::extract(task, watch, stop)?;
-    Ok(Reply::Done { said: told.value })
+    let summary = session::extract(task, watch, stop)?;
+    Ok(Reply::Done {
+        said: summary.value,
+    })
 }
 
 /// Inverse of [`super::job::text`].

@@ -11,7 +11,7 @@ Examples:
   earmark eval detection --submission S.json --annotations EPIC_Sounds_validation.csv --json
   earmark eval detection --submission S.json --annotations EPIC_100_validation.csv
 
-The columns of the annotations tell which challenge it is. Files may be gzip.")]
+The columns of the annotations say which challenge it is. Files may be gzip.")]
 pub struct EvalDetection {
     /// The challenge's submission: results by video, each with segment, score, and interaction (or verb and noun).
     #[arg(long, value_name = "S.json")]
@@ -250,7 +250,7 @@ impl Layout {
 /// `earmark eval layout`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every file is read in full. One that makes no sense is an error with its line; counts that differ from the published ones, and videos that are
+Every file is read in full. An invalid one is an error with its line; counts that differ from the published ones, and videos that are
 missing, are reported.
 
 Examples:

@@ -27,7 +27,7 @@ pub(super) fn run(args: &Verify, output: Output) -> anyhow::Result<()> {
         }
     }
     let mut bad = 0;
-    let mut told = Vec::new();
+    let mut results = Vec::new();
     for file in &files {
         let problems = match features::check(file) {
             Ok(problems) => problems,
@@ -39,11 +39,11 @@ pub(super) fn run(args: &Verify, output: Output) -> anyhow::Result<()> {
                 terminal::print(&line(&format!("{}: {problem}", file.display())))?;
             }
         }
-        told.push(json!({ "file": file.to_string_lossy(), "ok": problems.is_empty(), "problems": problems }));
+        results.push(json!({ "file": file.to_string_lossy(), "ok": problems.is_empty(), "problems": problems }));
     }
     let ok = bad == 0;
     terminal::print(&if output.json {
-        format!("{:#}", json!({ "ok": ok, "files": told }))
+        format!("{:#}", json!({ "ok": ok, "files": results }))
     } else if ok {
         format!("{} files are intact and complete", files.len())
     } else {

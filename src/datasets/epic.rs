@@ -76,7 +76,7 @@ pub(crate) struct Annotations {
     pub(crate) all: Vec<Annotation>,
 }
 
-/// Reads annotations; the columns tell the dataset.
+/// Reads annotations; the columns show which dataset it is.
 ///
 /// # Errors
 /// The file cannot be read, or a line is invalid.
@@ -164,8 +164,8 @@ struct Entry {
 
 impl<'de> Deserialize<'de> for Results {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> Visitor<'de> for InOrder {
+        struct OrderedVisitor;
+        impl<'de> Visitor<'de> for OrderedVisitor {
             type Value = Results;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -189,7 +189,7 @@ impl<'de> Deserialize<'de> for Results {
                 Ok(Results(all))
             }
         }
-        deserializer.deserialize_map(InOrder)
+        deserializer.deserialize_map(OrderedVisitor)
     }
 }
 

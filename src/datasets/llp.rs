@@ -116,14 +116,14 @@ pub(crate) fn weak(path: &Path, known: &[String]) -> anyhow::Result<Vec<Video>> 
 
 /// A labelled stretch of a video: whole seconds, half-open. Some of LLP's end at or before their start: they label nothing.
 #[derive(Clone, Debug)]
-pub(crate) struct Stretch {
+pub(crate) struct LabelledSpan {
     pub(crate) video: String,
     pub(crate) from: usize,
     pub(crate) until: usize,
     pub(crate) class: usize,
 }
 
-impl Stretch {
+impl LabelledSpan {
     /// Whether it labels anything.
     pub(crate) fn lasts(&self) -> bool {
         self.from < self.until
@@ -134,7 +134,7 @@ impl Stretch {
 ///
 /// # Errors
 /// The file cannot be read, or a line is invalid.
-pub(crate) fn dense(path: &Path, known: &[String]) -> anyhow::Result<Vec<Stretch>> {
+pub(crate) fn dense(path: &Path, known: &[String]) -> anyhow::Result<Vec<LabelledSpan>> {
     const NEEDED: &str =
         "LLP's dense labels have filename, onset, offset and event_labels, with tabs between";
     let mut table = Table::open(path)?;
@@ -149,7 +149,7 @@ pub(crate) fn dense(path: &Path, known: &[String]) -> anyhow::Result<Vec<Stretch
             return Err(row.wrong(offset, "a video has the seconds 0 to 10"));
         }
         let class = row.word(label)?;
-        stretches.push(Stretch {
+        stretches.push(LabelledSpan {
             video: row.word(name)?.to_owned(),
             from,
             until,

@@ -145,7 +145,7 @@ impl Survey {
     }
 }
 
-/// Surveys a dataset in a folder; its files tell which one it is, unless the caller does. `videos`: the folder of its recordings.
+/// Surveys a dataset in a folder; its files show which one it is, unless the caller does. `videos`: the folder of its recordings.
 ///
 /// # Errors
 /// The folder has no file of a known layout, or an invalid one.

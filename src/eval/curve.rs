@@ -74,7 +74,7 @@ pub(crate) fn curve(
         .collect();
     for (path, pair) in plans.iter().zip(&pairs) {
         let recording = &pair.recording;
-        let heard = Heard::read(path)?;
+        let heard = RecordingCues::read(path)?;
         for point in &mut points {
             let own = heard.point(recording, point.tokens_per_s, point.tier)?;
             let both = point.anchors.zip(own.anchors);
@@ -111,12 +111,12 @@ fn budgets(given: &[f64]) -> Result<Vec<f64>, Usage> {
 }
 
 /// The cues of a recording, and how its plan was made.
-struct Heard {
+struct RecordingCues {
     cues: Vec<Cue>,
     settings: Settings,
 }
 
-impl Heard {
+impl RecordingCues {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let (mut cues, mut config) = (Vec::new(), Value::Null);
         plan::read(path, None, |line| match line {

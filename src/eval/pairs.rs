@@ -123,7 +123,7 @@ fn find(plan: &Path, header: &Header, labels: &[PathBuf], plans: usize) -> anyho
 }
 
 /// The parts of a plan that are measured.
-struct Given {
+struct PlanParts {
     header: Header,
     frames: Vec<(anchoring::time::Nanos, Tier, Tokens)>,
     anchors: Vec<Onset>,
@@ -133,7 +133,7 @@ struct Given {
     untaken: Vec<Untaken>,
 }
 
-fn plan(path: &Path) -> anyhow::Result<Given> {
+fn plan(path: &Path) -> anyhow::Result<PlanParts> {
     let mut header = None;
     let (mut frames, mut anchors, mut windows) = (Vec::new(), Vec::new(), Vec::new());
     let (mut onsets, mut hops, mut untaken) = (Vec::new(), Vec::new(), Vec::new());
@@ -168,7 +168,7 @@ fn plan(path: &Path) -> anyhow::Result<Given> {
         }
     })?;
     let header = header.with_context(|| format!("{} has no header", path.display()))?;
-    Ok(Given {
+    Ok(PlanParts {
         header,
         frames,
         anchors,
@@ -191,7 +191,7 @@ fn prices(frames: &[(anchoring::time::Nanos, Tier, Tokens)]) -> Prices {
 
 fn pair(
     path: &Path,
-    plan: Given,
+    plan: PlanParts,
     labels: &Path,
     events: &[Event],
     least: Option<Tier>,

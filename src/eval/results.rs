@@ -41,7 +41,7 @@ pub struct Results {
     /// Share of events hit by each placement with the same number of frames, by tolerance.
     pub recall: Vec<Recall>,
     /// How many frames found nothing new.
-    pub waste: Waste,
+    pub waste: WastedFrames,
     /// Why events were missed; only for plans that keep untaken candidates.
     pub missed: Option<Missed>,
     /// How many anchors are beginnings of events, and how well their probabilities say so.
@@ -51,11 +51,11 @@ pub struct Results {
     /// The same for every detected onset; only for plans with cues.
     pub onsets: Option<Onsets>,
     /// How well the plan finds stretches without usable sound; only for plans with cues, if the labels' notes know them.
-    pub dead: Option<Dead>,
+    pub dead: Option<DeadHops>,
     /// Events by kind, pooled, without tolerance.
     pub groups: Vec<Group>,
     /// Each recording by itself, without tolerance.
-    pub each: Vec<Each>,
+    pub each: Vec<RecordingResult>,
     /// Warnings.
     pub warnings: Vec<String>,
 }
@@ -113,7 +113,7 @@ pub struct Recall {
 
 /// Shares of the frames, mean over recordings.
 #[derive(Clone, Debug, Serialize)]
-pub struct Waste {
+pub struct WastedFrames {
     /// In no event, or only in events that an earlier frame had hit.
     pub all: f64,
     /// In no event.
@@ -165,7 +165,7 @@ pub struct Windows {
 
 /// Agreement about which hops of 80 ms are dead.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Dead {
+pub struct DeadHops {
     /// Share of the distrusted hops that are dead.
     pub precision: f64,
     /// Share of the dead hops that are distrusted.
@@ -193,7 +193,7 @@ pub struct Group {
 
 /// One recording.
 #[derive(Clone, Debug, Serialize)]
-pub struct Each {
+pub struct RecordingResult {
     /// The plan's file, without its extension.
     pub name: String,
     /// Labelled events.
@@ -262,7 +262,7 @@ pub(super) fn measure(pairs: &[Pair], seed: u64) -> Results {
     let each = recordings.iter().zip(&exact).map(|(r, hits)| {
         let mut sum = Sum::default();
         (0..r.events.len()).for_each(|i| sum.add(hits, i));
-        Each {
+        RecordingResult {
             name: r.name.clone(),
             events: r.events.len(),
             frame_count: r.frame_times.len(),
@@ -397,7 +397,7 @@ pub fn recovery(plan: f64, uniform: f64, oracle: f64) -> f64 {
     }
 }
 
-fn waste(recordings: &[&Recording]) -> Waste {
+fn waste(recordings: &[&Recording]) -> WastedFrames {
     let (mut empty, mut repeated) = (0.0, 0.0);
     for r in recordings {
         let (in_none, again) = r.waste();
@@ -405,7 +405,7 @@ fn waste(recordings: &[&Recording]) -> Waste {
         empty += in_none as f64 / frames;
         repeated += again as f64 / frames;
     }
-    Waste {
+    WastedFrames {
         all: empty + repeated,
         empty,
         repeated,
@@ -478,7 +478,7 @@ fn windows(recordings: &[&Recording]) -> Option<Windows> {
     })
 }
 
-fn dead(recordings: &[&Recording]) -> Option<Dead> {
+fn dead(recordings: &[&Recording]) -> Option<DeadHops> {
     let mut found = false;
     let (mut both, mut plan, mut only) = (0, 0, 0);
     for (b, p, o) in recordings.iter().filter_map(|r| r.dead_hops()) {
@@ -486,7 +486,7 @@ fn dead(recordings: &[&Recording]) -> Option<Dead> {
         (both, plan, only) = (both + b, plan + p, only + o);
     }
     let share = |n: u64, of: u64| if of == 0 { 1.0 } else { n as f64 / of as f64 };
-    found.then(|| Dead {
+    found.then(|| DeadHops {
         precision: share(both, both + plan),
         recall: share(both, both + only),
         f1: share(2 * both, 2 * both + plan + only),

@@ -8,7 +8,7 @@ use crate::eval::bootstrap::Random;
 
 /// Inputs of a piece; every slice has a value for each second.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Known<'a> {
+pub(super) struct PieceInputs<'a> {
     /// Probability of an onset.
     pub(super) onset: &'a [f32],
     /// Probability of the tagger's best class.
@@ -23,7 +23,7 @@ pub(super) struct Known<'a> {
 
 /// The choice for a piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Taken {
+pub(super) struct Selection {
     pub(super) tiers: Vec<Tier>,
     /// The chosen seconds, in order of time; none for uniform.
     pub(super) anchors: Vec<usize>,
@@ -40,8 +40,8 @@ pub(super) fn allocate(
     protocol: &Protocol,
     policy: &Policy,
     prices: Prices,
-    known: Known<'_>,
-) -> anyhow::Result<Taken> {
+    known: PieceInputs<'_>,
+) -> anyhow::Result<Selection> {
     let numbers = protocol.numbers(policy);
     let n = protocol.seconds;
     let mut random = Random(known.seed);
@@ -134,7 +134,7 @@ pub(super) fn allocate(
             numbers.budget
         );
     }
-    Ok(Taken {
+    Ok(Selection {
         tiers,
         anchors,
         grown,
@@ -152,10 +152,10 @@ mod tests {
         false, false, true, true, true, false, false, false, false, false,
     ];
 
-    fn taken(name: &str, seed: u64) -> Taken {
+    fn taken(name: &str, seed: u64) -> Selection {
         let protocol = Protocol::read(None).unwrap();
         let policy = protocol.policies.iter().find(|p| p.name == name).unwrap();
-        let known = Known {
+        let known = PieceInputs {
             onset: &ONSET,
             tagger: &TAGGER,
             energy: &TAGGER,
@@ -236,7 +236,7 @@ mod tests {
         for (anchors, grow) in [(3, 0), (2, 1)] {
             let text = format!("{{ name: x, kind: onset, anchors: {anchors}, grow_s: {grow} }}");
             policy = serde_yaml::from_str(&text).unwrap();
-            let known = Known {
+            let known = PieceInputs {
                 onset: &ONSET,
                 tagger: &TAGGER,
                 energy: &TAGGER,

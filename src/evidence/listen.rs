@@ -24,7 +24,7 @@ const VALUES: usize = TAGS + BANDS + 3;
 
 /// The sound of a recording, with a value for each second.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Heard {
+pub(super) struct SoundBySecond {
     /// The highest probability of an onset in it.
     pub(super) onset: Vec<f32>,
     /// The mean probability of the tagger's surest class.
@@ -57,7 +57,7 @@ pub(super) fn listen(
     clip: &Clip,
     file: &Path,
     stop: &Stop,
-) -> anyhow::Result<Heard> {
+) -> anyhow::Result<SoundBySecond> {
     if !file.exists() {
         let video = crate::files::text_of(&clip.video)?;
         let task = PlanTask {
@@ -75,7 +75,7 @@ pub(super) fn listen(
     }
     let n = clip.labels.len();
     let mut hops = vec![0.0_f32; n];
-    let mut heard = Heard {
+    let mut heard = SoundBySecond {
         onset: vec![0.0; n],
         tagger: vec![0.0; n],
         energy: vec![0.0; n],

@@ -9,9 +9,9 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 use serde_json::json;
 
-use super::allocation::{Known, Taken, allocate};
+use super::allocation::{PieceInputs, Selection, allocate};
 use super::clips::Clip;
-use super::listen::Heard;
+use super::listen::SoundBySecond;
 use super::protocol::{Kind, Policy, Protocol};
 use crate::files;
 use crate::outputs;
@@ -21,7 +21,7 @@ const SECOND: i64 = 1_000_000_000;
 
 /// Seconds of an event that anchors hit.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub(super) struct Hits {
+pub(super) struct EventHits {
     /// Seconds with an event.
     pub(super) seconds: usize,
     /// How many of those are an anchor's.
@@ -30,8 +30,8 @@ pub(super) struct Hits {
     pub(super) grown: usize,
 }
 
-impl Hits {
-    pub(super) fn add(&mut self, taken: &Taken, event: &[bool]) {
+impl EventHits {
+    pub(super) fn add(&mut self, taken: &Selection, event: &[bool]) {
         let of = |seconds: &[usize]| seconds.iter().filter(|i| event[**i]).count();
         self.seconds += event.iter().filter(|event| **event).count();
         self.anchored += of(&taken.anchors);
@@ -66,9 +66,9 @@ pub(super) fn take(
     policy: &Policy,
     prices: Prices,
     clip: &Clip,
-    heard: &Heard,
+    heard: &SoundBySecond,
     background: usize,
-) -> anyhow::Result<Vec<Taken>> {
+) -> anyhow::Result<Vec<Selection>> {
     let event: Vec<bool> = clip
         .labels
         .iter()
@@ -83,7 +83,7 @@ pub(super) fn take(
     (0..clip.labels.len() / protocol.seconds)
         .map(|piece| {
             let of = piece * protocol.seconds..(piece + 1) * protocol.seconds;
-            let known = Known {
+            let known = PieceInputs {
                 onset: &heard.onset[of.clone()],
                 tagger: &heard.tagger[of.clone()],
                 energy: &heard.energy[of.clone()],
@@ -101,8 +101,8 @@ pub(super) fn plan(
     policy: &Policy,
     prices: Prices,
     clip: &Clip,
-    heard: &Heard,
-    taken: &[Taken],
+    heard: &SoundBySecond,
+    taken: &[Selection],
 ) -> Plan {
     let end = clip.duration.max(Nanos::new(1));
     let (mut anchors, mut entries) = (Vec::new(), Vec::new());

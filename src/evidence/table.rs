@@ -13,7 +13,7 @@ const LEVEL: f64 = 0.05;
 
 /// A measured policy.
 #[derive(Clone, Debug)]
-pub(super) struct Measured {
+pub(super) struct MeasuredPolicy {
     pub(super) name: String,
     pub(super) kind: Kind,
     /// Per piece, on average.
@@ -62,10 +62,10 @@ impl Row {
 }
 
 /// Makes the rows. `events`: seconds with an event in each test piece.
-pub(super) fn rows(protocol: &Protocol, measured: &[Measured], events: &[usize]) -> Vec<Row> {
+pub(super) fn rows(protocol: &Protocol, measured: &[MeasuredPolicy], events: &[usize]) -> Vec<Row> {
     let seconds = protocol.seconds as f64;
     // The share of right seconds of each test piece, averaged over seeds.
-    let shares = |one: &Measured| -> Vec<f64> {
+    let shares = |one: &MeasuredPolicy| -> Vec<f64> {
         (0..events.len())
             .map(|i| {
                 let right: usize = one.right.iter().map(|seed| seed[i].0).sum();
@@ -338,7 +338,7 @@ pub(super) fn csv(rows: &[Row]) -> String {
 /// A line per policy and test piece: the share of right seconds, averaged over seeds.
 pub(super) fn pieces(
     protocol: &Protocol,
-    measured: &[Measured],
+    measured: &[MeasuredPolicy],
     names: &[&str],
     events: &[usize],
 ) -> String {
@@ -455,8 +455,8 @@ pub(super) fn svg(title: &str, rows: &[Row]) -> String {
 mod tests {
     use super::*;
 
-    fn measured(name: &str, kind: Kind, right: impl Fn(usize, usize) -> usize) -> Measured {
-        Measured {
+    fn measured(name: &str, kind: Kind, right: impl Fn(usize, usize) -> usize) -> MeasuredPolicy {
+        MeasuredPolicy {
             name: name.into(),
             kind,
             tokens: 1960.0,

@@ -188,7 +188,7 @@ impl Batch {
 }
 
 /// The state after a forward pass.
-struct Passed {
+struct Activations {
     front: Trace,
     peer: Trace,
     back: Trace,
@@ -227,7 +227,7 @@ impl Shape {
         [front, peer, back]
     }
 
-    fn forward(&self, params: &[f32], batch: &Batch) -> Passed {
+    fn forward(&self, params: &[f32], batch: &Batch) -> Activations {
         let [front, peer, back] = self.split(params);
         let n = batch.wanted.len();
         let front = self.front.forward(front, &batch.own);
@@ -256,7 +256,7 @@ impl Shape {
             }
         }
         batch.leave_out(&mut joined);
-        Passed {
+        Activations {
             back: self.back.forward(back, &joined),
             front,
             peer,

@@ -8,8 +8,8 @@ use super::net::Net;
 use super::score::{NAMES, Sample, Score, said};
 use super::{Tuning, tcn, tune};
 
-/// What every card says.
-pub(super) struct About<'a> {
+/// The facts on every card.
+pub(super) struct CardFacts<'a> {
     pub(super) name: &'a str,
     pub(super) command: &'a str,
     pub(super) seed: u64,
@@ -23,7 +23,7 @@ pub(super) struct About<'a> {
 const MOST_CLASSES: usize = 40;
 
 /// The name, and how the weights were made.
-fn begin(out: &mut String, about: &About<'_>, what: &str) {
+fn begin(out: &mut String, about: &CardFacts<'_>, what: &str) {
     // Writing to a string never fails.
     let _ = write!(
         out,
@@ -41,7 +41,7 @@ fn begin(out: &mut String, about: &About<'_>, what: &str) {
 
 /// The card of weights.
 pub(super) fn text(
-    about: &About<'_>,
+    about: &CardFacts<'_>,
     steps: u32,
     tuning: &Tuning,
     hash: &str,
@@ -115,7 +115,7 @@ pub(super) fn text(
 
 /// The card of a head.
 pub(super) fn head_text(
-    about: &About<'_>,
+    about: &CardFacts<'_>,
     embedding: &Manifest,
     calibrated_on: &str,
     hash: &str,

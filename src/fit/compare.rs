@@ -15,7 +15,7 @@ use super::score::{self, Sample, Score};
 /// Scores by recordings and probe.
 pub(super) type Scores = Vec<(String, String, Score)>;
 /// Per probe: cross-fitted onsets of all held-out recordings, or why there are none.
-pub(super) type Crossed = BTreeMap<String, Result<Vec<Vec<Onset>>, String>>;
+pub(super) type CrossFitted = BTreeMap<String, Result<Vec<Vec<Onset>>, String>>;
 
 /// Scores each probe on each folder: the untrained one, the built-in weights, and these.
 ///
@@ -24,7 +24,7 @@ pub(super) type Crossed = BTreeMap<String, Result<Vec<Vec<Onset>>, String>>;
 pub(super) fn compare(
     held_out: &[HeldOut],
     weights: &Arc<Weights>,
-    crossed: &Crossed,
+    crossed: &CrossFitted,
 ) -> anyhow::Result<Scores> {
     if held_out.is_empty() {
         return Ok(Vec::new());

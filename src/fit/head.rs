@@ -12,17 +12,19 @@ use gstearmark::printable::line;
 use super::corpus::Recording;
 use super::score::{self, Sample, Score};
 use super::verdict::BUILT_IN;
-use super::{Found, HeldOut, Tuning, bar, card, cross_validation, embed, hash, matching, store};
+use super::{
+    FitResult, HeldOut, Tuning, bar, card, cross_validation, embed, hash, matching, store,
+};
 use crate::terminal::Output;
 
 /// Trains a head, writes its card, and scores it.
 pub(super) fn head(
     embedding: &str,
-    about: &card::About<'_>,
+    about: &card::CardFacts<'_>,
     recordings: &[Recording],
     held_out: &[HeldOut],
     output: Output,
-) -> anyhow::Result<(Vec<u8>, String, Found)> {
+) -> anyhow::Result<(Vec<u8>, String, FitResult)> {
     let manifest = embed::manifest(embedding)?;
     let dim = manifest.output.dim;
     let all = recordings.len() + held_out.iter().map(|(_, held)| held.len()).sum::<usize>();
@@ -110,7 +112,7 @@ pub(super) fn head(
         "the held-out recordings"
     };
     let text = card::head_text(about, &manifest, on, &hash(&bytes), &scores);
-    let found = Found {
+    let found = FitResult {
         scores,
         tuning: Tuning::default(),
     };

@@ -169,8 +169,8 @@ fn sound(input: &Input, take: impl FnMut(&[f32]) -> bool + Send + 'static) -> an
         .static_pad("sink")
         .context("audioconvert has no pad")?;
     let given = name.clone();
-    gstearmark::eventness::repair_audio(&into, move |told| {
-        tell(&format!("warning: {given}: {told}"));
+    gstearmark::eventness::repair_audio(&into, move |warning| {
+        tell(&format!("warning: {given}: {warning}"));
     });
     source.connect_pad_added(move |_, pad| {
         // The first track; a track that fails to link ends the stream with its own error.

@@ -24,13 +24,13 @@ const SURE: f32 = 0.5;
 const STEPS: u16 = 20;
 
 /// An onset, and the probability of speech near it.
-pub(super) type Beside = (Onset, f32);
+pub(super) type OnsetWithSpeech = (Onset, f32);
 
 /// A probe and a tagger that run together.
 pub(super) struct SpeechTagger {
     tagger: Tagger,
     listener: Listener,
-    said: Vec<Beside>,
+    said: Vec<OnsetWithSpeech>,
 }
 
 impl SpeechTagger {
@@ -78,7 +78,7 @@ pub(super) fn heard(
     ear: &Arc<Mutex<SpeechTagger>>,
     recording: &Recording,
     probe: &Probe,
-) -> anyhow::Result<Vec<Beside>> {
+) -> anyhow::Result<Vec<OnsetWithSpeech>> {
     let hearing = ListenerSettings {
         probe: probe.clone(),
         tag_scope: TagScope::Onsets,

@@ -236,8 +236,8 @@ pub(super) fn beside_voices(
             speech::heard(ear, one, probe)?.into_iter().unzip();
         let said = calibrated(shifted(vec![said], shift_ms), calibration).concat();
         let right = right(one, &said);
-        let told = said.iter().zip(voices).zip(right);
-        judged.extend(told.map(|((heard, voice), right)| (heard.p, voice, right)));
+        let with_voices = said.iter().zip(voices).zip(right);
+        judged.extend(with_voices.map(|((heard, voice), right)| (heard.p, voice, right)));
     }
     Ok(judged)
 }
@@ -489,13 +489,13 @@ mod tests {
         let (third, none) = made(7, 0, "Speech");
         let names = ["Speech", "Water tap, faucet"].map(str::to_owned);
         let all = by_class(&[&one, &other, &third], &[said.clone(), more, none], &names);
-        let told: Vec<_> = all.iter().map(|o| (o.class.as_str(), o.proposed)).collect();
+        let proposals: Vec<_> = all.iter().map(|o| (o.class.as_str(), o.proposed)).collect();
         let expected = [
             ("Speech", false),
             ("stir", false),
             ("water tap, FAUCET", true),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(proposals, expected);
         let line = yaml(&all).unwrap();
         let ms = line
             .strip_prefix("class_offset_ms: { \"Water tap, faucet\": ")

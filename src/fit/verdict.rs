@@ -115,7 +115,7 @@ impl std::fmt::Display for Verdict {
             Judgement::Worse => format!("worse than `{beside}`, significantly"),
             Judgement::NoDifference => format!("no significant difference from `{beside}`"),
             Judgement::TooFew => format!(
-                "too few held-out recordings to tell it from `{beside}`: {recordings} of the {} that it takes",
+                "too few held-out recordings to compare it with `{beside}`: {recordings} of the {} that it takes",
                 bootstrap::FEWEST
             ),
         };

@@ -59,18 +59,18 @@ pub(crate) async fn converse<T: Read + Write + Unpin>(stream: T, router: Router)
         .header_read_timeout(HEADERS)
         .max_headers(MOST_HEADERS)
         .max_buf_size(MOST_BYTES)
-        .serve_connection(Impatient::new(stream), service)
+        .serve_connection(TimedStream::new(stream), service)
         .await;
 }
 
 /// A stream whose writes fail if the client stops reading.
-struct Impatient<T> {
+struct TimedStream<T> {
     stream: T,
     /// Runs while a write is blocked.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl<T> Impatient<T> {
+impl<T> TimedStream<T> {
     fn new(stream: T) -> Self {
         Self {
             stream,
@@ -95,7 +95,7 @@ impl<T> Impatient<T> {
     }
 }
 
-impl<T: Read + Unpin> Read for Impatient<T> {
+impl<T: Read + Unpin> Read for TimedStream<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -105,7 +105,7 @@ impl<T: Read + Unpin> Read for Impatient<T> {
     }
 }
 
-impl<T: Write + Unpin> Write for Impatient<T> {
+impl<T: Write + Unpin> Write for TimedStream<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

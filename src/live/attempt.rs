@@ -12,7 +12,7 @@ use serde_json::json;
 use super::graph::choose_streams;
 use super::media::{Kind, Media, now_ns};
 use super::plan::Plan;
-use super::seen::Seen;
+use super::seen::SourceStatus;
 use super::skew::Skew;
 use super::{damage, files};
 use crate::recording::Input;
@@ -40,7 +40,7 @@ pub(super) struct Attempt {
 
 impl Attempt {
     /// Builds the graph. `epoch`: how often the source was started.
-    pub(super) fn build(plan: &Plan, seen: &Arc<Seen>, epoch: u64) -> anyhow::Result<Self> {
+    pub(super) fn build(plan: &Plan, seen: &Arc<SourceStatus>, epoch: u64) -> anyhow::Result<Self> {
         let input = Input {
             given: plan.about.clone(),
             uri: plan.about.clone(),
@@ -143,7 +143,7 @@ fn name_files(plan: &Plan, epoch: u64, sink: &gst::Element, media: &Arc<Media>) 
 }
 
 /// Watches cues and frames.
-fn watch_work(seen: &Arc<Seen>, stream: &Stream, media: &Arc<Media>) {
+fn watch_work(seen: &Arc<SourceStatus>, stream: &Stream, media: &Arc<Media>) {
     let (heard, place) = (seen.clone(), media.clone());
     if let Some(pad) = stream.ears.as_ref().and_then(|ears| ears.static_pad("src")) {
         pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
@@ -175,7 +175,7 @@ fn watch_work(seen: &Arc<Seen>, stream: &Stream, media: &Arc<Media>) {
 }
 
 /// Compares the clocks in packets with ours.
-fn watch_clocks(pipeline: &gst::Pipeline, seen: &Arc<Seen>, media: &Arc<Media>) {
+fn watch_clocks(pipeline: &gst::Pipeline, seen: &Arc<SourceStatus>, media: &Arc<Media>) {
     *seen.skew.lock().unwrap_or_else(PoisonError::into_inner) = Skew::default();
     let begun = Instant::now();
     let sources = pipeline.iterate_all_by_element_factory_name("rtspsrc");

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gst::prelude::*;
 
-use super::seen::Seen;
+use super::seen::SourceStatus;
 
 /// A parser outputs a frame when the next begins, so this many frames right after a loss may be damaged, too.
 const HIT: u64 = 2;
@@ -26,7 +26,7 @@ const NOTHING: u16 = 0x1fff;
 struct Loss(AtomicBool);
 
 /// Watches a graph that is not playing yet.
-pub(super) fn watch(pipeline: &gst::Pipeline, gate: &gst::Element, seen: &Arc<Seen>) {
+pub(super) fn watch(pipeline: &gst::Pipeline, gate: &gst::Element, seen: &Arc<SourceStatus>) {
     let loss = Arc::new(Loss::default());
     let noticed = loss.clone();
     pipeline.connect_deep_element_added(move |_, _, element| {
@@ -123,7 +123,7 @@ impl Counters {
     }
 }
 
-fn leave_out(pad: &gst::Pad, loss: &Arc<Loss>, seen: &Arc<Seen>) {
+fn leave_out(pad: &gst::Pad, loss: &Arc<Loss>, seen: &Arc<SourceStatus>) {
     let (loss, seen) = (loss.clone(), seen.clone());
     let in_a_row = AtomicU64::new(0);
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {

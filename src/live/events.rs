@@ -200,7 +200,7 @@ impl Hub {
     }
 
     /// Passes an event to every output.
-    pub(super) fn tell(&self, event: Event) {
+    pub(super) fn send(&self, event: Event) {
         let event = Arc::new(event);
         for (_, sender, lost) in &self.outputs {
             if let Err(TrySendError::Full(_)) = sender.try_send(event.clone()) {
@@ -285,7 +285,7 @@ mod tests {
         let mut hub = Hub::default();
         let (quick, slow) = (hub.output("quick"), hub.output("slow"));
         for n in 0..3_000 {
-            hub.tell(event(n));
+            hub.send(event(n));
             quick.try_recv().unwrap();
         }
         assert_eq!(hub.lost(), [("quick", 0), ("slow", 3_000 - QUEUE as u64)]);
@@ -388,7 +388,7 @@ mod tests {
         for n in 0..2 {
             let mut hub = Hub::default();
             let events = hub.output("lines");
-            hub.tell(event(n));
+            hub.send(event(n));
             drop(hub);
             Lines::open(&place).unwrap().write(&events).unwrap();
         }

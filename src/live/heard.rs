@@ -14,7 +14,7 @@ const MARKS: usize = 1_000;
 
 /// The sound of one second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub(super) struct Second {
+pub(super) struct SecondOfSound {
     /// Seconds since 1970.
     pub(super) t: i64,
     /// Highest eventness, in [0, 1].
@@ -29,7 +29,7 @@ pub(super) struct Second {
 
 /// An anchor on the page.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-struct Mark {
+struct AnchorMark {
     /// Milliseconds since 1970.
     t: i64,
     label: String,
@@ -37,26 +37,26 @@ struct Mark {
 }
 
 #[derive(Debug, Default)]
-struct Inside {
-    seconds: VecDeque<Second>,
-    anchors: VecDeque<Mark>,
+struct History {
+    seconds: VecDeque<SecondOfSound>,
+    anchors: VecDeque<AnchorMark>,
     frames: VecDeque<i64>,
 }
 
 /// The last ten minutes of one source.
 #[derive(Debug, Default)]
-pub(super) struct Heard(Mutex<Inside>);
+pub(super) struct RecentHistory(Mutex<History>);
 
-impl Heard {
+impl RecentHistory {
     /// Adds a cue at a wall time.
     pub(super) fn cue(&self, cue: &Cue, wall_ns: i64) {
         let mut inside = self.inside();
         let t = wall_ns.div_euclid(1_000_000_000);
         let seconds = &mut inside.seconds;
         if seconds.back().is_none_or(|last| last.t != t) {
-            seconds.push_back(Second {
+            seconds.push_back(SecondOfSound {
                 t,
-                ..Second::default()
+                ..SecondOfSound::default()
             });
             if seconds.len() > SECONDS {
                 seconds.pop_front();
@@ -74,7 +74,7 @@ impl Heard {
     /// Adds an anchor at a wall time.
     pub(super) fn anchor(&self, wall_ns: i64, label: &str, score: f32) {
         let mut inside = self.inside();
-        inside.anchors.push_back(Mark {
+        inside.anchors.push_back(AnchorMark {
             t: wall_ns / 1_000_000,
             label: label.into(),
             score,
@@ -100,12 +100,12 @@ impl Heard {
     }
 
     /// The last complete second.
-    pub(super) fn last(&self) -> Option<Second> {
+    pub(super) fn last(&self) -> Option<SecondOfSound> {
         let inside = self.inside();
         inside.seconds.iter().rev().nth(1).copied()
     }
 
-    fn inside(&self) -> MutexGuard<'_, Inside> {
+    fn inside(&self) -> MutexGuard<'_, History> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_second_keeps_its_peak_and_ten_minutes_are_kept() {
-        let heard = Heard::default();
+        let heard = RecentHistory::default();
         let mut cue = Cue::default();
         for k in 0..20_000_i64 {
             cue.eventness = if k % 10 == 0 { 0.9 } else { 0.1 };

@@ -4,11 +4,11 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::seen::Seen;
+use super::seen::SourceStatus;
 use super::supervisor::State;
 
 /// All metrics. `lost`: events that each output lost.
-pub(super) fn text(sources: &[Arc<Seen>], lost: &[(&'static str, u64)]) -> String {
+pub(super) fn text(sources: &[Arc<SourceStatus>], lost: &[(&'static str, u64)]) -> String {
     let mut text = String::new();
     let number = |count: &AtomicU64| count.load(Ordering::Relaxed);
     let all: Vec<_> = sources.iter().map(|seen| (seen, seen.now())).collect();
@@ -67,7 +67,7 @@ pub(super) fn text(sources: &[Arc<Seen>], lost: &[(&'static str, u64)]) -> Strin
         "How often a source was taken down, by cause",
         lines.collect(),
     );
-    type Pick = fn(&Seen) -> &AtomicU64;
+    type Pick = fn(&SourceStatus) -> &AtomicU64;
     let counters: [(&str, &str, Pick); 10] = [
         (
             "earmark_encoded_frames_total",
@@ -174,7 +174,10 @@ mod tests {
 
     #[test]
     fn every_family_has_help_and_type_and_every_line_a_number() {
-        let sources = [Arc::new(Seen::new("door")), Arc::new(Seen::new("hall"))];
+        let sources = [
+            Arc::new(SourceStatus::new("door")),
+            Arc::new(SourceStatus::new("hall")),
+        ];
         let text = text(&sources, &[("mqtt", 3)]);
         let mut known = "";
         for line in text.lines() {

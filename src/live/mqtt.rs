@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rumqttc::{
-    Client, ConnectReturnCode, Connection, ConnectionError, Event as Told, LastWill, MqttOptions,
-    Packet, QoS, TlsConfiguration, Transport,
+    Client, ConnectReturnCode, Connection, ConnectionError, Event as MqttEvent, LastWill,
+    MqttOptions, Packet, QoS, TlsConfiguration, Transport,
 };
 use serde_json::{Value, json};
 
@@ -61,8 +61,8 @@ struct Address {
     login: Option<(String, String)>,
 }
 
-/// State that both threads share.
-struct Desk {
+/// The state that both threads share.
+struct Shared {
     settings: Settings,
     address: Address,
     sources: Vec<String>,
@@ -70,10 +70,10 @@ struct Desk {
     lost: AtomicU64,
     said: Arc<Notices>,
     stop: Arc<AtomicBool>,
-    inside: Mutex<Inside>,
+    inside: Mutex<Outbox>,
 }
 
-struct Inside {
+struct Outbox {
     spool: Spool,
     client: Option<Client>,
     /// Unacknowledged messages, the oldest first; whether each came out of the store.
@@ -104,7 +104,7 @@ pub(super) fn start(
             settings.folder.display()
         )
     })?;
-    let desk = Arc::new(Desk {
+    let shared = Arc::new(Shared {
         settings,
         address,
         sources,
@@ -112,14 +112,14 @@ pub(super) fn start(
         lost: AtomicU64::new(0),
         said,
         stop,
-        inside: Mutex::new(Inside {
+        inside: Mutex::new(Outbox {
             spool,
             client: None,
             under_way: VecDeque::new(),
             noted: Instant::now(),
         }),
     });
-    let (storing, talking) = (desk.clone(), desk);
+    let (storing, talking) = (shared.clone(), shared);
     let threads = vec![
         std::thread::Builder::new()
             .name("earmark-mqtt-in".into())
@@ -191,25 +191,25 @@ fn transport(settings: &Settings) -> anyhow::Result<Transport> {
 }
 
 /// Writes events to the store, and sends them if connected.
-fn store(desk: &Desk, events: &Receiver<Arc<Event>>) {
+fn store(shared: &Shared, events: &Receiver<Arc<Event>>) {
     loop {
         match events.recv_timeout(TICK) {
             Ok(event) => {
-                let topic = format!("{}/{}/{}", desk.settings.prefix, event.source, event.kind);
+                let topic = format!("{}/{}/{}", shared.settings.prefix, event.source, event.kind);
                 let line = json!([topic, event.kind == "state", event.value]).to_string();
-                let mut inside = desk.inside();
+                let mut inside = shared.inside();
                 if let Err(e) = inside.spool.push(&line) {
-                    desk.say("store", &format!("the store for events failed: {e}"));
+                    shared.say("store", &format!("the store for events failed: {e}"));
                 }
-                desk.send(&mut inside);
+                shared.send(&mut inside);
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        let mut inside = desk.inside();
+        let mut inside = shared.inside();
         let lost = inside.spool.lost();
-        if lost > desk.lost.swap(lost, Ordering::Relaxed) {
-            desk.say("lost", "the store for events is full: the oldest are lost");
+        if lost > shared.lost.swap(lost, Ordering::Relaxed) {
+            shared.say("lost", "the store for events is full: the oldest are lost");
         }
         if inside.noted.elapsed() >= NOTE {
             inside.noted = Instant::now();
@@ -219,21 +219,21 @@ fn store(desk: &Desk, events: &Receiver<Arc<Event>>) {
 }
 
 /// Keeps the connection alive.
-fn talk(desk: &Desk) {
+fn talk(shared: &Shared) {
     let mut wait = WAITS.0;
     let mut over: Option<Instant> = None;
-    while !desk.is_over(&mut over) {
+    while !shared.is_over(&mut over) {
         let began = Instant::now();
-        let why = desk.connection(&mut over);
-        desk.connected.store(false, Ordering::Relaxed);
+        let why = shared.connection(&mut over);
+        shared.connected.store(false, Ordering::Relaxed);
         {
-            let mut inside = desk.inside();
+            let mut inside = shared.inside();
             inside.client = None;
             inside.under_way.clear();
             inside.spool.again();
         }
         let Some(why) = why else { break };
-        desk.say(
+        shared.say(
             "broker",
             &format!("the MQTT broker: {why}; events wait on disk"),
         );
@@ -241,16 +241,16 @@ fn talk(desk: &Desk) {
             wait = WAITS.0;
         }
         let since = Instant::now();
-        while since.elapsed() < wait && !desk.is_over(&mut over) {
+        while since.elapsed() < wait && !shared.is_over(&mut over) {
             std::thread::sleep(TICK / 4);
         }
         wait = (wait * 2).min(WAITS.1);
     }
-    let _ = desk.inside().spool.note();
+    let _ = shared.inside().spool.note();
 }
 
-impl Desk {
-    fn inside(&self) -> MutexGuard<'_, Inside> {
+impl Shared {
+    fn inside(&self) -> MutexGuard<'_, Outbox> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -306,7 +306,7 @@ impl Desk {
         let mut patience = Duration::from_secs(CONNECT_S + 1);
         loop {
             match next(&mut connection, patience) {
-                Some(Ok(Told::Incoming(Packet::ConnAck(_)))) => {
+                Some(Ok(MqttEvent::Incoming(Packet::ConnAck(_)))) => {
                     patience = TICK;
                     let mut inside = self.inside();
                     inside.client = Some(client.clone());
@@ -314,7 +314,7 @@ impl Desk {
                     self.send(&mut inside);
                     self.connected.store(true, Ordering::Relaxed);
                 }
-                Some(Ok(Told::Incoming(Packet::PubAck(_)))) => {
+                Some(Ok(MqttEvent::Incoming(Packet::PubAck(_)))) => {
                     let mut inside = self.inside();
                     if inside.under_way.pop_front() == Some(true)
                         && let Err(e) = inside.spool.taken(1)
@@ -345,7 +345,7 @@ impl Desk {
     }
 
     /// Announces the sources, for clients and for Home Assistant.
-    fn introduce(&self, inside: &mut Inside) {
+    fn introduce(&self, inside: &mut Outbox) {
         let Some(client) = inside.client.clone() else {
             return;
         };
@@ -367,7 +367,7 @@ impl Desk {
     }
 
     /// Sends waiting events, as far as the limit on unacknowledged ones allows.
-    fn send(&self, inside: &mut Inside) {
+    fn send(&self, inside: &mut Outbox) {
         let Some(client) = inside.client.clone() else {
             return;
         };
@@ -378,7 +378,7 @@ impl Desk {
         };
         for line in lines {
             let read: Option<(String, bool, Value)> = serde_json::from_str(&line).ok();
-            // Skips an invalid line: acknowledging an empty message would tell nobody.
+            // Skips an invalid line: acknowledging an empty message would reach nobody.
             let (topic, retained, value) = read.unwrap_or_else(|| {
                 (
                     format!("{}/damaged", self.settings.prefix),
@@ -399,7 +399,10 @@ impl Desk {
     }
 }
 
-fn next(connection: &mut Connection, patience: Duration) -> Option<Result<Told, ConnectionError>> {
+fn next(
+    connection: &mut Connection,
+    patience: Duration,
+) -> Option<Result<MqttEvent, ConnectionError>> {
     connection.recv_timeout(patience).ok()
 }
 

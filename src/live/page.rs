@@ -24,7 +24,7 @@ use tokio::sync::mpsc::{Receiver as Incoming, Sender, channel};
 
 use super::events::{Event, Lost};
 use super::metrics;
-use super::seen::Seen;
+use super::seen::SourceStatus;
 use super::supervisor::State;
 use crate::http::{HostNames, answer, for_this_page_alone, only_ours};
 
@@ -44,10 +44,10 @@ const TICK: Duration = Duration::from_secs(1);
 const SHORTEST: usize = 16;
 
 /// The current sources.
-pub(super) type Sources = Arc<Mutex<Vec<Arc<Seen>>>>;
+pub(super) type Sources = Arc<Mutex<Vec<Arc<SourceStatus>>>>;
 
 /// State of the server.
-struct Shown {
+struct PageState {
     sources: Sources,
     lost: Lost,
     begun: Instant,
@@ -77,7 +77,7 @@ pub(super) fn serve(
             "--status {address}: an address that other machines can reach needs a token: --token-file FILE, with at least {SHORTEST} letters"
         );
     }
-    let shown = Arc::new(Shown {
+    let shown = Arc::new(PageState {
         sources,
         lost,
         begun: Instant::now(),
@@ -94,10 +94,10 @@ pub(super) fn serve(
         .block_on(tokio::net::TcpListener::bind(address))
         .with_context(|| format!("cannot listen at {address}; is the port taken?"))?;
     let at = listener.local_addr().unwrap_or(address);
-    let teller = shown.clone();
+    let sender = shown.clone();
     std::thread::Builder::new()
         .name("earmark-ticks".into())
-        .spawn(move || tell(&teller, &events))?;
+        .spawn(move || send_events(&sender, &events))?;
     std::thread::Builder::new()
         .name("earmark-page".into())
         .spawn(move || {
@@ -123,7 +123,7 @@ fn read_token(file: &Path) -> anyhow::Result<String> {
 }
 
 /// Sends events to every client, and a tick every second.
-fn tell(shown: &Shown, events: &Receiver<Arc<Event>>) {
+fn send_events(shown: &PageState, events: &Receiver<Arc<Event>>) {
     let mut last = Instant::now();
     while !shown.stop.load(Ordering::Relaxed) {
         match events.recv_timeout(TICK.saturating_sub(last.elapsed())) {
@@ -140,8 +140,8 @@ fn tell(shown: &Shown, events: &Receiver<Arc<Event>>) {
     }
 }
 
-impl Shown {
-    fn seen(&self) -> Vec<Arc<Seen>> {
+impl PageState {
+    fn seen(&self) -> Vec<Arc<SourceStatus>> {
         let sources = self.sources.lock();
         sources.unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -169,7 +169,7 @@ impl Shown {
     }
 }
 
-fn one(seen: &Seen, all: bool) -> Value {
+fn one(seen: &SourceStatus, all: bool) -> Value {
     let now = seen.now();
     let number = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
     let faults: std::collections::BTreeMap<_, _> = now
@@ -207,7 +207,7 @@ fn one(seen: &Seen, all: bool) -> Value {
     value
 }
 
-fn router(shown: Arc<Shown>, names: HostNames) -> Router {
+fn router(shown: Arc<PageState>, names: HostNames) -> Router {
     let open = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/favicon.ico", get(|| async { StatusCode::NO_CONTENT }))
@@ -247,7 +247,7 @@ async fn policy(mut response: Response) -> Response {
 
 /// If there is a token, answers only requests that carry it: in `Authorization: Bearer`, in a cookie, or once as `?token=`, which sets the
 /// cookie.
-async fn with_token(Given(shown): Given<Arc<Shown>>, request: Request, next: Next) -> Response {
+async fn with_token(Given(shown): Given<Arc<PageState>>, request: Request, next: Next) -> Response {
     let Some(token) = &shown.token else {
         return next.run(request).await;
     };
@@ -294,7 +294,7 @@ fn same(given: &str, token: &str) -> bool {
     given.len() == token.len() && pairs.fold(0, |all, (a, b)| all | (a ^ b)) == 0
 }
 
-async fn are_ready(Given(shown): Given<Arc<Shown>>) -> Response {
+async fn are_ready(Given(shown): Given<Arc<PageState>>) -> Response {
     let not: Vec<String> = shown
         .seen()
         .iter()
@@ -308,12 +308,12 @@ async fn are_ready(Given(shown): Given<Arc<Shown>>) -> Response {
     }
 }
 
-async fn metrics_text(Given(shown): Given<Arc<Shown>>) -> Response {
+async fn metrics_text(Given(shown): Given<Arc<PageState>>) -> Response {
     let text = metrics::text(&shown.seen(), &shown.lost.all());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
-async fn state(Given(shown): Given<Arc<Shown>>) -> Response {
+async fn state(Given(shown): Given<Arc<PageState>>) -> Response {
     (
         [(header::CONTENT_TYPE, "application/json")],
         shown.state(true).to_string(),
@@ -321,7 +321,7 @@ async fn state(Given(shown): Given<Arc<Shown>>) -> Response {
         .into_response()
 }
 
-async fn events(Given(shown): Given<Arc<Shown>>) -> Response {
+async fn events(Given(shown): Given<Arc<PageState>>) -> Response {
     let (sender, receiver) = channel(WAITING);
     {
         let mut clients = shown.clients();
@@ -332,7 +332,7 @@ async fn events(Given(shown): Given<Arc<Shown>>) -> Response {
         }
         clients.push(sender);
     }
-    let stream = Stories {
+    let stream = EventStream {
         receiver,
         until: Instant::now() + LONGEST,
     };
@@ -342,12 +342,12 @@ async fn events(Given(shown): Given<Arc<Shown>>) -> Response {
 }
 
 /// The stream of events for one client.
-struct Stories {
+struct EventStream {
     receiver: Incoming<Arc<Message>>,
     until: Instant,
 }
 
-impl Stream for Stories {
+impl Stream for EventStream {
     type Item = Result<Sent, std::convert::Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Polled<'_>) -> Poll<Option<Self::Item>> {

@@ -3,20 +3,20 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::heard::Heard;
+use super::heard::RecentHistory;
 use super::media::{Wall, now_ns};
 use super::skew::Skew;
 use super::supervisor::{Cause, State};
 
 /// The readable state of a source.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct SourceStatus {
     pub(super) name: String,
     pub(super) counts: Counts,
-    pub(super) heard: Heard,
+    pub(super) heard: RecentHistory,
     /// Numbers of the current attempt.
     pub(super) skew: Mutex<Skew>,
-    now: Mutex<Now>,
+    now: Mutex<CurrentState>,
 }
 
 /// Numbers since the start.
@@ -41,7 +41,7 @@ pub(super) struct Counts {
 
 /// Its state.
 #[derive(Clone, Debug)]
-pub(super) struct Now {
+pub(super) struct CurrentState {
     pub(super) state: State,
     pub(super) since_ns: i64,
     pub(super) starts: u64,
@@ -55,14 +55,14 @@ pub(super) struct Now {
     pub(super) skew_ppm: [Option<f64>; 2],
 }
 
-impl Seen {
+impl SourceStatus {
     pub(super) fn new(name: &str) -> Self {
         Self {
             name: name.into(),
             counts: Counts::default(),
-            heard: Heard::default(),
+            heard: RecentHistory::default(),
             skew: Mutex::default(),
-            now: Mutex::new(Now {
+            now: Mutex::new(CurrentState {
                 state: State::Starting,
                 since_ns: now_ns(),
                 starts: 0,
@@ -77,12 +77,12 @@ impl Seen {
     }
 
     /// Its current state.
-    pub(super) fn now(&self) -> Now {
+    pub(super) fn now(&self) -> CurrentState {
         self.lock().clone()
     }
 
     /// Changes the state.
-    pub(super) fn lock(&self) -> MutexGuard<'_, Now> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, CurrentState> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

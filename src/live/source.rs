@@ -14,8 +14,8 @@ use super::graph::{drain, explain, stop};
 use super::media::{Kind, Media, now_ns};
 use super::notices::Notices;
 use super::plan::{Plan, limits};
-use super::seen::Seen;
-use super::supervisor::{Act, Cause, State, Supervisor};
+use super::seen::SourceStatus;
+use super::supervisor::{Action, Cause, State, Supervisor};
 
 /// How often a source is checked.
 const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
@@ -48,12 +48,12 @@ pub(super) enum End {
 pub(super) struct Source {
     plan: Plan,
     shared: Shared,
-    pub(super) seen: Arc<Seen>,
+    pub(super) seen: Arc<SourceStatus>,
     supervisor: Supervisor,
     begun: Instant,
     attempt: Option<Attempt>,
     /// The attempt that is being torn down.
-    down: Option<Down>,
+    down: Option<Teardown>,
     changes: u64,
     /// File, row and event of the last anchors, where frames are sent as JPEG.
     recent: VecDeque<(String, u32, String)>,
@@ -63,7 +63,7 @@ pub(super) struct Source {
 }
 
 /// An attempt that is being torn down.
-struct Down {
+struct Teardown {
     over: Receiver<()>,
     bus: gst::Bus,
     ended: Arc<AtomicBool>,
@@ -79,7 +79,7 @@ impl Source {
                 .bytes()
                 .fold(7, |h: u64, b| h.wrapping_mul(31) + u64::from(b));
         Self {
-            seen: Arc::new(Seen::new(&plan.name)),
+            seen: Arc::new(SourceStatus::new(&plan.name)),
             supervisor: Supervisor::new(limits(&plan.pipeline.live), seed, Duration::ZERO),
             begun: Instant::now(),
             attempt: None,
@@ -104,12 +104,12 @@ impl Source {
             self.listen(now);
             self.look(now);
             match self.supervisor.tick(self.begun.elapsed()) {
-                Some(Act::Start) => self.start(),
-                Some(Act::TakeDown) => {
+                Some(Action::Start) => self.start(),
+                Some(Action::TakeDown) => {
                     self.say_quiet();
                     self.take_down();
                 }
-                Some(Act::Abandon) => self.abandon(),
+                Some(Action::Abandon) => self.abandon(),
                 None => {}
             }
             self.tell_state();
@@ -250,7 +250,7 @@ impl Source {
                         self.recent.pop_front();
                     }
                 }
-                hub.tell(event);
+                hub.send(event);
             }
             "earmark-thumbnail" if plan.pipeline.events.jpeg => {
                 let location = structure.get::<String>("location").unwrap_or_default();
@@ -259,7 +259,7 @@ impl Source {
                 if let Some((.., anchor)) = self.recent.iter().rev().find(is_it)
                     && let Ok(jpeg) = structure.get::<gst::glib::Bytes>("jpeg")
                 {
-                    hub.tell(Event::image(&plan.name, anchor, &jpeg));
+                    hub.send(Event::image(&plan.name, anchor, &jpeg));
                 }
             }
             "earmark-segment" => {
@@ -267,7 +267,7 @@ impl Source {
                 let all = ["frames", "anchors", "cues", "tokens"].map(number);
                 counts.files.fetch_add(1, Ordering::Relaxed);
                 let location = structure.get::<String>("location").unwrap_or_default();
-                hub.tell(Event::file(
+                hub.send(Event::file(
                     &plan.name,
                     &plan.run,
                     &location,
@@ -416,7 +416,7 @@ impl Source {
             });
         match spawned {
             Ok(_) => {
-                self.down = Some(Down {
+                self.down = Some(Teardown {
                     over,
                     bus,
                     ended: noted,
@@ -504,7 +504,7 @@ impl Source {
                 .notices
                 .say(&self.plan.name, "back", "it is back");
         }
-        self.shared.hub.tell(Event::state(
+        self.shared.hub.send(Event::state(
             &self.plan.name,
             &self.plan.run,
             self.changes,

@@ -14,7 +14,7 @@ const LONGEST: usize = 64 << 10;
 
 /// A reading position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Place {
+struct Position {
     file: u64,
     offset: u64,
 }
@@ -28,9 +28,9 @@ pub(super) struct Spool {
     /// Numbers and sizes of files, the oldest first; the last one grows.
     files: Vec<(u64, u64)>,
     end: Option<File>,
-    taken: Place,
+    taken: Position,
     /// Lines given out but not confirmed, with the end of each.
-    out: Vec<Place>,
+    out: Vec<Position>,
     lost: u64,
 }
 
@@ -54,8 +54,8 @@ impl Spool {
         let noted = fs::read_to_string(folder.join("taken")).unwrap_or_default();
         let mut numbers = noted.split_whitespace().map(str::parse::<u64>);
         let taken = match (numbers.next(), numbers.next()) {
-            (Some(Ok(file)), Some(Ok(offset))) => Place { file, offset },
-            _ => Place::default(),
+            (Some(Ok(file)), Some(Ok(offset))) => Position { file, offset },
+            _ => Position::default(),
         };
         let mut spool = Self {
             folder: folder.into(),
@@ -99,7 +99,7 @@ impl Spool {
             fs::remove_file(self.path(number))?;
             self.out.retain(|place| place.file > number);
             if self.taken.file <= number {
-                self.taken = Place {
+                self.taken = Position {
                     file: number + 1,
                     offset: 0,
                 };
@@ -120,7 +120,7 @@ impl Spool {
                 continue;
             }
             if number > at.file {
-                at = Place {
+                at = Position {
                     file: number,
                     offset: 0,
                 };
@@ -195,7 +195,7 @@ impl Spool {
         self.files.len() <= 1
             && (last.1 == 0
                 || self.taken
-                    == Place {
+                    == Position {
                         file: last.0,
                         offset: last.1,
                     })

@@ -139,7 +139,7 @@ impl Cause {
 
 /// What the caller must do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
+pub enum Action {
     /// Build the graph and play it.
     Start,
     /// Tear it down, and report that with [`Supervisor::is_down`].
@@ -266,13 +266,13 @@ impl Supervisor {
     }
 
     /// What is due now. Call it often.
-    pub fn tick(&mut self, now: Duration) -> Option<Act> {
+    pub fn tick(&mut self, now: Duration) -> Option<Action> {
         let quiet = now.saturating_sub(self.last_media);
         match self.state {
             State::Starting => {
                 if now.saturating_sub(self.since) >= self.limits.start {
                     self.failed(Cause::NoMedia, now);
-                    return Some(Act::TakeDown);
+                    return Some(Action::TakeDown);
                 }
             }
             State::Healthy => {
@@ -285,30 +285,30 @@ impl Supervisor {
             State::Silent => {
                 if quiet >= self.limits.restart {
                     self.failed(Cause::Silence, now);
-                    return Some(Act::TakeDown);
+                    return Some(Action::TakeDown);
                 }
             }
             State::BackingOff | State::Failed => {
                 if now >= self.until {
                     self.enter(State::Starting, now);
                     self.starts += 1;
-                    return Some(Act::Start);
+                    return Some(Action::Start);
                 }
             }
             State::Restarting => {
                 if now >= self.until {
                     self.is_down(now);
-                    return Some(Act::Abandon);
+                    return Some(Action::Abandon);
                 }
             }
             State::Stopping => {
                 if self.until == Duration::ZERO {
                     self.until = now + self.limits.down;
-                    return Some(Act::TakeDown);
+                    return Some(Action::TakeDown);
                 }
                 if now >= self.until {
                     self.is_down(now);
-                    return Some(Act::Abandon);
+                    return Some(Action::Abandon);
                 }
             }
             State::Stopped => {}
@@ -341,13 +341,13 @@ mod tests {
     }
 
     /// A supervisor with a clock that the test advances, in tenths of a second.
-    struct Hand {
+    struct ManualClock {
         supervisor: Supervisor,
         now: Duration,
-        acts: Vec<(Duration, Act)>,
+        acts: Vec<(Duration, Action)>,
     }
 
-    impl Hand {
+    impl ManualClock {
         fn new(seed: u64) -> Self {
             Self {
                 supervisor: Supervisor::new(Limits::default(), seed, Duration::ZERO),
@@ -364,7 +364,7 @@ mod tests {
                 each(&mut self.supervisor, self.now);
                 if let Some(act) = self.supervisor.tick(self.now) {
                     self.acts.push((self.now, act));
-                    if act == Act::TakeDown {
+                    if act == Action::TakeDown {
                         self.supervisor.is_down(self.now);
                     }
                 }
@@ -372,7 +372,7 @@ mod tests {
         }
 
         fn starts(&self) -> Vec<Duration> {
-            let starts = self.acts.iter().filter(|(_, act)| *act == Act::Start);
+            let starts = self.acts.iter().filter(|(_, act)| *act == Action::Start);
             starts.map(|(at, _)| *at).collect()
         }
 
@@ -389,7 +389,7 @@ mod tests {
 
     #[test]
     fn it_starts_at_once_and_is_healthy_with_the_first_media() {
-        let mut hand = Hand::new(1);
+        let mut hand = ManualClock::new(1);
         hand.turn(s(1), nothing);
         assert_eq!((hand.state(), hand.acts.len()), (State::Starting, 1));
         hand.turn(s(1), plays);
@@ -400,7 +400,7 @@ mod tests {
 
     #[test]
     fn a_freeze_is_silence_that_passes() {
-        let mut hand = Hand::new(2);
+        let mut hand = ManualClock::new(2);
         hand.turn(s(10), plays);
         hand.turn(s(5), nothing);
         assert_eq!(hand.state(), State::Silent);
@@ -412,7 +412,7 @@ mod tests {
     #[test]
     fn lasting_silence_restarts_and_the_source_is_back_within_ten_seconds_of_its_return() {
         for seed in 0..50 {
-            let mut hand = Hand::new(seed);
+            let mut hand = ManualClock::new(seed);
             hand.turn(s(60), plays);
             let away = Duration::from_millis(61_300 + seed * 1_700);
             hand.turn(away, nothing);
@@ -436,7 +436,7 @@ mod tests {
 
     #[test]
     fn attempts_become_rarer_up_to_a_limit_and_never_end() {
-        let mut hand = Hand::new(3);
+        let mut hand = ManualClock::new(3);
         let fails = |supervisor: &mut Supervisor, now| {
             if supervisor.state() == State::Starting {
                 supervisor.failed(Cause::Lost, now);
@@ -468,7 +468,7 @@ mod tests {
 
     #[test]
     fn a_moment_of_media_does_not_forget_failures() {
-        let mut hand = Hand::new(4);
+        let mut hand = ManualClock::new(4);
         // Plays for five seconds each time, then breaks.
         let flaps = |supervisor: &mut Supervisor, now: Duration| match supervisor.state() {
             State::Starting => supervisor.media(now),
@@ -493,7 +493,7 @@ mod tests {
 
     #[test]
     fn a_refused_source_waits_long_and_is_tried_again() {
-        let mut hand = Hand::new(5);
+        let mut hand = ManualClock::new(5);
         let refused = |supervisor: &mut Supervisor, now| {
             if supervisor.state() == State::Starting {
                 supervisor.failed(Cause::Refused, now);
@@ -513,19 +513,19 @@ mod tests {
     #[test]
     fn a_graph_that_does_not_stop_is_abandoned() {
         let mut supervisor = Supervisor::new(Limits::default(), 6, Duration::ZERO);
-        assert_eq!(supervisor.tick(s(0)), Some(Act::Start));
+        assert_eq!(supervisor.tick(s(0)), Some(Action::Start));
         supervisor.media(s(1));
         supervisor.failed(Cause::Lost, s(2));
         assert_eq!(supervisor.tick(s(11)), None);
-        assert_eq!(supervisor.tick(s(12)), Some(Act::Abandon));
+        assert_eq!(supervisor.tick(s(12)), Some(Action::Abandon));
         assert_eq!(supervisor.state(), State::BackingOff);
         // So it is when asked to stop.
-        assert_eq!(supervisor.tick(s(13)), Some(Act::Start));
+        assert_eq!(supervisor.tick(s(13)), Some(Action::Start));
         supervisor.media(s(14));
         supervisor.stop(s(15));
-        assert_eq!(supervisor.tick(s(15)), Some(Act::TakeDown));
+        assert_eq!(supervisor.tick(s(15)), Some(Action::TakeDown));
         assert_eq!(supervisor.tick(s(24)), None);
-        assert_eq!(supervisor.tick(s(25)), Some(Act::Abandon));
+        assert_eq!(supervisor.tick(s(25)), Some(Action::Abandon));
         assert_eq!(supervisor.state(), State::Stopped);
         assert_eq!(supervisor.tick(s(99)), None);
     }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::attempt::Attempt;
 use super::graph::{drain, explain, stop};
 use super::plan::{Asked, Plan, plans};
-use super::seen::Seen;
+use super::seen::SourceStatus;
 use crate::session;
 use crate::terminal::{Output, print};
 
@@ -32,7 +32,7 @@ const APART_MS: i64 = 300;
 
 /// What was seen of video or audio.
 #[derive(Default)]
-struct Noted {
+struct Observed {
     buffers: u64,
     bytes: u64,
     /// Arrival and stream time of the first and the last.
@@ -46,9 +46,9 @@ struct Noted {
     codec: Option<String>,
 }
 
-type Shared = Arc<Mutex<Noted>>;
+type Shared = Arc<Mutex<Observed>>;
 
-fn lock(noted: &Shared) -> MutexGuard<'_, Noted> {
+fn lock(noted: &Shared) -> MutexGuard<'_, Observed> {
     noted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -139,7 +139,7 @@ fn try_one(plan: &Plan, play: Duration) -> Finding {
         lines: Vec::new(),
         json: json!({}),
     };
-    let attempt = match Attempt::build(plan, &Arc::new(Seen::new(&plan.name)), 1) {
+    let attempt = match Attempt::build(plan, &Arc::new(SourceStatus::new(&plan.name)), 1) {
         Ok(attempt) => attempt,
         Err(e) => return nothing(format!("{e:#}")),
     };
@@ -248,7 +248,7 @@ fn note(pad: &gst::Pad, noted: &Shared, begun: Instant) {
     });
 }
 
-impl Noted {
+impl Observed {
     fn buffer(&mut self, pad: &gst::Pad, buffer: &gst::BufferRef, begun: Instant) {
         self.buffers += 1;
         self.bytes += buffer.size() as u64;
@@ -291,8 +291,8 @@ fn lost(pipeline: &gst::Pipeline) -> Option<(u64, u64)> {
 }
 
 fn found(
-    video: &Noted,
-    audio: &Noted,
+    video: &Observed,
+    audio: &Observed,
     hears: bool,
     lost: Option<(u64, u64)>,
     begun: Instant,
@@ -305,7 +305,7 @@ fn found(
     if let Some(first) = first {
         lines.push(("start", format!("first media after {first:.1} s")));
     }
-    let structure = |noted: &Noted| {
+    let structure = |noted: &Observed| {
         let caps = noted.caps.as_ref()?;
         Some(caps.structure(0)?.to_owned())
     };
@@ -419,14 +419,14 @@ fn found(
 }
 
 /// Most frames and most seconds between two keyframes.
-fn gop(video: &Noted) -> Option<(u64, f64)> {
+fn gop(video: &Observed) -> Option<(u64, f64)> {
     let pairs = video.keyframes.windows(2);
     let frames = pairs.clone().map(|w| w[1].1 - w[0].1).max()?;
     let seconds = pairs.map(|w| (w[1].0 - w[0].0) as f64 / 1e9);
     Some((frames, seconds.fold(0.0, f64::max)))
 }
 
-fn keyframes(video: &Noted, span: f64) -> String {
+fn keyframes(video: &Observed, span: f64) -> String {
     let advice = "set the camera's keyframe interval (GOP) to two seconds: taking a frame means decoding everything since its keyframe";
     match gop(video) {
         Some((1, _)) => "every frame".into(),
@@ -445,10 +445,10 @@ fn keyframes(video: &Noted, span: f64) -> String {
 mod tests {
     use super::*;
 
-    fn video(gop: u64, frames: u64) -> Noted {
+    fn video(gop: u64, frames: u64) -> Observed {
         let begun = Instant::now();
         let at = |k: u64| (begun + Duration::from_millis(40 * k), k as i64 * 40_000_000);
-        Noted {
+        Observed {
             buffers: frames,
             bytes: frames * 5_000,
             first: Some(at(0)),
@@ -459,17 +459,17 @@ mod tests {
                 .map(|k| (at(k).1, k + 1))
                 .collect(),
             codec: Some("H.264".into()),
-            ..Noted::default()
+            ..Observed::default()
         }
     }
 
-    fn text(video: &Noted, audio: &Noted, hears: bool, lost: Option<(u64, u64)>) -> String {
+    fn text(video: &Observed, audio: &Observed, hears: bool, lost: Option<(u64, u64)>) -> String {
         found(video, audio, hears, lost, Instant::now()).text()
     }
 
     #[test]
     fn findings_are_reported_in_words() {
-        let sound = Noted {
+        let sound = Observed {
             buffers: 10,
             delay: Some(40_000_000),
             codec: Some("AAC".into()),
@@ -486,12 +486,12 @@ mod tests {
         ] {
             assert!(fine.contains(part), "{part}: {fine}");
         }
-        let poor = text(&video(150, 400), &Noted::default(), true, Some((90, 10)));
+        let poor = text(&video(150, 400), &Observed::default(), true, Some((90, 10)));
         for part in ["far apart", "none arrived", "10 of 100 packets"] {
             assert!(poor.contains(part), "{part}: {poor}");
         }
         assert!(text(&video(300, 250), &sound, false, None).contains("one in 10 s"));
-        let deaf = found(&Noted::default(), &sound, true, None, Instant::now());
+        let deaf = found(&Observed::default(), &sound, true, None, Instant::now());
         assert!(deaf.failed.is_some());
     }
 }

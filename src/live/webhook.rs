@@ -66,7 +66,7 @@ pub(super) fn start(
     Ok(std::thread::Builder::new()
         .name("earmark-webhook".into())
         .spawn(move || {
-            Teller {
+            WebhookSender {
                 url: settings.url,
                 agent,
                 spool,
@@ -79,7 +79,7 @@ pub(super) fn start(
         })?)
 }
 
-struct Teller {
+struct WebhookSender {
     url: String,
     agent: ureq::Agent,
     spool: Spool,
@@ -89,7 +89,7 @@ struct Teller {
     again: Instant,
 }
 
-impl Teller {
+impl WebhookSender {
     fn run(mut self, events: &Receiver<Arc<Event>>) {
         loop {
             match events.recv_timeout(TICK) {

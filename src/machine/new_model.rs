@@ -516,7 +516,7 @@ fn try_out(
     sides.dedup();
     let dim = manifest.output.dim;
     let mut encoder = onnx::Encoder::new(manifest, 1, Device::default())?;
-    let mut told = Vec::new();
+    let mut described = Vec::new();
     let clip = encoder.manifest().clip();
     for (px, tokens) in sides {
         if let Some(clip) = clip {
@@ -527,7 +527,7 @@ fn try_out(
                 format!("the model does not run on clips of {} frames of {px} x {px} pixels; say with --frames and --px what it takes", clip.frames)
             })?;
             finite(&numbers)?;
-            told.push(format!(
+            described.push(format!(
                 "{} frames of {px} x {px} pixels for {tokens} tokens",
                 clip.frames
             ));
@@ -538,9 +538,9 @@ fn try_out(
             format!("the model does not run at {px} x {px} pixels; name the sizes that it takes with --px (one, or low,base,high)")
         })?;
         finite(&numbers)?;
-        told.push(format!("{px} x {px} pixels for {tokens} tokens"));
+        described.push(format!("{px} x {px} pixels for {tokens} tokens"));
     }
-    let one_size = if told.len() == 1 {
+    let one_size = if described.len() == 1 {
         ": every tier is this size and this price"
     } else {
         ""
@@ -548,7 +548,7 @@ fn try_out(
     let what = if clip.is_some() { "clip" } else { "frame" };
     Ok(format!(
         "one grey {what}: {dim} numbers at {}{one_size}",
-        told.join(", ")
+        described.join(", ")
     ))
 }
 

@@ -11,7 +11,7 @@ const TOLD: usize = 6;
 
 /// A stretch of untrusted sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Stretch {
+pub struct UntrustedSpan {
     /// Start, ns.
     pub start_ns: Nanos,
     /// End, ns.
@@ -23,7 +23,7 @@ pub struct Stretch {
 /// All untrusted stretches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Untrusted {
-    stretches: Vec<Stretch>,
+    stretches: Vec<UntrustedSpan>,
     cues: u64,
     /// Number of cues in them.
     hops: u64,
@@ -42,7 +42,7 @@ impl Untrusted {
         let room = self.stretches.len() < MOST;
         match self.stretches.last_mut() {
             Some(last) if last.stop_ns >= pts && last.silent == silent => last.stop_ns = stop,
-            _ if room => self.stretches.push(Stretch {
+            _ if room => self.stretches.push(UntrustedSpan {
                 start_ns: pts,
                 stop_ns: stop,
                 silent,
@@ -52,7 +52,7 @@ impl Untrusted {
     }
 
     /// In time order; at most 10,000.
-    pub fn stretches(&self) -> &[Stretch] {
+    pub fn stretches(&self) -> &[UntrustedSpan] {
         &self.stretches
     }
 
@@ -66,7 +66,7 @@ impl Untrusted {
             return Some("none".into());
         }
         // Prints the longest ones, in time order.
-        let mut longest: Vec<&Stretch> = self.stretches.iter().collect();
+        let mut longest: Vec<&UntrustedSpan> = self.stretches.iter().collect();
         longest.sort_by_key(|one| std::cmp::Reverse(one.stop_ns - one.start_ns));
         longest.truncate(TOLD);
         longest.sort_by_key(|one| one.start_ns);

@@ -27,7 +27,7 @@ const MOST: usize = 24 * 3600;
 const SECOND: i64 = 1_000_000_000;
 
 /// Rows per second.
-pub(super) struct Own {
+pub(super) struct RowsBySecond {
     pub(super) name: String,
     pub(super) seconds: usize,
     pub(super) widths: [usize; 2],
@@ -36,7 +36,7 @@ pub(super) struct Own {
     pub(super) tables: Tables,
 }
 
-impl Own {
+impl RowsBySecond {
     /// Reads both.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ const THERE: f32 = 0.5;
 const BACKGROUND: &str = "Background";
 
 /// Probabilities of videos.
-pub(super) struct Said {
+pub(super) struct Predictions {
     pub(super) names: Vec<String>,
     pub(super) classes: Vec<String>,
     pub(super) seconds: usize,
@@ -30,7 +30,7 @@ pub(super) struct Said {
     video: Vec<f32>,
 }
 
-impl Said {
+impl Predictions {
     /// Reads the output of `earmark-learning parse predict`.
     ///
     /// # Errors
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn events_are_runs_of_seconds_in_videos_that_have_the_class() {
-        let said = Said {
+        let said = Predictions {
             names: vec!["v".into()],
             classes: vec!["a".into(), "b".into()],
             seconds: 4,

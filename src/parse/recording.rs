@@ -7,7 +7,7 @@ use gstearmark::h5::{self, EventModality, EventRow, Parts};
 use serde_json::{Value, json};
 
 use super::features::Stream;
-use super::own::Own;
+use super::own::RowsBySecond;
 use super::pack::{self, Parts as Packing};
 use super::refine::{Onset, Timed, timed};
 use super::set::Set;
@@ -26,7 +26,7 @@ const PIECE: usize = crate::datasets::llp::SECONDS;
 /// # Errors
 /// A model fails, or something cannot be read or written.
 pub(super) fn features(args: &ParseFeatures) -> anyhow::Result<Scored> {
-    let own = Own::read(&args.recording, &args.features, &args.tagger)?;
+    let own = RowsBySecond::read(&args.recording, &args.features, &args.tagger)?;
     let pieces = own.seconds / PIECE;
     if pieces == 0 {
         bail!(
@@ -70,7 +70,7 @@ pub(super) fn predict(
 ) -> anyhow::Result<Scored> {
     files::check(&args.output, args.overwrite)?;
     files::differs(&args.output, Some(features))?;
-    let own = Own::read(recording, features, &args.tagger)?;
+    let own = RowsBySecond::read(recording, features, &args.tagger)?;
     let pieces = own.seconds.div_ceil(PIECE);
     let names = (0..pieces).map(|piece| format!("{}_{}", own.name, piece * PIECE));
     let set = Set::unlabelled(names.collect(), trained.classes()?, PIECE);

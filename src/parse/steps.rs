@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::experiment::{Experiment, Labels, Pseudo, Streams, Words};
 use super::features::{self, Stream};
 use super::pack::{self, Parts};
-use super::predictions::Said;
+use super::predictions::Predictions;
 use super::set::{self, Set};
 use crate::cli::{ParseSplit, ParseTrain};
 use crate::terminal::{Output, tell};
@@ -159,7 +159,7 @@ impl Trained {
     ///
     /// # Errors
     /// `earmark-learning` is missing, or fails.
-    pub(super) fn predict(&self, split: ParseSplit) -> anyhow::Result<Said> {
+    pub(super) fn predict(&self, split: ParseSplit) -> anyhow::Result<Predictions> {
         if !self.packed.exists() {
             bail!(
                 "{} does not exist any more: run `earmark parse train` again",
@@ -173,11 +173,16 @@ impl Trained {
     ///
     /// # Errors
     /// `earmark-learning` is missing, or fails: the parser takes other features, or needs pseudo labels.
-    pub(super) fn predict_on(&self, packed: &Path, split: &str) -> anyhow::Result<Said> {
+    pub(super) fn predict_on(&self, packed: &Path, split: &str) -> anyhow::Result<Predictions> {
         self.ask(packed, split, None)
     }
 
-    fn ask(&self, packed: &Path, split: &str, pseudo: Option<&Path>) -> anyhow::Result<Said> {
+    fn ask(
+        &self,
+        packed: &Path,
+        split: &str,
+        pseudo: Option<&Path>,
+    ) -> anyhow::Result<Predictions> {
         let folder = tempfile::TempDir::with_prefix("earmark-")
             .context("cannot create a temporary folder")?;
         let out = folder.path().join("said.safetensors");
@@ -191,7 +196,7 @@ impl Trained {
             args.extend(named("--pseudo", pseudo)?);
         }
         learning::ask(&args)?;
-        Said::read(&out)
+        Predictions::read(&out)
     }
 }
 
@@ -206,7 +211,7 @@ fn named(name: &str, path: &Path) -> anyhow::Result<[String; 2]> {
 /// Runs a step of `earmark-learning`, unless its output exists.
 fn step(
     what: &str,
-    told: &str,
+    message: &str,
     args: &[(&str, &Path)],
     output: &Path,
     quiet: bool,
@@ -215,7 +220,7 @@ fn step(
         return Ok(());
     }
     if !quiet {
-        tell(told);
+        tell(message);
     }
     let mut all = vec!["parse".to_owned(), what.to_owned()];
     for (name, path) in args {

@@ -227,13 +227,13 @@ pub fn without_remarks(text: &str) -> String {
 /// A link that waits for its sink.
 struct Waiting {
     at: At,
-    from: Side,
+    from: LinkEnd,
     caps: Option<String>,
 }
 
 /// One end as written; names are resolved when every element is known.
 #[derive(Clone)]
-enum Side {
+enum LinkEnd {
     Node(usize),
     Named {
         at: At,
@@ -255,9 +255,9 @@ pub fn parse(text: &str, first: At) -> (Graph, Vec<Problem>) {
 #[derive(Default)]
 struct Reader {
     nodes: Vec<Node>,
-    links: Vec<(At, Side, Option<String>, Side)>,
+    links: Vec<(At, LinkEnd, Option<String>, LinkEnd)>,
     problems: Vec<Problem>,
-    last: Option<Side>,
+    last: Option<LinkEnd>,
     waiting: Option<Waiting>,
 }
 
@@ -274,12 +274,12 @@ impl Reader {
         } else if let Some((name, pad)) = text.split_once('.') {
             let pad = Some(pad.to_owned()).filter(|pad| !pad.is_empty());
             let side = match (name, self.nodes.len()) {
-                ("", n) if n > 0 => Side::Named {
+                ("", n) if n > 0 => LinkEnd::Named {
                     at,
                     name: String::new(),
                     pad,
                 },
-                _ => Side::Named {
+                _ => LinkEnd::Named {
                     at,
                     name: name.to_owned(),
                     pad,
@@ -294,7 +294,7 @@ impl Reader {
                 properties: Vec::new(),
                 raw: Vec::new(),
             });
-            self.side(at, Side::Node(self.nodes.len() - 1), true);
+            self.side(at, LinkEnd::Node(self.nodes.len() - 1), true);
         } else {
             self.problems.push(
                 Problem::new(
@@ -329,7 +329,7 @@ impl Reader {
         let Some(node) = self
             .nodes
             .last_mut()
-            .filter(|_| matches!(self.last, Some(Side::Node(_))))
+            .filter(|_| matches!(self.last, Some(LinkEnd::Node(_))))
         else {
             self.problems.push(
                 Problem::new(at, "graph", "a property must follow its element")
@@ -356,7 +356,7 @@ impl Reader {
     }
 
     /// An element or a reference to one: completes a waiting link, may start the next.
-    fn side(&mut self, at: At, side: Side, is_element: bool) {
+    fn side(&mut self, at: At, side: LinkEnd, is_element: bool) {
         let ended = match self.waiting.take() {
             Some(Waiting { at, from, caps }) => {
                 self.links.push((at, from, caps, side.clone()));
@@ -366,7 +366,7 @@ impl Reader {
         };
         if !is_element
             && !ended
-            && matches!(&side, Side::Named { name, .. } if name.is_empty())
+            && matches!(&side, LinkEnd::Named { name, .. } if name.is_empty())
             && self.last.is_none()
         {
             self.problems.push(Problem::new(
@@ -422,10 +422,10 @@ impl Reader {
         )
     }
 
-    fn end(&mut self, side: Side) -> Option<End> {
+    fn end(&mut self, side: LinkEnd) -> Option<End> {
         match side {
-            Side::Node(node) => Some(End { node, pad: None }),
-            Side::Named { at, name, pad } => {
+            LinkEnd::Node(node) => Some(End { node, pad: None }),
+            LinkEnd::Named { at, name, pad } => {
                 let found = if name.is_empty() {
                     self.nodes.iter().rposition(|node| node.at < at)
                 } else {

@@ -261,7 +261,7 @@ fn data(run: &RunView) -> Value {
             "start": times(events.iter().map(|judged| judged.event.span.start().get())),
             "stop": times(events.iter().map(|judged| judged.event.span.stop().get())),
             "class": class, "classes": classes,
-            "fate": bytes(&events.iter().map(|judged| judged.fate as u8).collect::<Vec<_>>()),
+            "result": bytes(&events.iter().map(|judged| judged.result as u8).collect::<Vec<_>>()),
             "anchor": rows(events.iter().map(|judged| judged.anchor)),
             "frame": rows(events.iter().map(|judged| judged.frame)),
             "heard": rows(events.iter().map(|judged| judged.candidate)),
@@ -415,7 +415,7 @@ pub(super) fn about(run: &RunView) -> Value {
         let base = anchoring::tier::Prices::default().of(anchoring::tier::Tier::Base).max(1);
         let even = summary.spent_tokens / base;
         let events = verdict.events.iter().map(|judged| &judged.event);
-        let missed = || verdict.events.iter().filter(|judged| judged.fate == EventResult::Missed);
+        let missed = || verdict.events.iter().filter(|judged| judged.result == EventResult::Missed);
         let heard = missed().filter_map(|judged| run.tables.candidates.get(judged.candidate?));
         let untaken: Vec<_> = heard.map(h5::CandidateRow::untaken).collect();
         let poor = LeftOut::new(summary.candidates_per_min, summary.budget_tokens, &untaken);
@@ -459,7 +459,7 @@ pub(super) fn about(run: &RunView) -> Value {
         "per_second": summary.spent_tokens as f64 / seconds.max(1e-9),
         "seen": summary.pictures_seen, "passed": summary.pictures_passed, "missed": summary.frames_missed,
         "passed_share": summary.pictures_passed as f64 * 100.0 / summary.pictures_seen.max(1) as f64,
-        "seconds_looked": facts.seconds.0, "seconds": facts.seconds.1,
+        "seconds_with_frame": facts.seconds.0, "seconds": facts.seconds.1,
         "largest_gap": format!("{:.2} s", (facts.largest_gap.1 - facts.largest_gap.0) as f64 / 1e9),
         "largest_gap_at": clock(facts.largest_gap.0),
         "largest_gap_s": facts.largest_gap.0 as f64 / 1e9,

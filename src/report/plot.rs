@@ -23,7 +23,7 @@ use crate::cli;
 use crate::failure::Usage;
 use crate::files;
 use crate::terminal::{self, Output};
-use rows::View;
+use rows::PlotRange;
 
 /// `earmark plot`.
 ///
@@ -66,7 +66,7 @@ pub fn plot(args: &cli::Plot, output: Output) -> anyhow::Result<()> {
         );
     }
     let runs: Vec<&RunView> = [Some(&run), other.as_ref()].into_iter().flatten().collect();
-    let view = View {
+    let view = PlotRange {
         from,
         to,
         width: f64::from(args.width),

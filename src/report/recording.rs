@@ -35,7 +35,7 @@ pub(crate) struct RunView {
 
 /// Figures computed from frames and cues.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Facts {
+pub(crate) struct RecordingFigures {
     /// The largest gap, including those to the start and the end of the recording.
     pub largest_gap: (i64, i64),
     /// Gaps longer than the plan allowed: the 500 longest, in time order.
@@ -137,7 +137,7 @@ impl RunView {
     }
 
     /// Figures that follow from the tables.
-    pub(crate) fn facts(&self) -> Facts {
+    pub(crate) fn facts(&self) -> RecordingFigures {
         let duration = self.duration_ns();
         let frames = self.tables.pts_ns.iter().copied();
         let mut stretches = Vec::new();
@@ -178,7 +178,7 @@ impl RunView {
         let distrust = self.setting("budget", "distrust").and_then(Value::as_f64);
         let distrust = distrust.unwrap_or(0.9).min(1.0) as f32;
         let unheard = self.cues.uncertainty.iter().filter(|u| **u >= distrust);
-        Facts {
+        RecordingFigures {
             largest_gap,
             gaps,
             seconds: (seconds.len() as u64, all),
@@ -214,7 +214,7 @@ impl RunView {
         for judged in self.verdict.iter().flat_map(|verdict| &verdict.events) {
             let class = classes.entry(&judged.event.class).or_default();
             class.events += 1;
-            match judged.fate {
+            match judged.result {
                 EventResult::Found => class.found += 1,
                 EventResult::Seen => class.seen += 1,
                 EventResult::Missed => class.missed += 1,

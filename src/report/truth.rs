@@ -38,7 +38,7 @@ pub(crate) enum AnchorResult {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LabelledEvent {
     pub event: Event,
-    pub fate: EventResult,
+    pub result: EventResult,
     /// Row of the anchor at its start.
     pub anchor: Option<usize>,
     /// Row of the most expensive frame taken during it.
@@ -73,7 +73,7 @@ pub(crate) fn judge(events: &[Event], tables: &Tables) -> Comparison {
             (e, a) = (e + 1, a + 1);
         }
     }
-    let mut inside = Cover::new(events);
+    let mut inside = EventCover::new(events);
     for (anchor, standing) in anchors.iter().zip(&mut standing) {
         if *standing != AnchorResult::Right && inside.holds(anchor) {
             *standing = AnchorResult::Inside;
@@ -81,14 +81,14 @@ pub(crate) fn judge(events: &[Event], tables: &Tables) -> Comparison {
     }
     let judged = events.iter().zip(matched).map(|(event, anchor)| {
         let frame = dearest(event, tables);
-        let fate = match (anchor, frame) {
+        let result = match (anchor, frame) {
             (Some(_), _) => EventResult::Found,
             (None, Some(_)) => EventResult::Seen,
             (None, None) => EventResult::Missed,
         };
         LabelledEvent {
             event: event.clone(),
-            fate,
+            result,
             anchor,
             frame,
             candidate: likeliest(event, tables),
@@ -148,13 +148,13 @@ fn likeliest(event: &Event, tables: &Tables) -> Option<usize> {
 }
 
 /// Whether an instant lies in any event; call it in order of time.
-struct Cover<'a> {
+struct EventCover<'a> {
     events: &'a [Event],
     next: usize,
     until: i64,
 }
 
-impl<'a> Cover<'a> {
+impl<'a> EventCover<'a> {
     fn new(events: &'a [Event]) -> Self {
         Self {
             events,
@@ -223,8 +223,8 @@ mod tests {
         }
     }
 
-    fn fates(verdict: &Comparison) -> Vec<EventResult> {
-        verdict.events.iter().map(|event| event.fate).collect()
+    fn results(verdict: &Comparison) -> Vec<EventResult> {
+        verdict.events.iter().map(|event| event.result).collect()
     }
 
     #[test]
@@ -237,7 +237,7 @@ mod tests {
         let run = run(&[1_250, 8_251], &[(1_900, Tier::Low), (5_399, Tier::Low)]);
         let verdict = judge(&events, &run);
         assert_eq!(
-            fates(&verdict),
+            results(&verdict),
             [EventResult::Found, EventResult::Seen, EventResult::Missed]
         );
         assert_eq!(verdict.events[0].frame, Some(0));
@@ -248,11 +248,11 @@ mod tests {
     fn an_anchor_is_given_to_one_event_and_the_rest_are_false() {
         let events = [event(1_000, 1_100), event(1_100, 1_200)];
         let verdict = judge(&events, &run(&[1_050, 3_000], &[]));
-        assert_eq!(fates(&verdict), [EventResult::Found, EventResult::Missed]);
+        assert_eq!(results(&verdict), [EventResult::Found, EventResult::Missed]);
         assert_eq!(verdict.anchors, [AnchorResult::Right, AnchorResult::False]);
         // Two anchors serve both, although each fits the first.
         let verdict = judge(&events, &run(&[1_050, 1_150], &[]));
-        assert_eq!(fates(&verdict), [EventResult::Found, EventResult::Found]);
+        assert_eq!(results(&verdict), [EventResult::Found, EventResult::Found]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::Scored;
 use super::order;
-use super::precision::{Found, Span, average_precision};
+use super::precision::{ScoredSpan, Span, average_precision};
 use crate::cli::{Background, EvalDetection};
 use crate::datasets::epic::{self, Annotation, Class, Detection, Kind, Submission};
 
@@ -111,7 +111,7 @@ fn score(task: Task, truth: &[Annotation], submission: &Submission) -> TaskScore
         let video = videos[annotation.video.as_str()];
         own.entry(video).or_default().push(annotation.span);
     }
-    let mut found: BTreeMap<(u32, u32), Vec<Found>> = BTreeMap::new();
+    let mut found: BTreeMap<(u32, u32), Vec<ScoredSpan>> = BTreeMap::new();
     let mut unknown = 0;
     for Detection {
         video,
@@ -125,7 +125,7 @@ fn score(task: Task, truth: &[Annotation], submission: &Submission) -> TaskScore
             unknown += 1;
             continue;
         }
-        found.entry(label).or_default().push(Found {
+        found.entry(label).or_default().push(ScoredSpan {
             video: *video,
             span: *span,
             score: *score,
@@ -137,7 +137,7 @@ fn score(task: Task, truth: &[Annotation], submission: &Submission) -> TaskScore
         silent += usize::from(found.is_empty());
         let scores: Vec<f64> = found.iter().map(|found| found.score).collect();
         let sorted = order::ascending(&scores).into_iter().rev();
-        let found: Vec<Found> = sorted.map(|i| found[i]).collect();
+        let found: Vec<ScoredSpan> = sorted.map(|i| found[i]).collect();
         (*label, average_precision(truth, &found, &thresholds()))
     });
     TaskScores {

@@ -12,7 +12,7 @@ use anyhow::bail;
 use serde_json::{Map, Value, json};
 
 use super::Scored;
-use super::precision::{Found, Span, average_precision, iou};
+use super::precision::{ScoredSpan, Span, average_precision, iou};
 use crate::cli::EvalMoments;
 use crate::datasets::qvhighlights::{self, JUDGES, Predicted, Query};
 
@@ -64,9 +64,9 @@ fn retrieval(pairs: &[Pair<'_>]) -> Value {
         .iter()
         .map(|(truth, windows)| {
             let first = &windows[..windows.len().min(MOST_WINDOWS)];
-            let mut found: Vec<Found> = first
+            let mut found: Vec<ScoredSpan> = first
                 .iter()
-                .map(|(start, stop, score)| Found {
+                .map(|(start, stop, score)| ScoredSpan {
                     video: 0,
                     span: (*start, *stop),
                     score: *score,

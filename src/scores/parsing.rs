@@ -128,20 +128,25 @@ fn by_event(predicted: &[bool], truth: &[bool], scorer: Scorer) -> Counts {
     }
 }
 
-/// Heard and seen classes of a video: for each second, whether each class is there.
+/// VideoClasses and seen classes of a video: for each second, whether each class is there.
 #[derive(Clone, Copy)]
-struct Heard<'a> {
+struct VideoClasses<'a> {
     audio: &'a [bool],
     visual: &'a [bool],
 }
 
 /// The figures of a video, in the order of [`NAMES`].
-fn video(predicted: Heard<'_>, truth: Heard<'_>, classes: usize, scorer: Scorer) -> [f64; 8] {
+fn video(
+    predicted: VideoClasses<'_>,
+    truth: VideoClasses<'_>,
+    classes: usize,
+    scorer: Scorer,
+) -> [f64; 8] {
     let mut segments: [Vec<Counts>; 4] = Default::default();
     let mut events: [Vec<Counts>; 4] = Default::default();
     for class in 0..classes {
         let of = |cells: &[bool]| seconds(cells, class, classes);
-        let both = |heard: Heard<'_>| -> Vec<bool> {
+        let both = |heard: VideoClasses<'_>| -> Vec<bool> {
             let (audio, visual) = (of(heard.audio), of(heard.visual));
             audio.iter().zip(&visual).map(|(a, v)| *a && *v).collect()
         };
@@ -288,11 +293,11 @@ pub(super) fn run(args: &EvalParsing) -> anyhow::Result<Scored> {
     let predicted = predictions(args, &test)?;
     let each: Vec<[f64; 8]> = (0..test.videos.len())
         .map(|i| {
-            let predicted = Heard {
+            let predicted = VideoClasses {
                 audio: &predicted.audio[i],
                 visual: &predicted.visual[i],
             };
-            let truth = Heard {
+            let truth = VideoClasses {
                 audio: &test.audio[i],
                 visual: &test.visual[i],
             };
@@ -414,14 +419,14 @@ mod tests {
     #[test]
     fn a_video_without_events_is_right_if_none_is_predicted() {
         let nothing = vec![false; 20];
-        let heard = Heard {
+        let heard = VideoClasses {
             audio: &nothing,
             visual: &nothing,
         };
         assert_eq!(video(heard, heard, 2, Scorer::Avvp), [1.0; 8]);
         let mut one = nothing.clone();
         one[0] = true;
-        let wrong = Heard {
+        let wrong = VideoClasses {
             audio: &one,
             visual: &nothing,
         };

@@ -13,7 +13,7 @@ pub(super) type Span = (f64, f64);
 
 /// A detection of one class.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Found {
+pub(super) struct ScoredSpan {
     /// Index of its video.
     pub(super) video: usize,
     pub(super) span: Span,
@@ -30,7 +30,7 @@ pub(super) fn iou(a: Span, b: Span) -> f64 {
 /// Average precision at each threshold. `truth`: the true spans by video; `found` is in the order of processing.
 pub(super) fn average_precision(
     truth: &BTreeMap<usize, Vec<Span>>,
-    found: &[Found],
+    found: &[ScoredSpan],
     thresholds: &[f64],
 ) -> Vec<f64> {
     let all: usize = truth.values().map(Vec::len).sum();
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn a_true_span_is_taken_once_and_a_second_detection_takes_the_next() {
         let truth = [(0, vec![(0.0, 10.0), (4.0, 14.0)])].into();
-        let found = |span, score| Found {
+        let found = |span, score| ScoredSpan {
             video: 0,
             span,
             score,

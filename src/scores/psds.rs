@@ -61,7 +61,7 @@ const SCENARIOS: [(&str, Criteria); 2] = [
 ];
 
 /// The reference.
-struct Truth<'a> {
+struct ReferenceEvents<'a> {
     events: &'a Events,
     durations: &'a BTreeMap<String, f64>,
     labels: Vec<&'a str>,
@@ -117,7 +117,7 @@ fn lasting(events: &[Event]) -> Vec<&Event> {
 }
 
 /// Every label at an operating point.
-fn point(truth: &Truth<'_>, detections: &Events, criteria: &Criteria) -> Vec<Point> {
+fn point(truth: &ReferenceEvents<'_>, detections: &Events, criteria: &Criteria) -> Vec<Point> {
     let n = truth.labels.len();
     let index: BTreeMap<&str, usize> = truth
         .labels
@@ -274,7 +274,7 @@ fn asked(args: &EvalPsds) -> Vec<(&'static str, Criteria)> {
 /// Reads an operating point; warns about labels that the reference lacks.
 fn operating_point(
     path: &Path,
-    truth: &Truth<'_>,
+    truth: &ReferenceEvents<'_>,
     warnings: &mut Vec<String>,
 ) -> anyhow::Result<Events> {
     let detections = dcase::detections(path)?;
@@ -344,7 +344,7 @@ pub(crate) fn run(args: &EvalPsds) -> anyhow::Result<Scored> {
             labels.len()
         );
     }
-    let truth = Truth {
+    let truth = ReferenceEvents {
         events: &events,
         durations: &durations,
         labels: labels.into_iter().collect(),

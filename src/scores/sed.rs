@@ -49,11 +49,11 @@ impl Counts {
 }
 
 /// Counts by label.
-struct Measured<'a> {
+struct LabelCounts<'a> {
     labels: BTreeMap<&'a str, Counts>,
 }
 
-impl Measured<'_> {
+impl LabelCounts<'_> {
     fn overall(&self) -> Counts {
         let mut all = Counts::default();
         self.labels.values().for_each(|counts| all.add(*counts));
@@ -187,7 +187,7 @@ pub(crate) fn run(args: &EvalSed) -> anyhow::Result<Scored> {
     }
     let (collar, segment) = (args.collar_ms / 1e3, args.segment_ms / 1e3);
     let labels: BTreeSet<&str> = truth.labels().union(&estimated.labels()).copied().collect();
-    let new = || Measured {
+    let new = || LabelCounts {
         labels: labels
             .iter()
             .map(|label| (*label, Counts::default()))
@@ -269,7 +269,7 @@ pub(crate) fn run(args: &EvalSed) -> anyhow::Result<Scored> {
 }
 
 /// Both kinds of figures side by side, by label.
-fn table(events: &Measured<'_>, segments: &Measured<'_>) -> String {
+fn table(events: &LabelCounts<'_>, segments: &LabelCounts<'_>) -> String {
     let width = events
         .labels
         .keys()
@@ -345,7 +345,7 @@ mod tests {
             estimated: 1,
         };
         assert!(silent.figures()[0].is_nan() && silent.figures()[2] == 0.0);
-        let measured = Measured {
+        let measured = LabelCounts {
             labels: [("a", silent), ("b", good)].into(),
         };
         let [f, precision, recall] = measured.average();

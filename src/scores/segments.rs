@@ -18,12 +18,12 @@ const NAMED: usize = 5;
 
 /// Counts of right seconds.
 #[derive(Clone, Copy, Debug, Default)]
-struct Share {
+struct SecondCounts {
     right: usize,
     all: usize,
 }
 
-impl Share {
+impl SecondCounts {
     fn count(&mut self, right: bool) {
         self.right += usize::from(right);
         self.all += 1;
@@ -98,11 +98,15 @@ pub(super) fn run(args: &EvalParsing) -> anyhow::Result<Scored> {
             classes.len() - 1
         );
     }
-    let (mut all, mut event, mut quiet) = (Share::default(), Share::default(), Share::default());
+    let (mut all, mut event, mut quiet) = (
+        SecondCounts::default(),
+        SecondCounts::default(),
+        SecondCounts::default(),
+    );
     let mut each: Map<String, Value> = Map::new();
     for labelled in test {
         let row = rows[labelled.video.as_str()];
-        let mut own = Share::default();
+        let mut own = SecondCounts::default();
         for second in 0..SECONDS {
             let said = classes[labels[row * SECONDS + second] as usize].as_str();
             let inside = (labelled.span.0..labelled.span.1).contains(&second);

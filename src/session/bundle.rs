@@ -200,8 +200,8 @@ mod tests {
             source.push(buffer).unwrap();
         }
         source.push_event(gst::event::Eos::new());
-        let (over, told) = (ended.0.lock().unwrap(), &ended.1);
-        drop(told.wait_while(over, |over| !*over).unwrap());
+        let (over, ended_signal) = (ended.0.lock().unwrap(), &ended.1);
+        drop(ended_signal.wait_while(over, |over| !*over).unwrap());
         queue.set_state(gst::State::Null).unwrap();
         let all = leave.try_iter().flatten().collect();
         let turns = *turns.lock().unwrap();

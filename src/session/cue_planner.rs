@@ -37,8 +37,8 @@ pub(super) struct Global {
     changes: Vec<Change>,
 }
 
-/// What a plan says about its recording.
-pub(super) struct Finish<'a> {
+/// The facts about a recording that its plan holds.
+pub(super) struct PlanFacts<'a> {
     /// In the planner's time.
     pub(super) duration: Nanos,
     pub(super) video_id: &'a str,
@@ -80,7 +80,7 @@ impl Global {
     /// The plan: over time, or over change if that decodes no more frames.
     fn finish(
         self,
-        finish: &Finish<'_>,
+        finish: &PlanFacts<'_>,
         place: impl Fn(&mut Plan),
         snapper: &Snapper<'_>,
     ) -> Result<Plan, PlanError> {
@@ -176,7 +176,7 @@ impl CuePlanner {
         }
     }
 
-    /// When the recording is expected to end, as the container would tell a gate in a streaming pass.
+    /// When the recording is expected to end, as a gate in a streaming pass would learn from the container.
     pub(super) fn expect_stop(&mut self, stop: Nanos) {
         if let Self::Streaming(streaming) = self {
             streaming.planner.expect_stop(stop);
@@ -225,7 +225,7 @@ impl CuePlanner {
 
     pub(super) fn finish(
         self,
-        finish: &Finish<'_>,
+        finish: &PlanFacts<'_>,
         place: impl Fn(&mut Plan),
         snapper: &Snapper<'_>,
     ) -> Result<Plan, PlanError> {

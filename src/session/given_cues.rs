@@ -204,14 +204,14 @@ mod tests {
     #[test]
     fn lines_have_a_time_and_optionally_a_probability_and_a_label() {
         let all = read("\u{feff}{\"time_s\": 1.5}\n\n{\"time_s\": 2, \"p\": 0.25, \"label\": \"a\"}\r\n{\"time_s\":2,\"label\":\"b\"}\n{\"time_s\":3,\"label\":\"a\"}").unwrap();
-        let told: Vec<_> = all
+        let facts: Vec<_> = all
             .cues
             .iter()
             .map(|c| (c.at.get(), c.p, c.label))
             .collect();
         let s = 1_000_000_000;
         assert_eq!(
-            told,
+            facts,
             [
                 (s * 3 / 2, 1.0, None),
                 (2 * s, 0.25, Some(0)),

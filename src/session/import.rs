@@ -61,16 +61,16 @@ pub(crate) fn import_audio(
     }
     let sounds = choose(args)?;
     let targets = places(&sounds, args)?;
-    let mut told = Vec::new();
+    let mut plans = Vec::new();
     for (id, target) in sounds.iter().zip(targets) {
         let plan = one(id, &target, args, pipeline, stop, output)?;
         if !output.json {
             terminal::print(&plan.text)?;
         }
-        told.push(plan.value);
+        plans.push(plan.value);
     }
     if output.json {
-        let value = json!({ "ok": true, "output": args.output.to_string_lossy(), "plans": told });
+        let value = json!({ "ok": true, "output": args.output.to_string_lossy(), "plans": plans });
         terminal::print(&format!("{value:#}"))?;
     }
     Ok(())

@@ -22,7 +22,7 @@ use super::Session;
 use super::bundle::bundle;
 use super::changes::{ChangedCues, Changes};
 use super::cue_file::{CueReader, CueWriter, hearing};
-use super::cue_planner::{CuePlanner, Finish, Snapper};
+use super::cue_planner::{CuePlanner, PlanFacts, Snapper};
 use super::frame_times::FrameTimes;
 use super::given_cues::GivenCues;
 use super::measure::{Measure, measuring};
@@ -257,7 +257,7 @@ impl Session<'_> {
                     entry.asked = entry.asked.map(|asked| timeline.expand(asked) + start);
                 }
             };
-            let finish = Finish {
+            let finish = PlanFacts {
                 duration: planned(stop),
                 video_id: self.video_id,
                 config: &self.pipeline.config,

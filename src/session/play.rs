@@ -147,8 +147,8 @@ impl Player<'_> {
                 }
                 gst::MessageView::Error(_) => noted.store(true, Ordering::SeqCst),
                 gst::MessageView::Element(element) => {
-                    if let Some(told) = element.structure().and_then(kept_text) {
-                        *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+                    if let Some(kept_file) = element.structure().and_then(kept_text) {
+                        *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept_file);
                     }
                 }
                 _ => {}

@@ -169,7 +169,7 @@ impl RunLog {
         let mut value = self.json(took, speed);
         value["features"] = json!(file);
         value["jumps"] = json!(self.jumps());
-        Ok(self.told(lines, value))
+        Ok(self.with_warnings(lines, value))
     }
 
     /// The summary of `earmark plan`.
@@ -230,7 +230,7 @@ impl RunLog {
         if let Some(text) = left_out.text() {
             lines.insert(2, format!("not taken  {text}"));
         }
-        self.told(lines, value)
+        self.with_warnings(lines, value)
     }
 
     fn times(&self, took: f64, speed: f64) -> String {
@@ -268,7 +268,7 @@ impl RunLog {
         })
     }
 
-    fn told(&self, mut lines: Vec<String>, value: Value) -> RunSummary {
+    fn with_warnings(&self, mut lines: Vec<String>, value: Value) -> RunSummary {
         let warnings = self.warnings.all();
         lines.extend(
             warnings

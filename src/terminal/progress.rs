@@ -14,7 +14,7 @@ use super::tell;
 const LINES: Duration = Duration::from_secs(10);
 
 /// Interval of progress for a program.
-const TOLD: Duration = Duration::from_millis(250);
+const BETWEEN_CALLS: Duration = Duration::from_millis(250);
 
 /// Who gets the progress of a pass.
 #[derive(Clone)]
@@ -44,13 +44,13 @@ pub(crate) struct Progress {
     start: Nanos,
     length: Option<Nanos>,
     begun: Instant,
-    shown: Shown,
+    shown: Display,
 }
 
-enum Shown {
+enum Display {
     Bar(ProgressBar),
     Lines(Instant),
-    Told(Arc<dyn Fn(&Moved) + Send + Sync>, Instant),
+    Callback(Arc<dyn Fn(&Moved) + Send + Sync>, Instant),
     Nothing,
 }
 
@@ -65,10 +65,10 @@ impl Progress {
             .map(|stop| stop - start)
             .filter(|length| *length > Nanos::ZERO);
         let shown = match watch {
-            Watch::Nobody => Shown::Nothing,
-            Watch::Program(tell) => Shown::Told(tell.clone(), Instant::now()),
-            Watch::Person if std::io::stderr().is_terminal() => Shown::Bar(bar(stage, length)),
-            Watch::Person => Shown::Lines(Instant::now()),
+            Watch::Nobody => Display::Nothing,
+            Watch::Program(call) => Display::Callback(call.clone(), Instant::now()),
+            Watch::Person if std::io::stderr().is_terminal() => Display::Bar(bar(stage, length)),
+            Watch::Person => Display::Lines(Instant::now()),
         };
         Self {
             stage,
@@ -84,24 +84,24 @@ impl Progress {
         let done = (now - self.start).max(Nanos::ZERO);
         let text = self.text(done);
         match &mut self.shown {
-            Shown::Bar(bar) => {
+            Display::Bar(bar) => {
                 bar.set_position(done.get().unsigned_abs() / 1_000_000);
                 bar.set_message(text);
             }
-            Shown::Lines(last) if last.elapsed() >= LINES => {
+            Display::Lines(last) if last.elapsed() >= LINES => {
                 *last = Instant::now();
                 let stage = self.stage;
                 tell(&format!("{stage}: {text}"));
             }
-            Shown::Told(tell, last) if last.elapsed() >= TOLD => {
+            Display::Callback(call, last) if last.elapsed() >= BETWEEN_CALLS => {
                 *last = Instant::now();
-                tell(&Moved {
+                call(&Moved {
                     stage: self.stage,
                     at: now,
                     count,
                 });
             }
-            Shown::Lines(_) | Shown::Told(..) | Shown::Nothing => {}
+            Display::Lines(_) | Display::Callback(..) | Display::Nothing => {}
         }
     }
 
@@ -129,7 +129,7 @@ impl Progress {
 
     /// Removes the bar.
     pub(crate) fn clear(&self) {
-        if let Shown::Bar(bar) = &self.shown {
+        if let Display::Bar(bar) = &self.shown {
             bar.finish_and_clear();
         }
     }

@@ -29,7 +29,7 @@
       if (events) {
         for (const name of ["start", "stop"]) events[name] = columns.time(events[name]);
         events.class = columns.u16(events.class);
-        events.fate = columns.u8(events.fate);
+        events.result = columns.u8(events.result);
         events.anchor = columns.i32(events.anchor);
         events.frame = columns.i32(events.frame);
         events.heard = columns.i32(events.heard);
@@ -107,7 +107,7 @@
       const e = run.events;
       heading = "Labelled event: " + (e.classes[e.class[k]] || "no name");
       pairs.push(["from", `${Earmark.clock(e.start[k], 1)} to ${Earmark.clock(e.stop[k], 1)}`],
-        ["", ["✓ an anchor at its start", "○ no anchor, but a background frame fell inside", "✕ missed: " + missed(run, e.heard[k])][e.fate[k]]]);
+        ["", ["✓ an anchor at its start", "○ no anchor, but a background frame fell inside", "✕ missed: " + missed(run, e.heard[k])][e.result[k]]]);
       frame = e.frame[k];
       if (e.anchor[k] >= 0) ofAnchor(e.anchor[k]);
       if (frame >= 0) ofFrame(frame);

@@ -41,13 +41,13 @@ Earmark.lower = (column, x) => {
 
 Earmark.TIERS = ["low", "base", "high"];
 Earmark.REASONS = ["anchor", "untrusted", "background", "uniform"];
-Earmark.FATES = ["found", "seen", "missed"];
+Earmark.RESULTS = ["found", "seen", "missed"];
 Earmark.STANDINGS = ["right", "inside", "false"];
 
 Earmark.Timeline = class {
-  constructor(box, data, told) {
+  constructor(box, data, on) {
     this.box = box;
-    this.told = told; // { select(item), hover(item, x, y), view(from, to) }
+    this.on = on; // { select(item), hover(item, x, y), view(from, to) }
     this.data = data;
     this.rows = box.querySelector("#rows");
     this.overview = box.querySelector("#overview");
@@ -205,7 +205,7 @@ Earmark.Timeline = class {
     this.marks(c);
     this.brush();
     this.drawn++;
-    this.told.view(this.from, this.to);
+    this.on.view(this.from, this.to);
   }
 
   ticks() {
@@ -394,7 +394,7 @@ Earmark.Timeline = class {
   // How high an anchor of a score stands.
   tall(row, score) { return (row.height - 15) * (0.25 + 0.75 * score / 255); }
 
-  // More anchors than can be told apart: of those in one column of pixels the likeliest of each standing, the wrong ones in front.
+  // More anchors than can be drawn apart: of those in one column of pixels the likeliest of each standing, the wrong ones in front.
   crowd(c, row, first, last) {
     const anchors = this.data.runs[row.run].anchors, base = row.y + row.height, wide = 1.5;
     const columns = Math.ceil(this.plot / wide), best = new Int32Array(columns * 3).fill(-1);
@@ -467,23 +467,23 @@ Earmark.Timeline = class {
     const events = this.data.runs[row.run].events;
     const last = Earmark.lower(events.start, this.to);
     // What was missed is drawn last, so that nothing hides it.
-    for (const fate of [0, 1, 2]) {
+    for (const result of [0, 1, 2]) {
       const drawn = [-9, -9, -9];
       for (let k = Earmark.lower(events.reach, this.from); k < last; k++) {
-        if (events.fate[k] !== fate || events.stop[k] < this.from) continue;
+        if (events.result[k] !== result || events.stop[k] < this.from) continue;
         const x = this.x(events.start[k]), wide = Math.max(2, this.x(events.stop[k]) - x), y = row.y + 2 + 18 * events.lane[k];
         // Of many in one pixel one is enough.
         if (wide <= 2 && x - drawn[events.lane[k]] < 0.7) continue;
         drawn[events.lane[k]] = x;
         // An event that was heard, and missed for the budget's sake, is an outline.
-        const poor = fate === 2 && events.heard[k] >= 0, colour = this.ink[Earmark.FATES[fate]];
+        const poor = result === 2 && events.heard[k] >= 0, colour = this.ink[Earmark.RESULTS[result]];
         c.fillStyle = colour;
         c.fillRect(x, y, wide, 15);
         if (poor && wide > 4) { c.fillStyle = this.ink.back; c.fillRect(x + 1.5, y + 1.5, wide - 3, 12); }
         const left = Math.max(x, this.gutter), room = x + wide - left - 6;
         if (room < 10) continue;
         c.fillStyle = poor ? colour : this.ink.back;
-        const mark = "✓○✕"[fate], name = mark + " " + events.classes[events.class[k]];
+        const mark = "✓○✕"[result], name = mark + " " + events.classes[events.class[k]];
         const text = c.measureText(name).width <= room ? name : mark;
         c.fillText(text, left + 3, y + 8);
       }
@@ -546,7 +546,7 @@ Earmark.Timeline = class {
     for (let k = 0; k < run.anchors.n; k++) c.fillRect(x(run.anchors.onset[k]) - 0.5, 2, 1, 7);
     if (run.events) {
       c.fillStyle = this.ink.missed;
-      for (let k = 0; k < run.events.n; k++) if (run.events.fate[k] === 2) c.fillRect(x(run.events.start[k]) - 1, 10, 2, 8);
+      for (let k = 0; k < run.events.n; k++) if (run.events.result[k] === 2) c.fillRect(x(run.events.start[k]) - 1, 10, 2, 8);
     }
   }
 
@@ -604,7 +604,7 @@ Earmark.Timeline = class {
       this.show(t - half, t + half);
     }
     this.draw();
-    this.told.select(item, t);
+    this.on.select(item, t);
   }
 
   // The anchor (or what else) after or before what is selected, else after the left edge.
@@ -620,7 +620,7 @@ Earmark.Timeline = class {
     while (k >= 0 && k < times.length && !fits(run, k)) k += forward ? 1 : -1;
     if (k >= 0 && k < times.length) this.select({ kind, run, index: k });
   }
-  stepMissed(forward) { this.step(forward, "event", (run, k) => this.data.runs[run].events.fate[k] === 2); }
+  stepMissed(forward) { this.step(forward, "event", (run, k) => this.data.runs[run].events.result[k] === 2); }
 
   listen() {
     const place = (canvas, e) => { const box = canvas.getBoundingClientRect(); return [e.clientX - box.left, e.clientY - box.top]; };
@@ -644,7 +644,7 @@ Earmark.Timeline = class {
       if (!before) {
         const item = this.hit(x, y);
         if (JSON.stringify(item) !== JSON.stringify(this.hovered)) { this.hovered = item; this.draw(); }
-        this.told.hover(item, x, y, this.t(x));
+        this.on.hover(item, x, y, this.t(x));
         return;
       }
       this.pointers.set(e.pointerId, [x, y]);
@@ -664,13 +664,13 @@ Earmark.Timeline = class {
       if (this.pointers.delete(e.pointerId) && e.type === "pointerup" && moved < 5) {
         const item = this.hit(x, y);
         if (item) this.select(item);
-        else if (x > this.gutter) this.told.select(null, this.t(x));
+        else if (x > this.gutter) this.on.select(null, this.t(x));
       }
       grip = null;
     };
     rows.addEventListener("pointerup", up);
     rows.addEventListener("pointercancel", up);
-    rows.addEventListener("pointerleave", () => { this.hovered = null; this.told.hover(null); this.draw(); });
+    rows.addEventListener("pointerleave", () => { this.hovered = null; this.on.hover(null); this.draw(); });
     rows.addEventListener("dblclick", e => this.zoom(0.4, this.t(place(rows, e)[0])));
     const centre = e => {
       const t = (place(this.overview, e)[0] - this.gutter) / this.plot * this.duration, half = (this.to - this.from) / 2;

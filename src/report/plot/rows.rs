@@ -10,7 +10,7 @@ use crate::report::recording::{RunView, clock};
 use crate::report::truth::{AnchorResult, EventResult};
 
 /// The part of the recording to draw, and its size.
-pub(super) struct View {
+pub(super) struct PlotRange {
     /// Seconds.
     pub from: f64,
     /// Seconds; later.
@@ -26,18 +26,18 @@ const TEXT: f64 = 12.0;
 const LANES: usize = 3;
 
 /// The drawing, its axis, and the current height.
-struct Sheet<'a> {
+struct Canvas<'a> {
     drawing: Drawing,
-    view: &'a View,
+    view: &'a PlotRange,
     theme: &'a Theme,
     y: f64,
 }
 
 /// Draws everything, from the top down.
-pub(super) fn draw(runs: &[&RunView], view: &View, theme: &Theme) -> Drawing {
+pub(super) fn draw(runs: &[&RunView], view: &PlotRange, theme: &Theme) -> Drawing {
     let first = runs.first();
     let title = first.map_or_else(String::new, |run| run.summary.video_id.clone());
-    let mut sheet = Sheet {
+    let mut sheet = Canvas {
         drawing: Drawing {
             width: view.width,
             back: theme.back.into(),
@@ -54,7 +54,7 @@ pub(super) fn draw(runs: &[&RunView], view: &View, theme: &Theme) -> Drawing {
         .text(RIGHT, sheet.y, 16.0, Align::Left, theme.ink, &head);
     sheet.y += 20.0;
     for run in runs {
-        let mut said = told(run);
+        let mut said = summary_line(run);
         if runs.len() > 1 {
             said = format!(
                 "{}: {said}",
@@ -105,7 +105,7 @@ pub(super) fn draw(runs: &[&RunView], view: &View, theme: &Theme) -> Drawing {
 }
 
 /// A summary of the run, in one line.
-fn told(run: &RunView) -> String {
+fn summary_line(run: &RunView) -> String {
     let s = &run.summary;
     let mut said = format!(
         "{}, {} anchors, {} frames, {} of {} tokens",
@@ -116,7 +116,8 @@ fn told(run: &RunView) -> String {
         s.budget_tokens
     );
     if let Some(verdict) = &run.verdict {
-        let count = |fate: EventResult| verdict.events.iter().filter(|e| e.fate == fate).count();
+        let count =
+            |result: EventResult| verdict.events.iter().filter(|e| e.result == result).count();
         said.push_str(&format!(
             "; {} of {} events with an anchor, {} with a background frame, {} missed; {} anchors without a label",
             count(EventResult::Found),
@@ -129,7 +130,7 @@ fn told(run: &RunView) -> String {
     said
 }
 
-impl Sheet<'_> {
+impl Canvas<'_> {
     fn x(&self, seconds: f64) -> f64 {
         let plot = self.view.width - LEFT - RIGHT;
         LEFT + (seconds - self.view.from) / (self.view.to - self.view.from) * plot
@@ -476,7 +477,7 @@ impl Sheet<'_> {
             let Some((left, right)) = self.span(start, stop) else {
                 continue;
             };
-            let (colour, mark) = match judged.fate {
+            let (colour, mark) = match judged.result {
                 EventResult::Found => (self.theme.found, "✓"),
                 EventResult::Seen => (self.theme.seen, "○"),
                 EventResult::Missed => (self.theme.missed, "✕"),
@@ -485,7 +486,7 @@ impl Sheet<'_> {
             let wide = (right - left).max(1.5);
             self.drawing.rect(left, y, wide, 15.0, colour, 1.0);
             // A missed event whose onset was a candidate is an outline.
-            let poor = judged.fate == EventResult::Missed && judged.candidate.is_some();
+            let poor = judged.result == EventResult::Missed && judged.candidate.is_some();
             if poor && wide > 4.0 {
                 let inside = (left + 1.5, y + 1.5, wide - 3.0);
                 self.drawing
@@ -555,7 +556,7 @@ mod tests {
     fn a_drawing_has_every_row_and_stays_in_its_frame() {
         let run = shown(&[1, 12, 40], "knock");
         for (from, to) in [(0.0, 60.0), (11.9, 12.1)] {
-            let view = View {
+            let view = PlotRange {
                 from,
                 to,
                 width: 900.0,
