@@ -147,12 +147,12 @@ pub fn run(args: &Batch, output: Output) -> anyhow::Result<()> {
     }
     if let Some(engine) = args.emit {
         // An unreadable recording has no length; the part that gets it reports why.
-        run.look(&mut pool)?;
+        run.probe(&mut pool)?;
         return run.emit(engine);
     }
     run.keep_mine(&mut pool)?;
     run.leave_out_what_is_done()?;
-    let unusable = run.look(&mut pool)?;
+    let unusable = run.probe(&mut pool)?;
     if args.dry_run {
         return run.dry_run(&unusable, &mut pool);
     }
@@ -236,7 +236,7 @@ impl BatchRun<'_> {
         };
         if self.items.iter().any(|item| item.job.duration_s.is_none()) {
             // Every shard must see the same lengths. An unreadable recording has none, but still belongs to a shard.
-            self.look(pool)?;
+            self.probe(pool)?;
         }
         let lengths: Vec<_> = self
             .items
@@ -303,7 +303,7 @@ impl BatchRun<'_> {
     }
 
     /// Probes every recording that has not been probed; returns the unusable ones by number.
-    fn look(&mut self, pool: &mut Pool) -> anyhow::Result<HashMap<usize, (Class, String)>> {
+    fn probe(&mut self, pool: &mut Pool) -> anyhow::Result<HashMap<usize, (Class, String)>> {
         let mut queue: Queue = VecDeque::new();
         for (number, item) in self.items.iter().enumerate() {
             if item.recording.is_none() {

@@ -129,7 +129,7 @@ fn finished_outputs_are_verified_and_failures_reported_and_retried() {
     let text = crate::recordings::said(&output);
     assert!(text.contains("5 recordings: 3 done, 2 failed"), "{text}");
 
-    // Another pipeline, another recording, a torn file: each is made again, and the reason is told.
+    // Another pipeline, another recording, a torn file: each is made again, and the reason is printed.
     for name in ["cut.mp4", "text.mp4", "corrupt.mp4"] {
         std::fs::remove_file(place.videos.join(name)).unwrap();
     }
@@ -426,7 +426,7 @@ fn kills_damage_nothing() {
     print!("{}", String::from_utf8_lossy(&output.stdout));
 }
 
-/// What never failed is done only if it is there: what is left out is told, and was not done.
+/// What never failed is done only if it is there: what is left out is reported, and was not done.
 #[test]
 fn retrying_what_failed_does_not_call_the_rest_done() {
     let Some(python) = python() else { return };

@@ -203,7 +203,7 @@ fn clips_at_anchors_lie_where_they_should() {
     );
 }
 
-/// A plan of clips is followed frame by frame, and what does not fit is told.
+/// A plan of clips is followed frame by frame, and a warning names what does not fit.
 #[test]
 fn a_plan_of_clips_is_followed_and_checked() {
     let Some(python) = python() else { return };

@@ -259,11 +259,11 @@ fn plans_without_labels_are_refused() {
 }
 
 /// A plan of a minute, with frames at these times, ms, and anchors: onset and start of their windows.
-fn plan(folder: &std::path::Path, name: &str, looks: &[i64], anchors: &[(i64, i64)]) {
+fn plan(folder: &std::path::Path, name: &str, frames: &[i64], anchors: &[(i64, i64)]) {
     let ns = |ms: i64| ms * 1_000_000;
     let header = format!(
         r#"{{"kind":"plan","schema":"earmark-plan/2","video_id":"{name}","duration_ns":60000000000,"budget_tokens":19600,"spent_tokens":{},"config":{{}}}}"#,
-        784 * looks.len()
+        784 * frames.len()
     );
     let anchors = anchors.iter().enumerate().map(|(id, &(onset, start))| {
         format!(
@@ -273,7 +273,7 @@ fn plan(folder: &std::path::Path, name: &str, looks: &[i64], anchors: &[(i64, i6
             ns(start + 300)
         )
     });
-    let looks = looks.iter().map(|&at| {
+    let frames = frames.iter().map(|&at| {
         format!(
             r#"{{"kind":"frame","planned_ns":{},"tier":"high","tokens":784,"reason":"uniform"}}"#,
             ns(at)
@@ -281,7 +281,7 @@ fn plan(folder: &std::path::Path, name: &str, looks: &[i64], anchors: &[(i64, i6
     });
     let lines: Vec<String> = std::iter::once(header)
         .chain(anchors)
-        .chain(looks)
+        .chain(frames)
         .collect();
     std::fs::write(
         folder.join(format!("{name}.jsonl")),

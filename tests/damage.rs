@@ -102,9 +102,9 @@ pub fn old(folder: &Path) -> PathBuf {
     file
 }
 
-/// The command ended by itself, with a failure that it told.
+/// The text of a failure that the command reported itself.
 #[track_caller]
-pub fn told(run: &Output) -> String {
+pub fn failure_text(run: &Output) -> String {
     let text = said(run);
     assert_eq!(run.status.signal(), None, "{text}");
     assert_eq!(run.status.code(), Some(1), "{text}");
@@ -154,7 +154,7 @@ fn every_flipped_bit_is_found_and_located() {
         let mut args = vec!["verify".into(), "--json".into()];
         args.extend(some.iter().map(|file| file.clone().into_os_string()));
         let run = earmark(args);
-        told(&run);
+        failure_text(&run);
         let value: Value = serde_json::from_slice(&run.stdout).unwrap();
         all.extend(value["files"].as_array().unwrap().iter().cloned());
     }
@@ -215,7 +215,7 @@ for name in attributes:
         .unwrap();
     assert!(made.status.success(), "{}", said(&made));
     let run = earmark(["verify".as_ref(), into.as_os_str()]);
-    let text = told(&run);
+    let text = failure_text(&run);
     let list = String::from_utf8(made.stdout).unwrap();
     assert!(list.lines().count() > 35, "{list}");
     for line in list.lines() {
@@ -335,7 +335,7 @@ fn a_file_of_the_schema_before_is_read_as_before() {
         recovered.as_os_str(),
     ]);
     let run = earmark(["verify".as_ref(), recovered.as_os_str()]);
-    assert!(told(&run).contains("not complete"));
+    assert!(failure_text(&run).contains("not complete"));
 }
 
 #[test]
@@ -359,7 +359,7 @@ fn a_damaged_file_is_left_out_of_an_export_and_named() {
             "--output".as_ref(),
             output.as_os_str(),
         ]);
-        let text = told(&run);
+        let text = failure_text(&run);
         assert!(
             text.contains("skipped") && text.contains("bad.h5"),
             "{text}"
@@ -430,7 +430,11 @@ fn spending_without_a_budget_is_reported() {
         assert_eq!(run.status.success(), whole, "{budget}: {}", said(&run));
         if !whole {
             let spent = format!("49 tokens are spent of a budget of {budget}");
-            assert!(told(&run).contains(&spent), "{budget}: {}", said(&run));
+            assert!(
+                failure_text(&run).contains(&spent),
+                "{budget}: {}",
+                said(&run)
+            );
         }
     }
 }

@@ -217,8 +217,8 @@ fn a_second_interrupt_ends_at_once_and_leaves_what_was_flushed() {
                 .into_iter()
                 .chain([saved.as_os_str(), "--json".as_ref()]),
         );
-        let told: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap_or_default();
-        if told["saved"]["frames"].as_u64() > Some(0) {
+        let result: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap_or_default();
+        if result["saved"]["frames"].as_u64() > Some(0) {
             break;
         }
     }

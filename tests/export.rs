@@ -222,7 +222,7 @@ fn parquet_is_read_back() {
     assert_eq!(features.elements(), wanted);
 }
 
-/// Each of these is told, and nothing is written.
+/// Each of these is reported, and nothing is written.
 #[test]
 fn files_that_cannot_be_exported_are_reported_first() {
     let folder = folder("export_wrong");
@@ -303,7 +303,7 @@ fn files_that_cannot_be_exported_are_reported_first() {
         },
     );
     refused(&[&file("empty.h5")], "npy", &[], &["empty.h5", "no frames"]);
-    // Foreign, torn, missing: all of them are told at once.
+    // Foreign, torn, missing: all of them are reported at once.
     std::fs::write(file("text.h5"), "no features").unwrap();
     let whole = std::fs::read(&p01).unwrap();
     std::fs::write(file("torn.h5"), &whole[..whole.len() * 2 / 3]).unwrap();

@@ -274,8 +274,8 @@ head: mine.safetensors
     };
     let without = plan();
     assert!(!without.status.success());
-    let told = String::from_utf8_lossy(&without.stderr).into_owned();
-    assert!(told.contains("fit --embedding"), "{told}");
+    let stderr = String::from_utf8_lossy(&without.stderr).into_owned();
+    assert!(stderr.contains("fit --embedding"), "{stderr}");
     let args = [
         "--embedding",
         mine,

@@ -7,7 +7,7 @@ use std::process::Command;
 use gstearmark::h5::Precision;
 use sha2::{Digest, Sha256};
 
-use crate::damage::{make, old, told};
+use crate::damage::{failure_text, make, old};
 use crate::recordings::{earmark, folder, python, said, succeeds};
 
 /// What lies outside, in numbers and in text.
@@ -130,7 +130,7 @@ fn a_file_that_leads_elsewhere_is_refused_whatever_its_seal_says() {
         let file = into.join(format!("{name}.h5"));
         let (file, out) = (file.as_os_str(), folder.join("out"));
         let run = earmark(["verify".as_ref(), file]);
-        let text = told(&run);
+        let text = failure_text(&run);
         if name.starts_with("link") || name.starts_with("storage") || name == "virtual" {
             let why = ["links to another file", "lie in another file"];
             assert!(why.iter().any(|why| text.contains(why)), "{name}: {text}");
@@ -198,11 +198,11 @@ fn a_sealed_file_at_which_hdf5_dies_takes_no_command_with_it() {
             died += usize::from(text.contains("is damaged: the process that read it was killed"));
         }
     }
-    // It looks for a text for ever.
+    // HDF5 searches for a text for ever.
     let mut bytes = whole.clone();
     bytes[heap + 9] ^= 0x40;
     std::fs::write(&file, sealed(bytes)).unwrap();
-    let text = told(&earmark(["verify".as_ref(), file.as_os_str()]));
+    let text = failure_text(&earmark(["verify".as_ref(), file.as_os_str()]));
     assert!(text.contains("took too long"), "{text}");
     eprintln!("{died} times a child died");
     assert!(

@@ -91,9 +91,9 @@ fn the_same_plan_gives_the_same_frames() {
         "{passed} of {seen}"
     );
 
-    let looked = json(&folder, &["inspect", "a.h5"]);
+    let planned = json(&folder, &["inspect", "a.h5"]);
     assert_eq!(
-        looked["features"]["spent_tokens"],
+        planned["features"]["spent_tokens"],
         made["features"]["spent_tokens"]
     );
     let plan = json(&folder, &["inspect", "plan.jsonl"]);
@@ -292,7 +292,7 @@ fn sound(name: &str) -> std::path::PathBuf {
 }
 
 /// Anchors and the times of their frames, ms, of a plan.
-fn looked(plan: &Path) -> Vec<(i64, String, i64)> {
+fn planned(plan: &Path) -> Vec<(i64, String, i64)> {
     let text = std::fs::read_to_string(plan).unwrap();
     let lines: Vec<Value> = text
         .lines()
@@ -386,7 +386,7 @@ fn offsets_move_the_frames_and_not_the_onsets() {
                 &folder,
                 &["plan", pipeline, "--input", &input, "--output", output],
             );
-            looked(Path::new(output))
+            planned(Path::new(output))
         };
         let plain = plan("plain", "offset_ms: 0");
         assert!(plain.len() > 3, "{plain:?}");

@@ -5,7 +5,7 @@
 //! - `runs`: a file at real speed, a kill, pipelines read again, what is wrong with a pipeline.
 //! - `faults`: a camera that is killed, frozen, refuses, and has no sound.
 //! - `udp`: packets that are lost, a stream that begins anew.
-//! - `out`: what others are told.
+//! - `out`: what others receive.
 
 mod faults;
 mod out;

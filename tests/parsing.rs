@@ -203,32 +203,32 @@ fn misfits_are_reported_by_name() {
     };
     let (llp, unav) = (at.join("llp"), at.join("unav"));
     let out = at.join("out");
-    let told = |args: &[&str], wanted: &str| {
+    let refuses = |args: &[&str], wanted: &str| {
         let said = refused(args);
         assert!(said.contains(wanted), "{args:?}: {said}");
     };
-    told(
+    refuses(
         &train("uwav", &llp, None, &out),
         "there are uwav-llp, uwav-ave, link-llp, kitchenmix",
     );
-    told(&train("uwav-llp", &llp, None, &out), "--dense");
+    refuses(&train("uwav-llp", &llp, None, &out), "--dense");
     let typo = [
         train("link-llp", &llp, None, &out),
         vec!["--set", "losses.mixpu=none"],
     ]
     .concat();
-    told(&typo, "unknown field `mixpu`");
-    told(
+    refuses(&typo, "unknown field `mixpu`");
+    refuses(
         &["parse", "eval", text(&out.join("nothing"))],
         "not a trained parser",
     );
 
     json(&train("link-llp", &llp, None, &out));
     let other = [train("link-llp", &llp, None, &out), vec!["--seed", "9"]].concat();
-    told(&other, "choose another folder");
+    refuses(&other, "choose another folder");
 
     std::fs::remove_file(llp.join("feats_CLAP/video-00003.npy")).unwrap();
-    told(
+    refuses(
         &train("link-llp", &llp, None, &at.join("missing")),
         "video-00003",
     );
@@ -238,7 +238,7 @@ fn misfits_are_reported_by_name() {
         &wrong[..wrong.len() - 8],
     )
     .unwrap();
-    told(
+    refuses(
         &train("uwav-llp", &llp, Some(&unav), &at.join("cut")),
         "video-00001_1_11.npy should have",
     );
@@ -357,7 +357,7 @@ fn a_recording_of_ones_own_is_parsed_beside_its_anchors() {
         list["results"]["kitchen"].as_array().unwrap().len(),
         events.len()
     );
-    let told = refused(&[
+    let refuses = refused(&[
         "export",
         text(&file),
         "--format",
@@ -365,10 +365,10 @@ fn a_recording_of_ones_own_is_parsed_beside_its_anchors() {
         "--output",
         text(&at.join("none.json")),
     ]);
-    assert!(told.contains("nobody parsed it"), "{told}");
+    assert!(refuses.contains("nobody parsed it"), "{refuses}");
 
-    let told = refused(&predict);
-    assert!(told.contains("--overwrite"), "{told}");
+    let refuses = refused(&predict);
+    assert!(refuses.contains("--overwrite"), "{refuses}");
 }
 
 fn said_of(output: &Output) -> String {

@@ -428,7 +428,7 @@ fn cues_of_another_source_become_anchors_with_their_labels() {
             said(&output)
         );
         let anchors = lines(&plan, "anchor");
-        let told: Vec<_> = anchors
+        let facts: Vec<_> = anchors
             .iter()
             .map(|a| {
                 (
@@ -437,7 +437,7 @@ fn cues_of_another_source_become_anchors_with_their_labels() {
                 )
             })
             .collect();
-        assert_eq!(told, [(7_400, "grasp"), (30_500, "")]);
+        assert_eq!(facts, [(7_400, "grasp"), (30_500, "")]);
         assert!(anchors.iter().all(|a| a["class_id"] == -1));
         let header = &lines(&plan, "plan")[0];
         assert!(

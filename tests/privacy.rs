@@ -1,5 +1,5 @@
 //! What leaves the process: no socket is opened but the input's, no file is written but what was asked for. Watched with strace; where
-//! it can't trace, only the files that are left are looked at, and that is said.
+//! it can't trace, it checks only the files that remain, and says so.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -109,7 +109,7 @@ fn jumping_writes_what_reading_through_writes() {
 }
 
 #[test]
-fn a_look_that_was_moved_keeps_the_time_asked_for() {
+fn a_frame_that_was_moved_keeps_the_time_asked_for() {
     let Some(python) = python() else { return };
     let input = made(&python, "mp4_h264_aac");
     let folder = folder("reading_asked");

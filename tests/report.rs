@@ -66,11 +66,11 @@ fn a_page_says_what_was_found() {
         page.as_os_str(),
         "--json".as_ref(),
     ]);
-    let told = json(&output);
-    let count = |name: &str| told[name].as_u64().unwrap();
+    let printed = json(&output);
+    let count = |name: &str| printed[name].as_u64().unwrap();
     assert_eq!(count("events"), 19);
     assert_eq!(count("found") + count("seen") + count("missed"), 19);
-    assert!(count("found") >= 9, "{told}");
+    assert!(count("found") >= 9, "{printed}");
     let html = std::fs::read_to_string(&page).unwrap();
     for word in [
         "of 19",
@@ -115,8 +115,8 @@ fn a_folder_has_an_index() {
         args.extend(more.iter().map(|arg| (*arg).to_owned()));
         args
     };
-    let told = json(&succeeds(args(&[])));
-    assert_eq!(told["pages"], 2);
+    let printed = json(&succeeds(args(&[])));
+    assert_eq!(printed["pages"], 2);
     let index = std::fs::read_to_string(pages.join("index.html")).unwrap();
     assert!(
         index.contains("href=\"./kitchen.html\"") || index.contains("href=\".&#x2f;kitchen.html\""),
@@ -376,7 +376,7 @@ assert 'b.h5' in said and 'a.mp4' in said and 'c.mp4' not in said, said
     assert!(done.status.success(), "{}", said(&done));
 }
 
-/// Needs chromium; browser.py says what it looks at.
+/// Needs chromium; browser.py says what it checks.
 #[test]
 fn a_browser_shows_it_all() {
     let Some(python) = python() else { return };
@@ -391,7 +391,7 @@ fn a_browser_shows_it_all() {
         .args([gated, uniform])
         .arg(root().join("fixtures/kitchen.mp4"))
         .arg(labels());
-    // Kept to be looked at.
+    // Kept for people.
     if let Some(pictures) = std::env::var_os("EARMARK_SCREENSHOTS") {
         command.arg("--pictures").arg(pictures);
     }

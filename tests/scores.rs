@@ -170,12 +170,12 @@ for case in range(12):
         .current_dir(&folder)
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    if told.contains("skipped:") {
-        eprintln!("{}", told.trim());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    if stderr.contains("skipped:") {
+        eprintln!("{}", stderr.trim());
         return;
     }
-    assert!(output.status.success(), "{told}");
+    assert!(output.status.success(), "{stderr}");
     let lines = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut values = std::collections::HashMap::new();
     for line in lines.lines() {

@@ -63,8 +63,8 @@ with h5py.File(sys.argv[1]) as f:
     }
 }
 
-/// In both ways of planning: these clicks are anchors, each part of these warnings is told once, and no internal file is named.
-fn hears(name: &str, input: &Path, clicks: &[f64], told: &[&str]) {
+/// In both ways of planning: these clicks are anchors, each part of these warnings appears once, and no internal file is named.
+fn hears(name: &str, input: &Path, clicks: &[f64], warnings: &[&str]) {
     let Some(python) = python() else { return };
     let folder = folder(&format!("sound_{name}"));
     for planning in ["global", "streaming"] {
@@ -83,7 +83,7 @@ fn hears(name: &str, input: &Path, clicks: &[f64], told: &[&str]) {
                 ran.onsets, ran.text
             );
         }
-        for part in told {
+        for part in warnings {
             let times = ran.warnings.matches(part).count();
             assert_eq!(times, 1, "{name}, {planning}: {part}\n{}", ran.text);
         }
@@ -222,7 +222,7 @@ fn channels_in_opposite_phase_are_heard_by_everybody() {
         "--output".as_ref(),
         mine.as_os_str(),
     ];
-    // One recording is too little to learn from; what it sounds like is told all the same.
+    // One recording is too little to learn from; but its sounds are listed.
     let text = said(&earmark(args));
     assert!(text.contains("opposite phase"), "{text}");
 }
@@ -268,8 +268,8 @@ fn a_jump_in_time_is_one_discontinuity_however_long() {
                 "{name}, {planning}: {}",
                 ran.text
             );
-            let told = ran.warnings.matches("no frames from").count();
-            assert_eq!(told, 1, "{name}, {planning}: {}", ran.text);
+            let count = ran.warnings.matches("no frames from").count();
+            assert_eq!(count, 1, "{name}, {planning}: {}", ran.text);
         }
     }
 }

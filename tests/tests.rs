@@ -85,7 +85,7 @@ mod scores;
 // Many recordings: resumed, accounted for, stopped, killed.
 mod batch;
 
-// Streams: started, lost, found again, stopped, killed, and what they tell others.
+// Streams: started, lost, found again, stopped, killed, and what they send.
 mod live;
 
 // Questions about recordings, answered by servers that the tests make.

@@ -21,7 +21,7 @@ use crate::terminal::time;
 /// How long to wait for an output of another run that does not change.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How often such an output is checked.
-const LOOK: Duration = Duration::from_secs(1);
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 impl BatchRun<'_> {
     /// Processes everything and prints the result.
@@ -76,7 +76,7 @@ impl BatchRun<'_> {
             if tally.busy.is_empty() || self.stop.is_wanted() {
                 break;
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(CHECK_EVERY);
             self.wait_for_others(&mut queue, &mut tally)?;
         }
         let waiting = queue.len() + tally.busy.len();

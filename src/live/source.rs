@@ -102,7 +102,7 @@ impl Source {
                 self.supervisor.stop(now);
             }
             self.listen(now);
-            self.look(now);
+            self.check(now);
             match self.supervisor.tick(self.begun.elapsed()) {
                 Some(Action::Start) => self.start(),
                 Some(Action::TakeDown) => {
@@ -285,7 +285,7 @@ impl Source {
     }
 
     /// Checks whether media arrives.
-    fn look(&mut self, now: Duration) {
+    fn check(&mut self, now: Duration) {
         let Some(attempt) = &mut self.attempt else {
             return;
         };

@@ -28,7 +28,7 @@ impl Readable {
     /// # Errors
     /// The file does not exist, has another schema, or is damaged.
     pub(crate) fn open(path: &Path, parts: Parts) -> anyhow::Result<Self> {
-        h5::look(path)?;
+        h5::check_signature(path)?;
         let folder =
             TempDir::with_prefix("earmark-").context("cannot create a temporary folder")?;
         let copy = folder.path().join("copy.h5");
@@ -68,7 +68,7 @@ impl Readable {
 /// # Errors
 /// The file does not exist, has another schema, or is damaged.
 pub(crate) fn summary(path: &Path) -> anyhow::Result<Summary> {
-    h5::look(path)?;
+    h5::check_signature(path)?;
     match ask(Task::Summary, path, None, None)? {
         Answer::Read { summary } => Ok(*summary),
         other => bail!("cannot read {}: {other:?}", path.display()),
@@ -80,7 +80,7 @@ pub(crate) fn summary(path: &Path) -> anyhow::Result<Summary> {
 /// # Errors
 /// The file does not exist, has another schema, or is too damaged to be read.
 pub fn check(path: &Path) -> anyhow::Result<Vec<String>> {
-    h5::look(path)?;
+    h5::check_signature(path)?;
     match ask(Task::Check, path, None, None)? {
         Answer::Checked { problems } => Ok(problems),
         other => bail!("cannot check {}: {other:?}", path.display()),

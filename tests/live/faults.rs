@@ -49,10 +49,13 @@ fn a_camera_that_is_killed_and_comes_back_costs_no_more_than_that() {
     running.until("more anchors", |events| {
         of(events, "anchor").len() > before && states(events).last() == Some(&"healthy")
     });
-    let told = running.stop();
+    let summary = running.stop();
     drop(camera);
-    assert!(told["sources"][0]["starts"].as_u64() >= Some(2), "{told}");
-    assert_eq!(told["sources"][0]["abandoned"], 0, "{told}");
+    assert!(
+        summary["sources"][0]["starts"].as_u64() >= Some(2),
+        "{summary}"
+    );
+    assert_eq!(summary["sources"][0]["abandoned"], 0, "{summary}");
     let files = whole(&folder, &folder.join("out"));
     let all = read(&python, &files);
     let epochs: std::collections::BTreeSet<_> = all
@@ -155,8 +158,8 @@ fn a_connection_that_hangs_half_open_is_noticed_and_made_anew() {
     });
     let said = running.said();
     assert_eq!(said.matches("nothing arrived for 4 s").count(), 1, "{said}");
-    let told = running.stop();
-    assert_eq!(told["sources"][0]["abandoned"], 0, "{told}");
+    let summary = running.stop();
+    assert_eq!(summary["sources"][0]["abandoned"], 0, "{summary}");
     whole(&folder, &folder.join("out"));
 }
 
@@ -179,8 +182,8 @@ fn a_wrong_password_is_reported_retried_slowly_and_never_written() {
     });
     let said = running.said();
     assert!(said.contains("401") && said.contains("password"), "{said}");
-    let told = running.stop();
-    assert_eq!(told["sources"][0]["faults"]["refused"], 1, "{told}");
+    let summary = running.stop();
+    assert_eq!(summary["sources"][0]["faults"]["refused"], 1, "{summary}");
     let right = format!("url=rtsp://me:open-sesame@127.0.0.1:{}/stream", camera.1);
     let mut running = Running::start(&folder, &[live, "--set", &right]);
     running.until("an anchor", |events| !of(events, "anchor").is_empty());
@@ -203,7 +206,7 @@ fn a_wrong_password_is_reported_retried_slowly_and_never_written() {
 }
 
 #[test]
-fn a_camera_without_sound_and_one_whose_sound_ends_are_looked_at_evenly_beside_one_that_is_dead() {
+fn cameras_without_sound_or_whose_sound_ends_get_even_frames_beside_a_dead_one() {
     let Some(python) = ready() else { return };
     let folder = folder("live-mute");
     let fixture = root().join("fixtures/kitchen.mp4");
@@ -242,10 +245,10 @@ fn a_camera_without_sound_and_one_whose_sound_ends_are_looked_at_evenly_beside_o
     });
     let said = running.said();
     assert_eq!(said.matches("ends: no sound arrives").count(), 1, "{said}");
-    let told = running.stop();
+    let summary = running.stop();
     assert!(
-        told["sources"][2]["faults"]["lost"].as_u64() >= Some(2),
-        "{told}"
+        summary["sources"][2]["faults"]["lost"].as_u64() >= Some(2),
+        "{summary}"
     );
     let files = whole(&folder, &folder.join("out"));
     let all = read(&python, &files);
@@ -333,8 +336,8 @@ fn a_freeze_and_the_burst_after_it_lose_nothing() {
     running.until("more anchors", |events| {
         of(events, "anchor").len() > before && states(events).last() == Some(&"healthy")
     });
-    let told = running.stop();
-    assert_eq!(told["sources"][0]["starts"], 1, "{told}");
+    let summary = running.stop();
+    assert_eq!(summary["sources"][0]["starts"], 1, "{summary}");
     let files = whole(&folder, &folder.join("out"));
     let cues = read(&python, &files)[0]["cues"].clone();
     let cues: Vec<i64> = serde_json::from_value(cues).unwrap();

@@ -172,7 +172,7 @@ fn a_broker_that_refuses_or_is_away_gets_every_anchor_later_in_order() {
         ],
     );
     let args = [pipeline.to_str().unwrap(), "--set", &url, "--name", "door"];
-    let told = |running: Running| {
+    let delivered = |running: Running| {
         let place = running.events_path();
         let (ended, said) = running.end();
         assert!(ended.status.success(), "{said}");
@@ -193,7 +193,7 @@ fn a_broker_that_refuses_or_is_away_gets_every_anchor_later_in_order() {
     let Some(broker) = Broker::start(&folder, port, Some(("me", "another"))) else {
         return;
     };
-    let (mut wanted, said) = told(Running::start(&folder, &args));
+    let (mut wanted, said) = delivered(Running::start(&folder, &args));
     assert!(
         said.contains("refuses the login") && said.contains("wait on disk"),
         "{said}"
@@ -208,7 +208,7 @@ fn a_broker_that_refuses_or_is_away_gets_every_anchor_later_in_order() {
     let listener = Listener::to(behind);
     std::thread::sleep(Duration::from_secs(2));
     let _proxy = Proxy::at(port, behind);
-    let (more, _) = told(running);
+    let (more, _) = delivered(running);
     wanted.extend(more);
     let heard = |listener: &Listener| {
         let mut ids: Vec<Value> = Vec::new();
@@ -233,7 +233,7 @@ fn a_broker_that_refuses_or_is_away_gets_every_anchor_later_in_order() {
     });
 }
 
-/// A web server that answers as told, and notes what it got.
+/// A web server that gives the set answers, and notes what it got.
 fn web(answers: &'static [u16]) -> (u16, Arc<Mutex<Vec<Value>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -295,13 +295,13 @@ fn a_web_server_that_fails_gets_every_anchor_later() {
     let (ended, said) = running.end();
     assert!(ended.status.success(), "{said}");
     let text = std::fs::read_to_string(place).unwrap();
-    let told: Vec<Value> = text
+    let delivered: Vec<Value> = text
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let told: Vec<Value> = of(&told, "anchor").into_iter().cloned().collect();
-    assert!(told.len() >= 3, "{told:?}");
-    assert_eq!(*got.lock().unwrap(), told);
+    let delivered: Vec<Value> = of(&delivered, "anchor").into_iter().cloned().collect();
+    assert!(delivered.len() >= 3, "{delivered:?}");
+    assert_eq!(*got.lock().unwrap(), delivered);
     assert!(said.contains("answers 50"), "{said}");
 }
 

@@ -292,8 +292,8 @@ fn rereading_pipelines_does_not_interrupt_unchanged_sources() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(running.said().contains("wrong"), "{}", running.said());
-    let told = running.events();
-    let starts = told
+    let events = running.events();
+    let starts = events
         .iter()
         .filter(|event| event["source"] == "stays" && event["state"] == "starting");
     assert_eq!(starts.count(), 1);

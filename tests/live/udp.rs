@@ -91,10 +91,16 @@ fn frames_that_are_damaged_by_lost_packets_are_not_encoded() {
     running.until("media", |events| states(events).contains(&"healthy"));
     sender.0.wait().unwrap();
     std::thread::sleep(Duration::from_secs(2));
-    let told = running.stop();
+    let summary = running.stop();
     let files = whole(&folder, &folder.join("out"));
-    assert!(told["sources"][0]["frames"].as_u64() >= Some(10), "{told}");
-    assert!(told["sources"][0]["damaged"].as_u64() >= Some(10), "{told}");
+    assert!(
+        summary["sources"][0]["frames"].as_u64() >= Some(10),
+        "{summary}"
+    );
+    assert!(
+        summary["sources"][0]["damaged"].as_u64() >= Some(10),
+        "{summary}"
+    );
     // Every frame as it is in the undamaged recording.
     let dense = root().join("pipelines/dense.yaml");
     let ran = earmark(
@@ -128,7 +134,7 @@ print(json.dumps([float(v) for name in sys.argv[2:] for v in (features(name) @ w
     let near: Vec<f64> = serde_json::from_slice(&compared.stdout)
         .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&compared.stderr)));
     let worst = near.iter().copied().fold(1.0, f64::min);
-    assert!(worst > 0.999, "{near:?}\n{told}");
+    assert!(worst > 0.999, "{near:?}\n{summary}");
 }
 
 #[test]

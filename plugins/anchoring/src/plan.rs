@@ -1,9 +1,8 @@
 //! The plan: which frames to take, at what cost and why; and its text form, `plan.jsonl`.
 //!
-//! One JSON object per line: the header, then anchors, frames, candidates that were not taken, and (optionally) cues
-//! in order of time. An anchor
-//! always comes before the frames that name it, so a reader needs constant memory. All anchors first and then all
-//! frames is valid, too.
+//! One JSON object per line: the header, then anchors, frames, candidates that were not taken, and (optionally) cues,
+//! in order of time. An anchor always comes before the frames that name it, so a reader needs constant memory. All
+//! anchors first and then all frames is valid, too.
 
 mod anchor;
 mod clip;

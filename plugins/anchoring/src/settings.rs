@@ -88,8 +88,8 @@ pub struct AnchorSettings {
     pub max_window_ms: u32,
     /// Least distance between two anchors, ms, 0..=60000.
     pub min_gap_ms: u32,
-    /// Streaming: for so long after an anchor, onsets of its class are no anchors, ms, 0..=600000. Where they keep coming without such a
-    /// pause, each rest is twice as long as the one before, up to 64 times.
+    /// Streaming: how long after an anchor onsets of its class become no anchors, ms, 0..=600000. While they keep coming
+    /// without such a pause, each rest is twice as long as the one before, up to 64 times.
     pub refractory_ms: u32,
     /// The frame is taken this long after the onset, ms, -5000..=5000; kept inside the window.
     pub look_ms: i32,

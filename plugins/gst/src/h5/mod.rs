@@ -53,7 +53,7 @@ pub use read::{
     AnchorRow, CandidateRow, Clips, CueColumns, Features, Share, Summary, Tables, read_cues,
     read_features, read_summary, read_tables, read_thumbnails,
 };
-pub use reading::look;
+pub use reading::check_signature;
 pub use recover::{Original, Parts, copy, recover, summary_unsealed, with_events};
 pub use rows::Rows;
 pub use sound::{Sound, SoundFile};

@@ -331,10 +331,10 @@ pub fn read_thumbnails(
     let mut wanted = wanted.iter().copied().filter(|row| *row < rows).peekable();
     while let Some(&first) = wanted.peek() {
         let until = (first + TOGETHER).min(rows);
-        let pictures = file.thumbnails(first..until)?;
+        let jpegs = file.thumbnails(first..until)?;
         while let Some(row) = wanted.next_if(|row| (first..until).contains(row)) {
-            if let Some(picture) = pictures.get(row - first) {
-                each(row, picture);
+            if let Some(jpeg) = jpegs.get(row - first) {
+                each(row, jpeg);
             }
         }
     }

@@ -27,7 +27,7 @@ const MOST_JPEG: u64 = 16 << 20;
 ///
 /// # Errors
 /// The file is missing, or not an HDF5 file.
-pub fn look(path: &Path) -> Result<(), H5Error> {
+pub fn check_signature(path: &Path) -> Result<(), H5Error> {
     begun(path).map(|_| ())
 }
 
@@ -35,7 +35,7 @@ pub fn look(path: &Path) -> Result<(), H5Error> {
 pub(super) fn sealed(path: &Path) -> Result<(), H5Error> {
     match seal::verify(&begun(path)?) {
         Ok(()) => Ok(()),
-        Err(seal::Broken::Io(err)) => Err(H5Error::Read {
+        Err(seal::SealError::Io(err)) => Err(H5Error::Read {
             path: path.into(),
             message: err.to_string(),
         }),

@@ -36,7 +36,7 @@ pub(super) struct Extent {
 
 /// Why a file's structure cannot be trusted.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Broken {
+pub(super) enum SealError {
     #[error("it has no seal: its end is cut off or damaged, or another program changed it")]
     Missing,
     #[error("its structure differs from what was written: it is damaged")]
@@ -71,24 +71,24 @@ pub(super) fn append(file: &File, mut rows: Vec<Extent>) -> io::Result<()> {
 }
 
 /// Checks that a file's structure is as it was written.
-pub(super) fn verify(file: &File) -> Result<(), Broken> {
+pub(super) fn verify(file: &File) -> Result<(), SealError> {
     let length = file.metadata()?.len();
     let mut fixed = [0; FIXED as usize];
     let Some(at) = length.checked_sub(FIXED) else {
-        return Err(Broken::Missing);
+        return Err(SealError::Missing);
     };
     file.read_exact_at(&mut fixed, at)?;
     let (numbers, rest) = fixed.split_at(16);
     let (said, magic) = rest.split_at(32);
     if magic != MAGIC {
-        return Err(Broken::Missing);
+        return Err(SealError::Missing);
     }
     let (inner, count) = (number(numbers), number(&numbers[8..]));
     let whole = count
         .checked_mul(EXTENT)
         .and_then(|bytes| bytes.checked_add(inner)?.checked_add(FIXED));
     if whole != Some(length) {
-        return Err(Broken::Missing);
+        return Err(SealError::Missing);
     }
     // At most as long as the file.
     let mut seal = vec![0; (count * EXTENT) as usize];
@@ -103,7 +103,7 @@ pub(super) fn verify(file: &File) -> Result<(), Broken> {
     seal.extend_from_slice(numbers);
     match digest(file, inner, &rows, &seal)?.is_some_and(|digest| digest == said) {
         true => Ok(()),
-        false => Err(Broken::Differs),
+        false => Err(SealError::Differs),
     }
 }
 
@@ -176,9 +176,9 @@ mod tests {
             let file = sealed(&[7; 100], &[(20, 5)]);
             let length = file.metadata().unwrap().len();
             file.set_len(length.saturating_add_signed(by)).unwrap();
-            assert!(matches!(verify(&file), Err(Broken::Missing)), "{by}");
+            assert!(matches!(verify(&file), Err(SealError::Missing)), "{by}");
         }
         let empty = tempfile::tempfile().unwrap();
-        assert!(matches!(verify(&empty), Err(Broken::Missing)));
+        assert!(matches!(verify(&empty), Err(SealError::Missing)));
     }
 }

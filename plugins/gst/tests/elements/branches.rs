@@ -26,8 +26,8 @@ fn reference(file: &Path, gate: &str) -> Ended {
 }
 
 fn entries(ended: &Ended) -> Vec<anchoring::plan::Entry> {
-    let pictures = ended.pictures.iter();
-    pictures.map(|(chosen, ..)| chosen.unwrap().entry).collect()
+    let frames = ended.frames.iter();
+    frames.map(|(chosen, ..)| chosen.unwrap().entry).collect()
 }
 
 fn cues(ended: &Ended) -> usize {
@@ -36,7 +36,7 @@ fn cues(ended: &Ended) -> usize {
 }
 
 fn check_frame(ended: &Ended) {
-    for (chosen, at, _) in &ended.pictures {
+    for (chosen, at, _) in &ended.frames {
         let chosen = chosen.unwrap();
         assert!(chosen.entry.planned.get().abs_diff(*at) <= 40_000_000);
     }
@@ -68,7 +68,7 @@ fn with_sound_anchors_are_taken_within_the_budget() {
 }
 
 #[test]
-fn a_silent_recording_ends_and_is_looked_at_evenly_with_one_warning() {
+fn a_silent_recording_ends_with_even_frames_and_one_warning() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["a.mp4", "a.mkv", "a.ts", "a.webm"] {
         let codec = match name {
@@ -110,7 +110,7 @@ fn a_silent_recording_ends_under_every_policy() {
     let Some(file) = ffmpeg(folder.path(), "a.mp4", &arguments) else {
         return;
     };
-    for (gate, pictures) in [
+    for (gate, frames) in [
         ("policy=dense", 3000..=3000),
         ("policy=uniform", 55..=60),
         ("policy=anchors_only", 0..=0),
@@ -120,9 +120,9 @@ fn a_silent_recording_ends_under_every_policy() {
         let warns = usize::from(gate.contains("anchors"));
         assert_eq!(ended.warnings.len(), warns, "{gate}: {:?}", ended.warnings);
         assert!(
-            pictures.contains(&ended.pictures.len()),
+            frames.contains(&ended.frames.len()),
             "{gate}: {}",
-            ended.pictures.len()
+            ended.frames.len()
         );
         assert!(
             entries(&ended)
@@ -145,7 +145,7 @@ fn without_video_the_cues_are_the_stream() {
          anchorgate name=gate ! fakesink name=out",
         file.display()
     ));
-    assert_eq!((&ended.error, ended.pictures.len()), (&None, 0));
+    assert_eq!((&ended.error, ended.frames.len()), (&None, 0));
     assert!(matches!(ended.messages[0], Message::Plan(_)));
     assert!(cues(&ended) >= 245);
     let Some(Message::Summary(summary)) = ended.messages.last() else {
@@ -164,7 +164,7 @@ fn a_plan_that_wants_nothing_ends() {
     };
     let plan = plan(folder.path(), &[]);
     let ended = reference(&file, &format!("plan={}", plan.display()));
-    assert_eq!((ended.error.as_ref(), ended.pictures.len()), (None, 0));
+    assert_eq!((ended.error.as_ref(), ended.frames.len()), (None, 0));
     assert_eq!(ended.number("gate", "served"), 0);
 }
 
@@ -179,7 +179,7 @@ fn a_plan_beyond_the_recording_is_missed_and_said() {
         &[1_000_000_000, 25_000_000_000, 26_000_000_000],
     );
     let ended = reference(&file, &format!("plan={}", plan.display()));
-    assert_eq!((ended.error.as_ref(), ended.pictures.len()), (None, 1));
+    assert_eq!((ended.error.as_ref(), ended.frames.len()), (None, 1));
     assert_eq!(ended.missed(), [25_000_000_000, 26_000_000_000]);
     assert_eq!(ended.warnings.len(), 1);
 }

@@ -242,26 +242,26 @@ fn the_first_cue_after_a_segment_or_a_flush_is_marked() {
 fn the_first_frame_after_a_segment_or_a_flush_is_marked() {
     let mut picker = picker();
     let segment = gst::FormattedSegment::<gst::ClockTime>::new();
-    let look = |picker: &mut Harness, ms: u64| {
+    let push = |picker: &mut Harness, ms: u64| {
         picker.push_event(Message::Chosen(chosen(ms as i64)).to_event());
         picker.push(frame(ms)).unwrap();
     };
     for ms in [0, 40] {
-        look(&mut picker, ms);
+        push(&mut picker, ms);
     }
     assert_eq!(breaks(&mut picker), [0]);
     picker.push_event(gst::event::Segment::new(&segment));
     // A frame that was not chosen does not count.
     picker.push(frame(80)).unwrap();
     for ms in [120, 160] {
-        look(&mut picker, ms);
+        push(&mut picker, ms);
     }
     assert_eq!(breaks(&mut picker), [0]);
     picker.push_event(gst::event::FlushStart::new());
     picker.push_event(gst::event::FlushStop::new(true));
     picker.push_event(gst::event::Segment::new(&segment));
     for ms in [0, 40] {
-        look(&mut picker, ms);
+        push(&mut picker, ms);
     }
     assert_eq!(breaks(&mut picker), [0]);
 }

@@ -29,7 +29,7 @@ pub(crate) fn compare(name: &str, file: &Path, folder: &Path, unreachable: usize
     ));
     assert_eq!(all.error, None);
     let mut all: Vec<(i64, u64)> = all
-        .pictures
+        .frames
         .iter()
         .map(|(_, at, hash)| (*at, *hash))
         .collect();
@@ -53,7 +53,7 @@ pub(crate) fn compare(name: &str, file: &Path, folder: &Path, unreachable: usize
     let missed = gated.missed();
     assert!(missed.len() <= unreachable, "{name}: missed {missed:?}");
     let answered = gated
-        .pictures
+        .frames
         .iter()
         .map(|(chosen, ..)| chosen.unwrap().entry.planned.get());
     let mut answered: Vec<i64> = answered.chain(missed).collect();
@@ -68,7 +68,7 @@ pub(crate) fn compare(name: &str, file: &Path, folder: &Path, unreachable: usize
                 let nearest = nearest.min_by_key(|at| (at - time).abs()).unwrap();
                 assert!((nearest - time).abs() > 100_000_000, "{name}: {time}");
                 assert!(
-                    gated.pictures.iter().any(|(_, at, _)| *at == nearest),
+                    gated.frames.iter().any(|(_, at, _)| *at == nearest),
                     "{name}: {time}"
                 );
             }
@@ -76,7 +76,7 @@ pub(crate) fn compare(name: &str, file: &Path, folder: &Path, unreachable: usize
         })
         .collect();
     assert_eq!(answered, times, "{name}");
-    for (chosen, at, hash) in &gated.pictures {
+    for (chosen, at, hash) in &gated.frames {
         let entry = chosen.unwrap().entry;
         let asked = entry.planned.get();
         let nearest = all
@@ -84,7 +84,7 @@ pub(crate) fn compare(name: &str, file: &Path, folder: &Path, unreachable: usize
             .min_by_key(|(at, _)| (at.abs_diff(asked), *at))
             .unwrap();
         assert_eq!(*at, nearest.0, "{name}: asked for {asked}");
-        assert_eq!(*hash, nearest.1, "{name}: another picture at {at}");
+        assert_eq!(*hash, nearest.1, "{name}: another frame at {at}");
     }
     assert!(matches!(gated.messages[0], Message::Plan(_)));
     assert!(matches!(gated.messages.last(), Some(Message::Summary(_))));

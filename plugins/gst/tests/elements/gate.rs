@@ -50,7 +50,7 @@ impl Gate {
         stats.get(name).unwrap()
     }
 
-    fn picture(&mut self, number: u64, bytes: usize) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn frame(&mut self, number: u64, bytes: usize) -> Result<gst::FlowSuccess, gst::FlowError> {
         let mut buffer = gst::Buffer::from_mut_slice(vec![0; bytes]);
         {
             let buffer = buffer.make_mut();
@@ -63,9 +63,9 @@ impl Gate {
         self.video.push(buffer)
     }
 
-    pub(crate) fn pictures(&mut self, numbers: std::ops::Range<u64>) {
+    pub(crate) fn frames(&mut self, numbers: std::ops::Range<u64>) {
         for number in numbers {
-            self.picture(number, 100).unwrap();
+            self.frame(number, 100).unwrap();
         }
     }
 
@@ -172,7 +172,7 @@ fn sound_cannot_be_linked_to_the_video_pad_and_caps_are_passed_on() {
 #[test]
 fn events_keep_their_order_and_the_header_comes_before_all_messages() {
     let mut gate = Gate::new(&[("policy", "uniform")], false);
-    gate.pictures(0..30);
+    gate.frames(0..30);
     let caps = gst::Caps::builder("video/x-vp8")
         .field("width", 64i32)
         .build();
@@ -181,7 +181,7 @@ fn events_keep_their_order_and_the_header_comes_before_all_messages() {
         gst::ClockTime::ZERO,
         gst::ClockTime::SECOND,
     ));
-    gate.pictures(50..60);
+    gate.frames(50..60);
     gate.video.push_event(gst::event::Eos::new());
     let events = gate.until_eos();
     let kinds: Vec<_> = events.iter().map(|event| event.type_()).collect();
@@ -212,7 +212,7 @@ fn what_only_helps_to_decode_others_is_flagged() {
     let at = |number: u64| (number * FRAME * 1_000_000) as i64;
     let plan = plan(folder.path(), &[at(0), at(3), at(52)]);
     let mut gate = Gate::new(&[("plan", plan.to_str().unwrap())], false);
-    gate.pictures(0..75);
+    gate.frames(0..75);
     gate.video.push_event(gst::event::Eos::new());
     gate.until_eos();
     let passed: Vec<(u64, bool)> = std::iter::from_fn(|| gate.video.try_pull())
@@ -231,7 +231,7 @@ fn ends_come_in_either_order() {
     for cues_first in [true, false] {
         let mut gate = Gate::new(&[], true);
         gate.hear(0, 10);
-        gate.pictures(0..250);
+        gate.frames(0..250);
         if cues_first {
             gate.cues
                 .as_mut()
@@ -259,7 +259,7 @@ fn ends_come_in_either_order() {
 fn an_end_that_the_cues_never_reach_is_waited_for_no_longer_than_patience() {
     let mut gate = Gate::new(&[("patience-ms", "300")], true);
     gate.hear(0, 2);
-    gate.pictures(0..250);
+    gate.frames(0..250);
     let began = Instant::now();
     gate.video.push_event(gst::event::Eos::new());
     let events = gate.until_eos();
@@ -274,7 +274,7 @@ fn an_end_that_the_cues_never_reach_is_waited_for_no_longer_than_patience() {
 
 #[test]
 fn held_units_are_bounded_in_bytes_and_in_time() {
-    for (bound, bytes, pictures) in [("max-bytes", 64 << 10, 400), ("max-lag-ms", 100, 600)] {
+    for (bound, bytes, frames) in [("max-bytes", 64 << 10, 400), ("max-lag-ms", 100, 600)] {
         let value = if bound == "max-bytes" {
             "1048576"
         } else {
@@ -283,8 +283,8 @@ fn held_units_are_bounded_in_bytes_and_in_time() {
         let mut gate = Gate::new(&[(bound, value), ("patience-ms", "200")], true);
         gate.hear(0, 1);
         let began = Instant::now();
-        for number in 0..pictures {
-            gate.picture(number, bytes).unwrap();
+        for number in 0..frames {
+            gate.frame(number, bytes).unwrap();
             while let Some(_passed) = gate.video.try_pull() {}
             if bound == "max-bytes" {
                 // What waits for cues, 8 MiB that wait to be pushed, and the GOP that went over.
@@ -298,7 +298,7 @@ fn held_units_are_bounded_in_bytes_and_in_time() {
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         gate.video.push_event(gst::event::Eos::new());
         let events = gate.until_eos();
-        assert!(served(&events) >= (pictures * FRAME / 1000) as usize - 2);
+        assert!(served(&events) >= (frames * FRAME / 1000) as usize - 2);
     }
 }
 
@@ -320,7 +320,7 @@ fn cues_that_make_progress_are_waited_for_at_the_bound() {
         cues.push_event(gst::event::Eos::new());
         cues
     });
-    gate.pictures(0..250);
+    gate.frames(0..250);
     gate.video.push_event(gst::event::Eos::new());
     let events = gate.until_eos();
     let _cues = hearing.join().unwrap();
@@ -337,8 +337,8 @@ fn a_jump_of_the_video_is_one_discontinuity() {
     // A day without cues, so that all frames are evenly spaced.
     let day = 24 * 3600 * 1000 / FRAME;
     let mut gate = Gate::new(&[("max-gap-ms", "100"), ("tokens-per-s", "490")], false);
-    gate.pictures(0..100);
-    gate.pictures(day..day + 100);
+    gate.frames(0..100);
+    gate.frames(day..day + 100);
     gate.video.push_event(gst::event::Eos::new());
     let events = gate.until_eos();
     assert!(served(&events) <= 100, "{}", served(&events));
@@ -355,7 +355,7 @@ fn a_jump_of_the_video_is_one_discontinuity() {
 fn no_frame_is_paid_twice_where_the_caps_give_no_rate() {
     // Two entries a frame could be paid.
     let mut gate = Gate::new(&[("max-gap-ms", "20"), ("tokens-per-s", "9800")], false);
-    gate.pictures(0..250);
+    gate.frames(0..250);
     gate.video.push_event(gst::event::Eos::new());
     let events = gate.until_eos();
     let frame = FRAME as i64 * 1_000_000;
@@ -375,11 +375,11 @@ fn no_frame_is_paid_twice_where_the_caps_give_no_rate() {
 #[test]
 fn cues_that_step_back_are_left_out_and_said_once() {
     let mut gate = Gate::new(&[], true);
-    gate.pictures(0..25);
+    gate.frames(0..25);
     gate.hear(0, 2);
     gate.hear(0, 2);
     gate.hear(2, 4);
-    gate.pictures(25..100);
+    gate.frames(25..100);
     gate.cues
         .as_mut()
         .unwrap()
@@ -403,7 +403,7 @@ fn cues_that_step_back_are_left_out_and_said_once() {
 #[test]
 fn an_unlinked_cues_pad_is_said_once_and_held_against_nothing() {
     let mut gate = Gate::new(&[], false);
-    gate.pictures(0..250);
+    gate.frames(0..250);
     // Decided as it comes: all but what the next GOP may still need.
     assert!(gate.number("held-ns") < 2_100_000_000);
     gate.video.push_event(gst::event::Eos::new());
@@ -416,13 +416,13 @@ fn an_unlinked_cues_pad_is_said_once_and_held_against_nothing() {
 fn a_flush_forgets_held_units_and_starts_over() {
     let mut gate = Gate::new(&[], true);
     gate.hear(0, 3);
-    gate.pictures(0..100);
+    gate.frames(0..100);
     gate.cues
         .as_mut()
         .unwrap()
         .push_event(gst::event::FlushStart::new());
     gate.video.push_event(gst::event::FlushStart::new());
-    assert_eq!(gate.picture(101, 10), Err(gst::FlowError::Flushing));
+    assert_eq!(gate.frame(101, 10), Err(gst::FlowError::Flushing));
     gate.cues
         .as_mut()
         .unwrap()
@@ -441,7 +441,7 @@ fn a_flush_forgets_held_units_and_starts_over() {
         .push_event(gst::event::Segment::new(&segment));
     gate.video.push_event(gst::event::Segment::new(&segment));
     gate.hear(60, 70);
-    gate.pictures(1500..1750);
+    gate.frames(1500..1750);
     gate.cues
         .as_mut()
         .unwrap()
@@ -474,7 +474,7 @@ fn the_latency_grows_with_the_longest_gop_and_the_look_ahead() {
     gate.video.set_live(true);
     gate.video
         .set_upstream_latency(gst::ClockTime::from_mseconds(100));
-    gate.pictures(0..60);
+    gate.frames(0..60);
     let latency = gate.video.query_latency().unwrap();
     assert_eq!(latency.mseconds(), 100 + 1500 + 1000);
 }
@@ -484,7 +484,7 @@ fn a_live_source_is_never_held_up_by_cues_that_do_not_come() {
     let mut gate = Gate::new(&[("max-lag-ms", "1000"), ("patience-ms", "60000")], true);
     gate.video.set_live(true);
     let began = Instant::now();
-    gate.pictures(0..250);
+    gate.frames(0..250);
     assert!(began.elapsed() < Duration::from_secs(5));
     assert_eq!(gate.warnings().len(), 1);
 }

@@ -64,7 +64,7 @@ fn seek(to_s: u64) -> gst::Event {
 #[test]
 fn a_flush_keeps_stream_caps_and_tags_that_still_wait() {
     let mut gate = Gate::new(&[], true);
-    gate.pictures(0..30);
+    gate.frames(0..30);
     until(&mut gate, gst::EventType::Segment);
     let caps = |width: i32| {
         let caps = gst::Caps::builder("video/x-vp8").field("width", width);
@@ -80,7 +80,7 @@ fn a_flush_keeps_stream_caps_and_tags_that_still_wait() {
     // Before a unit that is held, and after the last one.
     gate.video.push_event(caps(64));
     gate.video.push_event(tag());
-    gate.pictures(30..40);
+    gate.frames(30..40);
     gate.video.push_event(caps(32));
     gate.video.push_event(segment(7));
     flush(&mut gate.video);
@@ -105,7 +105,7 @@ fn a_flush_keeps_stream_caps_and_tags_that_still_wait() {
 fn sound_that_is_flushed_before_the_video_is_heard_afterwards() {
     let mut gate = Gate::new(&[], true);
     gate.hear(0, 3);
-    gate.pictures(0..100);
+    gate.frames(0..100);
     let mut cues = gate.cues.take().unwrap();
     flush(&mut cues);
     let hearing = std::thread::spawn(move || {
@@ -118,7 +118,7 @@ fn sound_that_is_flushed_before_the_video_is_heard_afterwards() {
     flush(&mut gate.video);
     while gate.video.try_pull_event().is_some() {}
     gate.video.push_event(segment(60));
-    gate.pictures(1500..1750);
+    gate.frames(1500..1750);
     gate.video.push_event(gst::event::Eos::new());
     let events = gate.until_eos();
     let _cues = hearing.join().unwrap();
@@ -146,7 +146,7 @@ fn sound_alone_that_is_flushed_goes_on() {
         .as_mut()
         .unwrap()
         .push_event(gst::event::Eos::new());
-    gate.pictures(0..250);
+    gate.frames(0..250);
     gate.video.push_event(gst::event::Eos::new());
     assert!(served(&gate.until_eos()) >= 9);
 }
@@ -155,7 +155,7 @@ fn sound_alone_that_is_flushed_goes_on() {
 fn a_seek_goes_to_sound_and_video() {
     let mut gate = Gate::new(&[], true);
     gate.hear(0, 1);
-    gate.pictures(0..10);
+    gate.frames(0..10);
     let seek = seek(3);
     let seqnum = seek.seqnum();
     assert!(gate.video.push_upstream_event(seek));
@@ -225,7 +225,7 @@ fn a_finished_segment_releases_its_frames_and_another_may_follow() {
     let mut gate = Gate::new(&[("policy", "uniform")], false);
     for from in [0, 40, 40] {
         gate.video.push_event(segment(from));
-        gate.pictures(from * 25..from * 25 + 60);
+        gate.frames(from * 25..from * 25 + 60);
         let at = gst::ClockTime::from_mseconds(from * 1000 + 2400);
         gate.video.push_event(gst::event::SegmentDone::new(at));
         let events = until(&mut gate, gst::EventType::SegmentDone);
@@ -249,7 +249,7 @@ fn a_stream_after_the_end_of_another_is_gated_like_the_first() {
             assert!(gate.video.push_event(gst::event::Caps::new(&caps)));
             assert!(gate.video.push_event(segment(0)));
         }
-        gate.pictures(0..75);
+        gate.frames(0..75);
         gate.video.push_event(gst::event::Eos::new());
         let events = gate.until_eos();
         assert_eq!(events[0].type_(), gst::EventType::StreamStart);
@@ -330,8 +330,8 @@ fn nothing_can_be_pulled_from() {
             let pulled = pad.activate_mode(gst::PadMode::Pull, true);
             assert!(pulled.is_err(), "{name} {}", pad.name());
             let mut query = gst::query::Scheduling::new();
-            let told = pad.direction() == gst::PadDirection::Src && pad.query(&mut query);
-            assert!(!(told && query.has_scheduling_mode(gst::PadMode::Pull)));
+            let answered = pad.direction() == gst::PadDirection::Src && pad.query(&mut query);
+            assert!(!(answered && query.has_scheduling_mode(gst::PadMode::Pull)));
         }
         element.set_state(gst::State::Null).unwrap();
     }

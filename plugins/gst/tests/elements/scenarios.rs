@@ -166,8 +166,8 @@ fn seeks_of_an_application_and_of_the_gate_come_together() {
     let Some(file) = ffmpeg(folder.path(), "a.mp4", arguments) else {
         return;
     };
-    let looks: Vec<i64> = (0..6).map(|number| number * 10_000_000_000).collect();
-    let plan = plan(folder.path(), &looks);
+    let times: Vec<i64> = (0..6).map(|number| number * 10_000_000_000).collect();
+    let plan = plan(folder.path(), &times);
     for access in ["auto", "seek"] {
         let gate = format!("plan={} access={access}", plan.display());
         let pipeline = pipeline(&file, &gate, true);

@@ -16,7 +16,7 @@ const TIMES_MS: [i64; 16] = [
     53_000, 59_900, 59_960,
 ];
 
-fn look(file: &Path, plan: &Path, gate: &str) -> Ended {
+fn play(file: &Path, plan: &Path, gate: &str) -> Ended {
     launch(&format!(
         "filesrc location={} ! identity name=meter ! parsebin ! queue ! anchorgate plan={} {gate} ! decodebin ! framepick ! videoconvert ! video/x-raw,format=I420 ! fakesink name=out",
         file.display(),
@@ -34,11 +34,11 @@ fn summary(ended: &Ended) -> Summary {
 /// Entry, time and bytes of every frame, what was missed, and how long the recording is.
 fn seen(ended: &Ended) -> (Vec<(i64, i64, u64)>, Vec<i64>, i64) {
     assert_eq!(ended.error, None);
-    let picture = |(chosen, at, hash): &(Option<gstearmark::structures::Chosen>, i64, u64)| {
+    let frame = |(chosen, at, hash): &(Option<gstearmark::structures::Chosen>, i64, u64)| {
         (chosen.unwrap().entry.planned.get(), *at, *hash)
     };
     (
-        ended.pictures.iter().map(picture).collect(),
+        ended.frames.iter().map(frame).collect(),
         ended.missed(),
         summary(ended).duration.get(),
     )
@@ -50,7 +50,7 @@ fn check_times(name: &str, arguments: &str, times_ms: &[i64]) -> Option<(u64, u6
     let file = ffmpeg(folder.path(), name, arguments)?;
     let times: Vec<i64> = times_ms.iter().map(|ms| ms * 1_000_000).collect();
     let plan = plan_and(folder.path(), &times, 10_000_000);
-    let linear = look(&file, &plan, "access=linear");
+    let linear = play(&file, &plan, "access=linear");
     assert_eq!(linear.number("gate", "jumps"), 0);
     let wanted = seen(&linear);
     // Where frames are missing, none is taken twice, and a warning says so.
@@ -60,8 +60,8 @@ fn check_times(name: &str, arguments: &str, times_ms: &[i64]) -> Option<(u64, u6
         .iter()
         .any(|text| text.contains("in a stretch without frames"));
     assert_eq!(merged > 0, warned, "{name}: {merged}");
-    let auto = look(&file, &plan, "");
-    let sought = look(&file, &plan, "access=seek");
+    let auto = play(&file, &plan, "");
+    let sought = play(&file, &plan, "access=seek");
     for other in [&auto, &sought] {
         assert_eq!(seen(other), wanted, "{name}");
         assert_eq!(other.warnings, linear.warnings, "{name}");
@@ -200,7 +200,7 @@ fn one_gop_for_all_is_read_through_and_nothing_comes_twice() {
 }
 
 #[test]
-fn looks_within_one_gop_and_right_behind_it() {
+fn frames_within_one_gop_and_right_behind_it() {
     // Jumps lead to the keyframe before reading stopped, again and again.
     for name in ["a.mp4", "a.mkv"] {
         check_times(
@@ -246,7 +246,7 @@ fn a_recording_that_is_longer_than_its_container_says_is_read_through() {
         &[2_000_000_000, 59_000_000_000],
         1_500_000_000,
     );
-    let sought = look(&file, &plan, "access=seek");
+    let sought = play(&file, &plan, "access=seek");
     assert_eq!((&sought.error, sought.number("gate", "jumps")), (&None, 0));
     assert_eq!(sought.number("gate", "units-seen"), 1500);
 }
@@ -259,9 +259,9 @@ fn what_has_no_exact_index_is_read_through() {
         return;
     };
     let plan = plan(folder.path(), &[2_000_000_000, 40_000_000_000]);
-    let auto = look(&file, &plan, "");
+    let auto = play(&file, &plan, "");
     assert_eq!((auto.number("gate", "jumps"), auto.warnings.len()), (0, 0));
-    let sought = look(&file, &plan, "access=seek");
+    let sought = play(&file, &plan, "access=seek");
     assert_eq!(sought.number("gate", "jumps"), 0);
     assert_eq!(sought.warnings.len(), 1, "{:?}", sought.warnings);
     assert!(

@@ -94,7 +94,7 @@ pub(crate) fn entry(ns: i64) -> Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Ended {
     /// Each frame at `name=out`: its entry if it has one, its time in the recording, the hash of its bytes.
-    pub(crate) pictures: Vec<(Option<structures::Chosen>, i64, u64)>,
+    pub(crate) frames: Vec<(Option<structures::Chosen>, i64, u64)>,
     /// Our messages that came to `name=out`.
     pub(crate) messages: Vec<Message>,
     pub(crate) warnings: Vec<String>,
@@ -146,7 +146,7 @@ pub(crate) fn launch(line: &str) -> Ended {
                 let mut hasher = DefaultHasher::new();
                 buffer.map_readable().unwrap().as_slice().hash(&mut hasher);
                 let chosen = structures::buffer_tag(buffer).map(Result::unwrap);
-                seen.pictures
+                seen.frames
                     .push((chosen, time_at(pad, buffer), hasher.finish()));
             }
             Some(gst::PadProbeData::Event(event)) => {
@@ -169,7 +169,7 @@ pub(crate) fn launch(line: &str) -> Ended {
     let mut ended = run(&pipeline);
     ended.read = read.load(Ordering::Relaxed);
     let mut seen = std::mem::take(&mut *seen.lock().unwrap());
-    ended.pictures = std::mem::take(&mut seen.pictures);
+    ended.frames = std::mem::take(&mut seen.frames);
     ended.messages = std::mem::take(&mut seen.messages);
     ended
 }

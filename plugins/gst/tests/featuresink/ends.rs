@@ -24,13 +24,13 @@ fn kept(feed: &Feed) -> Summary {
     read_summary(&path).unwrap()
 }
 
-fn told(feed: &Feed, kind: gst::MessageType) -> Option<gst::Message> {
+fn posted(feed: &Feed, kind: gst::MessageType) -> Option<gst::Message> {
     feed.bus.pop_filtered(&[kind])
 }
 
 /// The message that a program gets about what is kept.
 fn kept_message(feed: &Feed) -> gst::Structure {
-    std::iter::from_fn(|| told(feed, gst::MessageType::Element))
+    std::iter::from_fn(|| posted(feed, gst::MessageType::Element))
         .filter_map(|message| message.structure().map(ToOwned::to_owned))
         .find(|structure| structure.name() == "earmark-kept")
         .unwrap()
@@ -44,7 +44,7 @@ fn a_run_that_is_stopped_keeps_every_frame_it_was_given_and_says_where() {
     feed.send(&Message::Anchor(anchor(0, 100)));
     for k in 0..20 {
         feed.send(&Message::Cue(cue(k)));
-        feed.picture(1000 * k, low(1000 * k)).unwrap();
+        feed.frame(1000 * k, low(1000 * k)).unwrap();
     }
     feed.sink.set_state(gst::State::Ready).unwrap();
     let s = kept(&feed);
@@ -57,7 +57,7 @@ fn a_run_that_is_stopped_keeps_every_frame_it_was_given_and_says_where() {
     let structure = kept_message(&feed);
     assert_eq!(structure.get::<u64>("frames").unwrap(), 20);
     // Who runs the pipeline said nothing, so that the element tells people, too.
-    let warning = told(&feed, gst::MessageType::Warning).unwrap();
+    let warning = posted(&feed, gst::MessageType::Warning).unwrap();
     let gst::MessageView::Warning(warning) = warning.view() else {
         panic!()
     };
@@ -85,7 +85,7 @@ fn a_run_that_is_stopped_keeps_every_frame_it_was_given_and_says_where() {
 fn the_reason_of_the_application_is_kept_and_the_telling_left_to_it() {
     let mut feed = Feed::new(|_| {});
     feed.pictures_of(64, 48);
-    feed.picture(0, low(0)).unwrap();
+    feed.frame(0, low(0)).unwrap();
     feed.sink
         .set_property("incomplete-because", "the server went away");
     feed.sink.set_property("warnings", "it was slow");
@@ -93,7 +93,7 @@ fn the_reason_of_the_application_is_kept_and_the_telling_left_to_it() {
     let s = kept(&feed);
     assert_eq!(s.further[h5::BECAUSE], "the server went away");
     assert_eq!(s.warnings, ["it was slow"]);
-    assert!(told(&feed, gst::MessageType::Warning).is_none());
+    assert!(posted(&feed, gst::MessageType::Warning).is_none());
 }
 
 #[test]
@@ -109,11 +109,11 @@ fn a_recording_of_sound_alone_keeps_its_cues() {
 
 /// An element that fails at its work says at once what is kept, not when it is stopped.
 #[test]
-fn an_error_of_the_worker_is_told_at_once_with_what_is_kept() {
+fn an_error_of_the_worker_is_posted_at_once_with_what_is_kept() {
     let mut feed = Feed::new(|_| {});
     feed.pictures_of(64, 48);
     for k in 0..3 {
-        feed.picture(1000 * k, low(1000 * k)).unwrap();
+        feed.frame(1000 * k, low(1000 * k)).unwrap();
     }
     feed.send(&Message::Anchor(anchor(7, 100)));
     let message = feed
@@ -138,7 +138,7 @@ fn an_error_of_the_worker_is_told_at_once_with_what_is_kept() {
 fn a_target_that_appears_meanwhile_costs_nothing() {
     let mut feed = Feed::new(|_| {});
     feed.pictures_of(64, 48);
-    feed.picture(0, low(0)).unwrap();
+    feed.frame(0, low(0)).unwrap();
     std::fs::write(feed.output(), "other").unwrap();
     assert!(!feed.end());
     let text = feed.error().unwrap().to_string();
@@ -160,7 +160,7 @@ fn rows_are_on_the_disk_after_so_many_seconds() {
     feed.pictures_of(64, 48);
     for k in 0..5 {
         feed.send(&Message::Cue(cue(k)));
-        feed.picture(1000 * k, low(1000 * k)).unwrap();
+        feed.frame(1000 * k, low(1000 * k)).unwrap();
     }
     // As a kill would leave it.
     let partial = feed.dir.path().join("out.h5.partial");
@@ -200,12 +200,12 @@ fn a_flush_begins_the_file_anew() {
                 0 | 1 => entry(1000 * k, Tier::High, Reason::Anchor, Some(id)),
                 _ => low(1000 * k),
             };
-            feed.picture(1000 * k, what).unwrap();
+            feed.frame(1000 * k, what).unwrap();
         }
     };
     let flush = |feed: &mut Feed| {
         assert!(feed.event(gst::event::FlushStart::new()));
-        let refused = feed.picture(500, low(500));
+        let refused = feed.frame(500, low(500));
         assert_eq!(refused, Err(gst::FlowError::Flushing));
         assert!(feed.event(gst::event::FlushStop::new(true)));
         let segment = gst::FormattedSegment::<gst::ClockTime>::new();
@@ -243,7 +243,7 @@ fn a_flush_begins_the_file_anew() {
     std::fs::remove_file(feed.output()).unwrap();
     std::fs::write(feed.output(), "other").unwrap();
     flush(&mut feed);
-    let _ = feed.picture(0, low(0));
+    let _ = feed.frame(0, low(0));
     assert!(!feed.end());
     assert!(feed.error().unwrap().to_string().contains("exists already"));
 }
@@ -252,7 +252,7 @@ fn a_flush_begins_the_file_anew() {
 fn a_flush_after_which_nothing_comes_leaves_what_was_there() {
     let mut feed = Feed::new(|_| {});
     feed.pictures_of(64, 48);
-    feed.picture(0, low(0)).unwrap();
+    feed.frame(0, low(0)).unwrap();
     feed.event(gst::event::FlushStart::new());
     feed.event(gst::event::FlushStop::new(true));
     feed.sink.set_state(gst::State::Null).unwrap();
@@ -264,10 +264,10 @@ fn a_flush_after_which_nothing_comes_leaves_what_was_there() {
 fn a_stream_that_begins_after_the_end_changes_nothing() {
     let mut feed = Feed::new(|_| {});
     feed.pictures_of(64, 48);
-    feed.picture(0, low(0)).unwrap();
+    feed.frame(0, low(0)).unwrap();
     assert!(feed.end());
     feed.event(gst::event::StreamStart::new("second"));
-    assert!(feed.picture(1000, low(1000)).is_err());
+    assert!(feed.frame(1000, low(1000)).is_err());
     feed.end();
     assert!(feed.error().is_none());
     feed.sink.set_state(gst::State::Null).unwrap();

@@ -168,7 +168,7 @@ impl Feed {
     }
 
     /// A frame that serves an entry.
-    pub(crate) fn picture(
+    pub(crate) fn frame(
         &mut self,
         ms: i64,
         entry: Entry,

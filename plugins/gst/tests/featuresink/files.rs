@@ -324,7 +324,7 @@ fn a_full_disk_is_named_and_leaves_the_old_file_alone() {
 }
 
 #[test]
-fn what_is_no_file_of_ours_is_told_apart() {
+fn foreign_files_are_distinguished() {
     let dir = tempfile::tempdir().unwrap();
     let text = dir.path().join("text.h5");
     std::fs::write(&text, "hello").unwrap();
@@ -339,10 +339,10 @@ fn what_is_no_file_of_ours_is_told_apart() {
     ));
 }
 
-/// Not a test: writes a short and a long file and looks at its own size.
+/// Not a test: writes a short and a long file and measures its own memory.
 #[test]
 #[ignore = "a child of other tests"]
-fn child_looks_at_its_memory() {
+fn child_measures_its_memory() {
     let Some(dir) = std::env::var_os("EARMARK_TEST_DIR").map(PathBuf::from) else {
         return;
     };
@@ -368,7 +368,7 @@ fn child_looks_at_its_memory() {
 #[test]
 fn memory_does_not_grow_with_the_recording() {
     let dir = tempfile::tempdir().unwrap();
-    let done = child("files::child_looks_at_its_memory", dir.path())
+    let done = child("files::child_measures_its_memory", dir.path())
         .status()
         .unwrap();
     assert!(done.success());

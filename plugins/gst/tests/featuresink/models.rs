@@ -137,7 +137,7 @@ fn a_manifest_that_lies_about_its_model_is_found_out() {
 }
 
 #[test]
-fn altered_missing_and_misplaced_models_are_told_apart() {
+fn altered_missing_and_misplaced_models_have_different_errors() {
     let dir = tempfile::tempdir().unwrap();
     let path = tiny::encoder(dir.path(), |m| m);
     assert!(matches!(

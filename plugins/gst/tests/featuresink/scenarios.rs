@@ -110,13 +110,13 @@ fn plan(dir: &Path, tier: Tier) -> PathBuf {
     let anchors: Vec<_> = (0..SECONDS / 5)
         .map(|id| anchor(id as u32, 5000 * id + 500))
         .collect();
-    let looks: Vec<_> = (0..SECONDS * 2)
+    let entries: Vec<_> = (0..SECONDS * 2)
         .map(|k| match k % 10 {
             1 => entry(500 * k, tier, Reason::Anchor, Some((k / 10) as u32)),
             _ => entry(500 * k, tier, Reason::Background, None),
         })
         .collect();
-    let spent = looks.iter().map(|look| look.tokens).sum();
+    let spent = entries.iter().map(|entry| entry.tokens).sum();
     let header = Line::Plan(Header {
         schema: SCHEMA.into(),
         video_id: "test".into(),
@@ -130,8 +130,8 @@ fn plan(dir: &Path, tier: Tier) -> PathBuf {
     for anchor in anchors {
         writeln!(text, "{}", Line::Anchor(anchor).to_text()).unwrap();
     }
-    for look in looks {
-        writeln!(text, "{}", Line::Frame(look).to_text()).unwrap();
+    for entry in entries {
+        writeln!(text, "{}", Line::Frame(entry).to_text()).unwrap();
     }
     let path = dir.join("plan.jsonl");
     std::fs::write(&path, text).unwrap();

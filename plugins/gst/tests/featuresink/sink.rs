@@ -32,7 +32,7 @@ fn feed_all(feed: &mut Feed) {
             7..=9 => entry(ms - 3, Tier::Base, Reason::Untrusted, None),
             _ => entry(ms - 3, Tier::Low, Reason::Background, None),
         };
-        feed.picture(ms, what).unwrap();
+        feed.frame(ms, what).unwrap();
     }
     feed.send(&Message::Miss(entry(
         30_000,
@@ -134,7 +134,7 @@ fn pictures_anchors_and_cues_are_written_in_order() {
 }
 
 #[test]
-fn a_look_that_was_moved_keeps_the_time_asked_for() {
+fn a_frame_that_was_moved_keeps_the_time_asked_for() {
     let mut feed = Feed::new(|_| {});
     feed.pictures_of(322, 180);
     feed.plan(2_000, 392);
@@ -142,8 +142,8 @@ fn a_look_that_was_moved_keeps_the_time_asked_for() {
         asked: Some(anchoring::time::Nanos::from_ms(300)),
         ..entry(37, Tier::Low, Reason::Background, None)
     };
-    feed.picture(40, moved).unwrap();
-    feed.picture(1_040, entry(1_037, Tier::Low, Reason::Background, None))
+    feed.frame(40, moved).unwrap();
+    feed.frame(1_040, entry(1_037, Tier::Low, Reason::Background, None))
         .unwrap();
     assert!(feed.end());
     let tables = read_tables(&feed.output()).unwrap();
@@ -152,7 +152,7 @@ fn a_look_that_was_moved_keeps_the_time_asked_for() {
 }
 
 #[test]
-fn a_provider_that_is_not_there_is_told_and_the_processor_does_the_work() {
+fn without_the_provider_featuresink_warns_and_runs_on_the_cpu() {
     let providers = providers().unwrap();
     assert!(providers.contains(&Provider::Cpu), "{providers:?}");
     let absent = Provider::ALL
@@ -162,19 +162,17 @@ fn a_provider_that_is_not_there_is_told_and_the_processor_does_the_work() {
         let mut feed = Feed::new(|sink| sink.set_property("provider", provider));
         feed.pictures_of(322, 180);
         feed.plan(2_000, 392);
-        feed.picture(40, entry(37, Tier::Low, Reason::Background, None))
+        feed.frame(40, entry(37, Tier::Low, Reason::Background, None))
             .unwrap();
         assert!(feed.end());
         let s = summary(&feed);
         assert_eq!((s.frames, s.provider.as_str()), (1, "cpu"));
-        let told = format!("cannot run the encoder on {provider} 0");
+        let expected = format!("cannot run the encoder on {provider} 0");
         let warned = provider != Provider::Cpu;
         assert_eq!(s.warnings.len(), usize::from(warned), "{:?}", s.warnings);
         assert!(
-            s.warnings
-                .iter()
-                .all(|text| text.contains(&told)
-                    && text.contains(&format!("no provider {provider}")))
+            s.warnings.iter().all(|text| text.contains(&expected)
+                && text.contains(&format!("no provider {provider}")))
         );
     }
 }
@@ -272,7 +270,7 @@ fn a_change_of_size_in_mid_stream_is_followed() {
     for (k, (width, height)) in [(64, 48), (1920, 1080), (1, 1)].into_iter().enumerate() {
         feed.pictures_of(width, height);
         let ms = 1000 * k as i64;
-        feed.picture(ms, entry(ms, Tier::Low, Reason::Background, None))
+        feed.frame(ms, entry(ms, Tier::Low, Reason::Background, None))
             .unwrap();
     }
     assert!(feed.end());
@@ -287,7 +285,7 @@ fn rows_bear_the_recordings_own_time() {
     segment.set_start(gst::ClockTime::from_seconds(3600));
     segment.set_time(gst::ClockTime::ZERO);
     assert!(feed.event(gst::event::Segment::new(&segment)));
-    feed.picture(3_600_040, entry(40, Tier::Low, Reason::Background, None))
+    feed.frame(3_600_040, entry(40, Tier::Low, Reason::Background, None))
         .unwrap();
     assert!(feed.end());
     assert_eq!(read_tables(&feed.output()).unwrap().pts_ns, [40_000_000]);
@@ -394,9 +392,9 @@ fn a_frame_without_an_entry_is_refused() {
 fn pictures_out_of_order_are_refused() {
     let mut feed = Feed::new(|sink| sink.set_property("batch", 1u32));
     feed.pictures_of(64, 48);
-    feed.picture(1000, entry(1000, Tier::Low, Reason::Background, None))
+    feed.frame(1000, entry(1000, Tier::Low, Reason::Background, None))
         .unwrap();
-    let _ = feed.picture(0, entry(0, Tier::Low, Reason::Background, None));
+    let _ = feed.frame(0, entry(0, Tier::Low, Reason::Background, None));
     assert!(!feed.end());
     let err = feed.error().unwrap();
     let text = err.to_string();
@@ -505,7 +503,7 @@ fn the_second_of_two_runs_is_refused() {
     second.set_state(gst::State::Null).unwrap();
     first.pictures_of(8, 8);
     first
-        .picture(0, entry(0, Tier::Low, Reason::Background, None))
+        .frame(0, entry(0, Tier::Low, Reason::Background, None))
         .unwrap();
     assert!(first.end());
     assert_eq!(summary(&first).frames, 1);
@@ -532,7 +530,7 @@ fn an_old_file_is_replaced_only_when_the_new_one_is_finished() {
         std::fs::write(sink.property::<String>("location"), "old").unwrap();
     });
     feed.pictures_of(8, 8);
-    feed.picture(0, entry(0, Tier::Low, Reason::Background, None))
+    feed.frame(0, entry(0, Tier::Low, Reason::Background, None))
         .unwrap();
     assert_eq!(std::fs::read_to_string(feed.output()).unwrap(), "old");
     assert!(feed.end());

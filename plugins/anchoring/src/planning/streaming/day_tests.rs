@@ -87,7 +87,7 @@ fn a_sound_that_never_ends_is_one_event_with_sparse_frames_after_it() {
     let (alarm, other, gap) = anchors(&settings);
     assert!((2..=8).contains(&alarm), "{alarm}");
     assert!(other > 10, "{other}");
-    // It is looked at all the same, as everything is.
+    // It gets frames nevertheless, like every stretch.
     assert!(gap <= max_gap(&settings), "{gap}");
     settings.anchors.refractory_ms = 0;
     assert!(anchors(&settings).0 > 50);

@@ -18,7 +18,7 @@ const MOST: usize = 256;
 pub(super) struct Speech(VecDeque<Window>);
 
 impl Speech {
-    /// Looks at the next cue.
+    /// Takes the next cue.
     pub(super) fn hear(&mut self, cue: &Cue) {
         // NaN must count as speech.
         if cue.speech < SPEAKS {

@@ -436,7 +436,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    /// Every way in which a unit is looked into, with what is parsed of its caps.
+    /// Every way to inspect a unit, with everything that is parsed from its caps.
     fn any_access(data: &[u8]) -> Vec<Inspector> {
         gst::init().unwrap();
         let kinds = [
@@ -468,7 +468,7 @@ mod tests {
             data in proptest::collection::vec(any::<u8>(), 0..64),
             units in proptest::collection::vec(
                 proptest::collection::vec(prop_oneof![
-                    // Start codes, lengths, and headers of all that is looked into.
+                    // Start codes, lengths, and headers of every inspected kind.
                     Just(vec![0, 0, 1]),
                     Just(vec![0, 0, 0, 3]),
                     (0u8..=255).prop_map(|byte| vec![byte]),

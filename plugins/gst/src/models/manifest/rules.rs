@@ -49,11 +49,11 @@ pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
                 &manifest.input.layout,
                 "must be NCHW or NHWC for an encoder, the order of the axes of its input",
             );
-            pictures(manifest, &mut need);
+            frame_input(manifest, &mut need);
         }
         Kind::ClipEncoder => {
             clips(&manifest.input, &mut need);
-            pictures(manifest, &mut need);
+            frame_input(manifest, &mut need);
         }
         Kind::Tagger => {
             need(
@@ -151,8 +151,8 @@ pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
     problems
 }
 
-/// What encoders of frames and of clips have in common.
-fn pictures(manifest: &Manifest, need: &mut impl FnMut(bool, &str, &dyn std::fmt::Debug, &str)) {
+/// The rules that encoders of frames and of clips share.
+fn frame_input(manifest: &Manifest, need: &mut impl FnMut(bool, &str, &dyn std::fmt::Debug, &str)) {
     need(
         manifest
             .input
@@ -198,7 +198,7 @@ fn pictures(manifest: &Manifest, need: &mut impl FnMut(bool, &str, &dyn std::fmt
     );
 }
 
-/// What a clip is like.
+/// The rules of clips.
 fn clips(input: &Input, need: &mut impl FnMut(bool, &str, &dyn std::fmt::Debug, &str)) {
     need(
         matches!(input.layout, Layout::Ncthw | Layout::Ntchw),
