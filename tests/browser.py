@@ -133,7 +133,8 @@ class Browser:
             extra = {"clip": {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}, "captureBeyondViewport": True}
         shot = Image.open(io.BytesIO(base64.b64decode(self.call("Page.captureScreenshot", format="png", **extra)["data"])))
         folder.mkdir(parents=True, exist_ok=True)
-        shot.convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(folder / f"{name}.png", optimize=True)
+        # Maximum coverage keeps the colours of small marks, which adaptive palettes merge.
+        shot.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(folder / f"{name}.png", optimize=True)
 
     def close(self):
         os.close(self.down)
@@ -150,7 +151,7 @@ def columns(group, axis, **named):
 
 
 def made_up(path, seconds, frames, anchors, label=lambda k: f"sound {k % 40}", video_id="made up", warnings=(), thumbnails=True, seed=1):
-    """A feature file that nobody recorded: evenly spaced looks, anchors among them, noise for cues."""
+    """A synthetic feature file: evenly spaced frames, anchors among them, noise for cues."""
     rng = np.random.default_rng(seed)
     hops = int(seconds / .08)
     onsets = np.sort(rng.choice(np.arange(hops - 20), anchors, replace=False)) * 80_000_000 + 12_500_000
@@ -220,7 +221,7 @@ def one_run(b, page, pictures, rows):
     b.size(1280, 900)
     b.open(page)
     text = b.do("document.getElementById('short').innerText")
-    need("labelled events" in text and "tokens spent" in text, f"the page does not say in short what was found: {text}")
+    need("labelled events" in text and "tokens spent" in text, f"the page has no summary of what was found: {text}")
     whole = b.do(SPAN)
     b.picture(pictures, "whole", whole=True)
     onsets = b.do("Array.from(earmark.data.runs[0].anchors.onset)")
@@ -298,10 +299,10 @@ def one_run(b, page, pictures, rows):
     need(sum(counts) == min(rows, 150) and counts[0] > 0, f"{counts} of {rows} pictures are shown")
     b.until("[...document.querySelectorAll('#pictures img')].slice(0, 3).every(i => i.complete && i.naturalWidth > 0)", "decoded the thumbnails")
     b.press("[data-show='rest']")
-    need(b.do("document.querySelectorAll('#pictures .rest').length") == 0, "plain looks cannot be hidden")
+    need(b.do("document.querySelectorAll('#pictures .rest').length") == 0, "background frames cannot be hidden")
     need(b.do("!!document.querySelector('#spending canvas')"), "the chart of spending is missing")
 
-    # Three zoom levels to look at, then the night.
+    # Three zoom levels, then the dark theme.
     b.do("scrollTo(0, document.getElementById('timeline').offsetTop - 10)")
     b.press("[data-do='all']")
     b.picture(pictures, "zoom-all")

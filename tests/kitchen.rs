@@ -1,4 +1,5 @@
-//! The shipped recording from end to end: plans, follows a plan, runs in one pass, and checks the results.
+//! The shipped recording from end to end: plans, follows a plan, runs in one pass, and checks the results. One file because every test plays
+//! the same recording.
 
 use std::path::Path;
 

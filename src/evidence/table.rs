@@ -259,7 +259,7 @@ pub(super) fn says(protocol: &Protocol, rows: &[Row]) -> Vec<String> {
             "sharp frames where the labels have events (oracle)",
         ));
         if row.verdict() != "better" {
-            lines.push("So nothing shows here that concentrating the budget is worth anything with this encoder and head, and there is no gain of which a prediction could recover a share.".into());
+            lines.push("So with this encoder and head, concentrating the budget has no proven benefit, and there is no gain for a prediction to recover.".into());
         }
     }
     if let Some(row) = at("onset") {
@@ -514,6 +514,6 @@ mod tests {
         let rows = rows(&protocol, &all, &[3; 40]);
         assert!(rows[2].recovered.is_none());
         let said = says(&protocol, &rows).join("\n");
-        assert!(said.contains("nothing shows here"), "{said}");
+        assert!(said.contains("no proven benefit"), "{said}");
     }
 }

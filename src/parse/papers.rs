@@ -32,9 +32,9 @@ const PAPERS: [Paper; 3] = [
             ("event_Event", "events Event@AV", 57.4),
         ],
         differs: &[
-            "ResNet-152 beside R(2+1)D pass one linear map, not two in a row without anything between",
-            "layers of attention follow each other; the authors' HAN gives each layer the same input",
-            "the transformer over time adds sines and cosines for the place of a second",
+            "ResNet-152 and R(2+1)D features pass one linear map, not two in a row with nothing between",
+            "each attention layer takes the output of the one before; in the authors' HAN all layers take the same input",
+            "the transformer over time adds sines and cosines for the position of a second",
         ],
     },
     Paper {
@@ -42,8 +42,8 @@ const PAPERS: [Paper; 3] = [
         title: "UWAV (Lai et al., 2025), table 2",
         figures: &[("accuracy", "accuracy of segments", 80.6)],
         differs: &[
-            "a second has the class that is most heard and seen at once, background where none is above a half",
-            "layers of attention follow each other; the authors' HAN gives each layer the same input",
+            "a second gets the class that is most likely both heard and seen, or background if none is above a half",
+            "each attention layer takes the output of the one before; in the authors' HAN all layers take the same input",
         ],
     },
     Paper {
@@ -58,8 +58,8 @@ const PAPERS: [Paper; 3] = [
             ("event_AV", "events AV", 55.7),
         ],
         differs: &[
-            "no code is published: TSAM's pooling and the targets of the similarity are as the guide says they were read",
-            "the paper names no training: VALOR's is taken",
+            "no code is published: TSAM's pooling and the targets of the similarity follow the interpretation in the guide",
+            "the paper does not describe the training: it is VALOR's",
             "pseudo labels compare seconds with the classes' names, with a threshold by class",
         ],
     },

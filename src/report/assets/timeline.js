@@ -1,4 +1,4 @@
-// The timeline: rows over one axis of time, drawn on canvas, from hours down to tenths of a second.
+// The timeline: rows over one axis of time, drawn on canvas, from hours down to tenths of a second. One file because a page holds it inline.
 "use strict";
 const Earmark = {};
 
