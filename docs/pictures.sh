@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Draws the pictures of the guide anew: the shipped recording at three budgets, and what tests/browser.py saw of its page. After `make demo`.
+# Draws the pictures of the guide anew: the shipped recording at three budgets, and its page in a browser (needs chromium). After `make demo`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 earmark=${CARGO_TARGET_DIR:-target}/release/earmark
@@ -14,4 +14,9 @@ for tokens in 49 98 196; do
   "$earmark" run "$work/$tokens.yaml" --input fixtures/kitchen.mp4 --output "$work/$tokens.h5" --quiet
   "$earmark" plot "$work/$tokens.h5" --labels fixtures/kitchen.labels.csv --width 900 --output "$pictures/budget-$tokens.svg" --overwrite
 done
+"$earmark" run pipelines/sharp.yaml --input fixtures/kitchen.mp4 --output "$work/sharp.h5" --thumbnails --quiet
+"$earmark" run pipelines/uniform.yaml --input fixtures/kitchen.mp4 --output "$work/uniform.h5" --quiet
+"${EARMARK_PYTHON:-models/built/venv/bin/python}" tests/browser.py "$earmark" "$work" "$work/sharp.h5" "$work/uniform.h5" \
+  fixtures/kitchen.mp4 fixtures/kitchen.labels.csv --pictures "$work/page"
+for name in dark narrow zoom-10s zoom-1s zoom-all; do cp "$work/page/$name.png" tests/pictures/; done
 cp tests/pictures/zoom-all.png "$pictures/report.png"
