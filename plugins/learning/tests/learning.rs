@@ -248,7 +248,7 @@ fn what_makes_no_sense_is_refused_with_its_value() {
     let refused = || format!("{:#}", Dataset::read(&path).unwrap_err());
     assert!(refused().contains("cannot read"));
     std::fs::write(&path, b"no tensors").unwrap();
-    assert!(refused().contains("no safetensors file"));
+    assert!(refused().contains("not a safetensors file"));
     let good = json!({ "layout": "earmark-seconds/1", "classes": ["a", "b"], "names": ["r"] });
     let spoilt = |features: &[f32], label: i64, split: u8, note: &serde_json::Value| {
         let labels = [label];
