@@ -121,6 +121,41 @@ pub(crate) fn ask(args: &cli::Ask, output: Output) -> anyhow::Result<()> {
     terminal::print(&text(&heard, &asked, &found, &asker, frames))
 }
 
+/// Reads a server's answer, kept or fresh, as if it answered a question; whatever it is, it is read or refused.
+pub(crate) fn read_answer(bytes: &[u8], hash: &str) -> Option<String> {
+    let reply = crate::chat::reply_in(bytes, hash)?;
+    let options = ["a pan", "a glass"].map(str::to_owned);
+    let _ = (reply.masses(&["yes", "no"]), answer::read(&reply, &[], 4));
+    Some(answer::read(&reply, &options, 4).text)
+}
+
+/// Fills a template with two frames; whatever the file says, it is filled or refused.
+///
+/// # Errors
+/// It is not a template.
+pub(crate) fn fill_any(path: &std::path::Path) -> anyhow::Result<usize> {
+    let template = Template::named(&path.to_string_lossy())?;
+    let options = ["a pan", "a glass"].map(str::to_owned);
+    let frame = |number: usize| prompt::Shown {
+        number,
+        recording: 0,
+        name: "kitchen".into(),
+        at: anchoring::time::Nanos::from_ms(1000 * number as i64),
+        pts: None,
+        tier: anchoring::tier::Tier::High,
+        tokens: 784,
+        sound: Some((0, anchoring::time::Nanos::ZERO, "Water".into())),
+        far: false,
+    };
+    let pieces = template.fill(
+        "What?",
+        &options,
+        &[frame(1), frame(2)],
+        &["pouring".into()],
+    )?;
+    Ok(pieces.len())
+}
+
 fn check(question: &str, options: &[String]) -> Result<(), Usage> {
     if question.trim().is_empty() {
         return Err(Usage("--question is empty".into()));

@@ -6,6 +6,7 @@
 //! From the top down; each imports only from those below it:
 //!
 //! - [`commands`]: one file per command: arguments, a call, an exit status.
+//! - `readers`: reads files of others and drops the result, for the fuzz targets.
 //! - `parse`: parses videos: who is heard, who is seen.
 //! - `evidence`: samples recordings at equal tokens, trains heads on their frames, compares.
 //! - `qa`: scores such answers. `ask`: answers questions about recordings. `chat`: calls the server that answers.
@@ -51,6 +52,8 @@ pub mod outputs;
 mod parse;
 pub mod pipeline;
 mod qa;
+#[doc(hidden)]
+pub mod readers;
 pub mod recording;
 pub mod report;
 mod scores;

@@ -35,6 +35,24 @@ use crate::terminal::Output;
 use experiment::Labels;
 use steps::Trained;
 
+/// Reads a file of features, `.npy` or HDF5 with the dataset `features`, as a stream of one video.
+///
+/// # Errors
+/// It is not one, or damaged.
+pub(crate) fn read_features(path: &std::path::Path) -> anyhow::Result<usize> {
+    let folder = path.parent().unwrap_or(std::path::Path::new("."));
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let of = match path.extension().is_some_and(|ending| ending == "npy") {
+        true => ".".to_owned(),
+        false => format!("{name}.h5:features"),
+    };
+    let classes = ["a", "b"].map(str::to_owned).to_vec();
+    let mut set = set::Set::unlabelled(vec![name.into_owned()], classes, 10);
+    set.rows = Some(vec![0]);
+    let (seconds, _) = features::Stream::open(folder, &of)?.seconds(&set, 0)?;
+    Ok(seconds)
+}
+
 /// `earmark parse train`.
 ///
 /// # Errors

@@ -6,10 +6,12 @@ use anchoring::onset::head::Head;
 use anchoring::onset::weights::Weights;
 use anyhow::Context;
 use earmark::pipeline::{Pipeline, Variables};
+use earmark::readers;
 use gstearmark::models::Manifest;
 use gstearmark::structures::{self, Message};
 
 mod examples;
+mod published;
 
 pub(crate) use examples::leave_panics;
 
@@ -24,7 +26,7 @@ pub(crate) struct Target {
 }
 
 /// All of them.
-pub(crate) const TARGETS: [Target; 11] = [
+pub(crate) const TARGETS: [Target; 20] = [
     Target {
         name: "yaml",
         file: "input.yaml",
@@ -136,6 +138,62 @@ pub(crate) const TARGETS: [Target; 11] = [
             }
         },
     },
+    Target {
+        name: "questions-jsonl",
+        file: "input.jsonl",
+        seeds: || Ok(vec![published::QUESTIONS.into()]),
+        feed: |path, _| readers::questions(path),
+    },
+    Target {
+        name: "questions-json",
+        file: "input.json",
+        seeds: || Ok(published::SETS.map(Vec::from).into()),
+        feed: |path, _| readers::questions(path),
+    },
+    Target {
+        name: "questions-csv",
+        file: "input.csv",
+        seeds: || Ok(vec![published::NEXTQA.into()]),
+        feed: |path, _| readers::questions(path),
+    },
+    Target {
+        name: "moments",
+        file: "input.jsonl",
+        seeds: || Ok(published::MOMENTS.map(Vec::from).into()),
+        feed: |path, _| readers::moments(path),
+    },
+    Target {
+        name: "answers",
+        file: "input.json",
+        seeds: || Ok(published::answers()),
+        feed: |_, input| {
+            let _ = readers::answer(input);
+        },
+    },
+    Target {
+        name: "templates",
+        file: "input.txt",
+        seeds: || files("src/ask/assets", "txt"),
+        feed: |path, _| readers::template(path),
+    },
+    Target {
+        name: "video-labels",
+        file: "input.csv",
+        seeds: || Ok(published::LABELS.map(Vec::from).into()),
+        feed: |path, _| readers::labels_of_videos(path),
+    },
+    Target {
+        name: "video-arrays",
+        file: "input.npy",
+        seeds: || Ok(vec![published::npy()]),
+        feed: |path, _| readers::array(path),
+    },
+    Target {
+        name: "video-rows",
+        file: "input.h5",
+        seeds: examples::features,
+        feed: |path, _| readers::rows(path),
+    },
 ];
 
 const LIST_CSV: &str = "input,video_id,audio_track,duration_s,place\na.mp4,P01,0,12.5,kitchen\n\"b,c.mkv\",P02,1,,\"x\"\"y\"\n";
@@ -209,6 +267,9 @@ mod tests {
                 gstearmark::h5::check(&folder.join("a.h5")).unwrap(),
                 Vec::<String>::new()
             );
+        }
+        for seed in published::answers() {
+            assert_eq!(readers::answer(&seed).as_deref(), Some("a glass"));
         }
         std::fs::remove_dir_all(folder).unwrap();
     }

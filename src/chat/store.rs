@@ -38,6 +38,28 @@ impl Kept {
     }
 }
 
+impl Kept {
+    /// The answer to the request with this hash, from the text of a file.
+    ///
+    /// # Errors
+    /// The text is not a kept answer, or answers another request.
+    pub(super) fn read(text: &[u8], hash: &str, file: &Path) -> anyhow::Result<Self> {
+        let kept: Self = serde_json::from_slice(text).with_context(|| {
+            format!(
+                "{} is not a kept call; delete it to ask again",
+                file.display()
+            )
+        })?;
+        if kept.schema != SCHEMA || kept.request_sha256 != hash {
+            bail!(
+                "{} answers a different request; was it renamed?",
+                file.display()
+            );
+        }
+        Ok(kept)
+    }
+}
+
 /// A folder of answers.
 pub(super) struct Store(PathBuf);
 
@@ -73,19 +95,7 @@ impl Store {
             Ok(_) => {}
         }
         let text = std::fs::read(&file).with_context(name)?;
-        let kept: Kept = serde_json::from_slice(&text).with_context(|| {
-            format!(
-                "{} is not a kept call; delete it to ask again",
-                file.display()
-            )
-        })?;
-        if kept.schema != SCHEMA || kept.request_sha256 != hash {
-            bail!(
-                "{} answers a different request; was it renamed?",
-                file.display()
-            );
-        }
-        Ok(Some(kept))
+        Kept::read(&text, hash, &file).map(Some)
     }
 
     /// Keeps an answer.

@@ -189,6 +189,13 @@ pub enum Questions {
     /// NExT-QA, multiple choice (CSV).
     #[value(name = "nextqa")]
     NextQa,
+    /// STAR (JSON).
+    Star,
+    /// AVQA (JSON).
+    Avqa,
+    /// EgoSchema: questions.json, with subset_answers.json beside it.
+    #[value(name = "egoschema")]
+    EgoSchema,
     /// MUSIC-AVQA (JSON).
     MusicAvqa,
     /// HME-QA (JSON).

@@ -1,12 +1,17 @@
-//! Reads questions about videos: NExT-QA (CSV), MUSIC-AVQA and HME-QA (JSON) as published, and Earmark's own format.
+//! Reads questions about videos: Earmark's own format, and MUSIC-AVQA and HME-QA (JSON) as published; `choices` reads sets of multiple choice.
+
+mod choices;
 
 use std::path::Path;
 
 use anyhow::bail;
 use serde::Deserialize;
 
-use super::table::Table;
 use super::text;
+pub(crate) use choices::{avqa, egoschema, nextqa, star};
+
+/// Most options of a question: each has a letter.
+const MOST_OPTIONS: usize = 26;
 
 /// A question and its answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,48 +27,6 @@ pub(crate) struct Question {
     pub(crate) answer: String,
     /// Where the answer is seen or heard, seconds, if known.
     pub(crate) span: Option<(f64, f64)>,
-}
-
-/// NExT-QA, multiple choice.
-///
-/// # Errors
-/// The file cannot be read, or a line is invalid.
-pub(crate) fn nextqa(path: &Path) -> anyhow::Result<Vec<Question>> {
-    const NEEDED: &str = "NExT-QA's questions have video, question, answer, qid, type and a0 to a4";
-    let mut table = Table::open(path)?;
-    let [video, question, answer, id, kind] = [
-        table.column("video", NEEDED)?,
-        table.column("question", NEEDED)?,
-        table.column("answer", NEEDED)?,
-        table.column("qid", NEEDED)?,
-        table.column("type", NEEDED)?,
-    ];
-    let options = (0..5)
-        .map(|i| table.column(&format!("a{i}"), NEEDED))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let mut all = Vec::new();
-    table.rows(|row| {
-        let options: Vec<String> = options
-            .iter()
-            .map(|column| row.text(*column).to_owned())
-            .collect();
-        let right = row.index(answer)? as usize;
-        let Some(right) = options.get(right).cloned() else {
-            return Err(row.wrong(answer, "must be one of the answers 0 to 4"));
-        };
-        let video = row.word(video)?;
-        all.push(Question {
-            id: format!("{video}_{}", row.word(id)?),
-            video: video.to_owned(),
-            kind: row.word(kind)?.to_owned(),
-            question: row.word(question)?.to_owned(),
-            options,
-            answer: right,
-            span: None,
-        });
-        Ok(())
-    })?;
-    Ok(all)
 }
 
 #[derive(Deserialize)]
@@ -215,6 +178,12 @@ pub(crate) fn own(path: &Path) -> anyhow::Result<Vec<Question>> {
         if own.video.is_empty() || own.question.trim().is_empty() || own.answer.trim().is_empty() {
             return Err(wrong("video, question and answer must not be empty".into()));
         }
+        if own.options.len() == 1 || own.options.len() > MOST_OPTIONS {
+            return Err(wrong(format!(
+                "has {} options: must be none, or 2 to {MOST_OPTIONS}",
+                own.options.len()
+            )));
+        }
         if !own.options.is_empty() && !own.options.contains(&own.answer) {
             return Err(wrong(format!(
                 "the answer `{}` is not one of the options",
@@ -290,6 +259,10 @@ mod tests {
             (
                 "{\"video\":\"\",\"question\":\"q\",\"answer\":\"c\"}",
                 "empty",
+            ),
+            (
+                "{\"video\":\"v\",\"question\":\"q\",\"answer\":\"c\",\"options\":[\"c\"]}",
+                "1 options",
             ),
             (
                 "{\"video\":\"v\",\"question\":\"q\",\"answr\":\"c\"}",

@@ -42,6 +42,9 @@ pub(super) fn read(args: &EvalQa) -> anyhow::Result<Set> {
     let all = match args.layout {
         Questions::Jsonl => questions::own(&args.questions)?,
         Questions::NextQa => questions::nextqa(&args.questions)?,
+        Questions::Star => questions::star(&args.questions)?,
+        Questions::Avqa => questions::avqa(&args.questions)?,
+        Questions::EgoSchema => questions::egoschema(&args.questions)?,
         Questions::MusicAvqa => questions::music_avqa(&args.questions)?,
         Questions::HmeQa => questions::hme_qa(&args.questions)?,
     };

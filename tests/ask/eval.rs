@@ -382,8 +382,27 @@ fn published_layouts_are_asked_as_they_are() {
         r#"[{"video_uid": "b", "memory_qa_pairs": [{"question": "Where did I put the glass?", "answer": "You put the glass on the shelf.", "start_time_sec": 5.0, "end_time_sec": 6.0}]}]"#,
     )
     .unwrap();
+    std::fs::write(
+        folder.join("star.json"),
+        r#"[{"question_id": "Interaction_T1_1", "video_id": "a", "question": "why did the glass ring", "answer": "it was hit", "start": 5.0, "end": 6.0, "choices": [{"choice_id": 0, "choice": "it fell"}, {"choice_id": 1, "choice": "it was hit"}, {"choice_id": 2, "choice": "it broke"}, {"choice_id": 3, "choice": "wind"}, {"choice_id": 4, "choice": "no"}]}]"#,
+    )
+    .unwrap();
+    std::fs::write(
+        folder.join("avqa.json"),
+        r#"[{"id": 4, "video_name": "a", "video_id": 9, "question_text": "why did the glass ring", "multi_choice": ["it fell", "it was hit", "it broke", "wind", "no"], "answer": 1, "question_relation": "Both", "question_type": "Why"}]"#,
+    )
+    .unwrap();
+    std::fs::write(
+        folder.join("ego.json"),
+        r#"[{"q_uid": "a", "question": "why did the glass ring", "option 0": "it fell", "option 1": "it was hit", "option 2": "it broke", "option 3": "wind", "option 4": "no"}]"#,
+    )
+    .unwrap();
+    std::fs::write(folder.join("subset_answers.json"), r#"{"a": 1}"#).unwrap();
     for (file, layout) in [
         ("next.csv", "nextqa"),
+        ("star.json", "star"),
+        ("avqa.json", "avqa"),
+        ("ego.json", "egoschema"),
         ("music.json", "music-avqa"),
         ("hme.json", "hme-qa"),
     ] {
@@ -410,6 +429,21 @@ fn published_layouts_are_asked_as_they_are() {
             (&value["questions"], accuracy(&value, "matched", "sound")),
             (&json!(1), 1.0),
             "{layout}: {value:#}"
+        );
+        let row = row(&value, "matched", "sound");
+        let kinds: Vec<&String> = row["by_type"].as_object().unwrap().keys().collect();
+        let (kind, in_label) = match layout {
+            "nextqa" => ("CW", Value::Null),
+            "star" => ("Interaction", json!(1.0)),
+            "avqa" => ("Why Both", Value::Null),
+            "music-avqa" => ("Audio Comparative", Value::Null),
+            "hme-qa" => ("(none)", json!(1.0)),
+            _ => ("(none)", Value::Null),
+        };
+        assert_eq!(
+            (kinds, &row["evidence"]["in_label"]),
+            (vec![&kind.to_owned()], &in_label),
+            "{layout}"
         );
     }
     let none = run(
