@@ -4,9 +4,10 @@
 //!
 //! - [`packages`]: maps elements to Debian packages.
 //! - [`doctor`]: checks everything that Earmark needs.
-//! - [`models`]: lists the models that pipelines can name; `new_model`: adds one.
+//! - [`models`]: lists the models that pipelines can name; `new_model`: adds one, `new_text_model` one of text.
 
 pub mod doctor;
 pub mod models;
 pub(crate) mod new_model;
+mod new_text_model;
 pub mod packages;

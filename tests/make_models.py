@@ -3,10 +3,11 @@
 
     make_models.py FOLDER
 
-clip.onnx, siglip.onnx, dinov2.onnx, vit.onnx, efficientnet.onnx, tagger.onnx (with classes.csv), slowfast.onnx, videomae.onnx, r2plus1d.onnx; and some that Earmark can't take: text.onnx (two
+clip.onnx, siglip.onnx, dinov2.onnx, vit.onnx, efficientnet.onnx, tagger.onnx (with classes.csv), slowfast.onnx, videomae.onnx, r2plus1d.onnx, minilm.onnx and
+clip-text.onnx (text, with tokenizer.json), colours.onnx (images, of which channels count, as words do in clip-text.onnx); and some that Earmark can't take: text.onnx (two
 inputs), half.onnx (16 bits), wide.onnx (not square). What they compute is of no matter: means of channels, times a matrix. Needs onnx and numpy.
 """
-import pathlib, sys
+import json, pathlib, sys
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -75,6 +76,69 @@ def tagger(name, classes):
     name.with_name("classes.csv").write_text("index,mid,display_name\n" + rows)
 
 
+# Words, each with what it is like: red, green, blue, barking, ringing.
+WORDS = {
+    "[PAD]": (0, 0, 0, 0, 0), "[UNK]": (0, 0, 0, 0, 0), "[CLS]": (0, 0, 0, 0, 0), "[SEP]": (0, 0, 0, 0, 0),
+    "red": (1, 0, 0, 0, 0), "crimson": (1, 0, 0, 0, 0), "green": (0, 1, 0, 0, 0), "blue": (0, 0, 1, 0, 0),
+    "dog": (0, 0, 0, 1, 0), "woof": (0, 0, 0, 1, 0), "bark": (0, 0, 0, 1, 0), "bell": (0, 0, 0, 0, 1), "ding": (0, 0, 0, 0, 1),
+}
+
+
+def tokenizer(name):
+    """As Hugging Face's tokenizers writes it: whole words."""
+    words = list(WORDS)
+    special = [
+        {"id": k, "content": words[k], "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True} for k in range(4)
+    ]
+    part = lambda word: {"SpecialToken": {"id": word, "type_id": 0}}
+    ids = lambda word: {"id": word, "ids": [words.index(word)], "tokens": [word]}
+    name.write_text(json.dumps({
+        "version": "1.0", "added_tokens": special, "padding": None,
+        "truncation": {"direction": "Right", "max_length": 16, "strategy": "LongestFirst", "stride": 0},
+        "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {
+            "type": "TemplateProcessing", "single": [part("[CLS]"), {"Sequence": {"id": "A", "type_id": 0}}, part("[SEP]")], "pair": [],
+            "special_tokens": {word: ids(word) for word in ("[CLS]", "[SEP]")},
+        },
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+        "model": {
+            "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
+            "vocab": {word: k for k, word in enumerate(words)},
+        },
+    }))
+
+
+def text(name, dim, *, tokens="T", pooled=False):
+    """Token ids -> a vector of what their words are like: one a token, or their sum."""
+    # A little of everything, so that no text has length 0.
+    table = np.array(list(WORDS.values()), "f4")[:, :dim] + np.float32(0.001)
+    nodes = [helper.make_node("Gather", ["table", "input_ids"], ["last_hidden_state"])]
+    given = [helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, ["N", tokens, dim])]
+    inputs = [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["N", tokens])]
+    constants = [numpy_helper.from_array(table, "table")]
+    if pooled:
+        nodes.append(helper.make_node("ReduceSum", ["last_hidden_state", "axis"], ["text_embeds"], keepdims=0))
+        constants.append(numpy_helper.from_array(np.array([1], "i8"), "axis"))
+        given.append(helper.make_tensor_value_info("text_embeds", TensorProto.FLOAT, ["N", dim]))
+    else:
+        # The mask must be given, and does nothing here.
+        inputs.append(helper.make_tensor_value_info("attention_mask", TensorProto.INT64, ["N", tokens]))
+    save(name, nodes, inputs, given, constants)
+
+
+def colours(name):
+    """An image -> how much more of each channel it has than of the others."""
+    matrix = (1.5 * np.eye(3) - 0.5).astype("f4")
+    nodes = [
+        helper.make_node("ReduceMean", ["pixel_values", "axes"], ["mean"], keepdims=0),
+        helper.make_node("MatMul", ["mean", "matrix"], ["image_embeds"]),
+    ]
+    constants = [numpy_helper.from_array(matrix, "matrix"), numpy_helper.from_array(np.array([2, 3], "i8"), "axes")]
+    image = helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, ["N", 3, 32, 32])
+    save(name, nodes, [image], [helper.make_tensor_value_info("image_embeds", TensorProto.FLOAT, ["N", 3])], constants)
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     # CLIP's vision model, and ViT: pixel_values of one size.
@@ -92,6 +156,10 @@ def main():
     clips(folder / "r2plus1d.onnx", {"clip": (3, "T", 112, 112)}, 512)
     clips(folder / "flow.onnx", {"flow": (2, 16, 224, 224)}, 400)
     tagger(folder / "tagger.onnx", 8)
+    tokenizer(folder / "tokenizer.json")
+    text(folder / "minilm.onnx", 5)
+    text(folder / "clip-text.onnx", 3, tokens=16, pooled=True)
+    colours(folder / "colours.onnx")
     ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["N", 77])
     pooled(folder / "text.onnx", ("pixel_values", 3, 224, 224), 512, more=(ids,))
     pooled(folder / "half.onnx", ("pixel_values", 3, 224, 224), 512, kind=TensorProto.FLOAT16)

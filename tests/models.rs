@@ -135,6 +135,90 @@ fn models_of_well_known_shapes_are_added_and_run() {
 }
 
 #[test]
+fn encoders_of_text_are_added_with_their_tokenizer() {
+    let Some(folder) = models("models-text") else {
+        return;
+    };
+    let tokenizer = folder.join("tokenizer.json");
+    let tokenizer = ["--tokenizer", tokenizer.to_str().unwrap()];
+    let (value, manifest) = added(&folder, "minilm.onnx", &tokenizer);
+    assert_eq!(value["kind"], "text-encoder");
+    assert!(value["tried"].as_str().unwrap().contains("5 numbers"));
+    for text in [
+        "mask: \"attention_mask\"",
+        "longest: 16",
+        "padded: false",
+        "tokenizer: \"tokenizer.json\"",
+        "name: \"last_hidden_state\", dim: 5",
+    ] {
+        assert!(manifest.contains(text), "{text} in {manifest}");
+    }
+    let (_, manifest) = added(&folder, "clip-text.onnx", &tokenizer);
+    for text in [
+        "name: \"text_embeds\", dim: 3",
+        "longest: 16",
+        "padded: true",
+    ] {
+        assert!(manifest.contains(text), "{text} in {manifest}");
+    }
+    for (model, more, word) in [
+        ("minilm.onnx", &[][..], "--tokenizer"),
+        (
+            "minilm.onnx",
+            &["--tokenizer", "nowhere.json"],
+            "nowhere.json",
+        ),
+    ] {
+        let output = add(&folder, model, &[more, &["--name", "other"]].concat());
+        assert!(!output.status.success());
+        assert!(said(&output).contains(word), "{word}: {}", said(&output));
+    }
+    assert!(!folder.join("other.yaml").exists());
+    // A tokenizer that has changed, and rules that are broken.
+    let path = folder.join("minilm.yaml");
+    let good = std::fs::read_to_string(&path).unwrap();
+    let plan = crate::ask::plan(&folder, "kitchen");
+    let video = root().join("fixtures/kitchen.mp4");
+    let use_it = |manifest: &str| {
+        std::fs::write(&path, manifest).unwrap();
+        let output = earmark([
+            "ask",
+            plan.to_str().unwrap(),
+            "--video",
+            video.to_str().unwrap(),
+            "--question",
+            "x",
+            "--dry-run",
+            "--text-encoder",
+            path.to_str().unwrap(),
+        ]);
+        assert!(!output.status.success());
+        said(&output)
+    };
+    for (from, to, words) in [
+        ("longest: 16", "longest: 1", &["text.longest is 1"][..]),
+        ("dtype: i64", "dtype: f32", &["input.dtype", "i64 or i32"]),
+        ("dtype: i64", "dtype: i32", &["input.dtype is i32"]),
+        ("kind: text-encoder", "kind: probe", &["text"]),
+        (
+            "  longest: 16  # tokens\n",
+            "",
+            &["text.longest is missing"],
+        ),
+        ("dim: 5", "dim: 6", &["output.dim is 6"]),
+    ] {
+        let wrong = use_it(&good.replace(from, to));
+        for word in words {
+            assert!(wrong.contains(word), "`{word}` is not in {wrong}");
+        }
+    }
+    let text = std::fs::read_to_string(folder.join("tokenizer.json")).unwrap();
+    std::fs::write(folder.join("tokenizer.json"), text + "\n").unwrap();
+    let wrong = use_it(&good);
+    assert!(wrong.contains("tokenizer.json has changed"), "{wrong}");
+}
+
+#[test]
 fn a_model_of_one_size_and_one_frame_at_a_time_extracts() {
     let Some(folder) = models("models-fixed") else {
         return;

@@ -102,7 +102,8 @@ Examples:
   earmark models add siglip.onnx --like siglip --fit pad --px 224
   earmark models add slowfast.onnx --like slowfast --every 1
   earmark models add my-net.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --output embedding
-  earmark models add my-tagger.onnx --classes my-classes.csv --speech-classes 0,1")]
+  earmark models add my-tagger.onnx --classes my-classes.csv --speech-classes 0,1
+  earmark models add minilm.onnx --tokenizer tokenizer.json")]
 pub struct ModelsAdd {
     /// The ONNX file.
     #[arg(value_name = "MODEL.onnx")]
@@ -176,6 +177,10 @@ pub struct ModelsAdd {
     /// Rows of the class list that are speech.
     #[arg(long, value_name = "N,N", value_delimiter = ',')]
     pub speech_classes: Vec<usize>,
+
+    /// A text encoder's tokenizer, as Hugging Face's tokenizers writes it.
+    #[arg(long, value_name = "TOKENIZER.json")]
+    pub tokenizer: Option<PathBuf>,
 
     /// The licence of the weights, for the manifest's `source`.
     #[arg(long, value_name = "LICENCE")]

@@ -7,6 +7,7 @@ use gstearmark::models::{Kind, Manifest};
 use gstearmark::onnx::{self, Device, Port, Ports};
 use serde_json::{Value, json};
 
+use super::new_text_model;
 use crate::cli::{ModelLike, ModelsAdd};
 use crate::failure::Usage;
 use crate::files;
@@ -98,7 +99,6 @@ pub(crate) fn add(args: &ModelsAdd) -> anyhow::Result<Added> {
     let path = folder.join(format!("{name}.yaml"));
     files::check(&path, args.overwrite)?;
     let ports = onnx::ports(file)?;
-    let input = input(&ports, args)?;
     let sha256 = gstearmark::models::sha256(file)
         .with_context(|| format!("cannot read {}", file.display()))?;
     let begin = Begin {
@@ -107,15 +107,16 @@ pub(crate) fn add(args: &ModelsAdd) -> anyhow::Result<Added> {
         sha256: &sha256,
         args,
     };
-    let kind = match input.axes.len() {
-        5 => Kind::ClipEncoder,
-        _ if is_sound(input) => Kind::Tagger,
-        _ => Kind::Encoder,
-    };
-    let text = match kind {
-        Kind::Encoder => encoder(&begin, input, &ports)?,
-        Kind::ClipEncoder => clip_encoder(&begin, &ports)?,
-        _ => tagger(&begin, input, &ports)?,
+    let (kind, text) = if new_text_model::takes_text(&ports) {
+        let text = new_text_model::manifest(begin.text("text-encoder"), &ports, args)?;
+        (Kind::TextEncoder, text)
+    } else {
+        let input = input(&ports, args)?;
+        match input.axes.len() {
+            5 => (Kind::ClipEncoder, clip_encoder(&begin, &ports)?),
+            _ if is_sound(input) => (Kind::Tagger, tagger(&begin, input, &ports)?),
+            _ => (Kind::Encoder, encoder(&begin, input, &ports)?),
+        }
     };
     // Tried under its own name, in a temporary folder.
     let tried = try_out(&text, &name, file, args, kind)?;
@@ -127,19 +128,18 @@ pub(crate) fn add(args: &ModelsAdd) -> anyhow::Result<Added> {
             .collect::<Vec<_>>()
             .join(", ")
     };
-    let key = match kind {
-        Kind::Tagger => "ears.tagger",
-        _ => "features.model",
+    let path_told = path.display();
+    let use_it = match kind {
+        Kind::TextEncoder => format!("`earmark ask --text-encoder {path_told} ...`"),
+        Kind::Tagger => format!("`earmark run gated --set ears.tagger={path_told} ...`"),
+        _ => format!("`earmark run gated --set features.model={path_told} ...`"),
     };
     let lines = [
         format!("takes      {}", names(&ports.inputs)),
         format!("gives      {}", names(&ports.outputs)),
         format!("tried      {tried}"),
         format!("written    {}", path.display()),
-        format!(
-            "to use it  `earmark run gated --set {key}={} ...`; in a folder of $EARMARK_MODELS its name is enough: {name}",
-            path.display()
-        ),
+        format!("to use it  {use_it}; in a folder of $EARMARK_MODELS its name is enough: {name}"),
     ];
     Ok(Added {
         value: json!({ "ok": true, "name": name, "kind": kind, "manifest": path.to_string_lossy(), "sha256": sha256, "tried": tried }),
@@ -485,7 +485,7 @@ fn tagger(begin: &Begin<'_>, input: &Port, ports: &Ports) -> anyhow::Result<Stri
     Ok(text)
 }
 
-/// Reads the manifest back and runs one frame at each tier, or one patch of sound; returns the result in words.
+/// Reads the manifest back and runs one frame at each tier, one patch of sound, or one text; returns the result in words.
 fn try_out(
     text: &str,
     name: &str,
@@ -499,6 +499,9 @@ fn try_out(
     let mut manifest = Manifest::read(&path)?;
     // The files stay where they are.
     manifest.file = std::path::absolute(file)?;
+    if kind == Kind::TextEncoder {
+        return new_text_model::try_out(manifest, args);
+    }
     if kind == Kind::Tagger {
         manifest.classes = args.classes.clone().map(std::path::absolute).transpose()?;
         let classes = manifest.classes_path().unwrap_or_default();

@@ -58,6 +58,20 @@ pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     )
 }
 
+/// An upright RGB frame (row-major, 3 bytes per pixel, without padding) as an encoder takes it at side `px`: scaled, fitted and normalised as
+/// for features.
+///
+/// # Errors
+/// The frame is empty, or its data is too short; in words.
+pub fn prepared(
+    size: (usize, usize),
+    rgb: &[u8],
+    px: usize,
+    input: &crate::models::Input,
+) -> Result<Vec<f32>, String> {
+    frame::packed(size, rgb, px, input)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

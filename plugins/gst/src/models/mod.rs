@@ -23,7 +23,7 @@ pub(crate) use files::read_small;
 pub use files::{load_weights, read_classes, sha256};
 pub use manifest::{
     ClipStep, Colour, Dtype, Fit, Input, Kind, Layout, Manifest, Memory, Output, Pathway, Resize,
-    SCHEMA, Source, TierSpec, Tiers,
+    SCHEMA, Source, TextInput, TierSpec, Tiers,
 };
 pub use notes::{ModelNote, PROBES};
 pub use search::{Listed, find, list, search_dirs};

@@ -133,6 +133,9 @@ impl Manifest {
         used.file = Default::default();
         used.classes = None;
         used.head = None;
+        if let Some(text) = &mut used.text {
+            text.tokenizer = Default::default();
+        }
         // Fields are written in the order in which they are declared.
         hex(Sha256::digest(
             serde_json::to_vec(&used).unwrap_or_default(),

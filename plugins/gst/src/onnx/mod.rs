@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! - `encoder`, `tagger`, `embedder`, `voice`: one kind of model each.
+//! - `encoder`, `tagger`, `embedder`, `text`, `voice`: one kind of model each.
 //! - `session`: loads a model, checks it against its manifest, keeps it for the next recording.
 //! - `ports`: inputs and outputs of an ONNX file, and how they differ from its manifest. `examine`: examines a model before anything runs it.
 //! - `provider`: the CPU or a device that runs it.
@@ -17,6 +17,7 @@ mod runtime;
 mod session;
 mod tagger;
 mod telemetry;
+mod text;
 mod voice;
 
 use ort::Error as RuntimeError;
@@ -34,6 +35,7 @@ pub use runtime::{runtime_path, runtime_version};
 pub use session::{keep_sessions, share_sessions, spare_memory};
 pub use tagger::{Tagger, load_tagger};
 pub use telemetry::forbid as forbid_telemetry;
+pub use text::{TextEncoder, load_text_encoder};
 pub use voice::{Voice, load_voice};
 
 /// A score as a probability; 0 for NaN.

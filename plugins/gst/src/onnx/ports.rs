@@ -115,6 +115,10 @@ pub(super) fn mismatches(manifest: &Manifest, ports: &Ports) -> Vec<String> {
         wanted.push(("memory.input", memory.input.as_str()));
         wanted.push(("memory.rate", memory.rate.as_str()));
     }
+    if let Some(text) = &manifest.text {
+        wanted.extend(text.mask.iter().map(|name| ("text.mask", name.as_str())));
+        wanted.extend(text.types.iter().map(|name| ("text.types", name.as_str())));
+    }
     for (field, name) in &wanted {
         if ports.inputs.iter().all(|port| port.name != *name) {
             problems.push(format!(
@@ -133,8 +137,13 @@ pub(super) fn mismatches(manifest: &Manifest, ports: &Ports) -> Vec<String> {
     for pathway in &pathways {
         let input = ports.inputs.iter().find(|port| port.name == pathway.name);
         let Some(port) = input else { continue };
-        if !port.is_f32 {
-            problems.push(format!("input.dtype is f32, but its input is {port}"));
+        let dtype = manifest.input.dtype.name();
+        let fits = match manifest.kind {
+            Kind::TextEncoder => port.kind.starts_with(dtype),
+            _ => port.is_f32,
+        };
+        if !fits {
+            problems.push(format!("input.dtype is {dtype}, but its input is {port}"));
         }
         match manifest.input.layout {
             Layout::Ncthw | Layout::Ntchw => clip(manifest, pathway, port, &mut problems),
@@ -169,7 +178,12 @@ pub(super) fn mismatches(manifest: &Manifest, ports: &Ports) -> Vec<String> {
             }
             Some(port) => {
                 // Voice detectors give one number in any shape.
-                let width = port.width().filter(|_| manifest.kind != Kind::Voice);
+                let width = match manifest.kind {
+                    Kind::Voice => None,
+                    // One vector a text, or one a token.
+                    Kind::TextEncoder => port.axes.last().copied().flatten(),
+                    _ => port.width(),
+                };
                 if let (Some(width), Some(dim)) = (width, dim)
                     && width != dim
                 {
@@ -253,6 +267,16 @@ fn shape(manifest: &Manifest, port: &Port, problems: &mut Vec<String>) {
             }
         }
         Layout::Nt => {
+            let text = manifest.text.as_ref();
+            let own = axes.get(1).copied().flatten();
+            if let Some((own, text)) = own.zip(text)
+                && !(text.padded && text.longest == own)
+            {
+                problems.push(format!(
+                    "text.longest is {}, text.padded {}, but its input {port} takes exactly {own} tokens: write `longest: {own}, padded: true`",
+                    text.longest, text.padded
+                ));
+            }
             if let Some(samples) = manifest.input.samples.filter(|n| !can_be(1, *n)) {
                 problems.push(format!(
                     "input.samples is {samples}, but its input is {port}"

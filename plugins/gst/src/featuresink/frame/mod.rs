@@ -20,6 +20,6 @@ pub(super) use colorimetry::with_matrix;
 pub(super) use luma::FrameMeasure;
 pub(super) use orientation::Orientation;
 pub(super) use pixels::pixels;
-pub(super) use prepare::{normalise, normalise_clip};
+pub(super) use prepare::{normalise, normalise_clip, packed};
 pub(super) use scale::Scaler;
 pub(super) use thumbnail::{ANCHOR_PX, Thumbnails, shape};

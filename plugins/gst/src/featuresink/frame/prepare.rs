@@ -131,6 +131,29 @@ pub(in super::super) fn normalise(square: &[u8], px: usize, input: &Input, batch
     }
 }
 
+/// An upright RGB frame without padding as the encoder takes it at side `px`.
+///
+/// # Errors
+/// The frame is empty, or its data is too short; in words.
+pub(in super::super) fn packed(
+    (width, height): (usize, usize),
+    rgb: &[u8],
+    px: usize,
+    input: &Input,
+) -> Result<Vec<f32>, String> {
+    let square = Scaler::default().square(
+        (width, height),
+        &Pixels::Rgb(rgb, width * 3),
+        px,
+        Orientation::default(),
+        input,
+    );
+    let square = square.map_err(|err| err.to_string())?;
+    let mut numbers = Vec::new();
+    normalise(&square, px, input, &mut numbers);
+    Ok(numbers)
+}
+
 /// Appends a clip of RGB squares to `batch` as the model takes it. Where there is no square: the mean colour, which the model takes for nothing.
 pub(in super::super) fn normalise_clip(
     squares: &[Option<&[u8]>],

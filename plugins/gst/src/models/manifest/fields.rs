@@ -8,7 +8,7 @@ type Section = (
     &'static [(&'static str, Option<&'static str>)],
 );
 
-const SECTIONS: [Section; 4] = [
+const SECTIONS: [Section; 5] = [
     (
         "",
         &[
@@ -28,6 +28,22 @@ const SECTIONS: [Section; 4] = [
             ("speech_classes", None),
             ("memory", None),
             ("head", None),
+            ("text", None),
+        ],
+    ),
+    (
+        "text",
+        &[
+            ("tokenizer", Some("tokenizer.json")),
+            (
+                "tokenizer_sha256",
+                Some("\"0123...\" (as sha256sum prints it)"),
+            ),
+            ("mask", None),
+            ("types", None),
+            ("longest", Some("128")),
+            ("padded", None),
+            ("pad", None),
         ],
     ),
     (

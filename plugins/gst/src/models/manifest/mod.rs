@@ -1,8 +1,10 @@
-//! A model manifest: its keys (`fields` finds missing and unknown ones; `clip` has those of encoders of clips), and their rules (`rules`).
+//! A model manifest: its keys (`fields` finds missing and unknown ones; `clip` has those of encoders of clips,
+//! `text` those of encoders of text), and their rules (`rules`).
 
 mod clip;
 mod fields;
 mod rules;
+mod text;
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +15,7 @@ use super::ModelError;
 use super::files::cached_sha256;
 pub use clip::{ClipStep, Pathway};
 use rules::broken_rules;
+pub use text::TextInput;
 
 /// What `schema` must say.
 pub const SCHEMA: &str = "earmark-model/1";
@@ -26,6 +29,9 @@ pub enum Kind {
     /// Several frames -> one embedding.
     #[serde(rename = "clip-encoder")]
     ClipEncoder,
+    /// Text -> embedding.
+    #[serde(rename = "text-encoder")]
+    TextEncoder,
     /// Sound -> class probabilities.
     Tagger,
     /// Sound -> probability of speech.
@@ -39,6 +45,7 @@ impl std::fmt::Display for Kind {
         f.write_str(match self {
             Self::Encoder => "encoder",
             Self::ClipEncoder => "clip-encoder",
+            Self::TextEncoder => "text-encoder",
             Self::Tagger => "tagger",
             Self::Voice => "voice",
             Self::Probe => "probe",
@@ -58,7 +65,7 @@ pub enum Layout {
     /// Batch, channel (1), time, frequency.
     #[serde(rename = "NCTF")]
     Nctf,
-    /// Batch, time: samples in -1..=1.
+    /// Batch, time: samples in -1..=1, or tokens.
     #[serde(rename = "NT")]
     Nt,
     /// Batch, channel, frame, row, column.
@@ -69,12 +76,27 @@ pub enum Layout {
     Ntchw,
 }
 
-/// Type of the numbers a model takes; there is one.
+/// Type of the numbers a model takes: f32, but of an encoder of text the type of its tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {
     /// 32-bit float.
     F32,
+    /// 64-bit whole number.
+    I64,
+    /// 32-bit whole number.
+    I32,
+}
+
+impl Dtype {
+    /// Its name in manifests and in ONNX Runtime.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::I64 => "i64",
+            Self::I32 => "i32",
+        }
+    }
 }
 
 /// Order of a frame's channels.
@@ -287,6 +309,9 @@ pub struct Manifest {
     /// A probe's head (safetensors), relative to the manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<PathBuf>,
+    /// How an encoder of text gets its tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextInput>,
     /// The path of the manifest itself.
     #[serde(skip)]
     pub path: PathBuf,
@@ -342,6 +367,7 @@ impl Manifest {
     /// A file is missing, altered or unreadable.
     pub fn check(&self) -> Result<(), ModelError> {
         self.check_file()?;
+        self.check_tokenizer()?;
         let absent = |path: Option<PathBuf>| path.filter(|file| !file.is_file());
         let name = || self.name.clone();
         if let Some(file) = absent(self.classes_path()) {

@@ -3,6 +3,7 @@
 use anchoring::plan::MOST_CLIP_FRAMES;
 use anchoring::tier::Tier;
 
+use super::text;
 use super::{Fit, Input, Kind, Layout, Manifest, Memory, SCHEMA};
 
 /// Every broken rule, as `field is value: rule`.
@@ -26,11 +27,7 @@ pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
         "must be the manifest's file name without .yaml",
     );
     need(
-        manifest.sha256.len() == 64
-            && manifest
-                .sha256
-                .bytes()
-                .all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')),
+        text::is_sha256(&manifest.sha256),
         "sha256",
         &manifest.sha256,
         "must be 64 lower-case hexadecimal digits, as sha256sum prints them",
@@ -41,7 +38,9 @@ pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
         &manifest.output.dim,
         "must lie in 1..=65535, such as 512",
     );
+    text::of_others(manifest, &mut need);
     match manifest.kind {
+        Kind::TextEncoder => text::rules(manifest, &mut need),
         Kind::Encoder => {
             need(
                 matches!(manifest.input.layout, Layout::Nchw | Layout::Nhwc),
