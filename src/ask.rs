@@ -6,21 +6,29 @@
 //! - `heard`: anchors from feature files or plans, each with its recording.
 //! - `sounds`: compares the words of a question with the tagger's labels.
 //! - `pool`: the frames to choose from. `choose`: strategies that choose among them.
+//! - `meaning`: how well labels fit a question, by a text encoder. `dual`: how much frames look like it.
+//! - `stored`, `head`: what a localizer head sees of a frame, and the head. `scorers`: the models of the strategies, loaded once.
 //! - `gallery`: frames as images.
 //! - `prompt`: templates. `answer`: reads answers.
-//! - `asker`: asks a question. `evidence`: what the answer rests on.
+//! - `arm`: a way to choose and show frames. `asker`: asks a question. `evidence`: what the answer rests on.
 //! - `page`: the answer as a page.
 
 pub(crate) mod answer;
+pub(crate) mod arm;
 pub(crate) mod asker;
 mod choose;
+mod dual;
 pub(crate) mod evidence;
 mod gallery;
+pub(crate) mod head;
 pub(crate) mod heard;
+mod meaning;
 mod page;
 pub(crate) mod pool;
 pub(crate) mod prompt;
+mod scorers;
 mod sounds;
+pub(crate) mod stored;
 
 use std::io::Write;
 
@@ -35,7 +43,8 @@ use crate::files;
 use crate::report::clock;
 use crate::stop::Stop;
 use crate::terminal::{self, Output, grouped};
-use asker::{Arm, Asker, Prepared, frames_for};
+use arm::{Arm, Prepared, frames_for};
+use asker::Asker;
 use evidence::{Asked, Span, spans};
 use pool::Pool;
 use prompt::{MOST_OPTIONS, Piece, Template, letter};
@@ -330,10 +339,11 @@ fn text(
         };
         let frames: Vec<String> = one.frames.iter().map(ToString::to_string).collect();
         text.push_str(&format!(
-            "evidence   {} {} to {}{label}: frames {}\n",
+            "evidence   {} {} to {}{label}: {} {}\n",
             line(&own.name),
             clock(one.start.get()),
             clock(one.stop.get()),
+            if frames.len() == 1 { "frame" } else { "frames" },
             frames.join(", ")
         ));
     }

@@ -6,7 +6,7 @@
 //! - `extract`: run, plan. `batch`: batch.
 //! - `live`: live. `files`: inspect, verify, recover.
 //! - `report`: report, plot. `exchange`: export, import-audio.
-//! - `ask`: ask, eval qa. `eval`: eval; `scores`: its commands for published benchmarks. `evidence`: sample, eval tokens, learn. `fit`: fit. `machine`: models.
+//! - `ask`: ask, fit-localizer, eval qa. `eval`: eval; `scores`: its commands for published benchmarks. `evidence`: sample, eval tokens, learn. `fit`: fit. `machine`: models.
 //! - `parse`: parse. `screen`: screen.
 
 mod ask;
@@ -28,7 +28,9 @@ mod screen;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
-pub use ask::{Ask, EvalQa, Half, LookArgs, ModelArgs, Questions, Sampling};
+pub use ask::{
+    Ask, EvalQa, FitLocalizer, Half, LookArgs, ModelArgs, QuestionArgs, Questions, Sampling,
+};
 pub use batch::{Batch, Engine, Hash, Resume};
 pub use eval::{Eval, EvalAnchors, EvalCurve};
 pub use evidence::{EvalTokens, HeadModel, Learn, Sample, SampleLayout, Sampled};
@@ -141,6 +143,8 @@ pub enum Command {
     Screen(Screen),
     /// Train the probes onset and onset+tcn on labelled recordings.
     Fit(Fit),
+    /// Train a localizer head on your model's own answers: it chooses frames for questions without calls.
+    FitLocalizer(Box<FitLocalizer>),
     /// Train heads on frozen features, or predict with them: starts earmark-learning.
     Learn(Learn),
     /// Say which events are heard and which are seen in every second, learned from labels of whole videos.

@@ -7,6 +7,7 @@ mod doctor;
 mod eval;
 mod export;
 mod fit;
+mod fit_localizer;
 mod graph;
 mod import_audio;
 mod inspect;
@@ -109,6 +110,7 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Ask(args) => ask::run(&args, output),
         Command::Screen(args) => screen::run(&args, output),
         Command::Fit(args) => fit::run(&args, output),
+        Command::FitLocalizer(args) => fit_localizer::run(&args, output),
         Command::Learn(args) => learn::run(&args),
         Command::Parse(args) => parse::run(&args, output),
         Command::Models(args) => models::run(&args, output),

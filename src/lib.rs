@@ -25,6 +25,7 @@
 //! - [`pipeline`]: checks a pipeline: YAML and gst-launch text.
 //! - [`recording`]: probes and fingerprints a recording.
 //! - [`machine`]: what this machine has and lacks.
+//! - `text_encoder`: text -> vector.
 //! - `http`: the basis of a small web server.
 //! - `learning`: finds and starts the program that trains heads.
 //! - `files`: output files that appear only once they are complete.
@@ -61,6 +62,7 @@ mod screen;
 pub mod session;
 mod stop;
 pub mod terminal;
+mod text_encoder;
 
 use std::sync::OnceLock;
 

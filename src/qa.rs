@@ -3,19 +3,25 @@
 //! # Layout
 //!
 //! - `set`: the questions, each with its recording. `run`: asks all of them in every way.
+//! - `reverse`: labels single frames by the model's answers, and trains a localizer head on them.
 //! - `score`: judges answers and their evidence. `table`: the results.
 
+mod reverse;
 mod run;
 mod score;
 mod set;
 mod table;
 
+pub(crate) use reverse::fit as fit_localizer;
+
 use serde_json::json;
 
-use crate::ask::asker::{Asker, frames_for};
+use crate::ask::arm::frames_for;
+use crate::ask::asker::Asker;
 use crate::ask::prompt::Template;
 use crate::chat::{Client, Server, probe};
 use crate::cli;
+use crate::cli::Sampling;
 use crate::failure::Usage;
 use crate::files;
 use crate::stop::Stop;
@@ -34,7 +40,7 @@ pub(crate) fn evaluate(args: &cli::EvalQa, output: Output) -> anyhow::Result<()>
     let Some(server) = Server::named(&args.server)? else {
         return Err(Usage("no model to ask: add --endpoint and --model".into()).into());
     };
-    let set = set::read(args)?;
+    let set = set::read(&args.asked)?;
     let stop = Stop::new()?;
     let mut client = Client::new(server, &args.server.calls, stop.clone())?;
     let wanted = ways.iter().map(|way| way.frames).max().unwrap_or(1);
@@ -81,9 +87,34 @@ pub(crate) fn evaluate(args: &cli::EvalQa, output: Output) -> anyhow::Result<()>
     terminal::print(text.trim_end())
 }
 
+/// Every strategy whose models are given.
+fn all_samplings(args: &cli::EvalQa) -> Vec<Sampling> {
+    let mut all = vec![
+        Sampling::Uniform,
+        Sampling::Random,
+        Sampling::Shifted,
+        Sampling::Anchors,
+        Sampling::Matched,
+        Sampling::Aks,
+        Sampling::Bolt,
+        Sampling::Localizer,
+    ];
+    if !args.look.dual_encoder.is_empty() {
+        all.push(Sampling::ImageText);
+    }
+    if args.look.localizer_head.is_some() {
+        all.push(Sampling::LocalizerHead);
+    }
+    all
+}
+
 /// Every way of asking, in the order of the table.
 fn ways(args: &cli::EvalQa) -> anyhow::Result<Vec<Way>> {
     let mut ways = Vec::new();
+    let samplings = match &args.sampling[..] {
+        [] => all_samplings(args),
+        given => given.to_vec(),
+    };
     for tier in &args.tier {
         let tokens = match &args.tokens[..] {
             [] => vec![None],
@@ -93,7 +124,7 @@ fn ways(args: &cli::EvalQa) -> anyhow::Result<Vec<Way>> {
             let frames = frames_for(tokens, *tier).map_err(|e| Usage(format!("--tokens: {e}")))?;
             for prompt in &args.prompt {
                 let template = Template::named(prompt)?;
-                for sampling in &args.sampling {
+                for sampling in &samplings {
                     ways.push(Way {
                         sampling: *sampling,
                         template: template.clone(),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::datasets::{ave, llp, npz, questions, qvhighlights};
-use crate::{ask, parse};
+use crate::{ask, parse, text_encoder};
 
 /// Questions about videos, in Earmark's own format and in every published one.
 pub fn questions(path: &Path) {
@@ -52,6 +52,17 @@ pub fn rows(path: &Path) {
 /// A server's answer, or a kept one.
 pub fn answer(bytes: &[u8]) -> Option<String> {
     ask::read_answer(bytes, &"a".repeat(64))
+}
+
+/// A localizer head.
+pub fn localizer_head(path: &Path) -> bool {
+    ask::head::Head::read(path).is_ok()
+}
+
+/// A tokenizer, and the tokens of a text; `None` if it is none.
+pub fn tokenizer(path: &Path) -> Option<Vec<i64>> {
+    let tokenizer = text_encoder::Tokenizer::read(path).ok()?;
+    tokenizer.tokens("Water taps, DOG [SEP] é 你好").ok()
 }
 
 /// A template for prompts, filled with frames.

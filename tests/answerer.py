@@ -6,7 +6,8 @@ heard at a frame, must share a word with the question. Two images with the same 
 
     answerer.py [--port N] [options]      prints `listening PORT` once it does
 
---truth Q.jsonl answers from a file of questions instead, wrong in --error-rate of cases. The other options make it as awkward as servers are.
+--truth Q.jsonl answers from a file of questions instead, wrong in --error-rate of cases. A question with "shown": [r, g, b] is answered right only
+from an image of that colour; then an error makes a right answer wrong, and a wrong one right. The other options make it as awkward as servers are.
 """
 
 import argparse
@@ -127,6 +128,14 @@ def by_reading(reader, request):
     return number, 0.9 if headed else 0.6, [at + 1 for at, of in found if of == number]
 
 
+def has_colour(jpeg, colour):
+    import numpy as np
+    from PIL import Image
+
+    mean = np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")).mean(axis=(0, 1))
+    return np.abs(mean - colour).max() < 60
+
+
 def by_truth(truth, rate, request):
     """The answer that a file has to this question, or now and then another one."""
     frames, text = message(request)
@@ -138,13 +147,17 @@ def by_truth(truth, rate, request):
     if not known:
         return "unknown", 0.2, []
     row = max(known, key=lambda row: len(row["question"]))
+    showing = [1]
+    if "shown" in row:
+        showing = [at + 1 for at, (jpeg, _) in enumerate(frames) if has_colour(jpeg, row["shown"])]
+        wrong = wrong == bool(showing)
     if "Does the information within the frame" in text:
-        return ("no" if wrong else "yes"), 0.8, [1]
+        return ("no" if wrong else "yes"), 0.8, showing
     if row.get("options"):
         at = row["options"].index(row["answer"])
         at = (at + 1 + digest[5] % (len(row["options"]) - 1)) % len(row["options"]) if wrong else at
-        return chr(ord("A") + at), 0.8, [1]
-    return ("nothing of the kind" if wrong else row["answer"]), 0.8, [1]
+        return chr(ord("A") + at), 0.8, showing
+    return ("nothing of the kind" if wrong else row["answer"]), 0.8, showing
 
 
 def completion(said, share, frames, request, args):

@@ -1,6 +1,7 @@
 //! Questions about recordings: asked, answered by servers that the tests make, evaluated, killed and resumed.
 
 mod eval;
+mod learned;
 mod servers;
 
 use std::io::{BufRead, BufReader};
@@ -97,7 +98,7 @@ fn printed(python: &Path) -> PathBuf {
 }
 
 /// A made-up plan of the shipped recording: glass at 5.1 s, a beep at 25.2 s.
-fn plan(folder: &Path, name: &str) -> PathBuf {
+pub(crate) fn plan(folder: &Path, name: &str) -> PathBuf {
     let anchor = |id: u32, ms: i64, label: &str| {
         json!({
             "kind": "anchor", "id": id, "onset_ns": ms * 1_000_000, "start_ns": (ms - 200) * 1_000_000, "stop_ns": (ms + 600) * 1_000_000,

@@ -26,7 +26,7 @@ pub(crate) struct Target {
 }
 
 /// All of them.
-pub(crate) const TARGETS: [Target; 20] = [
+pub(crate) const TARGETS: [Target; 22] = [
     Target {
         name: "yaml",
         file: "input.yaml",
@@ -177,6 +177,22 @@ pub(crate) const TARGETS: [Target; 20] = [
         feed: |path, _| readers::template(path),
     },
     Target {
+        name: "localizer-head",
+        file: "input.safetensors",
+        seeds: || Ok(vec![published::head()]),
+        feed: |path, _| {
+            let _ = readers::localizer_head(path);
+        },
+    },
+    Target {
+        name: "tokenizers",
+        file: "input.json",
+        seeds: || Ok(published::TOKENIZERS.map(Vec::from).into()),
+        feed: |path, _| {
+            let _ = readers::tokenizer(path);
+        },
+    },
+    Target {
         name: "video-labels",
         file: "input.csv",
         seeds: || Ok(published::LABELS.map(Vec::from).into()),
@@ -268,6 +284,14 @@ mod tests {
                 Vec::<String>::new()
             );
         }
+        std::fs::write(folder.join("head"), published::head()).unwrap();
+        assert!(readers::localizer_head(&folder.join("head")));
+        std::fs::write(folder.join("tokenizer"), published::TOKENIZERS[0]).unwrap();
+        let tokens = readers::tokenizer(&folder.join("tokenizer"));
+        assert_eq!(
+            tokens.map(|all| all[..7].to_vec()),
+            Some(vec![2, 4, 5, 6, 8, 7, 1])
+        );
         for seed in published::answers() {
             assert_eq!(readers::answer(&seed).as_deref(), Some("a glass"));
         }

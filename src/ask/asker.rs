@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use anchoring::tier::{Prices, Tier, Tokens};
+use anchoring::tier::{Tier, Tokens};
 use anchoring::time::Nanos;
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 use super::answer::{self, Answer};
+use super::arm::{Arm, Prepared, label_of, of_sound, shown};
 use super::choose::{self, Fits};
 use super::evidence::{Asked, Explained};
 use super::gallery::Gallery;
 use super::pool::Pool;
 use super::prompt::{self, Piece, Shown, Template};
+use super::scorers::Scorers;
 use super::sounds::Sounds;
 use crate::chat::{Abilities, Call, Client, Image, Shape};
 use crate::cli::{LookArgs, Sampling};
@@ -19,31 +21,11 @@ use crate::stop::Stop;
 
 /// Most explanations of a sound that are compared.
 const MOST_EXPLANATIONS: usize = 4;
-/// Most frames that are shown with them.
-const EXPLAINED_FRAMES: usize = 2;
 /// Most tokens of a yes or no.
 const BRIEF: u32 = 16;
 
 /// Candidates with the localizer's score, the number of its calls, and the tokens of their frames.
 type Localized = (Vec<(usize, f64)>, (u64, Tokens));
-
-/// A way to choose and show frames.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Arm<'a> {
-    pub(crate) sampling: Sampling,
-    pub(crate) template: &'a Template,
-    /// How many frames.
-    pub(crate) frames: usize,
-    pub(crate) tier: Tier,
-}
-
-/// A prepared call: its purpose, text and frames.
-#[derive(Clone, Debug)]
-pub(crate) struct Prepared {
-    pub(crate) what: &'static str,
-    pub(crate) pieces: Vec<Piece>,
-    pub(crate) frames: Vec<Shown>,
-}
 
 /// Asks a server questions; without a server, only prepares the calls.
 pub(crate) struct Asker<'a> {
@@ -51,6 +33,7 @@ pub(crate) struct Asker<'a> {
     pub(crate) abilities: Abilities,
     pub(crate) gallery: Gallery,
     sounds: Sounds,
+    pub(crate) scorers: Scorers,
     localizer: Template,
     explain: Template,
     look: &'a LookArgs,
@@ -58,7 +41,7 @@ pub(crate) struct Asker<'a> {
 
 impl<'a> Asker<'a> {
     /// # Errors
-    /// The list of sounds cannot be read.
+    /// The list of sounds cannot be read, or a model of a strategy cannot be loaded.
     pub(crate) fn new(
         client: Option<Client>,
         abilities: Abilities,
@@ -68,7 +51,8 @@ impl<'a> Asker<'a> {
         Ok(Self {
             client,
             abilities,
-            gallery: Gallery::new(Duration::from_secs(look.stall_timeout), stop),
+            gallery: Gallery::new(Duration::from_secs(look.stall_timeout), stop.clone()),
+            scorers: Scorers::new(look, stop)?,
             sounds: Sounds::read(look.sounds.as_deref())?,
             localizer: Template::named("localizer")?,
             explain: Template::named("explain")?,
@@ -81,8 +65,31 @@ impl<'a> Asker<'a> {
     }
 
     /// How well the sounds of a pool fit a question.
-    pub(crate) fn fits(&self, pool: &Pool<'_>, question: &str) -> Fits {
-        Fits::new(pool, &self.sounds, question)
+    ///
+    /// # Errors
+    /// The text encoder fails.
+    pub(crate) fn fits(&self, pool: &Pool<'_>, question: &str) -> anyhow::Result<Fits> {
+        self.scorers.fits(pool, &self.sounds, question)
+    }
+
+    /// Candidates with the scores of a strategy that has a model of its own; none for other strategies.
+    ///
+    /// # Errors
+    /// The model is not given, or fails.
+    pub(crate) fn scored(
+        &self,
+        pool: &Pool<'_>,
+        fits: &Fits,
+        question: &str,
+        sampling: Sampling,
+    ) -> anyhow::Result<Vec<(usize, f64)>> {
+        self.scorers.scores(pool, fits, question, sampling)
+    }
+
+    /// Forgets frames; from here on, recordings are numbered anew.
+    pub(crate) fn next_recordings(&mut self) {
+        self.gallery.clear();
+        self.scorers.clear();
     }
 
     /// The frames that an arm shows, or those for its localizer.
@@ -93,6 +100,10 @@ impl<'a> Asker<'a> {
         arm: Arm<'_>,
         localized: &[(usize, f64)],
     ) -> anyhow::Result<Vec<Shown>> {
+        let arm = Arm {
+            sampling: self.scorers.instead(arm.sampling),
+            ..arm
+        };
         let n = arm.frames.min(self.abilities.images);
         let far = arm.template.far_frame && n > 1;
         let chosen = choose::choose(
@@ -152,6 +163,20 @@ impl<'a> Asker<'a> {
         self.gallery.want(pool.heard, &wanted)
     }
 
+    /// The same for candidates at a tier.
+    ///
+    /// # Errors
+    /// A recording cannot be decoded.
+    pub(crate) fn decode_at(
+        &mut self,
+        pool: &Pool<'_>,
+        candidates: &[usize],
+        tier: Tier,
+    ) -> anyhow::Result<()> {
+        let frames: Vec<Shown> = candidates.iter().map(|at| shown(pool, *at, tier)).collect();
+        self.decode(pool, &frames)
+    }
+
     /// Sets the frames' own times and returns their images.
     fn images(&mut self, pool: &Pool<'_>, frames: &mut [Shown]) -> anyhow::Result<Vec<Image>> {
         self.decode(pool, frames)?;
@@ -175,7 +200,7 @@ impl<'a> Asker<'a> {
         options: &[String],
         arm: Arm<'_>,
     ) -> anyhow::Result<Vec<Prepared>> {
-        let fits = self.fits(pool, question);
+        let fits = self.fits(pool, question)?;
         let mut all = Vec::new();
         if arm.sampling == Sampling::Localizer {
             for (_, frame) in self.candidates(pool) {
@@ -188,7 +213,8 @@ impl<'a> Asker<'a> {
             }
             return Ok(all);
         }
-        let frames = self.shown(pool, &fits, arm, &[])?;
+        let scored = self.scored(pool, &fits, question, arm.sampling)?;
+        let frames = self.shown(pool, &fits, arm, &scored)?;
         let behind = self.behind(pool, &fits, &frames, arm);
         let said = behind
             .as_ref()
@@ -255,8 +281,14 @@ impl<'a> Asker<'a> {
         options: &[String],
         arm: Arm<'_>,
     ) -> anyhow::Result<Asked> {
-        let fits = self.fits(pool, question);
+        let fits = self.fits(pool, question)?;
         let mut notes = Vec::new();
+        if self.scorers.instead(arm.sampling) != arm.sampling {
+            notes.push(
+                "the localizer head chooses no better than matched, by its own card, so matched chooses"
+                    .to_owned(),
+            );
+        }
         if !fits.any()
             && matches!(
                 arm.sampling,
@@ -273,7 +305,8 @@ impl<'a> Asker<'a> {
                 self.abilities.images, self.abilities.images, arm.frames
             ));
         }
-        let (mut localized, mut spent) = (Vec::new(), (0, 0));
+        let mut localized = self.scored(pool, &fits, question, arm.sampling)?;
+        let mut spent = (0, 0);
         if arm.sampling == Sampling::Localizer {
             (localized, spent) = self.localize(pool, question, options)?;
         }
@@ -310,6 +343,33 @@ impl<'a> Asker<'a> {
             explained,
             notes,
         })
+    }
+
+    /// Asks about one frame alone.
+    ///
+    /// # Errors
+    /// As for [`Self::ask`].
+    pub(crate) fn alone(
+        &mut self,
+        pool: &Pool<'_>,
+        question: &str,
+        options: &[String],
+        candidate: usize,
+        arm: Arm<'_>,
+    ) -> anyhow::Result<Answer> {
+        let mut frames = [Shown {
+            number: 1,
+            ..shown(pool, candidate, arm.tier)
+        }];
+        let images = self.images(pool, &mut frames)?;
+        let pieces = arm.template.fill(question, options, &frames, &[])?;
+        let answerable = arm.template.options(options);
+        let letters: Vec<String> = (0..answerable.len()).map(prompt::letter).collect();
+        let shape = match arm.template.json && self.abilities.structured {
+            true => Shape::Object(letters),
+            false => Shape::Free,
+        };
+        self.put(&pieces, &images, shape, &answerable)
     }
 
     /// Asks once; asks several times if the user wants a confidence that nothing else gives.
@@ -411,67 +471,6 @@ impl<'a> Asker<'a> {
     }
 }
 
-/// A candidate as the template sees it.
-fn shown(pool: &Pool<'_>, at: usize, tier: Tier) -> Shown {
-    let candidate = pool.candidates[at];
-    let heard = &pool.heard[candidate.recording];
-    Shown {
-        number: 0,
-        recording: candidate.recording,
-        name: heard.name.clone(),
-        at: candidate.at,
-        pts: None,
-        tier,
-        tokens: Prices::default().of(tier),
-        sound: candidate.sound.map(|row| {
-            (
-                row,
-                heard.sounds[row].onset,
-                heard.sounds[row].label.clone(),
-            )
-        }),
-        far: false,
-    }
-}
-
-/// The frames of a sound, renumbered.
-fn of_sound(frames: &[Shown], (recording, row): (usize, usize)) -> Vec<Shown> {
-    let own = frames.iter().filter(|shown| {
-        shown.recording == recording && shown.sound.as_ref().is_some_and(|(of, _, _)| *of == row)
-    });
-    let own = own.take(EXPLAINED_FRAMES).cloned().enumerate();
-    own.map(|(at, shown)| Shown {
-        number: at + 1,
-        ..shown
-    })
-    .collect()
-}
-
-fn label_of(frames: &[Shown]) -> String {
-    let sound = frames.first().and_then(|shown| shown.sound.as_ref());
-    sound.map(|(_, _, label)| label.clone()).unwrap_or_default()
-}
-
-/// The number of frames that these tokens pay for.
-///
-/// # Errors
-/// They do not pay for one frame.
-pub(crate) fn frames_for(tokens: Option<Tokens>, tier: Tier) -> anyhow::Result<usize> {
-    /// Frames per answer, unless tokens are given.
-    const FRAMES: Tokens = 4;
-    /// Most frames per answer.
-    const MOST: Tokens = 256;
-    let price = Prices::default().of(tier);
-    let n = tokens.map_or(FRAMES, |tokens| tokens / price);
-    if !(1..=MOST).contains(&n) {
-        bail!(
-            "{} tokens pay for {n} frames of tier {tier}, {price} tokens each: must be 1 to {MOST}",
-            tokens.unwrap_or(0)
-        );
-    }
-    Ok(n as usize)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::pool::tests::heard;
@@ -483,6 +482,10 @@ mod tests {
             localizer_tier: Tier::Base,
             samples: 1,
             sounds: None,
+            text_encoder: None,
+            dual_encoder: Vec::new(),
+            dual_frames: 256,
+            localizer_head: None,
             seed: 1,
             stall_timeout: 1,
         }
@@ -507,7 +510,7 @@ mod tests {
         let pool = Pool::new(&all);
         let look = look();
         let asker = asker(&look, 8);
-        let fits = asker.fits(&pool, "Why did the dog bark?");
+        let fits = asker.fits(&pool, "Why did the dog bark?").unwrap();
         for name in ["plain", "sound", "contrastive"] {
             let template = Template::named(name).unwrap();
             for sampling in Sampling::value_variants() {
@@ -557,18 +560,6 @@ mod tests {
             what(Sampling::Localizer)
                 .iter()
                 .all(|what| *what == "localizer")
-        );
-    }
-
-    #[test]
-    fn tokens_pay_for_frames() {
-        assert_eq!(frames_for(None, Tier::High).unwrap(), 4);
-        assert_eq!(frames_for(Some(3136), Tier::Low).unwrap(), 64);
-        assert!(
-            frames_for(Some(10), Tier::High)
-                .unwrap_err()
-                .to_string()
-                .contains("0 frames")
         );
     }
 }

@@ -27,16 +27,15 @@ pub(crate) struct Fits {
 impl Fits {
     pub(crate) fn new(pool: &Pool<'_>, sounds: &Sounds, question: &str) -> Self {
         let words = Words::of(question);
+        Self::of_sounds(pool, |label| sounds.fit(&words, label))
+    }
+
+    /// From how well each label fits, at least 0.
+    pub(super) fn of_sounds(pool: &Pool<'_>, fit: impl Fn(&str) -> f64) -> Self {
         let by_sound: Vec<Vec<f64>> = pool
             .heard
             .iter()
-            .map(|heard| {
-                heard
-                    .sounds
-                    .iter()
-                    .map(|sound| sounds.fit(&words, &sound.label))
-                    .collect()
-            })
+            .map(|heard| heard.sounds.iter().map(|sound| fit(&sound.label)).collect())
             .collect();
         let best = by_sound.iter().flatten().copied().fold(0.0, f64::max);
         Self { by_sound, best }
@@ -52,22 +51,31 @@ impl Fits {
         self.by_sound[recording][sound]
     }
 
+    /// The fit of one sound relative to the best, 0 to 1.
+    pub(crate) fn share(&self, recording: usize, sound: usize) -> f64 {
+        match self.any() {
+            true => self.of(recording, sound) / self.best,
+            false => 0.0,
+        }
+    }
+
     /// A score for each candidate, 0 to 1: how well its sound fits, times how probable it is.
     pub(crate) fn scores(&self, pool: &Pool<'_>) -> Vec<f64> {
         pool.candidates
             .iter()
             .map(|candidate| match candidate.sound {
-                Some(row) if self.any() => {
+                Some(row) => {
                     let sound = &pool.heard[candidate.recording].sounds[row];
-                    self.of(candidate.recording, row) / self.best * sound.score
+                    self.share(candidate.recording, row) * sound.score
                 }
-                _ => 0.0,
+                None => 0.0,
             })
             .collect()
     }
 }
 
-/// Chooses `n` frames, as indices of candidates in order of time. `localized`: candidates with the localizer's score.
+/// Chooses `n` frames, as indices of candidates in order of time. `localized`: candidates with the
+/// score of a localizer, a localizer head or a dual encoder.
 ///
 /// # Errors
 /// There are fewer candidates than that.
@@ -103,7 +111,7 @@ pub(crate) fn choose(
                 .map(|at| pool.position(*at).saturating_add(pool.length / 2) % pool.length.max(1));
             at_times(pool, shifted.collect::<Vec<_>>().into_iter())
         }
-        Sampling::Localizer => {
+        Sampling::Localizer | Sampling::LocalizerHead | Sampling::ImageText => {
             let mut best = localized.to_vec();
             best.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
             best.into_iter().take(n).map(|(at, _)| at).collect()

@@ -34,6 +34,8 @@ pub(crate) struct Sound {
 pub(crate) struct Heard {
     pub(crate) name: String,
     pub(crate) video: PathBuf,
+    /// Its feature file or plan.
+    pub(crate) file: PathBuf,
     pub(crate) duration: Nanos,
     pub(crate) sounds: Vec<Sound>,
     /// Frames of anchors: time, and index into `sounds`.
@@ -135,6 +137,7 @@ pub(crate) fn one(file: &Path, video: &Path) -> anyhow::Result<Heard> {
         of_features(file)?
     };
     heard.video = video;
+    heard.file = file.to_owned();
     if heard.name.is_empty() {
         heard.name = stem.to_string_lossy().into_owned();
     }
@@ -172,6 +175,7 @@ fn of_features(file: &Path) -> anyhow::Result<Heard> {
     Ok(Heard {
         name: summary.video_id,
         video: PathBuf::new(),
+        file: PathBuf::new(),
         duration: Nanos::new(summary.duration_ns),
         frames: frames.collect(),
         sounds,
@@ -182,6 +186,7 @@ fn of_plan(file: &Path) -> anyhow::Result<Heard> {
     let mut heard = Heard {
         name: String::new(),
         video: PathBuf::new(),
+        file: PathBuf::new(),
         duration: Nanos::ZERO,
         sounds: Vec::new(),
         frames: Vec::new(),

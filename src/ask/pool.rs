@@ -145,6 +145,7 @@ pub(super) mod tests {
         Heard {
             name: "kitchen".into(),
             video: "kitchen.mp4".into(),
+            file: "kitchen.h5".into(),
             duration: s(seconds),
             sounds: sounds
                 .iter()

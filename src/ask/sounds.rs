@@ -39,6 +39,20 @@ impl Words {
     }
 }
 
+impl From<Words> for BTreeSet<String> {
+    fn from(words: Words) -> Self {
+        words.0
+    }
+}
+
+/// The labels of the built-in list.
+pub(super) fn built_in_labels() -> impl Iterator<Item = &'static str> {
+    let lines = BUILT_IN.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .filter_map(|line| line.split_once('|'))
+        .map(|(label, _)| label.trim())
+}
+
 impl Sounds {
     /// The built-in list, or one from a file.
     ///
@@ -81,6 +95,11 @@ impl Sounds {
             }
         }
         Ok(Self(rows))
+    }
+
+    /// The labels of the list, in lower case.
+    pub(super) fn labels(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 
     /// How well a label fits a question; 0: not at all. Words of the label itself count most.

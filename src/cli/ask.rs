@@ -1,4 +1,4 @@
-//! Arguments of `earmark ask` and `earmark eval qa`.
+//! Arguments of `earmark ask`, `earmark fit-localizer` and `earmark eval qa`.
 
 use std::path::PathBuf;
 
@@ -65,6 +65,10 @@ pub enum Sampling {
     Aks,
     /// Inverse transform sampling on the scores of matched (BOLT).
     Bolt,
+    /// The frames that look most like the question, by --dual-encoder.
+    ImageText,
+    /// The frames that --localizer-head chooses.
+    LocalizerHead,
 }
 
 impl Sampling {
@@ -79,6 +83,8 @@ impl Sampling {
             Self::Localizer => "localizer",
             Self::Aks => "aks",
             Self::Bolt => "bolt",
+            Self::ImageText => "image-text",
+            Self::LocalizerHead => "localizer-head",
         }
     }
 }
@@ -102,6 +108,22 @@ pub struct LookArgs {
     #[arg(long, value_name = "FILE")]
     pub sounds: Option<PathBuf>,
 
+    /// A model of kind text-encoder, by name or manifest: labels are matched to the question by meaning instead of by words.
+    #[arg(long, value_name = "NAME|FILE")]
+    pub text_encoder: Option<String>,
+
+    /// For image-text: both halves of a dual encoder such as CLIP, by name or manifest: kinds encoder and text-encoder.
+    #[arg(long, value_name = "IMAGE,TEXT", value_delimiter = ',')]
+    pub dual_encoder: Vec<String>,
+
+    /// Most frames that the dual encoder looks at for one question, 1..=4096.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub dual_frames: u32,
+
+    /// For localizer-head: a head that `earmark fit-localizer` made.
+    #[arg(long, value_name = "HEAD.safetensors")]
+    pub localizer_head: Option<PathBuf>,
+
     /// Seed of the random strategy.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -115,7 +137,7 @@ pub struct LookArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 FILE is what `earmark run` wrote (.h5) or `earmark plan` (.jsonl): it says when something was heard. Frames are decoded from --video, only those
-that are shown. `--print` writes a built-in template: plain, sound, contrastive, localizer or sounds.
+that are shown. `--print` writes a built-in template: plain, sound, contrastive, localizer or explain; or the list of sounds.
 
 Examples:
   earmark ask kitchen.h5 --video kitchen.mp4 --question \"What did I pour the water into?\" --dry-run
@@ -213,17 +235,9 @@ pub enum Half {
     HeldOut,
 }
 
-/// `earmark eval qa`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Every way of choosing frames is paired with every prompt, tier and number of tokens; the first of each is what the others are compared with.
-Frames cost exactly the same in every row of the same tokens and tier. Stop and start it as you like: answers are kept in --calls.
-
-Examples:
-  earmark eval qa --questions made.jsonl --features plans/ --videos videos/ --endpoint http://127.0.0.1:8080/v1 --model MODEL
-  earmark eval qa --questions val.csv.gz --layout nextqa --features features/ --videos videos/ --sampling uniform,anchors,matched \\
-      --prompt plain,sound --tokens 3136,25088 --endpoint http://127.0.0.1:8080/v1 --model MODEL --json")]
-pub struct EvalQa {
+/// Questions about recordings, and where the recordings are.
+#[derive(Clone, Debug, Args)]
+pub struct QuestionArgs {
     /// The questions.
     #[arg(long, value_name = "FILE")]
     pub questions: PathBuf,
@@ -240,10 +254,87 @@ pub struct EvalQa {
     #[arg(long, value_name = "DIR")]
     pub videos: PathBuf,
 
-    /// How to choose frames; several separated by commas.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [
-        Sampling::Uniform, Sampling::Random, Sampling::Shifted, Sampling::Anchors, Sampling::Matched, Sampling::Aks, Sampling::Bolt, Sampling::Localizer,
-    ])]
+    /// Which recordings count; --half-seed decides the halves.
+    #[arg(long, value_enum, default_value_t = Half::All)]
+    pub half: Half,
+
+    /// Seed of the halves.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub half_seed: u64,
+
+    /// Ask only this many questions, from the first.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+/// `earmark fit-localizer`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each frame of a question is shown to the model alone; a frame with which the model answers right counts as one that shows the answer. A small
+network learns from that to tell such frames by their stored features, the question and the sound (SeViLA's reverse chain). A quarter of the
+recordings is kept to say whether it chooses better than matched; where it doesn't, it says so, and localizer-head chooses as matched does.
+Stop and start it as you like: answers are kept in --calls. It needs earmark-learning (`make learning`).
+
+Examples:
+  earmark fit-localizer --questions train.jsonl --features features/ --videos videos/ --endpoint http://127.0.0.1:8080/v1 --model MODEL \\
+      --output localizer.safetensors
+  earmark eval qa --questions test.jsonl --features features/ --videos videos/ --localizer-head localizer.safetensors \\
+      --endpoint http://127.0.0.1:8080/v1 --model MODEL")]
+pub struct FitLocalizer {
+    /// The questions to learn from.
+    #[command(flatten)]
+    pub asked: QuestionArgs,
+
+    /// Where the head goes; its card goes beside it, with the ending json.
+    #[arg(long, value_name = "HEAD.safetensors")]
+    pub output: PathBuf,
+
+    /// Replace the head if it exists.
+    #[arg(long)]
+    pub overwrite: bool,
+
+    /// How the model is asked about one frame.
+    #[arg(long, value_name = "NAME|FILE", default_value = "plain")]
+    pub prompt: String,
+
+    /// Tier of the frames that the model answers from.
+    #[arg(long, value_name = "low|base|high", default_value = "high")]
+    pub tier: Tier,
+
+    /// Width of the network's hidden layer, 1..=4096.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub hidden: u32,
+
+    /// Rounds of training, 1..=10000.
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub epochs: u32,
+
+    /// How to choose frames; --localizer-calls says how many of a question are shown, --seed decides what is random.
+    #[command(flatten)]
+    pub look: LookArgs,
+
+    /// The server.
+    #[command(flatten)]
+    pub server: ModelArgs,
+}
+
+/// `earmark eval qa`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every way of choosing frames is paired with every prompt, tier and number of tokens; the first of each is what the others are compared with.
+Frames cost exactly the same in every row of the same tokens and tier. Stop and start it as you like: answers are kept in --calls.
+
+Examples:
+  earmark eval qa --questions made.jsonl --features plans/ --videos videos/ --endpoint http://127.0.0.1:8080/v1 --model MODEL
+  earmark eval qa --questions val.csv.gz --layout nextqa --features features/ --videos videos/ --sampling uniform,anchors,matched \\
+      --prompt plain,sound --tokens 3136,25088 --endpoint http://127.0.0.1:8080/v1 --model MODEL --json")]
+pub struct EvalQa {
+    /// The questions.
+    #[command(flatten)]
+    pub asked: QuestionArgs,
+
+    /// How to choose frames; several separated by commas [default: all; image-text and localizer-head where their models are given].
+    #[arg(long, value_enum, value_delimiter = ',')]
     pub sampling: Vec<Sampling>,
 
     /// How to ask the questions; several separated by commas.
@@ -257,18 +348,6 @@ pub struct EvalQa {
     /// Tier of the frames; several separated by commas.
     #[arg(long, value_name = "low|base|high", value_delimiter = ',', default_values_t = [Tier::High])]
     pub tier: Vec<Tier>,
-
-    /// Which recordings count; --half-seed decides the halves.
-    #[arg(long, value_enum, default_value_t = Half::All)]
-    pub half: Half,
-
-    /// Seed of the halves.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub half_seed: u64,
-
-    /// Ask only this many questions, from the first.
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
 
     /// Also write every answer with its evidence, one JSON object per line.
     #[arg(long, value_name = "FILE.jsonl")]

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::score::{self, Outcome};
 use super::set::Set;
-use crate::ask::asker::{Arm, Asker};
+use crate::ask::arm::Arm;
+use crate::ask::asker::Asker;
 use crate::ask::evidence::spans;
 use crate::ask::pool::Pool;
 use crate::ask::prompt::Template;
@@ -97,19 +98,20 @@ pub(super) fn run(
     for one in &set.recordings {
         let heard = [heard::one(&one.file, &one.recording)?];
         let pool = Pool::new(&heard);
-        asker.gallery.clear();
+        asker.next_recordings();
         for questions in one.questions.chunks(TOGETHER) {
             let mut frames = Vec::new();
             if ways.iter().any(|way| way.sampling == Sampling::Localizer) {
                 frames.extend(asker.candidates(&pool).into_iter().map(|(_, frame)| frame));
             }
             for question in questions {
-                let fits = asker.fits(&pool, &question.question);
+                let fits = asker.fits(&pool, &question.question)?;
                 for way in ways
                     .iter()
                     .filter(|way| way.sampling != Sampling::Localizer)
                 {
-                    frames.extend(asker.shown(&pool, &fits, way.arm(), &[])?);
+                    let scored = asker.scored(&pool, &fits, &question.question, way.sampling)?;
+                    frames.extend(asker.shown(&pool, &fits, way.arm(), &scored)?);
                 }
             }
             asker.decode(&pool, &frames)?;
@@ -126,7 +128,7 @@ pub(super) fn run(
                             let shown: Vec<_> = asked.frames.iter().map(ask::frame).collect();
                             let more = json!({
                                 "said": asked.answer.text, "confidence": asked.answer.confidence, "cited": asked.answer.cited,
-                                "evidence": evidence, "frames": shown,
+                                "evidence": evidence, "frames": shown, "notes": asked.notes,
                             });
                             (score::judge(question, &asked, &found, &heard[0]), more)
                         }

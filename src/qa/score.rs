@@ -2,7 +2,7 @@
 
 use anchoring::time::Nanos;
 
-use crate::ask::answer::{holds, normal};
+use crate::ask::answer::{Answer, holds, normal};
 use crate::ask::evidence::{Asked, Span};
 use crate::ask::heard::Heard;
 use crate::datasets::questions::Question;
@@ -26,14 +26,17 @@ pub(super) struct Outcome {
     pub(super) server_ms: f64,
 }
 
+/// Whether an answer is right.
+pub(super) fn is_right(question: &Question, answer: &Answer) -> bool {
+    match question.options.is_empty() {
+        false => answer.option.and_then(|at| question.options.get(at)) == Some(&question.answer),
+        true => holds(&normal(&answer.text), &normal(&question.answer)),
+    }
+}
+
 /// Judges an answer and its evidence.
 pub(super) fn judge(question: &Question, asked: &Asked, spans: &[Span], heard: &Heard) -> Outcome {
-    let right = match question.options.is_empty() {
-        false => {
-            asked.answer.option.and_then(|at| question.options.get(at)) == Some(&question.answer)
-        }
-        true => holds(&normal(&asked.answer.text), &normal(&question.answer)),
-    };
+    let right = is_right(question, &asked.answer);
     let time = |seconds: f64| Nanos::from_seconds(seconds).unwrap_or(Nanos::MAX);
     let in_label = question.span.map(|(start, stop)| {
         let (start, stop) = (time(start), time(stop));

@@ -7,7 +7,7 @@ use anyhow::bail;
 use sha2::{Digest, Sha256};
 
 use crate::ask::heard;
-use crate::cli::{EvalQa, Half, Questions};
+use crate::cli::{Half, QuestionArgs, Questions};
 use crate::datasets::questions::{self, Question};
 use crate::report::recording_named;
 
@@ -38,7 +38,7 @@ impl Set {
 ///
 /// # Errors
 /// The file cannot be read, or no question has a recording.
-pub(super) fn read(args: &EvalQa) -> anyhow::Result<Set> {
+pub(super) fn read(args: &QuestionArgs) -> anyhow::Result<Set> {
     let all = match args.layout {
         Questions::Jsonl => questions::own(&args.questions)?,
         Questions::NextQa => questions::nextqa(&args.questions)?,
@@ -97,7 +97,7 @@ pub(super) fn read(args: &EvalQa) -> anyhow::Result<Set> {
 }
 
 /// The videos that count. Both halves have the same size; the seed and a video's name alone decide its half.
-fn half(mut videos: Vec<String>, args: &EvalQa) -> Vec<String> {
+fn half(mut videos: Vec<String>, args: &QuestionArgs) -> Vec<String> {
     let key = |video: &String| Sha256::digest(format!("{}/{video}", args.half_seed)).to_vec();
     videos.sort_by_key(key);
     let middle = videos.len() / 2;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::*;
 
 /// `earmark eval qa` with these arguments.
-fn evaluated(folder: &Path, args: &[&str]) -> Value {
+pub(super) fn evaluated(folder: &Path, args: &[&str]) -> Value {
     printed_json(&run(
         folder,
         &[
@@ -17,14 +17,14 @@ fn evaluated(folder: &Path, args: &[&str]) -> Value {
     ))
 }
 
-fn row<'a>(value: &'a Value, sampling: &str, prompt: &str) -> &'a Value {
+pub(super) fn row<'a>(value: &'a Value, sampling: &str, prompt: &str) -> &'a Value {
     let rows = value["rows"].as_array().unwrap();
     rows.iter()
         .find(|row| row["sampling"] == sampling && row["prompt"] == prompt)
         .unwrap()
 }
 
-fn accuracy(value: &Value, sampling: &str, prompt: &str) -> f64 {
+pub(super) fn accuracy(value: &Value, sampling: &str, prompt: &str) -> f64 {
     row(value, sampling, prompt)["accuracy"]["value"]
         .as_f64()
         .unwrap()

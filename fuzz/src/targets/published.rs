@@ -1,4 +1,5 @@
-//! A little of the published formats that Earmark reads, made up here: questions, moments, labels of videos, arrays, answers of servers.
+//! A little of the published formats that Earmark reads, made up here: questions, moments, labels of videos, arrays, answers of servers,
+//! tokenizers; and a localizer head.
 
 pub(super) const QUESTIONS: &str = r#"{"video":"P01","question":"What broke?","answer":"a glass","options":["a pan","a glass"],"type":"sound","start_s":1.5,"stop_s":2}
 {"id":"b","video":"P02","question":"When?","answer":"soon"}
@@ -45,4 +46,41 @@ pub(super) fn answers() -> Vec<Vec<u8>> {
         r#"{{"schema":"earmark-call/1","request_sha256":"{hash}","url":"http://127.0.0.1:1/v1","model":"m","took_ms":1.5,"answer":{answer}}}"#
     );
     vec![answer.into(), kept.into()]
+}
+
+/// Whole words and pieces of them, as BERT has them; and pairs of bytes, as CLIP has them.
+pub(super) const TOKENIZERS: [&str; 2] = [
+    r###"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[{"id":1,"content":"[UNK]","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true},{"id":2,"content":"[CLS]","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true},{"id":3,"content":"[SEP]","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}],"normalizer":{"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":true,"strip_accents":null,"lowercase":true},"pre_tokenizer":{"type":"BertPreTokenizer"},"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"[CLS]","type_id":0}},{"Sequence":{"id":"A","type_id":0}},{"SpecialToken":{"id":"[SEP]","type_id":0}}],"pair":[],"special_tokens":{"[CLS]":{"id":"[CLS]","ids":[2],"tokens":["[CLS]"]},"[SEP]":{"id":"[SEP]","ids":[3],"tokens":["[SEP]"]}}},"decoder":{"type":"WordPiece","prefix":"##","cleanup":true},"model":{"type":"WordPiece","unk_token":"[UNK]","continuing_subword_prefix":"##","max_input_chars_per_word":100,"vocab":{"[PAD]":0,"[UNK]":1,"[CLS]":2,"[SEP]":3,"water":4,"tap":5,"##s":6,"dog":7,",":8}}}"###,
+    r#"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Replace","pattern":{"Regex":"\\s+"},"content":" "},{"type":"Lowercase"}]},"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true},"post_processor":{"type":"RobertaProcessing","sep":["b",1],"cls":["a",0],"trim_offsets":false,"add_prefix_space":false},"decoder":{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true},"model":{"type":"BPE","dropout":null,"unk_token":"a","continuing_subword_prefix":"","end_of_word_suffix":"","fuse_unk":false,"vocab":{"a":0,"b":1,"w":2,"t":3,"e":4,"r":5,"d":6,"o":7,"g":8,"wa":9,"te":10,"do":11},"merges":["w a","t e","d o"]}}"#,
+];
+
+/// A localizer head of two hidden units for features of one number.
+pub(super) fn head() -> Vec<u8> {
+    const VALUES: usize = 1 + 64 + 6;
+    let note = r#"{"localizer":{"layout":"earmark-localizer/1","dim":1,"encoder":"","text_encoder":"","question":64,"helps":true}}"#;
+    let shapes = [
+        ("in.w", VALUES, 2),
+        ("in.b", 1, 2),
+        ("out.w", 2, 2),
+        ("out.b", 1, 2),
+        ("input.mean", 1, VALUES),
+        ("input.scale", 1, VALUES),
+    ];
+    let (mut parts, mut end) = (Vec::new(), 0);
+    for (name, rows, columns) in shapes {
+        let from = end;
+        end += 4 * rows * columns;
+        parts.push(format!(
+            r#""{name}":{{"dtype":"F32","shape":[{rows},{columns}],"data_offsets":[{from},{end}]}}"#
+        ));
+    }
+    let text = format!(
+        r#"{{"__metadata__":{{"earmark":"{}"}},{}}}"#,
+        note.replace('"', "\\\""),
+        parts.join(",")
+    );
+    let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(text.into_bytes());
+    bytes.extend((0..end / 4).flat_map(|at| (at as f32 / 64.0).to_le_bytes()));
+    bytes
 }
