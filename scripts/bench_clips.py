@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What clips cost: decoding, memory, a whole grid. Prints figures, asserts nothing.
 
-    bench_clips.py [SECONDS [GRID_SECONDS]]      default: 120 10
+    bench_clips.py [SECONDS [GRID_SECONDS]]      default: 120 10; 600 10 takes a quarter of an hour
 
 Makes a recording of 1080p50 with a keyframe every 25 frames (and one of 250), H.264, no B frames, and takes a clip of 32 frames every 10 s by a
 plan. CPU seconds (user and system, of a process and its children), with and without the decoder, so that the difference is decoding:
