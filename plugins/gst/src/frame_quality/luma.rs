@@ -2,6 +2,8 @@
 
 /// The longer side of the working image is near this many pixels.
 const WORKING: usize = 480;
+/// The even pixels of four in a word.
+const EVEN: u32 = 0x00ff_00ff;
 
 /// A plane of luma, one byte per pixel.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +63,7 @@ impl<'a> Luma<'a> {
 pub struct WorkingImage {
     pixels: Vec<u8>,
     sums: Vec<u16>,
+    fours: Vec<u32>,
     width: usize,
     height: usize,
     full: bool,
@@ -80,27 +83,55 @@ impl WorkingImage {
                 self.pixels.extend_from_slice(luma.row(y));
                 continue;
             }
-            self.sums.clear();
-            self.sums.resize(self.width * factor, 0);
-            for k in 0..factor {
-                let row = luma.row(y * factor + k);
-                for (sum, &pixel) in self.sums.iter_mut().zip(row) {
-                    *sum += u16::from(pixel);
-                }
-            }
-            let cells = (factor * factor) as u32;
-            let mean = |sums: &[u16]| {
-                let sum: u32 = sums.iter().map(|&sum| u32::from(sum)).sum();
-                ((sum + cells / 2) / cells) as u8
-            };
-            // A constant length lets the compiler unroll the usual sizes.
+            // A constant lets the compiler unroll the usual sizes.
             match factor {
-                2 => self.pixels.extend(self.sums.chunks_exact(2).map(mean)),
-                3 => self.pixels.extend(self.sums.chunks_exact(3).map(mean)),
-                4 => self.pixels.extend(self.sums.chunks_exact(4).map(mean)),
-                _ => self.pixels.extend(self.sums.chunks_exact(factor).map(mean)),
+                2 => self.reduce(luma, y, 2),
+                3 => self.reduce(luma, y, 3),
+                4 => self.reduce_fours::<1>(luma, y),
+                8 => self.reduce_fours::<2>(luma, y),
+                _ => self.reduce(luma, y, factor),
             }
         }
+    }
+
+    /// Row `y`.
+    #[inline(always)]
+    fn reduce(&mut self, luma: &Luma<'_>, y: usize, factor: usize) {
+        self.sums.clear();
+        self.sums.resize(self.width * factor, 0);
+        for k in 0..factor {
+            let row = luma.row(y * factor + k);
+            for (sum, &pixel) in self.sums.iter_mut().zip(row) {
+                *sum += u16::from(pixel);
+            }
+        }
+        let cells = (factor * factor) as u32;
+        let cells = self.sums.chunks_exact(factor).map(|sums| {
+            let sum: u32 = sums.iter().map(|&sum| u32::from(sum)).sum();
+            ((sum + cells / 2) / cells) as u8
+        });
+        self.pixels.extend(cells);
+    }
+
+    /// Row `y` where the factor is `4 * FOURS`: the same, four pixels in a word.
+    fn reduce_fours<const FOURS: usize>(&mut self, luma: &Luma<'_>, y: usize) {
+        let factor = 4 * FOURS;
+        self.fours.clear();
+        self.fours.resize(self.width * FOURS, 0);
+        for k in 0..factor {
+            let row = luma.row(y * factor + k).as_chunks::<4>().0;
+            for (sum, four) in self.fours.iter_mut().zip(row) {
+                // Two sums of 16 bits: of the even pixels, and of the odd ones.
+                let four = u32::from_le_bytes(*four);
+                *sum += (four & EVEN) + ((four >> 8) & EVEN);
+            }
+        }
+        let cells = (factor * factor) as u32;
+        let cells = self.fours.as_chunks::<FOURS>().0.iter().map(|fours| {
+            let both: u32 = fours.iter().sum();
+            (((both & 0xffff) + (both >> 16) + cells / 2) / cells) as u8
+        });
+        self.pixels.extend(cells);
     }
 
     /// Rows from the top.

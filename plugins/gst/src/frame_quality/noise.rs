@@ -37,23 +37,26 @@ pub(super) fn noise(luma: &Luma<'_>, squares: &mut Vec<f32>) -> f32 {
 
 /// Standard deviation of the noise in a square; `None` if the square is clipped.
 fn deviation(luma: &Luma<'_>, left: usize, top: usize) -> Option<f32> {
-    let (mut sum, mut light) = (0_u32, 0_u32);
+    // Sums by column. The mask's values reach 8 * 255, so 16 of them fit.
+    let (mut sums, mut lights) = ([0_u16; SIDE], [0_u16; SIDE]);
     for y in top..top + SIDE {
-        let row = |at: usize| luma.row(at).get(left..left + SIDE + 2);
-        let (Some(a), Some(b), Some(c)) = (row(y), row(y + 1), row(y + 2)) else {
-            return None;
-        };
+        let row = |at: usize| luma.row(at).get(left..left + SIDE + 2)?.first_chunk();
+        let (a, b, c): (&[u8; SIDE + 2], &[u8; SIDE + 2], &[u8; SIDE + 2]) =
+            (row(y)?, row(y + 1)?, row(y + 2)?);
+        let mut bends = [0_i16; SIDE + 2];
+        for x in 0..SIDE + 2 {
+            bends[x] = i16::from(a[x]) - 2 * i16::from(b[x]) + i16::from(c[x]);
+        }
         for x in 0..SIDE {
-            let line =
-                |row: &[u8]| i32::from(row[x]) - 2 * i32::from(row[x + 1]) + i32::from(row[x + 2]);
-            sum += (line(a) - 2 * line(b) + line(c)).unsigned_abs();
-            light += u32::from(b[x + 1]);
+            sums[x] += (bends[x] - 2 * bends[x + 1] + bends[x + 2]).unsigned_abs();
+            lights[x] += u16::from(b[x + 1]);
         }
     }
+    let total = |all: [u16; SIDE]| all.into_iter().map(u32::from).sum::<u32>();
     let pixels = (SIDE * SIDE) as u32;
-    if !INSIDE.contains(&(light / pixels)) {
+    if !INSIDE.contains(&(total(lights) / pixels)) {
         return None;
     }
-    let mean = sum as f32 / pixels as f32;
+    let mean = total(sums) as f32 / pixels as f32;
     Some(mean * (std::f32::consts::FRAC_PI_2).sqrt() / 6.0)
 }

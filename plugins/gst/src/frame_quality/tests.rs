@@ -249,6 +249,26 @@ fn a_camera_that_stands_still_is_not_frozen_but_a_repeated_frame_is() {
     assert_eq!(measured(&mut near, 2000, &one).freeze, 1.0);
 }
 
+#[test]
+fn freeze_falls_as_less_and_less_moves() {
+    let (one, mut chance) = (scene(3), Chance(11));
+    let falls = [1.2, 0.9, 0.7, 0.5, 0.0].map(|deviation| {
+        let mut measure = Measure::default();
+        let mut noisy = || -> Vec<f64> {
+            one.iter()
+                .map(|v| v.round() + deviation * chance.normal())
+                .collect()
+        };
+        measured(&mut measure, 0, &noisy());
+        measured(&mut measure, 1000, &noisy()).freeze
+    });
+    assert!(
+        falls.is_sorted_by(|a, b| a >= b) && falls[0] > 0.9,
+        "{falls:?}"
+    );
+    assert!(falls[4] == 0.0 && falls[1] > falls[3], "{falls:?}");
+}
+
 /// The formula with its sums written out, in floating point.
 #[test]
 fn sharpness_is_the_published_formula() {
@@ -274,6 +294,115 @@ fn sharpness_is_the_published_formula() {
         (f64::from(sharpness(&working)) - wanted).abs() < 1e-3,
         "{wanted}"
     );
+}
+
+/// Frames of odd sizes, with flat parts, blocks, and pixels of any value. `stride` is more than the width.
+fn odd_frames() -> impl Iterator<Item = (Vec<u8>, [usize; 3])> {
+    let sizes = [
+        (61, 50),
+        (64, 64),
+        (333, 97),
+        (730, 64),
+        (1300, 50),
+        (1923, 43),
+        (4099, 41),
+    ];
+    sizes.into_iter().zip(0..).map(|((width, height), seed)| {
+        let stride = width + 3;
+        let mut chance = Chance(seed);
+        let pixel = |k: usize| match chance.next() {
+            x if x < 0.02 => (x * 12_000.0) as u8,
+            x => 90 + (k % stride / 8 % 2 * 40) as u8 + (4.0 * x) as u8,
+        };
+        (
+            (0..stride * height).map(pixel).collect(),
+            [width, height, stride],
+        )
+    })
+}
+
+/// The measures that work on many pixels at once equal their definitions, pixel by pixel.
+#[test]
+fn measures_equal_their_definitions_at_any_size() {
+    for (pixels, [width, height, stride]) in odd_frames() {
+        let luma = Luma::new(&pixels, stride, width, height, true).unwrap();
+        let at = |x: usize, y: usize| i64::from(pixels[y * stride + x]);
+
+        let mut working = WorkingImage::default();
+        working.take(&luma);
+        let factor = ((width + 240) / 480).max(1);
+        let cells = (factor * factor) as i64;
+        let means = (0..height / factor)
+            .flat_map(|y| (0..width / factor).map(move |x| (x * factor, y * factor)))
+            .map(|(x, y)| {
+                let sum: i64 = (0..factor * factor)
+                    .map(|k| at(x + k % factor, y + k / factor))
+                    .sum();
+                ((sum + cells / 2) / cells) as u8
+            });
+        assert!(
+            working.pixels().iter().copied().eq(means),
+            "{width} x {height}"
+        );
+
+        let alone = |[a, b, c, d]: [i64; 4]| {
+            f32::from((b - c).abs() > (2 * (a - b).abs().max((c - d).abs()) + 1).min(255))
+        };
+        let (mut across, mut down) = ([0.0; 8], [0.0; 8]);
+        for (y, x) in (0..height)
+            .step_by(4)
+            .flat_map(|y| (0..(width - 3) / 8 * 8).map(move |x| (y, x)))
+        {
+            across[x % 8] += alone([0, 1, 2, 3].map(|k| at(x + k, y)));
+        }
+        let blocks = (height.div_ceil(4) * ((width - 3) / 8)) as f32;
+        let tops = (0..height.saturating_sub(10)).step_by(32);
+        for (y, x) in tops
+            .clone()
+            .flat_map(|top| (0..8 * width).map(move |k| (top + k / width, k % width)))
+        {
+            down[y % 8] += alone([0, 1, 2, 3].map(|k| at(x, y + k)));
+        }
+        let pairs = (tops.count() * width) as f32;
+        let excess = |counts: [f32; 8], of: f32| {
+            let most = counts.into_iter().fold(0.0, f32::max);
+            (most - (counts.iter().sum::<f32>() - most) / 7.0) / of
+        };
+        let over = (excess(across, blocks).max(excess(down, pairs)) - 0.12).max(0.0) / 0.18;
+        let own = blockiness::blockiness(&luma);
+        assert!(
+            (own - 1.0 / (1.0 + over * over)).abs() < 1e-4,
+            "{width} x {height}: {own}"
+        );
+
+        let mut sigmas = Vec::new();
+        for (top, left) in (0..height.saturating_sub(17)).step_by(48).flat_map(|y| {
+            (0..width.saturating_sub(17))
+                .step_by(48)
+                .map(move |x| (y, x))
+        }) {
+            let (mut sum, mut light) = (0, 0);
+            for (x, y) in (0..256).map(|k| (left + k % 16, top + k / 16)) {
+                let mask =
+                    (0..9).map(|k| [1, -2, 1, -2, 4, -2, 1, -2, 1][k] * at(x + k % 3, y + k / 3));
+                sum += mask.sum::<i64>().abs();
+                light += at(x + 1, y + 1);
+            }
+            if (24..228).contains(&(light / 256)) {
+                sigmas.push(sum as f32 / 256.0 * std::f32::consts::FRAC_PI_2.sqrt() / 6.0);
+            }
+        }
+        sigmas.sort_by(f32::total_cmp);
+        let sigma = sigmas
+            .get((0.2 * sigmas.len() as f32) as usize)
+            .filter(|_| sigmas.len() >= 8);
+        let expected = sigma.map_or(1.0, |sigma| 1.0 / (1.0 + (sigma / 8.0).powi(2)));
+        let own = noise::noise(&luma, &mut Vec::new());
+        assert!(
+            (own - expected).abs() < 1e-4,
+            "{width} x {height}: {own} is not {expected}"
+        );
+    }
 }
 
 #[test]
