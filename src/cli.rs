@@ -37,7 +37,7 @@ pub use evidence::{EvalTokens, HeadModel, Learn, Sample, SampleLayout, Sampled};
 pub use exchange::{Export, ExportFormat, Fill, ImportAudio, Loader};
 pub use extract::{Listening, Plan, Run};
 pub use files::{Inspect, Reader, Recover, Task, Verify};
-pub use fit::{Fit, Part};
+pub use fit::{Fit, FitCommand, FitPart, FitQuality, Part};
 pub use live::Live;
 pub use machine::{
     Completions, Doctor, Man, ModelFit, ModelLike, Models, ModelsAdd, ModelsCommand,
@@ -141,8 +141,8 @@ pub enum Command {
     Ask(Box<Ask>),
     /// List recordings whose sound or frames are unusable, before anyone trains on them.
     Screen(Screen),
-    /// Train the probes onset and onset+tcn on labelled recordings.
-    Fit(Fit),
+    /// Train the probes onset and onset+tcn on labelled recordings, or learn the weights of audio-visual quality.
+    Fit(Box<FitCommand>),
     /// Train a localizer head on your model's own answers: it chooses frames for questions without calls.
     FitLocalizer(Box<FitLocalizer>),
     /// Train heads on frozen features, or predict with them: starts earmark-learning.

@@ -4,7 +4,8 @@
 //!
 //! - `text`: reads a file as text, unpacked, of bounded size.
 //! - `table`: reads CSV or TSV by column names; values know their place.
-//! - `npz`: reads arrays of NumPy files.
+//! - `npz`: reads arrays of NumPy files. `mat`: reads MATLAB files.
+//! - `opinions`: opinion scores of clips.
 //! - `epic`: EPIC-SOUNDS and EPIC-KITCHENS-100: annotations, and submissions to their detection challenges.
 //! - `qvhighlights`: queries and predictions.
 //! - `llp`: weak and dense labels for video parsing.
@@ -17,7 +18,9 @@ pub(crate) mod ave;
 pub(crate) mod dcase;
 pub(crate) mod epic;
 pub(crate) mod llp;
+pub(crate) mod mat;
 pub(crate) mod npz;
+pub(crate) mod opinions;
 pub(crate) mod questions;
 pub(crate) mod qvhighlights;
 pub(crate) mod recordings;

@@ -5,7 +5,7 @@
 //! - `source`: the files to export; reports every problem before anything is written.
 //! - `actionformer`, `pt`, `npy`, `safetensors`: formats with one file per recording.
 //! - `clip_grid`: grids of clips, for `actionformer` and `pt`.
-//! - `merged` (HDF5), `parquet`, `events` (JSON): formats with one file for all.
+//! - `merged` (HDF5), `parquet`, `events` (JSON), `stretches` (quality as CSV or JSON): formats with one file for all.
 
 mod actionformer;
 mod clip_grid;
@@ -16,6 +16,7 @@ mod parquet;
 mod pt;
 mod safetensors;
 mod source;
+mod stretches;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -87,6 +88,7 @@ pub fn run(args: &cli::Export, output: Output) -> anyhow::Result<()> {
         ExportFormat::Hdf5 => merged::write(&job),
         ExportFormat::Parquet => parquet::write(&job),
         ExportFormat::Events => events::write(&job),
+        ExportFormat::Quality => stretches::write(&job),
     }?;
     job.bar.finish_and_clear();
     report(args, &sources, &skipped, &written, output)?;

@@ -24,6 +24,7 @@
 //! - `verdict`: whether the result is better than the built-in weights.
 //! - `store`: weights files and checkpoints.
 //! - `card`: the model card.
+//! - `quality`: `earmark fit quality`.
 
 mod augment;
 mod candidate_net;
@@ -40,6 +41,7 @@ mod matching;
 mod metric;
 mod net;
 mod overlap;
+mod quality;
 mod random;
 mod score;
 mod sound;
@@ -63,7 +65,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::cli::Fit;
+use crate::cli::{Fit, FitQuality};
 use crate::failure::{Reported, Usage};
 use crate::files;
 use crate::recording::Input;
@@ -176,6 +178,14 @@ pub fn run(args: &Fit, output: Output) -> anyhow::Result<()> {
         true => Err(Reported.into()),
         false => Ok(()),
     }
+}
+
+/// `earmark fit quality`.
+///
+/// # Errors
+/// The scores or recordings cannot be read, there are too few, or an output exists.
+pub fn quality(args: &FitQuality, output: Output) -> anyhow::Result<()> {
+    quality::run(args, output)
 }
 
 /// SHA-256 in hexadecimal.

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::outputs::features::Readable;
 use crate::outputs::{LeftOut, PlanSummary, RecordingQuality, Untrusted, distrust, summarize};
+use crate::quality::Weights;
 use crate::terminal::{grouped, shares_text, tokens_text};
 
 /// Most classes of events that are named.
@@ -74,7 +75,7 @@ pub fn inspect(file: &Path) -> anyhow::Result<Inspected> {
         untrusted.hear(Nanos::new(pts), uncertainty, distrust);
     }
     let tables = h5::read_tables(features.path())?;
-    let quality = RecordingQuality::of(&tables, &cues).map(Box::new);
+    let quality = RecordingQuality::of(&tables, &cues, &Weights::of_run(&config)).map(Box::new);
     let left_out = left_out(&summary, &tables);
     Ok(Inspected::Features(
         file.into(),

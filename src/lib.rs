@@ -28,6 +28,7 @@
 //! - `text_encoder`: text -> vector.
 //! - `http`: the basis of a small web server.
 //! - `learning`: finds and starts the program that trains heads.
+//! - `quality`: weights of audio-visual quality.
 //! - `files`: output files that appear only once they are complete.
 //! - [`terminal`], [`failure`], `stop`: output, errors, ^C.
 //! - [`cli`]: the command line as data.
@@ -53,6 +54,7 @@ pub mod outputs;
 mod parse;
 pub mod pipeline;
 mod qa;
+mod quality;
 #[doc(hidden)]
 pub mod readers;
 pub mod recording;

@@ -20,7 +20,7 @@ mod untrusted;
 
 pub(crate) use plan_summary::distrust;
 pub use plan_summary::{PlanSummary, summarize};
-pub use quality::{Means, QualityStretch, RecordingQuality, Scene};
+pub use quality::{FrameScores, Means, QualityStretch, RecordingQuality};
 pub use untaken::LeftOut;
 pub(crate) use untaken::TIMES;
 pub use untrusted::{Untrusted, UntrustedSpan};

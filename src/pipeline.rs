@@ -9,7 +9,7 @@
 //! - [`launch`]: parses gst-launch text.
 //! - `properties`: checks values against element properties.
 //! - `sections`: the typed sections; `mistakes`: explains their wrong values.
-//! - `live`: the sections that only `earmark live` reads.
+//! - `live`: the sections that only `earmark live` reads. `quality`: weights of audio-visual quality.
 //! - `checks`: checks the graph as a whole.
 //! - [`mod@reference`]: generates the reference of all keys for the guide; [`mod@schema`]: a JSON Schema for editors.
 //! - [`drawing`]: draws a checked pipeline.
@@ -22,6 +22,7 @@ mod mistakes;
 mod overrides;
 mod problem;
 mod properties;
+mod quality;
 pub mod reference;
 pub mod schema;
 mod sections;
@@ -50,9 +51,9 @@ use tree::{Key, Kind, Node};
 /// The only version of the format.
 const VERSION: i64 = 1;
 /// The keys of a pipeline.
-const KEYS: [&str; 10] = [
-    "version", "graph", "ears", "gate", "anchors", "budget", "features", "live", "events",
-    "sources",
+const KEYS: [&str; 11] = [
+    "version", "graph", "ears", "gate", "anchors", "budget", "features", "quality", "live",
+    "events", "sources",
 ];
 
 /// How a recording is planned.
@@ -252,6 +253,10 @@ fn compile(
         &Given::section("features", section("features"), problems),
         problems,
     );
+    let quality = quality::section(
+        &Given::section("quality", section("quality"), problems),
+        problems,
+    );
     let live = live::section(&Given::section("live", section("live"), problems), problems);
     let events = live::events(
         &Given::section("events", section("events"), problems),
@@ -356,6 +361,9 @@ fn compile(
         "budget": sections::with_planning(&settings.budget, planning),
         "features": features.resolved,
     });
+    if let Some(quality) = quality {
+        config["quality"] = quality;
+    }
     if section("live").is_some() {
         config["live"] = json!(live);
     }

@@ -73,9 +73,7 @@ pub(crate) fn screen(args: &Screen, output: Output) -> anyhow::Result<()> {
     if let Some(page) = &args.output {
         files::check(page, args.overwrite)?;
     }
-    let variables = Variables::new::<String>(&[]).map_err(anyhow::Error::msg)?;
-    let pipeline = Pipeline::parse(Path::new("screen.yaml"), PIPELINE, &variables)
-        .map_err(|problems| anyhow::anyhow!("{problems}"))?;
+    let screener = Screener::new(args.keyframes, Duration::from_secs(args.stall_timeout))?;
     let mut all = Vec::new();
     for (name, given) in recordings_in(&args.inputs)? {
         if stop.is_wanted() {
@@ -84,7 +82,7 @@ pub(crate) fn screen(args: &Screen, output: Output) -> anyhow::Result<()> {
                 "stopped; nothing was written",
             ));
         }
-        all.push(one(&pipeline, name, &given, args, output, &stop));
+        all.push(screener.one(name, &given, output, &stop));
     }
     if let Some(page) = &args.output {
         page::write(page, args.overwrite, &all)?;
@@ -95,14 +93,33 @@ pub(crate) fn screen(args: &Screen, output: Output) -> anyhow::Result<()> {
     print(&table(&all))
 }
 
-fn one(
-    pipeline: &Pipeline,
-    name: String,
-    given: &str,
-    args: &Screen,
-    output: Output,
-    stop: &Stop,
-) -> Screened {
+/// Screens one recording after another.
+pub(crate) struct Screener {
+    pipeline: Pipeline,
+    keyframes: usize,
+    stall: Duration,
+}
+
+impl Screener {
+    /// `keyframes`: how many to measure. `stall`: how long without progress before it gives up on a recording.
+    pub(crate) fn new(keyframes: usize, stall: Duration) -> anyhow::Result<Self> {
+        let variables = Variables::new::<String>(&[]).map_err(anyhow::Error::msg)?;
+        let pipeline = Pipeline::parse(Path::new("screen.yaml"), PIPELINE, &variables)
+            .map_err(|problems| anyhow::anyhow!("{problems}"))?;
+        Ok(Self {
+            pipeline,
+            keyframes,
+            stall,
+        })
+    }
+
+    /// The findings about a recording.
+    pub(crate) fn one(&self, name: String, given: &str, output: Output, stop: &Stop) -> Screened {
+        one(self, name, given, output, stop)
+    }
+}
+
+fn one(screener: &Screener, name: String, given: &str, output: Output, stop: &Stop) -> Screened {
     let mut found = Screened {
         name,
         sound: None,
@@ -121,7 +138,7 @@ fn one(
             return found;
         }
     };
-    match heard(pipeline, &input, args, output, stop) {
+    match heard(screener, &input, output, stop) {
         Ok(Some((score, untrusted))) => {
             (found.sound, found.untrusted) = (Some(score), Some(untrusted));
             if untrusted > MOST_UNTRUSTED {
@@ -140,7 +157,7 @@ fn one(
     }
     let frames = match recording.video.is_empty() {
         true => Ok(Vec::new()),
-        false => keyframes::some(&input.uri, args.keyframes),
+        false => keyframes::some(&input.uri, screener.keyframes),
     };
     match frames {
         Ok(frames) if frames.is_empty() => found.unusable.push("it has no frames".into()),
@@ -173,9 +190,8 @@ fn one(
 
 /// Mean score of the sound, and the share that cannot be trusted; `None` without sound.
 fn heard(
-    pipeline: &Pipeline,
+    screener: &Screener,
     input: &Input,
-    args: &Screen,
     output: Output,
     stop: &Stop,
 ) -> anyhow::Result<Option<(f32, f32)>> {
@@ -184,20 +200,20 @@ fn heard(
     let file: PathBuf = folder.path().join("plan.jsonl");
     session::plan(
         &PlanTask {
-            pipeline,
+            pipeline: &screener.pipeline,
             input,
             output: &file,
             overwrite: false,
             cues: true,
             audio_track: 0,
             threads: None,
-            stall: Duration::from_secs(args.stall_timeout),
+            stall: screener.stall,
         },
         output.watch(),
         stop,
     )?;
     let (mut cues, mut score, mut untrusted) = (0_u32, 0.0, 0_u32);
-    let distrust = distrust(&pipeline.config);
+    let distrust = distrust(&screener.pipeline.config);
     plan::read(&file, None, |line| {
         if let Line::Cue(cue) = line {
             cues += 1;

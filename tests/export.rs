@@ -39,6 +39,7 @@ fn make(file: &Path, made: Made) {
         models: vec![encoder(made.encoder)],
         thumbnails: true,
         quality: made.precision == Precision::F32,
+        sound_quality: made.precision == Precision::F32,
         further: [("audio_track".to_owned(), "0".to_owned())].into(),
         ..Opening::default()
     };
@@ -159,6 +160,8 @@ fn every_format_is_read_by_its_consumers() {
         ("safetensors", "safetensors", &[]),
         ("hdf5", "all.h5", &[]),
         ("parquet", "all.parquet", &[]),
+        ("quality", "quality.csv", &[]),
+        ("quality", "quality.json", &[]),
     ] {
         let run = export(&folder, format, output, more);
         assert!(run.status.success(), "{}", said(&run));
@@ -171,7 +174,14 @@ fn every_format_is_read_by_its_consumers() {
     assert_eq!(names(&folder.join("anet")), plain);
     assert_eq!(
         names(&folder.join("npy")),
-        ["P01.npy", "P01.times.npy", "P02.npy", "P02.times.npy"]
+        [
+            "P01.npy",
+            "P01.quality.npy",
+            "P01.times.npy",
+            "P02.npy",
+            "P02.quality.npy",
+            "P02.times.npy"
+        ]
     );
     // The same files give the same bytes.
     export(&folder, "safetensors", "again", &[]);

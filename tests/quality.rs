@@ -395,3 +395,98 @@ fn black_silent_and_broken_recordings_are_listed_before_training() {
         "{table:?}"
     );
 }
+
+/// A table of 48 clips of 12 contents; people like them as much as their frames are good.
+fn opinions() -> String {
+    let mut table = String::from("recording,content,scene,mos,sound,frames\n");
+    for k in 0..48 {
+        let (content, sound) = (k % 12, f64::from(k * 29 % 48) / 48.0);
+        let frames = f64::from(k * 7 % 48) / 48.0;
+        let mos = 1.5 + 3.0 * frames + 0.1 * f64::from(content % 3);
+        table += &format!("c{k}.mp4,{content},action,{mos:.3},{sound:.3},{frames:.3}\n");
+    }
+    table
+}
+
+#[test]
+fn weights_are_learned_from_opinion_scores_and_a_pipeline_names_them() {
+    let folder = folder("quality-fit");
+    let (scores, weights) = (folder.join("scores.csv"), folder.join("weights.yaml"));
+    std::fs::write(&scores, opinions()).unwrap();
+    let fit = |more: &[&str]| {
+        let mut args: Vec<_> = ["fit", "quality", "--mos"].map(Path::new).into();
+        args.extend([scores.as_path(), Path::new("--output"), &weights]);
+        args.extend(more.iter().map(Path::new));
+        crate::recordings::earmark(args)
+    };
+    let run = fit(&["--json"]);
+    assert!(run.status.success(), "{}", crate::recordings::said(&run));
+    let said: Value = serde_json::from_slice(&run.stdout).unwrap();
+    let of = |what: &str| said["agreement"][what]["srocc"].as_f64().unwrap();
+    assert!(
+        of("learned, on other contents") > 0.97 && of("sound alone") < 0.5,
+        "{said}"
+    );
+    assert_eq!(
+        (&said["clips"], &said["contents"]),
+        (&48.into(), &12.into())
+    );
+    let card = std::fs::read_to_string(folder.join("weights.md")).unwrap();
+    assert!(
+        card.contains("| learned, on other contents | 0.9") && card.contains("| music |"),
+        "{card}"
+    );
+
+    let named = format!("quality.weights={}", weights.display());
+    let pipeline = root().join("pipelines/gated.yaml");
+    let validate = |set: &str| {
+        let args = [
+            Path::new("validate"),
+            &pipeline,
+            Path::new("--set"),
+            Path::new(set),
+        ];
+        crate::recordings::earmark(args)
+    };
+    // The models may be missing here; the section is not what is wrong.
+    let run = validate(&named);
+    let wrong = crate::recordings::said(&run);
+    assert!(!wrong.contains("quality.weights"), "{wrong}");
+    let run = validate(&format!("quality.weights={}", scores.display()));
+    let wrong = crate::recordings::said(&run);
+    assert!(
+        !run.status.success() && wrong.contains("does not hold weights of quality"),
+        "{wrong}"
+    );
+
+    for (more, message) in [
+        (&[][..], "already exists"),
+        (&["--overwrite", "--scale", "1,3"], "--scale"),
+        (&["--overwrite", "--scale", "5,1"], "the lower first"),
+        (&["--overwrite", "--folds", "1"], "2..=100"),
+    ] {
+        let run = fit(more);
+        let wrong = crate::recordings::said(&run);
+        assert!(
+            !run.status.success() && wrong.contains(message),
+            "{message}: {wrong}"
+        );
+    }
+    let few: String = opinions()
+        .lines()
+        .take(10)
+        .fold(String::new(), |all, line| all + line + "\n");
+    for (text, message) in [
+        (few, "at least 20 clips"),
+        ("recording,mos\na,3\n".into(), "--recordings"),
+        (opinions().replace("c3.mp4", "c4.mp4"), "twice"),
+    ] {
+        std::fs::write(&scores, text).unwrap();
+        let run = fit(&["--overwrite"]);
+        let wrong = crate::recordings::said(&run);
+        assert!(
+            !run.status.success() && wrong.contains(message),
+            "{message}: {wrong}"
+        );
+    }
+}

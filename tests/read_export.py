@@ -3,10 +3,10 @@
 
     read_export.py FORMAT OUTPUT [--fill nearest|zero] FILE.h5...
 
-FORMAT is actionformer, pt, npy, safetensors, hdf5 or parquet. Prints what it compared; any failure ends it with a message and status 1.
+FORMAT is actionformer, pt, npy, safetensors, hdf5, parquet or quality. Prints what it compared; any failure ends it with a message and status 1.
 Needs numpy and h5py; for parquet pyarrow, without which it says `skipped` (the file is then read back in Rust only).
 """
-import json, pathlib, pickle, struct, sys, zipfile
+import csv, json, pathlib, pickle, struct, sys, zipfile
 import h5py
 import numpy as np
 
@@ -30,6 +30,36 @@ def same(a, b, what):
 def raw(recording):
     """The file itself."""
     return h5py.File(recording.path, locking=False)
+
+
+# Shares of the sound, of the frames and of the product of both, by scene: the built-in ones.
+WEIGHTS = {"speech": (.17, .17, .66), "music": (.35, .13, .52), "action": (.13, .35, .52), "ambience": (.25, .25, .5)}
+
+
+def scores(f):
+    """Quality of the sound, of the frame and of both at every frame, [N, 3], from the file's own columns."""
+    f = raw(f)
+    pts, cues = f["frames/pts_ns"][:], f["cues/pts_ns"][:]
+    nothing = np.full(len(pts), np.nan)
+    frame = f["frames/quality/score"][:].astype("f8") if "quality" in f["frames"] else nothing
+    cue = np.searchsorted(cues, pts, "right") - 1
+    near = (cue >= 0) & (pts - cues[np.maximum(cue, 0)] < 160_000_000)
+    sound = np.where(near, f["cues/quality/score"][:].astype("f8")[np.maximum(cue, 0)], np.nan) if "quality" in f["cues"] else nothing
+    both, labels = nothing.copy(), [label.decode() for label in f["anchors/label"][:]]
+    for stretch in np.unique(pts // 10_000_000_000):
+        rows = pts // 10_000_000_000 == stretch
+        heard = cues // 10_000_000_000 == stretch
+        speech = f["cues/speech"][:][heard].mean() if heard.any() else 0
+        anchors = [labels[a] for a in f["frames/anchor"][:][rows] if a >= 0]
+        music = any("Music" in label or "usical" in label for label in anchors)
+        w = WEIGHTS["speech" if speech >= .3 else "music" if music else "action" if anchors else "ambience"]
+        both[rows] = w[0] * sound[rows] + w[1] * frame[rows] + w[2] * sound[rows] * frame[rows]
+    return np.stack([sound, frame, both], 1)
+
+
+def near(a, b, what):
+    """Equal but for the precision of what is stored; NaN equals NaN."""
+    need(np.shape(a) == np.shape(b) and np.allclose(a, b, atol=3e-3, equal_nan=True), f"{what} differs: {a} and {b}")
 
 
 def section(out):
@@ -79,6 +109,8 @@ def epic(out, sources, fill):
             feats = data["feats"].astype(np.float32)
             stride, frames, fps = (int(data[k]) for k in ("feat_stride", "num_frames", "default_fps"))
             valid, row, times, shown = data["valid"], data["row"], data["times_s"], data["pts_s"]
+            quality = np.where((row >= 0)[:, None], scores(f)[row], np.nan)
+            near(data["quality"], quality, f"{id}: quality")
         pts = f.times
         position = lambda t: (t * fps - .5 * frames) / stride
         need(feats.dtype == np.float32 and feats.shape == (len(times), f.features.shape[1]), f"{id}: feats is {feats.shape}")
@@ -113,6 +145,7 @@ def npy(out, sources, _):
         need(x.dtype == np.float32 and t.dtype == np.float64, f"{id}: {x.dtype}, {t.dtype}")
         same(x, f.features[:].astype("f4"), f"{id}: features")
         same(t, f.times, f"{id}: times")
+        near(np.load(out / f"{id}.quality.npy"), scores(f), f"{id}: quality")
         if len(f.clips):
             at = f.clips["frame_pts_ns"]
             np.testing.assert_array_equal(np.load(out / f"{id}.frames.npy"), np.where(at < 0, np.nan, at / 1e9))
@@ -178,11 +211,16 @@ def safetensors(out, sources, _):
             need(start == end, f"{id}: {name} leaves a hole")
             need((8 + size + start) % dtype.itemsize == 0, f"{id}: {name} is not aligned")
             have = np.frombuffer(body[start:stop], dtype).reshape(info["shape"])
+            if name.startswith("quality."):
+                near(have, scores(f)[:, ["sound", "frame", "both"].index(name[8:])], f"{id}: {name}")
+                end = stop
+                continue
             column = raw(f)[name.replace(".", "/")] if "." in name else frames[name]
             same(have, column[:].astype(dtype), f"{id}: {name}")
             end = stop
         need(end == len(body), f"{id}: {len(body) - end} bytes too many")
         anchors = {f"anchors.{name}" for name in ("onset_ns", "start_ns", "stop_ns", "score")}
+        anchors |= {f"quality.{name}" for name in ("sound", "frame", "both")}
         clips = {f"clips.{name}" for name in ("start_ns", "stop_ns", "frame_pts_ns") if len(f.clips)}
         need(set(header) == {"features", "pts_ns", "planned_ns", "asked_ns", "tokens", "tier", "reason", "anchor"} | anchors | clips, f"{id}: {sorted(header)}")
         need(json.loads(about["anchor_labels"]) == list(f.anchors.label), f"{id}: labels of anchors")
@@ -218,6 +256,30 @@ def hdf5(out, sources, _):
             print(f"  {id}: {count} datasets")
 
 
+def quality(out, sources, _):
+    if out.suffix == ".json":
+        rows = json.loads(out.read_text())["stretches"]
+    else:
+        rows = list(csv.DictReader(out.open()))
+    for id, f in sources.items():
+        own = [row for row in rows if row["recording"] == id]
+        if not own:
+            need(np.isnan(scores(f)).all(), f"{id}: is missing")
+            continue
+        start = np.array([float(row["start_s"]) for row in own])
+        value = lambda name: np.array([np.nan if row[name] in (None, "") else float(row[name]) for row in own])
+        need((start % 10 == 0).all() and (np.diff(start) > 0).all(), f"{id}: {start}")
+        need(all(0 < float(row["stop_s"]) - float(row["start_s"]) <= 10 for row in own), f"{id}: {own}")
+        mean = scores(f)[:, 1]
+        stretch = (f.times // 10 * 10).astype(int)
+        frames = np.array([mean[stretch == at].mean() if (stretch == at).any() else np.nan for at in start.astype(int)])
+        near(value("frames"), frames, f"{id}: quality of frames")
+        w = np.array([WEIGHTS[row["scene"]] for row in own])
+        a, v = value("sound"), value("frames")
+        near(value("both"), w[:, 0] * a + w[:, 1] * v + w[:, 2] * a * v, f"{id}: quality of both")
+        print(f"  {id}: {len(own)} stretches")
+
+
 def parquet(out, sources, _):
     try:
         import pyarrow.parquet
@@ -242,6 +304,8 @@ def parquet(out, sources, _):
         labels = f.anchors.label
         anchors = [int(a) if a >= 0 else None for a in f.frames["anchor"]]
         need(frame["anchor"][rows] == anchors, f"{id}: anchor")
+        for k, name in enumerate(("quality_sound", "quality_score", "quality_both")):
+            near(np.array(frame[name][rows], float), scores(f)[:, k], f"{id}: {name}")
         need(frame["label"][rows] == [None if a is None else labels[a] for a in anchors], f"{id}: label")
         for name in ("score", "sharpness", "freeze"):
             have = f.frames[f"quality_{name}"].tolist() if f"quality_{name}" in f.frames else [None] * n
@@ -264,7 +328,7 @@ def main():
     for file in files:
         f = earmark.open(file, verify=True)
         sources[f.video_id] = f
-    {"actionformer": actionformer, "pt": pt, "npy": npy, "safetensors": safetensors, "hdf5": hdf5, "parquet": parquet}[kind](pathlib.Path(out), sources, fill)
+    {"actionformer": actionformer, "pt": pt, "npy": npy, "safetensors": safetensors, "hdf5": hdf5, "parquet": parquet, "quality": quality}[kind](pathlib.Path(out), sources, fill)
 
 
 if __name__ == "__main__":

@@ -13,17 +13,19 @@ pub enum ExportFormat {
     Actionformer,
     /// One VIDEO_ID.pt per recording: a tensor T x D on the same grid, as Ego4D's features have it.
     Pt,
-    /// VIDEO_ID.npy (features, N x D) and VIDEO_ID.times.npy (times, seconds) per recording; of clips, VIDEO_ID.frames.npy (times of
-    /// their frames), too.
+    /// VIDEO_ID.npy (features, N x D), VIDEO_ID.times.npy (times, seconds) and VIDEO_ID.quality.npy (quality of the sound, of the frame and of
+    /// both, N x 3) per recording; of clips, VIDEO_ID.frames.npy (times of their frames), too.
     Npy,
-    /// One VIDEO_ID.safetensors per recording: features, times, tokens, tiers, reasons, and the onsets, windows and scores of anchors.
+    /// One VIDEO_ID.safetensors per recording: features, times, tokens, tiers, reasons, quality, and the onsets, windows and scores of anchors.
     Safetensors,
     /// One HDF5 file: a group per recording, with all tables.
     Hdf5,
-    /// One Parquet file: a row per frame, features as a fixed-size list.
+    /// One Parquet file: a row per frame with its quality, features as a fixed-size list.
     Parquet,
     /// One JSON file: what `earmark parse` says is heard and seen, by recording.
     Events,
+    /// One CSV or JSON file, by the extension of --output: quality of the sound, of the frames and of both in every ten seconds.
+    Quality,
 }
 
 /// Which of ActionFormer's loaders will read the files.
@@ -70,13 +72,14 @@ Examples:
   earmark export P01.h5 P02.h5 --format npy --output npy/
   earmark export features/ --format hdf5 --output all.h5
   earmark export features/ --format parquet --output all.parquet
+  earmark export features/ --format quality --output quality.csv
 
 Only complete files are exported, and each is read in full first. A damaged file is skipped and named, and the exit status is 1.
 Features become 32-bit floats (hdf5 keeps their type).
 
 actionformer: cell k of the grid covers the time from k to k + 1 strides. It holds the most expensive frame taken in that time, or
 else what --fill says. Beside `feats` [T, D] are `valid` [T] (a frame was taken in the cell), `row` [T] (its row in /frames, -1 for
-zeros) and `times_s` [T] (the middle of the cell). With --loader thumos, anet or ego4d, whose loaders read plain arrays, there is `feats` alone.
+zeros), `times_s` [T] (the middle of the cell) and `quality` [T, 3] (of the sound, of the frame and of both; NaN if unknown). With --loader thumos, anet or ego4d, whose loaders read plain arrays, there is `feats` alone.
 OUTPUT/dataset.yaml has what belongs into ActionFormer's configuration for correct times; add json_file, num_classes and the splits.
 
 A file of a grid of clips keeps its own rows, in actionformer and pt, unless --stride-ms asks for others.")]
@@ -89,7 +92,7 @@ pub struct Export {
     #[arg(long, value_enum)]
     pub format: ExportFormat,
 
-    /// The folder to write to, created if missing; for hdf5 and parquet, the file. Files appear only once they are complete.
+    /// The folder to write to, created if missing; for hdf5, parquet, events and quality, the file. Files appear only once they are complete.
     #[arg(long, short, value_name = "DIR|FILE")]
     pub output: PathBuf,
 

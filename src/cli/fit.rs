@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 /// A parameter that is fitted to the output of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -15,6 +15,98 @@ pub enum Part {
     Threshold,
     /// How strongly speech lowers the score of onsets near it; needs a tagger and recordings with speech.
     Voice,
+}
+
+/// `earmark fit`, and `earmark fit quality`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct FitCommand {
+    /// What else is fitted.
+    #[command(subcommand)]
+    pub part: Option<FitPart>,
+
+    /// Probes.
+    #[command(flatten)]
+    pub probes: Option<Fit>,
+}
+
+/// What `earmark fit` fits beside probes.
+#[derive(Debug, Subcommand)]
+pub enum FitPart {
+    /// Learn from opinion scores how much the quality of sound and of frames count.
+    Quality(FitQuality),
+}
+
+/// `earmark fit quality`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  earmark fit quality --mos MOS.mat --recordings LIVE-SJTU/ --output weights.yaml
+  earmark fit quality --mos UnB-AVQ-2018-Experiment3.csv --recordings features/ --output weights.yaml
+  earmark fit quality --mos scores.csv --scale 0,100 --output weights.yaml
+
+Layouts: MOS.mat of LIVE-SJTU (MOS, allNames, disNames) and SJTU-UAV (MOSz, videoName), saved by MATLAB up to version 7; the CSV files of
+UnB-AV (refFile, testFile, Mqs); or a table with the columns recording and mos, and where known content (what clips of one recording
+have in common), scene (speech, music, action or ambience), sound and frames (qualities in 0..=1).
+
+Files are named after the clips. Where sound and video are files of their own, as in LIVE-SJTU, both are measured by themselves. Raw
+.yuv files must be put into a container first. Recordings are measured as `earmark screen` does; only feature files tell the scene.
+
+PLCC and RMSE are taken after a logistic function of four parameters; folds are by content.")]
+pub struct FitQuality {
+    /// The opinion scores.
+    #[arg(long, value_name = "FILE.mat|FILE.csv")]
+    pub mos: PathBuf,
+
+    /// Folder of the clips, or of their feature files (.h5), which are preferred.
+    #[arg(long, value_name = "FOLDER")]
+    pub recordings: Option<PathBuf>,
+
+    /// The weights to write; a pipeline names them in `quality: { weights: FILE }`.
+    #[arg(long, short, value_name = "FILE.yaml")]
+    pub output: PathBuf,
+
+    /// The model card to write [default: beside the weights].
+    #[arg(long, value_name = "FILE.md")]
+    pub card: Option<PathBuf>,
+
+    /// Lowest and highest possible score [default: the layout's; of a table 1,5].
+    #[arg(long, value_name = "LOW,HIGH", value_parser = scale)]
+    pub scale: Option<[f64; 2]>,
+
+    /// Folds, by content, 2..=100; at most as many as there are contents.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = folds)]
+    pub folds: usize,
+
+    /// Seed of the folds.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+
+    /// Give up on a recording that makes no progress for this many seconds.
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    pub stall_timeout: u64,
+
+    /// Replace the output and its model card if they exist.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+fn folds(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if (2..=100).contains(&count) => Ok(count),
+        _ => Err("must be in 2..=100".into()),
+    }
+}
+
+fn scale(text: &str) -> Result<[f64; 2], String> {
+    let numbers = text.split_once(',').and_then(|(low, high)| {
+        let number = |text: &str| text.trim().parse::<f64>().ok().filter(|x| x.is_finite());
+        number(low).zip(number(high))
+    });
+    match numbers {
+        Some((low, high)) if low < high => Ok([low, high]),
+        _ => Err("must be two numbers, the lower first: 1,5".into()),
+    }
 }
 
 /// `earmark fit`.

@@ -22,16 +22,18 @@ pub(crate) struct Table {
 pub(crate) struct Column(usize);
 
 impl Table {
-    /// Reads a file's header. Columns are separated by tabs if the header has any, else by commas.
+    /// Reads a file's header. Columns are separated by tabs if the header has any, else by semicolons if it has any, else by commas.
     ///
     /// # Errors
     /// The file cannot be read, or a column comes twice.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let bytes = text::bytes(path)?;
         let first = bytes.split(|byte| *byte == b'\n').next();
-        let tabs = first.unwrap_or_default().contains(&b'\t');
+        let has = |byte: u8| first.unwrap_or_default().contains(&byte);
+        let tabs = has(b'\t');
+        let delimiter = [b'\t', b';'].into_iter().find(|byte| has(*byte));
         let mut reader = csv::ReaderBuilder::new()
-            .delimiter(if tabs { b'\t' } else { b',' })
+            .delimiter(delimiter.unwrap_or(b','))
             .quoting(!tabs)
             .trim(csv::Trim::All)
             .from_reader(std::io::Cursor::new(bytes));

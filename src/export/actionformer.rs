@@ -273,6 +273,11 @@ fn one(
     let middles: Vec<f64> = (0..cells.len())
         .map(|k| (k as f64 * feat_stride + 0.5 * num_frames) / default_fps)
         .collect();
+    let scores = source.frame_scores(tables)?;
+    let quality: Vec<[f32; 3]> = cells
+        .iter()
+        .map(|cell| cell.row.map_or([f32::NAN; 3], |row| scores[row]))
+        .collect();
     let valid: Vec<bool> = cells.iter().map(|cell| cell.valid).collect();
     let count = [cells.len()];
     array(
@@ -302,6 +307,13 @@ fn one(
         "pts_s",
         &count,
         &bytes(&pts, f64::to_le_bytes),
+    )?;
+    array(
+        &mut zip,
+        Kind::F32,
+        "quality",
+        &[cells.len(), 3],
+        &bytes(&quality.concat(), f32::to_le_bytes),
     )?;
     for (name, x) in [
         ("feat_stride", feat_stride),

@@ -1,5 +1,5 @@
-//! NumPy: `VIDEO_ID.npy`, f32 [N, D], and `VIDEO_ID.times.npy`, f64 [N], seconds in the recording; of clips `VIDEO_ID.frames.npy`, f64
-//! [N, T], too: the time of each frame, NaN where there is none.
+//! NumPy: `VIDEO_ID.npy`, f32 [N, D]; `VIDEO_ID.times.npy`, f64 [N], seconds in the recording; `VIDEO_ID.quality.npy`, f32 [N, 3]: of the sound,
+//! of the frame and of both; of clips `VIDEO_ID.frames.npy`, f64 [N, T], too: the time of each frame, NaN where there is none.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -21,20 +21,25 @@ pub(super) fn write(job: &Job<'_>) -> anyhow::Result<Written> {
         has_clips |= source.tables()?.clips.is_some();
         source.done();
     }
-    // Features are published last: where they are, the times are, too.
-    let endings = [".times.npy", ".frames.npy", ".npy"];
+    // Features are published last: where they are, the others are, too.
+    let endings = [".times.npy", ".quality.npy", ".frames.npy", ".npy"];
     let endings = endings
         .iter()
         .filter(|ending| has_clips || **ending != ".frames.npy");
     let files = job.each(
         &endings.copied().collect::<Vec<_>>(),
         |source, files| match files {
-            [times, features] => one(source, times, None, features),
-            [times, frames, features] => one(source, times, Some(frames), features),
+            [times, quality, features] => one(source, [times, quality, features], None),
+            [times, quality, frames, features] => {
+                one(source, [times, quality, features], Some(frames))
+            }
             _ => Ok(()),
         },
     )?;
-    let mut notes = vec!["times      VIDEO_ID.times.npy, seconds".into()];
+    let mut notes = vec![
+        "times      VIDEO_ID.times.npy, seconds".into(),
+        "quality    VIDEO_ID.quality.npy: of the sound, of the frame, of both".into(),
+    ];
     if has_clips {
         notes.push("frames     VIDEO_ID.frames.npy, seconds: those of each clip".into());
     }
@@ -47,9 +52,8 @@ pub(super) fn write(job: &Job<'_>) -> anyhow::Result<Written> {
 
 fn one(
     source: &Source,
-    times: &File,
+    [times, quality, features]: [&File; 3],
     frames: Option<&File>,
-    features: &File,
 ) -> anyhow::Result<()> {
     let tables = source.tables()?;
     let array = |to: &File, shape: &[usize], numbers: &[f64]| -> io::Result<()> {
@@ -60,6 +64,11 @@ fn one(
     };
     let rows = tables.pts_ns.len();
     array(times, &[rows], &seconds(&tables.pts_ns))?;
+    let scores = source.frame_scores(&tables)?.concat();
+    let mut quality = BufWriter::new(quality);
+    header(&mut quality, Kind::F32, &[rows, 3])?;
+    quality.write_all(&bytes(&scores, f32::to_le_bytes))?;
+    quality.flush()?;
     if let Some(frames) = frames {
         let clips = tables.clips.unwrap_or_default();
         let mut shown = seconds(&clips.frame_pts_ns);

@@ -7,7 +7,8 @@
 //! | `tier`, `reason` | text | low, base, high; anchor, untrusted, background, uniform |
 //! | `tokens` | int32 | its price |
 //! | `anchor`, `label` | int32, text; may be null | row of the recording's anchors, and what sounds there |
-//! | `quality_score`, `quality_sharpness`, ... | float; may be null | how good the frame is to look at, 0 to 1; null for files of versions that did not measure |
+//! | `quality_score`, `quality_sharpness`, ... | float; may be null | quality of the frame, 0 to 1; null for files of versions that did not measure |
+//! | `quality_sound`, `quality_both` | float; may be null | quality of the sound when it was taken, and of both |
 //! | `features` | list of float | D numbers; for Arrow a fixed-size list |
 
 use std::collections::BTreeMap;
@@ -52,6 +53,8 @@ const SCHEMA: &str = "message pictures {
     optional float quality_blockiness;
     optional float quality_noise;
     optional float quality_freeze;
+    optional float quality_sound;
+    optional float quality_both;
     required group features (LIST) { repeated group list { required float element; } }
 }";
 
@@ -102,9 +105,10 @@ fn all(job: &Job<'_>, file: &File) -> anyhow::Result<()> {
     let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties))?;
     for source in job.sources {
         let tables = source.tables()?;
+        let scores = source.frame_scores(&tables)?;
         source.blocks(GROUP, |rows, features| {
             let mut group = writer.next_row_group()?;
-            block(&mut group, source, &tables, rows, features)?;
+            block(&mut group, source, &tables, &scores, rows, features)?;
             group.close()?;
             Ok(())
         })?;
@@ -120,6 +124,7 @@ fn block<W: Write + Send>(
     group: &mut SerializedRowGroupWriter<'_, W>,
     source: &Source,
     tables: &Tables,
+    scores: &[[f32; 3]],
     rows: Range<usize>,
     features: &[f32],
 ) -> anyhow::Result<()> {
@@ -159,10 +164,18 @@ fn block<W: Write + Send>(
 
     let there = vec![i16::from(!tables.quality.is_empty()); rows.len()];
     let frames = || tables.quality.get(rows.clone()).unwrap_or_default().iter();
-    let scores: Vec<f32> = frames().map(FrameQuality::score).collect();
-    put::<FloatType>(group, &scores, Some(&there), None)?;
+    let own: Vec<f32> = frames().map(FrameQuality::score).collect();
+    put::<FloatType>(group, &own, Some(&there), None)?;
     for measure in 0..FrameQuality::NAMES.len() {
         let values: Vec<f32> = frames().map(|frame| frame.values()[measure]).collect();
+        put::<FloatType>(group, &values, Some(&there), None)?;
+    }
+
+    // Of the sound, and of both.
+    for of in [0, 2] {
+        let own = || scores.get(rows.clone()).unwrap_or_default().iter();
+        let there: Vec<i16> = own().map(|all| i16::from(all[of].is_finite())).collect();
+        let values: Vec<f32> = own().map(|all| all[of]).filter(|x| x.is_finite()).collect();
         put::<FloatType>(group, &values, Some(&there), None)?;
     }
 

@@ -1,5 +1,5 @@
-//! `VIDEO_ID.safetensors`: a tensor per column of `/frames`, `anchors.*` for those of `/anchors` and `clips.*` for those of `/clips`; the
-//! metadata names tiers, reasons and the labels of anchors.
+//! `VIDEO_ID.safetensors`: a tensor per column of `/frames`, `quality.sound`, `.frame` and `.both`, `anchors.*` for those of `/anchors` and `clips.*`
+//! for those of `/clips`; the metadata names tiers, reasons and the labels of anchors.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -44,6 +44,11 @@ fn one(source: &Source, file: &File) -> anyhow::Result<()> {
     };
     let scores: Vec<f32> = anchors.iter().map(|anchor| anchor.score).collect();
     let clips = tables.clips.as_ref();
+    let quality = source.frame_scores(&tables)?;
+    let quality = |k: usize| -> Vec<u8> {
+        let scores: Vec<f32> = quality.iter().map(|scores| scores[k]).collect();
+        bytes(&scores, f32::to_le_bytes)
+    };
     // Widest types first, so that each is aligned to its width.
     let of_clips = clips.iter().flat_map(|clips| {
         let times = |times: &[i64]| bytes(times, i64::to_le_bytes);
@@ -89,6 +94,9 @@ fn one(source: &Source, file: &File) -> anyhow::Result<()> {
             Dtype::F32,
             bytes(&scores, f32::to_le_bytes),
         ),
+        ("quality.sound", Dtype::F32, quality(0)),
+        ("quality.frame", Dtype::F32, quality(1)),
+        ("quality.both", Dtype::F32, quality(2)),
         ("tokens", Dtype::I32, bytes(&tokens, i32::to_le_bytes)),
         (
             "anchor",

@@ -12,6 +12,8 @@ use indicatif::ProgressBar;
 
 use crate::failure::{Class, Failure};
 use crate::outputs::features::{self, Readable, features_in};
+use crate::outputs::{FrameScores, RecordingQuality};
+use crate::quality::Weights;
 use crate::stop::Stop;
 
 /// Rows of features in memory at a time.
@@ -234,6 +236,28 @@ impl Source {
 
     pub(super) fn tables(&self) -> anyhow::Result<Tables> {
         Ok(h5::read_tables(self.readable()?.path())?)
+    }
+
+    /// Quality of the sound, of the frames and of both, overall and by stretch; `None` if neither was measured.
+    pub(super) fn quality(&self) -> anyhow::Result<Option<RecordingQuality>> {
+        let (tables, cues) = (self.tables()?, h5::read_cues(self.readable()?.path())?);
+        Ok(RecordingQuality::of(&tables, &cues, &self.weights()))
+    }
+
+    /// Quality of the sound, of the frame and of both at every frame; NaN where something was not measured.
+    pub(super) fn frame_scores(&self, tables: &Tables) -> anyhow::Result<Vec<[f32; 3]>> {
+        let cues = h5::read_cues(self.readable()?.path())?;
+        let all = FrameScores::all(tables, &cues, &self.weights());
+        let row = |one: FrameScores| {
+            [one.sound, one.frame, one.both].map(|score| score.unwrap_or(f32::NAN))
+        };
+        Ok(all.into_iter().map(row).collect())
+    }
+
+    /// How the run's pipeline weighs them.
+    fn weights(&self) -> Weights {
+        let config = serde_json::from_str(&self.summary.config).unwrap_or_default();
+        Weights::of_run(&config)
     }
 
     /// The features of all frames in order, in blocks of rows.

@@ -6,41 +6,16 @@ use gstearmark::frame_quality::FrameQuality;
 use gstearmark::h5::{CueColumns, Tables};
 use serde::Serialize;
 
+use crate::quality::{Scene, Weights};
+
 /// A lower score counts as poor.
 const POOR: f32 = 0.3;
 /// Length of a stretch.
 const STRETCH_NS: i64 = 10_000_000_000;
+/// How long a cue stands for the sound: two hops, because the last of a recording may be short.
+const LASTS_NS: i64 = 160_000_000;
 /// Mean probability of speech that makes a stretch one of speech.
 const SPEECH: f32 = 0.3;
-
-/// The content of a stretch, judged by sound and anchors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scene {
-    /// Somebody speaks.
-    Speech,
-    /// An anchor is labelled as music.
-    Music,
-    /// There are anchors.
-    Action,
-    /// None of these.
-    Ambience,
-}
-
-impl Scene {
-    /// Weights of the sound, of the frames and of the product of both; they add up to 1.
-    ///
-    /// Speech and action are from Hands, "A basic multimedia quality model" (2004): head and shoulders, and high motion, mapped from five
-    /// grades to [0, 1]. Music is action with sound and frames exchanged, ambience is even: these are choices, not fits.
-    pub const fn weights(self) -> [f32; 3] {
-        match self {
-            Self::Speech => [0.17, 0.17, 0.66],
-            Self::Music => [0.35, 0.13, 0.52],
-            Self::Action => [0.13, 0.35, 0.52],
-            Self::Ambience => [0.25, 0.25, 0.5],
-        }
-    }
-}
 
 /// Ten seconds, or the rest of the recording.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -57,6 +32,18 @@ pub struct QualityStretch {
     pub both: Option<f32>,
 }
 
+impl QualityStretch {
+    /// Its end, in a recording of this length.
+    pub fn stop_ns(&self, duration_ns: i64) -> i64 {
+        let whole = self.start_ns.saturating_add(STRETCH_NS);
+        // A recording whose length is unknown, or shorter than its rows say, ends with the stretch.
+        match duration_ns > self.start_ns {
+            true => whole.min(duration_ns),
+            false => whole,
+        }
+    }
+}
+
 /// A recording.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RecordingQuality {
@@ -68,6 +55,42 @@ pub struct RecordingQuality {
     pub both: Option<f32>,
     /// By ten seconds.
     pub stretches: Vec<QualityStretch>,
+}
+
+/// Scores at a frame; `None` where something was not measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FrameScores {
+    /// Of the sound when it was taken.
+    pub sound: Option<f32>,
+    /// Its own.
+    pub frame: Option<f32>,
+    /// Of both, weighed as in its stretch.
+    pub both: Option<f32>,
+}
+
+impl FrameScores {
+    /// Of every row of `/frames`.
+    pub fn all(tables: &Tables, cues: &CueColumns, weights: &Weights) -> Vec<Self> {
+        let stretches = stretches(tables, cues, weights);
+        let at = |(row, &pts): (usize, &i64)| {
+            let stretch = stretches.partition_point(|one| one.start_ns <= pts);
+            let stretch = stretch.checked_sub(1).and_then(|k| stretches.get(k));
+            let cue = cues.pts_ns.partition_point(|cue| *cue <= pts);
+            let cue = cue.checked_sub(1).filter(|&k| {
+                let since = cues.pts_ns.get(k).map(|cue| pts.saturating_sub(*cue));
+                since.is_some_and(|since| since < LASTS_NS)
+            });
+            let sound = cue.and_then(|k| cues.quality.get(k).copied().flatten());
+            let sound = sound.map(|own| own.score());
+            let frame = tables.quality.get(row).map(FrameQuality::score);
+            let both = stretch.and_then(|stretch| {
+                let (sound, frame) = sound.zip(frame)?;
+                Some(weights.of(stretch.scene).score(sound, frame))
+            });
+            Self { sound, frame, both }
+        };
+        tables.pts_ns.iter().enumerate().map(at).collect()
+    }
 }
 
 /// Means over frames or cues.
@@ -126,7 +149,7 @@ impl Means {
 
 impl RecordingQuality {
     /// From the tables and cues of a file; `None` if neither was measured, as in files of older versions.
-    pub fn of(tables: &Tables, cues: &CueColumns) -> Option<Self> {
+    pub fn of(tables: &Tables, cues: &CueColumns, weights: &Weights) -> Option<Self> {
         let frames = tables
             .quality
             .iter()
@@ -138,7 +161,7 @@ impl RecordingQuality {
         if frames.is_none() && sound.is_none() {
             return None;
         }
-        let stretches = stretches(tables, cues);
+        let stretches = stretches(tables, cues, weights);
         let both: Vec<f32> = stretches.iter().filter_map(|one| one.both).collect();
         Some(Self {
             frames,
@@ -180,7 +203,7 @@ fn mean(values: impl Iterator<Item = f32>) -> Option<f32> {
 }
 
 /// The stretches of ten seconds that have a frame or a cue.
-fn stretches(tables: &Tables, cues: &CueColumns) -> Vec<QualityStretch> {
+fn stretches(tables: &Tables, cues: &CueColumns, weights: &Weights) -> Vec<QualityStretch> {
     let mut all = Vec::new();
     let (mut frame, mut cue) = (0, 0);
     loop {
@@ -207,10 +230,9 @@ fn stretches(tables: &Tables, cues: &CueColumns) -> Vec<QualityStretch> {
         let speech = cues.speech.get(heard).unwrap_or_default();
         let speech = mean(speech.iter().copied()).unwrap_or(0.0);
         let scene = scene(tables, shown, speech);
-        let [of_sound, of_frames, of_both] = scene.weights();
         let both = sound
             .zip(frames)
-            .map(|(a, v)| of_sound * a + of_frames * v + of_both * a * v);
+            .map(|(sound, frames)| weights.of(scene).score(sound, frames));
         all.push(QualityStretch {
             start_ns,
             sound,
@@ -250,7 +272,11 @@ mod tests {
     #[test]
     fn poor_frames_and_stretches_are_counted() {
         assert_eq!(
-            RecordingQuality::of(&Tables::default(), &CueColumns::default()),
+            RecordingQuality::of(
+                &Tables::default(),
+                &CueColumns::default(),
+                &Weights::default()
+            ),
             None
         );
         let good = FrameQuality::from_values([1.0; 6]);
@@ -269,7 +295,7 @@ mod tests {
             quality: vec![Some(clean), Some(clean), Some(SoundQuality::SILENT), None],
             ..CueColumns::default()
         };
-        let all = RecordingQuality::of(&tables, &cues).unwrap();
+        let all = RecordingQuality::of(&tables, &cues, &Weights::default()).unwrap();
         let scenes: Vec<_> = all
             .stretches
             .iter()
@@ -292,12 +318,19 @@ mod tests {
         assert!(lines[0].1.ends_with("1 of 2 frames poor"), "{lines:?}");
         assert!(lines[1].1.ends_with("1 of 3 cues poor"), "{lines:?}");
         assert_eq!(lines[2].1, "0.50, 1 of 2 stretches of 10 s poor");
-    }
-
-    #[test]
-    fn weights_add_up_to_one() {
-        for scene in [Scene::Speech, Scene::Music, Scene::Action, Scene::Ambience] {
-            assert!((scene.weights().iter().sum::<f32>() - 1.0).abs() < 1e-6);
-        }
+        // The first frame lies behind its cues, the second in none.
+        let frames = FrameScores::all(&tables, &cues, &Weights::default());
+        let own = |sound, frame, both| FrameScores { sound, frame, both };
+        assert_eq!(frames[0], own(None, Some(1.0), None));
+        let near = CueColumns {
+            pts_ns: vec![920_000_000],
+            speech: vec![0.0],
+            quality: vec![Some(SoundQuality::SILENT)],
+            ..CueColumns::default()
+        };
+        let frames = FrameScores::all(&tables, &near, &Weights::default());
+        let ambience = Weights::default().ambience.frames;
+        assert_eq!(frames[0], own(Some(0.0), Some(1.0), Some(ambience)));
+        assert_eq!(frames[1].sound, None);
     }
 }

@@ -39,7 +39,7 @@ const SINCE: [(&str, &str); 1] = [(
 )];
 
 /// The sections, with their subject and the element that takes their keys.
-pub(super) const SECTIONS: [(&str, &str, &str); 7] = [
+pub(super) const SECTIONS: [(&str, &str, &str); 8] = [
     ("ears", "eventness", "How to listen."),
     (
         "gate",
@@ -57,7 +57,12 @@ pub(super) const SECTIONS: [(&str, &str, &str); 7] = [
         "featuresink",
         "How frames are encoded and written.",
     ),
-    // No element: the command itself keeps streams going.
+    // No element: the command itself reads these.
+    (
+        "quality",
+        "",
+        "How the quality of sound and frames is combined.",
+    ),
     ("live", "", "How `earmark live` keeps streams going."),
     ("events", "", "Where `earmark live` sends events."),
 ];
@@ -98,6 +103,9 @@ pub fn reference() -> Vec<Reference> {
             let specs = properties::factory(factory)
                 .map(|factory| properties::own(&factory))
                 .unwrap_or_default();
+            if section == "quality" {
+                return super::quality::keys().map(of_live).to_vec();
+            }
             if factory.is_empty() {
                 return super::live::keys(section).map(of_live).collect();
             }

@@ -19,8 +19,8 @@ use sha2::{Digest, Sha256};
 use super::detail::CueLevels;
 use super::recording::{ClassCounts, RunView, clock};
 use super::truth::{AnchorResult, EventResult};
+use crate::outputs::LeftOut;
 use crate::outputs::features::Readable;
-use crate::outputs::{LeftOut, RecordingQuality};
 use crate::terminal::grouped;
 
 /// Largest page, in bytes.
@@ -466,7 +466,7 @@ pub(super) fn about(run: &RunView) -> Value {
         "gaps": facts.gaps.len(),
         "max_gap": run.setting("budget", "max_gap_ms").and_then(Value::as_f64).map(|ms| ms / 1000.0),
         "untrusted": if facts.untrusted_ns > 0 { Some(Nanos::new(facts.untrusted_ns).to_string()) } else { None },
-        "quality": RecordingQuality::of(&run.tables, &run.cues).map(|quality| quality.lines()).unwrap_or_default(),
+        "quality": run.quality().map(|quality| quality.lines()).unwrap_or_default(),
         "classes": table(run.classes()),
         "parsed": run.events.as_deref().map(parsed),
         "labelled": if run.verdict.is_some() { table(labelled.clone()) } else { Value::Null },

@@ -10,7 +10,9 @@ use serde_json::Value;
 
 use super::truth::{self, AnchorResult, Comparison, EventResult};
 use crate::eval::labels::Event;
+use crate::outputs::RecordingQuality;
 use crate::outputs::features::Readable;
+use crate::quality::Weights;
 
 /// Most gaps listed.
 const MOST_GAPS: usize = 500;
@@ -129,6 +131,11 @@ impl RunView {
         } else {
             latest.saturating_add(1).max(1)
         }
+    }
+
+    /// Quality of its sound and frames, weighed as the pipeline says; `None` if neither was measured.
+    pub(crate) fn quality(&self) -> Option<RecordingQuality> {
+        RecordingQuality::of(&self.tables, &self.cues, &Weights::of_run(&self.config))
     }
 
     /// A setting of the pipeline that made it.

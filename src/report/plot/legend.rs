@@ -2,6 +2,17 @@
 
 use super::shapes::{Align, Colour, Drawing, Theme, wide};
 
+/// What a drawing shows beside frames and anchors.
+#[derive(Clone, Copy)]
+pub(super) struct Has {
+    /// Labelled events.
+    pub labels: bool,
+    /// Candidates that were not taken.
+    pub candidates: bool,
+    /// Quality.
+    pub quality: bool,
+}
+
 /// A mark.
 #[derive(Clone, Copy)]
 enum Mark {
@@ -17,24 +28,28 @@ enum Mark {
     Ring,
     /// Sound that cannot be trusted.
     Hatch,
+    /// Quality of a frame.
+    Point,
+    /// Quality of the sound.
+    Line,
+    /// Quality of both.
+    Area,
 }
 
-/// Draws the marks from `left` to the drawing's width, the first at height `y`; returns the height of the last. `judged`: there are labels;
-/// `keeps`: there are candidates that were not taken.
+/// Draws the marks from `left` to the drawing's width, the first at height `y`; returns the height of the last.
 pub(super) fn draw(
     drawing: &mut Drawing,
     theme: &Theme,
     (left, mut y): (f64, f64),
-    judged: bool,
-    keeps: bool,
+    has: Has,
 ) -> f64 {
     let mut marks: Vec<(Mark, &str)> = Vec::new();
-    if judged {
+    if has.labels {
         marks.push((Mark::Event(theme.found, "✓"), "event with an anchor"));
         let seen = Mark::Event(theme.seen, "○");
         marks.push((seen, "event with a background frame"));
         let missed = Mark::Event(theme.missed, "✕");
-        if keeps {
+        if has.candidates {
             marks.push((missed, "missed event, not heard"));
             let poor = "missed event, heard, budget spent elsewhere";
             marks.push((Mark::Outline(theme.missed), poor));
@@ -43,7 +58,7 @@ pub(super) fn draw(
         }
         marks.push((Mark::Down(theme.false_anchor), "anchor without a label"));
     }
-    if keeps {
+    if has.candidates {
         marks.push((Mark::Ring, "heard, not taken"));
     }
     marks.extend([
@@ -52,6 +67,13 @@ pub(super) fn draw(
         (Mark::Square(theme.untrusted), "untrusted frame"),
         (Mark::Hatch, "sound cannot be trusted"),
     ]);
+    if has.quality {
+        marks.extend([
+            (Mark::Line, "quality of the sound"),
+            (Mark::Point, "of a frame"),
+            (Mark::Area, "of both in ten seconds"),
+        ]);
+    }
     let mut x = left;
     for (mark, words) in marks {
         let room = wide(words, 11.0) + 34.0;
@@ -85,6 +107,9 @@ fn put(drawing: &mut Drawing, theme: &Theme, mark: Mark, x: f64, y: f64) {
             drawing.line(&around, colour, 1.4);
         }
         Mark::Ring => drawing.ring(x + 5.0, y + 5.0, 3.0, theme.soft),
+        Mark::Point => drawing.rect(x + 3.5, y + 3.5, 3.0, 3.0, theme.ink, 1.0),
+        Mark::Line => drawing.line(&[(x, y + 5.0), (x + 11.0, y + 5.0)], theme.soft, 1.2),
+        Mark::Area => drawing.rect(x, y, 10.0, 10.0, theme.soft, 0.2),
         Mark::Hatch => drawing.hatch(x, y - 0.5, 11.0, 11.0, theme.unsure),
     }
 }

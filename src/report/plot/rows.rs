@@ -1,4 +1,6 @@
-//! Turns runs into shapes: rows for sound, eventness, anchors, frames and labels.
+//! Turns runs into shapes: rows for sound, eventness, anchors, frames and labels; `quality`: the row of quality.
+
+mod quality;
 
 use anchoring::plan::Reason;
 use anchoring::tier::Tier;
@@ -78,7 +80,7 @@ pub(super) fn draw(runs: &[&RunView], view: &PlotRange, theme: &Theme) -> Drawin
         sheet.eventness(&strip, distrust);
         sheet.change(&strip);
     }
-    let mut judged = false;
+    let (mut judged, mut measured) = (false, false);
     for run in runs {
         if runs.len() > 1 {
             let name = run.path.file_name().unwrap_or_default().to_string_lossy();
@@ -94,12 +96,18 @@ pub(super) fn draw(runs: &[&RunView], view: &PlotRange, theme: &Theme) -> Drawin
         }
         sheet.anchors(run);
         sheet.frames(run);
+        measured |= sheet.quality(run);
     }
     let bottom = sheet.y;
     sheet.axis(top, bottom);
     let keeps = runs.iter().any(|run| run.summary.candidates_per_min > 0);
     let place = (LEFT, sheet.y + 8.0);
-    sheet.y = legend::draw(&mut sheet.drawing, theme, place, judged, keeps);
+    let has = legend::Has {
+        labels: judged,
+        candidates: keeps,
+        quality: measured,
+    };
+    sheet.y = legend::draw(&mut sheet.drawing, theme, place, has);
     sheet.drawing.height = (sheet.y + 12.0).ceil();
     sheet.drawing
 }
