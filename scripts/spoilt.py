@@ -6,7 +6,7 @@
     spoilt.py score OUT
 
 `make` writes OUT/clean and OUT/spoilt, and the stretches (start_s, stop_s, kind, level) to OUT/spoilt/NAME.json. `plan` lets Earmark listen to both.
-`score` compares them (recovery and calibration: `earmark eval anchors --plan OUT/spoilt/*.jsonl --labels OUT/spoilt/*.labels.csv`): the share of labelled events that got a frame while they lasted, by what is over them; how much of each kind was told as
+`score` compares them (recovery and calibration: `earmark eval anchors --plan OUT/spoilt/*.jsonl --labels OUT/spoilt/*.labels.csv`, or OUT/rest/*.labels.csv for the events outside of stretches that were told): the share of labelled events that got a frame while they lasted, by what is over them; how much of each kind was told as
 untrusted. Intervals: 95 %, recordings drawn again 2,000 times, the same for both plans. Needs numpy and soundfile.
 """
 import argparse, csv, json, pathlib, shutil, subprocess, sys
@@ -104,23 +104,30 @@ def score(a):
     rows = []
     for file in sorted((a.out / "spoilt").glob("*.json")):
         spans = json.loads(file.read_text())["dead"]
-        events = [(float(r["start_s"]), float(r["stop_s"])) for r in csv.DictReader(open(file.with_suffix(".labels.csv")))]
+        labels = list(csv.DictReader(open(file.with_suffix(".labels.csv"))))
+        events = [(float(r["start_s"]), float(r["stop_s"])) for r in labels]
         both = {name: read(a.out / name / f"{file.stem}.jsonl") for name in ("clean", "spoilt")}
         told = {}
         cues = both["spoilt"][1]
         for start, stop, kind in spans:
             inside = (cues[:, 0] >= start) & (cues[:, 0] < stop)
             told[start] = (cues[inside, 1] >= DISTRUST).mean() if inside.any() else 0.0
-        row = {}
-        for start, stop in events:
+        row, rest = {}, []
+        for label, (start, stop) in zip(labels, events):
             over = next((s for s in spans if s[0] <= start < s[1]), None)
             groups = ["none"] if over is None else [over[2], f"{over[2]}, told" if told[over[0]] >= TOLD else f"{over[2]}, not told"]
             if over is None or told[over[0]] < TOLD:
                 groups.append("all but what is told as untrusted")
+                rest.append(label)
             for group in [*groups, "all"]:
                 hit = [((both[name][0] >= start) & (both[name][0] < stop)).any() for name in ("clean", "spoilt")]
                 row.setdefault(group, []).append(hit)
         row["told"] = [[kind, told[start], stop - start] for start, stop, kind in spans]
+        (a.out / "rest").mkdir(exist_ok=True)
+        with open(a.out / "rest" / f"{file.stem}.labels.csv", "w", newline="") as f:
+            out = csv.DictWriter(f, labels[0].keys())
+            out.writeheader()
+            out.writerows(rest)
         rows.append(row)
     rng = np.random.default_rng(0)
     draws = rng.integers(0, len(rows), (2000, len(rows)))
