@@ -1,12 +1,12 @@
 //! The row of quality: sound as a line, both by ten seconds as an area, and a mark for each frame.
 
-use super::{LEFT, RIGHT, Sheet};
+use super::{Canvas, LEFT, RIGHT};
 use crate::report::recording::RunView;
 
 /// Columns of this many pixels have one value of the sound.
 const PIXELS: f64 = 1.5;
 
-impl Sheet<'_> {
+impl Canvas<'_> {
     /// Draws it, if anything was measured; says whether.
     pub(super) fn quality(&mut self, run: &RunView) -> bool {
         let Some(quality) = run.quality() else {
@@ -104,14 +104,14 @@ mod tests {
     use anchoring::cue::SoundQuality;
     use gstearmark::frame_quality::FrameQuality;
 
-    use super::super::{View, draw};
+    use super::super::{PlotRange, draw};
     use crate::report::plot::shapes::Theme;
     use crate::report::recording::tests::shown;
 
     #[test]
     fn quality_is_a_row_of_its_own_where_it_was_measured() {
         let mut run = shown(&[1, 12, 40], "knock");
-        let view = View {
+        let view = PlotRange {
             from: 0.0,
             to: 60.0,
             width: 900.0,
