@@ -80,8 +80,7 @@ pub struct AnchorSettings {
     pub uncertainty_gain: f64,
     /// Which sides grow.
     pub widen: Widen,
-    /// Least length of a window, ms, 0..=120000; shorter windows grow to it. The recording's ends and other anchors
-    /// may still cut it.
+    /// Least length of a window, ms, 0..=120000, unless an end of the recording or another anchor cuts it.
     pub min_window_ms: u32,
     /// Greatest length of a window, ms, 1..=1320000, and at least `pre_ms + post_ms`. By default as long as the other
     /// settings can make one.
@@ -100,8 +99,7 @@ pub struct AnchorSettings {
     pub class_offset_ms: BTreeMap<String, i32>,
     /// Onsets less likely than this become no anchors, 0..=1.
     pub threshold: f64,
-    /// Encoders of clips: how long before an anchor's event its clip begins, ms, -1..=60000; -1: it lies around the frame that an
-    /// encoder of single frames would get.
+    /// Encoders of clips: how long before an anchor's event its clip begins, ms, -1..=60000; -1: around the single frame.
     pub clip_lead_ms: i32,
 }
 
@@ -140,14 +138,12 @@ pub struct BudgetSettings {
     /// Tier of the frames where there is no sound at all, of background frames in silence and in large gaps, and of
     /// the policies `uniform` and `dense`.
     pub untrusted_tier: Tier,
-    /// Largest gap between two frames (also from the start to the first and from the last to the end), ms,
-    /// 1..=3600000.
+    /// Largest gap between two frames, also at the start and the end, ms, 1..=3600000.
     pub max_gap_ms: u32,
     /// What background and untrusted frames are spread evenly over. With `change`, they cost as many tokens and keep the
     /// same largest gap as with `time`; in global planning no more frames are decoded either.
     pub spread: Spread,
-    /// Global planning: how far snapping may move a frame without an anchor to one that is cheaper to decode, ms,
-    /// 0..=60000.
+    /// Global planning: how far snapping may move a frame without an anchor, ms, 0..=60000.
     pub snap_ms: u32,
     /// Global planning: penalty per decoded frame when anchors are chosen, in tokens, 0..=100000; not charged to the
     /// budget. 0 ignores decoding; more prefers anchors near a keyframe, and those that share a GOP.
