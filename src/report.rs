@@ -5,16 +5,19 @@
 //! - `recording`: reads what a page shows from a feature file.
 //! - `truth`: compares labels with anchors and frames.
 //! - `detail`: cues at every zoom level.
+//! - `columns`: numbers and texts as the page's scripts read them. `parsed`: the events of a parser.
 //! - `page`: renders the HTML. `assets/` has its template, style and scripts, and uPlot with its licence.
 //! - [`plot`]: draws a feature file for a paper.
 //! - `decoding`: estimates how long decoding every frame would take.
 //! - `folder`: the pages of a folder, and an index.
 //! - `serve`: the same pages over HTTP, with the recordings.
 
+mod columns;
 mod decoding;
 mod detail;
 mod folder;
 mod page;
+mod parsed;
 pub mod plot;
 mod recording;
 mod serve;

@@ -16,7 +16,9 @@ use minijinja::{AutoEscape, Environment, Value as Slot, context};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::columns::{bytes, numbered, rows, share, short, times};
 use super::detail::CueLevels;
+use super::parsed;
 use super::recording::{ClassCounts, RunView, clock};
 use super::truth::{AnchorResult, EventResult};
 use crate::outputs::LeftOut;
@@ -27,12 +29,8 @@ use crate::terminal::grouped;
 pub(crate) const MOST_BYTES: usize = 15_000_000;
 /// Space for everything but thumbnails and data.
 const MARGIN: usize = 400_000;
-/// Longest label or class, in characters.
-const LONGEST: usize = 120;
 /// Most rows in the tables of labels.
 const MOST_CLASSES: usize = 60;
-/// Most events of a parser that are listed.
-const MOST_EVENTS: usize = 300;
 
 const BASE: &str = include_str!("assets/base.html");
 const PAGE: &str = include_str!("assets/page.html");
@@ -164,14 +162,6 @@ fn title(run: &RunView) -> String {
     short(if id.is_empty() { "a recording" } else { id })
 }
 
-/// Shortens a text.
-fn short(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.into(),
-    }
-}
-
 /// "1.24 s", "3 min 20 s".
 fn time(seconds: f64) -> String {
     if seconds < 100.0 {
@@ -183,45 +173,6 @@ fn time(seconds: f64) -> String {
             hours => format!("{hours} h {} min", whole / 60 % 60),
         }
     }
-}
-
-fn bytes(column: &[u8]) -> String {
-    STANDARD.encode(column)
-}
-
-/// Times in units of 0.1 ms, 32 bits: up to 119 hours.
-fn times(column: impl Iterator<Item = i64>) -> String {
-    let ticks = column.map(|ns| u32::try_from(ns.max(0) / 100_000).unwrap_or(u32::MAX));
-    bytes(&ticks.flat_map(u32::to_le_bytes).collect::<Vec<_>>())
-}
-
-/// Rows, -1 for none.
-fn rows(column: impl Iterator<Item = Option<usize>>) -> String {
-    let rows = column.map(|row| row.and_then(|row| i32::try_from(row).ok()).unwrap_or(-1));
-    bytes(&rows.flat_map(i32::to_le_bytes).collect::<Vec<_>>())
-}
-
-fn share(x: f32) -> u8 {
-    (x.clamp(0.0, 1.0) * 255.0).round() as u8
-}
-
-/// Distinct texts, and the index of each row's text.
-fn numbered<'a>(texts: impl Iterator<Item = &'a str>) -> (Vec<String>, String) {
-    let mut names: Vec<String> = Vec::new();
-    let mut known: BTreeMap<&str, u16> = BTreeMap::new();
-    let numbers: Vec<u8> = texts
-        .flat_map(|text| {
-            let number = *known.entry(text).or_insert_with(|| {
-                // The last index stands for all further texts.
-                if names.len() < usize::from(u16::MAX) {
-                    names.push(short(text));
-                }
-                (names.len() - 1) as u16
-            });
-            number.to_le_bytes()
-        })
-        .collect();
-    (names, bytes(&numbers))
 }
 
 fn sound(strip: &CueLevels) -> Value {
@@ -309,6 +260,7 @@ fn data(run: &RunView) -> Value {
             "more": bytes(&candidates.iter().flat_map(|one| more(one).to_le_bytes()).collect::<Vec<_>>()),
         },
         "events": events,
+        "parsed": run.events.as_deref().map(parsed::timeline),
         "gaps": facts.gaps.iter().map(|(from, to)| [*from as f64 / 1e9, *to as f64 / 1e9]).collect::<Vec<_>>(),
     })
 }
@@ -468,7 +420,7 @@ pub(super) fn about(run: &RunView) -> Value {
         "untrusted": if facts.untrusted_ns > 0 { Some(Nanos::new(facts.untrusted_ns).to_string()) } else { None },
         "quality": run.quality().map(|quality| quality.lines()).unwrap_or_default(),
         "classes": table(run.classes()),
-        "parsed": run.events.as_deref().map(parsed),
+        "parsed": run.events.as_deref().map(parsed::table),
         "labelled": if run.verdict.is_some() { table(labelled.clone()) } else { Value::Null },
         "verdict": verdict,
         "times": stages(run),
@@ -477,22 +429,6 @@ pub(super) fn about(run: &RunView) -> Value {
         "warnings": summary.warnings,
         "thumbnails": summary.thumbnails,
     })
-}
-
-/// What a parser said, by time.
-fn parsed(events: &[h5::EventRow]) -> Value {
-    let rows = events.iter().take(MOST_EVENTS).map(|event| {
-        let how = match event.modality {
-            h5::EventModality::Audio => "heard",
-            h5::EventModality::Visual => "seen",
-        };
-        json!({
-            "class": short(&event.class), "how": how, "onset": event.onset_ns as f64 / 1e9, "offset": event.offset_ns as f64 / 1e9,
-            "score": event.score,
-        })
-    });
-    let rows: Vec<Value> = rows.collect();
-    json!({ "more": events.len().saturating_sub(MOST_EVENTS), "rows": rows })
 }
 
 /// Times of passes and stages, and an estimate for encoding every frame at the same rate.
@@ -560,28 +496,6 @@ mod tests {
         assert!(!text.contains(['<', '>', '&', '\u{2028}']));
         let back: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(back["label"], HOSTILE);
-    }
-
-    #[test]
-    fn columns_are_little_endian_and_never_negative() {
-        let decode = |text: String| STANDARD.decode(text).unwrap();
-        assert_eq!(
-            decode(times([-5, 1_000_000_000].into_iter())),
-            [0, 0, 0, 0, 16, 39, 0, 0]
-        );
-        assert_eq!(
-            decode(rows([None, Some(258)].into_iter())),
-            [255, 255, 255, 255, 2, 1, 0, 0]
-        );
-        let (names, numbers) = numbered(["b", "a", "b"].into_iter());
-        assert_eq!(names, ["b", "a"]);
-        assert_eq!(decode(numbers), [0, 0, 1, 0, 0, 0]);
-    }
-
-    #[test]
-    fn long_names_are_cut_between_characters() {
-        assert_eq!(short(&"é".repeat(500)).chars().count(), LONGEST + 1);
-        assert_eq!(short("é"), "é");
     }
 
     #[test]

@@ -35,6 +35,12 @@
         events.heard = columns.i32(events.heard);
         lanes(events);
       }
+      for (const said of run.parsed ? [run.parsed.heard, run.parsed.seen] : []) {
+        for (const name of ["start", "stop"]) said[name] = columns.time(said[name]);
+        said.class = columns.u16(said.class);
+        said.score = columns.u8(said.score);
+        lanes(said);
+      }
       if (run.thumbnails) {
         const { rows, jpegs } = run.thumbnails;
         run.thumbnails = new Map(rows.map((row, k) => [row, "data:image/jpeg;base64," + jpegs[k]]));

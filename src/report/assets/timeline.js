@@ -129,6 +129,8 @@ Earmark.Timeline = class {
       if (two && run.events) rows.push({ kind: "events", name: "labelled", run: k, height: 18 * run.events.lanes + 6 });
       if (run.anchors.n || run.candidates.n) rows.push({ kind: "anchors", name: "anchors", run: k, height: 46 });
       rows.push({ kind: "frames", name: "frames", run: k, height: 50 });
+      for (const how of ["heard", "seen"])
+        if (run.parsed && run.parsed[how].n) rows.push({ kind: "parsed", name: "parsed, " + how, how, run: k, height: 18 * run.parsed[how].lanes + 6 });
       if (run.gaps.length) rows.push({ kind: "gaps", name: "gaps", run: k, height: 12 });
     });
     let y = 0;
@@ -487,6 +489,26 @@ Earmark.Timeline = class {
         const text = c.measureText(name).width <= room ? name : mark;
         c.fillText(text, left + 3, y + 8);
       }
+    }
+  }
+
+  // What a parser heard or saw: the surer, the stronger.
+  parsed(c, row) {
+    const said = this.data.runs[row.run].parsed[row.how], drawn = [-9, -9, -9], colour = row.how === "heard" ? this.ink.anchor : this.ink.background;
+    const last = Earmark.lower(said.start, this.to);
+    for (let k = Earmark.lower(said.reach, this.from); k < last; k++) {
+      if (said.stop[k] < this.from) continue;
+      const x = this.x(said.start[k]), wide = Math.max(2, this.x(said.stop[k]) - x), y = row.y + 2 + 18 * said.lane[k];
+      if (wide <= 2 && x - drawn[said.lane[k]] < 0.7) continue;
+      drawn[said.lane[k]] = x;
+      c.fillStyle = colour;
+      c.globalAlpha = 0.25 + 0.5 * said.score[k] / 255;
+      c.fillRect(x, y, wide, 15);
+      c.globalAlpha = 1;
+      const left = Math.max(x, this.gutter), room = x + wide - left - 6, name = said.classes[said.class[k]];
+      if (c.measureText(name).width > room) continue;
+      c.fillStyle = this.ink.ink;
+      c.fillText(name, left + 3, y + 8);
     }
   }
 
