@@ -3,8 +3,6 @@
 //! Markup comes from an escaping template, data as JSON that cannot close its element, columns as base64, thumbnails as data URLs. A content
 //! security policy lets the browser run only the page's own scripts.
 
-use std::collections::BTreeMap;
-
 use anchoring::time::Nanos;
 use anyhow::Context;
 use base64::Engine;
