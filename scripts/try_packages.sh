@@ -111,7 +111,8 @@ try_container() {
   say "container: the stage that builds"
   inside "$build" apt-get update -q >"$TREES/build.log"
   inside "$build" apt-get install -y -q --no-install-recommends gcc libc6-dev ca-certificates >>"$TREES/build.log" 2>&1
-  # pip and cargo as they are set up here.
+  # Certificates, pip and cargo as they are set up here.
+  cp /etc/ssl/certs/ca-certificates.crt "$build/etc/ssl/certs/"
   for place in /etc/pip.conf /root/.config/pip /root/.cargo/config.toml; do
     [ ! -e "$place" ] || { mkdir -p "$build$(dirname "$place")" && cp -r "$place" "$build$place"; }
   done
