@@ -4,6 +4,7 @@
 
 INPUT ?= fixtures/kitchen.mp4
 FUZZ_SECONDS ?= 3600
+FUZZ_JOBS ?= 2
 MINUTES ?= 60
 OUTPUT ?=
 
@@ -61,9 +62,9 @@ evidence: build learning ## does listening pay? the protocol on EVIDENCE_CLIPS=4
 ask-table: setup-tests build ## make the guide's table of questions about recordings: accuracy by way of choosing frames, at equal tokens
 	@scripts/ask_table.sh
 
-fuzz: setup ## feed spoilt input to everything that reads what others wrote, FUZZ_SECONDS=3600 a target, two targets at a time
+fuzz: setup ## feed spoilt input to everything that reads what others wrote, FUZZ_SECONDS=3600 a target, FUZZ_JOBS=2 targets at a time
 	cargo build --release --workspace --locked # with what `make test` built
-	$${CARGO_TARGET_DIR:-target}/release/earmark-fuzz --seconds $(FUZZ_SECONDS) --jobs 2
+	$${CARGO_TARGET_DIR:-target}/release/earmark-fuzz --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS)
 
 lint: setup ## check formatting, lints, documentation, and the crates against deny.toml
 	cargo fmt --all --check
