@@ -249,6 +249,7 @@ fn of(section: &'static str, spec: &glib::ParamSpec) -> Reference {
 /// A key that only `earmark live` reads.
 fn of_live(key: super::live::Key) -> Reference {
     let (kind, takes) = match (&key.default, key.range) {
+        (serde_json::Value::Bool(_), _) => ("boolean", "true or false".to_owned()),
         (serde_json::Value::String(_), _) | (_, None) => ("string", "text".to_owned()),
         (default, Some((least, most))) => {
             let whole = default.is_u64();

@@ -158,8 +158,8 @@ pub(crate) fn fit(args: &FitLocalizer, output: Output) -> anyhow::Result<()> {
     let by_chance = of(&Labelled::by_chance);
     let more: Vec<f64> = by_head.iter().zip(&by_match).map(|(a, b)| a - b).collect();
     let (mean, deviation) = mean_and_deviation(&more);
-    // Labels err, and there are few: less than a standard error is no gain.
-    about.helps = mean > 0.0 && mean > deviation / (more.len() as f64).sqrt();
+    // Labels err, and there are few: less than two standard errors is no gain.
+    about.helps = mean > 0.0 && mean > 2.0 * deviation / (more.len() as f64).sqrt();
     let share = |found: &[f64]| mean_and_deviation(found).0;
     let labels: [usize; 2] =
         [true, false].map(|label| usable.iter().map(|one| one.count(label)).sum());
