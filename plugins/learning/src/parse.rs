@@ -207,7 +207,10 @@ fn predict(args: &Predict) -> anyhow::Result<Value> {
             "visual".to_owned(),
             Array::Floats(vec![n, t, c], &predicted.segments[1]),
         ),
-        ("video".to_owned(), Array::Floats(vec![n, c], &predicted.video)),
+        (
+            "video".to_owned(),
+            Array::Floats(vec![n, c], &predicted.video),
+        ),
         ("length".to_owned(), Array::Whole(vec![n], &lengths)),
     ];
     let names: Vec<&String> = which.iter().map(|i| &videos.names[*i]).collect();
