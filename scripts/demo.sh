@@ -15,3 +15,5 @@ labels=()
 [ ! -f "${input%.*}.labels.csv" ] || labels=(--labels "${input%.*}.labels.csv")
 "$target/release/earmark" report "$output" --video "$input" "${labels[@]}" --time-decoding --output "${output%.h5}.html" --overwrite
 echo "demo      the features are in ${output#"$PWD"/}, a page to look at in ${output%.h5}.html" >&2
+command=${target#"$PWD"/}/release/earmark
+echo "demo      next: open that page; '$command inspect ${output#"$PWD"/}' tells the rest, '$command --help' what else there is" >&2

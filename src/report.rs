@@ -87,6 +87,18 @@ pub fn report(args: &cli::Report, output: Output) -> anyhow::Result<()> {
             json!({ "ok": true, "file": args.file, "report": target, "bytes": made.html.len(), "events": made.events, "found": made.found, "seen": made.seen, "missed": made.missed })
         ));
     }
+    if made.events > 0 {
+        let RenderedPage {
+            events,
+            found,
+            seen,
+            missed,
+            ..
+        } = &made;
+        terminal::print(&format!(
+            "labels     {events} events: {found} found by anchors, {seen} more in background frames, {missed} missed"
+        ))?;
+    }
     terminal::print(&format!("report     {}", target.display()))
 }
 
