@@ -107,7 +107,7 @@ pub(crate) fn ask(args: &cli::Ask, output: Output) -> anyhow::Result<()> {
     let asked = asker.ask(&pool, question, &args.options, arm)?;
     let found = spans(&heard, &asked);
     if let Some(place) = place {
-        let shown = page::Shown {
+        let shown = page::PageContent {
             question,
             options: &args.options,
             model: &model,
@@ -145,7 +145,7 @@ pub(crate) fn read_answer(bytes: &[u8], hash: &str) -> Option<String> {
 pub(crate) fn fill_any(path: &std::path::Path) -> anyhow::Result<usize> {
     let template = Template::named(&path.to_string_lossy())?;
     let options = ["a pan", "a glass"].map(str::to_owned);
-    let frame = |number: usize| prompt::Shown {
+    let frame = |number: usize| prompt::PromptFrame {
         number,
         recording: 0,
         name: "kitchen".into(),
@@ -249,7 +249,7 @@ fn prepared(call: &Prepared) -> Value {
 }
 
 /// A frame as JSON.
-pub(crate) fn frame(shown: &prompt::Shown) -> Value {
+pub(crate) fn frame(shown: &prompt::PromptFrame) -> Value {
     json!({
         "frame": shown.number,
         "recording": shown.name,
@@ -263,7 +263,7 @@ pub(crate) fn frame(shown: &prompt::Shown) -> Value {
 }
 
 /// A span as JSON.
-pub(crate) fn span(heard: &[heard::Heard], span: &Span) -> Value {
+pub(crate) fn span(heard: &[heard::HeardRecording], span: &Span) -> Value {
     let one = &heard[span.recording];
     json!({
         "recording": one.name,
@@ -277,7 +277,7 @@ pub(crate) fn span(heard: &[heard::Heard], span: &Span) -> Value {
 
 fn value(
     args: &cli::Ask,
-    heard: &[heard::Heard],
+    heard: &[heard::HeardRecording],
     asked: &Asked,
     found: &[Span],
     asker: &Asker<'_>,
@@ -313,7 +313,7 @@ fn value(
 }
 
 fn text(
-    heard: &[heard::Heard],
+    heard: &[heard::HeardRecording],
     asked: &Asked,
     found: &[Span],
     asker: &Asker<'_>,

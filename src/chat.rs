@@ -27,7 +27,7 @@ pub(crate) use server::Server;
 
 /// The reply that a kept answer to the request with this hash holds, or else that the bytes of a server's answer hold.
 pub(crate) fn reply_in(bytes: &[u8], hash: &str) -> Option<Reply> {
-    let kept = store::Kept::read(bytes, hash, std::path::Path::new("input"));
+    let kept = store::StoredReply::read(bytes, hash, std::path::Path::new("input"));
     let answer = match kept {
         Ok(kept) => kept.answer,
         Err(_) => serde_json::from_slice(bytes).ok()?,

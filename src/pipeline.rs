@@ -45,7 +45,7 @@ use problem::did_you_mean;
 pub use problem::{At, Problem, Problems};
 pub use variables::{Slot, Variables};
 
-use sections::Given;
+use sections::GivenSection;
 use tree::{Key, Kind, Node};
 
 /// The only version of the format.
@@ -230,36 +230,39 @@ fn compile(
     variables.apply(&mut root);
     let sources = live::sources(&root, problems);
     let variables = &variables.with(sources.get(source).map(|source| &source.set));
-    let mut used = variables::Used::default();
+    let mut used = variables::UsedVariables::default();
     let top = top(&mut root, variables, &mut used, problems)?;
     let section = |name: &str| top.iter().find(|(key, _)| key.name == name);
 
     version(section("version"), problems);
-    let anchors = Given::section("anchors", section("anchors"), problems);
-    let budget = Given::section("budget", section("budget"), problems);
+    let anchors = GivenSection::section("anchors", section("anchors"), problems);
+    let budget = GivenSection::section("budget", section("budget"), problems);
     let (settings, planning, places) = sections::settings(&anchors, &budget, problems);
     let ears = sections::properties(
         "eventness",
-        &Given::section("ears", section("ears"), problems),
+        &GivenSection::section("ears", section("ears"), problems),
         problems,
     );
     let gate = sections::properties(
         "anchorgate",
-        &Given::section("gate", section("gate"), problems),
+        &GivenSection::section("gate", section("gate"), problems),
         problems,
     );
     let features = sections::properties(
         "featuresink",
-        &Given::section("features", section("features"), problems),
+        &GivenSection::section("features", section("features"), problems),
         problems,
     );
     let quality = quality::section(
-        &Given::section("quality", section("quality"), problems),
+        &GivenSection::section("quality", section("quality"), problems),
         problems,
     );
-    let live = live::section(&Given::section("live", section("live"), problems), problems);
+    let live = live::section(
+        &GivenSection::section("live", section("live"), problems),
+        problems,
+    );
     let events = live::events(
-        &Given::section("events", section("events"), problems),
+        &GivenSection::section("events", section("events"), problems),
         problems,
     );
 
@@ -394,7 +397,7 @@ fn compile(
 fn top<'a>(
     root: &'a mut Node,
     variables: &Variables,
-    used: &mut variables::Used,
+    used: &mut variables::UsedVariables,
     problems: &mut Vec<Problem>,
 ) -> Option<&'a [(Key, Node)]> {
     let place = root.at;
@@ -473,7 +476,7 @@ fn hears_speech(
     ears: &sections::Properties,
     planning: Planning,
     policy: Policy,
-    budget: &Given<'_>,
+    budget: &GivenSection<'_>,
     problems: &mut Vec<Problem>,
 ) {
     let is = |key: &str, value: &str| ears.text(key).as_deref() == Some(value);
@@ -505,7 +508,7 @@ fn hears_speech(
 fn plan_way(
     given: Option<Planning>,
     policy: Policy,
-    budget: &Given<'_>,
+    budget: &GivenSection<'_>,
     problems: &mut Vec<Problem>,
 ) -> Planning {
     match (given, policy) {

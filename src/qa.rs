@@ -26,7 +26,7 @@ use crate::failure::Usage;
 use crate::files;
 use crate::stop::Stop;
 use crate::terminal::{self, Output};
-use run::Way;
+use run::Method;
 
 /// Most ways of asking in one table.
 const MOST_WAYS: usize = 256;
@@ -109,7 +109,7 @@ fn all_samplings(args: &cli::EvalQa) -> Vec<Sampling> {
 }
 
 /// Every way of asking, in the order of the table.
-fn ways(args: &cli::EvalQa) -> anyhow::Result<Vec<Way>> {
+fn ways(args: &cli::EvalQa) -> anyhow::Result<Vec<Method>> {
     let mut ways = Vec::new();
     let samplings = match &args.sampling[..] {
         [] => all_samplings(args),
@@ -125,7 +125,7 @@ fn ways(args: &cli::EvalQa) -> anyhow::Result<Vec<Way>> {
             for prompt in &args.prompt {
                 let template = Template::named(prompt)?;
                 for sampling in &samplings {
-                    ways.push(Way {
+                    ways.push(Method {
                         sampling: *sampling,
                         template: template.clone(),
                         frames,

@@ -14,7 +14,7 @@ use anyhow::Context;
 use gstearmark::printable::visible;
 
 pub(crate) use numbers::{grouped, shares_text, time, tokens_text};
-pub(crate) use progress::{Moved, Progress, Watch};
+pub(crate) use progress::{PassProgress, Progress, Watch};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug)]

@@ -207,7 +207,7 @@ fn a_plan_is_held_against_labels() {
     assert!(output.status.success(), "{}", seen(&output));
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     // The low frame at 8 s does not count, and the event at 20 s is not in the recording.
-    assert_eq!((&found["looks"], &found["events"]), (&3.into(), &4.into()));
+    assert_eq!((&found["frames"], &found["events"]), (&3.into(), &4.into()));
     assert_eq!(found["tokens"], 1_764);
     assert_eq!(found["recall"][0]["plan"]["value"], 0.5);
     assert_eq!(found["recall"][0]["oracle"]["value"], 0.75);

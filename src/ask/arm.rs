@@ -4,7 +4,7 @@ use anchoring::tier::{Prices, Tier, Tokens};
 use anyhow::bail;
 
 use super::pool::Pool;
-use super::prompt::{Piece, Shown, Template};
+use super::prompt::{Piece, PromptFrame, Template};
 use crate::cli::Sampling;
 
 /// Most frames that are shown with explanations of a sound.
@@ -25,14 +25,14 @@ pub(crate) struct Arm<'a> {
 pub(crate) struct Prepared {
     pub(crate) what: &'static str,
     pub(crate) pieces: Vec<Piece>,
-    pub(crate) frames: Vec<Shown>,
+    pub(crate) frames: Vec<PromptFrame>,
 }
 
 /// A candidate as the template sees it.
-pub(super) fn shown(pool: &Pool<'_>, at: usize, tier: Tier) -> Shown {
+pub(super) fn shown(pool: &Pool<'_>, at: usize, tier: Tier) -> PromptFrame {
     let candidate = pool.candidates[at];
     let heard = &pool.heard[candidate.recording];
-    Shown {
+    PromptFrame {
         number: 0,
         recording: candidate.recording,
         name: heard.name.clone(),
@@ -52,12 +52,15 @@ pub(super) fn shown(pool: &Pool<'_>, at: usize, tier: Tier) -> Shown {
 }
 
 /// The frames of a sound, renumbered.
-pub(super) fn of_sound(frames: &[Shown], (recording, row): (usize, usize)) -> Vec<Shown> {
+pub(super) fn of_sound(
+    frames: &[PromptFrame],
+    (recording, row): (usize, usize),
+) -> Vec<PromptFrame> {
     let own = frames.iter().filter(|shown| {
         shown.recording == recording && shown.sound.as_ref().is_some_and(|(of, _, _)| *of == row)
     });
     let own = own.take(EXPLAINED_FRAMES).cloned().enumerate();
-    own.map(|(at, shown)| Shown {
+    own.map(|(at, shown)| PromptFrame {
         number: at + 1,
         ..shown
     })
@@ -65,7 +68,7 @@ pub(super) fn of_sound(frames: &[Shown], (recording, row): (usize, usize)) -> Ve
 }
 
 /// The label of the sound of frames.
-pub(super) fn label_of(frames: &[Shown]) -> String {
+pub(super) fn label_of(frames: &[PromptFrame]) -> String {
     let sound = frames.first().and_then(|shown| shown.sound.as_ref());
     sound.map(|(_, _, label)| label.clone()).unwrap_or_default()
 }

@@ -8,11 +8,11 @@ use anyhow::Context;
 
 use super::answer::{self, Answer};
 use super::arm::{Arm, Prepared, label_of, of_sound, shown};
-use super::choose::{self, Fits};
+use super::choose::{self, AnchorFits};
 use super::evidence::{Asked, Explained};
 use super::gallery::Gallery;
 use super::pool::Pool;
-use super::prompt::{self, Piece, Shown, Template};
+use super::prompt::{self, Piece, PromptFrame, Template};
 use super::scorers::Scorers;
 use super::sounds::Sounds;
 use crate::chat::{Abilities, Call, Client, Image, Shape};
@@ -68,7 +68,7 @@ impl<'a> Asker<'a> {
     ///
     /// # Errors
     /// The text encoder fails.
-    pub(crate) fn fits(&self, pool: &Pool<'_>, question: &str) -> anyhow::Result<Fits> {
+    pub(crate) fn fits(&self, pool: &Pool<'_>, question: &str) -> anyhow::Result<AnchorFits> {
         self.scorers.fits(pool, &self.sounds, question)
     }
 
@@ -79,7 +79,7 @@ impl<'a> Asker<'a> {
     pub(crate) fn scored(
         &self,
         pool: &Pool<'_>,
-        fits: &Fits,
+        fits: &AnchorFits,
         question: &str,
         sampling: Sampling,
     ) -> anyhow::Result<Vec<(usize, f64)>> {
@@ -96,10 +96,10 @@ impl<'a> Asker<'a> {
     pub(crate) fn shown(
         &self,
         pool: &Pool<'_>,
-        fits: &Fits,
+        fits: &AnchorFits,
         arm: Arm<'_>,
         localized: &[(usize, f64)],
-    ) -> anyhow::Result<Vec<Shown>> {
+    ) -> anyhow::Result<Vec<PromptFrame>> {
         let arm = Arm {
             sampling: self.scorers.instead(arm.sampling),
             ..arm
@@ -114,11 +114,12 @@ impl<'a> Asker<'a> {
             self.look.seed,
             localized,
         )?;
-        let mut all: Vec<Shown> = chosen.iter().map(|at| shown(pool, *at, arm.tier)).collect();
+        let mut all: Vec<PromptFrame> =
+            chosen.iter().map(|at| shown(pool, *at, arm.tier)).collect();
         if far {
             // If every frame lies in a window, even the furthest is not far; then the strategy adds one frame instead.
             match choose::furthest(pool, &chosen) {
-                Some(at) => all.push(Shown {
+                Some(at) => all.push(PromptFrame {
                     far: true,
                     ..shown(pool, at, arm.tier)
                 }),
@@ -136,13 +137,13 @@ impl<'a> Asker<'a> {
     }
 
     /// The frames for the localizer.
-    pub(crate) fn candidates(&self, pool: &Pool<'_>) -> Vec<(usize, Shown)> {
+    pub(crate) fn candidates(&self, pool: &Pool<'_>) -> Vec<(usize, PromptFrame)> {
         let all = choose::for_localizer(pool, self.look.localizer_calls as usize);
         all.into_iter()
             .map(|at| {
                 (
                     at,
-                    Shown {
+                    PromptFrame {
                         number: 1,
                         ..shown(pool, at, self.look.localizer_tier)
                     },
@@ -155,7 +156,7 @@ impl<'a> Asker<'a> {
     ///
     /// # Errors
     /// A recording cannot be decoded.
-    pub(crate) fn decode(&mut self, pool: &Pool<'_>, frames: &[Shown]) -> anyhow::Result<()> {
+    pub(crate) fn decode(&mut self, pool: &Pool<'_>, frames: &[PromptFrame]) -> anyhow::Result<()> {
         let wanted: Vec<_> = frames
             .iter()
             .map(|shown| (shown.recording, shown.at, shown.tier))
@@ -173,12 +174,16 @@ impl<'a> Asker<'a> {
         candidates: &[usize],
         tier: Tier,
     ) -> anyhow::Result<()> {
-        let frames: Vec<Shown> = candidates.iter().map(|at| shown(pool, *at, tier)).collect();
+        let frames: Vec<PromptFrame> = candidates.iter().map(|at| shown(pool, *at, tier)).collect();
         self.decode(pool, &frames)
     }
 
     /// Sets the frames' own times and returns their images.
-    fn images(&mut self, pool: &Pool<'_>, frames: &mut [Shown]) -> anyhow::Result<Vec<Image>> {
+    fn images(
+        &mut self,
+        pool: &Pool<'_>,
+        frames: &mut [PromptFrame],
+    ) -> anyhow::Result<Vec<Image>> {
         self.decode(pool, frames)?;
         let mut images = Vec::with_capacity(frames.len());
         for shown in frames {
@@ -241,8 +246,8 @@ impl<'a> Asker<'a> {
     fn behind(
         &self,
         pool: &Pool<'_>,
-        fits: &Fits,
-        frames: &[Shown],
+        fits: &AnchorFits,
+        frames: &[PromptFrame],
         arm: Arm<'_>,
     ) -> Option<((usize, usize), Vec<String>)> {
         if !arm.template.explanations {
@@ -357,7 +362,7 @@ impl<'a> Asker<'a> {
         candidate: usize,
         arm: Arm<'_>,
     ) -> anyhow::Result<Answer> {
-        let mut frames = [Shown {
+        let mut frames = [PromptFrame {
             number: 1,
             ..shown(pool, candidate, arm.tier)
         }];
@@ -410,7 +415,7 @@ impl<'a> Asker<'a> {
         options: &[String],
     ) -> anyhow::Result<Localized> {
         let candidates = self.candidates(pool);
-        let all: Vec<Shown> = candidates.iter().map(|(_, frame)| frame.clone()).collect();
+        let all: Vec<PromptFrame> = candidates.iter().map(|(_, frame)| frame.clone()).collect();
         self.decode(pool, &all)?;
         let (mut scores, mut calls, mut tokens) = (Vec::new(), 0, 0);
         for (at, frame) in candidates {
@@ -448,7 +453,7 @@ impl<'a> Asker<'a> {
     fn explain(
         &mut self,
         pool: &Pool<'_>,
-        frames: &[Shown],
+        frames: &[PromptFrame],
         sound: (usize, usize),
         said: &[String],
     ) -> anyhow::Result<Explained> {

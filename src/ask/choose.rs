@@ -19,12 +19,12 @@ const SHARPNESS: i32 = 3;
 const ALSO: f64 = 0.5;
 
 /// How well each anchor fits a question, by recording.
-pub(crate) struct Fits {
+pub(crate) struct AnchorFits {
     by_sound: Vec<Vec<f64>>,
     best: f64,
 }
 
-impl Fits {
+impl AnchorFits {
     pub(crate) fn new(pool: &Pool<'_>, sounds: &Sounds, question: &str) -> Self {
         let words = Words::of(question);
         Self::of_sounds(pool, |label| sounds.fit(&words, label))
@@ -82,7 +82,7 @@ impl Fits {
 pub(crate) fn choose(
     sampling: Sampling,
     pool: &Pool<'_>,
-    fits: &Fits,
+    fits: &AnchorFits,
     n: usize,
     seed: u64,
     localized: &[(usize, f64)],
@@ -360,7 +360,7 @@ mod tests {
             &[(10, 0.6, "Bell"), (25, 0.9, "Dog"), (48, 0.8, "Dog")],
         )];
         let pool = Pool::new(&all);
-        let fits = Fits::new(&pool, &Sounds::read(None).unwrap(), question);
+        let fits = AnchorFits::new(&pool, &Sounds::read(None).unwrap(), question);
         let localized: Vec<_> = for_localizer(&pool, 32)
             .into_iter()
             .map(|at| (at, -(pool.candidates[at].at.seconds() - 25.0).abs()))
@@ -444,7 +444,7 @@ mod tests {
     fn too_few_candidates_are_an_error() {
         let all = [heard(1, &[])];
         let pool = Pool::new(&all);
-        let fits = Fits::new(&pool, &Sounds::read(None).unwrap(), "x");
+        let fits = AnchorFits::new(&pool, &Sounds::read(None).unwrap(), "x");
         assert!(
             choose(Sampling::Uniform, &pool, &fits, 9, 1, &[])
                 .unwrap_err()

@@ -4,8 +4,8 @@ use anchoring::tier::Tokens;
 use anchoring::time::Nanos;
 
 use super::answer::Answer;
-use super::heard::Heard;
-use super::prompt::Shown;
+use super::heard::HeardRecording;
+use super::prompt::PromptFrame;
 
 /// A frame without a sound counts with this much on each side.
 const AROUND: Nanos = Nanos::from_ms(500);
@@ -25,7 +25,7 @@ pub(crate) struct Explained {
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) answer: Answer,
-    pub(crate) frames: Vec<Shown>,
+    pub(crate) frames: Vec<PromptFrame>,
     /// Calls of the localizer, and the tokens of their frames.
     pub(crate) localizer: (u64, Tokens),
     pub(crate) explained: Option<Explained>,
@@ -53,9 +53,9 @@ pub(crate) struct Span {
 }
 
 /// The stretches that support an answer: those of the frames it names, or of all but the far one if it names none.
-pub(crate) fn spans(heard: &[Heard], asked: &Asked) -> Vec<Span> {
+pub(crate) fn spans(heard: &[HeardRecording], asked: &Asked) -> Vec<Span> {
     let cited = &asked.answer.cited;
-    let counts = |shown: &&Shown| match cited.is_empty() {
+    let counts = |shown: &&PromptFrame| match cited.is_empty() {
         true => !shown.far,
         false => cited.contains(&shown.number),
     };
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn evidence_is_the_window_of_what_was_cited() {
         let all = [heard(60, &[(10, 0.6, "Bell"), (25, 0.9, "Dog")])];
-        let frame = |number: usize, ms: i64, row: Option<usize>| Shown {
+        let frame = |number: usize, ms: i64, row: Option<usize>| PromptFrame {
             at: Nanos::from_ms(ms),
             sound: row.map(|row| (row, Nanos::ZERO, String::new())),
             ..shown(number, "")
@@ -113,7 +113,7 @@ mod tests {
                 frame(1, 10_100, Some(0)),
                 frame(2, 25_100, Some(1)),
                 frame(3, 25_300, Some(1)),
-                Shown {
+                PromptFrame {
                     far: true,
                     ..frame(4, 59_900, None)
                 },

@@ -12,7 +12,7 @@ use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use jpeg_encoder::{ColorType, Encoder};
 
-use super::heard::Heard;
+use super::heard::HeardRecording;
 use crate::chat::Image;
 use crate::session::{self, DecodedFrame};
 use crate::stop::Stop;
@@ -74,7 +74,11 @@ impl Gallery {
     ///
     /// # Errors
     /// A recording cannot be decoded.
-    pub(crate) fn want(&mut self, heard: &[Heard], wanted: &[Which]) -> anyhow::Result<()> {
+    pub(crate) fn want(
+        &mut self,
+        heard: &[HeardRecording],
+        wanted: &[Which],
+    ) -> anyhow::Result<()> {
         let mut missing: BTreeMap<usize, BTreeMap<Nanos, BTreeSet<Tier>>> = BTreeMap::new();
         for which in wanted
             .iter()
@@ -97,7 +101,7 @@ impl Gallery {
     fn decode(
         &mut self,
         recording: usize,
-        heard: &Heard,
+        heard: &HeardRecording,
         times: &BTreeMap<Nanos, BTreeSet<Tier>>,
     ) -> anyhow::Result<()> {
         // Times to decode, each with the wanted times that it serves.

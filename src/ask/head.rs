@@ -19,7 +19,7 @@ const WIDEST: usize = 4096;
 
 /// What a head was made for, and whether it helps.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct About {
+pub(crate) struct HeadCard {
     pub(crate) layout: String,
     /// Numbers of a stored feature.
     pub(crate) dim: usize,
@@ -38,7 +38,7 @@ pub(crate) struct About {
 
 /// A head.
 pub(crate) struct Head {
-    pub(crate) about: About,
+    pub(crate) about: HeadCard,
     mean: Vec<f32>,
     scale: Vec<f32>,
     /// By value, then by hidden unit.
@@ -75,7 +75,7 @@ impl Head {
         let (_, about) = SafeTensors::read_metadata(bytes)?;
         let note = about.metadata().as_ref().and_then(|all| all.get("earmark"));
         let note: Value = serde_json::from_str(note.context("it has no card")?)?;
-        let about: About = serde_json::from_value(note["localizer"].clone())
+        let about: HeadCard = serde_json::from_value(note["localizer"].clone())
             .context("its card does not say what it was made for")?;
         if about.layout != LAYOUT {
             bail!("its layout is `{}`: must be {LAYOUT}", about.layout);

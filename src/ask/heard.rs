@@ -31,7 +31,7 @@ pub(crate) struct Sound {
 
 /// A recording with its anchors.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Heard {
+pub(crate) struct HeardRecording {
     pub(crate) name: String,
     pub(crate) video: PathBuf,
     /// Its feature file or plan.
@@ -46,7 +46,7 @@ pub(crate) struct Heard {
 ///
 /// # Errors
 /// A file cannot be read, or its recording is missing.
-pub(crate) fn read(given: &Path, video: &Path) -> anyhow::Result<Vec<Heard>> {
+pub(crate) fn read(given: &Path, video: &Path) -> anyhow::Result<Vec<HeardRecording>> {
     if !given.is_dir() {
         return Ok(vec![one(given, video)?]);
     }
@@ -121,7 +121,7 @@ fn begins_as_plan(path: &Path) -> bool {
 ///
 /// # Errors
 /// The file cannot be read, or its recording is missing.
-pub(crate) fn one(file: &Path, video: &Path) -> anyhow::Result<Heard> {
+pub(crate) fn one(file: &Path, video: &Path) -> anyhow::Result<HeardRecording> {
     let stem = file.file_stem().unwrap_or_default();
     let video = recording_named(stem, video).with_context(|| {
         format!(
@@ -150,7 +150,7 @@ pub(crate) fn one(file: &Path, video: &Path) -> anyhow::Result<Heard> {
     Ok(heard)
 }
 
-fn of_features(file: &Path) -> anyhow::Result<Heard> {
+fn of_features(file: &Path) -> anyhow::Result<HeardRecording> {
     let readable = Readable::open(file, Parts::Tables)?;
     let summary = readable.summary()?;
     let tables = h5::read_tables(readable.path())?;
@@ -172,7 +172,7 @@ fn of_features(file: &Path) -> anyhow::Result<Heard> {
             .filter(|row| *row < sounds.len())?;
         Some((Nanos::new(*pts), row))
     });
-    Ok(Heard {
+    Ok(HeardRecording {
         name: summary.video_id,
         video: PathBuf::new(),
         file: PathBuf::new(),
@@ -182,8 +182,8 @@ fn of_features(file: &Path) -> anyhow::Result<Heard> {
     })
 }
 
-fn of_plan(file: &Path) -> anyhow::Result<Heard> {
-    let mut heard = Heard {
+fn of_plan(file: &Path) -> anyhow::Result<HeardRecording> {
+    let mut heard = HeardRecording {
         name: String::new(),
         video: PathBuf::new(),
         file: PathBuf::new(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::choose::Fits;
+use super::choose::AnchorFits;
 use super::pool::Pool;
 use super::sounds::{self, Sounds};
 use crate::text_encoder::{TextEncoder, cosine};
@@ -20,7 +20,7 @@ pub(super) fn fits(
     text: &mut TextEncoder,
     own: &Sounds,
     question: &str,
-) -> anyhow::Result<Fits> {
+) -> anyhow::Result<AnchorFits> {
     let asked = text.vector(question)?.to_vec();
     let mut labels: BTreeSet<String> = sounds::built_in_labels().map(str::to_lowercase).collect();
     labels.extend(own.labels().map(str::to_owned));
@@ -42,5 +42,5 @@ pub(super) fn fits(
             ((likeness[at] - mean) / spread.max(1e-9) - STANDS_OUT).max(0.0)
         })
     };
-    Ok(Fits::of_sounds(pool, fit))
+    Ok(AnchorFits::of_sounds(pool, fit))
 }

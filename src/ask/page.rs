@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::evidence::{Asked, Span};
 use super::gallery::Gallery;
-use super::heard::Heard;
+use super::heard::HeardRecording;
 use super::prompt::letter;
 use crate::report::{clock, link, page_from};
 
@@ -18,11 +18,11 @@ const PAGE: &str = include_str!("assets/ask.html");
 const SCRIPT: &str = include_str!("assets/ask.js");
 
 /// The content of a page.
-pub(super) struct Shown<'a> {
+pub(super) struct PageContent<'a> {
     pub(super) question: &'a str,
     pub(super) options: &'a [String],
     pub(super) model: &'a str,
-    pub(super) heard: &'a [Heard],
+    pub(super) heard: &'a [HeardRecording],
     pub(super) asked: &'a Asked,
     pub(super) spans: &'a [Span],
 }
@@ -32,7 +32,7 @@ pub(super) struct Shown<'a> {
 /// # Errors
 /// The path from there to a recording cannot be written, or a frame is missing.
 pub(super) fn render(
-    shown: &Shown<'_>,
+    shown: &PageContent<'_>,
     gallery: &Gallery,
     target: &Path,
 ) -> anyhow::Result<String> {

@@ -2,7 +2,7 @@
 
 use anchoring::time::Nanos;
 
-use super::heard::Heard;
+use super::heard::HeardRecording;
 
 /// Interval of the grid, unless that gives too many frames.
 const STEP: Nanos = Nanos::from_ms(1000);
@@ -31,7 +31,7 @@ pub(crate) struct Candidate {
 
 /// All candidates, by recording and time.
 pub(crate) struct Pool<'a> {
-    pub(crate) heard: &'a [Heard],
+    pub(crate) heard: &'a [HeardRecording],
     pub(crate) candidates: Vec<Candidate>,
     /// Where each recording begins if they are played one after another.
     begins: Vec<i64>,
@@ -40,7 +40,7 @@ pub(crate) struct Pool<'a> {
 }
 
 impl<'a> Pool<'a> {
-    pub(crate) fn new(heard: &'a [Heard]) -> Self {
+    pub(crate) fn new(heard: &'a [HeardRecording]) -> Self {
         let (mut begins, mut length) = (Vec::new(), 0_i64);
         for one in heard {
             begins.push(length);
@@ -68,7 +68,7 @@ impl<'a> Pool<'a> {
     }
 }
 
-fn of_recording(recording: usize, heard: &Heard, step: Nanos) -> Vec<Candidate> {
+fn of_recording(recording: usize, heard: &HeardRecording, step: Nanos) -> Vec<Candidate> {
     let last = (heard.duration - END).max(Nanos::ZERO);
     // Windows are disjoint, so only the last that begins before a time can hold it.
     let mut by_start: Vec<usize> = (0..heard.sounds.len()).collect();
@@ -140,9 +140,9 @@ pub(super) mod tests {
     use crate::ask::heard::Sound;
 
     /// A made-up recording with sounds at these seconds.
-    pub(in super::super) fn heard(seconds: i64, sounds: &[(i64, f64, &str)]) -> Heard {
+    pub(in super::super) fn heard(seconds: i64, sounds: &[(i64, f64, &str)]) -> HeardRecording {
         let s = |at: i64| Nanos::from_ms(1000 * at);
-        Heard {
+        HeardRecording {
             name: "kitchen".into(),
             video: "kitchen.mp4".into(),
             file: "kitchen.h5".into(),

@@ -64,7 +64,7 @@ pub(crate) struct Template {
 
 /// A frame as a template sees it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Shown {
+pub(crate) struct PromptFrame {
     /// From 1.
     pub(crate) number: usize,
     /// Which recording, and its name.
@@ -192,11 +192,11 @@ impl Template {
         &self,
         question: &str,
         options: &[String],
-        frames: &[Shown],
+        frames: &[PromptFrame],
         explanations: &[String],
     ) -> anyhow::Result<Vec<Piece>> {
         let name = &self.name;
-        let slot = |shown: &Shown| FrameSlot {
+        let slot = |shown: &PromptFrame| FrameSlot {
             number: shown.number,
             recording: plain(&shown.name),
             at: seconds(shown.pts.unwrap_or(shown.at)),
@@ -312,9 +312,9 @@ fn seconds(at: Nanos) -> String {
 pub(super) mod tests {
     use super::*;
 
-    pub(in super::super) fn shown(number: usize, label: &str) -> Shown {
+    pub(in super::super) fn shown(number: usize, label: &str) -> PromptFrame {
         let at = Nanos::from_ms(12_440 + 1000 * number as i64);
-        Shown {
+        PromptFrame {
             number,
             recording: 0,
             name: "kitchen".into(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::choose::Fits;
+use super::choose::AnchorFits;
 use super::dual::Dual;
 use super::head::Head;
 use super::meaning;
@@ -75,10 +75,10 @@ impl Scorers {
         pool: &Pool<'_>,
         sounds: &Sounds,
         question: &str,
-    ) -> anyhow::Result<Fits> {
+    ) -> anyhow::Result<AnchorFits> {
         match &self.text {
             Some(text) => meaning::fits(pool, &mut text.borrow_mut(), sounds, question),
-            None => Ok(Fits::new(pool, sounds, question)),
+            None => Ok(AnchorFits::new(pool, sounds, question)),
         }
     }
 
@@ -98,7 +98,7 @@ impl Scorers {
     pub(super) fn scores(
         &self,
         pool: &Pool<'_>,
-        fits: &Fits,
+        fits: &AnchorFits,
         question: &str,
         sampling: Sampling,
     ) -> anyhow::Result<Vec<(usize, f64)>> {

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use gstearmark::h5::{self, Parts};
 use sha2::{Digest, Sha256};
 
-use super::choose::Fits;
+use super::choose::AnchorFits;
 use super::pool::Pool;
 use super::sounds::Words;
 use crate::outputs::features::Readable;
@@ -115,7 +115,7 @@ pub(crate) fn question(text: Option<&mut TextEncoder>, question: &str) -> anyhow
 pub(crate) fn values(
     pool: &Pool<'_>,
     stored: &Stored,
-    fits: &Fits,
+    fits: &AnchorFits,
     question: &[f32],
     at: usize,
 ) -> anyhow::Result<Vec<f32>> {
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(stored.nearest(Nanos::from_ms(9_000)).0, 0);
         let all = [heard(5, &[(2, 0.75, "Bell")])];
         let pool = Pool::new(&all);
-        let fits = Fits::new(
+        let fits = AnchorFits::new(
             &pool,
             &Sounds::read(None).unwrap(),
             "When did the bell ring?",

@@ -57,7 +57,7 @@ pub(super) enum PoolEvent<'a> {
     /// A worker starts a request.
     Begun(usize, usize),
     /// A worker makes progress: its stage, and the position in nanoseconds.
-    Moved(usize, &'a str, i64),
+    PassProgress(usize, &'a str, i64),
     /// A request has ended after this time.
     Ended(usize, usize, Outcome, Duration),
 }
@@ -294,7 +294,7 @@ impl Pool {
                         worker.is_ready = true;
                         self.false_starts = 0;
                     }
-                    Reply::Moved {
+                    Reply::PassProgress {
                         stage,
                         at_ns,
                         count,
@@ -306,7 +306,7 @@ impl Pool {
                             running.count = Some(count);
                             running.moved = Instant::now();
                         }
-                        on(PoolEvent::Moved(place, &stage, at_ns), queue)?;
+                        on(PoolEvent::PassProgress(place, &stage, at_ns), queue)?;
                     }
                     // Replies of a worker that is being killed are ignored.
                     _ if worker.ended.is_some() => {}

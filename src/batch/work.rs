@@ -102,7 +102,7 @@ impl BatchRun<'_> {
                 tally.bars.begin(place, &item.job.video_id, item.length());
                 Ok(())
             }
-            PoolEvent::Moved(place, stage, at_ns) => {
+            PoolEvent::PassProgress(place, stage, at_ns) => {
                 tally.bars.moved(place, stage, Nanos::new(at_ns).seconds());
                 Ok(())
             }

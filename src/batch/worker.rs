@@ -19,7 +19,7 @@ use crate::pipeline::{Pipeline, Variables};
 use crate::recording::{self, Input, Recording};
 use crate::session::{self, Task, class_of};
 use crate::stop::Stop;
-use crate::terminal::{Moved, Watch};
+use crate::terminal::{PassProgress, Watch};
 
 /// Longest request or reply, in bytes.
 pub(super) const LONGEST_LINE: u64 = 16 << 20;
@@ -68,7 +68,7 @@ pub(super) enum Reply {
     /// Ready for the first request.
     Ready,
     /// Progress.
-    Moved {
+    PassProgress {
         stage: String,
         at_ns: i64,
         count: u64,
@@ -183,8 +183,8 @@ fn extract(
         stall: Duration::from_secs(request.stall_s),
     };
     let writer = replies.clone();
-    let watch = Watch::Program(Arc::new(move |moved: &Moved| {
-        let _ = writer.say(&Reply::Moved {
+    let watch = Watch::Program(Arc::new(move |moved: &PassProgress| {
+        let _ = writer.say(&Reply::PassProgress {
             stage: moved.stage.into(),
             at_ns: moved.at.max(Nanos::ZERO).get(),
             count: moved.count,

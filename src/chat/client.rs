@@ -10,7 +10,7 @@ use ureq::tls::{RootCerts, TlsConfig};
 use super::call::Call;
 use super::reply::Reply;
 use super::server::Server;
-use super::store::{Kept, Store};
+use super::store::{Store, StoredReply};
 use crate::stop::Stop;
 
 /// Longest answer, in bytes.
@@ -185,7 +185,7 @@ impl Client {
             number += 1;
         };
         let took_ms = took.as_secs_f64() * 1e3;
-        let kept = Kept::new(&hash, &self.server.url, &self.server.model, took_ms, answer);
+        let kept = StoredReply::new(&hash, &self.server.url, &self.server.model, took_ms, answer);
         self.store.put(&hash, &kept).map_err(fatal)?;
         self.ledger.calls += 1;
         self.count(&reply, took_ms);

@@ -14,7 +14,7 @@ const LARGEST: u64 = 64 << 20;
 
 /// A kept answer.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(super) struct StoredReply {
     schema: String,
     request_sha256: String,
     url: String,
@@ -25,7 +25,7 @@ pub(super) struct Kept {
     pub(super) answer: Value,
 }
 
-impl Kept {
+impl StoredReply {
     pub(super) fn new(hash: &str, url: &str, model: &str, took_ms: f64, answer: Value) -> Self {
         Self {
             schema: SCHEMA.into(),
@@ -38,7 +38,7 @@ impl Kept {
     }
 }
 
-impl Kept {
+impl StoredReply {
     /// The answer to the request with this hash, from the text of a file.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ impl Store {
     ///
     /// # Errors
     /// The file cannot be read, or is not a kept answer.
-    pub(super) fn get(&self, hash: &str) -> anyhow::Result<Option<Kept>> {
+    pub(super) fn get(&self, hash: &str) -> anyhow::Result<Option<StoredReply>> {
         let file = self.file(hash);
         let name = || format!("cannot read the kept call {}", file.display());
         match file.metadata() {
@@ -95,14 +95,14 @@ impl Store {
             Ok(_) => {}
         }
         let text = std::fs::read(&file).with_context(name)?;
-        Kept::read(&text, hash, &file).map(Some)
+        StoredReply::read(&text, hash, &file).map(Some)
     }
 
     /// Keeps an answer.
     ///
     /// # Errors
     /// It cannot be written.
-    pub(super) fn put(&self, hash: &str, kept: &Kept) -> anyhow::Result<()> {
+    pub(super) fn put(&self, hash: &str, kept: &StoredReply) -> anyhow::Result<()> {
         let file = self.file(hash);
         let folder = self.0.join(&hash[..2]);
         std::fs::create_dir_all(&folder)
@@ -124,7 +124,10 @@ mod tests {
         let [one, two] = ["a", "b"].map(|letter| letter.repeat(64));
         assert!(store.get(&one).unwrap().is_none());
         store
-            .put(&one, &Kept::new(&one, "u", "m", 1.5, json!({ "x": 1 })))
+            .put(
+                &one,
+                &StoredReply::new(&one, "u", "m", 1.5, json!({ "x": 1 })),
+            )
             .unwrap();
         let kept = store.get(&one).unwrap().unwrap();
         assert_eq!((kept.took_ms, &kept.answer), (1.5, &json!({ "x": 1 })));

@@ -143,7 +143,7 @@ pub(crate) struct Submission {
 
 /// As in the file.
 #[derive(Deserialize)]
-struct Given {
+struct EpicRow {
     version: Option<String>,
     challenge: Option<String>,
     results: Results,
@@ -198,7 +198,7 @@ impl<'de> Deserialize<'de> for Results {
 /// # Errors
 /// The file cannot be read, belongs to another challenge, or a detection is invalid.
 pub(crate) fn submission(path: &Path, kind: Kind) -> anyhow::Result<Submission> {
-    let given: Given = text::json(
+    let given: EpicRow = text::json(
         path,
         "a submission: {\"challenge\": …, \"results\": {VIDEO: [{\"interaction\": 3, \"score\": 0.5, \"segment\": [start_s, stop_s]}, …]}}",
     )?;

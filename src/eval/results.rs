@@ -25,7 +25,7 @@ pub struct Results {
     /// Labelled events.
     pub events: usize,
     /// Frames that count.
-    #[serde(rename = "looks")]
+    #[serde(rename = "frames")]
     pub frame_count: usize,
     /// Their price.
     pub tokens: u64,
@@ -199,7 +199,7 @@ pub struct RecordingResult {
     /// Labelled events.
     pub events: usize,
     /// Frames that count.
-    #[serde(rename = "looks")]
+    #[serde(rename = "frames")]
     pub frame_count: usize,
     /// Share hit by the plan.
     pub plan: f64,

@@ -11,7 +11,7 @@ use anchoring::onset::weights::Weights;
 use super::augment::disguise;
 use super::corpus::Recording;
 use super::matching::matched;
-use super::net::{Adam, After, Layer, Net, Trace, cross_entropy, rate};
+use super::net::{Activation, Adam, Layer, Net, Trace, cross_entropy, rate};
 use super::random::Random;
 
 /// Hidden units for the candidate's own inputs, for each earlier candidate, and for both.
@@ -201,14 +201,14 @@ struct Activations {
 impl Shape {
     fn new(inputs: usize) -> Self {
         Self {
-            front: Net(vec![Layer::dense(inputs, FRONT, After::Relu)]),
+            front: Net(vec![Layer::dense(inputs, FRONT, Activation::Relu)]),
             peer: Net(vec![
-                Layer::dense(COMPARISON + inputs, PEER, After::Relu),
-                Layer::dense(PEER, PEER, After::Relu),
+                Layer::dense(COMPARISON + inputs, PEER, Activation::Relu),
+                Layer::dense(PEER, PEER, Activation::Relu),
             ]),
             back: Net(vec![
-                Layer::dense(JOINED, BACK, After::Relu),
-                Layer::dense(BACK, 1, After::Linear),
+                Layer::dense(JOINED, BACK, Activation::Relu),
+                Layer::dense(BACK, 1, Activation::Linear),
             ]),
         }
     }

@@ -15,7 +15,7 @@ use half::f16;
 use super::candidate_net::standard;
 use super::corpus::Recording;
 use super::matching;
-use super::net::{Adam, After, Layer, Net, cross_entropy, rate};
+use super::net::{Activation, Adam, Layer, Net, cross_entropy, rate};
 use super::random::Random;
 use super::sound::{self, lock};
 use crate::recording::Input;
@@ -152,7 +152,7 @@ pub(super) fn learn(
         .map(|row| row.iter().map(|x| x.to_f32()).collect())
         .collect();
     let standard = standard(dim, wide.iter().map(Vec::as_slice));
-    let net = Net(vec![Layer::dense(dim, 1, After::Linear)]);
+    let net = Net(vec![Layer::dense(dim, 1, Activation::Linear)]);
     let mut random = Random::of(seed, &[4, dim as u64]);
     let mut adam = Adam::new(net.start(&mut random, RARE));
     let steps = (wide.len() * ROUNDS / BATCH).clamp(FEWEST as usize, STEPS as usize) as u32;

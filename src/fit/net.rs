@@ -10,7 +10,7 @@ use super::random::Random;
 
 /// The activation after a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
+pub(super) enum Activation {
     /// None.
     Linear,
     /// ReLU.
@@ -26,12 +26,12 @@ pub(super) struct Layer {
     pub(super) dilation: usize,
     pub(super) inputs: usize,
     pub(super) outputs: usize,
-    pub(super) after: After,
+    pub(super) after: Activation,
 }
 
 impl Layer {
     /// A layer that sees a single row.
-    pub(super) const fn dense(inputs: usize, outputs: usize, after: After) -> Self {
+    pub(super) const fn dense(inputs: usize, outputs: usize, after: Activation) -> Self {
         Self {
             taps: 1,
             dilation: 1,
@@ -103,9 +103,9 @@ impl Net {
         for (i, layer) in self.0.iter().enumerate() {
             let fan = (layer.taps * layer.inputs) as f32;
             let gain = match layer.after {
-                After::Linear => 0.3,
-                After::Relu => 1.2,
-                After::Residual => 0.7,
+                Activation::Linear => 0.3,
+                Activation::Relu => 1.2,
+                Activation::Residual => 0.7,
             };
             params.extend((0..layer.weights()).map(|_| random.normal() * gain / fan.sqrt()));
             let bias = if i + 1 == self.0.len() { last } else { 0.0 };
@@ -138,12 +138,12 @@ impl Net {
                 );
             }
             let mut bent = Vec::new();
-            if layer.after != After::Linear {
+            if layer.after != Activation::Linear {
                 for v in &mut y {
                     *v = v.max(0.0);
                 }
             }
-            if layer.after == After::Residual {
+            if layer.after == Activation::Residual {
                 bent = y.clone();
                 for (v, x) in y.iter_mut().zip(before) {
                     *v += x;
@@ -171,11 +171,11 @@ impl Net {
         for (i, (layer, weights, _)) in layers.into_iter().enumerate().rev() {
             let below = i.checked_sub(1).and_then(|i| trace.rows.get(i));
             let before = below.map_or(x, Vec::as_slice);
-            let carried = (layer.after == After::Residual).then(|| slope.clone());
+            let carried = (layer.after == Activation::Residual).then(|| slope.clone());
             let bent = match layer.after {
-                After::Linear => None,
-                After::Relu => trace.rows.get(i),
-                After::Residual => trace.bent.get(i),
+                Activation::Linear => None,
+                Activation::Relu => trace.rows.get(i),
+                Activation::Residual => trace.bent.get(i),
             };
             for (s, v) in slope.iter_mut().zip(bent.into_iter().flatten()) {
                 if *v <= 0.0 {
@@ -343,15 +343,15 @@ mod tests {
 
     fn net() -> Net {
         Net(vec![
-            Layer::dense(3, 4, After::Relu),
+            Layer::dense(3, 4, Activation::Relu),
             Layer {
                 taps: 3,
                 dilation: 2,
                 inputs: 4,
                 outputs: 4,
-                after: After::Residual,
+                after: Activation::Residual,
             },
-            Layer::dense(4, 2, After::Linear),
+            Layer::dense(4, 2, Activation::Linear),
         ])
     }
 

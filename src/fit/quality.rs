@@ -37,7 +37,7 @@ const FEWEST: usize = 20;
 const FEWEST_CONTENTS: usize = 3;
 
 /// What was learned and how well it agrees.
-struct Found {
+struct QualityFit {
     layout: &'static str,
     scale: [f64; 2],
     samples: Vec<Sample>,
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &FitQuality, output: Output) -> anyhow::Result<()> {
     };
     let folds = args.folds.min(contents);
     let agreement = folds::compare(&samples, folds, args.seed);
-    let found = Found {
+    let found = QualityFit {
         layout: given.layout,
         scale: given.scale,
         samples,
@@ -139,7 +139,7 @@ pub(crate) fn run(args: &FitQuality, output: Output) -> anyhow::Result<()> {
     print(&text)
 }
 
-impl Found {
+impl QualityFit {
     /// What the weights of a scene were learned from, in words.
     fn source(&self, scene: Scene) -> String {
         match self.fitted.learned.get(&scene) {

@@ -24,7 +24,7 @@ const OVERLAP_GAIN: f32 = 2.0;
 /// Power of a bin that is digital silence: noise at -90 dB has two hundred times that.
 const SILENCE: f32 = 1e-9;
 
-/// What happens to a spectrum.
+/// What happens to a spectrum, as a channel is drawn.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Change {
     /// Nothing from this frequency on.
@@ -41,10 +41,53 @@ pub(super) enum Change {
     },
 }
 
+/// A change in the numbers that a frame needs.
+#[derive(Clone, Copy, Debug)]
+enum Gains {
+    /// Nothing from this bin on.
+    BandLimit(usize),
+    Denoise {
+        /// Whether the noise of each bin is tracked.
+        tracks: bool,
+        /// How many times the noise is subtracted, and the lowest gain.
+        times: f32,
+        least: f32,
+        /// The share of the way that a gain falls in a frame.
+        release: f32,
+        /// For the tracked noise: the share of the way that the smoothed power moves in a frame, and the factor by which the noise rises.
+        smoothing: f32,
+        rise: f32,
+    },
+}
+
+impl Gains {
+    fn of(change: Change) -> Self {
+        match change {
+            Change::BandLimit { hz } => {
+                Self::BandLimit(((hz / RATE as f32 * FRAME as f32) as usize).min(BINS))
+            }
+            Change::Denoise {
+                level,
+                most_db,
+                times,
+                release_ms,
+            } => Self::Denoise {
+                tracks: level.is_none(),
+                times,
+                least: 10f32.powf(-most_db / 20.0),
+                release: 1.0 - (-1000.0 / (release_ms * FRAMES_HZ)).exp(),
+                // The noise is the lowest power of late, smoothed over a tenth of a second; it rises by 4 dB a second.
+                smoothing: 1.0 - (-10.0 / FRAMES_HZ).exp(),
+                rise: 10f32.powf(0.4 / FRAMES_HZ),
+            },
+        }
+    }
+}
+
 /// A stream of samples whose short-time spectra are changed.
 #[derive(Clone)]
 pub(super) struct Spectral {
-    change: Change,
+    gains: Gains,
     forward: Arc<dyn Fft<f32>>,
     inverse: Arc<dyn Fft<f32>>,
     window: Vec<f32>,
@@ -64,7 +107,7 @@ pub(super) struct Spectral {
 impl fmt::Debug for Spectral {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Spectral")
-            .field("change", &self.change)
+            .field("gains", &self.gains)
             .finish_non_exhaustive()
     }
 }
@@ -82,7 +125,7 @@ impl Spectral {
             _ => f32::MAX,
         };
         Self {
-            change,
+            gains: Gains::of(change),
             forward: planner.plan_fft_forward(FRAME),
             inverse: planner.plan_fft_inverse(FRAME),
             window: (0..FRAME)
@@ -129,29 +172,23 @@ impl Spectral {
     }
 
     fn set_gains(&mut self) {
-        match self.change {
-            Change::BandLimit { hz } => {
-                let first = (hz / RATE as f32 * FRAME as f32) as usize;
-                self.gain[first.min(BINS)..].fill(0.0);
-            }
-            Change::Denoise {
-                level,
-                most_db,
+        match self.gains {
+            Gains::BandLimit(first) => self.gain[first..].fill(0.0),
+            Gains::Denoise {
+                tracks,
                 times,
-                release_ms,
+                least,
+                release,
+                smoothing,
+                rise,
             } => {
-                let least = 10f32.powf(-most_db / 20.0);
-                let release = 1.0 - (-1000.0 / (release_ms * FRAMES_HZ)).exp();
-                // The noise is the lowest power of late, smoothed over a tenth of a second; it rises by 4 dB a second.
-                let smoothing = 1.0 - (-10.0 / FRAMES_HZ).exp();
-                let rise = 10f32.powf(0.4 / FRAMES_HZ);
                 let noises = self.noise.iter_mut().zip(&mut self.smoothed);
                 for ((gain, (noise, smoothed)), z) in
                     self.gain.iter_mut().zip(noises).zip(&self.frame)
                 {
                     let power = z.norm_sqr() + 1e-12;
                     // Digital silence and frames that are not full yet tell nothing about the noise.
-                    if level.is_none() && power > SILENCE && self.frames >= FRAME / HOP {
+                    if tracks && power > SILENCE && self.frames >= FRAME / HOP {
                         let is_first = *noise == f32::MAX;
                         *smoothed += if is_first { 1.0 } else { smoothing } * (power - *smoothed);
                         *noise = smoothed.min(if is_first { f32::MAX } else { *noise * rise });

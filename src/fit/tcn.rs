@@ -5,7 +5,7 @@ use anchoring::hearing::mel::BANDS;
 
 use super::augment::{CROP, Crop, crop};
 use super::corpus::Recording;
-use super::net::{Adam, After, Layer, Net, cross_entropy, rate};
+use super::net::{Activation, Adam, Layer, Net, cross_entropy, rate};
 use super::random::Random;
 
 /// Mel frames per output.
@@ -43,11 +43,11 @@ pub(super) fn net() -> Net {
         dilation,
         inputs: WIDTH,
         outputs: WIDTH,
-        after: After::Residual,
+        after: Activation::Residual,
     };
-    let mut layers = vec![Layer::dense(STRIDE * BANDS, WIDTH, After::Relu)];
+    let mut layers = vec![Layer::dense(STRIDE * BANDS, WIDTH, Activation::Relu)];
     layers.extend(DILATIONS.map(block));
-    layers.push(Layer::dense(WIDTH, 2, After::Linear));
+    layers.push(Layer::dense(WIDTH, 2, Activation::Linear));
     Net(layers)
 }
 

@@ -210,9 +210,9 @@ impl Hub {
     }
 
     /// Counts lost events; does not keep the hub alive.
-    pub(super) fn numbers(&self) -> Lost {
+    pub(super) fn numbers(&self) -> LostEvents {
         let one = |(name, _, lost): &(&'static str, _, Arc<AtomicU64>)| (*name, lost.clone());
-        Lost(self.outputs.iter().map(one).collect())
+        LostEvents(self.outputs.iter().map(one).collect())
     }
 
     /// Events that each output lost.
@@ -227,9 +227,9 @@ impl Hub {
 
 /// Counts of lost events.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Lost(Vec<(&'static str, Arc<AtomicU64>)>);
+pub(super) struct LostEvents(Vec<(&'static str, Arc<AtomicU64>)>);
 
-impl Lost {
+impl LostEvents {
     /// By output.
     pub(super) fn all(&self) -> Vec<(&'static str, u64)> {
         let one =

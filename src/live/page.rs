@@ -22,7 +22,7 @@ use futures_core::Stream;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{Receiver as Incoming, Sender, channel};
 
-use super::events::{Event, Lost};
+use super::events::{Event, LostEvents};
 use super::metrics;
 use super::seen::SourceStatus;
 use super::supervisor::State;
@@ -49,7 +49,7 @@ pub(super) type Sources = Arc<Mutex<Vec<Arc<SourceStatus>>>>;
 /// State of the server.
 struct PageState {
     sources: Sources,
-    lost: Lost,
+    lost: LostEvents,
     begun: Instant,
     token: Option<String>,
     clients: Mutex<Vec<Sender<Arc<Message>>>>,
@@ -67,7 +67,7 @@ pub(super) fn serve(
     address: SocketAddr,
     token_file: Option<&Path>,
     sources: Sources,
-    lost: Lost,
+    lost: LostEvents,
     events: Receiver<Arc<Event>>,
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<SocketAddr> {

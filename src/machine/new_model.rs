@@ -7,6 +7,7 @@ use gstearmark::models::{Kind, Manifest};
 use gstearmark::onnx::{self, Device, Port, Ports};
 use serde_json::{Value, json};
 
+use super::manifest_text::{beside_model, quoted};
 use super::new_text_model;
 use crate::cli::{ModelLike, ModelsAdd};
 use crate::failure::Usage;
@@ -28,7 +29,7 @@ const LIKELY: [&str; 6] = [
 
 /// The result of `models add`.
 #[derive(Debug)]
-pub(crate) struct Added {
+pub(crate) struct AddedModel {
     /// A description, and the result of a first frame.
     pub(crate) text: String,
     /// The same for programs.
@@ -73,7 +74,7 @@ fn usual_step(family: Option<ModelLike>) -> u32 {
 ///
 /// # Errors
 /// Earmark cannot run the model, the user must say something that the file does not, or the manifest exists already. Then no manifest is left.
-pub(crate) fn add(args: &ModelsAdd) -> anyhow::Result<Added> {
+pub(crate) fn add(args: &ModelsAdd) -> anyhow::Result<AddedModel> {
     let file = &args.file;
     if !file.is_file() {
         bail!(Usage(format!("{} is not a file", file.display())));
@@ -101,7 +102,7 @@ pub(crate) fn add(args: &ModelsAdd) -> anyhow::Result<Added> {
     let ports = onnx::ports(file)?;
     let sha256 = gstearmark::models::sha256(file)
         .with_context(|| format!("cannot read {}", file.display()))?;
-    let begin = Begin {
+    let begin = ManifestHeader {
         name: &name,
         file: &file.file_name().unwrap_or_default().to_string_lossy(),
         sha256: &sha256,
@@ -141,23 +142,22 @@ pub(crate) fn add(args: &ModelsAdd) -> anyhow::Result<Added> {
         format!("written    {}", path.display()),
         format!("to use it  {use_it}; in a folder of $EARMARK_MODELS its name is enough: {name}"),
     ];
-    Ok(Added {
+    Ok(AddedModel {
         value: json!({ "ok": true, "name": name, "kind": kind, "manifest": path.to_string_lossy(), "sha256": sha256, "tried": tried }),
         text: lines.join("\n"),
     })
 }
 
 /// The beginning of every manifest.
-struct Begin<'a> {
+struct ManifestHeader<'a> {
     name: &'a str,
     file: &'a str,
     sha256: &'a str,
     args: &'a ModelsAdd,
 }
 
-impl Begin<'_> {
+impl ManifestHeader<'_> {
     fn text(&self, kind: &str) -> String {
-        let quoted = |text: &str| Value::from(text).to_string();
         let source = match &self.args.licence {
             Some(licence) => format!(
                 "source: {{ package: {}, version: \"\", licence: {} }}\n",
@@ -295,7 +295,7 @@ fn three(given: &[f64], option: &str) -> Result<Option<[f64; 3]>, Usage> {
     }
 }
 
-fn encoder(begin: &Begin<'_>, input: &Port, ports: &Ports) -> anyhow::Result<String> {
+fn encoder(begin: &ManifestHeader<'_>, input: &Port, ports: &Ports) -> anyhow::Result<String> {
     let args = begin.args;
     let three = |axis: usize| input.axes.get(axis).copied().flatten() == Some(3);
     if input.axes.len() != 4 {
@@ -330,7 +330,6 @@ fn encoder(begin: &Begin<'_>, input: &Port, ports: &Ports) -> anyhow::Result<Str
     let fit = args.fit.map_or(fit, |fit| fit.name());
     let colour = if args.bgr { "BGR" } else { "RGB" };
     let output = output(ports, args)?;
-    let quoted = |text: &str| Value::from(text).to_string();
     let tokens = |px: usize| (px * px).div_ceil(PATCH * PATCH).max(1);
     let tier = |px: usize| format!("{{ px: {px}, tokens: {} }}", tokens(px));
     let Some(dim) = output.width().or(args.dim) else {
@@ -355,7 +354,7 @@ fn encoder(begin: &Begin<'_>, input: &Port, ports: &Ports) -> anyhow::Result<Str
 }
 
 /// The manifest of an encoder of clips: one input, or a pathway for each.
-fn clip_encoder(begin: &Begin<'_>, ports: &Ports) -> anyhow::Result<String> {
+fn clip_encoder(begin: &ManifestHeader<'_>, ports: &Ports) -> anyhow::Result<String> {
     let args = begin.args;
     let first = ports.inputs.first().context("the model has no input")?;
     let channels = |axis: usize| first.axes.get(axis).copied().flatten() == Some(3);
@@ -409,7 +408,6 @@ fn clip_encoder(begin: &Begin<'_>, ports: &Ports) -> anyhow::Result<String> {
             "say with --dim how many numbers a clip the output {output} has; the file doesn't"
         )));
     };
-    let quoted = |text: &str| Value::from(text).to_string();
     let every = match (args.every_ms, args.every) {
         (Some(ms), _) => format!("ms: {ms}"),
         (None, given) => format!("frames: {}", given.unwrap_or_else(|| usual_step(args.like))),
@@ -442,7 +440,7 @@ fn clip_encoder(begin: &Begin<'_>, ports: &Ports) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn tagger(begin: &Begin<'_>, input: &Port, ports: &Ports) -> anyhow::Result<String> {
+fn tagger(begin: &ManifestHeader<'_>, input: &Port, ports: &Ports) -> anyhow::Result<String> {
     let args = begin.args;
     let Some(classes) = &args.classes else {
         bail!(Usage(
@@ -462,14 +460,7 @@ fn tagger(begin: &Begin<'_>, input: &Port, ports: &Ports) -> anyhow::Result<Stri
             )
         })?,
     };
-    let folder = args
-        .file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let here = folder.unwrap_or(Path::new(".")).canonicalize()?;
-    let classes = classes.canonicalize()?;
-    let classes = classes.strip_prefix(&here).unwrap_or(&classes);
-    let quoted = |text: &str| Value::from(text).to_string();
+    let classes = beside_model(&args.file, classes)?;
     let mut text = begin.text("tagger");
     text.push_str(&format!(
         "input: {{ name: {}, layout: NCTF, dtype: f32, sample_rate: 16000, frames: 96, bands: 64, hop_frames: 48 }}\n\
@@ -477,7 +468,7 @@ fn tagger(begin: &Begin<'_>, input: &Port, ports: &Ports) -> anyhow::Result<Stri
         quoted(&input.name),
         quoted(&output.name),
         labels.len(),
-        quoted(&classes.to_string_lossy())
+        quoted(&classes)
     ));
     if !args.speech_classes.is_empty() {
         text.push_str(&format!("speech_classes: {:?}\n", args.speech_classes));

@@ -1,12 +1,11 @@
 //! `earmark models add` for encoders of text: the manifest, from the ONNX file and its tokenizer.
 
-use std::path::Path;
-
 use anyhow::{Context, bail};
 use gstearmark::models::{Manifest, sha256};
 use gstearmark::onnx::{Port, Ports};
 use serde_json::Value;
 
+use super::manifest_text::{beside_model, quoted};
 use crate::cli::ModelsAdd;
 use crate::failure::Usage;
 use crate::text_encoder::{TextEncoder, Tokenizer};
@@ -56,7 +55,7 @@ pub(super) fn manifest(begin: String, ports: &Ports, args: &ModelsAdd) -> anyhow
             names(&ports.inputs)
         )));
     };
-    // Read once, so that a wrong one is told now.
+    // Read once, so that a wrong one fails now.
     Tokenizer::read(tokenizer)?;
     let of = |part: &str| ports.inputs.iter().find(|port| port.name.contains(part));
     let (mask, types) = (of("mask"), of("type"));
@@ -97,14 +96,7 @@ pub(super) fn manifest(begin: String, ports: &Ports, args: &ModelsAdd) -> anyhow
         .or(number("truncation", "max_length"))
         .unwrap_or(LONGEST);
     let pad = number("padding", "pad_id").unwrap_or(0);
-    let folder = args
-        .file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let here = folder.unwrap_or(Path::new(".")).canonicalize()?;
-    let path = tokenizer.canonicalize()?;
-    let path = path.strip_prefix(&here).unwrap_or(&path);
-    let quoted = |text: &str| Value::from(text).to_string();
+    let path = beside_model(&args.file, tokenizer)?;
     let named = |key: &str, port: Option<&Port>| {
         port.map_or(String::new(), |port| {
             format!("  {key}: {}\n", quoted(&port.name))
@@ -116,7 +108,7 @@ pub(super) fn manifest(begin: String, ports: &Ports, args: &ModelsAdd) -> anyhow
          tokenizer_sha256: \"{hash}\"\n{}{}  longest: {longest}  # tokens\n  padded: {}\n  pad: {pad}\n",
         quoted(&ids.name),
         quoted(&output.name),
-        quoted(&path.to_string_lossy()),
+        quoted(&path),
         named("mask", mask),
         named("types", types),
         fixed.is_some(),

@@ -7,7 +7,7 @@ use gst::prelude::*;
 use super::launch::{Graph, Node};
 use super::problem::{At, Problem, did_you_mean, either};
 use super::properties;
-use super::sections::{GATE, Given, Properties};
+use super::sections::{GATE, GivenSection, Properties};
 use crate::machine::packages;
 
 /// What the check needs to know besides the graph.
@@ -352,7 +352,7 @@ fn roles(graph: &Graph, context: &Context, problems: &mut Vec<Problem>) {
 pub(super) fn clips(
     clip: Option<ClipShape>,
     policy: Policy,
-    budget: &Given<'_>,
+    budget: &GivenSection<'_>,
     gate: &Properties,
     problems: &mut Vec<Problem>,
 ) {

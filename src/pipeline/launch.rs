@@ -225,7 +225,7 @@ pub fn without_remarks(text: &str) -> String {
 }
 
 /// A link that waits for its sink.
-struct Waiting {
+struct PendingLink {
     at: At,
     from: LinkEnd,
     caps: Option<String>,
@@ -258,7 +258,7 @@ struct Reader {
     links: Vec<(At, LinkEnd, Option<String>, LinkEnd)>,
     problems: Vec<Problem>,
     last: Option<LinkEnd>,
-    waiting: Option<Waiting>,
+    waiting: Option<PendingLink>,
 }
 
 impl Reader {
@@ -312,7 +312,7 @@ impl Reader {
             // `a ! caps ! b` is one link.
             (Some(waiting), None) if waiting.caps.is_some() => {}
             (None, Some(from)) => {
-                self.waiting = Some(Waiting {
+                self.waiting = Some(PendingLink {
                     at,
                     from,
                     caps: None,
@@ -358,7 +358,7 @@ impl Reader {
     /// An element or a reference to one: completes a waiting link, may start the next.
     fn side(&mut self, at: At, side: LinkEnd, is_element: bool) {
         let ended = match self.waiting.take() {
-            Some(Waiting { at, from, caps }) => {
+            Some(PendingLink { at, from, caps }) => {
                 self.links.push((at, from, caps, side.clone()));
                 true
             }
@@ -380,7 +380,7 @@ impl Reader {
     }
 
     fn finish(mut self) -> (Graph, Vec<Problem>) {
-        if let Some(Waiting { at, .. }) = self.waiting.take() {
+        if let Some(PendingLink { at, .. }) = self.waiting.take() {
             self.problems
                 .push(Problem::new(at, "graph", "nothing follows this `!`").value("`!`"));
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::problem::{Problem, did_you_mean};
-use super::sections::{self, Given};
+use super::sections::{self, GivenSection};
 use super::tree::{Kind, Node};
 
 /// Most sources of a file.
@@ -84,7 +84,7 @@ impl Default for Events {
 }
 
 /// The section `events`, and everything that is wrong with it.
-pub(super) fn events(given: &Given<'_>, problems: &mut Vec<Problem>) -> Events {
+pub(super) fn events(given: &GivenSection<'_>, problems: &mut Vec<Problem>) -> Events {
     let before = problems.len();
     for (key, node) in given.entries {
         if !["store_mb", "jpeg"].contains(&key.name.as_str()) && !node.json().is_string() {
@@ -265,7 +265,7 @@ pub(super) fn rule(key: &str) -> Option<String> {
 }
 
 /// The section `live`, and everything that is wrong with it.
-pub(super) fn section(given: &Given<'_>, problems: &mut Vec<Problem>) -> Live {
+pub(super) fn section(given: &GivenSection<'_>, problems: &mut Vec<Problem>) -> Live {
     let live: Live = sections::typed(given, &[], rule, problems);
     let values = serde_json::to_value(&live).unwrap_or_default();
     for (key, least, most, _) in KEYS {

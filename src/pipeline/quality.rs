@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::live::Key;
 use super::problem::Problem;
-use super::sections::{Given, typed};
+use super::sections::{GivenSection, typed};
 use crate::quality::Weights;
 
 /// The section as given.
@@ -17,7 +17,7 @@ struct Section {
 }
 
 /// What a run records of the section; `None` if it was left out or names no file.
-pub(super) fn section(given: &Given<'_>, problems: &mut Vec<Problem>) -> Option<Value> {
+pub(super) fn section(given: &GivenSection<'_>, problems: &mut Vec<Problem>) -> Option<Value> {
     let before = problems.len();
     let Section { weights } = typed(given, &[], |_| None, problems);
     if problems.len() > before || weights.is_empty() {

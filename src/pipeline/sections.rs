@@ -15,13 +15,13 @@ use super::properties;
 use super::tree::{Key, Kind, Node};
 
 /// A section as given; empty if it was left out.
-pub(super) struct Given<'a> {
+pub(super) struct GivenSection<'a> {
     pub name: &'static str,
     at: At,
     pub entries: &'a [(Key, Node)],
 }
 
-impl<'a> Given<'a> {
+impl<'a> GivenSection<'a> {
     pub(super) fn section(
         name: &'static str,
         given: Option<&'a (Key, Node)>,
@@ -128,8 +128,8 @@ pub(super) type Places = HashMap<String, At>;
 
 /// The settings, unless a type is wrong; the planning, if given; all positions.
 pub(super) fn settings(
-    anchors: &Given<'_>,
-    budget: &Given<'_>,
+    anchors: &GivenSection<'_>,
+    budget: &GivenSection<'_>,
     problems: &mut Vec<Problem>,
 ) -> (Option<Settings>, Option<Planning>, Places) {
     let mut places = Places::new();
@@ -168,7 +168,7 @@ pub(super) fn settings(
 
 /// The section's defaults with the given values. Every wrong value is reported and keeps its default.
 pub(super) fn typed<T: Default + DeserializeOwned + serde::Serialize>(
-    given: &Given<'_>,
+    given: &GivenSection<'_>,
     others: &[&str],
     rule_of: fn(&str) -> Option<String>,
     problems: &mut Vec<Problem>,
@@ -238,7 +238,7 @@ fn by_name(section: &str, name: &str, node: &Node, problems: &mut Vec<Problem>) 
 
 /// Reports offsets for unknown classes, and any offsets without a tagger.
 pub(super) fn class_offsets(
-    anchors: &Given<'_>,
+    anchors: &GivenSection<'_>,
     settings: &Settings,
     tagger: Option<&models::Manifest>,
     problems: &mut Vec<Problem>,
@@ -352,7 +352,7 @@ pub(super) const CUES_FROM: &str = "cues_from";
 
 /// The path of cues of another source, if the section names one.
 pub(super) fn cues_from(
-    anchors: &Given<'_>,
+    anchors: &GivenSection<'_>,
     planning: Planning,
     policy: Policy,
     problems: &mut Vec<Problem>,
@@ -427,7 +427,7 @@ impl Properties {
 /// Checks a section against the properties of `factory`.
 pub(super) fn properties(
     factory: &str,
-    given: &Given<'_>,
+    given: &GivenSection<'_>,
     problems: &mut Vec<Problem>,
 ) -> Properties {
     let mut found = Properties {

@@ -31,7 +31,7 @@ pub struct Slot {
 
 /// Which variables a pipeline uses.
 #[derive(Debug, Default)]
-pub(super) struct Used(BTreeSet<String>);
+pub(super) struct UsedVariables(BTreeSet<String>);
 
 impl Variables {
     /// From `NAME=VALUE` pairs.
@@ -110,7 +110,7 @@ impl Variables {
         &self,
         text: &str,
         first: At,
-        used: &mut Used,
+        used: &mut UsedVariables,
         problems: &mut Vec<Problem>,
     ) -> (String, Vec<Slot>) {
         let mut slots: Vec<Slot> = Vec::new();
@@ -142,7 +142,7 @@ impl Variables {
     pub(super) fn fill_values(
         &self,
         node: &mut Node,
-        used: &mut Used,
+        used: &mut UsedVariables,
         problems: &mut Vec<Problem>,
     ) {
         let at = node.at;
@@ -176,7 +176,7 @@ impl Variables {
         &self,
         name: &str,
         at: At,
-        used: &mut Used,
+        used: &mut UsedVariables,
         problems: &mut Vec<Problem>,
     ) -> Option<Option<&String>> {
         used.0.insert(name.into());
@@ -205,7 +205,7 @@ impl Variables {
     }
 
     /// Reports variables that were set and never used.
-    pub(super) fn unused(&self, used: &Used, problems: &mut Vec<Problem>) {
+    pub(super) fn unused(&self, used: &UsedVariables, problems: &mut Vec<Problem>) {
         for name in self.set.keys().filter(|name| !used.0.contains(*name)) {
             problems.push(
                 Problem::new(
@@ -270,7 +270,7 @@ mod tests {
         let (text, slots) = variables.fill(
             "x location=${input}\n  r=${rate} t=${title} ${input}",
             FIRST,
-            &mut Used::default(),
+            &mut UsedVariables::default(),
             &mut problems,
         );
         assert_eq!(
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn an_unknown_name_is_reported_at_its_place() {
         let variables = Variables::new(&["rate=1", "spare=2"]).unwrap();
-        let (mut problems, mut used) = (Vec::new(), Used::default());
+        let (mut problems, mut used) = (Vec::new(), UsedVariables::default());
         variables.fill("a\nb ${rat}", FIRST, &mut used, &mut problems);
         variables.unused(&used, &mut problems);
         assert_eq!(problems[0].at, At { line: 4, column: 7 });

@@ -16,7 +16,7 @@ use super::score::is_right;
 use super::set::{self, Set};
 use crate::ask::arm::Arm;
 use crate::ask::asker::Asker;
-use crate::ask::head::{About, Head, LAYOUT};
+use crate::ask::head::{Head, HeadCard, LAYOUT};
 use crate::ask::heard;
 use crate::ask::pool::Pool;
 use crate::ask::prompt::Template;
@@ -38,7 +38,7 @@ const KEPT: usize = 4;
 /// Frames chosen for a question when the head is judged: those of an answer by default.
 const CHOSEN: usize = 4;
 /// Least time between two lines of progress.
-const TELL: Duration = Duration::from_secs(10);
+const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// A question whose frames are labelled.
 struct Labelled {
@@ -139,7 +139,7 @@ pub(crate) fn fit(args: &FitLocalizer, output: Output) -> anyhow::Result<()> {
     }
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     let bytes = trained(&usable, &kept, args, folder.path())?;
-    let mut about = About {
+    let mut about = HeadCard {
         layout: LAYOUT.into(),
         dim: all.dim,
         encoder: all.encoder,
@@ -242,7 +242,7 @@ fn label(
         frames: 1,
         tier: args.tier,
     };
-    let mut told = Instant::now();
+    let mut last_report = Instant::now();
     for (recording, one) in set.recordings.iter().enumerate() {
         let heard = [heard::one(&one.file, &one.recording)?];
         let pool = Pool::new(&heard);
@@ -292,8 +292,8 @@ fn label(
                 name: question.id.clone(),
                 frames,
             });
-            if !output.quiet && told.elapsed() > TELL {
-                told = Instant::now();
+            if !output.quiet && last_report.elapsed() > REPORT_EVERY {
+                last_report = Instant::now();
                 terminal::tell(&format!(
                     "{} of {} questions, {}",
                     all.questions.len(),
@@ -400,7 +400,7 @@ fn write(usable: &[Labelled], kept: &[bool], seed: u64, file: &Path) -> anyhow::
 }
 
 /// A trained network with what it was made for in its card.
-fn noted(bytes: &[u8], about: &About) -> anyhow::Result<Vec<u8>> {
+fn noted(bytes: &[u8], about: &HeadCard) -> anyhow::Result<Vec<u8>> {
     let wrong = "earmark-learning wrote no head";
     let tensors = SafeTensors::deserialize(bytes).context(wrong)?;
     let (_, metadata) = SafeTensors::read_metadata(bytes).context(wrong)?;

@@ -20,18 +20,18 @@ use crate::terminal::{self, Output};
 /// Questions whose frames are decoded together.
 const TOGETHER: usize = 16;
 /// Least time between two lines of progress.
-const TELL: Duration = Duration::from_secs(10);
+const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// A way of asking: a row of the table.
 #[derive(Clone, Debug)]
-pub(super) struct Way {
+pub(super) struct Method {
     pub(super) sampling: Sampling,
     pub(super) template: Template,
     pub(super) frames: usize,
     pub(super) tier: Tier,
 }
 
-impl Way {
+impl Method {
     fn arm(&self) -> Arm<'_> {
         Arm {
             sampling: self.sampling,
@@ -65,7 +65,7 @@ impl Way {
 
 /// All answers.
 pub(super) struct Results {
-    pub(super) ways: Vec<Way>,
+    pub(super) ways: Vec<Method>,
     /// By way, then by question in the order of the set.
     pub(super) outcomes: Vec<Vec<Outcome>>,
     lines: Vec<String>,
@@ -84,7 +84,7 @@ impl Results {
 /// A file cannot be read or decoded, or the server fails for good.
 pub(super) fn run(
     set: &Set,
-    ways: &[Way],
+    ways: &[Method],
     asker: &mut Asker<'_>,
     output: Output,
 ) -> anyhow::Result<Results> {
@@ -94,7 +94,7 @@ pub(super) fn run(
         lines: Vec::new(),
     };
     let (mut done, all) = (0, set.len());
-    let mut told = Instant::now();
+    let mut last_report = Instant::now();
     for one in &set.recordings {
         let heard = [heard::one(&one.file, &one.recording)?];
         let pool = Pool::new(&heard);
@@ -161,8 +161,8 @@ pub(super) fn run(
                     outcomes.push(outcome);
                 }
                 done += 1;
-                if !output.quiet && told.elapsed() > TELL {
-                    told = Instant::now();
+                if !output.quiet && last_report.elapsed() > REPORT_EVERY {
+                    last_report = Instant::now();
                     terminal::tell(&format!("{done} of {all} questions, {}", one.video));
                 }
             }

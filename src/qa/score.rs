@@ -4,7 +4,7 @@ use anchoring::time::Nanos;
 
 use crate::ask::answer::{Answer, holds, normal};
 use crate::ask::evidence::{Asked, Span};
-use crate::ask::heard::Heard;
+use crate::ask::heard::HeardRecording;
 use crate::datasets::questions::Question;
 
 /// The outcome of one question in one way.
@@ -35,7 +35,12 @@ pub(super) fn is_right(question: &Question, answer: &Answer) -> bool {
 }
 
 /// Judges an answer and its evidence.
-pub(super) fn judge(question: &Question, asked: &Asked, spans: &[Span], heard: &Heard) -> Outcome {
+pub(super) fn judge(
+    question: &Question,
+    asked: &Asked,
+    spans: &[Span],
+    heard: &HeardRecording,
+) -> Outcome {
     let right = is_right(question, &asked.answer);
     let time = |seconds: f64| Nanos::from_seconds(seconds).unwrap_or(Nanos::MAX);
     let in_label = question.span.map(|(start, stop)| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::run::{Results, Way};
+use super::run::{Method, Results};
 use super::score::Outcome;
 use super::set::Set;
 use crate::eval::bootstrap::{Estimate, estimate};
@@ -14,7 +14,7 @@ use crate::terminal::grouped;
 const SEED: u64 = 1;
 
 struct Row<'a> {
-    way: &'a Way,
+    way: &'a Method,
     accuracy: Option<Estimate>,
     /// Differences from the first row.
     difference: Option<Estimate>,
@@ -143,7 +143,7 @@ impl<'a> Table<'a> {
 
 impl<'a> Row<'a> {
     fn new(
-        way: &'a Way,
+        way: &'a Method,
         outcomes: &[Outcome],
         kinds: &[&str],
         found: Vec<Option<Estimate>>,

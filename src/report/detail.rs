@@ -106,7 +106,7 @@ impl CueLevels {
             step_ns *= 2;
         }
         let cells = (span / step_ns) as usize + 1;
-        let shade = Shades::of(&cues.bands);
+        let shade = ShadeScale::of(&cues.bands);
         let changes = cues.change.iter().any(|change| !change.is_nan());
         let mut finest = Level::empty(cells, !cues.bands.is_empty(), changes);
         let mut heard = vec![false; cells];
@@ -160,12 +160,12 @@ fn byte(share: f32) -> u8 {
 }
 
 /// Maps loudness to shades: the quietest of this recording is dark, the loudest bright.
-struct Shades {
+struct ShadeScale {
     dark: u8,
     bright: u8,
 }
 
-impl Shades {
+impl ShadeScale {
     fn of(bands: &[u8]) -> Self {
         let mut counts = [0_u64; 256];
         for band in bands {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anchoring::planning::clips::Every;
+use anchoring::planning::clips::FrameSpacing;
 use anyhow::{Context, anyhow};
 use gst::prelude::*;
 
@@ -38,7 +38,7 @@ impl Built {
 }
 
 /// A link whose source pad does not exist yet.
-struct Waiting {
+struct PendingLink {
     role: Role,
     /// The pad's name, if the graph gives one.
     pad: Option<String>,
@@ -98,7 +98,7 @@ pub(super) fn build(
                 caps.trim_matches(|c| c == '"' || c == '\'')
                     .parse::<gst::Caps>()
             });
-            links.push(Waiting {
+            links.push(PendingLink {
                 role: choice.roles[index],
                 pad: link.from.pad.clone(),
                 caps: caps
@@ -165,7 +165,7 @@ fn appears_later(factory: &str, pad: Option<&str>) -> bool {
 /// Links pads as they appear: video to the video branch, the chosen audio track to the audio branch.
 fn link_later(
     source: &gst::Element,
-    links: Vec<Waiting>,
+    links: Vec<PendingLink>,
     audio_track: usize,
     images: bool,
     name_of_input: &str,
@@ -182,7 +182,7 @@ fn link_later(
         let is_chosen = carries != Role::Audio || *audio_seen == audio_track;
         *audio_seen += usize::from(carries == Role::Audio);
         let name = pad.name();
-        let fits = |link: &Waiting| {
+        let fits = |link: &PendingLink| {
             !link.done
                 && match &link.pad {
                     Some(wanted) => *wanted == name,
@@ -253,7 +253,7 @@ fn role_of(caps: &gst::Caps, images: bool) -> Role {
     }
 }
 
-fn connect(source: &gst::Element, pad: &gst::Pad, link: &Waiting) -> anyhow::Result<()> {
+fn connect(source: &gst::Element, pad: &gst::Pad, link: &PendingLink) -> anyhow::Result<()> {
     let caps = || {
         pad.current_caps()
             .map_or_else(|| "unknown data".into(), |caps| caps.to_string())
@@ -495,8 +495,8 @@ fn sections(pipeline: &Pipeline, built: &gst::Pipeline) -> anyhow::Result<()> {
     if let Some(clip) = pipeline.clip {
         gate.set_property("clip-frames", clip.frames);
         match clip.every {
-            Every::Frames(n) => gate.set_property("clip-every-frames", n),
-            Every::Time(time) => gate.set_property("clip-every-ms", time.get() as f64 / 1e6),
+            FrameSpacing::Frames(n) => gate.set_property("clip-every-frames", n),
+            FrameSpacing::Time(time) => gate.set_property("clip-every-ms", time.get() as f64 / 1e6),
         }
     }
     Ok(())

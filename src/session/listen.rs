@@ -9,8 +9,8 @@ use anchoring::discontinuity::CompactTimeline;
 use anchoring::plan::MAX_DURATION;
 use anchoring::plan::{Plan, PlanError};
 use anchoring::planning::change::{Change, UnusableSizes};
-use anchoring::planning::clips::{ClipPlace, Shown};
-use anchoring::planning::decode_cost::{DecodeCost, Takes};
+use anchoring::planning::clips::{ClipPlace, FrameList};
+use anchoring::planning::decode_cost::{DecodeCost, FramesOfPlan};
 use anchoring::planning::global::{GivenCue, given_label};
 use anchoring::settings::{Policy, Settings, Spread};
 use anchoring::time::{Nanos, Window};
@@ -243,7 +243,7 @@ impl Session<'_> {
                 decode_cost: DecodeCost {
                     keyframes: &keyframes,
                     frame_interval: frame,
-                    takes: clips.map_or(Takes::FRAMES, |clips| {
+                    takes: clips.map_or(FramesOfPlan::FRAMES, |clips| {
                         clips.takes(frame, (start, stop - frame))
                     }),
                 },
@@ -308,7 +308,7 @@ impl Session<'_> {
             if !has_video {
                 log.warn("the recording has no video, so the plan has no clips");
             }
-            let shown = Shown {
+            let shown = FrameList {
                 times: &shown,
                 interval: frame,
             };

@@ -334,7 +334,7 @@ fn kept_text(structure: &gst::StructureRef) -> Option<(String, bool)> {
     if structure.name() != "earmark-kept" {
         return None;
     }
-    Some((structure.get("text").ok()?, structure.get("told").ok()?))
+    Some((structure.get("text").ok()?, structure.get("reported").ok()?))
 }
 
 /// Blocks the end of the stream after an error: sources send it even then, and it would mark the file as complete.

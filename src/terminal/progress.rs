@@ -24,12 +24,12 @@ pub(crate) enum Watch {
     /// Nobody.
     Nobody,
     /// A program.
-    Program(Arc<dyn Fn(&Moved) + Send + Sync>),
+    Program(Arc<dyn Fn(&PassProgress) + Send + Sync>),
 }
 
 /// The position of a pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Moved {
+pub(crate) struct PassProgress {
     /// Which pass.
     pub stage: &'static str,
     /// Position in the recording.
@@ -50,7 +50,7 @@ pub(crate) struct Progress {
 enum Display {
     Bar(ProgressBar),
     Lines(Instant),
-    Callback(Arc<dyn Fn(&Moved) + Send + Sync>, Instant),
+    Callback(Arc<dyn Fn(&PassProgress) + Send + Sync>, Instant),
     Nothing,
 }
 
@@ -95,7 +95,7 @@ impl Progress {
             }
             Display::Callback(call, last) if last.elapsed() >= BETWEEN_CALLS => {
                 *last = Instant::now();
-                call(&Moved {
+                call(&PassProgress {
                     stage: self.stage,
                     at: now,
                     count,

@@ -13,7 +13,7 @@ use learning::network::{Kind, Sizes};
 use learning::runtime::Head;
 use learning::score::{Accuracy, best};
 use learning::tensors::{self, Array};
-use learning::train::{self, Go, Settings};
+use learning::train::{self, NextStep, Settings};
 use serde_json::{Map, Value, json};
 
 /// Trains small networks on frozen features, and predicts with them.
@@ -204,7 +204,7 @@ fn fit(args: &Train) -> anyhow::Result<Value> {
                     epoch.number, args.epochs, epoch.loss
                 );
             }
-            Go::On
+            NextStep::On
         },
     )?;
     if shown {

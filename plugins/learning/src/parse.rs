@@ -14,7 +14,7 @@ use learning::parsing::pseudo::Pseudo;
 use learning::parsing::tasks;
 use learning::parsing::videos::{Modality, Videos};
 use learning::tensors::{self, Array};
-use learning::train::Go;
+use learning::train::NextStep;
 use serde_json::{Map, Value, json};
 
 /// `earmark-learning parse`.
@@ -118,7 +118,7 @@ fn train(args: &Training, pretraining: bool) -> anyhow::Result<Value> {
                 epoch.number, epoch.loss
             );
         }
-        Go::On
+        NextStep::On
     };
     let checkpoint = args.checkpoint.as_deref();
     let model = if pretraining {

@@ -64,7 +64,7 @@ pub struct Epoch {
 
 /// Whether to go on after an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Go {
+pub enum NextStep {
     /// Yes.
     On,
     /// No: the checkpoint stays.
@@ -80,7 +80,7 @@ pub fn train(
     sizes: Sizes,
     settings: Settings,
     checkpoint: Option<&Path>,
-    mut each: impl FnMut(Epoch) -> Go,
+    mut each: impl FnMut(Epoch) -> NextStep,
 ) -> anyhow::Result<Option<Head>> {
     let checkpoint: Option<PathBuf> = checkpoint.map(Into::into);
     sizes.check()?;
@@ -174,7 +174,7 @@ pub fn train(
             number,
             loss,
             accuracy,
-        }) == Go::Stop
+        }) == NextStep::Stop
         {
             return Ok(None);
         }

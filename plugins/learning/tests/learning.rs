@@ -7,7 +7,7 @@ use learning::dataset::{Dataset, Split};
 use learning::network::{Kind, Sizes, forward, tensor};
 use learning::runtime::Head;
 use learning::tensors::{self, Array};
-use learning::train::{Go, Settings, accuracy, train};
+use learning::train::{NextStep, Settings, accuracy, train};
 
 use burn::backend::NdArray;
 use burn::tensor::{Tensor, TensorData};
@@ -80,7 +80,7 @@ fn bytes(head: &Head) -> Vec<u8> {
 }
 
 fn whole(data: &Dataset, model: Kind, settings: Settings) -> Head {
-    train(data, sizes(model), settings, None, |_| Go::On)
+    train(data, sizes(model), settings, None, |_| NextStep::On)
         .unwrap()
         .unwrap()
 }
@@ -149,7 +149,10 @@ fn training_that_is_interrupted_ends_as_training_that_is_not() {
         let mut heads = 0;
         let head = loop {
             // Stopped after every epoch.
-            let done = train(&data, sizes(model), settings, Some(&path), |_| Go::Stop).unwrap();
+            let done = train(&data, sizes(model), settings, Some(&path), |_| {
+                NextStep::Stop
+            })
+            .unwrap();
             heads += 1;
             assert!(heads < 10, "{name} does not end");
             if let Some(head) = done {
@@ -173,7 +176,7 @@ fn training_that_is_interrupted_ends_as_training_that_is_not() {
         sizes(Kind::Mlp),
         other,
         Some(&folder.path().join("mlp")),
-        |_| Go::On,
+        |_| NextStep::On,
     )
     .unwrap_err();
     assert!(error.to_string().contains("another training"), "{error}");
@@ -310,6 +313,6 @@ fn what_makes_no_sense_is_refused_with_its_value() {
         heads: 1,
         classes: 2,
     };
-    let error = train(&data, sizes, Settings::default(), None, |_| Go::On).unwrap_err();
+    let error = train(&data, sizes, Settings::default(), None, |_| NextStep::On).unwrap_err();
     assert!(error.to_string().contains("training split"), "{error}");
 }

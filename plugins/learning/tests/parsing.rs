@@ -12,7 +12,7 @@ use learning::parsing::score::segments;
 use learning::parsing::tasks::{predict, train};
 use learning::parsing::videos::{Modality, Videos};
 use learning::tensors::{self, Array};
-use learning::train::Go;
+use learning::train::NextStep;
 use serde_json::json;
 
 const T: usize = 5;
@@ -119,7 +119,7 @@ fn set() -> Set {
     write(&at.join("dense.safetensors"), 80, true, 1);
     write(&at.join("weak.safetensors"), 160, false, 2);
     let dense = Videos::open(&at.join("dense.safetensors")).unwrap();
-    let model = pretrain(&dense, small(), None, &mut |_| Go::On)
+    let model = pretrain(&dense, small(), None, &mut |_| NextStep::On)
         .unwrap()
         .unwrap();
     model.write(&at.join("temporal.safetensors")).unwrap();
@@ -166,9 +166,11 @@ fn bytes(at: &Path, model: &Model) -> Vec<u8> {
 fn pseudo_labels_help_and_training_is_repeatable_and_resumable() {
     let set = set();
     let fit = |of: Experiment| {
-        train(&set.videos, Some(&set.pseudo), of, None, &mut |_| Go::On)
-            .unwrap()
-            .unwrap()
+        train(&set.videos, Some(&set.pseudo), of, None, &mut |_| {
+            NextStep::On
+        })
+        .unwrap()
+        .unwrap()
     };
     let weak = score(&set, &fit(small()));
     let whole = fit(everything());
@@ -191,7 +193,7 @@ fn pseudo_labels_help_and_training_is_repeatable_and_resumable() {
     // Names alone tell less than the transformer that was trained on dense labels, and more than nothing.
     let named = pseudo_of_names(&set.videos).unwrap();
     let of_names = train(&set.videos, Some(&named), everything(), None, &mut |_| {
-        Go::On
+        NextStep::On
     });
     let of_names = score(&set, &of_names.unwrap().unwrap());
     assert!(
@@ -206,7 +208,11 @@ fn pseudo_labels_help_and_training_is_repeatable_and_resumable() {
         everything(),
         Some(&checkpoint),
         &mut |epoch| {
-            if epoch.number == 3 { Go::Stop } else { Go::On }
+            if epoch.number == 3 {
+                NextStep::Stop
+            } else {
+                NextStep::On
+            }
         },
     );
     assert!(stopped.unwrap().is_none());
@@ -218,7 +224,7 @@ fn pseudo_labels_help_and_training_is_repeatable_and_resumable() {
         Some(&checkpoint),
         &mut |epoch| {
             seen.push(epoch.number);
-            Go::On
+            NextStep::On
         },
     );
     assert_eq!(seen, (4..=20).collect::<Vec<_>>());
@@ -232,7 +238,7 @@ fn pseudo_labels_help_and_training_is_repeatable_and_resumable() {
         Some(&set.pseudo),
         small(),
         Some(&checkpoint),
-        &mut |_| Go::On,
+        &mut |_| NextStep::On,
     );
     assert!(format!("{:#}", refused.unwrap_err()).contains("another training"));
 }
@@ -241,7 +247,7 @@ fn pseudo_labels_help_and_training_is_repeatable_and_resumable() {
 fn what_does_not_fit_together_is_refused_by_name() {
     let set = set();
     let said = |e: anyhow::Error| format!("{e:#}");
-    let none = train(&set.videos, None, everything(), None, &mut |_| Go::On);
+    let none = train(&set.videos, None, everything(), None, &mut |_| NextStep::On);
     assert!(said(none.unwrap_err()).contains("needs pseudo labels"));
     let model = Model::read(&set.at.join("temporal.safetensors"), "parser");
     assert!(said(model.unwrap_err()).contains("not a model of kind parser"));

@@ -1,11 +1,11 @@
 //! The model card of learned weights.
 
-use super::Found;
+use super::QualityFit;
 use crate::cli::FitQuality;
 use crate::quality::Scene;
 
 /// Its text.
-pub(super) fn text(args: &FitQuality, found: &Found) -> String {
+pub(super) fn text(args: &FitQuality, found: &QualityFit) -> String {
     let name = args
         .output
         .file_stem()

@@ -44,7 +44,7 @@ impl Sample {
 
 /// What is known of a file.
 #[derive(Clone, Copy, Debug, Default)]
-struct Known {
+struct KnownFile {
     sound: Option<f32>,
     frames: Option<f32>,
     scene: Option<Scene>,
@@ -71,7 +71,7 @@ pub(super) fn of(
     let [low, high] = given.scale;
     let (mut samples, mut missing) = (Vec::new(), Vec::new());
     for clip in &given.clips {
-        let mut known = Known {
+        let mut known = KnownFile {
             sound: clip.measured.map(|[sound, _]| sound),
             frames: clip.measured.map(|[_, frames]| frames),
             scene: clip.scene,
@@ -83,15 +83,15 @@ pub(super) fn of(
                 (Some([video, sound]), None) => {
                     let video = folder.known(video, stop)?.unwrap_or_default();
                     let sound = folder.known(sound, stop)?.unwrap_or_default();
-                    Known {
+                    KnownFile {
                         sound: sound.sound,
                         frames: video.frames,
                         scene: sound.scene.or(video.scene),
                     }
                 }
-                (None, None) => Known::default(),
+                (None, None) => KnownFile::default(),
             };
-            known = Known {
+            known = KnownFile {
                 scene: clip.scene.or(found.scene),
                 ..found
             };
@@ -114,7 +114,7 @@ pub(super) fn of(
 /// The files of a folder, measured once each.
 struct Folder {
     files: BTreeMap<String, PathBuf>,
-    known: HashMap<String, Known>,
+    known: HashMap<String, KnownFile>,
     screener: Screener,
     output: Output,
 }
@@ -148,7 +148,7 @@ impl Folder {
     }
 
     /// What is known of a file; `None` if there is none of this name, or it cannot be read.
-    fn known(&mut self, name: &str, stop: &Stop) -> anyhow::Result<Option<Known>> {
+    fn known(&mut self, name: &str, stop: &Stop) -> anyhow::Result<Option<KnownFile>> {
         if stop.is_wanted() {
             return Err(Failure::error(
                 Class::Stopped,
@@ -166,7 +166,7 @@ impl Folder {
             false => {
                 let given = path.to_string_lossy();
                 let found = self.screener.one(name.into(), &given, self.output, stop);
-                Known {
+                KnownFile {
                     sound: found.sound,
                     frames: found.frames,
                     scene: None,
@@ -179,14 +179,14 @@ impl Folder {
 }
 
 /// Means of a feature file, and its most frequent scene.
-fn of_features(path: &Path) -> anyhow::Result<Known> {
+fn of_features(path: &Path) -> anyhow::Result<KnownFile> {
     let features = Readable::open(path, h5::Parts::Tables)?;
     let (tables, cues) = (
         h5::read_tables(features.path())?,
         h5::read_cues(features.path())?,
     );
     let Some(quality) = RecordingQuality::of(&tables, &cues, &Weights::default()) else {
-        return Ok(Known::default());
+        return Ok(KnownFile::default());
     };
     let count = |scene: &Scene| {
         quality
@@ -195,7 +195,7 @@ fn of_features(path: &Path) -> anyhow::Result<Known> {
             .filter(|one| one.scene == *scene)
             .count()
     };
-    Ok(Known {
+    Ok(KnownFile {
         sound: quality.sound.map(|sound| sound.score),
         frames: quality.frames.map(|frames| frames.score),
         scene: Scene::ALL.into_iter().rev().max_by_key(count),

@@ -4,7 +4,7 @@ use super::shapes::{Align, Colour, Drawing, Theme, wide};
 
 /// What a drawing shows beside frames and anchors.
 #[derive(Clone, Copy)]
-pub(super) struct Has {
+pub(super) struct PlotContent {
     /// Labelled events.
     pub labels: bool,
     /// Candidates that were not taken.
@@ -41,7 +41,7 @@ pub(super) fn draw(
     drawing: &mut Drawing,
     theme: &Theme,
     (left, mut y): (f64, f64),
-    has: Has,
+    has: PlotContent,
 ) -> f64 {
     let mut marks: Vec<(Mark, &str)> = Vec::new();
     if has.labels {

@@ -102,7 +102,7 @@ pub(super) fn draw(runs: &[&RunView], view: &PlotRange, theme: &Theme) -> Drawin
     sheet.axis(top, bottom);
     let keeps = runs.iter().any(|run| run.summary.candidates_per_min > 0);
     let place = (LEFT, sheet.y + 8.0);
-    let has = legend::Has {
+    let has = legend::PlotContent {
         labels: judged,
         candidates: keeps,
         quality: measured,

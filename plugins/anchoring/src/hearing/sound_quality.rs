@@ -38,7 +38,7 @@ const ENOUGH: f32 = 14.0;
 
 /// Measurements of a hop and of the seconds before it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Facts {
+pub(super) struct HopMeasurements {
     /// Level of the hop, dBFS.
     pub(super) level: f32,
     /// Share of clipped samples in the last two seconds.
@@ -57,7 +57,7 @@ pub(super) struct Facts {
 }
 
 /// Before anything is known, nothing is wrong.
-impl Default for Facts {
+impl Default for HopMeasurements {
     fn default() -> Self {
         Self {
             level: -100.0,
@@ -93,7 +93,7 @@ impl QualityMeter {
     pub(super) fn hop(
         &mut self,
         samples: &[f32],
-        facts: &Facts,
+        facts: &HopMeasurements,
         bands: &[f32; BANDS],
         silent: bool,
     ) -> SoundQuality {
@@ -191,7 +191,7 @@ impl QualityMeter {
 }
 
 /// A rumble below 50 Hz that is loud, never pauses, and falls off steeply: only wind does all three.
-fn wind(facts: &Facts) -> f32 {
+fn wind(facts: &HopMeasurements) -> f32 {
     ramp(facts.rumble, -48.0, -36.0)
         .min(1.0 - ramp(facts.pause, 8.0, 13.0))
         .min(ramp(facts.steep, -1.0, 2.0))
@@ -199,7 +199,7 @@ fn wind(facts: &Facts) -> f32 {
 }
 
 /// Loud and steady: it masks sounds that begin in it.
-fn roar(facts: &Facts) -> f32 {
+fn roar(facts: &HopMeasurements) -> f32 {
     let loud = (facts.calm + 25.0).min(-14.0);
     (1.0 - ramp(facts.spread, 1.5, 3.5)).min(ramp(facts.low, loud - 10.0, loud))
 }

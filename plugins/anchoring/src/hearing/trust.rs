@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use crate::cue::{HOP, SoundQuality};
 use crate::hearing::mel::{RATE, clamp_sample};
 use crate::hearing::simd::{sum, vectorized};
-use crate::hearing::sound_quality::{self, Facts, QualityMeter};
+use crate::hearing::sound_quality::{self, HopMeasurements, QualityMeter};
 use crate::hearing::spectrum::PowerSpectrum;
 
 /// Samples in a hop: 80 ms.
@@ -85,7 +85,7 @@ pub struct ImpairmentDetector {
     wind: bool,
     masking: bool,
     verdict: Option<Impairment>,
-    facts: Facts,
+    facts: HopMeasurements,
     /// Level of each band of 500 Hz in the last hop, dBFS.
     tones: [f32; sound_quality::BANDS],
     meter: QualityMeter,
@@ -121,7 +121,7 @@ impl ImpairmentDetector {
             wind: false,
             masking: false,
             verdict: None,
-            facts: Facts::default(),
+            facts: HopMeasurements::default(),
             tones: [0.0; sound_quality::BANDS],
             meter: QualityMeter::default(),
             quality: None,

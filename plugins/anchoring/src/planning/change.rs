@@ -71,12 +71,12 @@ impl UnusableSizes {
 
 /// The usual size of frames of a kind: the running median.
 #[derive(Clone, Debug, Default)]
-struct Usual {
+struct UsualSize {
     recent: VecDeque<u32>,
     sorted: Vec<u32>,
 }
 
-impl Usual {
+impl UsualSize {
     fn median(&self) -> Option<u32> {
         let known = self.sorted.len();
         (known >= LEAST_KNOWN).then(|| self.sorted[known / 2].max(1))
@@ -97,24 +97,24 @@ impl Usual {
 
 /// A frame that waits for those that are shown before it.
 #[derive(Clone, Copy, Debug)]
-struct Waiting {
+struct PendingUnit {
     at: Nanos,
     /// Its size over the usual one; `None` if that says nothing.
     ratio: Option<f32>,
 }
 
-impl PartialEq for Waiting {
+impl PartialEq for PendingUnit {
     fn eq(&self, other: &Self) -> bool {
         self.at == other.at
     }
 }
-impl Eq for Waiting {}
-impl PartialOrd for Waiting {
+impl Eq for PendingUnit {}
+impl PartialOrd for PendingUnit {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
-impl Ord for Waiting {
+impl Ord for PendingUnit {
     fn cmp(&self, other: &Self) -> Ordering {
         self.at.cmp(&other.at)
     }
@@ -133,10 +133,10 @@ pub struct Change {
 /// that are shown after it.
 #[derive(Clone, Debug, Default)]
 pub struct ChangeMeter {
-    usual: [Usual; 4],
+    usual: [UsualSize; 4],
     /// Latest time that came.
     newest: Option<Nanos>,
-    waiting: BinaryHeap<Reverse<Waiting>>,
+    waiting: BinaryHeap<Reverse<PendingUnit>>,
     /// The hop that is being added up: its start, the sum of ratios, and their number.
     hop: Option<(Nanos, f32, u32)>,
     last_change: f32,
@@ -180,7 +180,7 @@ impl ChangeMeter {
             (_, Some(ratio)) => self.same += u64::from((ratio - 1.0).abs() < SAME),
             (_, None) => {}
         }
-        self.waiting.push(Reverse(Waiting { at, ratio }));
+        self.waiting.push(Reverse(PendingUnit { at, ratio }));
         if self.waiting.len() > REORDER {
             self.take();
         }

@@ -5,14 +5,14 @@
 //! [`ClipEnd`] says. A still is one frame that fills a whole clip.
 
 use crate::plan::{ClipFrames, Entry, MAX_DURATION, NO_FRAME, Plan, Reason};
-use crate::planning::decode_cost::{Taken, Takes};
+use crate::planning::decode_cost::{FramesOfEntry, FramesOfPlan};
 use crate::settings::{BudgetSettings, ClipEnd, Settings};
 use crate::tier::Prices;
 use crate::time::Nanos;
 
 /// The distance between two frames of a clip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Every {
+pub enum FrameSpacing {
     /// So many frames of the recording.
     Frames(u32),
     /// So much time.
@@ -25,29 +25,29 @@ pub struct ClipShape {
     /// Number of frames.
     pub frames: u32,
     /// How far apart they are.
-    pub every: Every,
+    pub every: FrameSpacing,
 }
 
 impl ClipShape {
     /// The time from one of its frames to the next.
     pub fn step(self, interval: Nanos) -> Nanos {
         match self.every {
-            Every::Frames(n) => Nanos::new(interval.get().saturating_mul(n.max(1).into())),
-            Every::Time(time) => time,
+            FrameSpacing::Frames(n) => Nanos::new(interval.get().saturating_mul(n.max(1).into())),
+            FrameSpacing::Time(time) => time,
         }
     }
 }
 
 /// The frames of a recording.
 #[derive(Clone, Copy, Debug)]
-pub struct Shown<'a> {
+pub struct FrameList<'a> {
     /// The time of each, ascending.
     pub times: &'a [Nanos],
     /// The average time from one to the next.
     pub interval: Nanos,
 }
 
-impl Shown<'_> {
+impl FrameList<'_> {
     fn nearest(&self, at: Nanos) -> usize {
         let later = self.times.partition_point(|time| *time < at);
         match (later.checked_sub(1), self.times.get(later)) {
@@ -106,16 +106,16 @@ impl ClipPlace {
     }
 
     /// What clips take of a recording whose first and last frame these are.
-    pub fn takes(&self, interval: Nanos, within: (Nanos, Nanos)) -> Takes {
+    pub fn takes(&self, interval: Nanos, within: (Nanos, Nanos)) -> FramesOfPlan {
         let step = self.shape.step(interval);
         let taken = |is_anchor| {
             let before = self.before(is_anchor, interval);
-            Taken::clip(self.shape.frames, step, before, within)
+            FramesOfEntry::clip(self.shape.frames, step, before, within)
         };
-        Takes {
+        FramesOfPlan {
             anchor: taken(true),
             other: match self.stills {
-                true => Taken::FRAME,
+                true => FramesOfEntry::FRAME,
                 false => taken(false),
             },
         }
@@ -140,7 +140,7 @@ impl ClipPlace {
     }
 
     /// The clip of an entry among the frames of a recording.
-    pub fn among(&self, entry: &Entry, shown: Shown<'_>) -> Option<ClipFrames> {
+    pub fn among(&self, entry: &Entry, shown: FrameList<'_>) -> Option<ClipFrames> {
         let (first, last) = (*shown.times.first()?, *shown.times.last()?);
         let planned = entry.planned;
         if self.is_still(entry) {
@@ -149,7 +149,7 @@ impl ClipPlace {
         let before = self.before(entry.anchor.is_some(), shown.interval);
         let n = self.shape.frames as usize;
         let times = match self.shape.every {
-            Every::Frames(step) => {
+            FrameSpacing::Frames(step) => {
                 let step = step.max(1) as usize;
                 let start = match self.lead {
                     Some(lead) if entry.anchor.is_some() => {
@@ -166,7 +166,7 @@ impl ClipPlace {
                 let at = |k: usize| (start + k * step).min(shown.times.len() - 1);
                 (0..n).map(|k| shown.times[at(k)]).collect()
             }
-            Every::Time(step) => {
+            FrameSpacing::Time(step) => {
                 let length = step.get().saturating_mul(n.saturating_sub(1) as i64);
                 let latest = (last - Nanos::new(length)).max(first);
                 let start = (planned - before).min(latest).max(first);
@@ -184,19 +184,19 @@ fn spread(shape: ClipShape, start: Nanos, step: Nanos) -> Vec<Nanos> {
 }
 
 /// The clips of a grid: windows of the encoder's frames, `stride` frames from one to the next.
-pub fn grid(shape: ClipShape, stride: u32, end: ClipEnd, shown: Shown<'_>) -> Vec<ClipFrames> {
+pub fn grid(shape: ClipShape, stride: u32, end: ClipEnd, shown: FrameList<'_>) -> Vec<ClipFrames> {
     let (Some(&first), Some(&last)) = (shown.times.first(), shown.times.last()) else {
         return Vec::new();
     };
     // The frames that the grid counts, and how many of them lie from one frame of a clip to the next.
     let (count, step) = match shape.every {
-        Every::Frames(step) => (shown.times.len() as i64, i64::from(step.max(1))),
-        Every::Time(time) => ((last - first).get() / time.get().max(1) + 1, 1),
+        FrameSpacing::Frames(step) => (shown.times.len() as i64, i64::from(step.max(1))),
+        FrameSpacing::Time(time) => ((last - first).get() / time.get().max(1) + 1, 1),
     };
     let at = |k: i64| {
         let frame = match shape.every {
-            Every::Frames(_) => usize::try_from(k).ok()?,
-            Every::Time(time) => shown.nearest(first + Nanos::new(time.get() * k)),
+            FrameSpacing::Frames(_) => usize::try_from(k).ok()?,
+            FrameSpacing::Time(time) => shown.nearest(first + Nanos::new(time.get() * k)),
         };
         (0..count)
             .contains(&k)
@@ -234,7 +234,7 @@ pub fn grid(shape: ClipShape, stride: u32, end: ClipEnd, shown: Shown<'_>) -> Ve
 
 impl Plan {
     /// Turns entries into clips. Of entries that would have the same clip one is kept, an anchor's if there is one.
-    pub fn make_clips(&mut self, place: &ClipPlace, shown: Shown<'_>) {
+    pub fn make_clips(&mut self, place: &ClipPlace, shown: FrameList<'_>) {
         let clip = |entry: &Entry| {
             let clip = place.among(entry, shown)?;
             Some((moved(*entry, &clip), clip))
@@ -257,7 +257,7 @@ impl Plan {
         shape: ClipShape,
         budget: &BudgetSettings,
         prices: Prices,
-        shown: Shown<'_>,
+        shown: FrameList<'_>,
     ) {
         self.entries.clear();
         self.clips = grid(shape, budget.clip_stride, budget.clip_end, shown);

@@ -10,7 +10,7 @@ pub(crate) type Gop = Option<usize>;
 
 /// The frames that an entry takes: its own, or those of a clip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Taken {
+pub struct FramesOfEntry {
     /// Number of frames; at least one.
     frames: u32,
     /// The time from one to the next; at least 1 ns.
@@ -21,7 +21,7 @@ pub struct Taken {
     within: Option<(Nanos, Nanos)>,
 }
 
-impl Taken {
+impl FramesOfEntry {
     /// The entry's own frame.
     pub const FRAME: Self = Self {
         frames: 1,
@@ -58,18 +58,18 @@ impl Taken {
 
 /// What the entries of a plan take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Takes {
+pub struct FramesOfPlan {
     /// Those of anchors.
-    pub anchor: Taken,
+    pub anchor: FramesOfEntry,
     /// The others.
-    pub other: Taken,
+    pub other: FramesOfEntry,
 }
 
-impl Takes {
+impl FramesOfPlan {
     /// A frame each.
     pub const FRAMES: Self = Self {
-        anchor: Taken::FRAME,
-        other: Taken::FRAME,
+        anchor: FramesOfEntry::FRAME,
+        other: FramesOfEntry::FRAME,
     };
 }
 
@@ -81,7 +81,7 @@ pub struct DecodeCost<'a> {
     /// Time from one frame to the next; at least 1 ns.
     pub frame_interval: Nanos,
     /// The frames that entries take.
-    pub takes: Takes,
+    pub takes: FramesOfPlan,
 }
 
 impl<'a> DecodeCost<'a> {
@@ -90,7 +90,7 @@ impl<'a> DecodeCost<'a> {
         Self {
             keyframes,
             frame_interval,
-            takes: Takes::FRAMES,
+            takes: FramesOfPlan::FRAMES,
         }
     }
 
@@ -118,7 +118,7 @@ impl<'a> DecodeCost<'a> {
     pub(crate) fn reach(
         self,
         at: Nanos,
-        taken: Taken,
+        taken: FramesOfEntry,
     ) -> impl Iterator<Item = (Gop, u64)> + use<'a> {
         let start = taken.start(at);
         let step = taken.step.get();
@@ -143,7 +143,7 @@ impl<'a> DecodeCost<'a> {
     }
 
     /// What an entry takes.
-    pub(crate) fn taken(&self, entry: &Entry) -> Taken {
+    pub(crate) fn taken(&self, entry: &Entry) -> FramesOfEntry {
         match entry.reason {
             Reason::Anchor => self.takes.anchor,
             _ => self.takes.other,
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn a_clip_over_a_keyframe_needs_the_gop_before_and_the_start_of_its_own() {
         let keys = [0, 100, 200].map(Nanos::new);
-        let taken = Taken::clip(
+        let taken = FramesOfEntry::clip(
             4,
             Nanos::new(20),
             Nanos::new(40),
@@ -217,8 +217,8 @@ mod tests {
             let keys: Vec<i64> = [0].into_iter().chain(keys).collect();
             let times: Vec<Nanos> = keys.iter().map(|key| Nanos::new(INTERVAL * key)).collect();
             let within = (Nanos::ZERO, Nanos::new(INTERVAL * 299));
-            let clip = |before| Taken::clip(frames, Nanos::new(INTERVAL * step), Nanos::new(INTERVAL * before), within);
-            let takes = Takes { anchor: clip(before.0), other: clip(before.1) };
+            let clip = |before| FramesOfEntry::clip(frames, Nanos::new(INTERVAL * step), Nanos::new(INTERVAL * before), within);
+            let takes = FramesOfPlan { anchor: clip(before.0), other: clip(before.1) };
             let cost = DecodeCost { keyframes: &times, frame_interval: Nanos::new(INTERVAL), takes };
             let mut needed = BTreeSet::new();
             let mut entries = Vec::new();

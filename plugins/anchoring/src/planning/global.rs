@@ -26,7 +26,7 @@ use crate::plan::{
 };
 use crate::planning::change_clock::ChangeClock;
 use crate::planning::clips::ClipPlace;
-use crate::planning::decode_cost::{DecodeCost, Takes};
+use crate::planning::decode_cost::{DecodeCost, FramesOfPlan};
 use crate::planning::uniform::{MIN_SPACING, evenly_over, frames_needed, uniform_tiers};
 use crate::planning::value::ValueModel;
 use crate::settings::{Policy, Settings};
@@ -414,7 +414,7 @@ impl GlobalPlanner {
     fn choose(&self, allocation: &mut Allocation, model: &ValueModel) -> Vec<Chosen> {
         let frames = self.frame_times(allocation.duration);
         let within = (Nanos::ZERO, allocation.duration - self.frame_interval);
-        let takes = self.clips.as_ref().map_or(Takes::FRAMES, |place| {
+        let takes = self.clips.as_ref().map_or(FramesOfPlan::FRAMES, |place| {
             place.takes(self.frame_interval, within)
         });
         let decode_cost = DecodeCost {

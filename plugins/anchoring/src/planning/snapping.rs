@@ -11,7 +11,7 @@
 //! much as it takes to decode no more than a given number of frames, and rather later than earlier.
 
 use crate::plan::{Entry, Reason};
-use crate::planning::decode_cost::{DecodeCost, Gop, Takes};
+use crate::planning::decode_cost::{DecodeCost, FramesOfPlan, Gop};
 use crate::planning::uniform::MIN_SPACING;
 use crate::time::Nanos;
 
@@ -46,7 +46,7 @@ pub fn snap_within(
     }
     let at_price = |power: u32| {
         let mut moved = entries.clone();
-        let weigh = Weigh::Price(1 << power);
+        let weigh = MoveValue::Price(1 << power);
         snap(
             &mut moved,
             decode_cost,
@@ -75,14 +75,14 @@ pub fn snap_within(
 
 /// What a move is worth.
 #[derive(Clone, Copy)]
-enum Weigh {
+enum MoveValue {
     /// Fewest frames decoded, then the shortest moves.
     Decoding,
     /// A decoded frame weighs as much as moving an entry this many nanoseconds later.
     Price(u64),
 }
 
-impl Weigh {
+impl MoveValue {
     /// What is compared of frames decoded and nanoseconds moved.
     fn of(self, (decoded, moved): (u64, u64)) -> (u64, u64) {
         match self {
@@ -112,8 +112,8 @@ pub fn snap_frames(
     max_gap: Nanos,
     reach: Nanos,
 ) {
-    let weigh = Weigh::Decoding;
-    if decode_cost.takes == Takes::FRAMES {
+    let weigh = MoveValue::Decoding;
+    if decode_cost.takes == FramesOfPlan::FRAMES {
         return snap(entries, decode_cost, (start, stop), max_gap, reach, weigh);
     }
     // Clips may share with others than their neighbours, which is not weighed.
@@ -130,7 +130,7 @@ fn snap(
     (start, stop): (Nanos, Nanos),
     max_gap: Nanos,
     reach: Nanos,
-    weigh: Weigh,
+    weigh: MoveValue,
 ) {
     if decode_cost.keyframes.is_empty() {
         return;
@@ -148,12 +148,12 @@ fn snap(
             .count();
         let after = entries
             .get(from + run)
-            .map(|entry| Fixed::new(entry, decode_cost));
+            .map(|entry| FixedEntry::new(entry, decode_cost));
         let run_entries = &mut entries[from..from + run];
         let times: Vec<Nanos> = run_entries.iter().map(|entry| entry.planned).collect();
         let span = Span {
             decode_cost,
-            a: before.as_ref().map_or(start, |fixed: &Fixed| fixed.at),
+            a: before.as_ref().map_or(start, |fixed: &FixedEntry| fixed.at),
             b: after.as_ref().map_or(stop, |fixed| fixed.at),
             before,
             after,
@@ -172,7 +172,7 @@ fn snap(
 }
 
 /// An entry that stays.
-struct Fixed {
+struct FixedEntry {
     at: Nanos,
     /// Where its clip begins; for a frame, its own time.
     start: Nanos,
@@ -180,7 +180,7 @@ struct Fixed {
     decoded: Vec<(Gop, u64)>,
 }
 
-impl Fixed {
+impl FixedEntry {
     fn new(entry: &Entry, decode_cost: DecodeCost<'_>) -> Self {
         let taken = decode_cost.taken(entry);
         Self {
@@ -194,15 +194,15 @@ impl Fixed {
 /// The span between two fixed entries, and how entries inside may move.
 struct Span<'a> {
     decode_cost: DecodeCost<'a>,
-    before: Option<Fixed>,
-    after: Option<Fixed>,
+    before: Option<FixedEntry>,
+    after: Option<FixedEntry>,
     a: Nanos,
     b: Nanos,
     max_gap: Nanos,
     reach: Nanos,
     /// Entries may follow a keyframe in steps of the least spacing.
     share_after_keyframe: bool,
-    weigh: Weigh,
+    weigh: MoveValue,
 }
 
 /// A position for an entry, and the cheapest way to it.
@@ -289,7 +289,7 @@ impl Span<'_> {
 
     /// The least spacing: half of the closest that there is, or a quarter of the largest gap.
     fn min_spacing(&self, times: &[Nanos]) -> Nanos {
-        let fixed = |fixed: &Option<Fixed>| fixed.as_ref().map(|fixed| fixed.at);
+        let fixed = |fixed: &Option<FixedEntry>| fixed.as_ref().map(|fixed| fixed.at);
         let edges = fixed(&self.before)
             .into_iter()
             .chain(times.iter().copied())

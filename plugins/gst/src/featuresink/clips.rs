@@ -107,7 +107,7 @@ impl OpenClip {
 
 /// How the open clips use a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct WantedFrames {
     /// Some clip has it.
     pub(super) at_all: bool,
     /// It is the middle of one, whose thumbnail and quality are its own.
@@ -157,8 +157,8 @@ impl OpenClips {
     }
 
     /// What the frame of this plan entry is wanted for.
-    pub(super) fn wants(&self, planned: Nanos, tier: Tier) -> Wanted {
-        let mut wanted = Wanted::default();
+    pub(super) fn wants(&self, planned: Nanos, tier: Tier) -> WantedFrames {
+        let mut wanted = WantedFrames::default();
         for open in self.open.iter().filter(|open| open.clip.entry.tier == tier) {
             wanted.at_all |= open.clip.frames.times.contains(&planned);
             if open.clip.entry.planned == planned {
@@ -262,13 +262,16 @@ mod tests {
         let mut open = OpenClips::default();
         open.begin(clip(&[-1, 0, 40, 80]));
         open.begin(clip(&[40, 80, 120, 120]));
-        let middle = Wanted {
+        let middle = WantedFrames {
             at_all: true,
             as_middle: true,
             of_anchor: false,
         };
         assert_eq!(open.wants(Nanos::from_ms(40), Tier::Base), middle);
-        assert_eq!(open.wants(Nanos::from_ms(40), Tier::Low), Wanted::default());
+        assert_eq!(
+            open.wants(Nanos::from_ms(40), Tier::Low),
+            WantedFrames::default()
+        );
         for ms in [0, 40] {
             assert!(frame(&mut open, ms).is_empty());
         }

@@ -10,7 +10,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 
-use super::clips::{Closed, OpenClips, PreparedFrame, Wanted};
+use super::clips::{Closed, OpenClips, PreparedFrame, WantedFrames};
 use super::frame::{ANCHOR_PX, Orientation, pixels, shape};
 use super::imp::FeatureSink;
 use super::job::{Frame, Job};
@@ -46,7 +46,7 @@ impl FeatureSink {
         let (pts, chosen) = self.tagged(buffer)?;
         let entry = chosen.entry;
         let Some(clips) = &started.clips else {
-            let wanted = Wanted {
+            let wanted = WantedFrames {
                 at_all: true,
                 as_middle: true,
                 of_anchor: entry.reason == Reason::Anchor,
@@ -138,7 +138,7 @@ impl FeatureSink {
         buffer: &gst::Buffer,
         info: &gst_video::VideoInfo,
         (pts, tier): (Nanos, Tier),
-        wanted: Wanted,
+        wanted: WantedFrames,
         again: Option<Arc<PreparedFrame>>,
     ) -> Result<PreparedFrame, gst::ErrorMessage> {
         let unreadable = |why: &dyn std::fmt::Display| {

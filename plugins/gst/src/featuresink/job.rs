@@ -11,7 +11,7 @@ use anchoring::time::Nanos;
 use crossbeam_channel::Sender;
 
 use crate::frame_quality::FrameQuality;
-use crate::h5::{ClipTimes, Closing, H5Error, Kept, Totals};
+use crate::h5::{ClipTimes, Closing, H5Error, KeptFile, Totals};
 use crate::models::ModelError;
 
 /// A job for the worker.
@@ -140,7 +140,7 @@ pub(super) struct Ending {
     /// Its error, if it failed.
     pub(super) error: Option<WorkError>,
     /// What is kept of an unfinished file.
-    pub(super) kept: Option<Kept>,
+    pub(super) kept: Option<KeptFile>,
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::job::{Report, WorkError};
 use crate::atomic_file::PlaceError;
-use crate::h5::{H5Error, Kept};
+use crate::h5::{H5Error, KeptFile};
 use crate::models::ModelError;
 use crate::printable::shown;
 
@@ -77,7 +77,7 @@ pub(super) fn settings_message(text: &str) -> gst::ErrorMessage {
 }
 
 /// The worker's error, and what is kept of the file.
-pub(super) fn work_message(err: &WorkError, kept: Option<&Kept>) -> gst::ErrorMessage {
+pub(super) fn work_message(err: &WorkError, kept: Option<&KeptFile>) -> gst::ErrorMessage {
     let also = kept.map_or_else(String::new, |kept| format!("; {}", kept_text(kept)));
     match err {
         WorkError::Model(err) => model_message(err, &also),
@@ -90,8 +90,8 @@ pub(super) fn work_message(err: &WorkError, kept: Option<&Kept>) -> gst::ErrorMe
 }
 
 /// What is kept of an unfinished file, and how to recover it.
-pub(super) fn kept_text(kept: &Kept) -> String {
-    let Kept { path, totals } = kept;
+pub(super) fn kept_text(kept: &KeptFile) -> String {
+    let KeptFile { path, totals } = kept;
     let rows = match totals.frames {
         0 => format!("{} cues", totals.cues),
         1 => "1 frame".into(),
@@ -103,15 +103,15 @@ pub(super) fn kept_text(kept: &Kept) -> String {
     )
 }
 
-/// The same for programs. `told`: an error has reported it already.
-pub(super) fn kept_structure(kept: &Kept, told: bool) -> gst::Structure {
+/// The same for programs. `reported`: an error message has it already.
+pub(super) fn kept_structure(kept: &KeptFile, reported: bool) -> gst::Structure {
     gst::Structure::builder("earmark-kept")
         .field("location", kept.path.display().to_string())
         .field("frames", kept.totals.frames)
         .field("anchors", kept.totals.anchors)
         .field("cues", kept.totals.cues)
         .field("text", kept_text(kept))
-        .field("told", told)
+        .field("reported", reported)
         .build()
 }
 

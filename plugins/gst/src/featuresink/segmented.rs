@@ -13,7 +13,7 @@ use gst::subclass::prelude::*;
 use super::imp::FeatureSink;
 use super::job::Job;
 use super::lock;
-use super::segments::{Begin, Step};
+use super::segments::{FileStart, Step};
 use super::settings::NAMES;
 use super::start::Started;
 use crate::h5::Totals;
@@ -123,7 +123,7 @@ impl FeatureSink {
     fn carry_out(&self, steps: Vec<Step>) -> Result<(), gst::FlowError> {
         for step in steps {
             match step {
-                Step::Begin(begin) => self.begin_segment(&begin)?,
+                Step::FileStart(begin) => self.begin_segment(&begin)?,
                 Step::Cue(cue) => self.hand_over(Job::Cue(cue))?,
                 Step::Anchor {
                     anchor,
@@ -139,7 +139,7 @@ impl FeatureSink {
         Ok(())
     }
 
-    fn begin_segment(&self, begin: &Begin) -> Result<(), gst::FlowError> {
+    fn begin_segment(&self, begin: &FileStart) -> Result<(), gst::FlowError> {
         let named = self.obj().emit_by_name::<Option<gst::Structure>>(
             NAMES,
             &[&begin.index, &(begin.start.get().max(0) as u64)],
@@ -235,7 +235,7 @@ impl FeatureSink {
 /// The part of a step that goes into the open file.
 fn written(step: Step) -> Option<Job> {
     match step {
-        Step::Begin(_) => None,
+        Step::FileStart(_) => None,
         Step::Cue(cue) => Some(Job::Cue(cue)),
         Step::Anchor { anchor, .. } => Some(Job::Anchor(anchor)),
     }

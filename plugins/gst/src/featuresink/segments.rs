@@ -26,7 +26,7 @@ const MOST: usize = 64;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Step {
     /// Closes the open file and begins the next one.
-    Begin(Begin),
+    FileStart(FileStart),
     /// Goes into the file.
     Cue(Cue),
     /// Goes into the file. `stream`: as it came, for the message on the bus.
@@ -42,7 +42,7 @@ pub(super) enum Step {
 
 /// A file begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Begin {
+pub(super) struct FileStart {
     /// From 0.
     pub(super) index: u32,
     /// Its zero, in the stream's time.
@@ -249,7 +249,7 @@ impl Segments {
             first_anchor: waiting.unwrap_or(self.next_anchor),
             spent: self.spent,
         });
-        steps.push(Step::Begin(Begin {
+        steps.push(Step::FileStart(FileStart {
             index,
             start,
             before,
@@ -365,7 +365,7 @@ mod tests {
 
     fn in_short(steps: &[Step]) -> Vec<String> {
         let text = |step: &Step| match step {
-            Step::Begin(begin) => format!("begin {} at {}", begin.index, begin.start),
+            Step::FileStart(begin) => format!("begin {} at {}", begin.index, begin.start),
             Step::Cue(cue) => format!("cue {}", cue.pts),
             Step::Anchor { anchor, frame, .. } => {
                 format!(
@@ -394,7 +394,7 @@ mod tests {
         let (steps, pts) = segments.frame(at(10_020), &mut late);
         assert_eq!(in_short(&steps), ["begin 1 at 10.000 s", "cue 0.040 s"]);
         assert_eq!((pts, late.planned), (Some(at(20)), Nanos::ZERO));
-        let Step::Begin(begin) = &steps[0] else {
+        let Step::FileStart(begin) = &steps[0] else {
             panic!("{steps:?}")
         };
         assert_eq!(

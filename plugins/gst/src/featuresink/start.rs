@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anchoring::planning::clips::Every;
+use anchoring::planning::clips::FrameSpacing;
 use anchoring::tier::Tier;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -18,7 +18,7 @@ use super::job::Ending;
 use super::messages::{file_message, model_message, settings_message};
 use super::segments::Segments;
 use super::settings::Settings;
-use super::work::{Announced, Target, Work};
+use super::work::{FileEvent, Target, Work};
 use super::worker::{FEW_JOBS, JOBS, Leaving, Worker};
 use super::{CAT, FeatureSink};
 use crate::h5::{self, Opening};
@@ -120,13 +120,13 @@ pub(super) fn begin(
         flush: Duration::from_secs(settings.flush_s.into()),
     };
     let element = sink.downgrade();
-    let announce = move |news: Announced<'_>| {
+    let announce = move |news: FileEvent<'_>| {
         let Some(element) = element.upgrade() else {
             return;
         };
         match news {
-            Announced::File(path, totals) => element.imp().post_segment(path, totals),
-            Announced::Thumbnail(path, row, jpeg) => {
+            FileEvent::File(path, totals) => element.imp().post_segment(path, totals),
+            FileEvent::Thumbnail(path, row, jpeg) => {
                 element.imp().post_thumbnail(path, row, jpeg);
             }
         }
@@ -201,8 +201,8 @@ fn further(settings: &Settings, encoder: &Encoder) -> BTreeMap<String, String> {
     let mut further = settings.further().unwrap_or_default();
     if let Some(clip) = encoder.manifest().clip() {
         let every = match clip.every {
-            Every::Frames(n) => format!("{n} frames"),
-            Every::Time(time) => format!("{} ms", time.get() as f64 / 1e6),
+            FrameSpacing::Frames(n) => format!("{n} frames"),
+            FrameSpacing::Time(time) => format!("{} ms", time.get() as f64 / 1e6),
         };
         further.insert("clip_every".into(), every);
     }

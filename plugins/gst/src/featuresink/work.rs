@@ -14,7 +14,7 @@ use super::frame::{Thumbnails, normalise, normalise_clip};
 use super::job::{Ending, Frame, Job, Report, WorkError};
 use super::worker::{Leaving, guarded};
 use crate::atomic_file::{Identity, identity};
-use crate::h5::{Closing, H5Error, Kept, Opening, Row, Totals, Writer};
+use crate::h5::{Closing, H5Error, KeptFile, Opening, Row, Totals, Writer};
 use crate::onnx::{Encoder, pathway_frames};
 
 /// Most rows that wait for an incomplete batch; then every batch goes as it is.
@@ -34,10 +34,10 @@ pub(super) struct Target {
 }
 
 /// Called with what happened to files that follow one another.
-pub(super) type Announce = Box<dyn Fn(Announced<'_>) + Send>;
+pub(super) type Announce = Box<dyn Fn(FileEvent<'_>) + Send>;
 
 /// What happened to a file.
-pub(super) enum Announced<'a> {
+pub(super) enum FileEvent<'a> {
     /// It got its name.
     File(&'a Path, &'a Totals),
     /// It got the frame of an anchor: the row of the anchor, and a thumbnail as JPEG.
@@ -53,7 +53,7 @@ pub(super) struct Work {
     /// The file that this run finished and may replace.
     ours: Option<Identity>,
     /// A complete file that could not be renamed.
-    kept: Option<Kept>,
+    kept: Option<KeptFile>,
     batches: Batches<Frame>,
     rows: RowOrder<Row>,
     px: [usize; 3],
@@ -257,7 +257,7 @@ impl Work {
                 && self.target.in_turn
                 && !thumbnail.is_empty()
             {
-                (self.announce)(Announced::Thumbnail(&self.target.path, row, &thumbnail));
+                (self.announce)(FileEvent::Thumbnail(&self.target.path, row, &thumbnail));
             }
             self.rows.fill(
                 ticket,
@@ -404,11 +404,11 @@ impl Work {
             let (path, totals) = (writer.path().to_owned(), writer.totals().clone());
             writer.keep_on_drop();
             self.report.totals = writer.commit().inspect_err(|_| {
-                self.kept = Some(Kept { path, totals });
+                self.kept = Some(KeptFile { path, totals });
             })?;
         }
         if self.target.in_turn {
-            (self.announce)(Announced::File(&self.target.path, &self.report.totals));
+            (self.announce)(FileEvent::File(&self.target.path, &self.report.totals));
         }
         self.ours = identity(&self.target.path);
         self.since = None;
@@ -417,7 +417,7 @@ impl Work {
     }
 
     /// Keeps an unfinished file. Not if it has no frames, as listening again would give the rest; unless the stream has no frames at all.
-    fn keep(&mut self, known: &ClosingDraft, because: &str) -> Option<Kept> {
+    fn keep(&mut self, known: &ClosingDraft, because: &str) -> Option<KeptFile> {
         if let Some(kept) = self.kept.take() {
             return Some(kept);
         }

@@ -72,10 +72,10 @@ impl Drop for Block {
 #[repr(C)]
 struct Piece {
     memory: gst::ffi::GstMemory,
-    held: Mutex<Held>,
+    held: Mutex<HeldBlock>,
 }
 
-struct Held {
+struct HeldBlock {
     block: Arc<Block>,
     /// How many mappings are open.
     mapped: usize,
@@ -104,7 +104,7 @@ impl Piece {
         let piece = Box::into_raw(Box::new(Self {
             // SAFETY: numbers, pointers and optional functions, all of which may be zero until they are set below.
             memory: unsafe { std::mem::zeroed() },
-            held: Mutex::new(Held { block, mapped: 0 }),
+            held: Mutex::new(HeldBlock { block, mapped: 0 }),
         }));
         // SAFETY: the pointer is to a whole `Piece`, at whose start the memory is.
         unsafe {
@@ -132,7 +132,7 @@ impl Piece {
         unsafe { &*memory.cast::<Self>() }
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, HeldBlock> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,12 +13,12 @@ const TIE: f32 = 0.02;
 pub(super) struct Sharpest {
     info: Option<gst_video::VideoInfo>,
     working: WorkingImage,
-    kept: Option<Kept>,
+    kept: Option<KeptFrame>,
     /// The frame before, to detect a cut.
     before: Option<CutSample>,
 }
 
-struct Kept {
+struct KeptFrame {
     buffer: gst::Buffer,
     at: Nanos,
     sharpness: f32,
@@ -46,7 +46,7 @@ impl Sharpest {
         match &mut self.kept {
             Some(kept) if is_better(kept, most, sharpness, at, asked) => kept.most = most,
             kept => {
-                *kept = Some(Kept {
+                *kept = Some(KeptFrame {
                     buffer: buffer.clone(),
                     at,
                     sharpness,
@@ -109,7 +109,7 @@ impl Sharpest {
 }
 
 /// Whether to take the held frame rather than another. `most`: the highest sharpness so far.
-fn is_better(kept: &Kept, most: f32, sharpness: f32, at: Nanos, asked: Nanos) -> bool {
+fn is_better(kept: &KeptFrame, most: f32, sharpness: f32, at: Nanos, asked: Nanos) -> bool {
     match (kept.sharpness > most - TIE, sharpness > most - TIE) {
         (true, true) => kept.at.distance(asked) <= at.distance(asked),
         (held, _) => held,

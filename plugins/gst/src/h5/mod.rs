@@ -57,7 +57,7 @@ pub use reading::check_signature;
 pub use recover::{Original, Parts, copy, recover, summary_unsealed, with_events};
 pub use rows::Rows;
 pub use sound::{Sound, SoundFile};
-pub use write::{ClipTimes, Closing, Kept, Opening, Row, Totals, Writer};
+pub use write::{ClipTimes, Closing, KeptFile, Opening, Row, Totals, Writer};
 
 /// The `schema` attribute of every file that this version writes.
 pub const SCHEMA: &str = "earmark/2";

@@ -128,7 +128,7 @@ pub struct Totals {
 
 /// What is kept of an unfinished file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct KeptFile {
     /// Its path: `<target>.partial`.
     pub path: PathBuf,
     /// Its rows.
@@ -393,7 +393,7 @@ impl Writer {
 
     /// Closes the partial file, with the reason why it is not complete. `None`, and no file, if it has no rows. Never fails: rows on the disk are
     /// kept, rows without room are lost.
-    pub fn keep(mut self, closing: &Closing, because: &str) -> Option<Kept> {
+    pub fn keep(mut self, closing: &Closing, because: &str) -> Option<KeptFile> {
         let mut wrote = self.flush_cues();
         wrote = self.flush().and(wrote);
         if self.written == Totals::default() {
@@ -408,7 +408,7 @@ impl Writer {
         // If this fails, the flushed rounds are still there.
         let _ = wrote.and(closed).and(output.seal(&partial));
         partial.release();
-        Some(Kept {
+        Some(KeptFile {
             path: partial.path().into(),
             totals: written,
         })

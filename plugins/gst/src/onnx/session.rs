@@ -11,7 +11,7 @@ use super::{Environment, Session, SessionInputValue, TensorRef, ports};
 use crate::models::{Manifest, ModelError};
 
 /// Idle sessions, the one used last at the end.
-static IDLE: Mutex<Idle> = Mutex::new(Idle {
+static IDLE: Mutex<IdleSession> = Mutex::new(IdleSession {
     most: 0,
     sessions: Vec::new(),
 });
@@ -22,7 +22,7 @@ static SHARED: Mutex<Option<Vec<InUse>>> = Mutex::new(None);
 /// A session in use, for as long as it is.
 type InUse = (Key, Weak<Mutex<Ready>>);
 
-struct Idle {
+struct IdleSession {
     most: usize,
     sessions: Vec<Ready>,
 }

@@ -15,7 +15,7 @@ use crate::checkpoint::{Checkpoint, Progress};
 use crate::network::Weights;
 use crate::optimiser::{Optimiser, Tracked};
 use crate::tensors::Matrices;
-use crate::train::Go;
+use crate::train::NextStep;
 
 /// A finished epoch.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +49,7 @@ pub(crate) fn fit(
     videos: &[usize],
     of: &Value,
     checkpoint: Option<&Path>,
-    each: &mut dyn FnMut(Epoch) -> Go,
+    each: &mut dyn FnMut(Epoch) -> NextStep,
 ) -> anyhow::Result<Option<(Matrices, Progress)>> {
     if videos.is_empty() {
         bail!("the training split has no video to train on");
@@ -113,7 +113,7 @@ pub(crate) fn fit(
             loss,
             score,
         };
-        if each(epoch) == Go::Stop {
+        if each(epoch) == NextStep::Stop {
             return Ok(None);
         }
     }

@@ -20,7 +20,7 @@ use crate::dataset::Split;
 use crate::network::Weights;
 use crate::optimiser::{Plain, Tracked};
 use crate::tensors::{Matrices, Matrix};
-use crate::train::Go;
+use crate::train::NextStep;
 
 /// Videos per prediction.
 const AT_ONCE: usize = 64;
@@ -122,7 +122,7 @@ pub fn pretrain(
     videos: &Videos,
     of: Experiment,
     checkpoint: Option<&Path>,
-    each: &mut dyn FnMut(Epoch) -> Go,
+    each: &mut dyn FnMut(Epoch) -> NextStep,
 ) -> anyhow::Result<Option<Model>> {
     let dense = |split| -> Vec<usize> {
         let all = videos.of(split).into_iter();

@@ -22,7 +22,7 @@ use crate::dataset::Split;
 use crate::network::Weights;
 use crate::optimiser::Tracked;
 use crate::tensors::Matrices;
-use crate::train::Go;
+use crate::train::NextStep;
 
 /// Videos per prediction.
 const AT_ONCE: usize = 64;
@@ -254,14 +254,14 @@ impl Task for Parsing<'_> {
 
 /// The predictions of a model for videos, in their order.
 #[derive(Clone, Debug, Default)]
-pub struct Said {
+pub struct VideoPredictions {
     /// Probabilities of classes in seconds, `videos * seconds * classes`: heard, seen.
     pub segments: [Vec<f32>; 2],
     /// Probabilities of classes in videos, `videos * classes`.
     pub video: Vec<f32>,
 }
 
-impl Said {
+impl VideoPredictions {
     /// Classes present in each second of the `n`th video: above a half in the second, and in the video.
     pub fn there(&self, m: usize, n: usize, seconds: usize, classes: usize) -> Vec<bool> {
         let segments = &self.segments[m][n * seconds * classes..(n + 1) * seconds * classes];
@@ -281,9 +281,9 @@ fn say(
     of: &Experiment,
     weights: &Matrices,
     which: &[usize],
-) -> anyhow::Result<Said> {
+) -> anyhow::Result<VideoPredictions> {
     let weights = on(weights);
-    let mut said = Said::default();
+    let mut said = VideoPredictions::default();
     for which in which.chunks(AT_ONCE) {
         let mut net = Net::new(&weights, None);
         let parsed = parsed(videos, standard, pseudo, of, &mut net, which)?;
@@ -304,7 +304,7 @@ pub fn train(
     pseudo: Option<&Pseudo>,
     of: Experiment,
     checkpoint: Option<&Path>,
-    each: &mut dyn FnMut(Epoch) -> Go,
+    each: &mut dyn FnMut(Epoch) -> NextStep,
 ) -> anyhow::Result<Option<Model>> {
     let pseudo = match (of.needs_pseudo(), pseudo) {
         (true, None) => bail!("the experiment needs pseudo labels: give them with --pseudo"),
@@ -375,7 +375,7 @@ pub fn predict(
     videos: &Videos,
     pseudo: Option<&Pseudo>,
     which: &[usize],
-) -> anyhow::Result<Said> {
+) -> anyhow::Result<VideoPredictions> {
     model.takes(videos)?;
     if model.experiment.parser.plsim && pseudo.is_none() {
         bail!("the model was trained with PLSIM, which needs pseudo labels of these videos");

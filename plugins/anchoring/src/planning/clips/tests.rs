@@ -8,8 +8,8 @@ fn recording(frames: i64) -> Vec<Nanos> {
     (0..frames).map(|k| Nanos::new(10 * k)).collect()
 }
 
-fn shown(times: &[Nanos]) -> Shown<'_> {
-    Shown {
+fn shown(times: &[Nanos]) -> FrameList<'_> {
+    FrameList {
         times,
         interval: Nanos::new(10),
     }
@@ -23,7 +23,7 @@ fn numbers(clip: &ClipFrames) -> Vec<i64> {
 fn shape(frames: u32, every: u32) -> ClipShape {
     ClipShape {
         frames,
-        every: Every::Frames(every),
+        every: FrameSpacing::Frames(every),
     }
 }
 
@@ -94,7 +94,7 @@ fn a_grid_in_time_takes_the_nearest_frames() {
     let times: Vec<_> = [0, 10, 20, 31, 40, 50, 200, 210].map(Nanos::new).into();
     let shape = ClipShape {
         frames: 3,
-        every: Every::Time(Nanos::new(15)),
+        every: FrameSpacing::Time(Nanos::new(15)),
     };
     let clips = grid(shape, 2, ClipEnd::VideoFeatures, shown(&times));
     let all: Vec<Vec<i64>> = clips
@@ -126,7 +126,7 @@ fn a_clip_lies_around_its_entry_or_begins_before_the_event_and_stays_inside() {
     let mut settings = settings;
     settings.anchors.clip_lead_ms = 100;
     let ms: Vec<_> = (0..100).map(|k| Nanos::from_ms(10 * k)).collect();
-    let shown = Shown {
+    let shown = FrameList {
         times: &ms,
         interval: Nanos::from_ms(10),
     };
@@ -177,5 +177,8 @@ fn a_still_is_one_frame_that_fills_its_clip() {
     assert_eq!(streamed.unwrap().times[..], [Nanos::new(503); 4]);
     // A still costs what its frame costs.
     let takes = place.takes(Nanos::new(10), (Nanos::ZERO, Nanos::new(990)));
-    assert_eq!(takes.other, crate::planning::decode_cost::Taken::FRAME);
+    assert_eq!(
+        takes.other,
+        crate::planning::decode_cost::FramesOfEntry::FRAME
+    );
 }

@@ -283,7 +283,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::planning::decode_cost::{DecodeCost, Taken, Takes};
+    use crate::planning::decode_cost::{DecodeCost, FramesOfEntry, FramesOfPlan};
     use crate::settings::BudgetSettings;
 
     fn model() -> ValueModel {
@@ -426,7 +426,7 @@ mod tests {
         candidates: &[Candidate],
         per_frame: f64,
         reach: i64,
-        takes: Takes,
+        takes: FramesOfPlan,
     ) -> Vec<f64> {
         let (frame_times, later, keyframes) = with_keyframes(candidates, reach);
         let decode_cost = DecodeCost {
@@ -513,10 +513,10 @@ mod tests {
             }
             order
         };
-        assert_eq!(order(Takes::FRAMES), [2, 0, 1]);
+        assert_eq!(order(FramesOfPlan::FRAMES), [2, 0, 1]);
         let within = (Nanos::ZERO, Nanos::from_ms(99_980));
-        let clip = Taken::clip(32, Nanos::from_ms(20), Nanos::from_ms(320), within);
-        let takes = Takes {
+        let clip = FramesOfEntry::clip(32, Nanos::from_ms(20), Nanos::from_ms(320), within);
+        let takes = FramesOfPlan {
             anchor: clip,
             other: clip,
         };
@@ -561,10 +561,10 @@ mod tests {
             let (frames, step, before) = clip;
             let within = (Nanos::ZERO, Nanos::from_ms(99_980));
             let anchor = match frames {
-                1 => Taken::FRAME,
-                _ => Taken::clip(frames, Nanos::from_ms(step), Nanos::from_ms(before), within),
+                1 => FramesOfEntry::FRAME,
+                _ => FramesOfEntry::clip(frames, Nanos::from_ms(step), Nanos::from_ms(before), within),
             };
-            let takes = Takes { anchor, ..Takes::FRAMES };
+            let takes = FramesOfPlan { anchor, ..FramesOfPlan::FRAMES };
             let decode_cost = DecodeCost { takes, ..DecodeCost::of_frames(&keyframes, Nanos::from_ms(20)) };
             let penalty = DecodePenalty::new(decode_cost, per_frame, 784);
             let mut queue = CandidateQueue::new(&candidates, &frame_times, model(), Nanos::new(1)).with_penalty(penalty, later);

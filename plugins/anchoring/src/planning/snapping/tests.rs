@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::planning::decode_cost::{Taken, Takes};
+use crate::planning::decode_cost::{FramesOfEntry, FramesOfPlan};
 use crate::planning::uniform::{evenly_between, frames_needed};
 use crate::tier::Tier;
 
@@ -252,9 +252,9 @@ proptest! {
         let within = (Nanos::ZERO, ms(60_000) - FRAME);
         let (frames, step, lead) = clip;
         let half = ms(step * i64::from(frames / 2));
-        let takes = Takes {
-            anchor: Taken::clip(frames, ms(step), ms(lead), within),
-            other: if is_still { Taken::FRAME } else { Taken::clip(frames, ms(step), half, within) },
+        let takes = FramesOfPlan {
+            anchor: FramesOfEntry::clip(frames, ms(step), ms(lead), within),
+            other: if is_still { FramesOfEntry::FRAME } else { FramesOfEntry::clip(frames, ms(step), half, within) },
         };
         let decode_cost = DecodeCost { takes, ..DecodeCost::of_frames(&keys, FRAME) };
         let wanted: Vec<i64> = (0..60).map(|i| 1_000 * i + 500).collect();
@@ -280,8 +280,8 @@ fn a_clip_moves_so_that_it_begins_at_a_keyframe() {
     // 16 frames, the entry in the middle.
     let within = (Nanos::ZERO, ms(60_000) - FRAME);
     let half = Nanos::new(8 * FRAME.get());
-    let clip = Taken::clip(16, FRAME, half, within);
-    let takes = Takes {
+    let clip = FramesOfEntry::clip(16, FRAME, half, within);
+    let takes = FramesOfPlan {
         anchor: clip,
         other: clip,
     };

@@ -44,7 +44,7 @@ impl Timestamps {
 
 /// A unit that waits for its time.
 #[derive(Debug)]
-struct Held<T> {
+struct HeldUnit<T> {
     key: i64,
     stamp: Timestamps,
     /// Its presentation time, once that is sure.
@@ -68,7 +68,7 @@ enum Mode {
 pub struct DisplayTimes<T> {
     shown: DisplayOrder,
     mode: Mode,
-    held: VecDeque<Held<T>>,
+    held: VecDeque<HeldUnit<T>>,
     /// Decoding times without a frame yet.
     times: VecDeque<u64>,
     /// Decoding time of the next unit, if it has none.
@@ -162,7 +162,7 @@ impl<T> DisplayTimes<T> {
         let time = stamp.dts.unwrap_or(self.next);
         self.next = time + stamp.duration.unwrap_or(FRAME);
         self.times.push_back(time);
-        self.held.push_back(Held {
+        self.held.push_back(HeldUnit {
             key,
             stamp,
             time: None,
@@ -174,7 +174,7 @@ impl<T> DisplayTimes<T> {
 
     /// Assigns times in display order, until only `left` units without a sure position are left.
     fn show(&mut self, left: usize) {
-        let waiting = |held: &&mut Held<T>| held.time.is_none();
+        let waiting = |held: &&mut HeldUnit<T>| held.time.is_none();
         while self.held.iter().filter(|held| held.time.is_none()).count() > left {
             // Give up reordering if the frame that is first in display order never comes.
             let first = match self.held.len() > MOST {
@@ -213,7 +213,7 @@ impl<T> DisplayTimes<T> {
             _ => least,
         };
         self.last = Some(dts);
-        let Held { payload, .. } = self.held.pop_front()?;
+        let HeldUnit { payload, .. } = self.held.pop_front()?;
         Some((payload, time, dts))
     }
 }

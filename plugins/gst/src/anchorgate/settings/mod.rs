@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use anchoring::anchor::offset;
-use anchoring::planning::clips::{ClipPlace, ClipShape, Every};
+use anchoring::planning::clips::{ClipPlace, ClipShape, FrameSpacing};
 use anchoring::settings::{FURTHEST_MS, Policy, Settings};
 use anchoring::tier::{Prices, Tier};
 use anchoring::time::Nanos;
@@ -118,8 +118,8 @@ impl Properties {
     /// Where clips lie, if the encoder takes any.
     fn clips(&self) -> Option<ClipPlace> {
         let every = match self.clip_every_ms {
-            ms if ms > 0.0 => Every::Time(Nanos::new((ms * 1e6).round() as i64)),
-            _ => Every::Frames(self.clip_every_frames),
+            ms if ms > 0.0 => FrameSpacing::Time(Nanos::new((ms * 1e6).round() as i64)),
+            _ => FrameSpacing::Frames(self.clip_every_frames),
         };
         let shape = ClipShape {
             frames: self.clip_frames,

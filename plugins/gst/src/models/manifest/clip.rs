@@ -1,6 +1,6 @@
 //! The keys of manifests for encoders of clips.
 
-use anchoring::planning::clips::{ClipShape, Every};
+use anchoring::planning::clips::{ClipShape, FrameSpacing};
 use anchoring::tier::Tokens;
 use anchoring::time::Nanos;
 use serde::{Deserialize, Serialize};
@@ -39,10 +39,10 @@ impl Manifest {
         let frames = self.input.frames?;
         let every = match self.input.every {
             Some(ClipStep { ms: Some(ms), .. }) => {
-                Every::Time(Nanos::new((ms * 1e6).round() as i64))
+                FrameSpacing::Time(Nanos::new((ms * 1e6).round() as i64))
             }
-            Some(ClipStep { frames, .. }) => Every::Frames(frames.unwrap_or(1)),
-            None => Every::Frames(1),
+            Some(ClipStep { frames, .. }) => FrameSpacing::Frames(frames.unwrap_or(1)),
+            None => FrameSpacing::Frames(1),
         };
         (self.kind == Kind::ClipEncoder).then_some(ClipShape {
             frames: u32::try_from(frames).ok()?,
