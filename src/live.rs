@@ -63,6 +63,8 @@ pub(crate) use trial::trial;
 const TICK: Duration = Duration::from_millis(100);
 /// Time between two checks for files to delete.
 const RETAIN: Duration = Duration::from_secs(60);
+/// Time between two looks at the room on the disk.
+const LOOK: Duration = Duration::from_secs(2);
 /// Longest wait for sources to stop; after it the process ends without them.
 const LAST: Duration = Duration::from_secs(40);
 
@@ -85,6 +87,7 @@ struct Playing {
 /// Something prevents the start. A source that fails does not: it is tried again.
 pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Result<()> {
     let begun = Instant::now();
+    session::memory::stay_small();
     let (folder, plans) = plans(&asked(args))?;
     for plan in &plans {
         session::check_models(&plan.pipeline)?;
@@ -152,6 +155,7 @@ pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Resu
     note(&seen, &playing);
     service::notify("READY=1");
     let mut retained: Option<Instant> = None;
+    let mut looked = Instant::now();
     loop {
         let over = args
             .seconds
@@ -171,7 +175,12 @@ pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Resu
             service::notify("READY=1");
         }
         service::notify("WATCHDOG=1");
-        if retained.is_none_or(|last| last.elapsed() >= RETAIN) {
+        let mut is_due = retained.is_none_or(|last| last.elapsed() >= RETAIN);
+        if looked.elapsed() >= LOOK {
+            looked = Instant::now();
+            is_due |= files::is_short(&folder, &live);
+        }
+        if is_due {
             retained = Some(Instant::now());
             let names: Vec<String> = playing.iter().map(|source| source.name.clone()).collect();
             let (gone, bytes) = files::retain(&folder, &names, &live);

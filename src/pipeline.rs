@@ -257,10 +257,8 @@ fn compile(
         &GivenSection::section("quality", section("quality"), problems),
         problems,
     );
-    let live = live::section(
-        &GivenSection::section("live", section("live"), problems),
-        problems,
-    );
+    let live_section = GivenSection::section("live", section("live"), problems);
+    let live = live::section(&live_section, problems);
     let events = live::events(
         &GivenSection::section("events", section("events"), problems),
         problems,
@@ -344,6 +342,8 @@ fn compile(
     };
     let text = launch::without_remarks(&filled);
     checks::check(&graph, &text, &context, problems);
+    let hears = graph.find("eventness").is_some();
+    live::check_sound(&live, hears, live_section.place("sound_only"), problems);
     variables.unused(&used, problems);
 
     let settings = settings?;

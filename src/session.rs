@@ -33,7 +33,7 @@ mod import;
 mod input_guard;
 mod listen;
 mod measure;
-mod memory;
+pub(crate) mod memory;
 mod pass;
 mod play;
 mod spans;

@@ -47,13 +47,18 @@ impl Attempt {
             path: None,
         };
         let hears = plan.pipeline.find("eventness").is_some();
+        let sees = !plan.pipeline.live.sound_only;
         let stream = Stream::build(
             &plan.pipeline,
             &input,
             &plan.about,
             Some(plan.threads),
             hears,
+            sees,
         )?;
+        if let Some(ears) = &stream.ears {
+            ears.set_property("early-cues", true);
+        }
         let media = Arc::new(Media::default());
         if let Some(pad) = stream.gate.static_pad("video") {
             media.watch(&pad, Kind::Video);
@@ -71,7 +76,7 @@ impl Attempt {
         let pipeline = &stream.pipeline;
         // Messages that arrive during the teardown still count.
         pipeline.set_auto_flush_bus(false);
-        choose_streams(pipeline, hears);
+        choose_streams(pipeline, hears, sees);
         name_files(plan, epoch, &stream.sink, &media);
         if plan.pipeline.events.jpeg {
             stream.sink.set_property("thumbnails", true);

@@ -1,4 +1,5 @@
-//! Events for other systems, as JSON: anchors, their frames as JPEG, states, files. Each output has its own bounded queue; a slow output loses its own events, and
+//! Events for other systems, as JSON: anchors as soon as they are decided and again once they are written, their frames as JPEG, states,
+//! files. Each output has its own bounded queue; a slow output loses its own events, and
 //! they are counted.
 
 use std::fs::{File, OpenOptions};
@@ -25,10 +26,10 @@ pub(crate) const EVENT_SCHEMA: &str = include_str!("event.schema.json");
 /// Most events that may wait for one output.
 const QUEUE: usize = 1_024;
 
-/// An event. `id` stays the same when the same event is sent again.
+/// An event. `kind` and `id` stay the same when the same event is sent again.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Event {
-    /// `anchor`, `image`, `state` or `file`.
+    /// `anchor`, `written`, `image`, `state` or `file`.
     pub(super) kind: &'static str,
     /// Its source.
     pub(super) source: String,
@@ -36,7 +37,7 @@ pub(super) struct Event {
     pub(super) value: Value,
 }
 
-/// An anchor, as the sink reports it.
+/// An anchor, as the gate decides it and as the sink reports it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Anchor {
     pub(super) id: u32,
@@ -46,6 +47,11 @@ pub(super) struct Anchor {
     pub(super) class_id: i32,
     pub(super) score: f32,
     pub(super) uncertainty: f32,
+}
+
+/// Where an anchor was written.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Place {
     pub(super) frame_ns: Option<i64>,
     pub(super) location: String,
     pub(super) row: u32,
@@ -64,6 +70,13 @@ impl Anchor {
             class_id: structure.get("class-id").ok()?,
             score: structure.get("score").ok()?,
             uncertainty: structure.get("uncertainty").ok()?,
+        })
+    }
+}
+
+impl Place {
+    pub(super) fn read(structure: &gst::StructureRef) -> Option<Self> {
+        Some(Self {
             frame_ns: structure.get("frame-ns").ok(),
             location: structure.get("location").ok()?,
             row: structure.get("row").ok()?,
@@ -78,11 +91,8 @@ impl Event {
         run: &str,
         epoch: u64,
         heard: &Anchor,
-        folder: &Path,
         wall: Option<Wall>,
     ) -> Self {
-        let file = Path::new(&heard.location);
-        let file = file.strip_prefix(folder).unwrap_or(file);
         Self {
             kind: "anchor",
             source: source.into(),
@@ -97,13 +107,22 @@ impl Event {
                 "class_id": heard.class_id,
                 "score": heard.score,
                 "uncertainty": heard.uncertainty,
-                "frames_ns": heard.frame_ns.into_iter().collect::<Vec<_>>(),
-                "file": file.to_string_lossy(),
-                "row": heard.row,
                 "onset_wall": wall.map(|wall| files::wall(wall.at(heard.onset_ns))),
                 "wall_uncertainty_ms": wall.map(|wall| wall.uncertainty.as_millis() as u64),
             }),
         }
+    }
+
+    /// This anchor was written: the same, with its frame and its row.
+    pub(super) fn written(mut self, place: &Place, folder: &Path) -> Self {
+        let file = Path::new(&place.location);
+        let file = file.strip_prefix(folder).unwrap_or(file);
+        self.kind = "written";
+        self.value["kind"] = json!("written");
+        self.value["frames_ns"] = json!(place.frame_ns.into_iter().collect::<Vec<_>>());
+        self.value["file"] = json!(file.to_string_lossy());
+        self.value["row"] = json!(place.row);
+        self
     }
 
     /// The frame of an anchor, as JPEG. `anchor`: the id of its event.
@@ -302,6 +321,8 @@ mod tests {
             class_id: 3,
             score: 0.75,
             uncertainty: 0.25,
+        };
+        let place = Place {
             frame_ns: Some(2_040_000_000),
             location: "/out/2026-11-30/door.h5".into(),
             row: 2,
@@ -310,13 +331,21 @@ mod tests {
             zero_ns: 0,
             uncertainty: std::time::Duration::from_millis(120),
         };
-        let event = Event::anchor("door", "ab", 4, &heard, "/out".as_ref(), Some(wall));
+        let event = Event::anchor("door", "ab", 4, &heard, Some(wall));
         assert_eq!(event.id(), "door-ab-4-7");
-        let value = &event.value;
-        assert_eq!(value["file"], "2026-11-30/door.h5");
+        let value = event.value.clone();
         assert_eq!(value["onset_wall"], "1970-01-01T00:00:02.000Z");
         assert_eq!(value["wall_uncertainty_ms"], 120);
-        assert_eq!(value["frames_ns"], json!([2_040_000_000_i64]));
+        assert_eq!(value.get("file"), None);
+        // What is written has the same id, everything that was said before, and its place.
+        let written = event.written(&place, "/out".as_ref());
+        assert_eq!((written.kind, written.id()), ("written", "door-ab-4-7"));
+        for (key, before) in value.as_object().unwrap() {
+            assert!(key == "kind" || written.value[key] == *before, "{key}");
+        }
+        assert_eq!(written.value["file"], "2026-11-30/door.h5");
+        assert_eq!(written.value["row"], 2);
+        assert_eq!(written.value["frames_ns"], json!([2_040_000_000_i64]));
     }
 
     /// Whether a value is one that a property of the schema allows.
@@ -354,13 +383,17 @@ mod tests {
             class_id: -1,
             score: 0.5,
             uncertainty: 0.5,
+        };
+        let place = Place {
             frame_ns: None,
             location: "/out/door.h5".into(),
             row: 0,
         };
+        let anchor = Event::anchor("door", "ab", 0, &heard, None);
         let why = Some((Cause::NoMedia, "nothing came"));
         let events = [
-            Event::anchor("door", "ab", 0, &heard, "/out".as_ref(), None),
+            anchor.clone(),
+            anchor.written(&place, "/out".as_ref()),
             Event::image("door", "door-ab-0-1", &[0xff, 0xd8, 0xff]),
             Event::state("door", "ab", 0, State::BackingOff, why, 0),
             Event::state("door", "ab", 1, State::Healthy, None, 0),

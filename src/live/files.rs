@@ -111,6 +111,21 @@ fn recover_one(partial: &Path) -> anyhow::Result<()> {
     fs::remove_file(partial).context("cannot delete the unfinished file")
 }
 
+/// Bytes that the disk has left.
+fn free(folder: &Path) -> u64 {
+    rustix::fs::statvfs(folder).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// Bytes that it should have left.
+fn least(live: &Live) -> u64 {
+    (live.free_gb * 1e9) as u64
+}
+
+/// Whether the disk has less left than it should.
+pub(super) fn is_short(folder: &Path, live: &Live) -> bool {
+    free(folder) < least(live)
+}
+
 /// Deletes the oldest files, as the settings say; returns how many, and their bytes. Touches only complete files of these sources.
 pub(super) fn retain(folder: &Path, sources: &[String], live: &Live) -> (u64, u64) {
     let ours = |path: &PathBuf| {
@@ -129,9 +144,7 @@ pub(super) fn retain(folder: &Path, sources: &[String], live: &Live) -> (u64, u6
         })
         .collect();
     files.sort();
-    let mut free = rustix::fs::statvfs(folder)
-        .map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
-    let least = (live.free_gb * 1e9) as u64;
+    let (mut free, least) = (free(folder), least(live));
     let mut bytes: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
     let oldest = (live.keep_days > 0.0).then(|| Duration::from_secs_f64(live.keep_days * 86_400.0));
     let most = (live.keep_gb > 0.0).then_some((live.keep_gb * 1e9) as u64);

@@ -15,8 +15,8 @@ const DRAIN: Duration = Duration::from_secs(4);
 /// Our elements: if one fails, the source is not to blame.
 const OURS: [&str; 4] = ["eventness", "anchorgate", "framepick", "featuresink"];
 
-/// Takes one video and one audio stream of a camera's several; never requests the others.
-pub(super) fn choose_streams(pipeline: &gst::Pipeline, hears: bool) {
+/// Takes one video and one audio stream of a camera's several, as far as they are played; never requests the others.
+pub(super) fn choose_streams(pipeline: &gst::Pipeline, hears: bool, sees: bool) {
     let sources = pipeline.iterate_all_by_element_factory_name("rtspsrc");
     for source in sources.into_iter().flatten() {
         let chosen = Mutex::new([None; 2]);
@@ -27,7 +27,7 @@ pub(super) fn choose_streams(pipeline: &gst::Pipeline, hears: bool) {
                 .as_ref()
                 .and_then(|caps| caps.structure(0)?.get::<String>("media").ok());
             let at = match media.as_deref() {
-                Some("video") => 0,
+                Some("video") if sees => 0,
                 Some("audio") if hears => 1,
                 _ => return Some(false.to_value()),
             };

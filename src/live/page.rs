@@ -127,6 +127,8 @@ fn send_events(shown: &PageState, events: &Receiver<Arc<Event>>) {
     let mut last = Instant::now();
     while !shown.stop.load(Ordering::Relaxed) {
         match events.recv_timeout(TICK.saturating_sub(last.elapsed())) {
+            // The page draws no images; whoever wants them takes another output.
+            Ok(event) if event.kind == "image" => {}
             Ok(event) => shown.send((event.kind, event.value.to_string())),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, bounded};
 use gst::prelude::*;
 
 use super::attempt::Attempt;
-use super::events::{Anchor, Event, Hub};
+use super::events::{Anchor, Event, Hub, Place};
 use super::graph::{drain, explain, stop};
 use super::media::{Kind, Media, now_ns};
 use super::notices::Notices;
@@ -22,7 +22,7 @@ const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
 /// Time after which missing video or audio is reported.
 const GONE: Duration = Duration::from_secs(10);
 
-/// Most anchors whose frame may still come.
+/// Most anchors whose frame may still come, and that may still be written.
 const RECENT: usize = 256;
 
 /// State that all sources share.
@@ -55,6 +55,8 @@ pub(super) struct Source {
     /// The attempt that is being torn down.
     down: Option<Teardown>,
     changes: u64,
+    /// The last anchors that were announced: start of the source, number, event.
+    announced: VecDeque<(u64, u32, Event)>,
     /// File, row and event of the last anchors, where frames are sent as JPEG.
     recent: VecDeque<(String, u32, String)>,
     last: State,
@@ -85,6 +87,7 @@ impl Source {
             attempt: None,
             down: None,
             changes: 0,
+            announced: VecDeque::new(),
             recent: VecDeque::new(),
             last: State::Stopped,
             why: String::new(),
@@ -227,25 +230,37 @@ impl Source {
         let (plan, hub) = (&self.plan, &self.shared.hub);
         let counts = &self.seen.counts;
         match structure.name().as_str() {
-            "earmark-anchor" => {
+            // By the gate, as soon as it is decided, and by the sink, once it is written; the latter may overtake the former.
+            "earmark-anchor-decided" | "earmark-anchor" => {
                 let Some(anchor) = Anchor::read(structure) else {
                     return;
                 };
-                counts.anchors.fetch_add(1, Ordering::Relaxed);
-                let wall = self.seen.now().wall;
-                let at = wall.map_or_else(now_ns, |wall| wall.at(anchor.onset_ns));
-                self.seen.heard.anchor(at, &anchor.label, anchor.score);
-                let event = Event::anchor(
-                    &plan.name,
-                    &plan.run,
-                    self.supervisor.starts(),
-                    &anchor,
-                    &plan.folder,
-                    wall,
-                );
+                let epoch = self.supervisor.starts();
+                let is_it = |one: &&(u64, u32, Event)| (one.0, one.1) == (epoch, anchor.id);
+                let known = self.announced.iter().rev().find(is_it);
+                let event = match known {
+                    Some((.., event)) => event.clone(),
+                    None => {
+                        let wall = self.seen.now().wall;
+                        let at = wall.map_or_else(now_ns, |wall| wall.at(anchor.onset_ns));
+                        counts.anchors.fetch_add(1, Ordering::Relaxed);
+                        self.seen.heard.anchor(at, &anchor.label, anchor.score);
+                        let event = Event::anchor(&plan.name, &plan.run, epoch, &anchor, wall);
+                        hub.send(event.clone());
+                        self.announced.push_back((epoch, anchor.id, event.clone()));
+                        if self.announced.len() > RECENT {
+                            self.announced.pop_front();
+                        }
+                        event
+                    }
+                };
+                let Some(place) = Place::read(structure) else {
+                    return;
+                };
+                let event = event.written(&place, &plan.folder);
                 if plan.pipeline.events.jpeg {
                     let id = event.id().to_owned();
-                    self.recent.push_back((anchor.location, anchor.row, id));
+                    self.recent.push_back((place.location, place.row, id));
                     if self.recent.len() > RECENT {
                         self.recent.pop_front();
                     }
@@ -361,7 +376,7 @@ impl Source {
             return;
         };
         let kinds = [
-            (Kind::Video, "frames", true),
+            (Kind::Video, "frames", !self.plan.pipeline.live.sound_only),
             (Kind::Audio, "sound", attempt.stream.ears.is_some()),
         ];
         let mut without = Vec::new();

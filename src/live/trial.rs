@@ -192,9 +192,25 @@ fn try_one(plan: &Plan, play: Duration) -> Finding {
         }
     }
     let lost = lost(&stream.pipeline);
+    let ahead_ms = ears.map(|ears| ears.property::<u64>("hears-ahead") / 1_000_000);
     take_down(attempt);
     let hears = plan.pipeline.find("eventness").is_some();
-    let mut finding = found(&lock(&video), &lock(&audio), hears, lost, begun);
+    let sees = !plan.pipeline.live.sound_only;
+    let mut finding = found(&lock(&video), &lock(&audio), hears, sees, lost, begun);
+    if let Some(ahead_ms) = ahead_ms {
+        let own_ms = u64::from(plan.pipeline.settings.budget.look_ahead_ms);
+        finding.json["look_ahead_ms"] = json!(ahead_ms + own_ms);
+        let seconds = |ms: u64| ms as f64 / 1000.0;
+        finding.lines.push((
+            "look-ahead",
+            format!(
+                "{:.2} s: the probe hears {:.2} s ahead, budget.look_ahead_ms adds {:.2} s; anchors are known that long after their sound",
+                seconds(ahead_ms + own_ms),
+                seconds(ahead_ms),
+                seconds(own_ms)
+            ),
+        ));
+    }
     finding.name.clone_from(&plan.name);
     finding.failed = failed.or(finding.failed);
     finding
@@ -294,6 +310,7 @@ fn found(
     video: &Observed,
     audio: &Observed,
     hears: bool,
+    sees: bool,
     lost: Option<(u64, u64)>,
     begun: Instant,
 ) -> Finding {
@@ -312,7 +329,11 @@ fn found(
     let spans = video.spans().filter(|(own, _)| *own > 0.0);
     let rate = spans.map(|(own, _)| video.buffers.saturating_sub(1) as f64 / own);
     let mut failed = None;
-    if video.buffers == 0 {
+    if !sees {
+        lines.push(("frames", "are not asked for".into()));
+        let nothing = first.is_some() && audio.buffers == 0;
+        failed = nothing.then(|| "something comes, but no sound".to_owned());
+    } else if video.buffers == 0 {
         lines.push(("frames", "none arrived".into()));
         failed = first.map(|_| "sound comes, but no frames".to_owned());
     } else {
@@ -464,7 +485,7 @@ mod tests {
     }
 
     fn text(video: &Observed, audio: &Observed, hears: bool, lost: Option<(u64, u64)>) -> String {
-        found(video, audio, hears, lost, Instant::now()).text()
+        found(video, audio, hears, true, lost, Instant::now()).text()
     }
 
     #[test]
@@ -491,7 +512,14 @@ mod tests {
             assert!(poor.contains(part), "{part}: {poor}");
         }
         assert!(text(&video(300, 250), &sound, false, None).contains("one in 10 s"));
-        let deaf = found(&Observed::default(), &sound, true, None, Instant::now());
+        let deaf = found(
+            &Observed::default(),
+            &sound,
+            true,
+            true,
+            None,
+            Instant::now(),
+        );
         assert!(deaf.failed.is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! Sends anchors, and their frames if wanted, to a web server, at least once and in order: one POST of JSON each, from a store on disk.
+//! Sends anchors, first decided and then written, and their frames if wanted, to a web server, at least once and in order: one POST of JSON each, from a store on disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -93,7 +93,7 @@ impl WebhookSender {
     fn run(mut self, events: &Receiver<Arc<Event>>) {
         loop {
             match events.recv_timeout(TICK) {
-                Ok(event) if ["anchor", "image"].contains(&event.kind) => {
+                Ok(event) if ["anchor", "written", "image"].contains(&event.kind) => {
                     if let Err(e) = self.spool.push(&event.value.to_string()) {
                         self.say(&format!("the store for events failed: {e}"));
                     }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::problem::{Problem, did_you_mean};
+use super::problem::{At, Problem, did_you_mean};
 use super::sections::{self, GivenSection};
 use super::tree::{Kind, Node};
 
 /// Most sources of a file.
-const MOST: usize = 64;
+const MOST: usize = 256;
 
 /// The section `live`: how streams are kept going.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,8 @@ pub struct Live {
     pub keep_gb: f64,
     /// The oldest files are deleted if the disk has fewer gigabytes left; 0: none.
     pub free_gb: f64,
+    /// Whether only the sound is played.
+    pub sound_only: bool,
 }
 
 impl Default for Live {
@@ -46,6 +48,7 @@ impl Default for Live {
             keep_days: 0.0,
             keep_gb: 0.0,
             free_gb: 0.2,
+            sound_only: false,
         }
     }
 }
@@ -183,6 +186,12 @@ pub(super) const KEYS: [(&str, f64, f64, &str); 9] = [
     ),
 ];
 
+/// The key of `live` that is no number.
+const SOUND_ONLY: (&str, &str) = (
+    "sound_only",
+    "play the sound alone: the video is not even asked for, and anchors get no frames",
+);
+
 /// What each key of the section `events` does.
 const EVENT_KEYS: [(&str, &str); 7] = [
     (
@@ -241,6 +250,7 @@ pub(super) fn keys(section: &'static str) -> std::vec::IntoIter<Key> {
         "live" => KEYS
             .into_iter()
             .map(|(name, least, most, what)| key(name, Some((least, most)), what))
+            .chain([key(SOUND_ONLY.0, None, SOUND_ONLY.1)])
             .collect(),
         _ => EVENT_KEYS
             .into_iter()
@@ -292,6 +302,14 @@ pub(super) fn section(given: &GivenSection<'_>, problems: &mut Vec<Problem>) -> 
         );
     }
     live
+}
+
+/// Whether there is something to hear where only the sound is played. `hears`: whether the graph has an `eventness`.
+pub(super) fn check_sound(live: &Live, hears: bool, at: At, problems: &mut Vec<Problem>) {
+    if live.sound_only && !hears {
+        let rule = "needs an `eventness` in the graph: otherwise nothing is left to play";
+        problems.push(Problem::new(at, "live.sound_only", rule).value("true"));
+    }
 }
 
 /// The list `sources`; the keys of an entry are variables, and `name`.

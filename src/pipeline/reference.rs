@@ -33,7 +33,7 @@ const SINCE: [(&str, &str); 1] = [(
     "access anchor_snap_ms anchor_tier background_tier batch burst_s class_offset_ms clip_end clip_lead_ms clip_near_ms clip_stills clip_stride cues_from \
      decode_penalty_tokens device discovery distrust event_s events_per_min flush_s free_gb jpeg keep_days keep_gb look_ahead_ms look_ms \
      max_bytes max_gap_ms max_lag_ms max_window_ms min_gap_ms min_window_ms miss_rate model mqtt mqtt_ca mqtt_prefix offset_ms \
-     patience_ms pictures_during_speech planning policy post_ms pre_ms precision probe provider refractory_ms restart_s retry_s segment_minutes sharpest_ms silence_s slow_retry_s snap_ms speech spread start_s store_mb tagger \
+     patience_ms pictures_during_speech planning policy post_ms pre_ms precision probe provider refractory_ms restart_s retry_s segment_minutes sharpest_ms silence_s slow_retry_s snap_ms sound_only speech spread start_s store_mb tagger \
      tagging threads threshold thumbnails tokens_per_s uncertainty_gain untrusted_tier vad webhook weights \
      widen",
 )];

@@ -12,6 +12,16 @@ pub(super) fn share() {
     ONCE.call_once(one_arena);
 }
 
+/// For processes that run for weeks: one arena, and every block of 128 KiB or more goes back to the system when it is freed. Otherwise glibc
+/// raises that limit with every large block that it sees, and frames and batches of long ago stay in memory. Call it before the first thread.
+pub(crate) fn stay_small() {
+    share();
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    for name in [libc::M_MMAP_THRESHOLD, libc::M_TRIM_THRESHOLD] {
+        set(name, 128 << 10);
+    }
+}
+
 /// By default, glibc keeps freed blocks of up to 32 MiB, so the 12 MB of a frame of 3840 x 2160 pixels are never returned. Returning them
 /// costs little compared with decoding such a frame. The same holds for the encoder's memory.
 pub(super) fn prepare(pixels: u64) {

@@ -23,7 +23,8 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Builds the graph of a pipeline that plans as it goes. `about`: the origin that its files record. `hears`: whether to play the sound.
+    /// Builds the graph of a pipeline that plans as it goes. `about`: the origin that its files record. `hears`, `sees`: whether to play the
+    /// sound and the video.
     ///
     /// # Errors
     /// GStreamer cannot build it, or a model is missing.
@@ -33,9 +34,11 @@ impl Stream {
         about: &str,
         threads: Option<u32>,
         hears: bool,
+        sees: bool,
     ) -> anyhow::Result<Self> {
         memory::share();
-        let choice = pass::choose(&pipeline.graph, Pass::Stream, true, hears);
+        let part = if sees { Pass::Stream } else { Pass::Cues };
+        let choice = pass::choose(&pipeline.graph, part, sees, hears);
         let built = build::build(pipeline, input, &choice, 0, false)?;
         build::divide(&built.pipeline, cores(threads), 1920 * 1080, 1);
         // A lost frame is counted as missed.

@@ -79,21 +79,26 @@ fn a_camera_that_is_killed_and_comes_back_costs_no_more_than_that() {
         let off = clock(file, "camera_start_ns") - clock(file, "wall_start_ns");
         assert!(off.abs() < 60_000_000_000, "{off} ns: {}", file["all"]);
     }
-    // Every event names a row that is there, and no two bear one id.
+    // Everything written names a row that is there, and no two events of a kind bear one id.
     let text = std::fs::read_to_string(folder.join("events.jsonl")).unwrap();
     let events: Vec<Value> = text
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let mut ids: Vec<&str> = events
+    let mut ids: Vec<(&str, &str)> = events
         .iter()
-        .map(|event| event["id"].as_str().unwrap())
+        .map(|event| {
+            ["kind", "id"]
+                .map(|key| event[key].as_str().unwrap())
+                .into()
+        })
         .collect();
     ids.sort_unstable();
     let many = ids.len();
     ids.dedup();
     assert_eq!(ids.len(), many);
-    for event in of(&events, "anchor") {
+    assert!(!of(&events, "written").is_empty());
+    for event in of(&events, "written") {
         let file = folder.join("out").join(event["file"].as_str().unwrap());
         let at = files.iter().position(|other| *other == file).unwrap();
         let row = event["row"].as_u64().unwrap() as usize;
@@ -266,6 +271,118 @@ fn cameras_without_sound_or_whose_sound_ends_get_even_frames_beside_a_dead_one()
 }
 
 #[test]
+fn sound_that_comes_later_is_heard_and_video_that_ends_leaves_the_cues() {
+    let Some(python) = ready() else { return };
+    let folder = folder("live-later");
+    let fixture = root().join("fixtures/kitchen.mp4");
+    let (Some(later), Some(mute), Some(blind)) = (
+        Camera::start(0, &fixture, &["--sound", "later"]),
+        Camera::start(0, &fixture, &["--sound", "none"]),
+        Camera::start(0, &fixture, &["--video", "ends"]),
+    ) else {
+        return;
+    };
+    let live = std::fs::read_to_string(root().join("pipelines/live_rtsp.yaml")).unwrap();
+    let sources = [("later", &later), ("mute", &mute), ("blind", &blind)];
+    let sources = sources
+        .map(|(name, of)| format!("  - {{ name: {name}, {} }}\n", of.url().replace('=', ": ")));
+    let text = live.replace("tokens_per_s: 49", "tokens_per_s: 400");
+    let pipeline = folder.join("three.yaml");
+    std::fs::write(&pipeline, text + "sources:\n" + &sources.concat()).unwrap();
+    let mut running = Running::start(&folder, &[pipeline.to_str().unwrap()]);
+    let begun = Instant::now();
+    let wait = |running: &Running, text: &str| {
+        while !running.said().contains(text) {
+            assert!(begun.elapsed() < LONGEST, "{text}: {}", running.said());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    wait(&running, "mute: no sound arrives");
+    // The camera that had no track of sound is replaced by one that has.
+    let port = mute.1;
+    drop(mute);
+    let Some(_heard) = Camera::start(port, &fixture, &[]) else {
+        return;
+    };
+    wait(&running, "later: no sound arrives");
+    wait(&running, "later: sound comes again");
+    wait(&running, "blind: no frames arrive");
+    let from = |events: &[Value], name: &str| {
+        let all = of(events, "anchor");
+        all.iter().filter(|event| event["source"] == name).count()
+    };
+    let before = running.events();
+    running.until("anchors of all", |events| {
+        ["later", "mute", "blind"]
+            .iter()
+            .all(|name| from(events, name) > from(&before, name))
+    });
+    let summary = running.stop();
+    let started = |at: usize| summary["sources"][at]["starts"].as_u64();
+    assert_eq!((started(0), started(2)), (Some(1), Some(1)), "{summary}");
+    assert!(started(1) >= Some(2), "{summary}");
+    let files = whole(&folder, &folder.join("out"));
+    let all = read(&python, &files);
+    let all = all.as_array().unwrap();
+    let blind = all.iter().find(|file| file["all"]["source"] == "blind");
+    let last = |key: &str| {
+        blind.unwrap()[key]
+            .as_array()
+            .unwrap()
+            .last()
+            .unwrap()
+            .as_i64()
+    };
+    let ahead = last("cues").unwrap() - last("pts").unwrap();
+    assert!(ahead > 8_000_000_000, "cues go on: {ahead} ns");
+}
+
+/// Nobody has such a microphone. Unplugging one is the same error, later.
+#[test]
+fn a_microphone_that_is_missing_is_named_and_tried_again_beside_a_source_that_plays() {
+    if ready().is_none() {
+        return;
+    }
+    let folder = folder("live-no-microphone");
+    let file = root().join("fixtures/kitchen.mp4");
+    let url = format!("url={}", file.display());
+    let heard = "demux. ! queue ! clocksync ! decodebin !";
+    let microphone = [(heard, "alsasrc device=hw:CARD=nobodys !")];
+    let missing = changed(&folder, "live_file.yaml", &microphone);
+    let missing = {
+        let to = folder.join("microphone.yaml");
+        std::fs::rename(missing, &to).unwrap();
+        to
+    };
+    let fine = changed(&folder, "live_file.yaml", &[]);
+    let args = [
+        missing.to_str().unwrap(),
+        fine.to_str().unwrap(),
+        "--set",
+        &url,
+    ];
+    let mut running = Running::start(&folder, &args);
+    running.until("a second attempt beside an anchor", |events| {
+        let starts = of(events, "state")
+            .into_iter()
+            .filter(|event| event["source"] == "microphone" && event["state"] == "starting");
+        starts.count() >= 3 && !of(events, "anchor").is_empty()
+    });
+    let said = running.said();
+    assert!(
+        said.contains("microphone: alsasrc") && said.contains("nobodys"),
+        "{said}"
+    );
+    let summary = running.stop();
+    assert!(
+        summary["sources"][0]["faults"]["lost"].as_u64() >= Some(2),
+        "{summary}"
+    );
+    assert_eq!(summary["sources"][1]["starts"], 1, "{summary}");
+    whole(&folder, &folder.join("out"));
+}
+
+#[test]
 fn the_doctor_tries_a_camera_and_says_what_it_gives() {
     if ready().is_none() {
         return;
@@ -299,6 +416,7 @@ fn the_doctor_tries_a_camera_and_says_what_it_gives() {
         "AAC",
         "runs at ",
         "none of",
+        "look-ahead",
         "mute: plays",
         "none arrived: falls back to evenly spaced frames",
     ] {

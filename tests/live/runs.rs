@@ -120,7 +120,78 @@ fn a_file_at_real_speed_gives_the_anchors_and_frames_of_a_run() {
     assert_eq!(Some(spent), run["spent"].as_i64());
 }
 
-/// Every anchor is followed by the frame that was taken of it, as a JPEG.
+#[test]
+fn sound_alone_gives_the_anchors_of_a_run_and_no_frames() {
+    let Some(python) = ready() else { return };
+    let folder = folder("live-sound");
+    let file = cut(&folder, 14);
+    let sound = folder.join("sound.m4a");
+    let made = std::process::Command::new("ffmpeg")
+        .args(["-v", "error", "-y", "-i"])
+        .arg(&file)
+        .args(["-vn", "-c", "copy"])
+        .arg(&sound)
+        .status();
+    assert!(made.unwrap().success());
+    let streaming = [
+        ("tokens_per_s: 49", "tokens_per_s: 196"),
+        ("planning: global", "planning: streaming"),
+        ("refractory_ms: 0 ", "refractory_ms: 5000 "),
+    ];
+    let pipeline = changed(&folder, "gated.yaml", &streaming);
+    let pipeline = pipeline.to_str().unwrap();
+    let args = [
+        "run",
+        pipeline,
+        "--input",
+        "sound.m4a",
+        "--output",
+        "run.h5",
+    ];
+    let ran = earmark(&folder, &args);
+    assert!(ran.status.success(), "{}", seen(&ran));
+    let alone = [
+        ("tokens_per_s: 49", "tokens_per_s: 196"),
+        ("sound_only: false", "sound_only: true"),
+    ];
+    let live = changed(&folder, "live_file.yaml", &alone);
+    let url = format!("url={}", file.display());
+    let running = Running::start(&folder, &[live.to_str().unwrap(), "--set", &url]);
+    let told = running.events.clone();
+    let (ended, said) = running.end();
+    assert!(
+        ended.status.success() && !said.contains("no frames"),
+        "{said}"
+    );
+    let files = whole(&folder, &folder.join("out"));
+    let both = read(&python, &[folder.join("run.h5"), files[0].clone()]);
+    assert!(both[1]["onset"].as_array().unwrap().len() > 2, "{said}");
+    for key in ["onset", "score", "label", "cues", "pts"] {
+        assert_eq!(both[0][key], both[1][key], "{key}");
+    }
+    let text = std::fs::read_to_string(told).unwrap();
+    assert_eq!(
+        text.matches("\"kind\":\"written\"").count(),
+        both[1]["onset"].as_array().unwrap().len()
+    );
+
+    // Without anything that listens nothing would be left.
+    let deaf = "demux. ! queue ! clocksync ! decodebin ! audioconvert ! audioresample ! eventness name=ears ! gate.cues";
+    let deaf = [
+        alone[1],
+        (deaf, ""),
+        ("  planning:", "  policy: uniform\n  planning:"),
+    ];
+    let deaf = changed(&folder, "live_file.yaml", &deaf);
+    let checked = earmark(&folder, &["validate", deaf.to_str().unwrap()]);
+    assert!(
+        seen(&checked).contains("live.sound_only"),
+        "{}",
+        seen(&checked)
+    );
+}
+
+/// Every anchor is announced once, then written, then its frame comes as a JPEG.
 fn images_follow_their_anchors(told: &Path) {
     let text = std::fs::read_to_string(told).unwrap();
     let events: Vec<Value> = text
@@ -129,8 +200,24 @@ fn images_follow_their_anchors(told: &Path) {
         .collect();
     let framed = |event: &&Value| !event["frames_ns"].as_array().unwrap().is_empty();
     let images = of(&events, "image");
-    let anchors = of(&events, "anchor").into_iter().filter(framed);
-    let with_frame: Vec<&Value> = anchors.map(|one| &one["id"]).collect();
+    let written = of(&events, "written");
+    let place = |kind: &str, id: &Value| {
+        let mut all = events.iter();
+        all.position(|event| event["kind"] == kind && event["id"] == *id)
+    };
+    assert_eq!(of(&events, "anchor").len(), written.len());
+    for one in &written {
+        let announced = place("anchor", &one["id"]).unwrap();
+        assert!(Some(announced) < place("written", &one["id"]), "{one}");
+        for (key, value) in events[announced].as_object().unwrap() {
+            assert!(key == "kind" || one[key] == *value, "{key}: {one}");
+        }
+    }
+    let with_frame: Vec<&Value> = written
+        .into_iter()
+        .filter(framed)
+        .map(|one| &one["id"])
+        .collect();
     let mut named: Vec<&Value> = images.iter().map(|one| &one["anchor"]).collect();
     named.sort_by_key(|id| with_frame.iter().position(|other| other == id));
     assert!(with_frame.len() > 2);

@@ -82,19 +82,33 @@ fn frames_that_are_damaged_by_lost_packets_are_not_encoded() {
     let folder = folder("live-lossy");
     let file = cut(&folder, 14);
     let port = free();
+    let (seldom, often) = (port, free());
     let pipeline = changed(&folder, "live_udp.yaml", &BASE);
-    let url = format!("url=udp://127.0.0.1:{port}");
-    let mut running = Running::start(&folder, &[pipeline.to_str().unwrap(), "--set", &url]);
-    running.until("its start", |events| states(events).contains(&"starting"));
+    let both = format!(
+        "sources:\n  - {{ name: often, url: 'udp://127.0.0.1:{often}' }}\n  - {{ name: seldom, url: 'udp://127.0.0.1:{seldom}' }}\n"
+    );
+    let text = std::fs::read_to_string(&pipeline).unwrap() + &both;
+    std::fs::write(&pipeline, text).unwrap();
+    let mut running = Running::start(&folder, &[pipeline.to_str().unwrap()]);
+    running.until("its start", |events| {
+        states(events)
+            .iter()
+            .filter(|state| **state == "starting")
+            .count()
+            >= 2
+    });
     std::thread::sleep(Duration::from_secs(1));
-    let mut sender = Sender::start(&file, lossy(port, 40), &["-c", "copy"]);
+    // 1 % and 5 %.
+    let mut other = Sender::start(&file, lossy(seldom, 100), &["-c", "copy"]);
+    let mut sender = Sender::start(&file, lossy(often, 20), &["-c", "copy"]);
     running.until("media", |events| states(events).contains(&"healthy"));
     sender.0.wait().unwrap();
+    other.0.wait().unwrap();
     std::thread::sleep(Duration::from_secs(2));
     let summary = running.stop();
     let files = whole(&folder, &folder.join("out"));
     assert!(
-        summary["sources"][0]["frames"].as_u64() >= Some(10),
+        summary["sources"][1]["frames"].as_u64() >= Some(10),
         "{summary}"
     );
     assert!(

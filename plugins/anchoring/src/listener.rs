@@ -101,6 +101,10 @@ pub struct Listener {
     /// From hop `hop` on.
     hops: VecDeque<Hop>,
     hop: u64,
+    /// Cues of the hops before `hop` that wait for their patches.
+    judged: VecDeque<Cue>,
+    /// The first hop that [`Self::next_early_cue`] has not given.
+    early: u64,
     /// Hops left of [`HOPS_AFTER_BAD`].
     suppressed: u32,
     /// An onset whose frame begins in a silent hop; it belongs to the next hop.
@@ -134,6 +138,8 @@ impl Listener {
             mel_frames: 0,
             hops: VecDeque::new(),
             hop: 0,
+            judged: VecDeque::new(),
+            early: 0,
             suppressed: 0,
             carried_onset: None,
         }
@@ -271,6 +277,36 @@ impl Listener {
 
     /// The next cue that is final.
     pub fn next_cue(&mut self) -> Option<Cue> {
+        let index = self.hop - self.judged.len() as u64;
+        if self.judged.is_empty() {
+            self.judge()?;
+        }
+        let TaggerAnswer { tags, speech, .. } = self.patches.answer_of(index)?;
+        let mut cue = self.judged.pop_front()?;
+        self.early = self.early.max(index + 1);
+        cue.tags = tags;
+        if self.voices.is_none() && self.speech != SpeechMode::Ignore {
+            cue.speech = speech;
+        }
+        Some(cue)
+    }
+
+    /// The next cue before it is final: all that planning needs. It comes as soon as its onset is known, in the order of cues, and only if
+    /// [`Self::next_cue`] has not given it. With an onset it equals the final one; without, tags are missing, and speech without a voice
+    /// detector.
+    pub fn next_early_cue(&mut self) -> Option<Cue> {
+        let first = self.hop - self.judged.len() as u64;
+        self.early = self.early.max(first);
+        if self.early >= self.hop {
+            self.judge()?;
+        }
+        let cue = self.judged.get((self.early - first) as usize)?.clone();
+        self.early += 1;
+        Some(cue)
+    }
+
+    /// Makes the next cue, except for what only its patch can tell.
+    fn judge(&mut self) -> Option<()> {
         let index = self.hop;
         let heard = if self.finished {
             index * u64::from(HOP_SAMPLES) < self.samples
@@ -285,11 +321,17 @@ impl Listener {
         if let Some(voices) = &self.voices {
             voices.likeliest(from - VOICE_BEFORE, to + VOICE_AFTER)?;
         }
+        let has_peak =
+            self.carried_onset.is_some() || self.hops.front().is_some_and(|hop| hop.peak.is_some());
+        let answer = self.patches.known_answer(index);
+        if answer.is_none() && (has_peak || self.onsets_from_patches) {
+            return None;
+        }
         let TaggerAnswer {
             tags,
             speech,
             onset,
-        } = self.patches.answer_of(index)?;
+        } = answer.unwrap_or_default();
         let mut hop = self.hops.pop_front().unwrap_or_default();
         self.hop += 1;
         let patch = nearest_patch(index);
@@ -339,7 +381,7 @@ impl Listener {
         if let Some(voices) = &mut self.voices {
             voices.forget(to - VOICE_BEFORE - HOP);
         }
-        Some(Cue {
+        self.judged.push_back(Cue {
             pts: own,
             eventness: if inaudible { 0.0 } else { hop.eventness },
             uncertainty: match hop.impairment {
@@ -360,7 +402,8 @@ impl Listener {
                 true => Some(SoundQuality::SILENT),
                 false => hop.quality,
             },
-        })
+        });
+        Some(())
     }
 
     /// End of stream: every hop that has begun yields a cue. A recording shorter than a patch is padded to one.
@@ -388,10 +431,15 @@ impl Listener {
         self.finished = true;
     }
 
+    /// Time from the start of a hop to the last sample that the judgement on its onset needs: how far the probe hears ahead.
+    pub fn hears_ahead(&self) -> Nanos {
+        // The hop's last frame begins 60 ms after the hop, and is 25 ms long.
+        Nanos::from_ms(60 + 25) + self.probe.latency()
+    }
+
     /// Time from the start of a hop to the last sample that its cue needs. The tagger's own time comes on top.
     pub fn latency(&self) -> Nanos {
-        // The hop's last frame begins 60 ms after the hop, and is 25 ms long.
-        let onset = Nanos::from_ms(60 + 25) + self.probe.latency();
+        let onset = self.hears_ahead();
         // A chunk of 32 ms may begin with the last sample that counts.
         let voices = HOP + VOICE_AFTER + Nanos::from_ms(32);
         // The first hop whose nearest patch is the second one starts at 720 ms; that patch ends at 480 + 975 ms.

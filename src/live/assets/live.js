@@ -83,8 +83,14 @@ function anchor(event) {
   const t = event.onset_wall ? Date.parse(event.onset_wall) : Date.now();
   known.anchors.push({ t, label: event.label, score: event.score });
   if (known.anchors.length > 1000) known.anchors.shift();
-  known.frames.push(...event.frames_ns.map(() => t));
   list(known, known.anchors.at(-1));
+}
+
+function written(event) {
+  const t = event.onset_wall ? Date.parse(event.onset_wall) : Date.now();
+  const { frames } = section(event.source);
+  frames.push(...event.frames_ns.map((at) => t + (at - event.onset_ns) / 1e6));
+  if (frames.length > 1000) frames.splice(0, frames.length - 1000);
 }
 
 function list(known, anchor) {
@@ -111,6 +117,7 @@ function listen() {
   };
   events.addEventListener("tick", (e) => JSON.parse(e.data).sources.forEach(show));
   events.addEventListener("anchor", (e) => anchor(JSON.parse(e.data)));
+  events.addEventListener("written", (e) => written(JSON.parse(e.data)));
 }
 
 listen();

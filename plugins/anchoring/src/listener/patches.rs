@@ -223,9 +223,6 @@ impl PatchQueue {
         if self.tag_scope != TagScope::Onsets {
             return Some(true);
         }
-        if !self.finished && judged < hops(last_hop(patch) + 1) {
-            return None;
-        }
         while self
             .worth_tagging
             .front()
@@ -233,10 +230,15 @@ impl PatchQueue {
         {
             self.worth_tagging.pop_front();
         }
+        if self.worth_tagging.front() == Some(&patch) {
+            return Some(true);
+        }
+        if !self.finished && judged < hops(last_hop(patch) + 1) {
+            return None;
+        }
         // The last patch also stands for what comes after it.
         let last = self.finished && patch + 1 == self.end();
-        let next = self.worth_tagging.front();
-        Some(next.is_some_and(|worth| *worth == patch || last))
+        Some(last && !self.worth_tagging.is_empty())
     }
 
     /// The answer to the oldest patch that the tagger has; tags with NaN are dropped.
@@ -265,10 +267,7 @@ impl PatchQueue {
         if self.tag_scope == TagScope::Nothing {
             return Some(TaggerAnswer::default());
         }
-        let mut wanted = nearest_patch(hop);
-        if self.finished {
-            wanted = wanted.min(self.end().saturating_sub(1));
-        }
+        let wanted = self.patch_of(hop);
         // The newest patch stays: it may stand for the hops at the end.
         while self.first < wanted
             && self.patches.len() > 1
@@ -277,6 +276,23 @@ impl PatchQueue {
             self.patches.pop_front();
             self.first += 1;
         }
+        self.known_answer(hop)
+    }
+
+    /// The patch that stands for a hop.
+    fn patch_of(&self, hop: u64) -> u64 {
+        match self.finished {
+            true => nearest_patch(hop).min(self.end().saturating_sub(1)),
+            false => nearest_patch(hop),
+        }
+    }
+
+    /// Like [`Self::answer_of`], but hops before this one may still be queried.
+    pub(super) fn known_answer(&self, hop: u64) -> Option<TaggerAnswer> {
+        if self.tag_scope == TagScope::Nothing {
+            return Some(TaggerAnswer::default());
+        }
+        let wanted = self.patch_of(hop);
         if wanted < self.first {
             // It was given up.
             return Some(TaggerAnswer::default());

@@ -386,6 +386,59 @@ fn a_cue_never_waits_longer_than_the_latency() {
 }
 
 #[test]
+fn early_cues_come_sooner_and_say_all_that_planning_needs() {
+    let mut x = noise(96_000);
+    for at in [20_000, 41_000, 60_000, 61_600, 75_000] {
+        knock(&mut x, at);
+    }
+    for settings in every_hearing() {
+        let mut ears = Listener::new(START, &settings);
+        let (mut early, mut all, mut ahead) = (Vec::<Cue>::new(), Vec::<Cue>::new(), 0);
+        let mut take = |ears: &mut Listener| {
+            while ears.next_patch().is_some() {
+                ears.push_answer(TaggerAnswer {
+                    tags: vec![Tag {
+                        class_id: 7,
+                        p: 0.5,
+                    }],
+                    speech: 0.25,
+                    onset: Some(0.4),
+                });
+            }
+            while ears.next_voice_chunk().is_some() {
+                ears.push_voice(0.125);
+            }
+            all.extend(std::iter::from_fn(|| ears.next_cue()));
+            let before = early.len();
+            early.extend(std::iter::from_fn(|| ears.next_early_cue()));
+            if let (Some(new), Some(last)) = (early.get(before), all.last()) {
+                assert!(new.pts > last.pts);
+            }
+            ahead = ahead.max(early.len() - before);
+        };
+        for part in x.chunks(160) {
+            ears.push(part);
+            take(&mut ears);
+        }
+        ears.finish();
+        take(&mut ears);
+        assert_eq!(all.len(), 75);
+        assert!(early.windows(2).all(|pair| pair[0].pts < pair[1].pts));
+        for cue in &early {
+            let mut own = all.iter().find(|own| own.pts == cue.pts).unwrap().clone();
+            if cue.onset.is_none() && own.tags.len() > cue.tags.len() {
+                own.tags.clear();
+                own.speech = if settings.voices { own.speech } else { 0.0 };
+            }
+            assert_eq!(*cue, own, "{settings:?}");
+        }
+        let waits =
+            settings.tag_scope == TagScope::Onsets && !matches!(settings.probe, Probe::Patches);
+        assert!(!waits || early.len() > 20, "{settings:?}: {}", early.len());
+    }
+}
+
+#[test]
 fn an_onset_in_speech_counts_only_if_requested() {
     let mut x = noise(64_000);
     knock(&mut x, 32_000);

@@ -9,7 +9,7 @@ use gst::subclass::prelude::*;
 use super::imp::{AnchorGate, CAT, CHECK, Flow};
 use super::queue::{CueState, GateQueue};
 use super::warning::Warning;
-use crate::{pads, unfed_branch};
+use crate::{pads, structures, unfed_branch};
 
 /// With separate sources for audio and video, flushed cues wait this long for the video's flush.
 const TOGETHER: Duration = Duration::from_secs(1);
@@ -56,7 +56,7 @@ impl AnchorGate {
             taken
         };
         taken.map_err(|error| self.fail(&error))?;
-        self.post_warnings();
+        self.post_news();
         let mut state = self.state();
         loop {
             if state.cues_flushing {
@@ -123,6 +123,11 @@ impl AnchorGate {
                     done = queue.no_sound_until(until);
                 }
             }
+            gst::EventView::CustomDownstream(_) if !state.cues_stale && !state.video_flushing => {
+                if let (Some(cue), Some(queue)) = (structures::early_cue(event), &mut state.queue) {
+                    done = queue.early_cue(cue);
+                }
+            }
             gst::EventView::Eos(_) | gst::EventView::SegmentDone(_) if !state.cues_stale => {
                 if let Some(queue) = &mut state.queue {
                     done = queue.cues_ended();
@@ -134,7 +139,7 @@ impl AnchorGate {
         state.cue_progress = Instant::now();
         self.changed.notify_all();
         drop(state);
-        self.post_warnings();
+        self.post_news();
         done.map_err(|error| self.fail(&error)).is_ok()
     }
 
@@ -171,7 +176,7 @@ impl AnchorGate {
             done
         };
         done.map_err(|error| self.fail(&error))?;
-        self.post_warnings();
+        self.post_news();
         self.set_aside(unfed);
         Ok(())
     }

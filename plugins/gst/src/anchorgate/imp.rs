@@ -159,10 +159,20 @@ impl AnchorGate {
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Posts the queue's new warnings. Call without the lock.
-    pub(super) fn post_warnings(&self) {
-        let warnings = self.state().queue.as_mut().map(GateQueue::take_warnings);
-        for text in warnings.unwrap_or_default() {
+    /// Posts the queue's new warnings, and the anchors that were planned since. Call without the lock.
+    pub(super) fn post_news(&self) {
+        let news = self.state().queue.as_mut().map(|queue| {
+            let warnings = queue.take_warnings();
+            (warnings, queue.take_decided())
+        });
+        let (warnings, decided) = news.unwrap_or_default();
+        for anchor in decided {
+            // Fails only without a bus.
+            let _ = self
+                .obj()
+                .post_message(structures::decided_message(&*self.obj(), &anchor));
+        }
+        for text in warnings {
             gst::element_imp_warning!(self, gst::StreamError::Failed, ("{}", shown(&text)));
         }
     }

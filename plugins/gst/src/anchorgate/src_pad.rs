@@ -65,7 +65,7 @@ impl AnchorGate {
             }
             Step::Stop => {}
         }
-        self.post_warnings();
+        self.post_news();
     }
 
     fn next_step(&self, patience: Duration) -> Step {

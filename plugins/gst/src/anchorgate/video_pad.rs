@@ -52,14 +52,14 @@ impl AnchorGate {
             (stored, grown)
         };
         stored.map_err(|error| self.fail(&error))?;
-        self.post_warnings();
+        self.post_news();
         if grown && self.is_live() {
             let message = gst::message::Latency::builder().src(&*self.obj()).build();
             // Fails only without a bus.
             let _ = self.obj().post_message(message);
         }
         let flow = self.wait_for_room();
-        self.post_warnings();
+        self.post_news();
         flow
     }
 
@@ -113,7 +113,7 @@ impl AnchorGate {
                     self.changed.notify_all();
                     drop(state);
                     gone.map_err(|error| self.fail(&error))?;
-                    self.post_warnings();
+                    self.post_news();
                     continue;
                 }
             }

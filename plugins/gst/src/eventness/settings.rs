@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use gst::glib;
 use gst::prelude::*;
 
+use super::sound_models;
 use super::{Speech, Tagging};
 
 /// The value for no model.
@@ -24,6 +25,7 @@ pub(super) struct Settings {
     pub(super) speech: Speech,
     pub(super) threads: u32,
     pub(super) batch: u32,
+    pub(super) early_cues: bool,
 }
 
 impl Default for Settings {
@@ -37,6 +39,7 @@ impl Default for Settings {
             speech: Speech::default(),
             threads: 1,
             batch: 1,
+            early_cues: false,
         }
     }
 }
@@ -95,6 +98,17 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
                 .default_value(settings.batch)
                 .mutable_ready()
                 .build(),
+            glib::ParamSpecBoolean::builder("early-cues")
+                .nick("Early cues")
+                .blurb("Also sends each cue as an event as soon as planning can use it, which may be half a second before the tagger lets it be final. Plans stay the same; they are only made sooner")
+                .default_value(settings.early_cues)
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecUInt64::builder("hears-ahead")
+                .nick("Hears ahead")
+                .blurb("How much sound after an onset the probe needs to judge it, ns")
+                .read_only()
+                .build(),
         ]
     });
     &PROPERTIES
@@ -122,6 +136,7 @@ impl Settings {
             "speech" => self.speech = value.get().unwrap_or_default(),
             "threads" => self.threads = value.get().unwrap_or(1),
             "batch" => self.batch = value.get().unwrap_or(1),
+            "early-cues" => self.early_cues = value.get().unwrap_or_default(),
             _ => {}
         }
     }
@@ -136,6 +151,8 @@ impl Settings {
             "vad" => self.vad.to_value(),
             "speech" => self.speech.to_value(),
             "batch" => self.batch.to_value(),
+            "early-cues" => self.early_cues.to_value(),
+            "hears-ahead" => (sound_models::hears_ahead(self).get().max(0) as u64).to_value(),
             "threads" => self.threads.to_value(),
             _ => return None,
         })

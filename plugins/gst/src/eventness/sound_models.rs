@@ -33,6 +33,8 @@ pub(super) struct SoundModels {
     batch: usize,
     held: Vec<Patch>,
     latency: anchoring::time::Nanos,
+    /// Whether cues are wanted before they are final.
+    early: bool,
 }
 
 /// Checks the settings without loading a model; returns the manifest of a probe that has one.
@@ -97,6 +99,12 @@ pub(super) fn latency(settings: &Settings) -> anchoring::time::Nanos {
     waits(&hearing.unwrap_or_default(), settings.batch)
 }
 
+/// How far the probe hears ahead, without loading a model.
+pub(super) fn hears_ahead(settings: &Settings) -> anchoring::time::Nanos {
+    let hearing = hearing(settings).map(|(hearing, _)| hearing);
+    Listener::new(anchoring::time::Nanos::ZERO, &hearing.unwrap_or_default()).hears_ahead()
+}
+
 fn waits(hearing: &ListenerSettings, batch: u32) -> anchoring::time::Nanos {
     let own = Listener::new(anchoring::time::Nanos::ZERO, hearing).latency();
     match batch {
@@ -131,6 +139,7 @@ impl SoundModels {
         };
         Ok(Self {
             latency: waits(&hearing, settings.batch),
+            early: settings.early_cues,
             hearing,
             tagger,
             voice,
@@ -143,6 +152,11 @@ impl SoundModels {
     /// Like [`latency`], of these models.
     pub(super) const fn latency(&self) -> anchoring::time::Nanos {
         self.latency
+    }
+
+    /// Whether cues are wanted before they are final.
+    pub(super) const fn early(&self) -> bool {
+        self.early
     }
 
     /// A new listener for sound that begins at `start`; the models forget the sound before.

@@ -85,6 +85,13 @@ impl State {
             }
             out.push(Outgoing::Buffer(buffer));
         }
+        // At the end every cue is final. Before the first buffer, events have no place in the stream.
+        let early = self.models.as_ref().is_some_and(SoundModels::early);
+        if early && !ended && self.goes_on {
+            while let Some(cue) = listening.next_early_cue() {
+                out.push(Outgoing::Event(structures::early_cue_event(&cue)));
+            }
+        }
         Ok(())
     }
 

@@ -7,6 +7,18 @@ use super::fields::{StructureError, get, nanos, unit, wrong};
 
 /// Name of the structure.
 pub(super) const NAME: &str = "earmark-anchor";
+/// Name of the structure of an anchor that was just decided.
+const DECIDED: &str = "earmark-anchor-decided";
+
+/// An element's message that an anchor was decided; its frame may come much later.
+pub fn decided_message(
+    element: &impl gst::glib::object::IsA<gst::Object>,
+    anchor: &Anchor,
+) -> gst::Message {
+    let mut s = to_structure(anchor);
+    s.set_name(DECIDED);
+    gst::message::Element::builder(s).src(element).build()
+}
 
 pub(super) fn to_structure(anchor: &Anchor) -> gst::Structure {
     gst::Structure::builder(NAME)

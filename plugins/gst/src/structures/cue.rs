@@ -11,6 +11,24 @@ use super::fields::{StructureError, get, nanos, unit, wrong};
 pub const CUE_CAPS: &str = "application/x-earmark-cues";
 /// Name of the structure.
 pub(super) const NAME: &str = "earmark-cue";
+/// Name of the structure of a cue before it is final.
+const EARLY: &str = "earmark-early-cue";
+
+/// A cue before it is final, as an event between the buffers of final ones: all that planning needs.
+pub fn early_cue_event(cue: &Cue) -> gst::Event {
+    let mut s = to_structure(cue);
+    s.set_name(EARLY);
+    gst::event::CustomDownstream::new(s)
+}
+
+/// The cue of such an event; `None` if it is another event.
+///
+/// # Errors
+/// A field is missing, has the wrong type or is out of range.
+pub fn early_cue(event: &gst::EventRef) -> Option<Result<Cue, StructureError>> {
+    let s = event.structure()?;
+    (s.name() == EARLY).then(|| from_structure(s))
+}
 
 pub(super) fn to_structure(cue: &Cue) -> gst::Structure {
     let mut s = gst::Structure::builder(NAME)

@@ -1,6 +1,6 @@
 //! Converts cues, anchors, plan entries and so on to GStreamer structures and back; nothing else does.
 //!
-//! From `eventness` to `anchorgate` a cue travels as a buffer of text ([`cue_to_text`]). From `anchorgate` on, everything travels as
+//! From `eventness` to `anchorgate` a cue travels as a buffer of text ([`cue_to_text`]), an early one in an event ([`early_cue_event`]). From `anchorgate` on, everything travels as
 //! custom serialized downstream events ([`Message`]), in order with the frames, until `framepick` attaches the plan entry to its frame
 //! ([`tag_buffer`]). All times are the recording's own (stream time), in integer nanoseconds.
 
@@ -16,7 +16,8 @@ mod stats;
 use anchoring::cue::Cue;
 use anchoring::plan::{Anchor, Clip, Entry, Header, Untaken};
 
-pub use cue::{CUE_CAPS, cue_from_text, cue_to_text};
+pub use anchor::decided_message;
+pub use cue::{CUE_CAPS, cue_from_text, cue_to_text, early_cue, early_cue_event};
 pub use entry::{Chosen, ENTRY_META, buffer_tag, register_meta, tag_buffer};
 pub use fields::StructureError;
 pub(crate) use plan::HEADER;
@@ -114,6 +115,17 @@ mod tests {
     use super::*;
     use anchoring::plan::{ClipFrames, SCHEMA};
     use anchoring::time::{Nanos, Window};
+
+    #[test]
+    fn an_early_cue_travels_in_an_event_of_its_own() {
+        gst::init().unwrap();
+        let event = early_cue_event(&cue());
+        assert_eq!(early_cue(&event).unwrap().unwrap(), cue());
+        assert!(Message::from_event(&event).is_none());
+        assert!(early_cue(&Message::Cue(cue()).to_event()).is_none());
+        let bad = gst::event::CustomDownstream::new(gst::Structure::new_empty("earmark-early-cue"));
+        assert!(early_cue(&bad).unwrap().is_err());
+    }
 
     fn messages() -> Vec<Message> {
         vec![

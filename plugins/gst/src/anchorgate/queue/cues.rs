@@ -5,7 +5,7 @@ use anchoring::time::Nanos;
 
 use super::super::warning::Warning;
 use super::{CueState, EntrySource, GateError, GateQueue};
-use crate::structures;
+use crate::structures::{self, StructureError};
 
 impl GateQueue {
     /// Takes a cue.
@@ -24,6 +24,20 @@ impl GateQueue {
         if !planned {
             self.keep_cue(cue);
         }
+        self.progress()
+    }
+
+    /// Takes a cue before it is final, to plan sooner. What it lacks matters to nothing but frames during speech.
+    pub(in super::super) fn early_cue(
+        &mut self,
+        cue: Result<Cue, StructureError>,
+    ) -> Result<(), GateError> {
+        let cue = cue?;
+        let is_new = self.last_cue.is_none_or(|last| cue.pts > last);
+        if !is_new || !self.setup.settings.budget.pictures_during_speech {
+            return Ok(());
+        }
+        self.entries.push_cue(&cue);
         self.progress()
     }
 

@@ -72,6 +72,9 @@ impl GateQueue {
                     }
                     self.counts.anchors += 1;
                     self.sharpest.anchor(&anchor);
+                    if matches!(self.entries, EntrySource::Stream { .. }) {
+                        self.decided.push(anchor.clone());
+                    }
                     self.send(Message::Anchor(anchor));
                 }
                 Item::Clip(clip) => {

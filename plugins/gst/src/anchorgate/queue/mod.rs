@@ -25,7 +25,7 @@ use std::path::PathBuf;
 
 use anchoring::discontinuity::DiscontinuityFinder;
 use anchoring::gate::gop_queue::GopQueue;
-use anchoring::plan::{Header, SCHEMA};
+use anchoring::plan::{Anchor, Header, SCHEMA};
 use anchoring::planning::clips::ClipPlace;
 use anchoring::settings::{Policy, Settings};
 use anchoring::tier::Prices;
@@ -196,6 +196,8 @@ pub(super) struct GateQueue {
     sharpest: SharpestSpans,
     /// Clips none of whose frames has come: start, stop and price. Their frames wait in `gops`, which bounds them.
     unspent: Vec<(Nanos, Nanos, u64)>,
+    /// Anchors that were planned here and not yet announced.
+    decided: Vec<Anchor>,
     pub(super) counts: Counts,
 }
 
@@ -268,6 +270,7 @@ impl GateQueue {
             longest_gop: Nanos::ZERO,
             last_key: None,
             unspent: Vec::new(),
+            decided: Vec::new(),
             counts: Counts::default(),
         })
     }
@@ -346,6 +349,11 @@ impl GateQueue {
         let new = self.warnings[self.posted..].to_vec();
         self.posted = self.warnings.len();
         new
+    }
+
+    /// Takes the anchors that were planned here since the last call.
+    pub(super) fn take_decided(&mut self) -> Vec<Anchor> {
+        std::mem::take(&mut self.decided)
     }
 
     /// Adds a warning, unless there is one of its kind or it does not matter here.
