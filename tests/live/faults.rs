@@ -363,10 +363,10 @@ fn a_microphone_that_is_missing_is_named_and_tried_again_beside_a_source_that_pl
     ];
     let mut running = Running::start(&folder, &args);
     running.until("a second attempt beside an anchor", |events| {
-        let starts = of(events, "state")
+        let waits = of(events, "state")
             .into_iter()
-            .filter(|event| event["source"] == "microphone" && event["state"] == "starting");
-        starts.count() >= 3 && !of(events, "anchor").is_empty()
+            .filter(|event| event["source"] == "microphone" && event["state"] == "backing_off");
+        waits.count() >= 3 && !of(events, "anchor").is_empty()
     });
     let said = running.said();
     assert!(
