@@ -91,6 +91,8 @@ fn whatever_camera_broker_and_clients_send_the_process_stays_up_and_small() {
         ("tokens_per_s: 49", "tokens_per_s: 196"),
     ];
     let fine = changed(&folder, "live_file.yaml", &changes);
+    let text = std::fs::read_to_string(&fine).unwrap();
+    std::fs::write(&fine, text.replace("${url}", file.to_str().unwrap())).unwrap();
     let bad = changed(&folder, "live_rtsp.yaml", &[]);
     let text = std::fs::read_to_string(&bad).unwrap();
     let text = text.replace("${url}", &format!("rtsp://127.0.0.1:{camera}/stream"));
@@ -102,15 +104,10 @@ fn whatever_camera_broker_and_clients_send_the_process_stays_up_and_small() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         free.local_addr().unwrap().port()
     };
-    let (url, address) = (
-        format!("url={}", file.display()),
-        format!("127.0.0.1:{port}"),
-    );
+    let address = format!("127.0.0.1:{port}");
     let args = [
         fine.to_str().unwrap(),
         bad.to_str().unwrap(),
-        "--set",
-        &url,
         "--status",
         &address,
     ];
