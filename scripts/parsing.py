@@ -4,6 +4,7 @@
     parsing.py make DIR [--train 800] [--val 150] [--test 250] [--dense 250] [--sounds FOLDER] [--videos 0] [--seed 0]
     parsing.py ablate DIR OUT [--seeds 5] [--earmark PROGRAM]
     parsing.py onsets DIR OUT [--seeds 5] [--earmark PROGRAM]
+    parsing.py cost OUT [--earmark PROGRAM]
 
 make    ten-second pieces in LLP's layout (DIR/llp): sounds and frames are drawn independently. Of the events, 30 % are heard only (off-screen), 30 % seen
         only (silent), the others both, at the same time; one to three a piece, which may overlap. Training has weak labels (the union), validation
@@ -16,6 +17,7 @@ make    ten-second pieces in LLP's layout (DIR/llp): sounds and frames are drawn
 ablate  trains each row of the table with each seed (one run of `earmark parse train` each; what is done is not done again), scores it on the test
         split, and writes OUT/ablation.md: means, and the paired difference to the row that it is compared with, with its 95 % interval over seeds.
 onsets  event F1 on the exact times, with boundaries on the grid of seconds and with beginnings moved to onsets that Earmark heard.
+cost    CPU time and memory of one epoch of one step of each shipped experiment at its paper's sizes, on random features.
 
 The same arguments give the same set. Needs numpy, h5py, pillow, soundfile and onnxruntime (models/built/venv has them); ffmpeg for --videos.
 """
@@ -24,6 +26,7 @@ import argparse
 import csv
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -322,6 +325,51 @@ def ablate(args):
     print(text)
 
 
+# ---- what the papers' sizes cost --------------------------------------------------------------------------------------------------
+
+# Beside a copy of `earmark`, under the name of what trains: notes what each step took.
+WRAPPER = """#!/usr/bin/env python3
+import json, os, sys
+child = os.spawnv(os.P_NOWAIT, {program!r}, [{program!r}, *sys.argv[1:]])
+_, status, used = os.wait4(child, 0)
+with open({log!r}, "a") as file:
+    file.write(json.dumps([sys.argv[2], used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]) + "\\n")
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+STEPS = {"pretrain": "transformer over time", "train": "parser"}
+# Experiment, its data, its densely labelled data, videos of a step of the parser.
+PAPERS = (("uwav-llp", "llp", "unav", 64), ("link-llp", "llp", None, 64), ("uwav-ave", "ave", "unav", 16))
+
+
+def cost(args):
+    """One epoch of each experiment at its paper's sizes, on random features of the published shapes: as many videos as a step takes."""
+    program, out = args.earmark.resolve(), args.out.resolve()
+    beside = out / "bin"
+    beside.mkdir(parents=True, exist_ok=True)
+    shutil.copy(program, beside / "earmark")
+    lines = ["| experiment | what is trained | videos a step | CPU of one epoch of one step | peak memory |", "|---|---|---|---|---|"]
+    for name, data, dense, batch in PAPERS:
+        sets = out / f"sets-{batch}"
+        if not sets.exists():
+            subprocess.run([sys.executable, str(pathlib.Path(__file__).parents[1] / "tests/parsing_set.py"), str(sets), str(batch)], check=True)
+        log = out / f"{name}.jsonl"
+        log.unlink(missing_ok=True)
+        shutil.rmtree(out / name, ignore_errors=True)
+        wrapper = beside / "earmark-learning"
+        wrapper.write_text(WRAPPER.format(program=str(program.with_name("earmark-learning")), log=str(log)))
+        wrapper.chmod(0o755)
+        given = ["--data", sets / data, "--output", out / name, *(("--dense", sets / dense) if dense else ())]
+        for key in ("training.epochs", "temporal.training.epochs"):
+            given += ["--set", f"{key}=1"]
+        earmark(beside / "earmark", "parse", "train", name, *given)
+        for step, cpu, mib in map(json.loads, log.read_text().splitlines()):
+            if step in STEPS:
+                size = 64 if step == "pretrain" else batch
+                lines.append(f"| `{name}` | {STEPS[step]} | {min(size, batch)} | {cpu:.1f} s | {mib:,.0f} MiB |")
+        shutil.rmtree(out / name)
+    print("\n".join(lines))
+
+
 # ---- onsets -------------------------------------------------------------------------------------------------------------------
 
 
@@ -417,8 +465,11 @@ def main():
     three.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting")
     for one in (two, three):
         one.add_argument("--earmark", type=pathlib.Path, default=pathlib.Path("target/release/earmark"))
+    four = commands.add_parser("cost")
+    four.add_argument("out", type=pathlib.Path)
+    four.add_argument("--earmark", type=pathlib.Path, default=pathlib.Path("target/release/earmark"))
     args = parser.parse_args()
-    {"make": make, "ablate": ablate, "onsets": onsets}[args.command](args)
+    {"make": make, "ablate": ablate, "onsets": onsets, "cost": cost}[args.command](args)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Makes tiny sets of random features in the layouts of LLP, AVE and UnAV-100: parsing_set.py DIR."""
+"""Makes tiny sets of random features in the layouts of LLP, AVE and UnAV-100: parsing_set.py DIR [VIDEOS].
+
+With VIDEOS, LLP, AVE and UnAV-100 have so many for training, and those of UnAV-100 last a minute each: for what a step costs.
+"""
 
 import json
 import pathlib
@@ -12,6 +15,7 @@ CLASSES += "Vacuum_cleaner Baby_laughter Accordion Lawn_mower Motorcycle Helicop
 CLASSES += ["Blender", "Clapping"]
 
 out = pathlib.Path(sys.argv[1])
+many = int(sys.argv[2]) if len(sys.argv) > 2 else None
 rng = np.random.default_rng(1)
 
 
@@ -31,7 +35,7 @@ def words(folder, count):
 
 # LLP: file names are a YouTube id, the beginning and the end; features are named by the id in one of the streams.
 llp = out / "llp"
-splits = {"AVVP_train.csv": 8, "AVVP_val_pd.csv": 3, "AVVP_test_pd.csv": 3}
+splits = {"AVVP_train.csv": many or 8, "AVVP_val_pd.csv": 3, "AVVP_test_pd.csv": 3}
 audio, visual = [], []
 number = 0
 for file, count in splits.items():
@@ -58,16 +62,17 @@ words(llp, 25)
 # AVE: an annotation a line, features as folders and as the authors' HDF5 files, with a row for each annotation.
 ave = out / "ave"
 ave.mkdir(parents=True)
-rows = [f"class{i % 3}&ave-{i:07d}&good&{i % 4}&{i % 4 + 5}" for i in range(12)]
+count = 12 + (many or 0)
+rows = [f"class{i % 3}&ave-{i:07d}&good&{i % 4}&{i % 4 + 5}" for i in range(count)]
 (ave / "Annotations.txt").write_text("\n".join(["Category&VideoID&Quality&StartTime&EndTime", *rows]) + "\n")
-for name, order in (("train", [0, 2, 4, 5, 6, 7]), ("val", [1, 8, 9]), ("test", [10, 3])):
+for name, order in (("train", [0, 2, 4, 5, 6, 7] if many is None else list(range(12, count))), ("val", [1, 8, 9]), ("test", [10, 3])):
     with h5py.File(ave / f"{name}_order.h5", "w") as file:
         file["order"] = np.array(order, "i8")
 with h5py.File(ave / "audio_feature.h5", "w") as file:
-    file["avadataset"] = numbers(12, 10, 128)
+    file["avadataset"] = numbers(count, 10, 128)
 with h5py.File(ave / "visual_feature.h5", "w") as file:
-    file["avadataset"] = numbers(12, 10, 7, 7, 32)
-for i in range(12):
+    file["avadataset"] = numbers(count, 10, 7, 7, 32)
+for i in range(count):
     save(ave / "feats_CLAP", f"ave-{i:07d}", numbers(10, 512))
     save(ave / "feats_CLIP", f"ave-{i:07d}", numbers(10, 768))
     save(ave / "feats/r2plus1d_18", f"ave-{i:07d}", numbers(10, 512))
@@ -76,12 +81,12 @@ words(ave, 3)
 # UnAV-100: videos of different length; two of the classes that it would have.
 unav = out / "unav"
 database = {}
-for i in range(8):
-    length = 4 + 3 * i
+for i in range(8 if many is None else many + 2):
+    length = 4 + 3 * i if many is None else 60
     label = i % 2
     database[f"unav{i}"] = {
         "duration": length,
-        "subset": "validation" if i > 5 else "train",
+        "subset": "validation" if i > (many or 6) - 1 else "train",
         "annotations": [{"segment": [0.4, length - 1.0], "label": f"sound {label}", "label_id": label}],
     }
     save(unav / "feats_CLAP", f"unav{i}", numbers(length, 512))
