@@ -3,6 +3,9 @@
 //! The decoding times are the instants at which frames are shown; the codec's display order says which frame is shown when: the frame with `n`
 //! others before it, in that order, at the `n`th time. In H.264 the order is the picture order count (ITU-T H.264, 8.2.1). In MPEG-1, MPEG-2 and
 //! MPEG-4 Part 2 a reference frame is shown when the next one comes (ISO/IEC 13818-2, 6.1.1.11). Elsewhere it is the decoding order.
+//!
+//! Where units have presentation times, some may lack one: in MPEG program streams the second of two that begin in one packet. It is shown at the
+//! first of the decoding times that is left over: each is the presentation time of one unit, but for a constant offset.
 
 use std::collections::VecDeque;
 
@@ -16,6 +19,12 @@ const MOST: usize = 64;
 
 /// Most units in a row without a time; more are an error. Second fields have none, nor have the first units of a cut stream.
 const MOST_WITHOUT: u32 = 8;
+
+/// Times that differ by less, in nanoseconds, are the same: containers round them.
+const SAME: u64 = 1_000_000;
+
+/// Most units between a decoding time and the unit that is shown then.
+const MOST_APART: usize = 17;
 
 /// A container's times of a unit, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,6 +58,8 @@ struct HeldUnit<T> {
     stamp: Timestamps,
     /// Its presentation time, once that is sure.
     time: Option<u64>,
+    /// Whether its place in display order is sure; used among units that have presentation times.
+    placed: bool,
     payload: T,
 }
 
@@ -79,6 +90,11 @@ pub struct DisplayTimes<T> {
     last: Option<u64>,
     /// How much later real presentation times are than decoding times in display order.
     offset: i64,
+    /// Whether some unit's presentation time is not its decoding time: then they are real.
+    real: bool,
+    /// Presentation times that decoding times lead to and no unit has had yet, and those that units have had too early for that.
+    left_over: VecDeque<u64>,
+    early: VecDeque<u64>,
 }
 
 impl<T> Default for DisplayTimes<T> {
@@ -92,6 +108,9 @@ impl<T> Default for DisplayTimes<T> {
             without: 0,
             last: None,
             offset: 0,
+            real: false,
+            left_over: VecDeque::new(),
+            early: VecDeque::new(),
         }
     }
 }
@@ -112,16 +131,53 @@ impl<T> DisplayTimes<T> {
         self.without = 0;
         self.last = None;
         self.offset = 0;
+        self.real = false;
+        self.left_over.clear();
+        self.early.clear();
         self.shown.forget();
     }
 
     /// Whether the next unit has its time already and need not be taken.
     pub fn passes(&mut self, stamp: Timestamps) -> bool {
-        let passes = self.mode == Mode::Given && stamp.pts.is_some();
+        let passes = self.mode == Mode::Given && stamp.pts.is_some() && self.held.is_empty();
         if passes {
             self.without = 0;
+            self.note(stamp);
         }
         passes
+    }
+
+    /// Pairs a unit's times with those of others.
+    fn note(&mut self, stamp: Timestamps) {
+        let Some(dts) = stamp.dts else {
+            return;
+        };
+        self.real |= stamp.pts.is_some_and(|pts| pts != dts);
+        let leads_to = dts.saturating_add_signed(self.offset);
+        pair(&mut self.early, &mut self.left_over, leads_to);
+        if let Some(pts) = stamp.pts {
+            pair(&mut self.left_over, &mut self.early, pts);
+        }
+    }
+
+    /// Gives units without a presentation time the first that is left over, until the places of only `left` units are not sure.
+    fn settle(&mut self, left: usize) {
+        while self.held.iter().filter(|held| !held.placed).count() > left {
+            let unplaced = self.held.iter_mut().filter(|held| !held.placed);
+            let Some(first) = unplaced.min_by_key(|held| held.key) else {
+                return;
+            };
+            first.placed = true;
+            if first.time.is_some() {
+                continue;
+            }
+            let decoded = first.stamp.dts.unwrap_or(0);
+            let free = self.left_over.iter().enumerate();
+            let free = free.filter(|(_, time)| **time + SAME >= decoded);
+            let free = free.min_by_key(|(_, time)| **time).map(|(at, _)| at);
+            let free = free.and_then(|at| self.left_over.remove(at));
+            first.time = free.or_else(|| Some(decoded.saturating_add_signed(self.offset)));
+        }
     }
 
     /// Takes a unit; gives it back at once if its time is known. Otherwise [`Self::next`] gives it out later.
@@ -147,6 +203,7 @@ impl<T> DisplayTimes<T> {
             self.next = dts + stamp.duration.unwrap_or(FRAME);
             self.last = Some(dts);
             self.mode = Mode::Given;
+            self.note(stamp);
             return Ok(Some(payload));
         }
         let key = match key {
@@ -154,10 +211,31 @@ impl<T> DisplayTimes<T> {
                 if self.mode != Mode::Derived && self.without < MOST_WITHOUT =>
             {
                 self.without += 1;
-                return Ok(Some(payload));
+                if self.held.is_empty() {
+                    return Ok(Some(payload));
+                }
+                // Comes after all that is held.
+                self.settle(0);
+                i64::MAX
             }
             key => key?,
         };
+        if self.mode == Mode::Given && self.real && self.shown.reorder() > 0 {
+            self.note(stamp);
+            self.held.push_back(HeldUnit {
+                key,
+                stamp,
+                time: stamp.pts,
+                placed: false,
+                payload,
+            });
+            let left = match self.held.len() > MOST {
+                true => 0,
+                false => self.shown.reorder(),
+            };
+            self.settle(left);
+            return Ok(None);
+        }
         self.mode = Mode::Derived;
         let time = stamp.dts.unwrap_or(self.next);
         self.next = time + stamp.duration.unwrap_or(FRAME);
@@ -166,6 +244,7 @@ impl<T> DisplayTimes<T> {
             key,
             stamp,
             time: None,
+            placed: true,
             payload,
         });
         self.show(self.shown.reorder());
@@ -201,6 +280,14 @@ impl<T> DisplayTimes<T> {
     /// The next unit, its presentation time once that is sure (with `drain`, as no more come), and a decoding time that grows and never exceeds a
     /// later presentation time: parsers would "correct" anything else.
     pub fn next(&mut self, drain: bool) -> Option<(T, u64, u64)> {
+        if self.mode == Mode::Given {
+            if drain {
+                self.settle(0);
+            }
+            let time = self.held.front()?.time?;
+            let HeldUnit { payload, stamp, .. } = self.held.pop_front()?;
+            return Some((payload, time, stamp.dts.unwrap_or(time)));
+        }
         if drain {
             self.show(0);
         }
@@ -215,6 +302,19 @@ impl<T> DisplayTimes<T> {
         self.last = Some(dts);
         let HeldUnit { payload, .. } = self.held.pop_front()?;
         Some((payload, time, dts))
+    }
+}
+
+/// Takes a time out of `from`, or puts it into `into` if it is not there.
+fn pair(from: &mut VecDeque<u64>, into: &mut VecDeque<u64>, time: u64) {
+    match from.iter().position(|other| other.abs_diff(time) <= SAME) {
+        Some(at) => drop(from.remove(at)),
+        None => {
+            if into.len() == MOST_APART {
+                into.pop_front();
+            }
+            into.push_back(time);
+        }
     }
 }
 
@@ -290,6 +390,60 @@ mod tests {
             sorted.sort_unstable();
             assert_eq!(sorted, (0..94).map(|n| 40 * n).collect::<Vec<_>>());
             assert_eq!(times[91..], [40 * 93, 40 * 91, 40 * 92]);
+        }
+    }
+
+    /// In display order, what becomes of MPEG-2 frames of these types, 40 ms apart, of which some (by decoding order) lack their presentation time.
+    fn completed(types: &str, missing: &[usize]) -> Vec<(usize, u64)> {
+        gst::init().unwrap();
+        let mut order = DisplayTimes::default();
+        let caps = gst::Caps::builder("video/mpeg").field("mpegversion", 2i32);
+        order.set_caps(&caps.build());
+        let ms = 1_000_000;
+        let kinds: Vec<char> = types.chars().collect();
+        let mut found = vec![];
+        for (n, kind) in kinds.iter().enumerate() {
+            let dts = 40 * n as u64 * ms;
+            // A reference frame is shown after the others up to the next one.
+            let between = kinds[n + 1..]
+                .iter()
+                .take_while(|kind| **kind == 'B')
+                .count();
+            let pts = match kind {
+                'B' => dts,
+                _ => dts + 40 * ms * (between as u64 + 1),
+            };
+            let unit = [0, 0, 1, 0, 0, if *kind == 'B' { 3 << 3 } else { 2 << 3 }, 0];
+            let stamp = Timestamps {
+                pts: (!missing.contains(&n)).then_some(pts),
+                dts: Some(dts),
+                duration: Some(40 * ms),
+            };
+            let taken = order.passes(stamp) || order.take(stamp, &unit, n).unwrap().is_some();
+            if taken {
+                found.push((n, pts / ms));
+            }
+            found.extend(std::iter::from_fn(|| order.next(false)).map(|(n, pts, _)| (n, pts / ms)));
+        }
+        found.extend(std::iter::from_fn(|| order.next(true)).map(|(n, pts, _)| (n, pts / ms)));
+        found
+    }
+
+    #[test]
+    fn a_missing_time_is_the_one_that_is_left_over() {
+        for types in ["PPBBPBBPBBPBBPBB", "PPBPBPPBBBPBPPPBBP"] {
+            let whole = completed(types, &[]);
+            assert_eq!(whole.len(), types.len());
+            for n in 2..types.len() {
+                assert_eq!(completed(types, &[n]), whole, "{types} without {n}");
+                assert_eq!(
+                    completed(types, &[n, n + 1]),
+                    whole,
+                    "{types} without {n} and the next"
+                );
+            }
+            let most: Vec<usize> = (2..types.len()).filter(|n| n % 4 > 0).collect();
+            assert_eq!(completed(types, &most), whole, "{types} without most");
         }
     }
 
