@@ -1,7 +1,7 @@
 //! Frames -> clips. A frame is held once, however many clips have it, and dropped when the last of them is whole.
 //!
 //! A clip is whole when each of its frames has come, or a later one has: then the nearest of its own frames stands in for one that is
-//! missing.
+//! missing. Rows stay in order of time: from its middle on, no frame stands in that lies before the middle of the clip before.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -55,13 +55,20 @@ impl OpenClip {
         }
     }
 
-    /// The row; `None` if none of its frames came.
-    fn close(self) -> Option<Frame> {
+    /// The row, not before `least`; `None` if none of its frames came that late.
+    fn close(self, least: Option<Nanos>) -> Option<Frame> {
         let frames = &self.clip.frames;
-        let there: Vec<usize> = (0..self.slots.len())
-            .filter(|k| self.slots[*k].is_some())
-            .collect();
+        let half = self.slots.len() / 2;
+        let came = |least: Option<Nanos>| -> Vec<usize> {
+            let late = |k: &usize| {
+                let slot = self.slots[*k].as_ref();
+                slot.is_some_and(|frame| least.is_none_or(|least| frame.pts >= least))
+            };
+            (0..self.slots.len()).filter(late).collect()
+        };
+        let (all, late) = (came(None), came(least));
         let nearest = |k: usize| {
+            let there = if k < half { &all } else { &late };
             let after = there.partition_point(|other| *other < k);
             let beside = [after.checked_sub(1), Some(after)].into_iter().flatten();
             let beside = beside.filter_map(|n| there.get(n));
@@ -74,8 +81,11 @@ impl OpenClip {
                 _ => nearest(k),
             })
             .collect();
-        let (before, from) = filled.split_at(filled.len() / 2);
+        let (before, from) = filled.split_at(half);
         let middle = *from.iter().chain(before.iter().rev()).flatten().next()?;
+        if least.is_some_and(|least| middle.pts < least) {
+            return None;
+        }
         let first = *filled.iter().flatten().next()?;
         let last = *filled.iter().rev().flatten().next()?;
         let mut measured = filled.iter().flatten().filter_map(|one| one.quality);
@@ -122,6 +132,8 @@ pub(super) struct OpenClips {
     open: VecDeque<OpenClip>,
     /// The frame that came last: it may come again, for another clip.
     last: Option<Arc<PreparedFrame>>,
+    /// When the last row is.
+    row: Option<Nanos>,
 }
 
 /// Clips that are whole, and how many got no frame at all.
@@ -131,23 +143,24 @@ pub(super) struct Closed {
     pub(super) lost: usize,
 }
 
-impl Closed {
-    fn add(&mut self, clip: OpenClip) {
-        match clip.close() {
-            Some(row) => self.rows.push(row),
-            None => self.lost += 1,
+impl OpenClips {
+    fn close(&mut self, clip: OpenClip, closed: &mut Closed) {
+        match clip.close(self.row) {
+            Some(row) => {
+                self.row = Some(row.pts);
+                closed.rows.push(row);
+            }
+            None => closed.lost += 1,
         }
     }
-}
 
-impl OpenClips {
     /// A clip begins. If too many are open, the first is closed.
     pub(super) fn begin(&mut self, clip: Clip) -> Closed {
         let mut closed = Closed::default();
         if self.open.len() >= MOST_CLIPS_OPEN
             && let Some(first) = self.open.pop_front()
         {
-            closed.add(first);
+            self.close(first, &mut closed);
         }
         self.open.push_back(OpenClip {
             slots: vec![None; clip.frames.times.len()],
@@ -186,7 +199,7 @@ impl OpenClips {
         while self.open.front().is_some_and(is_over)
             && let Some(first) = self.open.pop_front()
         {
-            closed.add(first);
+            self.close(first, &mut closed);
         }
         closed
     }
@@ -194,10 +207,10 @@ impl OpenClips {
     /// No more frames come.
     pub(super) fn finish(&mut self) -> Closed {
         let mut closed = Closed::default();
-        std::mem::take(self)
-            .open
-            .into_iter()
-            .for_each(|clip| closed.add(clip));
+        for clip in std::mem::take(&mut self.open) {
+            self.close(clip, &mut closed);
+        }
+        *self = Self::default();
         closed
     }
 }
@@ -299,5 +312,23 @@ mod tests {
         assert_eq!(rest, [[200, 200], [200, 200]]);
         open.begin(clip(&[0, 40]));
         assert_eq!(open.finish().lost, 1);
+    }
+
+    #[test]
+    fn where_frames_are_missing_rows_stay_in_order() {
+        let mut open = OpenClips::default();
+        open.begin(clip(&[0, 40, 80, 200]));
+        open.begin(clip(&[90, 120, 150, 210]));
+        open.begin(clip(&[100, 130, 160, 190]));
+        for ms in [90, 100, 120, 200] {
+            assert!(frame(&mut open, ms).is_empty());
+        }
+        assert_eq!(frame(&mut open, 210), [[200, 200, 200, 200]]);
+        let closed = open.finish();
+        // 120 is as near to 150 as 210 is, but it lies before the middle of the first.
+        let rows: Vec<_> = closed.rows.iter().map(numbers).collect();
+        assert_eq!(rows, [[90, 120, 210, 210]]);
+        // All that came of the third lies before.
+        assert_eq!(closed.lost, 1);
     }
 }
