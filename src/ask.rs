@@ -7,7 +7,7 @@
 //! - `sounds`: compares the words of a question with the tagger's labels.
 //! - `pool`: the frames to choose from. `choose`: strategies that choose among them.
 //! - `meaning`: how well labels fit a question, by a text encoder. `dual`: how much frames look like it.
-//! - `stored`, `head`: what a localizer head sees of a frame, and the head. `scorers`: the models of the strategies, loaded once.
+//! - `stored`, `head`: what a localizer head sees of a frame, and the head. `scorers`: what strategies score with, loaded once.
 //! - `gallery`: frames as images.
 //! - `prompt`: templates. `answer`: reads answers.
 //! - `arm`: a way to choose and show frames. `asker`: asks a question. `evidence`: what the answer rests on.

@@ -14,7 +14,6 @@ use super::gallery::Gallery;
 use super::pool::Pool;
 use super::prompt::{self, Piece, PromptFrame, Template};
 use super::scorers::Scorers;
-use super::sounds::Sounds;
 use crate::chat::{Abilities, Call, Client, Image, Shape};
 use crate::cli::{LookArgs, Sampling};
 use crate::stop::Stop;
@@ -32,7 +31,6 @@ pub(crate) struct Asker<'a> {
     client: Option<Client>,
     pub(crate) abilities: Abilities,
     pub(crate) gallery: Gallery,
-    sounds: Sounds,
     pub(crate) scorers: Scorers,
     localizer: Template,
     explain: Template,
@@ -53,7 +51,6 @@ impl<'a> Asker<'a> {
             abilities,
             gallery: Gallery::new(Duration::from_secs(look.stall_timeout), stop.clone()),
             scorers: Scorers::new(look, stop)?,
-            sounds: Sounds::read(look.sounds.as_deref())?,
             localizer: Template::named("localizer")?,
             explain: Template::named("explain")?,
             look,
@@ -62,28 +59,6 @@ impl<'a> Asker<'a> {
 
     pub(crate) fn client(&self) -> Option<&Client> {
         self.client.as_ref()
-    }
-
-    /// How well the sounds of a pool fit a question.
-    ///
-    /// # Errors
-    /// The text encoder fails.
-    pub(crate) fn fits(&self, pool: &Pool<'_>, question: &str) -> anyhow::Result<AnchorFits> {
-        self.scorers.fits(pool, &self.sounds, question)
-    }
-
-    /// Candidates with the scores of a strategy that has a model of its own; none for other strategies.
-    ///
-    /// # Errors
-    /// The model is not given, or fails.
-    pub(crate) fn scored(
-        &self,
-        pool: &Pool<'_>,
-        fits: &AnchorFits,
-        question: &str,
-        sampling: Sampling,
-    ) -> anyhow::Result<Vec<(usize, f64)>> {
-        self.scorers.scores(pool, fits, question, sampling)
     }
 
     /// Forgets frames; from here on, recordings are numbered anew.
@@ -205,7 +180,7 @@ impl<'a> Asker<'a> {
         options: &[String],
         arm: Arm<'_>,
     ) -> anyhow::Result<Vec<Prepared>> {
-        let fits = self.fits(pool, question)?;
+        let fits = self.scorers.fits(pool, question)?;
         let mut all = Vec::new();
         if arm.sampling == Sampling::Localizer {
             for (_, frame) in self.candidates(pool) {
@@ -218,7 +193,7 @@ impl<'a> Asker<'a> {
             }
             return Ok(all);
         }
-        let scored = self.scored(pool, &fits, question, arm.sampling)?;
+        let scored = self.scorers.scores(pool, &fits, question, arm.sampling)?;
         let frames = self.shown(pool, &fits, arm, &scored)?;
         let behind = self.behind(pool, &fits, &frames, arm);
         let said = behind
@@ -271,7 +246,10 @@ impl<'a> Asker<'a> {
                 others.push(&sound.label);
             }
         }
-        let said = self.sounds.explanations(label, &others, MOST_EXPLANATIONS);
+        let said = self
+            .scorers
+            .sounds
+            .explanations(label, &others, MOST_EXPLANATIONS);
         Some(((recording, *row), said))
     }
 
@@ -286,7 +264,7 @@ impl<'a> Asker<'a> {
         options: &[String],
         arm: Arm<'_>,
     ) -> anyhow::Result<Asked> {
-        let fits = self.fits(pool, question)?;
+        let fits = self.scorers.fits(pool, question)?;
         let mut notes = Vec::new();
         if self.scorers.instead(arm.sampling) != arm.sampling {
             notes.push(
@@ -310,7 +288,7 @@ impl<'a> Asker<'a> {
                 self.abilities.images, self.abilities.images, arm.frames
             ));
         }
-        let mut localized = self.scored(pool, &fits, question, arm.sampling)?;
+        let mut localized = self.scorers.scores(pool, &fits, question, arm.sampling)?;
         let mut spent = (0, 0);
         if arm.sampling == Sampling::Localizer {
             (localized, spent) = self.localize(pool, question, options)?;
@@ -515,7 +493,7 @@ mod tests {
         let pool = Pool::new(&all);
         let look = look();
         let asker = asker(&look, 8);
-        let fits = asker.fits(&pool, "Why did the dog bark?").unwrap();
+        let fits = asker.scorers.fits(&pool, "Why did the dog bark?").unwrap();
         for name in ["plain", "sound", "contrastive"] {
             let template = Template::named(name).unwrap();
             for sampling in Sampling::value_variants() {

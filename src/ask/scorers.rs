@@ -1,4 +1,4 @@
-//! The models of the strategies that have one, loaded once: a text encoder, a dual encoder, a localizer head.
+//! What strategies score candidates with, loaded once: words for sounds, and the models: a text encoder, a dual encoder, a localizer head.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -18,8 +18,9 @@ use crate::failure::Usage;
 use crate::stop::Stop;
 use crate::text_encoder::TextEncoder;
 
-/// The models. Each keeps what it has computed.
+/// Words for sounds, and the models. Each model keeps what it has computed.
 pub(crate) struct Scorers {
+    pub(super) sounds: Sounds,
     text: Option<RefCell<TextEncoder>>,
     dual: Option<RefCell<Dual>>,
     head: Option<Head>,
@@ -31,7 +32,7 @@ impl Scorers {
     /// Loads what the arguments name.
     ///
     /// # Errors
-    /// A model cannot be loaded.
+    /// The list of sounds cannot be read, or a model cannot be loaded.
     pub(super) fn new(look: &LookArgs, stop: Stop) -> anyhow::Result<Self> {
         let text = look.text_encoder.as_deref().map(TextEncoder::load);
         let dual = match &look.dual_encoder[..] {
@@ -52,6 +53,7 @@ impl Scorers {
         };
         let head = look.localizer_head.as_deref().map(Head::read);
         Ok(Self {
+            sounds: Sounds::read(look.sounds.as_deref())?,
             text: text.transpose()?.map(RefCell::new),
             dual: dual.map(RefCell::new),
             head: head.transpose()?,
@@ -70,15 +72,10 @@ impl Scorers {
     ///
     /// # Errors
     /// The text encoder fails.
-    pub(super) fn fits(
-        &self,
-        pool: &Pool<'_>,
-        sounds: &Sounds,
-        question: &str,
-    ) -> anyhow::Result<AnchorFits> {
+    pub(crate) fn fits(&self, pool: &Pool<'_>, question: &str) -> anyhow::Result<AnchorFits> {
         match &self.text {
-            Some(text) => meaning::fits(pool, &mut text.borrow_mut(), sounds, question),
-            None => Ok(AnchorFits::new(pool, sounds, question)),
+            Some(text) => meaning::fits(pool, &mut text.borrow_mut(), &self.sounds, question),
+            None => Ok(AnchorFits::new(pool, &self.sounds, question)),
         }
     }
 
@@ -95,7 +92,7 @@ impl Scorers {
     ///
     /// # Errors
     /// The model is not given, or fails.
-    pub(super) fn scores(
+    pub(crate) fn scores(
         &self,
         pool: &Pool<'_>,
         fits: &AnchorFits,

@@ -1,12 +1,13 @@
 //! Keeps answers on disk, one file each, by the hash of the request. A file is complete or absent.
 
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use crate::files;
 
 const SCHEMA: &str = "earmark-call/1";
 /// Largest kept answer, in bytes.
@@ -107,7 +108,18 @@ impl Store {
         let folder = self.0.join(&hash[..2]);
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;
-        files::write(&file, serde_json::to_string(kept)?.as_bytes(), true)
+        let cannot = || format!("cannot keep the call {}", file.display());
+        let mut temporary = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(&folder)
+            .with_context(cannot)?;
+        temporary
+            .write_all(serde_json::to_string(kept)?.as_bytes())
+            .with_context(cannot)?;
+        // Complete even if the power fails. Its name may then be lost; to sync the folder, too, would double the time that a call takes.
+        temporary.as_file().sync_data().with_context(cannot)?;
+        temporary.persist(&file).with_context(cannot)?;
+        Ok(())
     }
 }
 

@@ -254,7 +254,7 @@ fn label(
             .collect();
         asker.decode_at(&pool, &candidates, args.tier)?;
         for question in &one.questions {
-            let fits = asker.fits(&pool, &question.question)?;
+            let fits = asker.scorers.fits(&pool, &question.question)?;
             let asked = asker.scorers.question(&question.question)?;
             let (dim, encoder, seen) = asker.scorers.with_stored(&pool, 0, |stored| {
                 let seen = candidates

@@ -105,12 +105,15 @@ pub(super) fn run(
                 frames.extend(asker.candidates(&pool).into_iter().map(|(_, frame)| frame));
             }
             for question in questions {
-                let fits = asker.fits(&pool, &question.question)?;
+                let fits = asker.scorers.fits(&pool, &question.question)?;
                 for way in ways
                     .iter()
                     .filter(|way| way.sampling != Sampling::Localizer)
                 {
-                    let scored = asker.scored(&pool, &fits, &question.question, way.sampling)?;
+                    let scored =
+                        asker
+                            .scorers
+                            .scores(&pool, &fits, &question.question, way.sampling)?;
                     frames.extend(asker.shown(&pool, &fits, way.arm(), &scored)?);
                 }
             }

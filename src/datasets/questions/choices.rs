@@ -110,15 +110,25 @@ pub(crate) fn star(path: &Path) -> anyhow::Result<Vec<Question>> {
 
 #[derive(Deserialize)]
 struct Heard {
-    id: i64,
+    #[serde(default)]
+    id: Option<i64>,
     video_name: String,
     question_text: String,
-    multi_choice: Vec<String>,
-    answer: usize,
+    // The authors' own reader expects that one may be null.
+    multi_choice: Vec<Option<String>>,
+    answer: Number,
     #[serde(default)]
     question_relation: String,
     #[serde(default)]
     question_type: String,
+}
+
+/// A number, or its digits in quotes.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Number {
+    Plain(usize),
+    Quoted(String),
 }
 
 /// AVQA: questions about what is heard and seen. A type says what a question is about, and whether that is seen, heard or both.
@@ -130,16 +140,24 @@ pub(crate) fn avqa(path: &Path) -> anyhow::Result<Vec<Question>> {
     let given: Vec<Heard> = text::json(path, shape)?;
     given
         .into_iter()
-        .map(|one| {
-            let id = one.id.to_string();
-            let answer = right(path, &id, &one.multi_choice, one.answer)?;
+        .enumerate()
+        .map(|(at, one)| {
+            let id = one.id.map_or_else(|| at.to_string(), |id| id.to_string());
+            let answer = match one.answer {
+                Number::Plain(answer) => answer,
+                Number::Quoted(text) => text.trim().parse().with_context(|| {
+                    format!("{}: question {id}: the answer is `{text}`: must be the number of an option", path.display())
+                })?,
+            };
+            let options: Vec<String> = one.multi_choice.into_iter().map(|one| one.unwrap_or_else(|| "null".into())).collect();
+            let answer = right(path, &id, &options, answer)?;
             let kind = [one.question_type, one.question_relation];
             let kind: Vec<String> = kind.into_iter().filter(|part| !part.is_empty()).collect();
             Ok(Question {
                 video: one.video_name,
                 kind: kind.join(" "),
                 question: one.question_text,
-                options: lettered(path, &id, one.multi_choice)?,
+                options: lettered(path, &id, options)?,
                 answer,
                 span: None,
                 id,
@@ -269,6 +287,13 @@ mod tests {
             ),
             ("Happening Both", "yacht", "-HG3Omg_89c_000030", "183")
         );
+        let quoted = AVQA.replace("\"answer\": 1", "\"answer\": \"1\"");
+        let quoted = quoted
+            .replace("\"id\": 183, ", "")
+            .replace("\"motorboat\"", "null");
+        let one = &read(avqa, &quoted).unwrap()[0];
+        assert_eq!((one.id.as_str(), one.answer.as_str()), ("0", "yacht"));
+        assert_eq!(one.options, ["null", "yacht"]);
         let all = read(egoschema, EGO).unwrap();
         assert_eq!(all.len(), 1, "a question without an answer is left out");
         assert_eq!(
@@ -300,6 +325,11 @@ mod tests {
                 avqa,
                 AVQA.replace("\"answer\": 1", "\"answer\": 2"),
                 "number 2",
+            ),
+            (
+                avqa,
+                AVQA.replace("\"answer\": 1", "\"answer\": \"yacht\""),
+                "must be the number of an option",
             ),
             (
                 avqa,
