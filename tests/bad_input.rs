@@ -84,6 +84,17 @@ fn a_truncated_mp4() {
     refused(&output, &file, &["cut.mp4"]);
 }
 
+/// Puts noise over a tenth of a file, in the middle.
+pub fn noisy(mut data: Vec<u8>) -> Vec<u8> {
+    let (a, b) = (data.len() * 45 / 100, data.len() * 55 / 100);
+    let mut state = 12345_u32;
+    for byte in &mut data[a..b] {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        *byte = (state >> 24) as u8;
+    }
+    data
+}
+
 /// Noise over a tenth of the file in the middle: what can't be read is skipped, counted and reported; the rest is written.
 #[test]
 fn a_damaged_middle_is_skipped_counted_and_reported() {
@@ -91,13 +102,7 @@ fn a_damaged_middle_is_skipped_counted_and_reported() {
     for name in ["mp4_h264_aac", "ts_h264_aac", "mkv_h264_pcm"] {
         let folder = folder(&format!("damaged_{name}"));
         let whole = made(&python, name);
-        let mut data = std::fs::read(&whole).unwrap();
-        let (a, b) = (data.len() * 45 / 100, data.len() * 55 / 100);
-        let mut state = 12345_u32;
-        for byte in &mut data[a..b] {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            *byte = (state >> 24) as u8;
-        }
+        let data = noisy(std::fs::read(&whole).unwrap());
         let damaged = folder
             .join("damaged")
             .with_extension(whole.extension().unwrap());

@@ -2,6 +2,7 @@
 """Reads a file of clips and checks every frame of every clip against a full decode.
 
     check_clips.py FILE.h5 RECORDING --frames 8 [--slow 4] (--every 2 | --every-ms 80) [--grid ego4d --stride 16] [--lead 0.2] [--near 1.0] [--export NPZ/]
+    check_clips.py --calls FILE       many such calls: each line a JSON list of arguments; all that fail are named
 
 The recording is one of media.py's: each picture carries its number. The features are the cells of every frame (its models `clips8` and `clips16`).
 ffprobe decodes all of it and says when each picture is shown.
@@ -10,9 +11,12 @@ ffprobe decodes all of it and says when each picture is shown.
 --lead      an anchor's clip begins so many seconds before its onset; without it, it lies around the frame that was asked for
 --stills    background frames fill a clip each; --waits: a clip may begin up to 0.3 s late, at a keyframe
 --numbered  so many pictures were numbered before the start was cut off
+--kept      of the numbered pictures, those from the first to before the second of each two of these numbers are in the recording
+--even      so many pictures a second, the first at 0, whatever ffprobe makes of a file that does not say when they are shown
+--damaged   between these two of its seconds, pictures may be missing or unreadable; outside, each is the one that its time says (with --even)
 Prints what it checked; any failure ends it with a message and status 1.
 """
-import argparse, pathlib, subprocess, sys
+import argparse, functools, json, pathlib, subprocess, sys
 import h5py
 import numpy as np
 
@@ -25,24 +29,27 @@ def need(condition, message):
         sys.exit(f"check_clips: {message}")
 
 
+@functools.cache
 def full_decode(path, *more):
-    """When each picture is shown, by a full decode."""
+    """When each picture is shown, by a full decode; NaN where the file does not say."""
     text = subprocess.run(["ffprobe", "-v", "error", *more, "-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp_time", "-of", "csv=p=0", path],
                           check=True, capture_output=True, text=True).stdout
-    return np.array([float(x.strip(",")) for x in text.split() if x.strip(",") not in ("", "N/A")])
+    times = [x.strip(",") for x in text.split() if x.strip(",")]
+    return np.array([float("nan" if x == "N/A" else x) for x in times])
 
 
-def numbers(cells, turned):
-    """[N, T, 3, 8, 8] -> the number of each picture; -1 where the encoder got its mean colour (black)."""
+def numbers(cells, turned, damaged=False):
+    """[N, T, 3, 8, 8] -> the number of each picture; -1 where the encoder got its mean colour (black), -2 where damage may explain that none is read."""
     cells = cells.mean(2)
     if turned:
         cells = np.rot90(cells, 1, (2, 3))
     bits = cells.reshape(*cells.shape[:2], 64)[..., :24]
     contrast = bits[..., :12] - bits[..., 12:]
     none = np.abs(cells).max((2, 3)) < .01
-    need((np.abs(contrast).min(-1) > .3)[~none].all(), "pictures can't be read: wrong colours, wrong way up or damaged")
+    clear = np.abs(contrast).min(-1) > .3
+    need(damaged or clear[~none].all(), "pictures can't be read: wrong colours, wrong way up or damaged")
     found = ((contrast > 0) * (1 << np.arange(12))).sum(-1)
-    return np.where(none, -1, found)
+    return np.where(none, -1, np.where(clear, found, -2))
 
 
 def grid(rule, count, frames, every, stride):
@@ -87,7 +94,28 @@ def exported(folder, a, rows, shown, fast, step):
         need(abs(middle * fps / stride - .5 * frames / stride - k) < .02, f"ActionFormer takes row {k} for another time")
 
 
-def main():
+def undamaged(a, fast, times):
+    """Before and after the damage, each picture is the one that its time says; a demuxer may close the gap that lost packets leave in its clock."""
+    at = fast / a.even
+    sides = [(fast >= 0) & (at < a.damaged[0]), (fast >= 0) & (at > a.damaged[1])]
+    if a.damaged[1] > 9.9:
+        # Nothing follows.
+        sides = sides[:1]
+    need(all(side.any() for side in sides), "no clip before or after the damage")
+    readable = sides[0][times <= times[sides[0]].max()].all() and (len(sides) < 2 or sides[1][times >= times[sides[1]].min()].all())
+    need(readable, "a picture outside of the damage can't be read")
+    for side in sides:
+        late = times[side] / 1e9 - at[side]
+        need(np.ptp(late) < .0015, "pictures outside of the damage are others than their times say")
+    if a.grid:
+        seen = np.unique(fast[np.any(sides, axis=0)])
+        wanted = np.concatenate([np.arange(np.ceil(a.damaged[0] * a.even)), np.arange(np.floor(a.damaged[1] * a.even) + 1, 250)])
+        need(np.array_equal(seen, wanted), "not every picture outside of the damage is in a clip")
+    outside = sum(side.sum() for side in sides)
+    print(f"  {a.file}: {len(times)} clips of {a.frames} frames; {outside} of {times.size} frames are outside of the damage, each as it should be")
+
+
+def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("file")
     p.add_argument("recording")
@@ -104,15 +132,20 @@ def main():
     p.add_argument("--stills", action="store_true")
     p.add_argument("--waits", action="store_true")
     p.add_argument("--turned", action="store_true")
-    p.add_argument("--even", type=float, help="five seconds of so many pictures a second, whatever ffprobe makes of a file that does not say when they are shown")
+    p.add_argument("--even", type=float)
+    p.add_argument("--damaged", type=float, nargs=2)
     p.add_argument("--holes", action="store_true", help="pictures are missing from the end; their numbers follow from their times")
     p.add_argument("--numbered", type=int, default=0)
-    a = p.parse_args()
-    shown = np.arange(125) / a.even if a.even else full_decode(a.recording)
+    p.add_argument("--kept", type=int, nargs="+", default=())
+    a = p.parse_args(argv)
+    shown = full_decode(a.recording)
+    shown = np.arange(len(shown)) / a.even if a.even else shown[~np.isnan(shown)]
     with h5py.File(a.file, locking=False) as f, earmark.open(a.file, verify=True) as recording:
         rows = f["frames/features"][:].astype("f4")
         pts, asked, planned = (f[f"frames/{c}_ns"][:] for c in ("pts", "asked", "planned"))
-        is_background = f["frames/reason"][:] == h5py.check_enum_dtype(f["frames/reason"].dtype)["background"]
+        reasons = h5py.check_enum_dtype(f["frames/reason"].dtype)
+        # Clips without an anchor, which may be moved.
+        is_background = np.isin(f["frames/reason"][:], [reasons["background"], reasons["untrusted"]])
         start, stop, times = (f[f"clips/{c}"][:] for c in ("start_ns", "stop_ns", "frame_pts_ns"))
         anchor, onsets = f["frames/anchor"][:], f["anchors/onset_ns"][:] / 1e9
         clips = recording.clips
@@ -121,9 +154,15 @@ def main():
     need(len(rows) > 0 and times.shape == (len(rows), a.frames), f"{len(rows)} rows, /clips/frame_pts_ns is {times.shape}")
     slow = a.slow or 0
     parts = np.split(rows, [slow * 192], axis=1)
-    fast = numbers(parts[1].reshape(-1, 3, a.frames, 8, 8).swapaxes(1, 2), a.turned)
+    fast = numbers(parts[1].reshape(-1, 3, a.frames, 8, 8).swapaxes(1, 2), a.turned, a.damaged)
+    if a.damaged:
+        return undamaged(a, fast, times)
     cut = max(0, a.numbered - len(shown))
     fast = np.where(fast >= 0, fast - cut, -1)
+    if a.kept:
+        kept = np.concatenate([np.arange(*pair) for pair in zip(a.kept[::2], a.kept[1::2])])
+        need(np.isin(fast, [-1, *kept]).all(), "a picture is shown that was cut out")
+        fast = np.where(fast >= 0, np.searchsorted(kept, fast), -1)
     if slow:
         taken = np.linspace(0, a.frames - 1, slow).astype(int)
         need(np.array_equal(numbers(parts[0].reshape(-1, 3, slow, 8, 8).swapaxes(1, 2), a.turned) - cut, fast[:, taken]), "the slow pathway got other frames")
@@ -200,5 +239,18 @@ def main():
     print(f"  {a.file}: {len(rows)} clips of {a.frames} frames, every frame as in a full decode of {len(shown)}")
 
 
+def many(calls):
+    failed = 0
+    for line in open(calls):
+        try:
+            main(json.loads(line))
+        except SystemExit as end:
+            failed += 1
+            print(f"{line.strip()}: {end}", file=sys.stderr)
+    sys.exit(failed > 0)
+
+
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--calls"]:
+        many(sys.argv[2])
     main()

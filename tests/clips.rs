@@ -1,4 +1,5 @@
-//! Clips: every frame of every clip is the one of a full decode, in containers and codecs, and grids are those of published extractors.
+//! Clips: every frame of every clip is the one of a full decode, grids are those of published extractors, and plans of clips are followed.
+//! `clips_inputs` goes through containers, codecs and oddities.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use serde_json::Value;
 use crate::recordings::{call, earmark, folder, made, python, root, said, succeeds};
 
 /// A pipeline with one of the test's encoders of clips; `every` replaces how far apart its frames are.
-fn pipeline(python: &Path, folder: &Path, model: &str, every: &str, more: &str) -> PathBuf {
+pub fn pipeline(python: &Path, folder: &Path, model: &str, every: &str, more: &str) -> PathBuf {
     let media = made(python, "clips").with_file_name(format!("{model}.yaml"));
     let manifest = std::fs::read_to_string(&media).unwrap();
     let at = manifest.find("every: {").unwrap();
@@ -81,36 +82,6 @@ fn holds(name: &str, model: &str, every: &str, more: &str, args: &[&str]) {
 
 const GRID: &str = "budget: { policy: grid }";
 const ANCHORS: &str = "budget: { policy: anchors_only, tokens_per_s: 200 }";
-
-/// Containers, B frames, open groups, fields, uneven times, cut starts: each frame of a whole grid.
-#[test]
-fn a_grid_has_every_frame_of_a_full_decode() {
-    for (name, more) in [
-        ("mp4_h264_aac", &[][..]),
-        ("mp4_h264_pyramid", &[]),
-        ("mp4_h264_open_gop", &[]),
-        ("mkv_h265_open_gop", &[]),
-        ("webm_vp9_opus", &[]),
-        ("mkv_av1_opus", &[]),
-        ("ts_h264_aac", &[]),
-        ("mp4_vfr", &[]),
-        ("mkv_vfr", &[]),
-        ("mp4_rotated", &["--turned"]),
-        ("mp4_interlaced", &[]),
-        ("ts_resized", &[]),
-        ("mp4_edit_list", &["--numbered", "250"]),
-        ("ts_no_first_keyframe", &["--numbered", "250"]),
-        ("ts_starts_at_90s", &[]),
-        ("mp4_no_audio", &[]),
-        ("avi_mpeg4_b", &["--even", "25"]),
-        ("mpg_mpeg2", &[]),
-        ("mkv_ffv1_groups", &[]),
-        ("mov_prores", &[]),
-    ] {
-        let args = [&["--grid", "ego4d"], more].concat();
-        holds(name, "clips8", "frames: 1", GRID, &args);
-    }
-}
 
 /// Files that end in the middle of a frame: every frame that is left. Single fields are no frames.
 #[test]

@@ -1,8 +1,11 @@
 //! Codecs by containers: the planned frames are written, as few as possible are decoded, and unreadable files are refused by name.
 
+use std::ffi::OsStr;
 use std::process::Command;
 
-use crate::recordings::{call, check_h5, earmark, folder, made, pipeline, python, said, succeeds};
+use crate::recordings::{
+    call, check_h5, earmark, ffmpeg, folder, made, pipeline, python, said, succeeds,
+};
 
 const BUDGET: &str = "tokens_per_s: 392";
 
@@ -270,11 +273,10 @@ fn colours_are_those_that_were_recorded() {
     ] {
         let path = folder.join(name);
         let source = format!("color=c=0xC83C28:s={size}:r=5:d=2");
-        let mut ffmpeg = Command::new("ffmpeg");
-        ffmpeg.args(["-y", "-loglevel", "error", "-f", "lavfi", "-i", &source]);
-        ffmpeg.args(["-vf", &format!("scale={scale}")]);
-        let made = ffmpeg.args(options.split(' ')).arg(&path).output().unwrap();
-        assert!(made.status.success(), "{name}: {}", said(&made));
+        let scale = format!("scale={scale}");
+        let args = ["-f", "lavfi", "-i", &source, "-vf", &scale].into_iter();
+        let args = args.chain(options.split(' ')).map(OsStr::new);
+        ffmpeg(args.chain([path.as_os_str()]));
         let file = folder.join("x.h5");
         let _ = std::fs::remove_file(&file);
         succeeds(call("run", &pipeline, &path, &file));

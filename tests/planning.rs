@@ -5,16 +5,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::recordings::{call, earmark, folder, made, pipeline, python, root, said, succeeds};
-
-fn ffmpeg(args: &[&std::ffi::OsStr]) {
-    let output = Command::new("ffmpeg")
-        .args(["-y", "-loglevel", "error", "-nostdin"])
-        .args(args)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", said(&output));
-}
+use crate::recordings::{
+    call, earmark, ffmpeg, folder, made, pipeline, python, root, said, succeeds,
+};
 
 /// The lines of a plan, of one kind.
 fn lines(plan: &Path, kind: &str) -> Vec<Value> {
@@ -45,7 +38,7 @@ fn a_recording_that_is_cut_spends_no_more_than_what_is_left_of_it_earns() {
     let folder = folder("cut_streaming");
     let whole = folder.join("whole.mkv");
     let kitchen = root().join("fixtures/kitchen.mp4");
-    ffmpeg(&[
+    ffmpeg([
         "-i".as_ref(),
         kitchen.as_os_str(),
         "-c".as_ref(),
@@ -342,7 +335,7 @@ fn change_is_kept_with_the_cues_and_in_one_pass_too() {
         &events,
     );
     let noisy = folder.join("noisy.mp4");
-    ffmpeg(&[
+    ffmpeg([
         "-i".as_ref(),
         input.as_os_str(),
         "-filter_complex".as_ref(),

@@ -1,5 +1,6 @@
 //! Quality of frames in whole runs: the stored measures, other programs' measures of the same faults, and the sharpest decoded frame.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -9,7 +10,7 @@ use gstearmark::frame_quality::{FrameQuality, Luma, Measure};
 use gstearmark::h5::{self, Tables};
 use serde_json::Value;
 
-use crate::recordings::{call, folder, root, succeeds};
+use crate::recordings::{call, ffmpeg, folder, has_ffmpeg, root, succeeds};
 
 /// Frames a second of the shipped recording.
 const FPS: i64 = 25;
@@ -22,20 +23,7 @@ fn ready() -> bool {
     if !models {
         eprintln!("skipped: the models are not installed; `make setup` does");
     }
-    models && ffmpeg_is_there()
-}
-
-fn ffmpeg_is_there() -> bool {
-    let found = Command::new("ffmpeg")
-        .arg("-version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    let there = found.is_ok_and(|status| status.success());
-    if !there {
-        eprintln!("skipped: there is no ffmpeg");
-    }
-    there
+    models && has_ffmpeg()
 }
 
 /// Whether a frame of the blurred recording is blurred: two of five, in no simple order.
@@ -46,22 +34,12 @@ fn is_blurred(frame: i64) -> bool {
 /// The shipped recording with motion blur on two frames of five.
 fn blurred(folder: &Path) -> PathBuf {
     let path = folder.join("blurred.mp4");
-    let made = Command::new("ffmpeg")
-        .args(["-v", "error", "-i"])
-        .arg(root().join("fixtures/kitchen.mp4"))
-        .args([
-            "-vf",
-            r"avgblur=sizeX=9:sizeY=1:enable='lt(mod(n*37\,100)\,40)'",
-        ])
-        .args([
-            "-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-g", "50", "-bf", "0",
-        ])
-        // A frame that is blurred all at once would become a keyframe, and no frame is on the way to a keyframe.
-        .args(["-sc_threshold", "0", "-c:a", "copy"])
-        .arg(&path)
-        .status()
-        .unwrap();
-    assert!(made.success());
+    let kitchen = root().join("fixtures/kitchen.mp4");
+    // A frame that is blurred all at once would become a keyframe, and no frame is on the way to a keyframe.
+    let options = r"-c:v libx264 -preset veryfast -crf 18 -g 50 -bf 0 -sc_threshold 0 -c:a copy -vf avgblur=sizeX=9:sizeY=1:enable='lt(mod(n*37\,100)\,40)'";
+    let input = [OsStr::new("-i"), kitchen.as_os_str()].into_iter();
+    let options = options.split(' ').map(OsStr::new);
+    ffmpeg(input.chain(options).chain([path.as_os_str()]));
     path
 }
 
@@ -285,7 +263,7 @@ fn agree(
 
 #[test]
 fn measures_of_frames_go_the_way_of_ffmpegs() {
-    if !ffmpeg_is_there() {
+    if !has_ffmpeg() {
         return;
     }
     let blur = [0.3, 1.0, 2.0, 4.0].map(|s| (format!("gblur=sigma={s}"), None));
@@ -327,30 +305,9 @@ fn black_silent_and_broken_recordings_are_listed_before_training() {
         recordings.join("good.mp4"),
     )
     .unwrap();
-    let made = Command::new("ffmpeg")
-        .args([
-            "-v",
-            "error",
-            "-f",
-            "lavfi",
-            "-i",
-            "color=black:size=320x180:rate=25",
-        ])
-        .args(["-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", "-t", "12"])
-        .args([
-            "-c:v",
-            "libx264",
-            "-preset",
-            "ultrafast",
-            "-g",
-            "25",
-            "-c:a",
-            "aac",
-        ])
-        .arg(recordings.join("dark.mp4"))
-        .status()
-        .unwrap();
-    assert!(made.success());
+    let dark = "-f lavfi -i color=black:size=320x180:rate=25 -f lavfi -i anullsrc=r=16000:cl=mono -t 12 -c:v libx264 -preset ultrafast -g 25 -c:a aac";
+    let dark = dark.split(' ').map(OsStr::new);
+    ffmpeg(dark.chain([recordings.join("dark.mp4").as_os_str()]));
     std::fs::write(recordings.join("broken.mp4"), "no recording").unwrap();
     let page = folder.join("screen.html");
     let args = [

@@ -63,6 +63,26 @@ pub fn made(python: &Path, name: &str) -> PathBuf {
     PathBuf::from(path)
 }
 
+/// Whether ffmpeg is there; says so if not.
+pub fn has_ffmpeg() -> bool {
+    let there = Command::new("ffmpeg").arg("-version").output().is_ok();
+    if !there {
+        eprintln!("skipped: ffmpeg is missing; `scripts/setup.sh tests` installs it");
+    }
+    there
+}
+
+/// Runs ffmpeg and insists on success.
+#[track_caller]
+pub fn ffmpeg<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(args: I) {
+    let made = Command::new("ffmpeg")
+        .args(["-y", "-loglevel", "error", "-nostdin"])
+        .args(args)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", said(&made));
+}
+
 /// A pipeline whose encoder and tagger the tests make, with `budget` as given (the inside of a YAML flow mapping).
 pub fn pipeline(python: &Path, folder: &Path, budget: &str) -> PathBuf {
     let path = folder.join("pipeline.yaml");

@@ -1,23 +1,25 @@
 //! Sound that is late, short, wrongly stamped or out of phase, and timestamps that jump: in both ways of planning.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::recordings::{call, earmark, folder, made, pipeline, python, root, said, succeeds};
+use crate::recordings::{
+    call, earmark, ffmpeg, folder, made, pipeline, python, root, said, succeeds,
+};
 
 const CLICKS: [f64; 4] = [2.0, 4.5, 7.0, 9.0];
 
 /// Makes a recording of others with ffmpeg.
-fn make(folder: &Path, name: &str, inputs: &[&str], base: &Path, options: &str) -> PathBuf {
+pub fn make(folder: &Path, name: &str, inputs: &[&str], base: &Path, options: &str) -> PathBuf {
     let path = folder.join(name);
-    let mut ffmpeg = Command::new("ffmpeg");
-    ffmpeg.args(["-hide_banner", "-loglevel", "error", "-nostdin", "-y"]);
+    let mut args: Vec<&OsStr> = Vec::new();
     for input in inputs {
-        ffmpeg.args(input.split_whitespace()).arg("-i").arg(base);
+        args.extend(input.split_whitespace().map(OsStr::new));
+        args.extend(["-i".as_ref(), base.as_os_str()]);
     }
-    let made = ffmpeg.args(options.split_whitespace()).arg(&path).output();
-    let made = made.unwrap();
-    assert!(made.status.success(), "{name}: {}", said(&made));
+    args.extend(options.split_whitespace().map(OsStr::new));
+    ffmpeg(args.into_iter().chain([path.as_os_str()]));
     path
 }
 

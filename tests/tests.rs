@@ -31,6 +31,7 @@ mod codecs;
 
 // Clips: their frames, their grids, their plans.
 mod clips;
+mod clips_inputs;
 
 // How a recording is read, and what does the work.
 mod reading;

@@ -1,5 +1,7 @@
 //! Strategies with models of their own: a text encoder, a dual encoder, and a localizer head that learns from a server that errs.
 
+use std::ffi::OsStr;
+
 use anchoring::plan::{Entry, Reason};
 use anchoring::tier::Tier;
 use anchoring::time::Nanos;
@@ -8,6 +10,7 @@ use gstearmark::h5::{Closing, Opening, Precision, Row, Writer};
 use super::eval::{accuracy, evaluated, row};
 use super::*;
 use crate::feature_files::{anchor, encoder};
+use crate::recordings::{ffmpeg, has_ffmpeg};
 
 /// What the recording shows, one after the other, each for three seconds; grey before and after.
 const COLOURS: [(&str, [u8; 3]); 6] = [
@@ -27,8 +30,7 @@ fn shown(colour: usize) -> i64 {
 /// Recordings that show colours, feature files that hold them, and questions: the folder of features, of videos, and the files for training, for
 /// the test (two recordings more), and of the truth. Sounds begin with the colours; `label` says what the tagger calls them.
 fn coloured(folder: &Path, train: usize, label: fn(&str) -> String) -> Option<[String; 5]> {
-    if Command::new("ffmpeg").arg("-version").output().is_err() {
-        eprintln!("skipped: ffmpeg is missing; `scripts/setup.sh tests` installs it");
+    if !has_ffmpeg() {
         return None;
     }
     let (features, videos) = (folder.join("features"), folder.join("videos"));
@@ -45,24 +47,10 @@ fn coloured(folder: &Path, train: usize, label: fn(&str) -> String) -> Option<[S
             )
         })
         .collect();
-    let made = Command::new("ffmpeg")
-        .args([
-            "-v",
-            "error",
-            "-f",
-            "lavfi",
-            "-i",
-            "color=c=gray:s=64x64:r=5:d=42",
-            "-vf",
-        ])
-        .arg(boxes.join(","))
-        .args([
-            "-c:v", "libx264", "-pix_fmt", "yuv444p", "-g", "15", "-threads", "1",
-        ])
-        .arg(videos.join("r0.mp4"))
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{}", said(&made));
+    let boxes = boxes.join(",");
+    let options = "-f lavfi -i color=c=gray:s=64x64:r=5:d=42 -c:v libx264 -pix_fmt yuv444p -g 15 -threads 1 -vf";
+    let args = options.split(' ').chain([&*boxes]).map(OsStr::new);
+    ffmpeg(args.chain([videos.join("r0.mp4").as_os_str()]));
     let (mut lines, mut truth) = ([String::new(), String::new()], String::new());
     for recording in 0..train + 2 {
         let name = format!("r{recording}");
