@@ -12,10 +12,14 @@
 //! - `plans`: plan files, and how many seconds of events their anchors hit.
 //! - `encode`: frames of plans -> features.
 //! - `heads`: features -> trained heads -> right seconds.
-//! - `table`: the results.
+//! - `cost`: operations and wall time of each policy.
+//! - `table`, `curve`: the results, in numbers and drawn; `about`: what they were made with.
 
+mod about;
 mod allocation;
 mod clips;
+mod cost;
+mod curve;
 mod encode;
 mod heads;
 mod listen;
@@ -23,7 +27,7 @@ mod plans;
 mod protocol;
 mod table;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,10 +35,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anchoring::tier::{Prices, Tier};
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::cli::{EvalTokens, Sample, Sampled};
 use crate::failure::{Class, Failure, Usage};
+use crate::report::plot;
 use crate::scores::Scored;
 use crate::stop::Stop;
 use crate::terminal::{Output, tell};
@@ -47,6 +51,11 @@ use listen::SoundBySecond;
 use plans::EventHits;
 use protocol::{Also, Policy, Protocol};
 use table::MeasuredPolicy;
+
+/// Pixels of the PNG for a unit of the drawing.
+const PNG_SCALE: f64 = 1.5;
+/// Models kept between recordings: tagger, encoder, voice detector.
+const KEPT_MODELS: usize = 3;
 
 /// A policy, and its choice for each recording.
 type PolicyPlans<'a> = (&'a Policy, Vec<Vec<Selection>>);
@@ -86,7 +95,7 @@ pub(crate) fn sample(args: &Sample, output: Output) -> anyhow::Result<Scored> {
     let work = Work::new(sampled, folder, encoder.prices, output, &stop)?;
     work.claim(&json!({ "for": "sample" }))?;
     let mut rows = Vec::new();
-    let mut text = work.said();
+    let mut text = work.clips.said();
     text += "\npolicy            tokens   Recall@K   Recall@K,D\n";
     for (policy, taken) in work.plans()? {
         let numbers = work.protocol.numbers(policy);
@@ -112,11 +121,15 @@ pub(crate) fn sample(args: &Sample, output: Output) -> anyhow::Result<Scored> {
 /// # Errors
 /// As for [`sample`]; or a recording cannot be encoded, or `earmark-learning` is missing or fails.
 pub(crate) fn tokens(args: &EvalTokens, output: Output) -> anyhow::Result<Scored> {
+    let Some(folder) = args.output.as_deref().filter(|_| !args.dry_run) else {
+        return about::dry_run(args);
+    };
     // Reported before hours of work.
     let trainer = learning::find()?;
+    gstearmark::onnx::keep_sessions(KEPT_MODELS);
     let stop = Stop::new()?;
     let encoder = encode::pipeline(&args.encoder)?;
-    let work = Work::new(&args.sampled, &args.output, encoder.prices, output, &stop)?;
+    let work = Work::new(&args.sampled, folder, encoder.prices, output, &stop)?;
     for (split, name) in [(0, "training"), (2, "test")] {
         if !work.clips.clips.iter().any(|clip| clip.split == split) {
             bail!("no recording of the {name} split was found");
@@ -126,14 +139,9 @@ pub(crate) fn tokens(args: &EvalTokens, output: Output) -> anyhow::Result<Scored
     let heard = work.hear()?;
     let plans = work.plans_of(&heard)?;
     let encoded = work.encode(&encoder)?;
-    let located = work
-        .protocol
-        .policies
-        .iter()
-        .position(|policy| policy.name == "onset");
     let mut data = Vec::new();
     for (policy, _) in &plans {
-        let also = work.also(policy, &heard, located.map(|i| plans[i].1.as_slice()))?;
+        let also = work.also(policy, &heard, &plans)?;
         data.push(work.data(policy, &encoded, &also)?);
         files_of(&work.folder.join("data"))?;
         heads::write(
@@ -144,16 +152,21 @@ pub(crate) fn tokens(args: &EvalTokens, output: Output) -> anyhow::Result<Scored
         )?;
     }
     let outcomes = work.train(args, &data)?;
+    let costs = cost::of(&work, &encoder, &plans)?;
     let measured: Vec<MeasuredPolicy> = plans
         .iter()
         .zip(outcomes)
-        .map(|((policy, taken), outcomes)| {
+        .zip(costs)
+        .map(|(((policy, taken), outcomes), (flops, wall_s))| {
             let (hits, tokens) = work.hits(taken);
             let numbers = work.protocol.numbers(policy);
             MeasuredPolicy {
                 name: policy.name.clone(),
                 kind: policy.kind,
                 tokens,
+                flops,
+                wall_s,
+                even: policy.tier.filter(|_| policy.also.is_none()),
                 anchors: numbers.anchors,
                 grow: numbers.grow,
                 recall: hits.recall(),
@@ -183,76 +196,22 @@ pub(crate) fn tokens(args: &EvalTokens, output: Output) -> anyhow::Result<Scored
         .title
         .clone()
         .unwrap_or_else(|| format!("Accuracy at equal tokens: {layout}"));
-    let count = |split: u8| {
-        data.first()
-            .map_or(0, |data| data.split.iter().filter(|s| **s == split).count())
-    };
-    let models = encoder.config["features"]["model"]
-        .as_str()
-        .unwrap_or(&args.encoder)
-        .to_owned();
-    let hash = |path: &Path| {
-        crate::recording::fingerprint::sha256(path).unwrap_or_else(|_| "unknown".into())
-    };
-    let about = vec![
-        ("earmark".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-        ("earmark-learning, SHA-256".into(), hash(&trainer)),
-        (
-            "labels".into(),
-            format!("{layout}, SHA-256 {}", work.clips.hash),
-        ),
-        (
-            "protocol, SHA-256".into(),
-            format!(
-                "{:x}",
-                Sha256::digest(serde_json::to_string(&work.protocol)?)
-            ),
-        ),
-        (
-            "encoder".into(),
-            format!(
-                "{models}, SHA-256 {}",
-                hash(&gstearmark::models::find(&models)?.onnx_path())
-            ),
-        ),
-        ("probe".into(), work.protocol.probe.clone()),
-        (
-            "head".into(),
-            format!(
-                "{}, AdamW 1e-3, weight decay 0.01, {} epochs or early stop on validation, {} seeds",
-                args.head.name(),
-                args.epochs,
-                args.seeds
-            ),
-        ),
-        (
-            "pieces".into(),
-            format!(
-                "{} training, {} validation, {} test",
-                count(0),
-                count(1),
-                count(2)
-            ),
-        ),
-        (
-            "recordings".into(),
-            format!(
-                "{} there, {} missing, {} left out",
-                work.clips.clips.len(),
-                work.clips.missing.len(),
-                work.clips.left_out.len()
-            ),
-        ),
-    ];
+    let about = about::made_with(args, &work, &encoder, &trainer, data.first());
     let text = table::markdown(&title, &work.protocol, &rows, &about);
     for (name, text) in [
         ("table.md", &text),
         ("table.csv", &table::csv(&rows)),
         ("pieces.csv", &pieces),
-        ("curve.svg", &table::svg(&title, &rows)),
     ] {
         files::write(&work.folder.join(name), text.as_bytes(), true)?;
     }
+    let drawing = curve::draw(&title, &rows);
+    files::write(&work.folder.join("curve.svg"), &plot::svg(&drawing)?, true)?;
+    files::write(
+        &work.folder.join("curve.png"),
+        &plot::png(&drawing, PNG_SCALE)?,
+        true,
+    )?;
     let value = json!({
         "ok": true, "title": title, "rows": rows, "says": table::says(&work.protocol, &rows),
         "made_with": about.into_iter().collect::<BTreeMap<_, _>>(), "missing": work.clips.missing, "left_out": work.clips.left_out,
@@ -311,27 +270,6 @@ impl<'a> Work<'a> {
             return Ok(());
         }
         files::write(&note, format!("{of:#}\n").as_bytes(), false)
-    }
-
-    fn said(&self) -> String {
-        let clips = &self.clips;
-        let mut text = format!(
-            "{} recordings, {} classes and background; {} missing, {} left out\n",
-            clips.clips.len(),
-            clips.background(),
-            clips.missing.len(),
-            clips.left_out.len()
-        );
-        for one in clips
-            .missing
-            .iter()
-            .map(|name| format!("missing: {name}"))
-            .chain(clips.left_out.iter().map(|why| format!("left out: {why}")))
-            .take(20)
-        {
-            text += &format!("  {one}\n");
-        }
-        text
     }
 
     /// Reports progress; stops if the user wants to.
@@ -431,14 +369,7 @@ impl<'a> Work<'a> {
         &self,
         pipeline: &crate::pipeline::Pipeline,
     ) -> anyhow::Result<Vec<BTreeMap<Tier, Rows>>> {
-        let protocol = &self.protocol;
-        let mut tiers: BTreeSet<Tier> = [
-            protocol.anchor_tier,
-            protocol.grown_tier,
-            protocol.background_tier,
-        ]
-        .into();
-        tiers.extend(protocol.policies.iter().filter_map(|policy| policy.tier));
+        let tiers = self.protocol.tiers();
         let clips = &self.clips.clips;
         let mut all = Vec::with_capacity(clips.len());
         for tier in &tiers {
@@ -471,7 +402,7 @@ impl<'a> Work<'a> {
         &self,
         policy: &Policy,
         heard: &[SoundBySecond],
-        located: Option<&[Vec<Selection>]>,
+        plans: &[PolicyPlans<'_>],
     ) -> anyhow::Result<Vec<Vec<Vec<f32>>>> {
         let none = || {
             self.clips
@@ -483,10 +414,18 @@ impl<'a> Work<'a> {
         Ok(match policy.also {
             None => none(),
             Some(Also::Audio) => heard.iter().map(|heard| heard.features.clone()).collect(),
-            Some(Also::Location) => {
+            Some(also @ (Also::Location | Also::OracleLocation)) => {
+                let whose = if also == Also::Location {
+                    "onset"
+                } else {
+                    "oracle"
+                };
                 let name = &policy.name;
-                let located =
-                    located.with_context(|| format!("policy `{name}` needs a policy `onset`"))?;
+                let located = plans
+                    .iter()
+                    .find(|(policy, _)| policy.name == whose)
+                    .map(|(_, taken)| taken)
+                    .with_context(|| format!("policy `{name}` needs a policy `{whose}`"))?;
                 let row = |tier: &Tier| Tier::ALL.map(|t| f32::from(u8::from(t == *tier))).to_vec();
                 located
                     .iter()

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::recordings::{folder, python, root, said};
 
@@ -254,6 +254,7 @@ policies:
   - { name: onset, kind: onset }
   - { name: fusion, kind: uniform, tier: base, also: audio }
   - { name: location, kind: uniform, tier: base, also: location }
+  - { name: oracle-location, kind: uniform, tier: base, also: oracle-location }
 ";
 
 #[test]
@@ -290,13 +291,29 @@ fn one_command_gives_the_table_and_goes_on_where_it_was() {
         "--title",
         "Ten made recordings",
     ];
+    // Said beforehand, without a file.
+    let mut dry = args.to_vec();
+    dry.drain(6..8);
+    dry.push("--dry-run");
+    let there = json(&dry);
+    assert_eq!(there["recordings"], 10, "{there}");
+    assert_eq!(there["splits"]["training"]["pieces"], 6, "{there}");
+    assert_eq!(
+        (&there["frames"], &there["heads"]),
+        (&json!(300), &json!(12))
+    );
+    assert!(!out.exists());
     let value = json(&args);
     let rows = value["rows"].as_array().unwrap();
-    assert_eq!(rows.len(), 5);
+    assert_eq!(rows.len(), 6);
     for row in rows {
         assert_eq!(row["tokens"], 1960.0, "{row}");
         let accuracy = row["accuracy"].as_f64().unwrap();
         assert!((0.0..=1.0).contains(&accuracy), "{row}");
+        // Ten frames of 224 px have as many pixels as two of 448 and eight of 112; edges of layers differ a little.
+        let gflops = row["gflops"].as_f64().unwrap();
+        assert!((gflops / 7.8 - 1.0).abs() < 0.05, "{row}");
+        assert!(row["wall_s"].as_f64().unwrap() > 0.0, "{row}");
     }
     let table = std::fs::read_to_string(out.join("table.md")).unwrap();
     assert!(
@@ -312,6 +329,12 @@ fn one_command_gives_the_table_and_goes_on_where_it_was() {
             .unwrap()
             .contains("</svg>")
     );
+    assert!(
+        std::fs::read(out.join("curve.png"))
+            .unwrap()
+            .starts_with(b"\x89PNG")
+    );
+    assert!(table.contains("| base (`uniform-224`) | 1960 |"), "{table}");
     // The features of a mixed plan are those that `run` gives for it.
     let plan = first(&out.join("plans/oracle"));
     let name = plan.file_stem().unwrap();

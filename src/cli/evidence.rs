@@ -119,8 +119,12 @@ pub struct EvalTokens {
     pub sampled: Sampled,
 
     /// A folder for plans, features, heads and the table.
-    #[arg(long, value_name = "OUT")]
-    pub output: PathBuf,
+    #[arg(long, value_name = "OUT", required_unless_present = "dry_run")]
+    pub output: Option<PathBuf>,
+
+    /// Say what is there and what would be done, and do nothing.
+    #[arg(long, conflicts_with = "output")]
+    pub dry_run: bool,
 
     /// The model that encodes frames, or its manifest.
     #[arg(long, value_name = "MODEL", default_value = "efficientnet-lite0")]

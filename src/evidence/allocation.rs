@@ -57,6 +57,22 @@ pub(super) fn allocate(
         Kind::Energy => known.energy.to_vec(),
         Kind::Tagger | Kind::Trigger => known.tagger.to_vec(),
         Kind::Onset | Kind::Spread => known.onset.to_vec(),
+        Kind::Following => {
+            let first = (0..n).fold(0, |best, i| {
+                if known.onset[i] > known.onset[best] {
+                    i
+                } else {
+                    best
+                }
+            });
+            // The later, the less, but more than any onset before.
+            (0..n)
+                .map(|i| match i.checked_sub(first) {
+                    Some(after) => 1.0 + (n - after) as f32,
+                    None => known.onset[i],
+                })
+                .collect()
+        }
         Kind::Shifted => {
             // Shifts by at least two seconds in both directions.
             let by = if n > 4 { 2 + random.below(n - 3) } else { 1 };
@@ -174,12 +190,16 @@ mod tests {
             "energy",
             "tagger",
             "onset",
+            "onset-following",
             "shifted",
             "oracle",
             "onset-grown",
             "oracle-grown",
+            "onset-grown-2",
+            "onset-following-grown",
             "f2c-like",
             "location",
+            "oracle-location",
             "fusion",
         ] {
             assert_eq!(taken(name, 3).spent, 1960, "{name}");
@@ -191,6 +211,7 @@ mod tests {
     #[test]
     fn anchors_are_where_the_policy_says() {
         assert_eq!(taken("onset", 0).anchors, [2, 6]);
+        assert_eq!(taken("onset-following", 0).anchors, [2, 3]);
         assert_eq!(taken("oracle", 0).anchors, [2, 3]);
         assert_eq!(taken("tagger", 0).anchors, [2, 7]);
         let grown = taken("onset-grown", 0);

@@ -59,6 +59,27 @@ impl Clips {
     pub(super) fn background(&self) -> usize {
         self.classes.len() - 1
     }
+
+    /// How many there are, and the first that are missing or left out.
+    pub(super) fn said(&self) -> String {
+        let mut text = format!(
+            "{} recordings, {} classes and background; {} missing, {} left out\n",
+            self.clips.len(),
+            self.background(),
+            self.missing.len(),
+            self.left_out.len()
+        );
+        for one in self
+            .missing
+            .iter()
+            .map(|name| format!("missing: {name}"))
+            .chain(self.left_out.iter().map(|why| format!("left out: {why}")))
+            .take(20)
+        {
+            text += &format!("  {one}\n");
+        }
+        text
+    }
 }
 
 /// A recording with its labels.

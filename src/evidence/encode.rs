@@ -51,24 +51,8 @@ pub(super) fn encode(
     file: &Path,
     stop: &Stop,
 ) -> anyhow::Result<Rows> {
-    let video = crate::files::text_of(&clip.video)?;
     if !file.exists() {
-        let task = Task {
-            pipeline,
-            input: &Input::new(video)?,
-            recording: None,
-            video_id: Some(&clip.name),
-            output: file,
-            overwrite: false,
-            plan: Some(plan),
-            variables: Default::default(),
-            audio_track: 0,
-            threads: None,
-            hash_whole: false,
-            stall: Duration::from_secs(60),
-        };
-        session::extract(task, Watch::Nobody, stop)
-            .with_context(|| format!("cannot encode {video}"))?;
+        extract(pipeline, clip, plan, file, stop)?;
     }
     let readable = Readable::open(file, Parts::All)?;
     let tables = h5::read_tables(readable.path())?;
@@ -86,6 +70,37 @@ pub(super) fn encode(
         dim: data.len() / n,
         data,
     })
+}
+
+/// Encodes the frames of a plan.
+///
+/// # Errors
+/// The recording cannot be decoded.
+pub(super) fn extract(
+    pipeline: &Pipeline,
+    clip: &Clip,
+    plan: &Path,
+    file: &Path,
+    stop: &Stop,
+) -> anyhow::Result<()> {
+    let video = crate::files::text_of(&clip.video)?;
+    let task = Task {
+        pipeline,
+        input: &Input::new(video)?,
+        recording: None,
+        video_id: Some(&clip.name),
+        output: file,
+        overwrite: false,
+        plan: Some(plan),
+        variables: Default::default(),
+        audio_track: 0,
+        threads: None,
+        hash_whole: false,
+        stall: Duration::from_secs(60),
+    };
+    session::extract(task, Watch::Nobody, stop)
+        .with_context(|| format!("cannot encode {video}"))?;
+    Ok(())
 }
 
 /// The name of the folder of a tier.

@@ -48,6 +48,32 @@ pub(super) fn pipeline(probe: &str) -> anyhow::Result<Pipeline> {
     )?)
 }
 
+/// Listens to a recording and writes its cues.
+///
+/// # Errors
+/// The sound cannot be decoded.
+pub(super) fn cues(
+    pipeline: &Pipeline,
+    clip: &Clip,
+    file: &Path,
+    stop: &Stop,
+) -> anyhow::Result<()> {
+    let video = crate::files::text_of(&clip.video)?;
+    let task = PlanTask {
+        pipeline,
+        input: &Input::new(video)?,
+        output: file,
+        overwrite: false,
+        cues: true,
+        audio_track: 0,
+        threads: None,
+        stall: Duration::from_secs(60),
+    };
+    session::plan(&task, Watch::Nobody, stop)
+        .with_context(|| format!("cannot listen to {video}"))?;
+    Ok(())
+}
+
 /// Listens to a recording, unless that is done already.
 ///
 /// # Errors
@@ -59,19 +85,7 @@ pub(super) fn listen(
     stop: &Stop,
 ) -> anyhow::Result<SoundBySecond> {
     if !file.exists() {
-        let video = crate::files::text_of(&clip.video)?;
-        let task = PlanTask {
-            pipeline,
-            input: &Input::new(video)?,
-            output: file,
-            overwrite: false,
-            cues: true,
-            audio_track: 0,
-            threads: None,
-            stall: Duration::from_secs(60),
-        };
-        session::plan(&task, Watch::Nobody, stop)
-            .with_context(|| format!("cannot listen to {video}"))?;
+        cues(pipeline, clip, file, stop)?;
     }
     let n = clip.labels.len();
     let mut hops = vec![0.0_f32; n];

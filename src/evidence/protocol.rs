@@ -1,5 +1,6 @@
 //! The protocol of a comparison: budget, tiers and policies, read from YAML.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anchoring::tier::{Tier, Tokens};
@@ -63,20 +64,40 @@ pub(crate) enum Kind {
     Energy,
     Tagger,
     Onset,
+    Following,
     Shifted,
     Oracle,
     Trigger,
     Spread,
 }
 
+impl Policy {
+    /// Whether it needs the sound.
+    pub(crate) fn listens(&self) -> bool {
+        match self.kind {
+            Kind::Uniform => matches!(self.also, Some(Also::Audio | Also::Location)),
+            Kind::Random | Kind::Oracle => false,
+            Kind::Energy
+            | Kind::Tagger
+            | Kind::Onset
+            | Kind::Following
+            | Kind::Shifted
+            | Kind::Trigger
+            | Kind::Spread => true,
+        }
+    }
+}
+
 /// What a head gets besides the features of frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Also {
     /// The sound of each second.
     Audio,
     /// The tiers that the policy `onset` with the same budget would choose.
     Location,
+    /// The tiers that the policy `oracle` would choose: what the labels alone give away.
+    OracleLocation,
 }
 
 /// A policy's settings, its own or the protocol's.
@@ -162,6 +183,14 @@ impl Protocol {
             bail!("baseline is `{}`, which is not a policy", self.baseline);
         }
         Ok(())
+    }
+
+    /// Every tier that a policy may ask for.
+    pub(crate) fn tiers(&self) -> BTreeSet<Tier> {
+        let mut tiers: BTreeSet<Tier> =
+            [self.anchor_tier, self.grown_tier, self.background_tier].into();
+        tiers.extend(self.policies.iter().filter_map(|policy| policy.tier));
+        tiers
     }
 
     pub(crate) fn numbers(&self, policy: &Policy) -> Numbers {

@@ -1,7 +1,8 @@
-//! The results: every policy against the baseline, as Markdown, CSV and a drawing, with the conclusions.
+//! The results: every policy against the baseline, as Markdown and CSV, with the conclusions.
 
 use std::fmt::Write;
 
+use anchoring::tier::Tier;
 use serde::Serialize;
 
 use super::protocol::{Kind, Protocol};
@@ -11,6 +12,13 @@ use crate::scores::statistics::{Paired, holm, mean_and_deviation, paired};
 /// A corrected p below this counts as a difference.
 const LEVEL: f64 = 0.05;
 
+/// What a policy can cost, with the name of its column in the CSV.
+pub(super) const COSTS: [(&str, &str); 3] = [
+    ("tokens of a piece", "tokens"),
+    ("GFLOP of the encoder for a piece", "gflops"),
+    ("wall time of a piece, s", "wall_s"),
+];
+
 /// A measured policy.
 #[derive(Clone, Debug)]
 pub(super) struct MeasuredPolicy {
@@ -18,6 +26,12 @@ pub(super) struct MeasuredPolicy {
     pub(super) kind: Kind,
     /// Per piece, on average.
     pub(super) tokens: f64,
+    /// The encoder's, per piece; `None` where they cannot be counted.
+    pub(super) flops: Option<f64>,
+    /// Of a piece, with listening where the policy listens.
+    pub(super) wall_s: f64,
+    /// The tier of all its frames, if nothing else is given to the head.
+    pub(super) even: Option<Tier>,
     pub(super) anchors: usize,
     pub(super) grow: usize,
     pub(super) recall: (f64, f64),
@@ -29,7 +43,14 @@ pub(super) struct MeasuredPolicy {
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Row {
     pub(super) policy: String,
+    /// By [`COSTS`].
+    #[serde(skip)]
+    pub(super) costs: [Option<f64>; 3],
     pub(super) tokens: f64,
+    pub(super) gflops: Option<f64>,
+    pub(super) wall_s: f64,
+    /// The tier of all frames, if nothing else is given to the head.
+    pub(super) even: Option<Tier>,
     pub(super) anchors: usize,
     pub(super) grow_s: usize,
     pub(super) recall: Option<f64>,
@@ -46,8 +67,8 @@ pub(super) struct Row {
     pub(super) p: Option<f64>,
     /// Share of the oracle's gain over the baseline, if there is one.
     pub(super) recovered: Option<Estimate>,
-    /// Whether every policy that is as good costs more tokens.
-    pub(super) front: bool,
+    /// By [`COSTS`]: whether every policy that is as good costs more.
+    pub(super) fronts: [bool; 3],
 }
 
 impl Row {
@@ -76,7 +97,14 @@ pub(super) fn rows(protocol: &Protocol, measured: &[MeasuredPolicy], events: &[u
     let all: Vec<Vec<f64>> = measured.iter().map(shares).collect();
     let at = |name: &str| measured.iter().position(|one| one.name == name);
     let baseline = at(&protocol.baseline);
-    let oracle = measured.iter().position(|one| one.kind == Kind::Oracle);
+    // The oracle that spends as a policy does, else the first.
+    let oracle_of = |i: usize| {
+        let oracles = || (0..measured.len()).filter(|n| measured[*n].kind == Kind::Oracle);
+        let spends = |n: usize| (measured[n].anchors, measured[n].grow);
+        oracles()
+            .find(|n| spends(*n) == spends(i))
+            .or_else(|| oracles().next())
+    };
     let differences = |i: usize| -> Option<Vec<f64>> {
         let baseline = baseline.filter(|baseline| *baseline != i)?;
         Some(
@@ -92,6 +120,14 @@ pub(super) fn rows(protocol: &Protocol, measured: &[MeasuredPolicy], events: &[u
         .collect();
     let tried: Vec<f64> = tests.iter().flatten().map(|test| test.p).collect();
     let mut corrected = holm(&tried).into_iter();
+    let corrected: Vec<Option<f64>> = tests
+        .iter()
+        .map(|test| test.as_ref().and_then(|_| corrected.next()))
+        .collect();
+    let gains = |n: usize| {
+        let found = tests[n].is_some_and(|test| test.difference > 0.0);
+        found && corrected[n].is_some_and(|p| p < LEVEL)
+    };
     let mean = |units: &[&f64]| vec![units.iter().copied().sum::<f64>() / units.len() as f64];
     let mut rows: Vec<Row> = Vec::new();
     for (i, one) in measured.iter().enumerate() {
@@ -107,9 +143,9 @@ pub(super) fn rows(protocol: &Protocol, measured: &[MeasuredPolicy], events: &[u
             mean_and_deviation(&of_seed(|x| x.1, events.iter().sum::<usize>() as f64));
         let difference = differences(i)
             .and_then(|d| bootstrap::estimate(&d, protocol.seed, mean).pop().flatten());
-        let recovered = match (baseline, oracle) {
+        let recovered = match (baseline, oracle_of(i)) {
             (Some(baseline), Some(oracle))
-                if i != baseline && i != oracle && gains(&all[oracle], &all[baseline]) =>
+                if i != baseline && one.kind != Kind::Oracle && gains(oracle) =>
             {
                 let units: Vec<[f64; 3]> = (0..events.len())
                     .map(|n| [all[i][n], all[baseline][n], all[oracle][n]])
@@ -126,7 +162,15 @@ pub(super) fn rows(protocol: &Protocol, measured: &[MeasuredPolicy], events: &[u
         let chooses = one.kind != Kind::Uniform;
         rows.push(Row {
             policy: one.name.clone(),
+            costs: [
+                Some(one.tokens),
+                one.flops.map(|x| x / 1e9),
+                Some(one.wall_s),
+            ],
             tokens: one.tokens,
+            gflops: one.flops.map(|x| x / 1e9),
+            wall_s: one.wall_s,
+            even: one.even,
             anchors: one.anchors,
             grow_s: one.grow,
             recall: chooses.then_some(one.recall.0),
@@ -135,27 +179,28 @@ pub(super) fn rows(protocol: &Protocol, measured: &[MeasuredPolicy], events: &[u
             deviation,
             accuracy_of_events,
             difference,
-            p: tests[i].and_then(|_| corrected.next()),
+            p: corrected[i],
             test: tests[i],
             recovered,
-            front: false,
+            fronts: [false; 3],
         });
     }
     for i in 0..rows.len() {
-        let (tokens, accuracy) = (rows[i].tokens, rows[i].accuracy);
-        let beaten = rows.iter().any(|other| {
-            (other.tokens <= tokens && other.accuracy > accuracy)
-                || (other.tokens < tokens && other.accuracy >= accuracy)
-        });
-        rows[i].front = !beaten;
+        for k in 0..COSTS.len() {
+            let Some(cost) = rows[i].costs[k] else {
+                continue;
+            };
+            let accuracy = rows[i].accuracy;
+            let beaten = rows.iter().any(|other| {
+                other.costs[k].is_some_and(|less| {
+                    (less <= cost && other.accuracy > accuracy)
+                        || (less < cost && other.accuracy >= accuracy)
+                })
+            });
+            rows[i].fronts[k] = !beaten;
+        }
     }
     rows
-}
-
-/// Whether the oracle beats the baseline beyond chance.
-fn gains(oracle: &[f64], baseline: &[f64]) -> bool {
-    let differences: Vec<f64> = oracle.iter().zip(baseline).map(|(a, b)| a - b).collect();
-    paired(&differences).is_some_and(|test| test.difference > 0.0 && test.p < LEVEL)
 }
 
 fn share(x: f64) -> String {
@@ -198,18 +243,21 @@ pub(super) fn markdown(
         text,
         "Share of seconds whose class is right, in per cent: mean and deviation over seeds. Pieces of {} s, one frame a second; tokens of a piece. \
          Differences are against `{}`, paired by test piece, with bootstrap intervals at 95 %; p is the paired t-test's, corrected (Holm) for every policy of the table; \
-         d is the mean difference in deviations. `gain`: the share of the oracle's gain that is recovered.\n\n",
+         d is the mean difference in deviations. `gain`: the share of the gain of the oracle with the same anchors and `grow_s` that is recovered, where that oracle is better. GFLOP: the encoder's, for a piece. \
+         Wall: to decode and encode the frames of a piece, and to listen where the policy does, on this machine.\n\n",
         protocol.seconds, protocol.baseline
     );
-    text += "| policy | tokens | Recall@K | Recall@K,D | accuracy | of seconds with an event | difference | p | d | gain | verdict |\n";
-    text += "|---|---|---|---|---|---|---|---|---|---|---|\n";
+    text += "| policy | tokens | GFLOP | wall, s | Recall@K | Recall@K,D | accuracy | of seconds with an event | difference | p | d | gain | verdict |\n";
+    text += "|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
     for row in rows {
         let recall = |x: Option<f64>| x.map_or_else(|| "-".into(), share);
         let _ = writeln!(
             text,
-            "| {} | {:.0} | {} | {} | {} ± {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {:.0} | {} | {:.2} | {} | {} | {} ± {} | {} | {} | {} | {} | {} | {} |",
             row.policy,
             row.tokens,
+            row.gflops.map_or_else(|| "-".into(), |x| format!("{x:.1}")),
+            row.wall_s,
             recall(row.recall),
             recall(row.recall_grown),
             share(row.accuracy),
@@ -223,7 +271,39 @@ pub(super) fn markdown(
             row.verdict()
         );
     }
-    text += "\nWhat it says:\n\n";
+    text += "\nAccuracy by resolution, all frames of one size:\n\n| frames | tokens | accuracy | of seconds with an event |\n|---|---|---|---|\n";
+    for row in rows {
+        if let Some(tier) = row.even {
+            let _ = writeln!(
+                text,
+                "| {tier} (`{}`) | {:.0} | {} ± {} | {} |",
+                row.policy,
+                row.tokens,
+                share(row.accuracy),
+                share(row.deviation),
+                share(row.accuracy_of_events)
+            );
+        }
+    }
+    text += "\nOn the front (nothing as good is cheaper):\n\n";
+    for (k, (what, _)) in COSTS.iter().enumerate() {
+        let names: Vec<&str> = rows
+            .iter()
+            .filter(|row| row.fronts[k])
+            .map(|row| row.policy.as_str())
+            .collect();
+        let _ = writeln!(
+            text,
+            "- {what}: {}",
+            if names.is_empty() {
+                "unknown".into()
+            } else {
+                names.join(", ")
+            }
+        );
+    }
+    text +=
+        "\n![Accuracy against tokens, operations and wall time](curve.png)\n\nWhat it says:\n\n";
     for line in says(protocol, rows) {
         let _ = writeln!(text, "- {line}");
     }
@@ -253,20 +333,45 @@ pub(super) fn says(protocol: &Protocol, rows: &[Row]) -> Vec<String> {
             p_text(row.p)
         ),
     };
-    if let Some(row) = at("oracle") {
-        lines.push(against(
-            row,
-            "sharp frames where the labels have events (oracle)",
-        ));
-        if row.verdict() != "better" {
-            lines.push("So with this encoder and head, concentrating the budget has no proven benefit, and there is no gain for a prediction to recover.".into());
+    for (name, what) in [
+        (
+            "oracle",
+            "two sharp frames where the labels have events (`oracle`)",
+        ),
+        (
+            "oracle-grown",
+            "one sharp frame there and medium ones around it (`oracle-grown`)",
+        ),
+    ] {
+        if let Some(row) = at(name) {
+            lines.push(against(row, what));
         }
     }
-    if let Some(row) = at("onset") {
-        lines.push(against(row, "sharp frames where sounds begin"));
+    let oracles = ["oracle", "oracle-grown"].map(at);
+    if oracles.iter().any(Option::is_some)
+        && oracles
+            .iter()
+            .flatten()
+            .all(|row| row.verdict() != "better")
+    {
+        lines.push("So with this encoder and head, concentrating the budget has no proven benefit, and there is no gain for a prediction to recover.".into());
+    }
+    for (name, what) in [
+        ("onset", "sharp frames where sounds begin"),
+        (
+            "onset-following",
+            "sharp frames where a sound begins and in the second after it",
+        ),
+        (
+            "onset-following-grown",
+            "one sharp frame where a sound begins and medium ones after it",
+        ),
+    ] {
+        let Some(row) = at(name) else { continue };
+        lines.push(against(row, what));
         if let Some(recovered) = row.recovered {
             lines.push(format!(
-                "Onsets recover {} of the oracle's gain.",
+                "That (`{name}`) recovers {} of the gain of the oracle that spends alike.",
                 interval(Some(recovered), |x| format!("{x:.2}"))
             ));
         }
@@ -286,6 +391,13 @@ pub(super) fn says(protocol: &Protocol, rows: &[Row]) -> Vec<String> {
             share(fusion.accuracy)
         ));
     }
+    if let (Some(location), Some(oracle)) = (at("oracle-location"), at("oracle")) {
+        lines.push(format!(
+            "The place of the oracle's anchors alone, with even frames of the same tokens, gives {} %, against {} % with the sharper frames there.",
+            share(location.accuracy),
+            share(oracle.accuracy)
+        ));
+    }
     if let (Some(location), Some(onset)) = (at("location"), at("onset")) {
         lines.push(format!(
             "The place of anchors alone, with even frames of the same tokens, gives {} %, against {} % with the sharper frames there.",
@@ -298,7 +410,7 @@ pub(super) fn says(protocol: &Protocol, rows: &[Row]) -> Vec<String> {
 
 /// A line per policy.
 pub(super) fn csv(rows: &[Row]) -> String {
-    let mut text = "policy,tokens,anchors,grow_s,recall_at_k,recall_at_k_d,accuracy,deviation,accuracy_of_events,difference,low,high,t,p,p_holm,d,recovered,recovered_low,recovered_high,front,verdict\n".to_owned();
+    let mut text = "policy,tokens,gflops,wall_s,anchors,grow_s,recall_at_k,recall_at_k_d,accuracy,deviation,accuracy_of_events,difference,low,high,t,p,p_holm,d,recovered,recovered_low,recovered_high,front_tokens,front_gflops,front_wall_s,verdict\n".to_owned();
     let of = |x: Option<f64>| x.map_or_else(String::new, |x| format!("{x:.6}"));
     for row in rows {
         let (difference, recovered) = (row.difference, row.recovered);
@@ -322,13 +434,15 @@ pub(super) fn csv(rows: &[Row]) -> String {
         let numbers: Vec<String> = numbers.into_iter().map(of).collect();
         let _ = writeln!(
             text,
-            "{},{:.1},{},{},{},{},{}",
+            "{},{:.1},{},{:.4},{},{},{},{},{}",
             row.policy,
             row.tokens,
+            of(row.gflops),
+            row.wall_s,
             row.anchors,
             row.grow_s,
             numbers.join(","),
-            row.front,
+            row.fronts.map(|front| front.to_string()).join(","),
             row.verdict()
         );
     }
@@ -365,92 +479,6 @@ pub(super) fn pieces(
     text
 }
 
-/// Accuracy against tokens; the front is joined.
-pub(super) fn svg(title: &str, rows: &[Row]) -> String {
-    const W: f64 = 860.0;
-    const H: f64 = 520.0;
-    let (least, most) = rows.iter().fold((f64::MAX, 0.0_f64), |(a, b), row| {
-        (a.min(row.tokens), b.max(row.tokens))
-    });
-    let (low, high) = rows.iter().fold((1.0_f64, 0.0_f64), |(a, b), row| {
-        (a.min(row.accuracy), b.max(row.accuracy))
-    });
-    let (low, high) = (
-        (low * 20.0).floor() / 20.0,
-        ((high * 20.0).ceil() / 20.0).max(low + 0.05),
-    );
-    let wide = (most / least.max(1.0)).log2().max(1.0);
-    let x = |tokens: f64| 70.0 + (W - 260.0) * (tokens / least.max(1.0)).log2() / wide;
-    let y = |accuracy: f64| H - 60.0 - (H - 120.0) * (accuracy - low) / (high - low);
-    let safe = |text: &str| {
-        text.replace('&', "&amp;")
-            .replace('<', "&lt;")
-            .replace('>', "&gt;")
-    };
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {W} {H}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"{W}\" height=\"{H}\" fill=\"white\"/>\n<text x=\"20\" y=\"26\" font-size=\"15\">{}</text>\n",
-        safe(title)
-    );
-    let mut step = low;
-    while step <= high + 1e-9 {
-        let _ = writeln!(
-            svg,
-            "<line x1=\"60\" x2=\"{:.0}\" y1=\"{:.1}\" y2=\"{:.1}\" stroke=\"#ddd\"/><text x=\"52\" y=\"{:.1}\" text-anchor=\"end\">{:.0} %</text>",
-            W - 180.0,
-            y(step),
-            y(step),
-            y(step) + 4.0,
-            100.0 * step
-        );
-        step += 0.05;
-    }
-    let mut front: Vec<&Row> = rows.iter().filter(|row| row.front).collect();
-    front.sort_by(|a, b| a.tokens.total_cmp(&b.tokens));
-    let points: Vec<String> = front
-        .iter()
-        .map(|row| format!("{:.1},{:.1}", x(row.tokens), y(row.accuracy)))
-        .collect();
-    let _ = writeln!(
-        svg,
-        "<polyline points=\"{}\" fill=\"none\" stroke=\"#1b7f5c\"/>",
-        points.join(" ")
-    );
-    let mut sorted: Vec<&Row> = rows.iter().collect();
-    sorted.sort_by(|a, b| {
-        a.tokens
-            .total_cmp(&b.tokens)
-            .then(b.accuracy.total_cmp(&a.accuracy))
-    });
-    // Names in one column do not overlap.
-    let mut last = (f64::NAN, f64::MIN);
-    for row in sorted {
-        let (px, py) = (x(row.tokens), y(row.accuracy));
-        let at = if (px - last.0).abs() < 120.0 {
-            py.max(last.1 + 14.0)
-        } else {
-            py
-        };
-        last = (px, at);
-        let colour = if row.front { "#1b7f5c" } else { "#9aa4ad" };
-        let _ = writeln!(
-            svg,
-            "<circle cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"4\" fill=\"{colour}\"/><text x=\"{:.1}\" y=\"{:.1}\" fill=\"#222\">{} {} %</text>",
-            px + 9.0,
-            at + 4.0,
-            safe(&row.policy),
-            share(row.accuracy)
-        );
-    }
-    let _ = writeln!(
-        svg,
-        "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"middle\">tokens of a piece (logarithmic): {least:.0} to {most:.0}</text>\n</svg>",
-        W / 2.0 - 60.0,
-        H - 20.0
-    );
-    svg
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -460,6 +488,9 @@ mod tests {
             name: name.into(),
             kind,
             tokens: 1960.0,
+            flops: Some(8e9),
+            wall_s: 0.5,
+            even: (kind == Kind::Uniform).then_some(Tier::Base),
             anchors: 2,
             grow: 0,
             recall: (0.5, 0.5),
@@ -490,15 +521,48 @@ mod tests {
         assert!(rows[1].recovered.is_none());
         let text = markdown("t", &protocol, &rows, &[("a".into(), "b".into())]);
         assert!(
-            text.contains("| oracle | 1960 |") && text.contains("- a: b"),
+            text.contains("| oracle | 1960 | 8.0 | 0.50 |") && text.contains("- a: b"),
             "{text}"
         );
-        assert!(svg("a < b", &rows).contains("a &lt; b"));
+        assert!(text.contains("| base (`uniform-224`) | 1960 |"), "{text}");
         assert_eq!(csv(&rows).lines().count(), 5);
         let names = vec!["a", "b\"c"];
         let pieces = pieces(&protocol, &all, &names, &[3, 0]);
         assert!(pieces.contains("oracle,\"b\"\"c\",10,0,0."), "{pieces}");
         assert_eq!(pieces.lines().count(), 9);
+    }
+
+    /// A policy that is as good and cheaper in one way is on that front alone.
+    #[test]
+    fn each_cost_has_a_front_of_its_own() {
+        let protocol = Protocol::read(None).unwrap();
+        let mut all = [
+            measured("uniform-224", Kind::Uniform, |_, _| 5),
+            measured("onset", Kind::Onset, |_, _| 7),
+            measured("fusion", Kind::Uniform, |_, _| 7),
+        ];
+        // Listening takes time but no tokens; fewer operations are unknown.
+        all[0].wall_s = 0.4;
+        all[1].wall_s = 0.6;
+        all[1].flops = None;
+        all[2].wall_s = 0.7;
+        let rows = rows(&protocol, &all, &[3; 40]);
+        let fronts: Vec<[bool; 3]> = rows.iter().map(|row| row.fronts).collect();
+        assert_eq!(
+            fronts,
+            [
+                [false, false, true],
+                [true, false, true],
+                [true, true, false]
+            ]
+        );
+        let text = csv(&rows);
+        assert!(text.contains("onset,1960.0,,0.6000,2,0,"), "{text}");
+        let drawing = super::super::curve::draw("a < b", &rows);
+        let svg = String::from_utf8(crate::report::plot::svg(&drawing).unwrap()).unwrap();
+        assert!(svg.contains("a &lt; b"), "{svg}");
+        let png = crate::report::plot::png(&drawing, 1.0).unwrap();
+        assert!(png.starts_with(b"\x89PNG"));
     }
 
     /// An oracle that gains nothing: the text says so, and no policy has a share of the gain.

@@ -25,6 +25,10 @@ use crate::files;
 use crate::terminal::{self, Output};
 use rows::PlotRange;
 
+pub(crate) use png::png;
+pub(crate) use shapes::{Align, Drawing, Theme, wide};
+pub(crate) use svg::svg;
+
 /// `earmark plot`.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use super::shapes::{Drawing, Step, rgb};
 const MOST: f64 = 20_000.0;
 
 /// The drawing as pixels, `scale` of them per unit.
-pub(super) fn png(drawing: &Drawing, scale: f64) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn png(drawing: &Drawing, scale: f64) -> anyhow::Result<Vec<u8>> {
     let (width, height) = (drawing.width * scale, drawing.height * scale);
     if width > MOST || height > MOST {
         bail!(

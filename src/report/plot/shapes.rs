@@ -7,11 +7,11 @@ use ttf_parser::{Face, OutlineBuilder};
 const FONT: &[u8] = include_bytes!("font.ttf");
 
 /// `#rrggbb`.
-pub(super) type Colour = &'static str;
+pub(crate) type Colour = &'static str;
 
 /// Colours by meaning: Okabe and Ito's, as in the report.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Theme {
+pub(crate) struct Theme {
     pub back: Colour,
     pub ink: Colour,
     pub soft: Colour,
@@ -29,7 +29,7 @@ pub(super) struct Theme {
 }
 
 impl Theme {
-    pub(super) fn new(dark: bool) -> Self {
+    pub(crate) fn new(dark: bool) -> Self {
         if dark {
             Self {
                 back: "#14161a",
@@ -89,7 +89,7 @@ pub(super) fn rgb(colour: &str) -> [u8; 3] {
 
 /// A part of a path; its last point is its end.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Move(f64, f64),
     Line(f64, f64),
     Quad(f64, f64, f64, f64),
@@ -99,7 +99,7 @@ pub(super) enum Step {
 
 /// Something drawn.
 #[derive(Clone, Debug)]
-pub(super) struct Shape {
+pub(crate) struct Shape {
     pub steps: Vec<Step>,
     /// Filled with a colour.
     pub fill: Option<String>,
@@ -111,7 +111,7 @@ pub(super) struct Shape {
 
 /// All shapes, in the order of drawing.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Drawing {
+pub(crate) struct Drawing {
     pub width: f64,
     pub height: f64,
     pub back: String,
@@ -122,14 +122,14 @@ pub(super) struct Drawing {
 
 /// Which side of a text its position is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) enum Align {
+pub(crate) enum Align {
     Left,
     Middle,
     Right,
 }
 
 impl Drawing {
-    pub(super) fn rect(
+    pub(crate) fn rect(
         &mut self,
         x: f64,
         y: f64,
@@ -190,7 +190,7 @@ impl Drawing {
         });
     }
 
-    pub(super) fn area(&mut self, points: &[(f64, f64)], fill: &str, opacity: f64) {
+    pub(crate) fn area(&mut self, points: &[(f64, f64)], fill: &str, opacity: f64) {
         let mut steps = path(points);
         steps.push(Step::Close);
         self.shapes.push(Shape {
@@ -201,7 +201,7 @@ impl Drawing {
         });
     }
 
-    pub(super) fn line(&mut self, points: &[(f64, f64)], stroke: &str, thick: f64) {
+    pub(crate) fn line(&mut self, points: &[(f64, f64)], stroke: &str, thick: f64) {
         self.shapes.push(Shape {
             steps: path(points),
             fill: None,
@@ -211,7 +211,7 @@ impl Drawing {
     }
 
     /// Text with its baseline at `y`.
-    pub(super) fn text(
+    pub(crate) fn text(
         &mut self,
         x: f64,
         y: f64,
@@ -247,7 +247,7 @@ fn face() -> Option<Face<'static>> {
 }
 
 /// The width of a text.
-pub(super) fn wide(words: &str, size: f64) -> f64 {
+pub(crate) fn wide(words: &str, size: f64) -> f64 {
     let Some(face) = face() else { return 0.0 };
     let advance = |c| {
         let glyph = face.glyph_index(c).unwrap_or_default();

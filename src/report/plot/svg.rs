@@ -20,7 +20,7 @@ const TEMPLATE: &str = r#"<svg xmlns="http://www.w3.org/2000/svg" width="{{ widt
 "#;
 
 /// The drawing as SVG text.
-pub(super) fn svg(drawing: &Drawing) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn svg(drawing: &Drawing) -> anyhow::Result<Vec<u8>> {
     let shape = |shape: &Shape| {
         let (stroke, thick) = shape.stroke.clone().unzip();
         json!({ "d": path(&shape.steps), "fill": shape.fill, "stroke": stroke, "thick": thick, "opacity": shape.opacity })

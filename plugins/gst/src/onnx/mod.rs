@@ -5,12 +5,14 @@
 //! - `encoder`, `tagger`, `embedder`, `text`, `voice`: one kind of model each.
 //! - `session`: loads a model, checks it against its manifest, keeps it for the next recording.
 //! - `ports`: inputs and outputs of an ONNX file, and how they differ from its manifest. `examine`: examines a model before anything runs it.
+//! - `flops`: how many operations an encoder takes.
 //! - `provider`: the CPU or a device that runs it.
 //! - `runtime`: finds and loads the library. `telemetry`: turns that off.
 
 mod embedder;
 mod encoder;
 mod examine;
+mod flops;
 mod ports;
 mod provider;
 mod runtime;
@@ -29,6 +31,7 @@ use ort::{ep, info as build_info, init_from, inputs};
 pub use embedder::{Embedder, load_probe};
 pub use encoder::{Encoder, load_encoder, pathway_frames};
 pub use examine::{check_model, ports, try_device};
+pub use flops::flops;
 pub use ports::{Port, Ports};
 pub use provider::{Device, Provider, providers};
 pub use runtime::{runtime_path, runtime_version};
