@@ -227,7 +227,7 @@ def main(argv=None):
                 tie = first is not None or away[1] - away[0] < .0015
                 if abs(row - wanted).max() > tie and (is_background[k] or a.waits):
                     # Moved to where it costs less.
-                    need((np.diff(row) == step).all() and abs(asked[k] - planned[k]) < (.35e9 if a.waits else 1.05e9), f"row {k} has the frames {row.tolist()}")
+                    need((np.diff(row) == step).all() and abs(asked[k] - planned[k]) < (.35e9 if a.waits else 1.05e9) + 1e9 * (np.diff(shown).max() - .04), f"row {k} has the frames {row.tolist()}")
                     at_key = np.abs(keys - shown[row[0]]).min() < .0015
                     need(at_key or not a.waits, f"row {k} waited, but not for a keyframe")
                     snapped += at_key
