@@ -8,6 +8,7 @@ causes a fault every minute. It writes report.md and report.json, and exits with
 It needs what the tests need, and h5py ($EARMARK_PYTHON).
 """
 import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -32,6 +33,10 @@ UNDECIDED_NS = 3_000_000_000
 JUDGES_MEMORY_MIN = 15
 
 
+# A camera's server ends with the thread that started it, so one thread starts them all and lives as long as the run.
+STARTER = concurrent.futures.ThreadPoolExecutor(1)
+
+
 class Camera:
     """An RTSP server in a process of its own."""
 
@@ -40,10 +45,11 @@ class Camera:
         self.start()
 
     def start(self):
-        self.child = subprocess.Popen(
+        self.child = STARTER.submit(
+            subprocess.Popen,
             ["/usr/bin/python3", ROOT / "tests/rtsp_server.py", str(self.port), self.file],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )
+        ).result()
         line = self.child.stdout.readline()
         if not line.startswith("ready "):
             sys.exit("soak: no RTSP server: install python3-gi and gir1.2-gst-rtsp-server-1.0 (`make setup-tests` does)")
