@@ -305,15 +305,14 @@ impl Session<'_> {
             }
         }
         if let Some(shape) = self.pipeline.clip {
-            if !has_video {
-                log.warn("the recording has no video, so the plan has no clips");
-            }
             let shown = FrameList {
                 times: &shown,
                 interval: frame,
             };
             let settings = &self.pipeline.settings;
             match settings.budget.policy {
+                // Its anchors stay.
+                _ if !has_video => log.warn("the recording has no video, so the plan has no clips"),
                 Policy::Grid => {
                     plan.make_grid(shape, &settings.budget, self.pipeline.prices, shown);
                 }

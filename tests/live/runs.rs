@@ -166,9 +166,13 @@ fn sound_alone_gives_the_anchors_of_a_run_and_no_frames() {
     let files = whole(&folder, &folder.join("out"));
     let both = read(&python, &[folder.join("run.h5"), files[0].clone()]);
     assert!(both[1]["onset"].as_array().unwrap().len() > 2, "{said}");
-    for key in ["onset", "score", "label", "cues", "pts"] {
+    for key in ["onset", "score", "label", "pts"] {
         assert_eq!(both[0][key], both[1][key], "{key}");
     }
+    // A copy of the sound alone ends within the video's last frame, so with a hop more or less.
+    let cues = |k: usize| both[k]["cues"].as_array().unwrap();
+    assert!(cues(0).len().abs_diff(cues(1).len()) <= 1, "{said}");
+    assert!(cues(0).iter().zip(cues(1)).all(|(a, b)| a == b));
     let text = std::fs::read_to_string(told).unwrap();
     assert_eq!(
         text.matches("\"kind\":\"written\"").count(),

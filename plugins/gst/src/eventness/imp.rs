@@ -269,9 +269,13 @@ impl ObjectImpl for Eventness {
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        self.settings()
-            .get(pspec.name())
-            .unwrap_or_else(|| pspec.default_value().clone())
+        let settings = self.settings();
+        if pspec.name() == "hears-ahead" {
+            let ahead = sound_models::hears_ahead(&settings);
+            return (ahead.get().max(0) as u64).to_value();
+        }
+        let value = settings.get(pspec.name());
+        value.unwrap_or_else(|| pspec.default_value().clone())
     }
 
     fn constructed(&self) {

@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 use gst::glib;
 use gst::prelude::*;
 
-use super::sound_models;
 use super::{Speech, Tagging};
 
 /// The value for no model.
@@ -141,7 +140,7 @@ impl Settings {
         }
     }
 
-    /// Gives a value; `None` if there is no such property.
+    /// Gives a value; `None` if no setting has this name.
     pub(super) fn get(&self, name: &str) -> Option<glib::Value> {
         Some(match name {
             "probe" => self.probe.to_value(),
@@ -152,7 +151,6 @@ impl Settings {
             "speech" => self.speech.to_value(),
             "batch" => self.batch.to_value(),
             "early-cues" => self.early_cues.to_value(),
-            "hears-ahead" => (sound_models::hears_ahead(self).get().max(0) as u64).to_value(),
             "threads" => self.threads.to_value(),
             _ => return None,
         })

@@ -3,11 +3,10 @@
 
 use std::path::Path;
 
-use ort::session::builder::GraphOptimizationLevel;
 use serde_json::Value;
 
 use super::runtime::environment;
-use super::{Session, TensorRef, inputs, ports};
+use super::{GraphOptimizationLevel, Session, TensorRef, inputs, ports};
 use crate::models::{Layout, Manifest, ModelError};
 
 /// Operations to encode one frame of side `px`: a multiplication and an addition for each weight of a convolution or matrix product, for

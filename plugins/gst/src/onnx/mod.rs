@@ -24,6 +24,7 @@ mod voice;
 
 use ort::Error as RuntimeError;
 use ort::environment::Environment;
+use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 use ort::{ep, info as build_info, init_from, inputs};
