@@ -95,7 +95,7 @@ pub(crate) fn ask(args: &cli::Ask, output: Output) -> anyhow::Result<()> {
             structured: true,
             images: usize::MAX,
         };
-        let asker = Asker::new(None, all, &args.look, stop)?;
+        let asker = Asker::new(None, all, &args.selection, stop)?;
         let calls = asker.prepare(&pool, question, &args.options, arm)?;
         return dry_run(&calls, output);
     }
@@ -103,7 +103,7 @@ pub(crate) fn ask(args: &cli::Ask, output: Output) -> anyhow::Result<()> {
     let model = server.model.clone();
     let mut client = Client::new(server, &args.server.calls, stop.clone())?;
     let abilities = probe(&mut client, frames)?;
-    let mut asker = Asker::new(Some(client), abilities, &args.look, stop)?;
+    let mut asker = Asker::new(Some(client), abilities, &args.selection, stop)?;
     let asked = asker.ask(&pool, question, &args.options, arm)?;
     let found = spans(&heard, &asked);
     if let Some(place) = place {

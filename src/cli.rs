@@ -29,7 +29,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
 pub use ask::{
-    Ask, EvalQa, FitLocalizer, Half, LookArgs, ModelArgs, QuestionArgs, Questions, Sampling,
+    Ask, EvalQa, FitLocalizer, Half, ModelArgs, QuestionArgs, Questions, Sampling, SelectionArgs,
 };
 pub use batch::{Batch, Engine, Hash, Resume};
 pub use eval::{Eval, EvalAnchors, EvalCurve};

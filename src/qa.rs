@@ -48,7 +48,7 @@ pub(crate) fn evaluate(args: &cli::EvalQa, output: Output) -> anyhow::Result<()>
     if !output.quiet {
         terminal::tell(&format!("server: {}", abilities.text(wanted)));
     }
-    let mut asker = Asker::new(Some(client), abilities, &args.look, stop)?;
+    let mut asker = Asker::new(Some(client), abilities, &args.selection, stop)?;
     let results = run::run(&set, &ways, &mut asker, output)?;
     if let Some(file) = &args.answers {
         files::write(file, results.lines().as_bytes(), true)?;
@@ -99,10 +99,10 @@ fn all_samplings(args: &cli::EvalQa) -> Vec<Sampling> {
         Sampling::Bolt,
         Sampling::Localizer,
     ];
-    if !args.look.dual_encoder.is_empty() {
+    if !args.selection.dual_encoder.is_empty() {
         all.push(Sampling::ImageText);
     }
-    if args.look.localizer_head.is_some() {
+    if args.selection.localizer_head.is_some() {
         all.push(Sampling::LocalizerHead);
     }
     all

@@ -15,7 +15,7 @@ use super::pool::Pool;
 use super::prompt::{self, Piece, PromptFrame, Template};
 use super::scorers::Scorers;
 use crate::chat::{Abilities, Call, Client, Image, Shape};
-use crate::cli::{LookArgs, Sampling};
+use crate::cli::{Sampling, SelectionArgs};
 use crate::stop::Stop;
 
 /// Most explanations of a sound that are compared.
@@ -34,7 +34,7 @@ pub(crate) struct Asker<'a> {
     pub(crate) scorers: Scorers,
     localizer: Template,
     explain: Template,
-    look: &'a LookArgs,
+    selection: &'a SelectionArgs,
 }
 
 impl<'a> Asker<'a> {
@@ -43,17 +43,17 @@ impl<'a> Asker<'a> {
     pub(crate) fn new(
         client: Option<Client>,
         abilities: Abilities,
-        look: &'a LookArgs,
+        selection: &'a SelectionArgs,
         stop: Stop,
     ) -> anyhow::Result<Self> {
         Ok(Self {
             client,
             abilities,
-            gallery: Gallery::new(Duration::from_secs(look.stall_timeout), stop.clone()),
-            scorers: Scorers::new(look, stop)?,
+            gallery: Gallery::new(Duration::from_secs(selection.stall_timeout), stop.clone()),
+            scorers: Scorers::new(selection, stop)?,
             localizer: Template::named("localizer")?,
             explain: Template::named("explain")?,
-            look,
+            selection,
         })
     }
 
@@ -86,7 +86,7 @@ impl<'a> Asker<'a> {
             pool,
             fits,
             n - usize::from(far),
-            self.look.seed,
+            self.selection.seed,
             localized,
         )?;
         let mut all: Vec<PromptFrame> =
@@ -99,8 +99,14 @@ impl<'a> Asker<'a> {
                     ..shown(pool, at, arm.tier)
                 }),
                 None => {
-                    let chosen =
-                        choose::choose(arm.sampling, pool, fits, n, self.look.seed, localized)?;
+                    let chosen = choose::choose(
+                        arm.sampling,
+                        pool,
+                        fits,
+                        n,
+                        self.selection.seed,
+                        localized,
+                    )?;
                     all = chosen.iter().map(|at| shown(pool, *at, arm.tier)).collect();
                 }
             }
@@ -113,14 +119,14 @@ impl<'a> Asker<'a> {
 
     /// The frames for the localizer.
     pub(crate) fn candidates(&self, pool: &Pool<'_>) -> Vec<(usize, PromptFrame)> {
-        let all = choose::for_localizer(pool, self.look.localizer_calls as usize);
+        let all = choose::for_localizer(pool, self.selection.localizer_calls as usize);
         all.into_iter()
             .map(|at| {
                 (
                     at,
                     PromptFrame {
                         number: 1,
-                        ..shown(pool, at, self.look.localizer_tier)
+                        ..shown(pool, at, self.selection.localizer_tier)
                     },
                 )
             })
@@ -365,7 +371,7 @@ impl<'a> Asker<'a> {
     ) -> anyhow::Result<Answer> {
         let samples = match self.abilities.logprobs {
             true => 1,
-            false => self.look.samples,
+            false => self.selection.samples,
         };
         let logprobs = self.abilities.logprobs;
         let client = self.client.as_mut().context("no endpoint")?;
@@ -403,7 +409,7 @@ impl<'a> Asker<'a> {
             let samples = if self.abilities.logprobs {
                 1
             } else {
-                self.look.samples
+                self.selection.samples
             };
             let client = self.client.as_mut().context("no endpoint")?;
             let mut said = 0.0;
@@ -459,8 +465,8 @@ mod tests {
     use super::super::pool::tests::heard;
     use super::*;
 
-    fn look() -> LookArgs {
-        LookArgs {
+    fn selection() -> SelectionArgs {
+        SelectionArgs {
             localizer_calls: 32,
             localizer_tier: Tier::Base,
             samples: 1,
@@ -474,13 +480,13 @@ mod tests {
         }
     }
 
-    fn asker(look: &LookArgs, images: usize) -> Asker<'_> {
+    fn asker(selection: &SelectionArgs, images: usize) -> Asker<'_> {
         let abilities = Abilities {
             logprobs: true,
             structured: false,
             images,
         };
-        Asker::new(None, abilities, look, Stop::new().unwrap()).unwrap()
+        Asker::new(None, abilities, selection, Stop::new().unwrap()).unwrap()
     }
 
     #[test]
@@ -491,8 +497,8 @@ mod tests {
             &[(10, 0.6, "Bell"), (25, 0.9, "Dog"), (48, 0.8, "Dog")],
         )];
         let pool = Pool::new(&all);
-        let look = look();
-        let asker = asker(&look, 8);
+        let selection = selection();
+        let asker = asker(&selection, 8);
         let fits = asker.scorers.fits(&pool, "Why did the dog bark?").unwrap();
         for name in ["plain", "sound", "contrastive"] {
             let template = Template::named(name).unwrap();
@@ -523,8 +529,8 @@ mod tests {
     fn a_dry_run_lists_the_calls_of_a_real_run() {
         let all = [heard(60, &[(10, 0.6, "Bell"), (25, 0.9, "Dog")])];
         let pool = Pool::new(&all);
-        let look = look();
-        let asker = asker(&look, 4);
+        let selection = selection();
+        let asker = asker(&selection, 4);
         let template = Template::named("contrastive").unwrap();
         let arm = |sampling| Arm {
             sampling,

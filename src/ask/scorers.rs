@@ -13,7 +13,7 @@ use super::meaning;
 use super::pool::Pool;
 use super::sounds::Sounds;
 use super::stored::{self, Stored};
-use crate::cli::{LookArgs, Sampling};
+use crate::cli::{Sampling, SelectionArgs};
 use crate::failure::Usage;
 use crate::stop::Stop;
 use crate::text_encoder::TextEncoder;
@@ -33,14 +33,14 @@ impl Scorers {
     ///
     /// # Errors
     /// The list of sounds cannot be read, or a model cannot be loaded.
-    pub(super) fn new(look: &LookArgs, stop: Stop) -> anyhow::Result<Self> {
-        let text = look.text_encoder.as_deref().map(TextEncoder::load);
-        let dual = match &look.dual_encoder[..] {
+    pub(super) fn new(selection: &SelectionArgs, stop: Stop) -> anyhow::Result<Self> {
+        let text = selection.text_encoder.as_deref().map(TextEncoder::load);
+        let dual = match &selection.dual_encoder[..] {
             [] => None,
             [image, text] => Some(Dual::load(
                 [image, text],
-                look.dual_frames as usize,
-                Duration::from_secs(look.stall_timeout),
+                selection.dual_frames as usize,
+                Duration::from_secs(selection.stall_timeout),
                 stop,
             )?),
             given => {
@@ -51,9 +51,9 @@ impl Scorers {
                 .into());
             }
         };
-        let head = look.localizer_head.as_deref().map(Head::read);
+        let head = selection.localizer_head.as_deref().map(Head::read);
         Ok(Self {
-            sounds: Sounds::read(look.sounds.as_deref())?,
+            sounds: Sounds::read(selection.sounds.as_deref())?,
             text: text.transpose()?.map(RefCell::new),
             dual: dual.map(RefCell::new),
             head: head.transpose()?,

@@ -91,7 +91,7 @@ impl Sampling {
 
 /// How to choose and show frames; shared by `ask` and `eval qa`.
 #[derive(Clone, Debug, Args)]
-pub struct LookArgs {
+pub struct SelectionArgs {
     /// Most frames that the localizer is asked about, 1..=256; one call each.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub localizer_calls: u32,
@@ -180,7 +180,7 @@ pub struct Ask {
 
     /// How to choose and show frames.
     #[command(flatten)]
-    pub look: LookArgs,
+    pub selection: SelectionArgs,
 
     /// The server.
     #[command(flatten)]
@@ -311,7 +311,7 @@ pub struct FitLocalizer {
 
     /// How to choose frames; --localizer-calls says how many of a question are shown, --seed decides what is random.
     #[command(flatten)]
-    pub look: LookArgs,
+    pub selection: SelectionArgs,
 
     /// The server.
     #[command(flatten)]
@@ -355,7 +355,7 @@ pub struct EvalQa {
 
     /// How to choose and show frames.
     #[command(flatten)]
-    pub look: LookArgs,
+    pub selection: SelectionArgs,
 
     /// The server.
     #[command(flatten)]

@@ -114,7 +114,7 @@ pub(crate) fn fit(args: &FitLocalizer, output: Output) -> anyhow::Result<()> {
     if !output.quiet {
         terminal::tell(&format!("server: {}", abilities.text(1)));
     }
-    let mut asker = Asker::new(Some(client), abilities, &args.look, stop)?;
+    let mut asker = Asker::new(Some(client), abilities, &args.selection, stop)?;
     let all = label(&set, args, &template, &mut asker, output)?;
     let asked = all.questions.len();
     let none = all
@@ -128,7 +128,7 @@ pub(crate) fn fit(args: &FitLocalizer, output: Output) -> anyhow::Result<()> {
         .filter(|one| one.count(true) > 0)
         // What most frames answer, the model knows without looking, or guesses.
         .partition(|one| one.count(true) <= one.count(false));
-    let kept = kept(&usable, &set, args.look.seed);
+    let kept = kept(&usable, &set, args.selection.seed);
     let (test, train): (Vec<_>, Vec<_>) = usable.iter().zip(&kept).partition(|(_, kept)| **kept);
     if test.is_empty() || train.is_empty() {
         bail!(
@@ -332,11 +332,11 @@ fn trained(
         folder.join("frames.safetensors"),
         folder.join("head.safetensors"),
     );
-    write(usable, kept, args.look.seed, &data)?;
+    write(usable, kept, args.selection.seed, &data)?;
     let [hidden, epochs, seed] = [
         args.hidden.to_string(),
         args.epochs.to_string(),
-        args.look.seed.to_string(),
+        args.selection.seed.to_string(),
     ];
     let mut all: Vec<&OsStr> = ["train", "--model", "mlp", "--heads", "1", "--batch", "8"]
         .map(OsStr::new)
