@@ -13,6 +13,7 @@
 //! - `metric`: the metric that compares candidates.
 //! - `candidate_net`: the small networks that score candidates.
 //! - `matching`: matches candidates to events; calibration.
+//! - `linear`: solves linear equations; `uncertainty`: how far a probability holds on this channel.
 //! - `tune`: shift, calibration, threshold; class offsets.
 //! - `speech`: how strongly speech lowers the score of onsets.
 //! - `train`: all of that in order.
@@ -35,6 +36,7 @@ mod corpus;
 mod cross_validation;
 mod embed;
 mod head;
+mod linear;
 #[cfg(test)]
 mod made;
 mod matching;
@@ -51,6 +53,7 @@ mod store;
 mod tcn;
 mod train;
 mod tune;
+mod uncertainty;
 mod verdict;
 
 use std::collections::BTreeMap;

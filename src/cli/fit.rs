@@ -150,10 +150,10 @@ pub struct Fit {
     #[arg(long, value_name = "N", default_value_t = 450, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub steps: u32,
 
-    /// Train on each recording this many more times, each time as it would sound through another microphone: bandwidth, equaliser, gain
+    /// Use each recording this many more times, each time as it would sound through another microphone: bandwidth, equaliser, gain
     /// control, noise gate, noise suppression, clipping, hum, echo or level, drawn from the seed, 0..=8.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=8),
-        conflicts_with_all = ["calibrate_only", "embedding"])]
+        conflicts_with = "embedding")]
     pub channels: u32,
 
     /// Keep these weights and fit only their calibration. The existing calibration weighs as much as eight recordings: a few minutes of one

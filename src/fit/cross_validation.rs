@@ -4,6 +4,7 @@ use anchoring::cue::Onset;
 
 use super::corpus::Recording;
 use super::tune::{self, Tuned};
+use super::uncertainty;
 use crate::cli::Part;
 
 /// Most folds; each recording is scored with parameters fitted to the other folds.
@@ -46,7 +47,8 @@ fn applied(raw: Vec<Onset>, tuned: &Tuned, parts: &[Part]) -> Vec<Onset> {
     if parts.contains(&Part::Shift) {
         said = tune::shifted(said, tuned.shift_ms);
     }
-    let mut said = tune::calibrated(said, &tuned.calibration).concat();
+    let said = tune::calibrated(said, &tuned.calibration).concat();
+    let mut said = uncertainty::applied(said, tuned.uncertainty);
     said.retain(|heard| heard.p >= tuned.threshold);
     said
 }

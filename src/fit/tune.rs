@@ -1,18 +1,22 @@
 //! Fits the shift, calibration and threshold of a probe to its output, and measures how far the labels of each class are from their sounds.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use anchoring::cue::Onset;
 use anchoring::onset::calibration::Calibration;
 use anchoring::onset::probe::Probe;
 use anchoring::onset::spec::ProbeSpec;
+use anchoring::onset::uncertainty::{UncertaintySpec, logit};
 use anchoring::plan::PlanError;
+use anchoring::settings::Settings;
 use anchoring::time::Nanos;
 use anyhow::bail;
 use serde::Serialize;
 
 use super::corpus::Recording;
 use super::score::{self, frames_of};
+use super::uncertainty::{self, Judged};
 use super::{matching, speech};
 use crate::cli::Part;
 use crate::eval::measure;
@@ -45,6 +49,8 @@ pub(super) struct Tuned {
     pub(super) shift_ms: i32,
     /// How strongly speech lowers their probability, 0..=1.
     pub(super) voiced: f32,
+    /// How uncertain an onset is; without it, `1 - p`.
+    pub(super) uncertainty: Option<UncertaintySpec>,
 }
 
 impl Default for Tuned {
@@ -55,6 +61,7 @@ impl Default for Tuned {
             threshold: 0.0,
             shift_ms: 0,
             voiced: 1.0,
+            uncertainty: None,
         }
     }
 }
@@ -67,6 +74,7 @@ impl Tuned {
             threshold: probe.threshold,
             shift_ms: probe.shift_ms,
             voiced: probe.speech_discount,
+            uncertainty: probe.uncertainty,
         }
     }
 
@@ -78,6 +86,7 @@ impl Tuned {
             threshold: self.threshold,
             shift_ms: self.shift_ms,
             speech_discount: self.voiced,
+            uncertainty: self.uncertainty,
         }
     }
 }
@@ -205,9 +214,42 @@ pub(super) fn calibration(
     Ok(matching::calibrate(&judged, before))
 }
 
-fn logit(p: f32) -> f32 {
-    let p = p.clamp(1e-6, 1.0 - 1e-6);
-    (p / (1.0 - p)).ln()
+/// The most likely uncertainty of the calibrated onsets that the planner chooses, with one frame per five seconds: an anchor's neighbours are not
+/// anchors, so it is right more often than a candidate of its probability. What was known before counts as much as [`BEFORE`] recordings.
+///
+/// # Errors
+/// A recording cannot be planned.
+fn fitted_uncertainty(
+    recordings: &[&Recording],
+    said: &[Vec<Onset>],
+    before: Option<UncertaintySpec>,
+) -> Result<Option<UncertaintySpec>, PlanError> {
+    let least = Settings::default().anchors.threshold;
+    let mut judged = Vec::new();
+    let mut files: Vec<&str> = recordings.iter().map(|one| one.given.as_str()).collect();
+    files.sort_unstable();
+    files.dedup();
+    for (one, said) in recordings.iter().zip(said) {
+        let recording = files.partition_point(|file| *file < one.given.as_str());
+        let frames = frames_of(said, one.duration(), least)?;
+        let chosen: BTreeSet<Nanos> = frames.into_iter().filter_map(|(onset, _)| onset).collect();
+        let (chosen, likeliest): (Vec<Onset>, Vec<f32>) = said
+            .iter()
+            .zip(uncertainty::likeliest(said))
+            .filter(|(onset, _)| chosen.contains(&onset.at))
+            .unzip();
+        let right = right(one, &chosen);
+        let onsets = chosen.iter().zip(likeliest).zip(right);
+        judged.extend(onsets.map(|((onset, likeliest), right)| Judged {
+            p: onset.p,
+            likeliest,
+            recording,
+            right,
+        }));
+    }
+    let before = before.map(|before| (before, BEFORE / recordings.len() as f64));
+    let has_channels = files.len() < recordings.len();
+    Ok(uncertainty::fit(&judged, before, has_channels))
 }
 
 /// The candidates, calibrated.
@@ -374,7 +416,7 @@ pub(super) struct Fitted {
     pub(super) threshold: Option<Threshold>,
 }
 
-/// Fits `parts` to the onsets of recordings, in order: shift, calibration, threshold. Others stay
+/// Fits `parts` to the onsets of recordings, in order: shift, calibration and uncertainty, threshold. Others stay
 /// as `given`. Also returns the onsets before the threshold.
 ///
 /// # Errors
@@ -398,6 +440,12 @@ pub(super) fn fit(
         tuned.calibration = calibration(recordings, &said, before)?;
     }
     let said = calibrated(said, &tuned.calibration);
+    if parts.contains(&Part::Calibration) {
+        let before = given.and_then(|tuned| tuned.uncertainty);
+        tuned.uncertainty = fitted_uncertainty(recordings, &said, before)?;
+    }
+    let own = |said| uncertainty::applied(said, tuned.uncertainty);
+    let said: Vec<Vec<Onset>> = said.into_iter().map(own).collect();
     if parts.contains(&Part::Threshold) {
         let found = threshold(recordings, &said)?;
         tuned.threshold = found.value;
@@ -412,10 +460,7 @@ pub(super) fn fit(
 }
 
 /// The onsets of each recording.
-pub(super) fn heard_by(
-    recordings: &[&Recording],
-    probe: &anchoring::onset::probe::Probe,
-) -> Vec<Vec<Onset>> {
+pub(super) fn heard_by(recordings: &[&Recording], probe: &Probe) -> Vec<Vec<Onset>> {
     recordings
         .iter()
         .map(|one| score::heard(one, probe))

@@ -47,6 +47,19 @@ impl Onset {
             uncertainty: 1.0 - p,
         }
     }
+
+    /// The onset, less likely by this factor in [0, 1], and as much less certain.
+    #[must_use]
+    pub fn scaled(self, by: f32) -> Self {
+        if by == 1.0 {
+            return self;
+        }
+        Self {
+            p: self.p * by,
+            uncertainty: 1.0 - (1.0 - self.uncertainty) * by,
+            ..self
+        }
+    }
 }
 
 /// Quality of the sound: nine measures, each in [0, 1] in steps of 1/255; 1: nothing wrong.

@@ -108,7 +108,7 @@ pub struct Listener {
     /// Hops left of [`HOPS_AFTER_BAD`].
     suppressed: u32,
     /// An onset whose frame begins in a silent hop; it belongs to the next hop.
-    carried_onset: Option<f32>,
+    carried_onset: Option<Onset>,
 }
 
 impl Listener {
@@ -240,7 +240,7 @@ impl Listener {
         while let Some(heard) = self.probe.next_onset() {
             let at = heard.at.max(Nanos::ZERO);
             if let Some(hop) = self.hop_at(at) {
-                hop.peak = Some((at, heard.p));
+                hop.onset = Some(Onset { at, ..heard });
             }
             let hop = at.get() as u64 / HOP.get() as u64;
             self.patches.onset(hop, heard.p);
@@ -321,10 +321,10 @@ impl Listener {
         if let Some(voices) = &self.voices {
             voices.likeliest(from - VOICE_BEFORE, to + VOICE_AFTER)?;
         }
-        let has_peak =
-            self.carried_onset.is_some() || self.hops.front().is_some_and(|hop| hop.peak.is_some());
+        let has_onset = self.carried_onset.is_some()
+            || self.hops.front().is_some_and(|hop| hop.onset.is_some());
         let answer = self.patches.known_answer(index);
-        if answer.is_none() && (has_peak || self.onsets_from_patches) {
+        if answer.is_none() && (has_onset || self.onsets_from_patches) {
             return None;
         }
         let TaggerAnswer {
@@ -340,21 +340,25 @@ impl Listener {
             && let Some(p) = onset
         {
             hop.eventness = p;
-            hop.peak = Some((patch_middle(patch), p)).filter(|(at, _)| (from..to).contains(at));
+            let onset = Onset::new(patch_middle(patch), p);
+            hop.onset = Some(onset).filter(|onset| (from..to).contains(&onset.at));
         }
         // By now the samples of the next hop have come, if there are any.
         let next_bad = self.hops.front().is_some_and(|next| next.bad);
         let own = self.start + hops(index);
-        let carried_onset = self.carried_onset.take().map(|p| (hops(index), p));
-        let peak = [carried_onset, hop.peak]
+        let carried_onset = self.carried_onset.take().map(|onset| Onset {
+            at: hops(index),
+            ..onset
+        });
+        let onset = [carried_onset, hop.onset]
             .into_iter()
             .flatten()
-            .max_by(|a, b| a.1.total_cmp(&b.1));
+            .max_by(|a, b| a.p.total_cmp(&b.p));
         if hop.silent() && !hop.bad {
             // Sound at the very start of the next hop: frames centred in this one already include it.
             self.carried_onset = hop
-                .peak
-                .and_then(|(at, p)| (at + FRAME_REACH >= hops(index + 1)).then_some(p));
+                .onset
+                .filter(|onset| onset.at + FRAME_REACH >= hops(index + 1));
         }
         let trusted = !hop.inaudible() && !next_bad && self.suppressed == 0;
         self.suppressed = if hop.bad {
@@ -367,11 +371,11 @@ impl Listener {
             Some(voices) => voices.likeliest(from, to).unwrap_or(0.0),
             None => speech,
         };
-        let peak = peak.map(|(at, p)| match self.speech {
-            SpeechMode::Anchor => (at, p),
+        let onset = onset.map(|onset| match self.speech {
+            SpeechMode::Anchor => onset,
             SpeechMode::Ignore | SpeechMode::Label => {
-                let voice = heard(at - VOICE_BEFORE, at + VOICE_AFTER);
-                (at, discount_speech(p, voice, self.speech_discount))
+                let voice = heard(onset.at - VOICE_BEFORE, onset.at + VOICE_AFTER);
+                onset.scaled(discount_speech(1.0, voice, self.speech_discount))
             }
         });
         let speech = match self.speech {
@@ -391,10 +395,9 @@ impl Listener {
             },
             speech,
             tags,
-            onset: peak.filter(|_| trusted).map(|(at, p)| Onset {
-                at: self.start + at,
-                p,
-                uncertainty: 1.0 - p,
+            onset: onset.filter(|_| trusted).map(|onset| Onset {
+                at: self.start + onset.at,
+                ..onset
             }),
             bands: hop.bands(),
             change: None,

@@ -14,4 +14,5 @@ pub mod probe;
 pub mod spec;
 pub mod tcn;
 pub mod tensors;
+pub mod uncertainty;
 pub mod weights;

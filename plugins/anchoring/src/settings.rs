@@ -75,7 +75,7 @@ pub struct AnchorSettings {
     pub pre_ms: u32,
     /// Window after the onset, ms, 1..=60000.
     pub post_ms: u32,
-    /// How much a window grows with the anchor's uncertainty (1 - score), 0..=10: sides that grow are multiplied by
+    /// How much a window grows with the anchor's uncertainty, 0..=10: sides that grow are multiplied by
     /// `1 + gain * uncertainty`.
     pub uncertainty_gain: f64,
     /// Which sides grow.

@@ -3,6 +3,8 @@
 //! With three weights, the best choice of those that are zero is found by trying all (Lawson and Hanson, "Solving least squares problems",
 //! 1974, search for it where there are many).
 
+use super::super::linear;
+
 /// Terms: the offset, the sound, the frames, and the product of both.
 pub(super) const TERMS: usize = 4;
 /// Added to the sum of squares of each weight, as a share of the number of clips: where sound and frames are alike, they share the weight.
@@ -41,43 +43,27 @@ fn terms([sound, frames]: [f64; 2]) -> [f64; TERMS] {
     [1.0, sound, frames, sound * frames]
 }
 
-/// The normal equations, by elimination; terms that are not used are zero. `None` if they have no solution.
+/// The normal equations; terms that are not used are zero. `None` if they have no solution.
 fn solve(points: &[([f64; 2], f64)], is_used: impl Fn(usize) -> bool) -> Option<[f64; TERMS]> {
-    let mut rows = [[0.0; TERMS + 1]; TERMS];
+    let (mut matrix, mut right) = ([[0.0; TERMS]; TERMS], [0.0; TERMS]);
     for (qualities, mos) in points {
         let all = terms(*qualities);
         let x: [f64; TERMS] = std::array::from_fn(|k| if is_used(k) { all[k] } else { 0.0 });
-        for (row, a) in rows.iter_mut().zip(x) {
-            for (cell, b) in row.iter_mut().zip(x.into_iter().chain([*mos])) {
+        for (k, a) in x.into_iter().enumerate() {
+            for (cell, b) in matrix[k].iter_mut().zip(x) {
                 *cell += a * b;
             }
+            right[k] += a * mos;
         }
     }
-    for (term, row) in rows.iter_mut().enumerate() {
+    for (term, row) in matrix.iter_mut().enumerate() {
         row[term] += match (is_used(term), term) {
             (false, _) => 1.0,
             (true, 0) => 0.0,
             (true, _) => RIDGE * points.len() as f64,
         };
     }
-    for pivot in 0..TERMS {
-        let largest = (pivot..TERMS)
-            .max_by(|a, b| rows[*a][pivot].abs().total_cmp(&rows[*b][pivot].abs()))?;
-        rows.swap(pivot, largest);
-        let row = rows[pivot];
-        if row[pivot].abs() < 1e-12 {
-            return None;
-        }
-        for (k, other) in rows.iter_mut().enumerate() {
-            if k != pivot {
-                let share = other[pivot] / row[pivot];
-                for (cell, own) in other.iter_mut().zip(row) {
-                    *cell -= share * own;
-                }
-            }
-        }
-    }
-    Some(std::array::from_fn(|k| rows[k][TERMS] / rows[k][k]))
+    linear::solve(matrix, right)
 }
 
 #[cfg(test)]

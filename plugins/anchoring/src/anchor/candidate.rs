@@ -49,10 +49,10 @@ impl CandidateFinder {
             stop - start >= LONG_SILENCE && candidate.onset - stop < AFTER_SILENCE
         };
         if self.silence.is_some_and(returned) {
-            candidate.p *= AFTER_SILENCE_FACTOR;
+            candidate.scale(AFTER_SILENCE_FACTOR);
         }
         if !cue.trusted(distrust) {
-            candidate.p *= 1.0 - IMPAIRED_LOSS * candidate.p;
+            candidate.scale(1.0 - IMPAIRED_LOSS * candidate.p);
         }
         Some(candidate)
     }
@@ -66,6 +66,8 @@ pub(crate) struct Candidate {
     /// When its event is expected to be visible: the time that planning uses. Inside the recording, as far as that is known.
     pub(crate) visible: Nanos,
     pub(crate) p: f32,
+    /// In [0, 1]; `1 - p` unless the probe knows better.
+    pub(crate) uncertainty: f32,
     pub(crate) class_id: i32,
 }
 
@@ -88,8 +90,18 @@ impl Candidate {
             visible: (onset.at + offsets.of(class_id))
                 .clamp(Nanos::ZERO, Nanos::MAX - Nanos::new(1)),
             p: onset.p.min(1.0),
+            uncertainty: match onset.uncertainty {
+                u if u.is_nan() => 1.0,
+                u => u.clamp(0.0, 1.0),
+            },
             class_id,
         })
+    }
+
+    /// Lowers its probability by this factor, and its chance to be right with it.
+    fn scale(&mut self, by: f32) {
+        self.p *= by;
+        self.uncertainty = 1.0 - (1.0 - self.uncertainty) * by;
     }
 
     /// The recording ends at `stop`, after the onset: if the event would be visible later, its frame is taken at the end.
@@ -97,14 +109,9 @@ impl Candidate {
         self.visible = self.visible.min(stop - Nanos::new(1)).max(Nanos::ZERO);
     }
 
-    /// Its uncertainty. Only the probability counts: faults of the sound around it do not separate false anchors from true ones any better.
-    fn uncertainty(&self) -> f32 {
-        1.0 - self.p
-    }
-
     /// `[visible - pre, visible + post)`, widened, inside `[0, stop)`.
     pub(crate) fn window(&self, settings: &AnchorSettings, stop: Nanos) -> Window {
-        let (before, after) = reach(settings, self.uncertainty());
+        let (before, after) = reach(settings, self.uncertainty);
         window_containing(
             self.visible,
             (self.visible - before).max(Nanos::ZERO),
@@ -127,7 +134,7 @@ impl Candidate {
             label: String::new(),
             class_id: self.class_id,
             score: self.p,
-            uncertainty: self.uncertainty(),
+            uncertainty: self.uncertainty,
         }
     }
 }
@@ -151,6 +158,7 @@ mod tests {
             onset,
             visible: onset,
             p: 1.0 - uncertainty,
+            uncertainty,
             class_id: -1,
         }
     }
@@ -272,7 +280,7 @@ mod tests {
         for candidate in heard {
             let window = candidate.window(&settings, Nanos::MAX);
             let anchor = candidate.anchor(0, window);
-            assert_eq!(anchor.uncertainty, 1.0 - anchor.score);
+            assert!((anchor.uncertainty - (1.0 - anchor.score)).abs() < 1e-6);
             let wide = Nanos::from_ms(600).scaled(1.0 + f64::from(anchor.uncertainty));
             assert!(window.length().distance(wide) <= Nanos::new(2));
         }

@@ -1,6 +1,6 @@
 //! Measurements of one hop, until its cue is final.
 
-use crate::cue::{COARSE, HOP, SoundQuality};
+use crate::cue::{COARSE, HOP, Onset, SoundQuality};
 use crate::hearing::mel::{BANDS, RATE};
 use crate::hearing::trust::Impairment;
 use crate::time::Nanos;
@@ -23,7 +23,8 @@ pub(super) struct Hop {
     pub(super) impairment: Option<Impairment>,
     pub(super) quality: Option<SoundQuality>,
     pub(super) eventness: f32,
-    pub(super) peak: Option<(Nanos, f32)>,
+    /// The onset in it, since the start.
+    pub(super) onset: Option<Onset>,
     /// Sum of the mel magnitudes of its frames, by coarse band.
     mel: [f32; COARSE],
     /// Number of those frames.

@@ -8,6 +8,7 @@ use crate::onset::calibration::{Calibration, one};
 use crate::onset::inputs::{TCN_FEATURE_NAMES, input_index, input_names};
 use crate::onset::peak_features::{COMPARISON_NAMES, CONTEXT_NAMES, METRIC_COMPARISONS, STEADY};
 use crate::onset::tensors::WeightsError;
+use crate::onset::uncertainty::UncertaintySpec;
 
 /// The value of [`WeightsSpec::schema`].
 pub const SCHEMA: &str = "earmark-ears/1";
@@ -104,6 +105,9 @@ pub struct ProbeSpec {
     /// speech_discount * P(speech)`. 1 for networks that were not trained to find other events while somebody speaks.
     #[serde(rename = "voiced", default = "one")]
     pub speech_discount: f32,
+    /// How uncertain an onset is; without it, `1 - p`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertainty: Option<UncertaintySpec>,
 }
 
 impl MlpSpec {
@@ -232,6 +236,10 @@ impl WeightsSpec {
                 )?;
             }
             if let Some((of, value, rule)) = probe.calibration.problem() {
+                need(false, field(of), value, rule)?;
+            }
+            let uncertainty = probe.uncertainty.as_ref();
+            if let Some((of, value, rule)) = uncertainty.and_then(UncertaintySpec::problem) {
                 need(false, field(of), value, rule)?;
             }
             for (of, share) in [

@@ -24,7 +24,8 @@
 //! {"schema": "earmark-ears/1", "name": "ears",
 //!  "mlps": [{"name": "dsp", "inputs": ["lR2", "lR20"]}, {"name": "view", "inputs": ["lR2", "probe_max"]}],
 //!  "tcn": {"stride": 2, "first_pad": 1, "dilations": [1, 2, 4], "delay": 15},
-//!  "probes": {"onset": {"mix": ["dsp"], "temperature": 1.2, "bias": -0.1, "knots": [[0, 0], [1, 0.9]]},
+//!  "probes": {"onset": {"mix": ["dsp"], "temperature": 1.2, "bias": -0.1, "knots": [[0, 0], [1, 0.9]],
+//!                       "uncertainty": {"slope": 0.9, "bias": 0.6, "likeliest": -0.2}},
 //!             "onset+tcn": {"mix": ["dsp", "view"], "shift_ms": 0, "threshold": 0.02, "voiced": 0.3}},
 //!  "provenance": {"data": "..", "seed": "0", "sha256": ".."}}
 //! ```

@@ -21,8 +21,8 @@ pub struct Anchor {
     pub class_id: i32,
     /// Probability that an event begins here, in [0, 1].
     pub score: f32,
-    /// `1 - score`, in [0, 1]: windows widen by it. Neither disagreement between probes nor trust in the sound tells
-    /// more about which anchors are false.
+    /// The chance that no event begins here, in [0, 1]: windows widen by it. `1 - score` unless the probe's weights correct it
+    /// ([`crate::onset::uncertainty`]).
     pub uncertainty: f32,
 }
 

@@ -13,6 +13,7 @@ use crate::onset::inputs::{TCN_FEATURE_NAMES, inputs};
 use crate::onset::peak_features::{DELAY, PeakFeatureStream, PeakFeatures};
 use crate::onset::spec::ProbeSpec;
 use crate::onset::tcn::TcnStream;
+use crate::onset::uncertainty::Likeliest;
 use crate::onset::weights::Weights;
 use crate::time::Nanos;
 
@@ -21,6 +22,7 @@ use crate::time::Nanos;
 pub(super) struct LearnedProbe {
     weights: Arc<Weights>,
     spec: ProbeSpec,
+    likeliest: Likeliest,
     peaks: PeakFeatureStream,
     /// Present if an MLP of the mix needs it.
     tcn: Option<TcnStream>,
@@ -86,6 +88,7 @@ impl LearnedProbe {
             ready: VecDeque::new(),
             opening: Some(Vec::with_capacity(OPENING)),
             ahead: 0,
+            likeliest: Likeliest::default(),
             weights,
             spec,
         }
@@ -114,6 +117,7 @@ impl LearnedProbe {
         }
         self.waiting.clear();
         self.ready.clear();
+        self.likeliest = Likeliest::default();
         self.frames = 0;
         self.ahead = BACKGROUND as u64;
         let background = opening[AFTERWARDS..].iter().cycle().take(BACKGROUND);
@@ -172,9 +176,13 @@ impl LearnedProbe {
             let p = self.spec.calibration.apply(sum / n);
             // A frame includes a little of what follows it.
             let own = peak.frame + 2 >= self.ahead;
+            let at = self.shifted(peak.at());
+            let uncertainty = match self.spec.uncertainty {
+                Some(spec) if own => spec.of(p, self.likeliest.push(at, p)),
+                _ => 1.0 - p,
+            };
             if own && p >= self.spec.threshold {
-                let at = self.shifted(peak.at());
-                self.ready.push_back(Onset::new(at, p));
+                self.ready.push_back(Onset { at, p, uncertainty });
             }
             self.waiting.pop_front();
         }

@@ -51,7 +51,13 @@ fn every_probe_finds_knocks_at_their_times() {
         for onset in &likeliest {
             let phase = (onset.at.seconds() - 0.5).rem_euclid(3.0);
             assert!(!(0.06..=2.95).contains(&phase), "{probe:?}: {onset:?}");
-            assert_eq!(onset.uncertainty, 1.0 - onset.p);
+            // Learned probes compare an onset with the likeliest of late.
+            let is_learned = probe.learned().is_some();
+            assert!((0.0..=1.0).contains(&onset.uncertainty));
+            assert!(
+                is_learned || onset.uncertainty == 1.0 - onset.p,
+                "{probe:?}"
+            );
         }
         assert_eq!(likeliest.len(), 5);
     }

@@ -95,8 +95,9 @@ fn of(cue: &GivenCue) -> Candidate {
         onset: cue.at,
         visible: cue.at,
         p: cue.p.min(1.0),
+        // Its source gives no other.
+        uncertainty: 1.0 - cue.p.min(1.0),
         class_id: class_of(cue).unwrap_or(-1),
-        // Its source says nothing of the sound around it.
     }
 }
 
@@ -109,6 +110,7 @@ mod tests {
             onset: Nanos::from_ms(ms),
             visible: Nanos::from_ms(ms),
             p,
+            uncertainty: 1.0 - p,
             class_id: 7,
         }
     }

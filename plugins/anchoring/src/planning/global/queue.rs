@@ -295,25 +295,22 @@ mod tests {
             onset: Nanos::from_ms(ms),
             visible: Nanos::from_ms(ms),
             p,
+            uncertainty: 1.0 - p,
             class_id: -1,
         }
     }
 
     /// Frames 60 ms after the onsets.
     fn frame_times(candidates: &[Candidate]) -> Vec<Nanos> {
-        let after = Nanos::from_ms(60);
-        candidates.iter().map(|c| c.visible + after).collect()
+        let frame_time = |c: &Candidate| c.visible + Nanos::from_ms(60);
+        candidates.iter().map(frame_time).collect()
     }
 
     /// All candidates in order, with their values.
     fn all(candidates: &[Candidate], model: ValueModel, min_gap: i64) -> Vec<(usize, f64)> {
         let frame_times = frame_times(candidates);
-        let mut queue = CandidateQueue::new(
-            candidates,
-            &frame_times,
-            model,
-            Nanos::from_ms(min_gap).max(Nanos::new(1)),
-        );
+        let min_gap = Nanos::from_ms(min_gap).max(Nanos::new(1));
+        let mut queue = CandidateQueue::new(candidates, &frame_times, model, min_gap);
         let mut taken = Vec::new();
         while let Some((i, at, value)) = queue.next() {
             assert_eq!(at, frame_times[i]);

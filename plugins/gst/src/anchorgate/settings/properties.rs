@@ -289,7 +289,7 @@ pub(super) const PROPERTIES: [Property; 42] = [
     property(
         "uncertainty-gain",
         "Widening",
-        "Windows grow by this factor times the anchor's uncertainty (1 - score)",
+        "Windows grow by this factor times the anchor's uncertainty",
         Field::Real(0.0, 10.0, |p| &mut p.settings.anchors.uncertainty_gain),
     ),
     property(
