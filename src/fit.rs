@@ -13,7 +13,8 @@
 //! - `metric`: the metric that compares candidates.
 //! - `candidate_net`: the small networks that score candidates.
 //! - `matching`: matches candidates to events; calibration.
-//! - `linear`: solves linear equations; `uncertainty`: how far a probability holds on this channel.
+//! - `linear`, `logistic`: linear equations; logistic regression with few inputs.
+//! - `uncertainty`: how far a probability holds on this channel.
 //! - `tune`: shift, calibration, threshold; class offsets.
 //! - `speech`: how strongly speech lowers the score of onsets.
 //! - `train`: all of that in order.
@@ -37,6 +38,7 @@ mod cross_validation;
 mod embed;
 mod head;
 mod linear;
+mod logistic;
 #[cfg(test)]
 mod made;
 mod matching;

@@ -2,7 +2,7 @@
 
 use anchoring::onset::calibration::Calibration;
 
-use super::net::sigmoid;
+use super::logistic::{Row, regression};
 
 /// Largest distance between a candidate and a start, s; as in `earmark eval anchors`.
 pub(super) const NEAR: f32 = 0.15;
@@ -42,7 +42,6 @@ pub(super) fn matched(events: &[(f32, f32)], at: &[f32]) -> Vec<bool> {
 
 /// Fewest true and false candidates for a calibration.
 pub(super) const FEWEST: usize = 20;
-const ROUNDS: usize = 100;
 /// Weight of the prior: temperature 1, bias 0.
 const STIFF: f64 = 1.0;
 
@@ -52,37 +51,15 @@ pub(super) fn calibrate(
     judged: &[(f32, bool)],
     before: Option<(&Calibration, f64)>,
 ) -> Calibration {
-    let (mut slope, mut bias) = (1.0f64, 0.0f64);
-    let prior: Vec<(f64, f64)> = judged
-        .iter()
-        .map(|(logit, _)| before.map_or((0.0, 0.0), |(b, n)| (n, f64::from(b.apply(*logit)))))
-        .collect();
-    for _ in 0..ROUNDS {
-        // Newton's method in two unknowns.
-        let (mut g0, mut g1) = (STIFF * (slope - 1.0), STIFF * bias);
-        let (mut h00, mut h01, mut h11) = (STIFF, 0.0, STIFF);
-        for (&(logit, right), &(n, likely)) in judged.iter().zip(&prior) {
-            let z = f64::from(logit);
-            let p = f64::from(sigmoid((slope * z + bias) as f32));
-            let off = p - f64::from(u8::from(right)) + n * (p - likely);
-            let w = (1.0 + n) * p * (1.0 - p);
-            g0 += off * z;
-            g1 += off;
-            h00 += w * z * z;
-            h01 += w * z;
-            h11 += w;
-        }
-        let det = h00 * h11 - h01 * h01;
-        if det <= 1e-12 {
-            break;
-        }
-        let (d0, d1) = ((h11 * g0 - h01 * g1) / det, (h00 * g1 - h01 * g0) / det);
-        slope = (slope - d0.clamp(-0.5, 0.5)).max(0.05);
-        bias -= d1.clamp(-1.0, 1.0);
-        if d0.abs() + d1.abs() < 1e-9 {
-            break;
-        }
-    }
+    let rows = judged.iter().map(|&(logit, right)| Row {
+        inputs: [f64::from(logit), 1.0],
+        offset: 0.0,
+        right,
+        prior: before.map_or((0.0, 0.0), |(old, n)| (n, f64::from(old.apply(logit)))),
+    });
+    // With the prior there always is a best one.
+    let [slope, bias] =
+        regression(&rows.collect::<Vec<_>>(), [1.0, 0.0], STIFF).unwrap_or([1.0, 0.0]);
     Calibration {
         temperature: (1.0 / slope) as f32,
         bias: bias as f32,
@@ -92,6 +69,7 @@ pub(super) fn calibrate(
 
 #[cfg(test)]
 mod tests {
+    use super::super::net::sigmoid;
     use super::super::random::Random;
     use super::*;
 

@@ -6,12 +6,11 @@ use std::collections::BTreeMap;
 use anchoring::cue::Onset;
 use anchoring::onset::uncertainty::{Likeliest, UncertaintySpec, logit};
 
-use super::linear;
+use super::logistic::{Row, regression};
 use super::matching::FEWEST;
 
-/// Half of this times the sum of squares of the changes from `1 - p` is added to the negative log-likelihood.
+/// Weight of the prior: `1 - p`.
 const STIFF: f64 = 4.0;
-const ROUNDS: usize = 50;
 
 /// An onset that is judged.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +71,8 @@ pub(super) fn fit(
             right: one.right,
             prior: same(one),
         });
-        let [.., likeliest, _] = regression(&rows.collect::<Vec<_>>(), [1.0, 0.0, 0.0, 0.0])?;
+        let [.., likeliest, _] =
+            regression(&rows.collect::<Vec<_>>(), [1.0, 0.0, 0.0, 0.0], STIFF)?;
         likeliest
     } else {
         before.map_or(0.0, |(old, _)| f64::from(old.likeliest))
@@ -84,56 +84,12 @@ pub(super) fn fit(
         right: one.right,
         prior: same(one),
     });
-    let [slope, bias] = regression(&rows.collect::<Vec<_>>(), [1.0, 0.0])?;
+    let [slope, bias] = regression(&rows.collect::<Vec<_>>(), [1.0, 0.0], STIFF)?;
     Some(UncertaintySpec {
         slope: slope as f32,
         bias: (bias - likeliest * all) as f32,
         likeliest: likeliest as f32,
     })
-}
-
-/// A row of a logistic regression.
-struct Row<const N: usize> {
-    inputs: [f64; N],
-    /// Added to the logit.
-    offset: f64,
-    right: bool,
-    /// How many times the row counts with a probability that is given, and that probability.
-    prior: (f64, f64),
-}
-
-/// The most likely weights, drawn towards `start`, by Newton's method; the first stays positive.
-fn regression<const N: usize>(rows: &[Row<N>], start: [f64; N]) -> Option<[f64; N]> {
-    let mut now = start;
-    for _ in 0..ROUNDS {
-        let mut slope: [f64; N] = std::array::from_fn(|k| STIFF * (now[k] - start[k]));
-        let mut curve = [[0.0; N]; N];
-        for (k, row) in curve.iter_mut().enumerate() {
-            row[k] = STIFF;
-        }
-        for row in rows {
-            let (n, likely) = row.prior;
-            let sum: f64 = row.inputs.iter().zip(&now).map(|(x, w)| x * w).sum();
-            let p = 1.0 / (1.0 + (-sum - row.offset).exp());
-            let off = p - f64::from(u8::from(row.right)) + n * (p - likely);
-            let weight = (1.0 + n) * p * (1.0 - p);
-            for ((x, slope), curve) in row.inputs.iter().zip(&mut slope).zip(&mut curve) {
-                *slope += off * x;
-                for (cell, other) in curve.iter_mut().zip(row.inputs) {
-                    *cell += weight * x * other;
-                }
-            }
-        }
-        let step = linear::solve(curve, slope)?;
-        for (now, step) in now.iter_mut().zip(step) {
-            *now -= step.clamp(-0.5, 0.5);
-        }
-        now[0] = now[0].max(0.05);
-        if step.iter().all(|step| step.abs() < 1e-9) {
-            break;
-        }
-    }
-    Some(now)
 }
 
 /// The onsets of a recording with their uncertainty.

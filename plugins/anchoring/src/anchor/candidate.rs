@@ -2,7 +2,7 @@
 
 use crate::anchor::offset::Offsets;
 use crate::anchor::window::{reach, window_containing};
-use crate::cue::{Cue, HOP};
+use crate::cue::{Cue, HOP, Onset};
 use crate::plan::Anchor;
 use crate::settings::AnchorSettings;
 use crate::time::{Nanos, Window};
@@ -100,8 +100,13 @@ impl Candidate {
 
     /// Lowers its probability by this factor, and its chance to be right with it.
     fn scale(&mut self, by: f32) {
-        self.p *= by;
-        self.uncertainty = 1.0 - (1.0 - self.uncertainty) * by;
+        let onset = Onset {
+            at: self.onset,
+            p: self.p,
+            uncertainty: self.uncertainty,
+        };
+        let less = onset.scaled(by);
+        (self.p, self.uncertainty) = (less.p, less.uncertainty);
     }
 
     /// The recording ends at `stop`, after the onset: if the event would be visible later, its frame is taken at the end.
