@@ -117,6 +117,14 @@ impl<'a> Asker<'a> {
         Ok(all)
     }
 
+    /// How many answers a frame takes: probabilities of words make one enough.
+    fn samples(&self) -> u32 {
+        match self.abilities.logprobs {
+            true => 1,
+            false => self.selection.samples,
+        }
+    }
+
     /// The frames for the localizer.
     pub(crate) fn candidates(&self, pool: &Pool<'_>) -> Vec<(usize, PromptFrame)> {
         let all = choose::for_localizer(pool, self.selection.localizer_calls as usize);
@@ -369,10 +377,7 @@ impl<'a> Asker<'a> {
         shape: Shape,
         options: &[String],
     ) -> anyhow::Result<Answer> {
-        let samples = match self.abilities.logprobs {
-            true => 1,
-            false => self.selection.samples,
-        };
+        let samples = self.samples();
         let logprobs = self.abilities.logprobs;
         let client = self.client.as_mut().context("no endpoint")?;
         let mut answers = Vec::new();
@@ -406,11 +411,7 @@ impl<'a> Asker<'a> {
             let mut frames = [frame];
             let images = self.images(pool, &mut frames)?;
             let pieces = self.localizer.fill(question, options, &frames, &[])?;
-            let samples = if self.abilities.logprobs {
-                1
-            } else {
-                self.selection.samples
-            };
+            let samples = self.samples();
             let client = self.client.as_mut().context("no endpoint")?;
             let mut said = 0.0;
             for sample in 0..samples {
