@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::bad_input::noisy;
 use crate::clips::pipeline;
+use crate::codecs;
 use crate::recordings::{call, earmark, folder, made, python, root, said, succeeds};
 use crate::sound;
 
@@ -125,23 +126,8 @@ fn clips_of_frames_that_stand_alone() {
     let Some(checks) = Checks::new("alone") else {
         return;
     };
-    let names = [
-        "avi_mjpeg",
-        "mov_mjpeg",
-        "mkv_mjpeg",
-        "mov_prores",
-        "mov_cineform",
-        "mov_dnxhd",
-        "avi_dv",
-        "avi_huffyuv",
-        "mkv_png",
-        "avi_raw",
-        "mkv_raw",
-        "avi_ffv1",
-        "mp4_intra_only",
-        "mov_qtrle",
-        "avi_zmbv",
-    ];
+    let more = ["mp4_intra_only", "mov_qtrle", "avi_zmbv"];
+    let names = [&codecs::ALONE[..], &more].concat();
     checks.made(&names, &[]).hold();
 }
 
@@ -150,27 +136,19 @@ fn clips_of_frames_in_gops() {
     let Some(checks) = Checks::new("gops") else {
         return;
     };
-    let names = [
+    let more = [
         "mp4_h265_aac",
         "mp4_h264_mp3",
         "webm_vp8_vorbis",
         "mkv_vp9_pcm",
         "mp4_av1_aac",
-        "mpg_mpeg1",
-        "mpg_mpeg2",
-        "mkv_ffv1_groups",
-        "mkv_mpeg2",
-        "mp4_mpeg4",
-        "flv_flv1",
-        "wmv_wmv2",
-        "mkv_theora",
-        "avi_vp8",
         "mp4_starts_at_5s",
         "ts_wraps",
         "mkv_two_tracks",
         "mkv_silent",
         "mp4_short_first_track",
     ];
+    let names = [&codecs::IN_GOPS[..], &more].concat();
     checks.made(&names, &[]).hold();
 }
 
@@ -179,15 +157,7 @@ fn clips_of_frames_without_presentation_times() {
     let Some(checks) = Checks::new("untimed") else {
         return;
     };
-    let names = [
-        "avi_h264",
-        "avi_h264_b",
-        "avi_h264_pyramid",
-        "avi_mpeg2_b",
-        "avi_mpeg4_b",
-        "h264_alone",
-        "m2v_alone",
-    ];
+    let names = codecs::UNTIMED;
     checks.made(&names, &["--even", "25"]).hold();
 }
 

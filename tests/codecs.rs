@@ -72,43 +72,54 @@ fn frames(text: &str) -> u64 {
     numbers.filter_map(|word| word.parse::<u64>().ok()).sum()
 }
 
+/// Recordings of which every frame is a keyframe.
+pub(crate) const ALONE: [&str; 12] = [
+    "avi_mjpeg",
+    "mov_mjpeg",
+    "mkv_mjpeg",
+    "mov_prores",
+    "mov_cineform",
+    "mov_dnxhd",
+    "avi_dv",
+    "avi_huffyuv",
+    "mkv_png",
+    "avi_raw",
+    "mkv_raw",
+    "avi_ffv1",
+];
+
+/// Recordings with frames in GOPs.
+pub(crate) const IN_GOPS: [&str; 9] = [
+    "mkv_ffv1_groups",
+    "mpg_mpeg1",
+    "mpg_mpeg2",
+    "mkv_mpeg2",
+    "mp4_mpeg4",
+    "flv_flv1",
+    "wmv_wmv2",
+    "mkv_theora",
+    "avi_vp8",
+];
+
+/// Recordings without presentation times.
+pub(crate) const UNTIMED: [&str; 7] = [
+    "avi_h264",
+    "avi_h264_b",
+    "avi_h264_pyramid",
+    "avi_mpeg2_b",
+    "avi_mpeg4_b",
+    "h264_alone",
+    "m2v_alone",
+];
+
 #[test]
 fn of_keyframes_only_those_asked_for_are_decoded() {
-    holds(
-        Kind::Alone,
-        &[
-            "avi_mjpeg",
-            "mov_mjpeg",
-            "mkv_mjpeg",
-            "mov_prores",
-            "mov_cineform",
-            "mov_dnxhd",
-            "avi_dv",
-            "avi_huffyuv",
-            "mkv_png",
-            "avi_raw",
-            "mkv_raw",
-            "avi_ffv1",
-        ],
-    );
+    holds(Kind::Alone, &ALONE);
 }
 
 #[test]
 fn frames_in_gops_are_decoded_from_their_keyframes() {
-    holds(
-        Kind::Groups,
-        &[
-            "mkv_ffv1_groups",
-            "mpg_mpeg1",
-            "mpg_mpeg2",
-            "mkv_mpeg2",
-            "mp4_mpeg4",
-            "flv_flv1",
-            "wmv_wmv2",
-            "mkv_theora",
-            "avi_vp8",
-        ],
-    );
+    holds(Kind::Groups, &IN_GOPS);
 }
 
 #[test]
@@ -118,18 +129,7 @@ fn a_codec_that_the_gate_does_not_know_is_decoded_whole_with_a_warning() {
 
 #[test]
 fn pictures_without_presentation_times_get_them_from_their_order() {
-    holds(
-        Kind::Untimed,
-        &[
-            "avi_h264",
-            "avi_h264_b",
-            "avi_h264_pyramid",
-            "avi_mpeg2_b",
-            "avi_mpeg4_b",
-            "h264_alone",
-            "m2v_alone",
-        ],
-    );
+    holds(Kind::Untimed, &UNTIMED);
 }
 
 #[test]
