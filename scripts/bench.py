@@ -130,7 +130,7 @@ def notes(row, said):
     said = json.loads(said)
     if "features" in said:
         said = said["features"]
-        return f"{said['spent_tokens']} of {said['budget_tokens']} tokens, frames decoded {said['pictures_passed']} of {said['pictures_seen']}", {"decoded": said["pictures_passed"]}
+        return f"{said['spent_tokens']} of {said['budget_tokens']} tokens, frames decoded {said['access_units_passed']} of {said['access_units_seen']}", {"decoded": said["access_units_passed"]}
     if row == "floor listen":
         return "", {}
     return ", ".join(f"{key} {value}" for key, value in said.items()), said

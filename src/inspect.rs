@@ -239,8 +239,8 @@ impl fmt::Display for Inspected {
                 writeln!(
                     f,
                     "decoded      {} of {} frames",
-                    grouped(s.pictures_passed),
-                    grouped(s.pictures_seen)
+                    grouped(s.access_units_passed),
+                    grouped(s.access_units_seen)
                 )?;
                 let models: Vec<_> = s
                     .models

@@ -157,8 +157,8 @@ impl Source {
         }
         let decoding = match (&self.video, time_decoding) {
             // A recording without video has nothing to decode.
-            (Some(_), true) if run.summary.pictures_seen == 0 => None,
-            (Some(video), true) => Some(decoding::time(video, run.summary.pictures_seen)?),
+            (Some(_), true) if run.summary.access_units_seen == 0 => None,
+            (Some(video), true) => Some(decoding::time(video, run.summary.access_units_seen)?),
             (None, true) => bail!("--time-decoding needs the recording; add --video"),
             (_, false) => None,
         };

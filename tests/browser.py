@@ -173,7 +173,7 @@ def made_up(path, seconds, frames, anchors, label=lambda k: f"sound {k % 40}", v
     with h5py.File(path, "w") as f:
         f.attrs.update({"schema": "earmark/1", "complete": True, "video_id": video_id, "input_uri": "file:///" + video_id, "input_bytes": np.uint64(1), "streams": "",
                         "models": "[]", "versions": "{}", "duration_ns": np.int64(seconds * 10**9), "budget_tokens": np.uint64(tokens.sum()), "spent_tokens": np.uint64(tokens.sum()),
-                        "frames_missed": np.uint64(0), "pictures_seen": np.uint64(seconds * 25), "pictures_passed": np.uint64(frames * 3), "rotation": "rotate-0",
+                        "frames_missed": np.uint64(0), "access_units_seen": np.uint64(seconds * 25), "access_units_passed": np.uint64(frames * 3), "rotation": "rotate-0",
                         "config": json.dumps({"budget": {"policy": "gated", "max_gap_ms": 2000, "distrust": .9}}), "warnings": json.dumps(list(warnings))})
         group = f.create_group("frames")
         columns(group, "frame", features=(np.zeros((frames, 2), "f4"), "1"), pts_ns=(times[order], "ns"), requested_ns=(times[order], "ns"), tokens=(tokens, "token"), anchor=(anchor, "row"))
@@ -294,12 +294,12 @@ def one_run(b, page, pictures, rows):
         need(b.do("earmark.timeline.selected.index") == missed[0], "m does not step to what was missed")
         need("missed" in b.do("document.getElementById('details').innerText"), "the details do not say that it was missed")
 
-    # The contact sheet: pictures at anchors large, others small.
-    counts = b.do("[document.querySelectorAll('#pictures .anchor img').length, document.querySelectorAll('#pictures .rest img').length]")
-    need(sum(counts) == min(rows, 150) and counts[0] > 0, f"{counts} of {rows} pictures are shown")
-    b.until("[...document.querySelectorAll('#pictures img')].slice(0, 3).every(i => i.complete && i.naturalWidth > 0)", "decoded the thumbnails")
+    # The contact sheet: frames at anchors large, others small.
+    counts = b.do("[document.querySelectorAll('#thumbnails .anchor img').length, document.querySelectorAll('#thumbnails .rest img').length]")
+    need(sum(counts) == min(rows, 150) and counts[0] > 0, f"{counts} of {rows} frames are shown")
+    b.until("[...document.querySelectorAll('#thumbnails img')].slice(0, 3).every(i => i.complete && i.naturalWidth > 0)", "decoded the thumbnails")
     b.press("[data-show='rest']")
-    need(b.do("document.querySelectorAll('#pictures .rest').length") == 0, "background frames cannot be hidden")
+    need(b.do("document.querySelectorAll('#thumbnails .rest').length") == 0, "background frames cannot be hidden")
     need(b.do("!!document.querySelector('#spending canvas')"), "the chart of spending is missing")
 
     # Three zoom levels, then the dark theme.

@@ -301,6 +301,9 @@ fn a_file_of_the_schema_before_is_read_as_before() {
     assert_eq!(about["frames"], 3);
     assert_eq!(about["spent_tokens"], 1176);
     assert_eq!(about["cues"], 50);
+    // It calls these `pictures_seen` and `pictures_passed`.
+    assert_eq!(about["access_units_seen"], 100);
+    assert_eq!(about["access_units_passed"], 21);
     assert_eq!(about["input_uri"], "file:///recordings/short.mp4");
     assert_eq!(about["thumbnails"], true);
     assert!(about["config"].as_str().unwrap().contains("tokens_per_s"));

@@ -84,8 +84,8 @@ fn the_same_plan_gives_the_same_frames() {
     }
     assert_eq!(made["features"]["frames_missed"], 0);
     let (seen, passed) = (
-        &made["features"]["pictures_seen"],
-        &made["features"]["pictures_passed"],
+        &made["features"]["access_units_seen"],
+        &made["features"]["access_units_passed"],
     );
     assert!(
         0 < passed.as_u64().unwrap() && passed.as_u64() <= seen.as_u64(),

@@ -156,7 +156,7 @@ fn a_silent_recording_gets_frames_where_decoding_is_cheap() {
         succeeds(call("run", &pipeline, &input, &file));
         let about = inspected(&file);
         (
-            about["pictures_passed"].as_u64().unwrap(),
+            about["access_units_passed"].as_u64().unwrap(),
             about["spent_tokens"].clone(),
         )
     };

@@ -62,7 +62,7 @@ fn run(folder: &Path, input: &Path, name: &str, settings: &[&str]) -> Ran {
     assert_eq!(said["features"]["frames_missed"], 0);
     Ran {
         tables: h5::read_tables(&output).unwrap(),
-        decoded: said["features"]["pictures_passed"].as_u64().unwrap(),
+        decoded: said["features"]["access_units_passed"].as_u64().unwrap(),
     }
 }
 

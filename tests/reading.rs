@@ -98,12 +98,12 @@ fn jumping_writes_what_reading_through_writes() {
         assert_eq!(linear.1, sought.1, "{name}");
         assert!(linear.0 == sought.0, "{name}: other features");
         assert_eq!(linear.2.duration_ns, sought.2.duration_ns);
-        assert_eq!(linear.2.pictures_passed, sought.2.pictures_passed);
-        assert_eq!(linear.2.pictures_seen, 250);
+        assert_eq!(linear.2.access_units_passed, sought.2.access_units_passed);
+        assert_eq!(linear.2.access_units_seen, 250);
         assert!(
-            sought.2.pictures_seen < 250,
+            sought.2.access_units_seen < 250,
             "{name}: {}",
-            sought.2.pictures_seen
+            sought.2.access_units_seen
         );
     }
 }

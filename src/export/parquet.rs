@@ -37,7 +37,7 @@ use super::{Job, Written};
 /// Most frames in a row group, which is held in memory.
 const GROUP: usize = 2048;
 
-const SCHEMA: &str = "message pictures {
+const SCHEMA: &str = "message frames {
     required binary video_id (STRING);
     required double pts_s;
     required double planned_s;

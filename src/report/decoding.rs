@@ -14,7 +14,7 @@ use crate::files;
 /// Longest time to decode.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// Decodes the beginning of a recording. Returns JSON: `pictures` decoded in `seconds`, and the estimate `everything` for `all` frames.
+/// Decodes the beginning of a recording. Returns JSON: `frames` decoded in `seconds`, and the estimate `everything` for `all` frames.
 ///
 /// # Errors
 /// The recording has no frame that can be decoded here.
@@ -92,7 +92,7 @@ pub(super) fn time(video: &Path, all: u64) -> anyhow::Result<Value> {
     }
     let seconds = busy.as_secs_f64();
     Ok(json!({
-        "pictures": frames,
+        "frames": frames,
         "seconds": seconds,
         "everything": seconds / frames as f64 * all as f64,
     }))

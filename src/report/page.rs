@@ -401,14 +401,14 @@ pub(super) fn about(run: &RunView) -> Value {
         "policy": text(run.setting("budget", "policy")),
         "planning": text(run.setting("budget", "planning")),
         "frames": summary.frames, "dim": summary.dim,
-        "anchors": summary.anchors, "cues": summary.cues, "unpictured": without_frame,
+        "anchors": summary.anchors, "cues": summary.cues, "without_frame": without_frame,
         "not_taken": left_out.text(),
         "spent": summary.spent_tokens, "budget": summary.budget_tokens,
         "share": if summary.budget_tokens > 0 { Some(summary.spent_tokens as f64 * 100.0 / summary.budget_tokens as f64) } else { None },
         "shares": summary.shares,
         "per_second": summary.spent_tokens as f64 / seconds.max(1e-9),
-        "seen": summary.pictures_seen, "passed": summary.pictures_passed, "missed": summary.frames_missed,
-        "passed_share": summary.pictures_passed as f64 * 100.0 / summary.pictures_seen.max(1) as f64,
+        "seen": summary.access_units_seen, "passed": summary.access_units_passed, "missed": summary.frames_missed,
+        "passed_share": summary.access_units_passed as f64 * 100.0 / summary.access_units_seen.max(1) as f64,
         "seconds_with_frame": facts.seconds.0, "seconds": facts.seconds.1,
         "largest_gap": format!("{:.2} s", (facts.largest_gap.1 - facts.largest_gap.0) as f64 / 1e9),
         "largest_gap_at": clock(facts.largest_gap.0),
@@ -450,8 +450,8 @@ fn stages(run: &RunView) -> Value {
     }
     let base = anchoring::tier::Prices::default().of(anchoring::tier::Tier::Base) as f64;
     let spent = run.summary.spent_tokens as f64;
-    let everything = (spent > 0.0 && run.summary.pictures_seen > 0)
-        .then(|| encode / spent * base * run.summary.pictures_seen as f64);
+    let everything = (spent > 0.0 && run.summary.access_units_seen > 0)
+        .then(|| encode / spent * base * run.summary.access_units_seen as f64);
     json!({
         "rows": rows, "total": total, "encode": encode, "encode_everything": everything,
         "speed": run.duration_ns() as f64 / 1e9 / total.max(1e-9),

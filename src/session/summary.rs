@@ -144,8 +144,8 @@ impl RunLog {
             ),
             format!(
                 "decoded    {} of {} frames{}",
-                grouped(file.pictures_passed),
-                grouped(file.pictures_seen),
+                grouped(file.access_units_passed),
+                grouped(file.access_units_seen),
                 match self.jumps() {
                     0 => String::new(),
                     jumps => format!(", jumped over the rest ({} times)", grouped(jumps)),

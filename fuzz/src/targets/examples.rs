@@ -143,8 +143,8 @@ pub(super) fn messages() -> anyhow::Result<Vec<Vec<u8>>> {
     let summary = Summary {
         duration: Nanos::from_ms(10_000),
         budget_tokens: 1960,
-        pictures_seen: 250,
-        pictures_passed: 20,
+        access_units_seen: 250,
+        access_units_passed: 20,
         warnings: vec!["the sound ends early".into(), "b".into()],
     };
     let all = [

@@ -198,8 +198,8 @@
     hover,
     view: (from, to) => { where.textContent = `${Earmark.clock(from, to - from)} to ${Earmark.clock(to, to - from)}`; },
   });
-  const sheet = new Earmark.Sheet(by("pictures"), by("more"), data, (item, button) => {
-    by("pictures").querySelector("[aria-current]")?.removeAttribute("aria-current");
+  const sheet = new Earmark.Sheet(by("thumbnails"), by("more"), data, (item, button) => {
+    by("thumbnails").querySelector("[aria-current]")?.removeAttribute("aria-current");
     button.setAttribute("aria-current", "true");
     if (timeline.to - timeline.from > 30) { const t = timeline.when(item); timeline.show(t - 5, t + 5); }
     timeline.select(item);

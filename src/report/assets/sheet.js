@@ -1,4 +1,4 @@
-// The contact sheet: the pictures taken, those at anchors large.
+// The contact sheet: the frames taken, those at anchors large.
 Earmark.Sheet = class {
   constructor(box, more, data, chosen) {
     Object.assign(this, { box, more, data, chosen, run: 0, show: { anchor: true, rest: true } });
@@ -18,13 +18,13 @@ Earmark.Sheet = class {
 
   add() {
     const run = this.data.runs[this.run], part = document.createDocumentFragment();
-    for (const row of this.queue.splice(0, 150)) part.append(this.picture(run, row));
+    for (const row of this.queue.splice(0, 150)) part.append(this.thumbnail(run, row));
     this.box.append(part);
     this.more.hidden = !this.queue.length;
     this.more.textContent = `${Math.min(150, this.queue.length)} more of ${this.queue.length}`;
   }
 
-  picture(run, row) {
+  thumbnail(run, row) {
     const anchor = run.frames.anchor[row], item = { kind: "frame", run: this.run, index: row };
     const button = document.createElement("button"), image = document.createElement("img"), text = document.createElement("span");
     button.type = "button";

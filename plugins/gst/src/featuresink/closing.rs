@@ -57,8 +57,8 @@ impl ClosingDraft {
         let closing = &mut self.closing;
         closing.duration = summary.duration;
         closing.budget_tokens = summary.budget_tokens;
-        closing.pictures_seen = summary.pictures_seen;
-        closing.pictures_passed = summary.pictures_passed;
+        closing.access_units_seen = summary.access_units_seen;
+        closing.access_units_passed = summary.access_units_passed;
         for warning in summary.warnings {
             self.warn(warning);
         }

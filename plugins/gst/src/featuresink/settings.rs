@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use gst::glib;
 use gst::prelude::*;
 
-use crate::h5::{ATTRIBUTES, BECAUSE, Precision};
+use crate::h5::{BECAUSE, Precision, is_attribute};
 use crate::onnx::{Device, Provider};
 
 /// How features are stored.
@@ -242,7 +242,7 @@ impl Settings {
             })?;
         match further
             .keys()
-            .find(|name| ATTRIBUTES.contains(&name.as_str()) || *name == BECAUSE)
+            .find(|name| is_attribute(name) || *name == BECAUSE)
         {
             Some(taken) => Err(format!(
                 "property `attributes` has the key `{taken}`, a name of the schema (choose another)"

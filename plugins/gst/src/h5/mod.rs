@@ -80,8 +80,8 @@ pub const ATTRIBUTES: [&str; 23] = [
     "candidates_per_min",
     "spent_tokens",
     "frames_missed",
-    "pictures_seen",
-    "pictures_passed",
+    "access_units_seen",
+    "access_units_passed",
     "provider",
     "decoder",
     "rotation",
@@ -90,6 +90,17 @@ pub const ATTRIBUTES: [&str; 23] = [
     "digests",
     "sha256",
 ];
+
+/// Attributes that files of earlier versions call otherwise, and what they call them.
+const RENAMED: [(&str, &str); 2] = [
+    ("access_units_seen", "pictures_seen"),
+    ("access_units_passed", "pictures_passed"),
+];
+
+/// Whether the schema has a root attribute of this name, now or in an earlier version.
+pub fn is_attribute(name: &str) -> bool {
+    ATTRIBUTES.contains(&name) || RENAMED.iter().any(|(_, old)| *old == name)
+}
 
 /// The attribute with the reason why a file is not complete, if that is known.
 pub const BECAUSE: &str = "incomplete_because";

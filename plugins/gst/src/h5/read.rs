@@ -64,9 +64,9 @@ pub struct Summary {
     /// Plan entries without a frame.
     pub frames_missed: u64,
     /// Access units that reached the gate.
-    pub pictures_seen: u64,
+    pub access_units_seen: u64,
     /// Those that it passed.
-    pub pictures_passed: u64,
+    pub access_units_passed: u64,
     /// Rows of `/anchors`.
     pub anchors: u64,
     /// How many of the candidates that were not taken the plan kept for every minute; 0 if it kept none, as those of
@@ -229,8 +229,8 @@ pub(super) fn summary(file: &Reading) -> Result<Summary, H5Error> {
         spent_tokens: tables.tokens.iter().copied().map(Tokens::from).sum(),
         budget_tokens: number("budget_tokens")?,
         frames_missed: number("frames_missed")?,
-        pictures_seen: number("pictures_seen")?,
-        pictures_passed: number("pictures_passed")?,
+        access_units_seen: number("access_units_seen")?,
+        access_units_passed: number("access_units_passed")?,
         anchors: tables.anchors.len() as u64,
         candidates_per_min: file.number("candidates_per_min").unwrap_or(0),
         candidates: tables.candidates.len() as u64,

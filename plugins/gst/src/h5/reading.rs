@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::value::{self, Value};
 use super::{
-    ATTRIBUTES, Dataset, Done, Error, File, Group, H5Error, H5Type, LinkType, LocationType, MERGED,
-    OLD_SCHEMA, OldBytes, OpenMode, Precision, SCHEMA, named, seal,
+    Dataset, Done, Error, File, Group, H5Error, H5Type, LinkType, LocationType, MERGED, OLD_SCHEMA,
+    OldBytes, OpenMode, Precision, RENAMED, SCHEMA, is_attribute, named, seal,
 };
 
 /// How every HDF5 file begins.
@@ -218,6 +218,11 @@ impl Reading {
     }
 
     fn attribute(&self, name: &str) -> Result<Value, H5Error> {
+        let old = RENAMED.iter().find(|(new, _)| *new == name);
+        let name = match old {
+            Some((_, old)) if !self.has_attribute(name) && self.has_attribute(old) => old,
+            _ => name,
+        };
         value::get(&self.file, name).map_err(|err| self.foreign(name, &err))
     }
 
@@ -256,7 +261,7 @@ impl Reading {
         let names = self.file.attr_names().unwrap_or_default();
         names
             .into_iter()
-            .filter(|name| !ATTRIBUTES.contains(&name.as_str()))
+            .filter(|name| !is_attribute(name))
             .filter_map(|name| Some((name.clone(), self.text(&name).ok()?)))
             .collect()
     }

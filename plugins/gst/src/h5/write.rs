@@ -67,9 +67,9 @@ pub struct Closing {
     /// Plan entries without a frame.
     pub frames_missed: u64,
     /// Access units that reached the gate.
-    pub pictures_seen: u64,
+    pub access_units_seen: u64,
     /// Those that it passed.
-    pub pictures_passed: u64,
+    pub access_units_passed: u64,
     /// The element that decoded the frames, such as `avdec_h264`; empty without video.
     pub decoder: String,
     /// How frames were turned upright, as in the tag `image-orientation`.
@@ -424,8 +424,8 @@ impl Writer {
         output.put("candidates_per_min", u64::from(closing.candidates_per_min))?;
         output.put("spent_tokens", self.written.spent_tokens)?;
         output.put("frames_missed", closing.frames_missed)?;
-        output.put("pictures_seen", closing.pictures_seen)?;
-        output.put("pictures_passed", closing.pictures_passed)?;
+        output.put("access_units_seen", closing.access_units_seen)?;
+        output.put("access_units_passed", closing.access_units_passed)?;
         output.put("decoder", closing.decoder.as_str())?;
         output.put("rotation", closing.rotation.as_str())?;
         output.put("times", closing.times.as_str())?;

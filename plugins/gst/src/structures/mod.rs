@@ -173,8 +173,8 @@ mod tests {
             Message::Summary(Summary {
                 duration: Nanos::from_ms(10_000),
                 budget_tokens: 1960,
-                pictures_seen: 250,
-                pictures_passed: 40,
+                access_units_seen: 250,
+                access_units_passed: 40,
                 warnings: vec!["no cues".into(), "a, b; c".into()],
             }),
         ]

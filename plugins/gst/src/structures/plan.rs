@@ -19,9 +19,9 @@ pub struct Summary {
     /// The budget for that time.
     pub budget_tokens: Tokens,
     /// Access units received.
-    pub pictures_seen: u64,
+    pub access_units_seen: u64,
     /// Access units passed to the decoder.
-    pub pictures_passed: u64,
+    pub access_units_passed: u64,
     /// Warnings, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -41,8 +41,8 @@ pub(super) fn summary_to_structure(summary: &Summary) -> gst::Structure {
     gst::Structure::builder(SUMMARY)
         .field("duration-ns", summary.duration.get())
         .field("budget-tokens", summary.budget_tokens)
-        .field("pictures-seen", summary.pictures_seen)
-        .field("pictures-passed", summary.pictures_passed)
+        .field("access-units-seen", summary.access_units_seen)
+        .field("access-units-passed", summary.access_units_passed)
         .field("warnings", gst::Array::new(summary.warnings.iter()))
         .build()
 }
@@ -66,8 +66,8 @@ pub(super) fn summary_from_structure(s: &gst::StructureRef) -> Result<Summary, S
     Ok(Summary {
         duration: nanos(s, "duration-ns")?,
         budget_tokens: get(s, "budget-tokens")?,
-        pictures_seen: get(s, "pictures-seen")?,
-        pictures_passed: get(s, "pictures-passed")?,
+        access_units_seen: get(s, "access-units-seen")?,
+        access_units_passed: get(s, "access-units-passed")?,
         warnings: warnings
             .collect::<Result<_, _>>()
             .map_err(|_| wrong(s, "warnings", "must hold strings"))?,

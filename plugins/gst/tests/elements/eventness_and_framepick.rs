@@ -418,7 +418,7 @@ fn frames_are_matched_in_the_recordings_own_time() {
 /// What a decoder before the picker is offered, where what follows answers like this: the kinds of memory, and how many pools.
 fn offered(
     answer: fn(&mut gst::query::Allocation),
-    pictures: &str,
+    frames: &str,
 ) -> (Vec<Option<String>>, usize) {
     init();
     let picker = gst::ElementFactory::make("framepick").build().unwrap();
@@ -434,7 +434,7 @@ fn offered(
     after.set_active(true).unwrap();
     picker.static_pad("src").unwrap().link(&after).unwrap();
     picker.set_state(gst::State::Paused).unwrap();
-    let caps: gst::Caps = pictures.parse().unwrap();
+    let caps: gst::Caps = frames.parse().unwrap();
     let mut query = gst::query::Allocation::new(Some(&caps), true);
     assert!(picker.static_pad("sink").unwrap().query(&mut query));
     picker.set_state(gst::State::Null).unwrap();
@@ -446,29 +446,29 @@ fn offered(
 
 #[test]
 fn decoders_are_offered_memory_that_is_copied_only_when_somebody_writes() {
-    const PICTURES: &str = "video/x-raw, format=I420, width=1920, height=1080, framerate=50/1";
+    const FRAMES: &str = "video/x-raw, format=I420, width=1920, height=1080, framerate=50/1";
     let any_layout = |allocation: &mut gst::query::Allocation| {
         allocation.add_allocation_meta::<gst_video::VideoMeta>(None);
     };
     let ours = || vec![Some("EarmarkFrame".to_owned())];
-    assert_eq!(offered(any_layout, PICTURES), (ours(), 1));
+    assert_eq!(offered(any_layout, FRAMES), (ours(), 1));
     // A pool, or a wish for alignment, stays.
     let with_pool = |allocation: &mut gst::query::Allocation| {
         allocation.add_allocation_meta::<gst_video::VideoMeta>(None);
         allocation.add_allocation_param(None::<&gst::Allocator>, gst::AllocationParams::default());
         allocation.add_allocation_pool(Some(&gst_video::VideoBufferPool::new()), 1, 0, 0);
     };
-    assert_eq!(offered(with_pool, PICTURES), (ours(), 1));
+    assert_eq!(offered(with_pool, FRAMES), (ours(), 1));
     // Downstream takes the usual layout only, has memory of its own, or wants it elsewhere than in system memory.
-    assert_eq!(offered(|_| (), PICTURES), (vec![], 0));
+    assert_eq!(offered(|_| (), FRAMES), (vec![], 0));
     let with_memory = |allocation: &mut gst::query::Allocation| {
         allocation.add_allocation_meta::<gst_video::VideoMeta>(None);
         let usual = gst::Allocator::find(Some("SystemMemory")).unwrap();
         allocation.add_allocation_param(Some(&usual), gst::AllocationParams::default());
     };
     let theirs = vec![Some("SystemMemory".to_owned())];
-    assert_eq!(offered(with_memory, PICTURES), (theirs, 0));
-    let elsewhere = PICTURES.replace("x-raw", "x-raw(memory:DMABuf)");
+    assert_eq!(offered(with_memory, FRAMES), (theirs, 0));
+    let elsewhere = FRAMES.replace("x-raw", "x-raw(memory:DMABuf)");
     assert_eq!(offered(any_layout, &elsewhere), (vec![], 0));
 }
 

@@ -90,7 +90,7 @@ pub(crate) fn compare(name: &str, file: &Path, folder: &Path, unreachable: usize
     assert!(matches!(gated.messages.last(), Some(Message::Summary(_))));
     let passed = gated.number("gate", "units-passed");
     eprintln!(
-        "{name}: {} of {} units passed for {} pictures",
+        "{name}: {} of {} units passed for {} frames",
         passed,
         gated.number("gate", "units-seen"),
         times.len()

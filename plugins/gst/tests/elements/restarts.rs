@@ -379,7 +379,7 @@ fn the_summary_comes_through_where_the_segment_ends_inside_the_last_frame() {
         panic!("{:?}", seen.last());
     };
     assert_eq!(summary.duration.get(), 5_985_000_000);
-    assert_eq!(summary.pictures_seen, 150);
+    assert_eq!(summary.access_units_seen, 150);
     assert_eq!(summary.warnings.len(), 1, "{:?}", summary.warnings);
     let spent = ended.number("gate", "tokens");
     assert!(0 < spent && spent <= summary.budget_tokens);

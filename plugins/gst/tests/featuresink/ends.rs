@@ -39,7 +39,7 @@ fn kept_message(feed: &Feed) -> gst::Structure {
 #[test]
 fn a_run_that_is_stopped_keeps_every_frame_it_was_given_and_says_where() {
     let mut feed = Feed::new(|_| {});
-    feed.pictures_of(64, 48);
+    feed.frames_of(64, 48);
     feed.plan(60_000, 60 * 196);
     feed.send(&Message::Anchor(anchor(0, 100)));
     for k in 0..20 {
@@ -84,7 +84,7 @@ fn a_run_that_is_stopped_keeps_every_frame_it_was_given_and_says_where() {
 #[test]
 fn the_reason_of_the_application_is_kept_and_the_telling_left_to_it() {
     let mut feed = Feed::new(|_| {});
-    feed.pictures_of(64, 48);
+    feed.frames_of(64, 48);
     feed.frame(0, low(0)).unwrap();
     feed.sink
         .set_property("incomplete-because", "the server went away");
@@ -111,7 +111,7 @@ fn a_recording_of_sound_alone_keeps_its_cues() {
 #[test]
 fn an_error_of_the_worker_is_posted_at_once_with_what_is_kept() {
     let mut feed = Feed::new(|_| {});
-    feed.pictures_of(64, 48);
+    feed.frames_of(64, 48);
     for k in 0..3 {
         feed.frame(1000 * k, low(1000 * k)).unwrap();
     }
@@ -137,7 +137,7 @@ fn an_error_of_the_worker_is_posted_at_once_with_what_is_kept() {
 #[test]
 fn a_target_that_appears_meanwhile_costs_nothing() {
     let mut feed = Feed::new(|_| {});
-    feed.pictures_of(64, 48);
+    feed.frames_of(64, 48);
     feed.frame(0, low(0)).unwrap();
     std::fs::write(feed.output(), "other").unwrap();
     assert!(!feed.end());
@@ -157,7 +157,7 @@ fn a_target_that_appears_meanwhile_costs_nothing() {
 #[test]
 fn rows_are_on_the_disk_after_so_many_seconds() {
     let mut feed = Feed::new(|sink| sink.set_property("flush-s", 1u32));
-    feed.pictures_of(64, 48);
+    feed.frames_of(64, 48);
     for k in 0..5 {
         feed.send(&Message::Cue(cue(k)));
         feed.frame(1000 * k, low(1000 * k)).unwrap();
@@ -187,7 +187,7 @@ fn rows_are_on_the_disk_after_so_many_seconds() {
 #[test]
 fn a_flush_begins_the_file_anew() {
     let mut feed = Feed::new(|_| {});
-    feed.pictures_of(64, 48);
+    feed.frames_of(64, 48);
     feed.plan(60_000, 60 * 196);
     let run = |feed: &mut Feed, from: i64| {
         for id in 0..2 {
@@ -251,7 +251,7 @@ fn a_flush_begins_the_file_anew() {
 #[test]
 fn a_flush_after_which_nothing_comes_leaves_what_was_there() {
     let mut feed = Feed::new(|_| {});
-    feed.pictures_of(64, 48);
+    feed.frames_of(64, 48);
     feed.frame(0, low(0)).unwrap();
     feed.event(gst::event::FlushStart::new());
     feed.event(gst::event::FlushStop::new(true));
@@ -263,7 +263,7 @@ fn a_flush_after_which_nothing_comes_leaves_what_was_there() {
 #[test]
 fn a_stream_that_begins_after_the_end_changes_nothing() {
     let mut feed = Feed::new(|_| {});
-    feed.pictures_of(64, 48);
+    feed.frames_of(64, 48);
     feed.frame(0, low(0)).unwrap();
     assert!(feed.end());
     feed.event(gst::event::StreamStart::new("second"));

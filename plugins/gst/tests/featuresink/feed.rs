@@ -102,7 +102,7 @@ impl Feed {
         self.dir.path().join("out.h5")
     }
 
-    pub(crate) fn pictures_of(&mut self, width: usize, height: usize) {
+    pub(crate) fn frames_of(&mut self, width: usize, height: usize) {
         self.size = (width, height);
         let info =
             gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, width as u32, height as u32)
@@ -141,8 +141,8 @@ impl Feed {
         self.send(&Message::Summary(Summary {
             duration: Nanos::from_ms(ms),
             budget_tokens,
-            pictures_seen: 250,
-            pictures_passed: 20,
+            access_units_seen: 250,
+            access_units_passed: 20,
             warnings: vec!["one thing".into()],
         }));
     }

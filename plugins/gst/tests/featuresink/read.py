@@ -18,7 +18,7 @@ with h5py.File(sys.argv[1]) as f:
     a = f.attrs
     assert a["schema"] == b"earmark/2" and a["complete"] == True and a["video_id"] == b"kitchen", dict(a)  # noqa: E712
     assert a["duration_ns"] == 30_000_000_000 and a["budget_tokens"] == 5880 and a["spent_tokens"] == f["frames/tokens"][:].sum()
-    assert a["frames_missed"] == 1 and a["pictures_seen"] == 250 and a["pictures_passed"] == 20
+    assert a["frames_missed"] == 1 and a["access_units_seen"] == 250 and a["access_units_passed"] == 20
     assert json.loads(a["warnings"]) == ["one thing"] and json.loads(a["models"])[0]["name"] == "colour"
     assert json.loads(a["config"])["budget"]["tokens_per_s"] == 196 and "hdf5" in json.loads(a["versions"])
     for group, rows in (("frames", 30), ("anchors", 5), ("cues", 375)):
@@ -37,7 +37,7 @@ with h5py.File(sys.argv[1]) as f:
     ms = np.arange(30) * 1000 + 40
     assert (f["frames/pts_ns"][:] == ms * 1_000_000).all() and (f["frames/planned_ns"][:] == (ms - 3) * 1_000_000).all()
     colours = np.stack([ms % 251, ms // 251 % 251, np.full(30, 200)], 1) / 255
-    assert np.abs(f["frames/features"][:].astype("f4") - colours).max() < 2e-3, "a row holds another picture"
+    assert np.abs(f["frames/features"][:].astype("f4") - colours).max() < 2e-3, "a row holds another frame"
     assert f["frames/tier"][1] == TIERS["high"] and f["frames/anchor"][6] == 1 and f["frames/reason"][7] == REASONS["untrusted"]
     assert (f["cues/bands"][:] == (np.arange(375 * 16) % 256).reshape(375, 16)).all()
     hop = np.arange(375)
@@ -47,7 +47,7 @@ with h5py.File(sys.argv[1]) as f:
         stop = np.concatenate([[0], f["frames/thumbnail_stop"][:]]).astype(int)
         picture = Image.open(io.BytesIO(f["thumbnails/jpeg"][stop[k]:stop[k + 1]].tobytes()))
         assert picture.format == "JPEG" and picture.size == (side, side * 3 // 4), (k, picture.size)
-        assert np.abs(np.array(picture.convert("RGB")).astype(int).mean((0, 1)) - colours[k] * 255).max() < 4, "a thumbnail shows another picture"
+        assert np.abs(np.array(picture.convert("RGB")).astype(int).mean((0, 1)) - colours[k] * 255).max() < 4, "a thumbnail shows another frame"
     assert (f["cues/pts_ns"][:] == np.arange(375) * 80_000_000).all()
     assert (f["cues/class_id"][5] == np.arange(5)).all() and (f["cues/class_id"][0] == 65535).all() and f["cues/class_p"][5, 0] == 0.5
 

@@ -449,8 +449,8 @@ fn pauses_change_nothing() {
                 summary.duration_ns,
             ),
             (
-                summary.pictures_seen,
-                summary.pictures_passed,
+                summary.access_units_seen,
+                summary.access_units_passed,
                 summary.warnings,
             ),
         )

@@ -48,7 +48,7 @@ fn summary(feed: &Feed) -> Summary {
 }
 
 #[test]
-fn pictures_anchors_and_cues_are_written_in_order() {
+fn frames_anchors_and_cues_are_written_in_order() {
     let mut feed = Feed::new(|sink| {
         sink.set_property("batch", 4u32);
         sink.set_property("input-uri", "file:///kitchen.mp4");
@@ -56,7 +56,7 @@ fn pictures_anchors_and_cues_are_written_in_order() {
         sink.set_property("streams", "[{\"kind\":\"video\"}]");
     });
     assert_eq!(feed.files(), ["out.h5.partial"]);
-    feed.pictures_of(322, 180);
+    feed.frames_of(322, 180);
     feed_all(&mut feed);
     assert!(feed.end());
     assert_eq!(feed.files(), ["out.h5"]);
@@ -95,8 +95,8 @@ fn pictures_anchors_and_cues_are_written_in_order() {
             s.anchors,
             s.cues,
             s.frames_missed,
-            s.pictures_seen,
-            s.pictures_passed
+            s.access_units_seen,
+            s.access_units_passed
         ),
         (5, 375, 1, 250, 20)
     );
@@ -136,7 +136,7 @@ fn pictures_anchors_and_cues_are_written_in_order() {
 #[test]
 fn a_frame_that_was_moved_keeps_the_time_asked_for() {
     let mut feed = Feed::new(|_| {});
-    feed.pictures_of(322, 180);
+    feed.frames_of(322, 180);
     feed.plan(2_000, 392);
     let moved = anchoring::plan::Entry {
         asked: Some(anchoring::time::Nanos::from_ms(300)),
@@ -160,7 +160,7 @@ fn without_the_provider_featuresink_warns_and_runs_on_the_cpu() {
         .find(|provider| !providers.contains(provider));
     for provider in std::iter::once(Provider::Cpu).chain(absent) {
         let mut feed = Feed::new(|sink| sink.set_property("provider", provider));
-        feed.pictures_of(322, 180);
+        feed.frames_of(322, 180);
         feed.plan(2_000, 392);
         feed.frame(40, entry(37, Tier::Low, Reason::Background, None))
             .unwrap();
@@ -183,7 +183,7 @@ fn thumbnails_bands_and_times_are_kept() {
         sink.set_property("thumbnails", true);
         sink.set_property("times", "[{\"pass\":\"listen and plan\",\"seconds\":1.5}]");
     });
-    feed.pictures_of(320, 180);
+    feed.frames_of(320, 180);
     feed_all(&mut feed);
     assert!(feed.end());
     let s = summary(&feed);
@@ -212,7 +212,7 @@ fn thumbnails_bands_and_times_are_kept() {
 #[test]
 fn files_without_thumbnails_or_bands_are_read() {
     let mut feed = Feed::new(|_| {});
-    feed.pictures_of(320, 180);
+    feed.frames_of(320, 180);
     feed_all(&mut feed);
     assert!(feed.end());
     assert!(!summary(&feed).thumbnails);
@@ -244,7 +244,7 @@ fn h5py_reads_what_was_written() {
             sink.set_property_from_str("precision", precision);
             sink.set_property("thumbnails", precision == "f16");
         });
-        feed.pictures_of(64, 48);
+        feed.frames_of(64, 48);
         feed_all(&mut feed);
         assert!(feed.end());
         let script =
@@ -268,7 +268,7 @@ fn h5py_reads_what_was_written() {
 fn a_change_of_size_in_mid_stream_is_followed() {
     let mut feed = Feed::new(|_| {});
     for (k, (width, height)) in [(64, 48), (1920, 1080), (1, 1)].into_iter().enumerate() {
-        feed.pictures_of(width, height);
+        feed.frames_of(width, height);
         let ms = 1000 * k as i64;
         feed.frame(ms, entry(ms, Tier::Low, Reason::Background, None))
             .unwrap();
@@ -280,7 +280,7 @@ fn a_change_of_size_in_mid_stream_is_followed() {
 #[test]
 fn rows_bear_the_recordings_own_time() {
     let mut feed = Feed::new(|_| {});
-    feed.pictures_of(64, 48);
+    feed.frames_of(64, 48);
     let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
     segment.set_start(gst::ClockTime::from_seconds(3600));
     segment.set_time(gst::ClockTime::ZERO);
@@ -338,7 +338,7 @@ fn a_turned_recording_is_stood_upright_as_videoflip_does() {
         let dir = tempfile::tempdir().unwrap();
         let model = tiny::quarter_encoder(dir.path());
         let mut feed = Feed::with(dir, &model, |_| {});
-        feed.pictures_of(64, 64);
+        feed.frames_of(64, 64);
         let mut tags = gst::TagList::new();
         tags.get_mut()
             .unwrap()
@@ -381,7 +381,7 @@ fn a_turned_recording_is_stood_upright_as_videoflip_does() {
 #[test]
 fn a_frame_without_an_entry_is_refused() {
     let mut feed = Feed::new(|_| {});
-    feed.pictures_of(64, 48);
+    feed.frames_of(64, 48);
     let buffer = feed.buffer(0);
     assert_eq!(feed.push(buffer), Err(gst::FlowError::Error));
     assert!(feed.error().unwrap().to_string().contains("framepick"));
@@ -389,9 +389,9 @@ fn a_frame_without_an_entry_is_refused() {
 }
 
 #[test]
-fn pictures_out_of_order_are_refused() {
+fn frames_out_of_order_are_refused() {
     let mut feed = Feed::new(|sink| sink.set_property("batch", 1u32));
-    feed.pictures_of(64, 48);
+    feed.frames_of(64, 48);
     feed.frame(1000, entry(1000, Tier::Low, Reason::Background, None))
         .unwrap();
     let _ = feed.frame(0, entry(0, Tier::Low, Reason::Background, None));
@@ -410,7 +410,7 @@ fn pictures_out_of_order_are_refused() {
 #[test]
 fn stopping_before_the_first_frame_leaves_nothing() {
     let mut feed = Feed::new(|_| {});
-    feed.pictures_of(64, 48);
+    feed.frames_of(64, 48);
     feed.send(&Message::Anchor(anchor(0, 100)));
     feed.send(&Message::Cue(cue(0)));
     drop_and_expect_nothing(feed);
@@ -501,7 +501,7 @@ fn the_second_of_two_runs_is_refused() {
             .matches(gst::ResourceError::Busy)
     );
     second.set_state(gst::State::Null).unwrap();
-    first.pictures_of(8, 8);
+    first.frames_of(8, 8);
     first
         .frame(0, entry(0, Tier::Low, Reason::Background, None))
         .unwrap();
@@ -529,7 +529,7 @@ fn an_old_file_is_replaced_only_when_the_new_one_is_finished() {
         sink.set_property("overwrite", true);
         std::fs::write(sink.property::<String>("location"), "old").unwrap();
     });
-    feed.pictures_of(8, 8);
+    feed.frames_of(8, 8);
     feed.frame(0, entry(0, Tier::Low, Reason::Background, None))
         .unwrap();
     assert_eq!(std::fs::read_to_string(feed.output()).unwrap(), "old");

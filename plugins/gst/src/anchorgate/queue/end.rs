@@ -45,8 +45,8 @@ impl GateQueue {
                 EntrySource::Dense { .. } => self.counts.tokens,
                 EntrySource::Stream { .. } => self.setup.settings.budget_of(duration),
             },
-            pictures_seen: self.units_read(),
-            pictures_passed: stats.passed,
+            access_units_seen: self.units_read(),
+            access_units_passed: stats.passed,
             warnings: self.warnings.clone(),
         };
         self.send(Message::Summary(summary));

@@ -123,7 +123,7 @@ fn known_colours_come_out() {
 }
 
 #[test]
-fn planes_agree_with_scaling_the_rgb_picture() {
+fn planes_agree_with_scaling_the_rgb_frame() {
     let mut scaler = Scaler::default();
     for (width, height) in [(1920, 1080), (1280, 720)] {
         let data = samples(width, height);
@@ -160,7 +160,7 @@ fn planes_agree_with_scaling_the_rgb_picture() {
 }
 
 #[test]
-fn interleaved_and_padded_planes_are_the_same_picture() {
+fn interleaved_and_padded_planes_are_the_same_frame() {
     let (width, height) = (64, 36);
     let data = samples(width, height);
     let mut scaler = Scaler::default();
