@@ -192,8 +192,9 @@ fn channels_in_opposite_phase_are_heard_by_everybody() {
     };
     let two = "-vn -af pan=stereo|FL=c0|FR=-1*c0 -c:a pcm_s24be";
     let two = make(&folder, "two.aiff", &[""], &base, two);
+    // Without decodebin: it now and then takes aiffparse's pad so late that the parser gives up, and nobody is told.
     let line = format!(
-        "filesrc location={} ! decodebin ! audioconvert ! audioresample ! eventness probe=flux ! fakesink silent=false",
+        "filesrc location={} ! aiffparse ! audioconvert ! audioresample ! eventness probe=flux ! fakesink silent=false",
         two.display()
     );
     let output = Command::new("timeout")

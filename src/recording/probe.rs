@@ -19,8 +19,10 @@ use crate::machine::packages;
 
 /// Time limit for probing a recording.
 const TIME_LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(30);
-/// Time limit for the first attempt on a file: on some damaged files the discoverer occasionally waits forever, and a second one does not.
-const FIRST_LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(5);
+/// Time limit of each earlier attempt on a file: the discoverer occasionally waits for ever, on damaged files, and on a busy machine where a
+/// parser finds nobody to take its sound yet. Another one does not.
+const SHORT_LIMIT: gst::ClockTime = gst::ClockTime::from_seconds(5);
+const SHORT_ATTEMPTS: usize = 3;
 
 /// Location of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -327,10 +329,17 @@ pub fn probe(input: &Input) -> Result<Recording, ProbeError> {
             explain(&name(), &e, cut)
         })
     };
-    let first = input.path.as_ref().map(|_| discover(FIRST_LIMIT));
-    let info = match first.transpose()? {
-        Some(info) if info.result() != DiscovererResult::Timeout => info,
-        _ => discover(TIME_LIMIT)?,
+    let mut opened = None;
+    for _ in 0..input.path.as_ref().map_or(0, |_| SHORT_ATTEMPTS) {
+        let info = discover(SHORT_LIMIT)?;
+        if info.result() != DiscovererResult::Timeout {
+            opened = Some(info);
+            break;
+        }
+    }
+    let info = match opened {
+        Some(info) => info,
+        None => discover(TIME_LIMIT)?,
     };
     let mut missing: Vec<_> = info
         .missing_elements_installer_details()

@@ -416,10 +416,7 @@ fn frames_are_matched_in_the_recordings_own_time() {
 }
 
 /// What a decoder before the picker is offered, where what follows answers like this: the kinds of memory, and how many pools.
-fn offered(
-    answer: fn(&mut gst::query::Allocation),
-    frames: &str,
-) -> (Vec<Option<String>>, usize) {
+fn offered(answer: fn(&mut gst::query::Allocation), frames: &str) -> (Vec<Option<String>>, usize) {
     init();
     let picker = gst::ElementFactory::make("framepick").build().unwrap();
     let after = gst::Pad::builder(gst::PadDirection::Sink)
