@@ -4,7 +4,7 @@
     make_models.py FOLDER
 
 clip.onnx, siglip.onnx, dinov2.onnx, vit.onnx, efficientnet.onnx, tagger.onnx (with classes.csv), slowfast.onnx, videomae.onnx, r2plus1d.onnx, minilm.onnx and
-clip-text.onnx (text, with tokenizer.json), colours.onnx (images, of which channels count, as words do in clip-text.onnx); and some that Earmark can't take: text.onnx (two
+clip-text.onnx (text, with tokenizer.json), colours.onnx (images, of which channels count, as words do in clip-text.onnx); slow.onnx (images); and some that Earmark can't take: text.onnx (two
 inputs), half.onnx (16 bits), wide.onnx (not square). What they compute is of no matter: means of channels, times a matrix. Needs onnx and numpy.
 """
 import json, pathlib, sys
@@ -12,6 +12,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+
+# How often slow.onnx blurs its images.
+BLURS = 120
 
 def pooled(name, picture, dim, *, layout="NCHW", tokens=None, outputs=("image_embeds",), batch="N", kind=TensorProto.FLOAT, more=()):
     """A model that pools its picture; outputs other than the first are the states of `tokens` places, as transformers give them."""
@@ -139,6 +142,15 @@ def colours(name):
     save(name, nodes, [image], [helper.make_tensor_value_info("image_embeds", TensorProto.FLOAT, ["N", 3])], constants)
 
 
+def slow(name):
+    """An image -> the mean of each channel, the slow way: it is blurred again and again before."""
+    names = ["pixel_values"] + [f"blurred{k}" for k in range(BLURS)]
+    nodes = [helper.make_node("AveragePool", [a], [b], kernel_shape=[25, 25], pads=[12, 12, 12, 12]) for a, b in zip(names, names[1:])]
+    nodes.append(helper.make_node("ReduceMean", [names[-1], "axes"], ["image_embeds"], keepdims=0))
+    image = helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, ["N", 3, "H", "W"])
+    save(name, nodes, [image], [helper.make_tensor_value_info("image_embeds", TensorProto.FLOAT, ["N", 3])], [numpy_helper.from_array(np.array([2, 3], "i8"), "axes")])
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     # CLIP's vision model, and ViT: pixel_values of one size.
@@ -160,6 +172,7 @@ def main():
     text(folder / "minilm.onnx", 5)
     text(folder / "clip-text.onnx", 3, tokens=16, pooled=True)
     colours(folder / "colours.onnx")
+    slow(folder / "slow.onnx")
     ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["N", 77])
     pooled(folder / "text.onnx", ("pixel_values", 3, 224, 224), 512, more=(ids,))
     pooled(folder / "half.onnx", ("pixel_values", 3, 224, 224), 512, kind=TensorProto.FLOAT16)

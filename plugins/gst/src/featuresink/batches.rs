@@ -45,6 +45,12 @@ impl<P> Batches<P> {
         })
     }
 
+    /// Makes batches of a tier smaller.
+    pub(super) fn at_most(&mut self, tier: Tier, frames: usize) {
+        let size = &mut self.sizes[tier as usize];
+        *size = (*size).min(frames).max(1);
+    }
+
     /// Gives an incomplete batch, cheapest tier first; `None` once all are empty.
     pub(super) fn drain(&mut self) -> Option<Batch<P>> {
         Tier::ALL.into_iter().find_map(|tier| {
@@ -166,6 +172,8 @@ mod tests {
         assert_eq!(full.frames, [(0, 'a'), (3, 'd')]);
         assert_eq!(batches.drain().unwrap().frames, [(1, 'b')]);
         assert!(batches.drain().is_none());
+        batches.at_most(Tier::Low, 0);
+        assert_eq!(batches.push(Tier::Low, 4, 'e').unwrap().frames, [(4, 'e')]);
     }
 
     #[test]

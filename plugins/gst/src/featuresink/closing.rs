@@ -1,5 +1,6 @@
 //! The attributes that a file gets at its end, collected along the way, so that a run that ends early has them too.
 
+use anchoring::plan::Reason;
 use anchoring::time::Nanos;
 
 use crate::h5::Closing;
@@ -74,6 +75,11 @@ impl ClosingDraft {
         self.closing.frames_missed += 1;
     }
 
+    /// A planned frame is left out.
+    pub(super) fn left_out(&mut self, reason: Reason) {
+        self.closing.leave_out(reason);
+    }
+
     /// A frame or a cue of this time came.
     pub(super) fn reached(&mut self, at: Nanos) {
         self.latest = self.latest.max(at);
@@ -99,6 +105,7 @@ impl ClosingDraft {
     pub(super) fn restart(&mut self) {
         self.latest = Nanos::ZERO;
         self.closing.frames_missed = 0;
+        self.closing.left_out = Default::default();
     }
 
     /// Names the recording after its file, unless it has a name.
@@ -112,6 +119,7 @@ impl ClosingDraft {
     pub(super) fn cut(&mut self) -> Closing {
         let closing = self.closing();
         self.closing.frames_missed = 0;
+        self.closing.left_out = Default::default();
         self.closing.warnings.clear();
         closing
     }

@@ -316,14 +316,18 @@ impl FeatureSink {
 
     /// Gives the worker a job, waiting for room. Pauses only delay it; a flush gives up.
     pub(super) fn hand_over(&self, mut job: Job) -> Result<(), gst::FlowError> {
-        let jobs = match lock(&self.state).as_ref() {
+        let (jobs, frames) = match lock(&self.state).as_ref() {
             None => return Err(gst::FlowError::Flushing),
-            Some(started) => started.worker.jobs(),
+            Some(started) => (started.worker.jobs(), started.worker.frame_count()),
         };
+        let is_frame = matches!(job, Job::Frame(_));
         loop {
             self.give_way()?;
             match jobs.send_timeout(job, TICK) {
                 Ok(()) => {
+                    if is_frame {
+                        frames.fetch_add(1, Ordering::Relaxed);
+                    }
                     if let Some(started) = lock(&self.state).as_mut() {
                         started.most_waiting = started.most_waiting.max(jobs.len());
                     }
@@ -337,7 +341,7 @@ impl FeatureSink {
     }
 
     /// Gives the streaming thread back to the base class for a pause or a flush. Ok once playing goes on.
-    fn give_way(&self) -> Result<(), gst::FlowError> {
+    pub(super) fn give_way(&self) -> Result<(), gst::FlowError> {
         if self.unlocked.load(Ordering::SeqCst) {
             gst::debug!(CAT, imp = self, "unlocked while waiting for the worker");
             self.obj().wait_preroll()?;

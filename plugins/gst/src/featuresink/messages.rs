@@ -115,6 +115,17 @@ pub(super) fn kept_structure(kept: &KeptFile, reported: bool) -> gst::Structure 
         .build()
 }
 
+/// Why frames are left out.
+pub(super) const TOO_SLOW: &str = "the encoder is too slow for this source: some frames are left out, those of anchors last (a smaller model, a smaller tier or fewer tokens_per_s help)";
+
+/// A frame that was left out because the encoder is too slow.
+pub(super) fn left_out_structure(reason: Reason) -> gst::Structure {
+    gst::Structure::builder("earmark-left-out")
+        .field("anchor", reason == Reason::Anchor)
+        .field("text", TOO_SLOW)
+        .build()
+}
+
 /// Statistics: a structure for encoding and one for writing.
 pub(super) fn stats(
     report: &Report,

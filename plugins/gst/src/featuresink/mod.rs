@@ -8,6 +8,7 @@
 //! - `intake`: frames, cues and messages -> jobs. `frame`: a decoded frame -> what the encoder takes.
 //! - `clips`: frames -> clips, for encoders of those.
 //! - `segments`: which of several consecutive files everything goes to. `segmented`: asks for each file's name, and posts what it holds.
+//! - `keep_up`: which frames are left out if the encoder is too slow for a live source. `left_out`: leaves them out, and counts them.
 //! - `job`: what the worker gets and gives back.
 //! - `worker`: the thread that encodes and writes, and its queue.
 //! - `work`: what it does. `batches`: frames -> batches, embeddings -> rows in the order of the frames.
@@ -23,6 +24,8 @@ mod frame;
 mod imp;
 mod intake;
 mod job;
+mod keep_up;
+mod left_out;
 mod messages;
 mod segmented;
 mod segments;

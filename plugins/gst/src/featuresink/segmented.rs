@@ -25,6 +25,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 impl FeatureSink {
     /// Hands a job to the worker; with consecutive files, what the job becomes.
     pub(super) fn give(&self, job: Job) -> Result<(), gst::FlowError> {
+        if let Job::Frame(frame) = &job
+            && !self.has_room(frame.entry.reason)?
+        {
+            return self.leave_out(frame);
+        }
         let (steps, job) = {
             let mut state = lock(&self.state);
             let Some(Started {
@@ -109,6 +114,8 @@ impl FeatureSink {
                 measuring: *measuring,
                 done,
             });
+            // Frames that are not encoded soon are left out, so that the file is complete before anybody gives up waiting.
+            worker.hurry();
             (worker.jobs(), jobs)
         };
         for job in last {
@@ -120,7 +127,7 @@ impl FeatureSink {
         let _ = report.recv_timeout(PATIENCE);
     }
 
-    fn carry_out(&self, steps: Vec<Step>) -> Result<(), gst::FlowError> {
+    pub(super) fn carry_out(&self, steps: Vec<Step>) -> Result<(), gst::FlowError> {
         for step in steps {
             match step {
                 Step::FileStart(begin) => self.begin_segment(&begin)?,

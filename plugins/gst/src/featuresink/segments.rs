@@ -184,6 +184,22 @@ impl Segments {
         (steps, Some(pts - open.start))
     }
 
+    /// A frame that is left out.
+    pub(super) fn left_out(&mut self, pts: Nanos, anchor: Option<u32>) -> Vec<Step> {
+        let mut steps = Vec::new();
+        self.reached(pts, &mut steps);
+        while let Some(open) = self.open
+            && pts >= open.stop
+        {
+            self.cut(&mut steps);
+        }
+        let waits = |one: &Anchor| anchor.is_some_and(|id| one.id <= id);
+        while self.anchors.front().is_some_and(waits) {
+            self.let_go(None, &mut steps);
+        }
+        steps
+    }
+
     /// Nothing more comes: what waits goes into the file that is open.
     pub(super) fn end(&mut self) -> Vec<Step> {
         let mut steps = Vec::new();

@@ -45,6 +45,7 @@ pub(super) struct Settings {
     pub(super) warnings: String,
     pub(super) flush_s: u32,
     pub(super) segment_s: u32,
+    pub(super) keep_up: bool,
     pub(super) incomplete_because: String,
 }
 
@@ -72,6 +73,7 @@ impl Default for Settings {
             warnings: String::new(),
             flush_s: 10,
             segment_s: 0,
+            keep_up: false,
             incomplete_because: String::new(),
         }
     }
@@ -198,6 +200,12 @@ pub(super) fn properties() -> &'static [glib::ParamSpec] {
                 .default_value(standard.segment_s)
                 .mutable_ready()
                 .build(),
+            glib::ParamSpecBoolean::builder("keep-up")
+                .nick("Keep up")
+                .blurb("If the encoder is too slow for a live source, leave out frames, those of anchors last, and count them; else the source waits")
+                .default_value(standard.keep_up)
+                .mutable_ready()
+                .build(),
             glib::ParamSpecString::builder("incomplete-because")
                 .nick("Incomplete because")
                 .blurb("Why the application stops before the end of the stream, stored as an attribute of the unfinished file; an application that sets it reports the stop itself")
@@ -281,6 +289,7 @@ impl Settings {
             "attributes" => self.attributes = text(),
             "warnings" => self.warnings = text(),
             "segment-s" => self.segment_s = value.get().unwrap_or(self.segment_s),
+            "keep-up" => self.keep_up = value.get().unwrap_or(self.keep_up),
             "flush-s" => self.flush_s = value.get().unwrap_or(self.flush_s),
             "incomplete-because" => self.incomplete_because = text(),
             _ => {}
@@ -311,6 +320,7 @@ impl Settings {
             "warnings" => self.warnings.to_value(),
             "flush-s" => self.flush_s.to_value(),
             "segment-s" => self.segment_s.to_value(),
+            "keep-up" => self.keep_up.to_value(),
             "incomplete-because" => self.incomplete_because.to_value(),
             _ => return None,
         })

@@ -15,11 +15,12 @@ use super::closing::ClosingDraft;
 use super::error_watch::ErrorWatch;
 use super::frame::{FrameMeasure, Orientation, Scaler};
 use super::job::Ending;
-use super::messages::{file_message, model_message, settings_message};
+use super::keep_up::KeepUp;
+use super::messages::{file_message, left_out_structure, model_message, settings_message};
 use super::segments::Segments;
 use super::settings::Settings;
 use super::work::{FileEvent, Target, Work};
-use super::worker::{FEW_JOBS, JOBS, Leaving, Worker};
+use super::worker::{FEW_JOBS, JOBS, JobQueue, Leaving, MANY_JOBS, Worker};
 use super::{CAT, FeatureSink};
 use crate::h5::{self, Opening};
 use crate::models::{self, Input, ModelError};
@@ -34,6 +35,8 @@ pub(super) struct Started {
     pub(super) segments: Option<Segments>,
     /// The file that is open, if files follow one another.
     pub(super) open: Option<PathBuf>,
+    /// `None` if every source waits for the encoder.
+    pub(super) keep_up: Option<KeepUp>,
     /// Errors of other elements.
     pub(super) errors: Option<ErrorWatch>,
     /// A flush came, and no data since.
@@ -105,7 +108,10 @@ pub(super) fn begin(
     let input = encoder.manifest().input.clone();
     let clips = encoder.manifest().clip().map(|_| OpenClips::default());
     // A waiting clip holds all its frames.
-    let waiting = if clips.is_some() { FEW_JOBS } else { JOBS };
+    let room = if clips.is_some() { FEW_JOBS } else { JOBS };
+    let keep_up = settings.keep_up.then(|| KeepUp::new(room));
+    // Then frames have a bound of their own, and nothing else may make the source wait.
+    let waiting = if keep_up.is_some() { MANY_JOBS } else { room };
     let stem = location.file_stem().map(|stem| stem.to_string_lossy());
     let stem = stem.unwrap_or_default().into_owned();
     let closing = ClosingDraft::new(&settings.video_id, &settings.config, stem, warnings);
@@ -118,6 +124,7 @@ pub(super) fn begin(
         overwrite: settings.overwrite,
         opening,
         flush: Duration::from_secs(settings.flush_s.into()),
+        keep_up: settings.keep_up,
     };
     let element = sink.downgrade();
     let announce = move |news: FileEvent<'_>| {
@@ -129,6 +136,7 @@ pub(super) fn begin(
             FileEvent::Thumbnail(path, row, jpeg) => {
                 element.imp().post_thumbnail(path, row, jpeg);
             }
+            FileEvent::LeftOut(reason) => element.imp().post(left_out_structure(reason)),
         }
     };
     let work = Work::new(
@@ -142,15 +150,16 @@ pub(super) fn begin(
     )
     .map_err(|err| file_message(&err, ""))?;
     let shared = closing.clone();
-    let worker = Worker::start(waiting, leaving, move |jobs| work.run(jobs, &shared), ended)
-        .map_err(|err| {
-            gst::error_msg!(gst::ResourceError::Failed, ("cannot start a thread: {err}"))
-        })?;
+    let work = move |jobs: &JobQueue| work.run(jobs, &shared);
+    let worker = Worker::start(waiting, leaving, work, ended).map_err(|err| {
+        gst::error_msg!(gst::ResourceError::Failed, ("cannot start a thread: {err}"))
+    })?;
     Ok(Started {
         worker,
         closing,
         segments,
         open: None,
+        keep_up,
         errors: ErrorWatch::start(sink.upcast_ref()),
         flushed: false,
         input,

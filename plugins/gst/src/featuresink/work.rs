@@ -6,13 +6,13 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anchoring::plan::Reason;
-use crossbeam_channel::{Receiver, RecvError, RecvTimeoutError};
+use crossbeam_channel::{RecvError, RecvTimeoutError};
 
 use super::batches::{Batch, Batches, RowOrder, batch_sizes};
 use super::closing::ClosingDraft;
 use super::frame::{Thumbnails, normalise, normalise_clip};
 use super::job::{Ending, Frame, Job, Report, WorkError};
-use super::worker::{Leaving, guarded};
+use super::worker::{JobQueue, Leaving, guarded};
 use crate::atomic_file::{Identity, identity};
 use crate::h5::{Closing, H5Error, KeptFile, Opening, Row, Totals, Writer};
 use crate::onnx::{Encoder, pathway_frames};
@@ -21,6 +21,8 @@ use crate::onnx::{Encoder, pathway_frames};
 const MOST_WAITING: usize = 128;
 /// How long the worker goes on encoding waiting frames after it was asked to leave; the rest is lost.
 const GRACE: Duration = Duration::from_secs(3);
+/// How long a batch may take where the source cannot wait: a slow encoder gets smaller batches, so that it can be stopped.
+const BATCH: Duration = Duration::from_secs(1);
 
 /// Where and how to write the file.
 pub(super) struct Target {
@@ -31,6 +33,8 @@ pub(super) struct Target {
     pub(super) opening: Opening,
     /// How long data may wait in memory.
     pub(super) flush: Duration,
+    /// Whether frames are left out if the encoder is too slow.
+    pub(super) keep_up: bool,
 }
 
 /// Called with what happened to files that follow one another.
@@ -42,6 +46,8 @@ pub(super) enum FileEvent<'a> {
     File(&'a Path, &'a Totals),
     /// It got the frame of an anchor: the row of the anchor, and a thumbnail as JPEG.
     Thumbnail(&'a Path, u32, &'a [u8]),
+    /// A frame for this reason was left out, as it could not be encoded in time.
+    LeftOut(Reason),
 }
 
 /// The encoder, the file, and the batches and rows between them.
@@ -64,6 +70,8 @@ pub(super) struct Work {
     thumbnails: Option<Thumbnails>,
     /// When the data that waits in memory began to wait.
     since: Option<Instant>,
+    /// Frames that were left out.
+    left_out: Vec<Reason>,
     leaving: Leaving,
     announce: Announce,
     /// Times of earlier passes, and when this one began.
@@ -110,6 +118,7 @@ impl Work {
             thumbnails: target.opening.thumbnails.then(Thumbnails::default),
             target,
             since: None,
+            left_out: Vec::new(),
             leaving,
             announce,
             times: (earlier, Instant::now()),
@@ -118,7 +127,7 @@ impl Work {
     }
 
     /// Works until it is asked to leave or fails; then closes the file.
-    pub(super) fn run(mut self, jobs: &Receiver<Job>, known: &Mutex<ClosingDraft>) -> Ending {
+    pub(super) fn run(mut self, jobs: &JobQueue, known: &Mutex<ClosingDraft>) -> Ending {
         let worked = guarded(|| self.work(jobs));
         let (because, error) = match worked {
             Ok(because) => (because, None),
@@ -137,7 +146,7 @@ impl Work {
     }
 
     /// Does jobs until it is asked to leave; returns the reason for that.
-    fn work(&mut self, jobs: &Receiver<Job>) -> Result<String, WorkError> {
+    fn work(&mut self, jobs: &JobQueue) -> Result<String, WorkError> {
         loop {
             let job = match self.since {
                 None => jobs
@@ -206,6 +215,7 @@ impl Work {
 
     fn frame(&mut self, frame: Frame) -> Result<(), WorkError> {
         if self.is_too_late() {
+            self.leave_out(frame.entry.reason);
             return Ok(());
         }
         let ticket = self.rows.reserve();
@@ -229,6 +239,7 @@ impl Work {
             true => self.encode_frames(&batch, px)?,
             false => self.encode_clips(&batch, px)?,
         };
+        let tier = batch.tier;
         for ((ticket, frame), features) in
             batch.frames.into_iter().zip(embeddings.chunks_exact(dim))
         {
@@ -273,6 +284,11 @@ impl Work {
         }
         self.report.encoding += begun.elapsed().saturating_sub(self.report.drawing - drawn);
         self.report.batches += 1;
+        if self.target.keep_up {
+            let each = begun.elapsed() / (embeddings.len() / dim.max(1)).max(1) as u32;
+            let frames = BATCH.as_nanos() / each.as_nanos().max(1);
+            self.batches.at_most(tier, frames.min(1_000) as usize);
+        }
         while let Some(row) = self.rows.pop() {
             self.write(|writer| writer.frame(&row))?;
         }
@@ -353,6 +369,29 @@ impl Work {
         Ok(())
     }
 
+    /// Encodes what waits, as far as there is time, and leaves out the rest: then the rows between are complete.
+    fn encode_last(&mut self) -> Result<(), WorkError> {
+        self.encode_rest()?;
+        let mut is_incomplete = false;
+        while let Some(batch) = self.batches.drain() {
+            is_incomplete = true;
+            for (_, frame) in batch.frames {
+                self.leave_out(frame.entry.reason);
+            }
+        }
+        while is_incomplete && let Some(row) = self.rows.pop_ready() {
+            self.write(|writer| writer.frame(&row))?;
+        }
+        Ok(())
+    }
+
+    fn leave_out(&mut self, reason: Reason) {
+        self.left_out.push(reason);
+        if self.target.in_turn {
+            (self.announce)(FileEvent::LeftOut(reason));
+        }
+    }
+
     fn is_too_late(&self) -> bool {
         let since = self.leaving.get();
         since.is_some_and(|since| since.elapsed() >= GRACE)
@@ -378,6 +417,7 @@ impl Work {
         self.rows = RowOrder::default();
         self.report = Report::default();
         self.since = None;
+        self.left_out.clear();
         if let Some(writer) = self.writer.take() {
             self.writer = Some(if *writer.totals() == Totals::default() {
                 writer
@@ -394,11 +434,12 @@ impl Work {
         scaling: Duration,
         measuring: Duration,
     ) -> Result<Report, WorkError> {
-        while let Some(batch) = self.batches.drain() {
-            self.encode(batch)?;
-        }
+        self.encode_last()?;
         let begun = Instant::now();
         closing.times = self.times(scaling, measuring);
+        for reason in std::mem::take(&mut self.left_out) {
+            closing.leave_out(reason);
+        }
         self.writer()?.complete(&closing)?;
         if let Some(mut writer) = self.writer.take() {
             let (path, totals) = (writer.path().to_owned(), writer.totals().clone());
@@ -433,6 +474,9 @@ impl Work {
         }
         let mut closing = known.closing();
         closing.times = self.times(Duration::ZERO, Duration::ZERO);
+        for reason in std::mem::take(&mut self.left_out) {
+            closing.leave_out(reason);
+        }
         writer.keep(&closing, because)
     }
 

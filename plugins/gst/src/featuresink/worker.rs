@@ -3,11 +3,12 @@
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvError, RecvTimeoutError, Sender, bounded};
 
 use super::job::{Job, WorkError};
 
@@ -16,12 +17,45 @@ pub(super) const JOBS: usize = 16;
 /// The same where jobs are large.
 pub(super) const FEW_JOBS: usize = 4;
 
+/// Jobs that may wait where frames have a bound of their own: cues of half a minute and more.
+pub(super) const MANY_JOBS: usize = 512;
+
 /// When the worker was asked to leave.
 pub(super) type Leaving = Arc<OnceLock<Instant>>;
+
+/// How many frames wait in the queue.
+pub(super) type FrameCount = Arc<AtomicIsize>;
+
+/// The worker's end of the queue.
+pub(super) struct JobQueue {
+    jobs: Receiver<Job>,
+    frames: FrameCount,
+}
+
+impl JobQueue {
+    /// Takes the next job.
+    pub(super) fn recv(&self) -> Result<Job, RecvError> {
+        self.jobs.recv().inspect(|job| self.taken(job))
+    }
+
+    /// The same, until an instant.
+    pub(super) fn recv_deadline(&self, until: Instant) -> Result<Job, RecvTimeoutError> {
+        self.jobs
+            .recv_deadline(until)
+            .inspect(|job| self.taken(job))
+    }
+
+    fn taken(&self, job: &Job) {
+        if matches!(job, Job::Frame(_)) {
+            self.frames.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
 
 /// The running thread.
 pub(super) struct Worker {
     jobs: Sender<Job>,
+    frames: FrameCount,
     leaving: Leaving,
     thread: JoinHandle<()>,
 }
@@ -32,15 +66,21 @@ impl Worker {
     pub(super) fn start<T: 'static>(
         waiting: usize,
         leaving: Leaving,
-        work: impl FnOnce(&Receiver<Job>) -> T + Send + 'static,
+        work: impl FnOnce(&JobQueue) -> T + Send + 'static,
         ended: impl FnOnce(T) + Send + 'static,
     ) -> io::Result<Self> {
         let (jobs, queue) = bounded(waiting);
+        let frames = FrameCount::default();
+        let queue = JobQueue {
+            jobs: queue,
+            frames: frames.clone(),
+        };
         let thread = std::thread::Builder::new()
             .name("earmark-features".into())
             .spawn(move || ended(work(&queue)))?;
         Ok(Self {
             jobs,
+            frames,
             leaving,
             thread,
         })
@@ -49,6 +89,21 @@ impl Worker {
     /// The queue of jobs.
     pub(super) fn jobs(&self) -> Sender<Job> {
         self.jobs.clone()
+    }
+
+    /// The count of frames in the queue; whoever sends one adds it.
+    pub(super) fn frame_count(&self) -> FrameCount {
+        self.frames.clone()
+    }
+
+    /// Frames that wait in the queue.
+    pub(super) fn frames(&self) -> usize {
+        usize::try_from(self.frames.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Asks the worker to leave out what it cannot encode soon.
+    pub(super) fn hurry(&self) {
+        let _ = self.leaving.set(Instant::now());
     }
 
     /// Whether the thread has ended and passed on how. Nobody takes the jobs that are left.

@@ -216,6 +216,8 @@ fn closing(file: &Reading, last: Nanos) -> Closing {
         budget_tokens: number("budget_tokens"),
         candidates_per_min: number("candidates_per_min") as u32,
         frames_missed: number("frames_missed"),
+        // These are copied like every further attribute.
+        left_out: [0; 2],
         access_units_seen: number("access_units_seen"),
         access_units_passed: number("access_units_passed"),
         decoder: text("decoder"),

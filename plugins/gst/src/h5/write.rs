@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anchoring::cue::Cue;
-use anchoring::plan::{Anchor, Entry, Untaken};
+use anchoring::plan::{Anchor, Entry, Reason, Untaken};
 use anchoring::tier::Tokens;
 use anchoring::time::Nanos;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::events::{EventRow, Events};
 use super::output::{Append, Output};
 use super::tables::{Anchors, CHUNK_ROWS, Candidates, CueParts, Cues, Frames, ROUND};
-use super::{BECAUSE, H5Error, ModelNote, Precision, SCHEMA};
+use super::{BECAUSE, H5Error, LEFT_OUT, ModelNote, Precision, SCHEMA};
 use crate::atomic_file::Partial;
 use crate::frame_quality::FrameQuality;
 
@@ -66,6 +66,8 @@ pub struct Closing {
     pub candidates_per_min: u32,
     /// Plan entries without a frame.
     pub frames_missed: u64,
+    /// Those of them for which the encoder was too slow: all, and those of anchors.
+    pub left_out: [u64; 2],
     /// Access units that reached the gate.
     pub access_units_seen: u64,
     /// Those that it passed.
@@ -78,6 +80,15 @@ pub struct Closing {
     pub times: String,
     /// The warnings of the run.
     pub warnings: Vec<String>,
+}
+
+impl Closing {
+    /// Counts a planned frame for which the encoder is too slow.
+    pub fn leave_out(&mut self, reason: Reason) {
+        self.frames_missed += 1;
+        self.left_out[0] += 1;
+        self.left_out[1] += u64::from(reason == Reason::Anchor);
+    }
 }
 
 /// A row of `/frames`.
@@ -424,6 +435,11 @@ impl Writer {
         output.put("candidates_per_min", u64::from(closing.candidates_per_min))?;
         output.put("spent_tokens", self.written.spent_tokens)?;
         output.put("frames_missed", closing.frames_missed)?;
+        if closing.left_out[0] > 0 {
+            for (name, count) in LEFT_OUT.into_iter().zip(closing.left_out) {
+                output.put(name, count.to_string().as_str())?;
+            }
+        }
         output.put("access_units_seen", closing.access_units_seen)?;
         output.put("access_units_passed", closing.access_units_passed)?;
         output.put("decoder", closing.decoder.as_str())?;

@@ -98,6 +98,11 @@ impl Feed {
         }
     }
 
+    /// Whether the source is live.
+    pub(crate) fn live(&mut self, live: bool) {
+        self.harness.set_live(live);
+    }
+
     pub(crate) fn output(&self) -> PathBuf {
         self.dir.path().join("out.h5")
     }

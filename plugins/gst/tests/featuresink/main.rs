@@ -7,6 +7,8 @@ mod feed;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod keep_up;
+#[cfg(test)]
 mod models;
 #[cfg(test)]
 mod scenarios;

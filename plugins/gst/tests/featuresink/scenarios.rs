@@ -401,7 +401,7 @@ fn pauses_change_nothing() {
     let Some(place) = Place::new(Tier::High) else {
         return;
     };
-    let model = tiny::slow_encoder(place.dir.path());
+    let model = tiny::slow_encoder(place.dir.path(), 4);
     let run = place.run(&place.featuresink(&model));
     run.state(gst::State::Playing);
     let begun = Instant::now();

@@ -88,18 +88,19 @@ fn mean_colour() -> Vec<u8> {
 }
 
 /// As above, the slow way: the frame is blurred again and again before.
-fn slow_colour() -> Vec<u8> {
-    let names = ["picture", "a", "b", "c", "d"];
+fn slow_colour(blurs: usize) -> Vec<u8> {
+    let name = |k: usize| match k {
+        0 => "picture".to_owned(),
+        k => format!("blurred{k}"),
+    };
     let wide: [(&str, &[u8]); 3] = [
         ("kernel_shape", &[9, 9]),
         ("strides", &[1, 1]),
         ("pads", &[4, 4, 4, 4]),
     ];
-    let blurs = names.windows(2);
-    let mut nodes: Vec<Vec<u8>> = blurs
-        .map(|pair| node("AveragePool", pair[0], pair[1], &wide))
-        .collect();
-    nodes.push(node("GlobalAveragePool", "d", "pooled", &[]));
+    let blur = |k: usize| node("AveragePool", &name(k), &name(k + 1), &wide);
+    let mut nodes: Vec<Vec<u8>> = (0..blurs).map(blur).collect();
+    nodes.push(node("GlobalAveragePool", &name(blurs), "pooled", &[]));
     nodes.push(node("Flatten", "pooled", "colour", &[]));
     model(
         &nodes,
@@ -149,9 +150,9 @@ pub(crate) fn encoder(dir: &Path, change: impl Fn(String) -> String) -> PathBuf 
     encoder_of(dir, &mean_colour(), change)
 }
 
-/// Writes an encoder that takes its time. Returns the manifest's path.
-pub(crate) fn slow_encoder(dir: &Path) -> PathBuf {
-    encoder_of(dir, &slow_colour(), |m| m)
+/// Writes an encoder that takes its time, the more the more often it blurs. Returns the manifest's path.
+pub(crate) fn slow_encoder(dir: &Path, blurs: usize) -> PathBuf {
+    encoder_of(dir, &slow_colour(blurs), |m| m)
 }
 
 /// Writes an encoder that gives the mean colour of each quarter of a low-tier frame. Returns the manifest's path.
