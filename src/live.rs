@@ -6,7 +6,10 @@
 //! - `media`: watches the encoded pads and maps stream time to the wall clock. `skew`: measures how fast the camera's clocks run.
 //!   `damage`: leaves out frames that lost packets have damaged.
 //! - `source`: runs one source. `attempt`: one attempt to play it. `graph`: helpers for its graph. `seen`: its state, as others may read it.
+//! - `announced`: what the elements of a source say becomes events. `shared`: what all sources share.
+//! - `parts`: sound and video from devices of their own: one goes on while the other is lost.
 //! - `plan`: the settings of a source. `trial`: tries sources for some seconds. `secret`: hides passwords in texts.
+//! - `watch`: notices pipeline files that were changed.
 //! - `files`: names files, recovers what a killed run left, deletes the oldest.
 //! - `events`: events as JSON, and their queues.
 //! - `spool`: keeps events on disk until they are delivered. `mqtt`, `webhook`: deliver them.
@@ -14,6 +17,7 @@
 //! - `service`: notifies systemd.
 //! - `notices`: writes to stderr, each fault at most once a minute.
 
+mod announced;
 mod attempt;
 mod damage;
 mod events;
@@ -25,15 +29,18 @@ mod metrics;
 mod mqtt;
 mod notices;
 mod page;
+mod parts;
 mod plan;
 mod secret;
 mod seen;
 mod service;
+mod shared;
 mod skew;
 mod source;
 mod spool;
 pub mod supervisor;
 mod trial;
+mod watch;
 mod webhook;
 
 use std::path::Path;
@@ -46,7 +53,7 @@ use anyhow::{Context, bail};
 use serde_json::json;
 
 use crate::cli;
-use crate::pipeline::Events;
+use crate::pipeline::{Events, Pipeline};
 use crate::session;
 use crate::stop::Stop;
 use crate::terminal::{self, Output};
@@ -56,8 +63,10 @@ use notices::Notices;
 use page::Sources;
 use plan::{Asked, Plan, plans};
 use seen::SourceStatus;
-use source::{End, Shared, Source};
+use shared::Shared;
+use source::{End, Source};
 pub(crate) use trial::trial;
+use watch::Watch;
 
 /// How often the main thread wakes.
 const TICK: Duration = Duration::from_millis(100);
@@ -88,6 +97,7 @@ struct Playing {
 pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Result<()> {
     let begun = Instant::now();
     session::memory::stay_small();
+    let mut watch = Watch::new(&args.pipelines);
     let (folder, plans) = plans(&asked(args))?;
     for plan in &plans {
         session::check_models(&plan.pipeline)?;
@@ -109,7 +119,7 @@ pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Resu
         }
         None => None,
     };
-    let (live, outputs) = (
+    let (mut live, outputs) = (
         plans[0].pipeline.live.clone(),
         plans[0].pipeline.events.clone(),
     );
@@ -168,9 +178,18 @@ pub(crate) fn run(args: &cli::Live, output: Output, stop: &Stop) -> anyhow::Resu
                 "{MOST_HANGING} graphs of lost sources hang and block their threads: the process ends so that it can be restarted, and recovers open files then"
             );
         }
-        if again.swap(false, Ordering::Relaxed) {
+        let is_asked = again.swap(false, Ordering::Relaxed);
+        if is_asked {
+            watch.read_now();
+        }
+        if is_asked || watch.has_changed() {
             service::notify("RELOADING=1");
-            reload(args, &mut playing, &shared);
+            if let Some(pipeline) = reload(args, &mut playing, &shared) {
+                live = pipeline.live;
+                if pipeline.events != outputs {
+                    terminal::tell("where events go is read only at the start, so that stays");
+                }
+            }
             note(&seen, &playing);
             service::notify("READY=1");
         }
@@ -249,8 +268,8 @@ fn note(seen: &Sources, playing: &[Playing]) {
 }
 
 /// Reads the pipelines again: keeps unchanged sources, closes those that are gone or changed, starts those that are new or changed. If
-/// anything is wrong, keeps everything as it is.
-fn reload(args: &cli::Live, playing: &mut Vec<Playing>, shared: &Shared) {
+/// anything is wrong, keeps everything as it is. Returns the first pipeline, if nothing is.
+fn reload(args: &cli::Live, playing: &mut Vec<Playing>, shared: &Shared) -> Option<Pipeline> {
     let read = plans(&asked(args)).and_then(|(_, plans)| {
         for plan in &plans {
             session::check_models(&plan.pipeline)?;
@@ -263,7 +282,7 @@ fn reload(args: &cli::Live, playing: &mut Vec<Playing>, shared: &Shared) {
             terminal::tell(&format!(
                 "the pipelines have errors, so nothing changes: {e:#}"
             ));
-            return;
+            return None;
         }
     };
     let stays = |source: &Playing| plans.iter().any(|plan| plan.key() == source.key);
@@ -279,6 +298,7 @@ fn reload(args: &cli::Live, playing: &mut Vec<Playing>, shared: &Shared) {
     while stopping(playing) && since.elapsed() < LAST {
         std::thread::sleep(TICK / 10);
     }
+    let first = plans.first().map(|plan| plan.pipeline.clone());
     let before = playing.len();
     playing.retain(|source| stays(source));
     let kept = playing.len();
@@ -296,6 +316,7 @@ fn reload(args: &cli::Live, playing: &mut Vec<Playing>, shared: &Shared) {
         before - kept,
         playing.len() - kept
     ));
+    first
 }
 
 /// Starts the outputs for events.
@@ -375,7 +396,9 @@ fn end(playing: Vec<Playing>, took: Duration, output: Output) -> anyhow::Result<
             "encoded_frames": number(&counts.frames),
             "files": number(&counts.files),
             "anchors": number(&counts.anchors),
-            "frames": number(&counts.taken),
+            "frames": number(&counts.taken).saturating_sub(number(&counts.left_out)),
+            "left_out": number(&counts.left_out),
+            "left_out_anchors": number(&counts.left_out_anchors),
             "spent_tokens": number(&counts.tokens),
             "abandoned": number(&counts.abandoned),
             "damaged": number(&counts.damaged),
@@ -386,8 +409,14 @@ fn end(playing: Vec<Playing>, took: Duration, output: Output) -> anyhow::Result<
         terminal::print(&format!("{value:#}"))?;
     } else {
         for source in &all {
+            let left_out = match source["left_out"].as_u64() {
+                None | Some(0) => String::new(),
+                Some(frames) => {
+                    format!("; {frames} frames were left out, as the encoder was too slow")
+                }
+            };
             terminal::tell(&format!(
-                "{}: {} files, {} frames, {} anchors, {} tokens; started {} times",
+                "{}: {} files, {} frames, {} anchors, {} tokens; started {} times{left_out}",
                 source["name"].as_str().unwrap_or_default(),
                 source["files"],
                 source["frames"],

@@ -4,15 +4,18 @@
 //!
 //! - `runs`: a file at real speed, a kill, pipelines read again, what is wrong with a pipeline.
 //! - `faults`: a camera that is killed, frozen, refuses, and has no sound. `disk`: a disk that is full or may not be written.
+//! - `devices`: a microphone that is unplugged. `slow`: an encoder that is too slow.
 //! - `hostile`: a camera, a broker and clients that send anything; what is never written.
 //! - `udp`: packets that are lost, a stream that begins anew.
 //! - `out`: what others receive.
 
+mod devices;
 mod disk;
 mod faults;
 mod hostile;
 mod out;
 mod runs;
+mod slow;
 mod udp;
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -14,7 +14,8 @@ Examples:
   earmark live pipelines/live_file.yaml --set url=kitchen.mp4 --output DIR --events -
 
 It goes on until ^C or SIGTERM, and closes its files. A source that is lost is tried again, for ever. One folder a day, one file an hour
-(live: { segment_minutes: 60 }); a file gets its final name, .h5, when it is complete. SIGHUP reads the pipelines again.")]
+(live: { segment_minutes: 60 }); a file gets its final name, .h5, when it is complete. The pipelines are read again when a file
+changes, and on SIGHUP.")]
 pub struct Live {
     /// Pipelines (YAML); one may have many `sources`.
     #[arg(required = true, value_name = "PIPELINE")]

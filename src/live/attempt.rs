@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::graph::choose_streams;
 use super::media::{Kind, Media, now_ns};
-use super::plan::Plan;
+use super::plan::{Parts, Plan};
 use super::seen::SourceStatus;
 use super::skew::Skew;
 use super::{damage, files};
@@ -39,15 +39,19 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// Builds the graph. `epoch`: how often the source was started.
-    pub(super) fn build(plan: &Plan, seen: &Arc<SourceStatus>, epoch: u64) -> anyhow::Result<Self> {
+    /// Builds the graph. `epoch`: how often the source was started. `parts`: what it plays.
+    pub(super) fn build(
+        plan: &Plan,
+        seen: &Arc<SourceStatus>,
+        epoch: u64,
+        parts: Parts,
+    ) -> anyhow::Result<Self> {
         let input = Input {
             given: plan.about.clone(),
             uri: plan.about.clone(),
             path: None,
         };
-        let hears = plan.pipeline.find("eventness").is_some();
-        let sees = !plan.pipeline.live.sound_only;
+        let Parts { sees, hears } = parts;
         let stream = Stream::build(
             &plan.pipeline,
             &input,
@@ -102,6 +106,7 @@ impl Attempt {
 /// Tells the sink where its files go.
 fn name_files(plan: &Plan, epoch: u64, sink: &gst::Element, media: &Arc<Media>) {
     let seconds = plan.pipeline.live.segment_minutes * 60.0;
+    sink.set_property("keep-up", true);
     sink.set_property("segment-s", (seconds.round() as u32).max(1));
     sink.set_property(
         "location",

@@ -1,7 +1,7 @@
 //! Watches the encoded pads of one source: whether media arrives, when, and how stream time maps to the wall clock.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -33,6 +33,7 @@ pub(super) enum Kind {
 pub(super) struct Media {
     frames: AtomicU64,
     sounds: AtomicU64,
+    ended: [AtomicBool; 2],
     times: Mutex<Times>,
 }
 
@@ -68,6 +69,16 @@ impl Wall {
 impl Media {
     /// Watches a pad from now on.
     pub(super) fn watch(self: &Arc<Self>, pad: &gst::Pad, kind: Kind) {
+        let media = self.clone();
+        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            if info
+                .event()
+                .is_some_and(|event| event.type_() == gst::EventType::Eos)
+            {
+                media.ended[kind as usize].store(true, Ordering::Relaxed);
+            }
+            gst::PadProbeReturn::Ok
+        });
         let media = self.clone();
         let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
         pad.add_probe(kinds, move |pad, info| {
@@ -134,6 +145,11 @@ impl Media {
     /// Number of audio buffers.
     pub(super) fn sounds(&self) -> u64 {
         self.sounds.load(Ordering::Relaxed)
+    }
+
+    /// Whether media of a kind has ended.
+    pub(super) fn ended(&self, kind: Kind) -> bool {
+        self.ended[kind as usize].load(Ordering::Relaxed)
     }
 
     /// Time since media of a kind last arrived; `None` if it never did.

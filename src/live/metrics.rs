@@ -68,7 +68,7 @@ pub(super) fn text(sources: &[Arc<SourceStatus>], lost: &[(&'static str, u64)]) 
         lines.collect(),
     );
     type Pick = fn(&SourceStatus) -> &AtomicU64;
-    let counters: [(&str, &str, Pick); 10] = [
+    let counters: [(&str, &str, Pick); 12] = [
         (
             "earmark_encoded_frames_total",
             "Encoded frames received",
@@ -90,6 +90,16 @@ pub(super) fn text(sources: &[Arc<SourceStatus>], lost: &[(&'static str, u64)]) 
             "earmark_frames_missed_total",
             "Planned frames that nothing could serve",
             |s| &s.counts.missed,
+        ),
+        (
+            "earmark_frames_left_out_total",
+            "Frames taken, but left out because the encoder was too slow",
+            |s| &s.counts.left_out,
+        ),
+        (
+            "earmark_anchor_frames_left_out_total",
+            "Those of them that an anchor had asked for",
+            |s| &s.counts.left_out_anchors,
         ),
         (
             "earmark_damaged_frames_total",
@@ -114,6 +124,19 @@ pub(super) fn text(sources: &[Arc<SourceStatus>], lost: &[(&'static str, u64)]) 
             .map(|(seen, _)| (of(&seen.name), number(pick(seen)) as f64));
         family(name, "counter", help, lines.collect());
     }
+    let lines = all.iter().flat_map(|(seen, now)| {
+        ["frames", "sound"].map(|media| {
+            let without = now.without.contains(&media);
+            let labels = format!("{},media=\"{media}\"", of(&seen.name));
+            (labels, f64::from(u8::from(without)))
+        })
+    });
+    family(
+        "earmark_source_without",
+        "gauge",
+        "1 while frames or sound do not arrive though the rest does",
+        lines.collect(),
+    );
     let lines = all
         .iter()
         .filter_map(|(seen, now)| Some((of(&seen.name), now.wall?.uncertainty.as_secs_f64())));

@@ -8,6 +8,7 @@ use anchoring::settings::Policy;
 use anyhow::Context;
 
 use super::files;
+use super::media::Kind;
 use super::secret::without_password;
 use super::supervisor::Limits;
 use crate::failure::Usage;
@@ -24,6 +25,7 @@ pub(super) struct Asked<'a> {
 }
 
 /// The settings of one source.
+#[derive(Clone)]
 pub(super) struct Plan {
     pub(super) name: String,
     pub(super) pipeline: Pipeline,
@@ -43,7 +45,62 @@ impl Plan {
         // The other sources do not matter to this one.
         let mut pipeline = self.pipeline.clone();
         pipeline.sources.clear();
+        // How long files are kept is nothing to a source.
+        let live = Live::default();
+        pipeline.live.keep_days = live.keep_days;
+        pipeline.live.keep_gb = live.keep_gb;
+        pipeline.live.free_gb = live.free_gb;
+        for key in ["keep_days", "keep_gb", "free_gb"] {
+            pipeline.config["live"][key] = serde_json::Value::Null;
+        }
         format!("{} {:?} {:?}", self.name, self.folder, pipeline)
+    }
+}
+
+/// Which media of a source are played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parts {
+    pub(super) sees: bool,
+    pub(super) hears: bool,
+}
+
+impl Parts {
+    /// What a pipeline wants.
+    pub(super) fn wanted(plan: &Plan) -> Self {
+        Self {
+            sees: !plan.pipeline.live.sound_only,
+            hears: plan.pipeline.find("eventness").is_some(),
+        }
+    }
+
+    /// Whether a medium is among them.
+    pub(super) fn has(self, kind: Kind) -> bool {
+        match kind {
+            Kind::Video => self.sees,
+            Kind::Audio => self.hears,
+        }
+    }
+
+    /// One alone.
+    pub(super) fn only(kind: Kind) -> Self {
+        Self {
+            sees: kind == Kind::Video,
+            hears: kind == Kind::Audio,
+        }
+    }
+
+    /// All but one.
+    pub(super) fn without(self, kind: Kind) -> Self {
+        match kind {
+            Kind::Video => Self {
+                sees: false,
+                ..self
+            },
+            Kind::Audio => Self {
+                hears: false,
+                ..self
+            },
+        }
     }
 }
 

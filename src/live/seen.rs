@@ -30,6 +30,9 @@ pub(super) struct Counts {
     /// Tokens that the budget has earned.
     pub(super) earned: AtomicU64,
     pub(super) missed: AtomicU64,
+    /// Frames left out because the encoder was too slow, and those of anchors among them.
+    pub(super) left_out: AtomicU64,
+    pub(super) left_out_anchors: AtomicU64,
     /// Bytes in the gate.
     pub(super) held: AtomicU64,
     pub(super) files: AtomicU64,

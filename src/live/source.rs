@@ -1,39 +1,27 @@
 //! One source: plays it, watches it, tears it down and restarts it, as its supervisor decides.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded};
 use gst::prelude::*;
 
+use super::announced::Announced;
 use super::attempt::Attempt;
-use super::events::{Anchor, Event, Hub, Place};
+use super::events::Event;
 use super::graph::{drain, explain, stop};
 use super::media::{Kind, Media, now_ns};
-use super::notices::Notices;
-use super::plan::{Plan, limits};
+use super::parts::LostParts;
+use super::plan::{Parts, Plan, limits};
 use super::seen::SourceStatus;
+use super::shared::Shared;
 use super::supervisor::{Action, Cause, State, Supervisor};
 
 /// How often a source is checked.
 const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
 /// Time after which missing video or audio is reported.
 const GONE: Duration = Duration::from_secs(10);
-
-/// Most anchors whose frame may still come, and that may still be written.
-const RECENT: usize = 256;
-
-/// State that all sources share.
-#[derive(Clone)]
-pub(super) struct Shared {
-    pub(super) stop: Arc<AtomicBool>,
-    /// Abandoned graphs that still hang.
-    pub(super) hanging: Arc<AtomicUsize>,
-    pub(super) notices: Arc<Notices>,
-    pub(super) hub: Hub,
-}
 
 /// How a source ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,13 +40,11 @@ pub(super) struct Source {
     supervisor: Supervisor,
     begun: Instant,
     attempt: Option<Attempt>,
+    parts: LostParts,
     /// The attempt that is being torn down.
     down: Option<Teardown>,
     changes: u64,
-    /// The last anchors that were announced: start of the source, number, event.
-    announced: VecDeque<(u64, u32, Event)>,
-    /// File, row and event of the last anchors, where frames are sent as JPEG.
-    recent: VecDeque<(String, u32, String)>,
+    announced: Announced,
     last: State,
     why: String,
     finished: bool,
@@ -85,10 +71,10 @@ impl Source {
             supervisor: Supervisor::new(limits(&plan.pipeline.live), seed, Duration::ZERO),
             begun: Instant::now(),
             attempt: None,
+            parts: LostParts::default(),
             down: None,
             changes: 0,
-            announced: VecDeque::new(),
-            recent: VecDeque::new(),
+            announced: Announced::default(),
             last: State::Stopped,
             why: String::new(),
             finished: false,
@@ -106,6 +92,9 @@ impl Source {
             }
             self.listen(now);
             self.check(now);
+            if self.supervisor.state() != State::Stopping {
+                self.find();
+            }
             match self.supervisor.tick(self.begun.elapsed()) {
                 Some(Action::Start) => self.start(),
                 Some(Action::TakeDown) => {
@@ -117,6 +106,7 @@ impl Source {
             }
             self.tell_state();
             if self.supervisor.state() == State::Stopped {
+                self.parts.end();
                 let failed =
                     self.finished && !self.supervisor.faults().keys().all(|c| *c == Cause::Ended);
                 return if failed { End::Failed } else { End::Done };
@@ -137,22 +127,63 @@ impl Source {
         }
     }
 
+    /// The device of its own to which an element belongs.
+    fn part_of(&self, element: &gst::Object) -> Option<Kind> {
+        let part = self.attempt.as_ref()?.stream.part_of(element)?;
+        Some([Kind::Video, Kind::Audio][part])
+    }
+
+    /// A device of its own is lost: starts again without it, if that leaves something.
+    fn lose(&mut self, kind: Kind, cause: Cause, why: String) {
+        let slowest = Duration::from_secs(self.plan.pipeline.live.slow_retry_s.into());
+        let wanted = Parts::wanted(&self.plan);
+        let goes_on = match kind {
+            _ if !self.parts.lose(kind, wanted, slowest) => "",
+            Kind::Video => "; the sound is recorded without it",
+            Kind::Audio => "; frames are taken evenly without it",
+        };
+        self.fail(cause, why + goes_on);
+    }
+
+    /// Tries what is lost; starts again once it is back.
+    fn find(&mut self) {
+        let back = match self.parts.tick(&self.plan, &self.shared.hanging) {
+            None => return,
+            Some(Kind::Video) => "the frames are back",
+            Some(Kind::Audio) => "the sound is back",
+        };
+        self.shared.notices.say(&self.plan.name, back, back);
+        if self.attempt.is_some() {
+            self.why = format!("{back}: it starts again with both");
+            self.supervisor
+                .failed(Cause::Returned, self.begun.elapsed());
+            if self.supervisor.state() == State::Restarting {
+                self.take_down();
+            }
+        }
+    }
+
     /// Builds the graph and starts it.
     fn start(&mut self) {
-        match Attempt::build(&self.plan, &self.seen, self.supervisor.starts()) {
+        let parts = self.parts.left(Parts::wanted(&self.plan));
+        match Attempt::build(&self.plan, &self.seen, self.supervisor.starts(), parts) {
             Ok(attempt) => {
                 let played = attempt.stream.pipeline.set_state(gst::State::Playing);
                 let bus = attempt.bus.clone();
                 self.attempt = Some(attempt);
                 if played.is_err() {
-                    let (cause, why) = bus
-                        .iter()
-                        .find_map(|message| match message.view() {
-                            gst::MessageView::Error(error) => Some(explain(error)),
-                            _ => None,
-                        })
-                        .unwrap_or((Cause::Lost, "the graph does not start".into()));
-                    self.fail(cause, why);
+                    let error = bus.iter().find_map(|message| match message.view() {
+                        gst::MessageView::Error(error) => {
+                            let part = error.src().and_then(|src| self.part_of(src));
+                            Some((part, explain(error)))
+                        }
+                        _ => None,
+                    });
+                    match error {
+                        Some((Some(kind), (_, why))) => self.lose(kind, Cause::Lost, why),
+                        Some((None, (cause, why))) => self.fail(cause, why),
+                        None => self.fail(Cause::Lost, "the graph does not start".into()),
+                    }
                 }
             }
             Err(e) => self.fail(Cause::Work, format!("{e:#}")),
@@ -205,7 +236,10 @@ impl Source {
             }
             gst::MessageView::Error(error) if self.down.is_none() => {
                 let (cause, why) = explain(error);
-                self.fail(cause, why);
+                match error.src().and_then(|src| self.part_of(src)) {
+                    Some(kind) => self.lose(kind, Cause::Lost, why),
+                    None => self.fail(cause, why),
+                }
             }
             gst::MessageView::Warning(warning) => {
                 self.seen.counts.warnings.fetch_add(1, Ordering::Relaxed);
@@ -219,80 +253,9 @@ impl Source {
             }
             gst::MessageView::Element(element) => {
                 if let Some(structure) = element.structure() {
-                    self.element(structure);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn element(&mut self, structure: &gst::StructureRef) {
-        let (plan, hub) = (&self.plan, &self.shared.hub);
-        let counts = &self.seen.counts;
-        match structure.name().as_str() {
-            // By the gate, as soon as it is decided, and by the sink, once it is written; the latter may overtake the former.
-            "earmark-anchor-decided" | "earmark-anchor" => {
-                let Some(anchor) = Anchor::read(structure) else {
-                    return;
-                };
-                let epoch = self.supervisor.starts();
-                let is_it = |one: &&(u64, u32, Event)| (one.0, one.1) == (epoch, anchor.id);
-                let known = self.announced.iter().rev().find(is_it);
-                let event = match known {
-                    Some((.., event)) => event.clone(),
-                    None => {
-                        let wall = self.seen.now().wall;
-                        let at = wall.map_or_else(now_ns, |wall| wall.at(anchor.onset_ns));
-                        counts.anchors.fetch_add(1, Ordering::Relaxed);
-                        self.seen.heard.anchor(at, &anchor.label, anchor.score);
-                        let event = Event::anchor(&plan.name, &plan.run, epoch, &anchor, wall);
-                        hub.send(event.clone());
-                        self.announced.push_back((epoch, anchor.id, event.clone()));
-                        if self.announced.len() > RECENT {
-                            self.announced.pop_front();
-                        }
-                        event
-                    }
-                };
-                let Some(place) = Place::read(structure) else {
-                    return;
-                };
-                let event = event.written(&place, &plan.folder);
-                if plan.pipeline.events.jpeg {
-                    let id = event.id().to_owned();
-                    self.recent.push_back((place.location, place.row, id));
-                    if self.recent.len() > RECENT {
-                        self.recent.pop_front();
-                    }
-                }
-                hub.send(event);
-            }
-            "earmark-thumbnail" if plan.pipeline.events.jpeg => {
-                let location = structure.get::<String>("location").unwrap_or_default();
-                let row = structure.get::<u32>("row").ok();
-                let is_it = |one: &&(String, u32, String)| one.0 == location && Some(one.1) == row;
-                if let Some((.., anchor)) = self.recent.iter().rev().find(is_it)
-                    && let Ok(jpeg) = structure.get::<gst::glib::Bytes>("jpeg")
-                {
-                    hub.send(Event::image(&plan.name, anchor, &jpeg));
-                }
-            }
-            "earmark-segment" => {
-                let number = |field| structure.get::<u64>(field).unwrap_or(0);
-                let all = ["frames", "anchors", "cues", "tokens"].map(number);
-                counts.files.fetch_add(1, Ordering::Relaxed);
-                let location = structure.get::<String>("location").unwrap_or_default();
-                hub.send(Event::file(
-                    &plan.name,
-                    &plan.run,
-                    &location,
-                    &plan.folder,
-                    all,
-                ));
-            }
-            "earmark-kept" => {
-                if let Ok(text) = structure.get::<String>("text") {
-                    self.shared.notices.say(&plan.name, "kept", &text);
+                    let epoch = self.supervisor.starts();
+                    self.announced
+                        .element(structure, epoch, &self.plan, &self.shared, &self.seen);
                 }
             }
             _ => {}
@@ -375,14 +338,18 @@ impl Source {
         let Some(attempt) = &mut self.attempt else {
             return;
         };
-        let kinds = [
-            (Kind::Video, "frames", !self.plan.pipeline.live.sound_only),
-            (Kind::Audio, "sound", attempt.stream.ears.is_some()),
-        ];
-        let mut without = Vec::new();
-        for (at, (kind, word, wanted)) in kinds.into_iter().enumerate() {
+        let wanted = Parts::wanted(&self.plan);
+        // A file that ended does not come back.
+        let comes_back = attempt.stream.is_apart() && self.plan.pipeline.find("filesrc").is_none();
+        let (mut without, mut lost) = (Vec::new(), None);
+        for (at, (kind, word)) in [(Kind::Video, "frames"), (Kind::Audio, "sound")]
+            .into_iter()
+            .enumerate()
+        {
             let quiet = media.quiet(kind).unwrap_or(healthy);
-            let gone = wanted && quiet >= GONE;
+            let is_lost = self.parts.is_lost(kind);
+            let ended = comes_back && media.ended(kind);
+            let gone = wanted.has(kind) && (is_lost || ended || quiet >= GONE);
             if gone {
                 without.push(word);
             }
@@ -390,6 +357,13 @@ impl Source {
                 continue;
             }
             attempt.gone[at] = gone;
+            if is_lost {
+                continue;
+            }
+            if gone && comes_back {
+                lost = Some((kind, format!("no {word} any more")));
+                continue;
+            }
             let text = match (gone, kind) {
                 (false, _) => format!("{word} comes again"),
                 (true, Kind::Video) => "no frames arrive: the sound is still recorded".into(),
@@ -402,6 +376,9 @@ impl Source {
         {
             let mut seen = self.seen.lock();
             seen.without = without;
+        }
+        if let Some((kind, why)) = lost {
+            self.lose(kind, Cause::Silence, why);
         }
     }
 
@@ -515,9 +492,12 @@ impl Source {
                 .collect();
         }
         if state == State::Healthy && self.supervisor.starts() > 1 {
-            self.shared
-                .notices
-                .say(&self.plan.name, "back", "it is back");
+            let text = match [Kind::Video, Kind::Audio].map(|kind| self.parts.is_lost(kind)) {
+                [true, _] => "it goes on without frames",
+                [_, true] => "it goes on without sound",
+                _ => "it is back",
+            };
+            self.shared.notices.say(&self.plan.name, text, text);
         }
         self.shared.hub.send(Event::state(
             &self.plan.name,

@@ -120,6 +120,8 @@ pub enum Cause {
     Times,
     /// Decoding, encoding or writing failed.
     Work,
+    /// A part that was lost is there again, and is played from here on.
+    Returned,
 }
 
 impl Cause {
@@ -133,6 +135,7 @@ impl Cause {
             Self::Ended => "ended",
             Self::Times => "times",
             Self::Work => "work",
+            Self::Returned => "returned",
         }
     }
 }

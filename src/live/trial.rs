@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::attempt::Attempt;
 use super::graph::{drain, explain, stop};
-use super::plan::{Asked, Plan, plans};
+use super::plan::{Asked, Parts, Plan, plans};
 use super::seen::SourceStatus;
 use crate::session;
 use crate::terminal::{Output, print};
@@ -139,7 +139,8 @@ fn try_one(plan: &Plan, play: Duration) -> Finding {
         lines: Vec::new(),
         json: json!({}),
     };
-    let attempt = match Attempt::build(plan, &Arc::new(SourceStatus::new(&plan.name)), 1) {
+    let nobody = Arc::new(SourceStatus::new(&plan.name));
+    let attempt = match Attempt::build(plan, &nobody, 1, Parts::wanted(plan)) {
         Ok(attempt) => attempt,
         Err(e) => return nothing(format!("{e:#}")),
     };
@@ -194,8 +195,7 @@ fn try_one(plan: &Plan, play: Duration) -> Finding {
     let lost = lost(&stream.pipeline);
     let ahead_ms = ears.map(|ears| ears.property::<u64>("hears-ahead") / 1_000_000);
     take_down(attempt);
-    let hears = plan.pipeline.find("eventness").is_some();
-    let sees = !plan.pipeline.live.sound_only;
+    let Parts { sees, hears } = Parts::wanted(plan);
     let mut finding = found(&lock(&video), &lock(&audio), hears, sees, lost, begun);
     if let Some(ahead_ms) = ahead_ms {
         let own_ms = u64::from(plan.pipeline.settings.budget.look_ahead_ms);

@@ -7,9 +7,10 @@ use super::problem::either;
 use crate::machine::packages;
 
 /// Properties that the command sets itself, so no section and no graph may.
-pub(super) const OURS: [&str; 12] = [
+pub(super) const OURS: [&str; 13] = [
     "location",
     "segment-s",
+    "keep-up",
     "early-cues",
     "overwrite",
     "video-id",

@@ -113,6 +113,23 @@ pub(super) fn choose(graph: &Graph, part: Pass, has_video: bool, has_audio: bool
     }
 }
 
+/// Which elements bring the video, and which the sound, to the gate; `None` if some bring both, or if either is missing.
+pub(super) fn apart(graph: &Graph) -> Option<[Vec<bool>; 2]> {
+    let roles = roles(graph);
+    let above = |role: Role| {
+        let gate = graph.find("anchorgate");
+        let mut links = 0..graph.links.len();
+        let link = links.find(|&k| Some(graph.links[k].to.node) == gate && roles[k] == role)?;
+        Some(graph.above(graph.links[link].from.node))
+    };
+    let (video, sound) = (above(Role::Video)?, above(Role::Audio)?);
+    let is_shared = video
+        .iter()
+        .zip(&sound)
+        .any(|(video, sound)| *video && *sound);
+    (!is_shared).then_some([video, sound])
+}
+
 /// A link carries what its branch brings to the gate; before the branches part, it carries neither.
 fn roles(graph: &Graph) -> Vec<Role> {
     let gate = graph.find("anchorgate");

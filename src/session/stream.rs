@@ -20,6 +20,8 @@ pub(crate) struct Stream {
     pub ears: Option<gst::Element>,
     /// Writes the files.
     pub sink: gst::Element,
+    /// Names of the elements that bring the video, and of those that bring the sound, if each has sources of its own.
+    apart: Option<[Vec<String>; 2]>,
 }
 
 impl Stream {
@@ -69,7 +71,36 @@ impl Stream {
             gate,
             ears: built.element("eventness"),
             sink,
+            apart: pass::apart(&pipeline.graph).map(|both| {
+                let names = pipeline.graph.names();
+                both.map(|is_in| {
+                    let named = names.iter().zip(is_in).filter(|(_, is_in)| *is_in);
+                    named.map(|(name, _)| name.clone()).collect()
+                })
+            }),
             pipeline: built.pipeline,
         })
+    }
+
+    /// Whether video and sound have sources of their own.
+    pub(crate) fn is_apart(&self) -> bool {
+        self.apart.is_some()
+    }
+
+    /// If video and sound have sources of their own: 0 if this object belongs to the video's, 1 if to the sound's.
+    pub(crate) fn part_of(&self, object: &gst::Object) -> Option<usize> {
+        let apart = self.apart.as_ref()?;
+        let mut next = Some(object.clone());
+        while let Some(object) = next {
+            let name = object.name();
+            if let Some(part) = apart
+                .iter()
+                .position(|part| part.iter().any(|one| *one == name))
+            {
+                return Some(part);
+            }
+            next = object.parent();
+        }
+        None
     }
 }

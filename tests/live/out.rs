@@ -15,7 +15,7 @@ use crate::recordings::{folder, root};
 use crate::validate::{earmark, seen};
 
 /// A port that nobody uses right now.
-fn free() -> u16 {
+pub(super) fn free() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
@@ -319,7 +319,7 @@ fn a_web_server_that_fails_gets_every_anchor_later() {
 }
 
 /// What a server answers to a request, whole.
-fn ask(port: u16, request: &str) -> String {
+pub(super) fn ask(port: u16, request: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(LONGEST)).unwrap();
     write!(stream, "{request}\r\nConnection: close\r\n\r\n").unwrap();

@@ -383,13 +383,64 @@ fn rereading_pipelines_does_not_interrupt_unchanged_sources() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(running.said().contains("wrong"), "{}", running.said());
-    let events = running.events();
-    let starts = events
-        .iter()
-        .filter(|event| event["source"] == "stays" && event["state"] == "starting");
-    assert_eq!(starts.count(), 1);
+    // Nobody tells it from here on. As many editors do it: another file takes the place.
+    let text = std::fs::read_to_string(&pipeline).unwrap();
+    let other = folder.join("many.yaml~");
+    let comes = text.find("  - { name: comes").unwrap();
+    let fine = text[..comes].replace("wrong: 1\n", "");
+    std::fs::write(&other, &fine).unwrap();
+    std::fs::rename(&other, &pipeline).unwrap();
+    running.until("the change", |events| is(events, "comes", "stopped"));
+    // Wrong again: told once, and never mind.
+    let wrong = fine.replace("max_gap_ms: 30000", "max_gap_ms: -1");
+    std::fs::write(&pipeline, &wrong).unwrap();
+    let begun = Instant::now();
+    while !running.said().contains("max_gap_ms") {
+        assert!(begun.elapsed() < LONGEST, "{}", running.said());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let checked = earmark(&folder, &["validate", "many.yaml"]);
+    let problem = seen(&checked);
+    let problem = problem
+        .lines()
+        .find(|line| line.contains("max_gap_ms"))
+        .unwrap();
+    assert!(
+        running.said().contains(problem.trim()),
+        "{problem}: {}",
+        running.said()
+    );
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(running.said().matches("so nothing changes").count(), 2);
+    // How long files are kept is no reason to interrupt anybody; a threshold is.
+    let starts = |events: &[Value]| {
+        let starts = |event: &&Value| event["source"] == "stays" && event["state"] == "starting";
+        events.iter().filter(starts).count()
+    };
+    std::fs::write(&pipeline, fine.replace("keep_gb: 0 ", "keep_gb: 9 ")).unwrap();
+    let begun = Instant::now();
+    while !running
+        .said()
+        .contains("1 sources go on, 0 were closed, 0 were started")
+    {
+        assert!(begun.elapsed() < LONGEST, "{}", running.said());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(starts(&running.events()), 1);
+    std::fs::write(
+        &pipeline,
+        fine.replace("tokens_per_s: 49", "tokens_per_s: 98"),
+    )
+    .unwrap();
+    running.until("the other budget", |events| {
+        starts(events) == 2 && is(events, "stays", "healthy")
+    });
     running.stop();
-    assert_eq!(whole(&folder, &folder.join("out")).len(), 3);
+    let files = whole(&folder, &folder.join("out"));
+    assert_eq!(files.len(), 4);
+    let last = files.last().unwrap().to_str().unwrap();
+    let budget = seen(&earmark(&folder, &["inspect", "--json", last]));
+    assert!(budget.contains("98"), "{budget}");
 }
 
 /// Readers follow a file while it is written; what is older than the flush interval is there.

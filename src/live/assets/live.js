@@ -38,6 +38,7 @@ function show(source) {
   const rows = [
     ["anchors", number(source.anchors)], ["frames taken", number(source.frames)], ["frames missed", number(source.missed)],
     ["tokens spent", number(source.tokens)], ["tokens left", number(Math.max(left, 0))], ["files", number(source.files)],
+    ["left out", source.left_out ? `${number(source.left_out)}, ${number(source.left_out_anchors)} of anchors` : "0"],
     ["starts", number(source.starts)], ["clock", source.wall_uncertainty_ms == null ? "unknown" : `± ${source.wall_uncertainty_ms} ms`],
   ];
   const table = node.querySelector("dl");

@@ -19,7 +19,7 @@ fn fed(live: bool, frames: i64, set: impl Fn(&gst::Element)) -> Feed {
         set(sink);
     });
     feed.live(live);
-    feed.pictures_of(64, 36);
+    feed.frames_of(64, 36);
     feed.plan(frames * 40, 1 << 20);
     for k in 0..frames {
         let ms = k * 40;
