@@ -122,9 +122,14 @@ impl Source {
         let now = self.begun.elapsed();
         self.supervisor.failed(cause, now);
         if self.supervisor.state() == State::Restarting {
-            self.say_fault(cause);
+            self.say_fault(cause, cause.name());
             self.take_down();
         }
+    }
+
+    /// Whether it plays a file, which ends once, and waits for the encoder.
+    fn is_file(&self) -> bool {
+        self.plan.pipeline.find("filesrc").is_some()
     }
 
     /// The device of its own to which an element belongs.
@@ -142,7 +147,12 @@ impl Source {
             Kind::Video => "; the sound is recorded without it",
             Kind::Audio => "; frames are taken evenly without it",
         };
-        self.fail(cause, why + goes_on);
+        self.why = why + goes_on;
+        self.supervisor.failed(cause, self.begun.elapsed());
+        if self.supervisor.state() == State::Restarting {
+            self.say_fault(cause, &format!("{} {kind:?}", cause.name()));
+            self.take_down();
+        }
     }
 
     /// Tries what is lost; starts again once it is back.
@@ -228,7 +238,7 @@ impl Source {
                 }
                 if self.down.is_none() && self.supervisor.state() != State::Stopping {
                     // A file ends once; a stream comes back.
-                    self.finished = self.plan.pipeline.find("filesrc").is_some();
+                    self.finished = self.is_file();
                     if !self.finished {
                         self.fail(Cause::Ended, "the stream ended".into());
                     }
@@ -279,7 +289,8 @@ impl Source {
             .counts
             .sounds
             .fetch_add(came[1], Ordering::Relaxed);
-        if came != [0; 2] {
+        // A file that has begun is never silent: it waits for the encoder.
+        if came != [0; 2] || (counts != [0; 2] && self.is_file()) {
             self.supervisor.media(now);
         }
         if let Some(why) = media.jumped() {
@@ -335,18 +346,23 @@ impl Source {
             return;
         }
         let healthy = self.begun.elapsed().saturating_sub(self.supervisor.since());
+        let is_file = self.is_file();
         let Some(attempt) = &mut self.attempt else {
             return;
         };
         let wanted = Parts::wanted(&self.plan);
         // A file that ended does not come back.
-        let comes_back = attempt.stream.is_apart() && self.plan.pipeline.find("filesrc").is_none();
+        let comes_back = attempt.stream.is_apart() && !is_file;
         let (mut without, mut lost) = (Vec::new(), None);
         for (at, (kind, word)) in [(Kind::Video, "frames"), (Kind::Audio, "sound")]
             .into_iter()
             .enumerate()
         {
-            let quiet = media.quiet(kind).unwrap_or(healthy);
+            let quiet = match media.quiet(kind) {
+                None => healthy,
+                Some(_) if is_file => Duration::ZERO,
+                Some(quiet) => quiet,
+            };
             let is_lost = self.parts.is_lost(kind);
             let ended = comes_back && media.ended(kind);
             let gone = wanted.has(kind) && (is_lost || ended || quiet >= GONE);
@@ -436,13 +452,14 @@ impl Source {
             ),
         };
         self.why = why;
-        self.say_fault(cause);
+        self.say_fault(cause, cause.name());
     }
 
-    fn say_fault(&self, cause: Cause) {
+    /// `what`: notices of the same are not repeated.
+    fn say_fault(&self, cause: Cause, what: &str) {
         self.shared.notices.say(
             &self.plan.name,
-            cause.name(),
+            what,
             &format!("{}; it will be tried again", self.why),
         );
         {

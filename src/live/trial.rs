@@ -156,7 +156,11 @@ fn try_one(plan: &Plan, play: Duration) -> Finding {
     }
     let mut failed = None;
     if stream.pipeline.set_state(gst::State::Playing).is_err() {
-        failed = Some("its graph does not start".to_owned());
+        let said = attempt.bus.iter().find_map(|message| match message.view() {
+            gst::MessageView::Error(error) => Some(explain(error).1),
+            _ => None,
+        });
+        failed = Some(said.unwrap_or_else(|| "its graph does not start".into()));
     }
     let mut since: Option<Instant> = None;
     loop {

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::out::{ask, free};
-use super::{Camera, LONGEST, Running, changed, of, read, ready, states, whole};
+use super::{Camera, LONGEST, Running, changed, cut, of, read, ready, states, whole};
 use crate::recordings::{folder, root};
 
 /// The manifest of an encoder that needs much more time than a frame lasts.
@@ -123,4 +123,37 @@ fn a_camera_goes_on_in_real_time_beside_a_slow_encoder_and_every_loss_is_counted
         "{door}"
     );
     assert!(number("frames_missed") >= number("frames_left_out"));
+}
+
+#[test]
+fn a_file_waits_for_a_slow_encoder_and_is_played_once() {
+    let Some(python) = ready() else { return };
+    let folder = folder("live-slow-file");
+    let model = format!("model: {}", slow_encoder(&python, &folder).display());
+    let changes = [
+        ("model: efficientnet-lite0", &*model),
+        ("tokens_per_s: 49", "tokens_per_s: 8000"),
+        ("background_tier: low", "background_tier: base"),
+        ("max_gap_ms: 30000", "max_gap_ms: 80"),
+        ("silence_s: 3", "silence_s: 1"),
+        ("restart_s: 8", "restart_s: 2"),
+        // As fast as it goes.
+        ("clocksync ! ", ""),
+    ];
+    let pipeline = changed(&folder, "live_file.yaml", &changes);
+    let url = format!("url={}", cut(&folder, 3).display());
+    let args = [pipeline.to_str().unwrap(), "--set", &url, "--threads", "1"];
+    let running = Running::start(&folder, &args);
+    let (ended, said) = running.end();
+    assert!(ended.status.success(), "{said}");
+    let summary: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+    let file = &summary["sources"][0];
+    assert_eq!(
+        (&file["starts"], &file["left_out"]),
+        (&1.into(), &0.into()),
+        "{said}"
+    );
+    let files = whole(&folder, &folder.join("out"));
+    let rows = read(&python, &files)[0]["pts"].as_array().unwrap().len();
+    assert!(rows > 30 && file["frames"] == rows, "{rows}: {file}");
 }
