@@ -414,7 +414,10 @@ impl Source {
         let spawned = std::thread::Builder::new()
             .name("earmark-down".into())
             .spawn(move || {
-                drain(&attempt.stream, &ended);
+                // Where nothing came, nothing is in the graph.
+                if attempt.media.frames() + attempt.media.sounds() > 0 {
+                    drain(&attempt.stream, &ended);
+                }
                 stop(&attempt.stream);
                 let _ = done.send(());
                 if first.swap(true, Ordering::Relaxed) {
