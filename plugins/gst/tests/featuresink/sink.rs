@@ -559,7 +559,7 @@ fn every_property_has_a_blurb_and_a_default() {
         .filter(|p| p.owner_type() == sink.type_())
         .cloned()
         .collect();
-    assert_eq!(own.len(), 22);
+    assert_eq!(own.len(), 23);
     assert!(
         own.iter()
             .all(|p| p.blurb().is_some_and(|blurb| blurb.len() > 20))
