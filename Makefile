@@ -1,6 +1,6 @@
 # Earmark's entry points; the work itself is in scripts/. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: setup setup-tests build learning demo test wheel bench soak evidence ask-table fuzz lint docs install uninstall deb try-packages clean distclean help
+.PHONY: setup setup-tests setup-lite2 build learning demo test wheel bench soak evidence ask-table fuzz lint docs install uninstall deb try-packages clean distclean help
 
 INPUT ?= fixtures/kitchen.mp4
 FUZZ_SECONDS ?= 3600
@@ -19,6 +19,9 @@ setup: ## install what is missing: system packages, ONNX Runtime, models
 
 setup-tests:
 	@scripts/setup.sh tests
+
+setup-lite2: ## install a second image encoder, for `earmark eval tokens --encoder models/optional/efficientnet-lite2.yaml`
+	@scripts/setup.sh lite2
 
 build: setup ## build target/release/earmark and target/release/libgstearmark.so; V=1 shows what the compiler says
 	@scripts/step.sh build "compiling; only the first time takes minutes" \
@@ -104,4 +107,4 @@ distclean: clean ## remove what the set-up fetched too (models/built/)
 	rm -rf models/built
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

