@@ -12,6 +12,7 @@
 //! - `plans`: plan files, and how many seconds of events their anchors hit.
 //! - `encode`: frames of plans -> features.
 //! - `heads`: features -> trained heads -> right seconds.
+//! - `workers`: several recordings or heads at a time.
 //! - `cost`: operations and wall time of each policy.
 //! - `table`, `curve`: the results, in numbers and drawn; `about`: what they were made with.
 
@@ -26,11 +27,10 @@ mod listen;
 mod plans;
 mod protocol;
 mod table;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anchoring::tier::{Prices, Tier};
 use anyhow::{Context, bail};
@@ -54,8 +54,8 @@ use table::MeasuredPolicy;
 
 /// Pixels of the PNG for a unit of the drawing.
 const PNG_SCALE: f64 = 1.5;
-/// Models kept between recordings: tagger, encoder, voice detector.
-const KEPT_MODELS: usize = 3;
+/// Models kept between recordings by each worker: tagger and voice detector, or the encoder.
+const KEPT_MODELS: usize = 2;
 
 /// A policy, and its choice for each recording.
 type PolicyPlans<'a> = (&'a Policy, Vec<Vec<Selection>>);
@@ -96,7 +96,7 @@ pub(crate) fn sample(args: &Sample, output: Output) -> anyhow::Result<Scored> {
     work.claim(&json!({ "for": "sample" }))?;
     let mut rows = Vec::new();
     let mut text = work.clips.said();
-    text += "\npolicy            tokens   Recall@K   Recall@K,D\n";
+    text += "\npolicy                  tokens   Recall@K   Recall@K,D\n";
     for (policy, taken) in work.plans()? {
         let numbers = work.protocol.numbers(policy);
         let (hits, tokens) = work.hits(&taken);
@@ -126,7 +126,7 @@ pub(crate) fn tokens(args: &EvalTokens, output: Output) -> anyhow::Result<Scored
     };
     // Reported before hours of work.
     let trainer = learning::find()?;
-    gstearmark::onnx::keep_sessions(KEPT_MODELS);
+    gstearmark::onnx::keep_sessions(KEPT_MODELS * workers::count());
     let stop = Stop::new()?;
     let encoder = encode::pipeline(&args.encoder)?;
     let work = Work::new(&args.sampled, folder, encoder.prices, output, &stop)?;
@@ -234,7 +234,7 @@ impl<'a> Work<'a> {
         stop: &'a Stop,
     ) -> anyhow::Result<Self> {
         let protocol = Protocol::read(sampled.protocol.as_deref())?;
-        let clips = clips::read(sampled, protocol.seconds)?;
+        let clips = clips::read(sampled, protocol.seconds)?.some()?;
         files_of(folder)?;
         Ok(Self {
             protocol,
@@ -291,16 +291,11 @@ impl<'a> Work<'a> {
         let folder = self.folder.join("heard");
         files_of(&folder)?;
         let clips = &self.clips.clips;
-        let mut all = Vec::with_capacity(clips.len());
-        for (i, clip) in clips.iter().enumerate() {
+        let all = workers::each(clips, workers::count(), |clip, i| {
             self.step("listened to", i, clips.len())?;
-            all.push(listen::listen(
-                &pipeline,
-                clip,
-                &folder.join(format!("{}.jsonl", clip.name)),
-                self.stop,
-            )?);
-        }
+            let file = folder.join(format!("{}.jsonl", clip.name));
+            listen::listen(&pipeline, clip, &file, self.stop)
+        })?;
         self.step("listened to", clips.len(), clips.len())?;
         Ok(all)
     }
@@ -371,11 +366,10 @@ impl<'a> Work<'a> {
     ) -> anyhow::Result<Vec<BTreeMap<Tier, Rows>>> {
         let tiers = self.protocol.tiers();
         let clips = &self.clips.clips;
-        let mut all = Vec::with_capacity(clips.len());
         for tier in &tiers {
             files_of(&self.folder.join("encoded").join(encode::folder(*tier)))?;
         }
-        for (i, clip) in clips.iter().enumerate() {
+        let all = workers::each(clips, workers::count(), |clip, i| {
             self.step("encoded", i, clips.len())?;
             let mut of = BTreeMap::new();
             for tier in &tiers {
@@ -391,8 +385,8 @@ impl<'a> Work<'a> {
                 )?;
                 of.insert(*tier, rows);
             }
-            all.push(of);
-        }
+            Ok(of)
+        })?;
         self.step("encoded", clips.len(), clips.len())?;
         Ok(all)
     }
@@ -482,53 +476,29 @@ impl<'a> Work<'a> {
         let jobs: Vec<(usize, u64)> = (0..data.len())
             .flat_map(|i| (0..args.seeds).map(move |seed| (i, seed)))
             .collect();
-        let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-        let failed = Mutex::new(None);
-        let one = || -> anyhow::Result<()> {
-            while let Some((i, seed)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let policy = &self.protocol.policies[*i];
-                let folder = self.folder.join("heads").join(&policy.name);
-                files_of(&folder)?;
-                let training = Training {
-                    model: args.head.name(),
-                    epochs: args.epochs,
-                    seed: *seed,
-                };
-                let outcome = heads::run(
-                    &self.data_file(policy),
-                    &folder,
-                    training,
-                    &data[*i],
-                    self.protocol.seconds,
-                    self.clips.background(),
-                )?;
-                let mut done = done.lock().unwrap_or_else(|e| e.into_inner());
-                done.push((*i, *seed, outcome));
-                self.step("trained", done.len(), jobs.len())?;
-            }
-            Ok(())
-        };
-        std::thread::scope(|scope| {
-            for _ in 0..session::cores(None).min(8) {
-                scope.spawn(|| {
-                    if let Err(e) = one() {
-                        // No thread starts another.
-                        next.store(jobs.len(), Ordering::Relaxed);
-                        failed
-                            .lock()
-                            .unwrap_or_else(|e| e.into_inner())
-                            .get_or_insert(e);
-                    }
-                });
-            }
-        });
-        if let Some(e) = failed.into_inner().unwrap_or_else(|e| e.into_inner()) {
-            return Err(e);
-        }
-        let mut done = done.into_inner().unwrap_or_else(|e| e.into_inner());
-        done.sort_by_key(|(i, seed, _)| (*i, *seed));
+        let heads = workers::each(&jobs, session::cores(None).min(8) as usize, |job, n| {
+            let (i, seed) = *job;
+            self.step("trained", n, jobs.len())?;
+            let policy = &self.protocol.policies[i];
+            let folder = self.folder.join("heads").join(&policy.name);
+            files_of(&folder)?;
+            let training = Training {
+                model: args.head.name(),
+                epochs: args.epochs,
+                seed,
+            };
+            heads::run(
+                &self.data_file(policy),
+                &folder,
+                training,
+                &data[i],
+                self.protocol.seconds,
+                self.clips.background(),
+            )
+        })?;
+        self.step("trained", jobs.len(), jobs.len())?;
         let mut all: Vec<Vec<Outcome>> = data.iter().map(|_| Vec::new()).collect();
-        for (i, _, outcome) in done {
+        for ((i, _), outcome) in jobs.into_iter().zip(heads) {
             all[i].push(outcome);
         }
         Ok(all)

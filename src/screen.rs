@@ -205,6 +205,7 @@ fn heard(
             output: &file,
             overwrite: false,
             cues: true,
+            recording: None,
             audio_track: 0,
             threads: None,
             stall: screener.stall,

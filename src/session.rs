@@ -130,6 +130,8 @@ pub(crate) struct PlanTask<'a> {
     pub overwrite: bool,
     /// Whether cues are written, too.
     pub cues: bool,
+    /// Its streams, if already probed.
+    pub recording: Option<Recording>,
     /// The audio track, from 0.
     pub audio_track: usize,
     /// CPU cores to use; `None` for all.
@@ -304,12 +306,15 @@ pub(crate) fn plan(task: &PlanTask<'_>, watch: Watch, stop: &Stop) -> anyhow::Re
     if let Some(tagger) = &pipeline.tagger {
         models::find(tagger)?.check()?;
     }
-    let recording = recording::probe(input)?;
+    let recording = match &task.recording {
+        Some(recording) => recording,
+        None => &recording::probe(input)?,
+    };
     let named = input.video_id();
     let session = Session {
         pipeline,
         input,
-        recording: &recording,
+        recording,
         video_id: &named,
         audio_track: task.audio_track,
         threads: task.threads,

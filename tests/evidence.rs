@@ -302,6 +302,13 @@ fn one_command_gives_the_table_and_goes_on_where_it_was() {
         (&there["frames"], &there["heads"]),
         (&json!(300), &json!(12))
     );
+    // Without a video, too: then all are missing.
+    std::fs::create_dir_all(at.join("none")).unwrap();
+    let none = at.join("none");
+    let labels = json(&[&dry[..], &["--videos", text(&none)]].concat());
+    assert_eq!(labels["labelled"]["training"], 6, "{labels}");
+    assert_eq!(labels["missing"].as_array().unwrap().len(), 10, "{labels}");
+    assert_eq!(labels["frames"], 0, "{labels}");
     assert!(!out.exists());
     let value = json(&args);
     let rows = value["rows"].as_array().unwrap();
@@ -392,4 +399,101 @@ fn one_command_gives_the_table_and_goes_on_where_it_was() {
     // Another protocol does not go into the same folder.
     std::fs::write(&protocol, FEW.replace("seed: 0", "seed: 1")).unwrap();
     assert!(refused(&args).contains("choose another folder"));
+}
+
+/// A ViT of one size that gives a vector a token: from its file to a manifest, features and the table.
+#[test]
+fn a_vit_of_ones_own_is_compared_by_its_manifest() {
+    let beside = Path::new(env!("CARGO_BIN_EXE_earmark")).with_file_name("earmark-learning");
+    if !beside.exists() {
+        eprintln!("skipped: earmark-learning is missing; `make learning` builds it");
+        return;
+    }
+    let at = folder("evidence-vit");
+    let Some(python) = python() else { return };
+    let Some(data) = set(&python, &at, 5) else {
+        return;
+    };
+    let made = Command::new(&python)
+        .arg(root().join("tests/make_models.py"))
+        .arg(&at)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", said(&made));
+    let onnx = at.join("vit-tokens.onnx");
+    let add = [
+        "models",
+        "add",
+        text(&onnx),
+        "--output",
+        "last_hidden_state",
+    ];
+    json(&[&add[..], &["--mean", "0.5", "--std", "0.25"]].concat());
+    let (out, protocol) = (at.join("out"), at.join("few.yaml"));
+    let few = FEW.split("  - { name: fusion").next().unwrap();
+    let low = "  - { name: uniform-112, kind: uniform, tier: low }\n";
+    std::fs::write(&protocol, format!("{few}{low}")).unwrap();
+    let manifest = onnx.with_extension("yaml");
+    let args = [
+        "eval",
+        "tokens",
+        "--layout",
+        "ave",
+        "--data",
+        text(&data),
+        "--output",
+        text(&out),
+    ];
+    let more = [
+        "--protocol",
+        text(&protocol),
+        "--encoder",
+        text(&manifest),
+        "--seeds",
+        "1",
+        "--epochs",
+        "1",
+    ];
+    let value = json(&[args, more].concat());
+    for row in value["rows"].as_array().unwrap() {
+        assert_eq!(row["tokens"], 1960.0, "{row}");
+        assert!(row["gflops"].as_f64().unwrap() > 0.0, "{row}");
+    }
+    let table = std::fs::read_to_string(out.join("table.md")).unwrap();
+    assert!(table.contains("vit-tokens"), "{table}");
+    assert!(table.contains("one size and one price"), "{table}");
+    // Its features are the class token's of frames as the manifest wants them: as ONNX Runtime gives them in Python.
+    let plan = first(&out.join("plans/oracle"));
+    let name = plan.file_stem().unwrap();
+    let h5 = out.join("encoded/high").join(name).with_extension("h5");
+    let own = features(&h5, &at.join("own"));
+    assert_eq!(own.len(), 10 * 32);
+    let video = data.join("AVE").join(name).with_extension("mp4");
+    let check = "
+import subprocess, sys, numpy, onnxruntime, PIL.Image
+raw = subprocess.run(['ffmpeg', '-loglevel', 'error', '-i', sys.argv[1], '-pix_fmt', 'rgb24', '-f', 'rawvideo', '-'], capture_output=True, check=True).stdout
+frames = numpy.frombuffer(raw, 'u1').reshape(-1, 448, 448, 3)[4::8]
+small = [numpy.asarray(PIL.Image.fromarray(frame).resize((224, 224), PIL.Image.BICUBIC), 'f4') for frame in frames]
+model = onnxruntime.InferenceSession(sys.argv[2])
+for frame in small:
+    x = ((frame / 255 - 0.5) / 0.25).transpose(2, 0, 1)[None].astype('f4')
+    print(*model.run(None, {'pixel_values': x})[0][0, 0])
+";
+    let wanted = Command::new(&python)
+        .args(["-c", check, text(&video), text(&onnx)])
+        .output()
+        .unwrap();
+    assert!(wanted.status.success(), "{}", said(&wanted));
+    let wanted: Vec<f32> = String::from_utf8_lossy(&wanted.stdout)
+        .split_whitespace()
+        .map(|x| x.parse().unwrap())
+        .collect();
+    assert_eq!(wanted.len(), own.len());
+    let off = own
+        .iter()
+        .zip(&wanted)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max);
+    // Decoders and scalers round differently.
+    assert!(off < 0.1, "{off}");
 }

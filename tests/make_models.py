@@ -3,7 +3,7 @@
 
     make_models.py FOLDER
 
-clip.onnx, siglip.onnx, dinov2.onnx, vit.onnx, efficientnet.onnx, tagger.onnx (with classes.csv), slowfast.onnx, videomae.onnx, r2plus1d.onnx, minilm.onnx and
+clip.onnx, siglip.onnx, dinov2.onnx, vit.onnx, vit-tokens.onnx (a real, small one), efficientnet.onnx, tagger.onnx (with classes.csv), slowfast.onnx, videomae.onnx, r2plus1d.onnx, minilm.onnx and
 clip-text.onnx (text, with tokenizer.json), colours.onnx (images, of which channels count, as words do in clip-text.onnx); slow.onnx (images); and some that Earmark can't take: text.onnx (two
 inputs), half.onnx (16 bits), wide.onnx (not square). What they compute is of no matter: means of channels, times a matrix. Needs onnx and numpy.
 """
@@ -40,6 +40,36 @@ def pooled(name, picture, dim, *, layout="NCHW", tokens=None, outputs=("image_em
     ]
     inputs = [helper.make_tensor_value_info(picture[0], kind, [batch, *picture[1:]]), *more]
     save(name, nodes, inputs, given, constants)
+
+
+def vit(name, dim=32, patch=16):
+    """A transformer of one layer on patches of 224 x 224 pixels; gives the states of the class token and of 196 patches."""
+    random = np.random.default_rng(0)
+    count = (224 // patch) ** 2 + 1
+    sizes = {"patches": (dim, 3, patch, patch), "class": (1, 1, dim), "places": (1, count, dim)}
+    sizes.update({key: (dim, dim) for key in ("query", "key", "value", "mix")})
+    constants = [numpy_helper.from_array((random.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype("f4"), key) for key, shape in sizes.items()]
+    constants += [numpy_helper.from_array(np.array([1, dim, -1], "i8"), "flat"), numpy_helper.from_array(np.float32(dim**-0.5), "scale")]
+    constants += [numpy_helper.from_array(np.ones(dim, "f4"), "ones")]
+    node = helper.make_node
+    nodes = [
+        node("Conv", ["pixel_values", "patches"], ["grid"], strides=[patch, patch]),
+        node("Reshape", ["grid", "flat"], ["columns"]),
+        node("Transpose", ["columns"], ["rows"], perm=[0, 2, 1]),
+        node("Concat", ["class", "rows"], ["tokens"], axis=1),
+        node("Add", ["tokens", "places"], ["placed"]),
+        *(node("MatMul", ["placed", key], [key[0]]) for key in ("query", "key", "value")),
+        node("Transpose", ["k"], ["turned"], perm=[0, 2, 1]),
+        node("MatMul", ["q", "turned"], ["alike"]),
+        node("Mul", ["alike", "scale"], ["scaled"]),
+        node("Softmax", ["scaled"], ["weights"], axis=2),
+        node("MatMul", ["weights", "v"], ["seen"]),
+        node("MatMul", ["seen", "mix"], ["mixed"]),
+        node("Add", ["placed", "mixed"], ["summed"]),
+        node("LayerNormalization", ["summed", "ones"], ["last_hidden_state"]),
+    ]
+    inputs = [helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, [1, 3, 224, 224])]
+    save(name, nodes, inputs, [helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, [1, count, dim])], constants)
 
 
 def clips(name, inputs, dim, batch="N"):
@@ -156,6 +186,7 @@ def main():
     # CLIP's vision model, and ViT: pixel_values of one size.
     pooled(folder / "clip.onnx", ("pixel_values", 3, 224, 224), 512)
     pooled(folder / "vit.onnx", ("pixel_values", 3, 224, 224), 192, tokens=197, outputs=("pooler_output", "last_hidden_state"))
+    vit(folder / "vit-tokens.onnx")
     # SigLIP exported for one picture.
     pooled(folder / "siglip.onnx", ("pixel_values", 3, 224, 224), 768, outputs=("pooler_output",), batch=1)
     # DINOv2 takes any multiple of its patch.

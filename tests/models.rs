@@ -94,6 +94,19 @@ fn models_of_well_known_shapes_are_added_and_run() {
             "224 x 224",
         ),
         (
+            "vit-tokens.onnx",
+            &[
+                "--output",
+                "last_hidden_state",
+                "--mean",
+                "0.5",
+                "--std",
+                "0.5",
+            ],
+            &["pool: first", "dim: 32", "mean: [127.5, 127.5, 127.5]"],
+            "224 x 224",
+        ),
+        (
             "efficientnet.onnx",
             &["--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"],
             &[

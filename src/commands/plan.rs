@@ -32,6 +32,7 @@ pub(super) fn run(args: &Plan, output: Output) -> anyhow::Result<()> {
         output: &args.output,
         overwrite: args.overwrite,
         cues: args.cues,
+        recording: None,
         audio_track: args.listening.audio_track,
         threads: args.listening.threads,
         stall: Duration::from_secs(args.listening.stall_timeout),

@@ -15,7 +15,7 @@ use crate::scores::Scored;
 /// `earmark eval tokens --dry-run`: counts, writes nothing.
 ///
 /// # Errors
-/// The protocol or the labels cannot be read, or none of the recordings is there.
+/// The protocol or the labels cannot be read.
 pub(super) fn dry_run(args: &EvalTokens) -> anyhow::Result<Scored> {
     let protocol = Protocol::read(args.sampled.protocol.as_deref())?;
     let clips = clips::read(&args.sampled, protocol.seconds)?;
@@ -32,7 +32,12 @@ pub(super) fn dry_run(args: &EvalTokens) -> anyhow::Result<Scored> {
     let seconds: usize = clips.clips.iter().map(|clip| clip.labels.len()).sum();
     let (tiers, policies) = (protocol.tiers().len(), protocol.policies.len());
     let heads = policies as u64 * args.seeds;
-    let mut text = clips.said();
+    let [training, validation, test] = clips.in_splits;
+    let mut text = format!(
+        "labels: {training} recordings for training, {validation} for validation, {test} for the test; {} classes and background\n",
+        clips.background()
+    );
+    text += &clips.said();
     for (name, (recordings, pieces)) in splits {
         text += &format!(
             "{name}: {recordings} recordings, {pieces} pieces of {} s\n",
@@ -51,7 +56,8 @@ pub(super) fn dry_run(args: &EvalTokens) -> anyhow::Result<Scored> {
         )
     };
     let value = json!({
-        "ok": true, "dry_run": true, "recordings": clips.clips.len(), "missing": clips.missing, "left_out": clips.left_out,
+        "ok": true, "dry_run": true, "classes": clips.background(),
+        "labelled": { "training": training, "validation": validation, "test": test }, "recordings": clips.clips.len(), "missing": clips.missing, "left_out": clips.left_out,
         "splits": splits.map(counted).into_iter().collect::<serde_json::Map<_, _>>(),
         "frames": seconds * tiers, "policies": policies, "heads": heads,
     });

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use anchoring::time::Nanos;
-use anyhow::bail;
+use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 
+use super::workers;
 use crate::cli::{SampleLayout, Sampled};
 use crate::datasets::ave;
 use crate::datasets::recordings::Search;
 use crate::eval::labels;
-use crate::recording::{self, Input};
+use crate::recording::{self, Input, Recording};
 
 /// The class of a second without an event.
 pub(super) const BACKGROUND: &str = "Background";
@@ -39,11 +40,17 @@ pub(super) struct Clip {
     /// The class of every second of every piece.
     pub(super) labels: Vec<usize>,
     pub(super) duration: Nanos,
+    /// Its streams.
+    pub(super) recording: Recording,
 }
 
 /// All pieces.
 #[derive(Debug)]
 pub(super) struct Clips {
+    /// Where recordings were searched.
+    folder: PathBuf,
+    /// Labelled recordings for training, validation and the test, whether they are there or not.
+    pub(super) in_splits: [usize; 3],
     /// The last is [`BACKGROUND`].
     pub(super) classes: Vec<String>,
     pub(super) clips: Vec<Clip>,
@@ -58,6 +65,22 @@ pub(super) struct Clips {
 impl Clips {
     pub(super) fn background(&self) -> usize {
         self.classes.len() - 1
+    }
+
+    /// # Errors
+    /// None of them is there.
+    pub(super) fn some(self) -> anyhow::Result<Self> {
+        if self.clips.is_empty() {
+            bail!(
+                "none of the {} labelled recordings is in {}: is it the right folder? (--videos){}",
+                self.in_splits.iter().sum::<usize>(),
+                self.folder.display(),
+                self.left_out
+                    .first()
+                    .map_or_else(String::new, |why| format!("; {why}"))
+            );
+        }
+        Ok(self)
     }
 
     /// How many there are, and the first that are missing or left out.
@@ -91,10 +114,15 @@ struct Labelled {
     events: Vec<(f64, f64, String)>,
 }
 
+fn probe(video: &Path) -> anyhow::Result<Recording> {
+    let path = video.to_str().context("its path is not UTF-8")?;
+    Ok(recording::probe(&Input::new(path)?)?)
+}
+
 /// Reads labels and finds recordings.
 ///
 /// # Errors
-/// A label file cannot be read or is invalid, or no recording was found.
+/// A label file cannot be read or is invalid.
 pub(super) fn read(sampled: &Sampled, seconds: usize) -> anyhow::Result<Clips> {
     let labelled = match sampled.layout {
         SampleLayout::Ave => of_ave(&sampled.data)?,
@@ -120,21 +148,18 @@ pub(super) fn read(sampled: &Sampled, seconds: usize) -> anyhow::Result<Clips> {
     let there = VIDEOS.within(folder)?;
     let mut hash = Sha256::new();
     let (mut clips, mut missing, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
-    for one in &labelled {
+    let probed = workers::each(&labelled, workers::count(), |one, _| {
+        let found = there.get(&one.video);
+        Ok(found.map(|video| probe(video)))
+    })?;
+    for (one, probed) in labelled.iter().zip(probed) {
         hash.update(format!("{} {} {:?}\n", one.name, one.split, one.events));
-        let Some(video) = there.get(&one.video) else {
+        let Some((video, probed)) = there.get(&one.video).zip(probed) else {
             missing.push(one.video.clone());
             continue;
         };
-        let probed = match video.to_str().map(Input::new) {
-            Some(Ok(input)) => recording::probe(&input).map_err(anyhow::Error::from),
-            _ => {
-                left_out.push(format!("{}: its path is not UTF-8", one.name));
-                continue;
-            }
-        };
-        let duration = match probed {
-            Ok(found) if !found.video.is_empty() => found.duration.unwrap_or_default(),
+        let recording: Recording = match probed {
+            Ok(found) if !found.video.is_empty() => found,
             Ok(_) => {
                 left_out.push(format!("{}: has no video", one.name));
                 continue;
@@ -144,6 +169,7 @@ pub(super) fn read(sampled: &Sampled, seconds: usize) -> anyhow::Result<Clips> {
                 continue;
             }
         };
+        let duration = recording.duration.unwrap_or_default();
         let length = (duration + SHORT).seconds();
         let pieces = (length / seconds as f64) as usize;
         let pieces = match sampled.layout {
@@ -167,19 +193,16 @@ pub(super) fn read(sampled: &Sampled, seconds: usize) -> anyhow::Result<Clips> {
             split: one.split,
             labels,
             duration,
+            recording,
         });
     }
-    if clips.is_empty() {
-        bail!(
-            "none of the {} labelled recordings is in {}: is it the right folder? (--videos){}",
-            labelled.len(),
-            folder.display(),
-            left_out
-                .first()
-                .map_or_else(String::new, |why| format!("; {why}"))
-        );
+    let mut in_splits = [0; 3];
+    for one in &labelled {
+        in_splits[usize::from(one.split).min(2)] += 1;
     }
     Ok(Clips {
+        folder: folder.clone(),
+        in_splits,
         classes,
         clips,
         missing,

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use gstearmark::h5::{self, Parts};
 
 use super::clips::Clip;
-use super::plans;
+use super::{plans, workers};
 use crate::outputs::features::Readable;
 use crate::pipeline::{Pipeline, Variables};
 use crate::recording::Input;
@@ -52,7 +52,14 @@ pub(super) fn encode(
     stop: &Stop,
 ) -> anyhow::Result<Rows> {
     if !file.exists() {
-        extract(pipeline, clip, plan, file, stop)?;
+        extract(
+            pipeline,
+            clip,
+            plan,
+            file,
+            Some(workers::cores_of_each()),
+            stop,
+        )?;
     }
     let readable = Readable::open(file, Parts::All)?;
     let tables = h5::read_tables(readable.path())?;
@@ -72,7 +79,7 @@ pub(super) fn encode(
     })
 }
 
-/// Encodes the frames of a plan.
+/// Encodes the frames of a plan. `threads`: cores to use; `None` for all.
 ///
 /// # Errors
 /// The recording cannot be decoded.
@@ -81,20 +88,21 @@ pub(super) fn extract(
     clip: &Clip,
     plan: &Path,
     file: &Path,
+    threads: Option<u32>,
     stop: &Stop,
 ) -> anyhow::Result<()> {
     let video = crate::files::text_of(&clip.video)?;
     let task = Task {
         pipeline,
         input: &Input::new(video)?,
-        recording: None,
+        recording: Some(clip.recording.clone()),
         video_id: Some(&clip.name),
         output: file,
         overwrite: false,
         plan: Some(plan),
         variables: Default::default(),
         audio_track: 0,
-        threads: None,
+        threads,
         hash_whole: false,
         stall: Duration::from_secs(60),
     };

@@ -8,6 +8,7 @@ use anchoring::time::Nanos;
 use anyhow::Context;
 
 use super::clips::Clip;
+use super::workers;
 use crate::outputs;
 use crate::pipeline::{Pipeline, Variables, shipped};
 use crate::recording::Input;
@@ -48,7 +49,7 @@ pub(super) fn pipeline(probe: &str) -> anyhow::Result<Pipeline> {
     )?)
 }
 
-/// Listens to a recording and writes its cues.
+/// Listens to a recording and writes its cues. `threads`: cores to use; `None` for all.
 ///
 /// # Errors
 /// The sound cannot be decoded.
@@ -56,6 +57,7 @@ pub(super) fn cues(
     pipeline: &Pipeline,
     clip: &Clip,
     file: &Path,
+    threads: Option<u32>,
     stop: &Stop,
 ) -> anyhow::Result<()> {
     let video = crate::files::text_of(&clip.video)?;
@@ -65,8 +67,9 @@ pub(super) fn cues(
         output: file,
         overwrite: false,
         cues: true,
+        recording: Some(clip.recording.clone()),
         audio_track: 0,
-        threads: None,
+        threads,
         stall: Duration::from_secs(60),
     };
     session::plan(&task, Watch::Nobody, stop)
@@ -85,7 +88,7 @@ pub(super) fn listen(
     stop: &Stop,
 ) -> anyhow::Result<SoundBySecond> {
     if !file.exists() {
-        cues(pipeline, clip, file, stop)?;
+        cues(pipeline, clip, file, Some(workers::cores_of_each()), stop)?;
     }
     let n = clip.labels.len();
     let mut hops = vec![0.0_f32; n];

@@ -54,7 +54,7 @@ impl EventHits {
 pub(super) fn line(policy: &str, tokens: f64, recall: Option<f64>, grown: Option<f64>) -> String {
     let shown = |share: Option<f64>| share.map_or_else(|| "-".into(), |x| format!("{x:.3}"));
     let (recall, grown) = (shown(recall), shown(grown));
-    format!("{policy:<16}{tokens:>8.1}{recall:>11}{grown:>13}\n")
+    format!("{policy:<22}{tokens:>8.1}{recall:>11}{grown:>13}\n")
 }
 
 /// A policy's choice for every piece of a recording.

@@ -319,28 +319,34 @@ pub(super) fn says(protocol: &Protocol, rows: &[Row]) -> Vec<String> {
     let at = |name: &str| rows.iter().find(|row| row.policy == name);
     let budget = protocol.budget_tokens;
     let mut lines = Vec::new();
+    let mut even = rows.iter().filter(|row| row.even.is_some());
+    if let Some(first) = even.next()
+        && even.clone().next().is_some()
+        && even.all(|row| row.even != first.even && row.tokens == first.tokens)
+    {
+        lines.push("Every tier of this encoder has one size and one price, so all policies take the same frames: what differs below is what the names of tiers give away, and noise. An encoder that takes several sizes can tell.".into());
+    }
     let against = |row: &Row, what: &str| match row.verdict() {
         "better" | "worse" => format!(
-            "At {budget} tokens a piece, {what} is {} than even frames: {} against {} % (p {}).",
+            "At {budget} tokens a piece, `{}` ({what}) is {} than even frames: {} against {} % (p {}).",
+            row.policy,
             row.verdict(),
             share(row.accuracy),
             at(&protocol.baseline).map_or_else(String::new, |base| share(base.accuracy)),
             p_text(row.p)
         ),
         _ => format!(
-            "At {budget} tokens a piece, {what} is not shown to differ from even frames: {} per cent points (p {}).",
+            "At {budget} tokens a piece, `{}` ({what}) is not shown to differ from even frames: {} per cent points (p {}).",
+            row.policy,
             interval(row.difference, signed),
             p_text(row.p)
         ),
     };
     for (name, what) in [
-        (
-            "oracle",
-            "two sharp frames where the labels have events (`oracle`)",
-        ),
+        ("oracle", "two sharp frames where the labels have events"),
         (
             "oracle-grown",
-            "one sharp frame there and medium ones around it (`oracle-grown`)",
+            "one sharp frame there and medium ones around it",
         ),
     ] {
         if let Some(row) = at(name) {

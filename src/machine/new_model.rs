@@ -332,15 +332,25 @@ fn encoder(begin: &ManifestHeader<'_>, input: &Port, ports: &Ports) -> anyhow::R
     let output = output(ports, args)?;
     let tokens = |px: usize| (px * px).div_ceil(PATCH * PATCH).max(1);
     let tier = |px: usize| format!("{{ px: {px}, tokens: {} }}", tokens(px));
-    let Some(dim) = output.width().or(args.dim) else {
+    // One vector a token: a ViT's first is its class token.
+    let tokens_apart = output.axes.len() == 3;
+    let width = match tokens_apart {
+        true => output.axes[2],
+        false => output.width(),
+    };
+    let Some(dim) = width.or(args.dim) else {
         bail!(Usage(format!(
             "add --dim: the file does not say how many numbers per frame the output {output} has"
         )));
     };
+    let pool = match tokens_apart {
+        true => "  pool: first  # of the vectors of tokens: first, the class token, or mean\n",
+        false => "",
+    };
     let mut text = begin.text("encoder");
     text.push_str(&format!(
         "input:\n  name: {}\n  layout: {layout}\n  dtype: f32\n  colour: {colour}\n  mean: {}  # x in 0..255 becomes (x - mean) / std\n  std: {}\n  \
-         resize: {resize}\n  fit: {fit}  # squash, crop or pad\noutput:\n  name: {}\n  dim: {dim}\ntiers:  # px: side of the square; tokens: its price\n  \
+         resize: {resize}\n  fit: {fit}  # squash, crop or pad\noutput:\n  name: {}\n  dim: {dim}\n{pool}tiers:  # px: side of the square; tokens: its price\n  \
          low: {}\n  base: {}\n  high: {}\n",
         quoted(&input.name),
         numbers(mean),

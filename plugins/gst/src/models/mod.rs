@@ -22,8 +22,8 @@ pub use anchoring::onset::weights::Weights;
 pub(crate) use files::read_small;
 pub use files::{load_weights, read_classes, sha256};
 pub use manifest::{
-    ClipStep, Colour, Dtype, Fit, Input, Kind, Layout, Manifest, Memory, Output, Pathway, Resize,
-    SCHEMA, Source, TextInput, TierSpec, Tiers,
+    ClipStep, Colour, Dtype, Fit, Input, Kind, Layout, Manifest, Memory, Output, Pathway, Pool,
+    Resize, SCHEMA, Source, TextInput, TierSpec, Tiers,
 };
 pub use notes::{ModelNote, PROBES};
 pub use search::{Listed, find, list, search_dirs};

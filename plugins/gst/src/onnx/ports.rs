@@ -182,13 +182,24 @@ pub(super) fn mismatches(manifest: &Manifest, ports: &Ports) -> Vec<String> {
                     Kind::Voice => None,
                     // One vector a text, or one a token.
                     Kind::TextEncoder => port.axes.last().copied().flatten(),
+                    _ if manifest.output.pool.is_some() => port.axes.last().copied().flatten(),
                     _ => port.width(),
                 };
+                if manifest.output.pool.is_some() && !port.axes.is_empty() && port.axes.len() != 3 {
+                    problems.push(format!(
+                        "output.pool chooses among the vectors of [N, tokens, dim], but its output is {port}: leave it out"
+                    ));
+                }
                 if let (Some(width), Some(dim)) = (width, dim)
                     && width != dim
                 {
                     problems.push(format!(
-                        "{dim_field} is {dim}, but its output {port} has {width} numbers an item"
+                        "{dim_field} is {dim}, but its output {port} has {width} numbers an item{}",
+                        if port.axes.len() == 3 && port.axes[2] == Some(dim) {
+                            " (one vector a token? `pool: first` takes the class token, `pool: mean` the mean)"
+                        } else {
+                            ""
+                        }
                     ));
                 }
             }

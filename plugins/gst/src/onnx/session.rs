@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use super::provider::{Device, Provider};
 use super::runtime::environment;
 use super::{Environment, Session, SessionInputValue, TensorRef, ports};
-use crate::models::{Manifest, ModelError};
+use crate::models::{Manifest, ModelError, Pool};
 
 /// Idle sessions, the one used last at the end.
 static IDLE: Mutex<IdleSession> = Mutex::new(IdleSession {
@@ -296,7 +296,8 @@ impl Model {
             message,
         };
         let first = feeds.first().and_then(|feed| feed.shape.first());
-        let wanted = first.copied().unwrap_or(0) * self.manifest.output.dim;
+        let n = first.copied().unwrap_or(0);
+        let wanted = n * self.manifest.output.dim;
         let mut inputs: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(feeds.len());
         for feed in feeds {
             let tensor = TensorRef::from_array_view((feed.shape.clone(), feed.data))
@@ -308,6 +309,14 @@ impl Model {
         let (shape, numbers) = outputs[self.manifest.output.name.as_str()]
             .try_extract_tensor::<f32>()
             .map_err(|err| fail(err.to_string()))?;
+        if let Some(pool) = self.manifest.output.pool
+            && n > 0
+            && shape.len() == 3
+            && usize::try_from(shape[2]) == Ok(self.manifest.output.dim)
+            && numbers.len() >= wanted
+        {
+            return Ok(take(&pooled(pool, numbers, n, self.manifest.output.dim)));
+        }
         if numbers.len() != wanted {
             return Err(fail(format!(
                 "its output has shape {shape:?}, but must have {wanted} numbers (output.dim is {})",
@@ -316,6 +325,22 @@ impl Model {
         }
         Ok(take(numbers))
     }
+}
+
+/// One vector for each of `n` items, of those of their tokens.
+fn pooled(pool: Pool, numbers: &[f32], n: usize, dim: usize) -> Vec<f32> {
+    let mut all = Vec::with_capacity(n * dim);
+    for item in numbers.chunks_exact(numbers.len() / n) {
+        match pool {
+            Pool::First => all.extend_from_slice(&item[..dim]),
+            Pool::Mean => {
+                let tokens = (item.len() / dim) as f32;
+                let sum = |k: usize| item[k..].iter().step_by(dim).sum::<f32>();
+                all.extend((0..dim).map(|k| sum(k) / tokens));
+            }
+        }
+    }
+    all
 }
 
 /// Opens a session on a device.
@@ -343,6 +368,14 @@ pub(super) fn open(
 mod tests {
     use super::*;
     use crate::models::find;
+
+    #[test]
+    fn tokens_are_pooled_for_each_item() {
+        // Two items of three tokens of two numbers.
+        let numbers = [1.0, 2.0, 3.0, 4.0, 5.0, 9.0, -1.0, 0.0, 1.0, 3.0, 3.0, 3.0];
+        assert_eq!(pooled(Pool::First, &numbers, 2, 2), [1.0, 2.0, -1.0, 0.0]);
+        assert_eq!(pooled(Pool::Mean, &numbers, 2, 2), [3.0, 5.0, 1.0, 2.0]);
+    }
 
     #[test]
     fn those_that_share_run_in_one_session_and_get_what_they_asked_for() {

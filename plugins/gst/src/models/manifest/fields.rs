@@ -72,6 +72,7 @@ const SECTIONS: [Section; 5] = [
         &[
             ("name", Some("image_embeds")),
             ("dim", Some("512")),
+            ("pool", None),
             ("embedding", None),
             ("embedding_dim", None),
         ],

@@ -207,6 +207,16 @@ pub struct Input {
     pub samples: Option<usize>,
 }
 
+/// Which of the vectors of a frame counts, where a model gives one a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pool {
+    /// The first token, the class token of a ViT.
+    First,
+    /// The mean of all.
+    Mean,
+}
+
 /// What a model gives: f32 `[N, dim]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -215,6 +225,9 @@ pub struct Output {
     pub name: String,
     /// Numbers per frame, or classes, 1..=65535.
     pub dim: usize,
+    /// For an encoder whose output is `[N, tokens, dim]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<Pool>,
     /// A tagger's second output, for the probe tagger-novelty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding: Option<String>,

@@ -38,6 +38,13 @@ pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
         &manifest.output.dim,
         "must lie in 1..=65535, such as 512",
     );
+    need(
+        manifest.output.pool.is_none()
+            || matches!(manifest.kind, Kind::Encoder | Kind::ClipEncoder),
+        "output.pool",
+        &manifest.output.pool,
+        "is for encoders of frames and clips only",
+    );
     text::of_others(manifest, &mut need);
     match manifest.kind {
         Kind::TextEncoder => text::rules(manifest, &mut need),
