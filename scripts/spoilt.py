@@ -6,8 +6,10 @@
     spoilt.py score OUT
 
 `make` writes OUT/clean and OUT/spoilt, and the stretches (start_s, stop_s, kind, level) to OUT/spoilt/NAME.json. `plan` lets Earmark listen to both.
-`score` compares them (recovery and calibration: `earmark eval anchors --plan OUT/spoilt/*.jsonl --labels OUT/spoilt/*.labels.csv`, or OUT/rest/*.labels.csv for the events outside of stretches that were told): the share of labelled events that got a frame while they lasted, by what is over them; how much of each kind was told as
-untrusted. Intervals: 95 %, recordings drawn again 2,000 times, the same for both plans. Needs numpy and soundfile.
+`score` compares them: the share of labelled events that got a frame while they lasted, by what is over them; how much of each kind was told as
+untrusted; the expected calibration error (ECE) of anchors and of all onsets, by whether sound was told as untrusted at the onset. Intervals: 95 %,
+recordings drawn again 2,000 times, the same for both plans. `earmark eval anchors --plan OUT/spoilt/*.jsonl --labels OUT/spoilt/*.labels.csv`
+gives recovery. Needs numpy and soundfile.
 """
 import argparse, csv, json, pathlib, shutil, subprocess, sys
 
@@ -18,6 +20,8 @@ RATE = 16000
 KINDS = ("wind", "handling", "clipping")
 # A cue of this uncertainty or more is not trusted (`budget: distrust`).
 DISTRUST = 0.9
+# An onset is right if it is the nearest to the start of an event, and not further away than this (s), as in `earmark eval anchors`.
+NEAR = 0.15
 # From this share of a stretch, it was told as untrusted.
 TOLD = 0.5
 
@@ -89,19 +93,39 @@ def plan(a):
 
 
 def read(file):
-    """A plan's frames (s), and its cues (s, uncertainty)."""
-    frames, cues = [], []
+    """A plan's frames (s), its cues (s, uncertainty), and its anchors and all onsets (s, uncertainty)."""
+    frames, cues, anchors, onsets = [], [], [], []
     for line in open(file):
         one = json.loads(line)
         if one["kind"] == "frame":
             frames.append(one["planned_ns"] / 1e9)
         elif one["kind"] == "cue":
             cues.append([one["pts_ns"] / 1e9, one["uncertainty"]])
-    return np.array(frames), np.array(cues)
+            if one.get("onset_uncertainty") is not None:
+                onsets.append([one["onset_ns"] / 1e9, one["onset_uncertainty"]])
+        elif one["kind"] == "anchor":
+            anchors.append([one["onset_ns"] / 1e9, one["uncertainty"]])
+    return np.array(frames), np.array(cues), {"anchors": anchors, "all onsets": onsets}
+
+
+def right(onsets, starts):
+    """Which of the onsets begin an event."""
+    pairs = sorted((abs(at - start), i, j) for i, start in enumerate(starts) for j, (at, _) in enumerate(onsets) if abs(at - start) <= NEAR)
+    taken, found = set(), np.zeros(len(onsets), bool)
+    for _, i, j in pairs:
+        if i not in taken and not found[j]:
+            taken.add(i)
+            found[j] = True
+    return found
+
+
+def ece(claimed, found):
+    bins = np.minimum((claimed * 10).astype(int), 9)
+    return sum(abs(claimed[bins == k].mean() - found[bins == k].mean()) * (bins == k).mean() for k in set(bins))
 
 
 def score(a):
-    rows = []
+    rows, judged = [], {}
     for file in sorted((a.out / "spoilt").glob("*.json")):
         spans = json.loads(file.read_text())["dead"]
         labels = list(csv.DictReader(open(file.with_suffix(".labels.csv"))))
@@ -112,22 +136,23 @@ def score(a):
         for start, stop, kind in spans:
             inside = (cues[:, 0] >= start) & (cues[:, 0] < stop)
             told[start] = (cues[inside, 1] >= DISTRUST).mean() if inside.any() else 0.0
-        row, rest = {}, []
-        for label, (start, stop) in zip(labels, events):
+        row = {}
+        for start, stop in events:
             over = next((s for s in spans if s[0] <= start < s[1]), None)
             groups = ["none"] if over is None else [over[2], f"{over[2]}, told" if told[over[0]] >= TOLD else f"{over[2]}, not told"]
             if over is None or told[over[0]] < TOLD:
                 groups.append("all but what is told as untrusted")
-                rest.append(label)
             for group in [*groups, "all"]:
                 hit = [((both[name][0] >= start) & (both[name][0] < stop)).any() for name in ("clean", "spoilt")]
                 row.setdefault(group, []).append(hit)
         row["told"] = [[kind, told[start], stop - start] for start, stop, kind in spans]
-        (a.out / "rest").mkdir(exist_ok=True)
-        with open(a.out / "rest" / f"{file.stem}.labels.csv", "w", newline="") as f:
-            out = csv.DictWriter(f, labels[0].keys())
-            out.writeheader()
-            out.writerows(rest)
+        for name, (_, cues, heard) in both.items():
+            for what, onsets in heard.items():
+                for (at, uncertainty), found in zip(onsets, right(onsets, [start for start, _ in events])):
+                    untrusted = cues[np.searchsorted(cues[:, 0], at, "right") - 1, 1] >= DISTRUST
+                    place = "sound told as untrusted" if untrusted else "all other sound"
+                    for group in (place, "all"):
+                        judged.setdefault((what, name, group), []).append((1 - uncertainty, found))
         rows.append(row)
     rng = np.random.default_rng(0)
     draws = rng.integers(0, len(rows), (2000, len(rows)))
@@ -143,6 +168,10 @@ def score(a):
         n, clean, spoilt = sums.sum(0)
         low, high = np.quantile(diff, [0.025, 0.975])
         print(f"{name} | {n:.0f} | {clean / n:.3f} | {spoilt / n:.3f} | {(spoilt - clean) / n:+.3f} ({low:+.3f} to {high:+.3f})")
+    print("\nonsets | recordings | where | number | claimed | found | ECE")
+    for (what, name, group), of in sorted(judged.items()):
+        claimed, found = np.array(of).T
+        print(f"{what} | {name} | {group} | {len(of)} | {claimed.mean():.3f} | {found.mean():.3f} | {ece(claimed, found):.3f}")
     print("\nkind | stretches | told as untrusted | share of their time")
     for kind in KINDS:
         of = [(told, length) for r in rows for k, told, length in r["told"] if k == kind]

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::cue::SoundQuality;
+use crate::hearing::handling;
 use crate::hearing::mel::RATE;
 
 /// Samples per block: 10 ms.
@@ -45,6 +46,8 @@ pub(super) struct HopMeasurements {
     pub(super) clipped: f32,
     /// Changes of level per second in the last two seconds, in natural log units of amplitude.
     pub(super) moved: f32,
+    /// Logit of handling.
+    pub(super) handled: f32,
     /// Below 50 Hz: the median level, and how far below it the quietest tenth, the band above and the loudest other band are.
     pub(super) rumble: f32,
     pub(super) pause: f32,
@@ -63,6 +66,7 @@ impl Default for HopMeasurements {
             level: -100.0,
             clipped: 0.0,
             moved: 0.0,
+            handled: f32::MIN,
             rumble: -100.0,
             pause: 0.0,
             steep: 0.0,
@@ -112,7 +116,7 @@ impl QualityMeter {
         SoundQuality::from_shares([
             1.0 - ramp(facts.clipped, 0.004, 0.05),
             1.0 - wind,
-            1.0 - ramp(facts.moved, 22.0, 30.0),
+            1.0 - ramp(facts.moved, 22.0, 30.0).max(handling::share(facts.handled)),
             1.0 - roar,
             dropouts,
             hum,

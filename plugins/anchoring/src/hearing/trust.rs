@@ -4,18 +4,20 @@
 //!
 //! - silence: nothing above -85 dBFS (no microphone, a muted track, or what a codec leaves of it).
 //! - clipping: one sample in twenty is at full scale or on a flat top.
-//! - handling: the level jumps up and down many times a second, far more often than any activity makes it.
+//! - handling: the level jumps up and down many times a second, far more often than any activity makes it; or fewer short sounds begin and
+//!   end faster than a room lets them (`handling`).
 //! - wind: a loud, continuous rumble below 50 Hz that falls off more steeply than a room's.
 //! - masking: loud, steady noise; a sound that begins in it can't be heard.
 //!
 //! The measures of quality use the same numbers.
 //!
-//! Levels and limits come from KitchenMix recordings with and without such stretches, and were tested on noises of other colours, levels and
+//! The other levels and limits come from KitchenMix recordings with and without such stretches, and were tested on noises of other colours, levels and
 //! rhythms.
 
 use std::collections::VecDeque;
 
 use crate::cue::{HOP, SoundQuality};
+use crate::hearing::handling::{self, HandlingMeter};
 use crate::hearing::mel::{RATE, clamp_sample};
 use crate::hearing::simd::{sum, vectorized};
 use crate::hearing::sound_quality::{self, HopMeasurements, QualityMeter};
@@ -61,6 +63,8 @@ struct Measurements {
     level: f32,
     /// Sum of the level changes from block to block, in natural log units of amplitude.
     moved: f32,
+    /// Logit of handling.
+    handled: f32,
     /// Share of samples at full scale or on flat tops.
     clipped: f32,
 }
@@ -74,6 +78,7 @@ pub struct ImpairmentDetector {
     hop: Vec<f32>,
     /// Log amplitude of the last two blocks, and the last mean of three.
     blocks: Option<([f32; 2], f32)>,
+    knocks: HandlingMeter,
     hops: VecDeque<Measurements>,
     /// Levels in [`Self::hops`], sorted: by band, and over all bands.
     bands: [SortedLevels; BANDS.len()],
@@ -81,6 +86,8 @@ pub struct ImpairmentDetector {
     /// The quiet level that the recording returns to, dBFS.
     calm: Option<f32>,
     clipping: bool,
+    /// Handling, by how often the level jumps, and by how fast.
+    jumps: bool,
     handling: bool,
     wind: bool,
     masking: bool,
@@ -112,11 +119,13 @@ impl ImpairmentDetector {
             window: window.collect(),
             hop,
             blocks: None,
+            knocks: HandlingMeter::default(),
             hops: VecDeque::with_capacity(LONG),
             bands: Default::default(),
             levels: SortedLevels::default(),
             calm: None,
             clipping: false,
+            jumps: false,
             handling: false,
             wind: false,
             masking: false,
@@ -191,6 +200,7 @@ impl ImpairmentDetector {
             measured.moved += (mean - smooth).abs();
             self.blocks = Some(([recent[1], log], mean));
         }
+        measured.handled = self.knocks.hop(&self.hop);
         measured.level = decibel(energy / SAMPLES as f64);
         measured.clipped = clipped / SAMPLES as f32;
         // Sum of the squared window times the number of samples; one-sided spectrum.
@@ -235,7 +245,7 @@ impl ImpairmentDetector {
             Some(Impairment::Silence)
         } else if self.clipping {
             Some(Impairment::Clipping)
-        } else if self.handling {
+        } else if self.jumps || self.handling {
             Some(Impairment::Handling)
         } else if self.wind {
             Some(Impairment::Wind)
@@ -255,7 +265,15 @@ impl ImpairmentDetector {
         let seconds = n * HOP.seconds() as f32;
         let moved = recent.map(|f| f.moved).sum::<f32>() / seconds;
         self.facts.moved = moved;
-        self.handling = moved > if self.handling { 16.0 } else { 26.0 };
+        self.jumps = moved > if self.jumps { 16.0 } else { 26.0 };
+        let handled = self.hops.back().map_or(f32::MIN, |f| f.handled);
+        self.facts.handled = handled;
+        self.handling = handled
+            > if self.handling {
+                handling::ENDS
+            } else {
+                handling::BEGINS
+            };
     }
 
     /// Updates wind.
