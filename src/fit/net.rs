@@ -1,7 +1,7 @@
 //! Small networks: rows in, rows out, and their gradients.
 //!
 //! A net is a chain of causal convolutions over time; an MLP is a net whose convolutions see a single row. Written by hand because there is
-//! only one kind of layer, and three times as fast as burn's on the same network (`plugins/learning/benches/tcn_speed.rs`).
+//! only one kind of layer, and 2.5 times as fast as burn's on the same network (`plugins/learning/benches/tcn_speed.rs`).
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};

@@ -100,7 +100,10 @@ fn forward<B: Backend>(net: &Net, weights: &Weights<B>, x: Tensor<B, 2>, way: Wa
                             return x.clone();
                         }
                         let blank = Tensor::zeros([back, layer.inputs], &x.device());
-                        Tensor::cat(vec![blank, x.clone().slice([0..rows - back])], 0)
+                        Tensor::cat(
+                            vec![blank, x.clone().slice([0..rows - back, 0..layer.inputs])],
+                            0,
+                        )
                     };
                     let taps = (0..layer.taps).map(|j| shifted(j * layer.dilation));
                     Tensor::cat(taps.collect(), 1).matmul(w.clone()) + b.clone().unsqueeze()
