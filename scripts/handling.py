@@ -9,6 +9,9 @@ of 15 to 40 s, and lays nothing over a copy. A recording of a folder whose name 
 fivefold and gets no handling. `fit` prints the constants of `handling.rs`. `judge` uses two more kinds, which `fit` never sees: those of `spoilt.py`
 (`hann`) and of exponential ringing (`ring`). Its table: how many stretches are told for half of their time or more, by kind and rate; what share of
 the time without handling is called handling. Needs numpy and soundfile.
+
+The shipped weights were fitted to 120 synthetic kitchen recordings with reverberation and 16 nearly without, to single kitchen sounds and voices,
+and to 70 recordings of 24 s (counted threefold) of synthetic strokes and beeps in quiet rooms, which this script does not make.
 """
 import argparse, json, pathlib
 
