@@ -78,11 +78,13 @@ impl Watch {
 
 /// What a file holds; `None` if there is none, or if reading it would wait or take too much memory.
 fn content(path: &Path) -> Option<Vec<u8>> {
-    let is_file = fs::metadata(path).is_ok_and(|about| about.is_file() && about.len() <= MOST);
+    // Asked before it is opened: opening a pipe would wait for its writer.
+    fs::metadata(path)
+        .ok()
+        .filter(|about| about.is_file() && about.len() <= MOST)?;
     let mut content = Vec::new();
     fs::File::open(path)
-        .ok()
-        .filter(|_| is_file)?
+        .ok()?
         .take(MOST)
         .read_to_end(&mut content)
         .ok()?;
