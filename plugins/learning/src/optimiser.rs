@@ -1,15 +1,22 @@
 //! AdamW over named matrices; its moments can be written and read.
 
 use anyhow::bail;
-use burn::backend::{Autodiff, NdArray};
+use burn::backend::Autodiff;
 use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, SimpleOptimizer};
 use burn::tensor::Tensor;
 
 use crate::network::{Weights, tensor};
 use crate::tensors::{Matrices, Matrix};
 
-/// The CPU back-end.
-pub(crate) type Plain = NdArray<f32>;
+/// What computes: the processor, or a graphics card with a feature of this crate.
+#[cfg(not(any(feature = "wgpu", feature = "cuda")))]
+pub(crate) type Plain = burn::backend::NdArray<f32>;
+/// The same on any graphics card.
+#[cfg(all(feature = "wgpu", not(feature = "cuda")))]
+pub(crate) type Plain = burn::backend::Wgpu<f32, i32>;
+/// The same on NVIDIA's.
+#[cfg(feature = "cuda")]
+pub(crate) type Plain = burn::backend::Cuda<f32, i32>;
 /// The same, with gradients.
 pub(crate) type Tracked = Autodiff<Plain>;
 /// The gradients of burn's backward pass.
