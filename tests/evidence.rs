@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use crate::recordings::{folder, python, root, said};
+use crate::recordings::{folder, is_learning_there, python, root, said};
 
 /// Runs `earmark`; what takes longer than ten minutes has hung.
 fn earmark(args: &[&str]) -> Output {
@@ -259,12 +259,7 @@ policies:
 
 #[test]
 fn one_command_gives_the_table_and_goes_on_where_it_was() {
-    let beside = Path::new(env!("CARGO_BIN_EXE_earmark")).with_file_name("earmark-learning");
-    if !beside.exists() {
-        eprintln!(
-            "skipped: {} is missing; `make learning` builds it",
-            beside.display()
-        );
+    if !is_learning_there() {
         return;
     }
     let at = folder("evidence-tokens");
@@ -404,9 +399,7 @@ fn one_command_gives_the_table_and_goes_on_where_it_was() {
 /// A ViT of one size that gives a vector a token: from its file to a manifest, features and the table.
 #[test]
 fn a_vit_of_ones_own_is_compared_by_its_manifest() {
-    let beside = Path::new(env!("CARGO_BIN_EXE_earmark")).with_file_name("earmark-learning");
-    if !beside.exists() {
-        eprintln!("skipped: earmark-learning is missing; `make learning` builds it");
+    if !is_learning_there() {
         return;
     }
     let at = folder("evidence-vit");

@@ -194,6 +194,16 @@ impl Running {
         }
     }
 
+    /// Waits until it has said something on stderr.
+    #[track_caller]
+    fn until_said(&self, text: &str) {
+        let begun = Instant::now();
+        while !self.said().contains(text) {
+            assert!(begun.elapsed() < LONGEST, "{text}: {}", self.said());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     fn signal(&self, name: &str) {
         let sent = Command::new("kill")
             .args([&format!("-{name}"), &self.child.id().to_string()])

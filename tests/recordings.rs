@@ -157,3 +157,15 @@ pub fn call<'a>(
         output.as_os_str(),
     ]
 }
+
+/// Whether the program that trains is there; says so if it is not.
+pub fn is_learning_there() -> bool {
+    let beside = Path::new(env!("CARGO_BIN_EXE_earmark")).with_file_name("earmark-learning");
+    if !beside.exists() {
+        eprintln!(
+            "skipped: {} is missing; `make learning` builds it",
+            beside.display()
+        );
+    }
+    beside.exists()
+}

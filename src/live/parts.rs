@@ -137,9 +137,7 @@ impl LostParts {
         }
         None
     }
-}
 
-impl LostParts {
     /// Ends the trials.
     pub(super) fn end(&mut self) {
         for trial in self

@@ -131,20 +131,9 @@ fn write_features(file: &Path, name: &str, label: fn(&str) -> String) {
     writer.finish(&closing).unwrap();
 }
 
-fn is_learning_there() -> bool {
-    let beside = Path::new(env!("CARGO_BIN_EXE_earmark")).with_file_name("earmark-learning");
-    if !beside.exists() {
-        eprintln!(
-            "skipped: {} is missing; `make learning` builds it",
-            beside.display()
-        );
-    }
-    beside.exists()
-}
-
 /// Fits a head with a server that errs in a tenth of cases, and evaluates it with one that does not.
 fn fitted(name: &str, train: usize, label: fn(&str) -> String) -> Option<(Value, Value)> {
-    let python = python().filter(|_| is_learning_there())?;
+    let python = python().filter(|_| crate::recordings::is_learning_there())?;
     let folder = folder(name);
     let [features, videos, learn, test, truth] = coloured(&folder, train, label)?;
     let place = [

@@ -2,11 +2,11 @@
 
 use std::net::TcpListener;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Camera, LONGEST, Proxy, Running, changed, of, read, ready, states, whole};
+use super::{Camera, Proxy, Running, changed, of, read, ready, states, whole};
 use crate::recordings::{folder, root};
 use crate::validate::{earmark, seen};
 
@@ -238,11 +238,8 @@ fn cameras_without_sound_or_whose_sound_ends_get_even_frames_beside_a_dead_one()
     let checked = earmark(&folder, &["validate", pipeline.to_str().unwrap()]);
     assert!(checked.status.success(), "{}", seen(&checked));
     let mut running = Running::start(&folder, &[pipeline.to_str().unwrap()]);
-    let begun = Instant::now();
-    while !running.said().contains("ends: no sound arrives") || !running.said().contains("mute: ") {
-        assert!(begun.elapsed() < LONGEST, "{}", running.said());
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    running.until_said("ends: no sound arrives");
+    running.until_said("mute: ");
     std::thread::sleep(Duration::from_secs(5));
     running.until("the dead one is tried again", |events| {
         let dead = events.iter().filter(|event| event["source"] == "dead");
@@ -290,23 +287,16 @@ fn sound_that_comes_later_is_heard_and_video_that_ends_leaves_the_cues() {
     let pipeline = folder.join("three.yaml");
     std::fs::write(&pipeline, text + "sources:\n" + &sources.concat()).unwrap();
     let mut running = Running::start(&folder, &[pipeline.to_str().unwrap()]);
-    let begun = Instant::now();
-    let wait = |running: &Running, text: &str| {
-        while !running.said().contains(text) {
-            assert!(begun.elapsed() < LONGEST, "{text}: {}", running.said());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    };
-    wait(&running, "mute: no sound arrives");
+    running.until_said("mute: no sound arrives");
     // The camera that had no track of sound is replaced by one that has.
     let port = mute.1;
     drop(mute);
     let Some(_heard) = Camera::start(port, &fixture, &[]) else {
         return;
     };
-    wait(&running, "later: no sound arrives");
-    wait(&running, "later: sound comes again");
-    wait(&running, "blind: no frames arrive");
+    running.until_said("later: no sound arrives");
+    running.until_said("later: sound comes again");
+    running.until_said("blind: no frames arrive");
     let from = |events: &[Value], name: &str| {
         let all = of(events, "anchor");
         all.iter().filter(|event| event["source"] == name).count()

@@ -1,11 +1,11 @@
 //! A file at real speed, a kill and its recovery, pipelines that are read again, and pipelines with mistakes.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{LONGEST, Running, changed, cut, files, of, read, ready, whole};
+use super::{Running, changed, cut, files, of, read, ready, whole};
 use crate::recordings::{folder, root};
 use crate::validate::{earmark, seen};
 
@@ -367,21 +367,10 @@ fn rereading_pipelines_does_not_interrupt_unchanged_sources() {
     running.until("the change", |events| {
         is(events, "comes", "healthy") && is(events, "goes", "stopped")
     });
-    let begun = Instant::now();
-    while !running
-        .said()
-        .contains("1 sources go on, 1 were closed, 1 were started")
-    {
-        assert!(begun.elapsed() < LONGEST, "{}", running.said());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    running.until_said("1 sources go on, 1 were closed, 1 were started");
     write(&["stays", "comes"], "wrong: 1\n");
     running.signal("HUP");
-    let begun = Instant::now();
-    while !running.said().contains("so nothing changes") {
-        assert!(begun.elapsed() < LONGEST, "{}", running.said());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    running.until_said("so nothing changes");
     assert!(running.said().contains("wrong"), "{}", running.said());
     // Nobody tells it from here on. As many editors do it: another file takes the place.
     let text = std::fs::read_to_string(&pipeline).unwrap();
@@ -394,11 +383,7 @@ fn rereading_pipelines_does_not_interrupt_unchanged_sources() {
     // Wrong again: told once, and never mind.
     let wrong = fine.replace("max_gap_ms: 30000", "max_gap_ms: -1");
     std::fs::write(&pipeline, &wrong).unwrap();
-    let begun = Instant::now();
-    while !running.said().contains("max_gap_ms") {
-        assert!(begun.elapsed() < LONGEST, "{}", running.said());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    running.until_said("max_gap_ms");
     let checked = earmark(&folder, &["validate", "many.yaml"]);
     let problem = seen(&checked);
     let problem = problem
@@ -418,14 +403,7 @@ fn rereading_pipelines_does_not_interrupt_unchanged_sources() {
         events.iter().filter(starts).count()
     };
     std::fs::write(&pipeline, fine.replace("keep_gb: 0 ", "keep_gb: 9 ")).unwrap();
-    let begun = Instant::now();
-    while !running
-        .said()
-        .contains("1 sources go on, 0 were closed, 0 were started")
-    {
-        assert!(begun.elapsed() < LONGEST, "{}", running.said());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    running.until_said("1 sources go on, 0 were closed, 0 were started");
     assert_eq!(starts(&running.events()), 1);
     std::fs::write(
         &pipeline,

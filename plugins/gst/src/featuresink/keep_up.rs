@@ -6,6 +6,7 @@ use anchoring::plan::Reason;
 
 /// How long frames wait in all, since the encoder last caught up, before some are left out: a burst after a pause needs that long.
 const PATIENCE: Duration = Duration::from_secs(3);
+
 /// What becomes of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Room {
