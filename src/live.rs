@@ -5,7 +5,8 @@
 //! - `supervisor`: decides when a source is started, counts as lost, and is tried again. Pure: no threads, no clock.
 //! - `media`: watches the encoded pads and maps stream time to the wall clock. `skew`: measures how fast the camera's clocks run.
 //!   `damage`: leaves out frames that lost packets have damaged.
-//! - `source`: runs one source. `attempt`: one attempt to play it. `graph`: helpers for its graph. `seen`: its state, as others may read it.
+//! - `source`: runs one source. `attempt`: one attempt to play it. `graph`: helpers for its graph. `hanging`: threads that
+//!   may hang in it. `seen`: its state, as others may read it.
 //! - `announced`: what the elements of a source say becomes events. `shared`: what all sources share.
 //! - `parts`: sound and video from devices of their own: one goes on while the other is lost.
 //! - `plan`: the settings of a source. `trial`: tries sources for some seconds. `secret`: hides passwords in texts.
@@ -23,6 +24,7 @@ mod damage;
 mod events;
 mod files;
 mod graph;
+mod hanging;
 mod heard;
 mod media;
 mod metrics;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, TryRecvError, bounded};
+use crossbeam_channel::TryRecvError;
 use gst::prelude::*;
 
 use super::attempt::Attempt;
 use super::graph::stop;
+use super::hanging::MayHang;
 use super::media::Kind;
 use super::plan::{Parts, Plan};
 use super::seen::SourceStatus;
@@ -44,14 +45,12 @@ struct Lost {
     trial: Option<Trial>,
 }
 
-/// A trial of a lost device in its own thread, which may hang.
+/// A trial of a lost device: whether it gives media.
 #[derive(Debug)]
 struct Trial {
     since: Instant,
-    answer: Receiver<bool>,
+    thread: MayHang<bool>,
     stop: Arc<AtomicBool>,
-    /// Set by whichever comes first: it has ended, or it is abandoned.
-    settled: Arc<AtomicBool>,
 }
 
 impl LostParts {
@@ -111,7 +110,7 @@ impl LostParts {
                     lost.trial.is_none()
                 }
                 None => false,
-                Some(trial) => match trial.answer.try_recv() {
+                Some(trial) => match trial.thread.answer().try_recv() {
                     Ok(true) => {
                         self.back[kind as usize] = Some((Instant::now(), lost.soon));
                         self.lost[kind as usize] = None;
@@ -119,7 +118,7 @@ impl LostParts {
                     }
                     Err(TryRecvError::Empty) => {
                         trial.since.elapsed() >= HANGS && {
-                            trial.abandon(hanging);
+                            trial.thread.abandon();
                             true
                         }
                     }
@@ -148,38 +147,22 @@ impl LostParts {
         {
             trial.stop.store(true, Ordering::Relaxed);
             // It may hang.
-            let _ = trial.answer.recv_timeout(LAST);
+            let _ = trial.thread.answer().recv_timeout(LAST);
         }
     }
 }
 
 impl Trial {
     fn start(kind: Kind, plan: &Plan, hanging: &Arc<AtomicUsize>) -> Option<Self> {
-        let (done, answer) = bounded(1);
-        let [settled, stop]: [Arc<AtomicBool>; 2] = Default::default();
-        let asked = stop.clone();
-        let (first, hanging, plan) = (settled.clone(), hanging.clone(), plan.clone());
-        std::thread::Builder::new()
-            .name("earmark-try".into())
-            .spawn(move || {
-                let _ = done.send(gives_media(kind, &plan, &asked));
-                if first.swap(true, Ordering::Relaxed) {
-                    hanging.fetch_sub(1, Ordering::Relaxed);
-                }
-            })
-            .ok()?;
+        let stop: Arc<AtomicBool> = Arc::default();
+        let (asked, plan) = (stop.clone(), plan.clone());
         Some(Self {
             since: Instant::now(),
-            answer,
+            thread: MayHang::start("earmark-try", hanging, move || {
+                gives_media(kind, &plan, &asked)
+            })?,
             stop,
-            settled,
         })
-    }
-
-    fn abandon(&self, hanging: &AtomicUsize) {
-        if !self.settled.swap(true, Ordering::Relaxed) {
-            hanging.fetch_add(1, Ordering::Relaxed);
-        }
     }
 }
 

@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, bounded};
 use gst::prelude::*;
 
 use super::announced::Announced;
 use super::attempt::Attempt;
 use super::events::Event;
 use super::graph::{drain, explain, stop};
+use super::hanging::MayHang;
 use super::media::{Kind, Media, now_ns};
 use super::parts::LostParts;
 use super::plan::{Parts, Plan, limits};
@@ -52,11 +52,9 @@ pub(super) struct Source {
 
 /// An attempt that is being torn down.
 struct Teardown {
-    over: Receiver<()>,
+    thread: MayHang<()>,
     bus: gst::Bus,
     ended: Arc<AtomicBool>,
-    /// Set by whichever comes first: it is down, or it is abandoned.
-    settled: Arc<AtomicBool>,
 }
 
 impl Source {
@@ -203,7 +201,7 @@ impl Source {
     /// Handles messages of the bus.
     fn listen(&mut self, now: Duration) {
         if let Some(down) = &self.down {
-            let (over, bus) = (down.over.clone(), down.bus.clone());
+            let (over, bus) = (down.thread.answer().clone(), down.bus.clone());
             let over = over
                 .recv_timeout(Duration::from_millis(TICK.mseconds()))
                 .is_ok();
@@ -405,36 +403,18 @@ impl Source {
             self.supervisor.is_down(self.begun.elapsed());
             return;
         };
-        let (done, over) = bounded(1);
-        let bus = attempt.bus.clone();
-        let ended = attempt.ended.clone();
+        let (bus, ended) = (attempt.bus.clone(), attempt.ended.clone());
         let noted = ended.clone();
-        let settled: Arc<AtomicBool> = Arc::default();
-        let (first, hanging) = (settled.clone(), self.shared.hanging.clone());
-        let spawned = std::thread::Builder::new()
-            .name("earmark-down".into())
-            .spawn(move || {
-                // Where nothing came, nothing is in the graph.
-                if attempt.media.frames() + attempt.media.sounds() > 0 {
-                    drain(&attempt.stream, &ended);
-                }
-                stop(&attempt.stream);
-                let _ = done.send(());
-                if first.swap(true, Ordering::Relaxed) {
-                    // It was abandoned, and ended after all.
-                    hanging.fetch_sub(1, Ordering::Relaxed);
-                }
-            });
-        match spawned {
-            Ok(_) => {
-                self.down = Some(Teardown {
-                    over,
-                    bus,
-                    ended: noted,
-                    settled,
-                });
+        let thread = MayHang::start("earmark-down", &self.shared.hanging, move || {
+            // Where nothing came, nothing is in the graph.
+            if attempt.media.frames() + attempt.media.sounds() > 0 {
+                drain(&attempt.stream, &noted);
             }
-            Err(_) => self.supervisor.is_down(self.begun.elapsed()),
+            stop(&attempt.stream);
+        });
+        match thread {
+            Some(thread) => self.down = Some(Teardown { thread, bus, ended }),
+            None => self.supervisor.is_down(self.begun.elapsed()),
         }
     }
 
@@ -474,10 +454,9 @@ impl Source {
     /// Abandons a graph that hangs while it is torn down.
     fn abandon(&mut self) {
         let Some(down) = self.down.take() else { return };
-        if down.settled.swap(true, Ordering::Relaxed) {
+        if !down.thread.abandon() {
             return;
         }
-        self.shared.hanging.fetch_add(1, Ordering::Relaxed);
         self.seen.counts.abandoned.fetch_add(1, Ordering::Relaxed);
         self.shared.notices.say(
             &self.plan.name,
