@@ -9,6 +9,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
+use super::decoder_qos::DecoderQos;
 use super::memory::FrameAllocator;
 use super::pending::Pending;
 use super::sharpest::Sharpest;
@@ -35,6 +36,7 @@ struct State {
     sharpest: Sharpest,
     /// False until the first frame after a start, a segment or a flush, which is marked DISCONT.
     continues: bool,
+    decoder_qos: DecoderQos,
     stats: Stats,
 }
 
@@ -146,8 +148,9 @@ impl FramePick {
     fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::Caps(caps) => {
-                self.turn_off_decoder_qos();
-                self.state().sharpest.set_caps(caps.caps());
+                let mut state = self.state();
+                state.decoder_qos.block(&self.sink);
+                state.sharpest.set_caps(caps.caps());
             }
             gst::EventView::Segment(segment) => {
                 let Ok(segment) = segment.segment().clone().downcast::<gst::ClockTime>() else {
@@ -202,17 +205,6 @@ impl FramePick {
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
     }
 
-    /// Turns off QoS in the decoder: a branch beside this element, behind a tee, could make it skip late frames.
-    fn turn_off_decoder_qos(&self) {
-        let before = pads::before(&self.sink);
-        let inside = before.iter().flat_map(|(_, inside)| inside);
-        for decoder in inside.filter(|element| element.is::<gst_video::VideoDecoder>()) {
-            if decoder.has_property_with_type("qos", bool::static_type()) {
-                decoder.set_property("qos", false);
-            }
-        }
-    }
-
     /// Keeps QoS events from the decoder: it would skip frames, chosen ones among them.
     fn src_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         match event.view() {
@@ -222,9 +214,12 @@ impl FramePick {
     }
 
     fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
-        // A decoder asks this before its first frame, through queues, too: caps may come later than a frame elsewhere.
-        if query.type_() == gst::QueryType::Allocation {
-            self.turn_off_decoder_qos();
+        // A decoder asks these before its first frame, through queues, too: the caps event may come later than a frame elsewhere.
+        if matches!(
+            query.type_(),
+            gst::QueryType::Allocation | gst::QueryType::Caps
+        ) {
+            self.state().decoder_qos.block(&self.sink);
         }
         let answered = gst::Pad::query_default(pad, Some(&*self.obj()), query);
         if answered && let gst::QueryViewMut::Allocation(allocation) = query.view_mut() {
@@ -355,8 +350,10 @@ impl ElementImpl for FramePick {
         &self,
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        if transition == gst::StateChange::ReadyToPaused {
-            *self.state() = State::default();
+        match transition {
+            gst::StateChange::ReadyToPaused => *self.state() = State::default(),
+            gst::StateChange::PausedToReady => self.state().decoder_qos.release(),
+            _ => {}
         }
         self.parent_change_state(transition)
     }

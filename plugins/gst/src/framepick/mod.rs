@@ -1,5 +1,6 @@
 //! Decoded frames -> the chosen ones, each with its plan entry.
 
+mod decoder_qos;
 mod imp;
 #[expect(
     unsafe_code,

@@ -385,7 +385,8 @@ fn the_summary_comes_through_where_the_segment_ends_inside_the_last_frame() {
     assert!(0 < spent && spent <= summary.budget_tokens);
 }
 
-/// What shows frames beside what keeps them, too slowly, asks for fewer. Those that were chosen come all the same.
+/// What shows frames beside what keeps them, too slowly, asks for fewer. Those that were chosen come all the same. The decoder waits after each
+/// frame: it still decodes when the display asks.
 #[test]
 fn a_slow_display_behind_a_tee_costs_no_frame() {
     let folder = tempfile::tempdir().unwrap();
@@ -403,8 +404,8 @@ fn a_slow_display_behind_a_tee_costs_no_frame() {
             false => ("asked.", "tee."),
         };
         let line = format!(
-            "filesrc location={} ! parsebin ! anchorgate policy=dense tokens-per-s=5000 ! decodebin name=decoder ! {picked} \
-             {kept} ! fakesink name=out sync=false \
+            "filesrc location={} ! parsebin ! anchorgate policy=dense tokens-per-s=5000 ! decodebin name=decoder ! \
+             identity sleep-time=5000 ! {picked} {kept} ! fakesink name=out sync=false \
              {shown} ! queue ! fakesink name=shown sync=true qos=true",
             file.display()
         );
