@@ -172,23 +172,30 @@ class Tensors(pickle.Unpickler):
         return storage
 
 
+def tensor(path):
+    """A tensor's file, read without torch, and by torch where there is one."""
+    with zipfile.ZipFile(path) as archive:
+        need(archive.read("archive/version") == b"3\n" and archive.read("archive/byteorder") == b"little", f"{path.name}: another format")
+        need(all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist()), f"{path.name}: compressed")
+        x = Tensors(archive, "archive/").load()
+    try:
+        import torch
+        loaded = torch.load(path, weights_only=True)
+        need(loaded.dtype == torch.float32 and loaded.is_contiguous(), f"{path.name}: {loaded.dtype}")
+        need(np.array_equal(loaded.numpy(), x, equal_nan=True), f"{path.name}: torch loads something else")
+        print("  as torch loads it:")
+    except ImportError:
+        print("  skipped: no torch here; the pickle is read without it")
+    return x
+
+
 def pt(out, sources, fill):
     for id, f in sources.items():
-        path = out / f"{id}.pt"
-        with zipfile.ZipFile(path) as archive:
-            need(archive.read("archive/version") == b"3\n" and archive.read("archive/byteorder") == b"little", f"{id}: another format")
-            need(all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist()), f"{id}: compressed")
-            x = Tensors(archive, "archive/").load()
-        try:
-            import torch
-            tensor = torch.load(path, weights_only=True)
-            need(tensor.dtype == torch.float32 and tensor.is_contiguous(), f"{id}: {tensor.dtype}")
-            same(tensor.numpy(), x, f"{id}: what torch loads")
-            print("  as torch loads it:")
-        except ImportError:
-            print("  skipped: no torch here; the pickle is read without it")
-        even = f.grid(.5, fill=fill).features
-        same(x, f.features[:].astype("f4") if len(f.clips) else even, f"{id}: features")
+        x, quality = (tensor(out / f"{id}{ending}") for ending in (".pt", ".quality.pt"))
+        even = f.grid(.5, fill=fill)
+        same(x, f.features[:].astype("f4") if len(f.clips) else even.features, f"{id}: features")
+        row = np.arange(len(x)) if len(f.clips) else even.row
+        near(quality, np.where((row >= 0)[:, None], scores(f)[row], np.nan), f"{id}: quality")
         print(f"  {id}: {x.shape}")
 
 

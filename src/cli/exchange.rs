@@ -11,7 +11,8 @@ use super::pipeline::PipelineArgs;
 pub enum ExportFormat {
     /// One VIDEO_ID.npz (or .npy, see --loader) per recording: frames on an even grid, for ActionFormer; and dataset.yaml.
     Actionformer,
-    /// One VIDEO_ID.pt per recording: a tensor T x D on the same grid, as Ego4D's features have it.
+    /// VIDEO_ID.pt per recording: a tensor T x D on the same grid, as Ego4D's features have it; and VIDEO_ID.quality.pt (quality of the sound,
+    /// of the frame and of both, T x 3).
     Pt,
     /// VIDEO_ID.npy (features, N x D), VIDEO_ID.times.npy (times, seconds) and VIDEO_ID.quality.npy (quality of the sound, of the frame and of
     /// both, N x 3) per recording; of clips, VIDEO_ID.frames.npy (times of their frames), too.

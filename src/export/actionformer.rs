@@ -248,6 +248,17 @@ fn cells(tables: &Tables, duration_ns: i64, grid: Grid) -> Vec<Cell> {
     cells
 }
 
+/// Quality of the frame of each cell: of the sound, of the frame, of both; NaN in a cell without a frame.
+pub(super) fn cell_scores(
+    source: &Source,
+    tables: &Tables,
+    cells: &[Cell],
+) -> anyhow::Result<Vec<[f32; 3]>> {
+    let scores = source.frame_scores(tables)?;
+    let of = |cell: &Cell| cell.row.map_or([f32::NAN; 3], |row| scores[row]);
+    Ok(cells.iter().map(of).collect())
+}
+
 fn one(
     source: &Source,
     tables: &Tables,
@@ -273,11 +284,7 @@ fn one(
     let middles: Vec<f64> = (0..cells.len())
         .map(|k| (k as f64 * feat_stride + 0.5 * num_frames) / default_fps)
         .collect();
-    let scores = source.frame_scores(tables)?;
-    let quality: Vec<[f32; 3]> = cells
-        .iter()
-        .map(|cell| cell.row.map_or([f32::NAN; 3], |row| scores[row]))
-        .collect();
+    let quality = cell_scores(source, tables, cells)?;
     let valid: Vec<bool> = cells.iter().map(|cell| cell.valid).collect();
     let count = [cells.len()];
     array(

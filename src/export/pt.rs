@@ -1,5 +1,5 @@
-//! PyTorch: `VIDEO_ID.pt`, a tensor `[T, D]` of 32-bit floats as Ego4D's published features have it. `torch.load` reads it; no torch is
-//! needed to write it.
+//! PyTorch: `VIDEO_ID.pt`, a tensor `[T, D]` of 32-bit floats as Ego4D's published features have it, and `VIDEO_ID.quality.pt` `[T, 3]`: of the
+//! sound, of the frame, of both. `torch.load` reads them; no torch is needed to write them.
 //!
 //! The file is what `torch.save` writes: an archive with a pickle that builds the tensor, and its bytes.
 
@@ -10,7 +10,8 @@ use serde_json::json;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use super::actionformer::{Grid, grid_rows, laid_out};
+use super::actionformer::{Grid, cell_scores, grid_rows, laid_out};
+use super::source::bytes;
 use super::{Job, Written};
 use crate::terminal::grouped;
 
@@ -19,22 +20,32 @@ const ALIGNED: u16 = 64;
 
 pub(super) fn write(job: &Job<'_>, grid: Grid) -> anyhow::Result<Written> {
     let (mut all, mut valid) = (0_usize, 0_usize);
-    let files = job.each(&[".pt"], |source, files| {
-        let (cells, _) = laid_out(source, &source.tables()?, grid);
+    let files = job.each(&[".quality.pt", ".pt"], |source, files| {
+        let tables = source.tables()?;
+        let (cells, _) = laid_out(source, &tables, grid);
         all += cells.len();
         valid += cells.iter().filter(|cell| cell.is_valid()).count();
-        let shape = [cells.len(), source.dim()];
-        files
-            .iter()
-            .try_for_each(|file| tensor(file, shape, |to| grid_rows(source, &cells, to)))
+        let [quality, features] = files else {
+            anyhow::bail!("{} files for two tensors", files.len());
+        };
+        let scores = cell_scores(source, &tables, &cells)?;
+        tensor(quality, [cells.len(), 3], |to| {
+            Ok(to.write_all(&bytes(&scores.concat(), f32::to_le_bytes))?)
+        })?;
+        tensor(features, [cells.len(), source.dim()], |to| {
+            grid_rows(source, &cells, to)
+        })
     })?;
     Ok(Written {
         files,
-        notes: vec![format!(
-            "tensors    VIDEO_ID.pt [T, D]: {} rows together, {} with a frame or clip of their own",
-            grouped(all as u64),
-            grouped(valid as u64)
-        )],
+        notes: vec![
+            format!(
+                "tensors    VIDEO_ID.pt [T, D]: {} rows together, {} with a frame or clip of their own",
+                grouped(all as u64),
+                grouped(valid as u64)
+            ),
+            "quality    VIDEO_ID.quality.pt [T, 3]: of the sound, of the frame, of both".into(),
+        ],
         more: json!({ "cells": all, "valid": valid }),
     })
 }
