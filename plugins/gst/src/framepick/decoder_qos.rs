@@ -26,7 +26,7 @@ impl DecoderQos {
             }
             let probe = pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, |_, info| {
                 match info.event().map(|event| event.type_()) {
-                    Some(gst::EventType::Qos) => gst::PadProbeReturn::Drop,
+                    Some(gst::EventType::Qos) => gst::PadProbeReturn::Handled,
                     _ => gst::PadProbeReturn::Ok,
                 }
             });
