@@ -19,9 +19,6 @@ const LONG_SILENCE: Nanos = Nanos::from_ms(10_000);
 /// and 9 % were events.)
 const AFTER_SILENCE_FACTOR: f32 = 0.1;
 
-/// In wind or handling noise, a probability `p` is multiplied by `1 - 0.3 p`: many knocks are made by the microphone.
-const IMPAIRED_LOSS: f32 = 0.3;
-
 /// Cues in, candidates out.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CandidateFinder {
@@ -30,14 +27,13 @@ pub(crate) struct CandidateFinder {
 }
 
 impl CandidateFinder {
-    /// The candidate of the next cue, if the sound is audible there and the onset likely enough. The probability is
-    /// lowered from the uncertainty `distrust` on, and right after a long silence.
+    /// The candidate of the next cue, if the sound is audible there and the onset likely enough. The probability is lowered right after a
+    /// long silence. In wind, handling and clipping it stays: the probes heard them, and their probabilities hold there.
     pub(crate) fn push(
         &mut self,
         cue: &Cue,
         settings: &AnchorSettings,
         offsets: &Offsets,
-        distrust: f64,
     ) -> Option<Candidate> {
         if !cue.trusted(INAUDIBLE) {
             let goes_on = self.silence.filter(|&(_, stop)| cue.pts - stop < HOP);
@@ -50,9 +46,6 @@ impl CandidateFinder {
         };
         if self.silence.is_some_and(returned) {
             candidate.scale(AFTER_SILENCE_FACTOR);
-        }
-        if !cue.trusted(distrust) {
-            candidate.scale(1.0 - IMPAIRED_LOSS * candidate.p);
         }
         Some(candidate)
     }
@@ -249,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn an_onset_counts_less_after_long_silence_and_in_untrusted_sound() {
+    fn an_onset_counts_less_after_long_silence() {
         let settings = AnchorSettings::default();
         let onsets = [
             (12_050, 0.9),
@@ -269,9 +262,10 @@ mod tests {
         let mut finder = CandidateFinder::default();
         let heard = cues
             .iter()
-            .filter_map(|cue| finder.push(cue, &settings, &Offsets::default(), 0.9));
+            .filter_map(|cue| finder.push(cue, &settings, &Offsets::default()));
         let found: Vec<_> = heard.map(|c| (c.onset, c.p)).collect();
-        let expected = [0.09, 0.9, 0.9, 0.9 * 0.73, 0.2 * 0.94];
+        // What is told as untrusted, but heard, stays as likely.
+        let expected = [0.09, 0.9, 0.9, 0.9, 0.2];
         for (i, (at, p)) in found.iter().enumerate() {
             assert_eq!(*at, ms(onsets[i].0));
             assert!((p - expected[i]).abs() < 1e-6, "{found:?}");
@@ -281,7 +275,7 @@ mod tests {
         let mut finder = CandidateFinder::default();
         let heard = cues
             .iter()
-            .filter_map(|cue| finder.push(cue, &settings, &Offsets::default(), 0.9));
+            .filter_map(|cue| finder.push(cue, &settings, &Offsets::default()));
         for candidate in heard {
             let window = candidate.window(&settings, Nanos::MAX);
             let anchor = candidate.anchor(0, window);

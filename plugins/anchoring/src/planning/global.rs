@@ -165,7 +165,7 @@ impl GlobalPlanner {
             }
         }
         let settings = &self.settings.anchors;
-        let candidate = self.finder.push(cue, settings, &self.offsets, distrust);
+        let candidate = self.finder.push(cue, settings, &self.offsets);
         self.candidates.extend(candidate);
     }
 

@@ -229,7 +229,7 @@ impl StreamPlanner {
             self.speech.hear(cue);
         }
         let settings = &self.settings.anchors;
-        let candidate = self.finder.push(cue, settings, &self.offsets, distrust);
+        let candidate = self.finder.push(cue, settings, &self.offsets);
         if let Some(candidate) = candidate
             && candidate.onset >= from
             && candidate.onset <= stop
