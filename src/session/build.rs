@@ -9,8 +9,14 @@ use gst::prelude::*;
 use super::pass::{PassGraph, Role};
 use crate::files;
 use crate::pipeline::Pipeline;
+use crate::pipeline::launch::Graph;
 use crate::pipeline::reference::GLOBAL_ONLY;
 use crate::recording::{Input, ProbeError};
+
+/// What a queue holds at most, ns: unless the graph says otherwise; and before the gate where no sound has to keep up with the video, of which a
+/// second is megabytes.
+const QUEUE: u64 = 1_000_000_000;
+const QUEUE_OF_VIDEO_ALONE: u64 = QUEUE / 5;
 
 /// A built graph, not yet started.
 pub(super) struct Built {
@@ -130,6 +136,7 @@ pub(super) fn build(
                 .context("anchorgate does not link to featuresink")?;
         }
     }
+    shorten_queues(graph, choice, &element);
     let source = |link: Option<usize>| link.and_then(|link| element(graph.links[link].from.node));
     Ok(Built {
         measured: source(choice.measured),
@@ -137,6 +144,24 @@ pub(super) fn build(
         plan: None,
         pipeline: built,
     })
+}
+
+/// Before the gate, where nothing but the video goes there, queues need not hold a second.
+fn shorten_queues(
+    graph: &Graph,
+    choice: &PassGraph,
+    element: impl Fn(usize) -> Option<gst::Element>,
+) {
+    let Some(gate) = graph.find("anchorgate").filter(|_| choice.video_alone) else {
+        return;
+    };
+    let above = graph.above(gate);
+    let is_queue =
+        |node: &usize| above[*node] && choice.nodes[*node] && graph.nodes[*node].factory == "queue";
+    let queues = (0..graph.nodes.len()).filter(is_queue).filter_map(element);
+    for queue in queues.filter(|queue| queue.property::<u64>("max-size-time") == QUEUE) {
+        queue.set_property("max-size-time", QUEUE_OF_VIDEO_ALONE);
+    }
 }
 
 /// Whether this source pad appears only when data flows.
@@ -505,6 +530,8 @@ fn sections(pipeline: &Pipeline, built: &gst::Pipeline) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::{At, launch};
+    use crate::session::pass::{Pass, choose};
 
     #[test]
     fn a_pad_carries_what_its_caps_say_whatever_its_stream_was_before() {
@@ -528,6 +555,35 @@ mod tests {
         let start = gst::event::StreamStart::builder("mp3").stream(tagged);
         pad.push_event(start.build());
         assert_eq!(role(&pad, false), Role::Audio);
+    }
+
+    #[test]
+    fn queues_are_short_where_the_video_is_alone() {
+        gst::init().unwrap();
+        let text = "filesrc ! parsebin name=demux  demux. ! queue ! gate.video
+            demux. ! queue ! decodebin ! eventness ! gate.cues
+            anchorgate name=gate ! decodebin ! framepick ! queue ! featuresink";
+        let (graph, problems) = launch::parse(text, At { line: 1, column: 1 });
+        assert_eq!(problems, []);
+        let seconds = |part, given: u64| {
+            let choice = choose(&graph, part, true, true);
+            let made = |_| gst::ElementFactory::make("queue").property("max-size-time", given);
+            let all: Vec<_> = (0..graph.nodes.len())
+                .map(|node| made(node).build().unwrap())
+                .collect();
+            shorten_queues(&graph, &choice, |node| all.get(node).cloned());
+            let is_queue = |node: &usize| graph.nodes[*node].factory == "queue";
+            let queues = (0..all.len()).filter(is_queue).map(|node| &all[node]);
+            let lengths = queues.map(|queue| queue.property::<u64>("max-size-time"));
+            lengths.collect::<Vec<_>>()
+        };
+        let alone = Pass::Extract { listen: false };
+        assert_eq!(seconds(alone, QUEUE), [QUEUE_OF_VIDEO_ALONE, QUEUE, QUEUE]);
+        // What the graph says stays, and so do queues beside which sound waits.
+        assert_eq!(seconds(alone, 3 * QUEUE), [3 * QUEUE; 3]);
+        for part in [Pass::Extract { listen: true }, Pass::Stream] {
+            assert_eq!(seconds(part, QUEUE), [QUEUE; 3]);
+        }
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub(super) struct PassGraph {
     pub heard: Option<usize>,
     /// Whether the sink comes right after the gate.
     pub short: bool,
+    /// Whether nothing but the video goes to the gate.
+    pub video_alone: bool,
 }
 
 /// Selects the part. Branches without a stream in the recording are left out.
@@ -109,6 +111,7 @@ pub(super) fn choose(graph: &Graph, part: Pass, has_video: bool, has_audio: bool
         measured: video.filter(|_| listening && has_video),
         heard: cues.filter(|_| listening && has_audio),
         short: part == Pass::Cues,
+        video_alone: part == Pass::Extract { listen: false },
         roles,
     }
 }
