@@ -71,12 +71,13 @@ fuzz: setup ## feed spoilt input to everything that reads what others wrote, FUZ
 	cargo build --release --workspace --locked # with what `make test` built
 	$${CARGO_TARGET_DIR:-target}/release/earmark-fuzz --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS)
 
+# In release: build scripts and macros are compiled once for this and for the build.
 lint: setup ## check formatting, lints, documentation, and the crates against deny.toml
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --release --workspace --all-targets --locked -- -D warnings
 	cargo fmt --manifest-path plugins/learning/Cargo.toml --check
-	cargo clippy $(LEARNING) --all-targets -- -D warnings
-	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
+	cargo clippy --release $(LEARNING) --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --release --workspace --no-deps --locked
 	@scripts/deny.sh
 
 # What `make docs` builds the guide with; it is compiled once, without optimisation: a book takes it a second all the same.
