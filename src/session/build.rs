@@ -136,7 +136,7 @@ pub(super) fn build(
                 .context("anchorgate does not link to featuresink")?;
         }
     }
-    shorten_queues(graph, choice, &element);
+    shorten_queues(graph, choice, element);
     let source = |link: Option<usize>| link.and_then(|link| element(graph.links[link].from.node));
     Ok(Built {
         measured: source(choice.measured),
