@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use crate::cue::SoundQuality;
 use crate::hearing::handling;
 use crate::hearing::mel::RATE;
+use crate::hearing::simd::vectorized;
 
 /// Samples per block: 10 ms.
 const BLOCK: usize = RATE as usize / 100;
@@ -23,6 +24,10 @@ const SLOW_RATE: f64 = 1000.0;
 /// Mains frequencies, and the number of their multiples that count.
 const MAINS: [f64; 2] = [50.0, 60.0];
 const MULTIPLES: usize = 4;
+/// Where the power of a line is measured: at the line itself, and around it, Hz.
+const OFFSETS: [f64; 5] = [0.0, -9.0, -6.0, 6.0, 9.0];
+/// All frequencies at which power is measured.
+const TONES: usize = MAINS.len() * MULTIPLES * OFFSETS.len();
 /// A line counts if it is this much above its neighbours, dB.
 const LINE: f32 = 12.0;
 /// How fast the loudest level is forgotten, dB per hop (half a decibel per second); bands are forgotten six times as fast.
@@ -167,11 +172,12 @@ impl QualityMeter {
             })
             .collect();
         let all = self.levels.iter().sum::<f32>() / self.levels.len() as f32;
-        let strongest = MAINS.map(|mains| {
-            let lines = (1..=MULTIPLES).map(|k| line(&slow, mains * k as f64));
-            lines.sum::<f32>()
-        });
-        let share = strongest[0].max(strongest[1]) / all.max(1e-12);
+        let powers = powers(&slow, &mains_tones());
+        let (lines, _) = powers.as_chunks::<{ OFFSETS.len() }>();
+        let by_mains = lines.chunks(MULTIPLES);
+        let strongest = by_mains.map(|lines| lines.iter().map(line).sum::<f32>());
+        let strongest = strongest.fold(0.0, f32::max);
+        let share = strongest / all.max(1e-12);
         // Starts 26 dB below the rest.
         let hum = 1.0 - ramp(10.0 * (share + 1e-9).log10(), -26.0, 0.0);
         self.last_hum = Some(hum);
@@ -208,26 +214,50 @@ fn roar(facts: &HopMeasurements) -> f32 {
     (1.0 - ramp(facts.spread, 1.5, 3.5)).min(ramp(facts.low, loud - 10.0, loud))
 }
 
-/// Power of a line if it stands out from its neighbours, else 0. As a share of the square of full scale.
-fn line(slow: &[f32], hz: f64) -> f32 {
-    let power = |hz: f64| {
-        // Goertzel's recurrence.
-        let turn = 2.0 * (std::f64::consts::TAU * hz / SLOW_RATE).cos();
-        let (mut one, mut two) = (0.0_f64, 0.0_f64);
-        for &x in slow {
-            (one, two) = (f64::from(x) + turn * one - two, one);
-        }
-        // A sine of amplitude a gives a^2 / 2 with this.
-        let n = slow.len() as f64;
-        8.0 * (one * one + two * two - turn * one * two) / (n * n)
-    };
-    let own = power(hz);
-    let around = [hz - 9.0, hz - 6.0, hz + 6.0, hz + 9.0].map(power);
-    let mean = around.iter().sum::<f64>() / 4.0;
+/// By mains frequency, multiple and offset, Hz.
+fn mains_tones() -> [f64; TONES] {
+    std::array::from_fn(|at| {
+        let (line, offset) = (at / OFFSETS.len(), at % OFFSETS.len());
+        let (mains, multiple) = (line / MULTIPLES, line % MULTIPLES);
+        MAINS[mains] * (multiple + 1) as f64 + OFFSETS[offset]
+    })
+}
+
+/// Power at each frequency, as a share of the square of full scale.
+fn powers(slow: &[f32], hz: &[f64; TONES]) -> [f64; TONES] {
+    let turns = hz.map(|hz| 2.0 * (std::f64::consts::TAU * hz / SLOW_RATE).cos());
+    let n = slow.len() as f64;
+    vectorized(
+        #[inline(always)]
+        || {
+            // Goertzel's recurrence, for all frequencies side by side.
+            let (mut one, mut two) = ([0.0_f64; TONES], [0.0_f64; TONES]);
+            for &x in slow {
+                let x = f64::from(x);
+                for k in 0..TONES {
+                    let next = x + turns[k] * one[k] - two[k];
+                    (two[k], one[k]) = (one[k], next);
+                }
+            }
+            let mut powers = [0.0; TONES];
+            for k in 0..TONES {
+                // A sine of amplitude a gives a^2 / 2 with this.
+                let square = one[k] * one[k] + two[k] * two[k] - turns[k] * one[k] * two[k];
+                powers[k] = 8.0 * square / (n * n);
+            }
+            powers
+        },
+    )
+}
+
+/// Power of a line if it stands out from its neighbours, else 0; from the powers at [`OFFSETS`].
+fn line(powers: &[f64; OFFSETS.len()]) -> f32 {
+    let [own, around @ ..] = powers;
+    let mean = around.iter().sum::<f64>() / around.len() as f64;
     if 10.0 * ((own + 1e-14) / (mean + 1e-14)).log10() < f64::from(LINE) {
         return 0.0;
     }
-    own as f32
+    *own as f32
 }
 
 /// 0 up to `from`, 1 from `to` on, linear between.

@@ -35,20 +35,19 @@ pub(super) fn noise(luma: &Luma<'_>, squares: &mut Vec<f32>) -> f32 {
     1.0 / (1.0 + part * part)
 }
 
+/// A row of a square, and a pixel on either side.
+type Row = [u8; SIDE + 2];
+
 /// Standard deviation of the noise in a square; `None` if the square is clipped.
 fn deviation(luma: &Luma<'_>, left: usize, top: usize) -> Option<f32> {
     // Sums by column. The mask's values reach 8 * 255, so 16 of them fit.
     let (mut sums, mut lights) = ([0_u16; SIDE], [0_u16; SIDE]);
     for y in top..top + SIDE {
         let row = |at: usize| luma.row(at).get(left..left + SIDE + 2)?.first_chunk();
-        let (a, b, c): (&[u8; SIDE + 2], &[u8; SIDE + 2], &[u8; SIDE + 2]) =
-            (row(y)?, row(y + 1)?, row(y + 2)?);
-        let mut bends = [0_i16; SIDE + 2];
-        for x in 0..SIDE + 2 {
-            bends[x] = i16::from(a[x]) - 2 * i16::from(b[x]) + i16::from(c[x]);
-        }
+        let (a, b, c): (&Row, &Row, &Row) = (row(y)?, row(y + 1)?, row(y + 2)?);
+        let (before, own, after) = (bends(a, b, c, 0), bends(a, b, c, 1), bends(a, b, c, 2));
         for x in 0..SIDE {
-            sums[x] += (bends[x] - 2 * bends[x + 1] + bends[x + 2]).unsigned_abs();
+            sums[x] += (before[x] - 2 * own[x] + after[x]).unsigned_abs();
             lights[x] += u16::from(b[x + 1]);
         }
     }
@@ -59,4 +58,15 @@ fn deviation(luma: &Luma<'_>, left: usize, top: usize) -> Option<f32> {
     }
     let mean = total(sums) as f32 / pixels as f32;
     Some(mean * (std::f32::consts::FRAC_PI_2).sqrt() / 6.0)
+}
+
+/// How much a column bends, from three rows; the first column is `from`.
+#[inline(always)]
+fn bends(a: &Row, b: &Row, c: &Row, from: usize) -> [i16; SIDE] {
+    let mut bends = [0; SIDE];
+    for (at, bend) in bends.iter_mut().enumerate() {
+        let x = at + from;
+        *bend = i16::from(a[x]) - 2 * i16::from(b[x]) + i16::from(c[x]);
+    }
+    bends
 }
