@@ -1,6 +1,6 @@
 # Earmark's entry points; the work itself is in scripts/. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: setup setup-tests setup-lite2 build learning demo test wheel bench soak evidence ask-table fuzz lint docs install uninstall deb try-packages clean distclean help
+.PHONY: setup setup-tests setup-lite2 build learning demo test wheel bench soak evidence ask-table fuzz fuzz-build lint docs install uninstall deb try-packages clean distclean help
 
 INPUT ?= fixtures/kitchen.mp4
 FUZZ_SECONDS ?= 3600
@@ -68,8 +68,10 @@ evidence: build learning ## does listening pay? the protocol on EVIDENCE_CLIPS=4
 ask-table: setup-tests build ## make the guide's table of questions about recordings: accuracy by way of choosing frames, at equal tokens
 	@scripts/ask_table.sh
 
-fuzz: setup ## feed spoilt input to everything that reads what others wrote, FUZZ_SECONDS=3600 a target, FUZZ_JOBS=2 targets at a time
-	cargo build --release --workspace --locked # with what `make test` built
+fuzz-build: setup
+	cargo build --release --workspace --locked # with what `make test` builds
+
+fuzz: fuzz-build ## feed spoilt input to everything that reads what others wrote, FUZZ_SECONDS=3600 a target, FUZZ_JOBS=2 targets at a time
 	$${CARGO_TARGET_DIR:-target}/release/earmark-fuzz --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS)
 
 # In release: build scripts and macros are compiled once for this and for the build.
