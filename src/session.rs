@@ -69,6 +69,7 @@ pub(crate) use cause::class_of;
 pub(crate) use frames::{DecodedFrame, frames};
 pub(crate) use import::import_audio;
 pub(crate) use summary::RunSummary;
+pub(crate) use warnings::{ElementWarning, OURS};
 
 /// Video that ends at most this many seconds before the file causes no warning.
 const SHORT: f64 = 1.0;

@@ -8,12 +8,11 @@ use gst::prelude::*;
 
 use super::secret::without_password;
 use super::supervisor::Cause;
+use crate::session::OURS;
 use crate::session::stream::Stream;
 
 /// Longest time for data in the graph to reach the file when it is torn down.
 const DRAIN: Duration = Duration::from_secs(4);
-/// Our elements: if one fails, the source is not to blame.
-const OURS: [&str; 4] = ["eventness", "anchorgate", "framepick", "featuresink"];
 
 /// Takes one video and one audio stream of a camera's several, as far as they are played; never requests the others.
 pub(super) fn choose_streams(pipeline: &gst::Pipeline, hears: bool, sees: bool) {
@@ -88,6 +87,7 @@ pub(super) fn explain(error: &gst::message::Error) -> (Cause, String) {
     let said = what.message().trim_end_matches('.').to_owned();
     let debug = error.debug().unwrap_or_default();
     let detail = debug.lines().last().unwrap_or_default().trim();
+    // If one of ours fails, the source is not to blame.
     if OURS.contains(&factory.as_str()) {
         return (Cause::Work, said);
     }

@@ -17,6 +17,7 @@ use super::plan::{Parts, Plan, limits};
 use super::seen::SourceStatus;
 use super::shared::Shared;
 use super::supervisor::{Action, Cause, State, Supervisor};
+use crate::session::ElementWarning;
 
 /// How often a source is checked.
 const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
@@ -251,8 +252,8 @@ impl Source {
             }
             gst::MessageView::Warning(warning) => {
                 self.seen.counts.warnings.fetch_add(1, Ordering::Relaxed);
-                let text = warning.error().message().to_owned();
-                self.shared.notices.say(&self.plan.name, &text, &text);
+                let ElementWarning { kind, text } = ElementWarning::of(warning);
+                self.shared.notices.say(&self.plan.name, &kind, &text);
             }
             gst::MessageView::Latency(_) => {
                 if let Some(attempt) = &self.attempt {

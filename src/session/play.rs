@@ -12,7 +12,7 @@ use gstearmark::pads::stream_time;
 
 use super::build::Built;
 use super::cause::{also, class_of, of_element};
-use super::warnings::Warnings;
+use super::warnings::{ElementWarning, OURS, Warnings};
 use crate::failure::{Class, Failure};
 use crate::pipeline::drawing;
 use crate::recording::Missing;
@@ -21,8 +21,6 @@ use crate::terminal::{Progress, Watch};
 
 /// Interval of the watchdog.
 const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
-/// Our elements.
-const OURS: [&str; 4] = ["eventness", "anchorgate", "framepick", "featuresink"];
 
 /// What is kept of an unfinished file, as text; and whether an error already contains the text.
 type Kept = Arc<Mutex<Option<(String, bool)>>>;
@@ -143,7 +141,7 @@ impl Player<'_> {
         bus.set_sync_handler(move |_, message| {
             match message.view() {
                 gst::MessageView::Warning(warning) => {
-                    warn(&warnings, &warning.error(), warning.src());
+                    warnings.push_said(ElementWarning::of(warning));
                 }
                 gst::MessageView::Error(_) => noted.store(true, Ordering::SeqCst),
                 gst::MessageView::Element(element) => {
@@ -308,25 +306,6 @@ fn gauges(pipeline: &gst::Pipeline) -> Vec<Gauge> {
         gauges.extend(found.map(|element| Gauge::new(&element, stage)));
     }
     gauges
-}
-
-fn warn(warnings: &Warnings, error: &gst::glib::Error, source: Option<&gst::Object>) {
-    let factory = source
-        .and_then(|source| source.downcast_ref::<gst::Element>())
-        .and_then(|element| element.factory());
-    let said = error.message().trim_end_matches('.');
-    let ours = factory
-        .as_ref()
-        .is_some_and(|f| OURS.contains(&f.name().as_str()));
-    let text = match factory {
-        Some(factory) if !ours => format!(
-            "{} ({}): {said}",
-            drawing::stage(&factory.name()),
-            factory.name()
-        ),
-        _ => said.to_owned(),
-    };
-    warnings.push(text);
 }
 
 /// What a sink reports about an unfinished file.
