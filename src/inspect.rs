@@ -11,7 +11,7 @@ use anchoring::plan::Untaken;
 use anchoring::settings::AnchorSettings;
 use anchoring::time::Nanos;
 use anyhow::{Context, bail};
-use gstearmark::h5;
+use gstearmark::h5::{self, FIRST_FRAME};
 use gstearmark::printable::line;
 use serde_json::{Value, json};
 
@@ -19,6 +19,9 @@ use crate::outputs::features::Readable;
 use crate::outputs::{LeftOut, PlanSummary, RecordingQuality, Untrusted, distrust, summarize};
 use crate::quality::Weights;
 use crate::terminal::{grouped, shares_text, tokens_text};
+
+/// A first frame from here on is worth a line.
+const LATE: Nanos = Nanos::from_ms(50);
 
 /// Most classes of events that are named.
 const MOST_CLASSES: usize = 10;
@@ -187,6 +190,11 @@ impl fmt::Display for Inspected {
                     Nanos::new(s.duration_ns),
                     line(&s.input_uri)
                 )?;
+                let first = s.further.get(FIRST_FRAME);
+                let first = first.and_then(|first| first.parse().ok().map(Nanos::new));
+                if let Some(first) = first.filter(|first| *first >= LATE) {
+                    writeln!(f, "first frame  at {first}; players call this 0")?;
+                }
                 writeln!(
                     f,
                     "features     {} x {} ({:?}){}",

@@ -1,8 +1,11 @@
 //! Every container and codec, and every oddity of time: the planned frames are written.
 
 use std::path::Path;
+use std::process::Command;
 
-use crate::recordings::{call, check_h5, folder, made, pipeline, python, root, said, succeeds};
+use crate::recordings::{
+    call, check_h5, earmark, folder, made, pipeline, python, root, said, succeeds,
+};
 
 /// Budget of the tests: four high frames and a low one every second fit.
 const BUDGET: &str = "tokens_per_s: 392";
@@ -130,6 +133,39 @@ recordings! {
     mp4_no_audio: Unheard,
     mkv_silent: Unheard,
 }
+
+/// Where the first frame is not at 0, the file and `inspect` say where it is.
+#[test]
+fn the_first_frame_may_lie_after_the_container_begins() {
+    let Some(python) = python() else { return };
+    for (name, late) in [
+        ("mp4_h264_aac", false),
+        ("ts_h264_aac", true),
+        ("mp4_starts_at_5s", true),
+    ] {
+        let input = made(&python, name);
+        let folder = folder(&format!("first_frame_{name}"));
+        let pipeline = pipeline(&python, &folder, "policy: dense");
+        let file = folder.join("all.h5");
+        succeeds(call("run", &pipeline, &input, &file));
+        let file = file.to_str().unwrap();
+        let about = earmark(["inspect", file, "--json"]).stdout;
+        let about: serde_json::Value = serde_json::from_slice(&about).unwrap();
+        let said_of_first = said(&earmark(["inspect", file])).contains("first frame  at ");
+        assert_eq!(said_of_first, late, "{name}");
+        let first = &about["features"]["further"]["first_frame_ns"];
+        assert_eq!(first.is_string(), late, "{name}: {about}");
+        let read = Command::new(&python)
+            .args(["-c", FIRST_ROW])
+            .arg(file)
+            .output()
+            .unwrap();
+        let row = String::from_utf8(read.stdout).unwrap();
+        assert_eq!(first.as_str().unwrap_or("0"), row.trim(), "{name}");
+    }
+}
+
+const FIRST_ROW: &str = "import h5py, sys; print(h5py.File(sys.argv[1])['frames/pts_ns'][0])";
 
 #[test]
 fn the_second_audio_track_is_heard_when_asked_for() {

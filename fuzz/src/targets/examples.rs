@@ -143,6 +143,7 @@ pub(super) fn messages() -> anyhow::Result<Vec<Vec<u8>>> {
     let summary = Summary {
         duration: Nanos::from_ms(10_000),
         budget_tokens: 1960,
+        first_frame: Some(Nanos::from_ms(40)),
         access_units_seen: 250,
         access_units_passed: 20,
         warnings: vec!["the sound ends early".into(), "b".into()],

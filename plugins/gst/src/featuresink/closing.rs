@@ -17,6 +17,8 @@ pub(super) struct ClosingDraft {
     latest: Nanos,
     /// Whether the stream has frames.
     has_frames: bool,
+    /// Whether an earlier file holds the stream's start.
+    is_continued: bool,
 }
 
 impl ClosingDraft {
@@ -36,6 +38,7 @@ impl ClosingDraft {
             is_configured: !config.is_empty(),
             latest: Nanos::ZERO,
             has_frames: true,
+            is_continued: false,
         }
     }
 
@@ -57,6 +60,7 @@ impl ClosingDraft {
     pub(super) fn summary(&mut self, summary: Summary) {
         let closing = &mut self.closing;
         closing.duration = summary.duration;
+        closing.first_frame = summary.first_frame.filter(|_| !self.is_continued);
         closing.budget_tokens = summary.budget_tokens;
         closing.access_units_seen = summary.access_units_seen;
         closing.access_units_passed = summary.access_units_passed;
@@ -104,6 +108,8 @@ impl ClosingDraft {
     /// The stream starts again, and so do the counts.
     pub(super) fn restart(&mut self) {
         self.latest = Nanos::ZERO;
+        self.closing.first_frame = None;
+        self.is_continued = false;
         self.closing.frames_missed = 0;
         self.closing.left_out = Default::default();
     }
@@ -121,6 +127,7 @@ impl ClosingDraft {
         self.closing.frames_missed = 0;
         self.closing.left_out = Default::default();
         self.closing.warnings.clear();
+        self.is_continued = true;
         closing
     }
 

@@ -105,6 +105,9 @@ pub fn is_attribute(name: &str) -> bool {
 /// The attribute with the reason why a file is not complete, if that is known.
 pub const BECAUSE: &str = "incomplete_because";
 
+/// The attribute with the time of the recording's earliest frame, as text. Only there if that is not 0.
+pub const FIRST_FRAME: &str = "first_frame_ns";
+
 /// The attributes that count planned frames for which the encoder was too slow: all, and those of anchors. Only there if there are any.
 pub const LEFT_OUT: [&str; 2] = ["frames_left_out", "anchor_frames_left_out"];
 

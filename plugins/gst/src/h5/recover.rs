@@ -217,6 +217,7 @@ fn closing(file: &Reading, last: Nanos) -> Closing {
         candidates_per_min: number("candidates_per_min") as u32,
         frames_missed: number("frames_missed"),
         // These are copied like every further attribute.
+        first_frame: None,
         left_out: [0; 2],
         access_units_seen: number("access_units_seen"),
         access_units_passed: number("access_units_passed"),

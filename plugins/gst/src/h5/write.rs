@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::events::{EventRow, Events};
 use super::output::{Append, Output};
 use super::tables::{Anchors, CHUNK_ROWS, Candidates, CueParts, Cues, Frames, ROUND};
-use super::{BECAUSE, H5Error, LEFT_OUT, ModelNote, Precision, SCHEMA};
+use super::{BECAUSE, FIRST_FRAME, H5Error, LEFT_OUT, ModelNote, Precision, SCHEMA};
 use crate::atomic_file::Partial;
 use crate::frame_quality::FrameQuality;
 
@@ -58,6 +58,8 @@ pub struct Closing {
     pub video_id: String,
     /// Its length.
     pub duration: Nanos,
+    /// Time of its earliest frame, if that is known.
+    pub first_frame: Option<Nanos>,
     /// The resolved pipeline or the plan's settings, as text.
     pub config: String,
     /// The budget.
@@ -435,6 +437,9 @@ impl Writer {
         output.put("candidates_per_min", u64::from(closing.candidates_per_min))?;
         output.put("spent_tokens", self.written.spent_tokens)?;
         output.put("frames_missed", closing.frames_missed)?;
+        if let Some(first) = closing.first_frame.filter(|first| *first > Nanos::ZERO) {
+            output.put(FIRST_FRAME, first.get().to_string().as_str())?;
+        }
         if closing.left_out[0] > 0 {
             for (name, count) in LEFT_OUT.into_iter().zip(closing.left_out) {
                 output.put(name, count.to_string().as_str())?;

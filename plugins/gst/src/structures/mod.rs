@@ -173,6 +173,7 @@ mod tests {
             Message::Summary(Summary {
                 duration: Nanos::from_ms(10_000),
                 budget_tokens: 1960,
+                first_frame: Some(Nanos::from_ms(40)),
                 access_units_seen: 250,
                 access_units_passed: 40,
                 warnings: vec!["no cues".into(), "a, b; c".into()],

@@ -16,6 +16,8 @@ pub(super) const SUMMARY: &str = "earmark-summary";
 pub struct Summary {
     /// End of the last frame or cue.
     pub duration: Nanos,
+    /// Time of the earliest frame, if there was one.
+    pub first_frame: Option<Nanos>,
     /// The budget for that time.
     pub budget_tokens: Tokens,
     /// Access units received.
@@ -40,6 +42,7 @@ pub(super) fn header_to_structure(header: &Header) -> gst::Structure {
 pub(super) fn summary_to_structure(summary: &Summary) -> gst::Structure {
     gst::Structure::builder(SUMMARY)
         .field("duration-ns", summary.duration.get())
+        .field("first-frame-ns", summary.first_frame.map_or(-1, Nanos::get))
         .field("budget-tokens", summary.budget_tokens)
         .field("access-units-seen", summary.access_units_seen)
         .field("access-units-passed", summary.access_units_passed)
@@ -65,6 +68,7 @@ pub(super) fn summary_from_structure(s: &gst::StructureRef) -> Result<Summary, S
     let warnings = warnings.iter().map(|text| text.get::<String>());
     Ok(Summary {
         duration: nanos(s, "duration-ns")?,
+        first_frame: Some(nanos(s, "first-frame-ns")?).filter(|first| *first >= Nanos::ZERO),
         budget_tokens: get(s, "budget-tokens")?,
         access_units_seen: get(s, "access-units-seen")?,
         access_units_passed: get(s, "access-units-passed")?,

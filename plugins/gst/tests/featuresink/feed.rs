@@ -146,6 +146,7 @@ impl Feed {
         self.send(&Message::Summary(Summary {
             duration: Nanos::from_ms(ms),
             budget_tokens,
+            first_frame: Some(Nanos::ZERO),
             access_units_seen: 250,
             access_units_passed: 20,
             warnings: vec!["one thing".into()],

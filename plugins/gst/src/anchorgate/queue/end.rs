@@ -40,6 +40,7 @@ impl GateQueue {
         }
         let summary = Summary {
             duration,
+            first_frame: self.first_shown,
             budget_tokens: match &self.entries {
                 EntrySource::Plan(file) => file.header().budget_tokens,
                 EntrySource::Dense { .. } => self.counts.tokens,

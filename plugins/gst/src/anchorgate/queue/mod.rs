@@ -183,6 +183,8 @@ pub(super) struct GateQueue {
     discont: bool,
     skipped: Option<SkippedSpan>,
     previous: Option<Nanos>,
+    /// The earliest time of a frame that is shown.
+    first_shown: Option<Nanos>,
     video_stop: Nanos,
     cue_stop: Nanos,
     /// Time of the last cue since the start or the last flush.
@@ -263,6 +265,7 @@ impl GateQueue {
             discont: true,
             skipped: None,
             previous: None,
+            first_shown: None,
             video_stop: Nanos::ZERO,
             cue_stop: Nanos::ZERO,
             last_cue: None,

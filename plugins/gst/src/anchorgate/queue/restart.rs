@@ -70,6 +70,7 @@ impl GateQueue {
         self.discont = true;
         self.skipped = None;
         self.previous = None;
+        self.first_shown = None;
         self.last_key = None;
         self.last_cue = None;
         self.discontinuities = DiscontinuityFinder::default();

@@ -112,6 +112,7 @@ impl GateQueue {
                 pads::stream_time(segment, stop)
             });
             self.video_stop = self.video_stop.max(end.map_or(stop, |end| stop.min(end)));
+            self.first_shown = self.first_shown.into_iter().chain([pts]).min();
         }
         if found.start {
             if let Some(last) = self.last_key {
