@@ -1,6 +1,6 @@
 # Earmark's entry points; the work itself is in scripts/. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: setup setup-tests setup-lite2 build learning demo test wheel bench soak evidence ask-table fuzz fuzz-build lint docs install uninstall deb try-packages clean distclean help
+.PHONY: setup setup-tests setup-lite2 build learning demo test wheel bench soak evidence ask-table fuzz lint docs install uninstall deb try-packages clean distclean help
 
 INPUT ?= fixtures/kitchen.mp4
 FUZZ_SECONDS ?= 3600
@@ -23,9 +23,10 @@ setup-tests:
 setup-lite2: ## install a second image encoder, for `earmark eval tokens --encoder models/optional/efficientnet-lite2.yaml`
 	@scripts/setup.sh lite2
 
+# All of the workspace: fuzzing and tests switch on features of crates below, and everything would be compiled for them once more.
 build: setup ## build target/release/earmark and target/release/libgstearmark.so; V=1 shows what the compiler says
 	@scripts/step.sh build "compiling; only the first time takes minutes" \
-		cargo build --release --workspace --exclude earmark-fuzz --locked
+		cargo build --release --workspace --locked
 
 # A workspace of its own: `make build` and `make demo` do not wait for it.
 # LEARNING_FEATURES=wgpu or cuda: it trains on a graphics card. LEARNING_UNITS=16: it compiles in half of the time, and trains slower.
@@ -68,10 +69,7 @@ evidence: build learning ## does listening pay? the protocol on EVIDENCE_CLIPS=4
 ask-table: setup-tests build ## make the guide's table of questions about recordings: accuracy by way of choosing frames, at equal tokens
 	@scripts/ask_table.sh
 
-fuzz-build: setup
-	cargo build --release --workspace --locked # with what `make test` builds
-
-fuzz: fuzz-build ## feed spoilt input to everything that reads what others wrote, FUZZ_SECONDS=3600 a target, FUZZ_JOBS=2 targets at a time
+fuzz: build ## feed spoilt input to everything that reads what others wrote, FUZZ_SECONDS=3600 a target, FUZZ_JOBS=2 targets at a time
 	$${CARGO_TARGET_DIR:-target}/release/earmark-fuzz --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS)
 
 # In release: build scripts and macros are compiled once for this and for the build.

@@ -17,8 +17,8 @@ impl DecoderQos {
         let before = pads::before(sink);
         let inside = before.iter().flat_map(|(_, inside)| inside);
         let decoders = inside.filter(|element| element.is::<gst_video::VideoDecoder>());
+        self.blocked.retain(|(known, _)| known.upgrade().is_some());
         for pad in decoders.filter_map(|decoder| decoder.static_pad("src")) {
-            self.blocked.retain(|(known, _)| known.upgrade().is_some());
             let is_known =
                 |(known, _): &(glib::WeakRef<gst::Pad>, _)| known.upgrade().as_ref() == Some(&pad);
             if self.blocked.iter().any(is_known) {
