@@ -23,16 +23,19 @@ setup-tests:
 setup-lite2: ## install a second image encoder, for `earmark eval tokens --encoder models/optional/efficientnet-lite2.yaml`
 	@scripts/setup.sh lite2
 
+# The elements and what trains are compiled in one unit, where they run fastest. UNITS=16 compiles them in half of the time, for tests.
+UNITS ?= 1
+WORKSPACE = --release --workspace --locked --config profile.release.package.gst-plugin-earmark.codegen-units=$(UNITS)
+
 # All of the workspace: fuzzing and tests switch on features of crates below, and everything would be compiled for them once more.
 build: setup ## build target/release/earmark and target/release/libgstearmark.so; V=1 shows what the compiler says
 	@scripts/step.sh build "compiling; only the first time takes minutes" \
-		cargo build --release --workspace --locked
+		cargo build $(WORKSPACE)
 
 # A workspace of its own: `make build` and `make demo` do not wait for it.
-# LEARNING_FEATURES=wgpu or cuda: it trains on a graphics card. LEARNING_UNITS=16: it compiles in half of the time, and trains slower.
+# LEARNING_FEATURES=wgpu or cuda: it trains on a graphics card.
 LEARNING_FEATURES ?=
-LEARNING_UNITS ?= 1
-LEARNING = --config profile.release.package.earmark-learning.codegen-units=$(LEARNING_UNITS) --locked --manifest-path plugins/learning/Cargo.toml --target-dir $${CARGO_TARGET_DIR:-target}/learning --features '$(LEARNING_FEATURES)'
+LEARNING = --config profile.release.package.earmark-learning.codegen-units=$(UNITS) --locked --manifest-path plugins/learning/Cargo.toml --target-dir $${CARGO_TARGET_DIR:-target}/learning --features '$(LEARNING_FEATURES)'
 
 learning: ## build target/release/earmark-learning, which trains heads for `earmark learn` and `earmark eval tokens`
 	@scripts/step.sh learning "compiling what trains; only the first time takes minutes" cargo build --release $(LEARNING)
@@ -45,7 +48,7 @@ demo: build ## extract features from INPUT=fixtures/kitchen.mp4 to OUTPUT=target
 # In release, so that demo and test share one build.
 test: setup-tests build learning ## run every test
 	cargo test --release $(LEARNING)
-	cargo test --release --workspace --locked
+	cargo test $(WORKSPACE)
 
 wheel: setup-tests ## build the Python package into target/wheel
 	cd python && $(EARMARK_PYTHON) -m flit_core.wheel --outdir $(CURDIR)/target/wheel
