@@ -1,6 +1,6 @@
 # Earmark's entry points; the work itself is in scripts/. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: setup setup-tests setup-lite2 build learning demo test wheel bench soak evidence ask-table fuzz lint docs install uninstall deb try-packages clean distclean help
+.PHONY: setup setup-tests setup-lite2 build learning demo test test-build wheel bench soak evidence ask-table fuzz lint docs install uninstall deb try-packages clean distclean help
 
 INPUT ?= fixtures/kitchen.mp4
 FUZZ_SECONDS ?= 3600
@@ -49,6 +49,10 @@ demo: build ## extract features from INPUT=fixtures/kitchen.mp4 to OUTPUT=target
 test: setup-tests build learning ## run every test
 	cargo test --release $(LEARNING)
 	cargo test $(WORKSPACE)
+
+test-build: setup-tests build learning
+	cargo test --release $(LEARNING) --no-run
+	cargo test $(WORKSPACE) --no-run
 
 wheel: setup-tests ## build the Python package into target/wheel
 	cd python && $(EARMARK_PYTHON) -m flit_core.wheel --outdir $(CURDIR)/target/wheel
