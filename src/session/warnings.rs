@@ -14,8 +14,7 @@ pub(crate) const OURS: [&str; 4] = ["eventness", "anchorgate", "framepick", "fea
 const IN_WORDS: [(&str, &str, &str); 1] = [(
     "tsdemux",
     "CONTINUITY",
-    "packets of the transport stream are missing (were they lost on the way?): sound and frames there may be damaged or missing, and further \
-     losses cause no warning",
+    "packets of the transport stream are missing (were they lost on the way?): sound and frames there may be damaged or missing",
 )];
 
 /// A warning that an element posted.
