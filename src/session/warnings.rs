@@ -87,6 +87,7 @@ mod tests {
 
     #[test]
     fn a_kind_of_warning_is_kept_once() {
+        gst::init().unwrap();
         let warnings = Warnings::default();
         for (factory, said) in [
             (
